@@ -1,0 +1,46 @@
+"""gunicorn's configuration in every measurement: it notes each step of a worker's life in BENCH_EVENTS.
+
+One JSON object a line: `time` (the monotonic clock, which all processes of a machine share), `event`, `pid`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+
+def note(event: str, pid: int, **more: object) -> None:
+    """Append one line; O_APPEND keeps the lines of several processes apart."""
+    line = json.dumps({"time": time.monotonic(), "event": event, "pid": pid, **more})
+    with open(os.environ["BENCH_EVENTS"], "a", encoding="utf-8") as events:
+        events.write(line + "\n")
+
+
+if os.environ["BENCH_SIDE"] == "ours":
+    from nodecluster_compat import cluster
+
+    @cluster.on("listening")
+    def on_listening(worker: Any, address: Any) -> None:
+        note("listening", worker.process.pid)
+
+    @cluster.on("disconnect")
+    def on_disconnect(worker: Any) -> None:
+        note("disconnect", worker.process.pid)
+
+    @cluster.on("exit")
+    def on_exit(worker: Any, code: int | None, signal: str | None) -> None:
+        note("exit", worker.process.pid, code=code, signal=signal)
+
+    @cluster.on("message")
+    def echo(worker: Any, message: Any, handle: object = None) -> None:
+        worker.send(message)
+
+else:
+
+    def post_worker_init(worker: Any) -> None:
+        note("listening", worker.pid)
+
+    def child_exit(server: Any, worker: Any) -> None:
+        note("exit", worker.pid)

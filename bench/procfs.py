@@ -1,0 +1,77 @@
+"""What /proc says about the processes of a measured server: who lives, what they cost, what they hold."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Process:
+    """One line of /proc/<pid>/stat, as far as the measurements need it."""
+
+    pid: int
+    parent: int
+    session: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What one process holds at one moment."""
+
+    descriptors: int
+    rss_kib: int
+    pss_kib: int
+
+
+def read_process(pid: int) -> Process | None:
+    """The process, or None when it is gone or a zombie."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text.rpartition(")")[2].split()
+    if fields[0] in "ZX":
+        return None
+    ticks = sum(map(int, fields[11:15]))  # user and system time, its own and that of reaped children
+    return Process(pid, int(fields[1]), int(fields[3]), ticks / TICKS_PER_SECOND)
+
+
+def session_members(session: int) -> list[Process]:
+    """All living processes of a session, oldest pid first."""
+    pids = sorted(int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
+    found = (read_process(pid) for pid in pids)
+    return [process for process in found if process is not None and process.session == session]
+
+
+def session_cpu_seconds(session: int) -> float:
+    """CPU time that the whole process tree has used so far."""
+    return sum(process.cpu_seconds for process in session_members(session))
+
+
+def seconds_until_empty(session: int, limit: float) -> float | None:
+    """How long the session still has a living process; None if it has one at the limit."""
+    started = time.monotonic()
+    while session_members(session):
+        if time.monotonic() - started > limit:
+            return None
+        time.sleep(0.005)
+    return time.monotonic() - started
+
+
+def holdings(pid: int) -> Holdings:
+    """Open descriptors and memory of one process."""
+    directory = PROC / str(pid)
+    rss_pages = int((directory / "statm").read_text().split()[1])
+    pss_kib = 0
+    for line in (directory / "smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            pss_kib = int(line.split()[1])
+    return Holdings(len(os.listdir(directory / "fd")), rss_pages * PAGE_BYTES // 1024, pss_kib)

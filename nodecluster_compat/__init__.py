@@ -1,0 +1,46 @@
+"""Node.js ``cluster`` semantics inside gunicorn.
+
+    gunicorn -k nodecluster_compat.Worker -w 4 app:app
+
+``Worker`` is the gunicorn worker class.  ``cluster`` and ``process`` are Node's, in snake_case.  Importing
+this package imports neither gevent nor gunicorn and patches nothing: attributes are loaded when they are
+asked for, because gunicorn needs the class before it patches.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import errors as errors
+    from ._gunicorn.worker import ClusterGeventWorker as Worker
+    from .cluster_facade import cluster as cluster
+    from .process_facade import process as process
+    from .records import Address as Address
+
+__all__ = ["Address", "Worker", "__version__", "cluster", "errors", "process"]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Address": ("records", "Address"),
+    "Worker": ("_gunicorn.worker", "ClusterGeventWorker"),
+    "cluster": ("cluster_facade", "cluster"),
+    "errors": ("errors", None),
+    "process": ("process_facade", "process"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module_name, attribute = _HOMES[name]
+    module = import_module(f".{module_name}", __name__)
+    value = module if attribute is None else getattr(module, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,122 @@
+"""Forking a worker, and what every forked child has to let go of.
+
+Invariants (DESIGN §4.4): a worker holds no end of a sibling's channel, nor any descriptor of the primary that it
+does not need; nor does any other child of the primary or of a worker.  All of it hangs on one
+``os.register_at_fork`` callback, because a forgotten fork (a hook's, the dirty arbiter's) would otherwise keep
+channels open and hide a worker's death.
+"""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ..cluster_facade import cluster
+from ..cluster_worker import ClusterWorker
+from ..process_facade import process
+
+if TYPE_CHECKING:
+    import _socket
+
+    from ..receiver import Receiver
+    from ..records import ServedAddress
+    from ..worker_handle import WorkerHandle
+    from .arbiter import ClusterArbiter
+
+__all__ = ["Birth", "fork_worker", "register", "release_signals", "this_birth"]
+
+HELD_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGUSR1, signals.SIGABRT})
+"""Blocked from the fork until the worker has handlers: otherwise the child's copy of the arbiter eats them."""
+
+
+@dataclass(slots=True)
+class Birth:
+    """What a worker process is born with."""
+
+    member: ClusterWorker
+    connections: _socket.socket
+    served: list[ServedAddress]
+    receiver: Receiver | None = None
+
+    def abandon(self) -> None:
+        """In a process that the worker forked: none of this is that process's own."""
+        self.member.abandon()
+        if self.receiver is not None:
+            self.receiver.abandon()
+        else:
+            self.connections.close()
+
+
+class _ThisProcess:
+    arbiter: ClusterArbiter | None = None
+    birth: Birth | None = None
+    registered = False
+
+
+def register(arbiter: ClusterArbiter) -> None:
+    """The arbiter of this process is a cluster arbiter from now on."""
+    _ThisProcess.arbiter = arbiter
+    if not _ThisProcess.registered:
+        _ThisProcess.registered = True
+        os.register_at_fork(after_in_child=_in_child)
+
+
+def this_birth() -> Birth | None:
+    """Return what this worker was born with; ``None`` in a process that is no worker of ours."""
+    return _ThisProcess.birth
+
+
+def fork_worker(arbiter: ClusterArbiter, worker: WorkerHandle, spawn: Callable[[], int]) -> int | None:
+    """Fork ``worker`` by gunicorn's own ``spawn``; return its pid, or ``None`` when there can be no process.
+
+    The child never returns from here: it leaves by ``SystemExit``.  So there is no ``finally``.
+    """
+    arbiter.spawning = worker
+    signals.pthread_sigmask(signals.SIG_BLOCK, HELD_SIGNALS)
+    try:
+        pid = spawn()
+    except Exception as error:  # in the parent only: a child turns every error into SystemExit
+        arbiter.spawning = None
+        release_signals()
+        if not isinstance(error, OSError):
+            raise
+        arbiter.primary.failed_to_start(worker, error)
+        return None
+    arbiter.spawning = None
+    release_signals()
+    arbiter.primary.started(worker, pid)
+    return pid
+
+
+def release_signals() -> None:
+    """Deliver what was held back since the fork."""
+    signals.pthread_sigmask(signals.SIG_UNBLOCK, HELD_SIGNALS)
+
+
+def _in_child() -> None:
+    birth, _ThisProcess.birth = _ThisProcess.birth, None
+    if birth is not None:
+        birth.abandon()
+        cluster.become_worker(None)
+    arbiter, _ThisProcess.arbiter = _ThisProcess.arbiter, None
+    if arbiter is not None:
+        _leave_primary(arbiter)
+
+
+def _leave_primary(arbiter: Any) -> None:
+    signals.set_wakeup_fd(-1)
+    worker = arbiter.spawning
+    ends = arbiter.primary.in_child(worker)
+    cluster.become_worker(None)
+    if ends is None:
+        return
+    if arbiter.journal is not None:
+        arbiter.journal.close()
+    member = ClusterWorker(worker.id, ends.messages, process, arbiter.log, worker.env)
+    os.environ.update(worker.env)
+    cluster.become_worker(member)
+    _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served))
+    member.announce_online()

@@ -1,0 +1,241 @@
+"""The worker class: gunicorn's gevent worker, fed by the primary instead of accepting.
+
+``GeventWorker`` serves a connection exactly as it does for ``-k gevent`` (keep-alive, HTTP/2, PROXY protocol,
+limits, hooks, access log: its ``handle``); what is ours is how a connection gets here and how the worker ends.
+
+Phases: booting (``online`` has been said, TERM is held back) → serving (``listening`` has been said) → draining (no
+further connection, requests in flight finish) → finished (channel closed, so the primary tells ``disconnect``).
+
+A worker whose arbiter is not ours (a reload from another worker class) accepts for itself, like its base class.
+"""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+import socket as sockets
+import ssl
+import sys
+import time
+from typing import Any, Final
+
+from gevent.event import Event
+from gevent.pool import Pool
+from gevent.socket import socket as gevent_socket
+from gunicorn.sock import ssl_context
+from gunicorn.workers.ggevent import GeventWorker
+
+from ..emitter import Log
+from ..receiver import Receiver
+from ..runtime.gevent_reactor import GeventReactor
+from . import install
+from .forking import Birth, release_signals, this_birth
+from .served_listener import ServedListener, address_of
+
+__all__ = ["ClusterGeventWorker"]
+
+_NOTIFY_SECONDS: Final = 1.0
+_LAST_WORDS_SECONDS: Final = 1.0
+_ROOM_AFTER_EMFILE: Final = 0.5
+
+
+class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hints
+    """``gunicorn -k nodecluster_compat.Worker``."""
+
+    is_cluster_worker = True
+    sockets: list[Any]
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Log) -> None:
+        """Called by gunicorn just before the first fork; see :mod:`nodecluster_compat._gunicorn.install`."""
+        install.check_config(cfg)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._stopping: Event | None = None
+        self._exit_code: int | None = None
+        self._alive = True
+        self._birth: Birth | None = None
+        self._signalled = False
+        self._connections = 0
+        self._served: dict[int, ServedListener] = {}
+        self._tls: ssl.SSLContext | None = None
+        super().__init__(*args, **kwargs)
+
+    @property
+    def alive(self) -> bool:
+        """Extends gunicorn's attribute: whoever sets it to false wakes the main greenlet at once."""
+        return self._alive
+
+    @alive.setter
+    def alive(self, value: bool) -> None:
+        self._alive = value
+        if not value and self._stopping is not None:
+            self._stopping.set()
+
+    # --- booting -------------------------------------------------------------------------------
+
+    def init_process(self) -> None:
+        """Extends gunicorn's: the worker is connected to its primary while it boots."""
+        self._birth = this_birth()
+        if self._birth is None:
+            self.log.warning("This arbiter is not a cluster arbiter (a reload changed worker_class): restart gunicorn")
+            release_signals()
+            super().init_process()
+            return
+        super().init_process()
+
+    def patch(self) -> None:
+        """Extends gunicorn's: with the primary accepting, a worker holds no listening socket."""
+        if self._birth is not None and self._birth.served:
+            for listener in self.sockets:
+                listener.close()
+            self._served = {served.listener_id: ServedListener(served, self.cfg) for served in self._birth.served}
+            self.sockets = []
+        super().patch()
+
+    def init_signals(self) -> None:
+        """Extends gunicorn's: now that handlers exist, what was held back since the fork is delivered."""
+        super().init_signals()
+        self._stopping = Event()
+        if self._birth is not None:
+            os.environ.update(self._birth.member.env)
+            self._birth.member.attach(_Runtime(self))
+        release_signals()
+        if not self.alive:
+            self._stopping.set()
+
+    def load_wsgi(self) -> None:
+        """Extends gunicorn's: hooks and applications that look at ``sockets`` find addresses there."""
+        if self._served:
+            self.sockets = list(self._served.values())
+        super().load_wsgi()
+
+    # --- serving -------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Replaces gunicorn's for workers that the primary feeds; extends it for those that accept."""
+        if self._birth is None:
+            super().run()
+        elif not self._served:
+            self._run_accepting(self._birth)
+        else:
+            self._run_fed(self._birth)
+
+    def _run_accepting(self, birth: Birth) -> None:
+        for number, listener in enumerate(self.sockets, 1):
+            birth.member.announce_listening(-number % (1 << 32), address_of(listener))
+        super().run()
+        self._finish(birth)
+
+    def _run_fed(self, birth: Birth) -> None:
+        self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
+        self._pool = Pool()
+        self._receiver = birth.receiver = Receiver(birth.connections, self._take, self._has_room, self._primary_gone)
+        self._receiver.start(GeventReactor())
+        for number, listener in self._served.items():
+            birth.member.announce_listening(number, address_of(listener))
+        self._wait_until_told()
+        self._drain(self._receiver)
+        self._finish(birth)
+
+    def _wait_until_told(self) -> None:
+        assert self._stopping is not None
+        while self.alive:
+            self.notify()
+            self._stopping.wait(_NOTIFY_SECONDS)
+        self._leave_if_told()
+
+    def _has_room(self) -> bool:
+        room: bool = self._connections < self.worker_connections
+        return room
+
+    def _take(self, listener_id: int, fd: int) -> None:
+        self._connections += 1
+        self._pool.spawn(self._serve, self._served[listener_id], fd)
+
+    def _serve(self, listener: ServedListener, fd: int) -> None:
+        client = gevent_socket(listener.family, sockets.SOCK_STREAM, 0, fileno=fd)
+        try:
+            peer = client.getpeername()
+            if self._tls is not None:
+                client = self._tls.wrap_socket(client, server_side=True)
+            self.handle(listener, client, peer)
+        except OSError as error:
+            # gone before it was served, or no TLS: nobody to answer
+            self.log.debug("Closing a connection before its first request: %s", error)
+        finally:
+            client.close()
+            self._connections -= 1
+            self._receiver.room_made()
+
+    def _primary_gone(self) -> None:
+        if self._birth is not None and self._birth.member.exited_after_disconnect is None:
+            self._birth.member.lose_channel()
+
+    # --- ending --------------------------------------------------------------------------------
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Extends gunicorn's: a worker that a signal ends does not leave by its own wish."""
+        self._signalled = True
+        super().handle_exit(sig, frame)
+
+    def exit_now(self, code: int) -> None:
+        """End with ``code`` as soon as the main greenlet runs, requests or not."""
+        if self._exit_code is None:
+            self._exit_code = code
+        self.alive = False
+
+    def _leave_if_told(self) -> None:
+        if self._exit_code is None:
+            return
+        # atexit handlers and threads get a moment, then the kernel ends it: there are no orphans.
+        signals.signal(signals.SIGALRM, signals.SIG_DFL)
+        signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)
+        sys.exit(self._exit_code)
+
+    def _drain(self, receiver: Receiver) -> None:
+        """No further connection; requests in flight finish, up to ``graceful_timeout``."""
+        assert self._stopping is not None
+        assert self._birth is not None
+        if not self._signalled:
+            self._birth.member.announce_leaving()
+        receiver.stop()
+        self._stopping.clear()
+        limit = time.monotonic() + self.cfg.graceful_timeout
+        while not (receiver.has_left and self._pool.join(timeout=0)):
+            patience = min(_NOTIFY_SECONDS, limit - time.monotonic())
+            if patience <= 0:
+                self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
+                self._pool.kill(block=True, timeout=1)
+                return
+            self.notify()
+            self._wait_for_progress(receiver, patience)
+            self._leave_if_told()
+
+    def _wait_for_progress(self, receiver: Receiver, patience: float) -> None:
+        assert self._stopping is not None
+        if receiver.has_left:
+            self._pool.join(timeout=patience)
+        else:
+            self._stopping.wait(min(patience, 0.01))
+
+    def _finish(self, birth: Birth) -> None:
+        birth.member.finish()
+        if birth.receiver is not None:
+            birth.receiver.close()
+
+
+class _Runtime(GeventReactor):
+    """This kind of worker, as :class:`~nodecluster_compat.cluster_worker.ClusterWorker` needs it."""
+
+    def __init__(self, worker: ClusterGeventWorker) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def begin_drain(self) -> None:
+        """Take no more connections, finish those in flight, then end."""
+        self._worker.alive = False
+
+    def exit_now(self, code: int) -> None:
+        """End this process without waiting for requests."""
+        self._worker.exit_now(code)

@@ -1,0 +1,236 @@
+"""A worker as it sees itself: Node's ``cluster.worker``.
+
+It talks to the primary over the message channel and asks what it cannot do itself (finish requests, end
+the process) of its :class:`Runtime`, the only part that knows how this kind of worker runs.
+
+Messages are delivered one after another, in order, by one deliverer: a handler may block, later messages
+wait for it, requests do not.  Messages that arrive before the first ``message`` listener are kept and
+delivered in order (difference D7: Node loses them).  When handlers are slow, reading pauses, so that the
+primary's ``send`` feels it and this process does not grow.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, Protocol
+
+from .channel import Channel, SendCallback
+from .codec import Frame, FrameKind, decode_message, encode_address, encode_frame, encode_message
+from .emitter import Emitter, Log
+from .errors import ChannelClosed, ChannelFull, ClusterError, FrameError
+from .process_facade import Process
+from .reactor import Reactor
+from .records import Address
+
+__all__ = ["ClusterWorker", "Runtime", "WorkerState"]
+
+WorkerState = Literal["online", "listening", "disconnecting", "destroying", "disconnected"]
+
+EARLY_MESSAGES: Final = 1024
+_INBOX_MESSAGES: Final = 256
+_FLUSH_SECONDS: Final = 1.0
+
+
+class Runtime(Reactor, Protocol):
+    """What a worker asks of the kind of worker that it is."""
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        """Run ``call`` beside requests; it may block."""
+
+    def begin_drain(self) -> None:
+        """Take no more connections, finish those in flight, then end."""
+
+    def exit_now(self, code: int) -> None:
+        """End this process without waiting for requests."""
+
+
+class ClusterWorker(Emitter):
+    """This worker.  Events: ``message(message, handle)``, ``disconnect()``, ``error(exc)``.
+
+    Attributes:
+        id: the number that the primary knows it by.
+        env: what ``cluster.fork(env)`` added to its environment.
+        exited_after_disconnect: ``True`` once either side asked it to leave.
+    """
+
+    def __init__(self, worker_id: int, sock: Any, process: Process, log: Log, env: Mapping[str, str]) -> None:
+        super().__init__()
+        self.id = worker_id
+        self.process = process
+        self.env = dict(env)
+        self.state: WorkerState = "online"
+        self.exited_after_disconnect: bool | None = None
+        self._log = log
+        self._runtime: Runtime | None = None
+        self._inbox: deque[Any] = deque()
+        self._delivering = False
+        self._paused = False
+        self._dropped = False
+        self._channel = Channel(sock, self._frame, self._closed)
+        self.on("new_listener", self._listener_added)
+        process.on("new_listener", self._listener_added)
+
+    def is_connected(self) -> bool:
+        """Whether the channel to the primary is open."""
+        return self._channel.is_open
+
+    def is_dead(self) -> bool:
+        """Whether this process has ended: always ``False`` where the answer can be read."""
+        return False
+
+    # --- what users ask ------------------------------------------------------------------------
+
+    def send(self, message: Any, handle: None = None, *, callback: SendCallback | None = None) -> bool:
+        """Send a message to the primary.
+
+        Args:
+            message: anything JSON can carry; see :func:`nodecluster_compat.codec.encode_message`.
+            handle: reserved for descriptors; must be ``None``.
+            callback: called with ``None`` once the message is written, or with the error.
+
+        Returns:
+            ``False`` when the channel is closed or at its bound (then the message was *not* taken), or when
+            at least 128 KiB wait (then it was).
+
+        Raises:
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        if handle is not None:
+            raise TypeError(f"expected None as handle, got {type(handle).__name__}: handles cannot be sent yet")
+        frame = encode_message(message)
+        try:
+            return self._channel.send(frame, callback)
+        except (ChannelClosed, ChannelFull) as error:
+            self._report(error)
+            return False
+
+    def disconnect(self) -> ClusterWorker:
+        """Finish what is in flight, then leave; a second call is a no-op."""
+        if self.state not in ("disconnecting", "destroying", "disconnected"):
+            self.state = "disconnecting"
+            self.announce_leaving()
+            if self._runtime is not None:
+                self._runtime.begin_drain()
+        return self
+
+    def kill(self, signal: object = None) -> None:
+        """Leave at once with exit code 0, without waiting for requests; the argument is ignored, as in Node."""
+        if self.state != "destroying":
+            self.state = "destroying"
+            self.announce_leaving()
+            self.request_exit(0)
+
+    destroy = kill
+
+    # --- what the runtime tells ----------------------------------------------------------------
+
+    def announce_online(self) -> None:
+        """Tell the primary that this worker runs, before any application code does."""
+        self._channel.send_own(encode_frame(FrameKind.ONLINE))
+
+    def announce_listening(self, listener_id: int, address: Address) -> None:
+        """Tell the primary that this worker serves a listener."""
+        self._channel.send_own(encode_address(listener_id, address))
+        self.state = "listening"
+
+    def announce_leaving(self) -> None:
+        """Tell the primary that this worker ends by its own wish."""
+        if self.exited_after_disconnect is None:
+            self.exited_after_disconnect = True
+            self._channel.send_own(encode_frame(FrameKind.LEAVING))
+
+    def attach(self, runtime: Runtime) -> None:
+        """The runtime is up: messages flow from now on."""
+        self._runtime = runtime
+        self._channel.attach(runtime)
+
+    def finish(self) -> None:
+        """The last thing a worker does in an orderly end: write what waits, then disconnect."""
+        self._channel.flush(_FLUSH_SECONDS)
+        if self.exited_after_disconnect is None:
+            self.exited_after_disconnect = False  # a signal from outside; only keeps _closed from exiting
+        self._channel.close()
+
+    def lose_channel(self) -> None:
+        """Close the channel as if the primary had gone."""
+        self._channel.close()
+
+    def request_exit(self, code: int) -> None:
+        """End this process with ``code`` as soon as the runtime can."""
+        self._channel.flush(_FLUSH_SECONDS)
+        if self._runtime is not None:
+            self._runtime.exit_now(code)
+
+    def abandon(self) -> None:
+        """In a process that this worker forked: let go of the channel, which is not its own."""
+        self._channel.abandon()
+
+    # --- the channel ---------------------------------------------------------------------------
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.kind is FrameKind.MESSAGE:
+            self._received(decode_message(frame.payload))
+        elif frame.kind is FrameKind.DISCONNECT:
+            self.exited_after_disconnect = True
+            if self._runtime is not None:
+                self._runtime.begin_drain()
+        else:
+            raise FrameError(f"the primary sent a frame that only workers send: {frame.kind.name}")
+
+    def _closed(self, error: ClusterError | None) -> None:
+        asked = self.exited_after_disconnect is not None
+        self.state = "disconnected"
+        self.emit("disconnect")
+        if not asked and self._runtime is not None:
+            self._runtime.exit_now(0)
+        self.process.emit("disconnect")
+
+    def _report(self, error: ClusterError) -> None:
+        if self.listener_count("error") or self.process.listener_count("error"):
+            for emitter in (self, self.process):
+                if emitter.listener_count("error"):
+                    emitter.emit("error", error)
+        else:
+            self._log.error("A message to the primary was not sent: %s", error)
+
+    # --- messages, in order --------------------------------------------------------------------
+
+    def _received(self, message: Any) -> None:
+        if not self._has_listener() and len(self._inbox) >= EARLY_MESSAGES:
+            if not self._dropped:
+                self._dropped = True
+                self._log.warning(
+                    "More than %s messages from the primary and nobody listens for 'message': the rest is dropped",
+                    EARLY_MESSAGES,
+                )
+            return
+        self._inbox.append(message)
+        self._wake_deliverer()
+        if self._delivering and not self._paused and len(self._inbox) >= _INBOX_MESSAGES:
+            self._paused = True
+            self._channel.pause_reading()
+
+    def _listener_added(self, event: str, _: Callable[..., Any]) -> None:
+        if event == "message" and self._runtime is not None:
+            self._runtime.call_soon(self._wake_deliverer)
+
+    def _has_listener(self) -> bool:
+        return bool(self.listener_count("message") or self.process.listener_count("message"))
+
+    def _wake_deliverer(self) -> None:
+        if self._inbox and not self._delivering and self._runtime is not None and self._has_listener():
+            self._delivering = True
+            self._runtime.spawn(self._deliver)
+
+    def _deliver(self) -> None:
+        try:
+            while self._inbox and self._has_listener():
+                message = self._inbox.popleft()
+                self.emit("message", message, None)
+                self.process.emit("message", message, None)
+                if self._paused and not self._inbox:
+                    self._paused = False
+                    self._channel.resume_reading()
+        finally:
+            self._delivering = False

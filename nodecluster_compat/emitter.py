@@ -1,0 +1,133 @@
+"""Node's event emitter over pyee, with two rules of ours.
+
+* A handler that raises is logged with its traceback and harms nothing else: the other handlers run,
+  the caller goes on (Node: an uncaught exception ends the process; DESIGN §4.1, difference D6).
+* Every handler remembers its *origin*: the module whose top-level code registered it.  A configuration
+  file is executed again on HUP; what its first execution registered is then forgotten, so handlers are
+  replaced and not doubled.  Only the nearest module-level frame counts: a module that the file imports is
+  cached and will not register again, and a function called later has no such frame at all.  The origin is
+  inherited: what a handler registers while it runs has the handler's own origin.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any, Protocol, TypeVar, overload
+
+from pyee.base import EventEmitter
+
+__all__ = ["Emitter", "Log", "Origin", "current_origin", "run_guarded", "set_log"]
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+Origin = str | None
+
+
+class Log(Protocol):
+    """The part of a logger that the core uses; gunicorn's logger has it, the standard one too."""
+
+    def debug(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log ``msg % args``."""
+
+    def info(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log ``msg % args``."""
+
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log ``msg % args``."""
+
+    def error(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log ``msg % args``."""
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log ``msg % args``."""
+
+
+class _Context:
+    """What all emitters of one process share."""
+
+    log: Log = logging.getLogger("nodecluster_compat")
+    running: Origin = None
+
+
+def set_log(log: Log) -> None:
+    """Send what emitters have to say to this logger from now on."""
+    _Context.log = log
+
+
+def current_origin() -> Origin:
+    """Return the origin that a registration made right now would have; ``None`` outside any module's top level."""
+    if _Context.running is not None:
+        return _Context.running
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "<module>":
+            name: str | None = frame.f_globals.get("__name__")
+            return name
+        frame = frame.f_back
+    return None
+
+
+def run_guarded(what: str, origin: Origin, call: Callable[..., Any], *args: Any) -> None:
+    """Call user code; whatever it registers has ``origin``, whatever it raises is logged."""
+    outer, _Context.running = _Context.running, origin
+    try:
+        call(*args)
+    except Exception:  # noqa: BLE001 - whatever a user's handler raises harms nothing else
+        _Context.log.exception("A handler raised: %s (%r)", what, call)
+    finally:
+        _Context.running = outer
+
+
+class Emitter(EventEmitter):
+    """An event emitter with Node's names.
+
+    ``on(event, handler)`` also works as a decorator, ``@emitter.on(event)``.  ``off`` is
+    ``remove_listener``; removing a handler that is not there is a no-op, as in Node.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._origins: dict[tuple[str, Callable[..., Any]], Origin] = {}
+
+    @overload
+    def on(self, event: str) -> Callable[[Handler], Handler]: ...
+    @overload
+    def on(self, event: str, f: Handler) -> Handler: ...
+    def on(self, event: str, f: Handler | None = None) -> Handler | Callable[[Handler], Handler]:
+        """Call ``f`` at every ``event``; without ``f``, return a decorator."""
+        if f is not None and not callable(f):
+            raise TypeError(f"expected a callable as the handler of {event!r}, got {type(f).__name__}")
+        return self.listens_to(event) if f is None else self.add_listener(event, f)
+
+    def off(self, event: str, f: Callable[..., Any]) -> None:
+        """Remove a handler; one that is not registered is ignored."""
+        self.remove_listener(event, f)
+
+    def remove_listener(self, event: str, f: Callable[..., Any]) -> None:
+        """Remove a handler; one that is not registered is ignored (Node's ``removeListener``)."""
+        if f in self.listeners(event):
+            super().remove_listener(event, f)
+            self._origins.pop((event, f), None)
+
+    def listener_count(self, event: str) -> int:
+        """Return how many handlers ``event`` has."""
+        return len(self.listeners(event))
+
+    def forget(self, origin: Origin) -> None:
+        """Remove every handler that was registered from ``origin``."""
+        for (event, handler), registered_from in list(self._origins.items()):
+            if registered_from == origin:
+                self.remove_listener(event, handler)
+
+    def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
+        # pyee's one place of registration: ``k`` names the handler, ``v`` is what it calls for it.
+        origin = current_origin()
+        self._origins[event, k] = origin
+        super()._add_event_handler(event, k, partial(run_guarded, f"event {event!r}", origin, v))
+
+    def _emit_handle_potential_error(self, event: str, error: Any) -> None:
+        if event == "error":
+            _Context.log.error("Unhandled 'error' event of %r: %s", self, error)

@@ -1,0 +1,155 @@
+"""One listening socket of the primary: accepts, and feeds its dispatcher.
+
+It watches its socket only while the dispatcher wants connections, so with nobody to serve them, or with
+the queue at its bound, clients wait in the kernel's backlog, where they cost nothing and where another
+master (USR2, WINCH) can take them.
+
+No user code runs here.  Running out of descriptors or memory pauses accepting for a moment that doubles
+up to a second; it is logged once for each episode, and the loop never spins on it.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from .dispatcher import Dispatcher
+from .emitter import Log
+from .loop import Loop
+from .policies import Policy
+from .records import Connection, ServedAddress
+
+__all__ = ["Listener"]
+
+_ACCEPTS_PER_TURN: Final = 16
+_MOST_AT_CLOSE: Final = 8192
+_FIRST_DELAY: Final = 0.05
+_LONGEST_DELAY: Final = 1.0
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+# accept(2): errors of a connection that is already gone, to be treated like "try the next one".
+_TRANSIENT: Final = frozenset(
+    {
+        errno.ECONNABORTED,
+        errno.EPROTO,
+        errno.ENETDOWN,
+        errno.EHOSTDOWN,
+        errno.ENONET,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.EINTR,
+    }
+)
+
+
+class Listener:
+    """Accepts on one socket for the workers that serve it.
+
+    Args:
+        sock: a listening, non-blocking socket.  It is borrowed: whoever made it closes it.
+        served: its number and address, as workers know them.
+        loop: the primary's loop.
+        log: told when accepting has to pause.
+        policy: chooses the worker for each connection.
+        deliver: sends a connection to a worker; ``False`` means that the worker is out of reach.
+        limit: bound of the connections that wait in the primary.
+    """
+
+    def __init__(
+        self,
+        sock: _socket.socket,
+        served: ServedAddress,
+        loop: Loop,
+        log: Log,
+        policy: Policy,
+        deliver: Callable[[int, int, Connection], bool],
+        limit: int,
+    ) -> None:
+        self.served = served
+        # gevent hides the C socket of a patched process behind ``_sock``.
+        self._sock: Any = getattr(sock, "_sock", sock)
+        self._fd = sock.fileno()
+        self._loop = loop
+        self._log = log
+        self._watching = False
+        self._open = True
+        self._paused = False
+        self._delay = 0.0  # of the pauses of this episode; 0 while accepting works
+        number = served.listener_id
+        self.dispatcher = Dispatcher(
+            policy, lambda worker_id, c: deliver(worker_id, number, c), lambda c: os.close(c.fd), limit
+        )
+
+    def update(self) -> None:
+        """Watch the socket if, and only if, the dispatcher wants connections."""
+        wanted = self._open and not self._paused and self.dispatcher.wants_connections
+        if wanted is self._watching:
+            return
+        self._watching = wanted
+        if wanted:
+            self._loop.add_reader(self._fd, self._readable)
+        else:
+            self._loop.remove_reader(self._fd)
+
+    def stop_accepting(self, take_backlog: bool) -> None:
+        """Accept no more, so that the owner may close the socket.
+
+        Args:
+            take_backlog: first accept what the kernel has already completed, whatever the bound, since
+                closing the socket would reset those clients.
+        """
+        if take_backlog and self._open and self.dispatcher.members:
+            for _ in range(_MOST_AT_CLOSE):
+                if not self._accept_one():
+                    break
+        self._open = False
+        self.update()
+
+    def close(self) -> None:
+        """Accept no more and close every connection that no worker has acknowledged."""
+        self.stop_accepting(take_backlog=False)
+        self.dispatcher.close()
+
+    def _readable(self) -> None:
+        for _ in range(_ACCEPTS_PER_TURN):
+            if not self.dispatcher.wants_connections or not self._accept_one():
+                break
+        self.update()
+
+    def _accept_one(self) -> bool:
+        """Accept one connection; ``False`` when there is none, or none can be had."""
+        try:
+            fd, peer = self._sock._accept()  # the descriptor, without a socket object around it
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            return self._failed(error)
+        if self._delay:
+            self._log.info("Accepting on %s again", self.served.name)
+            self._delay = 0.0
+        self.dispatcher.add(Connection(fd, peer))
+        return True
+
+    def _failed(self, error: OSError) -> bool:
+        if error.errno in _TRANSIENT:
+            return True
+        if error.errno not in _EXHAUSTED:
+            self._log.error("Accepting on %s failed, no longer accepting there: %s", self.served.name, error)
+            self._open = False
+            return False
+        if not self._delay:
+            self._log.error(
+                "Cannot accept on %s: %s. Clients wait in the backlog; trying again until it works.",
+                self.served.name,
+                error,
+            )
+        self._delay = min(self._delay * 2 or _FIRST_DELAY, _LONGEST_DELAY)
+        self._paused = True
+        self._loop.call_later(self._delay, self._resume)
+        return False
+
+    def _resume(self) -> None:
+        self._paused = False
+        self.update()

@@ -1,0 +1,381 @@
+"""The primary: owns the listeners, the channels and the workers' handles, and turns frames into events.
+
+It knows no gunicorn: what only the arbiter can do (start a process, end the server) it asks of its
+:class:`Host`.  It runs on one thread, inside the turns of its :class:`~nodecluster_compat.loop.Loop`.
+
+Order is part of the contract (DESIGN §2): for every event but ``message`` the worker's handlers run before
+the cluster's; ``disconnect`` before ``exit``, always both; ``fork`` on the turn after the fork.
+
+Nothing that a worker does may stop the primary: a frame that makes no sense closes that worker's channels,
+and the worker, which then reads end-of-file, exits; if it does not, it is killed after a grace period.
+"""
+
+from __future__ import annotations
+
+import _socket
+import signal as signals
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from .channel import Channel
+from .codec import Frame, FrameKind, decode_address, decode_message, encode_frame
+from .connection_channel import OfferingEnd, connection_pair
+from .emitter import Emitter, Log, Origin, current_origin, run_guarded
+from .errors import ClusterError, FrameError, IllegalTransition
+from .listener import Listener
+from .loop import Loop
+from .packets import Packet, PacketKind
+from .policies import RoundRobin
+from .records import Connection, ExitStatus, ServedAddress
+from .registry import Registry
+from .worker_handle import WorkerHandle
+
+__all__ = ["ChildEnds", "Host", "Primary"]
+
+EARLY_MESSAGES: Final = 1024
+"""Messages kept for a worker until the first ``message`` listener exists (difference D7)."""
+
+_SECOND_CHANNEL_SECONDS: Final = 0.5
+
+
+class Host(Protocol):
+    """What the primary asks of the server around it."""
+
+    def stand_in(self) -> WorkerHandle | None:
+        """While an ``exit`` is told of a worker that was replaced: the worker that took its place."""
+
+    def spawn_soon(self, worker: WorkerHandle) -> None:
+        """``cluster.fork()`` made this worker: start its process on the next turn."""
+
+    def worker_changed(self) -> None:
+        """A worker became ready, or will end: look again at how many there should be."""
+
+    def finish(self) -> None:
+        """Every worker is gone and ``cluster.disconnect()`` was asked: end the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnds:
+    """The worker's ends of its two channels, to be kept by the child and closed by the parent."""
+
+    messages: _socket.socket
+    connections: _socket.socket
+
+    def close(self) -> None:
+        """Close both."""
+        self.messages.close()
+        self.connections.close()
+
+
+class Primary:
+    """Node's primary.
+
+    Args:
+        host: the server around it.
+        loop: its event loop.
+        events: the emitter of ``cluster``.
+        log: where it says what goes wrong.
+        grace: seconds that a worker without a channel has left to live.
+        queue_limit: bound of the accepted connections that wait, for each listener.
+    """
+
+    def __init__(self, host: Host, loop: Loop, events: Emitter, log: Log, grace: float, queue_limit: int) -> None:
+        self.loop = loop
+        self.registry: Registry[WorkerHandle] = Registry()
+        self.listeners: dict[int, Listener] = {}
+        self.grace = grace
+        self._host = host
+        self._events = events
+        self._log = log
+        self._queue_limit = queue_limit
+        self._last_listener = 0
+        self._child_ends: dict[int, ChildEnds] = {}
+        self._when_empty: list[tuple[Origin, Callable[[], Any]]] = []
+        self.is_disconnecting = False
+        self.taps: list[Callable[[str, WorkerHandle, tuple[Any, ...]], None]] = []
+        events.on("new_listener", self._listener_added)
+
+    # --- listeners -----------------------------------------------------------------------------
+
+    def listen(self, sock: _socket.socket, family: int) -> ServedAddress:
+        """Serve a listening socket: its connections go to the workers that say they listen on it."""
+        self._last_listener += 1
+        served = ServedAddress(self._last_listener, family, sock.getsockname())
+        self.listeners[served.listener_id] = Listener(
+            sock, served, self.loop, self._log, RoundRobin(), self._deliver, self._queue_limit
+        )
+        return served
+
+    def unlisten(self, listener_id: int, take_backlog: bool) -> None:
+        """Stop accepting on a socket; connections that wait still go to the workers that serve it."""
+        self.listeners[listener_id].stop_accepting(take_backlog)
+
+    @property
+    def waiting_connections(self) -> int:
+        """Accepted connections that no worker has acknowledged yet."""
+        return sum(li.dispatcher.pending + li.dispatcher.unacknowledged for li in self.listeners.values())
+
+    # --- the life of a worker ------------------------------------------------------------------
+
+    def new_worker(self, env: Mapping[str, str] | None = None) -> WorkerHandle:
+        """Return the handle of a worker that has channels and no process yet.
+
+        Raises:
+            OSError: no descriptors are left for its channels.
+        """
+        message_ends = _socket.socketpair()
+        connection_ends = connection_pair()
+        worker = WorkerHandle(self.registry.next_id(), self, env)
+        worker.channel = Channel(
+            message_ends[0], lambda frame: self._frame(worker, frame), lambda error: self._closed(worker, error)
+        )
+        worker.connections = OfferingEnd(
+            connection_ends[0],
+            lambda packet: self._answer(worker, packet),
+            lambda error: self._connections_closed(worker, error),
+        )
+        self._child_ends[worker.id] = ChildEnds(message_ends[1], connection_ends[1])
+        self.registry.add(worker)
+        worker.on("new_listener", self._listener_added)
+        return worker
+
+    def started(self, worker: WorkerHandle, pid: int) -> None:
+        """In the parent: the worker has a process."""
+        worker.process.pid = pid
+        self.registry.started(worker, pid)
+        self._child_ends.pop(worker.id).close()
+        worker.channel.attach(self.loop)
+        worker.connections.attach(self.loop)
+        self.loop.call_soon(self._emit, worker, "fork")
+
+    def failed_to_start(self, worker: WorkerHandle, error: OSError) -> None:
+        """The process could not be made: Node's spawn failure (node-cluster-spec §2.10), without dying."""
+        self._log.error("Could not start worker %s: %s", worker.id, error)
+        self._child_ends.pop(worker.id).close()
+        worker.process.exit_code = -(error.errno or 1)
+        self.registry.remove(worker, None)
+        worker.emit("error", error)
+        worker.channel.close()
+
+    def in_child(self, worker: WorkerHandle | None) -> ChildEnds | None:
+        """In a forked child: let go of everything of the primary; return the ends of ``worker``."""
+        for other in self.registry.by_id.values():
+            other.channel.abandon()
+            other.connections.abandon()
+        for worker_id, ends in self._child_ends.items():
+            if worker is None or worker_id != worker.id:
+                ends.close()
+        self.loop.abandon()
+        return None if worker is None else self._child_ends[worker.id]
+
+    def retire(self, worker: WorkerHandle) -> None:
+        """No further connection for this worker; its end is asked for, not an accident."""
+        if worker.exited_after_disconnect is None:
+            worker.exited_after_disconnect = True
+        self._leave_all(worker)
+
+    def reaped(self, worker: WorkerHandle, status: ExitStatus) -> None:
+        """The process has ended: everything it had said is delivered, then ``disconnect``, then ``exit``."""
+        worker.process.exit_code, worker.process.signal_code = status.code, status.signal
+        worker.connections.finish()
+        worker.channel.drain()
+        worker.channel.close()
+        if worker.exited_after_disconnect is None:
+            worker.exited_after_disconnect = False
+        worker.lifecycle.advance("exit")
+        self.registry.remove(worker, worker.process.pid)
+        self._emit(worker, "exit", status.code, status.signal)
+        self._check_empty()
+
+    # --- what users and handles ask ------------------------------------------------------------
+
+    def fork(self, env: Mapping[str, str] | None = None) -> WorkerHandle:
+        """Make a worker, its process and events follow on a later turn; or return the one that stands in."""
+        present = self._host.stand_in()
+        if present is not None:
+            return present
+        worker = self.new_worker(env)
+        self._host.spawn_soon(worker)
+        return worker
+
+    def disconnect(self, callback: Callable[[], Any] | None = None) -> None:
+        """Disconnect every worker; call back after the last of them is gone (difference D4)."""
+        if callback is not None:
+            self._when_empty.append((current_origin(), callback))
+        self.is_disconnecting = True
+        for worker in list(self.registry.by_id.values()):
+            self.disconnect_worker(worker)
+        self.loop.call_soon(self._check_empty)
+
+    def disconnect_worker(self, worker: WorkerHandle) -> None:
+        """See :meth:`WorkerHandle.disconnect`."""
+        if worker.exited_after_disconnect is not None or not worker.is_connected():
+            return
+        self.retire(worker)
+        worker.channel.send_own(encode_frame(FrameKind.DISCONNECT))
+        self._host.worker_changed()
+
+    def report_send_error(self, worker: WorkerHandle, error: ClusterError) -> None:
+        """See :class:`~nodecluster_compat.worker_handle.Supervisor`; on a later turn, as in Node."""
+        self.loop.call_soon(self._send_failed, worker, error)
+
+    def forget(self, origin: Origin) -> None:
+        """Remove the handlers and timers that were registered from ``origin``."""
+        self._events.forget(origin)
+        for worker in self.registry.by_id.values():
+            worker.forget(origin)
+        self.loop.cancel_timers(origin)
+
+    # --- frames and packets of workers ---------------------------------------------------------
+
+    def _frame(self, worker: WorkerHandle, frame: Frame) -> None:
+        if frame.kind is FrameKind.MESSAGE:
+            self._message(worker, decode_message(frame.payload))
+        elif frame.kind is FrameKind.ONLINE:
+            self._advance(worker, "online")
+            self._emit(worker, "online")
+        elif frame.kind is FrameKind.LISTENING:
+            self._listening(worker, frame)
+        elif frame.kind is FrameKind.LEAVING:
+            self.retire(worker)
+            self._host.worker_changed()
+        else:
+            raise FrameError(f"a worker sent a frame that only the primary sends: {frame.kind.name}")
+
+    def _listening(self, worker: WorkerHandle, frame: Frame) -> None:
+        listener_id, address = decode_address(frame.payload)
+        self._advance(worker, "listening")
+        listener = self.listeners.get(listener_id)
+        if listener is not None and worker.exited_after_disconnect is None:
+            listener.dispatcher.join(worker.id)
+            listener.update()
+        self._host.worker_changed()
+        self._emit(worker, "listening", address)
+
+    def _answer(self, worker: WorkerHandle, packet: Packet) -> None:
+        if packet.kind is PacketKind.LEAVE:
+            self._leave_all(worker)
+            worker.connections.confirm_left()
+            self._host.worker_changed()
+            return
+        if packet.kind is PacketKind.ROOM:
+            for listener in self.listeners.values():
+                listener.dispatcher.has_room(worker.id)
+                listener.update()
+            return
+        listener_named = self.listeners.get(packet.listener_id)
+        if listener_named is None or packet.kind not in (PacketKind.ACCEPTED, PacketKind.REFUSED):
+            raise FrameError(f"a worker sent a packet that makes no sense here: {packet}")
+        if packet.kind is PacketKind.ACCEPTED:
+            listener_named.dispatcher.accepted(worker.id)
+        else:
+            listener_named.dispatcher.refused(worker.id)
+        listener_named.update()
+
+    def _deliver(self, worker_id: int, listener_id: int, connection: Connection) -> bool:
+        worker = self.registry.by_id.get(worker_id)
+        return worker is not None and worker.connections.offer(listener_id, connection.fd)
+
+    def _advance(self, worker: WorkerHandle, step: Any) -> None:
+        try:
+            worker.lifecycle.advance(step)
+        except IllegalTransition as error:
+            raise FrameError(str(error)) from error
+
+    # --- the end of a channel ------------------------------------------------------------------
+
+    def _closed(self, worker: WorkerHandle, error: ClusterError | None) -> None:
+        if error is not None:
+            self._log.error("The channel of worker %s is closed: %s", worker.id, error)
+        # What it still answered counts: only then is it known what it had not acknowledged.
+        worker.connections.finish()
+        self._lost(worker)
+        worker.is_leaving = True
+        if worker.exited_after_disconnect is None:
+            worker.exited_after_disconnect = False
+        worker.lifecycle.advance("disconnect")
+        if worker.process.pid is not None:
+            self._emit(worker, "disconnect")
+        if not worker.is_dead():
+            self._host.worker_changed()
+            self.loop.call_later(self.grace, self._end_if_alive, worker)
+
+    def _connections_closed(self, worker: WorkerHandle, error: FrameError | None) -> None:
+        self._lost(worker)
+        if error is not None:
+            self._log.error("The connection channel of worker %s is closed: %s", worker.id, error)
+        # Without it the worker cannot serve.  In an orderly end the message channel closes right after,
+        # by itself; a worker that closed only this one is disconnected here.
+        self.loop.call_later(0.0 if error else _SECOND_CHANNEL_SECONDS, worker.channel.close)
+
+    def _lost(self, worker: WorkerHandle) -> None:
+        for listener in self.listeners.values():
+            listener.dispatcher.lost(worker.id)
+            listener.update()
+
+    def _leave_all(self, worker: WorkerHandle) -> None:
+        worker.is_leaving = True
+        for listener in self.listeners.values():
+            listener.dispatcher.leave(worker.id)
+            listener.update()
+
+    def _end_if_alive(self, worker: WorkerHandle) -> None:
+        if not worker.is_dead():
+            self._log.error("Worker %s has no channel and did not exit within %s s: killed", worker.id, self.grace)
+            worker.kill(signals.SIGKILL)
+
+    # --- events --------------------------------------------------------------------------------
+
+    def _emit(self, worker: WorkerHandle, event: str, *args: Any) -> None:
+        for tap in self.taps:
+            tap(event, worker, args)
+        worker.emit(event, *args)
+        self._events.emit(event, worker, *args)
+
+    def _message(self, worker: WorkerHandle, message: Any) -> None:
+        if worker.early_messages or not self._has_message_listener(worker):
+            if len(worker.early_messages) < EARLY_MESSAGES:
+                worker.early_messages.append(message)
+            elif len(worker.early_messages) == EARLY_MESSAGES:
+                worker.early_messages.append(message)
+                self._log.warning(
+                    "Worker %s sent more than %s messages and nobody listens for 'message': the rest is dropped",
+                    worker.id,
+                    EARLY_MESSAGES,
+                )
+            return
+        self._deliver_message(worker, message)
+
+    def _deliver_message(self, worker: WorkerHandle, message: Any) -> None:
+        self._events.emit("message", worker, message, None)
+        worker.emit("message", message, None)
+
+    def _has_message_listener(self, worker: WorkerHandle) -> bool:
+        return bool(self._events.listener_count("message") or worker.listener_count("message"))
+
+    def _listener_added(self, event: str, _: Callable[..., Any]) -> None:
+        if event == "message":
+            self.loop.call_soon(self._deliver_early_messages)
+
+    def _deliver_early_messages(self) -> None:
+        for worker in list(self.registry.by_id.values()):
+            if worker.early_messages and self._has_message_listener(worker):
+                early, worker.early_messages = worker.early_messages, []
+                for message in early:
+                    self._deliver_message(worker, message)
+
+    def _send_failed(self, worker: WorkerHandle, error: ClusterError) -> None:
+        if worker.listener_count("error"):
+            worker.emit("error", error)
+        else:
+            self._log.error("A message to worker %s was not sent: %s", worker.id, error)
+
+    def _check_empty(self) -> None:
+        if not self.is_disconnecting or self.registry.by_id:
+            return
+        self.is_disconnecting = False
+        callbacks, self._when_empty = self._when_empty, []
+        for origin, callback in callbacks:
+            run_guarded("cluster.disconnect", origin, callback)
+        self._host.finish()

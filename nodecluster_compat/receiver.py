@@ -1,0 +1,85 @@
+"""Takes the connections that the primary offers, in a worker.
+
+The answer is given before any application code sees the connection, and a worker that cannot say
+ACCEPTED does not serve: so "no answer" always means "nobody has touched it", and the primary may give the
+connection to another worker without a request ever being run twice.
+
+States: taking ──stop()──▶ leaving ──LEFT──▶ left.  While leaving, offers that were already under way are
+refused; the primary deals them elsewhere.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+from collections.abc import Callable
+
+from .connection_channel import TakingEnd
+from .packets import PacketKind
+from .reactor import Reactor
+
+__all__ = ["Receiver"]
+
+
+class Receiver:
+    """Decides which offers to take.
+
+    Args:
+        sock: the worker's end of the connection channel.
+        take: given the listener's id and the descriptor of a connection that is now this worker's.
+        has_room: whether one more connection can be served; asked for every offer.
+        on_primary_gone: called once when the primary has closed the channel.
+    """
+
+    def __init__(
+        self,
+        sock: _socket.socket,
+        take: Callable[[int, int], None],
+        has_room: Callable[[], bool],
+        on_primary_gone: Callable[[], None],
+    ) -> None:
+        self._take = take
+        self._has_room = has_room
+        self._end = TakingEnd(sock, self._offered, self._left, on_primary_gone)
+        self._refused = False
+        self._leaving = False
+        self.has_left = False
+
+    def start(self, reactor: Reactor) -> None:
+        """Answer offers through ``reactor`` from now on."""
+        self._end.attach(reactor)
+
+    def room_made(self) -> None:
+        """A connection has ended: tell the primary, if it was refused one."""
+        if self._refused and not self._leaving and self._has_room():
+            self._refused = False
+            self._end.say(PacketKind.ROOM)
+
+    def stop(self) -> None:
+        """Take no more; :attr:`has_left` once the primary has confirmed it."""
+        if not self._leaving:
+            self._leaving = True
+            if not self._end.say(PacketKind.LEAVE):
+                self.has_left = True
+
+    def close(self) -> None:
+        """Close this end of the channel."""
+        self._end.close()
+
+    def abandon(self) -> None:
+        """In a process that this worker forked: close the inherited copy."""
+        self._end.abandon()
+
+    def _offered(self, listener_id: int, fd: int | None) -> None:
+        if fd is None or self._leaving or not self._has_room():
+            if fd is not None:
+                os.close(fd)
+            self._refused = True
+            self._end.say(PacketKind.REFUSED, listener_id)
+        elif self._end.say(PacketKind.ACCEPTED, listener_id):
+            self._take(listener_id, fd)
+        else:
+            os.close(fd)
+
+    def _left(self) -> None:
+        self.has_left = True

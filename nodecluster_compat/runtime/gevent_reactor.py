@@ -1,0 +1,59 @@
+"""gevent's hub as a :class:`~nodecluster_compat.reactor.Reactor`.
+
+Callbacks run in the hub: they must not block, and an exception in one is gevent's to report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from gevent import get_hub, spawn_raw
+
+__all__ = ["GeventReactor"]
+
+_READ: Final = 1
+_WRITE: Final = 2
+
+
+class GeventReactor:
+    """Readiness of descriptors and deferred calls on the hub of the current thread."""
+
+    def __init__(self) -> None:
+        self._loop = get_hub().loop
+        self._watchers: dict[tuple[int, int], Any] = {}
+
+    def add_reader(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call back whenever ``fd`` is readable or closed."""
+        self._watch(fd, _READ, callback)
+
+    def remove_reader(self, fd: int) -> None:
+        """Stop watching ``fd`` for reading."""
+        self._unwatch(fd, _READ)
+
+    def add_writer(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call back whenever ``fd`` is writable or broken."""
+        self._watch(fd, _WRITE, callback)
+
+    def remove_writer(self, fd: int) -> None:
+        """Stop watching ``fd`` for writing."""
+        self._unwatch(fd, _WRITE)
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
+        """Call back on the next turn, in a greenlet of its own: a user's callback may block."""
+        spawn_raw(callback, *args)
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        """Run ``call`` in a greenlet."""
+        spawn_raw(call)
+
+    def _watch(self, fd: int, event: int, callback: Callable[[], None]) -> None:
+        if (fd, event) not in self._watchers:
+            watcher = self._watchers[fd, event] = self._loop.io(fd, event)
+            watcher.start(callback)
+
+    def _unwatch(self, fd: int, event: int) -> None:
+        watcher = self._watchers.pop((fd, event), None)
+        if watcher is not None:
+            watcher.stop()
+            watcher.close()

@@ -1,0 +1,166 @@
+"""A worker as the primary sees it: Node's ``Worker`` object, primary side.
+
+Source: ``reference/node-cluster-spec`` §1.3.  The handle stays readable after its worker is dead.  It
+holds no policy: what a method does to the cluster is the :class:`Supervisor`'s to carry out.
+"""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .channel import Channel, SendCallback
+from .codec import encode_message
+from .emitter import Emitter
+from .errors import ChannelClosed, ChannelFull, ClusterError
+from .lifecycle import Lifecycle, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .connection_channel import OfferingEnd
+
+__all__ = ["Supervisor", "WorkerHandle", "WorkerProcess"]
+
+
+class Supervisor(Protocol):
+    """What a handle asks of the primary."""
+
+    def disconnect_worker(self, worker: WorkerHandle) -> None:
+        """Let the worker finish what is in flight, close its channel and end."""
+
+    def report_send_error(self, worker: WorkerHandle, error: ClusterError) -> None:
+        """A message without a callback could not be sent."""
+
+
+class WorkerProcess:
+    """The operating system's side of a worker: Node's ``worker.process``."""
+
+    def __init__(self, worker: WorkerHandle) -> None:
+        self._worker = worker
+        self.pid: int | None = None
+        self.exit_code: int | None = None
+        self.signal_code: str | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the channel to the worker is open."""
+        return self._worker.is_connected()
+
+    def kill(self, signal: str | int | None = "SIGTERM") -> bool:
+        """Send a signal; see :meth:`WorkerHandle.kill`."""
+        return self._worker.kill(signal)
+
+    def send(self, message: Any, handle: None = None, *, callback: SendCallback | None = None) -> bool:
+        """Send a message; see :meth:`WorkerHandle.send`."""
+        return self._worker.send(message, handle, callback=callback)
+
+    def disconnect(self) -> None:
+        """Close the channel at once: the worker, not having been asked to leave, exits with code 0."""
+        self._worker.channel.close()
+
+
+class WorkerHandle(Emitter):
+    """One worker of this cluster.
+
+    Events: ``online()``, ``listening(address)``, ``message(message, handle)``, ``disconnect()``,
+    ``exit(code, signal)``, ``error(exc)``.
+
+    Attributes:
+        id: from 1, never used again.
+        process: its process.
+        exited_after_disconnect: ``None`` while it lives and nothing was asked; ``True`` for every end that
+            the primary or the worker asked for; ``False`` for crashes and signals from outside.
+        env: what :meth:`cluster.fork` was given to add to the worker's environment.
+    """
+
+    def __init__(self, worker_id: int, supervisor: Supervisor, env: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self.id = worker_id
+        self.process = WorkerProcess(self)
+        self.exited_after_disconnect: bool | None = None
+        self.env: dict[str, str] = dict(env or {})
+        self.lifecycle = Lifecycle()
+        self.channel: Channel
+        self.connections: OfferingEnd
+        self.early_messages: list[Any] = []
+        self.is_leaving = False  # it was told to end, or said that it will: its place is to be filled
+        self._supervisor = supervisor
+
+    def __repr__(self) -> str:
+        return f"<worker {self.id} (pid {self.process.pid}) {self.state}>"
+
+    @property
+    def state(self) -> State:
+        """``none``, ``online``, ``listening``, ``disconnected`` or ``dead``."""
+        return self.lifecycle.state
+
+    def is_connected(self) -> bool:
+        """Whether the channel to the worker is open."""
+        return self.channel.is_open
+
+    def is_dead(self) -> bool:
+        """Whether the process has ended."""
+        return self.process.exit_code is not None or self.process.signal_code is not None
+
+    def send(self, message: Any, handle: None = None, *, callback: SendCallback | None = None) -> bool:
+        """Send a message to the worker.
+
+        Args:
+            message: anything JSON can carry; see :func:`nodecluster_compat.codec.encode_message`.
+            handle: reserved for descriptors; must be ``None``.
+            callback: called with ``None`` once the message is written, or with the error.
+
+        Returns:
+            ``False`` when the worker is disconnected, when the channel is at its bound (then the message
+            was *not* taken), or when at least 128 KiB wait (then it was).
+
+        Raises:
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        if handle is not None:
+            raise TypeError(f"expected None as handle, got {type(handle).__name__}: handles cannot be sent yet")
+        frame = encode_message(message)
+        try:
+            return self.channel.send(frame, callback)
+        except (ChannelClosed, ChannelFull) as error:
+            self._supervisor.report_send_error(self, error)
+            return False
+
+    def disconnect(self) -> WorkerHandle:
+        """Let the worker finish what is in flight and end; a second call is a no-op (difference D5)."""
+        self._supervisor.disconnect_worker(self)
+        return self
+
+    def kill(self, signal: str | int | None = "SIGTERM") -> bool:
+        """Send a signal, nothing else; the worker does with it what gunicorn documents.
+
+        Args:
+            signal: a name (``"SIGTERM"``, case-insensitive) or number; ``None`` or 0 mean SIGTERM, as in Node.
+
+        Returns:
+            Whether a process was there to receive it.
+
+        Raises:
+            ValueError: no signal has that name or number.
+        """
+        number = _signal_number(signal)
+        if self.process.pid is None or self.is_dead():
+            return False
+        try:
+            os.kill(self.process.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    destroy = kill
+
+
+def _signal_number(signal: str | int | None) -> signals.Signals:
+    if not signal:
+        return signals.SIGTERM
+    try:
+        return signals.Signals[signal.upper()] if isinstance(signal, str) else signals.Signals(signal)
+    except (KeyError, ValueError):
+        raise ValueError(f"expected the name or number of a signal, got {signal!r}") from None

@@ -1,0 +1,48 @@
+"""The ``gunicorn.conf.py`` of a cluster: settings as literal assignments, then the test's own source."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from typing import Any
+
+from .errors import OptionError
+from .options import ClusterOptions
+
+__all__ = ["DEFAULT_BIND", "conf_source"]
+
+# Port 0: the kernel chooses, and the primary says in the journal what it chose.
+DEFAULT_BIND = "127.0.0.1:0"
+
+
+def conf_source(options: ClusterOptions, *, pythonpath: str, bind: str = DEFAULT_BIND) -> str:
+    """Return the text of the file that starts what *options* ask for."""
+    settings: dict[str, Any] = {
+        "bind": bind,
+        "pythonpath": pythonpath,
+        # From 25.1 on gunicorn opens a socket at one path per user, which a second cluster would take over.
+        # Older versions ignore names that they do not know.
+        "control_socket_disable": True,
+        **options.settings,
+        "preload_app": options.preload,
+        "worker_class": options.worker_class,
+        "workers": options.workers,
+    }
+    lines = ["# Written by pytest_cluster for one cluster of one test."]
+    lines += [f"{name} = {_literal(name, value)}" for name, value in settings.items()]
+    if options.config.strip():
+        lines += ["", "# The test's own source.", textwrap.dedent(options.config).strip()]
+    return "\n".join(lines) + "\n"
+
+
+def _literal(name: str, value: Any) -> str:
+    text = repr(value)
+    try:
+        same = ast.literal_eval(text) == value
+    except (SyntaxError, ValueError):
+        same = False
+    if not same:
+        raise OptionError(
+            f"cluster: the setting {name!r} is not a literal ({text}); assign it in config=, in Python"
+        )
+    return text

@@ -1,0 +1,29 @@
+"""All errors of the plugin, named by their cause."""
+
+from __future__ import annotations
+
+__all__ = ["ClusterError", "LeakError", "OptionError", "StartError", "StopError", "WaitTimeout"]
+
+
+class ClusterError(Exception):
+    """Base of everything that the plugin raises on purpose."""
+
+
+class OptionError(ClusterError):
+    """The marker, the factory or the command line asks for something that cannot be; the test's to fix."""
+
+
+class StartError(ClusterError):
+    """The server ended, or did not get all its workers to listen in time; its log is in the message."""
+
+
+class StopError(ClusterError):
+    """The server did not end in time when asked and had to be killed."""
+
+
+class LeakError(ClusterError):
+    """Processes of the cluster were left after its primary had ended; they have been killed."""
+
+
+class WaitTimeout(ClusterError, TimeoutError):
+    """What a test waited for did not happen; the message says what did."""

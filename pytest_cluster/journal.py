@@ -1,0 +1,213 @@
+"""The journal: what the primary says happened, in the order in which it happened.
+
+The primary writes one JSON object per line to a pipe whose number is in ``NODECLUSTER_JOURNAL_FD``.  A daemon
+thread reads it to the end, so the primary never waits for a test; everything else here looks at the list that
+the thread fills, under one condition variable.  A line that is not understood is kept in
+:attr:`Journal.problems` and shown with every time-out: it is a defect of the writer, and no reason to lose
+the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from .waiting import Deadline, timed_out
+
+__all__ = ["Journal", "JournalEntry", "ListeningAddress"]
+
+T = TypeVar("T")
+
+EVENTS = ("fork", "online", "listening", "disconnect", "exit")
+DEFAULT_TIMEOUT = 10.0
+LAST_ENTRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ListeningAddress:
+    """Where a worker listens, with the attributes of Node's ``listening`` event."""
+
+    address: str | None
+    port: int
+    address_type: int | str
+    fd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One step in the life of one worker."""
+
+    seq: int
+    """Position in this journal, from 1."""
+    time: float
+    """The primary's monotonic clock, which all processes of a machine share."""
+    event: str
+    """One of ``fork``, ``online``, ``listening``, ``disconnect``, ``exit``."""
+    worker: int
+    pid: int | None
+    state: str
+    address: ListeningAddress | None = None
+    exited_after_disconnect: bool | None = None
+    code: int | None = None
+    signal: str | None = None
+
+    def __str__(self) -> str:
+        details = (
+            f"#{self.seq} {self.time:.3f} {self.event} worker={self.worker} pid={self.pid} state={self.state}"
+        )
+        if self.address is not None:
+            details += f" address={self.address.address}:{self.address.port}"
+        if self.event == "exit":
+            details += f" code={self.code} signal={self.signal}"
+        if self.event in ("disconnect", "exit"):
+            details += f" exited_after_disconnect={self.exited_after_disconnect}"
+        return details
+
+
+def parse_entry(line: bytes, seq: int) -> JournalEntry:
+    """Return the entry in *line*; ``ValueError`` when it is not one."""
+    try:
+        raw: Mapping[str, Any] = json.loads(line)
+        address = raw.get("address")
+        entry = JournalEntry(
+            seq=seq,
+            time=float(raw["time"]),
+            event=raw["event"],
+            worker=int(raw["worker"]),
+            pid=raw.get("pid"),
+            state=raw["state"],
+            address=None if address is None else ListeningAddress(**address),
+            exited_after_disconnect=raw.get("exited_after_disconnect"),
+            code=raw.get("code"),
+            signal=raw.get("signal"),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{error!r} in {line[:200]!r}") from error
+    if entry.event not in EVENTS:
+        raise ValueError(f"unknown event in {line[:200]!r}")
+    return entry
+
+
+class Journal:
+    """Every lifecycle event of a cluster; filled while the cluster runs, readable after it has ended."""
+
+    def __init__(self, fd: int, *, log_tail: Callable[[], str] = str) -> None:
+        self.problems: list[str] = []
+        self._entries: list[JournalEntry] = []
+        self._changed = threading.Condition()
+        self._ended = False
+        self._log_tail = log_tail
+        self._thread = threading.Thread(target=self._read, args=(fd,), name="cluster-journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def entries(self) -> tuple[JournalEntry, ...]:
+        """What has been read so far."""
+        with self._changed:
+            return tuple(self._entries)
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest entry: ``after=cluster.journal.last_seq`` waits for news only."""
+        with self._changed:
+            return len(self._entries)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more can come, because no process holds the writing end."""
+        with self._changed:
+            return self._ended
+
+    def wait_for(
+        self,
+        event: str | None = None,
+        *,
+        worker: int | None = None,
+        predicate: Callable[[JournalEntry], bool] | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        after: int = 0,
+    ) -> JournalEntry:
+        """Return the first entry past number *after* that fits, waiting for it if need be.
+
+        :raises WaitTimeout: none came within *timeout* seconds, or none can come any more.
+        """
+        if event is not None and event not in EVENTS:
+            raise ValueError(f"unknown event {event!r}: the events are {', '.join(EVENTS)}")
+
+        def find(entries: tuple[JournalEntry, ...]) -> JournalEntry | None:
+            for entry in entries[after:]:
+                fits = event in (None, entry.event) and worker in (None, entry.worker)
+                if fits and (predicate is None or predicate(entry)):
+                    return entry
+            return None
+
+        expected = f"event {event or '(any)'}"
+        expected += "" if worker is None else f" of worker {worker}"
+        expected += f" after entry #{after}" if after else ""
+        expected += "" if predicate is None else " that fits the predicate"
+        return self.wait_until(find, expected=expected, timeout=timeout)
+
+    def wait_until(
+        self,
+        check: Callable[[tuple[JournalEntry, ...]], T | None],
+        *,
+        expected: str,
+        timeout: float = DEFAULT_TIMEOUT,
+        interrupted: Callable[[], bool] | None = None,
+    ) -> T:
+        """Return what *check* makes of the entries as soon as it is true; *expected* names it in the error.
+
+        *interrupted* is asked now and then; when it says yes, the wait ends as if its time had passed.
+        """
+        deadline = Deadline(timeout)
+        while True:
+            # Asked first: what it sees (the server's end) may not hide an entry that came before.
+            over = deadline.expired or (interrupted is not None and interrupted())
+            with self._changed:
+                entries, ended = tuple(self._entries), self._ended
+            result = check(entries)
+            if result:
+                return result
+            if ended or over:
+                raise timed_out(expected, timeout, self.evidence())
+            with self._changed:
+                if len(self._entries) == len(entries) and not self._ended:
+                    self._changed.wait(min(deadline.remaining, 0.05))
+
+    def evidence(self) -> list[tuple[str, str]]:
+        """What a failure should show: the last entries and the end of the server's log."""
+        with self._changed:
+            entries, ended, problems = self._entries[-LAST_ENTRIES:], self._ended, list(self.problems)
+        lines = [str(entry) for entry in entries] or ["(no entry)"]
+        if ended:
+            lines.append("(the journal has ended: the primary is gone)")
+        return [
+            ("last journal entries", "\n".join(lines)),
+            ("journal lines not understood", "\n".join(problems)),
+            ("server log (end)", self._log_tail()),
+        ]
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end of the journal; false when some process still holds the writing end."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _read(self, fd: int) -> None:
+        with os.fdopen(fd, "rb") as stream:
+            for line in stream:
+                self._add(line)
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _add(self, line: bytes) -> None:
+        with self._changed:
+            try:
+                self._entries.append(parse_entry(line, len(self._entries) + 1))
+            except ValueError as error:
+                self.problems.append(str(error))
+            self._changed.notify_all()

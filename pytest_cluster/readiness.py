@@ -1,0 +1,116 @@
+"""When a cluster is ready, and where.
+
+The primary binds before any worker exists, so a port that accepts says nothing: an application that cannot
+even be imported looks "up" for a moment.  A cluster is ready when the primary has reported as many
+*listening* workers as were asked for.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Sequence
+
+from .client import Endpoint
+from .errors import OptionError, WaitTimeout
+from .journal import JournalEntry, ListeningAddress
+from .launcher import ServerProcess
+from .options import ClusterOptions
+from .waiting import poll
+
+__all__ = ["distinct_addresses", "listening_workers", "start_server", "worker_ids"]
+
+# What a client connects to when a server listens on every interface.
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def worker_ids(entries: Sequence[JournalEntry]) -> list[int]:
+    """Return the ids of all workers that ever were, in order."""
+    return sorted({entry.worker for entry in entries})
+
+
+def listening_workers(entries: Sequence[JournalEntry], listeners: int = 1) -> list[int]:
+    """Return the ids of the workers that listen now, on at least *listeners* sockets."""
+    state: dict[int, str] = {}
+    sockets: dict[int, int] = {}
+    for entry in entries:
+        state[entry.worker] = entry.state
+        sockets[entry.worker] = sockets.get(entry.worker, 0) + (entry.event == "listening")
+    return sorted(one for one in state if state[one] == "listening" and sockets[one] >= listeners)
+
+
+def distinct_addresses(entries: Sequence[JournalEntry]) -> list[ListeningAddress]:
+    """Return where the workers listen, each address once, in the order of the first report."""
+    return list(dict.fromkeys(entry.address for entry in entries if entry.address is not None))
+
+
+def start_server(options: ClusterOptions, *, pythonpath: str) -> tuple[ServerProcess, Endpoint]:
+    """Start what *options* ask for and return it when it is ready.
+
+    :raises StartError: it ended, or was not ready in time; nothing of it is left.
+    """
+    if not options.has_journal:
+        return _start_stock(options, pythonpath)
+    server = ServerProcess(options, pythonpath=pythonpath)
+    try:
+        _wait_ready(server, options)
+        address = distinct_addresses(server.journal.entries)[0]
+    except BaseException:
+        server.abort()
+        raise
+    return server, endpoint_of(address, tls="certfile" in options.settings)
+
+
+def endpoint_of(address: ListeningAddress, *, tls: bool) -> Endpoint:
+    """Return how a client reaches *address*."""
+    if address.address_type == -1:
+        return Endpoint(host="", port=0, path=address.address, tls=tls)
+    host = address.address or "0.0.0.0"
+    return Endpoint(host=WILDCARDS.get(host, host), port=address.port, tls=tls)
+
+
+def _wait_ready(server: ServerProcess, options: ClusterOptions) -> None:
+    def ready(entries: tuple[JournalEntry, ...]) -> bool:
+        return len(listening_workers(entries, options.listeners)) >= options.workers
+
+    try:
+        server.journal.wait_until(
+            ready, expected="to be ready", timeout=options.start_timeout, interrupted=server.ended
+        )
+    except WaitTimeout:
+        seen = len(listening_workers(server.journal.entries, options.listeners))
+        raise server.start_error(
+            _not_ready(server, options, f"{seen} of {options.workers} workers listened")
+        ) from None
+
+
+def _start_stock(options: ClusterOptions, pythonpath: str) -> tuple[ServerProcess, Endpoint]:
+    """Start a stock worker class, for comparisons only: ready when *some* worker has answered a request."""
+    if "bind" in options.settings:
+        raise OptionError(f"cluster: {options.worker_class!r} reports no address, so bind cannot be set")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        host, port = probe.getsockname()
+    endpoint = Endpoint(host, port, tls="certfile" in options.settings)
+
+    def answers() -> bool:
+        if server.ended():
+            return True
+        try:
+            endpoint.request("GET", "/", timeout=options.start_timeout)
+        except (OSError, http.client.HTTPException):
+            return False
+        return True
+
+    server = ServerProcess(options, pythonpath=pythonpath, bind=f"{host}:{port}")
+    try:
+        if not poll(answers, options.start_timeout) or server.ended():
+            raise server.start_error(_not_ready(server, options, "no request was answered"))
+    except BaseException:
+        server.abort()
+        raise
+    return server, endpoint
+
+
+def _not_ready(server: ServerProcess, options: ClusterOptions, seen: str) -> str:
+    when = "at its start" if server.ended() else f"within {options.start_timeout:g} s"
+    return f"the cluster of {options.app} did not get ready {when} ({seen})"

@@ -1,0 +1,20 @@
+"""What all tests of the project share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+APPS = Path(__file__).parent / "apps"
+
+
+@pytest.fixture(scope="session")
+def cluster_options() -> Mapping[str, Any]:
+    """Serve the small applications of tests/apps: ``app="pid_echo:app"``.
+
+    Only that folder is added to the path, so that the packages under test are the installed ones.
+    """
+    return {"app": "pid_echo:app", "settings": {"pythonpath": str(APPS)}}
