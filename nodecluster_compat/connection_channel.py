@@ -8,10 +8,10 @@ protocol.  :class:`OfferingEnd` is the primary's, :class:`TakingEnd` the worker'
 from __future__ import annotations
 
 import _socket
-import array
 import contextlib
 import errno
 import os
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -21,11 +21,10 @@ from .reactor import Reactor
 
 __all__ = ["OfferingEnd", "TakingEnd", "connection_pair"]
 
-_PACKETS_PER_TURN: Final = 64
 _MOST_UNREAD: Final = 1024  # more than the kernel's buffer of a pair holds
 _RECEIVE_BYTES: Final = PACKET_BYTES + 1  # one more than a packet, to notice a longer one
-_FD_SPACE: Final = _socket.CMSG_SPACE(4)
-_FD_LENGTH: Final = 4
+_FD: Final = struct.Struct("i")
+_FD_SPACE: Final = _socket.CMSG_SPACE(_FD.size)
 
 
 def connection_pair() -> tuple[_socket.socket, _socket.socket]:
@@ -95,9 +94,9 @@ class OfferingEnd(_End):
         """Send a connection; ``False`` when the worker is out of reach."""
         if not self.is_open:
             return False
-        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", (fd,)))]
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _FD.pack(fd))
         try:
-            self._sock.sendmsg((encode_packet(PacketKind.OFFER, listener_id),), rights)
+            self._sock.sendmsg((encode_packet(PacketKind.OFFER, listener_id),), (rights,))
         except OSError:
             return False
         return True
@@ -107,10 +106,9 @@ class OfferingEnd(_End):
         self._send(encode_packet(PacketKind.LEFT))
 
     def read(self) -> None:
-        """Deliver the answers that have arrived."""
-        for _ in range(_PACKETS_PER_TURN):
-            if not self.is_open or not self._read_one():
-                return
+        """Deliver one answer.  There is rarely a second, and the loop calls again when there is."""
+        if self.is_open:
+            self._read_one()
 
     def finish(self) -> None:
         """Let no further answer in, deliver those that have arrived, and close.
@@ -184,10 +182,9 @@ class TakingEnd(_End):
         return self._send(encode_packet(kind, listener_id))
 
     def read(self) -> None:
-        """Take the offers that have arrived."""
-        for _ in range(_PACKETS_PER_TURN):
-            if not self.is_open or not self._read_one():
-                return
+        """Take one offer.  There is rarely a second, and the loop calls again when there is."""
+        if self.is_open:
+            self._read_one()
 
     def _read_one(self) -> bool:
         try:
@@ -216,6 +213,7 @@ class TakingEnd(_End):
 
 def _received_fd(ancillary: list[tuple[int, int, bytes]]) -> int | None:
     for level, kind, data in ancillary:
-        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS and len(data) >= _FD_LENGTH:
-            return array.array("i", data[:_FD_LENGTH])[0]
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS and len(data) >= _FD.size:
+            fd: int = _FD.unpack_from(data)[0]
+            return fd
     return None

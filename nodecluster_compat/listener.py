@@ -75,6 +75,7 @@ class Listener:
         self._log = log
         self._watching = False
         self._open = True
+        self._batch = 1
         self._paused = False
         self._delay = 0.0  # of the pauses of this episode; 0 while accepting works
         number = served.listener_id
@@ -113,9 +114,13 @@ class Listener:
         self.dispatcher.close()
 
     def _readable(self) -> None:
-        for _ in range(_ACCEPTS_PER_TURN):
+        # One at first, more while they keep coming: an accept that finds nobody costs as much as one that does.
+        for _ in range(self._batch):
             if not self.dispatcher.wants_connections or not self._accept_one():
+                self._batch = 1
                 break
+        else:
+            self._batch = min(self._batch * 2, _ACCEPTS_PER_TURN)
         self.update()
 
     def _accept_one(self) -> bool:

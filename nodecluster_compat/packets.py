@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from .errors import FrameError
@@ -40,11 +41,13 @@ class Packet(NamedTuple):
     listener_id: int
 
 
+@lru_cache(maxsize=1024)
 def encode_packet(kind: PacketKind, listener_id: int = 0) -> bytes:
-    """Return the bytes of one packet."""
+    """Return the bytes of one packet; there are only as many as kinds times listeners."""
     return _LAYOUT.pack(kind, listener_id)
 
 
+@lru_cache(maxsize=1024)
 def decode_packet(data: bytes) -> Packet:
     """Return the packet.
 

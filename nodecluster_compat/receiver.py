@@ -28,6 +28,7 @@ class Receiver:
         sock: the worker's end of the connection channel.
         take: given the listener's id and the descriptor of a connection that is now this worker's.
         has_room: whether one more connection can be served; asked for every offer.
+        on_left: called when the primary has confirmed that no further offer comes.
         on_primary_gone: called once when the primary has closed the channel.
     """
 
@@ -36,10 +37,12 @@ class Receiver:
         sock: _socket.socket,
         take: Callable[[int, int], None],
         has_room: Callable[[], bool],
+        on_left: Callable[[], None],
         on_primary_gone: Callable[[], None],
     ) -> None:
         self._take = take
         self._has_room = has_room
+        self._on_left = on_left
         self._end = TakingEnd(sock, self._offered, self._left, on_primary_gone)
         self._refused = False
         self._leaving = False
@@ -60,7 +63,7 @@ class Receiver:
         if not self._leaving:
             self._leaving = True
             if not self._end.say(PacketKind.LEAVE):
-                self.has_left = True
+                self._left()
 
     def close(self) -> None:
         """Close this end of the channel."""
@@ -83,3 +86,4 @@ class Receiver:
 
     def _left(self) -> None:
         self.has_left = True
+        self._on_left()

@@ -65,9 +65,7 @@ class Cluster:
     def url(self) -> str:
         """``http://127.0.0.1:34567``, without a slash at the end."""
         if self._endpoint.path is not None:
-            raise ClusterError(
-                f"a server on the unix socket {self._endpoint.path} has no URL; use get() or connect()"
-            )
+            raise ClusterError(f"a server on the unix socket {self._endpoint.path} has no URL; use get() or connect()")
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self._endpoint.tls else 'http'}://{host}:{self.port}"
 
@@ -158,9 +156,7 @@ class Cluster:
         ended = self.returncode
         if ended is not None:
             return ended
-        return self._server.stop(
-            signal_number(which), self.options.stop_timeout if timeout is None else timeout
-        )
+        return self._server.stop(signal_number(which), self.options.stop_timeout if timeout is None else timeout)
 
     def close(self) -> None:
         """End it, check that it left no process, release everything.  The fixture does this.

@@ -42,7 +42,5 @@ def _literal(name: str, value: Any) -> str:
     except (SyntaxError, ValueError):
         same = False
     if not same:
-        raise OptionError(
-            f"cluster: the setting {name!r} is not a literal ({text}); assign it in config=, in Python"
-        )
+        raise OptionError(f"cluster: the setting {name!r} is not a literal ({text}); assign it in config=, in Python")
     return text

@@ -33,9 +33,7 @@ def cluster_options() -> Mapping[str, Any]:
 
 
 @pytest.fixture
-def cluster_factory(
-    request: pytest.FixtureRequest, cluster_options: Mapping[str, Any]
-) -> Iterator[ClusterFactory]:
+def cluster_factory(request: pytest.FixtureRequest, cluster_options: Mapping[str, Any]) -> Iterator[ClusterFactory]:
     """Start clusters by hand, several at once or such as do not start: ``cluster_factory(workers=3)``."""
     from .cluster import Cluster
 
@@ -71,9 +69,7 @@ def options_of(item: pytest.Item, defaults: Mapping[str, Any]) -> ClusterOptions
 
     options = ClusterOptions().changed("cluster_options", defaults)
     given = {"workers": item.config.getoption("cluster_workers"), "app": item.config.getoption("cluster_app")}
-    options = options.changed(
-        "command line", {name: value for name, value in given.items() if value is not None}
-    )
+    options = options.changed("command line", {name: value for name, value in given.items() if value is not None})
     for marker in reversed(list(item.iter_markers("cluster"))):
         options = options.changed("@pytest.mark.cluster", marker.kwargs)
     return options

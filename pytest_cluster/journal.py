@@ -56,9 +56,7 @@ class JournalEntry:
     signal: str | None = None
 
     def __str__(self) -> str:
-        details = (
-            f"#{self.seq} {self.time:.3f} {self.event} worker={self.worker} pid={self.pid} state={self.state}"
-        )
+        details = f"#{self.seq} {self.time:.3f} {self.event} worker={self.worker} pid={self.pid} state={self.state}"
         if self.address is not None:
             details += f" address={self.address.address}:{self.address.port}"
         if self.event == "exit":

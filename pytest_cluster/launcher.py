@@ -33,6 +33,7 @@ JOURNAL_VARIABLE = "NODECLUSTER_JOURNAL_FD"
 
 # Workers end by themselves at once when their primary is gone; on a busy machine "at once" takes a while.
 ORPHAN_SECONDS = 3.0
+JOURNAL_SECONDS = 1.0
 LOG_TAIL_BYTES = 8192
 LOG_TAIL_LINES = 60
 
@@ -79,6 +80,13 @@ class ServerProcess:
         """Whether the primary has ended."""
         return self.process.poll() is not None
 
+    def settle(self) -> bool:
+        """As :meth:`ended`, but a primary that has closed its journal is given a moment to be gone."""
+        if self.journal.ended:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(JOURNAL_SECONDS)
+        return self.ended()
+
     def start_error(self, cause: str) -> StartError:
         """The error that says why the cluster did not start, with everything that may explain it."""
         code = self.process.poll()
@@ -87,18 +95,21 @@ class ServerProcess:
         return StartError(evidence(cause, self.journal.evidence()))
 
     def stop(self, how: signal.Signals, timeout: float) -> int:
-        """Ask the primary to end with signal *how* and wait for it.
+        """Ask the primary to end with signal *how* and wait for it, and for the end of the journal.
 
         :raises StopError: it still ran after *timeout* seconds; the session has been killed.
         """
         self.process.send_signal(how)
         try:
-            return self.process.wait(timeout)
+            code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             sections = self.journal.evidence()
             self._kill()
             cause = f"the server still ran {timeout:g} s after {how.name} and was killed"
             raise StopError(evidence(cause, sections)) from None
+        # What it wrote last is in the pipe; only a process that inherited the pipe makes this wait its whole time.
+        self.journal.join(JOURNAL_SECONDS)
+        return code
 
     def close(self) -> None:
         """Bring the server to its end, whatever its state, and release everything.

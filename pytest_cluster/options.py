@@ -45,7 +45,11 @@ class ClusterOptions:
     preload: bool = False
     start_timeout: float = 30.0
     worker_class: str = WORKER_CLASS
-    """A stock class such as ``"gevent"`` is accepted for comparisons only: there is no journal then."""
+    """A stock class such as ``"gevent"`` is accepted for comparisons only.
+
+    There is no journal then: *ready* means that one worker has answered a request, and a server that is told to
+    end while another still boots may take its whole ``graceful_timeout``.
+    """
     cwd: str | None = None
     """Working directory of the server; a short temporary one by default."""
 
@@ -71,8 +75,7 @@ class ClusterOptions:
         unknown = sorted(set(changes) - set(self.keywords()))
         if unknown:
             raise OptionError(
-                f"{source}: unknown keyword {', '.join(map(repr, unknown))};"
-                f" valid are {', '.join(self.keywords())}"
+                f"{source}: unknown keyword {', '.join(map(repr, unknown))}; valid are {', '.join(self.keywords())}"
             )
         merged = dict(changes)
         for name in ("settings", "env"):

@@ -48,9 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker in item.iter_markers("cluster"):
             source = f"{item.nodeid}: @pytest.mark.cluster"
             if marker.args:
-                raise pytest.UsageError(
-                    f"{source} takes keywords only: {', '.join(ClusterOptions.keywords())}"
-                )
+                raise pytest.UsageError(f"{source} takes keywords only: {', '.join(ClusterOptions.keywords())}")
             try:
                 ClusterOptions().changed(source, marker.kwargs)
             except OptionError as error:

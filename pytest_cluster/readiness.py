@@ -79,9 +79,7 @@ def _wait_ready(server: ServerProcess, options: ClusterOptions) -> None:
         )
     except WaitTimeout:
         seen = len(listening_workers(server.journal.entries, options.listeners))
-        raise server.start_error(
-            _not_ready(server, options, f"{seen} of {options.workers} workers listened")
-        ) from None
+        raise server.start_error(_not_ready(server, options, f"{seen} of {options.workers} workers listened")) from None
 
 
 def _start_stock(options: ClusterOptions, pythonpath: str) -> tuple[ServerProcess, Endpoint]:
@@ -112,5 +110,5 @@ def _start_stock(options: ClusterOptions, pythonpath: str) -> tuple[ServerProces
 
 
 def _not_ready(server: ServerProcess, options: ClusterOptions, seen: str) -> str:
-    when = "at its start" if server.ended() else f"within {options.start_timeout:g} s"
+    when = "at its start" if server.settle() else f"within {options.start_timeout:g} s"
     return f"the cluster of {options.app} did not get ready {when} ({seen})"

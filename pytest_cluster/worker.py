@@ -12,6 +12,8 @@ from .options import signal_number
 
 __all__ = ["PrimaryProxy", "WorkerProxy"]
 
+KILL_SECONDS = 10.0
+
 
 class WorkerProxy:
     """One worker: a view on what the journal says about it, and a way to send it signals."""
@@ -99,8 +101,9 @@ class PrimaryProxy:
 
     def kill(self) -> None:
         """SIGKILL, and wait for its end."""
-        self.signal(signal.SIGKILL)
-        self._server.process.wait()
+        if self.returncode is not None:
+            raise ClusterError(f"{self!r} has ended already")
+        self._server.stop(signal.SIGKILL, KILL_SECONDS)
 
     def __repr__(self) -> str:
         return f"<primary pid={self.pid}>"

@@ -19,24 +19,25 @@ import sys
 import time
 from typing import Any, Final
 
+from gevent import getcurrent, killall, spawn_raw
 from gevent.event import Event
-from gevent.pool import Pool
-from gevent.socket import socket as gevent_socket
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 from ..emitter import Log
 from ..receiver import Receiver
+from ..runtime.client_socket import ClientSocket
 from ..runtime.gevent_reactor import GeventReactor
 from . import install
 from .forking import Birth, release_signals, this_birth
 from .served_listener import ServedListener, address_of
+from .serving import cache_settings, with_one_send
 
 __all__ = ["ClusterGeventWorker"]
 
 _NOTIFY_SECONDS: Final = 1.0
 _LAST_WORDS_SECONDS: Final = 1.0
-_ROOM_AFTER_EMFILE: Final = 0.5
+_KILL_SECONDS: Final = 1.0
 
 
 class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hints
@@ -51,14 +52,16 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         install.check_config(cfg)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._stopping: Event | None = None
-        self._exit_code: int | None = None
+        # Made before the fork and therefore without gevent: events come with the signals.
+        self._changed: Event | None = None  # set at whatever the main greenlet may wait for
         self._alive = True
-        self._birth: Birth | None = None
+        self._exit_code: int | None = None
         self._signalled = False
-        self._connections = 0
+        self._birth: Birth | None = None
         self._served: dict[int, ServedListener] = {}
+        self._serving: set[Any] = set()  # the greenlets of the connections
         self._tls: ssl.SSLContext | None = None
+        self._receiver: Receiver
         super().__init__(*args, **kwargs)
 
     @property
@@ -69,8 +72,18 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
     @alive.setter
     def alive(self, value: bool) -> None:
         self._alive = value
-        if not value and self._stopping is not None:
-            self._stopping.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+
+    def _wait(self, seconds: float) -> None:
+        """Let the other greenlets run until something changes, at most ``seconds``, and leave if told to."""
+        assert self._changed is not None
+        self._changed.wait(seconds)
+        self._changed.clear()
+        self._leave_if_told()
 
     # --- booting -------------------------------------------------------------------------------
 
@@ -79,9 +92,6 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._birth = this_birth()
         if self._birth is None:
             self.log.warning("This arbiter is not a cluster arbiter (a reload changed worker_class): restart gunicorn")
-            release_signals()
-            super().init_process()
-            return
         super().init_process()
 
     def patch(self) -> None:
@@ -96,13 +106,11 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
     def init_signals(self) -> None:
         """Extends gunicorn's: now that handlers exist, what was held back since the fork is delivered."""
         super().init_signals()
-        self._stopping = Event()
+        self._changed = Event()
         if self._birth is not None:
             os.environ.update(self._birth.member.env)
             self._birth.member.attach(_Runtime(self))
         release_signals()
-        if not self.alive:
-            self._stopping.set()
 
     def load_wsgi(self) -> None:
         """Extends gunicorn's: hooks and applications that look at ``sockets`` find addresses there."""
@@ -116,57 +124,58 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         """Replaces gunicorn's for workers that the primary feeds; extends it for those that accept."""
         if self._birth is None:
             super().run()
-        elif not self._served:
-            self._run_accepting(self._birth)
-        else:
+        elif self._served:
             self._run_fed(self._birth)
+        else:
+            self._run_accepting(self._birth)
 
     def _run_accepting(self, birth: Birth) -> None:
-        for number, listener in enumerate(self.sockets, 1):
-            birth.member.announce_listening(-number % (1 << 32), address_of(listener))
+        for listener in self.sockets:
+            birth.member.announce_listening(0, address_of(listener))
         super().run()
+        self._leave_if_told()
         self._finish(birth)
 
     def _run_fed(self, birth: Birth) -> None:
         self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
-        self._pool = Pool()
-        self._receiver = birth.receiver = Receiver(birth.connections, self._take, self._has_room, self._primary_gone)
+        self.wsgi: Any = with_one_send(self.wsgi)
+        cache_settings(self.cfg)
+        self._receiver = birth.receiver = Receiver(
+            birth.connections, self._take, self._has_room, self._wake, self._primary_gone
+        )
         self._receiver.start(GeventReactor())
         for number, listener in self._served.items():
             birth.member.announce_listening(number, address_of(listener))
-        self._wait_until_told()
-        self._drain(self._receiver)
-        self._finish(birth)
-
-    def _wait_until_told(self) -> None:
-        assert self._stopping is not None
         while self.alive:
             self.notify()
-            self._stopping.wait(_NOTIFY_SECONDS)
-        self._leave_if_told()
+            self._wait(_NOTIFY_SECONDS)
+        self._drain(birth)
+        self._finish(birth)
 
     def _has_room(self) -> bool:
-        room: bool = self._connections < self.worker_connections
+        room: bool = len(self._serving) < self.worker_connections
         return room
 
     def _take(self, listener_id: int, fd: int) -> None:
-        self._connections += 1
-        self._pool.spawn(self._serve, self._served[listener_id], fd)
+        self._serving.add(spawn_raw(self._serve, self._served[listener_id], fd))
 
     def _serve(self, listener: ServedListener, fd: int) -> None:
-        client = gevent_socket(listener.family, sockets.SOCK_STREAM, 0, fileno=fd)
+        """In a greenlet of its own: serve one connection to its end."""
+        client: Any = ClientSocket(listener.family, sockets.SOCK_STREAM, 0, fileno=fd)
         try:
             peer = client.getpeername()
             if self._tls is not None:
                 client = self._tls.wrap_socket(client, server_side=True)
             self.handle(listener, client, peer)
         except OSError as error:
-            # gone before it was served, or no TLS: nobody to answer
+            # gone before it was served, or it does not speak TLS: nobody to answer
             self.log.debug("Closing a connection before its first request: %s", error)
         finally:
             client.close()
-            self._connections -= 1
+            self._serving.discard(getcurrent())
             self._receiver.room_made()
+            if not self._serving:
+                self._wake()
 
     def _primary_gone(self) -> None:
         if self._birth is not None and self._birth.member.exited_after_disconnect is None:
@@ -193,31 +202,20 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)
         sys.exit(self._exit_code)
 
-    def _drain(self, receiver: Receiver) -> None:
+    def _drain(self, birth: Birth) -> None:
         """No further connection; requests in flight finish, up to ``graceful_timeout``."""
-        assert self._stopping is not None
-        assert self._birth is not None
         if not self._signalled:
-            self._birth.member.announce_leaving()
-        receiver.stop()
-        self._stopping.clear()
+            birth.member.announce_leaving()
+        self._receiver.stop()
         limit = time.monotonic() + self.cfg.graceful_timeout
-        while not (receiver.has_left and self._pool.join(timeout=0)):
+        while self._serving or not self._receiver.has_left:
             patience = min(_NOTIFY_SECONDS, limit - time.monotonic())
             if patience <= 0:
                 self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
-                self._pool.kill(block=True, timeout=1)
+                killall(list(self._serving), block=True, timeout=_KILL_SECONDS)
                 return
             self.notify()
-            self._wait_for_progress(receiver, patience)
-            self._leave_if_told()
-
-    def _wait_for_progress(self, receiver: Receiver, patience: float) -> None:
-        assert self._stopping is not None
-        if receiver.has_left:
-            self._pool.join(timeout=patience)
-        else:
-            self._stopping.wait(min(patience, 0.01))
+            self._wait(patience)
 
     def _finish(self, birth: Birth) -> None:
         birth.member.finish()

@@ -163,9 +163,7 @@ def test_impossible_number_of_workers_is_a_usage_error(pytester: pytest.Pytester
     result = pytester.runpytest(f"--cluster-workers={value}")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        [f"*--cluster-workers: expected a number of workers, 1 or more, not '{value}'"]
-    )
+    result.stderr.fnmatch_lines([f"*--cluster-workers: expected a number of workers, 1 or more, not '{value}'"])
 
 
 @pytest.mark.parametrize(
@@ -216,9 +214,7 @@ def test_setting_that_is_no_literal_is_one_sentence(fakes: pytest.Pytester) -> N
         """
     )
 
-    fakes.runpytest().stdout.fnmatch_lines(
-        ["*the setting 'post_fork' is not a literal*; assign it in config=*"]
-    )
+    fakes.runpytest().stdout.fnmatch_lines(["*the setting 'post_fork' is not a literal*; assign it in config=*"])
 
 
 def test_early_death_is_seen_at_once_with_the_log(fakes: pytest.Pytester) -> None:
@@ -371,9 +367,7 @@ def test_interrupt_leaves_no_process(fakes: pytest.Pytester) -> None:
 
 def test_session_members_are_found_by_exact_number() -> None:
     """A process of another session is not counted, nor is a zombie."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
     try:
         assert [one.pid for one in session_members(process.pid)] == [process.pid]
         assert os.getpid() not in [one.pid for one in session_members(process.pid)]

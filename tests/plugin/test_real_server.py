@@ -45,7 +45,7 @@ def test_application_that_cannot_be_imported(cluster_factory: ClusterFactory) ->
     assert "No module named 'missing_module'" in str(caught.value)
 
 
-@pytest.mark.cluster(worker_class="gevent")
+@pytest.mark.cluster(worker_class="gevent", workers=1)
 def test_stock_worker_class_for_comparison(cluster: Cluster) -> None:
     """It serves; who its workers are is not known."""
     assert cluster.get("/").json()["worker"] is None

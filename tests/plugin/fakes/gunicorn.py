@@ -29,6 +29,7 @@ class FakeServer:
         self.address = {"address": host, "port": port, **ADDRESS}
         self.conf = conf
         self.workers: dict[int, subprocess.Popen[bytes]] = {}
+        self.asked_to_end = False
 
     def write(self, event: str, worker: int, state: str, **more: Any) -> None:
         record = {"time": time.monotonic(), "event": event, "worker": worker, "state": state, **more}
@@ -44,7 +45,7 @@ class FakeServer:
 
     def serve(self) -> None:
         """Tell of workers that end, until SIGTERM."""
-        while True:
+        while not self.asked_to_end:
             for worker, process in list(self.workers.items()):
                 if process.poll() is not None:
                     self.tell_end(worker, asked=False)
@@ -52,27 +53,25 @@ class FakeServer:
 
     def tell_end(self, worker: int, *, asked: bool) -> None:
         code = self.workers[worker].returncode
-        ended = (
-            {"code": code, "signal": None}
-            if code >= 0
-            else {"code": None, "signal": signal.Signals(-code).name}
-        )
+        ended = {"code": code, "signal": None} if code >= 0 else {"code": None, "signal": signal.Signals(-code).name}
         self.write("disconnect", worker, "disconnected", exited_after_disconnect=asked)
         self.write("exit", worker, "dead", exited_after_disconnect=asked, **ended)
         del self.workers[worker]
 
-    def terminate(self, *_: Any) -> None:
+    def ask_to_end(self, *_: Any) -> None:
+        self.asked_to_end = True
+
+    def terminate(self) -> None:
         for worker, process in list(self.workers.items()):
             process.terminate()
             process.wait()
             self.tell_end(worker, asked=True)
-        sys.exit(0)
 
 
 def main() -> None:
     how = sys.argv[-1]
     server = FakeServer(runpy.run_path(sys.argv[sys.argv.index("-c") + 1]))
-    signal.signal(signal.SIGTERM, signal.SIG_IGN if how == "stubborn" else server.terminate)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if how == "stubborn" else server.ask_to_end)
     print(f"fake server: {how}", flush=True)
     if how == "dies":
         sys.exit(3)
@@ -82,6 +81,7 @@ def main() -> None:
         print("left behind:", subprocess.Popen(IDLE).pid, flush=True)
     server.start(listening=how != "stuck")
     server.serve()
+    server.terminate()
 
 
 main()
