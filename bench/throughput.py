@@ -50,9 +50,7 @@ def run_wrk(server: Server, seconds: int, headers: tuple[str, ...]) -> Sample:
     return Sample(float(rate[1]), used * 1e6 / int(requests[1]), errors)
 
 
-def alternate(
-    servers: dict[Side, Server], options: Options, headers: tuple[str, ...]
-) -> dict[Side, list[Sample]]:
+def alternate(servers: dict[Side, Server], options: Options, headers: tuple[str, ...]) -> dict[Side, list[Sample]]:
     """Rounds in turn, the first of a pair changing sides, after one round each that does not count."""
     seconds = options.scaled(3, 1)
     samples: dict[Side, list[Sample]] = {side: [] for side in servers}

@@ -254,24 +254,24 @@ class Primary:
         self._emit(worker, "listening", address)
 
     def _answer(self, worker: WorkerHandle, packet: Packet) -> None:
-        if packet.kind is PacketKind.LEAVE:
-            self._leave_all(worker)
-            worker.connections.confirm_left()
-            self._host.worker_changed()
-            return
-        if packet.kind is PacketKind.ROOM:
+        kind, listener_id = packet
+        named = self.listeners.get(listener_id)
+        if kind is PacketKind.ACCEPTED and named is not None:
+            named.dispatcher.accepted(worker.id)
+            named.update()
+        elif kind is PacketKind.REFUSED and named is not None:
+            named.dispatcher.refused(worker.id)
+            named.update()
+        elif kind is PacketKind.ROOM:
             for listener in self.listeners.values():
                 listener.dispatcher.has_room(worker.id)
                 listener.update()
-            return
-        listener_named = self.listeners.get(packet.listener_id)
-        if listener_named is None or packet.kind not in (PacketKind.ACCEPTED, PacketKind.REFUSED):
-            raise FrameError(f"a worker sent a packet that makes no sense here: {packet}")
-        if packet.kind is PacketKind.ACCEPTED:
-            listener_named.dispatcher.accepted(worker.id)
+        elif kind is PacketKind.LEAVE:
+            self._leave_all(worker)
+            worker.connections.confirm_left()
+            self._host.worker_changed()
         else:
-            listener_named.dispatcher.refused(worker.id)
-        listener_named.update()
+            raise FrameError(f"a worker sent a packet that makes no sense here: {packet}")
 
     def _deliver(self, worker_id: int, listener_id: int, connection: Connection) -> bool:
         worker = self.registry.by_id.get(worker_id)

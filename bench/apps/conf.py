@@ -1,5 +1,6 @@
 """gunicorn's configuration in every measurement: it notes each step of a worker's life in BENCH_EVENTS.
 
+The handlers must not be called like a gunicorn hook (`on_exit` is one).
 One JSON object a line: `time` (the monotonic clock, which all processes of a machine share), `event`, `pid`.
 """
 
@@ -22,15 +23,15 @@ if os.environ["BENCH_SIDE"] == "ours":
     from nodecluster_compat import cluster
 
     @cluster.on("listening")
-    def on_listening(worker: Any, address: Any) -> None:
+    def note_listening(worker: Any, address: Any) -> None:
         note("listening", worker.process.pid)
 
     @cluster.on("disconnect")
-    def on_disconnect(worker: Any) -> None:
+    def note_disconnect(worker: Any) -> None:
         note("disconnect", worker.process.pid)
 
     @cluster.on("exit")
-    def on_exit(worker: Any, code: int | None, signal: str | None) -> None:
+    def note_exit(worker: Any, code: int | None, signal: str | None) -> None:
         note("exit", worker.process.pid, code=code, signal=signal)
 
     @cluster.on("message")

@@ -13,7 +13,6 @@ around a fork.
 
 from __future__ import annotations
 
-import queue
 import signal as signals
 import time
 from collections import deque
@@ -94,12 +93,12 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
         """Replaces the wait in gunicorn's signal queue: the same answer, from our loop."""
         deadline = time.monotonic() + timeout
-        while True:
-            received, woken = self._take_signals()
+        while self.SIG_QUEUE.empty():
             patience = deadline - time.monotonic()
-            if received or woken or patience <= 0:
-                return received
+            if patience <= 0:
+                break
             self.turn(patience)
+        return self._take_signals()
 
     def turn(self, timeout: float) -> None:
         """Run one turn of the loop; a handler that calls ``sys.exit`` ends the server in good order."""
@@ -116,18 +115,13 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         super().wakeup()
         self.loop.wake()
 
-    def _take_signals(self) -> tuple[list[int], bool]:
+    def _take_signals(self) -> list[int]:
         received: list[int] = []
-        woken = False
-        while True:
-            try:
-                number = self.SIG_QUEUE.get_nowait()
-            except queue.Empty:
-                return received, woken
-            if number == self.WAKEUP_REQUEST:
-                woken = True
-            else:
+        while not self.SIG_QUEUE.empty():
+            number = self.SIG_QUEUE.get_nowait()
+            if number != self.WAKEUP_REQUEST:
                 received.append(number)
+        return received
 
     # --- keeping the number of workers ---------------------------------------------------------
 

@@ -31,7 +31,7 @@ from ..runtime.gevent_reactor import GeventReactor
 from . import install
 from .forking import Birth, release_signals, this_birth
 from .served_listener import ServedListener, address_of
-from .serving import cache_settings, with_one_send
+from .serving import cache_date, cache_settings, with_one_send
 
 __all__ = ["ClusterGeventWorker"]
 
@@ -140,6 +140,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
         self.wsgi: Any = with_one_send(self.wsgi)
         cache_settings(self.cfg)
+        cache_date()
         self._receiver = birth.receiver = Receiver(
             birth.connections, self._take, self._has_room, self._wake, self._primary_gone
         )
@@ -174,7 +175,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
             client.close()
             self._serving.discard(getcurrent())
             self._receiver.room_made()
-            if not self._serving:
+            if not self._alive and not self._serving:
                 self._wake()
 
     def _primary_gone(self) -> None:
