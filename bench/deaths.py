@@ -98,7 +98,7 @@ def frozen(side: Side, options: Options) -> list[Outcome]:
 def measure_frozen(options: Options) -> list[Row]:
     return each_side(
         [
-            ("SIGKILL of a worker that was stopped before 12 connections arrived, 10 times", "0 lost"),
+            ("SIGKILL of a worker that was stopped before 12 connections arrived", "0 lost"),
             ('its events: disconnect, then exit(worker, None, "SIGKILL")', "always"),
             ("its successor is listening after", "reported"),
         ],
@@ -139,7 +139,7 @@ def under_load(side: Side, options: Options) -> list[Outcome]:
         entered = set(server.entered_file.read_text().split())
     failed = load.failures
     unseen = sum(record.path.rpartition("/")[2] not in entered for record in failed)
-    text = f"{len(failed)} of {len(load.records)} failed, {unseen} of them before the application"
+    text = f"{len(failed)} of {len(load.records)} failed at {kills} kills, {unseen} before the application"
     back = f"{milliseconds(statistics.median(times))}, longest {milliseconds(max(times))}"
     return [Outcome(text), Outcome(back)]
 
@@ -147,7 +147,7 @@ def under_load(side: Side, options: Options) -> list[Outcome]:
 def measure_under_load(options: Options) -> list[Row]:
     return each_side(
         [
-            ("SIGKILL of a busy worker, 10 times, 16 clients with a connection for each request", "reported"),
+            ("SIGKILL of a busy worker, 16 clients with a connection for each request", "reported"),
             ("all four workers answer again after", "reported"),
         ],
         under_load,

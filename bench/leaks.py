@@ -119,7 +119,7 @@ def measure_messages(options: Options) -> list[Row]:
     return each_side(
         [
             (f"open descriptors (primary/workers) after {number} messages, echoed", "the same"),
-            ("memory: before → half → all of them ", "flat: ≤ 1 MiB from half to all"),
+            ("memory: before → half → all of them", "flat: ≤ 1 MiB from half to all"),
         ],
         messages,
         options,

@@ -56,6 +56,12 @@ def session_cpu_seconds(session: int) -> float:
     return sum(process.cpu_seconds for process in session_members(session))
 
 
+def busy_cpu_seconds() -> float:
+    """CPU time that all processes of the machine have used so far."""
+    user, nice, system, _idle, _iowait, irq, softirq = map(int, (PROC / "stat").read_text().split()[1:8])
+    return (user + nice + system + irq + softirq) / TICKS_PER_SECOND
+
+
 def seconds_until_empty(session: int, limit: float) -> float | None:
     """How long the session still has a living process; None if it has one at the limit."""
     started = time.monotonic()

@@ -52,7 +52,7 @@ def hup_under_load(side: Side, options: Options) -> list[Outcome]:
 def measure_hup(options: Options) -> list[Row]:
     return each_side(
         [
-            ("5 HUPs under load, keep-alive clients that obey Connection: close", "0 failed"),
+            ("HUPs under load, keep-alive clients that obey Connection: close", "0 failed"),
             ("the same, a connection for each request", "0 failed"),
         ],
         hup_under_load,
@@ -131,7 +131,7 @@ def term_under_load(side: Side, options: Options) -> list[Outcome]:
 def measure_term(options: Options) -> list[Row]:
     return each_side(
         [
-            ("TERM under load, 5 times, keep-alive clients that obey Connection: close", "0 failed"),
+            ("TERM under load, keep-alive clients that obey Connection: close", "0 failed"),
             ("the same, a connection for each request", "0 failed"),
         ],
         term_under_load,

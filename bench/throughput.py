@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -15,6 +16,7 @@ from servers import OURS, STOCK, BenchError, Server, Side
 WORKERS = 2
 LEVEL = 0.97  # a ratio from here to 1 is called level: rounds of one and the same server differ by more
 WHAT = "connections and requests per second"
+DISTURBED_CORES = 0.1
 NO_WRK = "wrk is not installed (on Debian and Ubuntu: apt-get install wrk), so throughput was not measured"
 
 
@@ -25,12 +27,19 @@ class Sample:
     per_second: float
     cpu_microseconds: float
     errors: int
+    others: float  # cores that processes other than this server and wrk kept busy
+
+
+def wrk_cpu_seconds() -> float:
+    """CPU time of the finished rounds of wrk (the servers are still running)."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def run_wrk(server: Server, seconds: int, headers: tuple[str, ...]) -> Sample:
     """One round: one thread, 32 connections; the CPU time is that of the server's whole process tree."""
     options = [argument for header in headers for argument in ("-H", header)]
-    before = procfs.session_cpu_seconds(server.pid)
+    before, all_before = procfs.session_cpu_seconds(server.pid), procfs.busy_cpu_seconds() - wrk_cpu_seconds()
     done = subprocess.run(
         ["wrk", "-t1", "-c32", f"-d{seconds}s", *options, f"http://127.0.0.1:{server.port}/"],
         capture_output=True,
@@ -39,6 +48,7 @@ def run_wrk(server: Server, seconds: int, headers: tuple[str, ...]) -> Sample:
         check=False,
     )
     used = procfs.session_cpu_seconds(server.pid) - before
+    others = procfs.busy_cpu_seconds() - wrk_cpu_seconds() - all_before - used
     requests = re.search(r"(\d+) requests in", done.stdout)
     rate = re.search(r"Requests/sec:\s*([\d.]+)", done.stdout)
     if requests is None or rate is None or int(requests[1]) == 0:
@@ -47,7 +57,7 @@ def run_wrk(server: Server, seconds: int, headers: tuple[str, ...]) -> Sample:
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)
     errors = sum(map(int, broken.groups())) if broken else 0
     errors += int(refused[1]) if refused else 0
-    return Sample(float(rate[1]), used * 1e6 / int(requests[1]), errors)
+    return Sample(float(rate[1]), used * 1e6 / int(requests[1]), errors, others / seconds)
 
 
 def alternate(servers: dict[Side, Server], options: Options, headers: tuple[str, ...]) -> dict[Side, list[Sample]]:
@@ -90,6 +100,9 @@ def rows_of(what: str, samples: dict[Side, list[Sample]]) -> list[Row]:
     costs = [sample.cpu_microseconds for sample in ours], [sample.cpu_microseconds for sample in stock]
     errors = sum(sample.errors for sample in ours)
     note = f", {errors} errors" if errors else ""
+    others = statistics.median(sample.others for sample in ours + stock)
+    if others > DISTURBED_CORES:
+        note += f"; other programs kept {others:.1f} cores busy"
     verdict = MISSED if errors else rate_verdict(*rates)
     return [
         Row(

@@ -25,6 +25,7 @@ from .records import Connection, ServedAddress
 __all__ = ["Listener"]
 
 _ACCEPTS_PER_TURN: Final = 16
+_GROWTH: Final = 1.25
 _MOST_AT_CLOSE: Final = 8192
 _FIRST_DELAY: Final = 0.05
 _LONGEST_DELAY: Final = 1.0
@@ -75,7 +76,7 @@ class Listener:
         self._log = log
         self._watching = False
         self._open = True
-        self._batch = 1
+        self._batch = 1.0
         self._paused = False
         self._delay = 0.0  # of the pauses of this episode; 0 while accepting works
         number = served.listener_id
@@ -115,12 +116,12 @@ class Listener:
 
     def _readable(self) -> None:
         # One at first, more while they keep coming: an accept that finds nobody costs as much as one that does.
-        for _ in range(self._batch):
+        for _ in range(int(self._batch)):
             if not self.dispatcher.wants_connections or not self._accept_one():
-                self._batch = 1
+                self._batch = 1.0
                 break
         else:
-            self._batch = min(self._batch * 2, _ACCEPTS_PER_TURN)
+            self._batch = min(self._batch * _GROWTH, _ACCEPTS_PER_TURN)
         self.update()
 
     def _accept_one(self) -> bool:

@@ -1,6 +1,6 @@
 """The application that talks to the primary: GET /messages/<n> sends <n> messages and waits for <n> echoes.
 
-The body of the answer is the number of echoes that came back. Any other path answers like `app.py`.
+The body of the answer is the number of echoes that came back, in order. Any other path answers like `app.py`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ waiting: dict[int, Round] = {}
 
 
 class Round:
-    """One request's messages: how many came back, and an event for the last of them."""
+    """One request's messages: how many came back in their order, and an event for the last of them."""
 
     def __init__(self, expected: int) -> None:
         self.expected = expected
         self.received = 0
         self.complete = Event()
 
-    def count(self) -> None:
+    def count(self, index: int) -> None:
+        if index != self.received:
+            return  # lost, doubled or overtaken: this round will not be complete
         self.received += 1
         if self.received >= self.expected:
             self.complete.set()
@@ -37,7 +39,7 @@ class Round:
 @process.on("message")
 def received(message: dict[str, int], handle: object = None) -> None:
     """Credit an echo to the request that sent it."""
-    waiting[message["token"]].count()
+    waiting[message["token"]].count(message["index"])
 
 
 def exchange(number: int) -> int:

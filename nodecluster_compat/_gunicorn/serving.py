@@ -2,23 +2,38 @@
 
 * the head of a response and its first piece of body leave in one ``send`` (gunicorn: two);
 * a setting is looked up once (gunicorn: through three calls at each of some fifteen uses in a request);
-* the ``Date`` of a response is formatted once a second.
+* the ``Date`` of a response is formatted once a second;
+* ``wsgi.errors`` is made again only when the log's streams have changed;
+* whether an address is a trusted proxy is computed once for each address and list.
 
-What is sent, and in which order, is gunicorn's to the byte.
+What is sent, and in which order, is gunicorn's to the byte.  The last three replace functions of gunicorn's modules,
+in worker processes only; each has stood unchanged in every supported version.
 """
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from gunicorn import util
+from gunicorn.http import message, wsgi
 from gunicorn.http.wsgi import Response
 
-__all__ = ["OneSendResponse", "cache_date", "cache_settings", "with_one_send"]
+__all__ = ["OneSendResponse", "save_work", "with_one_send"]
 
+_MOST_ADDRESSES: Final = 4096
 _JOIN_BYTES: Final = 64 * 1024  # above, copying costs more than a second send
+
+
+def save_work(cfg: Any) -> None:
+    """Apply every saving of this module but :func:`with_one_send` to this process; its configuration is ``cfg``."""
+    _cache_settings(cfg)
+    _cache_date()
+    _cache_errors_stream()
+    _cache_trust()
 
 
 class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type hints
@@ -89,13 +104,13 @@ class _CachedSettings:
         super().set(name, value)  # type: ignore[misc]
 
 
-def cache_settings(cfg: Any) -> None:
+def _cache_settings(cfg: Any) -> None:
     """Let the settings of this process be looked up once each."""
     if not isinstance(cfg, _CachedSettings):
         cfg.__class__ = type("Config", (_CachedSettings, type(cfg)), {})
 
 
-def cache_date() -> None:
+def _cache_date() -> None:
     """Let gunicorn's ``http_date`` format the present once a second; in this process, for good."""
     original: Callable[[float | None], str] = util.http_date
     second, text = -1, ""
@@ -110,3 +125,38 @@ def cache_date() -> None:
         return text
 
     util.http_date = http_date
+
+
+def _cache_errors_stream() -> None:
+    """Let gunicorn make the ``wsgi.errors`` of a request anew only when a stream behind it has changed."""
+    original = wsgi.WSGIErrorsWrapper
+    error_log = logging.getLogger("gunicorn.error")
+    known: list[Any] = []
+    stream: Any = None
+
+    def errors_stream(cfg: Any) -> Any:
+        nonlocal known, stream
+        now = [sys.stderr, *[getattr(handler, "stream", handler) for handler in error_log.handlers]]
+        if now != known or stream.closed:
+            known, stream = now, original(cfg)
+        return stream
+
+    wsgi.WSGIErrorsWrapper = errors_stream
+
+
+def _cache_trust() -> None:
+    """Let gunicorn parse the address of a peer once, as long as the list it is held against is the same object."""
+    original: Callable[[str, Any, Any], bool] = message._ip_in_allow_list
+    known: dict[str, tuple[Any, Any, bool]] = {}
+
+    def is_allowed(address: str, allow_list: Any, networks: Any) -> bool:
+        entry = known.get(address)
+        if entry is not None and entry[0] is allow_list and entry[1] is networks:
+            return entry[2]
+        answer = original(address, allow_list, networks)
+        if len(known) >= _MOST_ADDRESSES:
+            known.clear()
+        known[address] = (allow_list, networks, answer)
+        return answer
+
+    message._ip_in_allow_list = is_allowed

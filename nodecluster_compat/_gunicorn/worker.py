@@ -28,10 +28,9 @@ from ..emitter import Log
 from ..receiver import Receiver
 from ..runtime.client_socket import ClientSocket
 from ..runtime.gevent_reactor import GeventReactor
-from . import install
+from . import install, serving
 from .forking import Birth, release_signals, this_birth
 from .served_listener import ServedListener, address_of
-from .serving import cache_date, cache_settings, with_one_send
 
 __all__ = ["ClusterGeventWorker"]
 
@@ -138,9 +137,8 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     def _run_fed(self, birth: Birth) -> None:
         self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
-        self.wsgi: Any = with_one_send(self.wsgi)
-        cache_settings(self.cfg)
-        cache_date()
+        self.wsgi: Any = serving.with_one_send(self.wsgi)
+        serving.save_work(self.cfg)
         self._receiver = birth.receiver = Receiver(
             birth.connections, self._take, self._has_room, self._wake, self._primary_gone
         )
