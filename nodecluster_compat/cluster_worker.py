@@ -44,6 +44,9 @@ class Runtime(Reactor, Protocol):
     def exit_now(self, code: int) -> None:
         """End this process without waiting for requests."""
 
+    def orphaned(self) -> None:
+        """End this process at once with code 0: its primary is gone."""
+
 
 class ClusterWorker(Emitter):
     """This worker.  Events: ``message(message, handle)``, ``disconnect()``, ``error(exc)``.
@@ -67,6 +70,7 @@ class ClusterWorker(Emitter):
         self._delivering = False
         self._paused = False
         self._dropped = False
+        self._finishing = False
         self._channel = Channel(sock, self._frame, self._closed)
         self.on("new_listener", self._listener_added)
         process.on("new_listener", self._listener_added)
@@ -147,9 +151,10 @@ class ClusterWorker(Emitter):
 
     def finish(self) -> None:
         """The last thing a worker does in an orderly end: write what waits, then disconnect."""
+        self._finishing = True
         self._channel.flush(_FLUSH_SECONDS)
         if self.exited_after_disconnect is None:
-            self.exited_after_disconnect = False  # a signal from outside; only keeps _closed from exiting
+            self.exited_after_disconnect = False  # a signal from outside ended it
         self._channel.close()
 
     def lose_channel(self) -> None:
@@ -179,11 +184,20 @@ class ClusterWorker(Emitter):
             raise FrameError(f"the primary sent a frame that only workers send: {frame.kind.name}")
 
     def _closed(self, error: ClusterError | None) -> None:
-        asked = self.exited_after_disconnect is not None
+        if error is not None:
+            self._log.error("The channel to the primary is closed: %s", error)
         self.state = "disconnected"
+        if self._runtime is None or self._finishing:
+            self._tell_disconnected()
+        else:
+            self._runtime.spawn(self._tell_disconnected)
+
+    def _tell_disconnected(self) -> None:
         self.emit("disconnect")
-        if not asked and self._runtime is not None:
-            self._runtime.exit_now(0)
+        if self.exited_after_disconnect is None and self._runtime is not None:
+            # Node: nobody asked it to leave, so it ends here, before ``process`` hears of it.
+            self._runtime.orphaned()
+            return
         self.process.emit("disconnect")
 
     def _report(self, error: ClusterError) -> None:

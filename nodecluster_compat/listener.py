@@ -76,6 +76,7 @@ class Listener:
         self._log = log
         self._watching = False
         self._open = True
+        self._replaced = False
         self._batch = 1.0
         self._paused = False
         self._delay = 0.0  # of the pauses of this episode; 0 while accepting works
@@ -87,6 +88,8 @@ class Listener:
     def update(self) -> None:
         """Watch the socket if, and only if, the dispatcher wants connections."""
         wanted = self._open and not self._paused and self.dispatcher.wants_connections
+        if self._replaced and not self.dispatcher.members:
+            self.dispatcher.close()  # nobody serves this address any more, and nobody will
         if wanted is self._watching:
             return
         self._watching = wanted
@@ -108,6 +111,11 @@ class Listener:
                     break
         self._open = False
         self.update()
+
+    def replace(self) -> None:
+        """Accept no more here for good: the workers that serve it now are the last."""
+        self._replaced = True
+        self.stop_accepting(take_backlog=True)
 
     def close(self) -> None:
         """Accept no more and close every connection that no worker has acknowledged."""

@@ -107,9 +107,9 @@ class Primary:
         )
         return served
 
-    def unlisten(self, listener_id: int, take_backlog: bool) -> None:
+    def unlisten(self, listener_id: int) -> None:
         """Stop accepting on a socket; connections that wait still go to the workers that serve it."""
-        self.listeners[listener_id].stop_accepting(take_backlog)
+        self.listeners[listener_id].replace()
 
     @property
     def waiting_connections(self) -> int:

@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any, Final
 
-from gevent import getcurrent, killall, spawn_raw
+from gevent import getcurrent, kill, killall, spawn_raw
 from gevent.event import Event
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
@@ -54,7 +54,6 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         # Made before the fork and therefore without gevent: events come with the signals.
         self._changed: Event | None = None  # set at whatever the main greenlet may wait for
         self._alive = True
-        self._exit_code: int | None = None
         self._signalled = False
         self._birth: Birth | None = None
         self._served: dict[int, ServedListener] = {}
@@ -78,17 +77,17 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
             self._changed.set()
 
     def _wait(self, seconds: float) -> None:
-        """Let the other greenlets run until something changes, at most ``seconds``, and leave if told to."""
+        """Let the other greenlets run until something changes, at most ``seconds``."""
         assert self._changed is not None
         self._changed.wait(seconds)
         self._changed.clear()
-        self._leave_if_told()
 
     # --- booting -------------------------------------------------------------------------------
 
     def init_process(self) -> None:
         """Extends gunicorn's: the worker is connected to its primary while it boots."""
         self._birth = this_birth()
+        self._main = getcurrent()
         if self._birth is None:
             self.log.warning("This arbiter is not a cluster arbiter (a reload changed worker_class): restart gunicorn")
         super().init_process()
@@ -132,7 +131,6 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         for listener in self.sockets:
             birth.member.announce_listening(0, address_of(listener))
         super().run()
-        self._leave_if_told()
         self._finish(birth)
 
     def _run_fed(self, birth: Birth) -> None:
@@ -148,6 +146,8 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         while self.alive:
             self.notify()
             self._wait(_NOTIFY_SECONDS)
+            # Room is told when a connection ends; what else this process ran out of comes back untold.
+            self._receiver.room_made()
         self._drain(birth)
         self._finish(birth)
 
@@ -160,8 +160,9 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     def _serve(self, listener: ServedListener, fd: int) -> None:
         """In a greenlet of its own: serve one connection to its end."""
-        client: Any = ClientSocket(listener.family, sockets.SOCK_STREAM, 0, fileno=fd)
+        client: Any = None
         try:
+            client = ClientSocket(listener.family, sockets.SOCK_STREAM, 0, fileno=fd)
             peer = client.getpeername()
             if self._tls is not None:
                 client = self._tls.wrap_socket(client, server_side=True)
@@ -170,7 +171,8 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
             # gone before it was served, or it does not speak TLS: nobody to answer
             self.log.debug("Closing a connection before its first request: %s", error)
         finally:
-            client.close()
+            if client is not None:
+                client.close()
             self._serving.discard(getcurrent())
             self._receiver.room_made()
             if not self._alive and not self._serving:
@@ -187,19 +189,22 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._signalled = True
         super().handle_exit(sig, frame)
 
-    def exit_now(self, code: int) -> None:
-        """End with ``code`` as soon as the main greenlet runs, requests or not."""
-        if self._exit_code is None:
-            self._exit_code = code
-        self.alive = False
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Extends gunicorn's: as :meth:`handle_exit`."""
+        self._signalled = True
+        super().handle_quit(sig, frame)
 
-    def _leave_if_told(self) -> None:
-        if self._exit_code is None:
-            return
-        # atexit handlers and threads get a moment, then the kernel ends it: there are no orphans.
+    def exit_now(self, code: int) -> None:
+        """End with ``code``, whatever phase the main greenlet is in; called by any greenlet."""
+        if getcurrent() is self._main:
+            sys.exit(code)
+        kill(self._main, SystemExit(code), block=False)
+
+    def orphaned(self) -> None:
+        """The primary is gone: end, and let the kernel end this process if it takes its time."""
         signals.signal(signals.SIGALRM, signals.SIG_DFL)
         signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)
-        sys.exit(self._exit_code)
+        self.exit_now(0)
 
     def _drain(self, birth: Birth) -> None:
         """No further connection; requests in flight finish, up to ``graceful_timeout``."""
@@ -236,3 +241,7 @@ class _Runtime(GeventReactor):
     def exit_now(self, code: int) -> None:
         """End this process without waiting for requests."""
         self._worker.exit_now(code)
+
+    def orphaned(self) -> None:
+        """End this process: its primary is gone."""
+        self._worker.orphaned()

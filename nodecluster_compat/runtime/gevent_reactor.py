@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from gevent import get_hub, spawn_raw
 
+from ..emitter import run_guarded
+
 __all__ = ["GeventReactor"]
 
 _READ: Final = 1
@@ -41,7 +43,7 @@ class GeventReactor:
 
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call back on the next turn, in a greenlet of its own: a user's callback may block."""
-        spawn_raw(callback, *args)
+        spawn_raw(run_guarded, "a deferred call", None, callback, *args)
 
     def spawn(self, call: Callable[[], None]) -> None:
         """Run ``call`` in a greenlet."""
