@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, Protocol
 
 from .channel import Channel, SendCallback
-from .codec import Frame, FrameKind, decode_message, encode_address, encode_frame, encode_message
+from .codec import Frame, FrameKind, decode_message, encode_address, encode_frame
 from .emitter import Emitter, Log
-from .errors import ChannelClosed, ChannelFull, ClusterError, FrameError
+from .errors import ClusterError, FrameError
+from .messaging import send_message
 from .process_facade import Process
 from .reactor import Reactor
 from .records import Address
@@ -86,28 +87,11 @@ class ClusterWorker(Emitter):
     # --- what users ask ------------------------------------------------------------------------
 
     def send(self, message: Any, handle: None = None, *, callback: SendCallback | None = None) -> bool:
-        """Send a message to the primary.
+        """Send a message to the primary; see :func:`nodecluster_compat.messaging.send_message`.
 
-        Args:
-            message: anything JSON can carry; see :func:`nodecluster_compat.codec.encode_message`.
-            handle: reserved for descriptors; must be ``None``.
-            callback: called with ``None`` once the message is written, or with the error.
-
-        Returns:
-            ``False`` when the channel is closed or at its bound (then the message was *not* taken), or when
-            at least 128 KiB wait (then it was).
-
-        Raises:
-            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        An error that no ``callback`` is there to hear comes as ``error`` event, or is logged.
         """
-        if handle is not None:
-            raise TypeError(f"expected None as handle, got {type(handle).__name__}: handles cannot be sent yet")
-        frame = encode_message(message)
-        try:
-            return self._channel.send(frame, callback)
-        except (ChannelClosed, ChannelFull) as error:
-            self._report(error)
-            return False
+        return send_message(self._channel, message, handle, callback, self._report)
 
     def disconnect(self) -> ClusterWorker:
         """Finish what is in flight, then leave; a second call is a no-op."""

@@ -23,11 +23,10 @@ from .codec import Frame, FrameKind, decode_address, decode_message, encode_fram
 from .connection_channel import OfferingEnd, connection_pair
 from .emitter import Emitter, Log, Origin, current_origin, run_guarded
 from .errors import ClusterError, FrameError, IllegalTransition
-from .listener import Listener
+from .listeners import Listeners
 from .loop import Loop
 from .packets import Packet, PacketKind
-from .policies import RoundRobin
-from .records import Connection, ExitStatus, ServedAddress
+from .records import Connection, ExitStatus
 from .registry import Registry
 from .worker_handle import WorkerHandle
 
@@ -83,38 +82,16 @@ class Primary:
     def __init__(self, host: Host, loop: Loop, events: Emitter, log: Log, grace: float, queue_limit: int) -> None:
         self.loop = loop
         self.registry: Registry[WorkerHandle] = Registry()
-        self.listeners: dict[int, Listener] = {}
+        self.listeners = Listeners(loop, log, self._deliver, queue_limit)
         self.grace = grace
         self._host = host
         self._events = events
         self._log = log
-        self._queue_limit = queue_limit
-        self._last_listener = 0
         self._child_ends: dict[int, ChildEnds] = {}
         self._when_empty: list[tuple[Origin, Callable[[], Any]]] = []
         self.is_disconnecting = False
         self.taps: list[Callable[[str, WorkerHandle, tuple[Any, ...]], None]] = []
         events.on("new_listener", self._listener_added)
-
-    # --- listeners -----------------------------------------------------------------------------
-
-    def listen(self, sock: _socket.socket, family: int) -> ServedAddress:
-        """Serve a listening socket: its connections go to the workers that say they listen on it."""
-        self._last_listener += 1
-        served = ServedAddress(self._last_listener, family, sock.getsockname())
-        self.listeners[served.listener_id] = Listener(
-            sock, served, self.loop, self._log, RoundRobin(), self._deliver, self._queue_limit
-        )
-        return served
-
-    def unlisten(self, listener_id: int) -> None:
-        """Stop accepting on a socket; connections that wait still go to the workers that serve it."""
-        self.listeners[listener_id].replace()
-
-    @property
-    def waiting_connections(self) -> int:
-        """Accepted connections that no worker has acknowledged yet."""
-        return sum(li.dispatcher.pending + li.dispatcher.unacknowledged for li in self.listeners.values())
 
     # --- the life of a worker ------------------------------------------------------------------
 
@@ -246,32 +223,23 @@ class Primary:
     def _listening(self, worker: WorkerHandle, frame: Frame) -> None:
         listener_id, address = decode_address(frame.payload)
         self._advance(worker, "listening")
-        listener = self.listeners.get(listener_id)
-        if listener is not None and worker.exited_after_disconnect is None:
-            listener.dispatcher.join(worker.id)
-            listener.update()
+        if not worker.is_leaving:
+            self.listeners.join(worker.id, listener_id)
         self._host.worker_changed()
         self._emit(worker, "listening", address)
 
     def _answer(self, worker: WorkerHandle, packet: Packet) -> None:
-        kind, listener_id = packet
-        named = self.listeners.get(listener_id)
-        if kind is PacketKind.ACCEPTED and named is not None:
-            named.dispatcher.accepted(worker.id)
-            named.update()
-        elif kind is PacketKind.REFUSED and named is not None:
-            named.dispatcher.refused(worker.id)
-            named.update()
+        kind = packet.kind
+        if kind is PacketKind.ACCEPTED or kind is PacketKind.REFUSED:
+            self.listeners.answered(worker.id, packet)
         elif kind is PacketKind.ROOM:
-            for listener in self.listeners.values():
-                listener.dispatcher.has_room(worker.id)
-                listener.update()
+            self.listeners.has_room(worker.id)
         elif kind is PacketKind.LEAVE:
             self._leave_all(worker)
             worker.connections.confirm_left()
             self._host.worker_changed()
         else:
-            raise FrameError(f"a worker sent a packet that makes no sense here: {packet}")
+            raise FrameError(f"a worker sent a packet that only the primary sends: {packet}")
 
     def _deliver(self, worker_id: int, listener_id: int, connection: Connection) -> bool:
         worker = self.registry.by_id.get(worker_id)
@@ -290,7 +258,7 @@ class Primary:
             self._log.error("The channel of worker %s is closed: %s", worker.id, error)
         # What it still answered counts: only then is it known what it had not acknowledged.
         worker.connections.finish()
-        self._lost(worker)
+        self.listeners.lost(worker.id)
         worker.is_leaving = True
         if worker.exited_after_disconnect is None:
             worker.exited_after_disconnect = False
@@ -302,23 +270,16 @@ class Primary:
             self.loop.call_later(self.grace, self._end_if_alive, worker)
 
     def _connections_closed(self, worker: WorkerHandle, error: FrameError | None) -> None:
-        self._lost(worker)
+        self.listeners.lost(worker.id)
         if error is not None:
             self._log.error("The connection channel of worker %s is closed: %s", worker.id, error)
         # Without it the worker cannot serve.  In an orderly end the message channel closes right after,
         # by itself; a worker that closed only this one is disconnected here.
         self.loop.call_later(0.0 if error else _SECOND_CHANNEL_SECONDS, worker.channel.close)
 
-    def _lost(self, worker: WorkerHandle) -> None:
-        for listener in self.listeners.values():
-            listener.dispatcher.lost(worker.id)
-            listener.update()
-
     def _leave_all(self, worker: WorkerHandle) -> None:
         worker.is_leaving = True
-        for listener in self.listeners.values():
-            listener.dispatcher.leave(worker.id)
-            listener.update()
+        self.listeners.leave(worker.id)
 
     def _end_if_alive(self, worker: WorkerHandle) -> None:
         if not worker.is_dead():

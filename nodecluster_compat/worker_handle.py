@@ -11,10 +11,10 @@ import signal as signals
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .channel import Channel, SendCallback
-from .codec import encode_message
 from .emitter import Emitter
-from .errors import ChannelClosed, ChannelFull, ClusterError
+from .errors import ClusterError
 from .lifecycle import Lifecycle, State
+from .messaging import send_message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,28 +105,13 @@ class WorkerHandle(Emitter):
         return self.process.exit_code is not None or self.process.signal_code is not None
 
     def send(self, message: Any, handle: None = None, *, callback: SendCallback | None = None) -> bool:
-        """Send a message to the worker.
+        """Send a message to the worker; see :func:`nodecluster_compat.messaging.send_message`.
 
-        Args:
-            message: anything JSON can carry; see :func:`nodecluster_compat.codec.encode_message`.
-            handle: reserved for descriptors; must be ``None``.
-            callback: called with ``None`` once the message is written, or with the error.
-
-        Returns:
-            ``False`` when the worker is disconnected, when the channel is at its bound (then the message
-            was *not* taken), or when at least 128 KiB wait (then it was).
-
-        Raises:
-            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        An error that no ``callback`` is there to hear comes as ``error`` event, or is logged (difference D6).
         """
-        if handle is not None:
-            raise TypeError(f"expected None as handle, got {type(handle).__name__}: handles cannot be sent yet")
-        frame = encode_message(message)
-        try:
-            return self.channel.send(frame, callback)
-        except (ChannelClosed, ChannelFull) as error:
-            self._supervisor.report_send_error(self, error)
-            return False
+        return send_message(
+            self.channel, message, handle, callback, lambda error: self._supervisor.report_send_error(self, error)
+        )
 
     def disconnect(self) -> WorkerHandle:
         """Let the worker finish what is in flight and end; a second call is a no-op (difference D5)."""

@@ -86,7 +86,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     def serve_listeners(self) -> None:
         """Accept on the listeners for the workers, unless they accept for themselves."""
         if cluster.freeze_policy() == SCHED_RR:
-            self.served = [self.primary.listen(listener.sock, listener.FAMILY) for listener in self.LISTENERS]
+            self.served = [self.primary.listeners.add(listener.sock, listener.FAMILY) for listener in self.LISTENERS]
 
     # --- waiting -------------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         if self.cfg.enable_backlog_metric:
             backlog = sum(listener.get_backlog() or 0 for listener in self.LISTENERS)
             if backlog >= 0:
-                backlog += self.primary.waiting_connections
+                backlog += self.primary.listeners.waiting_connections
                 extra = {"metric": "gunicorn.backlog", "value": backlog, "mtype": "histogram"}
                 self.log.debug("socket backlog: %s", backlog, extra=extra)
 
