@@ -54,7 +54,7 @@ def _restore_environment(arbiter: ClusterArbiter) -> None:
 
 def _replace_listeners(arbiter: ClusterArbiter) -> None:
     for served in arbiter.served:
-        arbiter.primary.unlisten(served.listener_id)
+        arbiter.primary.listeners[served.listener_id].replace()
     for listener in arbiter.LISTENERS:
         listener.close()
     arbiter.LISTENERS = gunicorn_sock.create_sockets(arbiter.cfg, arbiter.log)

@@ -55,7 +55,7 @@ class _Stopper:
     def close_listeners(self) -> None:
         arbiter = self._arbiter
         is_last = arbiter.reexec_pid == arbiter.master_pid == 0 and not arbiter.systemd
-        for listener in arbiter.primary.listeners.values():
+        for listener in arbiter.primary.listeners:
             listener.stop_accepting(take_backlog=is_last and not self._quick)
         gunicorn_sock.close_sockets(arbiter.LISTENERS, is_last and not arbiter.cfg.reuse_port)
         arbiter.LISTENERS = []
@@ -63,7 +63,7 @@ class _Stopper:
     def hand_over_connections(self) -> None:
         arbiter = self._arbiter
         limit = self._start + arbiter.cfg.graceful_timeout * _FLUSH_SHARE
-        self._turn_until(lambda: not arbiter.primary.waiting_connections or not arbiter.WORKERS, limit)
+        self._turn_until(lambda: not arbiter.primary.listeners.waiting_connections or not arbiter.WORKERS, limit)
 
     def end_workers(self) -> None:
         sig = signals.SIGQUIT if self._quick else signals.SIGTERM
@@ -74,7 +74,7 @@ class _Stopper:
         self._quick = True
         self._signal_all(signals.SIGKILL)
         self._turn_until(self._all_gone, time.monotonic() + _KILLED_SECONDS)
-        for listener in self._arbiter.primary.listeners.values():
+        for listener in self._arbiter.primary.listeners:
             listener.close()
 
     def _all_gone(self) -> bool:
