@@ -126,7 +126,11 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     # --- keeping the number of workers ---------------------------------------------------------
 
     def manage_workers(self) -> None:
-        """Replaces gunicorn's: start what is missing, retire what is too many once others listen."""
+        """Replaces gunicorn's: start what is missing, retire what is too many once others listen.
+
+        It reaps as well: in a primary that a user has monkey-patched, gevent takes SIGCHLD for itself.
+        """
+        self.reap_workers()
         if self.is_stopping or self.primary.is_disconnecting:
             return
         self._spawn_requested()

@@ -131,6 +131,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         for listener in self.sockets:
             birth.member.announce_listening(0, address_of(listener))
         super().run()
+        self._announce_leaving(birth)
         self._finish(birth)
 
     def _run_fed(self, birth: Birth) -> None:
@@ -208,8 +209,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     def _drain(self, birth: Birth) -> None:
         """No further connection; requests in flight finish, up to ``graceful_timeout``."""
-        if not self._signalled:
-            birth.member.announce_leaving()
+        self._announce_leaving(birth)
         self._receiver.stop()
         limit = time.monotonic() + self.cfg.graceful_timeout
         while self._serving or not self._receiver.has_left:
@@ -220,6 +220,11 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
                 return
             self.notify()
             self._wait(patience)
+
+    def _announce_leaving(self, birth: Birth) -> None:
+        """Nobody asked from outside, so this end is the worker's own wish: max_requests, a changed file."""
+        if not self._signalled:
+            birth.member.announce_leaving()
 
     def _finish(self, birth: Birth) -> None:
         birth.member.finish()
