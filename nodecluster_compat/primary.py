@@ -36,6 +36,7 @@ EARLY_MESSAGES: Final = 1024
 """Messages kept for a worker until the first ``message`` listener exists (difference D7)."""
 
 _SECOND_CHANNEL_SECONDS: Final = 0.5
+_UNASKED_SECONDS: Final = 2.0  # a worker that lost its channel exits at once; this one does not
 
 
 class Host(Protocol):
@@ -259,15 +260,16 @@ class Primary:
         # What it still answered counts: only then is it known what it had not acknowledged.
         worker.connections.finish()
         self.listeners.lost(worker.id)
-        worker.is_leaving = True
-        if worker.exited_after_disconnect is None:
+        asked = worker.exited_after_disconnect is not None
+        if not asked:
             worker.exited_after_disconnect = False
         worker.lifecycle.advance("disconnect")
         if worker.process.pid is not None:
             self._emit(worker, "disconnect")
         if not worker.is_dead():
-            self._host.worker_changed()
-            self.loop.call_later(self.grace, self._end_if_alive, worker)
+            # Its place is filled when it has exited, so that an exit handler's fork() finds the vacancy.
+            seconds = self.grace if asked else min(self.grace, _UNASKED_SECONDS)
+            self.loop.call_later(seconds, self._end_if_alive, worker, seconds)
 
     def _connections_closed(self, worker: WorkerHandle, error: FrameError | None) -> None:
         self.listeners.lost(worker.id)
@@ -281,9 +283,9 @@ class Primary:
         worker.is_leaving = True
         self.listeners.leave(worker.id)
 
-    def _end_if_alive(self, worker: WorkerHandle) -> None:
+    def _end_if_alive(self, worker: WorkerHandle, seconds: float) -> None:
         if not worker.is_dead():
-            self._log.error("Worker %s has no channel and did not exit within %s s: killed", worker.id, self.grace)
+            self._log.error("Worker %s has no channel and did not exit within %s s: killed", worker.id, seconds)
             worker.kill(signals.SIGKILL)
 
     # --- events --------------------------------------------------------------------------------
