@@ -1,7 +1,7 @@
 """Measure what the server promises, beside stock gunicorn: `python bench/serve.py`.
 
 Prints a markdown table, one row for each target; progress goes to standard error. Exits with 1 if a
-target was missed.
+target was missed or the run was interrupted.
 """
 
 from __future__ import annotations
@@ -70,17 +70,19 @@ def main() -> int:
     wanted, options = parse(list(figures))
     signal.signal(signal.SIGTERM, interrupt)
     rows: list[Row] = []
+    complete = False
     try:
         for name in wanted:
             began = time.monotonic()
             progress(f"{name} ...")
             rows += figures[name].measure(options)
             progress(f"{name}: {time.monotonic() - began:.0f} s")
+        complete = True
     except KeyboardInterrupt:
         progress("interrupted; the table has what was measured so far")
     print(f"\n{describe_machine(options)}\n")
     print_table(rows)
-    return 1 if any(row.verdict == MISSED for row in rows) else 0
+    return 0 if complete and all(row.verdict != MISSED for row in rows) else 1
 
 
 if __name__ == "__main__":

@@ -149,13 +149,17 @@ class Loop:
 
     def run_once(self, timeout: float) -> None:
         """Run one turn that waits at most ``timeout`` seconds."""
-        self._run_soon()
-        for fd, ready in self._epoll.poll(self._patience(timeout)):
+        if self._soon:
+            self._run_soon()
+        if self._soon or self._timers:
+            timeout = self._patience(timeout)
+        for fd, ready in self._epoll.poll(timeout):
             if ready != _EPOLLOUT:
                 self._run_io(self._readers.get(fd))
             if ready & _WRITABLE:
                 self._run_io(self._writers.get(fd))
-        self._run_timers()
+        if self._timers:
+            self._run_timers()
 
     def close(self) -> None:
         """Give back every descriptor of the loop itself."""

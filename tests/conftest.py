@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import pytest
 
 APPS = Path(__file__).parent / "apps"
+
+# What several files of tests import: they are no package (import mode importlib), so the folder is named here.
+sys.path.append(str(Path(__file__).parent / "support"))
 
 
 @pytest.fixture(scope="session")

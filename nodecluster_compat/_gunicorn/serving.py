@@ -12,6 +12,7 @@ in worker processes only; each has stood unchanged in every supported version.
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import time
@@ -29,11 +30,12 @@ _JOIN_BYTES: Final = 64 * 1024  # above, copying costs more than a second send
 
 
 def save_work(cfg: Any) -> None:
-    """Apply every saving of this module but :func:`with_one_send` to this process; its configuration is ``cfg``."""
+    """Apply every saving of this module but :func:`with_one_send` to this worker, which has loaded its application."""
     _cache_settings(cfg)
     _cache_date()
     _cache_errors_stream()
     _cache_trust()
+    gc.freeze()  # what the application made while it was loaded stays: no collection looks at it again
 
 
 class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type hints

@@ -1,0 +1,179 @@
+"""Every event in Node's order, with Node's arguments and flags, for each way in which a worker can end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from remote_control import CONF, REMOTE, ask, here, said, tell, wait_said
+
+from pytest_cluster import Cluster, ClusterFactory, StartError
+
+FLAGS = ("state", "ead", "dead", "connected", "known")
+
+# How worker 1 of two ends: who is told what, then code, signal and exited_after_disconnect.
+ENDS = [
+    pytest.param("kill KILL", "", None, "SIGKILL", False, id="killed from outside"),
+    pytest.param("kill TERM", "", 0, None, False, id="terminated from outside"),
+    pytest.param("here", "import sys; sys.exit(9)", 9, None, False, id="sys.exit in a request"),
+    pytest.param("worker/1", "import sys; sys.exit(8)", 8, None, False, id="sys.exit in a message handler"),
+    pytest.param("worker/1", "process.exit(7)", 7, None, False, id="process.exit in a message handler"),
+    pytest.param("here", "process.exit(6)", 6, None, False, id="process.exit in a request"),
+    pytest.param("worker/1", "os.abort()", None, "SIGABRT", False, id="abort"),
+    pytest.param("worker/1", "process.disconnect()", 0, None, False, id="process.disconnect"),
+    pytest.param("worker/1", "cluster.worker.disconnect()", 0, None, True, id="cluster.worker.disconnect"),
+    pytest.param("worker/1", "cluster.worker.kill()", 0, None, True, id="cluster.worker.kill"),
+    pytest.param("primary", "cluster.workers[1].disconnect()", 0, None, True, id="worker.disconnect"),
+    pytest.param("primary", "cluster.workers[1].kill()", 0, None, False, id="worker.kill"),
+    pytest.param("primary", "cluster.workers[1].kill('sigusr2')", None, "SIGUSR2", False, id="worker.kill by name"),
+    pytest.param("primary", "cluster.workers[1].process.disconnect()", 0, None, False, id="worker.process.disconnect"),
+]
+
+
+def story(cluster: Cluster, worker: int) -> list[tuple[str, str, list[Any], tuple[Any, ...]]]:
+    """What the handlers in the primary saw of one worker: on which object, event, arguments, flags."""
+    return [
+        (one["saw"], one["event"], one["args"], tuple(one[flag] for flag in FLAGS))
+        for one in said(cluster, worker=worker)
+        if "saw" in one
+    ]
+
+
+def both(event: str, args: list[Any], flags: tuple[Any, ...]) -> list[tuple[str, str, list[Any], tuple[Any, ...]]]:
+    """An event that the worker's handlers see first and the cluster's second."""
+    return [("worker", event, args, flags), ("cluster", event, args, flags)]
+
+
+def the_end(code: int | None, signal: str | None, asked: bool) -> list[tuple[str, str, list[Any], tuple[Any, ...]]]:
+    """``disconnect`` then ``exit``, as node-cluster-spec §2.3 and difference D9 have them."""
+    return [
+        *both("disconnect", [], ("disconnected", asked, False, False, True)),
+        *both("exit", [code, signal], ("dead", asked, True, False, False)),
+    ]
+
+
+@pytest.mark.cluster(**REMOTE, workers=1, settings={"bind": ["127.0.0.1:0", "127.0.0.1:0"]})
+def test_boot(cluster: Cluster) -> None:
+    """``setup``, ``fork``, ``online``, one ``listening`` for each socket; the worker's handlers first."""
+    seen = story(cluster, 1)
+    first, second = (one.port for one in cluster.addresses)
+
+    def address(port: int) -> str:
+        return f"Address(address='127.0.0.1', port={port}, address_type=4, fd=None)"
+
+    assert seen == [
+        ("cluster", "fork", [], ("none", None, False, True, True)),
+        *both("online", [], ("online", None, False, True, True)),
+        *both("listening", [address(first)], ("listening", None, False, True, True)),
+        *both("listening", [address(second)], ("listening", None, False, True, True)),
+    ]
+    events = [one["event"] for one in said(cluster, saw="cluster")]
+    assert events == ["setup", "fork", "online", "listening", "listening"]
+
+
+@pytest.mark.cluster(**REMOTE)
+@pytest.mark.parametrize(("where", "source", "code", "signal", "asked"), ENDS)
+def test_end(cluster: Cluster, where: str, source: str, code: int | None, signal: str | None, asked: bool) -> None:
+    """``disconnect`` then ``exit``, both always, and a successor listens."""
+    if where.startswith("kill"):
+        cluster.worker(1).kill(where.split()[1])
+    elif where == "here":
+        with cluster.connect() as client:
+            client.sendall(b"POST /here HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(source))
+            client.sendall(source.encode())
+            assert client.recv(1) == b""
+    else:
+        tell(cluster, where, source)
+    wait_said(cluster, saw="cluster", event="exit")
+    cluster.wait_listening()
+
+    ended = said(cluster, saw="cluster", event="exit")[0]["worker"]
+    assert story(cluster, ended)[-4:] == the_end(code, signal, asked)
+    assert said(cluster, saw="cluster", event="exit")[1:] == []
+
+
+@pytest.mark.cluster(**REMOTE, workers=1, settings={"max_requests": 3})
+def test_max_requests(cluster: Cluster) -> None:
+    """A worker that has had its share leaves by its own wish."""
+    for _ in range(3):
+        here(cluster, "")
+    wait_said(cluster, saw="cluster", event="exit", worker=1)
+
+    assert story(cluster, 1)[-4:] == the_end(0, None, True)
+
+
+@pytest.mark.cluster(**REMOTE)
+@pytest.mark.parametrize(("signal", "ended"), [("HUP", [1, 2]), ("TTOU", [1]), ("TERM", [1, 2]), ("QUIT", [1, 2])])
+def test_signal_to_the_primary(cluster: Cluster, signal: str, ended: list[int]) -> None:
+    """Reload, fewer workers and the end of the server are ends that the primary asked for."""
+    cluster.primary.signal(signal)
+    wait_said(cluster, len(ended), saw="cluster", event="exit")
+
+    for worker in ended:
+        # On HUP what the configuration file had registered is forgotten, also on the handles of old workers.
+        seen = [one for one in the_end(0, None, True) if signal != "HUP" or one[0] == "cluster"]
+        assert story(cluster, worker)[-len(seen) :] == seen
+
+
+@pytest.mark.cluster(app="missing_module:app", workers=1, config=CONF)
+def test_crash_at_import_at_first_boot(cluster_factory: ClusterFactory) -> None:
+    """The server stops with gunicorn's exit code and the traceback; ``online`` came before any application code."""
+    with pytest.raises(StartError, match="ended with exit code 3") as caught:
+        cluster_factory()
+
+    log = str(caught.value)
+    assert "ModuleNotFoundError: No module named 'missing_module'" in log
+    assert '"saw": "cluster", "event": "online"' in log
+    online, disconnect, exit_ = (log.index(f'"event": "{event}"') for event in ("online", "disconnect", "exit"))
+    assert online < disconnect < exit_
+
+
+@pytest.mark.cluster(**REMOTE)
+def test_handle_stays_readable_and_a_second_disconnect_is_no_op(cluster: Cluster) -> None:
+    """What is known of a worker stays known after its death; asking again, on either side, does nothing (D5)."""
+    ask(
+        cluster,
+        "primary",
+        """
+        old = cluster.workers[1]
+        result = old.disconnect() is old and old.disconnect() is old
+        """,
+    )
+    wait_said(cluster, saw="cluster", event="exit", worker=1)
+    read = """
+        result = [old.id, old.process.pid > 0, old.process.exit_code, old.process.signal_code, old.process.connected,
+            old.state, old.exited_after_disconnect, old.is_dead(), old.is_connected(), old.send('x'), old.kill()]
+    """
+    facts = [1, True, 0, None, False, "dead", True, True, False, False, False]
+
+    assert ask(cluster, "primary", read) == facts
+    ask(cluster, "primary", "old.disconnect()")
+    tell(cluster, "worker/2", "cluster.worker.disconnect(); cluster.worker.disconnect()")
+    wait_said(cluster, saw="cluster", event="exit", worker=2)
+    cluster.wait_listening()
+    assert ask(cluster, "primary", read) == facts
+    assert story(cluster, 1)[-4:] == the_end(0, None, True)
+    assert story(cluster, 2)[-4:] == the_end(0, None, True)
+    assert "Traceback" not in cluster.log
+
+
+@pytest.mark.cluster(**REMOTE, workers=1)
+def test_worker_hears_of_its_own_disconnect(cluster: Cluster) -> None:
+    """``cluster.worker`` before ``process``; a worker that nobody asked to leave ends before ``process`` hears."""
+    listen = """
+        cluster.worker.on('disconnect', lambda: say(own='worker', ead=cluster.worker.exited_after_disconnect))
+        process.on('disconnect', lambda: say(own='process', connected=process.connected))
+    """
+    here(cluster, listen)
+    tell(cluster, "primary", "cluster.workers[1].disconnect()")
+    wait_said(cluster, saw="cluster", event="exit", worker=1)
+    cluster.wait_listening()
+    assert [one for one in said(cluster) if "own" in one] == [
+        {"own": "worker", "ead": True},
+        {"own": "process", "connected": False},
+    ]
+
+    here(cluster, listen)
+    tell(cluster, "primary", "cluster.workers[2].process.disconnect()")
+    wait_said(cluster, saw="cluster", event="exit", worker=2)
+    assert [one for one in said(cluster) if "own" in one][2:] == [{"own": "worker", "ead": None}]

@@ -1,0 +1,154 @@
+"""Run source in any process of a cluster of ``remote:app``, and read what the processes say in the log.
+
+``REMOTE`` is what the marker needs: ``@pytest.mark.cluster(**REMOTE, workers=3)``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pytest_cluster import Cluster
+from pytest_cluster.waiting import poll
+
+__all__ = ["CONF", "REMOTE", "Gate", "ask", "healthy", "here", "said", "tell", "wait", "wait_said"]
+
+T = TypeVar("T")
+
+CONF: Final = (Path(__file__).parents[1] / "apps" / "conf_remote.py").read_text()
+REMOTE: Final[dict[str, Any]] = {"app": "remote:app", "config": CONF}
+PATIENCE: Final = 20.0
+
+
+def here(cluster: Cluster, source: str) -> Any:
+    """Run ``source`` in whichever worker has its turn; return the whole answer."""
+    return cluster.request("POST", "/here", body=textwrap.dedent(source).encode(), timeout=PATIENCE).json()
+
+
+def ask(cluster: Cluster, where: str, source: str) -> Any:
+    """Run ``source`` in the ``"primary"`` or in ``"worker/2"``; return its ``result``."""
+    body = textwrap.dedent(source).encode()
+    return cluster.request("POST", f"/{where}", body=body, timeout=PATIENCE).json()["result"]
+
+
+def tell(cluster: Cluster, where: str, source: str) -> None:
+    """Run ``source`` somewhere that may not live to answer."""
+    cluster.request("POST", f"/{where}?tell", body=textwrap.dedent(source).encode(), timeout=PATIENCE)
+
+
+def said(cluster: Cluster, **facts: Any) -> list[dict[str, Any]]:
+    """Return the lines of JSON in the log that have these facts, in order."""
+    return [one for one in _spoken(cluster) if facts.items() <= one.items()]
+
+
+def wait_said(cluster: Cluster, times: int = 1, **facts: Any) -> list[dict[str, Any]]:
+    """Wait until the log has at least ``times`` lines with these facts."""
+
+    def enough() -> list[dict[str, Any]] | None:
+        lines = said(cluster, **facts)
+        return lines if len(lines) >= times else None
+
+    return wait(enough, f"{times} x {facts}", cluster)
+
+
+def wait(check: Callable[[], T | None], what: str, cluster: Cluster) -> T:
+    """Wait until ``check`` returns something true, and return it."""
+    result = poll(check, PATIENCE)
+    assert result, f"expected {what}, which did not happen; the log ends with\n{cluster.log_tail}"
+    return result
+
+
+def healthy(cluster: Cluster) -> bool:
+    """Whether the cluster has all its workers, each serves its share, and the primary has never ended."""
+    workers = cluster.wait_listening()
+    assert cluster.returncode is None, cluster.log_tail
+    hits = Counter(cluster.get("/").json()["worker"] for _ in range(3 * len(workers)))
+    assert set(hits) == {one.id for one in workers}, f"{hits} of {workers}\n{cluster.log_tail}"
+    return True
+
+
+def open_fds(pid: int) -> int:
+    """How many descriptors a process has."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def cpu_ticks(pid: int) -> int:
+    """What a process has used of the processor, in hundredths of a second."""
+    with open(f"/proc/{pid}/stat", "rb") as stat:
+        fields = stat.read().rpartition(b")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def resident_bytes(pid: int) -> int:
+    """How much memory a process has in RAM."""
+    with open(f"/proc/{pid}/statm", "rb") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def state_of(pid: int) -> str:
+    """The letter of a process' state: ``T`` once it is stopped; ``X`` when there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rpartition(b")")[2].split()[0].decode()
+    except FileNotFoundError:
+        return "X"
+
+
+def freeze(cluster: Cluster, pid: int) -> None:
+    """SIGSTOP a process and wait until it stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    wait(lambda: state_of(pid) == "T", f"process {pid} to be stopped", cluster)
+
+
+class Gate:
+    """A FIFO that blocks a whole worker, as a computation or a call into a library does, until it is opened."""
+
+    def __init__(self, folder: Path, name: str = "gate") -> None:
+        self.path = folder / name
+        os.mkfifo(self.path)
+        self._fd = -1
+
+    @property
+    def source(self) -> str:
+        """What to run in the worker: returns when the gate is opened."""
+        return f"fd = os.open({str(self.path)!r}, os.O_RDONLY); os.read(fd, 1); os.close(fd)\n"
+
+    def entered(self, cluster: Cluster) -> int:
+        """Wait until a worker stands before the gate; return its pid."""
+
+        def opened() -> bool:
+            try:
+                self._fd = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:
+                return False
+            return True
+
+        wait(opened, "a worker at the gate", cluster)
+        return next(one.pid for one in cluster.workers if self.path in _opened_by(one.pid))
+
+    def open(self) -> None:
+        """Let the worker go on."""
+        os.close(self._fd)
+
+
+def _opened_by(pid: int) -> Iterator[Path]:
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            yield Path(os.readlink(f"/proc/{pid}/fd/{name}"))
+        except FileNotFoundError:
+            continue
+
+
+def _spoken(cluster: Cluster) -> Iterator[dict[str, Any]]:
+    for line in cluster.log.splitlines():
+        if line.startswith("{"):
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue
