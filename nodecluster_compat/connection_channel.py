@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _socket
 import contextlib
-import errno
 import os
 import struct
 from collections.abc import Callable
@@ -91,13 +90,17 @@ class OfferingEnd(_End):
         reactor.add_reader(self._sock.fileno(), self.read)
 
     def offer(self, listener_id: int, fd: int) -> bool:
-        """Send a connection; ``False`` when the worker is out of reach."""
+        """Send a connection; ``False`` when the worker is gone.
+
+        Raises:
+            OSError: the kernel cannot take it now (too many descriptors under way, no memory).
+        """
         if not self.is_open:
             return False
         rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _FD.pack(fd))
         try:
             self._sock.sendmsg((encode_packet(PacketKind.OFFER, listener_id),), (rights,))
-        except OSError:
+        except (BrokenPipeError, ConnectionResetError):
             return False
         return True
 
@@ -183,31 +186,23 @@ class TakingEnd(_End):
 
     def read(self) -> None:
         """Take one offer.  There is rarely a second, and the loop calls again when there is."""
-        if self.is_open:
-            self._read_one()
-
-    def _read_one(self) -> bool:
         try:
             data, ancillary, _, _ = self._sock.recvmsg(_RECEIVE_BYTES, _FD_SPACE, _socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
-            return False
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                return False
+            return
+        except OSError:
             data, ancillary = b"", []
         if not data:
             self.close()
             self._on_closed()
-            return False
-        self._handle(decode_packet(data), _received_fd(ancillary))
-        return True
-
-    def _handle(self, packet: Packet, fd: int | None) -> None:
-        if packet.kind is PacketKind.OFFER:
-            self._on_offer(packet.listener_id, fd)
+            return
+        kind, listener_id = decode_packet(data)
+        fd = _received_fd(ancillary)
+        if kind is PacketKind.OFFER:
+            self._on_offer(listener_id, fd)
         elif fd is not None:
             os.close(fd)
-        elif packet.kind is PacketKind.LEFT:
+        elif kind is PacketKind.LEFT:
             self._on_left()
 
 

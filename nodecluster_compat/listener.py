@@ -14,6 +14,7 @@ import _socket
 import errno
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from .dispatcher import Dispatcher
@@ -54,7 +55,8 @@ class Listener:
         loop: the primary's loop.
         log: told when accepting has to pause.
         policy: chooses the worker for each connection.
-        deliver: sends a connection to a worker; ``False`` means that the worker is out of reach.
+        deliver: sends a connection of this listener (its number) to a worker (its id); ``False`` means that the
+            worker is out of reach.
         limit: bound of the connections that wait in the primary.
     """
 
@@ -80,10 +82,7 @@ class Listener:
         self._batch = 1.0
         self._paused = False
         self._delay = 0.0  # of the pauses of this episode; 0 while accepting works
-        number = served.listener_id
-        self.dispatcher = Dispatcher(
-            policy, lambda worker_id, c: deliver(worker_id, number, c), lambda c: os.close(c.fd), limit
-        )
+        self.dispatcher = Dispatcher(policy, partial(deliver, served.listener_id), _release, limit)
 
     def update(self) -> None:
         """Watch the socket if, and only if, the dispatcher wants connections."""
@@ -167,3 +166,7 @@ class Listener:
     def _resume(self) -> None:
         self._paused = False
         self.update()
+
+
+def _release(connection: Connection) -> None:
+    os.close(connection.fd)

@@ -26,7 +26,7 @@ class Listeners:
     Args:
         loop: the primary's loop.
         log: told when accepting has to pause.
-        deliver: sends a connection to a worker: worker id, listener id, connection.
+        deliver: sends a connection to a worker: listener id, worker id, connection.
         limit: bound of the accepted connections that wait, for each listener.
     """
 

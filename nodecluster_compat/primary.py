@@ -16,6 +16,7 @@ import _socket
 import signal as signals
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 from .channel import Channel
@@ -36,6 +37,7 @@ EARLY_MESSAGES: Final = 1024
 """Messages kept for a worker until the first ``message`` listener exists (difference D7)."""
 
 _SECOND_CHANNEL_SECONDS: Final = 0.5
+_HANDOFF_PAUSE: Final = 0.05
 _UNASKED_SECONDS: Final = 2.0  # a worker that lost its channel exits at once; this one does not
 
 
@@ -105,13 +107,11 @@ class Primary:
         message_ends = _socket.socketpair()
         connection_ends = connection_pair()
         worker = WorkerHandle(self.registry.next_id(), self, env)
-        worker.channel = Channel(
-            message_ends[0], lambda frame: self._frame(worker, frame), lambda error: self._closed(worker, error)
-        )
+        worker.channel = Channel(message_ends[0], partial(self._frame, worker), partial(self._closed, worker))
         worker.connections = OfferingEnd(
             connection_ends[0],
-            lambda packet: self._answer(worker, packet),
-            lambda error: self._connections_closed(worker, error),
+            partial(self._answer, worker),
+            partial(self._connections_closed, worker),
         )
         self._child_ends[worker.id] = ChildEnds(message_ends[1], connection_ends[1])
         self.registry.add(worker)
@@ -242,9 +242,20 @@ class Primary:
         else:
             raise FrameError(f"a worker sent a packet that only the primary sends: {packet}")
 
-    def _deliver(self, worker_id: int, listener_id: int, connection: Connection) -> bool:
+    def _deliver(self, listener_id: int, worker_id: int, connection: Connection) -> bool:
         worker = self.registry.by_id.get(worker_id)
-        return worker is not None and worker.connections.offer(listener_id, connection.fd)
+        if worker is None:
+            return False
+        try:
+            return worker.connections.offer(listener_id, connection.fd)
+        except OSError as error:
+            self._log.warning("Cannot hand a connection to worker %s now: %s. Trying again.", worker_id, error)
+            self.loop.call_later(_HANDOFF_PAUSE, self._join_again, worker, listener_id)
+            return False
+
+    def _join_again(self, worker: WorkerHandle, listener_id: int) -> None:
+        if worker.is_connected() and not worker.is_leaving:
+            self.listeners.join(worker.id, listener_id)
 
     def _advance(self, worker: WorkerHandle, step: Any) -> None:
         try:

@@ -15,7 +15,6 @@ FLAGS = ("state", "ead", "dead", "connected", "known")
 ENDS = [
     pytest.param("kill KILL", "", None, "SIGKILL", False, id="killed from outside"),
     pytest.param("kill TERM", "", 0, None, False, id="terminated from outside"),
-    pytest.param("here", "import sys; sys.exit(9)", 9, None, False, id="sys.exit in a request"),
     pytest.param("worker/1", "import sys; sys.exit(8)", 8, None, False, id="sys.exit in a message handler"),
     pytest.param("worker/1", "process.exit(7)", 7, None, False, id="process.exit in a message handler"),
     pytest.param("here", "process.exit(6)", 6, None, False, id="process.exit in a request"),

@@ -129,12 +129,17 @@ class Gate:
                 return False
             return True
 
+        def at_gate() -> int | None:
+            return next((one.pid for one in cluster.workers if self.path in _opened_by(one.pid)), None)
+
         wait(opened, "a worker at the gate", cluster)
-        return next(one.pid for one in cluster.workers if self.path in _opened_by(one.pid))
+        return wait(at_gate, "a worker at the gate", cluster)
 
     def open(self) -> None:
-        """Let the worker go on."""
-        os.close(self._fd)
+        """Let the worker go on; a second call is a no-op."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
 
 
 def _opened_by(pid: int) -> Iterator[Path]:
