@@ -11,7 +11,6 @@ primary's ``send`` feels it and this process does not grow.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, Protocol
 
@@ -19,6 +18,7 @@ from .channel import Channel, SendCallback
 from .codec import Frame, FrameKind, decode_message, encode_address, encode_frame
 from .emitter import Emitter, Log
 from .errors import ClusterError, FrameError
+from .message_queue import MessageQueue
 from .messaging import send_message
 from .process_facade import Process
 from .reactor import Reactor
@@ -28,8 +28,8 @@ __all__ = ["ClusterWorker", "Runtime", "WorkerState"]
 
 WorkerState = Literal["online", "listening", "disconnecting", "destroying", "disconnected"]
 
-EARLY_MESSAGES: Final = 1024
-_INBOX_MESSAGES: Final = 256
+_INBOX_MESSAGES: Final = 256  # that wait for a slow handler; then reading pauses
+_INBOX_BYTES: Final = 1024 * 1024
 _FLUSH_SECONDS: Final = 1.0
 
 
@@ -43,7 +43,10 @@ class Runtime(Reactor, Protocol):
         """Take no more connections, finish those in flight, then end."""
 
     def exit_now(self, code: int) -> None:
-        """End this process without waiting for requests."""
+        """End this process without waiting for requests; returns, the end comes when the caller yields."""
+
+    def leave_caller(self) -> None:
+        """Do not return to the caller of ``process.exit()``, which may be any of this worker's tasks."""
 
     def orphaned(self) -> None:
         """End this process at once with code 0: its primary is gone."""
@@ -67,10 +70,9 @@ class ClusterWorker(Emitter):
         self.exited_after_disconnect: bool | None = None
         self._log = log
         self._runtime: Runtime | None = None
-        self._inbox: deque[Any] = deque()
+        self._inbox = MessageQueue("the primary", log)
         self._delivering = False
         self._paused = False
-        self._dropped = False
         self._finishing = False
         self._channel = Channel(sock, self._frame, self._closed)
         self.on("new_listener", self._listener_added)
@@ -151,6 +153,12 @@ class ClusterWorker(Emitter):
         if self._runtime is not None:
             self._runtime.exit_now(code)
 
+    def exit(self, code: int) -> None:
+        """End this process with ``code`` and do not return to the caller, where the runtime can see to that."""
+        self.request_exit(code)
+        if self._runtime is not None:
+            self._runtime.leave_caller()
+
     def abandon(self) -> None:
         """In a process that this worker forked: let go of the channel, which is not its own."""
         self._channel.abandon()
@@ -159,7 +167,7 @@ class ClusterWorker(Emitter):
 
     def _frame(self, frame: Frame) -> None:
         if frame.kind is FrameKind.MESSAGE:
-            self._received(decode_message(frame.payload))
+            self._received(frame.payload)
         elif frame.kind is FrameKind.DISCONNECT:
             self.exited_after_disconnect = True
             if self._runtime is not None:
@@ -194,18 +202,13 @@ class ClusterWorker(Emitter):
 
     # --- messages, in order --------------------------------------------------------------------
 
-    def _received(self, message: Any) -> None:
-        if not self._has_listener() and len(self._inbox) >= EARLY_MESSAGES:
-            if not self._dropped:
-                self._dropped = True
-                self._log.warning(
-                    "More than %s messages from the primary and nobody listens for 'message': the rest is dropped",
-                    EARLY_MESSAGES,
-                )
+    def _received(self, payload: bytes) -> None:
+        if not self._has_listener():
+            self._inbox.keep(payload)
             return
-        self._inbox.append(message)
+        self._inbox.add(payload)
         self._wake_deliverer()
-        if self._delivering and not self._paused and len(self._inbox) >= _INBOX_MESSAGES:
+        if not self._paused and (len(self._inbox) >= _INBOX_MESSAGES or self._inbox.bytes_waiting >= _INBOX_BYTES):
             self._paused = True
             self._channel.pause_reading()
 
@@ -217,17 +220,17 @@ class ClusterWorker(Emitter):
         return bool(self.listener_count("message") or self.process.listener_count("message"))
 
     def _wake_deliverer(self) -> None:
-        if self._inbox and not self._delivering and self._runtime is not None and self._has_listener():
+        if len(self._inbox) and not self._delivering and self._runtime is not None and self._has_listener():
             self._delivering = True
             self._runtime.spawn(self._deliver)
 
     def _deliver(self) -> None:
         try:
-            while self._inbox and self._has_listener():
-                message = self._inbox.popleft()
+            while self._has_listener() and (payload := self._inbox.take()) is not None:
+                message = decode_message(payload)
                 self.emit("message", message, None)
                 self.process.emit("message", message, None)
-                if self._paused and not self._inbox:
+                if self._paused and not len(self._inbox):
                     self._paused = False
                     self._channel.resume_reading()
         finally:

@@ -26,15 +26,13 @@ from .emitter import Emitter, Log, Origin, current_origin, run_guarded
 from .errors import ClusterError, FrameError, IllegalTransition
 from .listeners import Listeners
 from .loop import Loop
+from .message_queue import MessageQueue
 from .packets import Packet, PacketKind
 from .records import Connection, ExitStatus
 from .registry import Registry
 from .worker_handle import WorkerHandle
 
 __all__ = ["ChildEnds", "Host", "Primary"]
-
-EARLY_MESSAGES: Final = 1024
-"""Messages kept for a worker until the first ``message`` listener exists (difference D7)."""
 
 _SECOND_CHANNEL_SECONDS: Final = 0.5
 _HANDOFF_PAUSE: Final = 0.05
@@ -115,6 +113,7 @@ class Primary:
         )
         self._child_ends[worker.id] = ChildEnds(message_ends[1], connection_ends[1])
         self.registry.add(worker)
+        worker.early_messages = MessageQueue(f"worker {worker.id}", self._log)
         worker.on("new_listener", self._listener_added)
         return worker
 
@@ -209,7 +208,7 @@ class Primary:
 
     def _frame(self, worker: WorkerHandle, frame: Frame) -> None:
         if frame.kind is FrameKind.MESSAGE:
-            self._message(worker, decode_message(frame.payload))
+            self._message(worker, frame.payload)
         elif frame.kind is FrameKind.ONLINE:
             self._advance(worker, "online")
             self._emit(worker, "online")
@@ -307,21 +306,14 @@ class Primary:
         worker.emit(event, *args)
         self._events.emit(event, worker, *args)
 
-    def _message(self, worker: WorkerHandle, message: Any) -> None:
-        if worker.early_messages or not self._has_message_listener(worker):
-            if len(worker.early_messages) < EARLY_MESSAGES:
-                worker.early_messages.append(message)
-            elif len(worker.early_messages) == EARLY_MESSAGES:
-                worker.early_messages.append(message)
-                self._log.warning(
-                    "Worker %s sent more than %s messages and nobody listens for 'message': the rest is dropped",
-                    worker.id,
-                    EARLY_MESSAGES,
-                )
-            return
-        self._deliver_message(worker, message)
+    def _message(self, worker: WorkerHandle, payload: bytes) -> None:
+        if len(worker.early_messages) or not self._has_message_listener(worker):
+            worker.early_messages.keep(payload)
+        else:
+            self._deliver_message(worker, payload)
 
-    def _deliver_message(self, worker: WorkerHandle, message: Any) -> None:
+    def _deliver_message(self, worker: WorkerHandle, payload: bytes) -> None:
+        message = decode_message(payload)
         self._events.emit("message", worker, message, None)
         worker.emit("message", message, None)
 
@@ -334,10 +326,16 @@ class Primary:
 
     def _deliver_early_messages(self) -> None:
         for worker in list(self.registry.by_id.values()):
-            if worker.early_messages and self._has_message_listener(worker):
-                early, worker.early_messages = worker.early_messages, []
-                for message in early:
-                    self._deliver_message(worker, message)
+            if self._has_message_listener(worker):
+                self._deliver_kept(worker)
+
+    def _deliver_kept(self, worker: WorkerHandle) -> None:
+        try:
+            while (payload := worker.early_messages.take()) is not None:
+                self._deliver_message(worker, payload)
+        except FrameError as error:
+            self._log.error("The channel of worker %s is closed: %s", worker.id, error)
+            worker.channel.close()
 
     def _send_failed(self, worker: WorkerHandle, error: ClusterError) -> None:
         if worker.listener_count("error"):

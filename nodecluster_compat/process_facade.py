@@ -52,7 +52,7 @@ class Process(Emitter):
     def exit(self, code: int = 0) -> NoReturn:
         """End this process with ``code`` (0 to 255), whichever greenlet calls it."""
         if self._worker is not None:
-            self._worker.request_exit(code)
+            self._worker.exit(code)
         sys.exit(code)
 
     def _own_worker(self, what: str) -> ClusterWorker:

@@ -14,6 +14,7 @@ from .channel import Channel, SendCallback
 from .emitter import Emitter
 from .errors import ClusterError
 from .lifecycle import Lifecycle, State
+from .message_queue import MessageQueue
 from .messaging import send_message
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class WorkerHandle(Emitter):
         self.lifecycle = Lifecycle()
         self.channel: Channel
         self.connections: OfferingEnd
-        self.early_messages: list[Any] = []
+        self.early_messages: MessageQueue
         self.is_leaving = False  # it was told to end, or said that it will: its place is to be filled
         self._supervisor = supervisor
 

@@ -101,14 +101,17 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         return self._take_signals()
 
     def turn(self, timeout: float) -> None:
-        """Run one turn of the loop; a handler that calls ``sys.exit`` ends the server in good order."""
+        """Run one turn of the loop."""
         try:
             self.loop.run_once(timeout)
         except SystemExit as error:
-            if self.is_stopping:
-                return
+            self._exit_in_order(error)
+
+    def _exit_in_order(self, error: SystemExit) -> None:
+        """Let a handler in the primary that calls ``sys.exit`` end the server, workers and all."""
+        if not self.is_stopping:
             code = error.code if isinstance(error.code, int) else int(bool(error.code))
-            raise HaltServer("a handler in the primary asked to exit", code) from error
+            raise HaltServer("A handler in the primary asked to exit.", code) from error
 
     def wakeup(self) -> None:
         """Extends gunicorn's: the queue alone would not end a wait in our loop.  Any thread may call it."""
@@ -174,7 +177,10 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     def reap_workers(self) -> None:
         """Replaces gunicorn's, which throws away the exit status that the ``exit`` event reports."""
-        reaping.reap(self)
+        try:
+            reaping.reap(self)
+        except SystemExit as error:
+            self._exit_in_order(error)
 
     def _kill_late(self, mate: Mate) -> None:
         if self.crew.with_pid(mate.pid) is mate:

@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any, Final
 
-from gevent import getcurrent, kill, killall, spawn_raw
+from gevent import GreenletExit, get_hub, getcurrent, killall, spawn_raw
 from gevent.event import Event
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
@@ -54,6 +54,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         # Made before the fork and therefore without gevent: events come with the signals.
         self._changed: Event | None = None  # set at whatever the main greenlet may wait for
         self._alive = True
+        self._exit_code: int | None = None
         self._signalled = False
         self._birth: Birth | None = None
         self._served: dict[int, ServedListener] = {}
@@ -196,10 +197,18 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         super().handle_quit(sig, frame)
 
     def exit_now(self, code: int) -> None:
-        """End with ``code``, whatever phase the main greenlet is in; called by any greenlet."""
-        if getcurrent() is self._main:
-            sys.exit(code)
-        kill(self._main, SystemExit(code), block=False)
+        """End with ``code``, whatever phase the main greenlet is in; called by any greenlet, the first code counts."""
+        if self._exit_code is not None:
+            return
+        self._exit_code = code
+        self._exit_callback = get_hub().loop.run_callback(self._main.throw, SystemExit(code))
+
+    def leave_caller(self) -> None:
+        """End the calling greenlet: a request's, a handler's, or the main one, which thereby ends the process."""
+        if getcurrent() is not self._main:
+            raise GreenletExit
+        self._exit_callback.stop()
+        sys.exit(self._exit_code)
 
     def orphaned(self) -> None:
         """The primary is gone: end, and let the kernel end this process if it takes its time."""
@@ -246,6 +255,10 @@ class _Runtime(GeventReactor):
     def exit_now(self, code: int) -> None:
         """End this process without waiting for requests."""
         self._worker.exit_now(code)
+
+    def leave_caller(self) -> None:
+        """End the calling greenlet; the main one is on its way out."""
+        self._worker.leave_caller()
 
     def orphaned(self) -> None:
         """End this process: its primary is gone."""

@@ -5,10 +5,13 @@ Each event that reaches a handler becomes one line of JSON in the server's log: 
 
 import json
 import os
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from nodecluster_compat import cluster
+
+graceful_timeout = 8
 
 scope: dict[str, Any] = {"__name__": "remote_scope", "cluster": cluster, "os": os}
 
@@ -19,6 +22,16 @@ def say(**facts: Any) -> None:
 
 
 scope["say"] = say
+
+
+def run(source: str) -> Any:
+    scope.pop("result", None)
+    try:
+        exec(source, scope)
+    except Exception:  # noqa: BLE001 - the test is told, whatever it was
+        traceback.print_exc()
+        return {"raised": traceback.format_exc()}
+    return scope.get("result")
 
 
 def facts_of(worker: Any) -> dict[str, Any]:
@@ -34,6 +47,9 @@ def facts_of(worker: Any) -> dict[str, Any]:
 
 def when_ready(server: Any) -> None:
     scope["server"] = server
+
+
+on_reload = when_ready
 
 
 @cluster.on("setup")
@@ -67,7 +83,6 @@ def obey(worker: Any, message: Any, handle: object) -> None:
     elif message["target"] is not None:
         cluster.workers[message["target"]].send(message)
     else:
-        scope.pop("result", None)
-        exec(message["source"], scope)
+        result = run(message["source"])
         if message["reply"]:
-            worker.send({**message, "remote": "answer", "result": scope.get("result")})
+            worker.send({**message, "remote": "answer", "result": result})

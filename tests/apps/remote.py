@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import traceback
 from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
@@ -32,7 +33,11 @@ scope["say"] = say
 
 def run(source: str) -> Any:
     scope.pop("result", None)
-    exec(source, scope)
+    try:
+        exec(source, scope)
+    except Exception:  # noqa: BLE001 - the test is told, whatever it was
+        traceback.print_exc()
+        return {"raised": traceback.format_exc()}
     return scope.get("result")
 
 

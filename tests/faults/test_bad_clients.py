@@ -119,7 +119,7 @@ def test_clients_that_send_garbage(cluster: Cluster) -> None:
 def test_primary_without_descriptors(cluster: Cluster) -> None:
     """``EMFILE`` while accepting: one line in the log, no spin, and those who waited are served afterwards."""
     pid = cluster.primary.pid
-    listen = "cluster.call_later(1.0, say, later=True)"
+    listen = "cluster.call_later(1.0, lambda: say(later=True))"
     with ExitStack() as stack:
         ask(cluster, "primary", listen.replace("1.0", "0.0"))
         wait_said(cluster, later=True)
@@ -173,7 +173,7 @@ def test_all_workers_without_descriptors(cluster: Cluster) -> None:
     pid = cluster.primary.pid
     with ExitStack() as stack:
         with ExitStack() as limits:
-            ask(cluster, "primary", "cluster.call_later(1.5, say, later=True)")
+            ask(cluster, "primary", "cluster.call_later(1.5, lambda: say(later=True))")
             for worker in cluster.workers:
                 limits.enter_context(descriptor_limit(worker.pid, fill_descriptors(worker.pid)))
             clients = [stack.enter_context(cluster.connect(timeout=30)) for _ in range(20)]
@@ -193,7 +193,7 @@ def test_full_workers_refuse(cluster: Cluster) -> None:
     """Beyond ``worker_connections`` clients wait in the primary, without a spin (D2); who goes makes room."""
     pid = cluster.primary.pid
     with ExitStack() as stack:
-        ask(cluster, "primary", "cluster.call_later(1.5, say, later=True)")
+        ask(cluster, "primary", "cluster.call_later(1.5, lambda: say(later=True))")
         held = [stack.enter_context(cluster.connect()) for _ in range(4)]
         for client in held:
             client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")

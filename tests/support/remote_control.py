@@ -5,19 +5,41 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import selectors
 import signal
+import socket
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pytest_cluster import Cluster
 from pytest_cluster.waiting import poll
 
-__all__ = ["CONF", "REMOTE", "Gate", "ask", "healthy", "here", "said", "tell", "wait", "wait_said"]
+__all__ = [
+    "CONF",
+    "REMOTE",
+    "Gate",
+    "ask",
+    "cpu_ticks",
+    "freeze",
+    "healthy",
+    "here",
+    "occupy",
+    "open_fds",
+    "opened_by",
+    "resident_bytes",
+    "said",
+    "state_of",
+    "tell",
+    "wait",
+    "wait_said",
+]
 
 T = TypeVar("T")
 
@@ -28,18 +50,18 @@ PATIENCE: Final = 20.0
 
 def here(cluster: Cluster, source: str) -> Any:
     """Run ``source`` in whichever worker has its turn; return the whole answer."""
-    return cluster.request("POST", "/here", body=textwrap.dedent(source).encode(), timeout=PATIENCE).json()
+    return _request(cluster, "/here", source)
 
 
 def ask(cluster: Cluster, where: str, source: str) -> Any:
     """Run ``source`` in the ``"primary"`` or in ``"worker/2"``; return its ``result``."""
-    body = textwrap.dedent(source).encode()
-    return cluster.request("POST", f"/{where}", body=body, timeout=PATIENCE).json()["result"]
+    return _request(cluster, f"/{where}", source)["result"]
 
 
 def tell(cluster: Cluster, where: str, source: str) -> None:
-    """Run ``source`` somewhere that may not live to answer."""
-    cluster.request("POST", f"/{where}?tell", body=textwrap.dedent(source).encode(), timeout=PATIENCE)
+    """Run ``source`` somewhere; it may be the end of whoever would answer."""
+    with suppress(http.client.RemoteDisconnected, ConnectionError):
+        _request(cluster, f"/{where}?tell", source)
 
 
 def said(cluster: Cluster, **facts: Any) -> list[dict[str, Any]]:
@@ -66,11 +88,14 @@ def wait(check: Callable[[], T | None], what: str, cluster: Cluster) -> T:
 
 def healthy(cluster: Cluster) -> bool:
     """Whether the cluster has all its workers, each serves its share, and the primary has never ended."""
-    workers = cluster.wait_listening()
+    workers = {one.id: 3 for one in cluster.wait_listening()}
     assert cluster.returncode is None, cluster.log_tail
-    hits = Counter(cluster.get("/").json()["worker"] for _ in range(3 * len(workers)))
-    assert set(hits) == {one.id for one in workers}, f"{hits} of {workers}\n{cluster.log_tail}"
-    return True
+
+    def even() -> bool:
+        return Counter(cluster.get("/").json()["worker"] for _ in range(3 * len(workers))) == workers
+
+    # A worker that had been full says that it has room within a second.
+    return wait(even, f"three answers of each of {list(workers)}", cluster)
 
 
 def open_fds(pid: int) -> int:
@@ -106,6 +131,19 @@ def freeze(cluster: Cluster, pid: int) -> None:
     wait(lambda: state_of(pid) == "T", f"process {pid} to be stopped", cluster)
 
 
+def occupy(cluster: Cluster, stack: ExitStack) -> socket.socket:
+    """Give the one of two workers that stands still its connection; return that, which waits for an answer."""
+    clients = [stack.enter_context(cluster.connect(timeout=PATIENCE)) for _ in range(2)]
+    for client in clients:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+    with selectors.DefaultSelector() as selector:
+        for client in clients:
+            selector.register(client, selectors.EVENT_READ)
+        ((answered, _),) = selector.select(PATIENCE)
+    (waiting,) = (client for client in clients if client is not answered.fileobj)
+    return waiting
+
+
 class Gate:
     """A FIFO that blocks a whole worker, as a computation or a call into a library does, until it is opened."""
 
@@ -130,7 +168,7 @@ class Gate:
             return True
 
         def at_gate() -> int | None:
-            return next((one.pid for one in cluster.workers if self.path in _opened_by(one.pid)), None)
+            return next((one.pid for one in cluster.workers if str(self.path) in opened_by(one.pid)), None)
 
         wait(opened, "a worker at the gate", cluster)
         return wait(at_gate, "a worker at the gate", cluster)
@@ -142,12 +180,18 @@ class Gate:
         self._fd = -1
 
 
-def _opened_by(pid: int) -> Iterator[Path]:
+def _request(cluster: Cluster, path: str, source: str) -> Any:
+    answer = cluster.request("POST", path, body=textwrap.dedent(source).encode(), timeout=PATIENCE).json()
+    result = answer["result"]
+    assert not (isinstance(result, dict) and "raised" in result), result["raised"]
+    return answer
+
+
+def opened_by(pid: int) -> Iterator[str]:
+    """What the descriptors of a process refer to: paths, ``socket:[inode]``, …"""
     for name in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            yield Path(os.readlink(f"/proc/{pid}/fd/{name}"))
-        except FileNotFoundError:
-            continue
+        with suppress(FileNotFoundError):  # closed meanwhile
+            yield os.readlink(f"/proc/{pid}/fd/{name}")
 
 
 def _spoken(cluster: Cluster) -> Iterator[dict[str, Any]]:

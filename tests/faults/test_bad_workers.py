@@ -1,0 +1,218 @@
+"""Workers that break the protocol or run wild: the primary ends them, and nothing else happens."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from remote_control import REMOTE, ask, healthy, here, open_fds, opened_by, resident_bytes, said, tell, wait, wait_said
+
+from pytest_cluster import Cluster, ClusterFactory, StartError
+
+MEBIBYTE = 1024 * 1024
+
+# Both channels of the worker as raw descriptors, and the frames and packets that go there.
+CHANNELS = """
+import socket, struct
+from nodecluster_compat._gunicorn.forking import this_birth
+messages = socket.socket(fileno=os.dup(cluster.worker._channel.fileno()))
+packets = socket.socket(fileno=os.dup(this_birth().receiver._end.fileno()))
+frame = lambda kind, payload=b'': messages.send(struct.pack('!IB', len(payload), kind) + payload)
+packet = lambda kind, listener=0: packets.send(struct.pack('!BI', kind, listener))
+"""
+
+# What a worker does to its channels, and what the primary says about it.
+FATAL = [
+    pytest.param("messages.send(b'\\xff' * 4096)", "announces 4294967295 bytes", id="garbage"),
+    pytest.param("messages.send(bytes(5))", "unknown kind 0", id="unknown kind of frame"),
+    pytest.param("frame(1, b'{not json')", "does not hold JSON", id="message that is not JSON"),
+    pytest.param("frame(2)", "cannot take the step 'online'", id="online twice"),
+    pytest.param("frame(3, b'[]')", "does not hold an address", id="listening without an address"),
+    pytest.param("frame(4)", "a frame that only the primary sends", id="frame of the primary's"),
+    pytest.param("messages.shutdown(socket.SHUT_RDWR)", "", id="message channel shut down"),
+    pytest.param("messages.send(bytes((0, 0, 0, 80, 1, 91))); messages.shutdown(socket.SHUT_WR)", "", id="half closed"),
+    pytest.param("packets.send(b'garbage')", "makes no sense", id="garbage packet"),
+    pytest.param("packets.send(b'x' * 60000)", "makes no sense", id="long packet"),
+    pytest.param("packet(9)", "makes no sense", id="unknown kind of packet"),
+    pytest.param("packet(1, 1)", "a packet that only the primary sends", id="packet of the primary's"),
+    pytest.param("packet(2, 99)", "a listener that does not exist", id="answer for no listener"),
+    pytest.param("packets.shutdown(socket.SHUT_RDWR)", "", id="connection channel shut down"),
+]
+
+# Answers to nothing: ignored.
+FORGED = ["packet(2, 1)", "packet(3, 1)", "packet(4)", "packet(2, 1); packet(3, 1); packet(4)"]
+
+
+@pytest.fixture
+def pids(cluster: Cluster) -> list[int]:
+    """The primary's pid and its number of descriptors, which must stay what they are."""
+    return [cluster.primary.pid, open_fds(cluster.primary.pid)]
+
+
+@pytest.mark.cluster(**REMOTE)
+@pytest.mark.parametrize(("source", "log"), FATAL)
+def test_broken_channel_ends_its_worker(cluster: Cluster, pids: list[int], source: str, log: str) -> None:
+    """One line says why, the worker is told of and replaced, and the primary keeps nothing of it."""
+    tell(cluster, "worker/1", CHANNELS + source)
+    exit_ = wait_said(cluster, saw="cluster", event="exit")[0]
+
+    assert exit_["worker"] == 1
+    assert said(cluster, saw="cluster", event="disconnect")[0]["worker"] == 1
+    assert [line for line in cluster.log.splitlines() if log in line]
+    assert healthy(cluster)
+    wait(lambda: [cluster.primary.pid, open_fds(cluster.primary.pid)] == pids, f"pid and descriptors {pids}", cluster)
+    assert len(said(cluster, saw="cluster", event="exit")) == 1
+
+
+@pytest.mark.cluster(**REMOTE)
+def test_forged_answers_are_ignored(cluster: Cluster, pids: list[int]) -> None:
+    """A worker that accepts, refuses or has room without having been asked changes nothing for anybody."""
+    for source in FORGED:
+        ask(cluster, "worker/1", CHANNELS + source)
+        assert healthy(cluster)
+    assert [cluster.primary.pid, open_fds(cluster.primary.pid)] == pids
+    assert said(cluster, saw="cluster", event="exit") == []
+
+
+@pytest.mark.cluster(**REMOTE)
+def test_flood_of_packets(cluster: Cluster, pids: list[int]) -> None:
+    """A worker that never stops saying that it has room gets its share of the primary and no more."""
+    flood = """
+import threading, gevent.monkey
+def flood():
+    try:
+        packets.setblocking(True)
+        while True:
+            packets.sendall(struct.pack('!BI', 4, 0))
+    except OSError:
+        pass
+gevent.monkey.get_original('_thread', 'start_new_thread')(flood, ())
+result = True
+"""
+    assert ask(cluster, "worker/1", CHANNELS + flood)
+    assert {cluster.get("/", timeout=20).json()["worker"] for _ in range(20)} >= {2}
+    cluster.worker(1).kill()
+    cluster.journal.wait_for("exit", worker=1)
+    assert healthy(cluster)
+    assert cluster.primary.pid == pids[0]
+
+
+@pytest.mark.cluster(**REMOTE)
+@pytest.mark.parametrize("heard", [True, False])
+def test_flood_of_messages(cluster: Cluster, pids: list[int], heard: bool) -> None:
+    """Large messages without end, heard or not, cost the primary neither its memory nor its service."""
+    if not heard:
+        tell(cluster, "primary", "cluster.remove_all_listeners('message'); say(deaf=1)")
+        wait_said(cluster, deaf=1)
+    flood = """
+import gevent
+sent = 0
+def flood():
+    global sent
+    while process.connected:
+        if process.send('x' * 1_000_000):
+            gevent.sleep(0)
+        else:
+            gevent.sleep(0.001)
+        sent += 1
+        if sent == 400:
+            say(sent=sent)
+gevent.spawn(flood)
+"""
+    flooding = here(cluster, flood)["worker"]
+    for _ in range(30):
+        assert cluster.get("/", timeout=20).status == 200
+    wait_said(cluster, sent=400)
+    assert resident_bytes(pids[0]) < 200 * MEBIBYTE
+    cluster.worker(flooding).kill()
+    cluster.journal.wait_for("exit", worker=flooding)
+    assert healthy(cluster)
+    assert cluster.primary.pid == pids[0]
+
+
+@pytest.mark.cluster(**REMOTE)
+def test_message_that_is_never_finished(cluster: Cluster, pids: list[int]) -> None:
+    """A header that promises 100 MiB costs what arrives, and nothing is left when the worker is gone."""
+    before = resident_bytes(pids[0])
+    promise = "messages.send(struct.pack('!IB', 100 * 1024 * 1024, 1) + b'['); say(promised=1)"
+    tell(cluster, "worker/1", CHANNELS + promise)
+    wait_said(cluster, promised=1)
+    assert healthy(cluster)
+    assert resident_bytes(pids[0]) - before < 20 * MEBIBYTE
+    cluster.worker(1).kill()
+    assert cluster.journal.wait_for("exit", worker=1).signal == "SIGKILL"
+    assert healthy(cluster)
+
+
+@pytest.mark.cluster(**REMOTE)
+@pytest.mark.parametrize("how", ["subprocess", "os.fork"])
+def test_grandchild_inherits_no_channel(cluster: Cluster, how: str) -> None:
+    """What a worker starts has no end of a channel, so it cannot hide the worker's death."""
+    start = {
+        "subprocess": "import subprocess; child = subprocess.Popen(['sleep', '300']).pid",
+        "os.fork": """
+import signal
+child = os.fork()
+if child == 0:
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        signal.sigwait([signal.SIGUSR2])
+    finally:
+        os._exit(0)
+""",
+    }[how]
+    inodes = "inodes = [os.fstat(s).st_ino for s in (cluster.worker._channel.fileno(), packets.fileno())]"
+    source = f"{CHANNELS}\n{inodes}\nfor s in (messages, packets): s.close()\n{start}\nresult = [child, inodes]"
+    answer: dict[str, Any] = here(cluster, source)
+    child, channels = answer["result"]
+    with ExitStack() as stack:
+        stack.callback(os.kill, child, signal.SIGKILL)
+        assert not {f"socket:[{inode}]" for inode in channels} & set(opened_by(child))
+
+        cluster.worker(answer["worker"]).kill()
+        disconnect = cluster.journal.wait_for("disconnect", worker=answer["worker"])
+        exit_ = cluster.journal.wait_for("exit", worker=answer["worker"])
+        assert disconnect.seq < exit_.seq
+        assert healthy(cluster)
+        assert os.path.exists(f"/proc/{child}")
+
+
+@pytest.mark.cluster(**REMOTE)
+def test_grandchild_that_holds_a_channel_hides_nothing(cluster: Cluster) -> None:
+    """Even a process that was given a worker's channel on purpose does not hide its death (Node: ``exit`` first)."""
+    source = CHANNELS + (
+        "import subprocess; fds = (messages.fileno(), packets.fileno())\n"
+        "result = subprocess.Popen(['sleep', '300'], pass_fds=fds).pid"
+    )
+    child = ask(cluster, "worker/1", source)
+    with ExitStack() as stack:
+        stack.callback(os.kill, child, signal.SIGKILL)
+        cluster.worker(1).kill()
+        disconnect, exit_ = (cluster.journal.wait_for(event, worker=1) for event in ("disconnect", "exit"))
+        assert disconnect.seq < exit_.seq
+        assert healthy(cluster)
+
+
+@pytest.mark.cluster(**REMOTE)
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        pytest.param(
+            {"settings": {"reuse_port": True}, "env": {"NODE_CLUSTER_SCHED_POLICY": "rr"}},
+            "expected either reuse_port or round robin, got both",
+            id="reuse_port and round robin",
+        ),
+        pytest.param(
+            {"config": "from nodecluster_compat import cluster\ncluster.scheduling_policy = 3"},
+            "expected cluster.scheduling_policy to be cluster.SCHED_RR",
+            id="no such policy",
+        ),
+    ],
+)
+def test_settings_that_cannot_work(cluster_factory: ClusterFactory, changes: dict[str, Any], sentence: str) -> None:
+    """The server does not start, and a sentence says why."""
+    with pytest.raises(StartError, match=sentence):
+        cluster_factory(**changes)
