@@ -91,3 +91,7 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     body = json.dumps({"pid": os.getpid(), "worker": worker, "result": result}, default=repr).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]
+
+
+# What ``cluster.fork({"AT_IMPORT": source})`` asks of that one worker.
+exec(os.environ.get("AT_IMPORT", ""), scope)

@@ -28,6 +28,15 @@ ENDS = [
     pytest.param("primary", "cluster.workers[1].process.disconnect()", 0, None, False, id="worker.process.disconnect"),
 ]
 
+# How a worker ends while it still imports the application.
+ENDS_AT_IMPORT = [
+    pytest.param("import sys; sys.exit(9)", 9, False, id="sys.exit"),
+    pytest.param("process.exit(7)", 7, False, id="process.exit"),
+    pytest.param("process.disconnect(); import time; time.sleep(300)", 0, False, id="process.disconnect"),
+    pytest.param("cluster.worker.disconnect()", 0, True, id="cluster.worker.disconnect"),
+    pytest.param("cluster.worker.kill()", 0, True, id="cluster.worker.kill"),
+]
+
 
 def story(cluster: Cluster, worker: int) -> list[tuple[str, str, list[Any], tuple[Any, ...]]]:
     """What the handlers in the primary saw of one worker: on which object, event, arguments, flags."""
@@ -89,6 +98,19 @@ def test_end(cluster: Cluster, where: str, source: str, code: int | None, signal
     ended = said(cluster, saw="cluster", event="exit")[0]["worker"]
     assert story(cluster, ended)[-4:] == the_end(code, signal, asked)
     assert said(cluster, saw="cluster", event="exit")[1:] == []
+
+
+@pytest.mark.cluster(**REMOTE, workers=1)
+@pytest.mark.parametrize(("source", "code", "asked"), ENDS_AT_IMPORT)
+def test_end_at_import(cluster: Cluster, source: str, code: int, asked: bool) -> None:
+    """``online`` before any application code; then the end, as for a worker that serves."""
+    ask(cluster, "primary", f"cluster.fork({{'AT_IMPORT': {source!r}}})")
+    wait_said(cluster, saw="cluster", event="exit", worker=2)
+    cluster.wait_listening(2)
+
+    seen = story(cluster, 2)
+    assert seen[1:3] == both("online", [], ("online", None, False, True, True))
+    assert seen[-4:] == the_end(code, None, asked)
 
 
 @pytest.mark.cluster(**REMOTE, workers=1, settings={"max_requests": 3})

@@ -25,6 +25,12 @@ HEAR = """
 got = []
 process.on('message', lambda m, h: got.append(m[:3]) if isinstance(m, str) and m[0] == '#' else None)
 """
+FILL = """
+refused, text = [], 'y' * 1024 * 1024
+for number in range(200):
+    to.send(text, callback=lambda error: refused.append(type(error).__name__) if error else None)
+to.send(text)
+"""
 
 
 @pytest.mark.cluster(**REMOTE)
@@ -192,17 +198,7 @@ def test_back_pressure(cluster: Cluster) -> None:
         assert 0 < ask(cluster, "primary", "result = len(errors)") < 64
 
         before = resident_bytes(cluster.primary.pid)
-        ask(
-            cluster,
-            "primary",
-            """
-            refused = []
-            text = 'y' * 1024 * 1024
-            for number in range(200):
-                to.send(text, callback=lambda error: refused.append(type(error).__name__) if error else None)
-            to.send(text)
-            """,
-        )
+        ask(cluster, "primary", FILL)
         refused = ask(cluster, "primary", "result = refused")
         assert set(refused) == {"ChannelFull"}
         assert 60 < len(refused) < 80
