@@ -8,7 +8,20 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from remote_control import REMOTE, ask, healthy, here, open_fds, opened_by, resident_bytes, said, tell, wait, wait_said
+from remote_control import (
+    REMOTE,
+    ask,
+    healthy,
+    here,
+    open_fds,
+    opened_by,
+    resident_bytes,
+    said,
+    tell,
+    wait,
+    wait_ended,
+    wait_said,
+)
 
 from pytest_cluster import Cluster, ClusterFactory, StartError
 
@@ -57,7 +70,7 @@ def pids(cluster: Cluster) -> list[int]:
 def test_broken_channel_ends_its_worker(cluster: Cluster, pids: list[int], source: str, log: str) -> None:
     """One line says why, the worker is told of and replaced, and the primary keeps nothing of it."""
     tell(cluster, "worker/1", CHANNELS + source)
-    exit_ = wait_said(cluster, saw="cluster", event="exit")[0]
+    exit_ = wait_ended(cluster)[0]
 
     assert exit_["worker"] == 1
     assert said(cluster, saw="cluster", event="disconnect")[0]["worker"] == 1
@@ -170,7 +183,8 @@ if child == 0:
     child, channels = answer["result"]
     with ExitStack() as stack:
         stack.callback(os.kill, child, signal.SIGKILL)
-        assert not {f"socket:[{inode}]" for inode in channels} & set(opened_by(child))
+        inherited = {f"socket:[{inode}]" for inode in channels}
+        wait(lambda: not inherited & set(opened_by(child)), "a child without channels", cluster)
 
         cluster.worker(answer["worker"]).kill()
         disconnect = cluster.journal.wait_for("disconnect", worker=answer["worker"])

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from remote_control import CONF, REMOTE, Gate, ask, healthy, here, said, tell, wait, wait_said
+from remote_control import CONF, REMOTE, Gate, ask, healthy, here, said, tell, wait, wait_ended, wait_said
 
 from pytest_cluster import Cluster
 from pytest_cluster.leaks import session_members
@@ -69,7 +69,7 @@ def test_fork_in_an_exit_handler_keeps_the_number(cluster: Cluster, how: str) ->
     else:
         wanted = 1
         cluster.primary.signal("TTOU")
-    wait_said(cluster, exits, saw="cluster", event="exit")
+    wait_ended(cluster, exits)
     cluster.wait_listening(wanted)
 
     assert ask(cluster, "primary", COUNTS) == [wanted, wanted]
@@ -82,7 +82,7 @@ def test_fork_in_an_exit_handler_with_max_requests(cluster: Cluster) -> None:
     """The number stays although workers end all the time."""
     for _ in range(20):
         cluster.get("/")
-    wait_said(cluster, 6, saw="cluster", event="exit")
+    wait_ended(cluster, 6)
     wait(lambda: ask(cluster, "primary", COUNTS)[0] == 2, "a target of 2", cluster)
     cluster.primary.signal("USR1")  # a worker more than asked for would by now be retired: none ever was started
     cluster.wait_listening(2)
@@ -124,7 +124,7 @@ def test_disconnect_of_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
             "cluster.disconnect(lambda: say(done=1, left=len(cluster.workers)))\n"
             "cluster.disconnect(lambda: say(done=2))",
         )
-        wait_said(cluster, 2, saw="cluster", event="exit")
+        wait_ended(cluster, 2)
         assert said(cluster, done=1) == []
         assert [one.pid for one in cluster.workers] == [blocked]
         gate.open()
@@ -147,7 +147,7 @@ def test_workers_that_accept_for_themselves(request: pytest.FixtureRequest, chan
     assert [one.address.port for one in cluster.journal.entries if one.event == "listening"] == [cluster.port] * 2
     assert ask(cluster, "worker/2", "result = cluster.worker.state") == "listening"
     tell(cluster, "primary", "cluster.workers[1].disconnect()")
-    gone = wait_said(cluster, saw="cluster", event="exit", worker=1)[0]
+    gone = wait_ended(cluster, worker=1)[0]
     assert (gone["args"], gone["ead"]) == ([0, None], True)
     cluster.wait_listening()
     cluster.worker(2).kill()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from remote_control import CONF, REMOTE, ask, here, said, tell, wait_said
+from remote_control import CONF, REMOTE, ask, here, said, tell, wait_ended
 
 from pytest_cluster import Cluster, ClusterFactory, StartError
 
@@ -92,7 +92,7 @@ def test_end(cluster: Cluster, where: str, source: str, code: int | None, signal
             assert client.recv(1) == b""
     else:
         tell(cluster, where, source)
-    wait_said(cluster, saw="cluster", event="exit")
+    wait_ended(cluster)
     cluster.wait_listening()
 
     ended = said(cluster, saw="cluster", event="exit")[0]["worker"]
@@ -105,7 +105,7 @@ def test_end(cluster: Cluster, where: str, source: str, code: int | None, signal
 def test_end_at_import(cluster: Cluster, source: str, code: int, asked: bool) -> None:
     """``online`` before any application code; then the end, as for a worker that serves."""
     ask(cluster, "primary", f"cluster.fork({{'AT_IMPORT': {source!r}}})")
-    wait_said(cluster, saw="cluster", event="exit", worker=2)
+    wait_ended(cluster, worker=2)
     cluster.wait_listening(2)
 
     seen = story(cluster, 2)
@@ -118,7 +118,7 @@ def test_max_requests(cluster: Cluster) -> None:
     """A worker that has had its share leaves by its own wish."""
     for _ in range(3):
         here(cluster, "")
-    wait_said(cluster, saw="cluster", event="exit", worker=1)
+    wait_ended(cluster, worker=1)
 
     assert story(cluster, 1)[-4:] == the_end(0, None, True)
 
@@ -128,7 +128,7 @@ def test_max_requests(cluster: Cluster) -> None:
 def test_signal_to_the_primary(cluster: Cluster, signal: str, ended: list[int]) -> None:
     """Reload, fewer workers and the end of the server are ends that the primary asked for."""
     cluster.primary.signal(signal)
-    wait_said(cluster, len(ended), saw="cluster", event="exit")
+    wait_ended(cluster, len(ended))
 
     for worker in ended:
         # On HUP what the configuration file had registered is forgotten, also on the handles of old workers.
@@ -160,7 +160,7 @@ def test_handle_stays_readable_and_a_second_disconnect_is_no_op(cluster: Cluster
         result = old.disconnect() is old and old.disconnect() is old
         """,
     )
-    wait_said(cluster, saw="cluster", event="exit", worker=1)
+    wait_ended(cluster, worker=1)
     read = """
         result = [old.id, old.process.pid > 0, old.process.exit_code, old.process.signal_code, old.process.connected,
             old.state, old.exited_after_disconnect, old.is_dead(), old.is_connected(), old.send('x'), old.kill()]
@@ -170,7 +170,7 @@ def test_handle_stays_readable_and_a_second_disconnect_is_no_op(cluster: Cluster
     assert ask(cluster, "primary", read) == facts
     ask(cluster, "primary", "old.disconnect()")
     tell(cluster, "worker/2", "cluster.worker.disconnect(); cluster.worker.disconnect()")
-    wait_said(cluster, saw="cluster", event="exit", worker=2)
+    wait_ended(cluster, worker=2)
     cluster.wait_listening()
     assert ask(cluster, "primary", read) == facts
     assert story(cluster, 1)[-4:] == the_end(0, None, True)
@@ -187,7 +187,7 @@ def test_worker_hears_of_its_own_disconnect(cluster: Cluster) -> None:
     """
     here(cluster, listen)
     tell(cluster, "primary", "cluster.workers[1].disconnect()")
-    wait_said(cluster, saw="cluster", event="exit", worker=1)
+    wait_ended(cluster, worker=1)
     cluster.wait_listening()
     assert [one for one in said(cluster) if "own" in one] == [
         {"own": "worker", "ead": True},
@@ -196,5 +196,5 @@ def test_worker_hears_of_its_own_disconnect(cluster: Cluster) -> None:
 
     here(cluster, listen)
     tell(cluster, "primary", "cluster.workers[2].process.disconnect()")
-    wait_said(cluster, saw="cluster", event="exit", worker=2)
+    wait_ended(cluster, worker=2)
     assert [one for one in said(cluster) if "own" in one][2:] == [{"own": "worker", "ead": None}]

@@ -7,7 +7,20 @@ import signal
 from contextlib import ExitStack
 
 import pytest
-from remote_control import REMOTE, ask, freeze, healthy, here, occupy, resident_bytes, said, tell, wait, wait_said
+from remote_control import (
+    REMOTE,
+    ask,
+    freeze,
+    healthy,
+    here,
+    occupy,
+    resident_bytes,
+    said,
+    tell,
+    wait,
+    wait_ended,
+    wait_said,
+)
 
 from pytest_cluster import Cluster
 
@@ -162,7 +175,7 @@ def test_callback_and_return_value(cluster: Cluster) -> None:
 
     ask(cluster, "primary", "dead = cluster.workers[1]")
     cluster.worker(1).kill()
-    wait_said(cluster, saw="cluster", event="exit", worker=1)
+    wait_ended(cluster, worker=1)
     cluster.wait_listening()
     assert ask(cluster, "primary", attempt) == [False, []]
     (closed,) = ask(cluster, "primary", "result = calls")

@@ -38,6 +38,7 @@ __all__ = [
     "state_of",
     "tell",
     "wait",
+    "wait_ended",
     "wait_said",
 ]
 
@@ -86,16 +87,24 @@ def wait(check: Callable[[], T | None], what: str, cluster: Cluster) -> T:
     return result
 
 
+def wait_ended(cluster: Cluster, times: int = 1, **facts: Any) -> list[dict[str, Any]]:
+    """Wait until ``exit`` was told to the handlers ``times`` times, and the journal says so too."""
+    lines = wait_said(cluster, times, saw="cluster", event="exit", **facts)
+    for line in lines:
+        cluster.journal.wait_for("exit", worker=line["worker"])
+    return lines
+
+
 def healthy(cluster: Cluster) -> bool:
     """Whether the cluster has all its workers, each serves its share, and the primary has never ended."""
-    workers = {one.id: 3 for one in cluster.wait_listening()}
     assert cluster.returncode is None, cluster.log_tail
 
     def even() -> bool:
+        workers = {one.id: 3 for one in cluster.wait_listening()}
         return Counter(cluster.get("/").json()["worker"] for _ in range(3 * len(workers))) == workers
 
     # A worker that had been full says that it has room within a second.
-    return wait(even, f"three answers of each of {list(workers)}", cluster)
+    return wait(even, "three answers of each worker", cluster)
 
 
 def open_fds(pid: int) -> int:
