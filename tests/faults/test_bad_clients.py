@@ -120,6 +120,7 @@ def test_clients_that_send_garbage(cluster: Cluster) -> None:
 def test_primary_without_descriptors(cluster: Cluster) -> None:
     """``EMFILE`` while accepting: one line in the log, no spin, and those who waited are served afterwards."""
     pid = cluster.primary.pid
+    before = open_fds(pid)
     listen = "cluster.call_later(1.0, lambda: say(later=True))"
     with ExitStack() as stack:
         ask(cluster, "primary", listen.replace("1.0", "0.0"))
@@ -127,6 +128,7 @@ def test_primary_without_descriptors(cluster: Cluster) -> None:
         held = stack.enter_context(cluster.connect())
         held.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
         assert held.recv(65536).startswith(b"HTTP/1.1 200")
+        wait(lambda: open_fds(pid) == before, "no connection in the primary", cluster)
         with descriptor_limit(pid, fill_descriptors(pid)):
             clients = [stack.enter_context(cluster.connect(timeout=30)) for _ in range(20)]
             for client in clients:
@@ -143,6 +145,21 @@ def test_primary_without_descriptors(cluster: Cluster) -> None:
     assert used < 50, f"{used} hundredths of a second in one second without descriptors"
     assert cluster.log.count("Cannot accept on") == cluster.log.count("Accepting on") == 1
     assert "Traceback" not in cluster.log
+    assert healthy(cluster)
+
+
+@pytest.mark.cluster(**REMOTE)
+def test_primary_with_one_descriptor_left(cluster: Cluster) -> None:
+    """At the edge, where one connection can be accepted and the next cannot, all are served and the log stays short."""
+    pid = cluster.primary.pid
+    with ExitStack() as stack, descriptor_limit(pid, fill_descriptors(pid) + 1):
+        clients = [stack.enter_context(cluster.connect(timeout=40)) for _ in range(40)]
+        for client in clients:
+            client.sendall(GET)
+        for client in clients:
+            assert read_all(client).startswith(b"HTTP/1.1 200")
+
+    assert cluster.log.count("Cannot accept on") < 5
     assert healthy(cluster)
 
 

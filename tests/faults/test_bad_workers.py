@@ -37,6 +37,40 @@ frame = lambda kind, payload=b'': messages.send(struct.pack('!IB', len(payload),
 packet = lambda kind, listener=0: packets.send(struct.pack('!BI', kind, listener))
 """
 
+# One-byte messages without end, from a thread that nothing in the worker holds up.
+SMALL_FLOOD = """
+import gevent.monkey, select
+original = gevent.monkey.get_original
+def flood(block=(struct.pack('!IB', 1, 1) + b'1') * 10_000, start=0):
+    while True:
+        try:
+            start = (start + messages.send(block[start:])) % len(block)
+        except BlockingIOError:
+            original('select', 'select')([], [messages.fileno()], [])
+        except OSError:
+            return
+messages = original('socket', 'socket')(fileno=messages.detach())
+messages.setblocking(False)
+original('_thread', 'start_new_thread')(flood, ())
+"""
+
+# How many of them the primary hears in one turn of its loop, at most.
+COUNT_TURNS = """
+total = before = most = 0
+def count(worker, message, handle):
+    global total
+    total += 1
+def turn():
+    global before, most
+    before, most = total, max(most, total - before)
+    if total < 100_000:
+        cluster.call_soon_threadsafe(turn)
+    else:
+        say(most=most)
+cluster.on('message', count)
+turn()
+"""
+
 # What a worker does to its channels, and what the primary says about it.
 FATAL = [
     pytest.param("messages.send(b'\\xff' * 4096)", "announces 4294967295 bytes", id="garbage"),
@@ -144,6 +178,20 @@ gevent.spawn(flood)
     cluster.journal.wait_for("exit", worker=flooding)
     assert healthy(cluster)
     assert cluster.primary.pid == pids[0]
+
+
+@pytest.mark.cluster(**REMOTE)
+def test_flood_of_small_messages(cluster: Cluster) -> None:
+    """No turn of the primary's loop is longer than some thousand messages: connections come in between."""
+    ask(cluster, "primary", COUNT_TURNS)
+    flooding = here(cluster, CHANNELS + SMALL_FLOOD)["worker"]
+    (line,) = wait(lambda: [one for one in said(cluster) if "most" in one], "a hundred thousand messages", cluster)
+    assert {cluster.get("/", timeout=20).status for _ in range(20)} == {200}
+    cluster.worker(flooding).kill()
+    cluster.journal.wait_for("exit", worker=flooding)
+    assert healthy(cluster)
+
+    assert line["most"] < 5000
 
 
 @pytest.mark.cluster(**REMOTE)

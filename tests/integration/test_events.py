@@ -11,9 +11,19 @@ from pytest_cluster import Cluster, ClusterFactory, StartError
 
 FLAGS = ("state", "ead", "dead", "connected", "known")
 
+# A worker that is a zombie before the primary has read the end of its channel.
+SLAY = """
+def slay(pid=cluster.workers[1].process.pid):
+    os.kill(pid, 9)
+    while open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[0] != 'Z':
+        pass
+cluster.call_later(0, slay)
+"""
+
 # How worker 1 of two ends: who is told what, then code, signal and exited_after_disconnect.
 ENDS = [
     pytest.param("kill KILL", "", None, "SIGKILL", False, id="killed from outside"),
+    pytest.param("primary", SLAY, None, "SIGKILL", False, id="killed and reaped at once"),
     pytest.param("kill TERM", "", 0, None, False, id="terminated from outside"),
     pytest.param("worker/1", "import sys; sys.exit(8)", 8, None, False, id="sys.exit in a message handler"),
     pytest.param("worker/1", "process.exit(7)", 7, None, False, id="process.exit in a message handler"),
@@ -63,6 +73,7 @@ def the_end(code: int | None, signal: str | None, asked: bool) -> list[tuple[str
 @pytest.mark.cluster(**REMOTE, workers=1, settings={"bind": ["127.0.0.1:0", "127.0.0.1:0"]})
 def test_boot(cluster: Cluster) -> None:
     """``setup``, ``fork``, ``online``, one ``listening`` for each socket; the worker's handlers first."""
+    wait_said(cluster, 2, saw="cluster", event="listening")
     seen = story(cluster, 1)
     first, second = (one.port for one in cluster.addresses)
 

@@ -1,0 +1,193 @@
+"""The message channel over a real socket pair, turned by hand."""
+
+from __future__ import annotations
+
+import _socket
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from nodecluster_compat.channel import PRESSURE_BYTES, Channel
+from nodecluster_compat.codec import Frame, FrameKind, encode_frame
+from nodecluster_compat.errors import ChannelBroken, ChannelClosed, ChannelFull, ClusterError, FrameError
+from nodecluster_compat.loop import Loop
+
+
+class End:
+    """One end of a pair, and what it heard."""
+
+    def __init__(self, sock: _socket.socket, max_queued: int) -> None:
+        self.frames: list[Frame] = []
+        self.closed: list[ClusterError | None] = []
+        self.outcomes: list[ClusterError | None] = []
+        self.channel = Channel(sock, self.frames.append, self.closed.append, max_queued)
+
+
+class Pair:
+    """Two ends on one loop."""
+
+    def __init__(self, max_queued: int = 1_000_000) -> None:
+        self.loop = Loop(logging.getLogger("test"))
+        one, two = _socket.socketpair()
+        self.a, self.b = End(one, max_queued), End(two, max_queued)
+
+    def attach(self) -> None:
+        self.a.channel.attach(self.loop)
+        self.b.channel.attach(self.loop)
+
+    def turn(self, times: int = 50) -> None:
+        for _ in range(times):
+            self.loop.run_once(0)
+
+    def close(self) -> None:
+        self.a.channel.close()
+        self.b.channel.close()
+        self.loop.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    made = Pair()
+    made.attach()
+    yield made
+    made.close()
+
+
+def frame(payload: bytes) -> bytes:
+    return encode_frame(FrameKind.MESSAGE, payload)
+
+
+def test_frames_arrive_in_order(pair: Pair) -> None:
+    """What is sent first arrives first, small or large."""
+    payloads = [b"a", b"b" * 700_000, b"", b"c"]
+    for payload in payloads:
+        pair.a.channel.send(frame(payload), pair.a.outcomes.append)
+    assert pair.a.outcomes == []
+    pair.turn()
+    assert [f.payload for f in pair.b.frames] == payloads
+    assert pair.a.outcomes == [None] * 4
+
+
+def test_send_says_false_under_pressure_and_still_delivers(pair: Pair) -> None:
+    """False above Node's threshold does not mean lost."""
+    assert pair.a.channel.send(frame(b"small"))
+    answers = [pair.a.channel.send(frame(b"x" * 60_000)) for _ in range(14)]
+    assert answers[0] is True
+    assert answers[-1] is False
+    assert pair.a.channel.queued_bytes >= PRESSURE_BYTES
+    pair.turn()
+    assert len(pair.b.frames) == 15
+    assert pair.a.channel.queued_bytes == 0
+
+
+def test_full_channel_refuses_the_whole_frame() -> None:
+    """At its bound the channel takes nothing in part, and says so by callback or exception."""
+    pair = Pair(max_queued=300_000)
+    pair.a.channel.attach(pair.loop)
+    while pair.a.channel.queued_bytes < 250_000:
+        pair.a.channel.send(frame(b"x" * 50_000))
+    waiting = pair.a.channel.queued_bytes
+    with pytest.raises(ChannelFull, match="wait"):
+        pair.a.channel.send(frame(b"y" * 100_000))
+    assert pair.a.channel.send(frame(b"y" * 100_000), pair.a.outcomes.append) is False
+    assert pair.a.channel.queued_bytes == waiting
+    pair.turn(1)
+    assert isinstance(pair.a.outcomes[0], ChannelFull)
+    pair.b.channel.attach(pair.loop)
+    pair.turn()
+    assert not any(f.payload.startswith(b"y") for f in pair.b.frames)
+    pair.close()
+
+
+def test_close_is_seen_once_by_each_side(pair: Pair) -> None:
+    """An orderly end comes without an error, and only once."""
+    pair.a.channel.close()
+    pair.a.channel.close()
+    pair.turn()
+    assert (pair.a.closed, pair.b.closed) == ([None], [None])
+    assert not pair.b.channel.is_open
+
+
+def test_send_on_a_closed_channel_is_refused(pair: Pair) -> None:
+    """The callback hears of it later; without one it raises."""
+    pair.a.channel.close()
+    with pytest.raises(ChannelClosed):
+        pair.a.channel.send(frame(b"x"))
+    assert pair.a.channel.send(frame(b"x"), pair.a.outcomes.append) is False
+    assert pair.a.outcomes == []
+    pair.turn(1)
+    assert isinstance(pair.a.outcomes[0], ChannelClosed)
+
+
+def test_frames_sent_before_the_peer_closed_arrive(pair: Pair) -> None:
+    """The end of the stream comes after everything before it."""
+    pair.a.channel.send(frame(b"last words"))
+    pair.a.channel.close()
+    pair.turn()
+    assert [f.payload for f in pair.b.frames] == [b"last words"]
+    assert pair.b.closed == [None]
+
+
+def test_garbage_closes_the_channel(pair: Pair) -> None:
+    """After one bad byte no later byte is believed."""
+    pair.a.channel._sock.send(b"\xff" * 64)
+    pair.turn()
+    assert isinstance(pair.b.closed[0], FrameError)
+    assert pair.b.frames == []
+
+
+def test_peer_that_vanishes_fails_what_waits(pair: Pair) -> None:
+    """Callbacks of frames that were never written hear that the channel broke."""
+    pair.loop.remove_reader(pair.b.channel.fileno())
+    for _ in range(12):
+        pair.a.channel.send(frame(b"x" * 60_000), pair.a.outcomes.append)
+    pair.b.channel.abandon()
+    pair.turn()
+    assert len(pair.a.outcomes) == 12
+    assert isinstance(pair.a.outcomes[-1], (ChannelBroken, ChannelClosed))
+    assert len(pair.a.closed) == 1
+
+
+def test_frames_before_attach_are_written_and_their_callbacks_come_later() -> None:
+    """A worker speaks before its runtime exists."""
+    pair = Pair()
+    pair.a.channel.send(frame(b"early"), pair.a.outcomes.append)
+    assert pair.a.outcomes == []
+    pair.attach()
+    pair.turn(2)
+    assert [f.payload for f in pair.b.frames] == [b"early"]
+    assert pair.a.outcomes == [None]
+    pair.close()
+
+
+def test_flood_gets_one_slice_a_turn(pair: Pair) -> None:
+    """A peer that floods cannot keep the loop to itself."""
+    pair.b.channel.send(frame(b"x" * 900_000))
+    seen: list[str] = []
+    pair.loop.call_soon(seen.append, "turn")
+    pair.loop.run_once(0)
+    assert seen == ["turn"]
+    assert pair.a.frames == []
+
+
+def test_paused_channel_leaves_bytes_in_the_kernel(pair: Pair) -> None:
+    """Pausing keeps frames away; resuming brings them."""
+    pair.b.channel.pause_reading()
+    pair.a.channel.send(frame(b"wait"))
+    pair.turn()
+    assert pair.b.frames == []
+    pair.b.channel.resume_reading()
+    pair.turn()
+    assert [f.payload for f in pair.b.frames] == [b"wait"]
+
+
+def test_flush_writes_everything_before_the_end() -> None:
+    """A process that ends waits for the kernel to take what it said."""
+    pair = Pair()
+    pair.a.channel.send(frame(b"x" * 100))
+    pair.a.channel.flush(1.0)
+    pair.a.channel.close()
+    pair.b.channel.drain()
+    assert [len(f.payload) for f in pair.b.frames] == [100]
+    pair.close()

@@ -1,0 +1,78 @@
+"""The event emitter: Node's names, isolation of handlers, origins."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from nodecluster_compat.emitter import Emitter, current_origin, run_guarded
+
+
+def test_handlers_run_in_order_and_one_that_raises_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The others run, and the log has the traceback."""
+    emitter, seen = Emitter(), []
+    emitter.on("x", lambda value: seen.append(("first", value)))
+    emitter.on("x", lambda value: 1 / 0)
+    emitter.on("x", lambda value: seen.append(("last", value)))
+    with caplog.at_level(logging.ERROR):
+        assert emitter.emit("x", 7) is True
+    assert seen == [("first", 7), ("last", 7)]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_on_is_a_decorator_too_and_once_comes_once() -> None:
+    """Both forms of registration, and the one that removes itself."""
+    emitter, seen = Emitter(), []
+
+    @emitter.on("x")
+    def always() -> None:
+        seen.append("always")
+
+    emitter.once("x", lambda: seen.append("once"))
+    emitter.emit("x")
+    emitter.emit("x")
+    assert seen == ["always", "once", "always"]
+    assert emitter.listeners("x") == [always]
+    emitter.off("x", always)
+    emitter.off("x", always)
+    assert emitter.emit("x") is False
+    assert emitter.listener_count("x") == 0
+
+
+def test_handler_that_is_not_callable_is_refused() -> None:
+    """The sentence says what came."""
+    with pytest.raises(TypeError, match="expected a callable as the handler of 'x', got int"):
+        Emitter().on("x", 5)  # type: ignore[call-overload]
+
+
+def test_error_without_listener_is_logged_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Difference D6."""
+    Emitter().emit("error", OSError("broken"))
+    assert "broken" in caplog.text
+
+
+def register_from(module: str, source: str, emitter: Emitter) -> None:
+    exec(compile(source, "<file>", "exec"), {"__name__": module, "emitter": emitter})
+
+
+def test_what_a_file_registered_can_be_forgotten_alone() -> None:
+    """Only handlers of that module's own top level go."""
+    emitter = Emitter()
+    emitter.on("x", lambda: None)
+    register_from("conf", "def add(): emitter.on('x', lambda: None)\nadd()\nemitter.on('y', lambda: None)", emitter)
+    register_from("other", "emitter.on('y', lambda: None)", emitter)
+    emitter.forget("conf")
+    assert (emitter.listener_count("x"), emitter.listener_count("y")) == (1, 1)
+
+
+def test_origin_is_inherited_by_what_a_handler_registers() -> None:
+    """A handler of the file that registers another leaves nothing behind either."""
+    emitter, seen = Emitter(), []
+    register_from("conf", "emitter.on('x', lambda: emitter.on('y', lambda: None))", emitter)
+    emitter.emit("x")
+    assert emitter.listener_count("y") == 1
+    emitter.forget("conf")
+    assert emitter.listener_count("y") == 0
+    run_guarded("a test", "somewhere", lambda: seen.append(current_origin()))
+    assert seen == ["somewhere"]

@@ -1,0 +1,127 @@
+"""The primary's loop, one turn at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from nodecluster_compat.loop import Loop
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    made = Loop(logging.getLogger("test"))
+    yield made
+    made.close()
+
+
+def test_deferred_calls_run_on_the_next_turn_in_order(loop: Loop) -> None:
+    """What a deferred call defers waits for the turn after."""
+    seen: list[int] = []
+    loop.call_soon(lambda: (seen.append(1), loop.call_soon(seen.append, 3)))
+    loop.call_soon(seen.append, 2)
+    assert seen == []
+    loop.run_once(0)
+    assert seen == [1, 2]
+    loop.run_once(0)
+    assert seen == [1, 2, 3]
+
+
+def test_timers_come_in_order_and_a_cancelled_one_never(loop: Loop) -> None:
+    """Earlier first; a cancelled timer does not even bound the wait."""
+    seen: list[str] = []
+    loop.call_later(0.002, seen.append, "later")
+    loop.call_later(0, seen.append, "now")
+    loop.call_later(0, seen.append, "never").cancel()
+    while "later" not in seen:
+        loop.run_once(1)
+    assert seen == ["now", "later"]
+
+
+def test_timers_of_an_origin_can_be_cancelled_alone(loop: Loop) -> None:
+    """What a configuration file set goes when it is read again."""
+    seen: list[str] = []
+    exec("loop.call_later(0, seen.append, 'conf')", {"__name__": "conf", "loop": loop, "seen": seen})
+    loop.call_later(0, seen.append, "mine")
+    loop.cancel_timers("conf")
+    loop.run_once(0)
+    loop.run_once(0)
+    assert seen == ["mine"]
+
+
+def test_readable_descriptor_calls_back_until_removed(loop: Loop) -> None:
+    """Level-triggered: what is left brings another call."""
+    reading, writing = os.pipe()
+    seen: list[bytes] = []
+    loop.add_reader(reading, lambda: seen.append(os.read(reading, 1)))
+    os.write(writing, b"abc")
+    loop.run_once(0)
+    loop.run_once(0)
+    loop.remove_reader(reading)
+    loop.remove_reader(reading)
+    loop.run_once(0)
+    assert seen == [b"a", b"b"]
+    os.close(reading)
+    os.close(writing)
+
+
+def test_writable_and_readable_are_separate(loop: Loop) -> None:
+    """Removing one leaves the other."""
+    import socket
+
+    one, two = socket.socketpair()
+    seen: list[str] = []
+    loop.add_reader(one.fileno(), lambda: seen.append("r"))
+    loop.add_writer(one.fileno(), lambda: seen.append("w"))
+    loop.run_once(0)
+    assert seen == ["w"]
+    two.send(b"x")
+    loop.run_once(0)
+    assert seen == ["w", "r", "w"]
+    loop.remove_writer(one.fileno())
+    loop.run_once(0)
+    assert seen[3:] == ["r"]
+    loop.remove_reader(one.fileno())
+    one.close()
+    two.close()
+
+
+def test_callbacks_that_raise_are_logged_and_the_loop_goes_on(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    """Timers, deferred calls and readers alike."""
+    seen: list[str] = []
+    reading, writing = os.pipe()
+    os.write(writing, b"x")
+    loop.add_reader(reading, lambda: 1 / 0)
+    loop.call_soon(lambda: 1 / 0)
+    loop.call_later(0, lambda: 1 / 0)
+    loop.run_once(0)
+    loop.remove_reader(reading)
+    loop.call_soon(seen.append, "alive")
+    loop.run_once(0)
+    assert seen == ["alive"]
+    assert caplog.text.count("ZeroDivisionError") >= 3
+    os.close(reading)
+    os.close(writing)
+
+
+def test_other_thread_wakes_the_loop(loop: Loop) -> None:
+    """A call from a thread ends the wait; the time-out is never reached."""
+    seen: list[str] = []
+    thread = threading.Thread(target=loop.call_soon_threadsafe, args=(seen.append, "woken"))
+    thread.start()
+    while not seen:
+        loop.run_once(60)
+    thread.join()
+    assert seen == ["woken"]
+
+
+def test_many_wakes_do_not_block(loop: Loop) -> None:
+    """The wake-up descriptor may be full: one byte is as good as many."""
+    for _ in range(100_000):
+        loop.wake()
+    loop.run_once(60)
+    loop.run_once(0)
