@@ -143,6 +143,7 @@ def test_primary_without_descriptors(cluster: Cluster) -> None:
             assert read_all(client).startswith(b"HTTP/1.1 200")
 
     assert used < 50, f"{used} hundredths of a second in one second without descriptors"
+    wait(lambda: "Accepting on" in cluster.log, "a line in the log", cluster)
     assert cluster.log.count("Cannot accept on") == cluster.log.count("Accepting on") == 1
     assert "Traceback" not in cluster.log
     assert healthy(cluster)

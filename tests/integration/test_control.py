@@ -1,4 +1,4 @@
-"""``cluster.fork``, ``cluster.disconnect``, the scheduling policy, timers, handlers that misbehave or are replaced."""
+"""``cluster.fork``, ``cluster.disconnect``, ``cluster.workers``, the policy, timers, handlers that raise or exit."""
 
 from __future__ import annotations
 
@@ -231,6 +231,17 @@ def test_handlers_that_raise(cluster: Cluster) -> None:
 
     assert cluster.log.count("RuntimeError: broken handler") >= 9
     assert "in broken" in cluster.log
+
+
+@pytest.mark.cluster(**REMOTE, workers=4)
+def test_broadcast(cluster: Cluster) -> None:
+    """``cluster.workers`` is what a program loops over; every worker hears it once."""
+    source = "for worker in cluster.workers.values(): worker.send(run)"
+    run = {"remote": "run", "source": "say(heard=cluster.worker.id)", "reply": False}
+    ask(cluster, "primary", f"run = {run!r}\n{source}")
+    wait(lambda: len([one for one in said(cluster) if "heard" in one]) == 4, "four workers", cluster)
+
+    assert sorted(one["heard"] for one in said(cluster) if "heard" in one) == [1, 2, 3, 4]
 
 
 @pytest.mark.cluster(**REMOTE)

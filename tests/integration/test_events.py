@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from remote_control import CONF, REMOTE, ask, here, said, tell, wait_ended
+from remote_control import CONF, REMOTE, ask, here, said, tell, wait_ended, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory, StartError
 

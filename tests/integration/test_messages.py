@@ -299,14 +299,3 @@ def test_handlers_run_one_at_a_time_beside_requests(cluster: Cluster) -> None:
     whole = [["in", 0], ["out", 0], ["in", 1], ["out", 1]]
     wait(lambda: here(cluster, "result = order")["result"] == whole, "both messages", cluster)
     assert cluster.log.count("RuntimeError: done") == 2
-
-
-@pytest.mark.cluster(**REMOTE, workers=4)
-def test_broadcast(cluster: Cluster) -> None:
-    """``cluster.workers`` is what a program loops over; every worker hears it once."""
-    source = "for worker in cluster.workers.values(): worker.send(run)"
-    run = {"remote": "run", "source": "say(heard=cluster.worker.id)", "reply": False}
-    ask(cluster, "primary", f"run = {run!r}\n{source}")
-    wait(lambda: len([one for one in said(cluster) if "heard" in one]) == 4, "four workers", cluster)
-
-    assert sorted(one["heard"] for one in said(cluster) if "heard" in one) == [1, 2, 3, 4]
