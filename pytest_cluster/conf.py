@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import sys
 import textwrap
 from typing import Any
 
@@ -28,11 +30,17 @@ def conf_source(options: ClusterOptions, *, pythonpath: str, bind: str = DEFAULT
         "worker_class": options.worker_class,
         "workers": options.workers,
     }
-    lines = ["# Written by pytest_cluster for one cluster of one test."]
+    lines = ["# Written by pytest_cluster for one cluster of one test.", *_command_to_run_again()]
     lines += [f"{name} = {_literal(name, value)}" for name, value in settings.items()]
     if options.config.strip():
         lines += ["", "# The test's own source.", textwrap.dedent(options.config).strip()]
     return "\n".join(lines) + "\n"
+
+
+def _command_to_run_again() -> list[str]:
+    """On USR2 gunicorn runs ``sys.argv`` again; as ``-m`` leaves it, its folder's ``http`` would hide Python's."""
+    script = os.path.join(os.path.dirname(sys.executable), "gunicorn")
+    return ["import sys", f"sys.argv[0] = {script!r}"] if os.path.exists(script) else []
 
 
 def _literal(name: str, value: Any) -> str:

@@ -1,0 +1,114 @@
+"""Signals to the master mean what gunicorn documents."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from remote_control import wait
+
+from pytest_cluster import Cluster
+
+
+def pids(cluster: Cluster, requests: int = 6) -> Counter[int]:
+    """Who answers, and how often."""
+    return Counter(cluster.get("/").json()["pid"] for _ in range(requests))
+
+
+def test_ttin_and_ttou_change_the_number(cluster: Cluster) -> None:
+    """One more, one less; the one that leaves was asked to."""
+    cluster.primary.signal("SIGTTIN")
+    assert len(cluster.wait_listening(3)) == 3
+    before = cluster.journal.last_seq
+    cluster.primary.signal("SIGTTOU")
+    gone = cluster.journal.wait_for("exit", after=before)
+    assert (gone.code, gone.exited_after_disconnect) == (0, True)
+    assert len(pids(cluster)) == 2
+
+
+@pytest.mark.cluster(workers=1)
+def test_ttou_never_goes_below_one(cluster: Cluster) -> None:
+    """The last worker stays."""
+    cluster.primary.signal("SIGTTOU")
+    wait(lambda: "Handling signal: ttou" in cluster.log, "TTOU to be handled", cluster)
+    cluster.primary.signal("SIGTTIN")
+    cluster.wait_listening(2)
+    assert len(pids(cluster)) == 2
+
+
+@pytest.mark.parametrize("which", ["SIGINT", "SIGQUIT"])
+def test_quick_shutdown_leaves_nothing(cluster: Cluster, which: str) -> None:
+    """INT and QUIT end the server at once, with code 0."""
+    assert cluster.stop(which) == 0
+    assert cluster.workers == []
+
+
+@pytest.mark.cluster(settings={"errorlog": "error.log", "capture_output": False})
+def test_usr1_reopens_the_logs(cluster: Cluster) -> None:
+    """A rotated log is written anew, by the master and by its workers."""
+    log = Path(f"/proc/{cluster.primary.pid}/cwd").resolve() / "error.log"
+    log.rename(log.with_suffix(".1"))
+    cluster.primary.signal("SIGUSR1")
+    cluster.primary.signal("SIGTTIN")
+    cluster.wait_listening(3)
+    assert "Booting worker" in log.read_text()
+
+
+@pytest.mark.cluster(workers=2, settings={"pidfile": "server.pid"})
+def test_usr2_starts_a_second_master_and_the_first_can_go(cluster: Cluster) -> None:
+    """Both serve; then the old one ends, the new one is promoted, and its pid file renamed."""
+    folder = Path(f"/proc/{cluster.primary.pid}/cwd").resolve()
+    old = {worker.pid for worker in cluster.workers}
+    before = cluster.journal.last_seq
+    cluster.primary.signal("SIGUSR2")
+
+    def new_pids() -> set[int]:
+        entries = [e for e in cluster.journal.entries if e.seq > before and e.event == "listening"]
+        return {e.pid for e in entries if e.pid not in old}
+
+    cluster.journal.wait_until(lambda _: len(new_pids()) == 2, expected="two workers of the new master")
+    new_master = int((folder / "server.pid.2").read_text())
+    assert new_pids() & set(pids(cluster, 12)) or old & set(pids(cluster, 12))
+    os.kill(cluster.primary.pid, signal.SIGTERM)
+    for pid in old:
+        cluster.journal.wait_for("exit", predicate=lambda entry, pid=pid: entry.pid == pid, after=before)
+    assert set(pids(cluster)) <= new_pids()
+    os.kill(new_master, signal.SIGTERM)
+    for pid in new_pids():
+        cluster.journal.wait_for("exit", predicate=lambda entry, pid=pid: entry.pid == pid, after=before)
+
+
+@pytest.mark.cluster(workers=2)
+def test_usr2_can_be_rolled_back(cluster: Cluster) -> None:
+    """TERM to the new master leaves the old one as it was."""
+    old = {worker.pid for worker in cluster.workers}
+    before = cluster.journal.last_seq
+    cluster.primary.signal("SIGUSR2")
+    fork = cluster.journal.wait_for("listening", predicate=lambda entry: entry.pid not in old, after=before)
+    new_master = int(Path(f"/proc/{fork.pid}/stat").read_text().rsplit(")")[1].split()[1])
+    cluster.journal.wait_until(
+        lambda entries: len({e.pid for e in entries if e.seq > before and e.event == "listening"}) == 2,
+        expected="the new master's workers",
+    )
+    os.kill(new_master, signal.SIGTERM)
+    cluster.journal.wait_until(
+        lambda entries: len({e.pid for e in entries if e.seq > before and e.event == "exit"}) == 2,
+        expected="the end of the new master's workers",
+    )
+    assert set(pids(cluster)) == old
+
+
+@pytest.mark.cluster(workers=2, app="sleepy:app")
+def test_term_during_a_request_lets_it_finish(cluster: Cluster) -> None:
+    """A graceful end answers what is in flight, and takes nothing new."""
+    with cluster.connect(timeout=30) as client:
+        client.sendall(b"GET /sleep/0.5 HTTP/1.1\r\nHost: x\r\n\r\n")
+        cluster.primary.signal("SIGTERM")
+        answer = b""
+        while data := client.recv(65536):
+            answer += data
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"Connection: close" in answer
