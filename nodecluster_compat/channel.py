@@ -41,6 +41,7 @@ PRESSURE_BYTES: Final = 128 * 1024
 """From here on ``send`` returns ``False``: Node's threshold (node-cluster-spec §4.1)."""
 
 _SLICE_BYTES: Final = 256 * 1024
+_SMALL_SLICE_BYTES: Final = 16 * 1024  # unless a large message is under way: that many may be thousands of messages
 _BUFFERS_PER_WRITE: Final = 64
 _MOST_SLICES_AT_END: Final = 64
 
@@ -199,7 +200,7 @@ class Channel:
 
     def _read_slice(self) -> bool:
         try:
-            data = self._sock.recv(_SLICE_BYTES)
+            data = self._sock.recv(_SLICE_BYTES if self._decoder.buffered >= _SMALL_SLICE_BYTES else _SMALL_SLICE_BYTES)
         except BlockingIOError:
             return False
         except OSError as error:

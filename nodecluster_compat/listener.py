@@ -30,6 +30,7 @@ _GROWTH: Final = 1.25
 _MOST_AT_CLOSE: Final = 8192
 _FIRST_DELAY: Final = 0.05
 _LONGEST_DELAY: Final = 1.0
+_EPISODE_SECONDS: Final = 1.0  # without a failure: the episode is over
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # accept(2): errors of a connection that is already gone, to be treated like "try the next one".
 _TRANSIENT: Final = frozenset(
@@ -81,6 +82,7 @@ class Listener:
         self._replaced = False
         self._batch = 1.0
         self._paused = False
+        self._failures = 0
         self._delay = 0.0  # of the pauses of this episode; 0 while accepting works
         self.dispatcher = Dispatcher(policy, partial(deliver, served.listener_id), _release, limit)
 
@@ -140,8 +142,7 @@ class Listener:
         except OSError as error:
             return self._failed(error)
         if self._delay:
-            self._log.info("Accepting on %s again", self.served.name)
-            self._delay = 0.0
+            self._delay = _FIRST_DELAY  # some come back: the next pause is short, the episode goes on
         self.dispatcher.add(Connection(fd, peer))
         return True
 
@@ -160,12 +161,19 @@ class Listener:
             )
         self._delay = min(self._delay * 2 or _FIRST_DELAY, _LONGEST_DELAY)
         self._paused = True
+        self._failures += 1
         self._loop.call_later(self._delay, self._resume)
         return False
 
     def _resume(self) -> None:
         self._paused = False
+        self._loop.call_later(_EPISODE_SECONDS, self._settled, self._failures)
         self.update()
+
+    def _settled(self, failures: int) -> None:
+        if failures == self._failures and self._delay:
+            self._log.info("Accepting on %s again", self.served.name)
+            self._delay = 0.0
 
 
 def _release(connection: Connection) -> None:

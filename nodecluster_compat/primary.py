@@ -154,10 +154,12 @@ class Primary:
 
     def reaped(self, worker: WorkerHandle, status: ExitStatus) -> None:
         """The process has ended: everything it had said is delivered, then ``disconnect``, then ``exit``."""
-        worker.process.exit_code, worker.process.signal_code = status.code, status.signal
+        worker.process.is_reaped = True
         worker.connections.finish()
         worker.channel.drain()
         worker.channel.close()
+        # Only now: at ``disconnect`` a worker is not dead yet (node-cluster-spec 2.3).
+        worker.process.exit_code, worker.process.signal_code = status.code, status.signal
         if worker.exited_after_disconnect is None:
             worker.exited_after_disconnect = False
         worker.lifecycle.advance("exit")

@@ -43,6 +43,7 @@ class WorkerProcess:
         self.pid: int | None = None
         self.exit_code: int | None = None
         self.signal_code: str | None = None
+        self.is_reaped = False  # from here on the pid may be another process'
 
     @property
     def connected(self) -> bool:
@@ -132,7 +133,7 @@ class WorkerHandle(Emitter):
             ValueError: no signal has that name or number.
         """
         number = _signal_number(signal)
-        if self.process.pid is None or self.is_dead():
+        if self.process.pid is None or self.process.is_reaped or self.is_dead():
             return False
         try:
             os.kill(self.process.pid, number)
