@@ -196,6 +196,11 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._signalled = True
         super().handle_quit(sig, frame)
 
+    def handle_abort(self, sig: int, frame: Any) -> None:
+        """Extends gunicorn's: as :meth:`handle_exit`; this one is the master's time-out."""
+        self._signalled = True
+        super().handle_abort(sig, frame)
+
     def exit_now(self, code: int) -> None:
         """End with ``code``, whatever phase the main greenlet is in; called by any greenlet, the first code counts."""
         if self._exit_code is not None:
