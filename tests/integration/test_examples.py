@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_cluster import ClusterFactory
 from remote_control import wait
+
+from pytest_cluster import ClusterFactory
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
 
