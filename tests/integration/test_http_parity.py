@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 from typing import Any
@@ -71,16 +72,18 @@ SETTINGS: dict[str, Any] = {"graceful_timeout": 2, "keepalive": 2}
 
 
 def answer(cluster: Cluster, request: bytes) -> bytes:
-    """Send the bytes, then end of input; return everything that comes back."""
+    """Send the bytes, then end of input; return everything that comes back.
+
+    A server that answers before it has read everything resets the connection, or not, as the kernel's timing has it.
+    """
     received = b""
     with cluster.connect(timeout=20) as client:
-        try:
+        with contextlib.suppress(OSError):
             client.sendall(request)
             client.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionResetError):
             while data := client.recv(65536):
                 received += data
-        except ConnectionResetError:
-            received += b"<reset>"
     return re.sub(rb"Date: [^\r]*", b"Date: *", received)
 
 
