@@ -1,0 +1,271 @@
+"""The primary with a host that only writes down, and workers that are two sockets held by the test."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from nodecluster_compat.codec import (
+    Frame,
+    FrameDecoder,
+    FrameKind,
+    decode_message,
+    encode_address,
+    encode_frame,
+    encode_message,
+)
+from nodecluster_compat.emitter import Emitter
+from nodecluster_compat.errors import ClusterError
+from nodecluster_compat.loop import Loop
+from nodecluster_compat.packets import PacketKind, encode_packet
+from nodecluster_compat.primary import Primary
+from nodecluster_compat.records import Address, ExitStatus
+from nodecluster_compat.worker_handle import WorkerHandle
+
+ADDRESS = Address("127.0.0.1", 80, 4)
+EVENTS = ("fork", "online", "listening", "message", "disconnect", "exit", "error")
+
+
+class FakeWorker:
+    """A worker's ends, spoken to by hand."""
+
+    def __init__(self, primary: Primary, handle: WorkerHandle, pid: int) -> None:
+        self.handle = handle
+        ends = primary._child_ends[handle.id]
+        self.messages = socket.socket(fileno=os.dup(ends.messages.fileno()))
+        self.connections = socket.socket(fileno=os.dup(ends.connections.fileno()))
+        self.messages.setblocking(False)
+        self.decoder = FrameDecoder()
+        primary.started(handle, pid)
+
+    def say(self, *frames: bytes) -> None:
+        for frame in frames:
+            self.messages.send(frame)
+
+    def boot(self, listener_id: int = 0) -> None:
+        self.say(encode_frame(FrameKind.ONLINE), encode_address(listener_id, ADDRESS))
+
+    def heard(self) -> list[Frame]:
+        try:
+            return list(self.decoder.feed(self.messages.recv(1 << 20)))
+        except BlockingIOError:
+            return []
+
+    def die(self) -> None:
+        self.messages.close()
+        self.connections.close()
+
+
+class Rig:
+    """A primary, its host's notes, and every event in the order in which it came."""
+
+    def __init__(self) -> None:
+        self.log = logging.getLogger("test")
+        self.loop = Loop(self.log)
+        self.cluster = Emitter()
+        self.calls: list[str] = []
+        self.events: list[tuple[Any, ...]] = []
+        self.primary = Primary(self, self.loop, self.cluster, self.log, 30, 4)  # type: ignore[arg-type]
+        self.workers: list[FakeWorker] = []
+        for event in EVENTS:
+            self.cluster.on(event, self.note("cluster", event))
+
+    def note(self, who: str, event: str) -> Callable[..., None]:
+        return lambda *args: self.events.append((who, event, *args))
+
+    def spawn_soon(self, worker: WorkerHandle) -> None:
+        self.calls.append("spawn_soon")
+
+    def stand_in(self) -> None:
+        return None
+
+    def worker_changed(self) -> None:
+        self.calls.append("worker_changed")
+
+    def finish(self) -> None:
+        self.calls.append("finish")
+
+    def start(self, listener_id: int = 0) -> FakeWorker:
+        handle = self.primary.new_worker()
+        for event in EVENTS:
+            handle.on(event, self.note("worker", event))
+        worker = FakeWorker(self.primary, handle, 1000 + handle.id)
+        self.workers.append(worker)
+        worker.boot(listener_id)
+        self.turn()
+        return worker
+
+    def turn(self) -> None:
+        for _ in range(12):
+            self.loop.run_once(0)
+
+    def names(self) -> list[tuple[str, str]]:
+        return [(who, event) for who, event, *_ in self.events]
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    made = Rig()
+    yield made
+    for worker in made.workers:
+        worker.die()
+    for handle in made.primary.registry.by_id.values():
+        handle.channel.abandon()
+        handle.connections.abandon()
+    made.loop.close()
+
+
+def test_boot_tells_worker_then_cluster_in_order(rig: Rig) -> None:
+    """fork, online, listening: each first on the worker, then on the cluster."""
+    worker = rig.start()
+    expected = [(who, event) for event in ("fork", "online", "listening") for who in ("worker", "cluster")]
+    assert rig.names() == expected
+    assert rig.events[-1] == ("cluster", "listening", worker.handle, ADDRESS)
+    assert worker.handle.state == "listening"
+
+
+def test_message_reaches_the_cluster_first(rig: Rig) -> None:
+    """Node's one exception to the order, with a handle that is always there."""
+    worker = rig.start()
+    rig.events.clear()
+    worker.say(encode_message({"a": 1}))
+    rig.turn()
+    expected = [("cluster", "message", worker.handle, {"a": 1}, None), ("worker", "message", {"a": 1}, None)]
+    assert rig.events == expected
+
+
+def test_reaped_worker_is_drained_then_disconnects_then_exits(rig: Rig) -> None:
+    """What it had said comes first, even when nothing was read before it was reaped."""
+    worker = rig.start()
+    rig.events.clear()
+    worker.say(encode_message("last words"))
+    worker.die()
+    rig.primary.reaped(worker.handle, ExitStatus(None, "SIGKILL"))
+    assert rig.names() == [
+        (who, event)
+        for event, whos in (
+            ("message", ("cluster", "worker")),
+            ("disconnect", ("worker", "cluster")),
+            ("exit", ("worker", "cluster")),
+        )
+        for who in whos
+    ]
+    assert rig.events[-1][2:] == (worker.handle, None, "SIGKILL")
+    assert worker.handle.exited_after_disconnect is False
+    assert worker.handle.id not in rig.primary.registry.by_id
+    assert (worker.handle.state, worker.handle.is_dead(), worker.handle.is_connected()) == ("dead", True, False)
+
+
+def test_disconnect_asks_once_and_a_second_time_is_nothing(rig: Rig) -> None:
+    """Difference D5; the flag is set at once, the worker stays in the table."""
+    worker = rig.start()
+    assert worker.handle.disconnect() is worker.handle
+    worker.handle.disconnect()
+    rig.turn()
+    assert [frame.kind for frame in worker.heard()] == [FrameKind.DISCONNECT]
+    assert worker.handle.exited_after_disconnect is True
+    assert worker.handle.id in rig.primary.registry.by_id
+
+
+BREACHES = {
+    "garbage": b"\xff" * 20,
+    "online twice": encode_frame(FrameKind.ONLINE),
+    "a frame of the primary's": encode_frame(FrameKind.DISCONNECT),
+    "no JSON": encode_frame(FrameKind.MESSAGE, b"{"),
+}
+
+
+@pytest.mark.parametrize("breach", BREACHES)
+def test_worker_that_breaks_the_protocol_is_disconnected(rig: Rig, breach: str) -> None:
+    """Garbage, a second ``online``, a primary's frame, no JSON: the channel closes, nothing else happens."""
+    worker, other = rig.start(), rig.start()
+    worker.say(BREACHES[breach])
+    rig.turn()
+    assert not worker.handle.is_connected()
+    assert other.handle.is_connected()
+    assert ("cluster", "disconnect") in rig.names()
+
+
+def test_unacknowledged_connection_of_a_dead_worker_goes_to_another(rig: Rig) -> None:
+    """Difference D1, and what it had acknowledged does not."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    listening.setblocking(False)
+    served = rig.primary.listeners.add(listening, socket.AF_INET)
+    first = rig.start(served.listener_id)
+    client = socket.socket()
+    client.connect(listening.getsockname())
+    rig.turn()
+    assert rig.primary.listeners.waiting_connections == 1
+    second = rig.start(served.listener_id)
+    first.die()
+    rig.turn()
+    data, ancillary, _, _ = second.connections.recvmsg(16, 64)
+    assert data == encode_packet(PacketKind.OFFER, served.listener_id)
+    assert ancillary
+    second.connections.send(encode_packet(PacketKind.ACCEPTED, served.listener_id))
+    rig.turn()
+    assert rig.primary.listeners.waiting_connections == 0
+    os.close(int.from_bytes(ancillary[0][2][:4], "little"))
+    rig.primary.listeners[served.listener_id].close()
+    client.close()
+    listening.close()
+
+
+def test_early_messages_wait_for_the_first_listener(rig: Rig) -> None:
+    """Difference D7, in the primary."""
+    rig.cluster.remove_all_listeners("message")
+    worker = rig.start()
+    worker.handle.remove_all_listeners("message")
+    worker.say(encode_message(1), encode_message(2))
+    rig.turn()
+    heard: list[Any] = []
+    worker.handle.on("message", lambda message, handle: heard.append(message))
+    assert heard == []
+    rig.turn()
+    assert heard == [1, 2]
+
+
+def test_send_reaches_the_worker_and_fails_with_an_event_once_it_is_gone(rig: Rig) -> None:
+    """Without a callback the error is an ``error`` event on a later turn (D6: or a log line)."""
+    worker = rig.start()
+    assert worker.handle.send([1]) is True
+    rig.turn()
+    assert [decode_message(frame.payload) for frame in worker.heard()] == [[1]]
+    worker.handle.process.disconnect()
+    rig.events.clear()
+    assert worker.handle.send("x") is False
+    assert rig.names() == []
+    rig.turn()
+    [(who, event, error)] = [e for e in rig.events if e[1] == "error"]
+    assert (who, event) == ("worker", "error")
+    assert isinstance(error, ClusterError)
+
+
+def test_cluster_disconnect_calls_back_once_after_the_last(rig: Rig) -> None:
+    """Difference D4; the host ends the server after the callback."""
+    workers = [rig.start(), rig.start()]
+    rig.primary.disconnect(lambda: rig.calls.append("callback"))
+    for worker in workers:
+        rig.turn()
+        assert "callback" not in rig.calls
+        worker.die()
+        rig.primary.reaped(worker.handle, ExitStatus(0, None))
+    assert rig.calls[-2:] == ["callback", "finish"]
+    assert [worker.handle.exited_after_disconnect for worker in workers] == [True, True]
+
+
+def test_kill_of_an_unknown_signal_is_refused(rig: Rig) -> None:
+    """The sentence says what was expected; a dead worker is simply not there."""
+    worker = rig.start()
+    with pytest.raises(ValueError, match="expected the name or number of a signal, got 'SIGNONSENSE'"):
+        worker.handle.kill("SIGNONSENSE")
+    worker.die()
+    rig.primary.reaped(worker.handle, ExitStatus(0, None))
+    assert worker.handle.kill("sigterm") is False
