@@ -70,6 +70,33 @@ def test_hooks_run_in_order_with_their_arguments(cluster: Cluster) -> None:
     assert cluster.stop() == 0
 
 
+ENDS = """
+def note(name): open("hooks", "a").write(name + " ")
+def worker_int(worker): note("worker_int")
+def worker_abort(worker): note("worker_abort")
+def pre_exec(server): note("pre_exec")
+"""
+
+
+@pytest.mark.cluster(workers=2, config=ENDS)
+def test_hooks_of_signals_run(cluster: Cluster) -> None:
+    """``worker_int`` at QUIT, ``worker_abort`` at ABRT, ``pre_exec`` before a second master."""
+    hooks = Path(f"/proc/{cluster.primary.pid}/cwd").resolve() / "hooks"
+    for sig, name in ((signal.SIGQUIT, "worker_int"), (signal.SIGABRT, "worker_abort")):
+        victim = cluster.workers[0]
+        victim.kill(sig)
+        cluster.journal.wait_for("exit", worker=victim.id)
+        assert name in hooks.read_text()
+        cluster.wait_listening(2)
+    before = cluster.journal.last_seq
+    old = {worker.pid for worker in cluster.workers}
+    cluster.primary.signal("SIGUSR2")
+    born = cluster.journal.wait_for("listening", predicate=lambda entry: entry.pid not in old, after=before)
+    assert "pre_exec" in hooks.read_text()
+    os.kill(int(Path(f"/proc/{born.pid}/stat").read_text().rsplit(")")[1].split()[1]), signal.SIGTERM)
+    cluster.journal.wait_for("exit", predicate=lambda entry: entry.pid == born.pid, after=before)
+
+
 CHANGE = """
 import os
 if os.path.exists("second"):

@@ -102,3 +102,61 @@ def test_answers_are_those_of_the_stock_worker(cluster_factory: ClusterFactory, 
             if (mine := answer(ours, request)) != (theirs := answer(stock, request))
         }
     assert differences == {}
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "lenient": {
+        "permit_obsolete_folding": True,
+        "strip_header_spaces": True,
+        "permit_unconventional_http_method": True,
+        "permit_unconventional_http_version": True,
+        "casefold_http_method": True,
+        "header_map": "dangerous",
+    },
+    "strict": {
+        "header_map": "refuse",
+        "limit_request_line": 50,
+        "limit_request_fields": 3,
+        "limit_request_field_size": 60,
+        "keepalive": 0,
+        "forwarded_allow_ips": "10.9.8.7",
+        "sendfile": False,
+    },
+    "behind a proxy": {
+        "proxy_protocol": True,
+        "secure_scheme_headers": {"X-FORWARDED-PROTO": "https"},
+        "forwarder_headers": "SCRIPT_NAME,X_SCRIPT_NAME",
+    },
+    "uwsgi": {"protocol": "uwsgi"},
+    "http/2 without tls": {"http_protocols": "h2,h1", "http2_cleartext": "both"},
+}
+MORE: dict[str, bytes] = {
+    "uwsgi request": b"\x00\x2a\x00\x00"
+    + b"".join(
+        len(part).to_bytes(2, "little") + part
+        for pair in ((b"REQUEST_METHOD", b"GET"), (b"PATH_INFO", b"/u"))
+        for part in pair
+    ).ljust(42, b"\x00"),
+    "proxy v1": b"PROXY TCP4 192.0.2.1 192.0.2.2 1111 80\r\n" + LAST,
+    "proxy v2": b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes([192, 0, 2, 1, 192, 0, 2, 2, 4, 87, 0, 80]) + LAST,
+    "http/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+    "upgrade to http/2": GET
+    % (b"/", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.timeout(180)
+def test_answers_are_the_same_under_other_settings(cluster_factory: ClusterFactory, variant: str) -> None:
+    """Limits, header policy, protocols: gunicorn's own code, reached with the same peer and listener."""
+    settings = {**SETTINGS, **VARIANTS[variant]}
+    with (
+        cluster_factory(workers=1, app="parity:app", settings=settings) as ours,
+        cluster_factory(workers=1, app="parity:app", settings=settings, worker_class="gevent") as stock,
+    ):
+        differences = {
+            name: (mine, theirs)
+            for name, request in {**CORPUS, **MORE}.items()
+            if (mine := answer(ours, request)) != (theirs := answer(stock, request))
+        }
+    assert differences == {}

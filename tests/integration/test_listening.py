@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import ssl
@@ -65,7 +66,8 @@ def test_tls_is_spoken_in_the_worker(cluster_factory: ClusterFactory, certificat
     server = cluster_factory(workers=2, settings={"keyfile": key, "certfile": cert}, app="echo:app")
     context = ssl.create_default_context(cafile=cert)
     context.check_hostname = False
-    ask(server.connect())
+    with contextlib.suppress(ConnectionResetError):
+        ask(socket.create_connection((server.host, server.port)))
     for _ in range(3):
         client = http.client.HTTPSConnection(server.host, server.port, context=context)
         client.request("POST", "/x", body=b"hello")
@@ -93,3 +95,27 @@ def test_preloaded_application_is_served_and_reloaded(cluster: Cluster) -> None:
     for pid in old:
         cluster.journal.wait_for("exit", predicate=lambda entry, pid=pid: entry.pid == pid, after=before)
     assert {cluster.get("/").json()["pid"] for _ in range(2)} == {one.pid for one in cluster.workers}
+
+
+SSL_HOOK = """
+def ssl_context(config, default):
+    open("asked", "a").write("x")
+    return default()
+"""
+
+
+def test_tls_negotiates_http2_and_asks_the_hook_once(
+    cluster_factory: ClusterFactory, certificate: tuple[str, str]
+) -> None:
+    """ALPN happens in the worker; ``ssl_context`` is called once a worker, as by the stock gevent worker."""
+    pytest.importorskip("gunicorn.http2", reason="gunicorn speaks HTTP/2 from 25.0 on")
+    key, cert = certificate
+    settings = {"keyfile": key, "certfile": cert, "http_protocols": "h2,h1"}
+    server = cluster_factory(workers=1, settings=settings, config=SSL_HOOK)
+    context = ssl.create_default_context(cafile=cert)
+    context.check_hostname = False
+    for offered, chosen in ((["h2"], "h2"), (["http/1.1"], "http/1.1")):
+        context.set_alpn_protocols(offered)
+        with context.wrap_socket(socket.create_connection((server.host, server.port))) as client:
+            assert client.selected_alpn_protocol() == chosen
+    assert Path(f"/proc/{server.primary.pid}/cwd").resolve().joinpath("asked").read_text() == "x"
