@@ -57,7 +57,10 @@ class _Stopper:
         is_last = arbiter.reexec_pid == arbiter.master_pid == 0 and not arbiter.systemd
         for listener in arbiter.primary.listeners:
             listener.stop_accepting(take_backlog=is_last and not self._quick)
-        gunicorn_sock.close_sockets(arbiter.LISTENERS, is_last and not arbiter.cfg.reuse_port)
+        for listener in arbiter.LISTENERS:
+            # gunicorn would unlink an abstract socket too, and fail: its name begins with NUL and is no path.
+            is_path = not str(listener.cfg_addr).startswith("\0")
+            gunicorn_sock.close_sockets([listener], is_last and is_path and not arbiter.cfg.reuse_port)
         arbiter.LISTENERS = []
 
     def hand_over_connections(self) -> None:
