@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -37,6 +38,9 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     if path == "/file":
         start_response("200 OK", [("Content-Length", "70000")])
         return environ["wsgi.file_wrapper"](io.BytesIO(b"x" * 70000))  # type: ignore[no-any-return]
+    if path == "/disk":
+        start_response("200 OK", [("Content-Length", str(os.path.getsize(__file__)))])
+        return environ["wsgi.file_wrapper"](open(__file__, "rb"))  # type: ignore[no-any-return]
     if path == "/hints":
         environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload")])
     if path == "/raise":

@@ -1,4 +1,4 @@
-"""Frames, messages and packets: what goes out comes in, and nothing else does."""
+"""Frames and messages: what goes out comes in, and nothing else does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from nodecluster_compat.codec import (
     encode_message,
 )
 from nodecluster_compat.errors import FrameError, MessageNotSerializable, MessageTooLarge
-from nodecluster_compat.packets import Packet, PacketKind, decode_packet, encode_packet
 from nodecluster_compat.records import Address
 
 json_values = st.recursive(
@@ -115,14 +114,110 @@ def test_address_that_is_none_raises(payload: bytes) -> None:
         decode_address(payload)
 
 
-@pytest.mark.parametrize("kind", list(PacketKind))
-def test_packet_makes_the_round_trip(kind: PacketKind) -> None:
-    """A packet is its kind and its listener."""
-    assert decode_packet(encode_packet(kind, 3)) == Packet(kind, 3)
+@given(
+    st.lists(st.tuples(st.sampled_from(FrameKind), st.binary(max_size=30)), max_size=6),
+    st.lists(st.integers(0, 250), max_size=12),
+)
+def test_frames_cut_anywhere_decode_the_same_and_buffer_no_more_than_came(
+    sent: list[tuple[FrameKind, bytes]], cuts: list[int]
+) -> None:
+    """Any cuts, even empty pieces: the same frames, each as soon as its last byte has come."""
+    stream = b"".join(encode_frame(kind, payload) for kind, payload in sent)
+    decoder, received = FrameDecoder(), []
+    start = complete = 0
+    for end in [*sorted(min(cut, len(stream)) for cut in cuts), len(stream)]:
+        received += decoder.feed(stream[start:end])
+        start = end
+        complete = sum(len(encode_frame(frame.kind, frame.payload)) for frame in received)
+        assert decoder.buffered == end - complete
+    assert [(frame.kind, frame.payload) for frame in received] == sent
+    assert complete == len(stream)
 
 
-@pytest.mark.parametrize("data", [b"", b"\x01", b"\x09\x00\x00\x00\x01", b"\x01\x00\x00\x00\x01\x00"])
-def test_packet_that_is_none_raises(data: bytes) -> None:
-    """Another length or an unknown kind is garbage."""
+@given(st.lists(st.binary(max_size=40), max_size=8))
+def test_arbitrary_pieces_raise_frame_error_only_and_buffer_no_more_than_was_fed(pieces: list[bytes]) -> None:
+    """However garbage is cut, and even when it is fed after the error, memory grows only with what arrived."""
+    decoder, fed = FrameDecoder(limit=50), 0
+    for piece in pieces:
+        fed += len(piece)
+        with contextlib.suppress(FrameError):
+            for frame in decoder.feed(piece):
+                assert len(frame.payload) <= 50
+        assert decoder.buffered <= fed
+
+
+def test_frame_at_the_limit_is_taken_and_one_byte_more_is_not() -> None:
+    """The limit is the largest payload that passes."""
+    [frame] = FrameDecoder(limit=10).feed(encode_frame(FrameKind.MESSAGE, b"x" * 10))
+    assert len(frame.payload) == 10
     with pytest.raises(FrameError):
-        decode_packet(data)
+        list(FrameDecoder(limit=10).feed(encode_frame(FrameKind.MESSAGE, b"x" * 11)))
+
+
+def test_frames_before_garbage_are_delivered_and_garbage_raises_again() -> None:
+    """What came whole before the bad byte counts; after it the stream stays of no use."""
+    decoder = FrameDecoder()
+    received: list[Frame] = []
+    with pytest.raises(FrameError, match="unknown kind 99"):
+        received.extend(decoder.feed(encode_frame(FrameKind.ONLINE) + b"\x00\x00\x00\x00\x63"))
+    assert [frame.kind for frame in received] == [FrameKind.ONLINE]
+    with pytest.raises(FrameError):
+        list(decoder.feed(encode_frame(FrameKind.ONLINE)))
+
+
+def test_reader_that_stops_in_the_middle_finds_the_rest_later() -> None:
+    """Frames that were not asked for yet are neither lost nor given twice."""
+    decoder = FrameDecoder()
+    pieces = decoder.feed(b"".join(encode_frame(FrameKind.MESSAGE, b"%d" % n) for n in range(3)))
+    assert next(pieces).payload == b"0"
+    pieces.close()  # type: ignore[attr-defined]
+    assert [frame.payload for frame in decoder.feed(b"")] == [b"1", b"2"]
+
+
+@given(st.binary(max_size=60))
+def test_arbitrary_payloads_decode_or_raise_frame_error(payload: bytes) -> None:
+    """Neither a message nor an address raises anything else, whatever a worker sends."""
+    with contextlib.suppress(FrameError):
+        decode_message(payload)
+    with contextlib.suppress(FrameError):
+        decode_address(payload)
+
+
+@pytest.mark.parametrize("payload", [b"[" * 100_000, b'{"a":' * 100_000, b"1" * 5_000, b"1e999", b'"\\ud800"', b"1 2"])
+def test_message_that_bombs_the_decoder_raises_frame_error(payload: bytes) -> None:
+    """Deep nesting, huge numbers, half a surrogate pair: one exception for all."""
+    with pytest.raises(FrameError):
+        decode_message(payload)
+
+
+@given(st.integers())
+def test_integer_of_any_size_arrives_or_is_refused_by_the_sender(number: int) -> None:
+    """What encodes also decodes, to the same number: the receiver never pays for the sender's number."""
+    [frame] = frames(encode_message(number))
+    assert decode_message(frame.payload) == number
+
+
+@pytest.mark.parametrize("exponent", [4_000, 4_400, 20_000])
+def test_huge_integer_arrives_or_is_refused_by_the_sender(exponent: int) -> None:
+    """Python's own limit on digits is the sender's error, never the receiver's."""
+    try:
+        [frame] = frames(encode_message(10**exponent))
+    except MessageNotSerializable:
+        return
+    assert decode_message(frame.payload) == 10**exponent
+
+
+def test_keys_that_are_no_strings_arrive_as_strings_or_are_refused() -> None:
+    """Numbers become text, as in Node; what has no text form raises."""
+    [frame] = frames(encode_message({1: "a"}))
+    assert decode_message(frame.payload) == {"1": "a"}
+    with pytest.raises(MessageNotSerializable):
+        encode_message({(1, 2): "a"})
+
+
+@pytest.mark.parametrize("address_type", [4, 6, -1, "udp4", "udp6"])
+def test_address_of_every_type_keeps_its_descriptor(address_type: int | str) -> None:
+    """All five types, with and without a descriptor and an address."""
+    for address in (Address(None, 0, address_type), Address("x", 1, address_type, 7)):  # type: ignore[arg-type]
+        [frame] = frames(encode_address(2**31, address))
+        assert decode_address(frame.payload) == (2**31, address)

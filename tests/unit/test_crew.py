@@ -1,41 +1,19 @@
-"""Bookkeeping: the registry by id and pid, the crew by generation, messages that wait."""
+"""The crew: who runs, by age and generation, and who is on the way out."""
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
-import pytest
-
 from nodecluster_compat.crew import Crew
-from nodecluster_compat.errors import InternalError
-from nodecluster_compat.message_queue import MOST_BYTES, MOST_MESSAGES, MessageQueue
-from nodecluster_compat.registry import Registry
 
 
 @dataclass
 class Handle:
-    """What the crew and the registry look at."""
+    """What the crew looks at."""
 
     id: int = 0
     state: str = "listening"
     is_leaving: bool = False
-
-
-def test_registry_knows_workers_by_id_and_by_pid() -> None:
-    """Ids only grow; a removed worker is gone under both names."""
-    registry: Registry[Handle] = Registry()
-    first, second = Handle(registry.next_id()), Handle(registry.next_id())
-    assert (first.id, second.id) == (1, 2)
-    registry.add(first)
-    registry.started(first, 100)
-    assert registry.with_pid(100) is first
-    assert dict(registry.by_id) == {1: first}
-    with pytest.raises(InternalError):
-        registry.add(first)
-    registry.remove(first, 100)
-    assert registry.with_pid(100) is None
-    assert registry.next_id() == 3
 
 
 def crew_of(*handles: Handle) -> Crew:
@@ -92,23 +70,40 @@ def test_worker_without_a_handle_counts_as_listening() -> None:
     assert crew.missing(1) == 0
 
 
-def test_queue_keeps_messages_in_order_up_to_its_bounds(caplog: pytest.LogCaptureFixture) -> None:
-    """By number and by bytes; what is dropped is logged once."""
-    queue = MessageQueue("a test", logging.getLogger("test"))
-    for number in range(MOST_MESSAGES + 5):
-        queue.keep(b"%d" % number)
-    assert len(queue) == MOST_MESSAGES
-    assert caplog.text.count("further ones are dropped") == 1
-    assert (queue.take(), queue.take()) == (b"0", b"1")
+def test_unknown_pid_is_nobody() -> None:
+    """A child that is no worker is neither found nor removed."""
+    crew = crew_of(Handle(1))
+    assert crew.with_pid(999) is None
+    assert crew.remove(999) is None
+    assert crew.missing(1) == 0
 
 
-def test_queue_keeps_one_large_message_and_counts_bytes() -> None:
-    """The first is kept whatever its size; after that the bytes count."""
-    queue = MessageQueue("a test", logging.getLogger("test"))
-    queue.keep(bytes(MOST_BYTES + 1))
-    queue.keep(b"x")
-    assert len(queue) == 1
-    assert queue.bytes_waiting == MOST_BYTES + 1
-    queue.take()
-    assert queue.take() is None
-    assert queue.bytes_waiting == 0
+def test_removed_worker_leaves_a_place() -> None:
+    """A crash is a vacancy at once."""
+    crew = crew_of(Handle(1), Handle(2))
+    crew.remove(101)
+    assert crew.missing(2) == 1
+
+
+def test_booting_worker_fills_a_place_and_retires_nobody() -> None:
+    """Not listening yet is not missing."""
+    crew = crew_of(Handle(1), Handle(2, state="online"))
+    assert crew.missing(2) == 0
+    assert crew.to_retire(1) == []
+
+
+def test_stand_in_is_nobody_when_all_leave() -> None:
+    """With no worker that stays there is no successor to return."""
+    crew = crew_of(Handle(1, is_leaving=True), Handle(2, is_leaving=True))
+    leaver = crew.remove(101)
+    assert leaver is not None
+    assert crew.stand_in(leaver) is None
+
+
+def test_stand_in_is_never_a_worker_without_a_handle() -> None:
+    """A successor of another worker class has nothing that a program could be given."""
+    crew = crew_of(Handle(1, is_leaving=True))
+    crew.add(2, 102, None)
+    leaver = crew.remove(101)
+    assert leaver is not None
+    assert crew.stand_in(leaver) is None

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-
 from nodecluster_compat.dispatcher import Dispatcher
 from nodecluster_compat.policies import RoundRobin
 from nodecluster_compat.records import Connection
@@ -141,77 +137,100 @@ def test_close_releases_everything() -> None:
     assert not rig.dispatcher.wants_connections
 
 
-class DispatcherMachine(RuleBasedStateMachine):
-    """Random lives of workers and connections."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rig = Rig(limit=1000)
-        self.next_fd = 0
-        self.full: set[int] = set()
-
-    workers = st.integers(min_value=1, max_value=4)
-
-    @rule(worker=workers)
-    def join(self, worker: int) -> None:
-        self.rig.dispatcher.join(worker)
-
-    @rule(worker=workers)
-    def leave(self, worker: int) -> None:
-        self.rig.dispatcher.leave(worker)
-        self.full.discard(worker)
-
-    @rule(worker=workers)
-    def lost(self, worker: int) -> None:
-        self.full.discard(worker)
-        self.rig.dispatcher.lost(worker)
-
-    @rule()
-    def add(self) -> None:
-        offered = len(self.rig.offers)
-        self.rig.add(self.next_fd)
-        self.next_fd += 1
-        assert all(worker not in self.full for worker, _ in self.rig.offers[offered:])
-
-    @rule(worker=workers)
-    def accepted(self, worker: int) -> None:
-        self.rig.dispatcher.accepted(worker)
-
-    @rule(worker=workers)
-    def refused(self, worker: int) -> None:
-        held = worker in self.rig.dispatcher._unacknowledged
-        member = worker in self.rig.dispatcher.members
-        self.rig.dispatcher.refused(worker)
-        if held and member:
-            self.full.add(worker)
-
-    @rule(worker=workers)
-    def has_room(self, worker: int) -> None:
-        self.full.discard(worker)
-        self.rig.dispatcher.has_room(worker)
-
-    @invariant()
-    def every_connection_is_in_one_place(self) -> None:
-        dispatcher = self.rig.dispatcher
-        assert dispatcher.pending + dispatcher.unacknowledged + len(self.rig.released) == self.next_fd
-        assert len(set(self.rig.released)) == len(self.rig.released)
-
-    @invariant()
-    def nobody_is_idle_while_somebody_waits(self) -> None:
-        if self.rig.dispatcher.pending:
-            assert self.rig.dispatcher._policy.choose(Connection(0, "")) is None
+def test_worker_that_left_and_came_back_still_owes_its_answer() -> None:
+    """One unacknowledged connection per worker holds across leaving and joining again."""
+    rig = Rig()
+    rig.dispatcher.join(1)
+    rig.add(1)
+    rig.dispatcher.leave(1)
+    rig.dispatcher.join(1)
+    rig.add(2)
+    assert rig.offers == [(1, 1)]
+    rig.dispatcher.accepted(1)
+    assert rig.offers == [(1, 1), (1, 2)]
 
 
-TestDispatcherMachine = DispatcherMachine.TestCase
+def test_worker_that_left_and_refuses_gives_back_to_another() -> None:
+    """A refusal after leaving makes nobody full, and the connection is dealt on."""
+    rig = Rig()
+    rig.dispatcher.join(1)
+    rig.add(1)
+    rig.dispatcher.leave(1)
+    rig.dispatcher.refused(1)
+    assert rig.dispatcher.pending == 1
+    rig.dispatcher.join(2)
+    assert rig.offers[-1] == (2, 1)
 
 
-@given(st.lists(st.integers(min_value=1, max_value=5), max_size=30))
-def test_round_robin_is_fair_to_whoever_waits_longest(added: list[int]) -> None:
-    """Workers are chosen in the order in which they became idle, each once."""
-    policy = RoundRobin()
-    for worker_id in added:
-        policy.add(worker_id)
-    chosen = []
-    while (worker_id := policy.choose(Connection(0, ""))) is not None:
-        chosen.append(worker_id)
-    assert chosen == list(dict.fromkeys(added))
+def test_second_join_of_a_full_worker_is_not_room() -> None:
+    """Only ROOM ends a refusal."""
+    rig = Rig()
+    rig.dispatcher.join(1)
+    rig.add(1)
+    rig.dispatcher.refused(1)
+    rig.dispatcher.join(1)
+    assert rig.offers == [(1, 1)]
+    rig.dispatcher.has_room(1)
+    assert rig.offers == [(1, 1), (1, 1)]
+
+
+def test_room_that_nobody_refused_makes_no_second_offer() -> None:
+    """A forged ROOM of a worker that waits or is idle changes nothing."""
+    rig = Rig()
+    rig.dispatcher.join(1)
+    rig.dispatcher.has_room(1)
+    rig.add(1, 2)
+    rig.dispatcher.has_room(1)
+    rig.dispatcher.has_room(99)
+    assert rig.offers == [(1, 1)]
+
+
+def test_when_all_refuse_the_connection_waits_and_none_is_asked_twice() -> None:
+    """Difference D2: no busy loop; the first with room gets it."""
+    rig = Rig()
+    for worker_id in (1, 2, 3):
+        rig.dispatcher.join(worker_id)
+    rig.add(7)
+    for worker_id in (1, 2, 3):
+        rig.dispatcher.refused(worker_id)
+    assert rig.offers == [(1, 7), (2, 7), (3, 7)]
+    rig.dispatcher.has_room(2)
+    assert rig.offers[3:] == [(2, 7)]
+
+
+def test_all_workers_out_of_reach_keep_the_connection_pending() -> None:
+    """Nobody is left to serve, and nothing is lost."""
+    rig = Rig()
+    for worker_id in (1, 2):
+        rig.dispatcher.join(worker_id)
+    rig.out_of_reach.update({1, 2})
+    rig.add(5)
+    assert (rig.offers, rig.dispatcher.members, rig.dispatcher.pending) == ([], frozenset(), 1)
+    rig.dispatcher.join(3)
+    assert rig.offers == [(3, 5)]
+
+
+def test_late_answer_of_a_lost_worker_is_ignored() -> None:
+    """Its connection belongs to another already: it is released once, by that one's answer."""
+    rig = Rig()
+    rig.dispatcher.join(1)
+    rig.dispatcher.join(2)
+    rig.add(5)
+    rig.dispatcher.lost(1)
+    rig.dispatcher.accepted(1)
+    rig.dispatcher.lost(1)
+    assert rig.released == []
+    rig.dispatcher.accepted(2)
+    assert rig.released == [5]
+
+
+def test_closed_dispatcher_releases_once_and_ignores_late_answers() -> None:
+    """Neither a second close nor an answer under way closes a descriptor twice."""
+    rig = Rig()
+    rig.dispatcher.join(1)
+    rig.add(0, 1)
+    rig.dispatcher.close()
+    rig.dispatcher.close()
+    rig.dispatcher.accepted(1)
+    rig.dispatcher.refused(1)
+    assert sorted(rig.released) == [0, 1]

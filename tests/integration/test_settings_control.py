@@ -1,0 +1,84 @@
+"""The control socket: every command of ``gunicornc`` that touches the arbiter or its workers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from raw_http import folder_of
+from remote_control import wait
+
+from pytest_cluster import Cluster, ClusterFactory
+
+GUNICORNC = Path(sys.executable).parent / "gunicornc"
+
+pytestmark = pytest.mark.skipif(not GUNICORNC.exists(), reason="gunicorn has gunicornc from 25.1 on")
+
+
+@pytest.fixture
+def server(cluster_factory: ClusterFactory) -> Cluster:
+    """Two workers and a control socket."""
+    settings = {"control_socket_disable": False, "control_socket": "ctl", "control_socket_mode": 0o660}
+    return cluster_factory(workers=2, settings=settings)
+
+
+@pytest.fixture
+def control(server: Cluster) -> Callable[[str], dict[str, Any]]:
+    """Send one command."""
+    path = folder_of(server) / "ctl"
+    wait(path.exists, "the control socket", server)
+
+    def command(words: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [str(GUNICORNC), "-s", str(path), "-j", "-c", words], capture_output=True, text=True, check=True, timeout=30
+        )
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    return command
+
+
+def test_what_is_shown(server: Cluster, control: Callable[[str], dict[str, Any]]) -> None:
+    """Workers, numbers and listeners are those that the primary has."""
+    assert (folder_of(server) / "ctl").stat().st_mode & 0o777 == 0o660
+    shown = control("show workers")["workers"]
+    assert [one["pid"] for one in shown] == [one.pid for one in server.workers]
+    assert [one["aborted"] for one in shown] == [False, False]
+    assert all(one["last_heartbeat"] is not None for one in shown)
+    stats = control("show stats")
+    assert (stats["pid"], stats["workers_current"], stats["workers_target"]) == (server.primary.pid, 2, 2)
+    assert (stats["workers_spawned"], stats["reloads"]) == (2, 0)
+    (listener,) = control("show listeners")["listeners"]
+    assert (listener["type"], listener["address"]) == ("tcp", f"http://127.0.0.1:{server.port}")
+
+
+def test_workers_are_added_removed_and_killed(server: Cluster, control: Callable[[str], dict[str, Any]]) -> None:
+    """As TTIN, TTOU and a TERM to the worker: it leaves in order, and is replaced."""
+    assert control("worker add 2")["total"] == 4
+    assert len(server.wait_listening(4)) == 4
+    assert control("worker remove 2")["total"] == 2
+    assert len(server.wait_listening(2)) == 2
+    victim = server.workers[0]
+    assert control(f"worker kill {victim.pid}")["success"] is True
+    assert server.journal.wait_for("exit", worker=victim.id).code == 0
+    assert len(server.wait_listening(2)) == 2
+    assert {server.get("/").json()["worker"] for _ in range(2)} == {one.id for one in server.workers}
+
+
+def test_reload_reopen_and_shutdown(server: Cluster, control: Callable[[str], dict[str, Any]]) -> None:
+    """As HUP, USR1 and TERM; the control server lives through the reload's forks."""
+    control("reload")
+    for worker in (1, 2):
+        server.journal.wait_for("exit", worker=worker)
+    server.wait_listening(2)
+    assert control("show stats")["reloads"] == 1
+    control("reopen")
+    wait(lambda: "Handling signal: usr1" in server.log, "USR1", server)
+    control("shutdown")
+    wait(lambda: server.returncode is not None, "the end", server)
+    assert server.returncode == 0

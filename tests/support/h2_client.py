@@ -1,0 +1,77 @@
+"""A client of HTTP/2 on a connected socket: a few requests at once, then the answers."""
+
+from __future__ import annotations
+
+import socket
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from h2.connection import H2Connection
+from h2.events import DataReceived, InformationalResponseReceived, ResponseReceived, StreamEnded, StreamReset
+
+__all__ = ["Answer", "fetch"]
+
+
+@dataclass
+class Answer:
+    """What came back on one stream."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    early: list[dict[str, str]] = field(default_factory=list)
+    body: bytes = b""
+    reset: bool = False
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+        return int(self.headers[":status"])
+
+
+def fetch(
+    client: socket.socket, *paths: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+) -> list[Answer]:
+    """Request every path on a stream of its own, all at once; return the answers in the order of the paths."""
+    connection = H2Connection()
+    connection.initiate_connection()
+    streams = []
+    for path in paths:
+        stream = connection.get_next_available_stream_id()
+        streams.append(stream)
+        head = {":method": "POST" if body else "GET", ":path": path, ":authority": "example.test", ":scheme": "https"}
+        connection.send_headers(stream, list({**head, **(headers or {})}.items()), end_stream=not body)
+        if body:
+            connection.send_data(stream, body, end_stream=True)
+    client.sendall(connection.data_to_send())
+    answers: dict[int, Answer] = defaultdict(Answer)
+    open_streams = set(streams)
+    while open_streams:
+        data = client.recv(65536)
+        assert data, f"the connection was closed with {len(open_streams)} streams open"
+        for event in connection.receive_data(data):
+            take(connection, event, answers, open_streams)
+        client.sendall(connection.data_to_send())
+    return [answers[stream] for stream in streams]
+
+
+def take(connection: H2Connection, event: Any, answers: dict[int, Answer], open_streams: set[int]) -> None:
+    """Note what one event says."""
+    if isinstance(event, ResponseReceived):
+        answers[event.stream_id].headers = decoded(event.headers)
+    elif isinstance(event, InformationalResponseReceived):
+        answers[event.stream_id].early.append(decoded(event.headers))
+    elif isinstance(event, DataReceived):
+        answers[event.stream_id].body += event.data
+        connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+    elif isinstance(event, StreamEnded | StreamReset):
+        answers[event.stream_id].reset = isinstance(event, StreamReset)
+        open_streams.discard(event.stream_id)
+
+
+def decoded(headers: Any) -> dict[str, str]:
+    """Return headers as text."""
+    return {
+        (name.decode() if isinstance(name, bytes) else name): (value.decode() if isinstance(value, bytes) else value)
+        for name, value in headers
+    }

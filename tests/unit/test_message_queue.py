@@ -1,0 +1,53 @@
+"""Messages that wait: in order, bounded, and said once."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from nodecluster_compat.message_queue import MOST_BYTES, MOST_MESSAGES, MessageQueue
+
+
+def test_queue_keeps_messages_in_order_up_to_its_bounds(caplog: pytest.LogCaptureFixture) -> None:
+    """By number and by bytes; what is dropped is logged once."""
+    queue = MessageQueue("a test", logging.getLogger("test"))
+    for number in range(MOST_MESSAGES + 5):
+        queue.keep(b"%d" % number)
+    assert len(queue) == MOST_MESSAGES
+    assert caplog.text.count("further ones are dropped") == 1
+    assert (queue.take(), queue.take()) == (b"0", b"1")
+
+
+def test_queue_keeps_one_large_message_and_counts_bytes() -> None:
+    """The first is kept whatever its size; after that the bytes count."""
+    queue = MessageQueue("a test", logging.getLogger("test"))
+    queue.keep(bytes(MOST_BYTES + 1))
+    queue.keep(b"x")
+    assert len(queue) == 1
+    assert queue.bytes_waiting == MOST_BYTES + 1
+    queue.take()
+    assert queue.take() is None
+    assert queue.bytes_waiting == 0
+
+
+def test_queue_at_its_bound_drops_the_newest_and_takes_again_after_a_take(caplog: pytest.LogCaptureFixture) -> None:
+    """What was kept stays in order, and a second episode is logged again."""
+    queue = MessageQueue("a test", logging.getLogger("test"))
+    for _ in range(MOST_MESSAGES + 1):
+        queue.keep(b"old")
+    queue.take()
+    queue.keep(b"new")
+    queue.keep(b"dropped")
+    assert caplog.text.count("further ones are dropped") == 2
+    taken = [queue.take() for _ in range(MOST_MESSAGES)]
+    assert taken[-1] == b"new"
+    assert queue.take() is None
+
+
+def test_queue_takes_more_than_its_bound_when_somebody_listens() -> None:
+    """``add`` is for messages with a listener: whoever reads the channel sees to the bound."""
+    queue = MessageQueue("a test", logging.getLogger("test"))
+    for _ in range(MOST_MESSAGES + 5):
+        queue.add(b"x")
+    assert len(queue) == queue.bytes_waiting == MOST_MESSAGES + 5

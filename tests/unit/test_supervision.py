@@ -1,0 +1,91 @@
+"""The arithmetic of supervision: how many to start, whom to retire."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodecluster_compat.supervision import Member, missing, surplus
+
+
+def member(age: int, generation: int = 0, *, listening: bool = True, ending: bool = False) -> Member:
+    return Member(age, generation, listening, ending)
+
+
+def test_missing_counts_only_those_that_stay_in_this_generation() -> None:
+    """Old and ending workers fill no place."""
+    crew = [member(1), member(2, ending=True), member(3, 1)]
+    assert missing(crew, 3, 1) == 2
+    assert missing(crew, 3, 0) == 2
+    assert missing(crew, 0, 1) == 0
+
+
+def test_old_generation_stays_until_the_new_one_listens() -> None:
+    """A reload retires nobody before a successor listens, and then the oldest."""
+    old = [member(1), member(2)]
+    assert surplus([*old, member(3, 1, listening=False), member(4, 1, listening=False)], 2) == []
+    assert [m.age for m in surplus([*old, member(3, 1), member(4, 1, listening=False)], 2)] == [1]
+    assert [m.age for m in surplus([*old, member(3, 1), member(4, 1)], 2)] == [1, 2]
+
+
+def test_one_less_retires_the_oldest() -> None:
+    """TTOU takes the oldest."""
+    assert [m.age for m in surplus([member(3), member(1), member(2)], 2)] == [1]
+
+
+def test_target_zero_retires_everybody() -> None:
+    """WINCH leaves nobody."""
+    assert len(surplus([member(1), member(2, listening=False)], 0)) == 2
+
+
+members = st.builds(Member, st.integers(1, 9), st.integers(0, 2), st.booleans(), st.booleans())
+
+
+@given(st.lists(members, max_size=9, unique_by=lambda m: m.age), st.integers(0, 6))
+def test_retiring_never_leaves_fewer_listening_than_the_target(crew: list[Member], target: int) -> None:
+    """Whatever the crew, retiring keeps enough that listen, or all that did."""
+    retired = surplus(crew, target)
+    before = [m for m in crew if m.listening and not m.ending]
+    after = [m for m in before if m not in retired]
+    assert len(after) >= min(len(before), target)
+    assert all(not m.ending for m in retired)
+    assert len([m for m in crew if not m.ending]) - len(retired) >= min(target, len([m for m in crew if not m.ending]))
+
+
+@given(st.lists(members, max_size=9, unique_by=lambda m: m.age), st.integers(0, 6))
+def test_retired_are_the_oldest_that_stay_and_in_that_order(crew: list[Member], target: int) -> None:
+    """Nobody is retired before somebody older who stays."""
+    retired = surplus(crew, target)
+    staying = sorted((m for m in crew if not m.ending), key=lambda m: m.age)
+    assert retired == staying[: len(retired)]
+
+
+@given(st.lists(members, max_size=9, unique_by=lambda m: m.age), st.integers(0, 6), st.integers(0, 2))
+def test_missing_and_surplus_do_not_fight(crew: list[Member], target: int, generation: int) -> None:
+    """What was started for a target is never retired for the same target while nothing else changed."""
+    age = max((m.age for m in crew), default=0)
+    count = missing(crew, target, generation)
+    started = [Member(age + n, generation, listening=True, ending=False) for n in range(1, count + 1)]
+    retired = surplus([*crew, *started], target)
+    assert not set(retired) & set(started)
+    assert missing([*crew, *started], target, generation) == 0
+
+
+@given(st.lists(members, max_size=9, unique_by=lambda m: m.age), st.integers(0, 6))
+def test_retiring_is_done_at_once(crew: list[Member], target: int) -> None:
+    """Asked again with those retired on their way out, there is nothing more to do."""
+    retired = surplus(crew, target)
+    after = [Member(m.age, m.generation, m.listening, m.ending or m in retired) for m in crew]
+    assert surplus(after, target) == []
+
+
+def test_oldest_that_does_not_listen_goes_before_younger_ones_that_do() -> None:
+    """A worker that never came up is the cheapest to lose, when it is the oldest."""
+    stuck = member(1, listening=False)
+    assert surplus([stuck, member(2), member(3)], 2) == [stuck]
+
+
+def test_nobody_is_retired_without_surplus() -> None:
+    """At or under the target everybody stays."""
+    assert surplus([member(1), member(2)], 2) == []
+    assert surplus([], 3) == []
