@@ -1,4 +1,4 @@
-"""Settings of the HTTP parser and of trust: with each, the answers are the stock worker's; what is security is named."""
+"""Settings of the HTTP parser and of trust: with each, the answers are those of the stock worker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 import pytest
-from raw_http import CLOSE, GET, HEAD, environ_of, exchange, normalised, send
+from raw_http import CLOSE, GET, HEAD, disagreement, environ_of, exchange, normalised, send
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -107,10 +107,10 @@ def test_answers_with_a_setting_are_those_of_the_stock_worker(cluster_factory: C
         cluster_factory(workers=1, app="parity:app", settings=settings, worker_class="gevent") as stock,
     ):
         differences = {
-            (name, pieces): (mine, theirs)
+            (name, pieces): said
             for name, request in corpus.items()
             for pieces in (1, 7)
-            if (mine := normalised(send(ours, request, pieces))) != (theirs := normalised(send(stock, request, pieces)))
+            if (said := disagreement(ours, stock, request, pieces))
         }
         assert "Traceback" not in ours.log
     assert differences == {}

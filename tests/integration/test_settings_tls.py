@@ -91,8 +91,7 @@ def test_client_certificate_ciphers_and_context_hook(
     context = ssl.create_default_context(cafile=certificate.cert)
     context.check_hostname = False
     with pytest.raises(ssl.SSLError), tls(server, context) as stranger:
-        stranger.sendall(GET % (b"/", CLOSE))
-        stranger.recv(1)
+        exchange(stranger, GET % (b"/", CLOSE))
     context.load_cert_chain(friend.cert, friend.key)
     with tls(server, context) as client:
         assert (client.version(), client.cipher()[0]) == ("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256")  # type: ignore[index]
