@@ -14,6 +14,10 @@ to the size limit is always taken when the queue is empty.
 Reading takes one slice per turn, so a peer that floods its channel gets its share of the loop and no
 more.  Garbage closes the channel: after one bad byte no later byte can be trusted.
 
+A frame of a kind in ``CARRIES_DESCRIPTOR`` has one descriptor beside its first byte.  The kernel ends a read
+behind such a byte's packet, so descriptors arrive in the order of their frames.  A peer that sends descriptors
+nobody announced is closed before it can fill this process with them.
+
 ``on_closed`` comes exactly once, with ``None`` for an orderly end (the peer closed, or :meth:`close`) and
 with the error otherwise.  Rejected: acknowledging messages (Node does not: the callback says *written*).
 """
@@ -21,12 +25,15 @@ with the error otherwise.  Rejected: acknowledging messages (Node does not: the 
 from __future__ import annotations
 
 import _socket
+import errno
+import os
+import struct
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
-from typing import Any, Final
+from itertools import islice, takewhile
+from typing import Any, Final, NamedTuple
 
-from .codec import Frame, FrameDecoder
+from .codec import CARRIES_DESCRIPTOR, Frame, FrameDecoder
 from .errors import ChannelBroken, ChannelClosed, ChannelFull, ClusterError, FrameError
 from .reactor import Reactor
 
@@ -44,6 +51,18 @@ _SLICE_BYTES: Final = 256 * 1024
 _SMALL_SLICE_BYTES: Final = 16 * 1024  # unless a large message is under way: that many may be thousands of messages
 _BUFFERS_PER_WRITE: Final = 64
 _MOST_SLICES_AT_END: Final = 64
+_MOST_DESCRIPTORS: Final = 8  # received ahead of their frames; a peer of ours never has two under way
+_FD: Final = struct.Struct("i")
+_FD_SPACE: Final = _socket.CMSG_SPACE(_FD.size)
+_EXHAUSTED: Final = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
+
+
+class _Outgoing(NamedTuple):
+    """A frame, or what is left of one, that waits for the kernel."""
+
+    buffer: memoryview
+    callback: SendCallback | None
+    fd: int | None = None  # goes with the first byte; borrowed
 
 
 class Channel:
@@ -69,7 +88,8 @@ class Channel:
         self._on_closed = on_closed
         self._max_queued = max_queued
         self._decoder = FrameDecoder()
-        self._queue: deque[tuple[memoryview, SendCallback | None]] = deque()
+        self._queue: deque[_Outgoing] = deque()
+        self._descriptors: deque[int] = deque()
         self._queued = 0
         self._early: list[tuple[SendCallback, ClusterError | None]] = []
         self._reactor: Reactor | None = None
@@ -101,13 +121,15 @@ class Channel:
         if self._queue:
             reactor.add_writer(self._sock.fileno(), self._writable)
 
-    def send(self, frame: bytes, callback: SendCallback | None = None) -> bool:
+    def send(self, frame: bytes, callback: SendCallback | None = None, fd: int | None = None) -> bool:
         """Send one frame.
 
         Args:
             frame: the encoded frame.
             callback: called on a later turn with ``None`` once the kernel has the whole frame, or with
                 the error.
+            fd: a descriptor to send with it, for the kinds that carry one.  It must stay open until the frame is
+                written.
 
         Returns:
             ``False`` when the frame was refused, or when at least :data:`PRESSURE_BYTES` wait.
@@ -119,18 +141,18 @@ class Channel:
         if refusal is not None:
             if callback is None:
                 raise refusal
-            self._tell(callback, refusal)
+            self.tell(callback, refusal)
             return False
-        self._enqueue(frame, callback)
+        self._enqueue(frame, callback, fd)
         return self._queued < PRESSURE_BYTES
 
-    def send_own(self, frame: bytes) -> None:
+    def send_own(self, frame: bytes, fd: int | None = None, callback: SendCallback | None = None) -> None:
         """Send a frame of the runtime's: never refused for pressure, and nobody hears of a failure.
 
         A closed channel is noticed by reading; these frames are few and small.
         """
         if self._open:
-            self._enqueue(frame, None)
+            self._enqueue(frame, callback, fd)
 
     def close(self) -> None:
         """Close this end; what still waits is lost and its callbacks hear of it."""
@@ -143,11 +165,7 @@ class Channel:
         try:
             self._sock.settimeout(seconds)
             while self._queue:
-                buffer, callback = self._queue.popleft()
-                self._sock.sendall(buffer)
-                self._queued -= len(buffer)
-                if callback is not None:
-                    self._tell(callback, None)
+                self._written(self._send_some())
         except OSError:
             pass  # the receiver is gone or too slow; this process ends either way
         finally:
@@ -177,8 +195,8 @@ class Channel:
         self._open = False
         self._sock.close()
 
-    def _enqueue(self, frame: bytes, callback: SendCallback | None) -> None:
-        self._queue.append((memoryview(frame), callback))
+    def _enqueue(self, frame: bytes, callback: SendCallback | None, fd: int | None) -> None:
+        self._queue.append(_Outgoing(memoryview(frame), callback, fd))
         self._queued += len(frame)
         if len(self._queue) == 1:
             self._flush()
@@ -199,8 +217,9 @@ class Channel:
         self._read_slice()
 
     def _read_slice(self) -> bool:
+        size = _SLICE_BYTES if self._decoder.buffered >= _SMALL_SLICE_BYTES else _SMALL_SLICE_BYTES
         try:
-            data = self._sock.recv(_SLICE_BYTES if self._decoder.buffered >= _SMALL_SLICE_BYTES else _SMALL_SLICE_BYTES)
+            data, ancillary, _, _ = self._sock.recvmsg(size, _FD_SPACE, _socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return False
         except OSError as error:
@@ -210,14 +229,27 @@ class Channel:
             self._shut(None)
             return False
         try:
+            if ancillary:
+                self._keep_descriptors(ancillary)
             for frame in self._decoder.feed(data):
-                self._on_frame(frame)
+                self._on_frame(self._with_descriptor(frame) if frame.kind in CARRIES_DESCRIPTOR else frame)
                 if not self._open:
                     return False
         except FrameError as error:
             self._shut(error)
             return False
         return True
+
+    def _keep_descriptors(self, ancillary: list[tuple[int, int, bytes]]) -> None:
+        for level, kind, data in ancillary:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                self._descriptors.extend(fd for (fd,) in _FD.iter_unpack(data[: len(data) // _FD.size * _FD.size]))
+        if len(self._descriptors) > _MOST_DESCRIPTORS:
+            raise FrameError("descriptors came that no frame announced")
+
+    def _with_descriptor(self, frame: Frame) -> Frame:
+        fd = self._descriptors.popleft() if self._descriptors else None
+        return Frame(frame.kind, frame.payload, fd)
 
     def _writable(self) -> None:
         self._flush()
@@ -226,41 +258,53 @@ class Channel:
 
     def _flush(self) -> None:
         while self._queue and self._open:
-            buffers = [buffer for buffer, _ in islice(self._queue, _BUFFERS_PER_WRITE)]
             try:
-                sent = self._sock.sendmsg(buffers)
+                sent = self._send_some()
             except BlockingIOError:
                 return
             except OSError as error:
+                if error.errno in _EXHAUSTED and self._reactor is not None:
+                    self._reactor.call_soon(self._writable)  # the kernel has too many descriptors under way
+                    return
                 # What the peer sent before it went is still to be read: reading finds the end.
                 self._fail_queue(ChannelBroken(f"writing to the channel failed: {error}"))
                 return
             self._written(sent)
 
+    def _send_some(self) -> int:
+        """Write what waits, up to the next frame that carries a descriptor; or that frame."""
+        first = self._queue[0]
+        if first.fd is not None:
+            rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _FD.pack(first.fd))
+            return self._sock.sendmsg((first.buffer,), (rights,))
+        waiting = takewhile(lambda item: item.fd is None, islice(self._queue, _BUFFERS_PER_WRITE))
+        return self._sock.sendmsg([item.buffer for item in waiting])
+
     def _written(self, sent: int) -> None:
         self._queued -= sent
         while sent:
-            buffer, callback = self._queue[0]
+            buffer, callback, _ = self._queue[0]
             if sent < len(buffer):
-                self._queue[0] = (buffer[sent:], callback)
+                self._queue[0] = _Outgoing(buffer[sent:], callback)
                 return
             sent -= len(buffer)
             self._queue.popleft()
             if callback is not None:
-                self._tell(callback, None)
+                self.tell(callback, None)
 
-    def _tell(self, callback: SendCallback, outcome: ClusterError | None) -> None:
+    def tell(self, callback: SendCallback, outcome: ClusterError | None) -> None:
+        """Call a sender's callback back on a later turn."""
         if self._reactor is None:
             self._early.append((callback, outcome))
         else:
             self._reactor.call_soon(callback, outcome)
 
     def _fail_queue(self, error: ClusterError) -> None:
-        waiting = [callback for _, callback in self._queue if callback is not None]
+        waiting = [item.callback for item in self._queue if item.callback is not None]
         self._queue.clear()
         self._queued = 0
         for callback in waiting:
-            self._tell(callback, error)
+            self.tell(callback, error)
 
     def _shut(self, error: ClusterError | None) -> None:
         if not self._open:
@@ -270,5 +314,7 @@ class Channel:
             self._reactor.remove_reader(self._sock.fileno())
             self._reactor.remove_writer(self._sock.fileno())
         self._sock.close()
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
         self._fail_queue(error or ChannelClosed("the channel was closed before the message was written"))
         self._on_closed(error)

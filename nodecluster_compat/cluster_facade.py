@@ -162,6 +162,7 @@ class Cluster(Emitter):
         """
         self._primary_only("call_later")
         timer = Timer(callback, args, current_origin())
+        timer.holds = True
         self._with_primary(lambda primary: primary.loop.start(timer, seconds))
         return timer
 

@@ -15,14 +15,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, Protocol
 
 from .channel import Channel, SendCallback
-from .codec import Frame, FrameKind, decode_message, encode_address, encode_frame
+from .codec import Frame, FrameKind, decode_answer, encode_address, encode_frame, encode_request
 from .emitter import Emitter, Log
 from .errors import ClusterError, FrameError
+from .handle_sender import HandleSender
 from .message_queue import MessageQueue
-from .messaging import send_message
+from .messaging import receive_message, send_message
 from .process_facade import Process
 from .reactor import Reactor
-from .records import Address
+from .records import Address, ListenAnswer, ListenRequest
+from .serialization import JSON, Serializer
 
 __all__ = ["ClusterWorker", "Runtime", "WorkerState"]
 
@@ -61,7 +63,15 @@ class ClusterWorker(Emitter):
         exited_after_disconnect: ``True`` once either side asked it to leave.
     """
 
-    def __init__(self, worker_id: int, sock: Any, process: Process, log: Log, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        worker_id: int,
+        sock: Any,
+        process: Process,
+        log: Log,
+        env: Mapping[str, str],
+        serializer: Serializer = JSON,
+    ) -> None:
         super().__init__()
         self.id = worker_id
         self.process = process
@@ -74,7 +84,12 @@ class ClusterWorker(Emitter):
         self._delivering = False
         self._paused = False
         self._finishing = False
+        self._has_announced_leaving = False
         self._channel = Channel(sock, self._frame, self._closed)
+        self._sender = HandleSender(self._channel, log)
+        self._serializer = serializer
+        self._requests: dict[int, Callable[[ListenAnswer, int | None], None]] = {}
+        self._last_request = 0
         self.on("new_listener", self._listener_added)
         process.on("new_listener", self._listener_added)
 
@@ -83,23 +98,27 @@ class ClusterWorker(Emitter):
         return self._channel.is_open
 
     def is_dead(self) -> bool:
-        """Whether this process has ended: always ``False`` where the answer can be read."""
-        return False
+        """Whether this process has an exit code already: it is ending, or told itself how it will."""
+        return self.process.exit_code is not None
 
     # --- what users ask ------------------------------------------------------------------------
 
-    def send(self, message: Any, handle: None = None, *, callback: SendCallback | None = None) -> bool:
+    def send(
+        self, message: Any, handle: Any = None, *, keep_open: bool = False, callback: SendCallback | None = None
+    ) -> bool:
         """Send a message to the primary; see :func:`nodecluster_compat.messaging.send_message`.
 
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged.
         """
-        return send_message(self._channel, message, handle, callback, self._report)
+        return send_message(
+            self._channel, self._sender, self._serializer, message, handle, keep_open, callback, self._report
+        )
 
     def disconnect(self) -> ClusterWorker:
         """Finish what is in flight, then leave; a second call is a no-op."""
         if self.state not in ("disconnecting", "destroying", "disconnected"):
             self.state = "disconnecting"
-            self.announce_leaving()
+            self.exited_after_disconnect = True
             if self._runtime is not None:
                 self._runtime.begin_drain()
         return self
@@ -109,6 +128,8 @@ class ClusterWorker(Emitter):
         if self.state != "destroying":
             self.state = "destroying"
             self.announce_leaving()
+            if self.is_connected():
+                self.finish()
             self.request_exit(0)
 
     destroy = kill
@@ -126,9 +147,22 @@ class ClusterWorker(Emitter):
 
     def announce_leaving(self) -> None:
         """Tell the primary that this worker ends by its own wish."""
-        if self.exited_after_disconnect is None:
+        if not self._has_announced_leaving:
+            self._has_announced_leaving = True
             self.exited_after_disconnect = True
             self._channel.send_own(encode_frame(FrameKind.LEAVING))
+
+    def ask(self, request: ListenRequest, on_answer: Callable[[ListenAnswer, int | None], None]) -> None:
+        """Ask the primary for a listening socket.
+
+        Args:
+            request: what to bind.
+            on_answer: called with the answer, and the descriptor where this worker is to accept by itself.  Never
+                called when this worker is on its way out, as in Node.
+        """
+        self._last_request += 1
+        self._requests[self._last_request] = on_answer
+        self._channel.send_own(encode_request(self._last_request, request))
 
     def attach(self, runtime: Runtime) -> None:
         """The runtime is up: messages flow from now on."""
@@ -142,6 +176,16 @@ class ClusterWorker(Emitter):
         if self.exited_after_disconnect is None:
             self.exited_after_disconnect = False  # a signal from outside ended it
         self._channel.close()
+
+    def leave(self) -> None:
+        """The end of a drain that the primary was not told of when it began: say so, then disconnect."""
+        if self.state == "disconnecting":
+            self.announce_leaving()
+        self.finish()
+
+    def flush(self) -> None:
+        """Before this process ends: write what waits."""
+        self._channel.flush(_FLUSH_SECONDS)
 
     def lose_channel(self) -> None:
         """Close the channel as if the primary had gone."""
@@ -167,7 +211,15 @@ class ClusterWorker(Emitter):
 
     def _frame(self, frame: Frame) -> None:
         if frame.kind is FrameKind.MESSAGE:
-            self._received(frame.payload)
+            self._received(frame)
+        elif frame.kind is FrameKind.HANDLE:
+            self._received_handle(frame)
+        elif frame.kind is FrameKind.ANSWER or frame.kind is FrameKind.SHARED:
+            self._answered(frame)
+        elif frame.kind is FrameKind.TAKEN:
+            self._sender.taken()
+        elif frame.kind is FrameKind.NOT_TAKEN:
+            self._sender.not_taken()
         elif frame.kind is FrameKind.DISCONNECT:
             self.exited_after_disconnect = True
             if self._runtime is not None:
@@ -175,7 +227,14 @@ class ClusterWorker(Emitter):
         else:
             raise FrameError(f"the primary sent a frame that only workers send: {frame.kind.name}")
 
+    def _answered(self, frame: Frame) -> None:
+        answer = decode_answer(frame.payload)
+        on_answer = self._requests.pop(answer.request_id, None)
+        if on_answer is not None:
+            on_answer(answer, frame.fd)
+
     def _closed(self, error: ClusterError | None) -> None:
+        self._sender.close()
         if error is not None:
             self._log.error("The channel to the primary is closed: %s", error)
         self.state = "disconnected"
@@ -202,11 +261,16 @@ class ClusterWorker(Emitter):
 
     # --- messages, in order --------------------------------------------------------------------
 
-    def _received(self, payload: bytes) -> None:
+    def _received_handle(self, frame: Frame) -> None:
+        self._channel.send_own(encode_frame(FrameKind.NOT_TAKEN if frame.fd is None else FrameKind.TAKEN))
+        if frame.fd is not None:
+            self._received(frame)
+
+    def _received(self, frame: Frame) -> None:
         if not self._has_listener():
-            self._inbox.keep(payload)
+            self._inbox.keep(frame)
             return
-        self._inbox.add(payload)
+        self._inbox.add(frame)
         self._wake_deliverer()
         if not self._paused and (len(self._inbox) >= _INBOX_MESSAGES or self._inbox.bytes_waiting >= _INBOX_BYTES):
             self._paused = True
@@ -226,10 +290,10 @@ class ClusterWorker(Emitter):
 
     def _deliver(self) -> None:
         try:
-            while self._has_listener() and (payload := self._inbox.take()) is not None:
-                message = decode_message(payload)
-                self.emit("message", message, None)
-                self.process.emit("message", message, None)
+            while self._has_listener() and (frame := self._inbox.take()) is not None:
+                message, handle = receive_message(frame, self._serializer)
+                self.emit("message", message, handle)
+                self.process.emit("message", message, handle)
                 if self._paused and not len(self._inbox):
                     self._paused = False
                     self._channel.resume_reading()

@@ -2,9 +2,9 @@
 
     frame   = length (4 bytes, big endian, of the payload) · kind (1 byte) · payload
 
-A message is JSON, as in Node's default serialization.  Every other kind is the runtime's own traffic;
-it has a kind of its own instead of a reserved key inside user messages (Node: ``cmd: 'NODE_…'``), so no
-user message can be taken for it or vanish because of its content.
+A message is JSON, as in Node's default serialization, or what the channel's serializer makes of it.  Every other kind
+is the runtime's own traffic; it has a kind of its own instead of a reserved key inside user messages (Node:
+``cmd: 'NODE_…'``), so no user message can be taken for it or vanish because of its content.
 
 The decoder trusts nobody: a length over the limit or an unknown kind raises before a byte of payload
 is kept, and memory grows only with bytes that really arrived.
@@ -19,19 +19,26 @@ from typing import Any, Final
 
 import msgspec
 
-from .errors import FrameError, MessageNotSerializable, MessageTooLarge
-from .records import Address
+from .errors import FrameError, MessageTooLarge
+from .records import Address, ListenAnswer, ListenRequest
+from .serialization import JSON, Serializer
 
 __all__ = [
+    "CARRIES_DESCRIPTOR",
     "MAX_MESSAGE_BYTES",
     "Frame",
     "FrameDecoder",
     "FrameKind",
     "decode_address",
+    "decode_answer",
     "decode_message",
+    "decode_request",
     "encode_address",
+    "encode_answer",
     "encode_frame",
+    "encode_handle",
     "encode_message",
+    "encode_request",
 ]
 
 MAX_MESSAGE_BYTES: Final = 128 * 1024 * 1024
@@ -48,21 +55,43 @@ class FrameKind(IntEnum):
     LISTENING = 3  # [W→P] serves one listener: its id and address
     DISCONNECT = 4  # [P→W] finish what is in flight, then close the channel
     LEAVING = 5  # [W→P] the worker ends by its own wish: exited_after_disconnect becomes true
+    QUERY = 6  # [W→P] script mode: asks for a listening socket
+    ANSWER = 7  # [P→W] its number and address, or why not; the primary accepts on it
+    SHARED = 8  # [P→W] as ANSWER, with a descriptor: the worker accepts or receives by itself
+    HANDLE = 9  # [both] a user's message, with a descriptor
+    TAKEN = 10  # [both] the descriptor of the last HANDLE has arrived
+    NOT_TAKEN = 11  # [both] it has not: send it again
+
+
+CARRIES_DESCRIPTOR: Final = frozenset({FrameKind.SHARED, FrameKind.HANDLE})
+"""The kinds whose first byte has one descriptor beside it."""
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """One decoded frame; ``payload`` is still encoded."""
+    """One decoded frame; ``payload`` is still encoded.
+
+    ``fd`` is the descriptor that came with it: the receiver's to close, ``None`` when there was no room for it.
+    """
 
     kind: FrameKind
     payload: bytes
+    fd: int | None = None
 
 
 class _ListeningPayload(msgspec.Struct, frozen=True):
     listener: int
     address: str | None
     port: int
-    type: int | str
+    type: int | str | None
     fd: int | None = None
+
+
+class _AnswerPayload(msgspec.Struct, frozen=True):
+    request_id: int
+    errno: int
+    listener_id: int
+    family: int
+    name: list[Any] | str
 
 
 def encode_frame(kind: FrameKind, payload: bytes = b"") -> bytes:
@@ -70,44 +99,42 @@ def encode_frame(kind: FrameKind, payload: bytes = b"") -> bytes:
     return HEADER.pack(len(payload), kind) + payload
 
 
-def encode_message(message: Any, limit: int = MAX_MESSAGE_BYTES) -> bytes:
+def encode_message(message: Any, limit: int = MAX_MESSAGE_BYTES, serializer: Serializer = JSON) -> bytes:
     """Return the frame of a user's message.
 
     Args:
-        message: anything JSON can carry: ``None``, bool, int, float, str, list, tuple, dict with string
-            keys.  Values that msgspec maps to JSON (datetime, bytes as base64, dataclasses, sets as
-            arrays) arrive as their JSON form.
+        message: anything that ``serializer`` can carry.
         limit: the largest encoded message in bytes.
+        serializer: of this channel.
 
     Raises:
         MessageNotSerializable: it holds something else, or refers to itself.
         MessageTooLarge: it is over ``limit`` once encoded.
     """
-    try:
-        payload = msgspec.json.encode(message)
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        reason = "it refers to itself or is nested too deeply" if isinstance(error, RecursionError) else error
-        raise MessageNotSerializable(
-            "expected a message that JSON can carry (None, bool, number, str, list, dict), "
-            f"got {type(message).__name__}: {reason}"
-        ) from error
+    return encode_frame(FrameKind.MESSAGE, _encoded(message, limit, serializer))
+
+
+def encode_handle(message: Any, kind: bytes, serializer: Serializer = JSON, limit: int = MAX_MESSAGE_BYTES) -> bytes:
+    """Return the frame of a message that has a descriptor of ``kind`` (one byte) beside it; as the above."""
+    return encode_frame(FrameKind.HANDLE, kind + _encoded(message, limit, serializer))
+
+
+def _encoded(message: Any, limit: int, serializer: Serializer) -> bytes:
+    payload = serializer.encode(message)
     if len(payload) > limit:
         raise MessageTooLarge(
             f"expected a message of at most {limit} bytes once encoded, got {len(payload)}: send it in parts"
         )
-    return encode_frame(FrameKind.MESSAGE, payload)
+    return payload
 
 
-def decode_message(payload: bytes) -> Any:
+def decode_message(payload: bytes, serializer: Serializer = JSON) -> Any:
     """Return the user's message.
 
     Raises:
-        FrameError: the payload is not JSON.
+        FrameError: the payload is no message.
     """
-    try:
-        return msgspec.json.decode(payload)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise FrameError(f"a message frame does not hold JSON: {error}") from error
+    return serializer.decode(payload)
 
 
 def encode_address(listener_id: int, address: Address) -> bytes:
@@ -126,9 +153,45 @@ def decode_address(payload: bytes) -> tuple[int, Address]:
         said = msgspec.json.decode(payload, type=_ListeningPayload)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise FrameError(f"a listening frame does not hold an address: {error}") from error
-    if said.type not in (4, 6, -1, "udp4", "udp6"):
+    if said.type not in (4, 6, -1, "udp4", "udp6", None):
         raise FrameError(f"a listening frame names an unknown address type: {said.type!r}")
     return said.listener, Address(said.address, said.port, said.type, said.fd)  # type: ignore[arg-type]
+
+
+def encode_request(request_id: int, request: ListenRequest) -> bytes:
+    """Return the frame by which a worker asks for a listening socket."""
+    return encode_frame(FrameKind.QUERY, msgspec.json.encode((request_id, request)))
+
+
+def decode_request(payload: bytes) -> tuple[int, ListenRequest]:
+    """Return the worker's number for its request, and the request.
+
+    Raises:
+        FrameError: the payload is something else.
+    """
+    try:
+        return msgspec.json.decode(payload, type=tuple[int, ListenRequest])
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise FrameError(f"a query frame does not hold a request to listen: {error}") from error
+
+
+def encode_answer(answer: ListenAnswer, kind: FrameKind = FrameKind.ANSWER) -> bytes:
+    """Return the frame of the primary's answer."""
+    return encode_frame(kind, msgspec.json.encode(answer))
+
+
+def decode_answer(payload: bytes) -> ListenAnswer:
+    """Return the primary's answer to a request.
+
+    Raises:
+        FrameError: the payload is something else.
+    """
+    try:
+        said = msgspec.json.decode(payload, type=_AnswerPayload)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise FrameError(f"an answer frame does not hold an answer: {error}") from error
+    name: Any = tuple(said.name) if isinstance(said.name, list) else said.name
+    return ListenAnswer(said.request_id, said.errno, said.listener_id, said.family, name)
 
 
 class FrameDecoder:

@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar, overload
 
 from pyee.base import EventEmitter
 
-__all__ = ["Emitter", "Log", "Origin", "current_origin", "run_guarded", "set_log"]
+__all__ = ["Emitter", "Log", "Origin", "current_origin", "run_guarded", "set_log", "set_uncaught"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Origin = str | None
@@ -50,11 +50,17 @@ class _Context:
 
     log: Log = logging.getLogger("nodecluster_compat")
     running: Origin = None
+    uncaught: Callable[[BaseException], None] | None = None
 
 
 def set_log(log: Log) -> None:
     """Send what emitters have to say to this logger from now on."""
     _Context.log = log
+
+
+def set_uncaught(handler: Callable[[BaseException], None] | None) -> None:
+    """Call this, instead of logging, when user code raises: a script's worker ends then, as in Node."""
+    _Context.uncaught = handler
 
 
 def current_origin() -> Origin:
@@ -75,7 +81,10 @@ def run_guarded(what: str, origin: Origin, call: Callable[..., Any], *args: Any)
     outer, _Context.running = _Context.running, origin
     try:
         call(*args)
-    except Exception:  # noqa: BLE001 - whatever a user's handler raises harms nothing else
+    except Exception as error:  # noqa: BLE001 - whatever a user's handler raises harms nothing else
+        if _Context.uncaught is not None:
+            _Context.uncaught(error)
+            return
         _Context.log.exception("A handler raised: %s (%r)", what, call)
     finally:
         _Context.running = outer

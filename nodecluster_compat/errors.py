@@ -6,17 +6,24 @@ the thing, *Broken* means the other side or the machine did.  ``InternalError`` 
 
 from __future__ import annotations
 
+from errno import errorcode
+
 __all__ = [
+    "ArgumentError",
     "ChannelBroken",
     "ChannelClosed",
     "ChannelFull",
     "ClusterError",
     "FrameError",
+    "HandleNotPassable",
     "IllegalTransition",
     "InternalError",
+    "ListenError",
     "MessageNotSerializable",
     "MessageTooLarge",
     "NotInCluster",
+    "ServerAlreadyListening",
+    "ServerNotRunning",
     "SettingsError",
 ]
 
@@ -63,3 +70,41 @@ class MessageTooLarge(ClusterError, ValueError):
 
 class FrameError(ClusterError):
     """The bytes on a channel are not frames of this protocol."""
+
+
+class ArgumentError(ClusterError, ValueError):
+    """An argument that no call can work with; the sentence names it and says what was expected."""
+
+
+class HandleNotPassable(ClusterError, TypeError):
+    """What was given as handle is no socket or server that another process could take.  Nothing was sent."""
+
+
+class ServerAlreadyListening(ClusterError):
+    """``listen()`` on a server that listens (Node: ``ERR_SERVER_ALREADY_LISTEN``)."""
+
+
+class ServerNotRunning(ClusterError):
+    """``close()`` on a server that does not listen (Node: ``ERR_SERVER_NOT_RUNNING``)."""
+
+
+class ListenError(ClusterError, OSError):
+    """A socket could not be bound, or could not listen (Node: the ``error`` event of a server).
+
+    Args:
+        number: the system's error number.
+        syscall: ``"bind"`` or ``"listen"``: Node says ``bind`` where the primary binds for a worker.
+        address: the IP address or path that was asked for.
+        port: the port that was asked for; ``None`` for a path.
+
+    Attributes:
+        code: the error's name, as in Node: ``"EADDRINUSE"``, ``"EACCES"``, ...
+    """
+
+    def __init__(self, number: int, syscall: str, address: str | None = None, port: int | None = None) -> None:
+        self.code = errorcode.get(number, f"E{number}")
+        self.syscall = syscall
+        self.address = address
+        self.port = port
+        where = "" if address is None and port is None else f" {address or 'any address'}"
+        super().__init__(number, f"{syscall} {self.code}{where}{'' if port is None else f':{port}'}")

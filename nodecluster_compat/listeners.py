@@ -52,14 +52,27 @@ class Listeners:
         """Accepted connections that no worker has acknowledged yet."""
         return sum(li.dispatcher.pending + li.dispatcher.unacknowledged for li in self)
 
+    def next_id(self) -> int:
+        """Return a number that no listener has or will have."""
+        self._last_id += 1
+        return self._last_id
+
     def add(self, sock: _socket.socket, family: int) -> ServedAddress:
         """Serve a listening socket: its connections go to the workers that join it."""
-        self._last_id += 1
-        served = ServedAddress(self._last_id, family, sock.getsockname())
+        served = ServedAddress(self.next_id(), family, sock.getsockname())
         self._by_id[served.listener_id] = Listener(
             sock, served, self._loop, self._log, RoundRobin(), self._deliver, self._limit
         )
         return served
+
+    def remove(self, listener_id: int) -> None:
+        """Accept no more on this listener and reset what waits: nobody serves it any more."""
+        self._by_id.pop(listener_id).close()
+
+    def abandon(self) -> None:
+        """In a forked child: close the inherited copies of connections that wait, or their clients never see an end."""
+        for listener in self:
+            listener.dispatcher.close()
 
     def join(self, worker_id: int, listener_id: int) -> None:
         """The worker serves this listener from now on; a number that is none of ours is ignored."""
@@ -77,17 +90,27 @@ class Listeners:
         kind, listener_id = packet
         listener = self._by_id.get(listener_id)
         if listener is None:
-            raise FrameError(f"a worker answered for a listener that does not exist: {packet}")
+            if listener_id > self._last_id:
+                raise FrameError(f"a worker answered for a listener that never existed: {packet}")
+            return  # its last worker had left; nothing is owed any more
         if kind is PacketKind.ACCEPTED:
             listener.dispatcher.accepted(worker_id)
         else:
             listener.dispatcher.refused(worker_id)
         listener.update()
 
-    def has_room(self, worker_id: int) -> None:
-        """A worker that had refused can take connections again."""
-        for listener in self:
+    def has_room(self, worker_id: int, listener_id: int) -> None:
+        """A worker that had refused can take connections of this listener again."""
+        listener = self._by_id.get(listener_id)
+        if listener is not None:
             listener.dispatcher.has_room(worker_id)
+            listener.update()
+
+    def leave_one(self, worker_id: int, listener_id: int) -> None:
+        """The worker takes no further connections of this listener."""
+        listener = self._by_id.get(listener_id)
+        if listener is not None:
+            listener.dispatcher.leave(worker_id)
             listener.update()
 
     def leave(self, worker_id: int) -> None:

@@ -57,13 +57,14 @@ def _original(module: str, name: str) -> Any:
 class Timer:
     """A callback that waits for its time; see :meth:`Loop.call_later`."""
 
-    __slots__ = ("args", "callback", "cancelled", "origin")
+    __slots__ = ("args", "callback", "cancelled", "holds", "origin")
 
     def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...], origin: Origin) -> None:
         self.callback = callback
         self.args = args
         self.origin = origin
         self.cancelled = False
+        self.holds = False  # a script's primary lives on until it was called
 
     def cancel(self) -> None:
         """Never call back; a no-op when it already has."""
@@ -75,6 +76,10 @@ class Loop:
 
     Args:
         log: told of callbacks that raise.
+
+    Attributes:
+        wait_in: when set, called instead of waiting, with the descriptor to wait for and how many seconds at most;
+            somebody else's loop runs meanwhile.
     """
 
     def __init__(self, log: Log) -> None:
@@ -87,6 +92,7 @@ class Loop:
         self._soon: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._sequence = count()
+        self.wait_in: Callable[[int, float], None] | None = None
         self._wake_in, self._wake_out = _socket.socketpair()
         for end in (self._wake_in, self._wake_out):
             end.setblocking(False)
@@ -141,6 +147,11 @@ class Loop:
         heapq.heappush(self._timers, (due, next(self._sequence), timer))
         return timer
 
+    @property
+    def has_work(self) -> bool:
+        """Whether a deferred call or a user's timer is still to come."""
+        return bool(self._soon) or any(timer.holds and not timer.cancelled for _, _, timer in self._timers)
+
     def cancel_timers(self, origin: Origin) -> None:
         """Cancel every timer that was set from ``origin``."""
         for _, _, timer in self._timers:
@@ -153,6 +164,9 @@ class Loop:
             self._run_soon()
         if self._soon or self._timers:
             timeout = self._patience(timeout)
+        if self.wait_in is not None and timeout > 0:
+            self.wait_in(self._epoll.fileno(), timeout)
+            timeout = 0
         for fd, ready in self._epoll.poll(timeout):
             if ready != _EPOLLOUT:
                 self._run_io(self._readers.get(fd))

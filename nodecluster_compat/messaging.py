@@ -1,4 +1,4 @@
-"""Sending a user's message: the same on both sides of a channel (Node: one function, ``send``)."""
+"""Sending and receiving a user's message: the same on both sides of a channel (Node: one function, ``send``)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 from .channel import Channel, SendCallback
-from .codec import encode_message
+from .codec import Frame, FrameKind, decode_message, encode_handle, encode_message
 from .errors import ChannelClosed, ChannelFull, ClusterError
+from .handle_sender import HandleSender
+from .passing import passage_of, unpack
+from .serialization import Serializer
 
-__all__ = ["send_message"]
+__all__ = ["receive_message", "send_message"]
 
 
 def send_message(
     channel: Channel,
+    sender: HandleSender,
+    serializer: Serializer,
     message: Any,
-    handle: None,
+    handle: Any,
+    keep_open: bool,
     callback: SendCallback | None,
     report: Callable[[ClusterError], None],
 ) -> bool:
@@ -23,24 +29,50 @@ def send_message(
 
     Args:
         channel: where it goes.
-        message: anything JSON can carry; see :func:`nodecluster_compat.codec.encode_message`.
-        handle: reserved for descriptors; must be ``None``.
+        sender: of that channel.
+        serializer: of that channel.
+        message: anything that ``serializer`` can carry; JSON unless ``serialization`` was set.
+        handle: a connected socket, a listening server or a UDP socket to pass along, or ``None``.
+        keep_open: a connected socket stays usable on this side too; otherwise it is closed here.
         callback: called with ``None`` once the message is written, or with the error.
         report: told of the error when there is no callback (Node: the ``error`` event).
 
     Returns:
         ``False`` when the channel is closed or at its bound (then the message was *not* taken), or when at least
-        128 KiB wait (then it was).
+        128 KiB wait, or another message waits already behind a handle (then it was).
 
     Raises:
-        MessageNotSerializable, MessageTooLarge: nothing was sent.
-        TypeError: a handle was given.
+        MessageNotSerializable, MessageTooLarge, HandleNotPassable: nothing was sent.
     """
-    if handle is not None:
-        raise TypeError(f"expected None as handle, got {type(handle).__name__}: handles cannot be sent yet")
-    frame = encode_message(message)
+    if handle is None or not channel.is_open:
+        frame, fd = encode_message(message, serializer=serializer), None
+    else:
+        frame, fd = _with_handle(message, handle, keep_open, serializer)
     try:
-        return channel.send(frame, callback)
+        if fd is None and not sender.is_waiting:
+            return channel.send(frame, callback)
+        return sender.send(frame, callback, fd)
     except (ChannelClosed, ChannelFull) as error:
         report(error)
         return False
+
+
+def receive_message(frame: Frame, serializer: Serializer) -> tuple[Any, Any]:
+    """Return the message of a frame, and the handle that came with it or ``None``.
+
+    Raises:
+        FrameError: it holds no message.
+    """
+    if frame.kind is FrameKind.HANDLE and frame.fd is not None:
+        handle = unpack(frame.payload[:1], frame.fd)
+        return decode_message(frame.payload[1:], serializer), handle
+    return decode_message(frame.payload, serializer), None
+
+
+def _with_handle(message: Any, handle: Any, keep_open: bool, serializer: Serializer) -> tuple[bytes, int | None]:
+    """Encode first: a message that cannot be sent must not cost the sender its socket."""
+    plain = encode_message(message, serializer=serializer)
+    passage = passage_of(handle, keep_open)
+    if passage is None:
+        return plain, None
+    return encode_handle(message, passage.kind.value, serializer), passage.fd

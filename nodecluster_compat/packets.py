@@ -26,9 +26,9 @@ class PacketKind(IntEnum):
     OFFER = 1  # [P→W] a connection of this listener, its descriptor beside the packet
     ACCEPTED = 2  # [W→P] taken: close your copy
     REFUSED = 3  # [W→P] not taken: give it to another, and do not ask me before ROOM
-    ROOM = 4  # [W→P] I refused and can take connections again
-    LEAVE = 5  # [W→P] offer me no more
-    LEFT = 6  # [P→W] heard: no offer comes after this one
+    ROOM = 4  # [W→P] I refused connections of this listener and can take them again
+    LEAVE = 5  # [W→P] offer me no more of this listener; of any, when it is 0
+    LEFT = 6  # [P→W] heard: no such offer comes after this one
 
 
 _KINDS: Final = {kind.value: kind for kind in PacketKind}

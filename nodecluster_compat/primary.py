@@ -20,16 +20,19 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from .channel import Channel
-from .codec import Frame, FrameKind, decode_address, decode_message, encode_frame
+from .codec import Frame, FrameKind, decode_address, decode_request, encode_answer, encode_frame
 from .connection_channel import OfferingEnd, connection_pair
 from .emitter import Emitter, Log, Origin, current_origin, run_guarded
-from .errors import ClusterError, FrameError, IllegalTransition
+from .errors import ClusterError, FrameError, IllegalTransition, SettingsError
+from .handle_sender import HandleSender
 from .listeners import Listeners
 from .loop import Loop
 from .message_queue import MessageQueue
+from .messaging import receive_message
 from .packets import Packet, PacketKind
 from .records import Connection, ExitStatus
 from .registry import Registry
+from .shared_sockets import SharedSockets
 from .worker_handle import WorkerHandle
 
 __all__ = ["ChildEnds", "Host", "Primary"]
@@ -46,7 +49,14 @@ class Host(Protocol):
         """While an ``exit`` is told of a worker that was replaced: the worker that took its place."""
 
     def spawn_soon(self, worker: WorkerHandle) -> None:
-        """``cluster.fork()`` made this worker: start its process on the next turn."""
+        """``cluster.fork()`` made this worker: start its process, now or on the next turn.
+
+        Raises:
+            SettingsError: no process can be started with these settings.
+        """
+
+    def is_dealing(self) -> bool:
+        """Whether the primary deals connections, rather than the kernel."""
 
     def worker_changed(self) -> None:
         """A worker became ready, or will end: look again at how many there should be."""
@@ -84,6 +94,7 @@ class Primary:
         self.loop = loop
         self.registry: Registry[WorkerHandle] = Registry()
         self.listeners = Listeners(loop, log, self._deliver, queue_limit)
+        self.shared = SharedSockets(self.listeners, host.is_dealing)
         self.grace = grace
         self._host = host
         self._events = events
@@ -111,6 +122,7 @@ class Primary:
             partial(self._answer, worker),
             partial(self._connections_closed, worker),
         )
+        worker.sender = HandleSender(worker.channel, self._log)
         self._child_ends[worker.id] = ChildEnds(message_ends[1], connection_ends[1])
         self.registry.add(worker)
         worker.early_messages = MessageQueue(f"worker {worker.id}", self._log)
@@ -128,12 +140,15 @@ class Primary:
 
     def failed_to_start(self, worker: WorkerHandle, error: OSError) -> None:
         """The process could not be made: Node's spawn failure (node-cluster-spec §2.10), without dying."""
-        self._log.error("Could not start worker %s: %s", worker.id, error)
         self._child_ends.pop(worker.id).close()
-        worker.process.exit_code = -(error.errno or 1)
+        self.loop.call_soon(self._spawn_failed, worker, error)
+
+    def discard(self, worker: WorkerHandle) -> None:
+        """The worker can never have a process: nothing is told of it but the exception that its fork raises."""
+        self._child_ends.pop(worker.id).close()
         self.registry.remove(worker, None)
-        worker.emit("error", error)
-        worker.channel.close()
+        worker.channel.abandon()
+        worker.connections.abandon()
 
     def in_child(self, worker: WorkerHandle | None) -> ChildEnds | None:
         """In a forked child: let go of everything of the primary; return the ends of ``worker``."""
@@ -143,6 +158,8 @@ class Primary:
         for worker_id, ends in self._child_ends.items():
             if worker is None or worker_id != worker.id:
                 ends.close()
+        self.listeners.abandon()
+        self.shared.abandon()
         self.loop.abandon()
         return None if worker is None else self._child_ends[worker.id]
 
@@ -175,7 +192,11 @@ class Primary:
         if present is not None:
             return present
         worker = self.new_worker(env)
-        self._host.spawn_soon(worker)
+        try:
+            self._host.spawn_soon(worker)
+        except (SettingsError, PermissionError):
+            self.discard(worker)
+            raise
         return worker
 
     def disconnect(self, callback: Callable[[], Any] | None = None) -> None:
@@ -192,7 +213,7 @@ class Primary:
         if worker.exited_after_disconnect is not None or not worker.is_connected():
             return
         self.retire(worker)
-        worker.channel.send_own(encode_frame(FrameKind.DISCONNECT))
+        worker.sender.send_own(encode_frame(FrameKind.DISCONNECT))
         self._host.worker_changed()
 
     def report_send_error(self, worker: WorkerHandle, error: ClusterError) -> None:
@@ -209,8 +230,8 @@ class Primary:
     # --- frames and packets of workers ---------------------------------------------------------
 
     def _frame(self, worker: WorkerHandle, frame: Frame) -> None:
-        if frame.kind is FrameKind.MESSAGE:
-            self._message(worker, frame.payload)
+        if frame.kind is FrameKind.MESSAGE or frame.kind is FrameKind.HANDLE:
+            self._message(worker, frame)
         elif frame.kind is FrameKind.ONLINE:
             self._advance(worker, "online")
             self._emit(worker, "online")
@@ -219,6 +240,12 @@ class Primary:
         elif frame.kind is FrameKind.LEAVING:
             self.retire(worker)
             self._host.worker_changed()
+        elif frame.kind is FrameKind.QUERY:
+            self._query(worker, frame.payload)
+        elif frame.kind is FrameKind.TAKEN:
+            worker.sender.taken()
+        elif frame.kind is FrameKind.NOT_TAKEN:
+            worker.sender.not_taken()
         else:
             raise FrameError(f"a worker sent a frame that only the primary sends: {frame.kind.name}")
 
@@ -230,12 +257,24 @@ class Primary:
         self._host.worker_changed()
         self._emit(worker, "listening", address)
 
+    def _query(self, worker: WorkerHandle, payload: bytes) -> None:
+        request_id, request = decode_request(payload)
+        if worker.is_leaving:
+            return  # as in Node: no reply, no error
+        shared = self.shared.query(worker.id, request_id, request)
+        kind = FrameKind.ANSWER if shared.fd is None else FrameKind.SHARED
+        worker.channel.send_own(encode_answer(shared.answer, kind), shared.fd)
+
     def _answer(self, worker: WorkerHandle, packet: Packet) -> None:
-        kind = packet.kind
+        kind, listener_id = packet
         if kind is PacketKind.ACCEPTED or kind is PacketKind.REFUSED:
             self.listeners.answered(worker.id, packet)
         elif kind is PacketKind.ROOM:
-            self.listeners.has_room(worker.id)
+            self.listeners.has_room(worker.id, listener_id)
+        elif kind is PacketKind.LEAVE and listener_id:
+            self.listeners.leave_one(worker.id, listener_id)
+            self.shared.leave(worker.id, listener_id)
+            worker.connections.confirm_left(listener_id)
         elif kind is PacketKind.LEAVE:
             self._leave_all(worker)
             worker.connections.confirm_left()
@@ -271,13 +310,14 @@ class Primary:
             self._log.error("The channel of worker %s is closed: %s", worker.id, error)
         # What it still answered counts: only then is it known what it had not acknowledged.
         worker.connections.finish()
+        worker.sender.close()
         self.listeners.lost(worker.id)
+        self.shared.lost(worker.id)
         asked = worker.exited_after_disconnect is not None
         if not asked:
             worker.exited_after_disconnect = False
         worker.lifecycle.advance("disconnect")
-        if worker.process.pid is not None:
-            self._emit(worker, "disconnect")
+        self._emit(worker, "disconnect")
         if not worker.is_dead():
             # Its place is filled when it has exited, so that an exit handler's fork() finds the vacancy.
             seconds = self.grace if asked else min(self.grace, _UNASKED_SECONDS)
@@ -294,6 +334,7 @@ class Primary:
     def _leave_all(self, worker: WorkerHandle) -> None:
         worker.is_leaving = True
         self.listeners.leave(worker.id)
+        self.shared.lost(worker.id)
 
     def _end_if_alive(self, worker: WorkerHandle, seconds: float) -> None:
         if not worker.is_dead():
@@ -308,16 +349,21 @@ class Primary:
         worker.emit(event, *args)
         self._events.emit(event, worker, *args)
 
-    def _message(self, worker: WorkerHandle, payload: bytes) -> None:
+    def _message(self, worker: WorkerHandle, frame: Frame) -> None:
+        if frame.kind is FrameKind.HANDLE:
+            worker.channel.send_own(encode_frame(FrameKind.NOT_TAKEN if frame.fd is None else FrameKind.TAKEN))
+            if frame.fd is None:
+                return
         if len(worker.early_messages) or not self._has_message_listener(worker):
-            worker.early_messages.keep(payload)
+            worker.early_messages.keep(frame)
         else:
-            self._deliver_message(worker, payload)
+            self._deliver_message(worker, frame)
 
-    def _deliver_message(self, worker: WorkerHandle, payload: bytes) -> None:
-        message = decode_message(payload)
-        self._events.emit("message", worker, message, None)
-        worker.emit("message", message, None)
+    def _deliver_message(self, worker: WorkerHandle, frame: Frame) -> None:
+        message, handle = receive_message(frame, worker.serializer)
+        self._events.emit("message", worker, message, handle)
+        worker.emit("message", message, handle)
+        worker.process.emit("message", message, handle)
 
     def _has_message_listener(self, worker: WorkerHandle) -> bool:
         return bool(self._events.listener_count("message") or worker.listener_count("message"))
@@ -333,11 +379,21 @@ class Primary:
 
     def _deliver_kept(self, worker: WorkerHandle) -> None:
         try:
-            while (payload := worker.early_messages.take()) is not None:
-                self._deliver_message(worker, payload)
+            while (frame := worker.early_messages.take()) is not None:
+                self._deliver_message(worker, frame)
         except FrameError as error:
             self._log.error("The channel of worker %s is closed: %s", worker.id, error)
             worker.channel.close()
+
+    def _spawn_failed(self, worker: WorkerHandle, error: OSError) -> None:
+        self._log.error("Could not start worker %s: %s", worker.id, error)
+        worker.process.exit_code = -(error.errno or 1)
+        if worker.listener_count("error"):
+            worker.emit("error", error)
+        self._emit(worker, "fork")
+        self.registry.remove(worker, None)
+        worker.channel.close()
+        self._check_empty()
 
     def _send_failed(self, worker: WorkerHandle, error: ClusterError) -> None:
         if worker.listener_count("error"):

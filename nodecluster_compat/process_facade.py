@@ -21,11 +21,16 @@ __all__ = ["Process", "process"]
 
 
 class Process(Emitter):
-    """This process.  Events, in a worker: ``message(message, handle)``, ``disconnect()``, ``error(exc)``."""
+    """This process.  Events, in a worker: ``message(message, handle)``, ``disconnect()``, ``error(exc)``.
+
+    Attributes:
+        exit_code: the code to end with when nothing is left to do; ``None`` means 0 (Node: ``process.exitCode``).
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._worker: ClusterWorker | None = None
+        self.exit_code: int | None = None
 
     @property
     def pid(self) -> int:
@@ -37,13 +42,15 @@ class Process(Emitter):
         """Whether there is an open channel to a primary."""
         return self._worker is not None and self._worker.is_connected()
 
-    def send(self, message: Any, handle: None = None, *, callback: SendCallback | None = None) -> bool:
+    def send(
+        self, message: Any, handle: Any = None, *, keep_open: bool = False, callback: SendCallback | None = None
+    ) -> bool:
         """Send a message to the primary; see :meth:`ClusterWorker.send`.
 
         Raises:
             NotInCluster: this process has no primary.
         """
-        return self._own_worker("process.send()").send(message, handle, callback=callback)
+        return self._own_worker("process.send()").send(message, handle, keep_open=keep_open, callback=callback)
 
     def disconnect(self) -> None:
         """Close the channel to the primary at once; a worker that nobody asked to leave exits with 0."""

@@ -5,7 +5,7 @@ ACCEPTED does not serve: so "no answer" always means "nobody has touched it", an
 connection to another worker without a request ever being run twice.
 
 States: taking ──stop()──▶ leaving ──LEFT──▶ left.  While leaving, offers that were already under way are
-refused; the primary deals them elsewhere.
+refused; the primary deals them elsewhere.  :meth:`Receiver.leave` does the same for one listener.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Receiver:
     Args:
         sock: the worker's end of the connection channel.
         take: given the listener's id and the descriptor of a connection that is now this worker's.
-        has_room: whether one more connection can be served; asked for every offer.
+        has_room: whether one more connection of this listener can be served; asked for every offer.
         on_left: called when the primary has confirmed that no further offer comes.
         on_primary_gone: called once when the primary has closed the channel.
     """
@@ -36,7 +36,7 @@ class Receiver:
         self,
         sock: _socket.socket,
         take: Callable[[int, int], None],
-        has_room: Callable[[], bool],
+        has_room: Callable[[int], bool],
         on_left: Callable[[], None],
         on_primary_gone: Callable[[], None],
     ) -> None:
@@ -44,7 +44,7 @@ class Receiver:
         self._has_room = has_room
         self._on_left = on_left
         self._end = TakingEnd(sock, self._offered, self._left, on_primary_gone)
-        self._refused = False
+        self._refused: set[int] = set()
         self._leaving = False
         self.has_left = False
 
@@ -54,9 +54,15 @@ class Receiver:
 
     def room_made(self) -> None:
         """A connection has ended: tell the primary, if it was refused one."""
-        if self._refused and not self._leaving and self._has_room():
-            self._refused = False
-            self._end.say(PacketKind.ROOM)
+        if self._refused and not self._leaving:
+            for listener_id in [number for number in self._refused if self._has_room(number)]:
+                self._refused.discard(listener_id)
+                self._end.say(PacketKind.ROOM, listener_id)
+
+    def leave(self, listener_id: int) -> None:
+        """Be offered no more connections of this listener; ``has_room`` must say no to those under way."""
+        self._refused.discard(listener_id)
+        self._end.say(PacketKind.LEAVE, listener_id)
 
     def stop(self) -> None:
         """Take no more; :attr:`has_left` once the primary has confirmed it."""
@@ -74,16 +80,17 @@ class Receiver:
         self._end.abandon()
 
     def _offered(self, listener_id: int, fd: int | None) -> None:
-        if fd is None or self._leaving or not self._has_room():
+        if fd is None or self._leaving or not self._has_room(listener_id):
             if fd is not None:
                 os.close(fd)
-            self._refused = True
+            self._refused.add(listener_id)
             self._end.say(PacketKind.REFUSED, listener_id)
         elif self._end.say(PacketKind.ACCEPTED, listener_id):
             self._take(listener_id, fd)
         else:
             os.close(fd)
 
-    def _left(self) -> None:
-        self.has_left = True
-        self._on_left()
+    def _left(self, listener_id: int = 0) -> None:
+        if listener_id == 0:
+            self.has_left = True
+            self._on_left()

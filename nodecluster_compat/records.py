@@ -8,7 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["Address", "AddressType", "Connection", "ExitStatus", "PeerAddress", "ServedAddress", "SocketName"]
+__all__ = [
+    "Address",
+    "AddressType",
+    "Connection",
+    "ExitStatus",
+    "ListenAnswer",
+    "ListenRequest",
+    "PeerAddress",
+    "ServedAddress",
+    "SharingKey",
+    "SocketName",
+]
 
 AddressType: TypeAlias = Literal[4, 6, -1, "udp4", "udp6"]
 
@@ -25,15 +36,16 @@ class Address:
     Source: Node's ``cluster`` documentation, event ``listening``; ``reference/node-cluster-spec`` §2.2.
 
     Attributes:
-        address: the IP address, or the absolute path of a unix socket (abstract names start with NUL).
+        address: the IP address, or the absolute path of a unix socket (abstract names start with NUL); ``None`` for
+            a server that was given no host, or a descriptor.
         port: the port; -1 for a unix socket.
-        address_type: 4 or 6 for TCP, -1 for a unix socket, ``"udp4"`` or ``"udp6"``.
+        address_type: 4 or 6 for TCP, -1 for a unix socket, ``"udp4"`` or ``"udp6"``; ``None`` with a descriptor.
         fd: the descriptor number when the server was asked to listen on one, otherwise ``None``.
     """
 
     address: str | None
     port: int
-    address_type: AddressType
+    address_type: AddressType | None
     fd: int | None = None
 
 
@@ -44,6 +56,83 @@ class ServedAddress:
     listener_id: int
     family: int
     name: SocketName
+
+
+@dataclass(frozen=True, slots=True)
+class SharingKey:
+    """What makes two workers share a listening socket: node-cluster-spec §3.1.
+
+    The ordinal counts only with port 0: the n-th ``listen(0)`` of every worker is the same socket, and the same
+    number asked for twice in one worker is an error.  (Node does so since 22; before, a failed duplicate
+    kept its worker from ever sharing that port again.)
+    """
+
+    address: str | None
+    port: int
+    address_type: AddressType | None
+    fd: int | None
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListenRequest:
+    """What a worker asks its primary to bind, or a program binds for itself.
+
+    Attributes:
+        address: the IP address, already resolved; an absolute path; ``None`` for every address, or with ``fd``.
+        port: 0 for any, -1 for a path.
+        address_type: as in :class:`Address`; ``None`` with ``fd``.
+        fd: a descriptor of the primary to listen on.
+        ordinal: how many servers of this worker with the same first fields are open already.
+        backlog: of the first worker that asks; later values are ignored.
+        ipv6_only: do not take IPv4 on an IPv6 address.
+        reuse_address: UDP: others may bind the same address.
+        reuse_port: the kernel shares the port between sockets.
+        readable_all: everybody may read a unix socket.
+        writable_all: everybody may write to a unix socket.
+    """
+
+    address: str | None
+    port: int
+    address_type: AddressType | None
+    fd: int | None = None
+    ordinal: int = 0
+    backlog: int = 511
+    ipv6_only: bool = False
+    reuse_address: bool = False
+    reuse_port: bool = False
+    readable_all: bool = False
+    writable_all: bool = False
+
+    @property
+    def is_udp(self) -> bool:
+        """Whether datagrams are asked for."""
+        return self.address_type in ("udp4", "udp6")
+
+    @property
+    def key(self) -> SharingKey:
+        """What it is shared by."""
+        ordinal = self.ordinal if self.port == 0 and self.fd is None else 0
+        return SharingKey(self.address, self.port, self.address_type, self.fd, ordinal)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAnswer:
+    """The primary's answer to a :class:`ListenRequest`.
+
+    Attributes:
+        request_id: the worker's number for the request.
+        errno: 0, or why there is no socket.
+        listener_id: the primary's number for the socket.
+        family: its address family.
+        name: what it is bound to.
+    """
+
+    request_id: int
+    errno: int
+    listener_id: int = 0
+    family: int = 0
+    name: SocketName = ""
 
 
 @dataclass(frozen=True, slots=True)

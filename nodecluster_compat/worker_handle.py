@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .channel import Channel, SendCallback
 from .emitter import Emitter
 from .errors import ClusterError
+from .handle_sender import HandleSender
 from .lifecycle import Lifecycle, State
 from .message_queue import MessageQueue
 from .messaging import send_message
+from .serialization import JSON, Serializer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .connection_channel import OfferingEnd
+    from .pipes import ReadablePipe, WritablePipe
 
 __all__ = ["Supervisor", "WorkerHandle", "WorkerProcess"]
 
@@ -35,10 +38,19 @@ class Supervisor(Protocol):
         """A message without a callback could not be sent."""
 
 
-class WorkerProcess:
-    """The operating system's side of a worker: Node's ``worker.process``."""
+class WorkerProcess(Emitter):
+    """The operating system's side of a worker: Node's ``worker.process``.  Event: ``message(message, handle)``.
+
+    Attributes:
+        stdin, stdout, stderr: streams where the settings asked for pipes, otherwise ``None``.
+    """
 
     def __init__(self, worker: WorkerHandle) -> None:
+        super().__init__()
+        self.stdin: WritablePipe | None = None
+        self.stdout: ReadablePipe | None = None
+        self.stderr: ReadablePipe | None = None
+        self.stdio: list[ReadablePipe | WritablePipe | None] = []
         self._worker = worker
         self.pid: int | None = None
         self.exit_code: int | None = None
@@ -54,9 +66,11 @@ class WorkerProcess:
         """Send a signal; see :meth:`WorkerHandle.kill`."""
         return self._worker.kill(signal)
 
-    def send(self, message: Any, handle: None = None, *, callback: SendCallback | None = None) -> bool:
+    def send(
+        self, message: Any, handle: Any = None, *, keep_open: bool = False, callback: SendCallback | None = None
+    ) -> bool:
         """Send a message; see :meth:`WorkerHandle.send`."""
-        return self._worker.send(message, handle, callback=callback)
+        return self._worker.send(message, handle, keep_open=keep_open, callback=callback)
 
     def disconnect(self) -> None:
         """Close the channel at once: the worker, not having been asked to leave, exits with code 0."""
@@ -85,6 +99,8 @@ class WorkerHandle(Emitter):
         self.env: dict[str, str] = dict(env or {})
         self.lifecycle = Lifecycle()
         self.channel: Channel
+        self.sender: HandleSender
+        self.serializer: Serializer = JSON
         self.connections: OfferingEnd
         self.early_messages: MessageQueue
         self.is_leaving = False  # it was told to end, or said that it will: its place is to be filled
@@ -106,13 +122,22 @@ class WorkerHandle(Emitter):
         """Whether the process has ended."""
         return self.process.exit_code is not None or self.process.signal_code is not None
 
-    def send(self, message: Any, handle: None = None, *, callback: SendCallback | None = None) -> bool:
+    def send(
+        self, message: Any, handle: Any = None, *, keep_open: bool = False, callback: SendCallback | None = None
+    ) -> bool:
         """Send a message to the worker; see :func:`nodecluster_compat.messaging.send_message`.
 
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged (difference D6).
         """
         return send_message(
-            self.channel, message, handle, callback, lambda error: self._supervisor.report_send_error(self, error)
+            self.channel,
+            self.sender,
+            self.serializer,
+            message,
+            handle,
+            keep_open,
+            callback,
+            lambda error: self._supervisor.report_send_error(self, error),
         )
 
     def disconnect(self) -> WorkerHandle:

@@ -76,12 +76,9 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self.primary = Primary(self, self.loop, cluster, self.log, self.cfg.graceful_timeout, QUEUE_LIMIT)
         self.journal = attach_journal(self.primary)
         set_log(self.log)
-        self.serve_listeners()
         forking.register(self)
         signals.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
         cluster.become_primary(self.primary)
-        if not cluster.settings:
-            cluster.setup_primary()
 
     def serve_listeners(self) -> None:
         """Accept on the listeners for the workers, unless they accept for themselves."""
@@ -214,6 +211,13 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self._requested.append(worker)
         self.wakeup()
 
+    def is_dealing(self) -> bool:
+        """See :class:`~nodecluster_compat.primary.Host`."""
+        return bool(self.served)
+
+    def in_worker(self) -> None:
+        """In a forked worker: let go of what only the primary needs."""
+
     def stand_in(self) -> WorkerHandle | None:
         """See :class:`~nodecluster_compat.primary.Host`."""
         return self.crew.stand_in(self.exiting) if self.exiting is not None else None
@@ -245,3 +249,6 @@ def adopt(arbiter: Any) -> None:
     stock = type(arbiter)
     arbiter.__class__ = type("ClusterArbiter", (ClusterArbiter, stock), {"__module__": stock.__module__})
     arbiter.become_cluster_arbiter()
+    arbiter.serve_listeners()
+    if not cluster.settings:
+        cluster.setup_primary()

@@ -115,7 +115,8 @@ def _leave_primary(arbiter: Any) -> None:
         return
     if arbiter.journal is not None:
         arbiter.journal.close()
-    member = ClusterWorker(worker.id, ends.messages, process, arbiter.log, worker.env)
+    arbiter.in_worker()
+    member = ClusterWorker(worker.id, ends.messages, process, arbiter.log, worker.env, worker.serializer)
     os.environ.update(worker.env)
     cluster.become_worker(member)
     _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served))

@@ -153,7 +153,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._drain(birth)
         self._finish(birth)
 
-    def _has_room(self) -> bool:
+    def _has_room(self, _: int) -> bool:
         room: bool = len(self._serving) < self.worker_connections
         return room
 

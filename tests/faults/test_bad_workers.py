@@ -85,7 +85,7 @@ FATAL = [
     pytest.param("packets.send(b'x' * 60000)", "makes no sense", id="long packet"),
     pytest.param("packet(9)", "makes no sense", id="unknown kind of packet"),
     pytest.param("packet(1, 1)", "a packet that only the primary sends", id="packet of the primary's"),
-    pytest.param("packet(2, 99)", "a listener that does not exist", id="answer for no listener"),
+    pytest.param("packet(2, 99)", "a listener that never existed", id="answer for no listener"),
     pytest.param("packets.shutdown(socket.SHUT_RDWR)", "", id="connection channel shut down"),
 ]
 

@@ -182,10 +182,12 @@ def test_dirty_workers_answer_ours(cluster_factory: ClusterFactory) -> None:
     wait(lambda: "Booting dirty worker" in server.log or "Dirty worker" in server.log, "the dirty worker", server)
     answer = wait(lambda: server.get("/").status == 200 and server.get("/").json(), "a sum", server)
     assert answer["sum"] == 42
-    os.kill(int(re.findall(r"Spawned dirty arbiter \(pid: (\d+)\)", server.log)[0]), signal.SIGTERM)
+    arbiter = wait(lambda: re.findall(r"Spawned dirty arbiter \(pid: (\d+)\)", server.log), "its pid", server)
+    os.kill(int(arbiter[0]), signal.SIGTERM)
     wait(lambda: server.log.count("Initialized dirty app") == 2, "another dirty worker", server)
     wait(lambda: "the adder was closed" in server.log, "close() of the dirty application", server)
-    successor = int(re.findall(r"Spawned dirty worker \(pid: (\d+)\)", server.log)[1])
+    spawned = r"Spawned dirty worker \(pid: (\d+)\)"
+    successor = int(wait(lambda: re.findall(spawned, server.log)[1:2], "the pid of the other", server)[0])
     shared = set(opened_by(server.primary.pid)) & set(opened_by(successor))
     assert len([one for one in shared if one.startswith("socket:")]) == 1  # the listener, as with stock gunicorn
     assert server.stop() == 0

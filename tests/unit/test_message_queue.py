@@ -6,24 +6,29 @@ import logging
 
 import pytest
 
+from nodecluster_compat.codec import Frame, FrameKind
 from nodecluster_compat.message_queue import MOST_BYTES, MOST_MESSAGES, MessageQueue
+
+
+def message(payload: bytes) -> Frame:
+    return Frame(FrameKind.MESSAGE, payload)
 
 
 def test_queue_keeps_messages_in_order_up_to_its_bounds(caplog: pytest.LogCaptureFixture) -> None:
     """By number and by bytes; what is dropped is logged once."""
     queue = MessageQueue("a test", logging.getLogger("test"))
     for number in range(MOST_MESSAGES + 5):
-        queue.keep(b"%d" % number)
+        queue.keep(message(b"%d" % number))
     assert len(queue) == MOST_MESSAGES
     assert caplog.text.count("further ones are dropped") == 1
-    assert (queue.take(), queue.take()) == (b"0", b"1")
+    assert [queue.take(), queue.take()] == [message(b"0"), message(b"1")]
 
 
 def test_queue_keeps_one_large_message_and_counts_bytes() -> None:
     """The first is kept whatever its size; after that the bytes count."""
     queue = MessageQueue("a test", logging.getLogger("test"))
-    queue.keep(bytes(MOST_BYTES + 1))
-    queue.keep(b"x")
+    queue.keep(message(bytes(MOST_BYTES + 1)))
+    queue.keep(message(b"x"))
     assert len(queue) == 1
     assert queue.bytes_waiting == MOST_BYTES + 1
     queue.take()
@@ -35,13 +40,13 @@ def test_queue_at_its_bound_drops_the_newest_and_takes_again_after_a_take(caplog
     """What was kept stays in order, and a second episode is logged again."""
     queue = MessageQueue("a test", logging.getLogger("test"))
     for _ in range(MOST_MESSAGES + 1):
-        queue.keep(b"old")
+        queue.keep(message(b"old"))
     queue.take()
-    queue.keep(b"new")
-    queue.keep(b"dropped")
+    queue.keep(message(b"new"))
+    queue.keep(message(b"dropped"))
     assert caplog.text.count("further ones are dropped") == 2
     taken = [queue.take() for _ in range(MOST_MESSAGES)]
-    assert taken[-1] == b"new"
+    assert taken[-1] == message(b"new")
     assert queue.take() is None
 
 
@@ -49,5 +54,5 @@ def test_queue_takes_more_than_its_bound_when_somebody_listens() -> None:
     """``add`` is for messages with a listener: whoever reads the channel sees to the bound."""
     queue = MessageQueue("a test", logging.getLogger("test"))
     for _ in range(MOST_MESSAGES + 5):
-        queue.add(b"x")
+        queue.add(message(b"x"))
     assert len(queue) == queue.bytes_waiting == MOST_MESSAGES + 5

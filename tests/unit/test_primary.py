@@ -81,6 +81,9 @@ class Rig:
     def spawn_soon(self, worker: WorkerHandle) -> None:
         self.calls.append("spawn_soon")
 
+    def is_dealing(self) -> bool:
+        return True
+
     def stand_in(self) -> None:
         return None
 

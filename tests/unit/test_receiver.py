@@ -33,7 +33,7 @@ class Rig:
         self.receiver = Receiver(
             theirs,
             lambda listener_id, fd: self.taken.append((listener_id, fd)),
-            lambda: self.room,
+            lambda _: self.room,
             lambda: self.left.append("left"),
             lambda: self.gone.append("gone"),
         )
@@ -87,7 +87,7 @@ def test_full_worker_refuses_and_says_when_it_has_room(rig: Rig) -> None:
     rig.receiver.room_made()
     rig.receiver.room_made()
     rig.turn()
-    assert rig.answers[1:] == [Packet(PacketKind.ROOM, 0)]
+    assert rig.answers[1:] == [Packet(PacketKind.ROOM, 5)]
     assert rig.taken == []
 
 

@@ -1,0 +1,31 @@
+"""Node's ``http``, as far as a cluster needs it: servers of WSGI applications.
+
+    server = http.create_server(app)        # any WSGI callable: Flask, Django, ...
+    server.listen(8000)
+
+Requests are handled as by ``gunicorn -k nodecluster_compat.Worker``: the same code, the same settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ._gunicorn.script_config import request_handler
+from .runtime.http_server import HttpServer
+
+__all__ = ["Server", "create_server"]
+
+Server = HttpServer
+
+
+def create_server(application: Callable[..., Any]) -> HttpServer:
+    """Return a server that does not listen yet.
+
+    Args:
+        application: any WSGI callable (PEP 3333).
+    """
+    if not callable(application):
+        raise TypeError(f"expected a WSGI application (a callable), got {type(application).__name__}")
+    return HttpServer(partial(request_handler, application))

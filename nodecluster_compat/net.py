@@ -1,0 +1,37 @@
+"""Node's ``net``, as far as a cluster needs it: servers of connections.
+
+    server = net.create_server(lambda sock, peer: sock.sendall(b"hello"))
+    server.listen(8000)
+
+They work in a worker, where the primary binds and deals, in a primary, and in a plain program.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from .binding import BoundSocket
+from .runtime.net_server import Handler, NetServer
+
+__all__ = ["Server", "create_server", "from_fd"]
+
+Server = NetServer
+
+
+def create_server(handler: Handler | None = None) -> NetServer:
+    """Return a server that does not listen yet.
+
+    Args:
+        handler: called with each connected socket and the peer's address, in a greenlet of its own; when it returns
+            the socket is closed.
+    """
+    return NetServer(handler)
+
+
+def from_fd(fd: int) -> NetServer:
+    """Return a server that listens on a descriptor of this process, which is its own from now on."""
+    server = NetServer()
+    server.adopt(BoundSocket(socket.socket(fileno=os.dup(fd))))
+    os.close(fd)
+    return server
