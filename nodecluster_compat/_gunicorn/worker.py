@@ -28,7 +28,9 @@ from ..emitter import Log
 from ..receiver import Receiver
 from ..runtime.client_socket import ClientSocket
 from ..runtime.gevent_reactor import GeventReactor
+from ..runtime.idle_limit import IdleLimit
 from . import install, serving
+from .clean_requests import use_clean_requests
 from .forking import Birth, release_signals, this_birth
 from .served_listener import ServedListener, address_of
 
@@ -60,6 +62,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._served: dict[int, ServedListener] = {}
         self._serving: set[Any] = set()  # the greenlets of the connections
         self._tls: ssl.SSLContext | None = None
+        self._idle_limit: IdleLimit | None = None
         self._receiver: Receiver
         super().__init__(*args, **kwargs)
 
@@ -139,6 +142,8 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
         self.wsgi: Any = serving.with_one_send(self.wsgi)
         serving.save_work(self.cfg)
+        use_clean_requests(self.cfg)
+        self._idle_limit = IdleLimit(self.cfg.keepalive)
         self._receiver = birth.receiver = Receiver(
             birth.connections, self._take, self._has_room, self._wake, self._primary_gone
         )
@@ -152,6 +157,10 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
             self._receiver.room_made()
         self._drain(birth)
         self._finish(birth)
+
+    def timeout_ctx(self) -> Any:
+        """Replaces gunicorn's, which makes a timer for each wait."""
+        return self._idle_limit or super().timeout_ctx()
 
     def _has_room(self, _: int) -> bool:
         room: bool = len(self._serving) < self.worker_connections

@@ -1,0 +1,173 @@
+"""The short way gives what gunicorn gives: the same request, the same environ, the same exception."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from gunicorn.config import Config
+from gunicorn.http import message, wsgi
+from gunicorn.http.message import Request
+from gunicorn.http.unreader import IterUnreader
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nodecluster_compat._gunicorn.clean_requests import CleanRequest, _Creator, _Reader
+
+PEER = ("127.0.0.1", 4711)
+SERVER = ("127.0.0.1", 8000)
+NOT_COMPARED = {"cfg", "unreader", "body", "header_environ", "_use_fast", "_fast_limit_request_line"}
+
+pytestmark = pytest.mark.skipif(
+    not getattr(message, "_check_fast_parser", lambda _: False)(Config()),
+    reason="this gunicorn has no C parser, or gunicorn_h1c is not installed",
+)
+
+tokens = st.sampled_from(["GET", "HEAD", "POST", "CONNECT", "OPTIONS", "get", "G", ""])
+targets = st.one_of(
+    st.sampled_from(
+        ["/", "/a/b?c=d", "//x", "/%41?%41", "*", "http://x/y", "/a#b", "/a?b#c", "/a b", "/\xff", "", "/?"]
+    ),
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=12).map("/{}".format),
+)
+versions = st.sampled_from(["HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/1.9", "http/1.1", ""])
+names = st.sampled_from(
+    [
+        "Host",
+        "host",
+        "X-A",
+        "x-a",
+        "X_A",
+        "Content-Length",
+        "Content-Type",
+        "Connection",
+        "Transfer-Encoding",
+        "Expect",
+        "X-Forwarded-Proto",
+        "Script-Name",
+        "Cookie",
+        "X A",
+        "",
+        "Xÿ",
+        "Upgrade",
+        "Authorization",
+    ]
+)
+values = st.sampled_from(
+    ["", "a", " a ", "x, y", "5", "+5", "05", "\xb2", "close", "keep-alive", "chunked", "100-continue", "https", "\xe9"]
+)
+fields = st.lists(st.tuples(names, values), max_size=5)
+
+
+def raw(method: str, target: str, version: str, headers: list[tuple[str, str]], end: str = "\r\n") -> bytes:
+    lines = [f"{method} {target} {version}", *(f"{name}: {value}" for name, value in headers)]
+    return (end.join(lines) + end + end).encode("latin-1")
+
+
+class Answer:
+    """What reading one request gives: its attributes and environ, or the exception."""
+
+    def __init__(self, read: Callable[..., Any], create: Callable[..., Any], cfg: Config, data: bytes) -> None:
+        unreader = IterUnreader([data, b"12345GET /next"])
+        self.error: Any = None
+        self.kind: type | None = None
+        try:
+            request = read(cfg, unreader, PEER, 1)
+        except Exception as error:  # noqa: BLE001 - compared
+            self.error = (type(error), str(error))
+            return
+        self.kind = type(request)
+        self.attributes = {name: value for name, value in vars(request).items() if name not in NOT_COMPARED}
+        self.should_close = request.should_close()
+        ours, theirs = socket.socketpair()
+        try:
+            _, environ = create(request, ours, PEER, SERVER, cfg)
+            self.body = environ["wsgi.input"].read()
+        except Exception as error:  # noqa: BLE001 - compared
+            self.error = (type(error), str(error))
+            return
+        finally:
+            ours.close()
+            theirs.close()
+        self.rest = unreader.read()
+        objects = ("wsgi.input", "gunicorn.socket", "wsgi.errors", "wsgi.early_hints")
+        self.keys = set(environ)
+        self.environ = {name: value for name, value in environ.items() if name not in objects}
+
+    def without_kind(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "kind"}
+
+
+class Pair:
+    """gunicorn's way and the short one, with the same settings."""
+
+    def __init__(self) -> None:
+        self.cfg = Config()
+        self.original = wsgi.create
+        self.reader = _Reader(self.cfg)
+        self.creator = _Creator(self.cfg, self.original)
+
+    def both(self, data: bytes) -> tuple[Answer, Answer]:
+        return (
+            Answer(self.reader.read, self.creator.create, self.cfg, data),
+            Answer(Request, self.original, self.cfg, data),
+        )
+
+
+@pytest.fixture(scope="module")
+def pair() -> Pair:
+    return Pair()
+
+
+@settings(max_examples=600, deadline=None)
+@given(tokens, targets, versions, fields, st.sampled_from(["\r\n", "\n", "\r\n "]))
+def test_any_request_is_read_as_gunicorn_reads_it(
+    pair: Pair, method: str, target: str, version: str, headers: list[tuple[str, str]], end: str
+) -> None:
+    """Odd, broken and ordinary ones: attributes, environ, body, what is left over, or the exception."""
+    ours, theirs = pair.both(raw(method, target, version, headers, end))
+    assert ours.without_kind() == theirs.without_kind()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=80))
+def test_garbage_is_refused_as_gunicorn_refuses_it(pair: Pair, data: bytes) -> None:
+    """Whatever bytes."""
+    ours, theirs = pair.both(data)
+    assert ours.without_kind() == theirs.without_kind()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        raw("GET", "/", "HTTP/1.1", [("Host", "x")]),
+        raw("GET", "/a/b.c?d=e&f", "HTTP/1.0", [("Host", "x"), ("Cookie", "a=b"), ("Connection", "keep-alive")]),
+        raw("POST", "/%41", "HTTP/1.1", [("Host", "x"), ("Content-Length", "5"), ("Content-Type", "text/plain")]),
+    ],
+)
+def test_ordinary_requests_take_the_short_way(pair: Pair, data: bytes) -> None:
+    """It is not only correct because it is never taken, and its second environ is no different from the first."""
+    pair.both(data)
+    ours, theirs = pair.both(data)
+    assert (ours.kind, theirs.kind) == (CleanRequest, Request)
+    assert ours.without_kind() == theirs.without_kind()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("X_A", "1")],
+        [("X-A", "1"), ("x-a", "2")],
+        [("Transfer-Encoding", "chunked")],
+        [("Expect", "100-continue")],
+        [("X-Forwarded-Proto", "https")],
+        [("Content-Length", "+5")],
+        [("Upgrade", "websocket")],
+    ],
+)
+def test_requests_that_need_a_decision_are_gunicorns(pair: Pair, headers: list[tuple[str, str]]) -> None:
+    """What could be merged, dropped, trusted or smuggled never takes the short way."""
+    ours, _ = pair.both(raw("GET", "/", "HTTP/1.1", headers))
+    assert ours.kind is not CleanRequest
