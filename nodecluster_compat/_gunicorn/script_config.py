@@ -40,6 +40,7 @@ _DEFAULTS: Final = {"loglevel": "warning", "timeout": 0, "workers": 0, "bind": [
 class _Current:
     cfg: Any = None
     log: Any = None
+    prepared = False
 
 
 def configured() -> Any:
@@ -81,9 +82,15 @@ def set_config(cfg: Any, log: Any) -> None:
 
 def request_handler(application: Callable[..., Any]) -> Any:
     """Return what serves HTTP for an application, with the settings of this process."""
+    from . import serving
+    from .clean_requests import use_clean_requests
     from .http_handler import HttpHandler
 
     if _Current.cfg is None:
         cfg = configured()
         set_config(cfg, Logger(cfg))
+    if not _Current.prepared:
+        _Current.prepared = True
+        serving.save_work(_Current.cfg)
+        use_clean_requests(_Current.cfg)
     return HttpHandler(application, _Current.cfg, _Current.log)
