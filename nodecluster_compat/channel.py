@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import _socket
 import errno
-import os
 import struct
 from collections import deque
 from collections.abc import Callable
@@ -222,6 +221,9 @@ class Channel:
             data, ancillary, _, _ = self._sock.recvmsg(size, _FD_SPACE, _socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return False
+        except ConnectionResetError:
+            self._shut(None)  # the peer closed with something unread: its end all the same
+            return False
         except OSError as error:
             self._shut(ChannelBroken(f"reading from the channel failed: {error}"))
             return False
@@ -315,6 +317,6 @@ class Channel:
             self._reactor.remove_writer(self._sock.fileno())
         self._sock.close()
         while self._descriptors:
-            os.close(self._descriptors.popleft())
+            _socket.close(self._descriptors.popleft())
         self._fail_queue(error or ChannelClosed("the channel was closed before the message was written"))
         self._on_closed(error)

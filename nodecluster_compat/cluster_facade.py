@@ -23,6 +23,7 @@ from .errors import NotInCluster, SettingsError
 from .loop import Timer
 from .primary import Primary
 from .process_facade import process
+from .worker import Worker
 from .worker_handle import WorkerHandle
 
 __all__ = ["SCHED_NONE", "SCHED_RR", "Cluster", "cluster"]
@@ -34,7 +35,7 @@ _NO_SETTINGS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Cluster(Emitter):
-    """The cluster as this process sees it.
+    """The cluster as this process sees it.  In a worker it has another class, which lacks the primary's members.
 
     Events, in the primary: ``setup(settings)``, ``fork(worker)``, ``online(worker)``, ``listening(worker, address)``,
     ``message(worker, message, handle)``, ``disconnect(worker)``, ``exit(worker, code, signal)``.  A handler runs
@@ -43,6 +44,7 @@ class Cluster(Emitter):
 
     SCHED_NONE = SCHED_NONE
     SCHED_RR = SCHED_RR
+    Worker = Worker
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,24 +84,20 @@ class Cluster(Emitter):
     @property
     def workers(self) -> Mapping[int, WorkerHandle]:
         """The workers by id; one leaves once it has both disconnected and exited."""
-        self._primary_only("workers")
         return MappingProxyType({}) if self._primary is None else self._primary.registry.by_id
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """The settings; empty before the first :meth:`setup_primary` or :meth:`fork`, replaced by each."""
-        self._primary_only("settings")
         return self._settings
 
     @property
     def scheduling_policy(self) -> Any:
         """``SCHED_RR`` or ``SCHED_NONE``; what it is at the first ``setup_primary()`` or ``fork()`` counts."""
-        self._primary_only("scheduling_policy")
         return self._policy
 
     @scheduling_policy.setter
     def scheduling_policy(self, policy: int) -> None:
-        self._primary_only("scheduling_policy")
         self._policy = policy
         self._policy_asked = True
 
@@ -116,7 +114,6 @@ class Cluster(Emitter):
         Raises:
             SettingsError: ``scheduling_policy`` is neither ``SCHED_RR`` nor ``SCHED_NONE``.
         """
-        self._primary_only("setup_primary")
         self.freeze_policy()
         defaults = {"exec": sys.argv[0], "args": sys.argv[1:], "silent": False}
         snapshot = MappingProxyType({**defaults, **self._settings, **settings})
@@ -138,7 +135,6 @@ class Cluster(Emitter):
             NotInCluster: there is no running cluster.
             OSError: no descriptors are left for its channels.
         """
-        self._primary_only("fork")
         if self._primary is None:
             raise NotInCluster(_NEEDS_SERVER.format("cluster.fork()"))
         self.setup_primary()
@@ -150,7 +146,6 @@ class Cluster(Emitter):
         Args:
             callback: called once, after the last worker is gone.
         """
-        self._primary_only("disconnect")
         if self._primary is None:
             raise NotInCluster(_NEEDS_SERVER.format("cluster.disconnect()"))
         self._primary.disconnect(callback)
@@ -160,7 +155,6 @@ class Cluster(Emitter):
 
         Set before the server runs, the time counts from its start.
         """
-        self._primary_only("call_later")
         timer = Timer(callback, args, current_origin())
         timer.holds = True
         self._with_primary(lambda primary: primary.loop.start(timer, seconds))
@@ -168,7 +162,6 @@ class Cluster(Emitter):
 
     def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call back on the primary's next turn.  The one member that another thread may call."""
-        self._primary_only("call_soon_threadsafe")
         self._with_primary(lambda primary: primary.loop.call_soon_threadsafe(callback, *args))
 
     # --- for the server around it --------------------------------------------------------------
@@ -198,6 +191,7 @@ class Cluster(Emitter):
         """In a forked child: take the worker's view; ``None`` is a child that is no worker."""
         self._primary = None
         self._worker = worker
+        self.__class__ = Cluster if worker is None else _InWorker
         process._worker = worker
 
     def _with_primary(self, call: Callable[[Primary], Any]) -> None:
@@ -206,11 +200,32 @@ class Cluster(Emitter):
         else:
             call(self._primary)
 
-    def _primary_only(self, member: str) -> None:
-        if self._worker is not None:
-            raise AttributeError(f"cluster.{member} exists only in the primary, and this is worker {self._worker.id}")
+
+class _InWorker(Cluster):
+    """The cluster as a worker sees it: Node has none of the primary's members there."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in _PRIMARY_ONLY:
+            worker: ClusterWorker = object.__getattribute__(self, "_worker")
+            raise AttributeError(f"cluster.{name} exists only in the primary, and this is worker {worker.id}")
+        return object.__getattribute__(self, name)
 
 
+_PRIMARY_ONLY: Final = frozenset(
+    {
+        "SCHED_NONE",
+        "SCHED_RR",
+        "call_later",
+        "call_soon_threadsafe",
+        "disconnect",
+        "fork",
+        "scheduling_policy",
+        "settings",
+        "setup_master",
+        "setup_primary",
+        "workers",
+    }
+)
 _NEEDS_SERVER: Final = (
     "{} needs a running cluster, and this process has none: start the application with "
     "'gunicorn -k nodecluster_compat.Worker'"

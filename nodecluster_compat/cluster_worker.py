@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Protocol
 
 from .channel import Channel, SendCallback
 from .codec import Frame, FrameKind, decode_answer, encode_address, encode_frame, encode_request
-from .emitter import Emitter, Log
+from .emitter import Log
 from .errors import ClusterError, FrameError
 from .handle_sender import HandleSender
 from .message_queue import MessageQueue
@@ -25,10 +25,11 @@ from .process_facade import Process
 from .reactor import Reactor
 from .records import Address, ListenAnswer, ListenRequest
 from .serialization import JSON, Serializer
+from .worker import Worker
 
 __all__ = ["ClusterWorker", "Runtime", "WorkerState"]
 
-WorkerState = Literal["online", "listening", "disconnecting", "destroying", "disconnected"]
+WorkerState = Literal["online", "listening", "disconnecting", "destroying"]
 
 _INBOX_MESSAGES: Final = 256  # that wait for a slow handler; then reading pauses
 _INBOX_BYTES: Final = 1024 * 1024
@@ -54,7 +55,7 @@ class Runtime(Reactor, Protocol):
         """End this process at once with code 0: its primary is gone."""
 
 
-class ClusterWorker(Emitter):
+class ClusterWorker(Worker):
     """This worker.  Events: ``message(message, handle)``, ``disconnect()``, ``error(exc)``.
 
     Attributes:
@@ -72,12 +73,9 @@ class ClusterWorker(Emitter):
         env: Mapping[str, str],
         serializer: Serializer = JSON,
     ) -> None:
-        super().__init__()
-        self.id = worker_id
-        self.process = process
+        super().__init__({"id": worker_id, "state": "online"})
+        self.process: Process = process
         self.env = dict(env)
-        self.state: WorkerState = "online"
-        self.exited_after_disconnect: bool | None = None
         self._log = log
         self._runtime: Runtime | None = None
         self._inbox = MessageQueue("the primary", log)
@@ -116,8 +114,8 @@ class ClusterWorker(Emitter):
 
     def disconnect(self) -> ClusterWorker:
         """Finish what is in flight, then leave; a second call is a no-op."""
-        if self.state not in ("disconnecting", "destroying", "disconnected"):
-            self.state = "disconnecting"
+        if self.state not in ("disconnecting", "destroying") and self.is_connected():
+            self._state = "disconnecting"
             self.exited_after_disconnect = True
             if self._runtime is not None:
                 self._runtime.begin_drain()
@@ -126,13 +124,17 @@ class ClusterWorker(Emitter):
     def kill(self, signal: object = None) -> None:
         """Leave at once with exit code 0, without waiting for requests; the argument is ignored, as in Node."""
         if self.state != "destroying":
-            self.state = "destroying"
+            self._state = "destroying"
             self.announce_leaving()
-            if self.is_connected():
-                self.finish()
-            self.request_exit(0)
+            if self._runtime is not None:
+                self._runtime.spawn(self._destroy)
 
     destroy = kill
+
+    def _destroy(self) -> None:
+        if self.is_connected():
+            self.finish()
+        self.request_exit(0)
 
     # --- what the runtime tells ----------------------------------------------------------------
 
@@ -143,7 +145,8 @@ class ClusterWorker(Emitter):
     def announce_listening(self, listener_id: int, address: Address) -> None:
         """Tell the primary that this worker serves a listener."""
         self._channel.send_own(encode_address(listener_id, address))
-        self.state = "listening"
+        if self.state == "online":
+            self._state = "listening"
 
     def announce_leaving(self) -> None:
         """Tell the primary that this worker ends by its own wish."""
@@ -237,7 +240,6 @@ class ClusterWorker(Emitter):
         self._sender.close()
         if error is not None:
             self._log.error("The channel to the primary is closed: %s", error)
-        self.state = "disconnected"
         if self._runtime is None or self._finishing:
             self._tell_disconnected()
         else:

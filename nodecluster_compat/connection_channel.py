@@ -3,13 +3,15 @@
 It is separate from the message channel so that neither waits for the other (DESIGN §4.6).  At most one
 offer per listener is under way, so the pair never fills: a full one means that the peer breaks the
 protocol.  :class:`OfferingEnd` is the primary's, :class:`TakingEnd` the worker's.
+
+Descriptors are closed by ``_socket.close``, here and wherever a worker gets rid of one: gevent's ``os.close`` puts it
+off until its loop wakes up, and as long the client of a connection that another worker has ended sees no end.
 """
 
 from __future__ import annotations
 
 import _socket
 import contextlib
-import os
 import struct
 from collections.abc import Callable
 from typing import Final
@@ -201,7 +203,7 @@ class TakingEnd(_End):
         if kind is PacketKind.OFFER:
             self._on_offer(listener_id, fd)
         elif fd is not None:
-            os.close(fd)
+            _socket.close(fd)
         elif kind is PacketKind.LEFT:
             self._on_left(listener_id)
 

@@ -15,7 +15,7 @@ when it is given up, and when the channel closes.
 
 from __future__ import annotations
 
-import os
+import _socket
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
@@ -134,7 +134,7 @@ class HandleSender:
 
 def _close(parcel: _Parcel) -> None:
     if parcel.fd is not None:
-        os.close(parcel.fd)
+        _socket.close(parcel.fd)
         parcel.fd = None
 
 

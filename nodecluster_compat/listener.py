@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import _socket
 import errno
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -177,4 +176,4 @@ class Listener:
 
 
 def _release(connection: Connection) -> None:
-    os.close(connection.fd)
+    _socket.close(connection.fd)

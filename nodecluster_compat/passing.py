@@ -6,6 +6,7 @@ patched), or a server of :mod:`nodecluster_compat.net` or :mod:`~nodecluster_com
 
 from __future__ import annotations
 
+import _socket
 import os
 import socket
 from dataclasses import dataclass
@@ -37,17 +38,6 @@ class Passable(Protocol):
         """Return what the receiver makes of it."""
 
 
-@runtime_checkable
-class _SocketLike(Protocol):
-    """The standard library's socket, and gevent's, which is no subclass of it."""
-
-    type: int
-
-    def fileno(self) -> int: ...
-    def detach(self) -> int: ...
-    def getsockopt(self, level: int, option: int, /) -> int: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A descriptor on its way: the sender's to close."""
@@ -69,12 +59,13 @@ def passage_of(handle: Any, keep_open: bool) -> Passage | None:
     Raises:
         HandleNotPassable: it is something else, or a server whose socket is the primary's.
     """
-    if isinstance(handle, Passable):
+    if hasattr(type(handle), "passable_fd"):
         fd = handle.passable_fd()
         if fd is None:
             raise HandleNotPassable(f"expected a server with a socket of its own, got {handle!r}, which has none here")
         return Passage(handle.passage_kind(), os.dup(fd))
-    if not isinstance(handle, _SocketLike):
+    # gevent's sockets are no subclass of the standard library's.
+    if not all(hasattr(type(handle), name) for name in ("fileno", "detach", "getsockname")):
         raise HandleNotPassable(f"expected a socket or a server as handle, got {type(handle).__name__}")
     if handle.fileno() < 0:
         return None
@@ -95,9 +86,11 @@ def unpack(kind: bytes, fd: int) -> Any:
     try:
         meant = PassageKind(kind)
         if meant is PassageKind.SOCKET:
-            return socket.socket(fileno=fd)
+            received = socket.socket(fileno=fd)
+            received.setblocking(True)  # its sender may have had it otherwise
+            return received
         home = {PassageKind.SERVER: "net", PassageKind.UDP: "dgram"}[meant]
         return import_module(f".{home}", __package__).from_fd(fd)
     except (ValueError, OSError) as error:
-        os.close(fd)
+        _socket.close(fd)
         raise FrameError(f"a handle frame carries no usable socket: {error}") from error

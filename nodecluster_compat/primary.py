@@ -210,7 +210,10 @@ class Primary:
 
     def disconnect_worker(self, worker: WorkerHandle) -> None:
         """See :meth:`WorkerHandle.disconnect`."""
-        if worker.exited_after_disconnect is not None or not worker.is_connected():
+        if not worker.is_connected():
+            worker.exited_after_disconnect = True  # as in Node, too late as it is
+            return
+        if worker.exited_after_disconnect is not None:
             return
         self.retire(worker)
         worker.sender.send_own(encode_frame(FrameKind.DISCONNECT))

@@ -11,7 +11,6 @@ refused; the primary deals them elsewhere.  :meth:`Receiver.leave` does the same
 from __future__ import annotations
 
 import _socket
-import os
 from collections.abc import Callable
 
 from .connection_channel import TakingEnd
@@ -82,13 +81,13 @@ class Receiver:
     def _offered(self, listener_id: int, fd: int | None) -> None:
         if fd is None or self._leaving or not self._has_room(listener_id):
             if fd is not None:
-                os.close(fd)
+                _socket.close(fd)
             self._refused.add(listener_id)
             self._end.say(PacketKind.REFUSED, listener_id)
         elif self._end.say(PacketKind.ACCEPTED, listener_id):
             self._take(listener_id, fd)
         else:
-            os.close(fd)
+            _socket.close(fd)
 
     def _left(self, listener_id: int = 0) -> None:
         if listener_id == 0:

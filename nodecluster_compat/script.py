@@ -8,7 +8,12 @@ import sys
 import types
 from collections.abc import Sequence
 
-__all__ = ["print_uncaught", "run_script"]
+__all__ = ["exit_code_of", "print_uncaught", "run_script"]
+
+
+def exit_code_of(error: SystemExit) -> int:
+    """Return the code that Python ends with on ``SystemExit``."""
+    return error.code if isinstance(error.code, int) else int(error.code is not None)
 
 
 def print_uncaught(error: BaseException) -> None:
@@ -17,7 +22,7 @@ def print_uncaught(error: BaseException) -> None:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(here):
         trace = trace.tb_next
-    sys.excepthook(type(error), error, trace)
+    sys.excepthook(type(error), error.with_traceback(trace), trace)
 
 
 def run_script(path: str, args: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from .lifecycle import Lifecycle, State
 from .message_queue import MessageQueue
 from .messaging import send_message
 from .serialization import JSON, Serializer
+from .worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +78,7 @@ class WorkerProcess(Emitter):
         self._worker.channel.close()
 
 
-class WorkerHandle(Emitter):
+class WorkerHandle(Worker):
     """One worker of this cluster.
 
     Events: ``online()``, ``listening(address)``, ``message(message, handle)``, ``disconnect()``,
@@ -92,10 +93,8 @@ class WorkerHandle(Emitter):
     """
 
     def __init__(self, worker_id: int, supervisor: Supervisor, env: Mapping[str, str] | None = None) -> None:
-        super().__init__()
-        self.id = worker_id
-        self.process = WorkerProcess(self)
-        self.exited_after_disconnect: bool | None = None
+        super().__init__({"id": worker_id})
+        self.process: WorkerProcess = WorkerProcess(self)
         self.env: dict[str, str] = dict(env or {})
         self.lifecycle = Lifecycle()
         self.channel: Channel

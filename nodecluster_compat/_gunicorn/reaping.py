@@ -88,7 +88,7 @@ def _log_end(arbiter: ClusterArbiter, pid: int, status: int) -> None:
 
 
 def _halt_if_unbootable(arbiter: ClusterArbiter, status: int) -> None:
-    if arbiter.is_stopping or not os.WIFEXITED(status):
+    if arbiter.is_stopping or not arbiter.halts_on_boot_errors or not os.WIFEXITED(status):
         return
     code = os.WEXITSTATUS(status)
     if code == arbiter.WORKER_BOOT_ERROR:

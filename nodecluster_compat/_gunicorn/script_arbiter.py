@@ -26,7 +26,7 @@ from ..cluster_facade import SCHED_RR, cluster
 from ..process_facade import process
 from ..runtime.home import set_home
 from ..runtime.primary_home import PrimaryHome
-from ..script import print_uncaught, run_script
+from ..script import exit_code_of, print_uncaught, run_script
 from ..serialization import serializer_named
 from ..spawn_settings import SpawnSettings
 from . import forking, script_config
@@ -78,6 +78,8 @@ class _Killed(SystemExit):
 
 class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
     """The primary of ``nodecluster script``."""
+
+    halts_on_boot_errors = False
 
     def __init__(self, app: ScriptApplication) -> None:
         super().__init__(app)
@@ -169,7 +171,7 @@ def run(path: str, args: Sequence[str]) -> int:
     app = ScriptApplication()
     arbiter = ScriptArbiter(app)
     try:
-        return arbiter.run_script(path, args)
+        code = arbiter.run_script(path, args)
     except _Killed as killed:
         arbiter.close()
         _die_of(killed.number)
@@ -177,13 +179,16 @@ def run(path: str, args: Sequence[str]) -> int:
         traceback.print_exc()
         arbiter.close()
         _die_of(signals.SIGINT)
-    except SystemExit:
+    except SystemExit as error:
+        process.emit("exit", exit_code_of(error))
         raise
     except BaseException as error:  # noqa: BLE001 - uncaught in the script: as Python ends on it
         print_uncaught(error)
-        return 1
+        code = 1
     finally:
         arbiter.close()
+    process.emit("exit", code)
+    return code
 
 
 def _die(number: int, _: object) -> NoReturn:
@@ -211,9 +216,9 @@ def _end_process(error: BaseException) -> NoReturn:
     """In a worker: end here, far up the script's stack, without running any of its ``finally``."""
     code = 1
     if isinstance(error, SystemExit):
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        code = exit_code_of(error)
         if isinstance(error.code, str):
-            print(error.code, file=sys.stderr)  # noqa: T201 - as Python does
+            sys.stderr.write(f"{error.code}\n")  # as Python does
     else:
         sys.excepthook(type(error), error, error.__traceback__)
     try:

@@ -128,6 +128,8 @@ class _Main:
 
     def leave_caller(self) -> None:
         """End the calling greenlet; the main one takes the process along."""
+        if getcurrent() is get_hub():
+            return  # a signal handler that interrupted the wait: what it raises next reaches the main greenlet
         if getcurrent() is not self._greenlet:
             raise GreenletExit
         self._exit_callback.stop()

@@ -219,6 +219,8 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     def leave_caller(self) -> None:
         """End the calling greenlet: a request's, a handler's, or the main one, which thereby ends the process."""
+        if getcurrent() is get_hub():
+            return  # a signal handler that interrupted the wait: what it raises next reaches the main greenlet
         if getcurrent() is not self._main:
             raise GreenletExit
         self._exit_callback.stop()

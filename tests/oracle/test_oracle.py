@@ -1,0 +1,88 @@
+"""Node itself as the judge: each scenario runs on real Node and on ours, and both leave the same trace.
+
+A scenario is a JavaScript file and its Python twin in ``scenarios/``.  Lines are compared for each observer (the
+primary, what the primary sees of one worker, a worker), because between processes there is no order.
+
+Where we differ on purpose there are two files beside the scenario: ``<name>.node.txt`` and ``<name>.ours.txt``, and
+both behaviours are asserted.  ``<name>.node<version>.txt`` is a version of Node that differs from the others.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+
+import pytest
+from node import NODE_VERSIONS, node
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+NAMES = sorted(str(path.relative_to(SCENARIOS).with_suffix("")) for path in SCENARIOS.glob("*/*.js"))
+
+Trace = dict[str, list[str]]
+
+
+def traced(output: str) -> Trace:
+    """Lines by observer."""
+    trace: Trace = defaultdict(list)
+    for line in output.splitlines():
+        observer, _, what = line.partition(" ")
+        trace[observer].append(what)
+    return dict(trace)
+
+
+def environment(name: str) -> dict[str, str]:
+    """What the first line of a scenario asks to be set."""
+    first = (SCENARIOS / f"{name}.js").read_text().splitlines()[0]
+    asked = [word for word in first.split() if "=" in word] if " ENV " in first else []
+    return {**os.environ, "PYTHONPATH": str(SCENARIOS), **dict(word.split("=") for word in asked)}
+
+
+def run(name: str, command: list[str]) -> Trace:
+    """Run one side of a scenario."""
+    done = subprocess.run(
+        command, cwd=SCENARIOS, env=environment(name), capture_output=True, text=True, timeout=50, check=False
+    )
+    trace = traced(f"{done.stdout}exit code {done.returncode}")
+    if "Traceback" in done.stderr and "accident" not in done.stderr and name != "lifecycle/uncaught":
+        trace["stderr"] = done.stderr.splitlines()
+    return trace
+
+
+@cache
+def run_node(name: str, version: str) -> Trace:
+    """The trace of Node."""
+    return run(name, [node(version), "-r", str(SCENARIOS / "prelude.js"), f"{name}.js"])
+
+
+@cache
+def run_ours(name: str) -> Trace:
+    """Our trace."""
+    return run(name, [sys.executable, "-m", "nodecluster_compat", f"{name}.py"])
+
+
+def expected(name: str, who: str) -> Trace | None:
+    """What is on record where the two differ."""
+    path = SCENARIOS / f"{name}.{who}.txt"
+    return traced(path.read_text()) if path.exists() else None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ours_leaves_the_trace_that_node_leaves(name: str) -> None:
+    """On the newest of the three; or, where we differ on purpose, what is on record."""
+    assert run_ours(name) == (expected(name, "ours") or run_node(name, NODE_VERSIONS[-1]))
+
+
+@pytest.mark.parametrize("version", NODE_VERSIONS)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_node_leaves_the_trace_on_record(name: str, version: str) -> None:
+    """Where we differ on purpose Node must do what we say it does; elsewhere all three versions do the same."""
+    record = expected(name, f"node{version}") or expected(name, "node")
+    if record is None:
+        if version == NODE_VERSIONS[-1]:
+            return  # compared with ours above
+        record = run_ours(name)
+    assert run_node(name, version) == record
