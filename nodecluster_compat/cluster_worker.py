@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, Protocol
 
 from .channel import Channel, SendCallback
-from .codec import Frame, FrameKind, decode_answer, encode_address, encode_frame, encode_request
+from .codec import Frame, FrameKind, decode_answer, encode_address, encode_closed, encode_frame, encode_request
 from .emitter import Log
 from .errors import ClusterError, FrameError
 from .handle_sender import HandleSender
@@ -147,6 +147,10 @@ class ClusterWorker(Worker):
         self._channel.send_own(encode_address(listener_id, address))
         if self.state == "online":
             self._state = "listening"
+
+    def announce_closed(self, listener_id: int) -> None:
+        """Tell the primary that this worker no longer serves a listener that it had asked for."""
+        self._channel.send_own(encode_closed(listener_id))
 
     def announce_leaving(self) -> None:
         """Tell the primary that this worker ends by its own wish."""

@@ -31,10 +31,12 @@ __all__ = [
     "FrameKind",
     "decode_address",
     "decode_answer",
+    "decode_closed",
     "decode_message",
     "decode_request",
     "encode_address",
     "encode_answer",
+    "encode_closed",
     "encode_frame",
     "encode_handle",
     "encode_message",
@@ -45,6 +47,7 @@ MAX_MESSAGE_BYTES: Final = 128 * 1024 * 1024
 """The largest encoded message.  Node has no limit; Erlang's ports and Redis' bulk strings stop at 512 MiB."""
 
 HEADER: Final = struct.Struct("!IB")
+_MOST_DIGITS: Final = 10
 
 
 class FrameKind(IntEnum):
@@ -61,6 +64,7 @@ class FrameKind(IntEnum):
     HANDLE = 9  # [both] a user's message, with a descriptor
     TAKEN = 10  # [both] the descriptor of the last HANDLE has arrived
     NOT_TAKEN = 11  # [both] it has not: send it again
+    CLOSED = 12  # [W→P] a server is closed: the number of its socket; before any QUERY for the same address
 
 
 CARRIES_DESCRIPTOR: Final = frozenset({FrameKind.SHARED, FrameKind.HANDLE})
@@ -173,6 +177,22 @@ def decode_request(payload: bytes) -> tuple[int, ListenRequest]:
         return msgspec.json.decode(payload, type=tuple[int, ListenRequest])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise FrameError(f"a query frame does not hold a request to listen: {error}") from error
+
+
+def encode_closed(listener_id: int) -> bytes:
+    """Return the frame by which a worker lets go of a listening socket."""
+    return encode_frame(FrameKind.CLOSED, b"%d" % listener_id)
+
+
+def decode_closed(payload: bytes) -> int:
+    """Return the number of the socket.
+
+    Raises:
+        FrameError: the payload is something else.
+    """
+    if not payload.isdigit() or len(payload) > _MOST_DIGITS:
+        raise FrameError(f"a closed frame does not hold a number: {payload[:16]!r}")
+    return int(payload)
 
 
 def encode_answer(answer: ListenAnswer, kind: FrameKind = FrameKind.ANSWER) -> bytes:

@@ -106,9 +106,9 @@ class OfferingEnd(_End):
             return False
         return True
 
-    def confirm_left(self, listener_id: int = 0) -> None:
-        """Tell the worker that no further offer of this listener comes; of any, when it is 0."""
-        self._send(encode_packet(PacketKind.LEFT, listener_id))
+    def confirm_left(self) -> None:
+        """Tell the worker that no further offer comes."""
+        self._send(encode_packet(PacketKind.LEFT))
 
     def read(self) -> None:
         """Deliver one answer.  There is rarely a second, and the loop calls again when there is."""
@@ -161,7 +161,7 @@ class TakingEnd(_End):
         sock: the other socket of :func:`connection_pair`.
         on_offer: called with the listener's id and the descriptor, or ``None`` when the descriptor could
             not be received (this process has no room for one more).
-        on_left: called with the listener's id, 0 for all, when the primary has confirmed that no further offer comes.
+        on_left: called when the primary has confirmed that no further offer comes.
         on_closed: called once when the primary has closed its end, or is gone.
     """
 
@@ -169,7 +169,7 @@ class TakingEnd(_End):
         self,
         sock: _socket.socket,
         on_offer: Callable[[int, int | None], None],
-        on_left: Callable[[int], None],
+        on_left: Callable[[], None],
         on_closed: Callable[[], None],
     ) -> None:
         super().__init__(sock)
@@ -205,7 +205,7 @@ class TakingEnd(_End):
         elif fd is not None:
             _socket.close(fd)
         elif kind is PacketKind.LEFT:
-            self._on_left(listener_id)
+            self._on_left()
 
 
 def _received_fd(ancillary: list[tuple[int, int, bytes]]) -> int | None:

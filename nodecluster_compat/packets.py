@@ -27,8 +27,8 @@ class PacketKind(IntEnum):
     ACCEPTED = 2  # [W→P] taken: close your copy
     REFUSED = 3  # [W→P] not taken: give it to another, and do not ask me before ROOM
     ROOM = 4  # [W→P] I refused connections of this listener and can take them again
-    LEAVE = 5  # [W→P] offer me no more of this listener; of any, when it is 0
-    LEFT = 6  # [P→W] heard: no such offer comes after this one
+    LEAVE = 5  # [W→P] offer me no more
+    LEFT = 6  # [P→W] heard: no offer comes after this one
 
 
 _KINDS: Final = {kind.value: kind for kind in PacketKind}

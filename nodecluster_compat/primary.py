@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from .channel import Channel
-from .codec import Frame, FrameKind, decode_address, decode_request, encode_answer, encode_frame
+from .codec import Frame, FrameKind, decode_address, decode_closed, decode_request, encode_answer, encode_frame
 from .connection_channel import OfferingEnd, connection_pair
 from .emitter import Emitter, Log, Origin, current_origin, run_guarded
 from .errors import ClusterError, FrameError, IllegalTransition, SettingsError
@@ -245,6 +245,10 @@ class Primary:
             self._host.worker_changed()
         elif frame.kind is FrameKind.QUERY:
             self._query(worker, frame.payload)
+        elif frame.kind is FrameKind.CLOSED:
+            listener_id = decode_closed(frame.payload)
+            self.listeners.leave_one(worker.id, listener_id)
+            self.shared.leave(worker.id, listener_id)
         elif frame.kind is FrameKind.TAKEN:
             worker.sender.taken()
         elif frame.kind is FrameKind.NOT_TAKEN:
@@ -274,10 +278,6 @@ class Primary:
             self.listeners.answered(worker.id, packet)
         elif kind is PacketKind.ROOM:
             self.listeners.has_room(worker.id, listener_id)
-        elif kind is PacketKind.LEAVE and listener_id:
-            self.listeners.leave_one(worker.id, listener_id)
-            self.shared.leave(worker.id, listener_id)
-            worker.connections.confirm_left(listener_id)
         elif kind is PacketKind.LEAVE:
             self._leave_all(worker)
             worker.connections.confirm_left()

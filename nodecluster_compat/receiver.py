@@ -5,7 +5,7 @@ ACCEPTED does not serve: so "no answer" always means "nobody has touched it", an
 connection to another worker without a request ever being run twice.
 
 States: taking ──stop()──▶ leaving ──LEFT──▶ left.  While leaving, offers that were already under way are
-refused; the primary deals them elsewhere.  :meth:`Receiver.leave` does the same for one listener.
+refused; the primary deals them elsewhere.
 """
 
 from __future__ import annotations
@@ -58,10 +58,9 @@ class Receiver:
                 self._refused.discard(listener_id)
                 self._end.say(PacketKind.ROOM, listener_id)
 
-    def leave(self, listener_id: int) -> None:
-        """Be offered no more connections of this listener; ``has_room`` must say no to those under way."""
+    def forget(self, listener_id: int) -> None:
+        """A server is closed: ``has_room`` says no to what is still offered for it, and nobody waits for its room."""
         self._refused.discard(listener_id)
-        self._end.say(PacketKind.LEAVE, listener_id)
 
     def stop(self) -> None:
         """Take no more; :attr:`has_left` once the primary has confirmed it."""
@@ -89,7 +88,6 @@ class Receiver:
         else:
             _socket.close(fd)
 
-    def _left(self, listener_id: int = 0) -> None:
-        if listener_id == 0:
-            self.has_left = True
-            self._on_left()
+    def _left(self) -> None:
+        self.has_left = True
+        self._on_left()

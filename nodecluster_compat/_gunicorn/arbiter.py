@@ -59,7 +59,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     spawning: WorkerHandle | None
     exiting: Mate | None
     is_stopping: bool
-    halts_on_boot_errors = True  # exit codes 3 and 4 of a worker mean what gunicorn says they mean
+    keeps_workers = True  # there should be some: an end is worth a line, and exit codes 3 and 4 mean what gunicorn says
     WORKERS: dict[int, Any]
     LISTENERS: list[Any]
     _last_logged_active_worker_count: int | None

@@ -47,7 +47,8 @@ def _reaped(arbiter: ClusterArbiter, pid: int, status: int) -> None:
         if worker is None:
             arbiter.log.debug("Reaped unknown child process (pid:%s, status:%s)", pid, status)
             return
-        _log_end(arbiter, pid, status)
+        if arbiter.keeps_workers:
+            _log_end(arbiter, pid, status)
         _tell_cluster(arbiter, pid, exit_status(status))
         _halt_if_unbootable(arbiter, status)
         worker.tmp.close()
@@ -88,7 +89,7 @@ def _log_end(arbiter: ClusterArbiter, pid: int, status: int) -> None:
 
 
 def _halt_if_unbootable(arbiter: ClusterArbiter, status: int) -> None:
-    if arbiter.is_stopping or not arbiter.halts_on_boot_errors or not os.WIFEXITED(status):
+    if arbiter.is_stopping or not arbiter.keeps_workers or not os.WIFEXITED(status):
         return
     code = os.WEXITSTATUS(status)
     if code == arbiter.WORKER_BOOT_ERROR:

@@ -79,7 +79,7 @@ class _Killed(SystemExit):
 class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
     """The primary of ``nodecluster script``."""
 
-    halts_on_boot_errors = False
+    keeps_workers = False
 
     def __init__(self, app: ScriptApplication) -> None:
         super().__init__(app)

@@ -130,10 +130,9 @@ class _Main:
         """End the calling greenlet; the main one takes the process along."""
         if getcurrent() is get_hub():
             return  # a signal handler that interrupted the wait: what it raises next reaches the main greenlet
-        if getcurrent() is not self._greenlet:
-            raise GreenletExit
-        self._exit_callback.stop()
-        sys.exit(self._exit_code)
+        if getcurrent() is self._greenlet:
+            self._exit_callback.stop()
+        sys.exit(self._exit_code)  # a thread of the script's is left by it silently
 
     def orphaned(self) -> None:
         """The channel is lost and nobody asked for it: end with 0, soon whatever happens."""

@@ -88,7 +88,8 @@ class WorkerHome(Home):
     def leave(self, listener_id: int, key: SharingKey) -> None:
         """A server of this worker is closed."""
         self._dealt.pop(listener_id, None)
-        self.receiver.leave(listener_id)
+        self.receiver.forget(listener_id)
+        self._member.announce_closed(listener_id)
         self._discount(key)
 
     def _count(self, key: SharingKey) -> int:
