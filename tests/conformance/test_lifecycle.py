@@ -1,0 +1,559 @@
+"""Node's own tests of a worker's life, each as a program of ours; the docstring names the upstream test."""
+
+from __future__ import annotations
+
+from stage import Play
+
+
+def test_basic(play: Play) -> None:
+    """test-cluster-basic: first id 1; fork, online, listening, exit on both with the right arguments and states."""
+    trace = play("""
+        if cluster.is_primary:
+            watch()
+            w = watch_worker(cluster.fork())
+            trace(w.id, 'NODE_UNIQUE_ID' in os.environ)
+            cluster.on('listening', lambda w, a: (trace(sorted(f for f in a.__slots__)), w.disconnect()))
+        else:
+            http.create_server(lambda e, s: []).listen(0, '127.0.0.1')
+    """)
+    assert trace["P"][0] == "1 false"
+    assert trace["P"][1] == '["address","address_type","fd","port"]'
+    assert trace["P1"] == [
+        "cluster fork",
+        "worker online online - false true",
+        "cluster online",
+        "worker listening address 4 127.0.0.1 some - listening - false true",
+        "cluster listening address 4 127.0.0.1 some -",
+        "worker disconnect disconnected true false false",
+        "cluster disconnect",
+        "worker exit 0 - dead true true false",
+        "cluster exit 0 -",
+    ]
+
+
+def test_call_and_destroy(play: Play) -> None:
+    """test-cluster-call-and-destroy: a worker disconnects; destroy() on it afterwards is harmless."""
+    trace = play("""
+        if cluster.is_primary:
+            w = cluster.fork()
+            w.on('disconnect', lambda: (trace(w.is_connected()), w.destroy()))
+            trace(w.is_connected())
+        else:
+            trace(cluster.worker.is_connected())
+            cluster.worker.on('disconnect', lambda: (trace(cluster.worker.is_connected()), cluster.worker.destroy()))
+            cluster.worker.disconnect()
+    """)
+    assert (trace["P"], trace["W1"]) == (["true", "false"], ["true", "false"])
+
+
+def test_concurrent_disconnect(play: Play) -> None:
+    """test-cluster-concurrent-disconnect: a storm of disconnect and destroy; everybody ends with 0."""
+    trace = play("""
+        if cluster.is_primary:
+            ready = []
+            def storm(w, m, h):
+                ready.append(w)
+                if len(ready) == 4:
+                    for one in ready:
+                        one.disconnect(); one.send('now'); one.disconnect()
+            cluster.on('message', storm)
+            cluster.on('exit', lambda w, code, sig: trace(code, sig))
+            for _ in range(4): cluster.fork()
+        else:
+            process.on('message', lambda m, h: (cluster.worker.disconnect(), cluster.worker.destroy()))
+            process.send('ready')
+    """)
+    assert trace["P"] == ["0 -"] * 4
+
+
+def test_disconnect_before_exit(play: Play) -> None:
+    """test-cluster-disconnect-before-exit: cluster.disconnect() while one is disconnected but not dead."""
+    trace = play("""
+        if cluster.is_primary:
+            w = cluster.fork()
+            w.on('online', w.disconnect)
+            w.on('disconnect', lambda: cluster.disconnect(lambda: trace('done')))
+    """)
+    assert trace["P"] == ["done"]
+
+
+def test_disconnect_waits_for_the_primary(play: Play) -> None:
+    """test-cluster-disconnect-exitedAfterDisconnect-race: the worker's disconnect comes after the primary knows."""
+    trace = play("""
+        if cluster.is_primary:
+            w = cluster.fork()
+            w.on('exit', lambda code, sig: trace(code, w.exited_after_disconnect))
+        else:
+            cluster.worker.on('disconnect', lambda: process.exit(0))
+            cluster.worker.disconnect()
+    """)
+    assert trace["P"] == ["0 true"]
+
+
+def test_disconnect_idle_worker(play: Play) -> None:
+    """test-cluster-disconnect-idle-worker: fork and disconnect detached; the table is empty in the callback."""
+    trace = play("""
+        if cluster.is_primary:
+            fork, disconnect = cluster.fork, cluster.disconnect
+            fork(); fork()
+            disconnect(lambda: trace(len(cluster.workers)))
+    """)
+    assert trace["P"] == ["0"]
+
+
+def test_disconnect_leak(play: Play) -> None:
+    """test-cluster-disconnect-leak: without round robin, an immediate cluster.disconnect() tells everything."""
+    trace = play(
+        """
+        if cluster.is_primary:
+            watch('disconnect', 'exit'); watch_worker(cluster.fork())
+            cluster.disconnect()
+        else:
+            net.create_server().listen(0, '127.0.0.1')
+    """,
+        NODE_CLUSTER_SCHED_POLICY="none",
+    )
+    assert [line.split()[:2] for line in trace["P1"] if "online" not in line] == [
+        ["worker", "disconnect"],
+        ["cluster", "disconnect"],
+        ["worker", "exit"],
+        ["cluster", "exit"],
+    ]
+
+
+def test_disconnect_race(play: Play) -> None:
+    """test-cluster-disconnect-race: without round robin, a listening and a just-online worker both end with 0."""
+    trace = play(
+        """
+        if cluster.is_primary:
+            cluster.on('exit', lambda w, code, sig: trace(code, sig))
+            first = cluster.fork()
+            def go(w, a):
+                second = cluster.fork()
+                second.on('online', lambda: (first.disconnect(), second.disconnect()))
+            cluster.on('listening', go)
+        elif cluster.worker.id == 1:
+            net.create_server().listen(0, '127.0.0.1')
+    """,
+        NODE_CLUSTER_SCHED_POLICY="none",
+    )
+    assert trace["P"] == ["0 -", "0 -"]
+
+
+def test_disconnect_unshared_tcp(play: Play) -> None:
+    """test-cluster-disconnect-unshared-tcp: a worker that never listened leaves; one that listens is untouched."""
+    trace = play(
+        """
+        if cluster.is_primary:
+            unbound = cluster.fork({'BOUND': ''})
+            def online():
+                bound = cluster.fork({'BOUND': 'y'})
+                bound.on('listening', lambda a: (unbound.disconnect(), cluster.call_later(0.1, bound.disconnect)))
+                bound.on('exit', lambda code, sig: trace('bound', code))
+            unbound.on('online', online)
+            unbound.on('exit', lambda code, sig: trace('unbound', code))
+        elif os.environ['BOUND']:
+            net.create_server().listen(0, '127.0.0.1')
+    """,
+        NODE_CLUSTER_SCHED_POLICY="none",
+    )
+    assert trace["P"] == ["unbound 0", "bound 0"]
+
+
+def test_disconnect_with_no_workers(play: Play) -> None:
+    """test-cluster-disconnect-with-no-workers: the callback runs, later."""
+    assert play("cluster.disconnect(lambda: trace('called')); trace('after')")["P"] == ["after", "called"]
+
+
+def test_disconnect(play: Play) -> None:
+    """test-cluster-disconnect: workers with two servers each serve, disconnect, and it all works a second time."""
+    trace = play("""
+        if cluster.is_primary:
+            def round_of(number):
+                heard, served = [], []
+                def listening(w, a):
+                    heard.append(a.port)
+                    if len(heard) == 8:
+                        for port in sorted(set(heard)): ask(port, answered)
+                def answered(text):
+                    served.append(text)
+                    if len(served) == 2:
+                        trace(number, served, len(set(heard)))
+                        cluster.off('listening', listening)
+                        cluster.disconnect(lambda: number == 2 or round_of(2))
+                cluster.on('listening', listening)
+                for _ in range(4): cluster.fork()
+            round_of(1)
+        else:
+            for _ in range(2):
+                net.create_server(lambda s, p: s.sendall(b'echo')).listen(0, '127.0.0.1')
+    """)
+    assert trace["P"] == ['1 ["echo","echo"] 2', '2 ["echo","echo"] 2']
+
+
+def test_ipc_throw(play: Play) -> None:
+    """test-cluster-ipc-throw: an error handler that throws after disconnect() ends the worker, not the primary."""
+    trace = play(
+        """
+        if cluster.is_primary:
+            holder = net.create_server()
+            holder.listen(0, '127.0.0.1', callback=lambda: cluster.fork({'PORT': str(holder.address().port)}))
+            cluster.on('exit', lambda w, code, sig: (trace(code, sig), holder.close()))
+        else:
+            s = net.create_server()
+            def failed(e):
+                cluster.worker.disconnect()
+                raise RuntimeError('accident')
+            s.on('error', failed)
+            s.listen(int(os.environ['PORT']), '127.0.0.1')
+    """,
+        quiet=False,
+    )
+    assert trace["P"] == ["1 -"]
+
+
+def test_kill_disconnect(play: Play) -> None:
+    """test-cluster-kill-disconnect: a worker's disconnect() and kill(): voluntary at both events."""
+    trace = play("""
+        if cluster.is_primary:
+            for how in ('disconnect', 'kill'):
+                w = cluster.fork({'HOW': how})
+                w.on('disconnect', lambda w=w: trace_as(f'P{w.id}', w.exited_after_disconnect))
+                w.on('exit', lambda code, sig, w=w: trace_as(f'P{w.id}', w.exited_after_disconnect, code, sig))
+        else:
+            getattr(cluster.worker, os.environ['HOW'])()
+    """)
+    assert trace["P1"] == trace["P2"] == ["true", "true 0 -"]
+
+
+def test_kill_infinite_loop(play: Play) -> None:
+    """test-cluster-kill-infinite-loop: process.kill() stops a worker that loops: (null, SIGTERM)."""
+    trace = play("""
+        if cluster.is_primary:
+            w = cluster.fork()
+            w.on('message', lambda m, h: w.process.kill())
+            w.on('exit', lambda code, sig: trace(code, sig))
+        else:
+            def loop(error):
+                while True: pass
+            process.send('looping', callback=loop)
+    """)
+    assert trace["P"] == ["- SIGTERM"]
+
+
+def test_primary_error(play: Play) -> None:
+    """test-cluster-primary-error: an uncaught error of the primary: code 1, and no worker survives."""
+    trace = play(
+        """
+        if cluster.is_primary:
+            w = cluster.fork()
+            trace(w.process.pid)
+            raise RuntimeError('accident')
+    """,
+        code=1,
+        quiet=False,
+    )
+    assert_gone(int(trace["P"][0]))
+
+
+def test_primary_kill(play: Play) -> None:
+    """test-cluster-primary-kill: the primary is killed, its worker ends."""
+    trace = play(
+        """
+        if cluster.is_primary:
+            w = cluster.fork()
+            trace(w.process.pid)
+            w.on('online', lambda: os.kill(os.getpid(), signal.SIGKILL))
+    """,
+        code=-9,
+    )
+    assert_gone(int(trace["P"][0]))
+
+
+def assert_gone(pid: int) -> None:
+    """Its primary is gone: it reads end-of-file and exits, which another process can only see by looking."""
+    import os
+    import select
+
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([fd], [], [], 20)[0]
+    finally:
+        os.close(fd)
+
+
+def test_process_disconnect(play: Play) -> None:
+    """test-cluster-process-disconnect: a raw disconnect in a listening worker: exit (0, null)."""
+    trace = play("""
+        if cluster.is_primary:
+            cluster.on('exit', lambda w, code, sig: trace(code, sig))
+            cluster.fork()
+        else:
+            net.create_server().listen(0, '127.0.0.1', callback=process.disconnect)
+    """)
+    assert trace["P"] == ["0 -"]
+
+
+def test_rr_handle_close(play: Play) -> None:
+    """test-cluster-rr-handle-close: a worker whose server is closed ends when its channel is."""
+    trace = play("""
+        if cluster.is_primary:
+            cluster.fork().on('exit', lambda code, sig: trace(code, sig))
+        else:
+            s = net.create_server()
+            s.listen(0, '127.0.0.1', callback=lambda: s.close(lambda: cluster.worker.disconnect()))
+    """)
+    assert trace["P"] == ["0 -"]
+
+
+def test_rr_handle_keep_loop_alive(play: Play) -> None:
+    """test-cluster-rr-handle-keep-loop-alive: a worker with an open server lives although it does nothing."""
+    trace = play("""
+        if cluster.is_primary:
+            w = cluster.fork()
+            w.on('listening', lambda a: cluster.call_later(0.5, lambda: (trace(w.is_dead()), w.kill())))
+        else:
+            net.create_server().listen(0, '127.0.0.1')
+    """)
+    assert trace["P"] == ["false"]
+
+
+def test_uncaught_exception(play: Play) -> None:
+    """test-cluster-uncaught-exception: the program's own hook decides what an uncaught exception of the primary does."""
+    trace = play(
+        """
+        def hook(kind, error, tb):
+            trace('hook', str(error))
+            os._exit(42)
+        sys.excepthook = hook
+        if cluster.is_primary:
+            cluster.fork()
+            raise RuntimeError('accident')
+    """,
+        code=42,
+    )
+    assert trace["P"] == ["hook accident"]
+
+
+def test_worker_death(play: Play) -> None:
+    """test-cluster-worker-death: exit(42) is (42, null) on worker and cluster."""
+    trace = play("""
+        if cluster.is_primary:
+            watch('exit'); watch_worker(cluster.fork())
+        else:
+            process.exit(42)
+    """)
+    assert trace["P1"][-2:] == ["worker exit 42 - dead false true false", "cluster exit 42 -"]
+
+
+def test_worker_destroy(play: Play) -> None:
+    """test-cluster-worker-destroy: destroy() while connected and after a disconnect: both events in the primary."""
+    trace = play("""
+        if cluster.is_primary:
+            watch('disconnect', 'exit')
+            cluster.fork({'FIRST': ''}); cluster.fork({'FIRST': 'y'})
+        elif os.environ['FIRST']:
+            cluster.worker.on('disconnect', cluster.worker.destroy); cluster.worker.disconnect()
+        else:
+            cluster.worker.destroy()
+    """)
+    assert trace["P1"] == trace["P2"] == ["cluster disconnect", "cluster exit 0 -"]
+
+
+def test_worker_disconnect(play: Play) -> None:
+    """test-cluster-worker-disconnect: returns the worker; states and flags; the worker's own handler ran."""
+    trace = play("""
+        if cluster.is_primary:
+            w = cluster.fork()
+            w.on('listening', lambda a: trace(w.disconnect() is w))
+            w.on('disconnect', lambda: trace(w.state, w.exited_after_disconnect))
+            w.on('exit', lambda code, sig: trace(code, sig))
+        else:
+            cluster.worker.on('disconnect', lambda: setattr(process, 'exit_code', 42))
+            http.create_server(lambda e, s: []).listen(0, '127.0.0.1')
+    """)
+    assert trace["P"] == ["true", "disconnected true", "42 -"]
+
+
+def test_worker_exit(play: Play) -> None:
+    """test-cluster-worker-exit: exit(42): each event once; the process is gone at exit."""
+    trace = play("""
+        if cluster.is_primary:
+            w = watch_worker(cluster.fork()); watch('disconnect', 'exit')
+            w.on('exit', lambda *_: trace(os.path.exists(f'/proc/{w.process.pid}')))
+        else:
+            http.create_server(lambda e, s: []).listen(0, '127.0.0.1', callback=lambda: process.exit(42))
+    """)
+    assert [line for line in trace["P1"] if "disconnect" in line] == [
+        "worker disconnect disconnected false false false",
+        "cluster disconnect",
+    ]
+    assert [line for line in trace["P1"] if " exit" in line] == [
+        "worker exit 42 - dead false true false",
+        "cluster exit 42 -",
+    ]
+    assert trace["P"] == ["false"]
+
+
+def test_worker_forced_exit(play: Play) -> None:
+    """test-cluster-worker-forced-exit: a disconnect that was asked honours a later exit code, a lost channel does not."""
+    trace = play("""
+        if cluster.is_primary:
+            w = cluster.fork(); w.on('online', w.disconnect); w.on('exit', lambda code, sig: trace('asked', code))
+            def next():
+                x = cluster.fork(); x.on('message', lambda m, h: x.process.disconnect())
+                x.on('exit', lambda code, sig: trace('lost', code))
+            w.on('exit', lambda code, sig: next())
+        else:
+            process.on('disconnect', lambda: later(0.1, lambda: process.exit(42)))
+            process.send('ready')
+    """)
+    assert trace["P"] == ["asked 42", "lost 0"]
+
+
+def test_worker_init(play: Play) -> None:
+    """test-cluster-worker-init: cluster.worker hears messages from the start; disconnect returns the worker."""
+    trace = play("""
+        if cluster.is_primary:
+            w = cluster.fork()
+            w.on('message', lambda m, h: (trace(m), trace(w.disconnect() is w)))
+            w.send('hello')
+        else:
+            cluster.worker.on('message', lambda m, h: cluster.worker.send(m == 'hello'))
+    """)
+    assert trace["P"] == ["true", "true"]
+
+
+def test_worker_is_connected(play: Play) -> None:
+    """test-cluster-worker-isconnected: through the whole life, on both sides."""
+    trace = play("""
+        if cluster.is_primary:
+            w = cluster.fork()
+            trace(w.is_connected())
+            w.on('online', lambda: trace(w.is_connected()))
+            w.on('message', lambda m, h: (trace(w.is_connected()), w.disconnect()))
+            w.on('disconnect', lambda: trace(w.is_connected()))
+            w.on('exit', lambda *_: trace(w.is_connected()))
+        else:
+            trace(cluster.worker.is_connected())
+            process.on('disconnect', lambda: trace(cluster.worker.is_connected()))
+            process.send('x')
+    """)
+    assert (trace["P"], trace["W1"]) == (["true", "true", "true", "false", "false"], ["true", "false"])
+
+
+def test_worker_is_dead(play: Play) -> None:
+    """test-cluster-worker-isdead: false after the fork and in the worker, true at exit."""
+    trace = play("""
+        if cluster.is_primary:
+            w = cluster.fork()
+            trace(w.is_dead())
+            w.on('message', lambda m, h: trace(m))
+            w.on('exit', lambda *_: trace(w.is_dead()))
+        else:
+            process.send(cluster.worker.is_dead(), callback=lambda e: process.exit(0))
+    """)
+    assert trace["P"] == ["false", "false", "true"]
+
+
+def test_worker_kill_signal(play: Play) -> None:
+    """test-cluster-worker-kill-signal: kill(SIGKILL): flag false, (null, SIGKILL), the table is empty."""
+    trace = play("""
+        if cluster.is_primary:
+            w = cluster.fork()
+            w.on('online', lambda: w.kill('SIGKILL'))
+            w.on('exit', lambda code, sig: trace(code, sig, w.exited_after_disconnect, len(cluster.workers)))
+    """)
+    assert trace["P"] == ["- SIGKILL false 0"]
+
+
+def test_worker_kill(play: Play) -> None:
+    """test-cluster-worker-kill: process.kill(SIGKILL): the same, each event once."""
+    trace = play("""
+        if cluster.is_primary:
+            w = watch_worker(cluster.fork()); watch('disconnect', 'exit')
+            w.on('online', lambda: w.process.kill('SIGKILL'))
+    """)
+    assert trace["P1"][1:] == [
+        "worker disconnect disconnected false false false",
+        "cluster disconnect",
+        "worker exit - SIGKILL dead false true false",
+        "cluster exit - SIGKILL",
+    ]
+
+
+def test_worker_no_exit(play: Play) -> None:
+    """test-cluster-worker-no-exit: an outgoing connection keeps a disconnected worker alive until it ends."""
+    trace = play("""
+        if cluster.is_primary:
+            import gevent.event
+            gone = gevent.event.Event()
+            s = net.create_server(lambda sock, peer: (w.disconnect(), gone.wait(), sock.sendall(b'bye')))
+            def start():
+                global w
+                w = cluster.fork({'PORT': str(s.address().port)})
+                w.on('disconnect', lambda: (trace('disconnect'), cluster.call_later(0.2, gone.set)))
+                w.on('exit', lambda code, sig: (trace('exit', code), s.close()))
+            s.listen(0, '127.0.0.1', callback=start)
+        else:
+            import threading
+            def talk():
+                with socket.create_connection(('127.0.0.1', int(os.environ['PORT']))) as c:
+                    trace(c.recv(10).decode())
+            threading.Thread(target=talk).start()
+    """)
+    assert (trace["P"], trace["W1"]) == (["disconnect", "exit 0"], ["bye"])
+
+
+def test_worker_wait_server_close(play: Play) -> None:
+    """test-cluster-worker-wait-server-close: disconnect comes only after the server is closed and drained."""
+    trace = play("""
+        if cluster.is_primary:
+            w = cluster.fork(); clients = []
+            def listening(a):
+                clients.append(socket.create_connection(('127.0.0.1', a.port)))
+            w.on('listening', listening)
+            w.on('message', lambda m, h: (w.disconnect(), cluster.call_later(0.2, lambda: (trace('client ends'), clients.pop().close()))))
+            w.on('disconnect', lambda: trace('disconnect'))
+        else:
+            s = net.create_server(lambda sock, peer: (process.send('x'), sock.recv(1)))
+            s.on('close', lambda: trace('close'))
+            process.on('disconnect', lambda: trace('disconnect'))
+            s.listen(0, '127.0.0.1')
+    """)
+    assert (trace["P"], trace["W1"]) == (["client ends", "disconnect"], ["close", "disconnect"])
+
+
+def test_fork_closed_channel(play: Play) -> None:
+    """test-child-process-fork-closed-channel-segfault: handles sent to a worker that exits never hurt the primary."""
+    trace = play(
+        """
+        if cluster.is_primary:
+            w = cluster.fork()
+            s = net.create_server(lambda sock, peer: [w.send('x', sock, keep_open=True) for _ in range(50)])
+            w.on('error', lambda e: None)
+            w.on('exit', lambda *_: (trace('exit'), s.close()))
+            w.on('online', lambda: s.listen(0, '127.0.0.1', callback=lambda: ask(s.address().port, lambda t: None)))
+        else:
+            process.on('message', lambda m, h: process.exit(0))
+    """,
+        quiet=False,
+    )
+    assert trace["P"] == ["exit"]
+
+
+def test_cluster_preload(play: Play) -> None:
+    """fixtures/cluster-preload: what a module imports first in a worker sees cluster.worker."""
+    trace = play("""
+        if cluster.is_primary:
+            cluster.on('exit', lambda w, code, sig: trace(code))
+            cluster.fork(); 
+        else:
+            open('preloaded.py', 'w').write('from nodecluster_compat import cluster, process\\nprocess.exit(42 + cluster.worker.id)')
+            sys.path.insert(0, os.getcwd())
+            import preloaded
+    """)
+    assert trace["P"] == ["43"]
