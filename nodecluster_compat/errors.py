@@ -11,6 +11,7 @@ __all__ = [
     "ChannelClosed",
     "ChannelFull",
     "ClusterError",
+    "ConfigurationNotLoaded",
     "FrameError",
     "IllegalTransition",
     "InternalError",
@@ -39,6 +40,10 @@ class NotInCluster(ClusterError, RuntimeError):
 
 class SettingsError(ClusterError, ValueError):
     """Settings that cannot work, alone or together; the sentence says which and what to use instead."""
+
+
+class ConfigurationNotLoaded(ClusterError):
+    """A reload's configuration cannot be used; the former one is in force, all of it."""
 
 
 class ChannelClosed(ClusterError):
