@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from .cluster_worker import ClusterWorker
-from .emitter import Emitter, current_origin
+from .emitter import Emitter, Origin, current_origin
 from .errors import NotInCluster, SettingsError
 from .loop import Timer
 from .primary import Primary
@@ -53,6 +53,7 @@ class Cluster(Emitter):
         self._primary: Primary | None = None
         self._worker: ClusterWorker | None = None
         self._settings: Mapping[str, Any] = _NO_SETTINGS
+        self._setting_origins: dict[str, Origin] = {}
         asked = {"none": SCHED_NONE, "rr": SCHED_RR}.get(os.environ.get(_POLICY_VARIABLE, ""))
         self._policy: object = asked or SCHED_RR
         self._policy_asked = asked is not None
@@ -129,6 +130,7 @@ class Cluster(Emitter):
         snapshot = MappingProxyType({**defaults, **self._settings, **settings})
         SupervisionSettings.of(snapshot)
         self._settings = snapshot
+        self._setting_origins |= dict.fromkeys(settings, current_origin())
         self._with_primary(lambda primary: primary.loop.call_soon(self.emit, "setup", snapshot))
 
     setup_master = setup_primary
@@ -220,9 +222,11 @@ class Cluster(Emitter):
         while self._before_primary:
             self._before_primary.popleft()(primary)
 
-    def begin_load(self) -> None:
-        """The configuration is read again: what it asks of the primary is kept until :meth:`end_load`."""
+    def begin_load(self, origin: Origin) -> None:
+        """The configuration is read again: its settings are forgotten, what it asks for is kept for the end."""
         self._is_loading = True
+        kept = {name: value for name, value in self._settings.items() if self._setting_origins.get(name) != origin}
+        self._settings = MappingProxyType(kept)
 
     def end_load(self) -> None:
         """It was read to its end: what it asked for now happens."""

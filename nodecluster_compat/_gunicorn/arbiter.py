@@ -304,6 +304,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     def stop(self, graceful: bool = True) -> None:
         """Replaces gunicorn's, which sleeps and drops connections that the kernel has completed."""
         stopping.stop(self, graceful)
+        self.supervisor.close()
 
 
 def adopt(arbiter: Any) -> None:

@@ -106,7 +106,7 @@ def load(arbiter: ClusterArbiter) -> Savepoint:
         ConfigurationNotLoaded: it cannot be used; the former one is in force.
     """
     savepoint = Savepoint(arbiter)
-    cluster.begin_load()
+    cluster.begin_load(_CONFIG_MODULE)
     try:
         _load(arbiter, savepoint)
     except (Exception, SystemExit) as error:

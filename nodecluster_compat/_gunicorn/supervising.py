@@ -10,6 +10,7 @@ is a limit of its own for that, ``boot_timeout``.
 
 from __future__ import annotations
 
+import os
 import random
 import signal as signals
 import time
@@ -212,9 +213,20 @@ class Supervisor:
         )
         self._arbiter.loop.call_soon(cluster.emit, "degraded", self.status())
 
+    def close(self) -> None:
+        """The server has ended: it has no status any more."""
+        if self.settings.status_file is not None and self._owns_status_file:
+            with suppress(OSError):
+                os.unlink(self.settings.status_file)
+
+    @property
+    def _owns_status_file(self) -> bool:
+        """Of two masters on the way to an upgrade one writes: the new one as soon as it is ready."""
+        return not self._arbiter.upgrade.is_candidate and self._arbiter.upgrade.state != "ready"
+
     def _write_status(self) -> None:
         path, status = self.settings.status_file, self.status()
-        if path is not None and status != self._written:
+        if path is not None and status != self._written and self._owns_status_file:
             self._written = status
             with suppress(OSError):  # a full disk is no reason to stop serving; the file keeps its age
                 write_status(status, path)
