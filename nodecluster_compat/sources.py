@@ -35,7 +35,7 @@ def sources_of(app_uri: str, folder: str, more: Iterable[str]) -> tuple[str, ...
     for entry in map(os.path.abspath, sys.path):
         if entry.endswith(_LIBRARIES):
             found.add(entry)  # its own time changes when something is installed
-            if os.path.isdir(os.path.join(entry, top)):
+            if top and os.path.isdir(os.path.join(entry, top)):
                 found.add(os.path.join(entry, top))
         elif top and (os.path.isdir(os.path.join(entry, top)) or os.path.isfile(os.path.join(entry, f"{top}.py"))):
             found.add(entry)
