@@ -59,6 +59,9 @@ _ENDING_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGQUIT, signals.SI
 class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     """A mixin for gunicorn's :class:`~gunicorn.arbiter.Arbiter`; see the module for how it gets in place."""
 
+    is_supervised = True
+    """Whether workers that end are replaced here; false where a script alone forks."""
+
     loop: Loop
     primary: Primary
     crew: Crew

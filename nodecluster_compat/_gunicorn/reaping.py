@@ -70,14 +70,15 @@ def _tell_cluster(arbiter: ClusterArbiter, pid: int, status: ExitStatus) -> None
     if mate.handle is not None:
         arbiter.primary.hear_out(mate.handle)  # it may have listened, or said that it leaves, just before
     arbiter.crew.remove(pid)
-    if not arbiter.is_stopping:
+    if arbiter.is_supervised and not arbiter.is_stopping:
         # First, so that a handler's fork() meets the crew as it will be.
         arbiter.supervisor.ended(mate, status)
     if mate.handle is not None:
         arbiter.exiting = mate
         arbiter.primary.reaped(mate.handle, status)
         arbiter.exiting = None
-    arbiter.supervisor.halt_if_unbootable(mate, status)
+    if arbiter.is_supervised:
+        arbiter.supervisor.halt_if_unbootable(mate, status)
 
 
 def _log_end(arbiter: ClusterArbiter, pid: int, status: int) -> None:

@@ -17,6 +17,11 @@ from remote_control import said, wait, wait_said
 
 from pytest_cluster import Cluster
 
+SHOW_ENVIRONMENT: Final = (
+    "import json, os\n"
+    "facts = {'told': 'environment', 'other': os.environ.get('OTHER'), 'half': os.environ.get('HALF')}\n"
+    "os.write(1, json.dumps(facts).encode() + b'\\n')\n"
+)
 LIMIT: Final = "cluster.setup_primary(boot_timeout=1)"
 SLOW_IMPORT: Final = "import time; time.sleep(4)\n"
 
@@ -96,19 +101,30 @@ def test_configuration_that_does_not_load_is_not_half_applied(cluster: Cluster, 
     assert report["state"] == "failed"
     assert "configuration" in report["reason"]
 
+    write(cluster, at_import=SHOW_ENVIRONMENT)
     cluster.primary.signal("SIGTTIN")
     cluster.wait_listening(3)
+    assert said(cluster, told="environment") == [{"told": "environment", "other": None, "half": None}]
     assert {worker.pid for worker in cluster.workers} > old
     assert len(said(cluster, told="fork")) == 3
     assert [line for line in cluster.log.splitlines() if line.startswith('{"half"')] == []
-    environment = Path(f"/proc/{cluster.workers[-1].pid}/environ").read_bytes()
-    assert b"OTHER" not in environment
     write(cluster, second="")
     assert reload(cluster)["state"] == "succeeded"
     cluster.wait_listening(2)
 
 
-@pytest.mark.cluster(**DEPLOYED, workers=2)
+TICKING: Final = (
+    CONF
+    + """
+def tick():
+    say(told="tick")
+    cluster.call_later(0.2, tick)
+tick()
+"""
+)
+
+
+@pytest.mark.cluster(app="deployed:app", config=TICKING, workers=2)
 def test_generation_that_cannot_boot_takes_its_configuration_with_it(cluster: Cluster) -> None:
     """The new settings, sockets, handlers and timers go; the old handlers and timers are back."""
     write(
@@ -121,9 +137,13 @@ def test_generation_that_cannot_boot_takes_its_configuration_with_it(cluster: Cl
     assert versions(cluster) == {"0"}
     cluster.wait_listening(2)
     write(cluster, at_import="")
+    before = cluster.journal.last_seq
     cluster.workers[0].kill()
+    cluster.journal.wait_for("exit", after=before)
     cluster.wait_listening(2)
-    wait(lambda: said(cluster, told="exit", signal="SIGKILL"), "the old handler", cluster)
+    wait_said(cluster, told="exit", signal="SIGKILL")
+    wait_said(cluster, len(said(cluster, told="tick")) + 2, told="tick")
+    assert '{"new"' not in cluster.log
     assert {one.address_type for one in cluster.addresses} == {4}
 
 
