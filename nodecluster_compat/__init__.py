@@ -13,13 +13,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import dgram as dgram
     from . import errors as errors
+    from . import http as http
+    from . import net as net
     from ._gunicorn.worker import ClusterGeventWorker as Worker
     from .cluster_facade import cluster as cluster
     from .process_facade import process as process
     from .records import Address as Address
 
-__all__ = ["Address", "Worker", "__version__", "cluster", "errors", "process"]
+__all__ = ["Address", "Worker", "__version__", "cluster", "dgram", "errors", "http", "net", "process"]
 
 __version__ = "0.1.0"
 
@@ -27,7 +30,10 @@ _HOMES = {
     "Address": ("records", "Address"),
     "Worker": ("_gunicorn.worker", "ClusterGeventWorker"),
     "cluster": ("cluster_facade", "cluster"),
+    "dgram": ("dgram", None),
     "errors": ("errors", None),
+    "http": ("http", None),
+    "net": ("net", None),
     "process": ("process_facade", "process"),
 }
 

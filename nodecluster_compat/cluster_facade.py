@@ -18,11 +18,14 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from .cluster_worker import ClusterWorker
-from .emitter import Emitter, current_origin
+from .emitter import Emitter, Origin, current_origin
 from .errors import NotInCluster, SettingsError
 from .loop import Timer
 from .primary import Primary
 from .process_facade import process
+from .rollout import ReloadReport
+from .status import ClusterStatus
+from .supervision_settings import SupervisionSettings
 from .worker import Worker
 from .worker_handle import WorkerHandle
 
@@ -38,8 +41,9 @@ class Cluster(Emitter):
     """The cluster as this process sees it.  In a worker it has another class, which lacks the primary's members.
 
     Events, in the primary: ``setup(settings)``, ``fork(worker)``, ``online(worker)``, ``listening(worker, address)``,
-    ``message(worker, message, handle)``, ``disconnect(worker)``, ``exit(worker, code, signal)``.  A handler runs
-    inside the primary's loop: while it blocks, no connection is dealt.
+    ``message(worker, message, handle)``, ``disconnect(worker)``, ``exit(worker, code, signal)``; and of our own
+    ``reloaded(report)``, ``reload_failed(report)``, ``degraded(status)``, ``recovered(status)``, ``upgrade_ready(pid)``
+    and ``upgrade_failed(pid)``.  A handler runs inside the primary's loop: while it blocks, no connection is dealt.
     """
 
     SCHED_NONE = SCHED_NONE
@@ -51,11 +55,13 @@ class Cluster(Emitter):
         self._primary: Primary | None = None
         self._worker: ClusterWorker | None = None
         self._settings: Mapping[str, Any] = _NO_SETTINGS
+        self._setting_origins: dict[str, Origin] = {}
         asked = {"none": SCHED_NONE, "rr": SCHED_RR}.get(os.environ.get(_POLICY_VARIABLE, ""))
         self._policy: object = asked or SCHED_RR
         self._policy_asked = asked is not None
         self._frozen_policy: int | None = None
         self._before_primary: deque[Callable[[Primary], Any]] = deque()
+        self._is_loading = False
 
     # --- roles ---------------------------------------------------------------------------------
 
@@ -109,15 +115,19 @@ class Cluster(Emitter):
     def setup_primary(self, **settings: Any) -> None:
         """Merge ``settings`` into :attr:`settings`; ``setup`` follows with this call's snapshot.
 
-        Cumulative, unknown keys are kept (``reference/node-cluster-spec`` §5.1).
+        Cumulative, unknown keys are kept (``reference/node-cluster-spec`` §5.1).  The keys that concern reloads and
+        restarts are :class:`~nodecluster_compat.supervision_settings.SupervisionSettings`'.
 
         Raises:
-            SettingsError: ``scheduling_policy`` is neither ``SCHED_RR`` nor ``SCHED_NONE``.
+            SettingsError: ``scheduling_policy`` is neither ``SCHED_RR`` nor ``SCHED_NONE``, or one of those keys has
+                a value that cannot be; nothing is changed.
         """
         self.freeze_policy()
         defaults = {"exec": sys.argv[0], "args": sys.argv[1:], "silent": False}
         snapshot = MappingProxyType({**defaults, **self._settings, **settings})
+        SupervisionSettings.of(snapshot)
         self._settings = snapshot
+        self._setting_origins |= dict.fromkeys(settings, current_origin())
         self._with_primary(lambda primary: primary.loop.call_soon(self.emit, "setup", snapshot))
 
     setup_master = setup_primary
@@ -149,6 +159,23 @@ class Cluster(Emitter):
         if self._primary is None:
             raise NotInCluster(_NEEDS_SERVER.format("cluster.disconnect()"))
         self._primary.disconnect(callback)
+
+    def reload(self, callback: Callable[[ReloadReport], Any] | None = None) -> None:
+        """Read the configuration again and replace the workers, as HUP does.
+
+        Args:
+            callback: called once with the report when the reload has ended, however it has.
+        """
+        if self._primary is None:
+            raise NotInCluster(_NEEDS_SERVER.format("cluster.reload()"))
+        self._primary.reload(callback)
+
+    @property
+    def status(self) -> ClusterStatus:
+        """How the cluster is: running, reloading or degraded, and who runs."""
+        if self._primary is None:
+            raise NotInCluster(_NEEDS_SERVER.format("cluster.status"))
+        return self._primary.status()
 
     def call_later(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
         """Call back in the primary after ``seconds`` (Node's ``setTimeout``); ``timer.cancel()`` calls it off.
@@ -187,6 +214,24 @@ class Cluster(Emitter):
         while self._before_primary:
             self._before_primary.popleft()(primary)
 
+    def begin_load(self, origin: Origin) -> None:
+        """The configuration is read again: its settings are forgotten, what it asks for is kept for the end."""
+        self._is_loading = True
+        kept = {name: value for name, value in self._settings.items() if self._setting_origins.get(name) != origin}
+        self._settings = MappingProxyType(kept)
+
+    def end_load(self) -> None:
+        """It was read to its end: what it asked for now happens."""
+        self._is_loading = False
+        if self._primary is not None:
+            self.become_primary(self._primary)
+
+    def undo_load(self, settings: Mapping[str, Any]) -> None:
+        """It is not to be used after all: what it asked for does not happen, and ``settings`` are in force again."""
+        self._is_loading = False
+        self._before_primary.clear()
+        self._settings = settings
+
     def become_worker(self, worker: ClusterWorker | None) -> None:
         """In a forked child: take the worker's view; ``None`` is a child that is no worker."""
         self._primary = None
@@ -195,7 +240,7 @@ class Cluster(Emitter):
         process._worker = worker
 
     def _with_primary(self, call: Callable[[Primary], Any]) -> None:
-        if self._primary is None:
+        if self._primary is None or self._is_loading:
             self._before_primary.append(call)
         else:
             call(self._primary)
@@ -219,10 +264,12 @@ _PRIMARY_ONLY: Final = frozenset(
         "call_soon_threadsafe",
         "disconnect",
         "fork",
+        "reload",
         "scheduling_policy",
         "settings",
         "setup_master",
         "setup_primary",
+        "status",
         "workers",
     }
 )

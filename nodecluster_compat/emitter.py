@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import FrameType
 from typing import Any, Protocol, TypeVar, overload
 
 from pyee.base import EventEmitter
 
-__all__ = ["Emitter", "Log", "Origin", "current_origin", "run_guarded", "set_log", "set_uncaught"]
+__all__ = ["Emitter", "Log", "Origin", "Registration", "current_origin", "run_guarded", "set_log", "set_uncaught"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Origin = str | None
@@ -90,6 +91,16 @@ def run_guarded(what: str, origin: Origin, call: Callable[..., Any], *args: Any)
         _Context.running = outer
 
 
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A handler that :meth:`Emitter.forget` took off, with what is needed to put it on again."""
+
+    event: str
+    handler: Callable[..., Any]
+    call: Callable[..., Any]
+    origin: Origin
+
+
 class Emitter(EventEmitter):
     """An event emitter with Node's names.
 
@@ -125,11 +136,20 @@ class Emitter(EventEmitter):
         """Return how many handlers ``event`` has."""
         return len(self.listeners(event))
 
-    def forget(self, origin: Origin) -> None:
-        """Remove every handler that was registered from ``origin``."""
+    def forget(self, origin: Origin) -> list[Registration]:
+        """Remove every handler that was registered from ``origin``; return them for :meth:`recall`."""
+        forgotten: list[Registration] = []
         for (event, handler), registered_from in list(self._origins.items()):
-            if registered_from == origin:
+            if registered_from == origin and handler in self.listeners(event):
+                forgotten.append(Registration(event, handler, self._events[event][handler], origin))
                 self.remove_listener(event, handler)
+        return forgotten
+
+    def recall(self, forgotten: Sequence[Registration]) -> None:
+        """Register again what :meth:`forget` removed, in the same order."""
+        for one in forgotten:
+            self._origins[one.event, one.handler] = one.origin
+            super()._add_event_handler(one.event, one.handler, one.call)
 
     def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
         # pyee's one place of registration: ``k`` names the handler, ``v`` is what it calls for it.

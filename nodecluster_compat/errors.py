@@ -14,6 +14,7 @@ __all__ = [
     "ChannelClosed",
     "ChannelFull",
     "ClusterError",
+    "ConfigurationNotLoaded",
     "FrameError",
     "HandleNotPassable",
     "IllegalTransition",
@@ -46,6 +47,10 @@ class NotInCluster(ClusterError, RuntimeError):
 
 class SettingsError(ClusterError, ValueError):
     """Settings that cannot work, alone or together; the sentence says which and what to use instead."""
+
+
+class ConfigurationNotLoaded(ClusterError):
+    """A reload's configuration cannot be used; the former one is in force, all of it."""
 
 
 class ChannelClosed(ClusterError):

@@ -28,7 +28,7 @@ import select
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -152,11 +152,17 @@ class Loop:
         """Whether a deferred call or a user's timer is still to come."""
         return bool(self._soon) or any(timer.holds and not timer.cancelled for _, _, timer in self._timers)
 
-    def cancel_timers(self, origin: Origin) -> None:
-        """Cancel every timer that was set from ``origin``."""
-        for _, _, timer in self._timers:
-            if timer.origin == origin:
-                timer.cancel()
+    def take_timers(self, origin: Origin) -> list[tuple[float, int, Timer]]:
+        """Stop every timer that was set from ``origin``; return them for :meth:`give_back_timers`."""
+        taken = [entry for entry in self._timers if entry[2].origin == origin]
+        self._timers = [entry for entry in self._timers if entry[2].origin != origin]
+        heapq.heapify(self._timers)
+        return taken
+
+    def give_back_timers(self, taken: Sequence[tuple[float, int, Timer]]) -> None:
+        """Let timers run again that were taken; one whose time has come meanwhile calls back at once."""
+        for entry in taken:
+            heapq.heappush(self._timers, entry)
 
     def run_once(self, timeout: float) -> None:
         """Run one turn that waits at most ``timeout`` seconds."""

@@ -22,20 +22,22 @@ from typing import Any, Final, Protocol
 from .channel import Channel
 from .codec import Frame, FrameKind, decode_address, decode_closed, decode_request, encode_answer, encode_frame
 from .connection_channel import OfferingEnd, connection_pair
-from .emitter import Emitter, Log, Origin, current_origin, run_guarded
+from .emitter import Emitter, Log, Origin, Registration, current_origin, run_guarded
 from .errors import ClusterError, FrameError, IllegalTransition, SettingsError
 from .handle_sender import HandleSender
 from .listeners import Listeners
-from .loop import Loop
+from .loop import Loop, Timer
 from .message_queue import MessageQueue
 from .messaging import receive_message
 from .packets import Packet, PacketKind
 from .records import Connection, ExitStatus
 from .registry import Registry
+from .rollout import ReloadReport
 from .shared_sockets import SharedSockets
+from .status import ClusterStatus
 from .worker_handle import WorkerHandle
 
-__all__ = ["ChildEnds", "Host", "Primary"]
+__all__ = ["ChildEnds", "Forgotten", "Host", "Primary"]
 
 _SECOND_CHANNEL_SECONDS: Final = 0.5
 _HANDOFF_PAUSE: Final = 0.05
@@ -58,8 +60,17 @@ class Host(Protocol):
     def is_dealing(self) -> bool:
         """Whether the primary deals connections, rather than the kernel."""
 
+    def worker_listens(self, worker: WorkerHandle) -> None:
+        """A worker serves a first, or a further, socket."""
+
     def worker_changed(self) -> None:
-        """A worker became ready, or will end: look again at how many there should be."""
+        """A worker will end: look again at how many there should be."""
+
+    def reload_soon(self, callback: Callable[[ReloadReport], Any] | None) -> None:
+        """``cluster.reload()``: on the next turn, as HUP; call back when it has ended, however it has."""
+
+    def status(self) -> ClusterStatus:
+        """Return how the cluster is."""
 
     def finish(self) -> None:
         """Every worker is gone and ``cluster.disconnect()`` was asked: end the server."""
@@ -76,6 +87,15 @@ class ChildEnds:
         """Close both."""
         self.messages.close()
         self.connections.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Handlers and timers of one origin that were taken out of use."""
+
+    origin: Origin
+    handlers: list[tuple[Emitter, list[Registration]]]
+    timers: list[tuple[float, int, Timer]]
 
 
 class Primary:
@@ -169,11 +189,15 @@ class Primary:
             worker.exited_after_disconnect = True
         self._leave_all(worker)
 
-    def reaped(self, worker: WorkerHandle, status: ExitStatus) -> None:
-        """The process has ended: everything it had said is delivered, then ``disconnect``, then ``exit``."""
+    def hear_out(self, worker: WorkerHandle) -> None:
+        """The process has ended: everything that it had said is delivered."""
         worker.process.is_reaped = True
         worker.connections.finish()
         worker.channel.drain()
+
+    def reaped(self, worker: WorkerHandle, status: ExitStatus) -> None:
+        """The process has ended and was heard out: ``disconnect``, then ``exit``."""
+        self.hear_out(worker)
         worker.channel.close()
         # Only now: at ``disconnect`` a worker is not dead yet (node-cluster-spec 2.3).
         worker.process.exit_code, worker.process.signal_code = status.code, status.signal
@@ -223,12 +247,27 @@ class Primary:
         """See :class:`~nodecluster_compat.worker_handle.Supervisor`; on a later turn, as in Node."""
         self.loop.call_soon(self._send_failed, worker, error)
 
-    def forget(self, origin: Origin) -> None:
-        """Remove the handlers and timers that were registered from ``origin``."""
-        self._events.forget(origin)
-        for worker in self.registry.by_id.values():
-            worker.forget(origin)
-        self.loop.cancel_timers(origin)
+    def reload(self, callback: Callable[[ReloadReport], Any] | None = None) -> None:
+        """See :meth:`~nodecluster_compat.cluster_facade.Cluster.reload`."""
+        self._host.reload_soon(None if callback is None else partial(run_guarded, "reload", current_origin(), callback))
+
+    def status(self) -> ClusterStatus:
+        """See :attr:`~nodecluster_compat.cluster_facade.Cluster.status`."""
+        return self._host.status()
+
+    def forget(self, origin: Origin) -> Forgotten:
+        """Remove the handlers and timers that were registered from ``origin``; return them for :meth:`recall`."""
+        emitters: list[Emitter] = [self._events, *self.registry.by_id.values()]
+        return Forgotten(
+            origin, [(emitter, emitter.forget(origin)) for emitter in emitters], self.loop.take_timers(origin)
+        )
+
+    def recall(self, forgotten: Forgotten) -> None:
+        """Put back what :meth:`forget` removed, in place of what has been registered from there since."""
+        self.forget(forgotten.origin)
+        for emitter, registrations in forgotten.handlers:
+            emitter.recall(registrations)
+        self.loop.give_back_timers(forgotten.timers)
 
     # --- frames and packets of workers ---------------------------------------------------------
 
@@ -261,7 +300,7 @@ class Primary:
         self._advance(worker, "listening")
         if not worker.is_leaving:
             self.listeners.join(worker.id, listener_id)
-        self._host.worker_changed()
+        self._host.worker_listens(worker)
         self._emit(worker, "listening", address)
 
     def _query(self, worker: WorkerHandle, payload: bytes) -> None:

@@ -1,9 +1,16 @@
 """How many workers to start and which to retire: arithmetic on facts, no processes.
 
-Invariant: retiring never takes the number of listening workers below the target, so a reload keeps
-the old generation serving until its successors listen, with no state of its own to get wrong.
+Invariants:
+
+* Retiring never takes the number of listening workers below the target less ``max_unavailable``, so a reload keeps
+  the old generation serving until its successors listen.
+* While no worker of the new generation listens, nothing is known of it: the floor is then the larger of the two
+  targets, and a configuration that asks for fewer workers retires nobody on trust.
+* Outside a rollout ``max_unavailable`` is nobody's business: the floor is the target.
+
 Rejected: gunicorn's rule (kill the oldest as soon as the new ones are forked), which leaves nobody to
-take a connection while the new workers import the application.
+take a connection while the new workers import the application.  The two bounds and their names are those of a
+Kubernetes Deployment's rolling update.
 """
 
 from __future__ import annotations
@@ -11,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Member", "missing", "surplus"]
+__all__ = ["Bounds", "Member", "Step", "missing", "roll", "surplus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,27 @@ class Member:
     ending: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far a rollout may leave the number of workers that there should be.
+
+    Attributes:
+        max_surge: workers above it, at most.
+        max_unavailable: listening workers below it, at most.  One of the two is above 0.
+    """
+
+    max_surge: int
+    max_unavailable: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do now: start so many workers, retire these, oldest first."""
+
+    start: int
+    retire: tuple[Member, ...]
+
+
 def missing(members: Iterable[Member], target: int, generation: int) -> int:
     """Return how many workers of ``generation`` must be started to have ``target`` of them."""
     staying = sum(1 for m in members if m.generation == generation and not m.ending)
@@ -44,15 +72,39 @@ def surplus(members: Iterable[Member], target: int) -> list[Member]:
     that listen, all stay until a younger one listens.
     """
     staying = sorted((m for m in members if not m.ending), key=lambda m: m.age)
+    return _retire(staying, staying, target)
+
+
+def roll(members: Iterable[Member], target: int, before: int, generation: int, bounds: Bounds) -> Step:
+    """Return the next step of a rollout.
+
+    Args:
+        members: the workers of every generation that run.
+        target: how many of ``generation`` there should be in the end.
+        before: how many workers there should have been when the rollout began.
+        generation: the new one; every other is old.
+        bounds: how far from ``target`` it may go on the way.
+    """
+    staying = sorted((m for m in members if not m.ending), key=lambda m: m.age)
+    new = [m for m in staying if m.generation == generation]
+    old = [m for m in staying if m.generation != generation]
+    largest = max(target, before)
+    proven = not target or any(m.listening for m in new)
+    floor = max(0, (target if proven else largest) - bounds.max_unavailable)
+    # New ones beyond the target (TTOU meanwhile) go as well, after the old.
+    retire = _retire(staying, old + new[: max(0, len(new) - target)], floor)
+    room = largest + bounds.max_surge - (len(staying) - len(retire))
+    return Step(max(0, min(target - len(new), room)), tuple(retire))
+
+
+def _retire(staying: list[Member], candidates: list[Member], floor: int) -> list[Member]:
+    count = len(staying)
     listening = sum(1 for m in staying if m.listening)
-    excess = len(staying) - target
     retired: list[Member] = []
-    for member in staying:
-        if len(retired) >= excess:
+    for member in candidates:
+        if count <= floor or (member.listening and listening <= floor):
             break
-        if member.listening:
-            if listening <= target:
-                break
-            listening -= 1
+        count -= 1
+        listening -= member.listening
         retired.append(member)
     return retired

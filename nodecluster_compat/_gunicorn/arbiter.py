@@ -26,13 +26,21 @@ from ..emitter import set_log
 from ..journal import Journal, attach_journal
 from ..loop import Loop
 from ..primary import Primary
-from . import forking, reaping, reloading, stopping
+from . import forking, reaping, stopping
+from .reloading import Reloader
+from .supervising import Supervisor
+from .upgrading import Upgrade
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from gunicorn.arbiter import Arbiter as _Base
 
     from ..crew import Mate
     from ..records import ServedAddress
+    from ..rollout import ReloadReport
+    from ..status import ClusterStatus
+    from ..supervision import Step
     from ..worker_handle import WorkerHandle
 else:
     _Base = object  # the real base is the class of the arbiter that is adopted
@@ -51,6 +59,9 @@ _ENDING_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGQUIT, signals.SI
 class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     """A mixin for gunicorn's :class:`~gunicorn.arbiter.Arbiter`; see the module for how it gets in place."""
 
+    is_supervised = True
+    """Whether workers that end are replaced here; false where a script alone forks."""
+
     loop: Loop
     primary: Primary
     crew: Crew
@@ -58,8 +69,10 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     served: list[ServedAddress]
     spawning: WorkerHandle | None
     exiting: Mate | None
+    reloader: Reloader
+    supervisor: Supervisor
+    upgrade: Upgrade
     is_stopping: bool
-    keeps_workers = True  # there should be some: an end is worth a line, and exit codes 3 and 4 mean what gunicorn says
     WORKERS: dict[int, Any]
     LISTENERS: list[Any]
     _last_logged_active_worker_count: int | None
@@ -79,12 +92,23 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         set_log(self.log)
         forking.register(self)
         signals.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
+        self.upgrade = Upgrade(self)
+        self.reloader = Reloader(self)
         cluster.become_primary(self.primary)
+        self.supervisor = Supervisor(self)
 
-    def serve_listeners(self) -> None:
-        """Accept on the listeners for the workers, unless they accept for themselves."""
+    def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
+        """Accept on the listeners for the workers, unless they accept for themselves.
+
+        Args:
+            known: what is served already, by the ``id()`` of gunicorn's socket object.
+        """
         if cluster.freeze_policy() == SCHED_RR:
-            self.served = [self.primary.listeners.add(listener.sock, listener.FAMILY) for listener in self.LISTENERS]
+            served = known or {}
+            self.served = [
+                served.get(id(listener)) or self.primary.listeners.add(listener.sock, listener.FAMILY)
+                for listener in self.LISTENERS
+            ]
 
     # --- waiting -------------------------------------------------------------------------------
 
@@ -134,17 +158,26 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self.reap_workers()
         if self.is_stopping or self.primary.is_disconnecting:
             return
-        self._spawn_requested()
-        self.spawn_workers()
-        for pid in self.crew.to_retire(self.num_workers):
+        self.reloader.look()
+        self._make_room_for_requested()
+        step = self._next_step()
+        for pid in self.crew.pids_of(self.reloader.may_retire(step.retire)):
             self.kill_worker(pid, signals.SIGTERM)
+        self.spawn_workers()
+        self.upgrade.tell_if_ready()
+        self.supervisor.look()
         self._report_workers()
 
     def spawn_workers(self) -> None:
         """Replaces gunicorn's, which sleeps after each fork."""
-        for _ in range(self.crew.missing(self.num_workers)):
+        missing = self._next_step().start
+        for _ in range(min(missing, self.supervisor.allowed()) if missing else 0):
             if self.spawn_worker() is None:
                 return  # logged; tried again on a later turn
+
+    def _next_step(self) -> Step:
+        target = self.num_workers
+        return self.crew.next_step(target, self.supervisor.settings.bounds(target))
 
     def spawn_worker(self) -> int | None:
         """Extends gunicorn's: the worker is born with channels, and TERM cannot fall into the gap."""
@@ -159,8 +192,15 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
                 return None
             pid = forking.fork_worker(self, handle, super().spawn_worker)
         if pid is not None:
-            self.crew.add(self.worker_age, pid, handle)
+            self.crew.add(self.worker_age, pid, handle, time.monotonic())
         return pid
+
+    def end_worker(self, pid: int) -> None:
+        """Tell a worker of a generation that is given up to end; one that still boots has nothing to finish."""
+        self.kill_worker(pid, signals.SIGTERM)
+        mate = self.crew.with_pid(pid)
+        if mate is not None and mate.listening_since is None:
+            self.kill_worker(pid, signals.SIGKILL)
 
     def kill_worker(self, pid: int, sig: int) -> None:
         """Extends gunicorn's: a worker that is told to end gets no further connection."""
@@ -185,11 +225,11 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             self.log.error("Worker (pid:%s) did not end within graceful_timeout: killed", mate.pid)
             self.kill_worker(mate.pid, signals.SIGKILL)
 
-    def _spawn_requested(self) -> None:
-        for _ in range(len(self._requested)):
-            if not self.crew.missing(self.num_workers):
-                self.num_workers += 1
-            self.spawn_worker()
+    def _make_room_for_requested(self) -> None:
+        """``cluster.fork()`` beyond the vacancies raises the number; a pause of the back-off holds for it, too."""
+        extra = len(self._requested) - self.crew.missing(self.num_workers)
+        if extra > 0:
+            self.num_workers += extra
 
     def _report_workers(self) -> None:
         """The two metrics of gunicorn's ``manage_workers``, with our own queue in the backlog."""
@@ -223,12 +263,28 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         """See :class:`~nodecluster_compat.primary.Host`."""
         return self.crew.stand_in(self.exiting) if self.exiting is not None else None
 
+    def worker_listens(self, worker: WorkerHandle) -> None:
+        """See :class:`~nodecluster_compat.primary.Host`."""
+        self.crew.listens(worker, time.monotonic())
+        self.wakeup()
+
+    def reload_soon(self, callback: Callable[[ReloadReport], Any] | None) -> None:
+        """See :class:`~nodecluster_compat.primary.Host`."""
+        self.reloader.ask(callback)
+        self.SIG_QUEUE.put_nowait(signals.SIGHUP)
+        self.loop.wake()
+
+    def status(self) -> ClusterStatus:
+        """See :class:`~nodecluster_compat.primary.Host`."""
+        return self.supervisor.status()
+
     def worker_changed(self) -> None:
         """See :class:`~nodecluster_compat.primary.Host`."""
         self.wakeup()
 
     def finish(self) -> None:
         """See :class:`~nodecluster_compat.primary.Host`."""
+        self.upgrade.forget()
         self.SIG_QUEUE.put_nowait(signals.SIGTERM)
         self.loop.wake()
 
@@ -236,11 +292,26 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     def reload(self) -> None:
         """Replaces gunicorn's, which waits for the old workers with nobody accepting."""
-        reloading.reload(self)
+        self.reloader.begin()
+
+    def reexec(self) -> None:
+        """Extends gunicorn's: the new master says when it is ready."""
+        self.upgrade.begin(super().reexec)
+
+    def handle_term(self) -> None:
+        """Extends gunicorn's: not before the new master of an upgrade is ready."""
+        if not self.upgrade.holds_term():
+            super().handle_term()
+
+    def handle_ttin(self) -> None:
+        """Extends gunicorn's: who asks for a worker wants it now."""
+        self.supervisor.retry_now()
+        super().handle_ttin()
 
     def stop(self, graceful: bool = True) -> None:
         """Replaces gunicorn's, which sleeps and drops connections that the kernel has completed."""
         stopping.stop(self, graceful)
+        self.supervisor.close()
 
 
 def adopt(arbiter: Any) -> None:

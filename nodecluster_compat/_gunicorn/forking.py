@@ -109,6 +109,8 @@ def _in_child() -> None:
 def _leave_primary(arbiter: Any) -> None:
     signals.set_wakeup_fd(-1)
     worker = arbiter.spawning
+    arbiter.upgrade.abandon()
+    arbiter.reloader.abandon()
     ends = arbiter.primary.in_child(worker)
     cluster.become_worker(None)
     if ends is None:

@@ -11,8 +11,6 @@ import os
 import signal as signals
 from typing import TYPE_CHECKING
 
-from gunicorn.errors import HaltServer
-
 from ..records import ExitStatus
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ def reap(arbiter: ClusterArbiter) -> None:
     """Take note of every child that has ended.
 
     Raises:
-        HaltServer: a worker could not boot or load the application (exit codes 3 and 4), as in gunicorn.
+        HaltServer: the very first boot failed (exit codes 3 and 4), as in gunicorn.
     """
     while True:
         try:
@@ -40,6 +38,7 @@ def reap(arbiter: ClusterArbiter) -> None:
 def _reaped(arbiter: ClusterArbiter, pid: int, status: int) -> None:
     if pid == arbiter.reexec_pid:
         arbiter.reexec_pid = 0
+        arbiter.upgrade.ended(exit_status(status))
     elif pid == getattr(arbiter, "dirty_arbiter_pid", 0):
         _dirty_arbiter_ended(arbiter, pid, status)
     else:
@@ -47,10 +46,9 @@ def _reaped(arbiter: ClusterArbiter, pid: int, status: int) -> None:
         if worker is None:
             arbiter.log.debug("Reaped unknown child process (pid:%s, status:%s)", pid, status)
             return
-        if arbiter.keeps_workers:
+        if arbiter.is_supervised:
             _log_end(arbiter, pid, status)
         _tell_cluster(arbiter, pid, exit_status(status))
-        _halt_if_unbootable(arbiter, status)
         worker.tmp.close()
         arbiter.cfg.child_exit(arbiter, worker)
 
@@ -67,12 +65,21 @@ def exit_status(status: int) -> ExitStatus:
 
 
 def _tell_cluster(arbiter: ClusterArbiter, pid: int, status: ExitStatus) -> None:
-    mate = arbiter.crew.remove(pid)
-    if mate is None or mate.handle is None:
+    mate = arbiter.crew.with_pid(pid)
+    if mate is None:
         return
-    arbiter.exiting = mate
-    arbiter.primary.reaped(mate.handle, status)
-    arbiter.exiting = None
+    if mate.handle is not None:
+        arbiter.primary.hear_out(mate.handle)  # it may have listened, or said that it leaves, just before
+    arbiter.crew.remove(pid)
+    if arbiter.is_supervised and not arbiter.is_stopping:
+        # First, so that a handler's fork() meets the crew as it will be.
+        arbiter.supervisor.ended(mate, status)
+    if mate.handle is not None:
+        arbiter.exiting = mate
+        arbiter.primary.reaped(mate.handle, status)
+        arbiter.exiting = None
+    if arbiter.is_supervised:
+        arbiter.supervisor.halt_if_unbootable(mate, status)
 
 
 def _log_end(arbiter: ClusterArbiter, pid: int, status: int) -> None:
@@ -86,16 +93,6 @@ def _log_end(arbiter: ClusterArbiter, pid: int, status: int) -> None:
         arbiter.log.info("Worker (pid:%s) was sent SIGTERM!", pid)
     else:
         arbiter.log.warning("Worker (pid:%s) was sent %s!", pid, ended.signal)
-
-
-def _halt_if_unbootable(arbiter: ClusterArbiter, status: int) -> None:
-    if arbiter.is_stopping or not arbiter.keeps_workers or not os.WIFEXITED(status):
-        return
-    code = os.WEXITSTATUS(status)
-    if code == arbiter.WORKER_BOOT_ERROR:
-        raise HaltServer("Worker failed to boot.", code)
-    if code == arbiter.APP_LOAD_ERROR:
-        raise HaltServer("App failed to load.", code)
 
 
 def _dirty_arbiter_ended(arbiter: ClusterArbiter, pid: int, status: int) -> None:

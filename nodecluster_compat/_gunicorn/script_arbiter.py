@@ -23,6 +23,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
 from ..cluster_facade import SCHED_RR, cluster
+from ..errors import NotInCluster
 from ..process_facade import process
 from ..runtime.home import set_home
 from ..runtime.primary_home import PrimaryHome
@@ -79,7 +80,7 @@ class _Killed(SystemExit):
 class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
     """The primary of ``nodecluster script``."""
 
-    keeps_workers = False
+    is_supervised = False
 
     def __init__(self, app: ScriptApplication) -> None:
         super().__init__(app)
@@ -150,6 +151,15 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
 
     def stand_in(self) -> None:
         """See :class:`~nodecluster_compat.primary.Host`: nobody is replaced here."""
+
+    def worker_listens(self, worker: WorkerHandle) -> None:
+        """See :class:`~nodecluster_compat.primary.Host`: nobody waits for it here."""
+
+    def reload_soon(self, callback: object) -> None:
+        """See :class:`~nodecluster_compat.primary.Host`."""
+        raise NotInCluster(
+            "cluster.reload() belongs to server mode: a script forks new workers and disconnects the old"
+        )
 
     def worker_changed(self) -> None:
         """See :class:`~nodecluster_compat.primary.Host`: nobody keeps a number here."""

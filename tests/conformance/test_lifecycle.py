@@ -322,7 +322,7 @@ def test_rr_handle_keep_loop_alive(play: Play) -> None:
 
 
 def test_uncaught_exception(play: Play) -> None:
-    """test-cluster-uncaught-exception: the program's own hook decides what an uncaught exception of the primary does."""
+    """test-cluster-uncaught-exception: the program's own hook decides about an uncaught exception."""
     trace = play(
         """
         def hook(kind, error, tb):
@@ -399,7 +399,7 @@ def test_worker_exit(play: Play) -> None:
 
 
 def test_worker_forced_exit(play: Play) -> None:
-    """test-cluster-worker-forced-exit: a disconnect that was asked honours a later exit code, a lost channel does not."""
+    """test-cluster-worker-forced-exit: a disconnect that was asked honours an exit code, a lost channel does not."""
     trace = play("""
         if cluster.is_primary:
             w = cluster.fork(); w.on('online', w.disconnect); w.on('exit', lambda code, sig: trace('asked', code))
@@ -516,7 +516,10 @@ def test_worker_wait_server_close(play: Play) -> None:
             def listening(a):
                 clients.append(socket.create_connection(('127.0.0.1', a.port)))
             w.on('listening', listening)
-            w.on('message', lambda m, h: (w.disconnect(), cluster.call_later(0.2, lambda: (trace('client ends'), clients.pop().close()))))
+            def ends():
+                trace('client ends')
+                clients.pop().close()
+            w.on('message', lambda m, h: (w.disconnect(), cluster.call_later(0.2, ends)))
             w.on('disconnect', lambda: trace('disconnect'))
         else:
             s = net.create_server(lambda sock, peer: (process.send('x'), sock.recv(1)))
@@ -550,9 +553,10 @@ def test_cluster_preload(play: Play) -> None:
     trace = play("""
         if cluster.is_primary:
             cluster.on('exit', lambda w, code, sig: trace(code))
-            cluster.fork(); 
+            cluster.fork()
         else:
-            open('preloaded.py', 'w').write('from nodecluster_compat import cluster, process\\nprocess.exit(42 + cluster.worker.id)')
+            lines = ['from nodecluster_compat import cluster, process', 'process.exit(42 + cluster.worker.id)']
+            open('preloaded.py', 'w').write('\\n'.join(lines))
             sys.path.insert(0, os.getcwd())
             import preloaded
     """)

@@ -20,8 +20,8 @@ Play = Callable[..., Trace]
 def player(folder: Path) -> Play:
     """Return a function that runs a program under ``nodecluster``.
 
-    It returns the lines by observer ("P": the primary, "W1": a worker, "P1": what the primary sees of it).  The exit code
-    is asserted, and so is that nothing complained.
+    It returns the lines by observer ("P": the primary, "W1": a worker, "P1": what the primary sees of it).  The exit
+    code is asserted, and so is that nothing complained.
     """
 
     def run(source: str, *args: str, code: int = 0, quiet: bool = True, **env: str) -> Trace:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 from nodecluster_compat.crew import Crew
+from nodecluster_compat.restarts import Trial
+from nodecluster_compat.supervision import Bounds
 
 
 @dataclass
@@ -14,6 +17,7 @@ class Handle:
     id: int = 0
     state: str = "listening"
     is_leaving: bool = False
+    process: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(pid=None))
 
 
 def crew_of(*handles: Handle) -> Crew:
@@ -23,17 +27,68 @@ def crew_of(*handles: Handle) -> Crew:
     return crew
 
 
-def test_reload_starts_a_generation_and_retires_when_it_listens() -> None:
+def to_retire(crew: Crew, target: int) -> list[int]:
+    return crew.pids_of(crew.next_step(target, Bounds(target, 0)).retire)
+
+
+def test_rollout_starts_a_generation_and_retires_when_it_listens() -> None:
     """Missing first, then too many, oldest first."""
     new = Handle(3, state="online")
     crew = crew_of(Handle(1), Handle(2))
-    crew.generation += 1
-    assert crew.missing(2) == 2
+    crew.begin_rollout(1, 2, 0.0)
+    assert crew.next_step(2, Bounds(2, 0)).start == 2
+    assert crew.next_step(2, Bounds(1, 0)).start == 1
     crew.add(3, 103, new)  # type: ignore[arg-type]
     crew.add(4, 104, Handle(4))  # type: ignore[arg-type]
-    assert crew.to_retire(2) == [101]
+    assert to_retire(crew, 2) == [101]
+    assert not crew.is_rolled_out(2)
     new.state = "listening"
-    assert crew.to_retire(2) == [101, 102]
+    assert to_retire(crew, 2) == [101, 102]
+    assert crew.has_old_listeners()
+    for pid in (101, 102):
+        crew.remove(pid)
+    assert crew.is_rolled_out(2)
+    assert not crew.has_old_listeners()
+
+
+def test_rollout_that_is_given_up_leaves_the_old_generation() -> None:
+    """Whatever is new goes; what was old is the current generation again."""
+    crew = crew_of(Handle(1), Handle(2))
+    crew.begin_rollout(1, 2, 0.0)
+    crew.add(3, 103, Handle(3, state="online"))  # type: ignore[arg-type]
+    crew.add(4, 104, Handle(4))  # type: ignore[arg-type]
+    assert crew.give_up_rollout(2) == [103, 104]
+    for pid in (103, 104):
+        mate = crew.with_pid(pid)
+        assert mate is not None
+        mate.told_to_end = True
+    assert crew.rollout is None
+    assert crew.missing(2) == 0
+    assert to_retire(crew, 2) == []
+
+
+def test_rollout_that_is_given_up_late_keeps_what_it_needs() -> None:
+    """Where an old worker has left already, a new one that listens stays."""
+    crew = crew_of(Handle(1), Handle(2))
+    crew.begin_rollout(1, 2, 0.0)
+    crew.add(3, 103, Handle(3))  # type: ignore[arg-type]
+    crew.add(4, 104, Handle(4, state="online"))  # type: ignore[arg-type]
+    crew.remove(101)
+    assert crew.give_up_rollout(2) == [104]
+    crew.remove(104)
+    assert crew.missing(2) == 0
+
+
+def test_crew_knows_since_when_a_worker_listens() -> None:
+    """The first time counts, and the first boot is over with it."""
+    worker = Handle(1)
+    crew = crew_of(worker)
+    assert not crew.has_listened
+    assert [mate.pid for mate in crew.booting] == [101]
+    worker.process.pid = 101
+    crew.listens(worker, 5.0)  # type: ignore[arg-type]
+    crew.listens(worker, 6.0)  # type: ignore[arg-type]
+    assert (crew.has_listened, crew.booting, crew.trials) == (True, [], [Trial(0.0, 5.0)])
 
 
 def test_leaving_worker_leaves_a_place() -> None:
@@ -66,7 +121,7 @@ def test_worker_without_a_handle_counts_as_listening() -> None:
     """Another worker class after a reload."""
     crew = Crew()
     crew.add(1, 100, None)
-    assert crew.to_retire(0) == [100]
+    assert to_retire(crew, 0) == [100]
     assert crew.missing(1) == 0
 
 
@@ -89,7 +144,7 @@ def test_booting_worker_fills_a_place_and_retires_nobody() -> None:
     """Not listening yet is not missing."""
     crew = crew_of(Handle(1), Handle(2, state="online"))
     assert crew.missing(2) == 0
-    assert crew.to_retire(1) == []
+    assert to_retire(crew, 1) == []
 
 
 def test_stand_in_is_nobody_when_all_leave() -> None:

@@ -76,3 +76,23 @@ def test_origin_is_inherited_by_what_a_handler_registers() -> None:
     assert emitter.listener_count("y") == 0
     run_guarded("a test", "somewhere", lambda: seen.append(current_origin()))
     assert seen == ["somewhere"]
+
+
+def test_what_was_forgotten_can_be_recalled() -> None:
+    """In the same order, with the same origin, once-handlers too; what others registered stays."""
+    emitter, seen = Emitter(), []
+    source = (
+        "emitter.on('e', lambda: seen.append('conf 1'))\n"
+        "emitter.once('e', lambda: seen.append('conf once'))\n"
+        "emitter.on('e', lambda: seen.append('conf 2'))\n"
+    )
+    exec(source, {"__name__": "conf", "emitter": emitter, "seen": seen})
+    emitter.on("e", lambda: seen.append("mine"))
+    forgotten = emitter.forget("conf")
+    emitter.emit("e")
+    assert seen == ["mine"]
+    emitter.recall(forgotten)
+    emitter.emit("e")
+    emitter.emit("e")
+    assert seen[1:] == ["mine", "conf 1", "conf once", "conf 2", "mine", "conf 1", "conf 2"]
+    assert len(emitter.forget("conf")) == 2

@@ -42,15 +42,18 @@ def test_timers_come_in_order_and_a_cancelled_one_never(loop: Loop) -> None:
     assert seen == ["now", "later"]
 
 
-def test_timers_of_an_origin_can_be_cancelled_alone(loop: Loop) -> None:
-    """What a configuration file set goes when it is read again."""
+def test_timers_of_an_origin_can_be_taken_and_given_back(loop: Loop) -> None:
+    """What a configuration file set goes when it is read again, and comes back when that was in vain."""
     seen: list[str] = []
     exec("loop.call_later(0, seen.append, 'conf')", {"__name__": "conf", "loop": loop, "seen": seen})
     loop.call_later(0, seen.append, "mine")
-    loop.cancel_timers("conf")
+    taken = loop.take_timers("conf")
     loop.run_once(0)
     loop.run_once(0)
     assert seen == ["mine"]
+    loop.give_back_timers(taken)
+    loop.run_once(0)
+    assert seen == ["mine", "conf"]
 
 
 def test_readable_descriptor_calls_back_until_removed(loop: Loop) -> None:

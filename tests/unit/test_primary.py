@@ -25,6 +25,8 @@ from nodecluster_compat.loop import Loop
 from nodecluster_compat.packets import PacketKind, encode_packet
 from nodecluster_compat.primary import Primary
 from nodecluster_compat.records import Address, ExitStatus
+from nodecluster_compat.rollout import ReloadReport
+from nodecluster_compat.status import ClusterStatus
 from nodecluster_compat.worker_handle import WorkerHandle
 
 ADDRESS = Address("127.0.0.1", 80, 4)
@@ -87,8 +89,17 @@ class Rig:
     def stand_in(self) -> None:
         return None
 
+    def worker_listens(self, worker: WorkerHandle) -> None:
+        self.calls.append("worker_listens")
+
     def worker_changed(self) -> None:
         self.calls.append("worker_changed")
+
+    def reload_soon(self, callback: Callable[[ReloadReport], Any] | None) -> None:
+        self.calls.append("reload_soon")
+
+    def status(self) -> ClusterStatus:
+        raise NotImplementedError
 
     def finish(self) -> None:
         self.calls.append("finish")

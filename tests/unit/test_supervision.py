@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodecluster_compat.supervision import Member, missing, surplus
+from nodecluster_compat.supervision import Bounds, Member, Step, missing, roll, surplus
 
 
 def member(age: int, generation: int = 0, *, listening: bool = True, ending: bool = False) -> Member:
@@ -89,3 +89,51 @@ def test_nobody_is_retired_without_surplus() -> None:
     """At or under the target everybody stays."""
     assert surplus([member(1), member(2)], 2) == []
     assert surplus([], 3) == []
+
+
+@given(
+    st.integers(0, 6),
+    st.integers(0, 6),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.lists(st.integers(0, 50), max_size=200),
+)
+def test_rollout_keeps_its_bounds_and_ends(
+    before: int, target: int, surge: int, unavailable: int, order: list[int]
+) -> None:
+    """Whoever listens first: never more than the surge allows, never fewer that listen, and in the end all are new."""
+    bounds = Bounds(surge or int(not unavailable), unavailable)
+    crew = [member(age) for age in range(before)]
+    highest, lowest = max(before, target) + bounds.max_surge, min(before, target) - unavailable
+    for turn in range(100):
+        step = roll(crew, target, before, 1, bounds)
+        crew = [one for one in crew if one not in step.retire]
+        crew += [member(1000 * (turn + 1) + n, 1, listening=False) for n in range(step.start)]
+        assert len(crew) <= highest
+        assert sum(one.listening for one in crew) >= lowest
+        booting = [one for one in crew if not one.listening]
+        if booting:
+            chosen = booting[(order[turn % len(order)] if order else 0) % len(booting)]
+            crew[crew.index(chosen)] = member(chosen.age, 1)
+    assert len(crew) == target
+    assert {one.generation for one in crew} <= {1}
+
+
+def test_rollout_retires_nobody_on_trust() -> None:
+    """Fewer workers are asked for, and the new generation has not listened yet."""
+    old = [member(age) for age in range(4)]
+    assert roll(old, 2, 4, 1, Bounds(1, 0)) == Step(1, ())
+    assert roll([*old, member(9, 1, listening=False)], 2, 4, 1, Bounds(1, 0)) == Step(0, ())
+    assert roll([*old, member(9, 1)], 2, 4, 1, Bounds(1, 0)) == Step(1, tuple(old[:3]))
+
+
+def test_rollout_fills_the_place_of_an_old_worker_that_died_with_a_new_one() -> None:
+    """A crash on the way is no reason to wait."""
+    assert roll([member(1), member(5, 1, listening=False)], 2, 2, 1, Bounds(1, 0)).start == 1
+
+
+def test_rollout_without_surge_makes_room_first() -> None:
+    """max_unavailable alone: one leaves, one comes."""
+    old = [member(1), member(2)]
+    assert roll(old, 2, 2, 1, Bounds(0, 1)) == Step(1, (old[0],))
+    assert roll([old[1], member(3, 1, listening=False)], 2, 2, 1, Bounds(0, 1)) == Step(0, ())

@@ -1,0 +1,159 @@
+"""When a worker that ended may be replaced: back-off, restart intensity, recovery.  Pure: clock and chance come in.
+
+Theory of operation
+-------------------
+What counts is how a worker ended:
+
+* *orderly* (asked to, ``max_requests``, ``disconnect``): nothing, replaced at once; nobody tells this module.
+* *fault* (an exit code or a signal of its own, a boot or a request that took too long).  A worker that had listened
+  for ``stable`` seconds is replaced at once.  Each other fault doubles a pause in which nothing is started, for
+  the whole crew and not for each place, because workers that run the same code fail together.
+* *killed* (SIGKILL, which no program sends itself by accident): replaced at once when it had listened; one that was
+  killed while it booted, as the kernel does when memory is short, waits for a short pause of its own.
+
+After a pause workers come back as in TCP's slow start: one, and then at a time as many as have listened for
+``PROBATION`` seconds.  A worker that was started after the last fault and has listened for ``stable`` seconds
+ends the back-off.
+
+More than ``intensity`` faults within ``period`` seconds are a *degraded* state, which heals by the same proof.
+Intensity and period are those of an OTP supervisor, which gives up and escalates; here there is nobody above, so
+the state is told and the attempts go on.
+
+Rejected: a back-off for each place (four places make four storms); resetting by time alone (a long pause would
+reset itself); resetting at ``listening`` (a worker that dies a moment later is forked for ever).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["PROBATION", "UNLIMITED", "RestartPolicy", "Restarts", "Trial"]
+
+PROBATION: Final = 2.0
+"""Seconds that a worker listens before it vouches for another one, while there is a back-off."""
+
+UNLIMITED: Final = 1 << 30
+
+_FACTOR: Final = 2.0
+_JITTER: Final = 0.25
+_KILLED_DELAY: Final = 0.1
+_KILLED_MAX_DELAY: Final = 2.0
+_MOST_DOUBLINGS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """The numbers of the back-off, in seconds.
+
+    Attributes:
+        delay: the first pause.
+        max_delay: the longest, before the jitter of up to a quarter that is added.
+        stable: a worker that has listened for so long is sound.
+        intensity: so many faults ...
+        period: ... within so many seconds are borne in silence.
+    """
+
+    delay: float = 1.5
+    max_delay: float = 30.0
+    stable: float = 10.0
+    intensity: int = 3
+    period: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One running worker that is not on the way out: when it was started, and since when it listens."""
+
+    started: float
+    listening_since: float | None
+
+
+class Restarts:
+    """The faults of a crew, and what they allow.
+
+    Args:
+        policy: the numbers.
+        chance: returns a number from 0 up to 1, for the jitter.
+    """
+
+    def __init__(self, policy: RestartPolicy, chance: Callable[[], float]) -> None:
+        self.policy = policy
+        self._chance = chance
+        self._faults: deque[float] = deque()
+        self._last_fault = float("-inf")
+        self._hold_until = float("-inf")
+        self._streak = 0  # faults of the back-off
+        self._killed_streak = 0
+        self.is_degraded = False
+
+    @property
+    def is_backing_off(self) -> bool:
+        """Whether faults have not yet been made good by a sound worker."""
+        return self._streak > 0
+
+    @property
+    def hold_until(self) -> float:
+        """Until then nothing is started."""
+        return self._hold_until
+
+    def recent_faults(self, now: float) -> int:
+        """How many faults there were within the period."""
+        while self._faults and self._faults[0] <= now - self.policy.period:
+            self._faults.popleft()
+        return len(self._faults)
+
+    def fault(self, now: float, listened: float) -> bool:
+        """A worker failed that had listened for so many seconds; return whether this is what degrades the crew."""
+        self._faults.append(now)
+        self._last_fault = now
+        if listened < self.policy.stable:
+            self._streak += 1
+            self._hold(now, self.policy.delay, self._streak, self.policy.max_delay)
+        degrades = not self.is_degraded and self.recent_faults(now) > self.policy.intensity
+        self.is_degraded = self.is_degraded or degrades
+        return degrades
+
+    def killed(self, now: float, had_listened: bool) -> None:
+        """A worker was killed from outside."""
+        if had_listened:
+            self._killed_streak = 0
+            return
+        self._killed_streak += 1
+        self._hold(now, _KILLED_DELAY, self._killed_streak, _KILLED_MAX_DELAY)
+
+    def retry_now(self) -> None:
+        """Something has changed that may have been the cause: the next attempt is the first again."""
+        self._streak = self._killed_streak = 0
+        self._hold_until = float("-inf")
+
+    def look(self, now: float, crew: Iterable[Trial]) -> bool:
+        """Take note of who listens, and for how long; return whether this is what heals the crew."""
+        since = [one.listening_since for one in crew if one.started >= self._last_fault and one.listening_since]
+        if since:
+            self._killed_streak = 0
+        if not any(now - start >= self.policy.stable for start in since):
+            return False
+        self._streak = 0
+        healed, self.is_degraded = self.is_degraded, False
+        return healed
+
+    def allowed(self, now: float, crew: Iterable[Trial]) -> int:
+        """Return how many workers may be started now."""
+        if now < self._hold_until:
+            return 0
+        if not self._streak:
+            return UNLIMITED
+        vouching = young = 0
+        for one in crew:
+            if one.listening_since is not None and now - one.listening_since >= PROBATION:
+                vouching += 1
+            else:
+                young += 1
+        return max(0, max(1, vouching) - young)
+
+    def _hold(self, now: float, first: float, streak: int, longest: float) -> None:
+        pause = min(longest, first * _FACTOR ** min(streak - 1, _MOST_DOUBLINGS))
+        self._hold_until = max(self._hold_until, now + pause * (1.0 + _JITTER * self._chance()))

@@ -1,0 +1,64 @@
+"""How the cluster is, in one record, and that record as a file for the programs around the server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import Literal, TypeAlias
+
+from .rollout import ReloadReport
+
+__all__ = ["ClusterState", "ClusterStatus", "write_status"]
+
+ClusterState: TypeAlias = Literal["starting", "running", "reloading", "degraded", "stopping"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """How the cluster is now.
+
+    Attributes:
+        pid: the primary's.
+        state: ``starting`` until a worker has listened; ``degraded`` while workers keep failing; ``reloading``.
+        target: how many workers there should be.
+        listening: workers that serve.
+        booting: workers that do not serve yet.
+        ending: workers that finish what they have.
+        generation: of the workers that are started now; it grows with every reload.
+        faults: workers that failed within the last ``restart_period`` seconds.
+        last_fault: how the last of them ended; ``None`` when none has.
+        reload: the last reload, or the one under way; ``None`` before the first.
+        upgrade: of a new master that USR2 started: ``pending``, ``ready`` or ``failed``; ``None`` without one.
+    """
+
+    pid: int
+    state: ClusterState
+    target: int
+    listening: int
+    booting: int
+    ending: int
+    generation: int
+    faults: int
+    last_fault: str | None
+    reload: ReloadReport | None
+    upgrade: str | None
+
+
+def write_status(status: ClusterStatus, path: str) -> None:
+    """Write the status as JSON, so that a reader finds the old file or the new one, never a part.
+
+    Raises:
+        OSError: it cannot be written; the old file, if any, is as it was.
+    """
+    draft = f"{path}.{status.pid}"
+    try:
+        with open(draft, "w", encoding="utf-8") as file:
+            json.dump(asdict(status), file)
+            file.write("\n")
+        os.replace(draft, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+        raise

@@ -1,0 +1,116 @@
+"""What a user may set of supervision, with ``cluster.setup_primary(**settings)`` in ``gunicorn.conf.py``.  Pure.
+
+gunicorn has no settings for this and rejects unknown ones on its command line; ``setup_primary`` is Node's place
+for settings of the primary, it keeps keys that it does not know, and the file is read again on HUP.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import SettingsError
+from .restarts import RestartPolicy
+from .supervision import Bounds
+
+__all__ = ["SupervisionSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisionSettings:
+    """The settings, checked.
+
+    Attributes:
+        max_surge: during a reload, workers above the number of workers: a count, or a share such as ``"25%"``.
+        max_unavailable: during a reload, listening workers below it: the same.
+        boot_timeout: seconds from a worker's fork until it listens; 0 for no limit.
+        restarts: the numbers of the back-off.
+        watch: further files and folders whose change ends a pause of the back-off.
+        status_file: where the status is written as JSON whenever it changes; ``None`` for nowhere.
+    """
+
+    max_surge: int | str = "25%"
+    max_unavailable: int | str = 0
+    boot_timeout: float = 120.0
+    restarts: RestartPolicy = field(default_factory=RestartPolicy)
+    watch: tuple[str, ...] = ()
+    status_file: str | None = None
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> SupervisionSettings:
+        """Read the keys that concern supervision; others are ignored.
+
+        Raises:
+            SettingsError: a value that cannot be; the sentence names it.
+        """
+        usual = cls()
+        policy = RestartPolicy(
+            _seconds(settings, "restart_delay", usual.restarts.delay),
+            _seconds(settings, "restart_max_delay", usual.restarts.max_delay),
+            _seconds(settings, "restart_stable", usual.restarts.stable),
+            _count(settings, "restart_intensity", usual.restarts.intensity),
+            _seconds(settings, "restart_period", usual.restarts.period),
+        )
+        result = cls(
+            _amount(settings, "max_surge", usual.max_surge),
+            _amount(settings, "max_unavailable", usual.max_unavailable),
+            _seconds(settings, "boot_timeout", usual.boot_timeout),
+            policy,
+            _paths(settings),
+            _path_or_none(settings),
+        )
+        if result.bounds(1) == Bounds(0, 0):
+            raise SettingsError(
+                "expected max_surge or max_unavailable to be above 0, got 0 for both: nothing could move"
+            )
+        return result
+
+    def bounds(self, target: int) -> Bounds:
+        """Return the counts for ``target`` workers: shares of a surge are rounded up, of a lack down."""
+        surge = _resolve(self.max_surge, target, math.ceil)
+        unavailable = _resolve(self.max_unavailable, target, math.floor)
+        # A share that is rounded down to nothing must not stop a rollout.
+        return Bounds(surge, max(unavailable, int(not surge and self.max_unavailable not in {0, "0%"})))
+
+
+def _resolve(amount: int | str, target: int, rounded: Any) -> int:
+    return amount if isinstance(amount, int) else int(rounded(target * int(amount[:-1]) / 100))
+
+
+def _amount(settings: Mapping[str, Any], name: str, default: int | str) -> int | str:
+    value = settings.get(name, default)
+    if isinstance(value, str) and value.endswith("%") and value[:-1].isdecimal() and int(value[:-1]) <= 100:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise SettingsError(f'expected {name} to be a count, 0 or more, or a share such as "25%", got {value!r}')
+
+
+def _count(settings: Mapping[str, Any], name: str, default: int) -> int:
+    value = settings.get(name, default)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise SettingsError(f"expected {name} to be a count, 0 or more, got {value!r}")
+
+
+def _seconds(settings: Mapping[str, Any], name: str, default: float) -> float:
+    value = settings.get(name, default)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return float(value)
+    raise SettingsError(f"expected {name} to be a number of seconds, 0 or more, got {value!r}")
+
+
+def _paths(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    value = settings.get("watch", ())
+    if isinstance(value, list | tuple) and all(isinstance(path, str) for path in value):
+        return tuple(value)
+    raise SettingsError(f"expected watch to be a list of paths, got {value!r}")
+
+
+def _path_or_none(settings: Mapping[str, Any]) -> str | None:
+    value = settings.get("status_file")
+    if value is None or isinstance(value, str):
+        return value
+    raise SettingsError(f"expected status_file to be a path, got {value!r}")

@@ -1,0 +1,75 @@
+"""docs/porting.md cannot drift: whatever its right column names exists."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodecluster_compat import cluster, dgram, errors, http, net, process
+from nodecluster_compat.cluster_facade import Cluster
+from nodecluster_compat.pipes import ReadablePipe
+from nodecluster_compat.runtime.net_server import NetServer
+from nodecluster_compat.runtime.udp_socket import UdpSocket
+from nodecluster_compat.worker_handle import WorkerHandle
+
+PAGE = (Path(__file__).parents[2] / "docs" / "porting.md").read_text()
+API = PAGE.partition("## The whole API")[2].partition("## Settings")[0]
+NAMES = sorted(set(re.findall(r"`(?:@)?((?:cluster|worker|process|net|http|dgram|server|socket)(?:\.\w+)+)", API)))
+
+
+def holder_of(root: str) -> Any:
+    """An object that has what ``root`` has."""
+    made = {
+        "cluster": cluster,
+        "process": process,
+        "net": net,
+        "http": http,
+        "dgram": dgram,
+        "server": NetServer(),
+        "socket": UdpSocket("udp4"),
+        "worker": WorkerHandle(1, None),  # type: ignore[arg-type]
+    }
+    return made[root]
+
+
+def test_the_page_has_a_table() -> None:
+    """The search below finds names at all."""
+    assert len(NAMES) > 40
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_page_names_exists(name: str) -> None:
+    """Attribute by attribute."""
+    root, *path = name.split(".")
+    thing: Any = holder_of(root)
+    for part in path:
+        if thing is None:
+            thing = ReadablePipe  # worker.process.stdout, which is there with silent=True
+        assert hasattr(thing, part), f"{name}: no {part}"
+        thing = getattr(thing, part)
+
+
+def test_every_keyword_of_listen_is_on_the_page() -> None:
+    """And no other."""
+    asked = set(re.findall(r"(\w+)=…", next(line for line in API.splitlines() if "ipv6Only" in line)))
+    taken = set(inspect.signature(NetServer.listen).parameters)
+    assert asked <= taken
+    assert taken - asked == {"self", "port", "host", "callback", "readable_all", "writable_all"}
+
+
+def test_every_public_member_of_cluster_is_on_the_page() -> None:
+    """What a program may use, and the page does not speak of, is ours and not Node's."""
+    ours = {"call_soon_threadsafe", "reload", "status"}
+    inside = {"freeze_policy", "become_primary", "become_worker", "asks_for_round_robin"}
+    members = {name for name in vars(Cluster) if not name.startswith("_")}
+    assert {name for name in members - ours - inside if f"cluster.{name}" not in API} == set()
+
+
+def test_errors_on_the_page_exist() -> None:
+    """Named as they are."""
+    named = set(re.findall(r"`(?:nodecluster_compat\.errors\.)?([A-Z]\w+)`", PAGE.partition("## Errors")[2]))
+    assert {name for name in named if not hasattr(errors, name)} == {"ValueError", "TypeError", "OSError"}

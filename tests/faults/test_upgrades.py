@@ -1,0 +1,145 @@
+"""USR2 with a new master that works, that cannot boot, and that is not waited for."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from deploy import CONF, DEPLOYED, write
+from load import load_on
+from raw_http import folder_of
+from remote_control import said, wait, wait_said
+
+from pytest_cluster import Cluster
+
+SLOW: Final = "import time; time.sleep(2)"
+LIMITED: Final = CONF + "cluster.setup_primary(boot_timeout=1 if os.path.exists('version') else 30)\n"
+
+UNBOOTABLE: Final = [
+    pytest.param({"at_import": "raise ImportError('broken on purpose')"}, id="import error"),
+    pytest.param({"after_boot": "import sys; sys.exit(5)"}, id="exit in post_worker_init"),
+    pytest.param({"at_import": "import time; time.sleep(600)"}, id="hang"),
+    pytest.param({"second": "raise ValueError('broken on purpose')"}, id="configuration"),
+]
+
+
+def end(cluster: Cluster, master: int) -> None:
+    """TERM to a master that the plugin did not start."""
+    os.kill(master, signal.SIGTERM)
+    wait(lambda: not Path(f"/proc/{master}").exists(), "the end of the new master", cluster)
+
+
+def usr2(cluster: Cluster, told: str) -> int:
+    """USR2, and the pid of the new master, when the old one has been told about it."""
+    cluster.primary.signal("SIGUSR2")
+    (line,) = wait_said(cluster, told=told)
+    pid: int = line["what"]
+    return pid
+
+
+@pytest.mark.cluster(app="deployed:app", config=LIMITED, workers=2)
+@pytest.mark.parametrize("deploy", UNBOOTABLE)
+@pytest.mark.parametrize("term", [False, True])
+def test_new_master_that_cannot_boot(cluster: Cluster, deploy: dict[str, str], term: bool) -> None:
+    """It ends by itself and the old one serves on, even if somebody was too quick to end that."""
+    old = {worker.pid for worker in cluster.workers}
+    write(cluster, version="1", **deploy)
+    with load_on(cluster, clients=2) as load:
+        cluster.primary.signal("SIGUSR2")
+        if term:
+            cluster.primary.signal("SIGTERM")
+            wait(lambda: "TERM waits until" in cluster.log, "the TERM that waits", cluster)
+        wait_said(cluster, told="upgrade_failed")
+        wait(lambda: load.count > 50, "answers", cluster)
+    assert load.failures == []
+    assert set(load.answers) == {"0"}
+    assert cluster.returncode is None
+    assert ("is dropped" in cluster.log) is term
+    assert all(Path(f"/proc/{pid}").exists() for pid in old)
+    assert said(cluster, told="upgrade_ready") == []
+
+
+@pytest.mark.cluster(**DEPLOYED, workers=2)
+def test_term_waits_for_the_new_master(cluster: Cluster) -> None:
+    """USR2 and TERM at once, with a slow import: no request fails, and in the end the new code answers."""
+    write(cluster, version="1", at_import=SLOW)
+    with load_on(cluster, clients=2) as load:
+        cluster.primary.signal("SIGUSR2")
+        cluster.primary.signal("SIGTERM")
+        (line,) = wait_said(cluster, told="upgrade_ready")
+        wait(lambda: cluster.returncode is not None, "the end of the old master", cluster)
+        wait(lambda: load.answers["1"] > 20, "answers of the new code", cluster)
+    assert load.failures == []
+    assert cluster.returncode == 0
+    end(cluster, line["what"])
+
+
+@pytest.mark.cluster(**DEPLOYED, workers=2)
+def test_upgrade_can_be_undone_and_done(cluster: Cluster) -> None:
+    """TERM to the new master leaves the old one as it was; the next attempt replaces it."""
+    write(cluster, version="1")
+    new = usr2(cluster, "upgrade_ready")
+    end(cluster, new)
+    assert {cluster.get("/").text for _ in range(6)} == {"0"}
+    cluster.primary.signal("SIGUSR2")
+    newer = wait_said(cluster, 2, told="upgrade_ready")[1]["what"]
+    assert newer != new
+    assert cluster.stop() == 0
+    assert {cluster.get("/").text for _ in range(6)} == {"1"}
+    end(cluster, newer)
+
+
+@pytest.mark.cluster(**DEPLOYED, workers=2)
+@pytest.mark.parametrize("again", ["SIGTERM", "SIGINT", "SIGQUIT"])
+def test_old_master_can_be_ended_before_the_new_one_is_ready(cluster: Cluster, again: str) -> None:
+    """Whoever insists is obeyed."""
+    write(cluster, version="1", at_import=SLOW)
+    cluster.primary.signal("SIGUSR2")
+    cluster.primary.signal("SIGTERM")
+    wait(lambda: "TERM waits until" in cluster.log, "the TERM that waits", cluster)
+    cluster.primary.signal(again)
+    wait(lambda: cluster.returncode is not None, "the end of the old master", cluster)
+    (pid,) = wait(lambda: masters(cluster), "the new master", cluster)
+    wait(lambda: cluster.get("/").text == "1", "the new code", cluster)
+    end(cluster, pid)
+
+
+@pytest.mark.cluster(**DEPLOYED, workers=1)
+def test_term_to_both_masters_ends_both(cluster: Cluster) -> None:
+    """As systemd does it to a whole group: the TERM that waits is carried out when the new master was told to end."""
+    write(cluster, version="1", at_import=SLOW)
+    cluster.primary.signal("SIGUSR2")
+    cluster.primary.signal("SIGTERM")
+    wait(lambda: cluster.log.count("Starting gunicorn") == 2, "the new master", cluster)
+    (pid,) = wait(lambda: masters(cluster), "the new master", cluster)
+    os.kill(pid, signal.SIGTERM)
+    wait(lambda: cluster.returncode is not None, "the end of both", cluster)
+    assert cluster.returncode == 0
+
+
+STATUS: Final = CONF + "cluster.setup_primary(status_file='status.json')\n"
+
+
+@pytest.mark.cluster(app="deployed:app", config=STATUS, workers=1)
+def test_status_file_is_that_of_the_master_in_charge(cluster: Cluster) -> None:
+    """The new one's as soon as it is ready, the old one's again when that is undone."""
+    path = folder_of(cluster) / "status.json"
+
+    def owner() -> Any:
+        text = path.read_text() if path.exists() else ""
+        return int(text.partition('"pid": ')[2].partition(",")[0] or 0)
+
+    wait(lambda: owner() == cluster.primary.pid, "the old master's status", cluster)
+    new = usr2(cluster, "upgrade_ready")
+    wait(lambda: owner() == new, "the new master's status", cluster)
+    end(cluster, new)
+    wait(lambda: owner() == cluster.primary.pid, "the old master's status again", cluster)
+
+
+def masters(cluster: Cluster) -> list[int]:
+    """The masters that are not the plugin's: those of its session that have said ``Starting``."""
+    lines = [line for line in cluster.log.splitlines() if "Starting gunicorn" in line]
+    return [int(line.split("[")[2].split("]")[0]) for line in lines][1:]

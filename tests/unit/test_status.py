@@ -1,0 +1,32 @@
+"""The status as a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nodecluster_compat.rollout import ReloadReport
+from nodecluster_compat.status import ClusterStatus, write_status
+
+STATUS = ClusterStatus(7, "running", 2, 2, 0, 0, 1, 0, None, ReloadReport(1, "failed", "why", 2.5), None)
+
+
+def test_file_holds_every_field(tmp_path: Path) -> None:
+    """Also those of the reload, and nothing is left beside it."""
+    path = tmp_path / "status.json"
+    path.write_text("old")
+    write_status(STATUS, str(path))
+    found = json.loads(path.read_text())
+    assert (found["pid"], found["state"], found["upgrade"]) == (7, "running", None)
+    assert found["reload"] == {"number": 1, "state": "failed", "reason": "why", "seconds": 2.5}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    """Neither a part nor a draft."""
+    (tmp_path / "status.json").mkdir()
+    with pytest.raises(OSError, match=r"status\.json"):
+        write_status(STATUS, str(tmp_path / "status.json"))
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]

@@ -1,0 +1,80 @@
+"""What setup_primary takes for supervision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nodecluster_compat.errors import SettingsError
+from nodecluster_compat.supervision import Bounds
+from nodecluster_compat.supervision_settings import SupervisionSettings
+
+
+def test_defaults_and_keys_of_others() -> None:
+    """Node's own keys and unknown ones mean nothing here."""
+    assert SupervisionSettings.of({"exec": "app.py", "silent": False, "colour": 3}) == SupervisionSettings()
+
+
+def test_every_key_is_read() -> None:
+    """Each lands where it belongs."""
+    settings = SupervisionSettings.of(
+        {
+            "max_surge": 2,
+            "max_unavailable": "50%",
+            "boot_timeout": 9,
+            "restart_delay": 0.5,
+            "restart_max_delay": 5,
+            "restart_stable": 3,
+            "restart_intensity": 7,
+            "restart_period": 60,
+            "watch": ["a", "b"],
+            "status_file": "/run/status.json",
+        }
+    )
+    policy = settings.restarts
+    assert (policy.delay, policy.max_delay, policy.stable, policy.intensity, policy.period) == (0.5, 5, 3, 7, 60)
+    assert (settings.boot_timeout, settings.watch, settings.status_file) == (9, ("a", "b"), "/run/status.json")
+    assert settings.bounds(4) == Bounds(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "target", "bounds"),
+    [
+        ({}, 1, Bounds(1, 0)),
+        ({}, 4, Bounds(1, 0)),
+        ({}, 5, Bounds(2, 0)),
+        ({"max_surge": "100%"}, 3, Bounds(3, 0)),
+        ({"max_surge": 0, "max_unavailable": "25%"}, 3, Bounds(0, 1)),
+        ({"max_surge": 0, "max_unavailable": "25%"}, 8, Bounds(0, 2)),
+        ({"max_surge": 1, "max_unavailable": "25%"}, 3, Bounds(1, 0)),
+    ],
+)
+def test_shares(settings: dict[str, Any], target: int, bounds: Bounds) -> None:
+    """A surge is rounded up, a lack down, and something always moves."""
+    assert SupervisionSettings.of(settings).bounds(target) == bounds
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_surge": -1},
+        {"max_surge": "25"},
+        {"max_surge": "101%"},
+        {"max_surge": True},
+        {"max_unavailable": 0.5},
+        {"max_surge": 0, "max_unavailable": 0},
+        {"max_surge": "0%", "max_unavailable": "0%"},
+        {"boot_timeout": -1},
+        {"boot_timeout": "60"},
+        {"restart_delay": float("inf")},
+        {"restart_intensity": 1.5},
+        {"watch": "file.py"},
+        {"watch": [1]},
+        {"status_file": 3},
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(settings: dict[str, Any]) -> None:
+    """The sentence names the setting."""
+    with pytest.raises(SettingsError, match=next(iter(settings))):
+        SupervisionSettings.of(settings)
