@@ -29,8 +29,12 @@ def test_d2_a_full_worker_is_not_asked_again_before_it_has_room(play: Play) -> N
                     cluster.call_later(0.5, look)
             def look():
                 trace(len(refused) <= 2)
-                clients[0].close(); clients[1].close()
-                clients[2].settimeout(20); trace(clients[2].recv(10).decode()); clients[2].close(); cluster.disconnect()
+                clients[0].close(); clients[1].close(); clients[2].settimeout(20)
+                import threading
+                def read():
+                    text = clients[2].recv(10).decode()
+                    cluster.call_soon_threadsafe(lambda: (trace(text), clients[2].close(), cluster.disconnect()))
+                threading.Thread(target=read).start()
             cluster.on('listening', listening)
             for _ in range(2): cluster.fork()
         else:
@@ -103,7 +107,7 @@ def test_d6_an_error_on_a_channel_is_logged(play: Play) -> None:
 def test_every_difference_is_written_down_and_tested() -> None:
     """docs/differences.md has each number once, and each is named by a test or a scenario."""
     page = (ROOT / "docs" / "differences.md").read_text()
-    numbers = re.findall(r"^\| (D\d+) \|", page, flags=re.M)
+    numbers = re.findall(r"^\| (D\d+) \|", page, flags=re.MULTILINE)
     assert numbers == [f"D{number}" for number in range(1, len(numbers) + 1)]
     tests = "".join(
         path.read_text()

@@ -1,4 +1,4 @@
-"""Round robin: first idle, first served."""
+"""Round robin: first idle, first served (difference D11: a policy is a small class)."""
 
 from __future__ import annotations
 
