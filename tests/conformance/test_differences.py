@@ -46,7 +46,7 @@ def test_d2_a_full_worker_is_not_asked_again_before_it_has_room(play: Play) -> N
 
 
 def test_d3_the_queue_of_accepted_connections_has_a_bound(play: Play) -> None:
-    """D3: a stopped worker and many clients: the primary accepts up to its bound, and everybody is served in the end."""
+    """D3: a stopped worker, many clients: the primary accepts up to its bound, and everybody is served in the end."""
     trace = play("""
         if cluster.is_primary:
             w, served, clients = cluster.fork(), [], []

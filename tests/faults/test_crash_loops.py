@@ -1,4 +1,4 @@
-"""Workers that keep failing (difference D10): few forks, a state that says so, service as soon as the cause has gone."""
+"""Workers that keep failing (difference D10): few forks, a state that says so, service once the cause has gone."""
 
 from __future__ import annotations
 
