@@ -23,7 +23,6 @@ from dataclasses import replace
 from typing import Any
 
 import gevent
-from gevent.socket import getaddrinfo
 from gevent.socket import socket as gevent_socket
 
 from ..binding import BoundSocket
@@ -312,8 +311,10 @@ def _resolved(host: str, port: int) -> tuple[str, Any]:
     try:
         return host, ipaddress.ip_address(host.partition("%")[0]).version
     except ValueError:
-        family, _, _, _, name = getaddrinfo(host, port, 0, sockets.SOCK_STREAM)[0]
-        return name[0], 6 if family == sockets.AF_INET6 else 4
+        # The module's, which is cooperative in a worker.  Elsewhere it blocks, for once: gevent's would need a thread,
+        # and a plain program that serves after its last line can start none.
+        family, _, _, _, name = sockets.getaddrinfo(host, port, 0, sockets.SOCK_STREAM)[0]
+        return str(name[0]), 6 if family == sockets.AF_INET6 else 4
 
 
 def _not_found(error: OSError, host: str, port: int) -> ListenError:

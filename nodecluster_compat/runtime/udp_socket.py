@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from gevent import get_hub
 from gevent.event import Event
-from gevent.socket import getaddrinfo
 
 from ..binding import BoundSocket
 from ..emitter import Emitter
@@ -208,7 +207,7 @@ class UdpSocket(Emitter):
         address = host or _EVERYWHERE[self._kind]
         if host is not None:
             try:
-                address = getaddrinfo(host, port, _FAMILIES[self._kind], sockets.SOCK_DGRAM)[0][4][0]
+                address = str(sockets.getaddrinfo(host, port, _FAMILIES[self._kind], sockets.SOCK_DGRAM)[0][4][0])
             except OSError as error:
                 self.failed(error)
                 return
@@ -245,7 +244,7 @@ class UdpSocket(Emitter):
 
     def _send(self, data: bytes, port: int, host: str, callback: Callable[..., Any] | None) -> None:
         try:
-            target = getaddrinfo(host, port, _FAMILIES[self._kind], sockets.SOCK_DGRAM)[0][4]
+            target = sockets.getaddrinfo(host, port, _FAMILIES[self._kind], sockets.SOCK_DGRAM)[0][4]
             self._ready.wait()
             if self._sock is None:
                 raise OSError(errno.EBADF, "the socket is closed")
