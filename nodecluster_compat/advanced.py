@@ -17,6 +17,7 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import datetime as dt
+import io
 import re
 import types
 import uuid
@@ -32,7 +33,7 @@ from .errors import FrameError, MessageNotSerializable
 __all__ = ["Advanced"]
 
 _INT64: Final = range(-(2**63), 2**63)
-_NOT_DATA: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType)
+_NOT_DATA: Final = (type, io.IOBase, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Any]).decode
 
@@ -122,7 +123,7 @@ class _Encoder:
             if isinstance(value, kind):
                 return describe(self, value)
         if isinstance(value, _NOT_DATA) or callable(value):
-            raise TypeError(f"{value!r} is code, not data")
+            raise TypeError(f"{value!r} is no data")
         return _Tag.DICT, self._pairs(_attributes(value))
 
     def _pairs(self, value: dict[Any, Any]) -> list[Any]:

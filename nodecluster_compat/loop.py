@@ -167,7 +167,7 @@ class Loop:
     def run_once(self, timeout: float) -> None:
         """Run one turn that waits at most ``timeout`` seconds."""
         if self._soon:
-            self._run_soon()
+            self.run_soon()
         if self._soon or self._timers:
             timeout = self._patience(timeout)
         if self.wait_in is not None and timeout > 0:
@@ -204,7 +204,8 @@ class Loop:
             timeout = min(timeout, self._timers[0][0] - time.monotonic())
         return max(0.0, timeout)
 
-    def _run_soon(self) -> None:
+    def run_soon(self) -> None:
+        """Run what :meth:`call_soon` has queued, now instead of on the next turn."""
         for _ in range(len(self._soon)):
             callback, args = self._soon.popleft()
             run_guarded("a deferred call", None, callback, *args)

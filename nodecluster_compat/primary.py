@@ -120,6 +120,7 @@ class Primary:
         self._events = events
         self._log = log
         self._child_ends: dict[int, ChildEnds] = {}
+        self._untold: set[int] = set()  # started, and their ``fork`` is not told yet
         self._when_empty: list[tuple[Origin, Callable[[], Any]]] = []
         self.is_disconnecting = False
         self.taps: list[Callable[[str, WorkerHandle, tuple[Any, ...]], None]] = []
@@ -156,7 +157,8 @@ class Primary:
         self._child_ends.pop(worker.id).close()
         worker.channel.attach(self.loop)
         worker.connections.attach(self.loop)
-        self.loop.call_soon(self._emit, worker, "fork")
+        self._untold.add(worker.id)
+        self.loop.call_soon(self._tell_fork, worker)
 
     def failed_to_start(self, worker: WorkerHandle, error: OSError) -> None:
         """The process could not be made: Node's spawn failure (node-cluster-spec §2.10), without dying."""
@@ -191,6 +193,8 @@ class Primary:
 
     def hear_out(self, worker: WorkerHandle) -> None:
         """The process has ended: everything that it had said is delivered."""
+        if worker.id in self._untold:
+            self.loop.run_soon()  # it ended before the turn on which its fork would have been told
         worker.process.is_reaped = True
         worker.connections.finish()
         worker.channel.drain()
@@ -426,6 +430,10 @@ class Primary:
         except FrameError as error:
             self._log.error("The channel of worker %s is closed: %s", worker.id, error)
             worker.channel.close()
+
+    def _tell_fork(self, worker: WorkerHandle) -> None:
+        self._untold.discard(worker.id)
+        self._emit(worker, "fork")
 
     def _spawn_failed(self, worker: WorkerHandle, error: OSError) -> None:
         self._log.error("Could not start worker %s: %s", worker.id, error)
