@@ -46,6 +46,7 @@ MAX_QUEUED_BYTES: Final = 128 * 1024 * 1024
 PRESSURE_BYTES: Final = 128 * 1024
 """From here on ``send`` returns ``False``: Node's threshold (node-cluster-spec §4.1)."""
 
+_FRAME_COST: Final = 400  # bytes of memory that a waiting frame takes beside its own
 _SLICE_BYTES: Final = 256 * 1024
 _SMALL_SLICE_BYTES: Final = 16 * 1024  # unless a large message is under way: that many may be thousands of messages
 _BUFFERS_PER_WRITE: Final = 64
@@ -205,7 +206,7 @@ class Channel:
     def _refusal(self, size: int) -> ClusterError | None:
         if not self._open:
             return ChannelClosed("the channel is closed: the other side has disconnected or ended")
-        if self._queue and self._queued + size > self._max_queued:
+        if self._queue and self._queued + size + len(self._queue) * _FRAME_COST > self._max_queued:
             return ChannelFull(
                 f"{self._queued} bytes already wait for a receiver that does not read (bound {self._max_queued}): "
                 "wait until send() returns true or its callback comes"

@@ -133,7 +133,7 @@ class OfferingEnd(_End):
 
     def _read_one(self) -> bool:
         try:
-            data = self._sock.recv(_RECEIVE_BYTES)
+            data = self._receive()
         except BlockingIOError:
             return False
         except OSError:
@@ -147,6 +147,13 @@ class OfferingEnd(_End):
             self._end(error)
             return False
         return True
+
+    def _receive(self) -> bytes:
+        try:
+            return self._sock.recv(_RECEIVE_BYTES)
+        except ConnectionResetError:
+            # Told first when the worker died with an offer unread; what it had answered is still behind it.
+            return self._sock.recv(_RECEIVE_BYTES)
 
     def _end(self, error: FrameError | None) -> None:
         if self.is_open:

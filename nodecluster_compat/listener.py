@@ -4,8 +4,8 @@ It watches its socket only while the dispatcher wants connections, so with nobod
 the queue at its bound, clients wait in the kernel's backlog, where they cost nothing and where another
 master (USR2, WINCH) can take them.
 
-No user code runs here.  Running out of descriptors or memory pauses accepting for a moment that doubles
-up to a second; it is logged once for each episode, and the loop never spins on it.
+No user code runs here.  Running out of descriptors or memory, and whatever else may pass, pauses accepting for a moment
+that doubles up to a second; it is logged once for each episode, and the loop never spins on it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MOST_AT_CLOSE: Final = 8192
 _FIRST_DELAY: Final = 0.05
 _LONGEST_DELAY: Final = 1.0
 _EPISODE_SECONDS: Final = 1.0  # without a failure: the episode is over
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_HOPELESS: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP})
 # accept(2): errors of a connection that is already gone, to be treated like "try the next one".
 _TRANSIENT: Final = frozenset(
     {
@@ -42,6 +42,9 @@ _TRANSIENT: Final = frozenset(
         errno.EHOSTUNREACH,
         errno.ENETUNREACH,
         errno.EINTR,
+        errno.ECONNRESET,
+        errno.ETIMEDOUT,
+        errno.ENOPROTOOPT,
     }
 )
 
@@ -148,7 +151,7 @@ class Listener:
     def _failed(self, error: OSError) -> bool:
         if error.errno in _TRANSIENT:
             return True
-        if error.errno not in _EXHAUSTED:
+        if error.errno in _HOPELESS:
             self._log.error("Accepting on %s failed, no longer accepting there: %s", self.served.name, error)
             self._open = False
             return False

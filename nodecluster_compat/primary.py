@@ -60,6 +60,12 @@ class Host(Protocol):
     def is_dealing(self) -> bool:
         """Whether the primary deals connections, rather than the kernel."""
 
+    def give_up_requested(self, reason: str) -> None:
+        """Those that ``cluster.fork()`` made and that have no process yet never will."""
+
+    def limit_end(self, worker: WorkerHandle) -> None:
+        """The worker was asked to leave: see to it that it does."""
+
     def worker_listens(self, worker: WorkerHandle) -> None:
         """A worker serves a first, or a further, socket."""
 
@@ -232,6 +238,7 @@ class Primary:
         if callback is not None:
             self._when_empty.append((current_origin(), callback))
         self.is_disconnecting = True
+        self._host.give_up_requested("cluster.disconnect() was called")
         for worker in list(self.registry.by_id.values()):
             self.disconnect_worker(worker)
         self.loop.call_soon(self._check_empty)
@@ -245,6 +252,7 @@ class Primary:
             return
         self.retire(worker)
         worker.sender.send_own(encode_frame(FrameKind.DISCONNECT))
+        self._host.limit_end(worker)
         self._host.worker_changed()
 
     def report_send_error(self, worker: WorkerHandle, error: ClusterError) -> None:
@@ -366,7 +374,8 @@ class Primary:
         self._emit(worker, "disconnect")
         if not worker.is_dead():
             # Its place is filled when it has exited, so that an exit handler's fork() finds the vacancy.
-            seconds = self.grace if asked else min(self.grace, _UNASKED_SECONDS)
+            orderly = asked or worker.is_leaving  # it has taken leave of its connections: a signal from outside
+            seconds = self.grace if orderly else min(self.grace, _UNASKED_SECONDS)
             self.loop.call_later(seconds, self._end_if_alive, worker, seconds)
 
     def _connections_closed(self, worker: WorkerHandle, error: FrameError | None) -> None:
@@ -442,7 +451,9 @@ class Primary:
             worker.emit("error", error)
         self._emit(worker, "fork")
         self.registry.remove(worker, None)
+        worker.channel.attach(self.loop)  # callbacks of what was sent to it hear of the end
         worker.channel.close()
+        worker.connections.close()
         self._check_empty()
 
     def _send_failed(self, worker: WorkerHandle, error: ClusterError) -> None:

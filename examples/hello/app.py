@@ -1,6 +1,6 @@
 """A WSGI application that says which worker answered, and tells the primary about it.
 
-Run it with:  gunicorn -c examples/hello/gunicorn.conf.py --chdir examples/hello app:app
+Run it with:  gunicorn -c examples/hello/gunicorn.conf.py --pythonpath examples/hello app:app
 """
 
 import json

@@ -13,6 +13,7 @@ around a fork.
 
 from __future__ import annotations
 
+import errno
 import signal as signals
 import time
 from collections import deque
@@ -86,6 +87,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self.spawning = None
         self.exiting = None
         self.is_stopping = False
+        self._is_finishing = False
         self._requested: deque[WorkerHandle] = deque()
         self.primary = Primary(self, self.loop, cluster, self.log, self.cfg.graceful_timeout, QUEUE_LIMIT)
         self.journal = attach_journal(self.primary)
@@ -156,8 +158,10 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         It reaps as well: in a primary that a user has monkey-patched, gevent takes SIGCHLD for itself.
         """
         self.reap_workers()
-        if self.is_stopping or self.primary.is_disconnecting:
+        if self.is_stopping or self._is_finishing or self.primary.is_disconnecting:
             return
+        if not getattr(self.worker_class, "is_cluster_worker", False):
+            self.give_up_requested("a reload changed the worker class")
         self.reloader.look()
         self._make_room_for_requested()
         step = self._next_step()
@@ -249,8 +253,33 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     def spawn_soon(self, worker: WorkerHandle) -> None:
         """See :class:`~nodecluster_compat.primary.Host`."""
-        self._requested.append(worker)
-        self.wakeup()
+        reason = self._why_not()
+        if reason is None:
+            self._requested.append(worker)
+            self.wakeup()
+        else:
+            self.primary.failed_to_start(worker, OSError(errno.ECANCELED, reason))
+
+    def _why_not(self) -> str | None:
+        """Return why ``cluster.fork()`` cannot have a worker now, ``None`` when it can."""
+        if self.is_stopping or self._is_finishing or self.primary.is_disconnecting:
+            return "the server is ending"
+        if not getattr(self.worker_class, "is_cluster_worker", False):
+            return f"the workers are now of {self.worker_class.__name__}, which has no channel"
+        if self.exiting is not None and self.exiting.told_to_end and not self.crew.missing(self.num_workers):
+            return "the worker that exits was retired and leaves no place"
+        return None
+
+    def give_up_requested(self, reason: str) -> None:
+        """See :class:`~nodecluster_compat.primary.Host`."""
+        while self._requested:
+            self.primary.failed_to_start(self._requested.popleft(), OSError(errno.ECANCELED, reason))
+
+    def limit_end(self, worker: WorkerHandle) -> None:
+        """See :class:`~nodecluster_compat.primary.Host`: as long as one that a signal ends."""
+        mate = self.crew.with_pid(worker.process.pid) if worker.process.pid is not None else None
+        if mate is not None:
+            self.loop.call_later(self.cfg.graceful_timeout + KILL_MARGIN, self._kill_late, mate)
 
     def is_dealing(self) -> bool:
         """See :class:`~nodecluster_compat.primary.Host`."""
@@ -285,6 +314,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     def finish(self) -> None:
         """See :class:`~nodecluster_compat.primary.Host`."""
         self.upgrade.forget()
+        self._is_finishing = True  # nobody is started any more, although the signal is still to be handled
         self.SIG_QUEUE.put_nowait(signals.SIGTERM)
         self.loop.wake()
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Birth", "fork_worker", "register", "release_signals", "this_birth"]
 
 HELD_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGUSR1, signals.SIGABRT})
-"""Blocked from the fork until the worker has handlers: otherwise the child's copy of the arbiter eats them."""
+"""Blocked during the fork, and then noted until the worker has handlers: otherwise the child's copy of the arbiter eats
+them.  Not blocked for longer: a program that a hook starts would inherit that for ever."""
 
 
 @dataclass(slots=True)
@@ -52,6 +53,7 @@ class Birth:
 
 class _ThisProcess:
     arbiter: ClusterArbiter | None = None
+    noted: list[int] = []  # noqa: RUF012 - of the process, like the class
     birth: Birth | None = None
     registered = False
 
@@ -74,26 +76,50 @@ def fork_worker(arbiter: ClusterArbiter, worker: WorkerHandle, spawn: Callable[[
 
     The child never returns from here: it leaves by ``SystemExit``.  So there is no ``finally``.
     """
-    arbiter.spawning = worker
-    signals.pthread_sigmask(signals.SIG_BLOCK, HELD_SIGNALS)
+    _fork_behind_hook(arbiter, worker)
     try:
         pid = spawn()
     except Exception as error:  # in the parent only: a child turns every error into SystemExit
         arbiter.spawning = None
-        release_signals()
+        _unblock()
         if not isinstance(error, OSError):
             raise
         arbiter.primary.failed_to_start(worker, error)
         return None
     arbiter.spawning = None
-    release_signals()
+    _unblock()
     arbiter.primary.started(worker, pid)
     return pid
 
 
 def release_signals() -> None:
-    """Deliver what was held back since the fork."""
+    """In a worker that has handlers now: deliver what came since the fork."""
+    while _ThisProcess.noted:
+        signals.raise_signal(_ThisProcess.noted.pop(0))
+
+
+def _fork_behind_hook(arbiter: Any, worker: WorkerHandle) -> None:
+    """See to it that the next fork behind the user's ``pre_fork`` hook is known as this worker's: the hook may fork."""
+    cfg = arbiter.cfg
+    users_hook: Callable[[Any, Any], Any] = getattr(cfg.pre_fork, "users_hook", cfg.pre_fork)
+
+    def pre_fork(server: Any, gunicorn_worker: Any) -> None:
+        users_hook(server, gunicorn_worker)
+        signals.pthread_sigmask(signals.SIG_BLOCK, HELD_SIGNALS)
+        arbiter.spawning = worker
+
+    pre_fork.users_hook = users_hook  # type: ignore[attr-defined]
+    cfg.set("pre_fork", pre_fork)
+
+
+def _unblock() -> None:
     signals.pthread_sigmask(signals.SIG_UNBLOCK, HELD_SIGNALS)
+
+
+def _note_signals() -> None:
+    for number in HELD_SIGNALS:
+        signals.signal(number, lambda signum, _: _ThisProcess.noted.append(signum))
+    _unblock()
 
 
 def _in_child() -> None:
@@ -123,3 +149,4 @@ def _leave_primary(arbiter: Any) -> None:
     cluster.become_worker(member)
     _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served))
     member.announce_online()
+    _note_signals()

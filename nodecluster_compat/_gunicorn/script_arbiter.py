@@ -152,6 +152,12 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
     def stand_in(self) -> None:
         """See :class:`~nodecluster_compat.primary.Host`: nobody is replaced here."""
 
+    def give_up_requested(self, reason: str) -> None:
+        """See :class:`~nodecluster_compat.primary.Host`: here a worker that was asked for has a process."""
+
+    def limit_end(self, worker: WorkerHandle) -> None:
+        """See :class:`~nodecluster_compat.primary.Host`: a drain takes as long as it takes, as in Node."""
+
     def worker_listens(self, worker: WorkerHandle) -> None:
         """See :class:`~nodecluster_compat.primary.Host`: nobody waits for it here."""
 

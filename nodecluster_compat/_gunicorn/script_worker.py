@@ -49,6 +49,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         assert birth is not None
         self._enter(birth)
         main = _Main(birth)
+        self._drop_rights()
         try:
             run_script(self.app.spawn_settings.script, self.app.spawn_settings.args)
             main.serve()
@@ -61,6 +62,14 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         main.tell_exit(process.exit_code or 0)
         raise SystemExit(process.exit_code or 0)
 
+    def _drop_rights(self) -> None:
+        """Become another user; only now, because that one may not be able to read where Python's own modules are."""
+        settings = self.app.spawn_settings
+        if settings.gid is not None:
+            os.setgid(settings.gid)
+        if settings.uid is not None:
+            os.setuid(settings.uid)
+
     def _enter(self, birth: Birth) -> None:
         """Become the process that the settings describe."""
         settings = self.app.spawn_settings
@@ -70,10 +79,6 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         self.app.streams.take()
         if settings.cwd is not None:
             os.chdir(settings.cwd)
-        if settings.gid is not None:
-            os.setgid(settings.gid)
-        if settings.uid is not None:
-            os.setuid(settings.uid)
         script_config.with_settings(self.cfg, settings.serving)
         if settings.serving:
             self.log.setup(self.cfg)

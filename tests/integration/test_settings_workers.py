@@ -183,7 +183,7 @@ def test_dirty_workers_answer_ours(cluster_factory: ClusterFactory) -> None:
     answer = wait(lambda: server.get("/").status == 200 and server.get("/").json(), "a sum", server)
     assert answer["sum"] == 42
     arbiter = wait(lambda: re.findall(r"Spawned dirty arbiter \(pid: (\d+)\)", server.log), "its pid", server)
-    os.kill(int(arbiter[0]), signal.SIGTERM)
+    os.kill(int(arbiter[0]), signal.SIGKILL)
     wait(lambda: server.log.count("Initialized dirty app") == 2, "another dirty worker", server)
     wait(lambda: "the adder was closed" in server.log, "close() of the dirty application", server)
     spawned = r"Spawned dirty worker \(pid: (\d+)\)"

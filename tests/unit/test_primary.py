@@ -89,6 +89,12 @@ class Rig:
     def stand_in(self) -> None:
         return None
 
+    def give_up_requested(self, reason: str) -> None:
+        self.calls.append("give_up_requested")
+
+    def limit_end(self, worker: WorkerHandle) -> None:
+        self.calls.append("limit_end")
+
     def worker_listens(self, worker: WorkerHandle) -> None:
         self.calls.append("worker_listens")
 

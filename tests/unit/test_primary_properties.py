@@ -76,6 +76,12 @@ class Lives(RuleBasedStateMachine):
     def worker_changed(self) -> None:
         pass
 
+    def give_up_requested(self, reason: str) -> None:
+        pass
+
+    def limit_end(self, worker: WorkerHandle) -> None:
+        pass
+
     def worker_listens(self, worker: WorkerHandle) -> None:
         pass
 
@@ -232,4 +238,4 @@ class Lives(RuleBasedStateMachine):
 
 
 TestLives = Lives.TestCase
-TestLives.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLives.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
