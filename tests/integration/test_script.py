@@ -204,6 +204,7 @@ def test_server_that_cannot_listen_ends_a_plain_program(tmp_path: Path) -> None:
             assert f"listen EADDRINUSE 127.0.0.1:{port}" in done.stderr
 
 
+@pytest.mark.timeout(300)  # it may have to install Node
 def test_example_of_the_port(tmp_path: Path) -> None:
     """examples/node_port: both programs say the same."""
     from node import NODE_VERSIONS, node

@@ -1,0 +1,13 @@
+"""Has Node installed before the first test: that may take longer than a test should."""
+
+from __future__ import annotations
+
+import pytest
+from node import NODE_VERSIONS, node
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Once for a machine."""
+    if any("oracle" in item.nodeid for item in session.items) and not session.config.option.collectonly:
+        for version in NODE_VERSIONS:
+            node(version)
