@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ScriptWorker"]
 
 _LAST_WORDS_SECONDS: Final = 1.0
-_DEFAULT: Final = (signals.SIGTERM, signals.SIGINT, signals.SIGHUP, signals.SIGCHLD, signals.SIGQUIT, signals.SIGUSR1)
+_DEFAULT: Final = forking.HELD_SIGNALS | {signals.SIGHUP, signals.SIGCHLD}
 
 
 class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints

@@ -6,7 +6,7 @@ from prelude import attempt, cluster, process, trace
 
 if cluster.is_primary:
     if os.getuid() == 0:
-        cluster.setup_primary(uid=65534, gid=65534)
+        cluster.setup_primary(uid=0, gid=65534)
         cluster.on("message", lambda w, m, handle: (trace(m), w.process.kill("SIGKILL")))
         cluster.fork()
     else:
