@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from raw_http import CHANGE, folder_of, until
+from remote_control import REMOTE, tell, wait_ended
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -91,3 +92,13 @@ def test_hook_of_a_worker_that_a_signal_ends_is_not_cut(cluster: Cluster) -> Non
     cluster.worker(1).kill("SIGTERM")
     until(lambda: "hook is done" in cluster.log, "the end of the hook")
     assert "killed" not in cluster.log
+
+
+@pytest.mark.cluster(**REMOTE, workers=2, settings={"graceful_timeout": 2})
+def test_disconnect_of_a_worker_that_does_not_hear_has_a_limit(cluster: Cluster) -> None:
+    """Its handler blocks and its channel is full: it is killed when a signal would have killed it, and replaced."""
+    tell(cluster, "worker/1", "process.on('message', lambda m, h: __import__('time').sleep(60))")
+    source = "[cluster.workers[1].send('x' * 1000) for _ in range(3000)]; cluster.workers[1].disconnect()"
+    tell(cluster, "primary", source)
+    wait_ended(cluster, worker=1)
+    assert "did not end within graceful_timeout: killed" in cluster.log

@@ -81,6 +81,19 @@ def test_send_says_false_under_pressure_and_still_delivers(pair: Pair) -> None:
     assert pair.a.channel.queued_bytes == 0
 
 
+def test_small_frames_count_what_they_cost() -> None:
+    """A frame of a few bytes takes hundreds in memory: the bound is one of memory."""
+    pair = Pair(max_queued=1_000_000)
+    pair.a.channel.attach(pair.loop)  # the other end never reads
+    told: list[ClusterError | None] = []
+    while not told and pair.a.channel.queued_bytes < 100_000:
+        pair.a.channel.send(frame(b"x"), told.append)
+        pair.loop.run_once(0)
+        told = [error for error in told if error is not None]
+    assert isinstance(told[0], ChannelFull)
+    pair.close()
+
+
 def test_full_channel_refuses_the_whole_frame() -> None:
     """At its bound the channel takes nothing in part, and says so by callback or exception."""
     pair = Pair(max_queued=300_000)

@@ -124,6 +124,20 @@ def test_finish_delivers_answers_that_had_arrived(rig: Rig) -> None:
     assert rig.closed == [None]
 
 
+def test_answer_of_a_worker_that_died_with_another_offer_unread_counts(rig: Rig) -> None:
+    """The kernel tells the reset before what is queued behind it; the answer still says who has the connection."""
+    rig.offer()
+    rig.receiver._end.read()
+    rig.offer()  # never read
+    rig.receiver.close()
+    rig.turn()
+    assert rig.answers == [Packet(PacketKind.ACCEPTED, 5)]
+    assert rig.closed == [None]
+    for _, fd in rig.taken:
+        os.close(fd)
+    rig.taken.clear()
+
+
 def test_garbage_closes_the_primarys_end(rig: Rig) -> None:
     """A packet that makes no sense is told once, as an error."""
     rig.worker_socket.send(b"nonsense")
