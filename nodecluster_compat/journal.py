@@ -1,9 +1,9 @@
-"""The primary's own word on every lifecycle event, for the program that started it.
+"""The primary's own word on every lifecycle event and message, for the program that started it.
 
 When ``NODECLUSTER_JOURNAL_FD`` names an open descriptor, one JSON object a line goes there: ``seq``, ``time``
 (monotonic), ``event``, ``worker``, ``pid``, ``state`` and what the event has to say.  Test tools wait for these lines
-instead of guessing from a port.  Writing never blocks the primary; a reader that does not read loses lines, and
-sees that by ``seq``.
+instead of guessing from a port.  Writing never blocks the primary: what the reader has not taken waits here, up to a
+bound; past it lines are lost, and the reader sees that by ``seq``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import time
 from itertools import count
 from typing import Any, Final
 
+from .codec import Frame, FrameKind, decode_message
+from .errors import FrameError
+from .loop import Loop
 from .primary import Primary
 from .records import Address
 from .worker_handle import WorkerHandle
@@ -22,34 +25,78 @@ from .worker_handle import WorkerHandle
 __all__ = ["Journal", "attach_journal"]
 
 _VARIABLE: Final = "NODECLUSTER_JOURNAL_FD"
+_MOST_WAITING: Final = 8 * 1024 * 1024
+_MESSAGE_CHARACTERS: Final = 16 * 1024  # a longer message is told by its beginning
 
 
 class Journal:
-    """Writes events to a descriptor."""
+    """Writes events to a descriptor, as fast as it takes them."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, loop: Loop) -> None:
         self._fd = fd
+        self._loop = loop
         self._sequence = count(1)
+        self._waiting = bytearray()
         os.set_blocking(fd, False)
 
     def record(self, event: str, worker: WorkerHandle, args: tuple[Any, ...]) -> None:
-        """Write one event."""
+        """Write a lifecycle event."""
+        self._write(event, worker, _details(event, worker, args))
+
+    def record_sent(self, worker: WorkerHandle, message: Any, handle: Any) -> None:
+        """Write that a message goes to a worker."""
+        self._write("message", worker, {"sent": True, "handle": handle is not None, **_told(message)})
+
+    def record_received(self, worker: WorkerHandle, frame: Frame) -> None:
+        """Write that a message came from a worker."""
+        has_handle = frame.kind is FrameKind.HANDLE
+        try:
+            message = decode_message(frame.payload[has_handle:], worker.serializer)
+        except FrameError as error:
+            message = f"(not decodable: {error})"
+        self._write("message", worker, {"sent": False, "handle": has_handle, **_told(message)})
+
+    def close(self) -> None:
+        """In a worker: the journal is the primary's."""
+        os.close(self._fd)
+
+    def _write(self, event: str, worker: WorkerHandle, details: dict[str, Any]) -> None:
         entry: dict[str, Any] = {
             "seq": next(self._sequence),
+            "primary": os.getpid(),
             "time": time.monotonic(),
             "event": event,
             "worker": worker.id,
             "pid": worker.process.pid,
             "state": worker.state,
+            **details,
         }
-        entry.update(_details(event, worker, args))
-        # A reader that is slow or gone loses lines; the primary loses nothing.
-        with contextlib.suppress(OSError):
-            os.write(self._fd, json.dumps(entry).encode() + b"\n")
+        if len(self._waiting) <= _MOST_WAITING:
+            was_empty = not self._waiting
+            self._waiting += json.dumps(entry).encode() + b"\n"
+            if was_empty:
+                self._flush()
 
-    def close(self) -> None:
-        """In a worker: the journal is the primary's."""
-        os.close(self._fd)
+    def _flush(self) -> None:
+        try:
+            while self._waiting:
+                written = os.write(self._fd, self._waiting)
+                del self._waiting[:written]
+        except BlockingIOError:
+            self._loop.add_writer(self._fd, self._flush)
+            return
+        except OSError:  # the reader is gone; the primary loses nothing
+            self._waiting.clear()
+        with contextlib.suppress(OSError):
+            self._loop.remove_writer(self._fd)
+
+
+def _told(message: Any) -> dict[str, Any]:
+    try:
+        text = json.dumps(message)
+    except (TypeError, ValueError, RecursionError):
+        return {"text": repr(message)[:_MESSAGE_CHARACTERS]}
+    return {"message": message} if len(text) <= _MESSAGE_CHARACTERS else {"text": text[:_MESSAGE_CHARACTERS]}
 
 
 def _details(event: str, worker: WorkerHandle, args: tuple[Any, ...]) -> dict[str, Any]:
@@ -71,8 +118,10 @@ def attach_journal(primary: Primary) -> Journal | None:
     if not value.isdigit():
         return None
     try:
-        journal = Journal(int(value))
+        journal = Journal(int(value), primary.loop)
     except OSError:
         return None
     primary.taps.append(journal.record)
+    primary.sent_tap = journal.record_sent
+    primary.received_tap = journal.record_received
     return journal

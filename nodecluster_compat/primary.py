@@ -130,6 +130,8 @@ class Primary:
         self._when_empty: list[tuple[Origin, Callable[[], Any]]] = []
         self.is_disconnecting = False
         self.taps: list[Callable[[str, WorkerHandle, tuple[Any, ...]], None]] = []
+        self.received_tap: Callable[[WorkerHandle, Frame], None] | None = None
+        self.sent_tap: Callable[[WorkerHandle, Any, Any], None] | None = None
         events.on("new_listener", self._listener_added)
 
     # --- the life of a worker ------------------------------------------------------------------
@@ -150,6 +152,7 @@ class Primary:
             partial(self._connections_closed, worker),
         )
         worker.sender = HandleSender(worker.channel, self._log)
+        worker.sent_tap = self.sent_tap
         self._child_ends[worker.id] = ChildEnds(message_ends[1], connection_ends[1])
         self.registry.add(worker)
         worker.early_messages = MessageQueue(f"worker {worker.id}", self._log)
@@ -405,6 +408,8 @@ class Primary:
         self._events.emit(event, worker, *args)
 
     def _message(self, worker: WorkerHandle, frame: Frame) -> None:
+        if self.received_tap is not None:
+            self.received_tap(worker, frame)
         if frame.kind is FrameKind.HANDLE:
             worker.channel.send_own(encode_frame(FrameKind.NOT_TAKEN if frame.fd is None else FrameKind.TAKEN))
             if frame.fd is None:

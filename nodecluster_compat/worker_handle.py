@@ -21,7 +21,7 @@ from .serialization import JSON, Serializer
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .connection_channel import OfferingEnd
     from .pipes import ReadablePipe, WritablePipe
@@ -102,6 +102,7 @@ class WorkerHandle(Worker):
         self.serializer: Serializer = JSON
         self.connections: OfferingEnd
         self.early_messages: MessageQueue
+        self.sent_tap: Callable[[WorkerHandle, Any, Any], None] | None = None
         self.is_leaving = False  # it was told to end, or said that it will: its place is to be filled
         self._supervisor = supervisor
 
@@ -128,7 +129,7 @@ class WorkerHandle(Worker):
 
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged (difference D6).
         """
-        return send_message(
+        taken = send_message(
             self.channel,
             self.sender,
             self.serializer,
@@ -138,6 +139,9 @@ class WorkerHandle(Worker):
             callback,
             lambda error: self._supervisor.report_send_error(self, error),
         )
+        if self.sent_tap is not None:
+            self.sent_tap(self, message, handle)
+        return taken
 
     def disconnect(self) -> WorkerHandle:
         """Let the worker finish what is in flight and end; a second call is a no-op (difference D5)."""

@@ -1,4 +1,4 @@
-"""A small HTTP client: one request on one connection.
+"""A small HTTP client: one request on one connection, and who has answered it.
 
 Keep-alive would pin every request of a test to one worker, and a test of distribution would lie.
 """
@@ -9,13 +9,20 @@ import http.client
 import json
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Endpoint", "Response"]
+from .hits import Hit, Hits
+from .waiting import scaled
+from .wire import HEADER
+
+__all__ = ["Client", "Endpoint", "Response"]
 
 DEFAULT_TIMEOUT = 10.0
+MOST_THREADS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,12 @@ class Response:
     headers: http.client.HTTPMessage
     """The header fields; names are looked up without regard to case."""
     body: bytes
+
+    @property
+    def worker(self) -> int | None:
+        """The id of the worker that has answered; ``None`` when no worker under test did."""
+        value = self.headers.get(HEADER, "")
+        return int(value) if value.isdigit() else None
 
     @property
     def text(self) -> str:
@@ -46,8 +59,9 @@ class Endpoint:
     path: str | None = None
     tls: bool = False
 
-    def connect(self, timeout: float = DEFAULT_TIMEOUT) -> socket.socket:
+    def connect(self, timeout: float | None = None) -> socket.socket:
         """Return a new connected socket, with TLS where the server has it."""
+        timeout = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
         if self.path is not None:
             plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
@@ -75,7 +89,7 @@ class Endpoint:
         path: str,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float | None = None,
     ) -> Response:
         """Send one request on a connection of its own and read the whole answer."""
         connection = http.client.HTTPConnection(self.host or "localhost", self.port)
@@ -86,3 +100,101 @@ class Endpoint:
             return Response(answer.status, answer.headers, answer.read())
         finally:
             connection.close()
+
+
+class Client:
+    """Requests to one cluster, each on a connection of its own.
+
+    Every method takes ``headers`` (a mapping), ``body`` (bytes) or ``json`` (anything JSON can carry), and
+    ``timeout`` in seconds (default: 10).
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._executor: ThreadPoolExecutor | None = None
+
+    def request(
+        self,
+        method: str,
+        path: str = "/",
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        json: Any = None,
+        timeout: float | None = None,
+    ) -> Response:
+        """Send a request and return the answer; ``answer.worker`` is who gave it.
+
+        :raises OSError, http.client.HTTPException: there was none.
+        """
+        fields = dict(headers or {})
+        if json is not None:
+            body = _dumped(json)
+            fields.setdefault("Content-Type", "application/json")
+        return self._endpoint.request(method, path, body, fields, timeout)
+
+    def get(self, path: str = "/", **options: Any) -> Response:
+        """GET."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str = "/", **options: Any) -> Response:
+        """POST."""
+        return self.request("POST", path, **options)
+
+    def submit(self, path: str = "/", method: str = "GET", **options: Any) -> Future[Response]:
+        """Send a request from another thread: for one that a fault holds.  ``future.result()`` is the answer."""
+        return self._threads().submit(self.request, method, path, **options)
+
+    def get_many(self, path: str = "/", count: int = 100, *, concurrency: int = 1, **options: Any) -> Hits:
+        """GET *path* so many times, *concurrency* at a time; what fails is in the result, and raises nothing."""
+        if concurrency == 1:
+            return Hits([self._hit(path, options) for _ in range(count)], concurrency)
+        with ThreadPoolExecutor(min(concurrency, MOST_THREADS, count)) as threads:
+            return Hits(list(threads.map(lambda _: self._hit(path, options), range(count))), concurrency)
+
+    @contextmanager
+    def load(self, path: str = "/", *, concurrency: int = 2, **options: Any) -> Iterator[Hits]:
+        """GET *path* again and again while a block runs; what came of it is complete after the block.
+
+        The block begins after the first answers, and at least one more request is made after it has ended.
+        """
+        hits = Hits([], concurrency)
+        running = True
+
+        def keep_asking() -> None:
+            last = False
+            while not last:
+                last = not running
+                hits.append(self._hit(path, options))
+
+        with ThreadPoolExecutor(concurrency) as threads:
+            tasks = [threads.submit(keep_asking) for _ in range(concurrency)]
+            try:
+                hits.wait(concurrency)
+                yield hits
+            finally:
+                running = False
+        for task in tasks:
+            task.result()
+
+    def close(self) -> None:
+        """Wait for what was submitted."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = None
+
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="cluster-client")
+        return self._executor
+
+    def _hit(self, path: str, options: Mapping[str, Any]) -> Hit:
+        try:
+            answer = self.get(path, **options)
+        except (OSError, http.client.HTTPException) as error:
+            return Hit(path, None, None, f"{type(error).__name__}: {error}")
+        return Hit(path, answer.status, answer.worker, "")
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value).encode()

@@ -4,32 +4,52 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
+from typing import Any
 
-from .client import DEFAULT_TIMEOUT, Endpoint, Response
+from .changes import ReloadReport, Snapshot, check_reloaded, take_snapshot
+from .client import Client, Endpoint, Response
 from .errors import ClusterError
-from .journal import Journal, JournalEntry, ListeningAddress
+from .everywhere import assert_same, run_in
+from .expectations import Expectation
+from .faults import Faults
+from .journal import Journal, JournalEntry, ListeningAddress, Wanted
 from .launcher import ServerProcess
-from .options import ClusterOptions, signal_number
+from .messages import Messages
+from .options import ClusterOptions, most_workers, signal_number
 from .readiness import distinct_addresses, listening_workers, start_server, worker_ids
+from .waiting import Deadline, poll, scaled, timed_out
 from .worker import PrimaryProxy, WorkerProxy
 
 __all__ = ["Cluster"]
+
+DEFAULT_TIMEOUT = 10.0
 
 
 class Cluster:
     """A real gunicorn with all its workers listening; ends with the test, or with the ``with`` that holds it.
 
     What it knows of its workers stays readable after their end, and after its own.
+
+    Attributes:
+        options: what it was started with.
+        primary: gunicorn's arbiter process.
+        client: requests to it, each on a connection of its own.
+        faults: ways to break it.
+        messages: what passes between primary and workers.
     """
 
     def __init__(self, options: ClusterOptions, server: ServerProcess, endpoint: Endpoint) -> None:
         self.options = options
         self.primary = PrimaryProxy(server)
-        self._server = server
+        self.client = Client(endpoint)
+        self.faults = Faults(server, options)
+        self.messages = Messages(server.journal)
+        self.server = server
         self._endpoint = endpoint
         self._closed = False
+        server.journal.diagnose = server.stacks
 
     @classmethod
     def start(cls, options: ClusterOptions, *, pythonpath: str) -> Cluster:
@@ -73,43 +93,51 @@ class Cluster:
 
     @property
     def journal(self) -> Journal:
-        """Every lifecycle event so far, in order."""
-        return self._server.journal
+        """Every lifecycle event, message and fault so far, in order."""
+        return self.server.journal
 
     @property
     def workers(self) -> list[WorkerProxy]:
         """The workers that have not exited, by id."""
-        every = map(self.worker, worker_ids(self.journal.entries))
-        return [worker for worker in every if not worker.is_dead()]
+        return [worker for worker in self.every_worker if not worker.is_dead()]
+
+    @property
+    def every_worker(self) -> list[WorkerProxy]:
+        """All workers that ever were, by id."""
+        return list(map(self.worker, worker_ids(self.journal.entries)))
 
     def worker(self, worker_id: int) -> WorkerProxy:
         """Return the worker with this id, dead or alive."""
         if worker_id not in worker_ids(self.journal.entries):
             raise ClusterError(f"there has been no worker {worker_id}")
-        return WorkerProxy(self.journal, worker_id)
+        return WorkerProxy(self.server, worker_id)
+
+    def snapshot(self) -> Snapshot:
+        """Return how it is now, as a picture that does not change any more."""
+        return take_snapshot(self.primary, self.every_worker)
 
     @property
     def log(self) -> str:
-        """All that the server has written so far, to stdout and stderr."""
-        return self._server.log
+        """All that the server has written so far, to stdout and stderr: the primary's part, then each worker's."""
+        return self.server.log
 
     @property
     def log_tail(self) -> str:
         """The end of :attr:`log`, short enough for a message."""
-        return self._server.log_tail()
+        return self.server.log_tail()
 
     @property
     def returncode(self) -> int | None:
         """The primary's: ``None`` while it runs, then its exit code, or minus a signal's number."""
         return self.primary.returncode
 
-    # What it does
+    # Requests
 
     def get(
-        self, path: str = "/", *, headers: Mapping[str, str] | None = None, timeout: float = DEFAULT_TIMEOUT
+        self, path: str = "/", *, headers: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> Response:
         """GET *path* on a connection of its own."""
-        return self._endpoint.request("GET", path, headers=headers, timeout=timeout)
+        return self.client.get(path, headers=headers, timeout=timeout)
 
     def request(
         self,
@@ -118,14 +146,52 @@ class Cluster:
         *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float | None = None,
     ) -> Response:
         """Send any request on a connection of its own."""
-        return self._endpoint.request(method, path, body, headers, timeout)
+        return self.client.request(method, path, body=body, headers=headers, timeout=timeout)
 
-    def connect(self, timeout: float = DEFAULT_TIMEOUT) -> socket.socket:
+    def connect(self, timeout: float | None = None) -> socket.socket:
         """Return a new connection to the server; the caller closes it."""
         return self._endpoint.connect(timeout)
+
+    # Waiting
+
+    def expect(
+        self,
+        event: str | None = None,
+        *,
+        worker: WorkerProxy | int | None = None,
+        predicate: Callable[[JournalEntry], bool] | None = None,
+        timeout: float | None = None,
+        count: int = 1,
+        exactly: int | None = None,
+        none: bool = False,
+    ) -> Expectation:
+        """Expect an event during a ``with`` block, or soon after it; nothing that happens in the block is missed.
+
+        :param event: ``fork``, ``online``, ``listening``, ``disconnect``, ``exit``, ``message`` or ``fault``.
+        :param worker: of this worker only.
+        :param predicate: says of an entry whether it counts.
+        :param timeout: seconds to wait after the block (default: 10).
+        :param count: at least so many; *exactly*: neither more nor fewer; *none*: it must not happen.
+        :raises WaitTimeout: at the end of the block, with what happened instead and everybody's stacks.
+        """
+        wanted = Wanted(event, worker.id if isinstance(worker, WorkerProxy) else worker, predicate)
+        return Expectation(self.journal, wanted, timeout=timeout, count=count, exactly=exactly, none=none)
+
+    def wait_for(self, check: Callable[[Cluster], Any], *, reason: str, timeout: float | None = None) -> Any:
+        """Wait until ``check(cluster)`` is true, and return what it returned.
+
+        :param reason: what is waited for, in words; the error says it.
+        :raises WaitTimeout: it was not within *timeout* seconds (default: 10).
+        """
+        seconds = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
+        result = poll(lambda: check(self), seconds)
+        if not result:
+            sections = [("now", str(self.snapshot())), *self.journal.evidence(), *self.server.stacks()]
+            raise timed_out(reason, seconds, sections)
+        return result
 
     def wait_listening(self, count: int | None = None, timeout: float | None = None) -> list[WorkerProxy]:
         """Wait until exactly *count* workers (default: as many as were started) live, and all of them listen.
@@ -143,9 +209,49 @@ class Cluster:
             settled,
             expected=f"{wanted} workers, all listening",
             timeout=self.options.start_timeout if timeout is None else timeout,
-            interrupted=self._server.ended,
+            interrupted=self.server.ended,
         )
         return self.workers
+
+    # Changes
+
+    def scale(self, workers: int, *, timeout: float | None = None) -> list[WorkerProxy]:
+        """Have so many workers, and wait until exactly they are there and listen; return them.
+
+        :raises ClusterError: it is a script, or *workers* is no number that can be.
+        """
+        if not 1 <= workers <= most_workers():
+            raise ClusterError(f"expected 1 to {most_workers()} workers, got {workers}")
+        self.journal.note_fault(0, self.primary.pid, f"scale to {workers} workers")
+        self.primary.ask("scale", (workers,))
+        return self.wait_listening(workers, timeout)
+
+    def reload(self, *, timeout: float | None = None) -> ReloadReport:
+        """Reload as HUP does, and wait for its end.
+
+        What holds for a reload that succeeded is checked: as many workers as before listen, all of them new, and
+        every old one has ended because it was asked to.  One that failed is in the report: look at ``succeeded``.
+
+        :raises ClusterError: the cluster is a script.
+        :raises AssertionError: it says that it succeeded, and something of that does not hold.
+        """
+        seconds = self.options.start_timeout * 2 if timeout is None else timeout
+        deadline = Deadline(seconds)
+        before = self.workers
+        self.journal.note_fault(0, self.primary.pid, "reload")
+        report = ReloadReport(**self.primary.ask("reload", timeout=seconds))
+        if report.succeeded:
+            for worker in before:
+                self.journal.wait_for("exit", worker=worker.id, timeout=deadline.remaining)
+            check_reloaded(before, self.wait_listening(len(self.workers), deadline.remaining))
+        return report
+
+    def disconnect(self, *, timeout: float | None = None) -> int:
+        """``cluster.disconnect()`` in the primary: every worker finishes and ends, then the server; its return code."""
+        self.journal.note_fault(0, self.primary.pid, "cluster.disconnect()")
+        self.primary.ask("disconnect", ())
+        seconds = self.options.stop_timeout if timeout is None else timeout
+        return self.server.wait_ended("cluster.disconnect()", seconds)
 
     def stop(self, which: int | str = signal.SIGTERM, timeout: float | None = None) -> int:
         """Send the primary a signal that ends it, wait for its end, return its return code.
@@ -156,7 +262,31 @@ class Cluster:
         ended = self.returncode
         if ended is not None:
             return ended
-        return self._server.stop(signal_number(which), self.options.stop_timeout if timeout is None else timeout)
+        number = signal_number(which)
+        self.journal.note_fault(0, self.primary.pid, f"{number.name} to the primary")
+        return self.server.stop(number, self.options.stop_timeout if timeout is None else timeout)
+
+    # Inside its processes
+
+    def run_in_all(self, function: Callable[..., Any], *args: Any, timeout: float | None = None) -> dict[int, Any]:
+        """Call *function* in every worker at the same time; return the results by worker id."""
+        return run_in(self.workers, function, args, timeout)
+
+    def assert_same_everywhere(self, function: Callable[..., Any], *args: Any, timeout: float | None = None) -> Any:
+        """Call *function* in every worker and fail unless all return the same, which is returned.
+
+        It finds caches, counters and sessions that each process has for itself.
+        """
+        __tracebackhide__ = True
+        name = getattr(function, "__name__", repr(function))
+        return assert_same(name, self.run_in_all(function, *args, timeout=timeout))
+
+    def broadcast(self, message: Any) -> None:
+        """Let the primary send a message to every worker."""
+        for worker in self.workers:
+            worker.send(message)
+
+    # Its end
 
     def close(self) -> None:
         """End it, check that it left no process, release everything.  The fixture does this.
@@ -164,9 +294,21 @@ class Cluster:
         :raises StopError: it had to be killed.
         :raises LeakError: it had left processes behind, which were killed.
         """
-        if not self._closed:
-            self._closed = True
-            self._server.close()
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.faults.undo()
+            self.client.close()
+        finally:
+            self.server.close()
+
+    def keep(self) -> None:
+        """Let it run on after pytest has ended."""
+        self._closed = True
+        self.faults.undo()
+        self.client.close()
+        self.server.keep()
 
     def __enter__(self) -> Cluster:
         return self
@@ -178,4 +320,4 @@ class Cluster:
 
     def __repr__(self) -> str:
         state = "running" if self.returncode is None else f"ended, {self.returncode}"
-        return f"<cluster of {self.options.app} at {self.address} ({state})>"
+        return f"<cluster of {self.options.target} at {self.address} ({state})>"

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["ClusterError", "LeakError", "OptionError", "StartError", "StopError", "WaitTimeout"]
+__all__ = [
+    "ClusterError",
+    "FaultError",
+    "LeakError",
+    "NotImportable",
+    "OptionError",
+    "ProcessGone",
+    "RemoteError",
+    "RemoteTraceback",
+    "StartError",
+    "StopError",
+    "WaitTimeout",
+]
 
 
 class ClusterError(Exception):
@@ -27,3 +39,23 @@ class LeakError(ClusterError):
 
 class WaitTimeout(ClusterError, TimeoutError):
     """What a test waited for did not happen; the message says what did."""
+
+
+class ProcessGone(ClusterError):
+    """A process that was asked for something has ended, or is of a class that cannot be asked."""
+
+
+class NotImportable(ClusterError):
+    """A function has no name by which a worker can find it."""
+
+
+class FaultError(ClusterError):
+    """A fault was asked for that cannot be injected as asked."""
+
+
+class RemoteError(ClusterError):
+    """A function in another process raised something, or returned something, that cannot be brought over."""
+
+
+class RemoteTraceback(Exception):
+    """The traceback of the other process, as the cause of an exception from there (as in ``concurrent.futures``)."""

@@ -9,13 +9,30 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
+    from .client import Client
     from .cluster import Cluster
-    from .options import ClusterOptions
+    from .faults import Faults
+    from .journal import Journal
+    from .run import ClusterRun
 
-__all__ = ["ClusterFactory", "cluster", "cluster_factory", "cluster_options"]
+__all__ = [
+    "FIXTURES",
+    "RUN",
+    "ClusterFactory",
+    "cluster",
+    "cluster_app",
+    "cluster_client",
+    "cluster_factory",
+    "cluster_faults",
+    "cluster_journal",
+    "cluster_options",
+    "cluster_workers",
+]
 
-# The clusters that a test has started, for the report of its failure.
-CLUSTERS = pytest.StashKey["list[Cluster]"]()
+RUN: pytest.StashKey[ClusterRun] = pytest.StashKey()
+
+FIXTURES = ("cluster", "cluster_factory", "cluster_client", "cluster_faults", "cluster_journal")
+"""A test that uses none of these starts no cluster, whatever its marker says."""
 
 
 class ClusterFactory(Protocol):
@@ -32,44 +49,72 @@ def cluster_options() -> Mapping[str, Any]:
     return {}
 
 
-@pytest.fixture
-def cluster_factory(request: pytest.FixtureRequest, cluster_options: Mapping[str, Any]) -> Iterator[ClusterFactory]:
-    """Start clusters by hand, several at once or such as do not start: ``cluster_factory(workers=3)``."""
-    from .cluster import Cluster
+@pytest.fixture(scope="session")
+def cluster_app() -> Any:
+    """Override this to say what is served: ``"module:name"``, or a WSGI callable that is a global of its module."""
+    return None
 
-    options = options_of(request.node, cluster_options)
-    started = request.node.stash.setdefault(CLUSTERS, [])
+
+@pytest.fixture
+def cluster_workers(request: pytest.FixtureRequest) -> int | None:
+    """How many workers this run of the test has, where ``--cluster-workers`` or ``--cluster-compare`` says several."""
+    count: int | None = getattr(request, "param", None)
+    return count
+
+
+@pytest.fixture
+def cluster_factory(
+    request: pytest.FixtureRequest, cluster_options: Mapping[str, Any], cluster_app: Any, cluster_workers: int | None
+) -> Iterator[ClusterFactory]:
+    """Start clusters by hand, several at once or such as do not start: ``cluster_factory(workers=3)``."""
+    run = request.config.stash[RUN]
+    wanted = run.wanted(request.node, cluster_options, cluster_app, cluster_workers)
 
     with ExitStack() as stack:
 
         def factory(**changes: Any) -> Cluster:
             __tracebackhide__ = True
-            asked = options.changed("cluster_factory", changes)
-            one = stack.enter_context(Cluster.start(asked, pythonpath=str(request.config.rootpath)))
-            started.append(one)
+            one: Cluster = run.start(wanted.changed("cluster_factory", changes), request.node)
+            stack.callback(run.end, one, request.node)
             return one
 
         yield factory
 
 
 @pytest.fixture
-def cluster(cluster_factory: ClusterFactory) -> Cluster:
-    """Run a cluster of real processes with all its workers listening."""
+def cluster(
+    request: pytest.FixtureRequest, cluster_options: Mapping[str, Any], cluster_app: Any, cluster_workers: int | None
+) -> Iterator[Cluster]:
+    """Run a cluster of real processes with all its workers listening.
+
+    An earlier test's, when that has left it as it was and nothing was asked otherwise; see the marker's ``fresh``.
+    """
     from .errors import ClusterError
 
+    run = request.config.stash[RUN]
     try:
-        return cluster_factory()
+        wanted = run.wanted(request.node, cluster_options, cluster_app, cluster_workers)
+        lease = run.lease(wanted, request.node)
     except ClusterError as error:
         pytest.fail(str(error), pytrace=False)
+    yield lease.cluster
+    run.give_back(lease, request.node)
 
 
-def options_of(item: pytest.Item, defaults: Mapping[str, Any]) -> ClusterOptions:
-    """What *item* asks for: marker over command line over fixture ``cluster_options`` over our defaults."""
-    from .options import ClusterOptions
+@pytest.fixture
+def cluster_client(cluster: Cluster) -> Client:
+    """Requests to the cluster, each on a connection of its own; each answer says which worker gave it."""
+    return cluster.client
 
-    options = ClusterOptions().changed("cluster_options", defaults)
-    given = {"workers": item.config.getoption("cluster_workers"), "app": item.config.getoption("cluster_app")}
-    options = options.changed("command line", {name: value for name, value in given.items() if value is not None})
-    for marker in reversed(list(item.iter_markers("cluster"))):
-        options = options.changed("@pytest.mark.cluster", marker.kwargs)
-    return options
+
+@pytest.fixture
+def cluster_faults(cluster: Cluster) -> Iterator[Faults]:
+    """Ways to break the cluster; what lasts is undone at the end of the test."""
+    yield cluster.faults
+    cluster.faults.undo()
+
+
+@pytest.fixture
+def cluster_journal(cluster: Cluster) -> Journal:
+    """Every event, message and fault of the cluster, in order."""
+    return cluster.journal

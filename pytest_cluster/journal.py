@@ -12,17 +12,19 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .waiting import Deadline, timed_out
+from .waiting import Deadline, scaled, timed_out
 
-__all__ = ["Journal", "JournalEntry", "ListeningAddress"]
+__all__ = ["LIFECYCLE", "Journal", "JournalEntry", "ListeningAddress", "Wanted"]
 
 T = TypeVar("T")
 
-EVENTS = ("fork", "online", "listening", "disconnect", "exit")
+LIFECYCLE = ("fork", "online", "listening", "disconnect", "exit")
+EVENTS = (*LIFECYCLE, "message", "fault")
 DEFAULT_TIMEOUT = 10.0
 LAST_ENTRIES = 20
 
@@ -39,24 +41,44 @@ class ListeningAddress:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One step in the life of one worker."""
+    """One step in the life of one worker, one message, or one fault that the test has injected."""
 
     seq: int
     """Position in this journal, from 1."""
     time: float
     """The primary's monotonic clock, which all processes of a machine share."""
     event: str
-    """One of ``fork``, ``online``, ``listening``, ``disconnect``, ``exit``."""
+    """``fork``, ``online``, ``listening``, ``disconnect``, ``exit``; ``message``; ``fault``."""
     worker: int
+    """The id of the worker; 0 for a fault of the primary."""
     pid: int | None
     state: str
+    """The worker's, after the event; empty for a fault."""
     address: ListeningAddress | None = None
     exited_after_disconnect: bool | None = None
     code: int | None = None
     signal: str | None = None
+    sent: bool | None = None
+    """Of a message: the primary has sent it (true), or received it."""
+    message: Any = None
+    """The message itself, where it is JSON of up to 16 KiB; otherwise the beginning of its text."""
+    handle: bool = False
+    """Whether a descriptor came with the message."""
+    detail: str = ""
+    """Of a fault: what was injected."""
+
+    @property
+    def injected(self) -> bool:
+        """Whether the test did this, rather than the cluster."""
+        return self.event == "fault"
 
     def __str__(self) -> str:
-        details = f"#{self.seq} {self.time:.3f} {self.event} worker={self.worker} pid={self.pid} state={self.state}"
+        head = f"#{self.seq} {self.time:.3f} {self.event}"
+        if self.event == "fault":
+            return f"{head} INJECTED {self.detail}"
+        details = f"{head} worker={self.worker} pid={self.pid} state={self.state}"
+        if self.event == "message":
+            return f"{head} {'to' if self.sent else 'from'} worker={self.worker} {self.message!r:.200}"
         if self.address is not None:
             details += f" address={self.address.address}:{self.address.port}"
         if self.event == "exit":
@@ -82,6 +104,9 @@ def parse_entry(line: bytes, seq: int) -> JournalEntry:
             exited_after_disconnect=raw.get("exited_after_disconnect"),
             code=raw.get("code"),
             signal=raw.get("signal"),
+            sent=raw.get("sent"),
+            message=raw.get("message", raw.get("text")),
+            handle=raw.get("handle", False),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{error!r} in {line[:200]!r}") from error
@@ -90,11 +115,40 @@ def parse_entry(line: bytes, seq: int) -> JournalEntry:
     return entry
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which entries somebody waits for."""
+
+    event: str | None = None
+    worker: int | None = None
+    predicate: Callable[[JournalEntry], bool] | None = None
+
+    def __post_init__(self) -> None:
+        if self.event is not None and self.event not in EVENTS:
+            raise ValueError(f"unknown event {self.event!r}: the events are {', '.join(EVENTS)}")
+
+    def fits(self, entry: JournalEntry) -> bool:
+        """Whether this is one of them."""
+        fits = self.event in (None, entry.event) and self.worker in (None, entry.worker)
+        return fits and (self.predicate is None or self.predicate(entry))
+
+    def __str__(self) -> str:
+        text = f"event {self.event or '(any)'}"
+        text += "" if self.worker is None else f" of worker {self.worker}"
+        return text + ("" if self.predicate is None else " that fits the predicate")
+
+
 class Journal:
-    """Every lifecycle event of a cluster; filled while the cluster runs, readable after it has ended."""
+    """Every event, message and fault of a cluster; filled while it runs, readable after it has ended.
+
+    Attributes:
+        problems: lines that were not understood, and gaps: what the reader was too slow for.
+        diagnose: asked for more sections whenever a wait has failed.
+    """
 
     def __init__(self, fd: int, *, log_tail: Callable[[], str] = str) -> None:
         self.problems: list[str] = []
+        self.diagnose: Callable[[], list[tuple[str, str]]] = list
         self._entries: list[JournalEntry] = []
         self._changed = threading.Condition()
         self._ended = False
@@ -126,41 +180,42 @@ class Journal:
         *,
         worker: int | None = None,
         predicate: Callable[[JournalEntry], bool] | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float | None = None,
         after: int = 0,
     ) -> JournalEntry:
         """Return the first entry past number *after* that fits, waiting for it if need be.
 
-        :raises WaitTimeout: none came within *timeout* seconds, or none can come any more.
+        :raises WaitTimeout: none came within *timeout* seconds (default: 10), or none can come any more.
         """
-        if event is not None and event not in EVENTS:
-            raise ValueError(f"unknown event {event!r}: the events are {', '.join(EVENTS)}")
+        wanted = Wanted(event, worker, predicate)
 
         def find(entries: tuple[JournalEntry, ...]) -> JournalEntry | None:
-            for entry in entries[after:]:
-                fits = event in (None, entry.event) and worker in (None, entry.worker)
-                if fits and (predicate is None or predicate(entry)):
-                    return entry
-            return None
+            return next((entry for entry in entries[after:] if wanted.fits(entry)), None)
 
-        expected = f"event {event or '(any)'}"
-        expected += "" if worker is None else f" of worker {worker}"
-        expected += f" after entry #{after}" if after else ""
-        expected += "" if predicate is None else " that fits the predicate"
+        expected = f"{wanted}" + (f" after entry #{after}" if after else "")
         return self.wait_until(find, expected=expected, timeout=timeout)
+
+    def note_fault(self, worker: int, pid: int | None, detail: str) -> JournalEntry:
+        """Write that the test does something to the cluster, just before it does."""
+        with self._changed:
+            entry = JournalEntry(len(self._entries) + 1, time.monotonic(), "fault", worker, pid, "", detail=detail)
+            self._entries.append(entry)
+            self._changed.notify_all()
+        return entry
 
     def wait_until(
         self,
         check: Callable[[tuple[JournalEntry, ...]], T | None],
         *,
         expected: str,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float | None = None,
         interrupted: Callable[[], bool] | None = None,
     ) -> T:
         """Return what *check* makes of the entries as soon as it is true; *expected* names it in the error.
 
         *interrupted* is asked now and then; when it says yes, the wait ends as if its time had passed.
         """
+        timeout = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
         deadline = Deadline(timeout)
         while True:
             # Asked first: what it sees (the server's end) may not hide an entry that came before.
@@ -171,7 +226,7 @@ class Journal:
             if result:
                 return result
             if ended or over:
-                raise timed_out(expected, timeout, self.evidence())
+                raise timed_out(expected, timeout, [*self.evidence(), *self.diagnose()])
             with self._changed:
                 if len(self._entries) == len(entries) and not self._ended:
                     self._changed.wait(min(deadline.remaining, 0.05))

@@ -2,30 +2,40 @@
 
 What is promised (and tested with servers that misbehave):
 
-- its output goes to a file: a pipe that nobody drains would stop it, an inherited descriptor would end up in
+- its output goes to files: a pipe that nobody drains would stop it, an inherited descriptor would end up in
   whichever capture phase of pytest is active;
 - only the journal's writing end is handed down; the reading end, like the folder, is released on every way
   out;
 - stopping is a ladder: the signal, a bounded wait, SIGKILL for the session.  Whatever it took, no process of
-  the session is left afterwards, and that something had to be killed is an error.
+  the session is left afterwards, and that something had to be killed is an error;
+- it is guarded before it exists: whatever ends pytest ends it as well (see ``guard``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 
 from .conf import DEFAULT_BIND, conf_source
+from .control import Control
 from .errors import LeakError, OptionError, StartError, StopError
+from .exits import describe_returncode
+from .guard import guard
 from .journal import Journal
-from .leaks import kill_session, wait_session_empty
+from .leaks import TAG_VARIABLE, kill_cluster, wait_cluster_empty
+from .logs import LogFolder
 from .options import ClusterOptions
-from .waiting import evidence
+from .stacks import collect_stacks
+from .tallies import Tallies
+from .waiting import evidence, scaled
+from .wire import CONTROL_VARIABLE, TOKEN_VARIABLE, Hello, Reached
 
 __all__ = ["ServerProcess"]
 
@@ -39,24 +49,32 @@ LOG_TAIL_LINES = 60
 
 
 class ServerProcess:
-    """A gunicorn of our own, from its start to the moment when nothing of it is left."""
+    """A server of our own, from its start to the moment when nothing of it is left.
+
+    Attributes:
+        folder: everything of it that is on disk; short, because the path of a unix socket may have 107 bytes.
+        control: the connections to its processes.
+        reached: called, in a thread, when a step that is held was reached.
+    """
 
     def __init__(self, options: ClusterOptions, *, pythonpath: str, bind: str = DEFAULT_BIND) -> None:
-        if not options.app:
+        if not options.app and not options.script:
             raise OptionError("cluster: which application? Say app='package.module:app' or use --cluster-app")
         source = conf_source(options, pythonpath=pythonpath, bind=bind)
-        # Short: the path of a unix socket may have 107 bytes, and pytest's tmp_path is often longer.
         self.folder = tempfile.mkdtemp(prefix="pc-")
         self.log_path = os.path.join(self.folder, "server.log")
-        conf_path = os.path.join(self.folder, "gunicorn.conf.py")
+        self.tag = secrets.token_hex(16)
+        self.logs = LogFolder(self.folder)
+        self.reached: Callable[[Hello, Reached], None] | None = None
+        self.is_kept = False
         self._options = options
-        self._last_log = ""
         try:
-            with open(conf_path, "w", encoding="utf-8") as conf:
-                conf.write(source)
-            command = [sys.executable, "-m", "gunicorn", "-c", conf_path, options.app]
-            self.process, self.journal = self._spawn(command)
+            self.tallies = Tallies(os.path.join(self.folder, "tallies"))
+            self.control = Control(os.path.join(self.folder, "control"), self._tell_reached)
+            self.process, self.journal = self._spawn(self._command(source))
         except BaseException:
+            if hasattr(self, "control"):  # it runs a thread
+                self.control.close()
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
@@ -67,10 +85,8 @@ class ServerProcess:
 
     @property
     def log(self) -> str:
-        """All that the server has written; the last state of it after the end."""
-        with contextlib.suppress(FileNotFoundError), open(self.log_path, "rb") as log:
-            self._last_log = log.read().decode(errors="replace")
-        return self._last_log
+        """All that the server has written, the primary's part first; the last state of it after the end."""
+        return self.logs.everything
 
     def log_tail(self) -> str:
         """The end of the log, short enough for an error message."""
@@ -87,12 +103,22 @@ class ServerProcess:
                 self.process.wait(JOURNAL_SECONDS)
         return self.ended()
 
+    def stacks(self) -> list[tuple[str, str]]:
+        """What every process of the cluster is doing, one titled section each."""
+        roles = {one.pid: one.worker for one in self.control.hellos}
+        texts = collect_stacks(self.folder, [pid for pid in self.control.pids() if pid in roles])
+        titles = {pid: f"worker {roles[pid]}" if roles[pid] is not None else "primary" for pid in texts}
+        return [(f"stacks of {titles[pid]} (pid {pid})", text) for pid, text in sorted(texts.items())]
+
     def start_error(self, cause: str) -> StartError:
         """The error that says why the cluster did not start, with everything that may explain it."""
         code = self.process.poll()
+        sections = self.journal.evidence()
         if code is not None:
-            cause += f": the server ended with {describe_returncode(code)}"
-        return StartError(evidence(cause, self.journal.evidence()))
+            cause += f"; the server ended with {describe_returncode(code)}"
+        else:
+            sections += self.stacks()
+        return StartError(evidence(cause, sections))
 
     def stop(self, how: signal.Signals, timeout: float) -> int:
         """Ask the primary to end with signal *how* and wait for it, and for the end of the journal.
@@ -100,13 +126,21 @@ class ServerProcess:
         :raises StopError: it still ran after *timeout* seconds; the session has been killed.
         """
         self.process.send_signal(how)
+        return self.wait_ended(how.name, timeout)
+
+    def wait_ended(self, cause: str, timeout: float) -> int:
+        """Wait for the end of a server that was asked for it by *cause*; return its return code.
+
+        :raises StopError: it still ran after *timeout* seconds; the session has been killed.
+        """
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            sections = self.journal.evidence()
+            sections = [*self.journal.evidence(), *self.stacks()]
             self._kill()
-            cause = f"the server still ran {timeout:g} s after {how.name} and was killed"
-            raise StopError(evidence(cause, sections)) from None
+            raise StopError(
+                evidence(f"the server still ran {timeout:g} s after {cause} and was killed", sections)
+            ) from None
         # What it wrote last is in the pipe; only a process that inherited the pipe makes this wait its whole time.
         self.journal.join(JOURNAL_SECONDS)
         return code
@@ -120,7 +154,7 @@ class ServerProcess:
         try:
             if not self.ended():
                 self.stop(signal.SIGTERM, self._options.stop_timeout)
-            left = wait_session_empty(self.pid, ORPHAN_SECONDS)
+            left = wait_cluster_empty(self.pid, self.tag, scaled(ORPHAN_SECONDS))
             if left:
                 sections = [("processes", "\n".join(map(str, left))), *self.journal.evidence()]
                 cause = f"{len(left)} process(es) left after the primary had ended; killed now"
@@ -132,27 +166,58 @@ class ServerProcess:
         """Kill the session without asking and release everything; nothing is reported."""
         self._kill()
         self.journal.join(ORPHAN_SECONDS)
-        self._last_log = self.log
+        self.logs.keep()
+        self.tallies.keep()
+        self.control.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        guard.release(self.pid)
+
+    def keep(self) -> None:
+        """Let it run on after pytest has ended; nothing ends it any more but who wants to."""
+        self.is_kept = True
+        self.control.call(self.pid, "keep", timeout=scaled(5.0))
+        guard.release(self.pid)
+        self.logs.keep()
+        self.tallies.keep()
+        self.control.close()
+
+    def _tell_reached(self, hello: Hello, reached: Reached) -> None:
+        if self.reached is not None:
+            self.reached(hello, reached)
 
     def _kill(self) -> None:
-        kill_session(self.pid)
+        kill_cluster(self.pid, self.tag)
         self.process.wait()
 
-    def _spawn(self, command: list[str]) -> tuple[subprocess.Popen[bytes], Journal]:
+    def _command(self, source: str) -> list[str]:
+        if self._options.script is not None:
+            return [sys.executable, "-m", "nodecluster_compat", self._options.script]
+        conf_path = os.path.join(self.folder, "gunicorn.conf.py")
+        with open(conf_path, "w", encoding="utf-8") as conf:
+            conf.write(source)
+        return [sys.executable, "-m", "gunicorn", "-c", conf_path, self._options.app or ""]
+
+    def _environment(self, journal_fd: int) -> dict[str, str]:
         environment = dict(os.environ)
-        for name, value in self._options.env.items():
+        for name, value in self._options.environment.items():
             environment.pop(name, None)
             if value is not None:
                 environment[name] = value
+        environment[JOURNAL_VARIABLE] = str(journal_fd)
+        environment[TAG_VARIABLE] = self.tag
+        environment[CONTROL_VARIABLE] = self.control.path
+        environment[TOKEN_VARIABLE] = self.control.token
+        return environment
+
+    def _spawn(self, command: list[str]) -> tuple[subprocess.Popen[bytes], Journal]:
+        guard.prepare()
         reading, writing = os.pipe()
-        environment[JOURNAL_VARIABLE] = str(writing)
         try:
             with open(self.log_path, "ab") as log:
                 process = subprocess.Popen(
                     command,
                     cwd=self._options.cwd or self.folder,
-                    env=environment,
+                    env=self._environment(writing),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -164,14 +229,5 @@ class ServerProcess:
             raise
         finally:
             os.close(writing)
+        guard.watch(process.pid, self.tag, self.folder)
         return process, Journal(reading, log_tail=self.log_tail)
-
-
-def describe_returncode(code: int) -> str:
-    """Say what a return code means: ``exit code 3``, ``SIGKILL``."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"

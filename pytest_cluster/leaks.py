@@ -1,18 +1,28 @@
-"""Which processes belong to a cluster: those of its session, by exact number, from ``/proc``."""
+"""Which processes belong to a cluster: those of its session, and those that carry its tag, by exact comparison.
+
+The tag is in the environment that a process was started with, which its children inherit: one that has left the
+session is found all the same. (A program that overwrites its environment area, as ``setproctitle`` does, is found by
+its session.)
+
+Standard library only, and no relative import: the guard runs this file alone.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import time
 from dataclasses import dataclass
 
-from .waiting import poll
+__all__ = ["TAG_VARIABLE", "SessionMember", "cluster_members", "kill_cluster", "session_members", "wait_cluster_empty"]
 
-__all__ = ["SessionMember", "kill_session", "session_members", "wait_session_empty"]
+TAG_VARIABLE = "PYTEST_CLUSTER_TAG"
+
+_POLL_SECONDS = 0.02
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SessionMember:
     """A running process and its command line."""
 
@@ -25,37 +35,47 @@ class SessionMember:
 
 def session_members(session: int) -> list[SessionMember]:
     """Return the processes of *session* that still run; a zombie holds nothing and is not counted."""
+    return cluster_members(session, None)
+
+
+def cluster_members(session: int, tag: str | None) -> list[SessionMember]:
+    """Return the processes of *session*, and those with *tag*, that still run."""
     members = []
+    entry = f"{TAG_VARIABLE}={tag}".encode()
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
-        with contextlib.suppress(OSError):  # it ended meanwhile
+        with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
             with open(f"/proc/{name}/stat", "rb") as stat:
                 # The command, in parentheses, may itself hold spaces and parentheses.
                 state, _parent, _group, its_session = stat.read().rpartition(b")")[2].split()[:4]
-            if int(its_session) != session or state in (b"Z", b"X"):
+            if state in (b"Z", b"X"):
                 continue
-            with open(f"/proc/{name}/cmdline", "rb") as cmdline:
-                command = cmdline.read().replace(b"\0", b" ").decode(errors="replace").strip()
-            members.append(SessionMember(int(name), command))
+            if int(its_session) == session or (tag is not None and entry in _read(name, "environ").split(b"\0")):
+                command = _read(name, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
+                members.append(SessionMember(int(name), command))
     return members
 
 
-def wait_session_empty(session: int, timeout: float) -> list[SessionMember]:
-    """Wait until *session* has no process left; return those that are left after *timeout* seconds."""
-    poll(lambda: not session_members(session), timeout)
-    return session_members(session)
+def wait_cluster_empty(session: int, tag: str | None, timeout: float) -> list[SessionMember]:
+    """Wait until a cluster has no process left; return those that are left after *timeout* seconds."""
+    deadline = time.monotonic() + timeout
+    while (members := cluster_members(session, tag)) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    return members
 
 
-def kill_session(session: int, timeout: float = 5.0) -> list[SessionMember]:
-    """SIGKILL every process of *session*; return those that are left nevertheless."""
-
-    def kill_and_look() -> bool:
-        members = session_members(session)
+def kill_cluster(session: int, tag: str | None, timeout: float = 5.0) -> list[SessionMember]:
+    """SIGKILL every process of a cluster; return those that are left nevertheless."""
+    deadline = time.monotonic() + timeout
+    while (members := cluster_members(session, tag)) and time.monotonic() < deadline:
         for member in members:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(member.pid, signal.SIGKILL)
-        return not members
+        time.sleep(_POLL_SECONDS)
+    return members
 
-    poll(kill_and_look, timeout)
-    return session_members(session)
+
+def _read(pid: str, name: str) -> bytes:
+    with open(f"/proc/{pid}/{name}", "rb") as file:
+        return file.read()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
+import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import OptionError
+from .waiting import scaled
 
-__all__ = ["ClusterOptions", "signal_number", "worker_count"]
+__all__ = ["START_TIMEOUT", "ClusterOptions", "cores", "most_workers", "signal_number"]
 
 WORKER_CLASS = "nodecluster_compat.Worker"
 
@@ -28,14 +29,32 @@ RESERVED_SETTINGS = {
     "workers": "use workers=",
 }
 
+POLICIES = ("rr", "none")
+START_TIMEOUT = 30.0
+WORKERS_PER_CORE = 64
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def most_workers() -> int:
+    """Return the number above which a test asks for something by mistake."""
+    return WORKERS_PER_CORE * cores()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterOptions:
     """One cluster to start.  The names of the fields are the keywords of marker and factory."""
 
+    workers: int = 2
     app: str | None = None
     """The application, as on gunicorn's command line: ``package.module:name``."""
-    workers: int = 2
+    script: str | None = None
+    """A script instead of an application, as after ``nodecluster``; *workers* are waited for, the script forks them."""
+    policy: str | None = None
+    """``"rr"``: the primary deals connections; ``"none"``: the kernel does."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """gunicorn settings by name.  Literals only; what is not one belongs in *config*."""
     config: str = ""
@@ -43,15 +62,17 @@ class ClusterOptions:
     env: Mapping[str, str | None] = field(default_factory=dict)
     """Changes to the environment; ``None`` removes a variable."""
     preload: bool = False
-    start_timeout: float = 30.0
+    fresh: bool = False
+    """A cluster of this test's own; otherwise one that an earlier test has left as it was may be used again."""
+    start_timeout: float = START_TIMEOUT
     worker_class: str = WORKER_CLASS
     """A stock class such as ``"gevent"`` is accepted for comparisons only.
 
     There is no journal then: *ready* means that one worker has answered a request, and a server that is told to
     end while another still boots may take its whole ``graceful_timeout``.
     """
-    cwd: str | None = None
-    """Working directory of the server; a short temporary one by default."""
+    cwd: str | None = "."
+    """Working directory of the server, from pytest's root; ``None``: a short temporary one."""
 
     def __post_init__(self) -> None:
         for name, (fits, wanted) in _CHECKS.items():
@@ -61,6 +82,16 @@ class ClusterOptions:
         for name in self.settings:
             if name in RESERVED_SETTINGS:
                 raise OptionError(f"cluster: settings cannot have {name!r}: {RESERVED_SETTINGS[name]}")
+        if self.workers > most_workers():
+            raise OptionError(
+                f"cluster: {self.workers} workers are too many for this machine: with {cores()} cores at most "
+                f"{most_workers()}"
+            )
+        if self.script is not None and (self.settings or self.config or self.preload):
+            raise OptionError(
+                "cluster: a script has no gunicorn.conf.py: give it env={'GUNICORN_CMD_ARGS': …} instead of settings, "
+                "config and preload"
+            )
 
     @classmethod
     def keywords(cls) -> tuple[str, ...]:
@@ -81,16 +112,33 @@ class ClusterOptions:
         for name in ("settings", "env"):
             if isinstance(changes.get(name), Mapping):
                 merged[name] = {**getattr(self, name), **changes[name]}
+        if changes.get("script") is not None:  # what has no meaning there, and was said for applications
+            merged = {"settings": {}, "config": "", "preload": False, "app": None, **merged}
         try:
             return dataclasses.replace(self, **merged)
         except OptionError as error:
             raise OptionError(f"{source}: {error}") from None
 
     @property
+    def key(self) -> str:
+        """What two tests must have in common to use one cluster."""
+        return repr({each.name: _ordered(getattr(self, each.name)) for each in dataclasses.fields(self)})
+
+    @property
     def has_journal(self) -> bool:
         """Whether the server will tell of its workers; false for gunicorn's own worker classes."""
         name = self.worker_class
         return name not in STOCK_WORKER_CLASSES and not name.startswith("gunicorn.")
+
+    @property
+    def environment(self) -> dict[str, str | None]:
+        """Changes to the environment: *env*, and what follows from the other options."""
+        changes: dict[str, str | None] = {}
+        if self.policy is not None:
+            changes["NODE_CLUSTER_SCHED_POLICY"] = self.policy
+        if self.script is not None:
+            changes["WEB_CONCURRENCY"] = str(self.workers)
+        return {**changes, **self.env}
 
     @property
     def listeners(self) -> int:
@@ -102,18 +150,22 @@ class ClusterOptions:
     def stop_timeout(self) -> float:
         """How long the server may take to end when asked: its own grace, and some."""
         grace = self.settings.get("graceful_timeout", 30)
-        return (grace if isinstance(grace, int | float) else 30) + 10.0
+        return (grace if isinstance(grace, int | float) else 30) + scaled(10.0)
+
+    @property
+    def worker_timeout(self) -> float:
+        """Seconds after which gunicorn ends a worker that gives no sign of life; 0: never."""
+        timeout = self.settings.get("timeout", 30)
+        return float(timeout) if isinstance(timeout, int | float) and self.script is None else 0.0
+
+    @property
+    def target(self) -> str:
+        """What it serves."""
+        return self.script or self.app or "(nothing)"
 
 
-def worker_count(text: str) -> int:
-    """Read the value of ``--cluster-workers``."""
-    try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of workers, 1 or more, not {text!r}")
-    return count
+def _ordered(value: Any) -> Any:
+    return sorted(value.items()) if isinstance(value, Mapping) else value
 
 
 def signal_number(which: int | str) -> signal.Signals:
@@ -156,13 +208,20 @@ def _is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
+def _is_policy(value: Any) -> bool:
+    return value is None or value in POLICIES
+
+
 _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "app": (_is_text_or_none, "an import string such as 'package.module:app'"),
     "workers": (_is_count, "a whole number, 1 or more"),
+    "app": (_is_text_or_none, "an import string such as 'package.module:app'"),
+    "script": (_is_text_or_none, "the path of a Python file, as a string"),
+    "policy": (_is_policy, "'rr' or 'none'"),
     "settings": (_is_settings, "a mapping from gunicorn's names to literals"),
     "config": (_is_text, "Python source as a string"),
     "env": (_is_environment, "a mapping from names to strings (or None, to remove)"),
     "preload": (_is_flag, "True or False"),
+    "fresh": (_is_flag, "True or False"),
     "start_timeout": (_is_seconds, "a number of seconds above 0"),
     "worker_class": (_is_text, "the name of a gunicorn worker class"),
     "cwd": (_is_text_or_none, "the path of a folder, as a string"),

@@ -2,66 +2,164 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
-from .fixtures import CLUSTERS, cluster, cluster_factory, cluster_options
+from . import settings
+from .fixtures import (
+    FIXTURES,
+    RUN,
+    cluster,
+    cluster_app,
+    cluster_client,
+    cluster_factory,
+    cluster_faults,
+    cluster_journal,
+    cluster_options,
+    cluster_workers,
+)
 
-__all__ = ["cluster", "cluster_factory", "cluster_options"]
+__all__ = [
+    "cluster",
+    "cluster_app",
+    "cluster_client",
+    "cluster_factory",
+    "cluster_faults",
+    "cluster_journal",
+    "cluster_options",
+    "cluster_workers",
+]
 
 MARKER = (
-    "cluster(workers=, app=, settings=, config=, env=, preload=, start_timeout=, worker_class=, cwd=):"
-    " what the cluster fixtures of this test start"
+    "cluster(workers=, app=, script=, policy=, settings=, config=, env=, preload=, fresh=, start_timeout=,"
+    " worker_class=, cwd=): what the cluster fixtures of this test start"
 )
+PARAMETER = "cluster_workers"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the command line options."""
-    from .options import worker_count
-
-    group = parser.getgroup("cluster", "tests on a real cluster")
-    group.addoption(
-        "--cluster-workers",
-        metavar="N",
-        type=worker_count,
-        help="number of workers of a cluster whose test does not say (default: 2)",
-    )
-    group.addoption(
-        "--cluster-app",
-        metavar="MODULE:NAME",
-        help="application of a cluster whose test does not say, as on gunicorn's command line",
-    )
+    """Add the options and their ini twins."""
+    settings.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the marker, and refuse options that cannot be."""
+    from .run import ClusterRun
+
     config.addinivalue_line("markers", MARKER)
+    config.stash[RUN] = ClusterRun(config)
+    config.pluginmanager.register(config.stash[RUN], "cluster-run")
+    for setting in settings.SETTINGS:
+        settings.value_of(config, setting.name)
+    if settings.value_of(config, "slow_factor").source != "default":
+        from .waiting import set_slow_factor
+
+        set_slow_factor(settings.value_of(config, "slow_factor").value)
+    if settings.value_of(config, "keep").value and getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError(
+            "--cluster-keep cannot be used with -n: the processes of xdist end with the run, and what they keep is "
+            "nobody's; run the failing test alone"
+        )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say what is in force, and where it comes from."""
+    return settings.header(config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test once for each number of workers."""
+    if not set(FIXTURES) & set(metafunc.fixturenames):
+        return
+    from .parametrize import worker_counts
+
+    counts = worker_counts(metafunc)
+    if len(counts) > 1:
+        metafunc.parametrize(PARAMETER, counts, indirect=True, ids=[f"workers={count}" for count in counts])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse a marker that asks for what cannot be, before any test runs."""
-    from .errors import OptionError
-    from .options import ClusterOptions
+    marked = [item for item in items if item.get_closest_marker("cluster") is not None]
+    if marked:
+        from .parametrize import check_marker
 
-    for item in items:
-        for marker in item.iter_markers("cluster"):
-            source = f"{item.nodeid}: @pytest.mark.cluster"
-            if marker.args:
-                raise pytest.UsageError(f"{source} takes keywords only: {', '.join(ClusterOptions.keywords())}")
-            try:
-                ClusterOptions().changed(source, marker.kwargs)
-            except OptionError as error:
-                raise pytest.UsageError(str(error)) from None
+        for item in marked:
+            check_marker(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note when a test with a cluster begins, and when it must have ended."""
+    if set(FIXTURES) & set(getattr(item, "fixturenames", ())):
+        from .failure import STARTED
+        from .limits import limit_waits
+
+        item.stash[STARTED] = time.monotonic()
+        limit_waits(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """The last test ends every cluster, so that what goes wrong with that is a test's failure."""
+    item.config.stash[RUN].is_last = nextitem is None
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the end of each cluster's log with a failure, on the terminal and in JUnit XML."""
-    if call.excinfo is not None and call.when == "call":
-        for one in item.stash.get(CLUSTERS, []):
-            # Only keys that begin with "stdout", "stderr" or "log" reach JUnit XML.
-            item.add_report_section(call.when, f"stderr {one!r}", one.log_tail)
-    return (yield)
+    """Show what the cluster has to say about a failure."""
+    if call.excinfo is not None and call.when != "teardown" and not call.excinfo.errisinstance(pytest.skip.Exception):
+        from .run import FAILED
+
+        item.stash[FAILED] = True
+        if set(FIXTURES) & set(getattr(item, "fixturenames", ())):
+            from .failure import describe_failure
+
+            describe_failure(item, call.when, call.excinfo.value)
+    result = yield
+    compared = item.config.stash[RUN].compared(item)
+    if compared is not None:
+        vars(result)["cluster_compared"] = compared  # goes through xdist with the report
+    return result
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """End what is left when the run was cut short; what goes wrong with that fails the run."""
+    run = session.config.stash[RUN]
+    if not run.close() and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["cluster_totals"] = run.totals.as_mapping()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add up what a process of xdist has done."""
+    totals = getattr(node, "workeroutput", {}).get("cluster_totals")
+    if totals is not None:
+        node.config.stash[RUN].totals.add(totals)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Tell what was compared, kept, leaked, and not measured."""
+    run = config.stash[RUN]
+    if run.has_news:
+        from .summary import write_summary
+
+        write_summary(terminalreporter, run)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let the guard go: there is nothing left to guard."""
+    run = config.stash.get(RUN, None)
+    if run is not None and run.was_used:
+        from .guard import guard
+
+        run.close()
+        guard.close()

@@ -13,12 +13,16 @@ from collections.abc import Sequence
 
 from .client import Endpoint
 from .errors import OptionError, WaitTimeout
-from .journal import JournalEntry, ListeningAddress
+from .exits import describe_exit, error_in_log
+from .journal import LIFECYCLE, JournalEntry, ListeningAddress
 from .launcher import ServerProcess
 from .options import ClusterOptions
 from .waiting import poll
 
 __all__ = ["distinct_addresses", "listening_workers", "start_server", "worker_ids"]
+
+MOST_FAILED_BOOTS = 3
+"""So many workers that end before they listen are no accident: there is no use in waiting for more."""
 
 # What a client connects to when a server listens on every interface.
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -26,7 +30,7 @@ WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 def worker_ids(entries: Sequence[JournalEntry]) -> list[int]:
     """Return the ids of all workers that ever were, in order."""
-    return sorted({entry.worker for entry in entries})
+    return sorted({entry.worker for entry in entries if entry.event in LIFECYCLE})
 
 
 def listening_workers(entries: Sequence[JournalEntry], listeners: int = 1) -> list[int]:
@@ -34,9 +38,17 @@ def listening_workers(entries: Sequence[JournalEntry], listeners: int = 1) -> li
     state: dict[int, str] = {}
     sockets: dict[int, int] = {}
     for entry in entries:
+        if entry.event not in LIFECYCLE:
+            continue
         state[entry.worker] = entry.state
         sockets[entry.worker] = sockets.get(entry.worker, 0) + (entry.event == "listening")
     return sorted(one for one in state if state[one] == "listening" and sockets[one] >= listeners)
+
+
+def failed_boots(entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+    """Return the ends of workers that never listened."""
+    listened = {entry.worker for entry in entries if entry.event == "listening"}
+    return [entry for entry in entries if entry.event == "exit" and entry.worker not in listened]
 
 
 def distinct_addresses(entries: Sequence[JournalEntry]) -> list[ListeningAddress]:
@@ -73,10 +85,11 @@ def _wait_ready(server: ServerProcess, options: ClusterOptions) -> None:
     def ready(entries: tuple[JournalEntry, ...]) -> bool:
         return len(listening_workers(entries, options.listeners)) >= options.workers
 
+    def hopeless() -> bool:
+        return server.ended() or len(failed_boots(server.journal.entries)) >= MOST_FAILED_BOOTS
+
     try:
-        server.journal.wait_until(
-            ready, expected="to be ready", timeout=options.start_timeout, interrupted=server.ended
-        )
+        server.journal.wait_until(ready, expected="to be ready", timeout=options.start_timeout, interrupted=hopeless)
     except WaitTimeout:
         seen = len(listening_workers(server.journal.entries, options.listeners))
         raise server.start_error(_not_ready(server, options, f"{seen} of {options.workers} workers listened")) from None
@@ -110,5 +123,11 @@ def _start_stock(options: ClusterOptions, pythonpath: str) -> tuple[ServerProces
 
 
 def _not_ready(server: ServerProcess, options: ClusterOptions, seen: str) -> str:
-    when = "at its start" if server.settle() else f"within {options.start_timeout:g} s"
-    return f"the cluster of {options.app} did not get ready {when} ({seen})"
+    failed = failed_boots(server.journal.entries)
+    over = server.settle() or len(failed) >= MOST_FAILED_BOOTS
+    when = "at its start" if over else f"within {options.start_timeout:g} s"
+    cause = f"the cluster of {options.target} did not get ready {when} ({seen})"
+    if failed:
+        cause += f"; worker {failed[-1].worker} ended with {describe_exit(failed[-1].code, failed[-1].signal)}"
+    reason = error_in_log(server.log)
+    return f"{cause}; the log says: {reason}" if reason else cause

@@ -1,4 +1,8 @@
-"""Deadlines and the evidence that a time-out owes its reader."""
+"""Deadlines and the evidence that a time-out owes its reader.
+
+``--cluster-slow-factor`` stretches every default; what a test says itself is taken as it is. Where pytest-timeout
+limits the test, no wait here lasts until its alarm, so that the message is ours, with what happened in it.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,32 @@ from typing import TypeVar
 
 from .errors import WaitTimeout
 
-__all__ = ["Deadline", "evidence", "poll"]
+__all__ = ["Deadline", "end_waits_at", "evidence", "poll", "scaled", "set_slow_factor", "timed_out"]
 
 T = TypeVar("T")
 
 # How often a condition without a wake-up of its own (a process' end, a closing port) is looked at.
 POLL_SECONDS = 0.02
+
+
+class _Limits:
+    factor = 1.0
+    test_end: float | None = None
+
+
+def set_slow_factor(factor: float) -> None:
+    """Stretch every default time-out from now on."""
+    _Limits.factor = factor
+
+
+def scaled(default: float) -> float:
+    """Return a default time-out as it is on this machine."""
+    return default * _Limits.factor
+
+
+def end_waits_at(moment: float | None) -> None:
+    """Let no wait last beyond this moment (``time.monotonic()``); ``None``: the test has no limit."""
+    _Limits.test_end = moment
 
 
 class Deadline:
@@ -22,6 +46,8 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._end = time.monotonic() + seconds
+        if _Limits.test_end is not None:
+            self._end = min(self._end, _Limits.test_end)
 
     @property
     def remaining(self) -> float:

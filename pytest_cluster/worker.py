@@ -4,22 +4,90 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from .errors import ClusterError
-from .journal import Journal, JournalEntry
+from .errors import ClusterError, ProcessGone, WaitTimeout
+from .exits import describe_exit
+from .journal import LIFECYCLE, JournalEntry
 from .launcher import ServerProcess
+from .logs import ProcessLog
 from .options import signal_number
+from .remote import function_record, value_of
+from .tallies import Tally
+from .waiting import evidence, scaled
 
 __all__ = ["PrimaryProxy", "WorkerProxy"]
 
+T = TypeVar("T")
+
 KILL_SECONDS = 10.0
+CALL_SECONDS = 10.0
 
 
-class WorkerProxy:
-    """One worker: a view on what the journal says about it, and a way to send it signals."""
+class _Process:
+    """What a test can ask of any process of the cluster."""
 
-    def __init__(self, journal: Journal, worker_id: int) -> None:
-        self._journal = journal
+    def __init__(self, server: ServerProcess) -> None:
+        self._server = server
+
+    @property
+    def pid(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        raise NotImplementedError
+
+    def run(self, function: Callable[..., T], *args: Any, timeout: float | None = None, **kwargs: Any) -> T:
+        """Call *function* in that process and return what it returns.
+
+        In a worker it runs beside the requests, in a greenlet of its own; in the primary between two events, and
+        while it runs no connection is dealt.
+
+        :param function: importable there by its name, or at the top level of the test's file; with ``cloudpickle``
+            installed, any function.
+        :param timeout: seconds to wait for it (default: 10).
+        :raises NotImportable: the process cannot find *function*.
+        :raises WaitTimeout: it took longer; the stacks of the process are in the message.
+        :raises ProcessGone: the process has ended, or ended meanwhile.
+        :raises RemoteError: its result, or its exception, cannot be brought over.
+        :raises Exception: what *function* has raised, with the traceback from there as its cause.
+        """
+        record = function_record(function)
+        where = f"{record.module}.{record.name} in {self.title}"
+        result: T = value_of(self._outcome("run", (record, args, kwargs), timeout), where)
+        return result
+
+    def stacks(self) -> str:
+        """What each thread and each greenlet of the process is doing, however stuck it is."""
+        return next((text for title, text in self._server.stacks() if f"(pid {self.pid})" in title), "(no answer)")
+
+    def ask(self, operation: str, arguments: Any = None, timeout: float | None = None) -> Any:
+        """Ask the agent in that process; for the plugin's own use."""
+        return value_of(self._outcome(operation, arguments, timeout), f"{operation} in {self.title}")
+
+    def _outcome(self, operation: str, arguments: Any, timeout: float | None) -> Any:
+        seconds = scaled(CALL_SECONDS) if timeout is None else timeout
+        try:
+            return self._server.control.call(self.pid, operation, arguments, timeout=seconds)
+        except WaitTimeout as error:
+            raise WaitTimeout(evidence(f"{self.title}: {error}", self._server.stacks())) from None
+        except ProcessGone as error:
+            raise ProcessGone(f"{self.title}: {error}") from None
+
+
+class WorkerProxy(_Process):
+    """One worker: what the journal says about it, and ways to reach it.
+
+    Attributes:
+        id: from 1, never used again.
+    """
+
+    def __init__(self, server: ServerProcess, worker_id: int) -> None:
+        super().__init__(server)
+        self._journal = server.journal
         self.id = worker_id
 
     @property
@@ -29,6 +97,11 @@ class WorkerProxy:
             if entry.pid is not None:
                 return entry.pid
         raise ClusterError(f"the journal does not know the pid of worker {self.id}")
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"worker {self.id}"
 
     @property
     def state(self) -> str:
@@ -53,19 +126,67 @@ class WorkerProxy:
         entry = self._latest("exit", "disconnect")
         return None if entry is None else entry.exited_after_disconnect
 
+    @property
+    def tally(self) -> Tally:
+        """The requests that its application was given, and has answered."""
+        return self._server.tallies.of(self.id)
+
+    @property
+    def requests_served(self) -> int:
+        """How many requests its application has answered; counted by the worker itself, readable after its death."""
+        return self.tally.served
+
+    @property
+    def logs(self) -> ProcessLog:
+        """Its stdout and stderr: ``logs.text``, ``logs.tail(50)``, ``logs.since_test_start()``."""
+        return self._server.logs.worker(self.id, self.pid)
+
     def is_dead(self) -> bool:
         """Whether its process has ended."""
         return self._latest("exit") is not None
+
+    def describe_end(self) -> str:
+        """How it ended, in words; whether the test did it."""
+        entry = self._latest("exit")
+        if entry is None:
+            return "it lives"
+        fault = next((one for one in reversed(self._journal.entries[: entry.seq]) if _is_fault_of(one, self.id)), None)
+        if fault is None:
+            return describe_exit(entry.code, entry.signal)
+        return f"{entry.signal or f'exit code {entry.code}'} (injected: {fault.detail})"
+
+    def send(self, message: Any) -> bool:
+        """Let the primary send it a message, as ``cluster.workers[id].send(message)`` does there."""
+        taken: bool = self._primary().ask("send", (self.id, message))
+        return taken
+
+    def disconnect(self) -> None:
+        """Let the primary disconnect it: it finishes what it has, then ends, and a successor comes."""
+        self._note("disconnect")
+        self._primary().ask("disconnect_worker", (self.id,))
+
+    def stop(self) -> None:
+        """Send it SIGTERM: a graceful end, that nobody in the cluster asked for."""
+        self.kill(signal.SIGTERM)
 
     def kill(self, which: int | str = signal.SIGKILL) -> None:
         """Send it a signal from outside, as ``kill`` in a terminal does."""
         if self.is_dead():
             raise ClusterError(f"{self!r} is dead already")
-        os.kill(self.pid, signal_number(which))
+        number = signal_number(which)
+        self._note(number.name)
+        os.kill(self.pid, number)
+
+    def _primary(self) -> PrimaryProxy:
+        return PrimaryProxy(self._server)
+
+    def _note(self, detail: str) -> None:
+        self._journal.note_fault(self.id, self.pid, f"{detail} to {self.title}")
 
     def _story(self) -> list[JournalEntry]:
         """What the journal has on it, newest first."""
         story = [entry for entry in reversed(self._journal.entries) if entry.worker == self.id]
+        story = [entry for entry in story if entry.event in LIFECYCLE]
         if not story:
             raise ClusterError(f"the journal has no worker {self.id}")
         return story
@@ -77,11 +198,8 @@ class WorkerProxy:
         return f"<worker {self.id} pid={self.pid} {self.state}>"
 
 
-class PrimaryProxy:
+class PrimaryProxy(_Process):
     """The primary: gunicorn's arbiter process."""
-
-    def __init__(self, server: ServerProcess) -> None:
-        self._server = server
 
     @property
     def pid(self) -> int:
@@ -89,21 +207,43 @@ class PrimaryProxy:
         return self._server.pid
 
     @property
+    def title(self) -> str:
+        """What messages call it."""
+        return "the primary"
+
+    @property
     def returncode(self) -> int | None:
         """``None`` while it runs, then its exit code, or minus a signal's number."""
         return self._server.process.poll()
+
+    @property
+    def logs(self) -> ProcessLog:
+        """Its stdout and stderr."""
+        return self._server.logs.primary
+
+    def status(self) -> dict[str, Any]:
+        """``cluster.status`` there, as a mapping; empty for a script."""
+        status: dict[str, Any] = self.ask("status")
+        return status
 
     def signal(self, which: int | str) -> None:
         """Send it a signal: ``primary.signal("SIGHUP")``."""
         if self.returncode is not None:
             raise ClusterError(f"{self!r} has ended already")
-        self._server.process.send_signal(signal_number(which))
+        number = signal_number(which)
+        self._server.journal.note_fault(0, self.pid, f"{number.name} to the primary")
+        self._server.process.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL, and wait for its end."""
         if self.returncode is not None:
             raise ClusterError(f"{self!r} has ended already")
-        self._server.stop(signal.SIGKILL, KILL_SECONDS)
+        self._server.journal.note_fault(0, self.pid, "SIGKILL to the primary")
+        self._server.stop(signal.SIGKILL, scaled(KILL_SECONDS))
 
     def __repr__(self) -> str:
         return f"<primary pid={self.pid}>"
+
+
+def _is_fault_of(entry: JournalEntry, worker: int) -> bool:
+    return entry.event == "fault" and entry.worker == worker

@@ -21,4 +21,4 @@ def cluster_options() -> Mapping[str, Any]:
 
     Only that folder is added to the path, so that the packages under test are the installed ones.
     """
-    return {"app": "pid_echo:app", "settings": {"pythonpath": str(APPS)}}
+    return {"app": "pid_echo:app", "settings": {"pythonpath": str(APPS)}, "cwd": None}

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.errors import HaltServer
 
+from .. import test_mode
 from ..cluster_facade import SCHED_RR, cluster
 from ..crew import Crew
 from ..emitter import set_log
@@ -30,6 +31,7 @@ from ..primary import Primary
 from . import forking, reaping, stopping
 from .reloading import Reloader
 from .supervising import Supervisor
+from .test_host import PrimaryTestHost
 from .upgrading import Upgrade
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self.reloader = Reloader(self)
         cluster.become_primary(self.primary)
         self.supervisor = Supervisor(self)
+        test_mode.enter_primary(PrimaryTestHost(self))
 
     def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
         """Accept on the listeners for the workers, unless they accept for themselves.

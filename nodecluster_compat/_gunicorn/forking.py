@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from .. import test_mode
 from ..cluster_facade import cluster
 from ..cluster_worker import ClusterWorker
 from ..process_facade import process
@@ -123,6 +124,7 @@ def _note_signals() -> None:
 
 
 def _in_child() -> None:
+    test_mode.leave()
     birth, _ThisProcess.birth = _ThisProcess.birth, None
     if birth is not None:
         birth.abandon()
@@ -144,6 +146,7 @@ def _leave_primary(arbiter: Any) -> None:
     if arbiter.journal is not None:
         arbiter.journal.close()
     arbiter.in_worker()
+    test_mode.enter_worker(worker.id)
     member = ClusterWorker(worker.id, ends.messages, process, arbiter.log, worker.env, worker.serializer)
     os.environ.update(worker.env)
     cluster.become_worker(member)

@@ -15,6 +15,7 @@ from gevent import Timeout, getcurrent
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
+from .. import test_mode
 from ..records import PeerAddress, ServedAddress
 from . import serving
 from .served_listener import ServedListener
@@ -35,7 +36,7 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         # Not gunicorn's: there is no process, no heartbeat and no signal here.
         self.cfg = cfg
         self.log = log
-        self.wsgi = serving.with_one_send(application)
+        self.wsgi = serving.with_one_send(test_mode.wrap(application))
         self.alive = True
         self.nr = 0
         self.max_requests = sys.maxsize

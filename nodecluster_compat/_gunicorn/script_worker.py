@@ -19,6 +19,7 @@ from gevent import GreenletExit, get_hub, getcurrent
 from gevent.event import Event
 from gunicorn.workers.base import Worker
 
+from .. import test_mode
 from ..cluster_facade import cluster
 from ..emitter import set_uncaught
 from ..process_facade import process
@@ -28,6 +29,7 @@ from ..runtime.patching import patch_worker
 from ..runtime.worker_home import WorkerHome
 from ..script import print_uncaught, run_script
 from . import forking, script_config
+from .test_host import WorkerTestHost
 
 if TYPE_CHECKING:
     from .forking import Birth
@@ -50,8 +52,10 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         self._enter(birth)
         main = _Main(birth)
         self._drop_rights()
+        test_mode.reach("boot")
         try:
             run_script(self.app.spawn_settings.script, self.app.spawn_settings.args)
+            test_mode.reach("ready")
             main.serve()
         except (SystemExit, GreenletExit):
             raise
@@ -106,6 +110,7 @@ class _Main:
         set_uncaught(self.uncaught)
         self._home.receiver.start(self._reactor)
         birth.member.attach(self)
+        test_mode.connect_worker(WorkerTestHost(self._reactor, self._throw))
         forking.release_signals()
 
     def serve(self) -> None:
@@ -130,6 +135,9 @@ class _Main:
             self._exit_code = code
             self.tell_exit(code)
             self._exit_callback = get_hub().loop.run_callback(self._greenlet.throw, SystemExit(code))
+
+    def _throw(self, error: BaseException) -> None:
+        get_hub().loop.run_callback(self._greenlet.throw, error)
 
     def leave_caller(self) -> None:
         """End the calling greenlet; the main one takes the process along."""

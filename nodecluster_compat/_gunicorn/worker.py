@@ -24,6 +24,7 @@ from gevent.event import Event
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
+from .. import test_mode
 from ..emitter import Log
 from ..receiver import Receiver
 from ..runtime.client_socket import ClientSocket
@@ -33,6 +34,7 @@ from . import install, serving
 from .clean_requests import use_clean_requests
 from .forking import Birth, release_signals, this_birth
 from .served_listener import ServedListener, address_of
+from .test_host import WorkerTestHost
 
 __all__ = ["ClusterGeventWorker"]
 
@@ -64,6 +66,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._tls: ssl.SSLContext | None = None
         self._idle_limit: IdleLimit | None = None
         self._receiver: Receiver
+        self.wsgi: Any
         super().__init__(*args, **kwargs)
 
     @property
@@ -111,19 +114,24 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._changed = Event()
         if self._birth is not None:
             os.environ.update(self._birth.member.env)
-            self._birth.member.attach(_Runtime(self))
+            runtime = _Runtime(self)
+            self._birth.member.attach(runtime)
+            test_mode.connect_worker(WorkerTestHost(runtime, self._throw))
         release_signals()
 
     def load_wsgi(self) -> None:
         """Extends gunicorn's: hooks and applications that look at ``sockets`` find addresses there."""
         if self._served:
             self.sockets = list(self._served.values())
+        test_mode.reach("boot")
         super().load_wsgi()
+        self.wsgi = test_mode.wrap(self.wsgi)
 
     # --- serving -------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Replaces gunicorn's for workers that the primary feeds; extends it for those that accept."""
+        test_mode.reach("ready")
         if self._birth is None:
             super().run()
         elif self._served:
@@ -140,7 +148,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     def _run_fed(self, birth: Birth) -> None:
         self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
-        self.wsgi: Any = serving.with_one_send(self.wsgi)
+        self.wsgi = serving.with_one_send(self.wsgi)
         serving.save_work(self.cfg)
         use_clean_requests(self.cfg)
         self._idle_limit = IdleLimit(self.cfg.keepalive)
@@ -216,6 +224,10 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
             return
         self._exit_code = code
         self._exit_callback = get_hub().loop.run_callback(self._main.throw, SystemExit(code))
+
+    def _throw(self, error: BaseException) -> None:
+        """Raise ``error`` in the main greenlet."""
+        get_hub().loop.run_callback(self._main.throw, error)
 
     def leave_caller(self) -> None:
         """End the calling greenlet: a request's, a handler's, or the main one, which thereby ends the process."""

@@ -45,7 +45,7 @@ __all__ = [
 T = TypeVar("T")
 
 CONF: Final = (Path(__file__).parents[1] / "apps" / "conf_remote.py").read_text()
-REMOTE: Final[dict[str, Any]] = {"app": "remote:app", "config": CONF}
+REMOTE: Final[dict[str, Any]] = {"app": "remote:app", "config": CONF, "fresh": True}
 PATIENCE: Final = 20.0
 
 

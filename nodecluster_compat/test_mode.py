@@ -1,0 +1,73 @@
+"""Test mode: the one door between this package and ``pytest_cluster``.
+
+When the plugin's token is in the environment, every process of the cluster has an agent that connects *out* to the
+test: the test sees the worker behind each response, runs code in a process, holds it at a step. Nothing listens for
+it, nothing of it is loaded without the token (``tests/integration/test_test_mode.py``), and a token that no plugin
+made is refused.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+__all__ = ["connect_worker", "enter_primary", "enter_worker", "is_on", "leave", "reach", "wrap"]
+
+_TOKEN: Final = "NODECLUSTER_TEST_TOKEN"  # noqa: S105 - a name
+_CONTROL: Final = "NODECLUSTER_TEST_CONTROL"
+_TOKEN_DIGITS: Final = 32
+
+
+def is_on() -> bool:
+    """Whether the test that started this server wants to see inside: a token, and a socket that exists."""
+    token = os.environ.get(_TOKEN, "")
+    if len(token) < _TOKEN_DIGITS or not all(digit in "0123456789abcdef" for digit in token):
+        return False
+    return os.path.exists(os.environ.get(_CONTROL, ""))
+
+
+class _Inside:
+    """The plugin's part, once it is loaded; a process that is not under test never has it."""
+
+    module: Any = None
+
+
+def enter_primary(host: Any) -> None:
+    """This process is a primary; it is under test where :func:`is_on` says so."""
+    if is_on():
+        _Inside.module = importlib.import_module("pytest_cluster.inside")
+        _Inside.module.enter_primary(host)
+
+
+def enter_worker(worker_id: int) -> None:
+    """This process was forked to be a worker."""
+    if _Inside.module is not None:
+        _Inside.module.enter_worker(worker_id)
+
+
+def connect_worker(host: Any) -> None:
+    """The worker has a loop now."""
+    if _Inside.module is not None:
+        _Inside.module.connect(host)
+
+
+def leave() -> None:
+    """In a forked child: nothing of it is the child's."""
+    if _Inside.module is not None:
+        _Inside.module.leave()
+
+
+def reach(step: str) -> None:
+    """This process has come to a step at which a test may hold it."""
+    if _Inside.module is not None:
+        _Inside.module.reach(step)
+
+
+def wrap(application: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the application as it is served under test, or as it is."""
+    if _Inside.module is None:
+        return application
+    wrapped: Callable[..., Any] = _Inside.module.wrap(application)
+    return wrapped

@@ -1,0 +1,311 @@
+"""Breaking a cluster on purpose.
+
+Each fault is in the journal as *injected* before it happens, so that a report can tell what the test did from what
+the cluster did. Whatever lasts (a pause, a failpoint, a limit) is undone at the end of its block or of the test,
+whichever comes first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+from .errors import ClusterError, FaultError, ProcessGone
+from .gates import Gate
+from .launcher import ServerProcess
+from .options import ClusterOptions
+from .waiting import scaled
+from .wire import Delay, End, Fail, Failpoint, Hello, Hold, Reached
+from .worker import PrimaryProxy, WorkerProxy
+
+__all__ = ["BOOT_FAILURES", "Faults"]
+
+Target = WorkerProxy | PrimaryProxy
+
+PAUSE_SHARE = 0.8
+"""Of gunicorn's ``timeout``, that a pause may last: the worker's last sign of life may be a second old."""
+
+BOOT_FAILURES = {
+    "import": ("boot", Fail(error="ImportError", message="injected: the application does not import")),
+    "exit": ("boot", End(code=1)),
+    "kill": ("boot", End(signal=signal.SIGKILL)),
+    "hang": ("boot", Hold()),
+    "late": ("ready", Fail(error="RuntimeError", message="injected: loaded, and then not ready")),
+}
+"""What :meth:`Faults.boot_failure` can do, by name: the step, and what happens there."""
+
+
+class Faults:
+    """The faults of one cluster: ``cluster_faults``, or ``cluster.faults``.
+
+    A *target* is a worker (``cluster.workers[0]``) or the primary (``cluster.primary``).
+    """
+
+    def __init__(self, server: ServerProcess, options: ClusterOptions) -> None:
+        self._server = server
+        self._options = options
+        self._numbers = count(1)
+        self._gates: dict[int, Gate] = {}
+        self._undo: dict[str, Callable[[], None]] = {}
+        self.injected = 0
+        server.reached = self._reached
+
+    # Ends
+
+    def kill(self, target: Target, which: int | str = signal.SIGKILL) -> None:
+        """Send a signal; SIGKILL loses what coverage had measured in that process."""
+        self.injected += 1
+        if isinstance(target, WorkerProxy):
+            target.kill(which)
+        else:
+            target.signal(which)
+
+    def stop(self, target: Target) -> None:
+        """Send SIGTERM: a graceful end."""
+        self.kill(target, signal.SIGTERM)
+
+    def disconnect(self, worker: WorkerProxy) -> None:
+        """Let the primary disconnect a worker."""
+        self.injected += 1
+        worker.disconnect()
+
+    def exit(self, target: Target, code: int = 1) -> None:
+        """End a process at once from within, as ``os._exit(code)`` does."""
+        self._note(target, f"exit({code}) in")
+        target.ask("exit", code)
+
+    def crash(self, worker: WorkerProxy, error: BaseException | None = None) -> None:
+        """Let a worker's main loop raise; gunicorn logs it, and the worker ends with exit code 255.
+
+        :param error: default: ``RuntimeError("injected by the test")``.
+        """
+        self._note(worker, "crash of")
+        worker.ask("crash", error or RuntimeError("injected by the test"))
+
+    # Stuck
+
+    @contextlib.contextmanager
+    def paused(self, target: Target, *, longer_than_timeout: bool = False) -> Iterator[None]:
+        """Stop a process (SIGSTOP) for the time of a block.
+
+        :param longer_than_timeout: let the block take longer than gunicorn's ``timeout``, so that the arbiter kills
+            the worker.
+        :raises FaultError: the block took too long; the worker was resumed before the arbiter would have killed it.
+        """
+        limit = self._options.worker_timeout * PAUSE_SHARE
+        guarded = isinstance(target, WorkerProxy) and limit > 0 and not longer_than_timeout
+        self._note(target, "SIGSTOP to")
+        pid = target.pid
+        os.kill(pid, signal.SIGSTOP)
+        overdue = threading.Event()
+
+        def resume() -> None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+        def give_up() -> None:
+            overdue.set()
+            resume()
+
+        timer = threading.Timer(limit, give_up)
+        timer.daemon = True
+        if guarded:
+            timer.start()
+        try:
+            with self._undone(resume):
+                yield
+        finally:
+            timer.cancel()
+        self._server.journal.note_fault(_id_of(target), pid, f"SIGCONT to {target.title}")
+        if overdue.is_set():
+            raise FaultError(
+                f"{target.title} was paused for more than {limit:g} s and resumed, because gunicorn's timeout is "
+                f"{self._options.worker_timeout:g} s: raise settings={{'timeout': …}}, or say longer_than_timeout=True"
+            )
+
+    @contextlib.contextmanager
+    def hang(self, target: Target) -> Iterator[None]:
+        """Block a process' loop for the time of a block: no greenlet runs, and no Python but signal handlers."""
+        marker = os.path.join(self._server.folder, f"hang-{secrets.token_hex(4)}")
+        with open(marker, "w", encoding="ascii"):
+            pass
+
+        def let_go() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(marker)
+
+        with self._undone(let_go):
+            self._note(target, "hang of")
+            target.ask("hang", marker)
+            yield
+
+    block_hub = hang
+
+    # Failpoints
+
+    def slow(self, seconds: float, *, jitter: float = 0.0, seed: int = 0, worker: WorkerProxy | None = None) -> None:
+        """Let each request wait before the application sees it.
+
+        :param seconds: how long; *jitter*: up to so much longer, by a random number of *seed*.
+        :param worker: in this one only; otherwise in all, also in those that come later.
+        """
+        self._arm("request", Delay(seconds, jitter, seed), worker, f"slow by {seconds:g} s in")
+
+    def fail_next(
+        self,
+        times: int = 1,
+        *,
+        status: int | None = None,
+        error: type[Exception] | None = None,
+        worker: WorkerProxy | None = None,
+    ) -> None:
+        """Let the next *times* requests fail, in each worker or in one.
+
+        :param status: answer them with this (default: 500).
+        :param error: or raise this in the worker, before the application sees them.
+        """
+        name = None if error is None else f"{error.__module__}.{error.__qualname__}"
+        action = Fail(times, None if error else status or 500, name)
+        self._arm("request", action, worker, f"fail_next({times}) in")
+
+    def boot_failure(self, how: str = "import", *, worker: int | None = None) -> None:
+        """Let workers that are started from now on fail to boot, until :meth:`undo`.
+
+        :param how: ``"import"``: the application raises; ``"exit"``, ``"kill"``: the process ends; ``"hang"``: it never
+            comes up; ``"late"``: it fails after the application is loaded.
+        :param worker: the id that it will have; otherwise every one.
+        """
+        if how not in BOOT_FAILURES:
+            raise FaultError(f"expected one of {', '.join(BOOT_FAILURES)}, got {how!r}")
+        step, action = BOOT_FAILURES[how]
+        number = self._register(step, action, worker)
+        self._undo[f"failpoint {number}"] = lambda: self._disarm(number)
+        self._server.journal.note_fault(worker or 0, None, f"boot failure ({how}) of workers to come")
+        self.injected += 1
+
+    @contextlib.contextmanager
+    def hold(self, step: str, *, worker: WorkerProxy | None = None) -> Iterator[Gate]:
+        """Hold every call that comes to a step, until it is released or the block ends.
+
+        :param step: a function of the application, ``"shop.views:charge"`` (replaced where that name is looked up, as
+            ``unittest.mock.patch`` does); or ``"request"``, ``"boot"``, ``"ready"``.
+        :param worker: in this one only.
+        """
+        with self._gate(step, worker, None) as gate:
+            yield gate
+
+    @contextlib.contextmanager
+    def barrier(self, step: str, parties: int) -> Iterator[Gate]:
+        """Hold calls at a step until *parties* are there, then let them all go on at once; and so on."""
+        with self._gate(step, None, parties) as gate:
+            yield gate
+
+    # Limits
+
+    @contextlib.contextmanager
+    def fd_limit(self, target: Target, spare: int = 0) -> Iterator[None]:
+        """Leave a process only *spare* descriptors beyond those it has, for the time of a block."""
+        pid = target.pid
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        used = [int(name) for name in os.listdir(f"/proc/{pid}/fd")]
+        # The limit is on the highest number, not on how many: numbers below it that are free count as well.
+        limit = next(number for number in range(before[0]) if number - len([fd for fd in used if fd < number]) >= spare)
+        limit = max(limit, 1)
+        self._note(target, f"fd_limit({spare}) of")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, before[1]))
+
+        def restore() -> None:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+        with self._undone(restore):
+            yield
+
+    def undo(self) -> None:
+        """End everything that still lasts.  The fixture does this."""
+        for name in list(self._undo):
+            self._undo.pop(name)()
+
+    # Inside
+
+    @contextlib.contextmanager
+    def _gate(self, step: str, worker: WorkerProxy | None, parties: int | None) -> Iterator[Gate]:
+        number = next(self._numbers)
+
+        def release(pid: int) -> None:
+            with contextlib.suppress(ProcessGone):
+                self._server.control.call(pid, "steps", ("release", number), timeout=scaled(5.0))
+
+        gate = self._gates[number] = Gate(step, release, self._server.journal, parties)
+        self._arm(step, Hold(), worker, f"hold of {step} in", number)
+        try:
+            with self._undone(lambda: self._disarm(number), f"failpoint {number}"):
+                yield gate
+        finally:
+            del self._gates[number]
+
+    def _arm(self, step: str, action: Any, worker: WorkerProxy | None, what: str, number: int | None = None) -> None:
+        title = "every worker" if worker is None else worker.title
+        pid = None if worker is None else worker.pid
+        self._server.journal.note_fault(0 if worker is None else worker.id, pid, f"{what} {title}")
+        self.injected += 1
+        registered = self._register(step, action, None if worker is None else worker.id, number)
+        self._undo[f"failpoint {registered}"] = lambda: self._disarm(registered)
+        failpoint = self._server.control.failpoints[-1]
+        try:
+            for target in self._targets(worker):
+                target.ask("steps", ("arm", failpoint))
+        except (ImportError, AttributeError, TypeError) as error:
+            self._undo.pop(f"failpoint {registered}")()
+            raise FaultError(f"cannot hold {step}: {error}; name a function as 'package.module:name'") from error
+
+    def _register(self, step: str, action: Any, worker: int | None, number: int | None = None) -> int:
+        number = next(self._numbers) if number is None else number
+        self._server.control.failpoints.append(Failpoint(number, step, action, worker))
+        return number
+
+    def _disarm(self, number: int) -> None:
+        points = self._server.control.failpoints
+        points[:] = [one for one in points if one.id != number]
+        for target in self._targets(None):
+            with contextlib.suppress(ClusterError):
+                target.ask("steps", ("disarm", number), timeout=scaled(5.0))
+
+    def _targets(self, worker: WorkerProxy | None) -> list[WorkerProxy]:
+        if worker is not None:
+            return [worker]
+        connected = set(self._server.control.pids())
+        ids = {one.worker: one.pid for one in self._server.control.hellos if one.worker is not None}
+        return [WorkerProxy(self._server, one) for one, pid in ids.items() if pid in connected]
+
+    def _reached(self, hello: Hello, reached: Reached) -> None:
+        gate = self._gates.get(reached.failpoint)
+        if gate is not None:
+            gate.reached(hello, reached)
+
+    @contextlib.contextmanager
+    def _undone(self, undo: Callable[[], None], name: str | None = None) -> Iterator[None]:
+        """Run *undo* at the end of a block, or at the end of the test when the block never gets there."""
+        key = name or f"block {time.monotonic()} {secrets.token_hex(2)}"
+        self._undo[key] = undo
+        try:
+            yield
+        finally:
+            if self._undo.pop(key, None) is not None:
+                undo()
+
+    def _note(self, target: Target, what: str) -> None:
+        self.injected += 1
+        self._server.journal.note_fault(_id_of(target), target.pid, f"{what} {target.title}")
+
+
+def _id_of(target: Target) -> int:
+    return target.id if isinstance(target, WorkerProxy) else 0

@@ -1,0 +1,83 @@
+"""Steps that are held: who has come there, and letting them go on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .journal import Journal
+from .waiting import Deadline, scaled, timed_out
+from .wire import Hello, Reached
+
+__all__ = ["Arrival", "Gate"]
+
+DEFAULT_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One call that has come to a step: in which worker, and the step's name."""
+
+    worker: int
+    pid: int
+    step: str
+
+
+class Gate:
+    """A step at which workers wait.
+
+    Args:
+        step: its name.
+        release: lets those go on that wait in the process *pid*.
+        journal: of the cluster, for the evidence of a time-out.
+        parties: as soon as so many wait they are let go by themselves; ``None``: :meth:`release` does.
+    """
+
+    def __init__(self, step: str, release: Callable[[int], None], journal: Journal, parties: int | None = None) -> None:
+        self.step = step
+        self._release = release
+        self._journal = journal
+        self._parties = parties
+        self._arrivals: list[Arrival] = []
+        self._waiting: set[int] = set()
+        self._arrived = 0
+        self._changed = threading.Condition()
+
+    @property
+    def arrivals(self) -> tuple[Arrival, ...]:
+        """Everybody who has come here so far, in order."""
+        with self._changed:
+            return tuple(self._arrivals)
+
+    def wait_reached(self, count: int = 1, timeout: float | None = None) -> tuple[Arrival, ...]:
+        """Wait until *count* calls have come here, and return them.
+
+        :raises WaitTimeout: fewer did within *timeout* seconds (default: 10).
+        """
+        seconds = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
+        deadline = Deadline(seconds)
+        with self._changed:
+            if self._changed.wait_for(lambda: len(self._arrivals) >= count, deadline.remaining):
+                return tuple(self._arrivals)
+            seen = len(self._arrivals)
+        expected = f"{count} calls to reach {self.step} ({seen} did)"
+        raise timed_out(expected, seconds, [*self._journal.evidence(), *self._journal.diagnose()])
+
+    def release(self) -> None:
+        """Let those go on that wait here now; later ones wait again."""
+        with self._changed:
+            pids, self._waiting, self._arrived = self._waiting, set(), 0
+        for pid in pids:
+            self._release(pid)
+
+    def reached(self, hello: Hello, reached: Reached) -> None:
+        """For the plugin: a call has come here.  Called in the thread that reads, so nothing is asked of a process."""
+        with self._changed:
+            self._arrivals.append(Arrival(hello.worker or 0, hello.pid, reached.where))
+            self._waiting.add(hello.pid)
+            self._arrived += 1
+            full = self._parties is not None and self._arrived >= self._parties
+            self._changed.notify_all()
+        if full:
+            threading.Thread(target=self.release, name="cluster-barrier", daemon=True).start()

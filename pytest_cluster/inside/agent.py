@@ -1,0 +1,210 @@
+"""The agent: one in each process of a cluster under test, from the process' beginning to its end.
+
+Life: a primary enters and greets the test at once. A worker is forked: it leaves what it inherited (the link, the
+files), opens its own, greets the test, which tells it what is to happen at its steps, and connects the link to its
+loop as soon as it has one. Any other child only leaves. When the link ends, the test is gone: a primary ends its
+server, a worker goes on until its primary does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..tallies import Tallies
+from ..wire import CONTROL_VARIABLE, TOKEN_VARIABLE, Call, End, Hello, Outcome, Reply
+from .dumps import Dumps
+from .functions import outcome_of, resolve
+from .hosts import PrimaryHost, WorkerHost
+from .link import Link
+from .output import take_own_output
+from .steps import Steps, end_process
+from .web import Watched
+
+__all__ = ["connect", "enter_primary", "enter_worker", "leave", "reach", "wrap"]
+
+_SLICE_SECONDS = 0.02
+
+
+class _Agent:
+    """What the agents of primary and worker have in common."""
+
+    def __init__(self, worker: int | None, greenlets: Callable[[], str] | None = None) -> None:
+        path = os.environ[CONTROL_VARIABLE]
+        self.folder = os.path.dirname(path)
+        self.worker = worker
+        self.steps = Steps(self._tell)
+        self._dumps = Dumps(self.folder, greenlets)
+        self._link = Link(path)
+        self._kept = False
+        hello = Hello(os.environ[TOKEN_VARIABLE], worker, os.getpid(), _is_measured())
+        for failpoint in self._link.greet(hello).failpoints:
+            self.steps.arm(failpoint, early=True)
+
+    def leave(self) -> None:
+        """In a forked child: nothing of this is the child's."""
+        self._link.close()
+        self._dumps.leave()
+
+    def _tell(self, record: Any) -> None:
+        self._link.send(record)
+
+    def _answer(self, call: Call, work: Callable[[], Any]) -> None:
+        self._link.send(Reply(call.id, outcome_of(work)))
+
+    def _arguments(self, call: Call) -> Any:
+        return pickle.loads(call.payload)  # noqa: S301 - from the test, see wire
+
+    def _run(self, call: Call) -> Any:
+        function, args, kwargs = self._arguments(call)
+        return resolve(function)(*args, **kwargs)
+
+    def _change_steps(self, call: Call) -> Any:
+        operation, value = self._arguments(call)
+        change: Callable[[Any], Any] = getattr(self.steps, operation)
+        return change(value)
+
+    def _hang(self, block: Callable[[float], None], call: Call) -> None:
+        """Block until the marker file is gone; the caller was answered before."""
+        marker = self._arguments(call)
+        self._link.send(Reply(call.id, Outcome(value=pickle.dumps(None))))
+        while os.path.exists(marker):
+            block(_SLICE_SECONDS)
+
+    def _exit(self, call: Call) -> None:
+        code: int = self._arguments(call)
+        self._link.send(Reply(call.id, Outcome(value=pickle.dumps(None))))
+        end_process(End(code=code))
+
+
+class _WorkerAgent(_Agent):
+    def __init__(self, worker: int) -> None:
+        super().__init__(worker)
+        self.tallies = Tallies(os.path.join(self.folder, "tallies"))
+        self._host: WorkerHost
+
+    def connect(self, host: WorkerHost) -> None:
+        self._host = host
+        self._dumps.greenlets = host.greenlets
+        self._link.attach(host, self._received, self.steps.disarm_all)
+
+    def _received(self, call: Call) -> None:
+        if call.operation == "steps" and self._is_wakeup(call):
+            self._answer(call, partial(self._change_steps, call))  # at once: the loop may be all that still runs
+        elif call.operation == "hang":
+            self._hang(self._host.block, call)
+        elif call.operation == "exit":
+            self._exit(call)
+        elif call.operation == "crash":
+            self._link.send(Reply(call.id, Outcome(value=pickle.dumps(None))))
+            self._host.crash(self._arguments(call))
+        else:
+            work = self._run if call.operation == "run" else self._change_steps
+            self._host.spawn(partial(self._answer, call, partial(work, call)))
+
+    def _is_wakeup(self, call: Call) -> bool:
+        return bool(self._arguments(call)[0] in ("release", "disarm"))
+
+
+class _PrimaryAgent(_Agent):
+    def __init__(self, host: PrimaryHost) -> None:
+        super().__init__(None)
+        self._host = host
+        self._link.attach(host, self._received, self._test_gone)
+
+    def _received(self, call: Call) -> None:
+        if call.operation == "hang":
+            self._hang(_sleep, call)
+        elif call.operation == "exit":
+            self._exit(call)
+        elif call.operation == "reload":
+            self._begin_reload(call)
+        else:
+            self._answer(call, partial(self._do, call))
+
+    def _do(self, call: Call) -> Any:
+        if call.operation == "run":
+            return self._run(call)
+        if call.operation == "status":
+            return self._host.status()
+        if call.operation == "keep":
+            self._kept = True
+            return None
+        work: Callable[..., Any] = getattr(self._host, call.operation)
+        return work(*self._arguments(call))
+
+    def _begin_reload(self, call: Call) -> None:
+        def done(report: Any) -> None:
+            self._answer(call, lambda: report)
+
+        outcome = outcome_of(lambda: self._host.reload(done))
+        if outcome.value is None:
+            self._link.send(Reply(call.id, outcome))
+
+    def _test_gone(self) -> None:
+        if not self._kept:
+            self._host.end()
+
+
+class _ThisProcess:
+    agent: _Agent | None = None
+
+
+def enter_primary(host: PrimaryHost) -> None:
+    """This process is a primary."""
+    _ThisProcess.agent = _PrimaryAgent(host)
+
+
+def enter_worker(worker: int) -> None:
+    """This process was forked to be a worker; it has left what was its parent's."""
+    folder = os.path.dirname(os.environ[CONTROL_VARIABLE])
+    with contextlib.suppress(OSError):
+        take_own_output(folder, worker)
+    _ThisProcess.agent = _WorkerAgent(worker)
+
+
+def connect(host: WorkerHost) -> None:
+    """The worker has a loop now."""
+    agent = _ThisProcess.agent
+    if isinstance(agent, _WorkerAgent):
+        agent.connect(host)
+
+
+def leave() -> None:
+    """In a forked child: nothing of the parent's agent is the child's."""
+    agent, _ThisProcess.agent = _ThisProcess.agent, None
+    if agent is not None:
+        agent.leave()
+
+
+def reach(step: str) -> None:
+    """This process has come to a step of the server's."""
+    agent = _ThisProcess.agent
+    if agent is not None:
+        if step == "ready":
+            agent.steps.loaded()
+        agent.steps.reach(step)
+
+
+def wrap(application: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the application as it is served under test."""
+    agent = _ThisProcess.agent
+    if not isinstance(agent, _WorkerAgent) or agent.worker is None:
+        return application
+    return Watched(application, agent.worker, agent.tallies, agent.steps)
+
+
+def _sleep(seconds: float) -> None:
+    import time
+
+    time.sleep(seconds)
+
+
+def _is_measured() -> bool:
+    coverage = sys.modules.get("coverage")
+    return coverage is not None and coverage.Coverage.current() is not None

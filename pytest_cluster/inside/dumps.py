@@ -1,0 +1,41 @@
+"""Writing this process' stacks when the test asks for them: see :mod:`pytest_cluster.stacks`."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from ..stacks import END_LINE, STACK_SIGNAL, stacks_path
+
+__all__ = ["Dumps"]
+
+
+class Dumps:
+    """The file of this process, and what is written to it.
+
+    Each process opens a file of its own; the one that a forked child inherits is closed there.
+    """
+
+    def __init__(self, folder: str, greenlets: Callable[[], str] | None = None) -> None:
+        self.greenlets = greenlets
+        self._fd = os.open(stacks_path(folder, os.getpid()), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        signal.signal(STACK_SIGNAL, self._dump)
+        faulthandler.register(STACK_SIGNAL, self._fd, all_threads=True, chain=True)
+
+    def leave(self) -> None:
+        """In a forked child: the file is the parent's."""
+        faulthandler.unregister(STACK_SIGNAL)
+        signal.signal(STACK_SIGNAL, signal.SIG_DFL)
+        os.close(self._fd)
+
+    def _dump(self, _: int, __: Any) -> None:
+        text = ""
+        if self.greenlets is not None:
+            try:
+                text = self.greenlets()
+            except Exception as error:  # noqa: BLE001 - a broken dump must not end the process that is examined
+                text = f"(no greenlets: {error!r})"
+        os.write(self._fd, f"\n{text}\n{END_LINE}\n".encode())

@@ -1,0 +1,65 @@
+"""What the agent asks of the process around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+__all__ = ["PrimaryHost", "Reactor", "WorkerHost"]
+
+
+class Reactor(Protocol):
+    """Readiness of descriptors in the loop of this process."""
+
+    def add_reader(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call back whenever ``fd`` is readable or closed."""
+
+    def remove_reader(self, fd: int) -> None:
+        """Stop watching ``fd`` for reading."""
+
+    def add_writer(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call back whenever ``fd`` is writable or broken."""
+
+    def remove_writer(self, fd: int) -> None:
+        """Stop watching ``fd`` for writing."""
+
+
+class WorkerHost(Reactor, Protocol):
+    """A worker."""
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        """Run ``call`` beside requests; it may block."""
+
+    def crash(self, error: BaseException) -> None:
+        """Let ``error`` end the worker, as if its main loop had raised it."""
+
+    def greenlets(self) -> str:
+        """Return the stacks of every greenlet."""
+
+    def block(self, seconds: float) -> None:
+        """Block the whole process, greenlets and all."""
+
+
+class PrimaryHost(Reactor, Protocol):
+    """The primary."""
+
+    def send(self, worker: int, message: Any) -> bool:
+        """Send a message to a worker."""
+
+    def disconnect_worker(self, worker: int) -> None:
+        """``worker.disconnect()``."""
+
+    def disconnect(self) -> None:
+        """``cluster.disconnect()``."""
+
+    def scale(self, workers: int) -> None:
+        """Have so many workers from now on."""
+
+    def reload(self, callback: Callable[[Any], Any]) -> None:
+        """``cluster.reload()``; call back with the report."""
+
+    def status(self) -> dict[str, Any]:
+        """``cluster.status`` as a mapping; empty where there is none."""
+
+    def end(self) -> None:
+        """The test is gone: end the server, quickly."""

@@ -1,0 +1,100 @@
+"""This process' end of the connection to the test."""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from ..wire import Hello, Unpacker, Welcome, pack
+from .hosts import Reactor
+
+__all__ = ["Link"]
+
+_CONNECT_SECONDS = 10.0
+_READ_BYTES = 65536
+
+
+class Link:
+    """A connected unix socket that carries records; nothing blocks but :meth:`greet`.
+
+    Plain ``_socket``: the worker's ``socket`` module belongs to gevent, and greeting happens before its hub runs.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        self._sock.settimeout(_CONNECT_SECONDS)
+        self._sock.connect(path)
+        self._unpacker = Unpacker()
+        self._outgoing = bytearray()
+        self._reactor: Reactor | None = None
+        self._on_record: Callable[[Any], None]
+        self._on_end: Callable[[], None]
+
+    def greet(self, hello: Hello) -> Welcome:
+        """Introduce this process; wait for the answer.
+
+        Raises:
+            OSError: the test is gone, or does not want this process.
+        """
+        self._sock.send(pack(hello))
+        while True:
+            data = self._sock.recv(_READ_BYTES)
+            if not data:
+                raise ConnectionError("the test did not welcome this process")
+            for record in self._unpacker.feed(data):
+                assert isinstance(record, Welcome)
+                return record
+
+    def attach(self, reactor: Reactor, on_record: Callable[[Any], None], on_end: Callable[[], None]) -> None:
+        """Read in ``reactor``'s loop from now on."""
+        self._on_record, self._on_end, self._reactor = on_record, on_end, reactor
+        self._sock.setblocking(False)
+        reactor.add_reader(self._sock.fileno(), self._read)
+
+    def send(self, record: Any) -> None:
+        """Send a record, now or as soon as there is room."""
+        waiting = bool(self._outgoing)
+        self._outgoing += pack(record)
+        if not waiting:
+            self._write()
+
+    def close(self) -> None:
+        """Close this process' copy, without a word to the loop, which may be another process'."""
+        self._sock.close()
+
+    def _write(self) -> None:
+        reactor = self._reactor
+        assert reactor is not None
+        with contextlib.suppress(BlockingIOError, OSError):
+            while self._outgoing:
+                sent = self._sock.send(self._outgoing)
+                del self._outgoing[:sent]
+        if self._sock.fileno() < 0:
+            return
+        if self._outgoing:
+            reactor.add_writer(self._sock.fileno(), self._write)
+        else:
+            reactor.remove_writer(self._sock.fileno())
+
+    def _read(self) -> None:
+        try:
+            data = self._sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end()
+            return
+        for record in self._unpacker.feed(data):
+            self._on_record(record)
+
+    def _end(self) -> None:
+        if self._reactor is not None and self._sock.fileno() >= 0:
+            self._outgoing.clear()
+            self._reactor.remove_reader(self._sock.fileno())
+            self._reactor.remove_writer(self._sock.fileno())
+            self._sock.close()
+            self._on_end()

@@ -1,0 +1,185 @@
+"""The failpoints of this process: what happens when it comes to a named step.
+
+A step is one of the server's own (``boot``, ``ready``, ``request``) or a function of the application, which is
+replaced by a wrapper where its module, or class, keeps it. With no failpoint at a step, reaching it costs a
+dictionary lookup.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import importlib
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..wire import Delay, End, Fail, Failpoint, Hold, Reached
+
+__all__ = ["Answer", "Steps"]
+
+HOLD_SECONDS = 300.0
+"""A test that forgets what it holds does not hold it for ever."""
+
+
+class Answer(Exception):
+    """The request is to be answered with a status instead of by the application."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+
+
+@dataclass(slots=True)
+class _Armed:
+    failpoint: Failpoint
+    left: int | None
+    random: random.Random
+    waiting: dict[int, Any] = field(default_factory=dict)  # arrival → event
+
+
+class Steps:
+    """Failpoints by step; *tell* sends a record to the test."""
+
+    def __init__(self, tell: Callable[[Reached], None]) -> None:
+        self._tell = tell
+        self._armed: dict[int, _Armed] = {}
+        self._by_step: dict[str, list[_Armed]] = {}
+        self._originals: dict[str, tuple[Any, str, Any]] = {}
+        self._pending: set[str] = set()  # functions whose module is not there before the application is loaded
+        self._arrivals = 0
+
+    def arm(self, failpoint: Failpoint, *, early: bool = False) -> None:
+        """Let it happen from now on.
+
+        Args:
+            failpoint: what, and where.
+            early: the application is not loaded yet: a function is replaced in :meth:`loaded`.
+
+        Raises:
+            ImportError, AttributeError, TypeError: the step is a function that is not there.
+        """
+        action = failpoint.action
+        seed = action.seed if isinstance(action, Delay) else 0
+        armed = _Armed(failpoint, action.times if isinstance(action, Fail) else None, random.Random(seed))  # noqa: S311
+        if ":" in failpoint.step and failpoint.step not in self._originals:
+            if early:
+                self._pending.add(failpoint.step)
+            else:
+                self._wrap(failpoint.step)
+        self._armed[failpoint.id] = armed
+        self._by_step.setdefault(failpoint.step, []).append(armed)
+
+    def loaded(self) -> None:
+        """The application is there now."""
+        while self._pending:
+            self._wrap(self._pending.pop())
+
+    def disarm(self, number: int) -> None:
+        """Let it happen no more; whoever waits there goes on."""
+        armed = self._armed.pop(number, None)
+        if armed is None:
+            return
+        step = armed.failpoint.step
+        self._by_step[step].remove(armed)
+        if not self._by_step[step]:
+            del self._by_step[step]
+            self._unwrap(step)
+        for event in armed.waiting.values():
+            event.set()
+
+    def disarm_all(self) -> None:
+        """The test is gone, or has undone everything."""
+        for number in list(self._armed):
+            self.disarm(number)
+
+    def release(self, number: int) -> int:
+        """Let those go on that wait at a failpoint now; return how many."""
+        armed = self._armed.get(number)
+        if armed is None:
+            return 0
+        count = len(armed.waiting)
+        for event in armed.waiting.values():
+            event.set()
+        armed.waiting.clear()
+        return count
+
+    def reach(self, step: str) -> None:
+        """This process has come to a step."""
+        for armed in list(self._by_step.get(step, ())):
+            self._act(armed)
+
+    def _act(self, armed: _Armed) -> None:
+        action = armed.failpoint.action
+        if isinstance(action, Hold):
+            self._hold(armed)
+        elif isinstance(action, Delay):
+            time.sleep(action.seconds + armed.random.random() * action.jitter)
+        elif isinstance(action, End):
+            end_process(action)
+        elif armed.left is None or armed.left > 0:
+            if armed.left is not None:
+                armed.left -= 1
+            raise _error_of(action)
+
+    def _hold(self, armed: _Armed) -> None:
+        from threading import Event  # gevent's by now, where this worker is patched
+
+        self._arrivals += 1
+        event = armed.waiting[self._arrivals] = Event()
+        arrival = self._arrivals
+        self._tell(Reached(armed.failpoint.id, arrival, armed.failpoint.step))
+        event.wait(HOLD_SECONDS)
+        armed.waiting.pop(arrival, None)
+
+    def _wrap(self, step: str) -> None:
+        owner, name, original = _target(step)
+
+        @functools.wraps(original)
+        def reached(*args: Any, **kwargs: Any) -> Any:
+            self.reach(step)
+            return original(*args, **kwargs)
+
+        self._originals[step] = (owner, name, original)
+        setattr(owner, name, reached)
+
+    def _unwrap(self, step: str) -> None:
+        if step in self._originals:
+            owner, name, original = self._originals.pop(step)
+            setattr(owner, name, original)
+
+
+def end_process(action: End) -> None:
+    """End this process here and now, with nothing flushed and nobody told."""
+    if action.signal is not None:
+        os.kill(os.getpid(), action.signal)
+        time.sleep(HOLD_SECONDS)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(action.code or 0)
+
+
+def _error_of(action: Fail) -> Exception:
+    if action.status is not None:
+        return Answer(action.status, action.message)
+    module, _, name = (action.error or "RuntimeError").rpartition(".")
+    owner: Any = importlib.import_module(module) if module else builtins
+    error: Exception = getattr(owner, name)(action.message)
+    return error
+
+
+def _target(step: str) -> tuple[Any, str, Any]:
+    module, _, path = step.partition(":")
+    owner: Any = importlib.import_module(module)
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    original = getattr(owner, name)
+    if not callable(original):
+        raise TypeError(f"{step} is {original!r:.100}, and only what is called can be held")
+    return owner, name, original

@@ -1,0 +1,92 @@
+"""The application under test, with the worker's id in each response, its requests counted, and its failpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
+from typing import Any
+
+from ..tallies import Tallies
+from ..wire import HEADER
+from .steps import Answer, Steps
+
+__all__ = ["Watched"]
+
+Application = Callable[..., Iterable[bytes]]
+
+
+class Watched:
+    """A WSGI application around *application*."""
+
+    def __init__(self, application: Application, worker: int, tallies: Tallies, steps: Steps) -> None:
+        self._application = application
+        self._worker = worker
+        self._tallies = tallies
+        self._steps = steps
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Serve one request."""
+        self._tallies.begin(self._worker)
+        try:
+            answer = self._answer(environ, _Marking(start_response, self._worker))
+        except BaseException:
+            self._tallies.end(self._worker)
+            raise
+        if not hasattr(answer, "__iter__") or isinstance(answer, environ.get("wsgi.file_wrapper", ())):
+            self._end()  # a word to the server, or a file for sendfile: the server must see it as it is
+            return answer
+        return _Body(answer, self._end)
+
+    def _end(self) -> None:
+        self._tallies.end(self._worker)
+
+    def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        try:
+            self._steps.reach("request")
+        except Answer as answer:
+            phrase = HTTPStatus(answer.status).phrase
+            body = f"{answer.message}\n".encode()
+            start_response(
+                f"{answer.status} {phrase}",
+                [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))],
+            )
+            return [body]
+        return self._application(environ, start_response)
+
+
+class _Marking:
+    """``start_response`` that adds the worker's id; everything else is the server's own object's."""
+
+    def __init__(self, start_response: Any, worker: int) -> None:
+        self._start_response = start_response
+        self._worker = str(worker)
+
+    @property
+    def __self__(self) -> Any:
+        """The server's response, which a bound method has."""
+        return self._start_response.__self__
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+        return self._start_response(status, [*headers, (HEADER, self._worker)], *error)
+
+
+class _Body:
+    """The application's iterable; the request has ended when the server closes it."""
+
+    def __init__(self, body: Iterable[bytes], on_end: Callable[[], None]) -> None:
+        self._body = body
+        self._on_end: Callable[[], None] | None = on_end
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        """As the server does, once."""
+        on_end, self._on_end = self._on_end, None
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            if on_end is not None:
+                on_end()

@@ -1,0 +1,32 @@
+"""The end of a test as pytest-timeout has it: our waits end before its alarm, so that their message is what is seen."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from .waiting import end_waits_at
+
+__all__ = ["limit_waits"]
+
+SHARE = 0.9
+
+
+def limit_waits(item: pytest.Item) -> None:
+    """Let no wait of this test last until pytest-timeout's alarm; without one, nothing is limited."""
+    seconds = _timeout_of(item) if item.config.pluginmanager.hasplugin("timeout") else None
+    end_waits_at(None if not seconds else time.monotonic() + SHARE * seconds)
+
+
+def _timeout_of(item: pytest.Item) -> float | None:
+    marker = item.get_closest_marker("timeout")
+    values: list[Any] = [] if marker is None else [marker.kwargs.get("timeout"), *marker.args]
+    values += [item.config.getoption("timeout", None), item.config.getini("timeout")]
+    for value in values:
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            continue
+    return None

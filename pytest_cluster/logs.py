@@ -1,0 +1,108 @@
+"""What the processes of a cluster have written: the primary to one file, each worker to one of its own.
+
+Readable while they run, after their end and, kept in memory up to a bound, after the folder is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+
+__all__ = ["LogFolder", "ProcessLog"]
+
+_KEPT_BYTES = 1024 * 1024
+_WORKER_FILE = re.compile(r"worker-(\d+)-(\d+)\.log\Z")
+
+
+class ProcessLog:
+    """Stdout and stderr of one process."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._start = 0
+        self._kept: bytes | None = None
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self._read(0)
+
+    def tail(self, lines: int = 50) -> str:
+        """The last *lines* lines."""
+        return "\n".join(self.text.splitlines()[-lines:])
+
+    def since_test_start(self) -> str:
+        """What was written since the test began; the cluster may be older than the test."""
+        return self._read(self._start)
+
+    def mark(self) -> None:
+        """A test begins."""
+        with contextlib.suppress(OSError):
+            self._start = os.path.getsize(self.path)
+
+    def keep(self) -> None:
+        """The file is about to be removed."""
+        data = self._file()
+        dropped = max(0, len(data) - _KEPT_BYTES)
+        self._kept = data[dropped:]
+        self._start = max(0, self._start - dropped)
+
+    def _read(self, start: int) -> str:
+        data = self._kept if self._kept is not None else self._file()
+        return data[start:].decode(errors="replace")
+
+    def _file(self) -> bytes:
+        with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as file:
+            return file.read()
+        return b""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class LogFolder:
+    """The logs of one cluster."""
+
+    def __init__(self, folder: str) -> None:
+        self.primary = ProcessLog(os.path.join(folder, "server.log"))
+        self._folder = folder
+        self._workers: dict[tuple[int, int], ProcessLog] = {}
+
+    def worker(self, worker: int, pid: int) -> ProcessLog:
+        """Return the log of a worker."""
+        self._look()
+        name = os.path.join(self._folder, f"worker-{worker}-{pid}.log")
+        return self._workers.setdefault((worker, pid), ProcessLog(name))
+
+    @property
+    def everything(self) -> str:
+        """The primary's log, then each worker's, by id."""
+        self._look()
+        every = [self.primary, *(self._workers[key] for key in sorted(self._workers))]
+        return "".join(one.text for one in every)
+
+    def of_workers(self) -> dict[int, ProcessLog]:
+        """Return the log of each worker that has one; of two with one id, the later."""
+        self._look()
+        return {worker: self._workers[worker, pid] for worker, pid in sorted(self._workers)}
+
+    def mark(self) -> None:
+        """A test begins."""
+        self._look()
+        for one in (self.primary, *self._workers.values()):
+            one.mark()
+
+    def keep(self) -> None:
+        """The folder is about to be removed."""
+        self._look()
+        for one in (self.primary, *self._workers.values()):
+            one.keep()
+
+    def _look(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(self._folder):
+                found = _WORKER_FILE.match(name)
+                if found is not None:
+                    key = int(found[1]), int(found[2])
+                    self._workers.setdefault(key, ProcessLog(os.path.join(self._folder, name)))

@@ -1,0 +1,64 @@
+"""The messages between primary and workers, as the primary saw them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .expectations import Expectation
+from .journal import Journal, JournalEntry, Wanted
+
+__all__ = ["Messages"]
+
+
+class Messages:
+    """Every message of a cluster: ``cluster.messages.received``, ``.sent``, ``.expect(match=…)``."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    @property
+    def received(self) -> list[JournalEntry]:
+        """What the primary received from workers, in order."""
+        return [entry for entry in self._journal.entries if entry.event == "message" and not entry.sent]
+
+    @property
+    def sent(self) -> list[JournalEntry]:
+        """What the primary sent to workers, in order."""
+        return [entry for entry in self._journal.entries if entry.event == "message" and entry.sent]
+
+    def expect(
+        self,
+        match: Any = None,
+        *,
+        worker: int | None = None,
+        sent: bool | None = None,
+        timeout: float | None = None,
+        count: int = 1,
+        exactly: int | None = None,
+        none: bool = False,
+    ) -> Expectation:
+        """Expect messages that pass between primary and workers during a ``with`` block, or soon after it.
+
+        :param match: a value to be equal to, a mapping whose items the message must have, or a function that says
+            whether a message counts; ``None``: any message.
+        :param worker: the id of the worker at the other end.
+        :param sent: true: from the primary to the worker; false: from the worker.
+        :param timeout, count, exactly, none: as for :meth:`pytest_cluster.Cluster.expect`.
+        """
+
+        def counts(entry: JournalEntry) -> bool:
+            return sent in (None, entry.sent) and _matches(match, entry.message)
+
+        wanted = Wanted("message", worker, counts)
+        return Expectation(self._journal, wanted, timeout=timeout, count=count, exactly=exactly, none=none)
+
+
+def _matches(match: Any, message: Any) -> bool:
+    if match is None:
+        return True
+    if callable(match):
+        return bool(match(message))
+    if isinstance(match, Mapping) and isinstance(message, Mapping):
+        return all(name in message and message[name] == value for name, value in match.items())
+    return bool(match == message)

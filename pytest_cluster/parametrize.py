@@ -1,0 +1,53 @@
+"""How often a test runs, and whether its marker can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from . import settings
+from .errors import OptionError
+from .fixtures import FIXTURES
+from .options import ClusterOptions
+
+__all__ = ["check_marker", "worker_counts"]
+
+
+def worker_counts(metafunc: pytest.Metafunc) -> tuple[int, ...]:
+    """Return with how many workers a test is to run: one number, or several.
+
+    A marker that says ``workers=`` stands above the command line; only ``--cluster-compare`` runs it with 1 as well.
+    """
+    config = metafunc.config
+    own = _marked_workers(metafunc.definition.iter_markers("cluster"))
+    asked: tuple[int, ...] = settings.value_of(config, "workers").value
+    counts = asked if own is None else (own,)
+    if not settings.value_of(config, "compare").value:
+        return counts
+    return tuple(dict.fromkeys((1, *counts))) if counts != (1,) else (1, 2)
+
+
+def check_marker(item: pytest.Item) -> None:
+    """Refuse what a marker cannot mean.
+
+    :raises pytest.UsageError: the sentence names the test, what was said, and what is valid.
+    """
+    for marker in item.iter_markers("cluster"):
+        source = f"{item.nodeid}: @pytest.mark.cluster"
+        if marker.args:
+            raise pytest.UsageError(f"{source} takes keywords only: {', '.join(ClusterOptions.keywords())}")
+        try:
+            ClusterOptions().changed(source, marker.kwargs)
+        except OptionError as error:
+            raise pytest.UsageError(str(error)) from None
+    own = any(marker.name == "cluster" for marker in item.own_markers)
+    if own and not set(FIXTURES) & set(getattr(item, "fixturenames", ())):
+        raise pytest.UsageError(
+            f"{item.nodeid}: @pytest.mark.cluster starts nothing by itself, and the test uses none of its fixtures: "
+            f"take {', '.join(FIXTURES)} as an argument, or remove the marker"
+        )
+
+
+def _marked_workers(markers: Iterable[pytest.Mark]) -> int | None:
+    return next((marker.kwargs["workers"] for marker in markers if "workers" in marker.kwargs), None)

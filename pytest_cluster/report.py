@@ -1,0 +1,109 @@
+"""What a failure should show: one line of cause, who was there, what happened, and what each process had to say.
+
+Everything is bounded and plain text: it goes through xdist, to the terminal and into JUnit XML (whose writer takes
+only sections that begin with *stdout*, *stderr* or *log*). What is cut is in the artefacts, and the report says
+where.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .exits import error_in_log
+from .journal import JournalEntry
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+__all__ = ["LOG_LINES", "Section", "cause_of", "log_sections", "reproduce_line", "timeline", "topology"]
+
+Section = tuple[str, str]
+
+TIMELINE_ENTRIES = 20
+LOG_LINES = 80
+LINE_CHARACTERS = 400
+
+
+def cause_of(cluster: Cluster) -> str:
+    """Say in one line what was wrong with the cluster; empty when nothing was."""
+    if cluster.returncode not in (None, 0):
+        from .exits import describe_returncode
+
+        return _with_log(f"the primary ended with {describe_returncode(cluster.returncode or 0)}", cluster.log)
+    for worker in cluster.every_worker:
+        if worker.is_dead() and not worker.exited_after_disconnect:
+            lost = worker.tally.in_flight
+            text = f"{worker.title} (pid {worker.pid}) ended: {worker.describe_end()}"
+            text += f", with {lost} request{'s' if lost > 1 else ''} in flight" if lost else ""
+            return _with_log(text, worker.logs.since_test_start())
+    stuck = [worker.title for worker in cluster.workers if worker.state not in ("listening", "disconnected")]
+    if stuck:
+        return f"{', '.join(stuck)} did not listen yet"
+    for worker in cluster.workers:
+        error = error_in_log(worker.logs.since_test_start())
+        if error:
+            return f"{worker.title} (pid {worker.pid}) logged {error}"
+    return ""
+
+
+def topology(cluster: Cluster, uid: str) -> str:
+    """Who is, and was, in the cluster."""
+    picture = cluster.snapshot()
+    where = cluster.address if isinstance(cluster.address, str) else cluster.url
+    state = "" if picture.returncode is None else f"  ended, return code {picture.returncode}"
+    lines = [f"primary pid {picture.primary_pid}  {where}  policy {cluster.options.policy or 'rr'}  {uid}{state}"]
+    ready = _seconds_to_ready(cluster.journal.entries)
+    for worker in picture.workers:
+        line = f"  {worker}"
+        if worker.id in ready:
+            line += f"  ready after {ready[worker.id]:.2f} s"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def timeline(entries: Sequence[JournalEntry], start: float, full: str) -> Section:
+    """The last entries, by seconds since the test began; *full* says where the rest is."""
+    shown = entries[-TIMELINE_ENTRIES:]
+    title = f"timeline (last {len(shown)} of {len(entries)}{full if len(shown) < len(entries) else ''})"
+    return title, "\n".join(_entry_line(entry, start) for entry in shown)
+
+
+def log_sections(cluster: Cluster) -> list[Section]:
+    """The log of each process since the test began, cut to its last lines."""
+    named = [("primary", cluster.server.logs.primary)]
+    named += [(f"worker {one}", log) for one, log in cluster.server.logs.of_workers().items()]
+    sections = []
+    for name, log in named:
+        lines = log.since_test_start().splitlines()
+        if lines:
+            count = f"{len(lines)} line{'s' if len(lines) > 1 else ''}"
+            count += f", the last {LOG_LINES}" if len(lines) > LOG_LINES else ""
+            text = "\n".join(line[:LINE_CHARACTERS] for line in lines[-LOG_LINES:])
+            sections.append((f"{name} (since test start, {count})", text))
+    return sections
+
+
+def reproduce_line(nodeid: str, settings: Sequence[str]) -> str:
+    """The command that runs this test again."""
+    return f"reproduce: {shlex.join(['pytest', nodeid, *settings])}"
+
+
+def _entry_line(entry: JournalEntry, start: float) -> str:
+    text = str(entry).partition(f"{entry.time:.3f} ")[2]
+    return f"{entry.time - start:+8.3f}  {text}"[:LINE_CHARACTERS]
+
+
+def _seconds_to_ready(entries: Sequence[JournalEntry]) -> dict[int, float]:
+    forks = {entry.worker: entry.time for entry in entries if entry.event == "fork"}
+    ready: dict[int, float] = {}
+    for entry in entries:
+        if entry.event == "listening" and entry.worker in forks:
+            ready.setdefault(entry.worker, entry.time - forks[entry.worker])
+    return ready
+
+
+def _with_log(text: str, log: str) -> str:
+    error = error_in_log(log)
+    return f"{text}; its log says: {error}" if error else text

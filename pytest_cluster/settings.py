@@ -1,0 +1,166 @@
+"""Where options come from: marker > command line > environment > ini > default.
+
+One table: each setting has one name, from which its option (``--cluster-workers``), its variable
+(``PYTEST_CLUSTER_WORKERS``) and its ini value (``cluster_workers``) follow. What is in force, and where it comes
+from, is in the header of the report.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["SETTINGS", "Setting", "Value", "add_options", "header", "value_of"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of the command line, the environment and the ini file."""
+
+    name: str
+    read: Callable[[str], Any]
+    """Makes the value of a text; ``ValueError`` says what was expected."""
+    default: Any
+    help: str
+    metavar: str | None = None
+    """``None``: an option without a value."""
+
+    @property
+    def option(self) -> str:
+        """As on the command line."""
+        return f"--cluster-{self.name.replace('_', '-')}"
+
+    @property
+    def ini(self) -> str:
+        """As in an ini file, and in pytest's own options."""
+        return f"cluster_{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """As in the environment."""
+        return f"PYTEST_CLUSTER_{self.name.upper()}"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A setting's value, and where it comes from."""
+
+    value: Any
+    source: str
+
+
+def _workers(text: str) -> tuple[int, ...]:
+    from .options import cores
+
+    if text.strip() == "auto":
+        return (max(2, cores()),)
+    try:
+        counts = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        counts = (0,)
+    if min(counts) < 1:
+        raise ValueError(f"expected a number of workers, 1 or more, not {text!r} (or several, N,M,…; or auto)")
+    return counts
+
+
+def _policy(text: str) -> str:
+    if text not in ("rr", "none"):
+        raise ValueError(f"expected rr or none, not {text!r}")
+    return text
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ValueError(f"expected a number above 0, not {text!r}")
+    return number
+
+
+def _flag(text: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.strip().lower() not in words:
+        raise ValueError(f"expected true or false, not {text!r}")
+    return words[text.strip().lower()]
+
+
+SETTINGS = (
+    Setting(
+        "workers", _workers, (2,), "workers of a cluster; several numbers run each cluster test with each", "N|N,M|auto"
+    ),
+    Setting("app", str, None, "application, as on gunicorn's command line", "MODULE:NAME"),
+    Setting("policy", _policy, None, "who deals connections: the primary (rr) or the kernel (none)", "rr|none"),
+    Setting("start_timeout", _positive, 30.0, "seconds until all workers must listen", "SECONDS"),
+    Setting("slow_factor", _positive, 1.0, "stretch every default time-out, for a slow machine", "X"),
+    Setting("compare", _flag, False, "run each cluster test with 1 and with N workers, and say what fails with N only"),
+    Setting("keep", _flag, False, "leave the cluster of a failed test running, and say how to reach it"),
+)
+"""The whole surface."""
+
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register every setting with pytest."""
+    group = parser.getgroup("cluster", "tests on a real cluster")
+    for setting in SETTINGS:
+        text = f"{setting.help} (ini: {setting.ini}; environment: {setting.variable})"
+        if setting.metavar is None:
+            group.addoption(setting.option, dest=setting.ini, action="store_const", const="true", help=text)
+        else:
+            group.addoption(setting.option, dest=setting.ini, metavar=setting.metavar, help=text)
+        parser.addini(setting.ini, setting.help, default=None)
+
+
+def value_of(config: pytest.Config, name: str) -> Value:
+    """Return what is in force.
+
+    :raises pytest.UsageError: the text cannot be read; the sentence says where it stands.
+    """
+    setting = _BY_NAME[name]
+    for text, source in _texts(config, setting):
+        if text is not None and text != "":
+            return Value(_read(setting, text, source), source)
+    return Value(setting.default, "default")
+
+
+def header(config: pytest.Config) -> str:
+    """Return the line of the report's header, with what is not the default."""
+    values = [(setting, value_of(config, setting.name)) for setting in SETTINGS]
+    parts = [
+        f"{setting.name.replace('_', '-')} {_shown(value.value)} ({value.source})"
+        for setting, value in values
+        if setting.name == "workers" or value.source != "default"
+    ]
+    return f"cluster: {', '.join(parts)}"
+
+
+def _texts(config: pytest.Config, setting: Setting) -> list[tuple[str | None, str]]:
+    return [
+        (config.getoption(setting.ini), "command line"),
+        (os.environ.get(setting.variable), setting.variable),
+        (config.getini(setting.ini), "ini"),
+    ]
+
+
+def _read(setting: Setting, text: str, source: str) -> Any:
+    try:
+        return setting.read(str(text))
+    except ValueError as error:
+        import pytest
+
+        names = {"command line": setting.option, "ini": setting.ini}
+        raise pytest.UsageError(f"{names.get(source, source)}: {error}") from None
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)

@@ -1,0 +1,57 @@
+"""Asking a process for its stacks, however stuck it is: the words that both sides need.
+
+A signal makes the process write all of its threads to a file (``faulthandler``, which needs no Python to run) and
+then, as soon as Python does run, its greenlets. A line ends each dump; a process that is stuck outside Python never
+writes that line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+
+from .waiting import poll
+
+__all__ = ["END_LINE", "STACK_SIGNAL", "collect_stacks", "stacks_path"]
+
+STACK_SIGNAL = signal.SIGRTMIN + 5
+END_LINE = "(end of the dump)"
+
+_STUCK_SECONDS = 1.5
+
+
+def stacks_path(folder: str, pid: int) -> str:
+    """Return where the process *pid* writes."""
+    return os.path.join(folder, f"stacks-{pid}")
+
+
+def collect_stacks(folder: str, pids: list[int]) -> dict[int, str]:
+    """Return the stacks of each process, as far as it could tell; a process without a file is not asked."""
+    before = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            before[pid] = os.path.getsize(stacks_path(folder, pid))
+            os.kill(pid, STACK_SIGNAL)
+    texts: dict[int, str] = {}
+
+    def all_told() -> bool:
+        for pid, offset in before.items():
+            texts[pid] = _written_since(stacks_path(folder, pid), offset)
+        return all(END_LINE in text for text in texts.values())
+
+    poll(all_told, _STUCK_SECONDS)
+    return {pid: _readable(text) for pid, text in texts.items()}
+
+
+def _written_since(path: str, offset: int) -> str:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        file.seek(offset)
+        return file.read().decode(errors="replace")
+    return ""
+
+
+def _readable(text: str) -> str:
+    if END_LINE in text:
+        return text.partition(END_LINE)[0].rstrip()
+    return f"{text.rstrip()}\n(no greenlets: the process runs no Python now)" if text else "(no answer: it is stopped)"

@@ -1,0 +1,186 @@
+"""What the test and the processes of its cluster say to each other: frozen records on a unix socket.
+
+    frame = length (4 bytes, big endian) · pickle of one record
+
+Each process connects to the socket of the test, says :class:`Hello` with the token, and is told in :class:`Welcome`
+what it is to do to itself. From then on the test sends :class:`Call` and gets one :class:`Reply` for each; a process
+says :class:`Reached` when a call of the application has come to a step that is held.
+
+What users pass along (functions' arguments and results) is pickled on its own, inside the record: bytes that cannot be
+read then spoil one call, never the connection.  Both ends are the same program under test and trust each other; nobody
+else can connect, because the socket lies in a folder of the user's alone, or be believed, without the token.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "CONTROL_VARIABLE",
+    "HEADER",
+    "TOKEN_VARIABLE",
+    "Call",
+    "Delay",
+    "End",
+    "Fail",
+    "Failpoint",
+    "Function",
+    "Hello",
+    "Hold",
+    "Outcome",
+    "Reached",
+    "Reply",
+    "Unpacker",
+    "Welcome",
+    "pack",
+]
+
+TOKEN_VARIABLE = "NODECLUSTER_TEST_TOKEN"  # noqa: S105 - a name
+CONTROL_VARIABLE = "NODECLUSTER_TEST_CONTROL"
+
+HEADER = "X-Cluster-Worker"
+"""In every response of a worker under test: its id."""
+
+_LENGTH = struct.Struct("!I")
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A process introduces itself; ``worker`` is ``None`` for a primary, ``measured`` says that coverage runs in it."""
+
+    token: str
+    worker: int | None
+    pid: int
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Wait at the step until the test lets go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Wait at the step: *seconds*, and up to *jitter* more."""
+
+    seconds: float
+    jitter: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Fail the step *times* times: answer a request with *status*, or raise."""
+
+    times: int | None = None
+    status: int | None = None
+    error: str | None = None
+    """The dotted name of an exception class."""
+    message: str = "injected by the test"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """End the process at the step, with an exit code or by a signal."""
+
+    code: int | None = None
+    signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failpoint:
+    """What is to happen at a named step, in one worker or in all.
+
+    Steps: ``boot`` (before the application is loaded), ``ready`` (before the worker listens), ``request`` (before the
+    application is called), or a function, ``module:name``.
+    """
+
+    id: int
+    step: str
+    action: Hold | Delay | Fail | End
+    worker: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The test's answer to :class:`Hello`."""
+
+    failpoints: tuple[Failpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The test asks for an operation."""
+
+    id: int
+    operation: str
+    payload: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an operation ended: the pickle of its value, or its error."""
+
+    value: bytes | None = None
+    error: bytes | None = None
+    """The pickled exception, if it can be."""
+    summary: str = ""
+    """The last line of its traceback."""
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a :class:`Call`."""
+
+    id: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A step that is held was reached; *arrival* is this process' number for it."""
+
+    failpoint: int
+    arrival: int
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function by name: where it can be imported from, or the file that defines it."""
+
+    module: str
+    name: str
+    file: str | None
+    pickled: bytes | None = None
+    """By value, from ``cloudpickle``; the rest is for messages then."""
+
+
+def pack(record: Any) -> bytes:
+    """Return the frame of a record."""
+    body = pickle.dumps(record)
+    return _LENGTH.pack(len(body)) + body
+
+
+class Unpacker:
+    """Bytes in, records out."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Any]:
+        """Yield the records that are complete now."""
+        self._data += data
+        while len(self._data) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._data)
+            end = _LENGTH.size + length
+            if len(self._data) < end:
+                return
+            body = bytes(self._data[_LENGTH.size : end])
+            del self._data[:end]
+            yield pickle.loads(body)  # noqa: S301 - see the module
