@@ -268,17 +268,21 @@ class Cluster:
 
     # Inside its processes
 
-    def run_in_all(self, function: Callable[..., Any], *args: Any, timeout: float | None = None) -> dict[int, Any]:
+    def run_in_all(
+        self, function: Callable[..., Any] | str, *args: Any, timeout: float | None = None
+    ) -> dict[int, Any]:
         """Call *function* in every worker at the same time; return the results by worker id."""
         return run_in(self.workers, function, args, timeout)
 
-    def assert_same_everywhere(self, function: Callable[..., Any], *args: Any, timeout: float | None = None) -> Any:
+    def assert_same_everywhere(
+        self, function: Callable[..., Any] | str, *args: Any, timeout: float | None = None
+    ) -> Any:
         """Call *function* in every worker and fail unless all return the same, which is returned.
 
         It finds caches, counters and sessions that each process has for itself.
         """
         __tracebackhide__ = True
-        name = getattr(function, "__name__", repr(function))
+        name = function if isinstance(function, str) else getattr(function, "__name__", repr(function))
         return assert_same(name, self.run_in_all(function, *args, timeout=timeout))
 
     def broadcast(self, message: Any) -> None:

@@ -13,7 +13,7 @@ __all__ = ["assert_same", "run_in"]
 
 
 def run_in(
-    workers: Sequence[WorkerProxy], function: Callable[..., Any], args: Sequence[Any], timeout: float | None
+    workers: Sequence[WorkerProxy], function: Callable[..., Any] | str, args: Sequence[Any], timeout: float | None
 ) -> dict[int, Any]:
     """Return what *function* returns in each of *workers*, by id."""
     if not workers:

@@ -30,8 +30,8 @@ __all__ = ["BOOT_FAILURES", "Faults"]
 
 Target = WorkerProxy | PrimaryProxy
 
-PAUSE_SHARE = 0.8
-"""Of gunicorn's ``timeout``, that a pause may last: the worker's last sign of life may be a second old."""
+SIGN_OF_LIFE_SECONDS = 1.5
+"""A worker gives one every second: at the beginning of a pause the last may be so old."""
 
 BOOT_FAILURES = {
     "import": ("boot", Fail(error="ImportError", message="injected: the application does not import")),
@@ -100,7 +100,7 @@ class Faults:
             the worker.
         :raises FaultError: the block took too long; the worker was resumed before the arbiter would have killed it.
         """
-        limit = self._options.worker_timeout * PAUSE_SHARE
+        limit = self._options.worker_timeout - SIGN_OF_LIFE_SECONDS
         guarded = isinstance(target, WorkerProxy) and limit > 0 and not longer_than_timeout
         self._note(target, "SIGSTOP to")
         pid = target.pid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -57,12 +58,20 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.value_of(config, "slow_factor").source != "default":
         from .waiting import set_slow_factor
 
-        set_slow_factor(settings.value_of(config, "slow_factor").value)
+        former = set_slow_factor(settings.value_of(config, "slow_factor").value)
+        config.add_cleanup(partial(_restore_slow_factor, former))
     if settings.value_of(config, "keep").value and getattr(config.option, "numprocesses", None):
         raise pytest.UsageError(
             "--cluster-keep cannot be used with -n: the processes of xdist end with the run, and what they keep is "
             "nobody's; run the failing test alone"
         )
+
+
+def _restore_slow_factor(factor: float) -> None:
+    """A run inside another ends: the outer one's time-outs are its own."""
+    from .waiting import set_slow_factor
+
+    set_slow_factor(factor)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -15,11 +15,16 @@ from .wire import Function, Outcome
 __all__ = ["function_record", "value_of"]
 
 
-def function_record(function: Callable[..., Any]) -> Function:
-    """Return how a worker finds *function*.
+def function_record(function: Callable[..., Any] | str) -> Function:
+    """Return how a worker finds *function*, which may be a name: ``"module:name"``.
 
     :raises NotImportable: it cannot; the sentence says what to do.
     """
+    if isinstance(function, str):
+        where, _, what = function.partition(":")
+        if not what:
+            raise NotImportable(f"expected a function, or its name as 'module:name', not {function!r}")
+        return Function(where, what, None)
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str):
         raise NotImportable(f"expected a function, not {function!r:.100}")

@@ -25,9 +25,10 @@ class _Limits:
     test_end: float | None = None
 
 
-def set_slow_factor(factor: float) -> None:
-    """Stretch every default time-out from now on."""
-    _Limits.factor = factor
+def set_slow_factor(factor: float) -> float:
+    """Stretch every default time-out from now on; return the former factor."""
+    former, _Limits.factor = _Limits.factor, factor
+    return former
 
 
 def scaled(default: float) -> float:

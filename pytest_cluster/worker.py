@@ -40,7 +40,7 @@ class _Process:
         """What messages call it."""
         raise NotImplementedError
 
-    def run(self, function: Callable[..., T], *args: Any, timeout: float | None = None, **kwargs: Any) -> T:
+    def run(self, function: Callable[..., T] | str, *args: Any, timeout: float | None = None, **kwargs: Any) -> T:
         """Call *function* in that process and return what it returns.
 
         In a worker it runs beside the requests, in a greenlet of its own; in the primary between two events, and

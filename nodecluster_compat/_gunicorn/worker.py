@@ -156,6 +156,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
             birth.connections, self._take, self._has_room, self._wake, self._primary_gone
         )
         self._receiver.start(GeventReactor())
+        self.notify()  # gunicorn's timeout counts from the first sign of life
         for number, listener in self._served.items():
             birth.member.announce_listening(number, address_of(listener))
         while self.alive:

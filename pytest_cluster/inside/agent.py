@@ -14,6 +14,7 @@ import pickle
 import sys
 from collections.abc import Callable
 from functools import partial
+from types import FrameType
 from typing import Any
 
 from ..tallies import Tallies
@@ -34,7 +35,7 @@ _SLICE_SECONDS = 0.02
 class _Agent:
     """What the agents of primary and worker have in common."""
 
-    def __init__(self, worker: int | None, greenlets: Callable[[], str] | None = None) -> None:
+    def __init__(self, worker: int | None, greenlets: Callable[[FrameType | None], str] | None = None) -> None:
         path = os.environ[CONTROL_VARIABLE]
         self.folder = os.path.dirname(path)
         self.worker = worker
@@ -196,6 +197,7 @@ def wrap(application: Callable[..., Any]) -> Callable[..., Any]:
     agent = _ThisProcess.agent
     if not isinstance(agent, _WorkerAgent) or agent.worker is None:
         return application
+    agent.steps.application = application
     return Watched(application, agent.worker, agent.tallies, agent.steps)
 
 

@@ -6,7 +6,7 @@ import faulthandler
 import os
 import signal
 from collections.abc import Callable
-from typing import Any
+from types import FrameType
 
 from ..stacks import END_LINE, STACK_SIGNAL, stacks_path
 
@@ -19,7 +19,7 @@ class Dumps:
     Each process opens a file of its own; the one that a forked child inherits is closed there.
     """
 
-    def __init__(self, folder: str, greenlets: Callable[[], str] | None = None) -> None:
+    def __init__(self, folder: str, greenlets: Callable[[FrameType | None], str] | None = None) -> None:
         self.greenlets = greenlets
         self._fd = os.open(stacks_path(folder, os.getpid()), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         signal.signal(STACK_SIGNAL, self._dump)
@@ -31,11 +31,11 @@ class Dumps:
         signal.signal(STACK_SIGNAL, signal.SIG_DFL)
         os.close(self._fd)
 
-    def _dump(self, _: int, __: Any) -> None:
+    def _dump(self, _: int, frame: FrameType | None) -> None:
         text = ""
         if self.greenlets is not None:
             try:
-                text = self.greenlets()
+                text = self.greenlets(frame)
             except Exception as error:  # noqa: BLE001 - a broken dump must not end the process that is examined
                 text = f"(no greenlets: {error!r})"
         os.write(self._fd, f"\n{text}\n{END_LINE}\n".encode())

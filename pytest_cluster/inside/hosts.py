@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, Protocol
 
 __all__ = ["PrimaryHost", "Reactor", "WorkerHost"]
@@ -33,8 +34,8 @@ class WorkerHost(Reactor, Protocol):
     def crash(self, error: BaseException) -> None:
         """Let ``error`` end the worker, as if its main loop had raised it."""
 
-    def greenlets(self) -> str:
-        """Return the stacks of every greenlet."""
+    def greenlets(self, frame: FrameType | None) -> str:
+        """Return the stacks of every greenlet; the current one was interrupted in ``frame``."""
 
     def block(self, seconds: float) -> None:
         """Block the whole process, greenlets and all."""

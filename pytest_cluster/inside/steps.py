@@ -53,6 +53,7 @@ class Steps:
         self._originals: dict[str, tuple[Any, str, Any]] = {}
         self._pending: set[str] = set()  # functions whose module is not there before the application is loaded
         self._arrivals = 0
+        self.application: Any = None  # as the server has it
 
     def arm(self, failpoint: Failpoint, *, early: bool = False) -> None:
         """Let it happen from now on.
@@ -139,6 +140,8 @@ class Steps:
 
     def _wrap(self, step: str) -> None:
         owner, name, original = _target(step)
+        if original is self.application:
+            raise TypeError("it is the application itself, which the server has already; hold 'request' instead")
 
         @functools.wraps(original)
         def reached(*args: Any, **kwargs: Any) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from raw_http import until
 from remote_control import CONF, REMOTE, Gate, ask, healthy, here, said, tell, wait, wait_ended, wait_said
 
-from pytest_cluster import Cluster
+from pytest_cluster import Cluster, ClusterFactory
 from pytest_cluster.leaks import session_members
 
 FORKS_AT_EXIT = CONF + "\ncluster.on('exit', lambda worker, code, signal: cluster.fork())\n"
@@ -141,9 +141,9 @@ def test_disconnect_of_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
 
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.parametrize("changes", WAYS_TO_NONE)
-def test_workers_that_accept_for_themselves(request: pytest.FixtureRequest, changes: dict[str, object]) -> None:
+def test_workers_that_accept_for_themselves(cluster_factory: ClusterFactory, changes: dict[str, object]) -> None:
     """``SCHED_NONE``: stock gunicorn's way to connections, with the cluster's events, messages and ends."""
-    cluster = request.getfixturevalue("cluster_factory")(**changes)
+    cluster = cluster_factory(**changes)
     assert ask(cluster, "primary", "result = cluster.scheduling_policy") == 1
     assert [one.address.port for one in cluster.journal.entries if one.event == "listening"] == [cluster.port] * 2
     assert ask(cluster, "worker/2", "result = cluster.worker.state") == "listening"

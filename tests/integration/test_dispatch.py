@@ -15,7 +15,7 @@ import pytest
 from remote_control import REMOTE, Gate, freeze, healthy, here, open_fds, wait
 
 from pytest_cluster import Cluster, ClusterFactory
-from pytest_cluster.leaks import session_members, wait_session_empty
+from pytest_cluster.leaks import session_members, wait_cluster_empty
 
 QUEUE_LIMIT = 128
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -170,7 +170,7 @@ def test_no_worker_survives_its_primary(cluster: Cluster, tmp_path: Path) -> Non
         cluster.primary.kill()
         wait(lambda: [one.pid for one in session_members(session)] == [blocked], "only the blocked worker", cluster)
         gate.open()
-        assert wait_session_empty(session, 20) == []
+        assert wait_cluster_empty(session, None, 20) == []
 
 
 def test_socket_file_of_a_killed_primary_is_no_obstacle(cluster_factory: ClusterFactory) -> None:

@@ -6,36 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from pytest_cluster.leaks import session_members
-
-FAKES = Path(__file__).parent / "fakes"
-
-
-@pytest.fixture
-def fakes(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A project whose clusters run on the fake gunicorn."""
-    pytester.makeconftest(
-        f"""
-        import pytest
-
-        @pytest.fixture(scope="session")
-        def cluster_options():
-            return {{"app": "ready", "cwd": {str(FAKES)!r}, "start_timeout": 10}}
-
-        @pytest.fixture(autouse=True)
-        def note_the_session(request):
-            values = request.node.funcargs
-            yield
-            if "cluster" in values:
-                with open("sessions", "a") as sessions:
-                    print(values["cluster"].primary.pid, file=sessions)
-        """
-    )
-    return pytester
 
 
 def assert_no_process_left(pytester: pytest.Pytester) -> None:

@@ -1,0 +1,251 @@
+"""Every fault, on a real cluster: what happens, that it is noted as injected, and that it is undone."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from pytest_cluster import Client, Cluster, FaultError, Faults, StartError, WaitTimeout
+
+# Their own clusters: what a fault leaves behind is looked at.
+pytestmark = pytest.mark.cluster(app="shop:app", fresh=True)
+
+
+def faults_of(cluster: Cluster) -> list[str]:
+    return [entry.detail for entry in cluster.journal.entries if entry.injected]
+
+
+def one() -> int:
+    return 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "name"),
+    [("kill", None, "SIGKILL"), ("stop", 0, None), ("exit", 1, None), ("crash", 255, None), ("disconnect", 0, None)],
+)
+def test_end_of_a_worker(
+    cluster: Cluster, cluster_faults: Faults, fault: str, code: int | None, name: str | None
+) -> None:
+    first = cluster.workers[0]
+    with cluster.expect("exit", worker=first) as event:
+        getattr(cluster_faults, fault)(first)
+    assert (event.code, event.signal) == (code, name)
+    assert first.exited_after_disconnect is (fault == "disconnect")
+    assert len(faults_of(cluster)) == 1
+    assert "worker 1" in faults_of(cluster)[0]
+    assert "injected" in first.describe_end()
+
+
+@pytest.mark.parametrize(("fault", "code"), [("kill", -9), ("stop", 0), ("exit", 1)])
+def test_end_of_the_primary(cluster: Cluster, cluster_faults: Faults, fault: str, code: int) -> None:
+    """Its workers go with it: the fixture would fail the test otherwise."""
+    getattr(cluster_faults, fault)(cluster.primary)
+    assert cluster.server.process.wait(30) == code
+    assert "primary" in faults_of(cluster)[0]
+
+
+def test_crash_with_an_error_of_the_tests_own(cluster: Cluster, cluster_faults: Faults) -> None:
+    first = cluster.workers[0]
+    with cluster.expect("exit", worker=first):
+        cluster_faults.crash(first, OSError("disk on fire"))
+    assert "OSError: disk on fire" in first.logs.text
+
+
+def test_pause_and_resume(cluster: Cluster, cluster_faults: Faults) -> None:
+    first, second = cluster.workers
+    with cluster_faults.paused(first):
+        assert "(no answer: it is stopped)" in first.stacks()
+        with pytest.raises(WaitTimeout):
+            first.run(one, timeout=0.2)
+        assert second.run(one) == 1
+    assert first.run(one) == 1
+    assert faults_of(cluster) == ["SIGSTOP to worker 1", "SIGCONT to worker 1"]
+
+
+@pytest.mark.cluster(settings={"timeout": 3})
+def test_pause_beyond_the_timeout_of_gunicorn_is_refused(cluster: Cluster, cluster_faults: Faults) -> None:
+    """The worker is resumed in time, and lives."""
+    first = cluster.workers[0]
+    with (
+        pytest.raises(FaultError, match=r"worker 1 was paused for more than 1\.5 s.*timeout is 3 s"),
+        cluster_faults.paused(first),
+    ):
+        cluster.wait_for(lambda _: "(no answer" not in first.stacks(), reason="it to be resumed")
+    assert not first.is_dead()
+
+
+@pytest.mark.cluster(settings={"timeout": 3})
+def test_pause_beyond_the_timeout_on_purpose(cluster: Cluster, cluster_faults: Faults) -> None:
+    first = cluster.workers[0]
+    with cluster_faults.paused(first, longer_than_timeout=True):
+        cluster.journal.wait_for("exit", worker=first.id, timeout=20)
+    assert first.exit_signal == "SIGKILL"
+
+
+def test_pause_of_the_primary(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
+    """Nobody accepts meanwhile; afterwards everything goes on."""
+    with cluster_faults.paused(cluster.primary):
+        answer = cluster_client.submit("/")
+        with pytest.raises(WaitTimeout):
+            cluster.primary.run(one, timeout=0.2)
+        assert not answer.done()
+    assert answer.result().status == 200
+
+
+def test_hang_is_seen_in_the_stacks_and_ends(cluster: Cluster, cluster_faults: Faults) -> None:
+    first, second = cluster.workers
+    with cluster_faults.hang(first):
+        assert "_hang" in first.stacks()
+        with pytest.raises(WaitTimeout):
+            first.run(one, timeout=0.2)
+        assert second.run(one) == 1
+    assert first.run(one) == 1
+
+
+def test_hang_of_the_primary(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
+    with cluster_faults.block_hub(cluster.primary):
+        assert "_hang" in cluster.primary.stacks()
+        answer = cluster_client.submit("/")
+        with pytest.raises(WaitTimeout):
+            cluster.primary.run(one, timeout=0.2)
+        assert not answer.done()
+    assert answer.result().status == 200
+
+
+@pytest.mark.cluster(settings={"timeout": 3})
+def test_hang_beyond_the_timeout_is_ended_by_the_arbiter(cluster: Cluster, cluster_faults: Faults) -> None:
+    first = cluster.workers[0]
+    with cluster_faults.hang(first), cluster.expect("exit", worker=first, timeout=20) as event:
+        pass
+    assert event.signal in ("SIGABRT", "SIGKILL") or event.code is not None
+
+
+def test_slow_requests(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
+    """One worker is slow, the other is not: whoever answers first is the other."""
+    first, second = cluster.workers
+    cluster_faults.slow(30.0, worker=first)
+    answers = [cluster_client.submit("/") for _ in range(2)]
+    cluster.wait_for(lambda _: any(one.done() for one in answers), reason="one answer")
+    assert [one.result().worker for one in answers if one.done()] == [second.id]
+    assert first.tally.in_flight == 1
+    first.kill()
+
+
+def test_next_requests_fail(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
+    first, second = cluster.workers
+    cluster_faults.fail_next(2, status=503, worker=first)
+    hits = cluster_client.get_many("/", 8)
+    assert [hit.status for hit in hits if hit.worker == first.id] == [503, 503, 200, 200]
+    assert [hit.status for hit in hits if hit.worker == second.id] == [200] * 4
+    assert len(hits.lost) == 2
+
+
+def test_next_requests_raise(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
+    cluster_faults.fail_next(1, error=LookupError)
+    assert [hit.status for hit in cluster_client.get_many("/", 4)] == [500, 500, 200, 200]
+    assert "LookupError: injected by the test" in cluster.log
+
+
+@pytest.mark.parametrize(("how", "code"), [("import", 3), ("exit", 1), ("late", 255), ("kill", None)])
+def test_boot_failure_of_a_successor(cluster: Cluster, cluster_faults: Faults, how: str, code: int | None) -> None:
+    """The third worker fails to boot, the fourth does not."""
+    cluster_faults.boot_failure(how, worker=3)
+    with cluster.expect("exit", worker=3) as event:
+        cluster.workers[0].kill()
+    assert event.code == code
+    assert [worker.id for worker in cluster.wait_listening()] == [2, 4]
+
+
+def test_boot_that_hangs_until_it_is_undone(cluster: Cluster, cluster_faults: Faults) -> None:
+    cluster_faults.boot_failure("hang", worker=3)
+    with cluster.expect("online", worker=3):
+        cluster.workers[0].kill()
+    cluster_faults.undo()
+    assert [worker.id for worker in cluster.wait_listening()] == [2, 3]
+
+
+def test_unknown_boot_failure(cluster_faults: Faults) -> None:
+    with pytest.raises(FaultError, match="expected one of import, exit, kill, hang, late, got 'explode'"):
+        cluster_faults.boot_failure("explode")
+
+
+def test_descriptor_limit(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
+    """The primary has none left: the client waits in the backlog, and is served when there are some again."""
+    with cluster_faults.fd_limit(cluster.primary):
+        answer = cluster_client.submit("/")
+        cluster.wait_for(lambda one: "Too many open files" in one.primary.logs.text, reason="the primary to say so")
+        assert not answer.done()
+    assert answer.result().status == 200
+
+
+def test_hold_and_release(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
+    """Who has come is known; who comes after a release waits again."""
+    first, second = cluster.workers
+    with cluster_faults.hold("shop:charge", worker=first) as gate:
+        held, free = cluster_client.submit("/pay"), cluster_client.submit("/pay")
+        (arrival,) = gate.wait_reached()
+        assert (arrival.worker, arrival.pid, arrival.step) == (first.id, first.pid, "shop:charge")
+        assert {held.done(), free.done()} != {True}
+        gate.release()
+        assert {held.result().worker, free.result().worker} == {first.id, second.id}
+        again = [cluster_client.submit("/pay") for _ in range(2)]
+        assert len(gate.wait_reached(2)) == 2
+    assert [one.result().text for one in again] == ["paid", "paid"]
+
+
+def test_hold_of_what_nobody_reaches(cluster_faults: Faults) -> None:
+    with cluster_faults.hold("shop:charge") as gate, pytest.raises(WaitTimeout, match=r"2 calls .* \(0 did\)"):
+        gate.wait_reached(2, timeout=0.1)
+
+
+@pytest.mark.parametrize(
+    ("step", "sentence"),
+    [
+        ("shop:missing", "cannot hold shop:missing: .*no attribute 'missing'"),
+        ("nowhere:app", "cannot hold nowhere:app: No module named 'nowhere'"),
+        ("shop:visits", "only what is called can be held"),
+        ("shop:app", "the application itself, which the server has already; hold 'request'"),
+    ],
+)
+def test_step_that_cannot_be_held(cluster_faults: Faults, step: str, sentence: str) -> None:
+    with pytest.raises(FaultError, match=sentence), cluster_faults.hold(step):
+        pass
+
+
+def test_barrier_lets_all_go_at_once(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
+    """Two requests, one in each worker, are in the application at the same time: a race, every time."""
+    with cluster_faults.barrier("request", 2) as gate:
+        hits = cluster_client.get_many("/", 4, concurrency=2)
+    assert hits.by_worker() == {1: 2, 2: 2}
+    assert len(gate.arrivals) == 4
+
+
+def test_worker_that_comes_later_is_held_as_well(cluster: Cluster, cluster_faults: Faults) -> None:
+    with cluster_faults.hold("ready") as gate:
+        cluster.workers[0].kill()
+        (arrival,) = gate.wait_reached()
+        assert arrival.worker == 3
+        assert cluster.worker(3).state == "online"
+    cluster.wait_listening()
+
+
+def test_what_a_test_forgets_is_undone(cluster: Cluster, cluster_client: Client) -> None:
+    cluster.faults.slow(60.0)
+    cluster.faults.undo()
+    assert cluster_client.get("/").status == 200
+
+
+@pytest.mark.cluster(settings={"timeout": 30})
+def test_signals_by_name(cluster: Cluster, cluster_faults: Faults) -> None:
+    with cluster.expect("exit", worker=1) as event:
+        cluster_faults.kill(cluster.workers[0], signal.SIGSEGV)
+    assert event.signal == "SIGSEGV"
+
+
+def test_cluster_that_never_boots_is_given_up_at_once(cluster_factory: object) -> None:
+    """Three workers that end before they listen are enough; nobody waits for the start time-out."""
+    with pytest.raises(StartError, match=r"0 of 2 workers listened\); worker \d ended with exit code 1"):
+        cluster_factory(  # type: ignore[operator]
+            config="def post_fork(server, worker):\n    import os\n    os._exit(1)", start_timeout=300
+        )

@@ -1,0 +1,245 @@
+"""What a test can ask of the processes of a real cluster, and what it reads of them after their end."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import pytest
+
+from pytest_cluster import (
+    Client,
+    Cluster,
+    ClusterError,
+    Journal,
+    NotImportable,
+    ProcessGone,
+    RemoteError,
+    WaitTimeout,
+)
+
+pytestmark = pytest.mark.cluster(app="shop:app")
+
+
+class OddError(Exception):
+    """Cannot be made again from its ``args``."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} and {second}")
+
+
+def pid_here() -> int:
+    return os.getpid()
+
+
+def greet(name: str, *, loudly: bool = False) -> str:
+    return f"HELLO {name}" if loudly else f"hello {name}"
+
+
+def fail() -> None:
+    raise KeyError("nothing")
+
+
+def fail_oddly() -> None:
+    raise OddError(1, 2)
+
+
+def make_a_lock() -> object:
+    return threading.Lock()
+
+
+def sleep_long() -> None:
+    time.sleep(60)
+
+
+def end_here() -> None:
+    os._exit(9)
+
+
+def role_here() -> tuple[bool, int | None]:
+    from nodecluster_compat import cluster
+
+    return cluster.is_primary, cluster.worker.id if cluster.worker else None
+
+
+def test_run_in_a_worker_in_all_and_in_the_primary(cluster: Cluster) -> None:
+    """A function of the test's own file, of the standard library, with arguments and results."""
+    first, second = cluster.workers
+    assert first.run(pid_here) == first.pid
+    assert second.run(os.getpid) == second.pid
+    assert first.run(greet, "Ada", loudly=True) == "HELLO Ada"
+    assert cluster.primary.run(role_here) == (True, None)
+    assert cluster.run_in_all(role_here) == {first.id: (False, first.id), second.id: (False, second.id)}
+
+
+def test_exception_comes_back_as_it_was(cluster: Cluster) -> None:
+    """With the traceback of the other process as its cause."""
+    worker = cluster.workers[0]
+    with pytest.raises(KeyError, match="nothing") as caught:
+        worker.run(fail)
+    assert "in fail" in str(caught.value.__cause__)
+    assert f"in worker {worker.id}" in str(caught.value.__cause__)
+
+
+def test_exception_and_result_that_cannot_be_brought_over(cluster: Cluster) -> None:
+    worker = cluster.workers[0]
+    with pytest.raises(RemoteError, match="raised OddError: 1 and 2"):
+        worker.run(fail_oddly)
+    with pytest.raises(TypeError, match=r"cannot be sent back.*return plain data"):
+        worker.run(make_a_lock)
+
+
+def test_function_without_a_name_there(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence says what to do instead."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(NotImportable, match=r"a lambda, or a function inside another.*top level.*cloudpickle"):
+        cluster.workers[0].run(lambda: 1)
+    with pytest.raises(NotImportable, match="expected a function, not 42"):
+        cluster.workers[0].run(42)  # type: ignore[arg-type]
+
+
+def test_function_that_takes_too_long_shows_where_it_is(cluster: Cluster) -> None:
+    with pytest.raises(WaitTimeout, match=r"did not answer within 0\.3 s") as caught:
+        cluster.workers[0].run(sleep_long, timeout=0.3)
+    assert "in sleep_long" in str(caught.value)
+    assert "--- stacks of primary" in str(caught.value)
+
+
+@pytest.mark.cluster(fresh=True)
+def test_process_that_ends_while_it_is_asked(cluster: Cluster) -> None:
+    worker = cluster.workers[0]
+    with pytest.raises(ProcessGone, match=f"worker {worker.id}: the process {worker.pid} ended before it answered"):
+        worker.run(end_here)
+    cluster.journal.wait_for("exit", worker=worker.id)
+    assert worker.exit_code == 9
+    with pytest.raises(ProcessGone, match="has ended"):
+        worker.run(pid_here)
+
+
+def test_requests_are_counted_by_the_worker_that_serves_them(cluster: Cluster, cluster_client: Client) -> None:
+    """Also after its death, and those that it took along."""
+    first, second = cluster.workers
+    before = first.requests_served
+    hits = cluster_client.get_many("/", 6)
+    assert hits.by_worker() == {first.id: 3, second.id: 3}
+    with cluster.faults.hold("shop:confirm") as gate:
+        answers = [cluster_client.submit("/pay") for _ in range(2)]
+        gate.wait_reached(2)
+        first.kill()
+        cluster.journal.wait_for("exit", worker=first.id)
+        assert first.requests_served == before + 3
+        assert first.tally.in_flight == 1
+    assert [isinstance(one.exception(), ConnectionError) for one in answers].count(True) == 1
+
+
+@pytest.mark.cluster(fresh=True)
+def test_logs_are_each_process_own(cluster: Cluster, cluster_client: Client) -> None:
+    answer = cluster_client.get("/warn")
+    assert answer.worker is not None
+    speaker = cluster.worker(answer.worker)
+    (other,) = [worker for worker in cluster.workers if worker.id != answer.worker]
+    assert speaker.logs.text.count("the shop warns") == 1
+    assert "the shop warns" not in other.logs.text
+    assert "the shop warns" not in cluster.primary.logs.text
+    assert speaker.logs.tail(1) == "the shop warns"
+    assert "Booting worker" in other.logs.since_test_start()
+    assert f"Listening at: {cluster.url}" in cluster.primary.logs.text
+    cluster.stop()
+    cluster.close()
+    assert speaker.logs.text.count("the shop warns") == 1
+
+
+def test_stacks_of_threads_and_greenlets(cluster: Cluster, cluster_client: Client) -> None:
+    worker = cluster.workers[0]
+    with cluster.faults.hold("shop:confirm") as gate:
+        answers = [cluster_client.submit("/pay") for _ in range(2)]
+        gate.wait_reached(2)
+        assert "shop.py" in worker.stacks()
+        assert "in app" in worker.stacks()
+        assert "run_once" in cluster.primary.stacks()
+    assert [one.result().status for one in answers] == [200, 200]
+
+
+def test_message_from_the_test_to_a_worker(cluster: Cluster) -> None:
+    with cluster.messages.expect({"news": 1}, sent=True, exactly=2):
+        cluster.broadcast({"news": 1, "rest": "any"})
+    assert [entry.message for entry in cluster.messages.sent][-2:] == [{"news": 1, "rest": "any"}] * 2
+
+
+def test_snapshot_is_a_picture(cluster: Cluster) -> None:
+    before = cluster.snapshot()
+    assert (before.target, before.generation, before.returncode) == (2, 0, None)
+    assert [worker.state for worker in before.workers] == ["listening", "listening"]
+    cluster.workers[0].kill()
+    cluster.journal.wait_for("exit", worker=before.workers[0].id)
+    after = cluster.snapshot()
+    assert before.workers[0].state == "listening"
+    assert after.workers[0].state == "dead"
+    assert after.workers[0].end == f"SIGKILL (injected: SIGKILL to worker {before.workers[0].id})"
+    assert "DEAD  SIGKILL" in str(after)
+
+
+def test_scale_and_reload(cluster: Cluster, cluster_client: Client) -> None:
+    """With requests all the time, and none of them lost."""
+    from pytest_cluster import assert_no_request_lost
+
+    with cluster_client.load("/", concurrency=2) as hits:
+        assert len(cluster.scale(3)) == 3
+        old = cluster.workers
+        report = cluster.reload()
+        assert len(cluster.scale(1)) == 1
+    assert report.succeeded
+    assert report.number == 1
+    assert all(worker.exited_after_disconnect for worker in old)
+    assert_no_request_lost(hits)
+    with pytest.raises(ClusterError, match=r"expected 1 to .* workers, got 0"):
+        cluster.scale(0)
+
+
+def test_reload_that_fails_is_in_the_report(cluster: Cluster) -> None:
+    cluster.faults.boot_failure("import")
+    before = [worker.id for worker in cluster.workers]
+    report = cluster.reload()
+    assert (report.succeeded, report.state) == (False, "failed")
+    assert report.reason is not None
+    cluster.faults.undo()
+    assert [worker.id for worker in cluster.workers] == before
+
+
+def test_disconnect_of_a_worker_and_of_all(cluster: Cluster) -> None:
+    first = cluster.workers[0]
+    with cluster.expect("exit", worker=first) as event:
+        first.disconnect()
+    assert (event.code, event.signal) == (0, None)
+    assert first.exited_after_disconnect is True
+    cluster.wait_listening()
+    assert cluster.disconnect() == 0
+    assert [worker.exited_after_disconnect for worker in cluster.every_worker] == [True, True, True]
+
+
+def test_the_same_everywhere_or_not(cluster: Cluster, cluster_client: Client) -> None:
+    """The mistake that a test with one process does not find."""
+    assert cluster.assert_same_everywhere(greet, "Ada") == "hello Ada"
+    cluster_client.get("/visits")
+    with pytest.raises(
+        AssertionError, match=r"shop:visits_here\(\) is not the same in every worker:\n  worker \d+: \d"
+    ):
+        cluster.assert_same_everywhere("shop:visits_here")
+
+
+def test_wait_for_says_what_it_waited_for(cluster: Cluster) -> None:
+    assert cluster.wait_for(lambda one: len(one.workers), reason="anybody") == 2
+    with pytest.raises(WaitTimeout, match=r"expected a third worker within 0\.1 s") as caught:
+        cluster.wait_for(lambda one: len(one.workers) == 3, reason="a third worker", timeout=0.1)
+    assert "primary pid" in str(caught.value)
+
+
+def test_journal_fixture_is_the_clusters(cluster: Cluster, cluster_journal: Journal) -> None:
+    assert cluster_journal is cluster.journal
+
+
+@pytest.mark.cluster(worker_class="gevent", fresh=True)
+def test_stock_worker_class_has_no_agent(cluster: Cluster) -> None:
+    with pytest.raises(ProcessGone, match="not under the test's control"):
+        cluster.primary.run(pid_here)

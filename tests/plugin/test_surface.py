@@ -1,0 +1,283 @@
+"""Every option on the command line, in the environment and in an ini file; what stands above what; what is refused."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from pytest_cluster.options import cores
+from pytest_cluster.settings import SETTINGS
+
+# One value for each setting, and what a test sees of it.
+VALUES = {
+    "workers": ("3", "options.workers == 3"),
+    "app": ("ready2", "options.app == 'ready2'"),
+    "policy": ("none", "options.environment['NODE_CLUSTER_SCHED_POLICY'] == 'none'"),
+    "start_timeout": ("7", "options.start_timeout == 7"),
+    "slow_factor": ("3", "waiting.scaled(2) == 6"),
+    "compare": ("true", "options.workers in (1, 2)"),
+    "keep": ("true", "True"),
+}
+
+
+def test_every_setting_has_a_value_here() -> None:
+    assert [setting.name for setting in SETTINGS] == list(VALUES)
+
+
+def write_test(fakes: pytest.Pytester, check: str) -> None:
+    fakes.makepyfile(
+        f"""
+        from pytest_cluster import waiting
+
+        def test_it(cluster):
+            options = cluster.options
+            assert {check}
+        """
+    )
+
+
+@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("where", ["command line", "environment", "ini"])
+def test_setting(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, name: str, where: str) -> None:
+    """Each setting works in each place, and the header says where it comes from."""
+    setting = next(one for one in SETTINGS if one.name == name)
+    value, check = VALUES[name]
+    write_test(fakes, check)
+    arguments = []
+    if where == "command line":
+        arguments = [setting.option] if setting.metavar is None else [f"{setting.option}={value}"]
+    elif where == "environment":
+        monkeypatch.setenv(setting.variable, value)
+    else:
+        fakes.makeini(f"[pytest]\n{setting.ini} = {value}\n")
+
+    result = fakes.runpytest_inprocess(*arguments)
+
+    result.assert_outcomes(passed=2 if name == "compare" else 1)
+    source = setting.variable if where == "environment" else where
+    result.stdout.fnmatch_lines([f"cluster: *{setting.name.replace('_', '-')} * ({source})*"])
+
+
+def test_precedence(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marker > command line > environment > ini > fixture; each is stronger than all that follow."""
+    fakes.makeini("[pytest]\ncluster_workers = 3\n")
+    fakes.makepyfile(
+        """
+        import os, pytest
+
+        def test_count(cluster):
+            print("workers:", len(cluster.workers))
+
+        @pytest.mark.cluster(workers=1)
+        def test_marker(cluster):
+            assert len(cluster.workers) == 1
+        """
+    )
+
+    fakes.runpytest("-s").stdout.fnmatch_lines(["cluster: workers 3 (ini)", "*workers: 3*"])
+    monkeypatch.setenv("PYTEST_CLUSTER_WORKERS", "4")
+    fakes.runpytest("-s").stdout.fnmatch_lines(["cluster: workers 4 (PYTEST_CLUSTER_WORKERS)", "*workers: 4*"])
+    result = fakes.runpytest("-s", "--cluster-workers=2")
+    result.stdout.fnmatch_lines(["cluster: workers 2 (command line)", "*workers: 2*"])
+    result.assert_outcomes(passed=2)
+
+
+def test_list_runs_each_test_with_each_number(fakes: pytest.Pytester) -> None:
+    fakes.makepyfile(
+        """
+        import pytest
+
+        def test_it(cluster):
+            assert len(cluster.workers) in (1, 3)
+
+        def test_without(): pass
+
+        @pytest.mark.cluster(workers=2)
+        def test_marked(cluster):
+            assert len(cluster.workers) == 2
+        """
+    )
+
+    result = fakes.runpytest("--cluster-workers=1,3", "-v")
+
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(
+        ["*::test_it[[]workers=1] PASSED*", "*::test_it[[]workers=3] PASSED*", "*::test_without *", "*::test_marked *"]
+    )
+
+
+def test_auto_is_as_many_as_there_are_cores(fakes: pytest.Pytester) -> None:
+    write_test(fakes, f"options.workers == {max(2, cores())}")
+
+    fakes.runpytest("--cluster-workers=auto").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("--cluster-workers=1,x", "--cluster-workers: expected a number of workers, 1 or more, not '1,x'*"),
+        ("--cluster-policy=random", "--cluster-policy: expected rr or none, not 'random'"),
+        ("--cluster-start-timeout=0", "--cluster-start-timeout: expected a number above 0, not '0'"),
+        ("--cluster-slow-factor=fast", "--cluster-slow-factor: expected a number above 0, not 'fast'"),
+    ],
+)
+def test_impossible_value_is_a_usage_error(pytester: pytest.Pytester, argument: str, sentence: str) -> None:
+    result = pytester.runpytest(argument)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
+
+
+def test_impossible_ini_value_says_where_it_stands(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\ncluster_compare = perhaps\n")
+
+    result = pytester.runpytest()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: cluster_compare: expected true or false, not 'perhaps'"])
+
+
+def test_marker_without_a_fixture_is_a_usage_error(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster(workers=2)
+        def test_it(): pass
+        """
+    )
+
+    result = pytester.runpytest()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: *::test_it: @pytest.mark.cluster starts nothing by itself, and the test uses none of its fixtures: *"]
+    )
+
+
+def test_marker_of_a_module_is_for_the_tests_that_use_a_cluster(fakes: pytest.Pytester) -> None:
+    fakes.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.cluster(workers=1)
+
+        def test_with(cluster): assert len(cluster.workers) == 1
+
+        def test_without(): pass
+        """
+    )
+
+    fakes.runpytest().assert_outcomes(passed=2)
+
+
+def test_more_workers_than_the_machine_can_have(fakes: pytest.Pytester) -> None:
+    write_test(fakes, "True")
+
+    result = fakes.runpytest("--cluster-workers=100000")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*100000 workers are too many for this machine: with * cores at most *"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("script='missing.py'", "cluster: script 'missing.py' does not exist (looked for *)"),
+        ("cwd='missing'", "cluster: cwd 'missing' is no folder (looked for *)"),
+    ],
+)
+def test_path_that_is_not_there(pytester: pytest.Pytester, arguments: str, sentence: str) -> None:
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.cluster({arguments})
+        def test_it(cluster): pass
+        """
+    )
+
+    result = pytester.runpytest("--cluster-app=any:app")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([sentence])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_gunicorn_out_of_range_is_one_sentence(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pytester.mkdir("site") / "gunicorn-20.0.4.dist-info"
+    found.mkdir()
+    (found / "METADATA").write_text("Metadata-Version: 2.1\nName: gunicorn\nVersion: 20.0.4\n")
+    pytester.makepyfile("def test_it(cluster): pass")
+    monkeypatch.setenv("PYTHONPATH", str(found.parent), prepend=os.pathsep)
+
+    result = pytester.runpytest_subprocess("--cluster-app=any:app")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["cluster: gunicorn 20.0.4 is installed, nodecluster-compat needs *: pip install *"])
+
+
+@pytest.mark.parametrize(
+    ("app", "sentence"),
+    [
+        ("lambda environ, start_response: []", "*is no global of a module, so a server, which is another process, *"),
+        ("42", "cluster_app: expected 'module:name' or a WSGI callable, got 42"),
+    ],
+)
+def test_application_that_a_server_cannot_import(pytester: pytest.Pytester, app: str, sentence: str) -> None:
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def cluster_app():
+            return {app}
+
+        def test_it(cluster): pass
+        """
+    )
+
+    result = pytester.runpytest()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([sentence])
+
+
+def test_application_object_is_found_by_its_global_name(shop: pytest.Pytester) -> None:
+    """In a package of a folder that only the test knows how to import from."""
+    package = shop.mkdir("src") / "mall"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (shop.path / "shop.py").rename(package / "shop.py")
+    shop.makeini("[pytest]\npythonpath = src\n")
+    shop.makepyfile(
+        """
+        import pytest
+        from mall.shop import app
+
+        @pytest.fixture(scope="session")
+        def cluster_app():
+            return app
+
+        def test_it(cluster):
+            assert cluster.get("/").text == "welcome"
+        """
+    )
+
+    shop.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_nothing_but_the_documented_surface(pytester: pytest.Pytester) -> None:
+    """Nothing without the prefix, nothing automatic."""
+    pytester.makepyfile("def test_it(request): print(sorted(request.fixturenames))")
+
+    result = pytester.runpytest_inprocess("-s", "--fixtures", "-q")
+    ours = [line for line in result.outlines if "pytest_cluster/fixtures.py" in line]
+
+    assert ours
+    assert all(line.startswith("cluster") for line in ours)
+    pytester.runpytest_inprocess("-s").stdout.fnmatch_lines(["*['request']*"])
+    names = [line for line in pytester.runpytest_inprocess("--help").outlines if "--cluster" in line]
+    assert len(names) == len(SETTINGS)
