@@ -2,8 +2,8 @@
 
 When ``NODECLUSTER_JOURNAL_FD`` names an open descriptor, one JSON object a line goes there: ``seq``, ``time``
 (monotonic), ``event``, ``worker``, ``pid``, ``state`` and what the event has to say.  Test tools wait for these lines
-instead of guessing from a port.  Writing never blocks the primary: what the reader has not taken waits here, up to a
-bound; past it lines are lost, and the reader sees that by ``seq``.
+instead of guessing from a port.  Writing never blocks the primary: what the reader has not taken waits here.  Past a
+bound messages are left out, events never; the next line then says how many, as ``lost``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .worker_handle import WorkerHandle
 __all__ = ["Journal", "attach_journal"]
 
 _VARIABLE: Final = "NODECLUSTER_JOURNAL_FD"
-_MOST_WAITING: Final = 8 * 1024 * 1024
+_MOST_WAITING: Final = 1024 * 1024
 _MESSAGE_CHARACTERS: Final = 16 * 1024  # a longer message is told by its beginning
 
 
@@ -37,6 +37,7 @@ class Journal:
         self._loop = loop
         self._sequence = count(1)
         self._waiting = bytearray()
+        self._lost = 0
         os.set_blocking(fd, False)
 
     def record(self, event: str, worker: WorkerHandle, args: tuple[Any, ...]) -> None:
@@ -45,16 +46,25 @@ class Journal:
 
     def record_sent(self, worker: WorkerHandle, message: Any, handle: Any) -> None:
         """Write that a message goes to a worker."""
-        self._write("message", worker, {"sent": True, "handle": handle is not None, **_told(message)})
+        if not self._is_behind():
+            self._write("message", worker, {"sent": True, "handle": handle is not None, **_told(message)})
 
     def record_received(self, worker: WorkerHandle, frame: Frame) -> None:
         """Write that a message came from a worker."""
+        if self._is_behind():
+            return
         has_handle = frame.kind is FrameKind.HANDLE
         try:
             message = decode_message(frame.payload[has_handle:], worker.serializer)
         except FrameError as error:
             message = f"(not decodable: {error})"
         self._write("message", worker, {"sent": False, "handle": has_handle, **_told(message)})
+
+    def _is_behind(self) -> bool:
+        """Whether the reader is so far behind that a message is left out, which is counted."""
+        behind = len(self._waiting) > _MOST_WAITING
+        self._lost += behind
+        return behind
 
     def close(self) -> None:
         """In a worker: the journal is the primary's."""
@@ -71,11 +81,12 @@ class Journal:
             "state": worker.state,
             **details,
         }
-        if len(self._waiting) <= _MOST_WAITING:
-            was_empty = not self._waiting
-            self._waiting += json.dumps(entry).encode() + b"\n"
-            if was_empty:
-                self._flush()
+        if self._lost:
+            entry["lost"], self._lost = self._lost, 0
+        was_empty = not self._waiting
+        self._waiting += json.dumps(entry).encode() + b"\n"
+        if was_empty:
+            self._flush()
 
     def _flush(self) -> None:
         try:

@@ -45,4 +45,4 @@ def error_in_log(log: str) -> str:
         return raised[-1]
     logged = [found[1] for line in lines if (found := _LOG_ERROR.search(line))]
     told = [line for line in logged if not line.startswith(("Worker (pid:", "Retrying", "Exception in worker"))]
-    return told[-1] if told else ""
+    return told[0] if told else ""

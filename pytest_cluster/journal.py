@@ -27,6 +27,8 @@ LIFECYCLE = ("fork", "online", "listening", "disconnect", "exit")
 EVENTS = (*LIFECYCLE, "message", "fault")
 DEFAULT_TIMEOUT = 10.0
 LAST_ENTRIES = 20
+MANY_ENTRIES = 2000
+LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,8 @@ class JournalEntry:
         return details
 
 
-def parse_entry(line: bytes, seq: int) -> JournalEntry:
-    """Return the entry in *line*; ``ValueError`` when it is not one."""
+def parse_entry(line: bytes, seq: int) -> tuple[JournalEntry, int]:
+    """Return the entry in *line*, and how many messages were left out before it; ``ValueError`` when it is not one."""
     try:
         raw: Mapping[str, Any] = json.loads(line)
         address = raw.get("address")
@@ -112,7 +114,7 @@ def parse_entry(line: bytes, seq: int) -> JournalEntry:
         raise ValueError(f"{error!r} in {line[:200]!r}") from error
     if entry.event not in EVENTS:
         raise ValueError(f"unknown event in {line[:200]!r}")
-    return entry
+    return entry, int(raw.get("lost", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,9 @@ class Journal:
                 return result
             if ended or over:
                 raise timed_out(expected, timeout, [*self.evidence(), *self.diagnose()])
+            if len(entries) > MANY_ENTRIES:
+                # A flood of messages: whoever looks at all of them for each one keeps the reader from its work.
+                time.sleep(min(deadline.remaining, LOOK_SECONDS))
             with self._changed:
                 if len(self._entries) == len(entries) and not self._ended:
                     self._changed.wait(min(deadline.remaining, 0.05))
@@ -260,7 +265,10 @@ class Journal:
     def _add(self, line: bytes) -> None:
         with self._changed:
             try:
-                self._entries.append(parse_entry(line, len(self._entries) + 1))
+                entry, lost = parse_entry(line, len(self._entries) + 1)
+                self._entries.append(entry)
+                if lost:
+                    self.problems.append(f"{lost} messages before entry #{entry.seq} came too fast to be recorded")
             except ValueError as error:
                 self.problems.append(str(error))
             self._changed.notify_all()

@@ -199,14 +199,15 @@ class ServerProcess:
 
     def _environment(self, journal_fd: int) -> dict[str, str]:
         environment = dict(os.environ)
+        environment[CONTROL_VARIABLE] = self.control.path
+        environment[TOKEN_VARIABLE] = self.control.token
+        # Last, so that a test can take even the token away: the server is then what it is in production.
         for name, value in self._options.environment.items():
             environment.pop(name, None)
             if value is not None:
                 environment[name] = value
         environment[JOURNAL_VARIABLE] = str(journal_fd)
         environment[TAG_VARIABLE] = self.tag
-        environment[CONTROL_VARIABLE] = self.control.path
-        environment[TOKEN_VARIABLE] = self.control.token
         return environment
 
     def _spawn(self, command: list[str]) -> tuple[subprocess.Popen[bytes], Journal]:

@@ -46,9 +46,10 @@ def listening_workers(entries: Sequence[JournalEntry], listeners: int = 1) -> li
 
 
 def failed_boots(entries: Sequence[JournalEntry]) -> list[JournalEntry]:
-    """Return the ends of workers that never listened."""
+    """Return the ends of workers that never listened, and were not told to end."""
     listened = {entry.worker for entry in entries if entry.event == "listening"}
-    return [entry for entry in entries if entry.event == "exit" and entry.worker not in listened]
+    ends = [entry for entry in entries if entry.event == "exit" and not entry.exited_after_disconnect]
+    return [entry for entry in ends if entry.worker not in listened]
 
 
 def distinct_addresses(entries: Sequence[JournalEntry]) -> list[ListeningAddress]:
@@ -128,6 +129,6 @@ def _not_ready(server: ServerProcess, options: ClusterOptions, seen: str) -> str
     when = "at its start" if over else f"within {options.start_timeout:g} s"
     cause = f"the cluster of {options.target} did not get ready {when} ({seen})"
     if failed:
-        cause += f"; worker {failed[-1].worker} ended with {describe_exit(failed[-1].code, failed[-1].signal)}"
+        cause += f"; worker {failed[0].worker} ended with {describe_exit(failed[0].code, failed[0].signal)}"
     reason = error_in_log(server.log)
     return f"{cause}; the log says: {reason}" if reason else cause

@@ -159,9 +159,11 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self.notify()  # gunicorn's timeout counts from the first sign of life
         for number, listener in self._served.items():
             birth.member.announce_listening(number, address_of(listener))
+        # self.timeout is half of the setting: a sign of life a second would come too late for timeout = 1
+        patience = min(_NOTIFY_SECONDS, self.timeout or _NOTIFY_SECONDS)
         while self.alive:
             self.notify()
-            self._wait(_NOTIFY_SECONDS)
+            self._wait(patience)
             # Room is told when a connection ends; what else this process ran out of comes back untold.
             self._receiver.room_made()
         self._drain(birth)

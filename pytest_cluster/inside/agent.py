@@ -158,7 +158,8 @@ class _ThisProcess:
 
 def enter_primary(host: PrimaryHost) -> None:
     """This process is a primary."""
-    _ThisProcess.agent = _PrimaryAgent(host)
+    with contextlib.suppress(OSError):  # nobody listens there: the test is gone
+        _ThisProcess.agent = _PrimaryAgent(host)
 
 
 def enter_worker(worker: int) -> None:
@@ -166,7 +167,8 @@ def enter_worker(worker: int) -> None:
     folder = os.path.dirname(os.environ[CONTROL_VARIABLE])
     with contextlib.suppress(OSError):
         take_own_output(folder, worker)
-    _ThisProcess.agent = _WorkerAgent(worker)
+    with contextlib.suppress(OSError):  # of a cluster that was kept when its test had ended
+        _ThisProcess.agent = _WorkerAgent(worker)
 
 
 def connect(host: WorkerHost) -> None:

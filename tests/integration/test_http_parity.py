@@ -11,6 +11,9 @@ import pytest
 
 from pytest_cluster import Cluster, ClusterFactory
 
+# Without the plugin's agent, which marks each response.
+pytestmark = pytest.mark.cluster(env={"NODECLUSTER_TEST_TOKEN": None})
+
 GET = b"GET %s HTTP/1.1\r\nHost: example.test\r\n%s\r\n"
 CLOSE = b"Connection: close\r\n"
 LAST = GET % (b"/last", CLOSE)

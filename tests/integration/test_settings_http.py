@@ -11,6 +11,9 @@ from raw_http import CLOSE, GET, HEAD, disagreement, environ_of, exchange, norma
 
 from pytest_cluster import Cluster, ClusterFactory
 
+# Without the plugin's agent, which marks each response.
+pytestmark = pytest.mark.cluster(env={"NODECLUSTER_TEST_TOKEN": None})
+
 POST = b"POST /p HTTP/1.1\r\nHost: example.test\r\nConnection: close\r\n"
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 PROXY_V1 = b"PROXY TCP4 192.0.2.1 192.0.2.2 1111 80\r\n"

@@ -15,6 +15,9 @@ from raw_http import CLOSE, GET, Certificate, environ_of, exchange, make_certifi
 
 from pytest_cluster import Cluster, ClusterFactory
 
+# Without the plugin's agent, which marks each response.
+pytestmark = pytest.mark.cluster(env={"NODECLUSTER_TEST_TOKEN": None})
+
 VERSION = tuple(int(part) for part in gunicorn.__version__.split(".")[:2])
 needs_http2 = pytest.mark.skipif(VERSION < (25, 0), reason="gunicorn speaks HTTP/2 from 25.0 on")
 needs_cleartext = pytest.mark.skipif(VERSION < (27, 0), reason="gunicorn speaks HTTP/2 without TLS from 27.0 on")

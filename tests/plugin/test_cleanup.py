@@ -1,0 +1,253 @@
+"""The contract: whatever ends pytest, nothing of a cluster is left.  Real processes, really killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_cluster.leaks import TAG_VARIABLE, cluster_members, kill_cluster
+from pytest_cluster.waiting import poll
+
+# The test in the run inside writes down what must be gone afterwards, then does what its name says.
+PROJECT = """
+import os, signal, sys, time
+import pytest
+
+def note(cluster):
+    with open("noted", "w") as file:
+        print(cluster.primary.pid, cluster.server.tag, cluster.server.folder, file=file)
+    os.rename("noted", "ready")
+
+def test_sleeps(cluster):
+    note(cluster)
+    time.sleep(60)
+
+def test_exits(cluster):
+    note(cluster)
+    os._exit(3)
+
+def test_is_stopped(cluster):
+    note(cluster)
+    os.kill(cluster.primary.pid, signal.SIGSTOP)
+    for worker in cluster.workers:
+        os.kill(worker.pid, signal.SIGSTOP)
+    time.sleep(60)
+
+def test_starts_a_daemon(cluster):
+    cluster.workers[0].run(start_a_daemon)
+    note(cluster)
+    time.sleep(60)
+
+def start_a_daemon():
+    import subprocess
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+
+def test_fails(cluster):
+    note(cluster)
+    assert False
+
+def test_ends_pytest(cluster):
+    note(cluster)
+    pytest.exit("enough")
+
+def test_breaks_pytest(cluster):
+    note(cluster)
+
+HANG = "def on_exit(server): import time; time.sleep(60)"
+
+@pytest.mark.cluster(config=HANG, settings={"graceful_timeout": 1})
+def test_hangs_at_the_end(cluster):
+    note(cluster)
+
+def test_next(): pass
+"""
+
+
+class Inner:
+    """A pytest of its own in a process group of its own."""
+
+    def __init__(self, pytester: pytest.Pytester, *arguments: str) -> None:
+        pytester.makepyfile(PROJECT)
+        self.path = pytester.path
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+        with (self.path / "output").open("wb") as output:
+            self.process = subprocess.Popen(
+                command, cwd=self.path, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+
+    def wait_ready(self) -> None:
+        assert poll((self.path / "ready").exists, 40), self.output
+        pid, tag, folder = (self.path / "ready").read_text().split()
+        self.session, self.tag, self.folder = int(pid), tag, folder
+        assert cluster_members(self.session, self.tag)
+
+    @property
+    def output(self) -> str:
+        return (self.path / "output").read_text()
+
+    def wait(self) -> int:
+        return self.process.wait(60)
+
+    def assert_nothing_left(self) -> None:
+        """No process of the session or with the tag, no folder, no guard."""
+        left = poll(lambda: not cluster_members(self.session, self.tag) and not Path(self.folder).exists(), 20)
+        assert left, (cluster_members(self.session, self.tag), os.path.exists(self.folder))
+        assert poll(lambda: not guards_of(self.process.pid), 20)
+
+
+def guards_of(parent: int) -> list[int]:
+    """The guards that this pytest had started; their parent is 1 once it is gone, so they are known by their pipe."""
+    return [member.pid for member in cluster_members(parent, None) if "guard.py" in member.command]
+
+
+@pytest.fixture
+def inner(shop: pytest.Pytester) -> object:
+    started: list[Inner] = []
+
+    def start(*arguments: str) -> Inner:
+        started.append(Inner(shop, *arguments))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+        if hasattr(one, "session"):
+            kill_cluster(one.session, one.tag)
+
+
+@pytest.mark.parametrize("test", ["test_sleeps", "test_is_stopped", "test_starts_a_daemon"])
+def test_sigkill_of_pytest(inner: type[Inner], test: str) -> None:
+    """Also when primary and workers are stopped, and when a worker's child has left the session."""
+    run = inner("-k", test)
+    run.wait_ready()
+    run.process.kill()
+    run.wait()
+    run.assert_nothing_left()
+
+
+def test_sigkill_of_pytest_and_its_guard(inner: type[Inner]) -> None:
+    """The leash alone: the primary sees that the test is gone."""
+    run = inner("-k", "test_sleeps")
+    run.wait_ready()
+    guards = [int(name) for name in os.listdir("/proc") if name.isdigit() and is_guard_of(int(name), run.process.pid)]
+    assert len(guards) == 1
+    for pid in (*guards, run.process.pid):
+        os.kill(pid, signal.SIGKILL)
+    run.wait()
+    assert poll(lambda: not cluster_members(run.session, run.tag), 20)
+
+
+def is_guard_of(pid: int, parent: int) -> bool:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[1]) == parent and "guard.py" in Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return False
+
+
+def test_ctrl_c_once(inner: type[Inner]) -> None:
+    run = inner("-k", "test_sleeps")
+    run.wait_ready()
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait() == pytest.ExitCode.INTERRUPTED
+    run.assert_nothing_left()
+
+
+def test_ctrl_c_twice(inner: type[Inner]) -> None:
+    """The second comes while the cluster ends."""
+    run = inner("-k", "test_hangs_at_the_end or test_sleeps", "--deselect=test_ctrl_c_twice.py::test_hangs_at_the_end")
+    run.wait_ready()
+    run.process.send_signal(signal.SIGINT)
+    time.sleep(0.05)  # any moment will do: what is left must be nothing, whenever it comes
+    run.process.send_signal(signal.SIGINT)
+    run.wait()
+    run.assert_nothing_left()
+
+
+def test_os_exit(inner: type[Inner]) -> None:
+    run = inner("-k", "test_exits")
+    run.wait_ready()
+    assert run.wait() == 3
+    run.assert_nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("-x", "-k", "test_fails or test_next"), pytest.ExitCode.TESTS_FAILED),
+        (("--maxfail=1", "-k", "test_fails or test_next"), pytest.ExitCode.TESTS_FAILED),
+        (("-k", "test_ends_pytest"), pytest.ExitCode.INTERRUPTED),
+        (("-k", "test_breaks_pytest", "-p", "breaker"), pytest.ExitCode.INTERNAL_ERROR),
+    ],
+)
+def test_run_that_is_cut_short(
+    inner: type[Inner], shop: pytest.Pytester, arguments: tuple[str, ...], code: int
+) -> None:
+    shop.makepyfile(breaker="def pytest_runtest_logreport(report):\n    assert report.when == 'setup'\n")
+    run = inner(*arguments)
+    run.wait_ready()
+    assert run.wait() == code, run.output
+    run.assert_nothing_left()
+
+
+def test_hang_at_the_end_is_that_tests_failure(inner: type[Inner]) -> None:
+    """With the stacks, and with nothing left."""
+    run = inner("-k", "test_hangs_at_the_end or test_next", "--cluster-slow-factor=0.2")
+    run.wait_ready()
+    assert run.wait() == pytest.ExitCode.TESTS_FAILED
+    assert "ERROR at teardown of test_hangs_at_the_end" in run.output
+    assert "still ran 3 s after SIGTERM and was killed" in run.output
+    assert "stacks of primary" in run.output
+    assert "2 passed, 7 deselected, 1 error" in run.output
+    run.assert_nothing_left()
+
+
+def test_tag_is_compared_as_a_whole() -> None:
+    """A tag that another begins with is not that other."""
+    environment = {**os.environ, TAG_VARIABLE: "abcdef"}
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=environment)
+    try:
+        assert poll(lambda: [one.pid for one in cluster_members(-5, "abcdef")] == [process.pid], 10)
+        assert cluster_members(-5, "abc") == []
+        assert cluster_members(-5, None) == []
+    finally:
+        process.communicate()
+
+
+def test_kept_cluster_runs_on_and_says_how_to_reach_it(shop: pytest.Pytester) -> None:
+    """It serves after pytest has ended, starts new workers, and ends by the command that is printed."""
+    import re
+    import urllib.request
+
+    shop.makepyfile("def test_it(cluster): assert False")
+    result = shop.runpytest_subprocess("--cluster-keep")
+    found = re.search(
+        r"test_it: (http://\S+), primary pid (\d+), logs in (\S+); end it with: kill \2", result.stdout.str()
+    )
+    assert found is not None
+    pid, folder = int(found[2]), found[3]
+    try:
+        with urllib.request.urlopen(found[1], timeout=20) as answer:
+            assert answer.read() == b"welcome"
+        victim = next(one.pid for one in cluster_members(pid, None) if one.pid != pid)
+        os.kill(victim, signal.SIGKILL)
+        assert poll(lambda: victim not in [one.pid for one in cluster_members(pid, None)], 20)
+        for _ in range(3):
+            with urllib.request.urlopen(found[1], timeout=20) as answer:
+                assert answer.read() == b"welcome"
+        assert Path(folder, "server.log").exists()
+        os.kill(pid, signal.SIGTERM)
+        assert poll(lambda: not cluster_members(pid, None), 20)
+    finally:
+        kill_cluster(pid, None)
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)

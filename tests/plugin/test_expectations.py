@@ -1,0 +1,134 @@
+"""Expectations, messages and the journal they look at, without a server: a pipe is all that they need."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pytest_cluster import ClusterError, Expectation, Journal, Messages, WaitTimeout
+from pytest_cluster.journal import Wanted
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[Journal, Callable[..., None]]]:
+    """A journal, and a way to write to it as a primary does."""
+    reading, writing = os.pipe()
+    journal = Journal(reading)
+
+    def write(event: str, worker: int, **more: Any) -> None:
+        record = {"time": 1.0, "event": event, "worker": worker, "pid": 100 + worker, "state": "listening", **more}
+        os.write(writing, json.dumps(record).encode() + b"\n")
+
+    yield journal, write
+    os.close(writing)
+    journal.join(5)
+
+
+Pipe = tuple[Journal, Callable[..., None]]
+
+
+def test_event_in_the_block_is_seen(pipe: Pipe) -> None:
+    """And what was before the block is not."""
+    journal, write = pipe
+    write("exit", 1, code=0, signal=None)
+    journal.wait_for("exit")
+    with Expectation(journal, Wanted("exit")) as event:
+        with pytest.raises(ClusterError, match="no event exit yet: read it after the with block"):
+            _ = event.value
+        write("exit", 2, code=None, signal="SIGKILL")
+    assert (event.worker, event.pid, event.code, event.signal) == (2, 102, None, "SIGKILL")
+    assert [entry.worker for entry in event.entries] == [2]
+
+
+def test_event_that_does_not_come(pipe: Pipe) -> None:
+    journal, write = pipe
+    sentence = r"expected 2 x event exit of worker 1 \(since entry #0\) within 0.1 s, which did not happen"
+    with (
+        pytest.raises(WaitTimeout, match=sentence) as caught,
+        Expectation(journal, Wanted("exit", 1), count=2, timeout=0.1),
+    ):
+        write("exit", 1)
+    assert "exit worker=1 pid=101" in str(caught.value)
+
+
+def test_error_in_the_block_is_what_is_seen(pipe: Pipe) -> None:
+    """Nobody waits for an event whose cause has failed."""
+    journal, _ = pipe
+    with pytest.raises(ZeroDivisionError), Expectation(journal, Wanted("exit"), timeout=60):
+        _ = 1 // 0
+
+
+def test_exactly(pipe: Pipe) -> None:
+    journal, write = pipe
+    with Expectation(journal, Wanted("fork"), exactly=2):
+        write("fork", 1)
+        write("fork", 2)
+    with pytest.raises(WaitTimeout, match="exactly 1 x event fork"), Expectation(journal, Wanted("fork"), exactly=1):
+        [write("fork", worker) for worker in (3, 4)]
+
+
+def test_none(pipe: Pipe) -> None:
+    journal, write = pipe
+    with Expectation(journal, Wanted("exit"), none=True, timeout=0.05):
+        write("fork", 1)
+    with (
+        pytest.raises(WaitTimeout, match="expected no event exit") as caught,
+        Expectation(journal, Wanted("exit"), none=True),
+    ):
+        write("exit", 1)
+    assert "what happened instead" in str(caught.value)
+    with pytest.raises(ValueError, match="either exactly= or none=True"):
+        Expectation(journal, Wanted("exit"), none=True, exactly=1)
+
+
+def test_predicate_and_unknown_event(pipe: Pipe) -> None:
+    journal, write = pipe
+    with Expectation(journal, Wanted("exit", predicate=lambda entry: entry.code == 3)) as event:
+        write("exit", 1, code=0)
+        write("exit", 2, code=3)
+    assert event.worker == 2
+    with pytest.raises(ValueError, match="unknown event 'died': the events are fork, online"):
+        Wanted("died")
+
+
+@pytest.mark.parametrize(
+    ("match", "count"),
+    [
+        (None, 3),
+        ({"kind": "a"}, 1),
+        ({"kind": "a", "n": 2}, 0),
+        ("text", 1),
+        (lambda message: isinstance(message, dict), 2),
+    ],
+)
+def test_messages_by_their_content(pipe: Pipe, match: Any, count: int) -> None:
+    journal, write = pipe
+    messages = Messages(journal)
+    write("message", 1, sent=False, message={"kind": "a", "n": 1})
+    write("message", 2, sent=True, message={"kind": "b"})
+    write("message", 2, sent=False, message="text")
+    journal.wait_until(lambda entries: len(entries) == 3, expected="three messages")
+    expectation = messages.expect(match)
+    expectation._start = 0
+    assert len(expectation.entries) == count
+    assert [entry.worker for entry in messages.received] == [1, 2]
+    assert [entry.message for entry in messages.sent] == [{"kind": "b"}]
+
+
+def test_fault_is_between_the_events_and_injected(pipe: Pipe) -> None:
+    journal, write = pipe
+    write("fork", 1)
+    journal.wait_for("fork")
+    journal.note_fault(1, 101, "SIGKILL to worker 1")
+    write("exit", 1, signal="SIGKILL")
+    journal.wait_for("exit")
+    assert [(entry.event, entry.injected) for entry in journal.entries] == [
+        ("fork", False),
+        ("fault", True),
+        ("exit", False),
+    ]
+    assert "INJECTED SIGKILL to worker 1" in str(journal.entries[1])

@@ -1,0 +1,54 @@
+"""Who answered what: the arithmetic, without a server."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_cluster import Hit, Hits, assert_distribution, assert_no_request_lost
+
+
+def hits(*workers: int | None, concurrency: int = 1) -> Hits:
+    made = (Hit("/", 200, one, "") if one else Hit("/", None, None, "ConnectionResetError: gone") for one in workers)
+    return Hits(made, concurrency)
+
+
+def test_by_worker_counts_the_lost_last() -> None:
+    assert hits(2, 1, None, 2).by_worker() == {1: 1, 2: 2, None: 1}
+    assert list(hits(2, None, 1).by_worker()) == [1, 2, None]
+    assert repr(hits(1, None)) == "<2 requests, 1 lost, by worker {1: 1, None: 1}>"
+
+
+def test_round_robin_one_after_another_is_exact() -> None:
+    assert_distribution(hits(1, 2, 3, 1))
+    with pytest.raises(AssertionError, match=r"lie 2 apart, round robin allows 1 here:\n +worker 1      3 ####"):
+        assert_distribution(hits(1, 1, 1, 2))
+    assert_distribution(hits(1, 1, 1, 2), tolerance=2)
+
+
+def test_round_robin_of_many_at_a_time_is_in_bounds() -> None:
+    assert_distribution(hits(*[1] * 14, *[2] * 10, concurrency=2))
+    with pytest.raises(AssertionError, match="5 apart, round robin allows 4"):
+        assert_distribution(hits(*[1] * 15, *[2] * 10, concurrency=2))
+
+
+def test_worker_that_got_nothing() -> None:
+    with pytest.raises(AssertionError, match="nothing went to worker 3"):
+        assert_distribution(hits(1, 2), workers=[1, 2, 3])
+
+
+def test_kernels_choice_only_has_to_be_answered() -> None:
+    assert_distribution(hits(1, 1, 1, 1, 2), policy="none")
+    with pytest.raises(AssertionError, match="1 of 2 requests were lost"):
+        assert_distribution(hits(1, None), policy="none")
+    with pytest.raises(ValueError, match="expected policy 'rr' or 'none', got 'random'"):
+        assert_distribution(hits(1), policy="random")
+
+
+def test_lost_requests() -> None:
+    assert_no_request_lost(hits(1, 2))
+    with pytest.raises(AssertionError, match=r"1 of 2 requests were lost:\n  / → ConnectionResetError: gone"):
+        assert_no_request_lost(hits(1, None))
+    with pytest.raises(AssertionError, match=r"/pay → 503 \(worker 2\)"):
+        assert_no_request_lost(Hits([Hit("/pay", 503, 2, "")]))
+    with pytest.raises(AssertionError, match="no request was made"):
+        assert_no_request_lost(Hits([]))

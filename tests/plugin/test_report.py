@@ -1,0 +1,259 @@
+"""What a failure shows: on the terminal, in JUnit XML and on disk; as golden texts, with what changes made plain."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+# What is different in every run, and the word that stands for it.
+CHANGING = [
+    (re.compile(r"\[\d{4}-\d\d-\d\d [\d:]+ [+-]\d{4}\]"), "[TIME]"),
+    (re.compile(r"(?m)^ *[+-]\d+\.\d{3}"), "+SECONDS"),
+    (re.compile(r"after \d+\.\d\d s"), "after SECONDS s"),
+    (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),
+    (re.compile(r"\b(pid[=: ]*)\d{2,7}\b"), r"\1PID"),
+    (re.compile(r"\(\d{2,7}\)$", re.MULTILINE), "(PID)"),
+    (re.compile(r"\[\d{2,7}\]"), "[PID]"),
+    (re.compile(r"gunicorn \d+\.\d+\.\d+"), "gunicorn VERSION"),
+    (re.compile(r'File ".*?/([^/"]+)", line \d+'), r'File "\1", line N'),
+]
+
+
+def settled(text: str) -> str:
+    for pattern, word in CHANGING:
+        text = pattern.sub(word, text)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def cluster_sections(output: str) -> str:
+    """The sections of the first failure that are ours, under their titles without the line around them."""
+    found = re.findall(
+        r"^-+ Captured (std\w+ cluster: .*?) (?:call|setup) -+\n(.*?)(?=^[-=]{5,}|^- gen|^cluster: )",
+        output,
+        re.MULTILINE | re.DOTALL,
+    )
+    return "\n".join(f"## {title}\n{body.strip()}" for title, body in found)
+
+
+def assert_golden(name: str, text: str) -> None:
+    """Compare with ``golden/name.txt``; delete the file to have it written anew."""
+    path = GOLDEN / f"{name}.txt"
+    if not path.exists():
+        path.write_text(settled(text) + "\n")
+        pytest.fail(f"{path} is new: look at it, then run the test again")
+    assert settled(text) == path.read_text().strip()
+
+
+def test_worker_killed_in_the_middle_of_a_request(shop: pytest.Pytester) -> None:
+    """The cause first, then who was there, what happened, what each process had to say."""
+    shop.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster(workers=1)  # of two, nobody knows who listens first
+        def test_pay(cluster, cluster_client, cluster_faults):
+            with cluster_faults.hold("shop:confirm") as gate:
+                answer = cluster_client.submit("/pay")
+                (arrival,) = gate.wait_reached()
+                with cluster.expect("exit", worker=arrival.worker):
+                    cluster.worker(arrival.worker).kill()
+            cluster.wait_listening()
+            assert answer.exception() is None, "the payment was lost"
+        """
+    )
+
+    result = shop.runpytest_subprocess("--junitxml=out.xml", "-o", "junit_logging=all")
+
+    result.assert_outcomes(failed=1)
+    sections = cluster_sections(result.stdout.str())
+    assert_golden("worker_killed", sections)
+    xml = ET.parse(shop.path / "out.xml").getroot()
+    texts = "".join(node.text or "" for node in [*xml.iter("system-out"), *xml.iter("system-err")])
+    for title in ("cluster: cause", "cluster: topology", "cluster: timeline", "cluster: worker 1"):
+        assert title in texts
+    assert "worker 1 (pid" in texts
+
+
+def test_application_that_does_not_import(shop: pytest.Pytester) -> None:
+    """One sentence says why; the log of the worker follows."""
+    shop.makepyfile(broken="import missing_thing\n")
+    shop.makepyfile("def test_it(cluster): pass")
+
+    result = shop.runpytest_subprocess("--cluster-app=broken:app")
+
+    result.assert_outcomes(errors=1)
+    (said,) = [line for line in result.outlines if line.startswith("the cluster of broken:app did not get ready")]
+    for part in (
+        "at its start (0 of 2 workers listened); ",
+        " ended with exit code 3 (a worker failed to boot); ",
+        "the log says: ModuleNotFoundError: No module named 'missing_thing'; ",
+        "the server ended with exit code 3",
+    ):
+        assert part in said
+    result.stdout.no_fnmatch_line("*pytest_cluster/*")  # no traceback of ours
+
+
+def test_address_that_is_in_use(shop: pytest.Pytester) -> None:
+    """gunicorn's own words."""
+    shop.makepyfile(
+        """
+        import socket
+
+        def test_it(cluster_factory):
+            with socket.create_server(("127.0.0.1", 0)) as taken:
+                cluster_factory(settings={"bind": "127.0.0.1:%d" % taken.getsockname()[1]}, start_timeout=60)
+        """
+    )
+
+    result = shop.runpytest_subprocess()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*StartError: the cluster of shop:app did not get ready at its start*log says: Connection in use: *"]
+    )
+
+
+def test_log_is_cut_and_only_of_this_test(shop: pytest.Pytester) -> None:
+    """A cluster that is used again: what it wrote for an earlier test is not shown."""
+    shop.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.cluster(workers=1)
+
+        def test_first(cluster, cluster_client):
+            cluster_client.get("/warn")
+
+        def test_second(cluster, cluster_client):
+            for _ in range(100):
+                cluster_client.get("/warn")
+            assert False
+        """
+    )
+
+    result = shop.runpytest_subprocess()
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*cluster: worker 1 (since test start, 100 lines, the last 80)*", "*reused 1 times*"])
+    assert result.stdout.str().count("the shop warns") == 80
+    whole = next((shop.path / ".pytest_cache/d/cluster").glob("*test_second*/worker-1.log")).read_text()
+    assert whole.count("the shop warns") == 101
+
+
+def test_error_in_the_application_is_the_cause(shop: pytest.Pytester) -> None:
+    shop.makepyfile(
+        """
+        def test_it(cluster_client):
+            assert cluster_client.get("/raise").status == 200
+        """
+    )
+
+    result = shop.runpytest_subprocess()
+
+    result.stdout.fnmatch_lines(["worker * (pid *) logged LookupError: no such thing in the shop"])
+
+
+def test_timeout_shows_stacks(shop: pytest.Pytester) -> None:
+    """Also one that is not ours: a client that waits for a worker that hangs."""
+    shop.makepyfile(
+        """
+        def test_it(cluster, cluster_client, cluster_faults):
+            with cluster_faults.hang(cluster.workers[0]):
+                cluster_client.get("/", timeout=1)
+        """
+    )
+
+    result = shop.runpytest_subprocess("--cluster-workers=1")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*cluster: stacks of primary*", "*run_once*", "*cluster: stacks of worker 1*", "*_hang*"]
+    )
+
+
+def test_reproduce_line_is_the_command(shop: pytest.Pytester) -> None:
+    shop.makepyfile("def test_it(cluster): assert False")
+
+    result = shop.runpytest_subprocess("--cluster-workers=3,1", "--cluster-policy=none", "-k", "3")
+
+    result.stdout.fnmatch_lines(
+        ["reproduce: pytest 'test_*.py::test_it[[]workers=3]' --cluster-workers=3,1 --cluster-policy=none"]
+    )
+
+
+def test_full_disk_costs_the_artefacts_only(shop: pytest.Pytester) -> None:
+    """A file of no bytes' limit stands for the disk; the report says what happened."""
+    shop.makepyfile(
+        """
+        import pytest_cluster.artifacts as artifacts
+
+        def no_space(path, text):
+            raise OSError(28, "No space left on device", path)
+
+        def test_it(cluster, monkeypatch):
+            artifacts._write = no_space
+            assert False
+        """
+    )
+
+    result = shop.runpytest_subprocess()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["artefacts could not be written: [[]Errno 28] No space left on device: *", "*topology*"]
+    )
+
+
+def test_no_cache_no_artefacts(shop: pytest.Pytester) -> None:
+    shop.makepyfile("def test_it(cluster): assert False")
+
+    result = shop.runpytest_subprocess("-p", "no:cacheprovider")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("artefacts:*")
+    result.stdout.fnmatch_lines(["*cluster: topology*"])
+
+
+def test_artefacts_are_bounded(tmp_path: Path) -> None:
+    from pytest_cluster.artifacts import KEPT_FAILURES, _forget_oldest
+
+    for number in range(KEPT_FAILURES + 5):
+        (tmp_path / f"failure-{number}").mkdir()
+    _forget_oldest(str(tmp_path))
+    assert len(list(tmp_path.iterdir())) == KEPT_FAILURES
+
+
+CRASHED = "Traceback (most recent call last):\n  File x\nValueError: bad\n[t] [1] [ERROR] Worker (pid:1) exited"
+IN_USE = "[t] [1] [ERROR] Connection in use: ('::1', 1)\n[t] [1] [ERROR] Retrying in 1 second."
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        (CRASHED, "ValueError: bad"),
+        (IN_USE, "Connection in use: ('::1', 1)"),
+        ("all is well", ""),
+        ("shop.errors.NoMoney: 3 missing\n", ""),
+        ("shop.errors.MoneyError: 3 missing\n", "shop.errors.MoneyError: 3 missing"),
+    ],
+)
+def test_line_of_a_log_that_says_most(log: str, line: str) -> None:
+    from pytest_cluster.exits import error_in_log
+
+    assert error_in_log(log) == line
+
+
+def test_ends_in_words() -> None:
+    from pytest_cluster.exits import describe_exit, describe_returncode
+
+    assert describe_exit(3, None) == "exit code 3 (a worker failed to boot)"
+    assert describe_exit(77, None) == "exit code 77"
+    assert describe_exit(None, "SIGKILL") == "SIGKILL (out of memory?)"
+    assert describe_returncode(-9) == "SIGKILL"
+    assert describe_returncode(-99) == "signal 99"
+    assert describe_returncode(2) == "exit code 2"
