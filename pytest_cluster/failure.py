@@ -39,12 +39,13 @@ def _sections(item: pytest.Item, cluster: Cluster, error: BaseException) -> list
     stacks = cluster.server.stacks() if _is_timeout(error) else []
     extra = [("topology", report.topology(cluster, _uid(item.config))), *stacks]
     place, problem = _artefacts(item, cluster, extra)
-    title, text = report.timeline(cluster.journal.entries, start, f", all in {place}/journal.jsonl" if place else "")
-    summary = [report.cause_of(cluster), problem, f"artefacts: {place}" if place else "", _reproduce(item)]
+    told = report.timeline(cluster.journal.entries, start, f"{place}/journal.jsonl" if place else "")
+    cause = report.cause_of(cluster) or "nothing is wrong with the cluster itself"
+    summary = [f"cause: {cause}", problem, f"artefacts: {place}" if place else "", _reproduce(item)]
     sections = [("stdout", "cause", "\n".join(line for line in summary if line))]
-    sections += [("stdout", "topology", extra[0][1]), ("stdout", title, text)]
+    sections += [("stdout", "topology", extra[0][1]), ("stdout", "timeline", told)]
     if not _has_stacks(error):
-        sections += [("stdout", one, trace) for one, trace in stacks]
+        sections += [("stdout", one, f"{one}:\n{trace}") for one, trace in stacks]
     return sections + [("stderr", one, log) for one, log in report.log_sections(cluster)]
 
 

@@ -28,6 +28,7 @@ class Guard:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
+        self._users = 0
 
     def watch(self, session: int, tag: str, folder: str) -> None:
         """A cluster exists from now on."""
@@ -50,8 +51,15 @@ class Guard:
                 cwd="/",
             )
 
-    def close(self) -> None:
-        """End the process, which has nothing to guard any more."""
+    def acquire(self) -> None:
+        """A run of pytest uses it; one inside another, as pytester makes them, shares it."""
+        self._users += 1
+
+    def drop(self) -> None:
+        """A run has ended: with the last, the process ends, which has nothing to guard any more."""
+        self._users -= 1
+        if self._users:
+            return
         process, self._process = self._process, None
         if process is not None and self._pid == os.getpid():
             process.communicate()

@@ -167,8 +167,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Let the guard go: there is nothing left to guard."""
     run = config.stash.get(RUN, None)
-    if run is not None and run.was_used:
-        from .guard import guard
-
+    if run is not None:
         run.close()
-        guard.close()
+        run.release_guard()

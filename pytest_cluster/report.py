@@ -1,8 +1,8 @@
 """What a failure should show: one line of cause, who was there, what happened, and what each process had to say.
 
-Everything is bounded and plain text: it goes through xdist, to the terminal and into JUnit XML (whose writer takes
-only sections that begin with *stdout*, *stderr* or *log*). What is cut is in the artefacts, and the report says
-where.
+Everything is bounded and plain text: it goes through xdist, to the terminal and into JUnit XML, whose writer takes only
+sections that begin with *stdout*, *stderr* or *log*, and leaves their titles out: so each text says in its first line
+what it is.  What is cut is in the artefacts, and the report says where.
 """
 
 from __future__ import annotations
@@ -63,11 +63,12 @@ def topology(cluster: Cluster, uid: str) -> str:
     return "\n".join(lines)
 
 
-def timeline(entries: Sequence[JournalEntry], start: float, full: str) -> Section:
+def timeline(entries: Sequence[JournalEntry], start: float, full: str) -> str:
     """The last entries, by seconds since the test began; *full* says where the rest is."""
     shown = entries[-TIMELINE_ENTRIES:]
-    title = f"timeline (last {len(shown)} of {len(entries)}{full if len(shown) < len(entries) else ''})"
-    return title, "\n".join(_entry_line(entry, start) for entry in shown)
+    title = f"the last {len(shown)} of {len(entries)} entries" if len(shown) < len(entries) else "all entries"
+    title += f" (the rest is in {full})" if full and len(shown) < len(entries) else ""
+    return "\n".join([f"{title}, in seconds since the test began:", *(_entry_line(entry, start) for entry in shown)])
 
 
 def log_sections(cluster: Cluster) -> list[Section]:
@@ -79,9 +80,9 @@ def log_sections(cluster: Cluster) -> list[Section]:
         lines = log.since_test_start().splitlines()
         if lines:
             count = f"{len(lines)} line{'s' if len(lines) > 1 else ''}"
-            count += f", the last {LOG_LINES}" if len(lines) > LOG_LINES else ""
-            text = "\n".join(line[:LINE_CHARACTERS] for line in lines[-LOG_LINES:])
-            sections.append((f"{name} (since test start, {count})", text))
+            count += f", of which the last {LOG_LINES}" if len(lines) > LOG_LINES else ""
+            shown = [line[:LINE_CHARACTERS] for line in lines[-LOG_LINES:]]
+            sections.append((name, "\n".join([f"{name} wrote since the test began {count}:", *shown])))
     return sections
 
 

@@ -46,7 +46,7 @@ class ClusterRun:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._pool: Pool | None = None
-        self._checked = False
+        self._guards = False
         self._last_use: dict[str, int] | None = None
         self._positions: dict[int, int] = {}
         self.is_last = False
@@ -62,11 +62,6 @@ class ClusterRun:
         if self._pool is None:
             self._pool = Pool()
         return self._pool
-
-    @property
-    def was_used(self) -> bool:
-        """Whether this process has started any cluster."""
-        return self._pool is not None
 
     @property
     def has_news(self) -> bool:
@@ -97,11 +92,13 @@ class ClusterRun:
         :raises ClusterError: something that cannot be.
         """
         from .apps import locate
+        from .guard import guard
         from .versions import check_gunicorn
 
-        if not self._checked:
+        if not self._guards:
             check_gunicorn()
-            self._checked = True
+            guard.acquire()
+            self._guards = True
         located = None if app is None else locate(app)
         with_app = dict(defaults) if located is None else {"app": located.name, **defaults}
         options = item_options(item, with_app, workers)
@@ -152,6 +149,14 @@ class ClusterRun:
         problems = [] if self._pool is None else self._pool.close()
         self.totals.problems += [f"{type(problem).__name__}: {problem}" for problem in problems]
         return not problems
+
+    def release_guard(self) -> None:
+        """The run is over: there is nothing left to guard."""
+        if self._guards:
+            from .guard import guard
+
+            self._guards = False
+            guard.drop()
 
     def _close(self, close: Any) -> None:
         from .errors import LeakError

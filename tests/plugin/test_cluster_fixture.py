@@ -277,9 +277,7 @@ def test_failure_shows_the_log_on_the_terminal_and_in_junit_xml(fakes: pytest.Py
     result = fakes.runpytest("--junitxml=out.xml", "-o", "junit_logging=all")
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        ["*Captured stderr cluster: primary (since test start, 1 line) call*", "fake server: ready"]
-    )
+    result.stdout.fnmatch_lines(["*Captured stderr cluster: primary call*", "fake server: ready"])
     assert "fake server: ready" in (fakes.path / "out.xml").read_text()
 
 

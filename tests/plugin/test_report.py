@@ -74,9 +74,8 @@ def test_worker_killed_in_the_middle_of_a_request(shop: pytest.Pytester) -> None
     assert_golden("worker_killed", sections)
     xml = ET.parse(shop.path / "out.xml").getroot()
     texts = "".join(node.text or "" for node in [*xml.iter("system-out"), *xml.iter("system-err")])
-    for title in ("cluster: cause", "cluster: topology", "cluster: timeline", "cluster: worker 1"):
-        assert title in texts
-    assert "worker 1 (pid" in texts
+    for first_line in ("cause: worker 1 (pid ", "primary pid ", "all entries, in seconds", "worker 1 wrote since "):
+        assert f"\n{first_line}" in texts
 
 
 def test_application_that_does_not_import(shop: pytest.Pytester) -> None:
@@ -87,7 +86,7 @@ def test_application_that_does_not_import(shop: pytest.Pytester) -> None:
     result = shop.runpytest_subprocess("--cluster-app=broken:app")
 
     result.assert_outcomes(errors=1)
-    (said,) = [line for line in result.outlines if line.startswith("the cluster of broken:app did not get ready")]
+    said = next(line for line in result.outlines if line.startswith("the cluster of broken:app did not get ready"))
     for part in (
         "at its start (0 of 2 workers listened); ",
         " ended with exit code 3 (a worker failed to boot); ",
@@ -139,7 +138,9 @@ def test_log_is_cut_and_only_of_this_test(shop: pytest.Pytester) -> None:
     result = shop.runpytest_subprocess()
 
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*cluster: worker 1 (since test start, 100 lines, the last 80)*", "*reused 1 times*"])
+    result.stdout.fnmatch_lines(
+        ["worker 1 wrote since the test began 100 lines, of which the last 80:", "*reused 1 times*"]
+    )
     assert result.stdout.str().count("the shop warns") == 80
     whole = next((shop.path / ".pytest_cache/d/cluster").glob("*test_second*/worker-1.log")).read_text()
     assert whole.count("the shop warns") == 101
@@ -155,7 +156,7 @@ def test_error_in_the_application_is_the_cause(shop: pytest.Pytester) -> None:
 
     result = shop.runpytest_subprocess()
 
-    result.stdout.fnmatch_lines(["worker * (pid *) logged LookupError: no such thing in the shop"])
+    result.stdout.fnmatch_lines(["cause: worker * (pid *) logged LookupError: no such thing in the shop"])
 
 
 def test_timeout_shows_stacks(shop: pytest.Pytester) -> None:
