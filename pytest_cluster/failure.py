@@ -31,7 +31,7 @@ def describe_failure(item: pytest.Item, when: str, error: BaseException) -> None
         except Exception as problem:  # noqa: BLE001 - the failure itself must be reported, whatever this one says
             sections = [("stderr", "report", f"the state of the cluster could not be read: {problem!r}")]
         for stream, title, text in sections:
-            item.add_report_section(when, f"{stream} {name}: {title}", text)
+            item.add_report_section(when, f"{stream} {name}: {title}", f"{text}\n")
 
 
 def _sections(item: pytest.Item, cluster: Cluster, error: BaseException) -> list[tuple[str, str, str]]:

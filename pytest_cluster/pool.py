@@ -103,7 +103,7 @@ def why_dirty(lease: Lease) -> str:
 
 
 def _has_changed_meanwhile(cluster: Cluster) -> bool:
-    return cluster.returncode is not None or len(cluster.workers) != cluster.options.workers
+    return cluster.returncode is not None or any(worker.is_dead() for worker in cluster.every_worker)
 
 
 def _leased(cluster: Cluster, is_reused: bool) -> Lease:

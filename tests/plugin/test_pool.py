@@ -1,0 +1,181 @@
+"""A cluster that is as it was is used again; any other is not.  On the real server."""
+
+from __future__ import annotations
+
+import pytest
+
+TWO = """
+import os
+import pytest
+
+def look():
+    return 1
+
+def test_first(cluster, cluster_client):
+    print("pid of the first:", cluster.primary.pid)
+    {first}
+
+def test_second(cluster, cluster_client):
+    print("pid of the second:", cluster.primary.pid)
+"""
+
+
+def pids(result: pytest.RunResult) -> tuple[str, str]:
+    text = result.stdout.str()
+    first, second = text.split("pid of the first: ")[1], text.split("pid of the second: ")[1]
+    return first.split()[0], second.split()[0]
+
+
+@pytest.mark.parametrize(
+    "first", ["pass", "cluster_client.get('/')", "cluster.workers[0].run(look)", "cluster.workers[0].send('hello')"]
+)
+def test_used_again(shop: pytest.Pytester, first: str) -> None:
+    shop.makepyfile(TWO.format(first=first))
+
+    result = shop.runpytest_subprocess("-s")
+
+    result.assert_outcomes(passed=2)
+    assert len(set(pids(result))) == 1
+    result.stdout.fnmatch_lines(["cluster: 1 started, reused 1 times, *"])
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "cluster.workers[0].kill()",
+        "cluster.scale(3)",
+        "cluster.faults.fail_next()",
+        "cluster_client.get('/raise')",
+        "cluster.run_in_all(os.write, 2, b'Traceback (most recent call last)')",
+        "cluster.primary.run(os.open, '/dev/null', os.O_RDONLY)",
+        "cluster.stop()",
+    ],
+)
+def test_not_used_again(shop: pytest.Pytester, first: str) -> None:
+    """Something was injected, ended, logged, or left open."""
+    shop.makepyfile(TWO.format(first=first))
+
+    result = shop.runpytest_subprocess("-s")
+
+    result.assert_outcomes(passed=2)
+    assert len(set(pids(result))) == 2
+    result.stdout.fnmatch_lines(["cluster: 2 started, reused 0 times, *"])
+
+
+def test_failed_test_leaves_its_cluster_to_nobody(shop: pytest.Pytester) -> None:
+    shop.makepyfile(TWO.format(first="assert False"))
+
+    result = shop.runpytest_subprocess("-s")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["cluster: 2 started, reused 0 times, *"])
+
+
+@pytest.mark.parametrize("marker", ["fresh=True", "workers=1", "settings={'keepalive': 7}", "env={'A': 'b'}"])
+def test_other_options_are_another_cluster(shop: pytest.Pytester, marker: str) -> None:
+    shop.makepyfile(
+        f"""
+        import pytest
+
+        def test_first(cluster): pass
+
+        @pytest.mark.cluster({marker})
+        def test_second(cluster): pass
+
+        def test_third(cluster): pass
+        """
+    )
+
+    result = shop.runpytest_subprocess()
+
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["cluster: 2 started, reused 1 times, *"])
+
+
+def test_cluster_ends_with_the_last_test_that_can_use_it(shop: pytest.Pytester) -> None:
+    """So that it is this test that fails when something is wrong with the end."""
+    shop.makepyfile(
+        """
+        import os, pytest
+        seen = []
+
+        def test_first(cluster): seen.append(cluster)
+
+        def test_second(cluster): pass
+
+        @pytest.mark.cluster(workers=1)
+        def test_third(cluster):
+            assert seen[0].returncode == 0
+        """
+    )
+
+    shop.runpytest_subprocess().assert_outcomes(passed=3)
+
+
+def test_hang_at_the_end_of_a_shared_cluster_fails_the_last_test(shop: pytest.Pytester) -> None:
+    shop.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.cluster(
+            config="def on_exit(server): import time; time.sleep(60)", settings={"graceful_timeout": 1}
+        )
+
+        def test_first(cluster): pass
+
+        def test_second(cluster): pass
+        """
+    )
+
+    result = shop.runpytest_subprocess("--cluster-slow-factor=0.2")
+
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_second*", "*StopError: the server still ran 3 s after*"])
+
+
+def test_worker_that_dies_between_two_tests_costs_the_cluster(shop: pytest.Pytester) -> None:
+    shop.makepyfile(
+        """
+        import os, signal
+        import pytest
+
+        def test_first(cluster):
+            pytest.former = cluster
+
+        @pytest.fixture
+        def killed():
+            \"\"\"Set up before the cluster is leased again.\"\"\"
+            victim = pytest.former.workers[0]
+            os.kill(victim.pid, signal.SIGKILL)
+            pytest.former.journal.wait_for("exit", worker=victim.id)
+
+        def test_second(killed, cluster):
+            assert cluster is not pytest.former
+            assert len(cluster.workers) == 2
+        """
+    )
+
+    shop.runpytest_subprocess().assert_outcomes(passed=2)
+
+
+def test_descriptors_processes_and_threads_of_pytest_are_given_back(shop: pytest.Pytester) -> None:
+    shop.makepyfile(
+        """
+        import os, threading, pytest
+
+        def held():
+            return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+        def test_guard(cluster_factory): cluster_factory().close()
+
+        def test_before(): pytest.before = held()
+
+        @pytest.mark.parametrize("run", range(3))
+        @pytest.mark.cluster(workers=1)
+        def test_some(cluster, run): cluster.get("/")
+
+        def test_after(): assert held() == pytest.before
+        """
+    )
+
+    shop.runpytest_subprocess().assert_outcomes(passed=6)
