@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import faulthandler
 import os
 import signal
@@ -29,7 +30,7 @@ class Dumps:
         """In a forked child: the file is the parent's."""
         faulthandler.unregister(STACK_SIGNAL)
         signal.signal(STACK_SIGNAL, signal.SIG_DFL)
-        os.close(self._fd)
+        _socket.close(self._fd)  # gevent's os.close puts it off
 
     def _dump(self, _: int, frame: FrameType | None) -> None:
         text = ""
