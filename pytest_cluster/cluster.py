@@ -196,6 +196,8 @@ class Cluster:
     def wait_listening(self, count: int | None = None, timeout: float | None = None) -> list[WorkerProxy]:
         """Wait until exactly *count* workers (default: as many as were started) live, and all of them listen.
 
+        A worker that the test has killed, or told to end, does not count, even before its end was seen.
+
         :raises WaitTimeout: it did not come to that.
         """
         wanted = self.options.workers if count is None else count
@@ -203,7 +205,9 @@ class Cluster:
         def settled(entries: tuple[JournalEntry, ...]) -> bool:
             gone = {entry.worker for entry in entries if entry.event == "exit"}
             alive = set(worker_ids(entries)) - gone
-            return len(alive) == wanted and alive == set(listening_workers(entries, self.options.listeners))
+            doomed = {entry.worker for entry in entries if entry.ends}
+            listening = set(listening_workers(entries, self.options.listeners))
+            return len(alive) == wanted and alive == listening and not alive & doomed
 
         self.journal.wait_until(
             settled,

@@ -79,7 +79,7 @@ class Faults:
 
     def exit(self, target: Target, code: int = 1) -> None:
         """End a process at once from within, as ``os._exit(code)`` does."""
-        self._note(target, f"exit({code}) in")
+        self._note(target, f"exit({code}) in", ends=True)
         target.ask("exit", code)
 
     def crash(self, worker: WorkerProxy, error: BaseException | None = None) -> None:
@@ -87,7 +87,7 @@ class Faults:
 
         :param error: default: ``RuntimeError("injected by the test")``.
         """
-        self._note(worker, "crash of")
+        self._note(worker, "crash of", ends=True)
         worker.ask("crash", error or RuntimeError("injected by the test"))
 
     # Stuck
@@ -302,9 +302,9 @@ class Faults:
             if self._undo.pop(key, None) is not None:
                 undo()
 
-    def _note(self, target: Target, what: str) -> None:
+    def _note(self, target: Target, what: str, *, ends: bool = False) -> None:
         self.injected += 1
-        self._server.journal.note_fault(_id_of(target), target.pid, f"{what} {target.title}")
+        self._server.journal.note_fault(_id_of(target), target.pid, f"{what} {target.title}", ends=ends)
 
 
 def _id_of(target: Target) -> int:

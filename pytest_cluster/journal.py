@@ -68,6 +68,8 @@ class JournalEntry:
     """Whether a descriptor came with the message."""
     detail: str = ""
     """Of a fault: what was injected."""
+    ends: bool = False
+    """Of a fault: whether it will end the worker."""
 
     @property
     def injected(self) -> bool:
@@ -197,10 +199,11 @@ class Journal:
         expected = f"{wanted}" + (f" after entry #{after}" if after else "")
         return self.wait_until(find, expected=expected, timeout=timeout)
 
-    def note_fault(self, worker: int, pid: int | None, detail: str) -> JournalEntry:
-        """Write that the test does something to the cluster, just before it does."""
+    def note_fault(self, worker: int, pid: int | None, detail: str, *, ends: bool = False) -> JournalEntry:
+        """Write that the test does something to the cluster, just before it does; *ends*: it ends that worker."""
         with self._changed:
-            entry = JournalEntry(len(self._entries) + 1, time.monotonic(), "fault", worker, pid, "", detail=detail)
+            number = len(self._entries) + 1
+            entry = JournalEntry(number, time.monotonic(), "fault", worker, pid, "", detail=detail, ends=ends)
             self._entries.append(entry)
             self._changed.notify_all()
         return entry

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -124,9 +124,8 @@ class ClusterRun:
 
     def end(self, cluster: Cluster, item: pytest.Item) -> None:
         """End a cluster of a test's own."""
-        self._look_at(cluster)
         if not self._keep(cluster, item):
-            self._close(cluster.close)
+            self._close(cluster.close, cluster)
 
     def lease(self, wanted: Wanted, item: pytest.Item) -> Lease:
         """Return a cluster for a test: one of the pool, or a new one."""
@@ -138,11 +137,10 @@ class ClusterRun:
 
     def give_back(self, lease: Lease, item: pytest.Item) -> None:
         """A test has ended that had this cluster."""
-        self._look_at(lease.cluster)
         if not self._keep(lease.cluster, item):
             wanted = self._is_wanted_later(item)
             failed = item.stash.get(FAILED, False)
-            self._close(lambda: self.pool.give_back(lease, failed=failed, wanted=wanted))
+            self._close(lambda: self.pool.give_back(lease, failed=failed, wanted=wanted), lease.cluster)
 
     def close(self) -> bool:
         """End everything; return whether nothing went wrong."""
@@ -158,7 +156,7 @@ class ClusterRun:
             self._guards = False
             guard.drop()
 
-    def _close(self, close: Any) -> None:
+    def _close(self, close: Callable[[], None], cluster: Cluster) -> None:
         from .errors import LeakError
 
         try:
@@ -166,6 +164,8 @@ class ClusterRun:
         except LeakError:
             self.totals.leaked += 1
             raise
+        finally:
+            self._look_at(cluster)
 
     def _keep(self, cluster: Cluster, item: pytest.Item) -> bool:
         keeps = settings.value_of(self._config, "keep").value and item.stash.get(FAILED, False)

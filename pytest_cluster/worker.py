@@ -24,6 +24,13 @@ T = TypeVar("T")
 KILL_SECONDS = 10.0
 CALL_SECONDS = 10.0
 
+DEADLY = frozenset(
+    {
+        signal.SIGABRT, signal.SIGBUS, signal.SIGINT, signal.SIGKILL, signal.SIGQUIT, signal.SIGSEGV, signal.SIGTERM,
+    }
+)  # fmt: skip
+"""Signals that end a worker, at once or as soon as it has finished."""
+
 
 class _Process:
     """What a test can ask of any process of the cluster."""
@@ -162,7 +169,7 @@ class WorkerProxy(_Process):
 
     def disconnect(self) -> None:
         """Let the primary disconnect it: it finishes what it has, then ends, and a successor comes."""
-        self._note("disconnect")
+        self._note("disconnect", ends=True)
         self._primary().ask("disconnect_worker", (self.id,))
 
     def stop(self) -> None:
@@ -174,14 +181,14 @@ class WorkerProxy(_Process):
         if self.is_dead():
             raise ClusterError(f"{self!r} is dead already")
         number = signal_number(which)
-        self._note(number.name)
+        self._note(number.name, ends=number in DEADLY)
         os.kill(self.pid, number)
 
     def _primary(self) -> PrimaryProxy:
         return PrimaryProxy(self._server)
 
-    def _note(self, detail: str) -> None:
-        self._journal.note_fault(self.id, self.pid, f"{detail} to {self.title}")
+    def _note(self, detail: str, *, ends: bool) -> None:
+        self._journal.note_fault(self.id, self.pid, f"{detail} to {self.title}", ends=ends)
 
     def _story(self) -> list[JournalEntry]:
         """What the journal has on it, newest first."""

@@ -1,0 +1,294 @@
+"""The plugin beside seven others, all of them installed: each does what it does alone."""
+
+from __future__ import annotations
+
+import pytest
+
+FOUR = """
+import pytest
+
+@pytest.mark.parametrize("number", range(4))
+def test_it(cluster, cluster_client, number):
+    assert {cluster_client.get("/").worker for _ in range(2)} == {worker.id for worker in cluster.workers}
+"""
+
+COVERAGE = """
+[tool.coverage.run]
+parallel = true
+patch = ["subprocess"]
+concurrency = ["gevent", "thread"]
+source = ["."]
+"""
+
+
+def test_xdist(shop: pytest.Pytester) -> None:
+    """Each of its processes has clusters of its own; the totals come together."""
+    shop.makepyfile(FOUR)
+
+    result = shop.runpytest_subprocess("-n2")
+
+    result.assert_outcomes(passed=4)
+    result.stdout.re_match_lines([r"cluster: 2 started, reused 2 times, .*, 0 with leaked processes"])
+
+
+def test_xdist_carries_the_report(shop: pytest.Pytester) -> None:
+    shop.makepyfile("def test_it(cluster): assert not cluster.workers")
+
+    result = shop.runpytest_subprocess("-n2")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["cause: *", "primary pid * (gw*)*", "*cluster: worker 1 call*"])
+
+
+def test_xdist_compares(shop: pytest.Pytester) -> None:
+    shop.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster(fresh=True)
+        def test_visits(cluster_client):
+            assert [cluster_client.get("/visits").text for _ in range(2)] == ["1", "2"]
+        """
+    )
+
+    result = shop.runpytest_subprocess("-n2", "--cluster-compare")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["test_*.py::test_visits: passes with 1 worker, fails with 2"])
+
+
+def test_xdist_and_kept_clusters_exclude_each_other(shop: pytest.Pytester) -> None:
+    result = shop.runpytest_subprocess("-n2", "--cluster-keep")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --cluster-keep cannot be used with -n: *"])
+
+
+def test_process_of_xdist_that_dies(shop: pytest.Pytester) -> None:
+    """Its cluster goes with it."""
+    shop.makepyfile(
+        """
+        import os
+
+        def test_dies(cluster):
+            with open("session", "w") as file:
+                print(cluster.primary.pid, cluster.server.tag, file=file)
+            os._exit(1)
+        """
+    )
+
+    shop.runpytest_subprocess("-n1", "--max-worker-restart=0")
+
+    from pytest_cluster.leaks import wait_cluster_empty
+
+    session, tag = (shop.path / "session").read_text().split()
+    assert wait_cluster_empty(int(session), tag, 20) == []
+
+
+def test_coverage_of_workers(shop: pytest.Pytester) -> None:
+    """With the recipe of docs/testing.md, what only a worker runs is covered."""
+    shop.makepyprojecttoml(COVERAGE)
+    shop.makepyfile("def test_it(cluster_client): assert cluster_client.get('/visits').status == 200")
+
+    result = shop.runpytest_subprocess("--cov", "--cov-report=term-missing")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*cluster: coverage*")
+    (line,) = [line for line in result.outlines if line.startswith("shop.py")]
+    assert int(line.split("%")[0].split()[-1]) >= 50, line
+    missing = line.partition("%")[2].replace(" ", "").split(",")
+    visits = next(
+        n for n, text in enumerate((shop.path / "shop.py").read_text().splitlines(), 1) if "visits += 1" in text
+    )
+    assert str(visits) not in missing
+
+
+def test_coverage_that_leaves_workers_out_is_explained(shop: pytest.Pytester) -> None:
+    shop.makepyfile("def test_it(cluster_client): assert cluster_client.get('/visits').status == 200")
+
+    result = shop.runpytest_subprocess("--cov=shop")
+
+    result.stdout.fnmatch_lines(
+        ["*cluster: coverage*", "coverage runs here, but not in the workers, *", 'patch = ["subprocess"]']
+    )
+
+
+def test_coverage_of_killed_workers_is_said_to_be_lost(shop: pytest.Pytester) -> None:
+    shop.makepyprojecttoml(COVERAGE)
+    shop.makepyfile("def test_it(cluster, cluster_faults): cluster_faults.kill(cluster.workers[0])")
+
+    result = shop.runpytest_subprocess("--cov")
+
+    result.stdout.fnmatch_lines(["cluster: coverage lost what 1 worker(s) had executed that SIGKILL ended"])
+
+
+@pytest.mark.parametrize("method", ["signal", "thread"])
+def test_timeout_leaves_nothing(shop: pytest.Pytester, method: str) -> None:
+    """Its alarm raises, or ends pytest with os._exit."""
+    shop.makepyfile(
+        """
+        import time
+
+        def test_it(cluster):
+            with open("session", "w") as file:
+                print(cluster.primary.pid, cluster.server.tag, file=file)
+            time.sleep(60)
+        """
+    )
+
+    result = shop.runpytest_subprocess("--timeout=2", f"--timeout-method={method}")
+
+    assert result.ret != 0
+    from pytest_cluster.leaks import wait_cluster_empty
+
+    session, tag = (shop.path / "session").read_text().split()
+    assert wait_cluster_empty(int(session), tag, 20) == []
+    if method == "signal":
+        result.stdout.fnmatch_lines(["*cluster: stacks of worker 1*"])
+
+
+def test_our_waits_end_before_the_alarm(shop: pytest.Pytester) -> None:
+    """So that the message says what was waited for."""
+    shop.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.timeout(2)
+        def test_it(cluster):
+            with cluster.expect("exit", timeout=60):
+                pass
+        """
+    )
+
+    result = shop.runpytest_subprocess()
+
+    result.stdout.fnmatch_lines(["*WaitTimeout: expected 1 x event exit *"])
+    result.stdout.no_fnmatch_line("*Failed: Timeout*")
+
+
+def test_reruns_get_a_cluster_each(shop: pytest.Pytester) -> None:
+    """A test that has failed leaves its cluster to nobody, also not to itself."""
+    shop.makepyfile(
+        """
+        seen = []
+
+        def test_it(cluster):
+            seen.append(cluster.primary.pid)
+            assert len(seen) == 3
+            assert len(set(seen)) == 3
+        """
+    )
+
+    result = shop.runpytest_subprocess("--reruns=2")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*2 rerun*"])
+
+
+def test_asyncio_and_anyio(shop: pytest.Pytester) -> None:
+    """Tests of both kinds beside, and with, a cluster."""
+    shop.makepyfile(
+        """
+        import asyncio
+        import pytest
+
+        @pytest.mark.asyncio
+        async def test_asyncio(cluster, cluster_client):
+            answers = [asyncio.wrap_future(cluster_client.submit("/")) for _ in range(4)]
+            assert {(await one).worker for one in answers} == {1, 2}
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+
+        @pytest.mark.anyio
+        async def test_anyio(cluster):
+            assert len(cluster.workers) == 2
+        """
+    )
+
+    shop.runpytest_subprocess("-p", "no:flask").assert_outcomes(passed=2)
+
+
+def test_django(pytester: pytest.Pytester) -> None:
+    """A project with pytest-django, whose settings the workers have as well; the database is on disk."""
+    pytester.makepyfile(
+        settings="""
+        SECRET_KEY = "x"
+        DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}
+        ROOT_URLCONF = "urls"
+        ALLOWED_HOSTS = ["*"]
+        USE_TZ = True
+        """,
+        urls="""
+        from django.http import HttpResponse
+        from django.urls import path
+
+        urlpatterns = [path("", lambda request: HttpResponse("hello"))]
+        """,
+        wsgi="""
+        import os
+        from django.core.wsgi import get_wsgi_application
+
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+        application = get_wsgi_application()
+        """,
+    )
+    pytester.makeini("[pytest]\nDJANGO_SETTINGS_MODULE = settings\ncluster_app = wsgi:application\npythonpath = .\n")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def test_client(client):
+            assert client.get("/").content == b"hello"
+
+        @pytest.mark.django_db
+        def test_cluster(cluster, cluster_client, client):
+            assert cluster_client.get("/").text == client.get("/").content.decode() == "hello"
+
+        def test_live_server(live_server, cluster):
+            assert live_server.url != cluster.url
+        """
+    )
+
+    pytester.runpytest_subprocess("-p", "no:flask").assert_outcomes(passed=3)
+
+
+def test_flask(pytester: pytest.Pytester) -> None:
+    """A project with pytest-flask, whose ``app`` and ``client`` stay its own; its app is the cluster's as well."""
+    pytester.makepyfile(
+        hello="""
+        from flask import Flask
+
+        app = Flask(__name__)
+
+        @app.get("/")
+        def index():
+            return "hello"
+        """
+    )
+    pytester.makeconftest(
+        """
+        import pytest
+        import hello
+
+        @pytest.fixture
+        def app():
+            return hello.app
+
+        @pytest.fixture(scope="session")
+        def cluster_app():
+            return hello.app
+        """
+    )
+    pytester.makepyfile(
+        """
+        def test_client(client):
+            assert client.get("/").text == "hello"
+
+        def test_cluster(cluster_client, client):
+            assert cluster_client.get("/").text == client.get("/").text == "hello"
+        """
+    )
+
+    pytester.runpytest_subprocess("-p", "no:django").assert_outcomes(passed=2)
