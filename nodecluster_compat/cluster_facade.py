@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from .cluster_worker import ClusterWorker
+from .deadline import checked_timeout
 from .emitter import Emitter, Origin, current_origin
 from .errors import NotInCluster, SettingsError
 from .loop import Timer
@@ -150,15 +151,21 @@ class Cluster(Emitter):
         self.setup_primary()
         return self._primary.fork(env)
 
-    def disconnect(self, callback: Callable[[], Any] | None = None) -> None:
+    def disconnect(self, callback: Callable[[], Any] | None = None, timeout: float | None = None) -> None:
         """Disconnect all workers; in server mode the server then ends as after TERM.
 
         Args:
             callback: called once, after the last worker is gone.
+            timeout: seconds, 0 or more, after which connections that have not ended are cut; ``None``: gunicorn's
+                ``graceful_timeout``, in script mode no limit.
+
+        Raises:
+            ArgumentError: ``timeout`` is something else; nothing has happened.
         """
+        seconds = checked_timeout(timeout)
         if self._primary is None:
             raise NotInCluster(_NEEDS_SERVER.format("cluster.disconnect()"))
-        self._primary.disconnect(callback)
+        self._primary.disconnect(callback, seconds)
 
     def reload(self, callback: Callable[[ReloadReport], Any] | None = None) -> None:
         """Read the configuration again and replace the workers, as HUP does.

@@ -15,7 +15,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, Protocol
 
 from .channel import Channel, SendCallback
-from .codec import Frame, FrameKind, decode_answer, encode_address, encode_closed, encode_frame, encode_request
+from .codec import (
+    Frame,
+    FrameKind,
+    decode_answer,
+    decode_disconnect,
+    encode_address,
+    encode_closed,
+    encode_frame,
+    encode_request,
+)
+from .deadline import checked_timeout
 from .emitter import Log
 from .errors import ClusterError, FrameError
 from .handle_sender import HandleSender
@@ -43,7 +53,7 @@ class Runtime(Reactor, Protocol):
         """Run ``call`` beside requests; it may block."""
 
     def begin_drain(self) -> None:
-        """Take no more connections, finish those in flight, then end."""
+        """Take no more connections, finish those in flight within the worker's ``drain_timeout``, then end."""
 
     def exit_now(self, code: int) -> None:
         """End this process without waiting for requests; returns, the end comes when the caller yields."""
@@ -56,12 +66,13 @@ class Runtime(Reactor, Protocol):
 
 
 class ClusterWorker(Worker):
-    """This worker.  Events: ``message(message, handle)``, ``disconnect()``, ``error(exc)``.
+    """This worker.  Events: ``message(message, handle)``, ``disconnecting(seconds)``, ``disconnect()``, ``error(exc)``.
 
     Attributes:
         id: the number that the primary knows it by.
         env: what ``cluster.fork(env)`` added to its environment.
         exited_after_disconnect: ``True`` once either side asked it to leave.
+        drain_timeout: seconds that whoever asked it to leave allows for that; ``None`` for the usual limit.
     """
 
     def __init__(
@@ -76,6 +87,7 @@ class ClusterWorker(Worker):
         super().__init__({"id": worker_id, "state": "online"})
         self.process: Process = process
         self.env = dict(env)
+        self.drain_timeout: float | None = None
         self._log = log
         self._runtime: Runtime | None = None
         self._inbox = MessageQueue("the primary", log)
@@ -112,11 +124,21 @@ class ClusterWorker(Worker):
             self._channel, self._sender, self._serializer, message, handle, keep_open, callback, self._report
         )
 
-    def disconnect(self) -> ClusterWorker:
-        """Finish what is in flight, then leave; a second call is a no-op."""
+    def disconnect(self, timeout: float | None = None) -> ClusterWorker:
+        """Finish what is in flight, then leave; a second call is a no-op.
+
+        Args:
+            timeout: seconds, 0 or more, after which connections that have not ended are cut; ``None``: gunicorn's
+                ``graceful_timeout``, in script mode no limit.
+
+        Raises:
+            ArgumentError: ``timeout`` is something else; nothing has happened.
+        """
+        seconds = checked_timeout(timeout)
         if self.state not in ("disconnecting", "destroying") and self.is_connected():
             self._state = "disconnecting"
             self.exited_after_disconnect = True
+            self.drain_timeout = seconds
             if self._runtime is not None:
                 self._runtime.begin_drain()
         return self
@@ -159,6 +181,10 @@ class ClusterWorker(Worker):
             self.exited_after_disconnect = True
             self._channel.send_own(encode_frame(FrameKind.LEAVING))
 
+    def announce_due(self) -> None:
+        """Tell the primary that this worker is to be replaced; it serves on until it is told to leave."""
+        self._channel.send_own(encode_frame(FrameKind.DUE))
+
     def ask(self, request: ListenRequest, on_answer: Callable[[ListenAnswer, int | None], None]) -> None:
         """Ask the primary for a listening socket.
 
@@ -175,6 +201,15 @@ class ClusterWorker(Worker):
         """The runtime is up: messages flow from now on."""
         self._runtime = runtime
         self._channel.attach(runtime)
+
+    def tell_disconnecting(self, seconds: float | None) -> None:
+        """The drain begins: let the application say goodbye.
+
+        Args:
+            seconds: until connections that have not ended are cut; ``None`` for no limit.
+        """
+        self.emit("disconnecting", seconds)
+        self.process.emit("disconnecting", seconds)
 
     def finish(self) -> None:
         """The last thing a worker does in an orderly end: write what waits, then disconnect."""
@@ -228,7 +263,9 @@ class ClusterWorker(Worker):
         elif frame.kind is FrameKind.NOT_TAKEN:
             self._sender.not_taken()
         elif frame.kind is FrameKind.DISCONNECT:
+            timeout = decode_disconnect(frame.payload)
             self.exited_after_disconnect = True
+            self.drain_timeout = self.drain_timeout if timeout is None else timeout
             if self._runtime is not None:
                 self._runtime.begin_drain()
         else:

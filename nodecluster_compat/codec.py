@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
+from .deadline import is_timeout
 from .errors import FrameError, MessageTooLarge
 from .records import Address, ListenAnswer, ListenRequest
 from .serialization import JSON, Serializer
@@ -32,11 +33,13 @@ __all__ = [
     "decode_address",
     "decode_answer",
     "decode_closed",
+    "decode_disconnect",
     "decode_message",
     "decode_request",
     "encode_address",
     "encode_answer",
     "encode_closed",
+    "encode_disconnect",
     "encode_frame",
     "encode_handle",
     "encode_message",
@@ -56,7 +59,7 @@ class FrameKind(IntEnum):
     MESSAGE = 1  # [both] a user's message
     ONLINE = 2  # [W→P] the worker's runtime is up, before any application code
     LISTENING = 3  # [W→P] serves one listener: its id and address
-    DISCONNECT = 4  # [P→W] finish what is in flight, then close the channel
+    DISCONNECT = 4  # [P→W] finish what is in flight, in so many seconds if it says so, then close the channel
     LEAVING = 5  # [W→P] the worker ends by its own wish: exited_after_disconnect becomes true
     QUERY = 6  # [W→P] script mode: asks for a listening socket
     ANSWER = 7  # [P→W] its number and address, or why not; the primary accepts on it
@@ -65,6 +68,7 @@ class FrameKind(IntEnum):
     TAKEN = 10  # [both] the descriptor of the last HANDLE has arrived
     NOT_TAKEN = 11  # [both] it has not: send it again
     CLOSED = 12  # [W→P] a server is closed: the number of its socket; before any QUERY for the same address
+    DUE = 13  # [W→P] it has served as many requests as it should: it serves on until it is told to leave
 
 
 CARRIES_DESCRIPTOR: Final = frozenset({FrameKind.SHARED, FrameKind.HANDLE})
@@ -193,6 +197,28 @@ def decode_closed(payload: bytes) -> int:
     if not payload.isdigit() or len(payload) > _MOST_DIGITS:
         raise FrameError(f"a closed frame does not hold a number: {payload[:16]!r}")
     return int(payload)
+
+
+def encode_disconnect(timeout: float | None) -> bytes:
+    """Return the frame that tells a worker to leave, within ``timeout`` seconds or (``None``) its usual limit."""
+    return encode_frame(FrameKind.DISCONNECT, b"" if timeout is None else msgspec.json.encode(timeout))
+
+
+def decode_disconnect(payload: bytes) -> float | None:
+    """Return the seconds that the drain may take; ``None``: as long as usual.
+
+    Raises:
+        FrameError: the payload is something else.
+    """
+    if not payload:
+        return None
+    try:
+        seconds = msgspec.json.decode(payload, type=float)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise FrameError(f"a disconnect frame does not hold a number of seconds: {error}") from error
+    if not is_timeout(seconds):
+        raise FrameError(f"a disconnect frame holds no number of seconds that a drain can have: {seconds!r}")
+    return seconds
 
 
 def encode_answer(answer: ListenAnswer, kind: FrameKind = FrameKind.ANSWER) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .restarts import Trial
 from .rollout import Rollout
-from .supervision import Bounds, Member, Step, missing, roll, surplus
+from .supervision import Bounds, Member, Step, missing, recycle, roll
 from .worker_handle import WorkerHandle
 
 __all__ = ["Crew", "Mate"]
@@ -26,6 +26,7 @@ class Mate:
         listening_since: when it first said that it serves; ``None`` before.
         told_to_end: a signal that ends it was sent from here.
         is_overdue: it was ended because it took too long to boot.
+        is_due: it is to be replaced although nothing is wrong.
     """
 
     age: int
@@ -36,6 +37,7 @@ class Mate:
     listening_since: float | None = None
     told_to_end: bool = False
     is_overdue: bool = False
+    is_due: bool = False
 
     @property
     def is_ending(self) -> bool:
@@ -49,7 +51,7 @@ class Mate:
 
     def as_member(self) -> Member:
         """Return what supervision needs to know."""
-        return Member(self.age, self.generation, self.is_listening, self.is_ending)
+        return Member(self.age, self.generation, self.is_listening, self.is_ending, self.is_due)
 
 
 class Crew:
@@ -107,13 +109,16 @@ class Crew:
 
     def missing(self, target: int) -> int:
         """How many workers of the current generation must be started."""
-        return missing((mate.as_member() for mate in self._by_pid.values()), target, self.generation)
+        members = [mate.as_member() for mate in self._by_pid.values()]
+        if self.rollout is None:
+            return recycle(members, target, self.generation).start
+        return missing(members, target, self.generation)
 
     def next_step(self, target: int, bounds: Bounds) -> Step:
         """What to do now; ``bounds`` matter during a rollout only."""
         members = [mate.as_member() for mate in self._by_pid.values()]
         if self.rollout is None:
-            return Step(missing(members, target, self.generation), tuple(surplus(members, target)))
+            return recycle(members, target, self.generation)
         return roll(members, target, self.rollout.before, self.rollout.generation, bounds)
 
     def pids_of(self, members: Iterable[Member]) -> list[int]:

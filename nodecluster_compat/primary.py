@@ -20,7 +20,16 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from .channel import Channel
-from .codec import Frame, FrameKind, decode_address, decode_closed, decode_request, encode_answer, encode_frame
+from .codec import (
+    Frame,
+    FrameKind,
+    decode_address,
+    decode_closed,
+    decode_request,
+    encode_answer,
+    encode_disconnect,
+    encode_frame,
+)
 from .connection_channel import OfferingEnd, connection_pair
 from .emitter import Emitter, Log, Origin, Registration, current_origin, run_guarded
 from .errors import ClusterError, FrameError, IllegalTransition, SettingsError
@@ -63,8 +72,8 @@ class Host(Protocol):
     def give_up_requested(self, reason: str) -> None:
         """Those that ``cluster.fork()`` made and that have no process yet never will."""
 
-    def limit_end(self, worker: WorkerHandle) -> None:
-        """The worker was asked to leave: see to it that it does."""
+    def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
+        """The worker was asked to leave, within so many seconds or the usual limit: see to it that it does."""
 
     def worker_listens(self, worker: WorkerHandle) -> None:
         """A worker serves a first, or a further, socket."""
@@ -236,17 +245,22 @@ class Primary:
             raise
         return worker
 
-    def disconnect(self, callback: Callable[[], Any] | None = None) -> None:
-        """Disconnect every worker; call back after the last of them is gone (difference D4)."""
+    def disconnect(self, callback: Callable[[], Any] | None = None, timeout: float | None = None) -> None:
+        """Disconnect every worker; call back after the last of them is gone (difference D4).
+
+        Args:
+            callback: called once, with nothing.
+            timeout: seconds that each may take; ``None`` for the usual limit.
+        """
         if callback is not None:
             self._when_empty.append((current_origin(), callback))
         self.is_disconnecting = True
         self._host.give_up_requested("cluster.disconnect() was called")
         for worker in list(self.registry.by_id.values()):
-            self.disconnect_worker(worker)
+            self.disconnect_worker(worker, timeout)
         self.loop.call_soon(self._check_empty)
 
-    def disconnect_worker(self, worker: WorkerHandle) -> None:
+    def disconnect_worker(self, worker: WorkerHandle, timeout: float | None = None) -> None:
         """See :meth:`WorkerHandle.disconnect`."""
         if not worker.is_connected():
             worker.exited_after_disconnect = True  # as in Node, too late as it is
@@ -254,8 +268,8 @@ class Primary:
         if worker.exited_after_disconnect is not None:
             return
         self.retire(worker)
-        worker.sender.send_own(encode_frame(FrameKind.DISCONNECT))
-        self._host.limit_end(worker)
+        worker.sender.send_own(encode_disconnect(timeout))
+        self._host.limit_end(worker, timeout)
         self._host.worker_changed()
 
     def report_send_error(self, worker: WorkerHandle, error: ClusterError) -> None:
@@ -296,6 +310,9 @@ class Primary:
             self._listening(worker, frame)
         elif frame.kind is FrameKind.LEAVING:
             self.retire(worker)
+            self._host.worker_changed()
+        elif frame.kind is FrameKind.DUE:
+            worker.is_due = True
             self._host.worker_changed()
         elif frame.kind is FrameKind.QUERY:
             self._query(worker, frame.payload)

@@ -21,7 +21,9 @@ __all__ = ["Process", "process"]
 
 
 class Process(Emitter):
-    """This process.  Events, in a worker: ``message(message, handle)``, ``disconnect()``, ``error(exc)``.
+    """This process.
+
+    Events, in a worker: ``message(message, handle)``, ``disconnecting(seconds)``, ``disconnect()``, ``error(exc)``.
 
     Attributes:
         exit_code: the code to end with when nothing is left to do; ``None`` means 0 (Node: ``process.exitCode``).

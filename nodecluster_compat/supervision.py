@@ -7,6 +7,8 @@ Invariants:
 * While no worker of the new generation listens, nothing is known of it: the floor is then the larger of the two
   targets, and a configuration that asks for fewer workers retires nobody on trust.
 * Outside a rollout ``max_unavailable`` is nobody's business: the floor is the target.
+* A worker that is due leaves when ``target`` others listen: recycling never costs capacity, and at most one worker more
+  than ``target`` stays.
 
 Rejected: gunicorn's rule (kill the oldest as soon as the new ones are forked), which leaves nobody to
 take a connection while the new workers import the application.  The two bounds and their names are those of a
@@ -18,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Bounds", "Member", "Step", "missing", "roll", "surplus"]
+__all__ = ["Bounds", "Member", "Step", "missing", "recycle", "roll", "surplus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,14 @@ class Member:
         generation: the number of reloads before it was started.
         listening: it has said that it serves.
         ending: it was told to end, or said that it will.
+        due: it is to be replaced although nothing is wrong.
     """
 
     age: int
     generation: int
     listening: bool
     ending: bool
+    due: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,34 @@ def surplus(members: Iterable[Member], target: int) -> list[Member]:
     """
     staying = sorted((m for m in members if not m.ending), key=lambda m: m.age)
     return _retire(staying, staying, target)
+
+
+def recycle(members: Iterable[Member], target: int, generation: int) -> Step:
+    """Return the next step outside of a rollout: keep the number, and replace workers that are due, one at a time.
+
+    The oldest that is due counts as missing, so its successor is started, and goes when ``target`` others listen.  The
+    next one's turn comes when that has ended.
+
+    Args:
+        members: the workers that run.
+        target: how many there should be.
+        generation: of those that are started.
+    """
+    members = list(members)
+    outgoing = _outgoing(members)
+    others = [m for m in members if m is not outgoing]
+    retire = surplus(others, target)
+    listening = sum(m.listening and not m.ending for m in others) - sum(m.listening for m in retire)
+    if outgoing is not None and listening >= target:
+        retire.insert(0, outgoing)
+    return Step(missing(others, target, generation), tuple(retire))
+
+
+def _outgoing(members: list[Member]) -> Member | None:
+    due = [m for m in members if m.due]
+    if not due or any(m.ending for m in due):
+        return None
+    return min(due, key=lambda m: m.age)
 
 
 def roll(members: Iterable[Member], target: int, before: int, generation: int, bounds: Bounds) -> Step:

@@ -9,13 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from .errors import SettingsError
+from .recycling import RecyclePolicy
 from .restarts import RestartPolicy
 from .supervision import Bounds
 
 __all__ = ["SupervisionSettings"]
+
+_JITTER: Final = 0.1  # of the limit, unless it is set
+_SHORTEST_INTERVAL: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class SupervisionSettings:
         max_unavailable: during a reload, listening workers below it: the same.
         boot_timeout: seconds from a worker's fork until it listens; 0 for no limit.
         restarts: the numbers of the back-off.
+        recycling: when a worker is due.
         watch: further files and folders whose change ends a pause of the back-off.
         status_file: where the status is written as JSON whenever it changes; ``None`` for nowhere.
     """
@@ -35,6 +40,7 @@ class SupervisionSettings:
     max_unavailable: int | str = 0
     boot_timeout: float = 120.0
     restarts: RestartPolicy = field(default_factory=RestartPolicy)
+    recycling: RecyclePolicy = field(default_factory=RecyclePolicy)
     watch: tuple[str, ...] = ()
     status_file: str | None = None
 
@@ -58,6 +64,7 @@ class SupervisionSettings:
             _amount(settings, "max_unavailable", usual.max_unavailable),
             _seconds(settings, "boot_timeout", usual.boot_timeout),
             policy,
+            _recycling(settings),
             _paths(settings),
             _path_or_none(settings),
         )
@@ -73,6 +80,28 @@ class SupervisionSettings:
         unavailable = _resolve(self.max_unavailable, target, math.floor)
         # A share that is rounded down to nothing must not stop a rollout.
         return Bounds(surge, max(unavailable, int(not surge and self.max_unavailable not in {0, "0%"})))
+
+
+def _recycling(settings: Mapping[str, Any]) -> RecyclePolicy:
+    usual = RecyclePolicy()
+    max_age = _seconds(settings, "max_worker_age", usual.max_age)
+    max_requests = _count(settings, "max_worker_requests", usual.max_requests)
+    policy = RecyclePolicy(
+        max_age,
+        _seconds(settings, "max_worker_age_jitter", max_age * _JITTER),
+        _count(settings, "max_worker_memory", usual.max_memory),
+        _count(settings, "max_worker_memory_samples", usual.samples),
+        _seconds(settings, "max_worker_memory_interval", usual.interval),
+        max_requests,
+        _count(settings, "max_worker_requests_jitter", int(max_requests * _JITTER)),
+    )
+    if not policy.samples:
+        raise SettingsError("expected max_worker_memory_samples to be 1 or more, got 0")
+    if policy.interval < _SHORTEST_INTERVAL:
+        raise SettingsError(
+            f"expected max_worker_memory_interval to be {_SHORTEST_INTERVAL:g} s or more, got {policy.interval:g}"
+        )
+    return policy
 
 
 def _resolve(amount: int | str, target: int, rounded: Any) -> int:

@@ -11,6 +11,7 @@ import signal as signals
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .channel import Channel, SendCallback
+from .deadline import checked_timeout
 from .emitter import Emitter
 from .errors import ClusterError
 from .handle_sender import HandleSender
@@ -32,7 +33,7 @@ __all__ = ["Supervisor", "WorkerHandle", "WorkerProcess"]
 class Supervisor(Protocol):
     """What a handle asks of the primary."""
 
-    def disconnect_worker(self, worker: WorkerHandle) -> None:
+    def disconnect_worker(self, worker: WorkerHandle, timeout: float | None = None) -> None:
         """Let the worker finish what is in flight, close its channel and end."""
 
     def report_send_error(self, worker: WorkerHandle, error: ClusterError) -> None:
@@ -104,6 +105,7 @@ class WorkerHandle(Worker):
         self.early_messages: MessageQueue
         self.sent_tap: Callable[[WorkerHandle, Any, Any], None] | None = None
         self.is_leaving = False  # it was told to end, or said that it will: its place is to be filled
+        self.is_due = False  # it said that it is to be replaced, and serves on until then
         self._supervisor = supervisor
 
     def __repr__(self) -> str:
@@ -143,9 +145,17 @@ class WorkerHandle(Worker):
             self.sent_tap(self, message, handle)
         return taken
 
-    def disconnect(self) -> WorkerHandle:
-        """Let the worker finish what is in flight and end; a second call is a no-op (difference D5)."""
-        self._supervisor.disconnect_worker(self)
+    def disconnect(self, timeout: float | None = None) -> WorkerHandle:
+        """Let the worker finish what is in flight and end; a second call is a no-op (difference D5).
+
+        Args:
+            timeout: seconds, 0 or more, after which connections that have not ended are cut; ``None``: gunicorn's
+                ``graceful_timeout``, in script mode no limit.
+
+        Raises:
+            ArgumentError: ``timeout`` is something else; nothing has happened.
+        """
+        self._supervisor.disconnect_worker(self, checked_timeout(timeout))
         return self
 
     def kill(self, signal: str | int | None = "SIGTERM") -> bool:

@@ -29,6 +29,7 @@ from ..journal import Journal, attach_journal
 from ..loop import Loop
 from ..primary import Primary
 from . import forking, reaping, stopping
+from .recycling import Recycler
 from .reloading import Reloader
 from .supervising import Supervisor
 from .test_host import PrimaryTestHost
@@ -74,6 +75,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     exiting: Mate | None
     reloader: Reloader
     supervisor: Supervisor
+    recycler: Recycler
     upgrade: Upgrade
     is_stopping: bool
     WORKERS: dict[int, Any]
@@ -100,6 +102,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self.reloader = Reloader(self)
         cluster.become_primary(self.primary)
         self.supervisor = Supervisor(self)
+        self.recycler = Recycler(self)
         test_mode.enter_primary(PrimaryTestHost(self))
 
     def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
@@ -166,6 +169,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         if not getattr(self.worker_class, "is_cluster_worker", False):
             self.give_up_requested("a reload changed the worker class")
         self.reloader.look()
+        self.recycler.look()
         self._make_room_for_requested()
         step = self._next_step()
         for pid in self.crew.pids_of(self.reloader.may_retire(step.retire)):
@@ -217,7 +221,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             if mate.handle is not None:
                 self.primary.retire(mate.handle)
             if first and not self.is_stopping:
-                self.loop.call_later(self.cfg.graceful_timeout + KILL_MARGIN, self._kill_late, mate)
+                self._limit_end(mate, None)
         super().kill_worker(pid, sig)
 
     def reap_workers(self) -> None:
@@ -227,9 +231,14 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         except SystemExit as error:
             self._exit_in_order(error)
 
-    def _kill_late(self, mate: Mate) -> None:
+    def _limit_end(self, mate: Mate, timeout: float | None) -> None:
+        seconds = self.cfg.graceful_timeout if timeout is None else timeout
+        limit = "graceful_timeout" if timeout is None else f"{timeout:g} s"
+        self.loop.call_later(seconds + KILL_MARGIN, self._kill_late, mate, limit)
+
+    def _kill_late(self, mate: Mate, limit: str) -> None:
         if self.crew.with_pid(mate.pid) is mate:
-            self.log.error("Worker (pid:%s) did not end within graceful_timeout: killed", mate.pid)
+            self.log.error("Worker (pid:%s) did not end within %s: killed", mate.pid, limit)
             self.kill_worker(mate.pid, signals.SIGKILL)
 
     def _make_room_for_requested(self) -> None:
@@ -278,11 +287,11 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         while self._requested:
             self.primary.failed_to_start(self._requested.popleft(), OSError(errno.ECANCELED, reason))
 
-    def limit_end(self, worker: WorkerHandle) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`: as long as one that a signal ends."""
+    def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
+        """See :class:`~nodecluster_compat.primary.Host`: as long as one that a signal ends, unless told otherwise."""
         mate = self.crew.with_pid(worker.process.pid) if worker.process.pid is not None else None
         if mate is not None:
-            self.loop.call_later(self.cfg.graceful_timeout + KILL_MARGIN, self._kill_late, mate)
+            self._limit_end(mate, timeout)
 
     def is_dealing(self) -> bool:
         """See :class:`~nodecluster_compat.primary.Host`."""

@@ -25,6 +25,8 @@ from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 
+from ..runtime.idle_limit import IdleLimit
+from .request_waits import tell_waits
 from .serving import OneSendResponse
 
 __all__ = ["CleanRequest", "use_clean_requests"]
@@ -92,10 +94,12 @@ class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
         return self.version is _VERSIONS[0]
 
 
-def use_clean_requests(cfg: Any) -> None:
-    """Take the short way in this worker, if its settings allow it."""
-    if _is_usable(cfg):
-        RequestParser.mesg_class = staticmethod(_Reader(cfg).read)
+def use_clean_requests(cfg: Any, waits: IdleLimit) -> None:
+    """Take the short way in this worker, if its settings allow it; ``waits`` is told of every request either way."""
+    if not _is_usable(cfg):
+        tell_waits(waits)
+    else:
+        RequestParser.mesg_class = staticmethod(_Reader(cfg, waits).read)
         wsgi.create = _Creator(cfg, wsgi.create).create
 
 
@@ -111,7 +115,8 @@ def _is_usable(cfg: Any) -> bool:
 class _Reader:
     """Reads requests from a connection's unreader, as gunicorn's ``Request(...)`` does."""
 
-    def __init__(self, cfg: Any) -> None:
+    def __init__(self, cfg: Any, waits: IdleLimit) -> None:
+        self._waits = waits
         self._parse: Callable[..., Any] = message._fast_parser_module.parse_request
         sample = _limits(cfg)
         self._limits = {
@@ -133,11 +138,16 @@ class _Reader:
 
     def read(self, cfg: Any, unreader: Any, peer: Any, number: int = 1) -> Any:
         """Return the next request of a connection."""
+        if number == 1:
+            self._waits.began()
+        elif self._waits.is_over:
+            raise StopIteration
         data = unreader.read()
         if not data:
             raise StopIteration  # as gunicorn's Request
         request = self._clean(data, unreader, peer, number)
         if request is None:
+            self._waits.began()
             unreader.unread(data)
             return Request(cfg, unreader, peer, number)
         return request

@@ -5,19 +5,19 @@ One for each server: its application, whether it is still open, and which of its
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from gevent import Timeout, getcurrent
+from gevent import getcurrent
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 from .. import test_mode
 from ..records import PeerAddress, ServedAddress
+from ..runtime.idle_limit import IdleLimit
 from . import serving
+from .request_waits import knows_idle
 from .served_listener import ServedListener
 
 __all__ = ["HttpHandler"]
@@ -30,20 +30,21 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         application: any WSGI callable.
         cfg: gunicorn's settings.
         log: gunicorn's logger.
+        waits: of all servers of this process.
     """
 
-    def __init__(self, application: Callable[..., Any], cfg: Any, log: Any) -> None:
+    def __init__(self, application: Callable[..., Any], cfg: Any, log: Any, waits: IdleLimit) -> None:
         # Not gunicorn's: there is no process, no heartbeat and no signal here.
         self.cfg = cfg
         self.log = log
-        self.wsgi = serving.with_one_send(test_mode.wrap(application))
+        self.wsgi = serving.with_one_send(test_mode.wrap(application), self)
         self.alive = True
         self.nr = 0
         self.max_requests = sys.maxsize
         self.worker_connections = cfg.worker_connections
         self._tls = ssl_context(cfg) if cfg.is_ssl else None
         self._clients: dict[Any, Any] = {}
-        self._idle: set[Any] = set()
+        self._waits = waits
 
     def serve(self, served: ServedAddress, client: Any, peer: PeerAddress) -> None:
         """Serve a connection to its end, in the greenlet of the caller."""
@@ -58,20 +59,15 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
             client.close()
 
     def close_idle(self) -> None:
-        """Answer no request after those in flight: connections that wait for one end now (Node since 19)."""
+        """Answer no request after those in flight: connections that wait for a further one end now (Node since 19)."""
         self.alive = False
-        for greenlet in list(self._idle):
-            # It reads end-of-file; killing it would make gunicorn answer with an error.
-            with contextlib.suppress(OSError):
-                self._clients[greenlet].shutdown(socket.SHUT_RD)
+        if knows_idle(self.cfg):
+            self._waits.finish(self._clients)
 
-    @contextlib.contextmanager
-    def timeout_ctx(self) -> Iterator[None]:
-        """Replaces gunicorn's, which does the same and does not know who is in it."""
-        greenlet = getcurrent()
-        self._idle.add(greenlet)
-        try:
-            with Timeout(self.cfg.keepalive, False):
-                yield
-        finally:
-            self._idle.discard(greenlet)
+    def cut_idle(self) -> None:
+        """Connections that wait for a further request end now, however short they have waited."""
+        self._waits.finish_now()
+
+    def timeout_ctx(self) -> IdleLimit:
+        """Replaces gunicorn's, which makes a timer for each wait."""
+        return self._waits

@@ -31,7 +31,7 @@ from ..script import exit_code_of, print_uncaught, run_script
 from ..serialization import serializer_named
 from ..spawn_settings import SpawnSettings
 from . import forking, script_config
-from .arbiter import ClusterArbiter
+from .arbiter import KILL_MARGIN, ClusterArbiter
 from .script_streams import WorkerStreams
 from .script_worker import ScriptWorker
 
@@ -155,8 +155,16 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
     def give_up_requested(self, reason: str) -> None:
         """See :class:`~nodecluster_compat.primary.Host`: here a worker that was asked for has a process."""
 
-    def limit_end(self, worker: WorkerHandle) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`: a drain takes as long as it takes, as in Node."""
+    def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
+        """See :class:`~nodecluster_compat.primary.Host`: unless told otherwise it takes what it takes, as in Node."""
+        if timeout is not None:
+            self.loop.call_later(timeout + KILL_MARGIN, self._kill_late_drain, worker, timeout)
+
+    def _kill_late_drain(self, worker: WorkerHandle, timeout: float) -> None:
+        """The worker did not even leave: it is blocked.  One that has left may do what it likes, as in Node."""
+        if worker.is_connected():
+            self.log.error("Worker %s did not disconnect within %g s: killed", worker.id, timeout)
+            worker.kill(signals.SIGKILL)
 
     def worker_listens(self, worker: WorkerHandle) -> None:
         """See :class:`~nodecluster_compat.primary.Host`: nobody waits for it here."""

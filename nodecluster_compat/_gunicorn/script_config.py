@@ -40,7 +40,7 @@ _DEFAULTS: Final = {"loglevel": "warning", "timeout": 0, "workers": 0, "bind": [
 class _Current:
     cfg: Any = None
     log: Any = None
-    prepared = False
+    waits: Any = None  # once the first server serves
 
 
 def configured() -> Any:
@@ -82,6 +82,7 @@ def set_config(cfg: Any, log: Any) -> None:
 
 def request_handler(application: Callable[..., Any]) -> Any:
     """Return what serves HTTP for an application, with the settings of this process."""
+    from ..runtime.idle_limit import IdleLimit
     from . import serving
     from .clean_requests import use_clean_requests
     from .http_handler import HttpHandler
@@ -89,8 +90,8 @@ def request_handler(application: Callable[..., Any]) -> Any:
     if _Current.cfg is None:
         cfg = configured()
         set_config(cfg, Logger(cfg))
-    if not _Current.prepared:
-        _Current.prepared = True
+    if _Current.waits is None:
+        _Current.waits = IdleLimit(_Current.cfg.keepalive)
         serving.save_work(_Current.cfg)
-        use_clean_requests(_Current.cfg)
-    return HttpHandler(application, _Current.cfg, _Current.log)
+        use_clean_requests(_Current.cfg, _Current.waits)
+    return HttpHandler(application, _Current.cfg, _Current.log, _Current.waits)

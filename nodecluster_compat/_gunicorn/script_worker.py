@@ -25,6 +25,7 @@ from ..emitter import set_uncaught
 from ..process_facade import process
 from ..runtime.gevent_reactor import GeventReactor
 from ..runtime.home import set_home
+from ..runtime.net_server import NetServer
 from ..runtime.patching import patch_worker
 from ..runtime.worker_home import WorkerHome
 from ..script import print_uncaught, run_script
@@ -50,7 +51,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         birth = forking.this_birth()
         assert birth is not None
         self._enter(birth)
-        main = _Main(birth)
+        main = _Main(birth, self.log)
         self._drop_rights()
         test_mode.reach("boot")
         try:
@@ -96,13 +97,16 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
 class _Main:
     """The main greenlet of a script worker, and the runtime that :class:`ClusterWorker` asks."""
 
-    def __init__(self, birth: Birth) -> None:
+    def __init__(self, birth: Birth, log: Any) -> None:
         self._member = birth.member
+        self._log = log
         self._reactor = GeventReactor()
         self._greenlet = getcurrent()
         self._released = Event()  # set once the channel is closed and it was right so
         self._exit_code: int | None = None
         self._draining = False
+        self._limits: list[Any] = []
+        self._cut_off = Event()
         self._exit_callback: Any = None
         self._home = WorkerHome(birth.member, birth.connections, self._primary_gone, self.uncaught)
         birth.receiver = self._home.receiver
@@ -124,7 +128,11 @@ class _Main:
         return getattr(self._reactor, name)
 
     def begin_drain(self) -> None:
-        """Close every server, and the channel after the last connection."""
+        """Close every server, and the channel after the last connection; asked again, only the limit is new."""
+        if self._member.drain_timeout is not None:
+            timer = get_hub().loop.timer(self._member.drain_timeout, ref=False)
+            timer.start(gevent.spawn, self._cut, self._member.drain_timeout)
+            self._limits.append(timer)
         if not self._draining:
             self._draining = True
             gevent.spawn(self._drain)
@@ -164,9 +172,28 @@ class _Main:
         self.exit_now(1)
 
     def _drain(self) -> None:
+        goodbye = gevent.spawn(self._member.tell_disconnecting, self._member.drain_timeout)
         closed = [self._closing(server) for server in list(self._home.open)]
         for event in closed:
             event.wait()
+        gevent.wait([goodbye, self._cut_off], count=1)
+        self._leave()
+
+    def _cut(self, seconds: float) -> None:
+        """The limit of the drain: end what is left, and say how much it was."""
+        count = sum(server.cut() for server in list(self._home.open) if isinstance(server, NetServer))
+        if not self._released.is_set():
+            self._log.warning(
+                "Worker drain timeout (pid:%s): cut %s connections that had not ended within %g s",
+                process.pid,
+                count,
+                seconds,
+            )
+        self._cut_off.set()
+
+    def _leave(self) -> None:
+        for timer in self._limits:
+            timer.close()
         self._member.leave()
         self._home.receiver.close()
         self._released.set()

@@ -39,7 +39,20 @@ def save_work(cfg: Any) -> None:
 
 
 class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type hints
-    """gunicorn's response whose head waits for the first piece of body, within one ``write``."""
+    """gunicorn's response whose head waits for the first piece of body, within one ``write``.
+
+    Attributes:
+        server: what the request was made to; while it is not ``alive`` answers are the last ones of their connections.
+    """
+
+    server: Any = None
+
+    def default_headers(self) -> list[str]:
+        """Extends gunicorn's: a drain that began after the request, and before its answer, is told the client."""
+        if self.server is not None and not self.server.alive:
+            self.force_close()
+        headers: list[str] = super().default_headers()
+        return headers
 
     def write(self, arg: bytes) -> None:
         """Extends gunicorn's: what the first ``write`` sends goes out together, also when it raises."""
@@ -76,8 +89,8 @@ class _Held:
             sock.sendall(part)
 
 
-def with_one_send(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """Return ``application``, answered through :class:`OneSendResponse`.
+def with_one_send(application: Callable[..., Iterable[bytes]], server: Any) -> Callable[..., Iterable[bytes]]:
+    """Return ``application``, answered through :class:`OneSendResponse` on behalf of ``server``.
 
     gunicorn makes the response and passes its ``start_response`` to the application; before 26.2 there is no
     other place to choose its class.  HTTP/2 responses are of another class and stay what they are.
@@ -87,6 +100,7 @@ def with_one_send(application: Callable[..., Iterable[bytes]]) -> Callable[..., 
         response = start_response.__self__
         if type(response) is Response:
             response.__class__ = OneSendResponse
+        response.server = server
         return application(environ, start_response)
 
     return call

@@ -7,7 +7,7 @@ completed) and then sleeps in steps.  A graceful stop here is:
     2. close the listeners;
     3. turn the loop until every accepted connection is with a worker that acknowledged it;
     4. tell the workers to end, and turn the loop until they have, or ``graceful_timeout`` is over;
-    5. kill the rest.
+    5. a moment later, so that they can say what they cut, kill the rest.
 
 Messages and events flow all the time, so ``disconnect`` and ``exit`` are told for every worker.
 """
@@ -29,6 +29,7 @@ __all__ = ["stop"]
 _FLUSH_SHARE: Final = 0.5  # of graceful_timeout, for step 3
 _QUICK_SECONDS: Final = 2.0  # gunicorn's: INT or QUIT during a graceful stop
 _KILLED_SECONDS: Final = 5.0
+_CUT_SECONDS: Final = 2.0  # after graceful_timeout, for workers that cut what has not ended
 _TURN: Final = 0.2
 
 
@@ -72,6 +73,8 @@ class _Stopper:
         sig = signals.SIGQUIT if self._quick else signals.SIGTERM
         self._signal_all(sig)
         self._turn_until(self._all_gone, None)
+        if not self._quick:
+            self._turn_until(self._all_gone, time.monotonic() + _CUT_SECONDS)
 
     def kill_workers(self) -> None:
         self._quick = True

@@ -4,7 +4,8 @@
 limits, hooks, access log: its ``handle``); what is ours is how a connection gets here and how the worker ends.
 
 Phases: booting (``online`` has been said, TERM is held back) → serving (``listening`` has been said) → draining (no
-further connection, requests in flight finish) → finished (channel closed, so the primary tells ``disconnect``).
+further connection, requests in flight finish: ``draining``) → finished (channel closed, so the primary tells
+``disconnect``).
 
 A worker whose arbiter is not ours (a reload from another worker class) accepts for itself, like its base class.
 """
@@ -12,27 +13,36 @@ A worker whose arbiter is not ours (a reload from another worker class) accepts 
 from __future__ import annotations
 
 import os
+import random
 import signal as signals
 import socket as sockets
 import ssl
 import sys
-import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
-from gevent import GreenletExit, get_hub, getcurrent, killall, spawn_raw
+from gevent import GreenletExit, get_hub, getcurrent, spawn_raw
 from gevent.event import Event
+from gevent.pool import Pool
+from gevent.server import StreamServer
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 from .. import test_mode
+from ..cluster_facade import cluster
 from ..emitter import Log
 from ..receiver import Receiver
+from ..recycling import requests_of
 from ..runtime.client_socket import ClientSocket
 from ..runtime.gevent_reactor import GeventReactor
 from ..runtime.idle_limit import IdleLimit
+from ..supervision_settings import SupervisionSettings
 from . import install, serving
 from .clean_requests import use_clean_requests
+from .draining import Drain
 from .forking import Birth, release_signals, this_birth
+from .request_waits import knows_idle, tell_waits
 from .served_listener import ServedListener, address_of
 from .test_host import WorkerTestHost
 
@@ -40,7 +50,6 @@ __all__ = ["ClusterGeventWorker"]
 
 _NOTIFY_SECONDS: Final = 1.0
 _LAST_WORDS_SECONDS: Final = 1.0
-_KILL_SECONDS: Final = 1.0
 
 
 class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hints
@@ -62,11 +71,13 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._signalled = False
         self._birth: Birth | None = None
         self._served: dict[int, ServedListener] = {}
-        self._serving: set[Any] = set()  # the greenlets of the connections
+        self._serving: dict[Any, Any] = {}  # the sockets of the connections by greenlet, None before they are made
         self._tls: ssl.SSLContext | None = None
         self._idle_limit: IdleLimit | None = None
         self._receiver: Receiver
         self.wsgi: Any
+        policy = SupervisionSettings.of(cluster.settings).recycling
+        self._due_after = requests_of(policy, random.random)  # requests; 0 once that is said, and for never
         super().__init__(*args, **kwargs)
 
     @property
@@ -139,19 +150,52 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         else:
             self._run_accepting(self._birth)
 
+    @property
+    def _patience(self) -> float:
+        # self.timeout is half of the setting: a sign of life a second would come too late for timeout = 1
+        return min(_NOTIFY_SECONDS, self.timeout or _NOTIFY_SECONDS)
+
     def _run_accepting(self, birth: Birth) -> None:
-        for listener in self.sockets:
+        """As the base class runs, except that it ends as a fed worker does."""
+        self.wsgi = serving.with_one_send(self.wsgi, self)
+        self._idle_limit = IdleLimit(self.cfg.keepalive)
+        tell_waits(self._idle_limit)
+        servers = [self._acceptor(listener) for listener in self.sockets]
+        for server, listener in zip(servers, self.sockets, strict=True):
+            server.start()
             birth.member.announce_listening(0, address_of(listener))
-        super().run()
+        while self.alive:
+            self.notify()
+            self._wait(self._patience)
+            self._tell_if_due(birth)
         self._announce_leaving(birth)
+        for server in servers:
+            server.close()
+        self._drain(birth, lambda: True)
         self._finish(birth)
+
+    def _acceptor(self, listener: Any) -> StreamServer:
+        listener.setblocking(True)
+        tls = {"ssl_context": ssl_context(self.cfg)} if self.cfg.is_ssl else {}
+        serve = partial(self._serve_accepted, listener)
+        server = StreamServer(listener, handle=serve, spawn=Pool(self.worker_connections), **tls)
+        if self.cfg.workers > 1:
+            server.max_accept = 1
+        return server
+
+    def _serve_accepted(self, listener: Any, client: Any, peer: Any) -> None:
+        self._serving[getcurrent()] = client
+        try:
+            self.handle(listener, client, peer)
+        finally:
+            self._ended()
 
     def _run_fed(self, birth: Birth) -> None:
         self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
-        self.wsgi = serving.with_one_send(self.wsgi)
+        self.wsgi = serving.with_one_send(self.wsgi, self)
         serving.save_work(self.cfg)
-        use_clean_requests(self.cfg)
         self._idle_limit = IdleLimit(self.cfg.keepalive)
+        use_clean_requests(self.cfg, self._idle_limit)
         self._receiver = birth.receiver = Receiver(
             birth.connections, self._take, self._has_room, self._wake, self._primary_gone
         )
@@ -159,15 +203,21 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self.notify()  # gunicorn's timeout counts from the first sign of life
         for number, listener in self._served.items():
             birth.member.announce_listening(number, address_of(listener))
-        # self.timeout is half of the setting: a sign of life a second would come too late for timeout = 1
-        patience = min(_NOTIFY_SECONDS, self.timeout or _NOTIFY_SECONDS)
         while self.alive:
             self.notify()
-            self._wait(patience)
+            self._wait(self._patience)
             # Room is told when a connection ends; what else this process ran out of comes back untold.
             self._receiver.room_made()
-        self._drain(birth)
+            self._tell_if_due(birth)
+        self._announce_leaving(birth)
+        self._receiver.stop()
+        self._drain(birth, lambda: self._receiver.has_left)
         self._finish(birth)
+
+    def _tell_if_due(self, birth: Birth) -> None:
+        if self._due_after and self.nr >= self._due_after:
+            self._due_after = 0
+            birth.member.announce_due()
 
     def timeout_ctx(self) -> Any:
         """Replaces gunicorn's, which makes a timer for each wait."""
@@ -178,7 +228,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         return room
 
     def _take(self, listener_id: int, fd: int) -> None:
-        self._serving.add(spawn_raw(self._serve, self._served[listener_id], fd))
+        self._serving[spawn_raw(self._serve, self._served[listener_id], fd)] = None
 
     def _serve(self, listener: ServedListener, fd: int) -> None:
         """In a greenlet of its own: serve one connection to its end."""
@@ -188,6 +238,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
             peer = client.getpeername()
             if self._tls is not None:
                 client = self._tls.wrap_socket(client, server_side=True)
+            self._serving[getcurrent()] = client
             self.handle(listener, client, peer)
         except OSError as error:
             # gone before it was served, or it does not speak TLS: nobody to answer
@@ -195,10 +246,13 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         finally:
             if client is not None:
                 client.close()
-            self._serving.discard(getcurrent())
+            self._ended()
             self._receiver.room_made()
-            if not self._alive and not self._serving:
-                self._wake()
+
+    def _ended(self) -> None:
+        self._serving.pop(getcurrent(), None)
+        if not self._alive and not self._serving:
+            self._wake()
 
     def _primary_gone(self) -> None:
         if self._birth is not None and self._birth.member.exited_after_disconnect is None:
@@ -247,19 +301,19 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)
         self.exit_now(0)
 
-    def _drain(self, birth: Birth) -> None:
-        """No further connection; requests in flight finish, up to ``graceful_timeout``."""
-        self._announce_leaving(birth)
-        self._receiver.stop()
-        limit = time.monotonic() + self.cfg.graceful_timeout
-        while self._serving or not self._receiver.has_left:
-            patience = min(_NOTIFY_SECONDS, limit - time.monotonic())
+    def _drain(self, birth: Birth, has_left: Callable[[], bool]) -> None:
+        """Requests in flight finish, in ``graceful_timeout`` or the time that was given."""
+        asked = birth.member.drain_timeout
+        seconds = self.cfg.graceful_timeout if asked is None else asked
+        waits = self._idle_limit if knows_idle(self.cfg) else None
+        drain = Drain(self._serving, waits, seconds, birth.member.tell_disconnecting, self._wake, self.log)
+        while not (drain.is_over and has_left()):
+            patience = min(self._patience, drain.seconds_left)
             if patience <= 0:
-                self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
-                killall(list(self._serving), block=True, timeout=_KILL_SECONDS)
+                drain.cut()
                 return
             self.notify()
-            self._wait(patience)
+            self._wait(self._patience)
 
     def _announce_leaving(self, birth: Birth) -> None:
         """Nobody asked from outside, so this end is the worker's own wish: max_requests, a changed file."""

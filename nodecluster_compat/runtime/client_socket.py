@@ -6,11 +6,14 @@ response fits, so this one sends first.  Everything else is gevent's socket.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from gevent.socket import socket
+import gevent
+from gevent.socket import SHUT_RDWR, socket
 
-__all__ = ["ClientSocket"]
+__all__ = ["ClientSocket", "cut_connections"]
 
 
 class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints here
@@ -25,3 +28,17 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
             sent = 0
         if sent < len(view):
             super().sendall(memoryview(view)[sent:], flags)
+
+
+def cut_connections(clients: Mapping[Any, Any]) -> None:
+    """End connections that take too long: kill their greenlets, then shut what those leave open.
+
+    Args:
+        clients: their sockets, by greenlet; the caller's is not among them.
+    """
+    gevent.killall(list(clients), block=False)
+    gevent.sleep(0)
+    for client in list(clients.values()):
+        if client is not None:
+            with suppress(OSError):
+                client._sock.shutdown(SHUT_RDWR)

@@ -1,22 +1,36 @@
-"""Ends connections on which no further request comes: one timer for a worker, not one for each wait.
+"""Ends connections on which no further request comes: after a while, or at once when a drain begins.
 
 gunicorn starts a timer when it waits for a request and stops it when one has come, which is nearly always at once.
 Here the wait is noted with its deadline, and a sweep every now and then looks at the oldest.  All deadlines are equally
 far, so the notes are in order and a sweep looks only at those that are over.  A connection ends up to
 :data:`SWEEP_SECONDS` late; the timer runs only while somebody waits.
+
+A wait is *idle* when an answer was given and nothing of a next request has come.  A new connection is not idle, its
+client has just asked for something; nor is one that has sent a part of a request.  Whoever reads requests says so with
+:meth:`IdleLimit.began`.
+
+A drain ends an idle connection as its time-out would, unless the kernel has bytes of it already: then a request has
+come after all, and it is answered.  One that was answered less than :data:`LINGER_SECONDS` ago has as long: the next
+request of a busy client is on its way, and its answer says ``Connection: close``, so that nothing is lost.  Rejected:
+shutting the reading half, which OpenSSL takes for an attack and answers with an alert.
 """
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Mapping
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from gevent import Timeout, get_hub, getcurrent
+from gevent.ssl import SSLSocket
 
-__all__ = ["SWEEP_SECONDS", "IdleLimit"]
+__all__ = ["LINGER_SECONDS", "SWEEP_SECONDS", "IdleLimit"]
 
 SWEEP_SECONDS: Final = 0.1
+LINGER_SECONDS: Final = 0.5
 
 
 class IdleLimit:
@@ -24,13 +38,21 @@ class IdleLimit:
 
     Args:
         seconds: how long one wait may last.
+
+    Attributes:
+        is_over: the drain is at its limit, so no connection waits for a further request, not even one whose greenlet
+            was killed amid a request: gunicorn would go on with it.
     """
 
-    __slots__ = ("_expired", "_seconds", "_timer", "_waiting")
+    __slots__ = ("_began", "_expired", "_finishing", "_linger", "_seconds", "_timer", "_waiting", "is_over")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._waiting: dict[Any, float] = {}
+        self._began: set[Any] = set()  # those of the waiting that are not idle
+        self._finishing: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # to be ended when they are idle
+        self._linger = LINGER_SECONDS
+        self.is_over = False
         self._timer: Any = None
         self._expired = Timeout(None, False)
 
@@ -42,7 +64,10 @@ class IdleLimit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        self._waiting.pop(getcurrent(), None)
+        greenlet = getcurrent()
+        self._waiting.pop(greenlet, None)
+        if self._began:
+            self._began.discard(greenlet)
         return error is self._expired
 
     @property
@@ -50,11 +75,43 @@ class IdleLimit:
         """The greenlets that are inside."""
         return list(self._waiting)
 
+    def began(self) -> None:
+        """The current greenlet is not idle while it is inside: it waits for a first request, or amid one."""
+        greenlet = getcurrent()
+        if greenlet in self._waiting:  # outside it reads a connection's only request
+            self._began.add(greenlet)
+
+    def finish(self, clients: Mapping[Any, Any]) -> None:
+        """End these connections: those that are idle at once, the others when they have answered.
+
+        Args:
+            clients: their sockets, by greenlet; ``None`` for one that has not begun yet.
+        """
+        self._finishing.update(clients)
+        get_hub().loop.run_callback(self._end_idle)
+
+    def finish_now(self) -> None:
+        """The drain is at its limit: end those that are idle without waiting for anything."""
+        self._linger = 0.0
+        self.is_over = True
+        get_hub().loop.run_callback(self._end_idle)
+
+    def _end_idle(self) -> None:
+        """In the hub, like :meth:`_sweep`: whoever throws elsewhere does not come back."""
+        latest = monotonic() - self._linger + self._seconds
+        for greenlet in self._waiting.keys() - self._began:
+            client = self._finishing.get(greenlet)
+            if client is not None and self._waiting[greenlet] <= latest and not _has_sent(client):
+                del self._waiting[greenlet]
+                greenlet.throw(self._expired)
+
     def _start(self) -> None:
-        self._timer = get_hub().loop.timer(SWEEP_SECONDS, SWEEP_SECONDS)
+        self._timer = get_hub().loop.timer(SWEEP_SECONDS, SWEEP_SECONDS, ref=False)
         self._timer.start(self._sweep)
 
     def _sweep(self) -> None:
+        if self._finishing:
+            self._end_idle()
         now = monotonic()
         while self._waiting:
             greenlet, deadline = next(iter(self._waiting.items()))
@@ -65,3 +122,16 @@ class IdleLimit:
         self._timer.stop()
         self._timer.close()
         self._timer = None
+
+
+def _has_sent(client: Any) -> bool:
+    """Whether there is something to read: bytes, or the end of the connection."""
+    if isinstance(client, SSLSocket) and client.pending():
+        return True
+    try:
+        client._sock.recv(1, socket.MSG_PEEK)  # the socket beneath, which never blocks
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

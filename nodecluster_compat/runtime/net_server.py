@@ -32,7 +32,7 @@ from ..listen_options import checked_port, path_request, with_fd
 from ..passing import PassageKind
 from ..records import Address, ListenRequest, PeerAddress
 from ..server_states import ServerLife
-from .client_socket import ClientSocket
+from .client_socket import ClientSocket, cut_connections
 from .home import ListeningSocket, current_home
 
 __all__ = ["NetServer"]
@@ -68,7 +68,7 @@ class NetServer(Emitter):
         self._home = current_home()
         self._request: ListenRequest | None = None
         self._socket: ListeningSocket | None = None
-        self._serving: set[Any] = set()
+        self._serving: dict[Any, Any] = {}  # sockets by greenlet, None before they are made
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._life.state}>"
@@ -169,6 +169,12 @@ class NetServer(Emitter):
             self._home.spawn(self._not_running, callback)
         return self
 
+    def cut(self) -> int:
+        """End the connections that are open, whatever they are at; return how many they were."""
+        clients = dict(self._serving)
+        cut_connections(clients)
+        return len(clients)
+
     def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:
         """Emit an event; ``emit("connection", socket)`` lets this server serve a socket that came from elsewhere."""
         if event == "connection" and len(args) == 1:
@@ -253,13 +259,13 @@ class NetServer(Emitter):
 
     def _spawn(self, fd: int, family: int) -> None:
         greenlet = gevent.Greenlet(self._serve, fd, family)
-        self._serving.add(greenlet)
+        self._serving[greenlet] = None
         greenlet.start()
 
     def _serve(self, fd: int, family: int) -> None:
         client = None
         try:
-            client = ClientSocket(family, sockets.SOCK_STREAM, 0, fileno=fd)
+            client = self._serving[gevent.getcurrent()] = ClientSocket(family, sockets.SOCK_STREAM, 0, fileno=fd)
             peer = client.getpeername()
             super().emit("connection", client)
             self._handle(client, peer)
@@ -270,7 +276,7 @@ class NetServer(Emitter):
         finally:
             if client is not None:
                 client.close()
-            self._serving.discard(gevent.getcurrent())
+            self._serving.pop(gevent.getcurrent(), None)
             self._home.room_made()
             self._check_drained()
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodecluster_compat._gunicorn.clean_requests import CleanRequest, _Creator, _Reader
+from nodecluster_compat.runtime.idle_limit import IdleLimit
 
 PEER = ("127.0.0.1", 4711)
 SERVER = ("127.0.0.1", 8000)
@@ -106,7 +107,7 @@ class Pair:
     def __init__(self) -> None:
         self.cfg = Config()
         self.original = wsgi.create
-        self.reader = _Reader(self.cfg)
+        self.reader = _Reader(self.cfg, IdleLimit(1))
         self.creator = _Creator(self.cfg, self.original)
 
     def both(self, data: bytes) -> tuple[Answer, Answer]:

@@ -14,8 +14,10 @@ from nodecluster_compat.codec import (
     FrameDecoder,
     FrameKind,
     decode_address,
+    decode_disconnect,
     decode_message,
     encode_address,
+    encode_disconnect,
     encode_frame,
     encode_message,
 )
@@ -221,3 +223,18 @@ def test_address_of_every_type_keeps_its_descriptor(address_type: int | str) -> 
     for address in (Address(None, 0, address_type), Address("x", 1, address_type, 7)):  # type: ignore[arg-type]
         [frame] = frames(encode_address(2**31, address))
         assert decode_address(frame.payload) == (2**31, address)
+
+
+@given(st.none() | st.floats(0, 1e9) | st.integers(0, 10**9))
+def test_timeout_of_a_drain_arrives(timeout: float | None) -> None:
+    """A number, or nothing."""
+    [frame] = frames(encode_disconnect(timeout))
+    assert frame.kind is FrameKind.DISCONNECT
+    assert decode_disconnect(frame.payload) == timeout
+
+
+@pytest.mark.parametrize("payload", [b"-1", b"true", b'"5"', b"null", b"1e400", b"2e9", b"{", b"\xff", b"[1]"])
+def test_disconnect_that_holds_no_time_is_a_frame_error(payload: bytes) -> None:
+    """Whoever sent it does not speak this protocol."""
+    with pytest.raises(FrameError, match="disconnect frame"):
+        decode_disconnect(payload)

@@ -14,13 +14,14 @@ from nodecluster_compat.codec import (
     Frame,
     FrameDecoder,
     FrameKind,
+    decode_disconnect,
     decode_message,
     encode_address,
     encode_frame,
     encode_message,
 )
 from nodecluster_compat.emitter import Emitter
-from nodecluster_compat.errors import ClusterError
+from nodecluster_compat.errors import ArgumentError, ClusterError
 from nodecluster_compat.loop import Loop
 from nodecluster_compat.packets import PacketKind, encode_packet
 from nodecluster_compat.primary import Primary
@@ -92,7 +93,7 @@ class Rig:
     def give_up_requested(self, reason: str) -> None:
         self.calls.append("give_up_requested")
 
-    def limit_end(self, worker: WorkerHandle) -> None:
+    def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
         self.calls.append("limit_end")
 
     def worker_listens(self, worker: WorkerHandle) -> None:
@@ -190,6 +191,20 @@ def test_disconnect_asks_once_and_a_second_time_is_nothing(rig: Rig) -> None:
     assert [frame.kind for frame in worker.heard()] == [FrameKind.DISCONNECT]
     assert worker.handle.exited_after_disconnect is True
     assert worker.handle.id in rig.primary.registry.by_id
+
+
+def test_disconnect_carries_its_timeout(rig: Rig) -> None:
+    """The worker is told, and nothing happens when it cannot be a time."""
+    first, second = rig.start(), rig.start()
+    with pytest.raises(ArgumentError, match="timeout"):
+        first.handle.disconnect(timeout=-1)
+    rig.turn()
+    assert (first.heard(), first.handle.exited_after_disconnect) == ([], None)
+    first.handle.disconnect(timeout=2.5)
+    rig.primary.disconnect(None, 7)
+    rig.turn()
+    assert [decode_disconnect(frame.payload) for frame in first.heard()] == [2.5]
+    assert [decode_disconnect(frame.payload) for frame in second.heard()] == [7]
 
 
 BREACHES = {

@@ -79,7 +79,7 @@ class Lives(RuleBasedStateMachine):
     def give_up_requested(self, reason: str) -> None:
         pass
 
-    def limit_end(self, worker: WorkerHandle) -> None:
+    def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
         pass
 
     def worker_listens(self, worker: WorkerHandle) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodecluster_compat.supervision import Bounds, Member, Step, missing, roll, surplus
+from nodecluster_compat.supervision import Bounds, Member, Step, missing, recycle, roll, surplus
 
 
-def member(age: int, generation: int = 0, *, listening: bool = True, ending: bool = False) -> Member:
-    return Member(age, generation, listening, ending)
+def member(age: int, generation: int = 0, *, listening: bool = True, ending: bool = False, due: bool = False) -> Member:
+    return Member(age, generation, listening, ending, due)
 
 
 def test_missing_counts_only_those_that_stay_in_this_generation() -> None:
@@ -137,3 +137,63 @@ def test_rollout_without_surge_makes_room_first() -> None:
     old = [member(1), member(2)]
     assert roll(old, 2, 2, 1, Bounds(0, 1)) == Step(1, (old[0],))
     assert roll([old[1], member(3, 1, listening=False)], 2, 2, 1, Bounds(0, 1)) == Step(0, ())
+
+
+def test_due_worker_leaves_when_its_successor_listens() -> None:
+    """First one more is started; nobody goes while that boots; then the one that is due, not the oldest."""
+    crew = [member(1), member(2, due=True)]
+    assert recycle(crew, 2, 0) == Step(1, ())
+    assert recycle([*crew, member(3, listening=False)], 2, 0) == Step(0, ())
+    assert recycle([*crew, member(3)], 2, 0) == Step(0, (crew[1],))
+
+
+def test_due_workers_take_turns() -> None:
+    """The oldest first; the next one when that has ended, not when it drains."""
+    first, second = member(1, due=True), member(2, due=True)
+    assert recycle([first, second], 2, 0) == Step(1, ())
+    assert recycle([first, second, member(3)], 2, 0) == Step(0, (first,))
+    gone = member(1, due=True, ending=True)
+    assert recycle([gone, second, member(3)], 2, 0) == Step(0, ())
+    assert recycle([second, member(3)], 2, 0) == Step(1, ())
+
+
+def test_due_worker_is_the_one_that_a_smaller_number_takes() -> None:
+    """TTOU while one is due: nothing is started for it."""
+    crew = [member(1), member(2, due=True)]
+    assert recycle(crew, 1, 0) == Step(0, (crew[1],))
+
+
+def test_successor_that_ends_is_started_again() -> None:
+    """The due worker serves on, and counts as missing until somebody has taken its place."""
+    crew = [member(1), member(2, due=True), member(3, ending=True)]
+    assert recycle(crew, 2, 0) == Step(1, ())
+
+
+mixed = st.builds(Member, st.integers(1, 9), st.just(0), st.booleans(), st.booleans(), st.booleans())
+
+
+@given(st.lists(mixed, max_size=9, unique_by=lambda m: m.age), st.integers(0, 6))
+def test_recycling_keeps_the_number_that_listens_and_adds_one_at_most(crew: list[Member], target: int) -> None:
+    """Whatever the crew: no capacity is lost, and at most one more than is missing is started."""
+    step = recycle(crew, target, 0)
+    staying = [m for m in crew if not m.ending and m not in step.retire]
+    listening = [m for m in crew if m.listening and not m.ending]
+    assert sum(m.listening for m in staying) >= min(len(listening), target)
+    assert step.start <= missing(crew, target, 0) + 1
+    assert not step.start or len(staying) + step.start <= target + 1
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=6))
+def test_recycling_ends_with_nobody_due(due: list[bool]) -> None:
+    """Step after step, with workers that boot and end in between: never below the number, never two above."""
+    target = len(due)
+    crew = [member(age, due=is_due) for age, is_due in enumerate(due, 1)]
+    for _ in range(4 * target):
+        step = recycle(crew, target, 0)
+        crew = [m for m in crew if m not in step.retire and not m.ending]
+        crew = [Member(m.age, 0, listening=True, ending=False, due=m.due) for m in crew]
+        youngest = max(m.age for m in crew)
+        crew += [member(youngest + 1 + n, listening=False) for n in range(step.start)]
+        crew += [member(m.age, ending=True, due=m.due) for m in step.retire]
+        assert target <= sum(m.listening and not m.ending for m in crew) <= target + 1
+    assert not any(m.due for m in crew)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from nodecluster_compat.errors import SettingsError
+from nodecluster_compat.recycling import RecyclePolicy
 from nodecluster_compat.supervision import Bounds
 from nodecluster_compat.supervision_settings import SupervisionSettings
 
@@ -30,8 +31,16 @@ def test_every_key_is_read() -> None:
             "restart_period": 60,
             "watch": ["a", "b"],
             "status_file": "/run/status.json",
+            "max_worker_age": 3600,
+            "max_worker_age_jitter": 60,
+            "max_worker_memory": 2**30,
+            "max_worker_memory_samples": 5,
+            "max_worker_memory_interval": 0.5,
+            "max_worker_requests": 100,
+            "max_worker_requests_jitter": 7,
         }
     )
+    assert settings.recycling == RecyclePolicy(3600, 60, 2**30, 5, 0.5, 100, 7)
     policy = settings.restarts
     assert (policy.delay, policy.max_delay, policy.stable, policy.intensity, policy.period) == (0.5, 5, 3, 7, 60)
     assert (settings.boot_timeout, settings.watch, settings.status_file) == (9, ("a", "b"), "/run/status.json")
@@ -72,9 +81,25 @@ def test_shares(settings: dict[str, Any], target: int, bounds: Bounds) -> None:
         {"watch": "file.py"},
         {"watch": [1]},
         {"status_file": 3},
+        {"max_worker_age": -1},
+        {"max_worker_age": True},
+        {"max_worker_age_jitter": "1"},
+        {"max_worker_memory": 1.5},
+        {"max_worker_memory": "1G"},
+        {"max_worker_memory_samples": 0},
+        {"max_worker_memory_interval": 0},
+        {"max_worker_requests": -1},
+        {"max_worker_requests_jitter": None},
     ],
 )
 def test_what_cannot_be_is_refused_by_name(settings: dict[str, Any]) -> None:
     """The sentence names the setting."""
     with pytest.raises(SettingsError, match=next(iter(settings))):
         SupervisionSettings.of(settings)
+
+
+def test_jitter_is_a_tenth_unless_it_is_set() -> None:
+    """Of what it is added to, so without a limit nothing."""
+    policy = SupervisionSettings.of({"max_worker_age": 100, "max_worker_requests": 55}).recycling
+    assert (policy.age_jitter, policy.requests_jitter) == (10, 5)
+    assert SupervisionSettings.of({}).recycling == RecyclePolicy()

@@ -1,0 +1,365 @@
+"""How a worker leaves: who goes at once, who may finish, who is told, and what happens to the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from raw_http import GET, Certificate, folder_of
+from remote_control import CONF, said, wait, wait_said
+from simple_websocket import Client, ConnectionClosed
+from stage import PRELUDE, Play, player
+
+from pytest_cluster import Cluster, ClusterFactory
+
+ANSWER: Final = b"HTTP/1.1 200 OK"
+LIMIT: Final = "graceful_timeout = 8\n"
+LONG: Final = CONF.replace(LIMIT, "graceful_timeout = 120\nkeepalive = 300\n")  # nothing ends by time
+DRAINING: Final[dict[str, Any]] = {"app": "draining:app", "config": LONG}
+PARTS: Final = [b"GET / HTTP/1.1\r\nHo", b"st: x\r\n\r\n"]
+
+
+def primary(source: str) -> Callable[[Cluster], object]:
+    """Have the primary run ``source``."""
+    return lambda cluster: cluster.request("POST", "/primary", body=source.encode())
+
+
+def leave(**options: Any) -> Callable[[Cluster], object]:
+    """Have a worker leave by its own wish."""
+    return lambda cluster: cluster.request("POST", "/leave", body=json.dumps(options).encode())
+
+
+def to_worker(cluster: Cluster) -> None:
+    """TERM to a worker, from outside."""
+    os.kill(cluster.worker(1).pid, signal.SIGTERM)
+
+
+WAYS: Final = [
+    pytest.param(primary("cluster.workers[1].disconnect()"), id="worker.disconnect"),
+    pytest.param(leave(), id="cluster.worker.disconnect"),
+    pytest.param(primary("cluster.disconnect()"), id="cluster.disconnect"),
+    pytest.param(lambda cluster: cluster.primary.signal("SIGHUP"), id="HUP"),
+    pytest.param(lambda cluster: cluster.primary.signal("SIGTERM"), id="TERM"),
+    pytest.param(to_worker, id="TERM to the worker"),
+]
+
+
+def ask(client: socket.socket, path: bytes = b"/", more: bytes = b"") -> bytes:
+    """One request on a connection; what arrives first."""
+    client.sendall(GET % (path, more))
+    return client.recv(65536)
+
+
+def rest_of(client: socket.socket) -> bytes:
+    """Everything up to the end of the connection."""
+    received = b""
+    while data := client.recv(65536):
+        received += data
+    return received
+
+
+def release(cluster: Cluster) -> None:
+    """Let held requests go on."""
+    (folder_of(cluster) / "release").touch()
+
+
+def websocket(cluster: Cluster, path: str) -> Client:
+    """A websocket over which one message has come back."""
+    one = Client.connect(f"ws://{cluster.host}:{cluster.port}{path}")
+    one.send("hello")
+    assert one.receive(timeout=20) == "hello"
+    return one
+
+
+@pytest.mark.cluster(**DRAINING, workers=1)
+@pytest.mark.parametrize("way", WAYS)
+def test_idle_goes_at_once_and_what_is_in_flight_finishes(cluster: Cluster, way: Callable[[Cluster], object]) -> None:
+    """For every way to leave: no time-out is near, and a request that began before is the last of its connection."""
+    with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as busy:
+        assert b"Connection: keep-alive" in ask(idle)
+        busy.sendall(GET % (b"/held", b""))
+        wait_said(cluster, told="held")
+        way(cluster)
+        assert idle.recv(65536) == b""
+        wait_said(cluster, told="process", seconds=120)
+        release(cluster)
+        answer = rest_of(busy)
+    assert answer.startswith(ANSWER)
+    assert b"Connection: close" in answer
+    cluster.journal.wait_for("exit", worker=1)
+    assert "graceful timeout" not in cluster.log
+
+
+@pytest.mark.cluster(**DRAINING, workers=2)
+def test_one_worker_less_ends_idle_connections(cluster: Cluster) -> None:
+    """TTOU: those of the worker that leaves, and no others."""
+    with cluster.connect(timeout=30) as first, cluster.connect(timeout=30) as second:
+        for client in (first, second):
+            assert ask(client).startswith(ANSWER)
+        cluster.primary.signal("SIGTTOU")
+        cluster.journal.wait_for("exit")
+        (left,), _, _ = select.select([first, second], [], [], 20)
+        assert left.recv(65536) == b""
+        assert ask(second if left is first else first).startswith(ANSWER)
+
+
+@pytest.mark.cluster(**DRAINING, workers=1, settings={"max_requests": 2})
+def test_max_requests_ends_idle_connections(cluster: Cluster) -> None:
+    """The worker leaves by its own wish; ``disconnecting`` is told then, too."""
+    with cluster.connect(timeout=30) as idle:
+        assert b"Connection: keep-alive" in ask(idle)
+        assert cluster.get("/").status == 200
+        assert idle.recv(65536) == b""
+    assert cluster.journal.wait_for("exit", worker=1).exited_after_disconnect is True
+    wait_said(cluster, told="worker", seconds=120)
+
+
+@pytest.mark.cluster(**DRAINING, workers=1)
+@pytest.mark.parametrize("sent", [b"", PARTS[0]], ids=["nothing", "a part"])
+def test_request_that_has_only_begun_is_answered(cluster: Cluster, sent: bytes) -> None:
+    """A connection whose first request has not come, or not whole, is not idle."""
+    with cluster.connect(timeout=30) as client:
+        client.sendall(sent)
+        assert cluster.get("/").status == 200  # dealt after it, so it has arrived
+        cluster.primary.signal("SIGHUP")
+        wait_said(cluster, told="process")
+        client.sendall(b"".join(PARTS)[len(sent) :])
+        answer = rest_of(client)
+    assert answer.startswith(ANSWER)
+    assert b"Connection: close" in answer
+
+
+@pytest.mark.cluster(**DRAINING, workers=1)
+def test_second_request_of_which_a_part_has_come_is_answered(cluster: Cluster) -> None:
+    """The same on a connection that was kept alive."""
+    with cluster.connect(timeout=30) as client:
+        assert ask(client).startswith(ANSWER)
+        client.sendall(PARTS[0])
+        assert cluster.get("/").status == 200
+        cluster.primary.signal("SIGHUP")
+        wait_said(cluster, told="process")
+        client.sendall(PARTS[1])
+        answer = rest_of(client)
+    assert answer.startswith(ANSWER)
+    assert b"Connection: close" in answer
+
+
+@pytest.mark.cluster(**DRAINING, workers=1)
+def test_stream_whose_head_has_gone_finishes_and_then_its_connection_ends(cluster: Cluster) -> None:
+    """Its head said keep-alive, before anybody knew: the connection still does not wait for a next request."""
+    with cluster.connect(timeout=30) as client:
+        assert b"Connection: keep-alive" in ask(client, b"/stream")
+        cluster.primary.signal("SIGHUP")
+        wait_said(cluster, told="process")
+        release(cluster)
+        assert rest_of(client).endswith(b"last\n\r\n0\r\n\r\n")
+    cluster.journal.wait_for("exit", worker=1)
+
+
+@pytest.mark.cluster(**DRAINING, workers=1)
+def test_application_says_goodbye_to_websockets(cluster: Cluster) -> None:
+    """``disconnecting`` comes when the drain begins; the client is told why, and the worker ends without a cut."""
+    one = websocket(cluster, "/socket")
+    cluster.primary.signal("SIGHUP")
+    with pytest.raises(ConnectionClosed) as closed:
+        one.receive(timeout=30)
+    assert (closed.value.reason, closed.value.message) == (1001, "going away")
+    cluster.journal.wait_for("exit", worker=1)
+    assert [one["told"] for one in said(cluster) if one.get("seconds") == 120] == ["worker", "process"]
+    assert "graceful timeout" not in cluster.log
+
+
+TO_THE_POLICY: Final = [
+    pytest.param({}, id="fed"),
+    pytest.param({"env": {"NODE_CLUSTER_SCHED_POLICY": "none"}}, id="accepting"),
+]
+LIMITED: Final = [
+    pytest.param(primary("cluster.workers[1].disconnect(timeout=0.3)"), 0.3, id="worker.disconnect"),
+    pytest.param(leave(timeout=0), 0, id="cluster.worker.disconnect"),
+    pytest.param(primary("cluster.disconnect(timeout=0.3)"), 0.3, id="cluster.disconnect"),
+]
+
+
+@pytest.mark.parametrize("policy", TO_THE_POLICY)
+@pytest.mark.parametrize(("way", "seconds"), LIMITED)
+def test_what_has_not_ended_at_the_limit_is_cut_and_counted(
+    cluster_factory: ClusterFactory, policy: dict[str, Any], way: Callable[[Cluster], object], seconds: float
+) -> None:
+    """The limit of this drain instead of ``graceful_timeout``; one line says how many, ``finally`` blocks run."""
+    cluster = cluster_factory(**DRAINING, workers=1, **policy)
+    with cluster.connect(timeout=30) as first, cluster.connect(timeout=30) as second:
+        for client in (first, second):
+            assert ask(client, b"/stream-forever").startswith(ANSWER)
+        deaf = websocket(cluster, "/deaf")
+        way(cluster)
+        for client in (first, second):
+            assert not rest_of(client).endswith(b"0\r\n\r\n")
+        with pytest.raises(ConnectionClosed):
+            deaf.receive(timeout=30)
+        ended = cluster.journal.wait_for("exit", worker=1)
+    assert (ended.code, ended.exited_after_disconnect) == (0, True)
+    wait_said(cluster, told="process", seconds=seconds)
+    assert len(said(cluster, told="cut")) == 2
+    (line,) = [line for line in cluster.log.splitlines() if "graceful timeout" in line]
+    assert line.endswith(f"cut 3 connections that had not ended within {seconds:g} s")
+    assert "Traceback" not in cluster.log
+
+
+@pytest.mark.cluster(**{**DRAINING, "config": CONF.replace(LIMIT, "graceful_timeout = 1\n")}, workers=1)
+def test_end_of_the_server_counts_what_it_cuts(cluster: Cluster) -> None:
+    """TERM of the master: the worker has the time to say it before it would be killed."""
+    with cluster.connect(timeout=30) as client:
+        assert ask(client, b"/stream-forever").startswith(ANSWER)
+        assert cluster.stop() == 0
+    assert "cut 1 connections that had not ended within 1 s" in cluster.log
+    assert "SIGKILL" not in cluster.log
+
+
+@pytest.mark.cluster(**DRAINING, workers=1, env={"NODE_CLUSTER_SCHED_POLICY": "none"})
+def test_worker_that_accepts_for_itself_drains_alike(cluster: Cluster) -> None:
+    """Idle ones end, those in flight finish and say so, the application is told."""
+    with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as busy:
+        assert b"Connection: keep-alive" in ask(idle)
+        busy.sendall(GET % (b"/held", b""))
+        wait_said(cluster, told="held")
+        cluster.primary.signal("SIGHUP")
+        assert idle.recv(65536) == b""
+        wait_said(cluster, told="process", seconds=120)
+        release(cluster)
+        assert b"Connection: close" in rest_of(busy)
+    cluster.journal.wait_for("exit", worker=1)
+
+
+def test_idle_connection_over_tls_ends_at_once(cluster_factory: ClusterFactory, certificate: Certificate) -> None:
+    """As at its time-out, without an alert."""
+    files = {"keyfile": certificate.key, "certfile": certificate.cert}
+    cluster = cluster_factory(**DRAINING, workers=1, settings=files)
+    with cluster.connect(timeout=30) as client:
+        assert isinstance(client, ssl.SSLSocket)
+        assert b"Connection: keep-alive" in ask(client)
+        cluster.primary.signal("SIGHUP")
+        assert client.recv(65536) == b""
+    cluster.journal.wait_for("exit", worker=1)
+    assert "Traceback" not in cluster.log
+
+
+@pytest.mark.cluster(**DRAINING, workers=1)
+@pytest.mark.parametrize("given", ["-1", "True", "'5'", "float('nan')"])
+def test_timeout_that_cannot_be_is_refused(cluster: Cluster, given: str) -> None:
+    """A sentence, and nothing has happened."""
+    for call in (f"cluster.workers[1].disconnect(timeout={given})", f"cluster.disconnect(timeout={given})"):
+        primary(call)(cluster)
+    wait(lambda: cluster.log.count("ArgumentError: expected timeout to be a number of seconds") == 2, "both", cluster)
+    assert cluster.worker(1).state == "listening"
+
+
+# --- script mode ---------------------------------------------------------------------------------
+
+HEAD: Final = """
+import time
+from nodecluster_compat import cluster, http, net, process
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+def get(client, connection="keep-alive"):
+    client.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+    return f"Connection: {connection}".encode() in client.recv(65536)
+"""
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    """Run a program under ``nodecluster``."""
+    return player(tmp_path)
+
+
+IDLE: Final = """
+if cluster.is_primary:
+    watch("exit")
+    w = watch_worker(cluster.fork())
+    cluster.on("listening", lambda _, a: client.append(socket.create_connection(("127.0.0.1", a.port), 30)))
+    cluster.on("listening", lambda _, a: threading.Thread(target=visit).start())
+    client = []
+
+    def visit():
+        trace("kept", get(client[0]))
+        cluster.call_soon_threadsafe(w.disconnect)
+        trace("end", client[0].recv(10) == b"")
+        client[0].close()
+else:
+    process.on("disconnecting", lambda seconds: trace("disconnecting", seconds))
+    http.create_server(app).listen(0, "127.0.0.1")
+"""
+
+
+def test_script_has_no_limit_and_closes_what_is_idle(play: Play) -> None:
+    """As Node: idle connections end with the server; the drain itself takes as long as it takes."""
+    trace = play("import threading" + HEAD + IDLE, GUNICORN_CMD_ARGS="--keep-alive 300")
+    assert trace["P"] == ["kept true", "end true"]
+    assert trace["W1"] == ["disconnecting -"]
+    assert trace["P1"][-1] == "cluster exit 0 -"
+
+
+CUT: Final = """
+if cluster.is_primary:
+    watch("exit")
+    w = watch_worker(cluster.fork())
+    clients = []
+    ports = set()
+
+    @cluster.on("listening")
+    def _(worker, address):
+        clients.append(socket.create_connection(("127.0.0.1", address.port), 30))
+        clients[-1].sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+
+    @w.on("message")
+    def _(message, handle):
+        ports.add(message)
+        if len(ports) == 2:
+            HOW
+else:
+    def slow(environ, start_response):
+        process.send("http")
+        time.sleep(60)
+
+    def talk(sock, peer):
+        process.send("net")
+        while True:
+            time.sleep(60)
+
+    process.on("message", lambda message, handle: cluster.worker.disconnect(timeout=0.2))
+    http.create_server(slow).listen(0, "127.0.0.1")
+    net.create_server(talk).listen(0, "127.0.0.1")
+    process.on("disconnecting", lambda seconds: trace("disconnecting", seconds))
+"""
+
+
+@pytest.mark.parametrize("how", ["w.disconnect(timeout=0.2)", "cluster.disconnect(timeout=0.2)", "w.send('leave')"])
+def test_script_cuts_at_the_limit_that_it_was_given(tmp_path: Path, how: str) -> None:
+    """Connections of every server, counted in one line."""
+    program = tmp_path / "program.py"
+    program.write_text("from prelude import *\nimport socket" + HEAD + CUT.replace("HOW", how))
+    done = subprocess.run(
+        [sys.executable, "-m", "nodecluster_compat", str(program)],
+        env={**os.environ, "PYTHONPATH": str(PRELUDE)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    assert "W1 disconnecting 0.2" in done.stdout
+    assert done.stdout.splitlines()[-1] == "P1 cluster exit 0 -"
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("cut 2 connections that had not ended within 0.2 s")

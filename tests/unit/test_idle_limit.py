@@ -1,0 +1,119 @@
+"""Which connections a drain ends, and when: greenlets that wait, sockets, and a clock that the test holds."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import gevent
+import pytest
+
+from nodecluster_compat.runtime import idle_limit
+from nodecluster_compat.runtime.client_socket import ClientSocket
+from nodecluster_compat.runtime.idle_limit import IdleLimit
+
+KEEPALIVE = 100.0
+
+
+class Rig:
+    """One connection whose greenlet waits for a request."""
+
+    def __init__(self, clock: list[float], amid_request: bool = False) -> None:
+        self.clock = clock
+        self.limit = IdleLimit(KEEPALIVE)
+        self.client, server = socket.socketpair()
+        self.server = ClientSocket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=server.detach())
+        self.greenlet = gevent.spawn(self._serve, amid_request)
+        gevent.sleep(0)
+
+    def _serve(self, amid_request: bool) -> bytes | None:
+        with self.limit:
+            if amid_request:
+                self.limit.began()
+            received: bytes = self.server.recv(10)
+            return received
+        return None
+
+    def finish(self) -> None:
+        self.limit.finish({self.greenlet: self.server})
+        gevent.sleep(0)
+        gevent.sleep(0)
+
+    def ended(self) -> Any:
+        self.greenlet.join(20)
+        self.client.close()
+        self.server.close()
+        assert self.greenlet.successful()
+        return self.greenlet.value
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, to be set."""
+    now = [1000.0]
+    monkeypatch.setattr(idle_limit, "monotonic", lambda: now[0])
+    return now
+
+
+def test_idle_connection_ends_with_the_drain(clock: list[float]) -> None:
+    """It has waited for a while: at once, without an exception."""
+    rig = Rig(clock)
+    clock[0] += idle_limit.LINGER_SECONDS
+    rig.finish()
+    assert rig.greenlet.dead
+    assert rig.ended() is None
+    assert rig.limit.waiting == []
+
+
+def test_connection_that_was_just_answered_lingers_for_its_next_request(clock: list[float]) -> None:
+    """The sweep ends it when nothing has come."""
+    rig = Rig(clock)
+    rig.finish()
+    assert not rig.greenlet.dead
+    clock[0] += idle_limit.LINGER_SECONDS
+    assert rig.ended() is None
+
+
+def test_request_that_the_kernel_has_is_read(clock: list[float]) -> None:
+    """It came before the drain could know."""
+    rig = Rig(clock)
+    clock[0] += idle_limit.LINGER_SECONDS
+    rig.client.sendall(b"GET")
+    rig.limit.finish({rig.greenlet: rig.server})
+    assert rig.ended() == b"GET"
+
+
+def test_wait_within_a_request_is_not_idle(clock: list[float]) -> None:
+    """A first request, or the rest of one, is waited for; the time-out of the wait still holds."""
+    rig = Rig(clock, amid_request=True)
+    clock[0] += idle_limit.LINGER_SECONDS * 2
+    rig.finish()
+    assert not rig.greenlet.dead
+    rig.client.sendall(b"rest")
+    assert rig.ended() == b"rest"
+    late = Rig(clock, amid_request=True)
+    late.finish()
+    clock[0] += KEEPALIVE
+    assert late.ended() is None
+
+
+def test_connection_that_is_not_to_end_stays(clock: list[float]) -> None:
+    """Another server's, in script mode."""
+    rig = Rig(clock)
+    clock[0] += idle_limit.LINGER_SECONDS
+    rig.limit.finish({})
+    gevent.sleep(0)
+    gevent.sleep(0)
+    assert not rig.greenlet.dead
+    rig.client.close()
+    assert rig.ended() == b""
+
+
+def test_nothing_lingers_at_the_limit(clock: list[float]) -> None:
+    """And whoever would read another request is told that there is none."""
+    rig = Rig(clock)
+    rig.finish()
+    assert (rig.greenlet.dead, rig.limit.is_over) == (False, False)
+    rig.limit.finish_now()
+    assert rig.ended() is None
+    assert rig.limit.is_over
