@@ -10,6 +10,8 @@ from .worker import PrimaryProxy, WorkerProxy
 
 __all__ = ["ReloadReport", "Snapshot", "WorkerSnapshot", "check_reloaded", "take_snapshot"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 
 @dataclass(frozen=True, slots=True)
 class ReloadReport:
@@ -95,7 +97,6 @@ def take_snapshot(primary: PrimaryProxy, workers: Sequence[WorkerProxy]) -> Snap
 
 def check_reloaded(before: Sequence[WorkerProxy], after: Sequence[WorkerProxy]) -> None:
     """Fail unless *after* are all new, and those of *before* have ended because they were asked to."""
-    __tracebackhide__ = True
     stayed = sorted({worker.id for worker in before} & {worker.id for worker in after})
     if stayed:
         raise AssertionError(f"the reload succeeded, and worker {', '.join(map(str, stayed))} still runs the old code")

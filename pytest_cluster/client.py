@@ -21,8 +21,11 @@ from .wire import HEADER
 
 __all__ = ["Client", "Endpoint", "Response"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 DEFAULT_TIMEOUT = 10.0
 MOST_THREADS = 64
+SHOWN_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,10 @@ class Response:
     def json(self) -> Any:
         """The body as JSON."""
         return json.loads(self.body)
+
+    def __repr__(self) -> str:
+        who = "nobody under test" if self.worker is None else f"worker {self.worker}"
+        return f"<{self.status} from {who}: {self.body[:SHOWN_BYTES]!r}{'…' if len(self.body) > SHOWN_BYTES else ''}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +156,7 @@ class Client:
         """GET *path* so many times, *concurrency* at a time; what fails is in the result, and raises nothing."""
         if concurrency == 1:
             return Hits([self._hit(path, options) for _ in range(count)], concurrency)
-        with ThreadPoolExecutor(min(concurrency, MOST_THREADS, count)) as threads:
+        with ThreadPoolExecutor(max(1, min(concurrency, MOST_THREADS, count))) as threads:
             return Hits(list(threads.map(lambda _: self._hit(path, options), range(count))), concurrency)
 
     @contextmanager
@@ -182,6 +189,9 @@ class Client:
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
+
+    def __repr__(self) -> str:
+        return f"<client of {self._endpoint.path or f'{self._endpoint.host}:{self._endpoint.port}'}>"
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._executor is None:

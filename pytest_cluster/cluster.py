@@ -24,6 +24,8 @@ from .worker import PrimaryProxy, WorkerProxy
 
 __all__ = ["Cluster"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 DEFAULT_TIMEOUT = 10.0
 
 
@@ -252,7 +254,7 @@ class Cluster:
 
     def disconnect(self, *, timeout: float | None = None) -> int:
         """``cluster.disconnect()`` in the primary: every worker finishes and ends, then the server; its return code."""
-        self.journal.note_fault(0, self.primary.pid, "cluster.disconnect()")
+        self.journal.note_fault(0, self.primary.pid, "cluster.disconnect()", ends=True)
         self.primary.ask("disconnect", ())
         seconds = self.options.stop_timeout if timeout is None else timeout
         return self.server.wait_ended("cluster.disconnect()", seconds)
@@ -267,7 +269,7 @@ class Cluster:
         if ended is not None:
             return ended
         number = signal_number(which)
-        self.journal.note_fault(0, self.primary.pid, f"{number.name} to the primary")
+        self.journal.note_fault(0, self.primary.pid, f"{number.name} to the primary", ends=True)
         return self.server.stop(number, self.options.stop_timeout if timeout is None else timeout)
 
     # Inside its processes
@@ -285,7 +287,6 @@ class Cluster:
 
         It finds caches, counters and sessions that each process has for itself.
         """
-        __tracebackhide__ = True
         name = function if isinstance(function, str) else getattr(function, "__name__", repr(function))
         return assert_same(name, self.run_in_all(function, *args, timeout=timeout))
 

@@ -18,9 +18,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import ProcessGone, WaitTimeout
+from .waiting import Deadline
 from .wire import Call, Failpoint, Hello, Outcome, Reached, Reply, Unpacker, Welcome, pack
 
 __all__ = ["Control", "Peer"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 _READ_BYTES = 262144
 
@@ -70,8 +73,9 @@ class Control:
         :raises WaitTimeout: no answer within *timeout* seconds.
         """
         payload = pickle.dumps(arguments)
+        deadline = Deadline(timeout)
         with self._changed:
-            self._changed.wait_for(lambda: pid in self._peers, min(timeout, 1.0))
+            self._changed.wait_for(lambda: pid in self._peers, min(deadline.remaining, 1.0))
             peer = self._peers.get(pid)
             if peer is None:
                 raise ProcessGone(f"the process {pid} has ended, or is not under the test's control")
@@ -82,7 +86,7 @@ class Control:
         except OSError:
             raise ProcessGone(f"the process {pid} has ended") from None
         with self._changed:
-            if not self._changed.wait_for(lambda: number in peer.replies or peer.gone, timeout):
+            if not self._changed.wait_for(lambda: number in peer.replies or peer.gone, deadline.remaining):
                 raise WaitTimeout(f"the process {pid} did not answer within {timeout:g} s")
             outcome = peer.replies.pop(number, None)
         if outcome is None:

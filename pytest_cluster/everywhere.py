@@ -11,6 +11,8 @@ from .worker import WorkerProxy
 
 __all__ = ["assert_same", "run_in"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 
 def run_in(
     workers: Sequence[WorkerProxy], function: Callable[..., Any] | str, args: Sequence[Any], timeout: float | None
@@ -25,7 +27,6 @@ def run_in(
 
 def assert_same(name: str, results: Mapping[int, Any]) -> Any:
     """Fail unless all results are equal; return one."""
-    __tracebackhide__ = True
     first = next(iter(results.values()))
     if any(result != first for result in results.values()):
         lines = "\n".join(f"  worker {worker}: {result!r}" for worker, result in results.items())

@@ -19,6 +19,8 @@ from .waiting import scaled, timed_out
 
 __all__ = ["Expectation"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 DEFAULT_TIMEOUT = 10.0
 QUIET_SECONDS = 0.25
 

@@ -10,6 +10,7 @@ import pytest
 
 from . import report, settings
 from .run import CLUSTERS
+from .waiting import poll, scaled
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["STARTED", "describe_failure"]
 
 MOST_CLUSTERS = 3  # of a test that starts many: the last ones
+
+# A client sees the end of a worker before the primary has said so: the report waits for the primary's word.
+SETTLE_SECONDS = 1.0
 
 STARTED = pytest.StashKey[float]()
 
@@ -36,12 +40,13 @@ def describe_failure(item: pytest.Item, when: str, error: BaseException) -> None
 
 def _sections(item: pytest.Item, cluster: Cluster, error: BaseException) -> list[tuple[str, str, str]]:
     start = item.stash.get(STARTED, time.monotonic())
+    poll(lambda: not any(worker.is_ending() for worker in cluster.workers), scaled(SETTLE_SECONDS))
+    cluster.server.settle()
     stacks = cluster.server.stacks() if _is_timeout(error) else []
     extra = [("topology", report.topology(cluster, _uid(item.config))), *stacks]
     place, problem = _artefacts(item, cluster, extra)
     told = report.timeline(cluster.journal.entries, start, f"{place}/journal.jsonl" if place else "")
-    cause = report.cause_of(cluster) or "nothing is wrong with the cluster itself"
-    summary = [f"cause: {cause}", problem, f"artefacts: {place}" if place else "", _reproduce(item)]
+    summary = [f"cause: {report.cause_of(cluster)}", problem, f"artefacts: {place}" if place else "", _reproduce(item)]
     sections = [("stdout", "cause", "\n".join(line for line in summary if line))]
     sections += [("stdout", "topology", extra[0][1]), ("stdout", "timeline", told)]
     if not _has_stacks(error):

@@ -28,6 +28,8 @@ from .worker import PrimaryProxy, WorkerProxy
 
 __all__ = ["BOOT_FAILURES", "Faults"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 Target = WorkerProxy | PrimaryProxy
 
 SIGN_OF_LIFE_SECONDS = 1.5
@@ -87,6 +89,8 @@ class Faults:
 
         :param error: default: ``RuntimeError("injected by the test")``.
         """
+        if not isinstance(worker, WorkerProxy):
+            raise FaultError("the primary has no main loop that a test can break: use exit() or kill()")
         self._note(worker, "crash of", ends=True)
         worker.ask("crash", error or RuntimeError("injected by the test"))
 
@@ -102,6 +106,7 @@ class Faults:
         """
         limit = self._options.worker_timeout - SIGN_OF_LIFE_SECONDS
         guarded = isinstance(target, WorkerProxy) and limit > 0 and not longer_than_timeout
+        target.check_alive()
         self._note(target, "SIGSTOP to")
         pid = target.pid
         os.kill(pid, signal.SIGSTOP)
@@ -213,6 +218,7 @@ class Faults:
     @contextlib.contextmanager
     def fd_limit(self, target: Target, spare: int = 0) -> Iterator[None]:
         """Leave a process only *spare* descriptors beyond those it has, for the time of a block."""
+        target.check_alive()
         pid = target.pid
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         used = [int(name) for name in os.listdir(f"/proc/{pid}/fd")]
@@ -233,6 +239,9 @@ class Faults:
         """End everything that still lasts.  The fixture does this."""
         for name in list(self._undo):
             self._undo.pop(name)()
+
+    def __repr__(self) -> str:
+        return f"<faults of the cluster with primary pid {self._server.pid}: {self.injected} injected>"
 
     # Inside
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -33,6 +33,19 @@ RUN: pytest.StashKey[ClusterRun] = pytest.StashKey()
 
 FIXTURES = ("cluster", "cluster_factory", "cluster_client", "cluster_faults", "cluster_journal")
 """A test that uses none of these starts no cluster, whatever its marker says."""
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Outside of the test's own code an error needs no traceback: the frames would all be the plugin's."""
+    from .errors import ClusterError, OptionError, StartError
+
+    try:
+        yield
+    except (OptionError, StartError) as error:  # what the test asks for cannot be: a sentence
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    except ClusterError as error:
+        raise pytest.fail.Exception(f"{type(error).__name__}: {error}", pytrace=False) from None
 
 
 class ClusterFactory(Protocol):
@@ -68,9 +81,8 @@ def cluster_factory(
 ) -> Iterator[ClusterFactory]:
     """Start clusters by hand, several at once or such as do not start: ``cluster_factory(workers=3)``."""
     run = request.config.stash[RUN]
-    wanted = run.wanted(request.node, cluster_options, cluster_app, cluster_workers)
-
-    with ExitStack() as stack:
+    with _told_plainly(), ExitStack() as stack:
+        wanted = run.wanted(request.node, cluster_options, cluster_app, cluster_workers)
 
         def factory(**changes: Any) -> Cluster:
             __tracebackhide__ = True
@@ -89,16 +101,13 @@ def cluster(
 
     An earlier test's, when that has left it as it was and nothing was asked otherwise; see the marker's ``fresh``.
     """
-    from .errors import ClusterError
-
     run = request.config.stash[RUN]
-    try:
+    with _told_plainly():
         wanted = run.wanted(request.node, cluster_options, cluster_app, cluster_workers)
         lease = run.lease(wanted, request.node)
-    except ClusterError as error:
-        pytest.fail(str(error), pytrace=False)
     yield lease.cluster
-    run.give_back(lease, request.node)
+    with _told_plainly():
+        run.give_back(lease, request.node)
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from .wire import Hello, Reached
 
 __all__ = ["Arrival", "Gate"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 DEFAULT_TIMEOUT = 10.0
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 __all__ = ["Hit", "Hits", "assert_distribution", "assert_no_request_lost"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 SHOWN = 10
 BAR = 40
 
@@ -83,7 +85,6 @@ class Hits(Sequence[Hit]):
 
 def assert_no_request_lost(hits: Hits) -> None:
     """Fail unless every request was answered, and none with a 5xx."""
-    __tracebackhide__ = True
     lost = hits.lost
     if not hits:
         raise AssertionError("no request was made, so none can be said not to be lost")
@@ -104,7 +105,6 @@ def assert_distribution(
     :param tolerance: how far the most and the least may lie apart, instead.
     :param workers: the ids of those that must have answered; default: those that have.
     """
-    __tracebackhide__ = True
     if policy not in ("rr", "none"):
         raise ValueError(f"expected policy 'rr' or 'none', got {policy!r}")
     counts = {worker: count for worker, count in hits.by_worker().items() if worker is not None}

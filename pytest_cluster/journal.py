@@ -21,6 +21,8 @@ from .waiting import Deadline, scaled, timed_out
 
 __all__ = ["LIFECYCLE", "Journal", "JournalEntry", "ListeningAddress", "Wanted"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 T = TypeVar("T")
 
 LIFECYCLE = ("fork", "online", "listening", "disconnect", "exit")
@@ -256,6 +258,9 @@ class Journal:
         """Wait for the end of the journal; false when some process still holds the writing end."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def __repr__(self) -> str:
+        return f"<journal of {self.last_seq} entries{', ended' if self.ended else ''}>"
 
     def _read(self, fd: int) -> None:
         with os.fdopen(fd, "rb") as stream:

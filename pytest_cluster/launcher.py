@@ -39,6 +39,8 @@ from .wire import CONTROL_VARIABLE, TOKEN_VARIABLE, Hello, Reached
 
 __all__ = ["ServerProcess"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 JOURNAL_VARIABLE = "NODECLUSTER_JOURNAL_FD"
 
 # Workers end by themselves at once when their primary is gone; on a busy machine "at once" takes a while.
@@ -46,6 +48,18 @@ ORPHAN_SECONDS = 3.0
 JOURNAL_SECONDS = 1.0
 LOG_TAIL_BYTES = 8192
 LOG_TAIL_LINES = 60
+
+SOCKET_PATH_BYTES = 107
+LONGEST_NAME = len("/pc-xxxxxxxx/control")
+
+
+def _make_folder() -> str:
+    """Return a new folder, whose path is short enough for the socket in it."""
+    long = len(os.fsencode(tempfile.gettempdir())) + LONGEST_NAME > SOCKET_PATH_BYTES
+    try:
+        return tempfile.mkdtemp(prefix="pc-", dir="/tmp" if long else None)  # noqa: S108 - mkdtemp chooses the name
+    except OSError as error:
+        raise StartError(f"the cluster's folder cannot be made: {error}; TMPDIR says where it should be") from None
 
 
 class ServerProcess:
@@ -61,7 +75,7 @@ class ServerProcess:
         if not options.app and not options.script:
             raise OptionError("cluster: which application? Say app='package.module:app' or use --cluster-app")
         source = conf_source(options, pythonpath=pythonpath, bind=bind)
-        self.folder = tempfile.mkdtemp(prefix="pc-")
+        self.folder = _make_folder()
         self.log_path = os.path.join(self.folder, "server.log")
         self.tag = secrets.token_hex(16)
         self.logs = LogFolder(self.folder)

@@ -15,11 +15,20 @@ import signal
 import time
 from dataclasses import dataclass
 
-__all__ = ["TAG_VARIABLE", "SessionMember", "cluster_members", "kill_cluster", "session_members", "wait_cluster_empty"]
+__all__ = [
+    "TAG_VARIABLE",
+    "SessionMember",
+    "cluster_members",
+    "is_running",
+    "kill_cluster",
+    "session_members",
+    "wait_cluster_empty",
+]
 
 TAG_VARIABLE = "PYTEST_CLUSTER_TAG"
 
 _POLL_SECONDS = 0.02
+_ENDED = (b"Z", b"X")
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,14 @@ class SessionMember:
 
     def __str__(self) -> str:
         return f"pid {self.pid}: {self.command}"
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process *pid*; a zombie is none."""
+    try:
+        return _state_and_session(str(pid))[0] not in _ENDED
+    except OSError:
+        return False
 
 
 def session_members(session: int) -> list[SessionMember]:
@@ -46,12 +63,10 @@ def cluster_members(session: int, tag: str | None) -> list[SessionMember]:
         if not name.isdigit():
             continue
         with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
-            with open(f"/proc/{name}/stat", "rb") as stat:
-                # The command, in parentheses, may itself hold spaces and parentheses.
-                state, _parent, _group, its_session = stat.read().rpartition(b")")[2].split()[:4]
-            if state in (b"Z", b"X"):
+            state, its_session = _state_and_session(name)
+            if state in _ENDED:
                 continue
-            if int(its_session) == session or (tag is not None and entry in _read(name, "environ").split(b"\0")):
+            if its_session == session or (tag is not None and entry in _read(name, "environ").split(b"\0")):
                 command = _read(name, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
                 members.append(SessionMember(int(name), command))
     return members
@@ -74,6 +89,12 @@ def kill_cluster(session: int, tag: str | None, timeout: float = 5.0) -> list[Se
                 os.kill(member.pid, signal.SIGKILL)
         time.sleep(_POLL_SECONDS)
     return members
+
+
+def _state_and_session(pid: str) -> tuple[bytes, int]:
+    # The command, in parentheses, may itself hold spaces and parentheses.
+    state, _parent, _group, session = _read(pid, "stat").rpartition(b")")[2].split()[:4]
+    return state, int(session)
 
 
 def _read(pid: str, name: str) -> bytes:

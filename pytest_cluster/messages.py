@@ -10,6 +10,8 @@ from .journal import Journal, JournalEntry, Wanted
 
 __all__ = ["Messages"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 
 class Messages:
     """Every message of a cluster: ``cluster.messages.received``, ``.sent``, ``.expect(match=…)``."""

@@ -30,6 +30,7 @@ RESERVED_SETTINGS = {
 }
 
 POLICIES = ("rr", "none")
+POLICY_VARIABLE = "NODE_CLUSTER_SCHED_POLICY"
 START_TIMEOUT = 30.0
 WORKERS_PER_CORE = 64
 
@@ -135,10 +136,17 @@ class ClusterOptions:
         """Changes to the environment: *env*, and what follows from the other options."""
         changes: dict[str, str | None] = {}
         if self.policy is not None:
-            changes["NODE_CLUSTER_SCHED_POLICY"] = self.policy
+            changes[POLICY_VARIABLE] = self.policy
         if self.script is not None:
             changes["WEB_CONCURRENCY"] = str(self.workers)
         return {**changes, **self.env}
+
+    @property
+    def policy_in_force(self) -> str:
+        """Who deals connections: ``rr`` or ``none``."""
+        if not self.has_journal or self.settings.get("reuse_port"):
+            return "none"
+        return self.environment.get(POLICY_VARIABLE, os.environ.get(POLICY_VARIABLE)) or "rr"
 
     @property
     def listeners(self) -> int:

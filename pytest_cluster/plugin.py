@@ -115,6 +115,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """The last test ends every cluster, so that what goes wrong with that is a test's failure."""
     item.config.stash[RUN].is_last = nextitem is None
+    if set(FIXTURES) & set(getattr(item, "fixturenames", ())):
+        from .waiting import end_waits_at
+
+        end_waits_at(None)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

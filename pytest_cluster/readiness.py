@@ -21,6 +21,8 @@ from .waiting import poll
 
 __all__ = ["distinct_addresses", "listening_workers", "start_server", "worker_ids"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 MOST_FAILED_BOOTS = 3
 """So many workers that end before they listen are no accident: there is no use in waiting for more."""
 

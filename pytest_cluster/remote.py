@@ -14,6 +14,8 @@ from .wire import Function, Outcome
 
 __all__ = ["function_record", "value_of"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 
 def function_record(function: Callable[..., Any] | str) -> Function:
     """Return how a worker finds *function*, which may be a name: ``"module:name"``.

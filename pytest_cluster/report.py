@@ -27,17 +27,17 @@ LINE_CHARACTERS = 400
 
 
 def cause_of(cluster: Cluster) -> str:
-    """Say in one line what was wrong with the cluster; empty when nothing was."""
+    """Say in one line what was wrong with the cluster, or what to try when nothing was."""
     if cluster.returncode not in (None, 0):
-        from .exits import describe_returncode
-
-        return _with_log(f"the primary ended with {describe_returncode(cluster.returncode or 0)}", cluster.log)
-    for worker in cluster.every_worker:
-        if worker.is_dead() and not worker.exited_after_disconnect:
-            lost = worker.tally.in_flight
-            text = f"{worker.title} (pid {worker.pid}) ended: {worker.describe_end()}"
-            text += f", with {lost} request{'s' if lost > 1 else ''} in flight" if lost else ""
-            return _with_log(text, worker.logs.since_test_start())
+        return _with_log(f"the primary ended: {cluster.primary.describe_end()}", cluster.log)
+    ended = [worker for worker in cluster.every_worker if worker.is_dead() and not worker.exited_after_disconnect]
+    for worker in sorted(ended, key=lambda one: "(injected" in one.describe_end()):  # what nobody meant comes first
+        lost = worker.tally.in_flight
+        text = f"{worker.title} (pid {worker.pid}) ended: {worker.describe_end()}"
+        text += f", with {lost} request{'s' if lost > 1 else ''} in flight" if lost else ""
+        return _with_log(text, worker.logs.since_test_start())
+    if cluster.returncode == 0:
+        return f"the primary ended: {cluster.primary.describe_end()}"
     stuck = [worker.title for worker in cluster.workers if worker.state not in ("listening", "disconnected")]
     if stuck:
         return f"{', '.join(stuck)} did not listen yet"
@@ -45,15 +45,18 @@ def cause_of(cluster: Cluster) -> str:
         error = error_in_log(worker.logs.since_test_start())
         if error:
             return f"{worker.title} (pid {worker.pid}) logged {error}"
-    return ""
+    count = len(cluster.workers)
+    text = f"not the cluster: {count} worker{'s' if count != 1 else ''} listened, and none had failed"
+    return text + ("; --cluster-compare tells whether the test passes with one" if count > 1 else "")
 
 
 def topology(cluster: Cluster, uid: str) -> str:
     """Who is, and was, in the cluster."""
     picture = cluster.snapshot()
     where = cluster.address if isinstance(cluster.address, str) else cluster.url
-    state = "" if picture.returncode is None else f"  ended, return code {picture.returncode}"
-    lines = [f"primary pid {picture.primary_pid}  {where}  policy {cluster.options.policy or 'rr'}  {uid}{state}"]
+    state = "" if picture.returncode is None else f"ended, return code {picture.returncode}"
+    parts = [f"primary pid {picture.primary_pid}", where, f"policy {cluster.options.policy_in_force}", uid, state]
+    lines = ["  ".join(filter(None, parts))]
     ready = _seconds_to_ready(cluster.journal.entries)
     for worker in picture.workers:
         line = f"  {worker}"

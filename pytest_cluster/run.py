@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CLUSTERS", "ClusterRun", "Wanted", "item_options"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 # The clusters that a test uses, for the report of its failure.
 CLUSTERS: pytest.StashKey[list[Cluster]] = pytest.StashKey()
 FAILED = pytest.StashKey[bool]()

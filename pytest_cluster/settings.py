@@ -139,7 +139,17 @@ def header(config: pytest.Config) -> str:
         for setting, value in values
         if setting.name == "workers" or value.source != "default"
     ]
-    return f"cluster: {', '.join(parts)}"
+    return f"cluster: {', '.join(parts)}{_crowd(config, values[0][1].value)}"
+
+
+def _crowd(config: pytest.Config, workers: tuple[int, ...]) -> str:
+    """Say that the processes of xdist, with so many workers each, are more than the machine has cores for."""
+    from .options import cores
+
+    tested = len(getattr(config.option, "tx", None) or ())
+    if tested * max(workers) <= cores() or not tested:
+        return ""
+    return f"; {tested} processes of xdist with {max(workers)} workers each, on {cores()} cores"
 
 
 def _texts(config: pytest.Config, setting: Setting) -> list[tuple[str | None, str]]:

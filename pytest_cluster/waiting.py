@@ -14,6 +14,8 @@ from .errors import WaitTimeout
 
 __all__ = ["Deadline", "end_waits_at", "evidence", "poll", "scaled", "set_slow_factor", "timed_out"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 T = TypeVar("T")
 
 # How often a condition without a wake-up of its own (a process' end, a closing port) is looked at.

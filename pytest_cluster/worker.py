@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .errors import ClusterError, ProcessGone, WaitTimeout
-from .exits import describe_exit
+from .exits import describe_exit, describe_returncode
 from .journal import LIFECYCLE, JournalEntry
 from .launcher import ServerProcess
+from .leaks import is_running
 from .logs import ProcessLog
 from .options import signal_number
 from .remote import function_record, value_of
@@ -18,6 +19,8 @@ from .tallies import Tally
 from .waiting import evidence, scaled
 
 __all__ = ["PrimaryProxy", "WorkerProxy"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 T = TypeVar("T")
 
@@ -30,6 +33,10 @@ DEADLY = frozenset(
     }
 )  # fmt: skip
 """Signals that end a worker, at once or as soon as it has finished."""
+
+
+HARMLESS = ("slow", "fail_next", "hold", "SIGCONT")
+"""Faults, as the journal calls them, that do not explain the end of a process."""
 
 
 class _Process:
@@ -75,7 +82,15 @@ class _Process:
         """Ask the agent in that process; for the plugin's own use."""
         return value_of(self._outcome(operation, arguments, timeout), f"{operation} in {self.title}")
 
+    def check_alive(self) -> None:
+        """Refuse what only a living process can do.
+
+        :raises ProcessGone: it has ended; the sentence says how.
+        """
+        raise NotImplementedError
+
     def _outcome(self, operation: str, arguments: Any, timeout: float | None) -> Any:
+        self.check_alive()
         seconds = scaled(CALL_SECONDS) if timeout is None else timeout
         try:
             return self._server.control.call(self.pid, operation, arguments, timeout=seconds)
@@ -152,23 +167,38 @@ class WorkerProxy(_Process):
         """Whether its process has ended."""
         return self._latest("exit") is not None
 
+    def check_alive(self) -> None:
+        """Refuse what only a living worker can do."""
+        if self.is_dead():
+            raise ProcessGone(f"{self.title} (pid {self.pid}) is dead already: {self.describe_end()}")
+
+    def is_ending(self) -> bool:
+        """Whether it will be dead in a moment: the test has ended it, or its process is gone, and the journal lags."""
+        if self.is_dead():
+            return False
+        doomed = any(entry.ends and entry.worker == self.id for entry in self._journal.entries)
+        return doomed or self.state == "disconnected" or not is_running(self.pid)
+
     def describe_end(self) -> str:
         """How it ended, in words; whether the test did it."""
         entry = self._latest("exit")
         if entry is None:
             return "it lives"
-        fault = next((one for one in reversed(self._journal.entries[: entry.seq]) if _is_fault_of(one, self.id)), None)
+        before = reversed(self._journal.entries[: entry.seq])
+        fault = next((one for one in before if _may_end(one, self.id)), None)
         if fault is None:
             return describe_exit(entry.code, entry.signal)
         return f"{entry.signal or f'exit code {entry.code}'} (injected: {fault.detail})"
 
     def send(self, message: Any) -> bool:
         """Let the primary send it a message, as ``cluster.workers[id].send(message)`` does there."""
+        self.check_alive()
         taken: bool = self._primary().ask("send", (self.id, message))
         return taken
 
     def disconnect(self) -> None:
         """Let the primary disconnect it: it finishes what it has, then ends, and a successor comes."""
+        self.check_alive()
         self._note("disconnect", ends=True)
         self._primary().ask("disconnect_worker", (self.id,))
 
@@ -178,8 +208,7 @@ class WorkerProxy(_Process):
 
     def kill(self, which: int | str = signal.SIGKILL) -> None:
         """Send it a signal from outside, as ``kill`` in a terminal does."""
-        if self.is_dead():
-            raise ClusterError(f"{self!r} is dead already")
+        self.check_alive()
         number = signal_number(which)
         self._note(number.name, ends=number in DEADLY)
         os.kill(self.pid, number)
@@ -228,6 +257,19 @@ class PrimaryProxy(_Process):
         """Its stdout and stderr."""
         return self._server.logs.primary
 
+    def check_alive(self) -> None:
+        """Refuse what only a living primary can do."""
+        if self.returncode is not None:
+            raise ProcessGone(f"the primary (pid {self.pid}) has ended already: {self.describe_end()}")
+
+    def describe_end(self) -> str:
+        """How it ended, in words, and what the test had done to it last."""
+        if self.returncode is None:
+            return "it lives"
+        text = describe_returncode(self.returncode)
+        fault = next((one for one in reversed(self._server.journal.entries) if one.ends and _may_end(one, 0)), None)
+        return text if fault is None else f"{text} (injected: {fault.detail})"
+
     def status(self) -> dict[str, Any]:
         """``cluster.status`` there, as a mapping; empty for a script."""
         status: dict[str, Any] = self.ask("status")
@@ -235,22 +277,20 @@ class PrimaryProxy(_Process):
 
     def signal(self, which: int | str) -> None:
         """Send it a signal: ``primary.signal("SIGHUP")``."""
-        if self.returncode is not None:
-            raise ClusterError(f"{self!r} has ended already")
+        self.check_alive()
         number = signal_number(which)
-        self._server.journal.note_fault(0, self.pid, f"{number.name} to the primary")
+        self._server.journal.note_fault(0, self.pid, f"{number.name} to the primary", ends=number in DEADLY)
         self._server.process.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL, and wait for its end."""
-        if self.returncode is not None:
-            raise ClusterError(f"{self!r} has ended already")
-        self._server.journal.note_fault(0, self.pid, "SIGKILL to the primary")
+        self.check_alive()
+        self._server.journal.note_fault(0, self.pid, "SIGKILL to the primary", ends=True)
         self._server.stop(signal.SIGKILL, scaled(KILL_SECONDS))
 
     def __repr__(self) -> str:
         return f"<primary pid={self.pid}>"
 
 
-def _is_fault_of(entry: JournalEntry, worker: int) -> bool:
-    return entry.event == "fault" and entry.worker == worker
+def _may_end(entry: JournalEntry, worker: int) -> bool:
+    return entry.event == "fault" and entry.worker == worker and not entry.detail.startswith(HARMLESS)

@@ -17,7 +17,7 @@ from greenlet import greenlet
 
 __all__ = ["blocking_sleep", "greenlet_stacks"]
 
-_FRAMES: Final = 20  # the newest of each
+_FRAMES: Final = 12  # the newest of each: without those that have forked a worker
 
 
 def greenlet_stacks(frame: FrameType | None = None) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
 
-from pytest_cluster import Client, Cluster, FaultError, Faults, StartError, WaitTimeout
+from pytest_cluster import Client, Cluster, FaultError, Faults, ProcessGone, StartError, WaitTimeout
 
 # Their own clusters: what a fault leaves behind is looked at.
 pytestmark = pytest.mark.cluster(app="shop:app", fresh=True)
@@ -43,6 +44,41 @@ def test_end_of_the_primary(cluster: Cluster, cluster_faults: Faults, fault: str
     getattr(cluster_faults, fault)(cluster.primary)
     assert cluster.server.process.wait(30) == code
     assert "primary" in faults_of(cluster)[0]
+
+
+def test_what_has_ended_cannot_be_broken_any_more(cluster: Cluster, cluster_faults: Faults) -> None:
+    """Each says who is dead, and how it ended; nothing is noted, and the handles stay readable."""
+    with pytest.raises(FaultError, match=r"the primary has no main loop .* use exit\(\) or kill\(\)"):
+        cluster_faults.crash(cluster.primary)  # type: ignore[arg-type]
+    first = cluster.workers[0]
+    with cluster.expect("exit", worker=first):
+        first.kill()
+    noted = len(faults_of(cluster))
+    attempts = [
+        lambda: cluster_faults.kill(first),
+        lambda: cluster_faults.disconnect(first),
+        lambda: cluster_faults.paused(first).__enter__(),
+        lambda: cluster_faults.fd_limit(first).__enter__(),
+        lambda: first.send("anything"),
+        lambda: first.run(one),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ProcessGone, match=r"worker 1 \(pid \d+\) is dead already: SIGKILL \(injected: SIGKILL to"):
+            attempt()
+    assert len(faults_of(cluster)) == noted
+    assert (first.state, first.exit_signal, first.stacks()) == ("dead", "SIGKILL", "(no answer)")
+    cluster.stop()
+    for attempt in (cluster.reload, cluster.primary.kill, lambda: cluster.primary.run(one)):
+        with pytest.raises(ProcessGone, match=r"the primary \(pid \d+\) has ended already: exit code 0 \(injected: "):
+            attempt()
+
+
+def test_fault_that_ends_nobody_is_not_its_end(cluster: Cluster, cluster_faults: Faults) -> None:
+    first = cluster.workers[0]
+    cluster_faults.slow(0.001, worker=first)
+    with cluster.expect("exit", worker=first):
+        first.run(os.kill, first.pid, signal.SIGTERM)
+    assert "injected" not in first.describe_end()
 
 
 def test_crash_with_an_error_of_the_tests_own(cluster: Cluster, cluster_faults: Faults) -> None:

@@ -4,44 +4,47 @@ from __future__ import annotations
 
 import pytest
 
-TWO = """
+HEAD = """
 import os
 import pytest
 
 def look():
     return 1
 
-def test_first(cluster, cluster_client):
-    print("pid of the first:", cluster.primary.pid)
-    {first}
-
-def test_second(cluster, cluster_client):
-    print("pid of the second:", cluster.primary.pid)
+@pytest.fixture(autouse=True)
+def note(cluster):
+    with open("pids", "a") as pids:
+        print(cluster.primary.pid, file=pids)
 """
 
 
-def pids(result: pytest.RunResult) -> tuple[str, str]:
-    text = result.stdout.str()
-    first, second = text.split("pid of the first: ")[1], text.split("pid of the second: ")[1]
-    return first.split()[0], second.split()[0]
+def write_tests(shop: pytest.Pytester, *bodies: str) -> None:
+    """One test for each body, in order."""
+    tests = [f"def test_{n}(cluster, cluster_client): {body}" for n, body in enumerate(bodies)]
+    (shop.path / "test_it.py").write_text("\n".join([HEAD, *tests]))
 
 
-@pytest.mark.parametrize(
-    "first", ["pass", "cluster_client.get('/')", "cluster.workers[0].run(look)", "cluster.workers[0].send('hello')"]
-)
-def test_used_again(shop: pytest.Pytester, first: str) -> None:
-    shop.makepyfile(TWO.format(first=first))
-
-    result = shop.runpytest_subprocess("-s")
-
-    result.assert_outcomes(passed=2)
-    assert len(set(pids(result))) == 1
-    result.stdout.fnmatch_lines(["cluster: 1 started, reused 1 times, *"])
+def pids(shop: pytest.Pytester) -> list[str]:
+    """The primary that each test had."""
+    return (shop.path / "pids").read_text().split()
 
 
-@pytest.mark.parametrize(
-    "first",
-    [
+def test_used_again(shop: pytest.Pytester) -> None:
+    """Requests, calls and messages leave a cluster as it was."""
+    bodies = ["cluster_client.get('/')", "cluster.workers[0].run(look)", "cluster.workers[0].send('hello')"]
+    write_tests(shop, "pass", *bodies, "pass")
+
+    result = shop.runpytest_inprocess()
+
+    result.assert_outcomes(passed=5)
+    assert len(pids(shop)) == 5
+    assert len(set(pids(shop))) == 1
+    result.stdout.fnmatch_lines(["cluster: 1 started, reused 4 times, *"])
+
+
+def test_not_used_again(shop: pytest.Pytester) -> None:
+    """Something was injected, ended, logged, or left open."""
+    bodies = (
         "cluster.workers[0].kill()",
         "cluster.scale(3)",
         "cluster.faults.fail_next()",
@@ -49,47 +52,40 @@ def test_used_again(shop: pytest.Pytester, first: str) -> None:
         "cluster.run_in_all(os.write, 2, b'Traceback (most recent call last)')",
         "cluster.primary.run(os.open, '/dev/null', os.O_RDONLY)",
         "cluster.stop()",
-    ],
-)
-def test_not_used_again(shop: pytest.Pytester, first: str) -> None:
-    """Something was injected, ended, logged, or left open."""
-    shop.makepyfile(TWO.format(first=first))
+        "pass",
+    )
+    write_tests(shop, *bodies)
 
-    result = shop.runpytest_subprocess("-s")
+    result = shop.runpytest_inprocess()
 
-    result.assert_outcomes(passed=2)
-    assert len(set(pids(result))) == 2
-    result.stdout.fnmatch_lines(["cluster: 2 started, reused 0 times, *"])
+    result.assert_outcomes(passed=8)
+    assert len(set(pids(shop))) == 8
+    result.stdout.fnmatch_lines(["cluster: 8 started, reused 0 times, *"])
 
 
 def test_failed_test_leaves_its_cluster_to_nobody(shop: pytest.Pytester) -> None:
-    shop.makepyfile(TWO.format(first="assert False"))
+    write_tests(shop, "assert False", "pass")
 
-    result = shop.runpytest_subprocess("-s")
+    result = shop.runpytest_inprocess()
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["cluster: 2 started, reused 0 times, *"])
 
 
-@pytest.mark.parametrize("marker", ["fresh=True", "workers=1", "settings={'keepalive': 7}", "env={'A': 'b'}"])
-def test_other_options_are_another_cluster(shop: pytest.Pytester, marker: str) -> None:
-    shop.makepyfile(
-        f"""
-        import pytest
+def test_other_options_are_another_cluster(shop: pytest.Pytester) -> None:
+    """One that another lies between is used again: two are kept."""
+    markers = ("fresh=True", "workers=1", "settings={'keepalive': 7}", "env={'A': 'b'}")
+    tests = [f"@pytest.mark.cluster({marker})\ndef test_{n}(cluster): pass" for n, marker in enumerate(markers)]
+    plain = "def test_first(cluster): pass"
+    (shop.path / "test_it.py").write_text("\n".join([HEAD, plain, *tests, plain.replace("first", "last")]))
 
-        def test_first(cluster): pass
+    result = shop.runpytest_inprocess()
 
-        @pytest.mark.cluster({marker})
-        def test_second(cluster): pass
-
-        def test_third(cluster): pass
-        """
-    )
-
-    result = shop.runpytest_subprocess()
-
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["cluster: 2 started, reused 1 times, *"])
+    result.assert_outcomes(passed=6)
+    first, *others, last = pids(shop)
+    assert first == last
+    assert len({first, *others}) == 5
+    result.stdout.fnmatch_lines(["cluster: 5 started, reused 1 times, *"])
 
 
 def test_cluster_ends_with_the_last_test_that_can_use_it(shop: pytest.Pytester) -> None:
@@ -109,7 +105,7 @@ def test_cluster_ends_with_the_last_test_that_can_use_it(shop: pytest.Pytester) 
         """
     )
 
-    shop.runpytest_subprocess().assert_outcomes(passed=3)
+    shop.runpytest_inprocess().assert_outcomes(passed=3)
 
 
 def test_hang_at_the_end_of_a_shared_cluster_fails_the_last_test(shop: pytest.Pytester) -> None:
@@ -127,7 +123,7 @@ def test_hang_at_the_end_of_a_shared_cluster_fails_the_last_test(shop: pytest.Py
         """
     )
 
-    result = shop.runpytest_subprocess("--cluster-slow-factor=0.2")
+    result = shop.runpytest_inprocess("--cluster-slow-factor=0.2")
 
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_second*", "*StopError: the server still ran 3 s after*"])
@@ -155,7 +151,7 @@ def test_worker_that_dies_between_two_tests_costs_the_cluster(shop: pytest.Pytes
         """
     )
 
-    shop.runpytest_subprocess().assert_outcomes(passed=2)
+    shop.runpytest_inprocess().assert_outcomes(passed=2)
 
 
 def test_descriptors_processes_and_threads_of_pytest_are_given_back(shop: pytest.Pytester) -> None:
@@ -178,4 +174,4 @@ def test_descriptors_processes_and_threads_of_pytest_are_given_back(shop: pytest
         """
     )
 
-    shop.runpytest_subprocess().assert_outcomes(passed=6)
+    shop.runpytest_inprocess().assert_outcomes(passed=6)

@@ -113,7 +113,7 @@ def test_process_that_ends_while_it_is_asked(cluster: Cluster) -> None:
         worker.run(end_here)
     cluster.journal.wait_for("exit", worker=worker.id)
     assert worker.exit_code == 9
-    with pytest.raises(ProcessGone, match="has ended"):
+    with pytest.raises(ProcessGone, match=rf"worker {worker.id} \(pid {worker.pid}\) is dead already: exit code 9"):
         worker.run(pid_here)
 
 

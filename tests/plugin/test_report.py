@@ -14,6 +14,7 @@ GOLDEN = Path(__file__).parent / "golden"
 CHANGING = [
     (re.compile(r"\[\d{4}-\d\d-\d\d [\d:]+ [+-]\d{4}\]"), "[TIME]"),
     (re.compile(r"(?m)^ *[+-]\d+\.\d{3}"), "+SECONDS"),
+    (re.compile(r"(?m)^(#\d+) \d+\.\d{3}"), r"\1 SECONDS"),
     (re.compile(r"after \d+\.\d\d s"), "after SECONDS s"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),
     (re.compile(r"\b(pid[=: ]*)\d{2,7}\b"), r"\1PID"),
@@ -76,6 +77,92 @@ def test_worker_killed_in_the_middle_of_a_request(shop: pytest.Pytester) -> None
     texts = "".join(node.text or "" for node in [*xml.iter("system-out"), *xml.iter("system-err")])
     for first_line in ("cause: worker 1 (pid ", "primary pid ", "all entries, in seconds", "worker 1 wrote since "):
         assert f"\n{first_line}" in texts
+
+
+def test_end_that_the_client_sees_first_is_in_the_report(shop: pytest.Pytester) -> None:
+    """The connection breaks before the primary has reaped: the report waits for its word, and hides our frames."""
+    shop.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster(workers=1)
+        def test_pay(cluster, cluster_client, cluster_faults):
+            with cluster_faults.hold("shop:confirm") as gate:
+                answer = cluster_client.submit("/pay")
+                gate.wait_reached()
+                cluster.workers[0].kill()
+            answer.result()
+        """
+    )
+
+    result = shop.runpytest_subprocess()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "cause: worker 1 (pid *) ended: SIGKILL (injected: SIGKILL to worker 1), with 1 request in flight",
+            "  worker 1  pid *  DEAD  SIGKILL *",
+            "*exit worker=1 pid=* state=dead code=None signal=SIGKILL *",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*pytest_cluster/*.py:*")
+
+
+def test_state_that_each_worker_has_for_itself(shop: pytest.Pytester) -> None:
+    """Nothing is wrong with the cluster: the report says so, and what to try."""
+    shop.makepyfile(
+        """
+        def test_visits(cluster, cluster_client):
+            first = cluster_client.get("/visits")
+            assert [first.text, cluster_client.get("/visits").text] == ["1", "2"]
+        """
+    )
+
+    result = shop.runpytest_subprocess()
+
+    result.assert_outcomes(failed=1)
+    wanted = ("## stdout cluster: cause", "cause:", "artefacts:", "reproduce:", "primary pid")
+    lines = [line for line in cluster_sections(result.stdout.str()).splitlines() if line.startswith(wanted)]
+    assert_golden("state_in_one_process", "\n".join(lines))
+
+
+def test_primary_that_the_test_has_stopped_is_the_cause(fakes: pytest.Pytester) -> None:
+    fakes.makepyfile("def test_it(cluster): cluster.stop(); assert False")
+
+    result = fakes.runpytest()
+
+    result.stdout.fnmatch_lines(["cause: the primary ended: exit code 0 (injected: SIGTERM to the primary)"])
+
+
+def test_time_out_of_an_expectation(fakes: pytest.Pytester) -> None:
+    """What was expected, what was seen, the last entries, the log; on a server that always does the same."""
+    fakes.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster(workers=1)
+        def test_it(cluster):
+            with cluster.expect("exit", worker=1, timeout=0.1):
+                pass
+        """
+    )
+
+    result = fakes.runpytest()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*pytest_cluster/*.py:*")
+    lines = [line[1:].strip() for line in result.outlines if line.startswith("E ")]
+    assert_golden("expectation", "\n".join(lines))
+
+
+def test_death_at_the_start(fakes: pytest.Pytester) -> None:
+    fakes.makepyfile("def test_it(cluster): pass")
+
+    result = fakes.runpytest("--cluster-app=dies", "--cluster-workers=1")
+
+    result.assert_outcomes(errors=1)
+    text = result.stdout.str().partition("ERROR at setup of test_it")[2].partition("\n")[2]
+    assert_golden("death_at_the_start", re.split(r"^[=-]{5,}", text, maxsplit=1, flags=re.MULTILINE)[0])
 
 
 def test_application_that_does_not_import(shop: pytest.Pytester) -> None:

@@ -206,6 +206,36 @@ def test_path_that_is_not_there(pytester: pytest.Pytester, arguments: str, sente
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_long_path_of_temporary_files(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of a unix socket may have 107 bytes: a cluster's folder is elsewhere then."""
+    monkeypatch.setenv("TMPDIR", str(fakes.mkdir("x" * 100)))
+    fakes.makepyfile("def test_it(cluster): assert len(cluster.server.folder) < 90")
+
+    fakes.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_no_place_for_the_clusters_folder_is_one_sentence(fakes: pytest.Pytester) -> None:
+    fakes.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def full(monkeypatch):
+            def no_space(**_):
+                raise OSError(28, "No space left on device", "/tmp/pc-0")
+            monkeypatch.setattr("tempfile.mkdtemp", no_space)
+
+        def test_it(full, cluster): pass
+        """
+    )
+
+    result = fakes.runpytest()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*the cluster's folder cannot be made: *No space left on device*; TMPDIR says *"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
 def test_gunicorn_out_of_range_is_one_sentence(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     found = pytester.mkdir("site") / "gunicorn-20.0.4.dist-info"
     found.mkdir()

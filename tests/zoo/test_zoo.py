@@ -31,6 +31,14 @@ def test_xdist(shop: pytest.Pytester) -> None:
     result.stdout.re_match_lines([r"cluster: 2 started, reused 2 times, .*, 0 with leaked processes"])
 
 
+def test_more_processes_than_cores_are_said_so(shop: pytest.Pytester) -> None:
+    result = shop.runpytest_subprocess("-n2", "--cluster-workers=1,500")
+
+    result.stdout.fnmatch_lines(
+        ["cluster: workers 1,500 (command line); 2 processes of xdist with 500 workers each, on * cores"]
+    )
+
+
 def test_xdist_carries_the_report(shop: pytest.Pytester) -> None:
     shop.makepyfile("def test_it(cluster): assert not cluster.workers")
 

@@ -1,0 +1,207 @@
+"""Measure what the pytest plugin promises: `python bench/plugin.py`.
+
+Prints a markdown table, one row for each target; progress goes to standard error. Exits with 1 if a target was missed.
+It needs an interpreter in which this checkout and pytest are installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKERS = 2
+BOOT_SECONDS = 30.0
+PLAIN_APP = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+REAL_SERVER_TESTS = ("test_faults.py", "test_processes.py", "test_real_server.py", "test_pool.py")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    title: str
+    measured: str
+    target: str
+    reached: bool
+
+
+def progress(text: str) -> None:
+    """Say on standard error how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def spread(values: list[float], unit: str, scale: float = 1.0) -> str:
+    """The median, and the extremes in brackets."""
+    middle, least, most = (scale * one for one in (statistics.median(values), min(values), max(values)))
+    return f"{middle:.1f} {unit} ({least:.1f} to {most:.1f}, {len(values)} times)"
+
+
+def measure_import(rounds: int) -> Row:
+    """What pytest pays for the plugin in a run without any cluster: every module of it, by `-X importtime`."""
+    times = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(rounds):
+            command = [sys.executable, "-X", "importtime", "-m", "pytest", "-q", "--collect-only", folder]
+            told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder).stderr
+            times.append(_importtime_of(told))
+    return Row("import of the plugin", spread(times, "ms", 1e3), "< 10 ms", statistics.median(times) < 0.010)
+
+
+def _importtime_of(told: str) -> float:
+    """Seconds that the outermost modules of the plugin took, with all that they import."""
+    lines = [re.match(r"import time: +\d+ \| +(\d+) \|( +)(\S+)", line) for line in told.splitlines()]
+    found = [(len(one[2]), one[3], int(one[1])) for one in lines if one]
+    total = 0
+    for position, (depth, name, microseconds) in enumerate(found):
+        if not name.startswith("pytest_cluster"):
+            continue
+        # The importer of a module is the next line that is indented less.
+        importer = next((other for indent, other, _ in found[position:] if indent < depth), "")
+        if not importer.startswith("pytest_cluster"):
+            total += microseconds
+    return total / 1e6
+
+
+def measure_boot(rounds: int) -> Row:
+    """From the start of the process to the primary's word that both workers listen: bare, and by the plugin."""
+    from pytest_cluster.cluster import Cluster
+    from pytest_cluster.guard import guard
+    from pytest_cluster.options import ClusterOptions
+
+    guard.acquire()
+    guard.prepare()
+    bare, ours = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "plain.py").write_text(PLAIN_APP)
+        options = ClusterOptions(app="plain:app", workers=WORKERS, cwd=folder)
+        for number in range(rounds):
+            progress(f"boot {number + 1} of {rounds}")
+            bare.append(_boot_bare(folder))
+            begin = time.monotonic()
+            cluster = Cluster.start(options, pythonpath=folder)
+            ours.append(time.monotonic() - begin)
+            cluster.close()
+    guard.drop()
+    ratio = statistics.median(ours) / statistics.median(bare)
+    told = f"{ratio:.2f} times ({spread(ours, 'ms', 1e3)}; bare {spread(bare, 'ms', 1e3)})"
+    return Row("boot of 2 workers, of the bare server's", told, "<= 1.5 times", ratio <= 1.5)
+
+
+def _boot_bare(folder: str) -> float:
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "gunicorn", "-k", "nodecluster_compat.Worker", "-w", str(WORKERS)]
+    command += ["-b", "127.0.0.1:0", "--no-control-socket", "--pythonpath", folder, "plain:app"]
+    begin = time.monotonic()
+    server = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "NODECLUSTER_JOURNAL_FD": str(writing)},
+        pass_fds=(writing,),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as journal:
+            listening = 0
+            for line in journal:
+                listening += json.loads(line)["event"] == "listening"
+                if listening == WORKERS:
+                    return time.monotonic() - begin
+        raise RuntimeError("the bare server ended before its workers listened")
+    finally:
+        server.terminate()
+        server.wait(BOOT_SECONDS)
+
+
+def measure_reuse(count: int) -> Row:
+    """Set-up and teardown of a test whose cluster an earlier one has left as it was."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "plain.py").write_text(PLAIN_APP)
+        Path(folder, "test_it.py").write_text(
+            textwrap.dedent(f"""
+            import pytest
+
+            @pytest.mark.parametrize("n", range({count + 2}))
+            def test_it(cluster, cluster_client, n):
+                assert cluster_client.get("/").status == 200
+            """)
+        )
+        Path(folder, "conftest.py").write_text(
+            textwrap.dedent("""
+            def pytest_runtest_logreport(report):
+                with open("times", "a") as times:
+                    print(report.when, report.duration, file=times)
+            """)
+        )
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--cluster-app=plain:app"]
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        phases = [line.split() for line in Path(folder, "times").read_text().splitlines()]
+    tests = [
+        sum(float(seconds) for when, seconds in phases[n : n + 3] if when != "call") for n in range(0, len(phases), 3)
+    ]
+    used_again = tests[1:-1]  # the first has booted it, the last has ended it
+    told = spread(used_again, "ms", 1e3)
+    return Row("a test with a cluster that is used again", told, "< 20 ms", statistics.median(used_again) < 0.020)
+
+
+def measure_flakes(runs: int) -> Row:
+    """The plugin's own tests on real clusters, again and again; what fails is printed."""
+    failed = 0
+    files = [str(ROOT / "tests" / "plugin" / name) for name in REAL_SERVER_TESTS]
+    for number in range(runs):
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=300", *files]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        failed += done.returncode != 0
+        progress(f"run {number + 1} of {runs}: {done.stdout.strip().splitlines()[-1]}")
+        if done.returncode:
+            progress(done.stdout[-20000:])
+    return Row(f"runs of the plugin's tests that failed, of {runs}", str(failed), "0", not failed)
+
+
+def main() -> int:
+    """Measure, print, say whether everything was reached."""
+    parser = argparse.ArgumentParser(description="Measure what the pytest plugin promises.")
+    parser.add_argument(
+        "--only", metavar="NAME,...", default="import,boot,reuse", help="of: import, boot, reuse, flakes"
+    )
+    parser.add_argument("--rounds", type=int, default=15, help="of import and boot (default: 15)")
+    parser.add_argument("--runs", type=int, default=200, help="of flakes (default: 200)")
+    given = parser.parse_args()
+    figures: dict[str, Callable[[], Row]] = {
+        "import": lambda: measure_import(given.rounds),
+        "boot": lambda: measure_boot(given.rounds),
+        "reuse": lambda: measure_reuse(100),
+        "flakes": lambda: measure_flakes(given.runs),
+    }
+    rows = []
+    for name in given.only.split(","):
+        if name not in figures:
+            parser.error(f"{name!r} is none of {', '.join(figures)}")
+        progress(name)
+        rows.append(figures[name]())
+    print("| figure | measured | target | |")
+    print("|---|---|---|---|")
+    for row in rows:
+        print(f"| {row.title} | {row.measured} | {row.target} | {'ok' if row.reached else 'MISSED'} |")
+    return 0 if all(row.reached for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
