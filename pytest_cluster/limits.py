@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from .waiting import end_waits_at
 
-__all__ = ["limit_waits"]
+__all__ = ["limit_waits", "own_limit"]
 
 SHARE = 0.9
+
+
+@contextmanager
+def own_limit() -> Iterator[None]:
+    """Begin without a limit, and give what is around its limit back: the next test's, or an outer run's."""
+    former = end_waits_at(None)
+    try:
+        yield
+    finally:
+        end_waits_at(former)
 
 
 def limit_waits(item: pytest.Item) -> None:

@@ -100,6 +100,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             check_marker(item)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let what limits the waits of a test end with it."""
+    if not set(FIXTURES) & set(getattr(item, "fixturenames", ())):
+        return (yield)
+    from .limits import own_limit
+
+    with own_limit():
+        return (yield)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note when a test with a cluster begins, and when it must have ended."""

@@ -38,9 +38,10 @@ def scaled(default: float) -> float:
     return default * _Limits.factor
 
 
-def end_waits_at(moment: float | None) -> None:
-    """Let no wait last beyond this moment (``time.monotonic()``); ``None``: the test has no limit."""
-    _Limits.test_end = moment
+def end_waits_at(moment: float | None) -> float | None:
+    """Let no wait last beyond this moment (``time.monotonic()``), ``None`` for no limit; return the former one."""
+    former, _Limits.test_end = _Limits.test_end, moment
+    return former
 
 
 class Deadline:
