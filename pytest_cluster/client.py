@@ -9,7 +9,7 @@ import http.client
 import json
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,10 +114,15 @@ class Client:
 
     Every method takes ``headers`` (a mapping), ``body`` (bytes) or ``json`` (anything JSON can carry), and
     ``timeout`` in seconds (default: 10).
+
+    Args:
+        endpoint: where the cluster is.
+        on_answer: called with the id of the worker that has given an answer.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, on_answer: Callable[[int], None]) -> None:
         self._endpoint = endpoint
+        self._on_answer = on_answer
         self._executor: ThreadPoolExecutor | None = None
 
     def request(
@@ -138,7 +143,10 @@ class Client:
         if json is not None:
             body = _dumped(json)
             fields.setdefault("Content-Type", "application/json")
-        return self._endpoint.request(method, path, body, fields, timeout)
+        answer = self._endpoint.request(method, path, body, fields, timeout)
+        if answer.worker is not None:
+            self._on_answer(answer.worker)
+        return answer
 
     def get(self, path: str = "/", **options: Any) -> Response:
         """GET."""

@@ -45,7 +45,7 @@ class Cluster:
     def __init__(self, options: ClusterOptions, server: ServerProcess, endpoint: Endpoint) -> None:
         self.options = options
         self.primary = PrimaryProxy(server)
-        self.client = Client(endpoint)
+        self.client = Client(endpoint, server.tallies.seen)
         self.faults = Faults(server, options)
         self.messages = Messages(server.journal)
         self.server = server

@@ -1,7 +1,8 @@
 """How many requests each worker has begun and served, in memory that the test and all workers share.
 
 A worker that is killed cannot report any more; what it counted is still here.  One file of fixed size, a slot of two
-counters for each worker id; only that worker writes there, and it has one thread.
+counters for each worker id; only that worker writes there, and it has one thread.  A worker counts an answer when it
+has sent it, so whoever has just read that answer may be ahead of the count: :meth:`Tallies.settled` waits for it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from collections import Counter
 from dataclasses import dataclass
+
+from .waiting import poll
 
 __all__ = ["SLOTS", "Tallies", "Tally"]
 
 SLOTS = 4096
+SETTLE_SECONDS = 2.0
 _SLOT = struct.Struct("=QQ")
 
 
@@ -41,12 +46,24 @@ class Tallies:
             self._memory: mmap.mmap | bytes = mmap.mmap(fd, SLOTS * _SLOT.size)
         finally:
             os.close(fd)
+        self._seen: Counter[int] = Counter()  # in the test: answers that have arrived
 
     def of(self, worker: int) -> Tally:
         """Return what *worker* has counted; nothing for an id beyond :data:`SLOTS`."""
         if not 0 <= worker < SLOTS:
             return Tally()
         return Tally(*_SLOT.unpack_from(self._memory, worker * _SLOT.size))
+
+    def seen(self, worker: int) -> None:
+        """In the test: an answer of *worker* has arrived."""
+        self._seen[worker] += 1
+
+    def settled(self, worker: int) -> Tally:
+        """As :meth:`of`, when the answers that have arrived are counted; a worker that died too soon counts no more."""
+        seen = self._seen[worker]
+        if self.of(worker).served < seen and not isinstance(self._memory, bytes):
+            poll(lambda: self.of(worker).served >= seen, SETTLE_SECONDS)
+        return self.of(worker)
 
     def begin(self, worker: int) -> None:
         """*worker* has begun a request."""

@@ -156,7 +156,7 @@ class WorkerProxy(_Process):
     @property
     def requests_served(self) -> int:
         """How many requests its application has answered; counted by the worker itself, readable after its death."""
-        return self.tally.served
+        return self._server.tallies.settled(self.id).served
 
     @property
     def logs(self) -> ProcessLog:

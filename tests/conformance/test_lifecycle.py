@@ -43,7 +43,8 @@ def test_call_and_destroy(play: Play) -> None:
             cluster.worker.on('disconnect', lambda: (trace(cluster.worker.is_connected()), cluster.worker.destroy()))
             cluster.worker.disconnect()
     """)
-    assert (trace["P"], trace["W1"]) == (["true", "false"], ["true", "false"])
+    assert trace["P"] == ["true", "false"]
+    assert trace["W1"] in (["true", "false"], ["true"])  # the signal of destroy() may be faster than its own handler
 
 
 def test_concurrent_disconnect(play: Play) -> None:

@@ -215,7 +215,9 @@ def test_example_of_the_port(tmp_path: Path) -> None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", 8000)) == 0:
                 pytest.skip("port 8000 is in use on this machine")
-        process = subprocess.Popen([*command, "2"], cwd=example, stdout=subprocess.PIPE, text=True)
+        # Unbuffered, a line is two writes, and those of two workers mix.
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        process = subprocess.Popen([*command, "2"], cwd=example, env=env, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
             lines = [process.stdout.readline().split() for _ in range(3)]
