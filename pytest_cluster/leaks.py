@@ -20,6 +20,7 @@ __all__ = [
     "SessionMember",
     "cluster_members",
     "is_running",
+    "is_stopped",
     "kill_cluster",
     "session_members",
     "wait_cluster_empty",
@@ -44,10 +45,12 @@ class SessionMember:
 
 def is_running(pid: int) -> bool:
     """Whether there is a process *pid*; a zombie is none."""
-    try:
-        return _state_and_session(str(pid))[0] not in _ENDED
-    except OSError:
-        return False
+    return _state(pid) not in _ENDED
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped the process *pid*."""
+    return _state(pid) == b"T"
 
 
 def session_members(session: int) -> list[SessionMember]:
@@ -89,6 +92,13 @@ def kill_cluster(session: int, tag: str | None, timeout: float = 5.0) -> list[Se
                 os.kill(member.pid, signal.SIGKILL)
         time.sleep(_POLL_SECONDS)
     return members
+
+
+def _state(pid: int) -> bytes:
+    try:
+        return _state_and_session(str(pid))[0]
+    except OSError:
+        return b"X"
 
 
 def _state_and_session(pid: str) -> tuple[bytes, int]:

@@ -3,6 +3,9 @@
 A signal makes the process write all of its threads to a file (``faulthandler``, which needs no Python to run) and
 then, as soon as Python does run, its greenlets. A line ends each dump; a process that is stuck outside Python never
 writes that line.
+
+A process that is stopped is not asked: signals of this kind queue, and the handlers of many at once, one inside the
+other, overflow the small stack that faulthandler has for them.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import contextlib
 import os
 import signal
 
+from .leaks import is_stopped
 from .waiting import poll
 
 __all__ = ["END_LINE", "STACK_SIGNAL", "collect_stacks", "stacks_path"]
@@ -31,14 +35,16 @@ def collect_stacks(folder: str, pids: list[int]) -> dict[int, str]:
     before = {}
     for pid in pids:
         with contextlib.suppress(OSError):
-            before[pid] = os.path.getsize(stacks_path(folder, pid))
-            os.kill(pid, STACK_SIGNAL)
+            size = os.path.getsize(stacks_path(folder, pid))
+            if not is_stopped(pid):
+                os.kill(pid, STACK_SIGNAL)
+            before[pid] = size
     texts: dict[int, str] = {}
 
     def all_told() -> bool:
         for pid, offset in before.items():
             texts[pid] = _written_since(stacks_path(folder, pid), offset)
-        return all(END_LINE in text for text in texts.values())
+        return all(END_LINE in text or is_stopped(pid) for pid, text in texts.items())
 
     poll(all_told, _STUCK_SECONDS)
     return {pid: _readable(text) for pid, text in texts.items()}

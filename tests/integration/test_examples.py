@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from remote_control import wait
 
 from pytest_cluster import ClusterFactory
 
-HELLO = Path(__file__).parents[2] / "examples" / "hello"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HELLO = EXAMPLES / "hello"
 
 
 def test_hello_deals_round_robin_and_tells_of_an_end(cluster_factory: ClusterFactory) -> None:
@@ -23,3 +28,21 @@ def test_hello_deals_round_robin_and_tells_of_an_end(cluster_factory: ClusterFac
     wait(lambda: "worker 2 ended: code None, signal SIGKILL" in server.log, "the example's own words", server)
     assert "worker 1 says {'served': '/'}" in server.log
     server.wait_listening(3)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("project", "tests"), [("flask_shop", 7), ("django_polls", 3)])
+def test_project_whose_own_tests_use_the_plugin(project: str, tests: int) -> None:
+    """As their owner runs them; every test of theirs passes, and none leaves a process."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=EXAMPLES / project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{tests} passed" in done.stdout
+    assert "0 with leaked processes" in done.stdout

@@ -111,7 +111,7 @@ def test_pause_beyond_the_timeout_of_gunicorn_is_refused(cluster: Cluster, clust
     assert not first.is_dead()
 
 
-@pytest.mark.cluster(settings={"timeout": 3})
+@pytest.mark.cluster(settings={"timeout": 2})
 def test_pause_beyond_the_timeout_on_purpose(cluster: Cluster, cluster_faults: Faults) -> None:
     first = cluster.workers[0]
     with cluster_faults.paused(first, longer_than_timeout=True):
@@ -149,7 +149,7 @@ def test_hang_of_the_primary(cluster: Cluster, cluster_faults: Faults, cluster_c
     assert answer.result().status == 200
 
 
-@pytest.mark.cluster(settings={"timeout": 3})
+@pytest.mark.cluster(settings={"timeout": 2})
 def test_hang_beyond_the_timeout_is_ended_by_the_arbiter(cluster: Cluster, cluster_faults: Faults) -> None:
     first = cluster.workers[0]
     with cluster_faults.hang(first), cluster.expect("exit", worker=first, timeout=20) as event:
