@@ -5,6 +5,10 @@ What Node does is kept, where it shows (node-cluster-spec §3.3, §3.4):
 * without a host a server takes every address, of IPv6 and IPv4 in one socket where the machine has IPv6;
 * a path that is too long is tried by its shorter spelling, absolute or relative to this process;
 * a path in a folder that does not exist is ``EACCES``, one that exists is ``EADDRINUSE``.
+
+The primary trusts no worker that asks: a name is never resolved here, which would stop it for as long as that takes;
+of its own descriptors only sockets that could be a server's can be had, so no sibling's channel and no client's
+connection.  Rights of a socket's file come from the umask, at its birth: a ``chmod`` afterwards could be led elsewhere.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from .records import ListenRequest
 
 __all__ = ["BoundSocket", "bind"]
 
+_READ = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _UDP_FAMILIES = {"udp4": _socket.AF_INET, "udp6": _socket.AF_INET6}
 
 
@@ -54,7 +60,7 @@ def bind(request: ListenRequest, *, listen: bool = True, syscall: str = "bind") 
     port = None if request.port < 0 else request.port
     try:
         bound = _bound(request)
-    except OSError as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise ListenError(_number(error), syscall, request.address, port) from error
     try:
         bound.sock.setblocking(False)
@@ -68,7 +74,7 @@ def bind(request: ListenRequest, *, listen: bool = True, syscall: str = "bind") 
 
 def _bound(request: ListenRequest) -> BoundSocket:
     if request.fd is not None:
-        return _from_descriptor(request.fd)
+        return _from_descriptor(request.fd, request.is_udp)
     if request.address_type == -1:
         return _bound_path(request)
     if request.address is None and not request.is_udp:
@@ -79,11 +85,27 @@ def _bound(request: ListenRequest) -> BoundSocket:
     return _bound_inet(request, family, request.address or ("::" if family == _socket.AF_INET6 else "0.0.0.0"))
 
 
-def _from_descriptor(fd: int) -> BoundSocket:
+def _from_descriptor(fd: int, is_udp: bool) -> BoundSocket:
+    copy = -1
     try:
-        return BoundSocket(_socket.socket(fileno=os.dup(fd)))
+        copy = os.dup(fd)
+        sock = _socket.socket(fileno=copy)
     except OSError as error:
+        if copy >= 0:
+            os.close(copy)
         raise OSError(errno.EINVAL, f"descriptor {fd} is no socket") from error
+    if sock.type != (_socket.SOCK_DGRAM if is_udp else _socket.SOCK_STREAM) or _is_connected(sock):
+        sock.close()
+        raise OSError(errno.EINVAL, f"descriptor {fd} is no socket for a server")
+    return BoundSocket(sock)
+
+
+def _is_connected(sock: _socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _bound_everywhere(request: ListenRequest) -> BoundSocket:
@@ -104,6 +126,7 @@ def _bound_inet(request: ListenRequest, family: int, address: str) -> BoundSocke
             sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
         if family == _socket.AF_INET6:
             sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, int(request.ipv6_only))
+        _socket.getaddrinfo(address, None, family, 0, 0, _socket.AI_NUMERICHOST)
         sock.bind((address, request.port))
     except OSError:
         sock.close()
@@ -117,12 +140,7 @@ def _bound_path(request: ListenRequest) -> BoundSocket:
     shorter = relative if len(os.fsencode(relative)) < len(os.fsencode(path)) else path
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
-        try:
-            sock.bind(shorter)
-        except FileNotFoundError as error:
-            raise PermissionError(errno.EACCES, str(error)) from error
-        if request.readable_all or request.writable_all:
-            os.chmod(shorter, _mode(request))
+        _bind_path(sock, shorter, request)
     except OSError as error:
         sock.close()
         if "AF_UNIX path too long" in str(error):
@@ -131,15 +149,20 @@ def _bound_path(request: ListenRequest) -> BoundSocket:
     return BoundSocket(sock, path)
 
 
-def _mode(request: ListenRequest) -> int:
-    """libuv's: it gives all three the right, and adds to what the umask left."""
-    mode = stat.S_IMODE(os.stat(request.address or "").st_mode)
-    if request.readable_all:
-        mode |= stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
-    if request.writable_all:
-        mode |= stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
-    return mode
+def _bind_path(sock: _socket.socket, path: str, request: ListenRequest) -> None:
+    """Make the file with libuv's rights: what was asked for, for all three, and what the umask leaves."""
+    rights = _READ if request.readable_all else 0
+    rights |= _WRITE if request.writable_all else 0
+    former = os.umask(0o077)
+    os.umask(former & ~rights)
+    try:
+        sock.bind(path)
+    except FileNotFoundError as error:
+        raise PermissionError(errno.EACCES, str(error)) from error
+    finally:
+        os.umask(former)
 
 
-def _number(error: OSError) -> int:
-    return error.errno or errno.EINVAL
+def _number(error: Exception) -> int:
+    number = getattr(error, "errno", None) or 0
+    return number if number > 0 else errno.EINVAL  # a name that is no address has a negative one

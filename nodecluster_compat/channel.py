@@ -14,6 +14,9 @@ to the size limit is always taken when the queue is empty.
 Reading takes one slice per turn, so a peer that floods its channel gets its share of the loop and no
 more.  Garbage closes the channel: after one bad byte no later byte can be trusted.
 
+What one side asks and the other answers without a user's doing (a socket, whether a descriptor arrived) goes by
+:meth:`Channel.answer`: a peer that goes on asking and never reads would otherwise fill this process with answers.
+
 A frame of a kind in ``CARRIES_DESCRIPTOR`` has one descriptor beside its first byte.  The kernel ends a read
 behind such a byte's packet, so descriptors arrive in the order of their frames.  A peer that sends descriptors
 nobody announced is closed before it can fill this process with them.
@@ -34,9 +37,10 @@ from typing import Any, Final, NamedTuple
 
 from .codec import CARRIES_DESCRIPTOR, Frame, FrameDecoder
 from .errors import ChannelBroken, ChannelClosed, ChannelFull, ClusterError, FrameError
+from .letting_go import let_go
 from .reactor import Reactor
 
-__all__ = ["MAX_QUEUED_BYTES", "PRESSURE_BYTES", "Channel", "SendCallback"]
+__all__ = ["FRAME_COST", "MAX_QUEUED_BYTES", "PRESSURE_BYTES", "Channel", "SendCallback"]
 
 SendCallback = Callable[[ClusterError | None], Any]
 
@@ -46,11 +50,14 @@ MAX_QUEUED_BYTES: Final = 128 * 1024 * 1024
 PRESSURE_BYTES: Final = 128 * 1024
 """From here on ``send`` returns ``False``: Node's threshold (node-cluster-spec §4.1)."""
 
-_FRAME_COST: Final = 400  # bytes of memory that a waiting frame takes beside its own
+FRAME_COST: Final = 400
+"""Bytes of memory that a waiting frame takes beside its own."""
+
 _SLICE_BYTES: Final = 256 * 1024
 _SMALL_SLICE_BYTES: Final = 16 * 1024  # unless a large message is under way: that many may be thousands of messages
 _BUFFERS_PER_WRITE: Final = 64
 _MOST_SLICES_AT_END: Final = 64
+_MOST_ANSWERS: Final = 1024  # waiting; a peer of ours has one descriptor under way, and asks once for each server
 _MOST_DESCRIPTORS: Final = 8  # received ahead of their frames; a peer of ours never has two under way
 _FD: Final = struct.Struct("i")
 _FD_SPACE: Final = _socket.CMSG_SPACE(_FD.size)
@@ -63,6 +70,7 @@ class _Outgoing(NamedTuple):
     buffer: memoryview
     callback: SendCallback | None
     fd: int | None = None  # goes with the first byte; borrowed
+    is_answer: bool = False
 
 
 class Channel:
@@ -91,6 +99,7 @@ class Channel:
         self._queue: deque[_Outgoing] = deque()
         self._descriptors: deque[int] = deque()
         self._queued = 0
+        self._answers = 0
         self._early: list[tuple[SendCallback, ClusterError | None]] = []
         self._reactor: Reactor | None = None
         self._open = True
@@ -137,7 +146,7 @@ class Channel:
         Raises:
             ChannelClosed, ChannelFull: refused, and there is no callback to tell.
         """
-        refusal = self._refusal(len(frame))
+        refusal = self.refusal(len(frame))
         if refusal is not None:
             if callback is None:
                 raise refusal
@@ -153,6 +162,18 @@ class Channel:
         """
         if self._open:
             self._enqueue(frame, callback, fd)
+
+    def answer(self, frame: bytes, fd: int | None = None) -> None:
+        """Send what the peer has asked for; as :meth:`send_own`.
+
+        Raises:
+            FrameError: it asks and asks, and reads no answer.
+        """
+        if self._answers >= _MOST_ANSWERS:
+            raise FrameError(f"the other side asks on and has not read {self._answers} answers")
+        if self._open:
+            self._answers += 1
+            self._enqueue(frame, None, fd, is_answer=True)
 
     def close(self) -> None:
         """Close this end; what still waits is lost and its callbacks hear of it."""
@@ -195,18 +216,19 @@ class Channel:
         self._open = False
         self._sock.close()
 
-    def _enqueue(self, frame: bytes, callback: SendCallback | None, fd: int | None) -> None:
-        self._queue.append(_Outgoing(memoryview(frame), callback, fd))
+    def _enqueue(self, frame: bytes, callback: SendCallback | None, fd: int | None, is_answer: bool = False) -> None:
+        self._queue.append(_Outgoing(memoryview(frame), callback, fd, is_answer))
         self._queued += len(frame)
         if len(self._queue) == 1:
             self._flush()
             if self._queue and self._reactor is not None and self._open:
                 self._reactor.add_writer(self._sock.fileno(), self._writable)
 
-    def _refusal(self, size: int) -> ClusterError | None:
+    def refusal(self, size: int) -> ClusterError | None:
+        """Why a frame of ``size`` bytes would be refused now; ``None`` when it would not."""
         if not self._open:
             return ChannelClosed("the channel is closed: the other side has disconnected or ended")
-        if self._queue and self._queued + size + len(self._queue) * _FRAME_COST > self._max_queued:
+        if self._queue and self._queued + size + len(self._queue) * FRAME_COST > self._max_queued:
             return ChannelFull(
                 f"{self._queued} bytes already wait for a receiver that does not read (bound {self._max_queued}): "
                 "wait until send() returns true or its callback comes"
@@ -286,12 +308,13 @@ class Channel:
     def _written(self, sent: int) -> None:
         self._queued -= sent
         while sent:
-            buffer, callback, _ = self._queue[0]
+            buffer, callback, _, is_answer = self._queue[0]
             if sent < len(buffer):
-                self._queue[0] = _Outgoing(buffer[sent:], callback)
+                self._queue[0] = _Outgoing(buffer[sent:], callback, None, is_answer)
                 return
             sent -= len(buffer)
             self._queue.popleft()
+            self._answers -= is_answer
             if callback is not None:
                 self.tell(callback, None)
 
@@ -305,7 +328,7 @@ class Channel:
     def _fail_queue(self, error: ClusterError) -> None:
         waiting = [item.callback for item in self._queue if item.callback is not None]
         self._queue.clear()
-        self._queued = 0
+        self._queued = self._answers = 0
         for callback in waiting:
             self.tell(callback, error)
 
@@ -318,6 +341,6 @@ class Channel:
             self._reactor.remove_writer(self._sock.fileno())
         self._sock.close()
         while self._descriptors:
-            _socket.close(self._descriptors.popleft())
+            let_go(self._descriptors.popleft())
         self._fail_queue(error or ChannelClosed("the channel was closed before the message was written"))
         self._on_closed(error)

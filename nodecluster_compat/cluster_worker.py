@@ -305,7 +305,7 @@ class ClusterWorker(Worker):
     # --- messages, in order --------------------------------------------------------------------
 
     def _received_handle(self, frame: Frame) -> None:
-        self._channel.send_own(encode_frame(FrameKind.NOT_TAKEN if frame.fd is None else FrameKind.TAKEN))
+        self._channel.answer(encode_frame(FrameKind.NOT_TAKEN if frame.fd is None else FrameKind.TAKEN))
         if frame.fd is not None:
             self._received(frame)
 

@@ -51,6 +51,8 @@ MAX_MESSAGE_BYTES: Final = 128 * 1024 * 1024
 
 HEADER: Final = struct.Struct("!IB")
 _MOST_DIGITS: Final = 10
+_MOST_PORT: Final = 65535
+_INT32: Final = range(-(2**31), 2**31)
 
 
 class FrameKind(IntEnum):
@@ -162,7 +164,7 @@ def decode_address(payload: bytes) -> tuple[int, Address]:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise FrameError(f"a listening frame does not hold an address: {error}") from error
     if said.type not in (4, 6, -1, "udp4", "udp6", None):
-        raise FrameError(f"a listening frame names an unknown address type: {said.type!r}")
+        raise FrameError(f"a listening frame names an unknown address type: {said.type!r:.40}")
     return said.listener, Address(said.address, said.port, said.type, said.fd)  # type: ignore[arg-type]
 
 
@@ -178,9 +180,13 @@ def decode_request(payload: bytes) -> tuple[int, ListenRequest]:
         FrameError: the payload is something else.
     """
     try:
-        return msgspec.json.decode(payload, type=tuple[int, ListenRequest])
+        request_id, request = msgspec.json.decode(payload, type=tuple[int, ListenRequest])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise FrameError(f"a query frame does not hold a request to listen: {error}") from error
+    numbers = (request.port, request.backlog, request.ordinal, request.fd or 0)
+    if not all(number in _INT32 for number in numbers) or request.port > _MOST_PORT or "\0" in (request.address or ""):
+        raise FrameError("a query frame asks for an address, backlog or descriptor that cannot be")
+    return request_id, request
 
 
 def encode_closed(listener_id: int) -> bytes:

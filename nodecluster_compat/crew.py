@@ -16,6 +16,8 @@ from .worker_handle import WorkerHandle
 
 __all__ = ["Crew", "Mate"]
 
+_LEAVERS, _LEAVERS_PER_PLACE = 8, 2
+
 
 @dataclass(slots=True)
 class Mate:
@@ -99,6 +101,16 @@ class Crew:
     def trials(self) -> list[Trial]:
         """What the back-off has to know of the workers."""
         return [Trial(mate.started, mate.listening_since) for mate in self.staying]
+
+    def overstaying(self, target: int) -> list[Mate]:
+        """The workers that left by their own wish, did not end, and are too many; the oldest first.
+
+        Each has a successor, so workers that say that they leave, and stay, would fill the machine.  Those that were
+        told to end have a limit of time.
+        """
+        leavers = [mate for mate in self._by_pid.values() if mate.is_ending and not mate.told_to_end]
+        leavers.sort(key=lambda mate: mate.age)
+        return leavers[: max(0, len(leavers) - _LEAVERS - _LEAVERS_PER_PLACE * target)]
 
     def listens(self, worker: WorkerHandle, now: float) -> None:
         """The worker has said that it serves."""

@@ -9,24 +9,27 @@ after it waits here, so order holds even when the receiver had no room for the d
     free ──message with a descriptor──▶ waiting ──TAKEN──▶ free (and on with what waits)
                                           └─NOT_TAKEN─▶ sent again, at most three times, then given up with a warning
 
+What waits is bounded, in bytes and in descriptors: a receiver that never says that one arrived costs that much.
+
 The descriptor belongs to this object from :meth:`HandleSender.send` on; it is closed when the receiver has taken it,
 when it is given up, and when the channel closes.
 """
 
 from __future__ import annotations
 
-import _socket
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from .channel import MAX_QUEUED_BYTES, PRESSURE_BYTES, Channel, SendCallback
+from .channel import FRAME_COST, MAX_QUEUED_BYTES, PRESSURE_BYTES, Channel, SendCallback
 from .emitter import Log
 from .errors import ChannelClosed, ChannelFull, ClusterError
+from .letting_go import let_go
 
 __all__ = ["HandleSender"]
 
 _MOST_ATTEMPTS: Final = 4  # Node: three more after the first
+_MOST_WAITING: Final = 64  # descriptors
 
 
 @dataclass(slots=True)
@@ -50,25 +53,38 @@ class HandleSender:
         self._log = log
         self._under_way: _Parcel | None = None
         self._waiting: deque[_Parcel] = deque()
-        self._waiting_bytes = 0
+        self._waiting_bytes = 0  # with what each frame costs
+        self._waiting_descriptors = 0
 
     @property
     def is_waiting(self) -> bool:
         """Whether a descriptor is under way."""
         return self._under_way is not None
 
+    def check(self, size: int) -> None:
+        """See whether a frame of ``size`` bytes with a descriptor would be taken now.
+
+        Raises:
+            ChannelClosed, ChannelFull: it would not.
+        """
+        if self._waiting_descriptors >= _MOST_WAITING:
+            raise ChannelFull(f"{self._waiting_descriptors} handles already wait behind one that has not arrived")
+        refusal = self._refusal(size) if self.is_waiting else self._channel.refusal(size)
+        if refusal is not None:
+            raise refusal
+
     def send(self, frame: bytes, callback: SendCallback | None, fd: int | None = None) -> bool:
-        """Send a frame, with ``fd`` beside it; see :meth:`Channel.send`.
+        """Send a frame, with ``fd`` beside it, after a :meth:`check`; see :meth:`Channel.send`.
 
         Returns:
             As :meth:`Channel.send`; also ``False`` when others wait already behind a descriptor.
         """
         if self._under_way is None:
             return self._transmit(_Parcel(frame, callback, fd))
-        if self._waiting and self._waiting_bytes + len(frame) > MAX_QUEUED_BYTES:
-            raise ChannelFull(f"{self._waiting_bytes} bytes already wait behind a handle that has not arrived")
-        self._waiting.append(_Parcel(frame, callback, fd))
-        self._waiting_bytes += len(frame)
+        refusal = self._refusal(len(frame)) if fd is None else None
+        if refusal is not None:
+            raise refusal
+        self._wait(_Parcel(frame, callback, fd))
         return len(self._waiting) == 1
 
     def send_own(self, frame: bytes) -> None:
@@ -76,7 +92,7 @@ class HandleSender:
         if self._under_way is None:
             self._channel.send_own(frame)
         else:
-            self._waiting.append(_Parcel(frame, None, None))
+            self._wait(_Parcel(frame, None, None))
 
     def taken(self) -> None:
         """The receiver has the descriptor; an answer to nothing is ignored (a forgery)."""
@@ -107,10 +123,21 @@ class HandleSender:
             if parcel.callback is not None and parcel.attempts == 0:
                 self._channel.tell(parcel.callback, _closed())
 
+    def _refusal(self, size: int) -> ChannelFull | None:
+        if not self._waiting or self._waiting_bytes + size + FRAME_COST <= MAX_QUEUED_BYTES:
+            return None
+        return ChannelFull(f"{self._waiting_bytes} bytes already wait behind a handle that has not arrived")
+
+    def _wait(self, parcel: _Parcel) -> None:
+        self._waiting.append(parcel)
+        self._waiting_bytes += len(parcel.frame) + FRAME_COST
+        self._waiting_descriptors += parcel.fd is not None
+
     def _go_on(self) -> None:
         while self._waiting and self._under_way is None and self._channel.is_open:
             parcel = self._waiting.popleft()
-            self._waiting_bytes -= len(parcel.frame)
+            self._waiting_bytes -= len(parcel.frame) + FRAME_COST
+            self._waiting_descriptors -= parcel.fd is not None
             if parcel.fd is None:
                 self._channel.send_own(parcel.frame, callback=parcel.callback)
             else:
@@ -134,7 +161,7 @@ class HandleSender:
 
 def _close(parcel: _Parcel) -> None:
     if parcel.fd is not None:
-        _socket.close(parcel.fd)
+        let_go(parcel.fd)
         parcel.fd = None
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from .dispatcher import Dispatcher
 from .emitter import Log
+from .letting_go import let_go
 from .loop import Loop
 from .policies import Policy
 from .records import Connection, ServedAddress
@@ -179,4 +180,4 @@ class Listener:
 
 
 def _release(connection: Connection) -> None:
-    _socket.close(connection.fd)
+    let_go(connection.fd)

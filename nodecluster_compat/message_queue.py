@@ -7,12 +7,12 @@ amount of memory; past it messages are dropped, and that is logged once.
 
 from __future__ import annotations
 
-import _socket
 from collections import deque
 from typing import Final
 
 from .codec import Frame
 from .emitter import Log
+from .letting_go import let_go
 
 __all__ = ["MOST_BYTES", "MOST_DESCRIPTORS", "MOST_MESSAGES", "MessageQueue"]
 
@@ -51,7 +51,7 @@ class MessageQueue:
         full = len(self._frames) >= MOST_MESSAGES or self.bytes_waiting + len(frame.payload) > MOST_BYTES
         if (full or self._has_too_many_descriptors(frame)) and self._frames:
             if frame.fd is not None:
-                _socket.close(frame.fd)
+                let_go(frame.fd)
             if not self._dropping:
                 self._dropping = True
                 self._log.warning(

@@ -44,16 +44,19 @@ def send_message(
     Raises:
         MessageNotSerializable, MessageTooLarge, HandleNotPassable: nothing was sent.
     """
-    if handle is None or not channel.is_open:
-        frame, fd = encode_message(message, serializer=serializer), None
-    else:
-        frame, fd = _with_handle(message, handle, keep_open, serializer)
+    frame, fd = encode_message(message, serializer=serializer), None
     try:
+        if handle is not None and channel.is_open:
+            sender.check(len(frame))
+            frame, fd = _with_handle(frame, message, handle, keep_open, serializer)
         if fd is None and not sender.is_waiting:
             return channel.send(frame, callback)
         return sender.send(frame, callback, fd)
     except (ChannelClosed, ChannelFull) as error:
-        report(error)
+        if callback is None:
+            report(error)
+        else:
+            channel.tell(callback, error)
         return False
 
 
@@ -69,9 +72,10 @@ def receive_message(frame: Frame, serializer: Serializer) -> tuple[Any, Any]:
     return decode_message(frame.payload, serializer), None
 
 
-def _with_handle(message: Any, handle: Any, keep_open: bool, serializer: Serializer) -> tuple[bytes, int | None]:
-    """Encode first: a message that cannot be sent must not cost the sender its socket."""
-    plain = encode_message(message, serializer=serializer)
+def _with_handle(
+    plain: bytes, message: Any, handle: Any, keep_open: bool, serializer: Serializer
+) -> tuple[bytes, int | None]:
+    """Last of all: a message that cannot be sent must not cost the sender its socket."""
     passage = passage_of(handle, keep_open)
     if passage is None:
         return plain, None

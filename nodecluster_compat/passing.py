@@ -6,7 +6,6 @@ patched), or a server of :mod:`nodecluster_compat.net` or :mod:`~nodecluster_com
 
 from __future__ import annotations
 
-import _socket
 import os
 import socket
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 from .errors import FrameError, HandleNotPassable
+from .letting_go import let_go
 
 __all__ = ["Passable", "Passage", "PassageKind", "passage_of", "unpack"]
 
@@ -92,5 +92,5 @@ def unpack(kind: bytes, fd: int) -> Any:
         home = {PassageKind.SERVER: "net", PassageKind.UDP: "dgram"}[meant]
         return import_module(f".{home}", __package__).from_fd(fd)
     except (ValueError, OSError) as error:
-        _socket.close(fd)
+        let_go(fd)
         raise FrameError(f"a handle frame carries no usable socket: {error}") from error

@@ -69,6 +69,9 @@ class Host(Protocol):
     def is_dealing(self) -> bool:
         """Whether the primary deals connections, rather than the kernel."""
 
+    def is_binding(self) -> bool:
+        """Whether the primary binds what its workers ask for, as in script mode."""
+
     def give_up_requested(self, reason: str) -> None:
         """Those that ``cluster.fork()`` made and that have no process yet never will."""
 
@@ -337,11 +340,13 @@ class Primary:
 
     def _query(self, worker: WorkerHandle, payload: bytes) -> None:
         request_id, request = decode_request(payload)
+        if not self._host.is_binding():
+            raise FrameError("a worker asked for a socket, which gunicorn's settings alone say here")
         if worker.is_leaving:
             return  # as in Node: no reply, no error
         shared = self.shared.query(worker.id, request_id, request)
         kind = FrameKind.ANSWER if shared.fd is None else FrameKind.SHARED
-        worker.channel.send_own(encode_answer(shared.answer, kind), shared.fd)
+        worker.channel.answer(encode_answer(shared.answer, kind), shared.fd)
 
     def _answer(self, worker: WorkerHandle, packet: Packet) -> None:
         kind, listener_id = packet
@@ -428,7 +433,7 @@ class Primary:
         if self.received_tap is not None:
             self.received_tap(worker, frame)
         if frame.kind is FrameKind.HANDLE:
-            worker.channel.send_own(encode_frame(FrameKind.NOT_TAKEN if frame.fd is None else FrameKind.TAKEN))
+            worker.channel.answer(encode_frame(FrameKind.NOT_TAKEN if frame.fd is None else FrameKind.TAKEN))
             if frame.fd is None:
                 return
         if len(worker.early_messages) or not self._has_message_listener(worker):

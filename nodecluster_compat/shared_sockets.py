@@ -5,13 +5,18 @@ the last of them has left, it is closed, what waits in its queue is reset, and a
 
 Under round robin the primary accepts and the socket is a :class:`~nodecluster_compat.listener.Listener` as in server
 mode.  Under ``SCHED_NONE``, and always for UDP, each worker gets the descriptor and the kernel chooses.
+
+They are at most half of the descriptors that this process may have, so no worker can leave the primary without one for
+a connection or for another worker.
 """
 
 from __future__ import annotations
 
 import errno
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from .binding import BoundSocket, bind
 from .errors import ListenError
@@ -19,6 +24,8 @@ from .listeners import Listeners
 from .records import ListenAnswer, ListenRequest, SharingKey
 
 __all__ = ["SharedAnswer", "SharedSockets"]
+
+_SHARE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,8 @@ class SharedSockets:
             shared.bound.sock.close()
 
     def _make(self, request: ListenRequest) -> _Shared:
+        if len(self) >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE:
+            raise ListenError(errno.EMFILE, "bind", request.address, None if request.port < 0 else request.port)
         dealt = not request.is_udp and self._is_dealing()
         bound = bind(request, listen=dealt)
         if dealt:

@@ -168,6 +168,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             return
         if not getattr(self.worker_class, "is_cluster_worker", False):
             self.give_up_requested("a reload changed the worker class")
+        self._end_overstayers()
         self.reloader.look()
         self.recycler.look()
         self._make_room_for_requested()
@@ -230,6 +231,14 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             reaping.reap(self)
         except SystemExit as error:
             self._exit_in_order(error)
+
+    def _end_overstayers(self) -> None:
+        for mate in self.crew.overstaying(self.num_workers):
+            self.log.error(
+                "Worker (pid:%s) said that it leaves and did not end, like too many others: killed", mate.pid
+            )
+            mate.told_to_end = True
+            self.kill_worker(mate.pid, signals.SIGKILL)
 
     def _limit_end(self, mate: Mate, timeout: float | None) -> None:
         seconds = self.cfg.graceful_timeout if timeout is None else timeout
@@ -296,6 +305,10 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     def is_dealing(self) -> bool:
         """See :class:`~nodecluster_compat.primary.Host`."""
         return bool(self.served)
+
+    def is_binding(self) -> bool:
+        """See :class:`~nodecluster_compat.primary.Host`: gunicorn's ``bind`` says it all."""
+        return not self.is_supervised
 
     def in_worker(self) -> None:
         """In a forked worker: let go of what only the primary needs."""

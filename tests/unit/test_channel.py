@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import contextlib
 import logging
 from collections.abc import Iterator
 
@@ -203,4 +204,30 @@ def test_flush_writes_everything_before_the_end() -> None:
     pair.a.channel.close()
     pair.b.channel.drain()
     assert [len(f.payload) for f in pair.b.frames] == [100]
+    pair.close()
+
+
+def test_peer_that_asks_on_and_reads_no_answer_is_garbage() -> None:
+    """Answers that wait are bounded; one that reads may ask for ever."""
+    pair = Pair()
+    pair.a.channel.attach(pair.loop)
+    answer = encode_frame(FrameKind.TAKEN, b"x" * 1000)
+
+    def ask_until_refused() -> int:
+        for asked in range(100_000):
+            with contextlib.suppress(FrameError):
+                pair.a.channel.answer(answer)
+                continue
+            return asked
+        return -1
+
+    first = ask_until_refused()
+    assert 1024 <= first < 3000  # what the kernel holds, and 1024 more
+    pair.b.channel.attach(pair.loop)
+    pair.turn(500)
+    assert len(pair.b.frames) == first
+    assert pair.a.channel.queued_bytes == 0
+    for _ in range(5):
+        assert 1024 <= ask_until_refused() <= 3000
+        pair.turn(500)
     pair.close()

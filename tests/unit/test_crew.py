@@ -162,3 +162,15 @@ def test_stand_in_is_never_a_worker_without_a_handle() -> None:
     leaver = crew.remove(101)
     assert leaver is not None
     assert crew.stand_in(leaver) is None
+
+
+def test_leavers_that_stay_are_bounded() -> None:
+    """Twice the workers and eight more; the oldest are too many; those that were told to end have a limit already."""
+    crew = crew_of(*(Handle(number, is_leaving=number != 14) for number in range(1, 16)))
+    assert [mate.pid for mate in crew.overstaying(2)] == [101, 102]
+    assert crew.overstaying(3) == []
+    for pid in (101, 102, 103):
+        mate = crew.with_pid(pid)
+        assert mate is not None
+        mate.told_to_end = True
+    assert crew.overstaying(2) == []

@@ -16,7 +16,14 @@ import pytest
 from nodecluster_compat.binding import bind
 from nodecluster_compat.channel import Channel
 from nodecluster_compat.codec import Frame, FrameKind, encode_handle, encode_message
-from nodecluster_compat.errors import ChannelClosed, ClusterError, FrameError, HandleNotPassable, ListenError
+from nodecluster_compat.errors import (
+    ChannelClosed,
+    ChannelFull,
+    ClusterError,
+    FrameError,
+    HandleNotPassable,
+    ListenError,
+)
 from nodecluster_compat.handle_sender import HandleSender
 from nodecluster_compat.listeners import Listeners
 from nodecluster_compat.loop import Loop
@@ -282,3 +289,74 @@ def test_binding_speaks_like_node(tmp_path: Path) -> None:
         bind(ListenRequest(str(tmp_path / "no" / "s.sock"), -1, -1))
     with pytest.raises(ListenError, match="ENAMETOOLONG"):
         bind(ListenRequest(str(tmp_path / ("x" * 200)), -1, -1))
+
+
+def test_refused_handle_stays_with_its_sender_and_waiting_ones_are_bounded(rig: Rig) -> None:
+    """A receiver that never says that one arrived costs 64 descriptors and no more; the error says so."""
+    pairs = [socket.socketpair() for _ in range(66)]
+    outcomes: list[ClusterError | None] = []
+    errors: list[ClusterError] = []
+    for ours, _ in pairs[:65]:
+        rig.send("x", ours)
+    last = pairs[65][0]
+    assert rig.send("x", last, report=errors.append) is False
+    assert rig.send("x", last, callback=outcomes.append) is False
+    assert rig.send("text without one still waits its turn", report=errors.append) is False
+    rig.turn()
+    assert [type(error) for error in errors] == [ChannelFull]
+    assert [type(outcome) for outcome in outcomes] == [ChannelFull]
+    assert "64 handles already wait" in str(outcomes[0])
+    assert last.fileno() >= 0
+    rig.sender.taken()
+    assert rig.send("x", last) is False  # taken now, and it waits
+    assert last.fileno() == -1
+    for ours, theirs in pairs:
+        ours.close()
+        theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [("localhost", 4), ("example.test", 4), ("127.0.0.1", 6), ("::1", 4), ("1.2.3", "udp6"), ("127.0.0.1 ", 4)],
+)
+def test_name_is_never_resolved_for_a_worker(shared: SharedSockets, address: str, kind: Any) -> None:
+    """Resolving takes time in which nothing else happens: only addresses are bound."""
+    assert shared.query(1, 1, ListenRequest(address, 0, kind)).answer.errno == errno.EINVAL
+
+
+def test_descriptor_of_the_primary_is_had_only_if_it_can_be_a_servers(shared: SharedSockets) -> None:
+    """No sibling's channel, no client's connection, no epoll; a server that somebody bound, yes."""
+    stream, packets = _socket.socketpair(), _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        with socket.create_connection(server.getsockname()) as client, server.accept()[0] as accepted:
+            refused = [*stream, *packets, client, accepted, udp]
+            for kind in (None, "udp4", "udp6"):
+                for sock in refused if kind is None else [*refused[:-1], server]:
+                    ask = ListenRequest(None, -1, kind, fd=sock.fileno())  # type: ignore[arg-type]
+                    assert shared.query(1, 1, ask).answer.errno == errno.EINVAL
+        assert shared.query(1, 1, ListenRequest(None, -1, None, fd=server.fileno())).answer.errno == 0
+        assert shared.query(1, 1, ListenRequest(None, -1, "udp4", fd=udp.fileno())).answer.errno == 0
+    for sock in (*stream, *packets):
+        sock.close()
+
+
+def test_servers_have_half_of_the_descriptors(shared: SharedSockets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that asks for more is told what the system would tell it, and can close one and ask again."""
+    monkeypatch.setattr("resource.getrlimit", lambda _: (8, 8))
+    asked = [shared.query(1, n, ListenRequest("127.0.0.1", 0, 4, ordinal=n)).answer for n in range(5)]
+    assert [answer.errno for answer in asked] == [0, 0, 0, 0, errno.EMFILE]
+    shared.leave(1, asked[0].listener_id)
+    assert shared.query(1, 5, ListenRequest("127.0.0.1", 0, 4, ordinal=5)).answer.errno == 0
+
+
+@pytest.mark.parametrize(("flags", "mode"), [((), 0o750), (("readable_all",), 0o754), (("writable_all",), 0o772)])
+def test_rights_of_a_path_are_there_from_its_birth(tmp_path: Path, flags: tuple[str, ...], mode: int) -> None:
+    """What was asked for, and what the umask leaves, which is as it was afterwards."""
+    former = os.umask(0o027)
+    try:
+        bound = bind(ListenRequest(str(tmp_path / "s"), -1, -1, **dict.fromkeys(flags, True)))  # type: ignore[arg-type]
+        assert os.stat(tmp_path / "s").st_mode & 0o777 == mode
+        bound.close()
+    finally:
+        assert os.umask(former) == 0o027
