@@ -7,8 +7,9 @@ from typing import Any
 
 from .channel import Channel, SendCallback
 from .codec import Frame, FrameKind, decode_message, encode_handle, encode_message
-from .errors import ChannelClosed, ChannelFull, ClusterError
+from .errors import ChannelClosed, ChannelFull, ClusterError, FrameError
 from .handle_sender import HandleSender
+from .letting_go import let_go
 from .passing import passage_of, unpack
 from .serialization import Serializer
 
@@ -60,16 +61,25 @@ def send_message(
         return False
 
 
-def receive_message(frame: Frame, serializer: Serializer) -> tuple[Any, Any]:
+def receive_message(frame: Frame, serializer: Serializer, serves: bool = True) -> tuple[Any, Any]:
     """Return the message of a frame, and the handle that came with it or ``None``.
+
+    Args:
+        frame: what arrived; its descriptor goes to the handle, or is closed.
+        serializer: of that channel.
+        serves: whether this process can have servers; where not, one arrives as its plain socket.
 
     Raises:
         FrameError: it holds no message.
     """
-    if frame.kind is FrameKind.HANDLE and frame.fd is not None:
-        handle = unpack(frame.payload[:1], frame.fd)
-        return decode_message(frame.payload[1:], serializer), handle
-    return decode_message(frame.payload, serializer), None
+    if frame.kind is not FrameKind.HANDLE or frame.fd is None:
+        return decode_message(frame.payload, serializer), None
+    try:
+        message = decode_message(frame.payload[1:], serializer)
+    except FrameError:
+        let_go(frame.fd)
+        raise
+    return message, unpack(frame.payload[:1], frame.fd, serves)
 
 
 def _with_handle(

@@ -77,15 +77,20 @@ def passage_of(handle: Any, keep_open: bool) -> Passage | None:
     return Passage(kind, handle.detach())
 
 
-def unpack(kind: bytes, fd: int) -> Any:
+def unpack(kind: bytes, fd: int, serves: bool = True) -> Any:
     """Make of a received descriptor what its sender meant.
+
+    Args:
+        kind: what it is for the receiver.
+        fd: the descriptor, which is the result's from now on, or is closed.
+        serves: whether this process can have servers; where not, one arrives as its plain socket.
 
     Raises:
         FrameError: no such kind, or not a socket.
     """
     try:
         meant = PassageKind(kind)
-        if meant is PassageKind.SOCKET:
+        if meant is PassageKind.SOCKET or not serves:
             received = socket.socket(fileno=fd)
             received.setblocking(True)  # its sender may have had it otherwise
             return received

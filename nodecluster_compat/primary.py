@@ -442,7 +442,7 @@ class Primary:
             self._deliver_message(worker, frame)
 
     def _deliver_message(self, worker: WorkerHandle, frame: Frame) -> None:
-        message, handle = receive_message(frame, worker.serializer)
+        message, handle = receive_message(frame, worker.serializer, serves=self._host.is_binding())
         self._events.emit("message", worker, message, handle)
         worker.emit("message", message, handle)
         worker.process.emit("message", message, handle)

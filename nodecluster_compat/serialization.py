@@ -1,6 +1,7 @@
 """How a user's message becomes bytes: the ``serialization`` setting (node-cluster-spec §4.4).
 
-Chosen for each worker when it is forked; both ends of its channel use the same.  ``json`` is the default, as in Node.
+Chosen for each worker when it is forked; both ends of its channel use the same.  ``json`` is the default, as in
+Node; :mod:`~nodecluster_compat.serializers` has them by name.
 """
 
 from __future__ import annotations
@@ -9,10 +10,9 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from .advanced import Advanced
-from .errors import FrameError, MessageNotSerializable, SettingsError
+from .errors import FrameError, MessageNotSerializable
 
-__all__ = ["ADVANCED", "JSON", "Serializer", "serializer_named"]
+__all__ = ["JSON", "Serializer"]
 
 
 class Serializer(Protocol):
@@ -54,17 +54,3 @@ class _Json:
 
 
 JSON: Final[Serializer] = _Json()
-ADVANCED: Final[Serializer] = Advanced()
-
-
-def serializer_named(name: object) -> Serializer:
-    """Return the serializer of a ``serialization`` setting; ``None`` means ``json``.
-
-    Raises:
-        SettingsError: there is none of that name.
-    """
-    if name in (None, False, "json"):
-        return JSON
-    if name == "advanced":
-        return ADVANCED
-    raise SettingsError(f"expected 'json' or 'advanced' as serialization, got {name!r}")

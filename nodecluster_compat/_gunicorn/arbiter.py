@@ -111,6 +111,8 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         Args:
             known: what is served already, by the ``id()`` of gunicorn's socket object.
         """
+        for listener in self.LISTENERS:
+            listener.sock.set_inheritable(False)  # by what a handler starts; a new master's are, see Upgrade
         if cluster.freeze_policy() == SCHED_RR:
             served = known or {}
             self.served = [

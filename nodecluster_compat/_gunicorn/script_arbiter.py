@@ -28,7 +28,7 @@ from ..process_facade import process
 from ..runtime.home import set_home
 from ..runtime.primary_home import PrimaryHome
 from ..script import exit_code_of, print_uncaught, run_script
-from ..serialization import serializer_named
+from ..serializers import serializer_named
 from ..spawn_settings import SpawnSettings
 from . import forking, script_config
 from .arbiter import KILL_MARGIN, ClusterArbiter

@@ -84,7 +84,7 @@ class Upgrade:
             reexec()  # which refuses, in its own words
             return
         reading, writing = os.pipe()
-        os.set_inheritable(writing, True)
+        self._let_inherit(writing, inheritable=True)
         arbiter.cfg.env_orig[_VARIABLE] = str(writing)
         try:
             reexec()
@@ -95,6 +95,7 @@ class Upgrade:
                 sys.stderr.flush()
                 os._exit(_EXEC_FAILED)
             arbiter.log.exception("Could not start a new master")
+        self._let_inherit(writing, inheritable=False)
         os.close(writing)
         del arbiter.cfg.env_orig[_VARIABLE]
         if not arbiter.reexec_pid:
@@ -102,6 +103,10 @@ class Upgrade:
             return
         self._child, self._reading, self.state = arbiter.reexec_pid, reading, "pending"
         arbiter.loop.add_reader(reading, self._heard)
+
+    def _let_inherit(self, pipe: int, inheritable: bool) -> None:
+        for fd in (pipe, *(listener.fileno() for listener in self._arbiter.LISTENERS)):
+            os.set_inheritable(fd, inheritable)
 
     def holds_term(self) -> bool:
         """TERM came: whether it has to wait for the new master."""

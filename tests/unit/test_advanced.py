@@ -19,7 +19,8 @@ from nodecluster_compat import advanced_decoder
 from nodecluster_compat import advanced_nodes as nodes
 from nodecluster_compat.advanced_decoder import Decoder
 from nodecluster_compat.errors import FrameError, MessageNotSerializable, SettingsError
-from nodecluster_compat.serialization import ADVANCED, JSON, serializer_named
+from nodecluster_compat.serialization import JSON
+from nodecluster_compat.serializers import ADVANCED, serializer_named
 
 scalars = st.one_of(
     st.none(),

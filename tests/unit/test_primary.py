@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
 import socket
@@ -18,14 +20,16 @@ from nodecluster_compat.codec import (
     decode_message,
     encode_address,
     encode_frame,
+    encode_handle,
     encode_message,
+    encode_request,
 )
 from nodecluster_compat.emitter import Emitter
 from nodecluster_compat.errors import ArgumentError, ClusterError
 from nodecluster_compat.loop import Loop
 from nodecluster_compat.packets import PacketKind, encode_packet
 from nodecluster_compat.primary import Primary
-from nodecluster_compat.records import Address, ExitStatus
+from nodecluster_compat.records import Address, ExitStatus, ListenRequest
 from nodecluster_compat.rollout import ReloadReport
 from nodecluster_compat.status import ClusterStatus
 from nodecluster_compat.worker_handle import WorkerHandle
@@ -72,6 +76,7 @@ class Rig:
         self.loop = Loop(self.log)
         self.cluster = Emitter()
         self.calls: list[str] = []
+        self.binds = False
         self.events: list[tuple[Any, ...]] = []
         self.primary = Primary(self, self.loop, self.cluster, self.log, 30, 4)  # type: ignore[arg-type]
         self.workers: list[FakeWorker] = []
@@ -86,6 +91,9 @@ class Rig:
 
     def is_dealing(self) -> bool:
         return True
+
+    def is_binding(self) -> bool:
+        return self.binds
 
     def stand_in(self) -> None:
         return None
@@ -304,3 +312,80 @@ def test_kill_of_an_unknown_signal_is_refused(rig: Rig) -> None:
     worker.die()
     rig.primary.reaped(worker.handle, ExitStatus(0, None))
     assert worker.handle.kill("sigterm") is False
+
+
+ASK = encode_request(1, ListenRequest("127.0.0.1", 0, 4))
+
+
+def query(port: int = 0, address: str = "127.0.0.1", fd: int | None = None, backlog: int = 511) -> bytes:
+    """A frame that no worker of ours would send."""
+    request = {"address": address, "port": port, "address_type": 4, "fd": fd, "backlog": backlog}
+    return encode_frame(FrameKind.QUERY, json.dumps([1, request]).encode())
+
+
+@pytest.mark.parametrize(
+    ("binds", "frame"),
+    [
+        (False, ASK),
+        (True, query(port=70_000)),
+        (True, query(port=2**70)),
+        (True, query(address="127.0.0.1\0")),
+        (True, query(fd=2**40)),
+        (True, query(backlog=2**40)),
+        (True, encode_frame(FrameKind.QUERY, b"[" * 50_000)),
+    ],
+    ids=["where gunicorn binds", "port", "large port", "nul", "descriptor", "backlog", "deep"],
+)
+def test_worker_that_asks_for_what_cannot_be_is_disconnected(rig: Rig, binds: bool, frame: bytes) -> None:
+    """It speaks another protocol than ours."""
+    rig.binds = binds
+    worker = rig.start()
+    worker.say(frame)
+    rig.turn()
+    assert rig.names()[-2:] == [("worker", "disconnect"), ("cluster", "disconnect")]
+    assert len(rig.primary.shared) == 0
+
+
+@pytest.mark.parametrize(
+    "frame", [ASK, encode_frame(FrameKind.HANDLE, b"s1")], ids=["for sockets", "about descriptors"]
+)
+def test_worker_that_asks_and_never_reads_is_disconnected(
+    rig: Rig, frame: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it is owed waits in the primary, up to a bound."""
+    rig.binds = True
+    worker = rig.start()
+    asked = 0
+    while ("cluster", "disconnect") not in rig.names() and asked < 10_000:
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            worker.say(frame * 10)
+            asked += 10
+        rig.turn()
+    assert 1024 < asked < 10_000
+    assert "asks on and has not read 1024 answers" in caplog.text
+
+
+def test_server_in_a_message_is_a_plain_socket_where_nothing_can_serve(rig: Rig) -> None:
+    """gunicorn's master has no greenlets: a worker's server must not start any there."""
+    worker = rig.start()
+    got: list[Any] = []
+    rig.cluster.on("message", lambda _, message, handle: got.append(handle))
+    for kind, sock in ((b"l", socket.create_server(("127.0.0.1", 0))), (b"u", socket.socket(type=socket.SOCK_DGRAM))):
+        with sock:
+            socket.send_fds(worker.messages, [encode_handle("here", kind)], [sock.fileno()])
+            rig.turn()
+            assert type(got[-1]) is socket.socket
+            assert got[-1].getsockname() == sock.getsockname()
+        got[-1].close()
+
+
+def test_descriptor_of_a_message_that_is_none_is_closed(rig: Rig) -> None:
+    """The worker is disconnected, and nothing of it is kept."""
+    rig.cluster.on("message", lambda *_: None)
+    worker = rig.start()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        before = len(os.listdir("/proc/self/fd"))
+        socket.send_fds(worker.messages, [encode_frame(FrameKind.HANDLE, b"l{not json")], [server.fileno()])
+        rig.turn()
+        assert ("cluster", "disconnect") in rig.names()
+        assert len(os.listdir("/proc/self/fd")) == before - 2  # both channels

@@ -67,6 +67,9 @@ class Lives(RuleBasedStateMachine):
     def is_dealing(self) -> bool:
         return True
 
+    def is_binding(self) -> bool:
+        return False
+
     def stand_in(self) -> None:
         return None
 
