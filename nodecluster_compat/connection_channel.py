@@ -205,8 +205,15 @@ class TakingEnd(_End):
             self.close()
             self._on_closed()
             return
-        kind, listener_id = decode_packet(data)
-        fd = _received_fd(ancillary)
+        try:
+            self._take(*decode_packet(data), _received_fd(ancillary))
+        except Exception:
+            # Want of memory.  The primary would wait for an answer for ever: without the channel it knows.
+            self.close()
+            self._on_closed()
+            raise
+
+    def _take(self, kind: PacketKind, listener_id: int, fd: int | None) -> None:
         if kind is PacketKind.OFFER:
             self._on_offer(listener_id, fd)
         elif fd is not None:

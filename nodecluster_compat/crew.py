@@ -48,8 +48,8 @@ class Mate:
 
     @property
     def is_listening(self) -> bool:
-        """Whether it serves now; a worker without a channel no longer does."""
-        return self.handle is None or self.handle.state == "listening"
+        """Whether it serves now; a worker without a channel, of messages or of connections, does not."""
+        return self.handle is None or self.handle.can_serve
 
     def as_member(self) -> Member:
         """Return what supervision needs to know."""

@@ -335,7 +335,8 @@ class Primary:
         self._advance(worker, "listening")
         if not worker.is_leaving:
             self.listeners.join(worker.id, listener_id)
-        self._host.worker_listens(worker)
+        if worker.can_serve:
+            self._host.worker_listens(worker)
         self._emit(worker, "listening", address)
 
     def _query(self, worker: WorkerHandle, payload: bytes) -> None:

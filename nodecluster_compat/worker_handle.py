@@ -120,6 +120,11 @@ class WorkerHandle(Worker):
         """Whether the channel to the worker is open."""
         return self.channel.is_open
 
+    @property
+    def can_serve(self) -> bool:
+        """Whether it listens, and can be given connections: what it says of itself is not enough."""
+        return self.state == "listening" and self.connections.is_open
+
     def is_dead(self) -> bool:
         """Whether the process has ended."""
         return self.process.exit_code is not None or self.process.signal_code is not None

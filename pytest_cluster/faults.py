@@ -22,8 +22,9 @@ from .errors import ClusterError, FaultError, ProcessGone
 from .gates import Gate
 from .launcher import ServerProcess
 from .options import ClusterOptions
+from .remote import function_record
 from .waiting import scaled
-from .wire import Delay, End, Fail, Failpoint, Hello, Hold, Reached
+from .wire import Delay, Do, End, Fail, Failpoint, Hello, Hold, Reached
 from .worker import PrimaryProxy, WorkerProxy
 
 __all__ = ["BOOT_FAILURES", "Faults"]
@@ -195,6 +196,32 @@ class Faults:
         self._undo[f"failpoint {number}"] = lambda: self._disarm(number)
         self._server.journal.note_fault(worker or 0, None, f"boot failure ({how}) of workers to come")
         self.injected += 1
+
+    def at(
+        self,
+        step: str,
+        function: Callable[..., Any] | str,
+        *args: Any,
+        worker: WorkerProxy | int | None = None,
+        times: int | None = 1,
+    ) -> None:
+        """Call *function* in a worker when that comes to a step, until :meth:`undo`: a fault of your own.
+
+        :param step: as in :meth:`hold`, and ``"fork"`` (the first thing in the process), ``"online"`` (before it says
+            so), ``"listening"`` (after it has said so).  Before ``"boot"`` nothing can wait there.
+        :param function: importable there, or at the top level of the test's file; *args*: what it is given.
+        :param worker: in this one only; a number: in the one that will have it.
+        :param times: so often in each worker; ``None``: always.
+        """
+        action = Do(function_record(function), args, times)
+        what = f"{getattr(function, '__name__', function)} at {step} in"
+        if isinstance(worker, int):
+            number = self._register(step, action, worker)
+            self._undo[f"failpoint {number}"] = lambda: self._disarm(number)
+            self._server.journal.note_fault(worker, None, f"{what} worker {worker}, which is to come")
+            self.injected += 1
+        else:
+            self._arm(step, action, worker, what)
 
     @contextlib.contextmanager
     def hold(self, step: str, *, worker: WorkerProxy | None = None) -> Iterator[Gate]:

@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 
@@ -23,12 +24,13 @@ GRACE_SECONDS = 2.0
 
 
 class Guard:
-    """Pytest's end of the pipe; the process is started with the first cluster."""
+    """Pytest's end of the pipe; the process is started with the first cluster.  Several threads may start clusters."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._users = 0
+        self._lock = threading.RLock()
 
     def watch(self, session: int, tag: str, folder: str) -> None:
         """A cluster exists from now on."""
@@ -40,8 +42,13 @@ class Guard:
 
     def prepare(self) -> None:
         """Start the process, before there is anything to guard."""
-        if self._process is None or self._pid != os.getpid():
-            self._pid = os.getpid()
+        if self._pid != os.getpid():  # a fork's lock may be held by a thread that it does not have
+            self._lock, self._process, self._pid = threading.RLock(), None, os.getpid()
+        with self._lock:
+            self._start()
+
+    def _start(self) -> None:
+        if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", __file__],
                 stdin=subprocess.PIPE,
@@ -68,7 +75,7 @@ class Guard:
         self.prepare()
         assert self._process is not None
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # somebody killed the guard; the primaries have their own leash
+        with self._lock, contextlib.suppress(OSError):  # somebody killed the guard; the primaries have their own leash
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
 

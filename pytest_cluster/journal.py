@@ -72,6 +72,8 @@ class JournalEntry:
     """Of a fault: what was injected."""
     ends: bool = False
     """Of a fault: whether it will end the worker."""
+    primary: int | None = None
+    """The pid of the primary that tells of it."""
 
     @property
     def injected(self) -> bool:
@@ -113,6 +115,7 @@ def parse_entry(line: bytes, seq: int) -> tuple[JournalEntry, int]:
             sent=raw.get("sent"),
             message=raw.get("message", raw.get("text")),
             handle=raw.get("handle", False),
+            primary=raw.get("primary"),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{error!r} in {line[:200]!r}") from error
@@ -149,11 +152,13 @@ class Journal:
 
     Attributes:
         problems: lines that were not understood, and gaps: what the reader was too slow for.
+        later: what the primaries say that USR2 has started; they number their workers from 1 as well.
         diagnose: asked for more sections whenever a wait has failed.
     """
 
     def __init__(self, fd: int, *, log_tail: Callable[[], str] = str) -> None:
         self.problems: list[str] = []
+        self.later: list[JournalEntry] = []
         self.diagnose: Callable[[], list[tuple[str, str]]] = list
         self._entries: list[JournalEntry] = []
         self._changed = threading.Condition()
@@ -274,7 +279,8 @@ class Journal:
         with self._changed:
             try:
                 entry, lost = parse_entry(line, len(self._entries) + 1)
-                self._entries.append(entry)
+                first = next((one.primary for one in self._entries if one.primary is not None), entry.primary)
+                (self._entries if entry.primary == first else self.later).append(entry)
                 if lost:
                     self.problems.append(f"{lost} messages before entry #{entry.seq} came too fast to be recorded")
             except ValueError as error:

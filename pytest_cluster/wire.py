@@ -25,6 +25,7 @@ __all__ = [
     "TOKEN_VARIABLE",
     "Call",
     "Delay",
+    "Do",
     "End",
     "Fail",
     "Failpoint",
@@ -92,16 +93,37 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class Function:
+    """A function by name: where it can be imported from, or the file that defines it."""
+
+    module: str
+    name: str
+    file: str | None
+    pickled: bytes | None = None
+    """By value, from ``cloudpickle``; the rest is for messages then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """Call a function at the step, the first *times* times; what it raises, the step raises."""
+
+    function: Function
+    args: tuple[Any, ...] = ()
+    times: int | None = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Failpoint:
     """What is to happen at a named step, in one worker or in all.
 
-    Steps: ``boot`` (before the application is loaded), ``ready`` (before the worker listens), ``request`` (before the
+    Steps: ``fork`` (the first thing in the process), ``online`` (before it says so), ``boot`` (before the application
+    is loaded), ``ready`` (before the worker listens), ``listening`` (it has said so), ``request`` (before the
     application is called), or a function, ``module:name``.
     """
 
     id: int
     step: str
-    action: Hold | Delay | Fail | End
+    action: Hold | Delay | Fail | End | Do
     worker: int | None = None
 
 
@@ -148,17 +170,6 @@ class Reached:
     failpoint: int
     arrival: int
     where: str
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A function by name: where it can be imported from, or the file that defines it."""
-
-    module: str
-    name: str
-    file: str | None
-    pickled: bytes | None = None
-    """By value, from ``cloudpickle``; the rest is for messages then."""
 
 
 def pack(record: Any) -> bytes:

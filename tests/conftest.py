@@ -13,6 +13,7 @@ APPS = Path(__file__).parent / "apps"
 
 # What several files of tests import: they are no package (import mode importlib), so the folder is named here.
 sys.path.append(str(Path(__file__).parent / "support"))
+pytest.register_assert_rewrite("cells", "invariants")
 
 
 @pytest.fixture(scope="session")

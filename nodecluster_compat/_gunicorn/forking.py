@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import signal as signals
+import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +20,7 @@ from .. import test_mode
 from ..cluster_facade import cluster
 from ..cluster_worker import ClusterWorker
 from ..process_facade import process
+from .parent_death import ask_for_signal
 
 if TYPE_CHECKING:
     import _socket
@@ -130,13 +133,27 @@ def _in_child() -> None:
         birth.abandon()
         cluster.become_worker(None)
     arbiter, _ThisProcess.arbiter = _ThisProcess.arbiter, None
-    if arbiter is not None:
+    if arbiter is None:
+        return
+    try:
         _leave_primary(arbiter)
+    except BaseException:
+        if arbiter.spawning is None:
+            raise
+        # Python would print this and go on: with a worker that still holds what is the primary's.
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(arbiter.WORKER_BOOT_ERROR)
 
 
 def _leave_primary(arbiter: Any) -> None:
     signals.set_wakeup_fd(-1)
     worker = arbiter.spawning
+    if worker is not None:
+        if arbiter.is_supervised:
+            ask_for_signal(arbiter.pid)
+        test_mode.enter_worker(worker.id)
+        test_mode.reach("fork")
     arbiter.upgrade.abandon()
     arbiter.reloader.abandon()
     ends = arbiter.primary.in_child(worker)
@@ -146,10 +163,10 @@ def _leave_primary(arbiter: Any) -> None:
     if arbiter.journal is not None:
         arbiter.journal.close()
     arbiter.in_worker()
-    test_mode.enter_worker(worker.id)
     member = ClusterWorker(worker.id, ends.messages, process, arbiter.log, worker.env, worker.serializer)
     os.environ.update(worker.env)
     cluster.become_worker(member)
     _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served))
+    test_mode.reach("online")
     member.announce_online()
     _note_signals()

@@ -12,6 +12,7 @@ A worker whose arbiter is not ours (a reload from another worker class) accepts 
 
 from __future__ import annotations
 
+import _socket
 import os
 import random
 import signal as signals
@@ -42,6 +43,7 @@ from . import install, serving
 from .clean_requests import use_clean_requests
 from .draining import Drain
 from .forking import Birth, release_signals, this_birth
+from .parent_death import on_parent_death
 from .request_waits import knows_idle, tell_waits
 from .served_listener import ServedListener, address_of
 from .test_host import WorkerTestHost
@@ -125,6 +127,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._changed = Event()
         if self._birth is not None:
             os.environ.update(self._birth.member.env)
+            on_parent_death()
             runtime = _Runtime(self)
             self._birth.member.attach(runtime)
             test_mode.connect_worker(WorkerTestHost(runtime, self._throw))
@@ -203,6 +206,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self.notify()  # gunicorn's timeout counts from the first sign of life
         for number, listener in self._served.items():
             birth.member.announce_listening(number, address_of(listener))
+        test_mode.reach("listening")
         while self.alive:
             self.notify()
             self._wait(self._patience)
@@ -246,6 +250,8 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         finally:
             if client is not None:
                 client.close()
+            else:
+                _socket.close(fd)  # not even a socket object could be made of it
             self._ended()
             self._receiver.room_made()
 

@@ -1,8 +1,8 @@
 """The failpoints of this process: what happens when it comes to a named step.
 
-A step is one of the server's own (``boot``, ``ready``, ``request``) or a function of the application, which is
-replaced by a wrapper where its module, or class, keeps it. With no failpoint at a step, reaching it costs a
-dictionary lookup.
+A step is one of the server's own (``fork``, ``online``, ``boot``, ``ready``, ``listening``, ``request``) or a function
+of the application, which is replaced by a wrapper where its module, or class, keeps it. With no failpoint at a step,
+reaching it costs a dictionary lookup.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..wire import Delay, End, Fail, Failpoint, Hold, Reached
+from ..wire import Delay, Do, End, Fail, Failpoint, Hold, Reached
+from .functions import resolve
 
 __all__ = ["Answer", "Steps"]
 
@@ -67,7 +68,7 @@ class Steps:
         """
         action = failpoint.action
         seed = action.seed if isinstance(action, Delay) else 0
-        armed = _Armed(failpoint, action.times if isinstance(action, Fail) else None, random.Random(seed))  # noqa: S311
+        armed = _Armed(failpoint, action.times if isinstance(action, Fail | Do) else None, random.Random(seed))  # noqa: S311
         if ":" in failpoint.step and failpoint.step not in self._originals:
             if early:
                 self._pending.add(failpoint.step)
@@ -126,7 +127,9 @@ class Steps:
         elif armed.left is None or armed.left > 0:
             if armed.left is not None:
                 armed.left -= 1
-            raise _error_of(action)
+            if isinstance(action, Fail):
+                raise _error_of(action)
+            resolve(action.function)(*action.args)
 
     def _hold(self, armed: _Armed) -> None:
         from threading import Event  # gevent's by now, where this worker is patched

@@ -266,6 +266,41 @@ def test_worker_that_comes_later_is_held_as_well(cluster: Cluster, cluster_fault
     cluster.wait_listening()
 
 
+def leave_with(code: int) -> None:
+    import os
+
+    os._exit(code)
+
+
+@pytest.mark.parametrize("step", ["request", "shop:charge"])
+def test_fault_of_the_tests_own_in_one_worker(
+    cluster: Cluster, cluster_faults: Faults, cluster_client: Client, step: str
+) -> None:
+    first = cluster.workers[0]
+    cluster_faults.at(step, leave_with, 9, worker=first)
+    with cluster.expect("exit", worker=first) as event:
+        answers = [cluster_client.submit("/pay") for _ in range(2)]
+        assert sorted(answer.exception(20) is None for answer in answers) == [False, True]
+    assert event.code == 9
+    assert faults_of(cluster) == [f"leave_with at {step} in worker 1"]
+
+
+@pytest.mark.parametrize("step", ["fork", "online", "boot", "ready", "listening"])
+def test_fault_of_the_tests_own_in_a_worker_to_come(cluster: Cluster, cluster_faults: Faults, step: str) -> None:
+    cluster_faults.at(step, leave_with, 9, worker=3)
+    cluster.workers[0].kill()
+    assert cluster.journal.wait_for("exit", worker=3).code == 9
+    told = {"fork": ["fork"], "online": ["fork"], "listening": ["fork", "online", "listening"]}
+    story = [one.event for one in cluster.journal.entries if one.worker == 3 and not one.injected]
+    assert story == [*told.get(step, ["fork", "online"]), "disconnect", "exit"]
+
+
+def test_fault_of_the_tests_own_happens_so_often(cluster: Cluster, cluster_faults: Faults) -> None:
+    """Once, unless it says otherwise; what the function raises is raised at the step."""
+    cluster_faults.at("request", "builtins:int", "no number", worker=cluster.workers[0], times=2)
+    assert sorted(cluster.get("/").status for _ in range(6)) == [200, 200, 200, 200, 500, 500]
+
+
 def test_what_a_test_forgets_is_undone(cluster: Cluster, cluster_client: Client) -> None:
     cluster.faults.slow(60.0)
     cluster.faults.undo()

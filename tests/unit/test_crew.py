@@ -17,7 +17,12 @@ class Handle:
     id: int = 0
     state: str = "listening"
     is_leaving: bool = False
+    is_cut_off: bool = False
     process: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(pid=None))
+
+    @property
+    def can_serve(self) -> bool:
+        return self.state == "listening" and not self.is_cut_off
 
 
 def crew_of(*handles: Handle) -> Crew:
@@ -174,3 +179,9 @@ def test_leavers_that_stay_are_bounded() -> None:
         assert mate is not None
         mate.told_to_end = True
     assert crew.overstaying(2) == []
+
+
+def test_worker_that_cannot_be_given_connections_does_not_count_as_one_that_listens() -> None:
+    """It says that it listens, and its channel of connections is closed."""
+    crew = crew_of(Handle(1), Handle(2, is_cut_off=True))
+    assert [mate.age for mate in crew.listening] == [1]

@@ -105,6 +105,20 @@ def test_leaving_worker_refuses_until_the_primary_has_heard(rig: Rig) -> None:
     assert rig.left == ["left"]
 
 
+def test_worker_that_fails_to_take_gives_its_channel_up(rig: Rig) -> None:
+    """For want of memory, say: the primary must not wait for an answer that nobody will give."""
+
+    def fail(_: int, fd: int | None) -> None:
+        assert fd is not None
+        os.close(fd)
+        raise MemoryError
+
+    rig.receiver._end._on_offer = fail
+    rig.offer()
+    rig.turn()
+    assert (rig.gone, rig.closed, rig.answers) == (["gone"], [None], [])
+
+
 def test_worker_that_cannot_answer_does_not_serve(rig: Rig) -> None:
     """Once the primary has finished with a worker, an unread offer is closed, not served twice."""
     rig.offer()

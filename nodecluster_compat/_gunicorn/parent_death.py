@@ -1,0 +1,46 @@
+"""The kernel's word that the primary is gone, for a worker that does not turn its loop.
+
+A worker knows of its primary's end by end-of-file on its channel (DESIGN §4.5), which its loop reads. One that
+computes, imports a large module or waits in a C call reads nothing, and would live on until it comes back. So the
+kernel sends it a signal as well (``PR_SET_PDEATHSIG``), and the handler sets an alarm that nothing in the process can
+catch: whatever has not ended in an orderly way by then is ended by the kernel.
+
+The signal ends a process that has no handler yet: one that was just forked. It is lost when a process changes its
+user, so it is asked for twice, after the fork and when the handler is there. Not reached: a process that is stopped,
+or inside a C function that returns to the interpreter late.
+
+Rejected: ``SIGKILL`` itself, which would leave the application no moment for its ``disconnect`` handlers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal as signals
+from typing import Any, Final
+
+__all__ = ["ask_for_signal", "on_parent_death"]
+
+_PR_SET_PDEATHSIG: Final = 1
+_SIGNAL: Final = signals.SIGRTMIN + 6
+_LAST_WORDS_SECONDS: Final = 0.75
+
+_libc = ctypes.CDLL(None)
+
+
+def ask_for_signal(parent: int) -> None:
+    """In a forked child: be told of the end of ``parent``; do not survive it when it has ended already."""
+    _libc.prctl(_PR_SET_PDEATHSIG, int(_SIGNAL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def on_parent_death() -> None:
+    """In a worker: from now on its parent's end leaves it a moment for what it has to say."""
+    signals.signal(_SIGNAL, _set_alarm)
+    ask_for_signal(os.getppid())
+
+
+def _set_alarm(*_: Any) -> None:
+    signals.signal(signals.SIGALRM, signals.SIG_DFL)
+    signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)

@@ -1,0 +1,123 @@
+"""Every fault at every moment (``moments``): each cell leaves the cluster as it was, and loses nothing that it may not.
+
+A cell waits most of its time: for gunicorn's time-out, a boot limit, the end of a drain. So the cells run on several
+clusters at once, each in a thread, in the order of the tests; a test waits for its cell and reports it. A cluster that
+a cell has spoilt is replaced.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+import pytest
+from cells import Cell
+from moments import CELLS, FAULTS, MOMENTS, Fault, Moment
+from witness import Acks, acks_of
+
+from pytest_cluster import Cluster, ClusterOptions
+
+APPS = Path(__file__).parents[1] / "apps"
+SLOW_TRACKS = 6
+QUICK_TRACKS = 2
+TEST_SECONDS = 150
+
+# Limits that are short for a test and long for a loaded machine; no pauses between attempts.
+CONFIG = """
+from nodecluster_compat import cluster
+cluster.setup_primary(boot_timeout=5, restart_stable=0, restart_intensity=1000)
+"""
+OPTIONS = ClusterOptions(
+    workers=3,
+    app="pid_echo:app",
+    config=CONFIG,
+    settings={"pythonpath": str(APPS), "timeout": 5, "graceful_timeout": 4},
+    cwd=None,
+)
+
+Ticket = tuple[Fault, Moment, "Future[None]"]
+
+
+class Track:
+    """A thread with a cluster, that takes one cell after another."""
+
+    def __init__(self, cells: SimpleQueue[Ticket]) -> None:
+        self._cells = cells
+        self._cluster: Cluster | None = None
+        self._acks: Acks
+        self._over = False
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def end(self) -> None:
+        """Begin no further cell."""
+        self._over = True
+
+    def _run(self) -> None:
+        with suppress(Empty):
+            while not self._over:
+                fault, moment, result = self._cells.get_nowait()
+                try:
+                    self._run_cell(fault, moment)
+                    result.set_result(None)
+                except BaseException as error:  # noqa: BLE001 - the test's own to report
+                    result.set_exception(error)
+        self._close()
+
+    def _run_cell(self, fault: Fault, moment: Moment) -> None:
+        if self._cluster is None:
+            self._cluster = Cluster.start(OPTIONS, pythonpath=str(APPS))
+            self._acks = acks_of(self._cluster)
+        try:
+            Cell(self._cluster, self._acks, fault, moment).run()
+        except BaseException:
+            with suppress(Exception):
+                self._close()
+            self._cluster = None
+            raise
+        if moment.way == "shutdown":
+            self._close()
+
+    def _close(self) -> None:
+        cluster, self._cluster = self._cluster, None
+        if cluster is not None:
+            cluster.close()
+
+
+@pytest.fixture(scope="module")
+def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]:
+    """The outcomes of the cells that this run has selected, by the name of their test."""
+    slow: SimpleQueue[Ticket] = SimpleQueue()
+    quick: SimpleQueue[Ticket] = SimpleQueue()
+    futures: dict[str, Future[None]] = {}
+    for item in request.session.items:
+        if item.path == request.path and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            fault, moment = item.callspec.params["fault"], item.callspec.params["moment"]
+            futures[item.name] = Future()
+            (slow if fault.effect == "blocks" else quick).put((fault, moment, futures[item.name]))
+    counts = [(slow, SLOW_TRACKS), (quick, QUICK_TRACKS)]
+    tracks = [Track(queue) for queue, most in counts for _ in range(min(most, queue.qsize()))]
+    yield futures
+    for track in tracks:
+        track.end()
+    for track in tracks:
+        track.thread.join()
+
+
+@pytest.mark.timeout(TEST_SECONDS)
+@pytest.mark.parametrize(
+    ("fault", "moment"), [pytest.param(*cell, id=f"{cell[0].name} at {cell[1].name}") for cell in CELLS]
+)
+def test_cell(request: pytest.FixtureRequest, results: dict[str, Future[None]], fault: Fault, moment: Moment) -> None:
+    results[request.node.name].result(TEST_SECONDS)
+
+
+def test_every_pair_is_a_cell_or_has_its_reason() -> None:
+    reasons = {(fault.name, name) for fault in FAULTS for name in fault.never}
+    cells = {(fault.name, moment.name) for fault, moment in CELLS}
+    assert cells | reasons == {(fault.name, moment.name) for fault in FAULTS for moment in MOMENTS}
+    assert not cells & reasons

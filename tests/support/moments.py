@@ -1,0 +1,100 @@
+"""Two tables, what can happen to a worker and when; their product is the matrix of ``tests/faults/test_matrix.py``.
+
+A *fault* is a function of ``injuries``. A *moment* is a step of the server at which that function is called, in a
+worker that comes there because of what the cell does: kills another one, asks, disconnects, reloads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+__all__ = ["CELLS", "FAULTS", "MOMENTS", "Fault", "Moment"]
+
+Effect = Literal["ends", "blocks", "hurts", "passes"]
+"""It ends the worker at once; a limit has to end it; it may end it; it must not end it."""
+
+Way = Literal["successor", "asked", "disconnected", "reload", "old", "upgrade", "shutdown"]
+"""How a worker is brought there: it takes the place of one that is killed; by a request; by ``disconnect()``; as a
+worker of a reload's new generation; as one of the old; of the new master of USR2; by TERM of the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens to a worker.
+
+    Attributes:
+        function: of ``injuries``; *args*: what it is given.
+        effect: what follows from it.
+        exact: nothing more is heard of the worker afterwards but its end.
+        never: moments at which it makes no sense, and why.
+    """
+
+    name: str
+    function: str
+    effect: Effect
+    args: tuple[int, ...] = ()
+    exact: bool = True
+    never: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When it happens.
+
+    Attributes:
+        step: where the function is called.
+        way: how the worker is brought there.
+        told: what has been told of the worker by then.
+        serves: the worker may have acknowledged connections, and lose them.
+    """
+
+    name: str
+    step: str
+    way: Way
+    told: tuple[str, ...]
+    serves: bool = False
+
+
+BORN: Final = ("fork",)
+ONLINE: Final = (*BORN, "online")
+LISTENING: Final = (*ONLINE, "listening")
+
+OFFERED: Final = "nodecluster_compat.connection_channel:TakingEnd.say"
+ACCEPTED: Final = "nodecluster_compat._gunicorn.worker:ClusterGeventWorker._serve"
+DRAINING: Final = "nodecluster_compat.cluster_worker:ClusterWorker.tell_disconnecting"
+
+MOMENTS: Final = (
+    Moment("fork", "fork", "successor", BORN),
+    Moment("before online", "online", "successor", BORN),
+    Moment("boot", "boot", "successor", ONLINE),
+    Moment("before listening", "ready", "successor", ONLINE),
+    Moment("after listening", "listening", "successor", LISTENING, serves=True),
+    Moment("handoff, before the acknowledgement", OFFERED, "asked", LISTENING, serves=True),
+    Moment("handoff, after the acknowledgement", ACCEPTED, "asked", LISTENING, serves=True),
+    Moment("request", "request", "asked", LISTENING, serves=True),
+    Moment("drain", DRAINING, "disconnected", LISTENING, serves=True),
+    Moment("reload, new worker boots", "boot", "reload", ONLINE),
+    Moment("reload, new worker listens", "listening", "reload", LISTENING, serves=True),
+    Moment("reload, old worker drains", DRAINING, "old", LISTENING, serves=True),
+    Moment("USR2, new master's worker boots", "boot", "upgrade", ONLINE),
+    Moment("shutdown", DRAINING, "shutdown", LISTENING, serves=True),
+)
+
+NO_CHANNEL: Final = {"fork": "the worker has not taken its channels yet; right before `online` it has"}
+
+FAULTS: Final = (
+    Fault("SIGKILL", "kill", "ends"),
+    Fault("SIGSTOP", "stop", "blocks"),
+    Fault("SIGSEGV", "crash", "ends"),
+    Fault("exit", "leave", "ends", (7,)),
+    Fault("hang", "hang", "blocks"),
+    Fault("no memory", "starve", "hurts", exact=False),
+    Fault("message channel closed", "close_messages", "ends", exact=False, never=NO_CHANNEL),
+    Fault("connection channel closed", "close_connections", "ends", exact=False, never=NO_CHANNEL),
+    Fault("garbage frame", "garbage_frame", "ends", exact=False, never=NO_CHANNEL),
+    Fault("garbage packet", "garbage_packet", "ends", exact=False, never=NO_CHANNEL),
+    Fault("full channel", "read_nothing", "passes"),
+)
+
+CELLS: Final = tuple((fault, moment) for fault in FAULTS for moment in MOMENTS if moment.name not in fault.never)

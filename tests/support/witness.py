@@ -1,0 +1,134 @@
+"""Clients that ask all the time and can prove it: which requests failed, and whether a worker had acknowledged them.
+
+A request is known by its client's port. The primary notes each acknowledgement with that port and the worker's id
+(``injuries.note_acks``), so a request that got no answer is one of two: *acknowledged* by a worker, which may lose
+it by dying, or *lost*, which must not happen.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from injuries import note_acks
+
+from pytest_cluster import Cluster
+
+__all__ = ["Acks", "Asked", "Witness", "acks_of", "witnesses"]
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+PATIENCE = 40.0
+HEARD_SECONDS = 5.0
+"""The client may see the end of a worker before the primary has read what that had acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request; ``failure`` is empty when it was answered with 200."""
+
+    port: int
+    began: float
+    ended: float
+    failure: str
+
+
+class Acks:
+    """What the primary has noted of acknowledgements."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def worker_of(self, asked: Asked) -> int | None:
+        """Return the worker that had acknowledged the connection of a request, ``None`` when nobody had."""
+        found = None
+        for line in self.path.read_text(encoding="ascii").splitlines():
+            when, worker, port = line.split()
+            if int(port) == asked.port and asked.began <= float(when) <= asked.ended + HEARD_SECONDS:
+                found = int(worker)
+        return found
+
+    def forget(self) -> None:
+        """Begin anew."""
+        os.truncate(self.path, 0)
+
+
+def acks_of(cluster: Cluster) -> Acks:
+    """Let the primary note acknowledgements from now on."""
+    path = Path(cluster.server.folder) / "acks"
+    cluster.primary.run(note_acks, str(path))
+    return Acks(path)
+
+
+class Witness:
+    """Clients against one address, each with a connection for each request.
+
+    Args:
+        address: host and port.
+        clients: so many threads.
+        pause: seconds between two requests of one.
+    """
+
+    def __init__(self, address: tuple[str, int], clients: int, pause: float) -> None:
+        self.asked: list[Asked] = []
+        self._address = address
+        self._pause = pause
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
+
+    @property
+    def failures(self) -> list[Asked]:
+        """The requests that were not answered."""
+        return [one for one in self.asked if one.failure]
+
+    def start(self) -> None:
+        """Begin to ask."""
+        for thread in self._threads:
+            thread.start()
+
+    def finish(self) -> None:
+        """Ask no more, and wait for the answers that are due."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join(PATIENCE + 5)
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            began = time.monotonic()
+            try:
+                sock = socket.create_connection(self._address, PATIENCE)
+            except ConnectionRefusedError:
+                return  # the server has said that it is gone
+            self.asked.append(_ask(sock, began))
+            self._over.wait(self._pause)
+
+
+def _ask(sock: socket.socket, began: float) -> Asked:
+    port, answer, failure = sock.getsockname()[1], b"", ""
+    with sock:
+        try:
+            sock.sendall(REQUEST)
+            while data := sock.recv(65536):
+                answer += data
+        except OSError as error:
+            failure = type(error).__name__
+    if not failure and not answer.startswith(b"HTTP/1.1 200 "):
+        failure = answer[:12].decode("latin-1") or "no answer"
+    return Asked(port, began, time.monotonic(), failure)
+
+
+@contextmanager
+def witnesses(cluster: Cluster, clients: int = 2, pause: float = 0.03) -> Iterator[Witness]:
+    """Keep clients asking until the block ends."""
+    witness = Witness((cluster.host, cluster.port), clients, pause)
+    witness.start()
+    try:
+        yield witness
+    finally:
+        with suppress(Exception):
+            witness.finish()
