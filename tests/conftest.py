@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 APPS = Path(__file__).parent / "apps"
@@ -14,6 +16,10 @@ APPS = Path(__file__).parent / "apps"
 # What several files of tests import: they are no package (import mode importlib), so the folder is named here.
 sys.path.append(str(Path(__file__).parent / "support"))
 pytest.register_assert_rewrite("cells", "invariants")
+
+# No test depends on how fast the machine is; and what is accepted or not does not depend on chance.
+hypothesis.settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")
