@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 
-__all__ = ["describe_exit", "describe_returncode", "error_in_log"]
+__all__ = ["describe_exit", "describe_returncode", "error_in_log", "last_words"]
 
 # gunicorn's own codes: gunicorn.arbiter.Arbiter.WORKER_BOOT_ERROR and APP_LOAD_ERROR.
 _CODES = {
@@ -15,6 +15,9 @@ _CODES = {
     255: "a worker's main loop raised",
 }
 _ERROR_LINE = re.compile(r"^(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Timeout|Warning))(?::.*)?$")
+_LOGGED = re.compile(r"\[\d{4}-\d\d-\d\d ")
+# What gunicorn says of every failure.
+_CONSEQUENCES = ("Worker (pid:", "Retrying", "Exception in worker", "Shutting down: ")
 _LOG_ERROR = re.compile(r"\[(?:ERROR|CRITICAL)\] (.*)$")
 
 
@@ -44,5 +47,12 @@ def error_in_log(log: str) -> str:
     if raised:
         return raised[-1]
     logged = [found[1] for line in lines if (found := _LOG_ERROR.search(line))]
-    told = [line for line in logged if not line.startswith(("Worker (pid:", "Retrying", "Exception in worker"))]
+    told = [line for line in logged if not line.startswith(_CONSEQUENCES)]
     return told[0] if told else ""
+
+
+def last_words(log: str) -> str:
+    """Return the line that says why a process did not come up: an error, or else what it printed last, past the log."""
+    plain = [line.strip() for line in log.splitlines() if line.strip() and not _LOGGED.match(line)]
+    raised = [line for line in plain if _ERROR_LINE.match(line)]
+    return (raised or plain or [""])[-1]

@@ -46,7 +46,8 @@ def _sections(item: pytest.Item, cluster: Cluster, error: BaseException) -> list
     extra = [("topology", report.topology(cluster, _uid(item.config))), *stacks]
     place, problem = _artefacts(item, cluster, extra)
     told = report.timeline(cluster.journal.entries, start, f"{place}/journal.jsonl" if place else "")
-    summary = [f"cause: {report.cause_of(cluster)}", problem, f"artefacts: {place}" if place else "", _reproduce(item)]
+    cause = report.cause_of(cluster, compares=settings.value_of(item.config, "compare").value)
+    summary = [f"cause: {cause}", problem, f"artefacts: {place}" if place else "", _reproduce(item)]
     sections = [("stdout", "cause", "\n".join(line for line in summary if line))]
     sections += [("stdout", "topology", extra[0][1]), ("stdout", "timeline", told)]
     if not _has_stacks(error):

@@ -131,6 +131,8 @@ class Wanted:
     event: str | None = None
     worker: int | None = None
     predicate: Callable[[JournalEntry], bool] | None = None
+    what: str = ""
+    """What the predicate looks for, in words."""
 
     def __post_init__(self) -> None:
         if self.event is not None and self.event not in EVENTS:
@@ -144,7 +146,7 @@ class Wanted:
     def __str__(self) -> str:
         text = f"event {self.event or '(any)'}"
         text += "" if self.worker is None else f" of worker {self.worker}"
-        return text + ("" if self.predicate is None else " that fits the predicate")
+        return text + ("" if self.predicate is None else f" {self.what or 'that fits the predicate'}")
 
 
 class Journal:

@@ -52,8 +52,13 @@ class Messages:
         def counts(entry: JournalEntry) -> bool:
             return sent in (None, entry.sent) and _matches(match, entry.message)
 
-        wanted = Wanted("message", worker, counts)
+        wanted = Wanted("message", worker, counts, _described(match, sent))
         return Expectation(self._journal, wanted, timeout=timeout, count=count, exactly=exactly, none=none)
+
+
+def _described(match: Any, sent: bool | None) -> str:
+    way = {None: "between primary and workers", True: "from the primary", False: "to the primary"}[sent]
+    return way if match is None else f"{way} like {getattr(match, '__name__', None) or repr(match)}"
 
 
 def _matches(match: Any, message: Any) -> bool:

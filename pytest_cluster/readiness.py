@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from .client import Endpoint
 from .errors import OptionError, WaitTimeout
-from .exits import describe_exit, error_in_log
+from .exits import describe_exit, error_in_log, last_words
 from .journal import LIFECYCLE, JournalEntry, ListeningAddress
 from .launcher import ServerProcess
 from .options import ClusterOptions
@@ -132,5 +132,6 @@ def _not_ready(server: ServerProcess, options: ClusterOptions, seen: str) -> str
     cause = f"the cluster of {options.target} did not get ready {when} ({seen})"
     if failed:
         cause += f"; worker {failed[0].worker} ended with {describe_exit(failed[0].code, failed[0].signal)}"
-    reason = error_in_log(server.log)
+    own = [server.logs.worker(one.worker, one.pid).text for one in failed[:1] if one.pid is not None]
+    reason = next(filter(None, map(last_words, own)), "") or error_in_log(server.log)
     return f"{cause}; the log says: {reason}" if reason else cause

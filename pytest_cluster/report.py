@@ -26,8 +26,11 @@ LOG_LINES = 80
 LINE_CHARACTERS = 400
 
 
-def cause_of(cluster: Cluster) -> str:
-    """Say in one line what was wrong with the cluster, or what to try when nothing was."""
+def cause_of(cluster: Cluster, *, compares: bool = False) -> str:
+    """Say in one line what was wrong with the cluster, or what to try when nothing was.
+
+    *compares*: the run does already what is to be tried.
+    """
     if cluster.returncode not in (None, 0):
         return _with_log(f"the primary ended: {cluster.primary.describe_end()}", cluster.log)
     ended = [worker for worker in cluster.every_worker if worker.is_dead() and not worker.exited_after_disconnect]
@@ -47,7 +50,7 @@ def cause_of(cluster: Cluster) -> str:
             return f"{worker.title} (pid {worker.pid}) logged {error}"
     count = len(cluster.workers)
     text = f"not the cluster: {count} worker{'s' if count != 1 else ''} listened, and none had failed"
-    return text + ("; --cluster-compare tells whether the test passes with one" if count > 1 else "")
+    return text + ("; --cluster-compare tells whether the test passes with one" if count > 1 and not compares else "")
 
 
 def topology(cluster: Cluster, uid: str) -> str:

@@ -104,10 +104,10 @@ class ClusterRun:
         located = None if app is None else locate(app)
         with_app = dict(defaults) if located is None else {"app": located.name, **defaults}
         options = item_options(item, with_app, workers)
-        folders = [str(self._config.rootpath)]
-        if located is not None and located.folder is not None and located.folder not in folders:
+        folders = [str(self._config.rootpath), *map(str, self._config.getini("pythonpath"))]
+        if located is not None and located.folder is not None:
             folders.append(located.folder)
-        return Wanted(_resolved(options, item), ",".join(folders))
+        return Wanted(_resolved(options, item), ",".join(dict.fromkeys(folders)))
 
     def start(self, wanted: Wanted, item: pytest.Item) -> Cluster:
         """Start a cluster of a test's own.

@@ -119,6 +119,16 @@ def test_messages_by_their_content(pipe: Pipe, match: Any, count: int) -> None:
     assert [entry.message for entry in messages.sent] == [{"kind": "b"}]
 
 
+def test_message_that_does_not_come_is_described(pipe: Pipe) -> None:
+    journal, write = pipe
+    sentence = r"1 x event message of worker 2 to the primary like \{'kind': 'a'\} \(since entry #0\)"
+    with (
+        pytest.raises(WaitTimeout, match=sentence),
+        Messages(journal).expect({"kind": "a"}, worker=2, sent=False, timeout=0.05),
+    ):
+        write("message", 2, sent=True, message={"kind": "a"})
+
+
 def test_fault_is_between_the_events_and_injected(pipe: Pipe) -> None:
     journal, write = pipe
     write("fork", 1)

@@ -184,6 +184,25 @@ def test_application_that_does_not_import(shop: pytest.Pytester) -> None:
     result.stdout.no_fnmatch_line("*pytest_cluster/*")  # no traceback of ours
 
 
+@pytest.mark.parametrize(
+    ("app", "code", "words"),
+    [
+        ("shop:nothing", "4 (the application failed to load)", "Failed to find attribute 'nothing' in 'shop'."),
+        ("shop:visits", "4 (the application failed to load)", "Application object must be callable."),
+        ("leaves:app", "1 (*)", "no licence"),
+    ],
+)
+def test_application_that_only_prints_why(shop: pytest.Pytester, app: str, code: str, words: str) -> None:
+    """What a worker printed last is the reason, where nothing was raised."""
+    shop.makepyfile(leaves="raise SystemExit('no licence')\n")
+    shop.makepyfile("def test_it(cluster): pass")
+
+    result = shop.runpytest_inprocess(f"--cluster-app={app}", "--cluster-workers=1")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*; worker * ended with exit code {code}; the log says: {words}*"])
+
+
 def test_address_that_is_in_use(shop: pytest.Pytester) -> None:
     """gunicorn's own words."""
     shop.makepyfile(
@@ -323,6 +342,7 @@ IN_USE = "[t] [1] [ERROR] Connection in use: ('::1', 1)\n[t] [1] [ERROR] Retryin
 @pytest.mark.parametrize(
     ("log", "line"),
     [
+        ("[t] [1] [ERROR] Shutting down: Master\n[t] [1] [ERROR] Reason: App failed", "Reason: App failed"),
         (CRASHED, "ValueError: bad"),
         (IN_USE, "Connection in use: ('::1', 1)"),
         ("all is well", ""),

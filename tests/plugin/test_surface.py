@@ -299,6 +299,15 @@ def test_application_object_is_found_by_its_global_name(shop: pytest.Pytester) -
     shop.runpytest_subprocess().assert_outcomes(passed=1)
 
 
+def test_pythonpath_of_pytest_is_the_servers(shop: pytest.Pytester) -> None:
+    """What the test's process imports by pytest's own setting, the workers import as well."""
+    (shop.path / "shop.py").rename(shop.mkdir("src") / "shop.py")
+    shop.makeini("[pytest]\npythonpath = src\ncluster_app = shop:app\ncluster_workers = 1\n")
+    shop.makepyfile("def test_it(cluster): assert cluster.get('/').text == 'welcome'")
+
+    shop.runpytest_subprocess().assert_outcomes(passed=1)
+
+
 def test_nothing_but_the_documented_surface(pytester: pytest.Pytester) -> None:
     """Nothing without the prefix, nothing automatic."""
     pytester.makepyfile("def test_it(request): print(sorted(request.fixturenames))")
