@@ -15,6 +15,7 @@ APPS = Path(__file__).parent / "apps"
 
 # What several files of tests import: they are no package (import mode importlib), so the folder is named here.
 sys.path.append(str(Path(__file__).parent / "support"))
+sys.path.append(str(Path(__file__).parent / "fuzz"))
 pytest.register_assert_rewrite("cells", "invariants")
 
 # No test depends on how fast the machine is; and what is accepted or not does not depend on chance.

@@ -1,0 +1,136 @@
+"""Requests: our short way must read whatever a client sends as gunicorn's own parser does."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from fuzz_targets import Target
+from gunicorn.config import Config
+from gunicorn.http import message, wsgi
+from gunicorn.http.message import Request
+from gunicorn.http.unreader import IterUnreader
+
+from nodecluster_compat._gunicorn.clean_requests import _Creator, _Reader
+from nodecluster_compat.runtime.idle_limit import IdleLimit
+
+__all__ = ["REQUESTS", "can_compare"]
+
+_PEER, _SERVER = ("127.0.0.1", 4711), ("127.0.0.1", 8000)
+_NOT_COMPARED: Final = {"cfg", "unreader", "body", "header_environ", "_use_fast", "_fast_limit_request_line"}
+_OBJECTS: Final = frozenset({"wsgi.input", "gunicorn.socket", "wsgi.errors", "wsgi.early_hints"})
+_MOST_REQUESTS: Final = 3
+
+
+def can_compare() -> bool:
+    """Whether there is a short way: this gunicorn has the C parser."""
+    return bool(getattr(message, "_check_fast_parser", lambda _: False)(Config()))
+
+
+class _Ways:
+    """gunicorn's way and the short one, with the same settings; made at the first input."""
+
+    made: _Ways | None = None
+
+    def __init__(self) -> None:
+        self.cfg = Config()
+        self.original = wsgi.create
+        self.reader = _Reader(self.cfg, IdleLimit(1))
+        self.creator = _Creator(self.cfg, self.original)
+        self.sock, self.far = socket.socketpair()
+
+    @classmethod
+    def get(cls) -> _Ways:
+        if cls.made is None:
+            cls.made = cls()
+        return cls.made
+
+    def read(self, short: bool, data: bytes) -> list[Any]:
+        """What a connection with these bytes gives: requests one after another, and how it ends."""
+        unreader = IterUnreader([data])
+        read, create = (self.reader.read, self.creator.create) if short else (Request, self.original)
+        told: list[Any] = []
+        for number in range(1, _MOST_REQUESTS + 1):
+            try:
+                told.append(self._one(read, create, unreader, number))
+            except Exception as error:  # noqa: BLE001 - compared
+                told.append((type(error), str(error)))
+                return told
+            if told[-1][1]:
+                break
+        return [*told, unreader.read()]
+
+    def _one(self, read: Callable[..., Any], create: Callable[..., Any], unreader: Any, number: int) -> Any:
+        request = read(self.cfg, unreader, _PEER, number)
+        _, environ = create(request, self.sock, _PEER, _SERVER, self.cfg)
+        body = environ["wsgi.input"].read()
+        attributes = {name: value for name, value in vars(request).items() if name not in _NOT_COMPARED}
+        told = {name: value for name, value in environ.items() if name not in _OBJECTS}
+        return attributes, request.should_close(), told, list(environ.keys() & _OBJECTS), body
+
+
+def check_requests(data: bytes) -> None:
+    """The same requests, environ, bodies, rest and exceptions, either way."""
+    ways = _Ways.get()
+    ours, theirs = ways.read(True, data), ways.read(False, data)
+    assert ours == theirs, (data, ours, theirs)
+
+
+_GET: Final = b"GET /a/b?c=d HTTP/1.1\r\nHost: x\r\nCookie: a=b\r\nX-A: 1\r\n\r\n"
+_SEEDS: Final = [
+    _GET * 2,
+    b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + _GET,
+    b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Type: text/plain\r\n\r\nabc" + _GET,
+    b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: 1\r\n\r\n" + _GET,
+    b"GET http://x/y?z#f HTTP/1.1\r\nHost: y\r\nX-Forwarded-Proto: https\r\nForwarded: for=1\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nUpgrade: h2c\r\n\r\n",
+]
+_WORDS: Final = [
+    *(
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\r\n\r\n",
+        b" ",
+        b"\t",
+        b":",
+        b"\0",
+        b"\xff",
+        b"\xc3\xa9",
+        b"%00",
+        b"//",
+        b"..",
+        b"?",
+        b"#",
+    ),
+    *(b"Content-Length: 5\r\n", b"Content-Length: +5\r\n", b"Content-Length: 5, 5\r\n", b"Content_Length: 1\r\n"),
+    *(
+        b"Transfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: identity\r\n",
+        b"Connection: close\r\n",
+        b"X-A: 1\r\n 2\r\n",
+    ),
+    *(
+        b"HTTP/1.0",
+        b"HTTP/1.1",
+        b"HTTP/2.0",
+        b"HTTP/1.2",
+        b"GET",
+        b"get",
+        b"CONNECT",
+        b"/",
+        b"*",
+        b"http://",
+        b"0\r\n\r\n",
+    ),
+    *(
+        b"Script-Name: /x\r\n",
+        b"X_A: 1\r\n",
+        b"Host: z\r\n",
+        b"X-Forwarded-For: 1\r\n",
+        b"Expect: x\r\n",
+        b"Upgrade: x\r\n",
+    ),
+]
+REQUESTS: Final[dict[str, Target]] = {"requests": Target(check_requests, _SEEDS, _WORDS)} if can_compare() else {}

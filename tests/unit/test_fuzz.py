@@ -1,0 +1,58 @@
+"""The targets of tests/fuzz, a few hundred inputs each: mutated seeds, and whatever hypothesis comes upon."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fuzz_mutation import mutated
+from fuzz_nodes import NODES
+from fuzz_requests import REQUESTS
+from fuzz_targets import TARGETS, Target
+from fuzz_worker import WORKER
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+ALL = {**TARGETS, **NODES, **REQUESTS, **WORKER}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_mutated_seeds_break_no_promise(name: str) -> None:
+    """What ``run.py`` does by the million."""
+    target, rng = ALL[name], random.Random(name)
+    for seed in target.seeds:
+        target.check(seed)
+    for _ in range(400):
+        target.check(mutated(rng, target.seeds, target.words))
+
+
+def inputs(target: Target) -> st.SearchStrategy[bytes]:
+    """Bytes, and pieces of what the target understands."""
+    pieces = st.one_of(st.binary(max_size=12), st.sampled_from([*target.seeds, *target.words]))
+    return st.lists(pieces, max_size=8).map(b"".join)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_found_inputs_break_no_promise(name: str) -> None:
+    """The same promises; hypothesis makes what breaks one small."""
+
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(inputs(ALL[name]))
+    def check(data: bytes) -> None:
+        ALL[name].check(data)
+
+    check()
+
+
+def test_command_runs_and_says_what_it_did() -> None:
+    """As the README in tests/fuzz has it."""
+    folder = Path(__file__).parents[1] / "fuzz"
+    command = [sys.executable, str(folder / "run.py"), "--inputs", "500", "--target", "codec", "--target", "packets"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    assert [line.split()[:3] for line in done.stdout.splitlines()] == [
+        ["codec", "500", "inputs"],
+        ["packets", "500", "inputs"],
+    ]
