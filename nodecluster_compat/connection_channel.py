@@ -14,6 +14,7 @@ import _socket
 import contextlib
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from .errors import FrameError
@@ -26,11 +27,19 @@ _MOST_UNREAD: Final = 1024  # more than the kernel's buffer of a pair holds
 _RECEIVE_BYTES: Final = PACKET_BYTES + 1  # one more than a packet, to notice a longer one
 _FD: Final = struct.Struct("i")
 _FD_SPACE: Final = _socket.CMSG_SPACE(_FD.size)
+_SOL_SOCKET: Final = _socket.SOL_SOCKET
+_SCM_RIGHTS: Final = _socket.SCM_RIGHTS
 
 
 def connection_pair() -> tuple[_socket.socket, _socket.socket]:
     """Return the two ends of a new connection channel: the primary's, the worker's."""
     return _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+
+
+@lru_cache(maxsize=1024)
+def _offer(listener_id: int) -> tuple[bytes]:
+    """Return the packet of an offer as ``sendmsg`` takes it."""
+    return (encode_packet(PacketKind.OFFER, listener_id),)
 
 
 class _End:
@@ -99,9 +108,8 @@ class OfferingEnd(_End):
         """
         if not self.is_open:
             return False
-        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _FD.pack(fd))
         try:
-            self._sock.sendmsg((encode_packet(PacketKind.OFFER, listener_id),), (rights,))
+            self._sock.sendmsg(_offer(listener_id), ((_SOL_SOCKET, _SCM_RIGHTS, _FD.pack(fd)),))
         except (BrokenPipeError, ConnectionResetError):
             return False
         return True
@@ -133,11 +141,11 @@ class OfferingEnd(_End):
 
     def _read_one(self) -> bool:
         try:
-            data = self._receive()
+            data = self._sock.recv(_RECEIVE_BYTES)
         except BlockingIOError:
             return False
-        except OSError:
-            data = b""
+        except OSError as error:
+            data = self._behind(error)
         if not data:
             self._end(None)
             return False
@@ -148,12 +156,12 @@ class OfferingEnd(_End):
             return False
         return True
 
-    def _receive(self) -> bytes:
-        try:
-            return self._sock.recv(_RECEIVE_BYTES)
-        except ConnectionResetError:
+    def _behind(self, error: OSError) -> bytes:
+        if isinstance(error, ConnectionResetError):
             # Told first when the worker died with an offer unread; what it had answered is still behind it.
-            return self._sock.recv(_RECEIVE_BYTES)
+            with contextlib.suppress(OSError):
+                return self._sock.recv(_RECEIVE_BYTES)
+        return b""
 
     def _end(self, error: FrameError | None) -> None:
         if self.is_open:

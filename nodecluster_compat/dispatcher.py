@@ -110,17 +110,20 @@ class Dispatcher:
     def add(self, connection: Connection) -> None:
         """A connection was accepted."""
         self._pending.append(connection)
-        self._deal()
+        if len(self._pending) == 1:  # otherwise the head waits, and with it all behind
+            self._deal()
 
     def accepted(self, worker_id: int) -> None:
         """The worker has taken its connection; an answer to nothing is ignored (a forgery)."""
         connection = self._unacknowledged.pop(worker_id, None)
         if connection is None:
             return
-        self._release(connection)
         if worker_id in self._members:
-            self._set_idle(worker_id)
-            self._deal()
+            self._members[worker_id] = _Member.IDLE
+            self._policy.add(worker_id)
+            if self._pending:
+                self._deal()
+        self._release(connection)  # last: the worker need not wait for it
 
     def refused(self, worker_id: int) -> None:
         """The worker sent its connection back; it is asked again only after :meth:`has_room`."""

@@ -62,6 +62,9 @@ class Listener:
         deliver: sends a connection of this listener (its number) to a worker (its id); ``False`` means that the
             worker is out of reach.
         limit: bound of the connections that wait in the primary.
+
+    Attributes:
+        is_watching: whether the loop calls when a client connects.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class Listener:
         self._fd = sock.fileno()
         self._loop = loop
         self._log = log
-        self._watching = False
+        self.is_watching = False
         self._open = True
         self._replaced = False
         self._batch = 1.0
@@ -94,9 +97,9 @@ class Listener:
         wanted = self._open and not self._paused and self.dispatcher.wants_connections
         if self._replaced and not self.dispatcher.members:
             self.dispatcher.close()  # nobody serves this address any more, and nobody will
-        if wanted is self._watching:
+        if wanted is self.is_watching:
             return
-        self._watching = wanted
+        self.is_watching = wanted
         if wanted:
             self._loop.add_reader(self._fd, self._readable)
         else:
@@ -128,13 +131,18 @@ class Listener:
 
     def _readable(self) -> None:
         # One at first, more while they keep coming: an accept that finds nobody costs as much as one that does.
-        for _ in range(int(self._batch)):
-            if not self.dispatcher.wants_connections or not self._accept_one():
+        accepted = 0
+        while accepted < self._batch:
+            if not self.dispatcher.wants_connections:
+                self.update()
                 self._batch = 1.0
-                break
-        else:
-            self._batch = min(self._batch * _GROWTH, _ACCEPTS_PER_TURN)
-        self.update()
+                return
+            if not self._accept_one():
+                self._batch = 1.0
+                return
+            accepted += 1
+        if accepted < _ACCEPTS_PER_TURN:
+            self._batch *= _GROWTH
 
     def _accept_one(self) -> bool:
         """Accept one connection; ``False`` when there is none, or none can be had."""
@@ -155,6 +163,7 @@ class Listener:
         if error.errno in _HOPELESS:
             self._log.error("Accepting on %s failed, no longer accepting there: %s", self.served.name, error)
             self._open = False
+            self.update()
             return False
         if not self._delay:
             self._log.error(
@@ -166,6 +175,7 @@ class Listener:
         self._paused = True
         self._failures += 1
         self._loop.call_later(self._delay, self._resume)
+        self.update()
         return False
 
     def _resume(self) -> None:

@@ -97,7 +97,8 @@ class Listeners:
             listener.dispatcher.accepted(worker_id)
         else:
             listener.dispatcher.refused(worker_id)
-        listener.update()
+        if not listener.is_watching:  # otherwise it finds out by itself that it should not
+            listener.update()
 
     def has_room(self, worker_id: int, listener_id: int) -> None:
         """A worker that had refused can take connections of this listener again."""

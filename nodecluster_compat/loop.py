@@ -173,11 +173,19 @@ class Loop:
         if self.wait_in is not None and timeout > 0:
             self.wait_in(self._epoll.fileno(), timeout)
             timeout = 0
+        readers, writers = self._readers, self._writers
         for fd, ready in self._epoll.poll(timeout):
-            if ready != _EPOLLOUT:
-                self._run_io(self._readers.get(fd))
-            if ready & _WRITABLE:
-                self._run_io(self._writers.get(fd))
+            # An earlier callback of this turn may have removed this one.
+            if ready != _EPOLLOUT and (callback := readers.get(fd)) is not None:
+                try:
+                    callback()
+                except Exception:  # noqa: BLE001 - nothing that a worker causes may stop the primary
+                    self._failed(callback)
+            if ready & _WRITABLE and (callback := writers.get(fd)) is not None:
+                try:
+                    callback()
+                except Exception:  # noqa: BLE001 - as above
+                    self._failed(callback)
         if self._timers:
             self._run_timers()
 
@@ -217,13 +225,8 @@ class Loop:
             if not timer.cancelled:
                 run_guarded("a timer", timer.origin, timer.callback, *timer.args)
 
-    def _run_io(self, callback: Callback | None) -> None:
-        if callback is None:
-            return  # removed by an earlier callback of this turn
-        try:
-            callback()
-        except Exception:  # noqa: BLE001 - nothing that a worker causes may stop the primary
-            self._log.exception("A channel or listener callback failed: %r", callback)
+    def _failed(self, callback: Callback) -> None:
+        self._log.exception("A channel or listener callback failed: %r", callback)
 
     def _update(self, fd: int) -> None:
         wanted = (_EPOLLIN if fd in self._readers else 0) | (_EPOLLOUT if fd in self._writers else 0)

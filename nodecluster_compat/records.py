@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from msgspec import Struct
+
 __all__ = [
     "Address",
     "AddressType",
@@ -135,8 +137,7 @@ class ListenAnswer:
     name: SocketName = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Struct, frozen=True, gc=False):  # one for each connection: made in C
     """An accepted connection that waits for a worker.
 
     Attributes:
