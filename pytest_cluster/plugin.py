@@ -117,7 +117,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if set(FIXTURES) & set(getattr(item, "fixturenames", ())):
         from .failure import STARTED
         from .limits import limit_waits
+        from .run import CLUSTERS, FAILED
 
+        # Anew each time: a plugin that runs a failed test again uses the same item.
+        item.stash[CLUSTERS], item.stash[FAILED] = [], False
         item.stash[STARTED] = time.monotonic()
         limit_waits(item)
 

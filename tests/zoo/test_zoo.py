@@ -193,6 +193,32 @@ def test_reruns_get_a_cluster_each(shop: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*2 rerun*"])
 
 
+def test_rerun_that_passes_keeps_no_cluster(shop: pytest.Pytester) -> None:
+    """What an earlier run of the same test did is not this one's."""
+    shop.makepyfile(
+        """
+        seen = []
+
+        def test_it(cluster):
+            seen.append(cluster)
+            assert len(seen) == 2
+
+        def test_after():
+            import shutil
+
+            assert seen[0].returncode is None
+            assert seen[1].returncode == 0
+            seen[0].stop()
+            shutil.rmtree(seen[0].server.folder)
+        """
+    )
+
+    result = shop.runpytest_subprocess("--reruns=1", "--cluster-keep", "--cluster-workers=1")
+
+    result.assert_outcomes(passed=2)
+    assert str(result.stdout).count("; end it with: kill") == 1
+
+
 def test_asyncio_and_anyio(shop: pytest.Pytester) -> None:
     """Tests of both kinds beside, and with, a cluster."""
     shop.makepyfile(

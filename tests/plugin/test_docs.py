@@ -1,0 +1,42 @@
+"""docs/testing.md says everything that there is, by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import pytest_cluster
+from pytest_cluster import ClusterOptions, Faults, WorkerProxy
+from pytest_cluster.faults import BOOT_FAILURES
+from pytest_cluster.fixtures import FIXTURES
+from pytest_cluster.settings import SETTINGS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+
+
+def public(one: type) -> list[str]:
+    return [name for name in vars(one) if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_options(setting: object) -> None:
+    for name in ("option", "ini", "variable"):
+        assert f"`{getattr(setting, name)}" in PAGE
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ClusterOptions.keywords(),
+        FIXTURES,
+        BOOT_FAILURES,
+        [name for name in public(Faults) if name not in ("undo", "injected")],
+        [name for name in public(WorkerProxy) if name not in ("title", "check_alive", "is_ending")],
+        ["url", "workers", "worker", "primary", "snapshot", "scale", "reload", "disconnect", "stop", "run_in_all"],
+        [name for name in pytest_cluster.__all__ if name.startswith("assert_")],
+    ],
+    ids=["keywords", "fixtures", "boot failures", "faults", "worker", "cluster", "asserts"],
+)
+def test_names(names: list[str]) -> None:
+    assert [name for name in names if name not in PAGE] == []
