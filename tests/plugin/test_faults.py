@@ -13,6 +13,10 @@ from pytest_cluster import Client, Cluster, FaultError, Faults, ProcessGone, Sta
 pytestmark = pytest.mark.cluster(app="shop:app", fresh=True)
 
 
+# Between the attempts to start a worker.
+NO_PAUSE = "from nodecluster_compat import cluster; cluster.setup_primary(restart_delay=0.05)"
+
+
 def faults_of(cluster: Cluster) -> list[str]:
     return [entry.detail for entry in cluster.journal.entries if entry.injected]
 
@@ -183,6 +187,7 @@ def test_next_requests_raise(cluster: Cluster, cluster_faults: Faults, cluster_c
     assert "LookupError: injected by the test" in cluster.log
 
 
+@pytest.mark.cluster(config=NO_PAUSE)
 @pytest.mark.parametrize(("how", "code"), [("import", 3), ("exit", 1), ("late", 255), ("kill", None)])
 def test_boot_failure_of_a_successor(cluster: Cluster, cluster_faults: Faults, how: str, code: int | None) -> None:
     """The third worker fails to boot, the fourth does not."""
@@ -318,5 +323,5 @@ def test_cluster_that_never_boots_is_given_up_at_once(cluster_factory: object) -
     """Three workers that end before they listen are enough; nobody waits for the start time-out."""
     with pytest.raises(StartError, match=r"0 of 2 workers listened\); worker \d ended with exit code 1"):
         cluster_factory(  # type: ignore[operator]
-            config="def post_fork(server, worker):\n    import os\n    os._exit(1)", start_timeout=300
+            config=f"{NO_PAUSE}\ndef post_fork(server, worker):\n    import os\n    os._exit(1)", start_timeout=300
         )

@@ -68,7 +68,7 @@ def test_worker_killed_in_the_middle_of_a_request(shop: pytest.Pytester) -> None
         """
     )
 
-    result = shop.runpytest_subprocess("--junitxml=out.xml", "-o", "junit_logging=all")
+    result = shop.runpytest_inprocess("--junitxml=out.xml", "-o", "junit_logging=all")
 
     result.assert_outcomes(failed=1)
     sections = cluster_sections(result.stdout.str())
@@ -95,7 +95,7 @@ def test_end_that_the_client_sees_first_is_in_the_report(shop: pytest.Pytester) 
         """
     )
 
-    result = shop.runpytest_subprocess()
+    result = shop.runpytest_inprocess()
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
@@ -118,7 +118,7 @@ def test_state_that_each_worker_has_for_itself(shop: pytest.Pytester) -> None:
         """
     )
 
-    result = shop.runpytest_subprocess()
+    result = shop.runpytest_inprocess()
 
     result.assert_outcomes(failed=1)
     wanted = ("## stdout cluster: cause", "cause:", "artefacts:", "reproduce:", "primary pid")
@@ -170,7 +170,7 @@ def test_application_that_does_not_import(shop: pytest.Pytester) -> None:
     shop.makepyfile(broken="import missing_thing\n")
     shop.makepyfile("def test_it(cluster): pass")
 
-    result = shop.runpytest_subprocess("--cluster-app=broken:app")
+    result = shop.runpytest_inprocess("--cluster-app=broken:app")
 
     result.assert_outcomes(errors=1)
     said = next(line for line in result.outlines if line.startswith("the cluster of broken:app did not get ready"))
@@ -185,22 +185,22 @@ def test_application_that_does_not_import(shop: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize(
-    ("app", "code", "words"),
+    ("app", "words"),
     [
-        ("shop:nothing", "4 (the application failed to load)", "Failed to find attribute 'nothing' in 'shop'."),
-        ("shop:visits", "4 (the application failed to load)", "Application object must be callable."),
-        ("leaves:app", "1 (*)", "no licence"),
+        ("shop:nothing", "Failed to find attribute 'nothing' in 'shop'."),
+        ("shop:visits", "Application object must be callable."),
     ],
 )
-def test_application_that_only_prints_why(shop: pytest.Pytester, app: str, code: str, words: str) -> None:
+def test_application_that_only_prints_why(shop: pytest.Pytester, app: str, words: str) -> None:
     """What a worker printed last is the reason, where nothing was raised."""
-    shop.makepyfile(leaves="raise SystemExit('no licence')\n")
     shop.makepyfile("def test_it(cluster): pass")
 
     result = shop.runpytest_inprocess(f"--cluster-app={app}", "--cluster-workers=1")
 
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([f"*; worker * ended with exit code {code}; the log says: {words}*"])
+    result.stdout.fnmatch_lines(
+        [f"*; worker * ended with exit code 4 (the application failed to load); the log says: {words}*"]
+    )
 
 
 def test_address_that_is_in_use(shop: pytest.Pytester) -> None:
@@ -215,7 +215,7 @@ def test_address_that_is_in_use(shop: pytest.Pytester) -> None:
         """
     )
 
-    result = shop.runpytest_subprocess()
+    result = shop.runpytest_inprocess()
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
@@ -241,7 +241,7 @@ def test_log_is_cut_and_only_of_this_test(shop: pytest.Pytester) -> None:
         """
     )
 
-    result = shop.runpytest_subprocess()
+    result = shop.runpytest_inprocess()
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
@@ -260,7 +260,7 @@ def test_error_in_the_application_is_the_cause(shop: pytest.Pytester) -> None:
         """
     )
 
-    result = shop.runpytest_subprocess()
+    result = shop.runpytest_inprocess()
 
     result.stdout.fnmatch_lines(["cause: worker * (pid *) logged LookupError: no such thing in the shop"])
 
@@ -275,7 +275,7 @@ def test_timeout_shows_stacks(shop: pytest.Pytester) -> None:
         """
     )
 
-    result = shop.runpytest_subprocess("--cluster-workers=1")
+    result = shop.runpytest_inprocess("--cluster-workers=1")
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
@@ -286,7 +286,7 @@ def test_timeout_shows_stacks(shop: pytest.Pytester) -> None:
 def test_reproduce_line_is_the_command(shop: pytest.Pytester) -> None:
     shop.makepyfile("def test_it(cluster): assert False")
 
-    result = shop.runpytest_subprocess("--cluster-workers=3,1", "--cluster-policy=none", "-k", "3")
+    result = shop.runpytest_inprocess("--cluster-workers=3,1", "--cluster-policy=none", "-k", "3")
 
     result.stdout.fnmatch_lines(
         ["reproduce: pytest 'test_*.py::test_it[[]workers=3]' --cluster-workers=3,1 --cluster-policy=none"]
@@ -303,12 +303,12 @@ def test_full_disk_costs_the_artefacts_only(shop: pytest.Pytester) -> None:
             raise OSError(28, "No space left on device", path)
 
         def test_it(cluster, monkeypatch):
-            artifacts._write = no_space
+            monkeypatch.setattr(artifacts, "_write", no_space)
             assert False
         """
     )
 
-    result = shop.runpytest_subprocess()
+    result = shop.runpytest_inprocess()
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
@@ -319,7 +319,7 @@ def test_full_disk_costs_the_artefacts_only(shop: pytest.Pytester) -> None:
 def test_no_cache_no_artefacts(shop: pytest.Pytester) -> None:
     shop.makepyfile("def test_it(cluster): assert False")
 
-    result = shop.runpytest_subprocess("-p", "no:cacheprovider")
+    result = shop.runpytest_inprocess("-p", "no:cacheprovider")
 
     result.assert_outcomes(failed=1)
     result.stdout.no_fnmatch_line("artefacts:*")
@@ -354,6 +354,14 @@ def test_line_of_a_log_that_says_most(log: str, line: str) -> None:
     from pytest_cluster.exits import error_in_log
 
     assert error_in_log(log) == line
+
+
+def test_last_words() -> None:
+    from pytest_cluster.exits import last_words
+
+    assert last_words(CRASHED) == "ValueError: bad"
+    assert last_words("[2026-11-25 03:00:01 +0000] [1] [INFO] Worker exiting (pid: 1)\nno licence\n\n") == "no licence"
+    assert last_words("") == ""
 
 
 def test_ends_in_words() -> None:

@@ -63,7 +63,7 @@ def test_kernel_deals(cluster_client):
 """
     )
 
-    pytester.runpytest_subprocess().assert_outcomes(passed=4)
+    pytester.runpytest_inprocess().assert_outcomes(passed=4)
 
 
 @pytest.mark.parametrize("more", ["settings={'keepalive': 1}", "config='x = 1'", "preload=True"])
@@ -94,7 +94,7 @@ def test_script_that_fails(pytester: pytest.Pytester) -> None:
         """
     )
 
-    result = pytester.runpytest_subprocess()
+    result = pytester.runpytest_inprocess()
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(

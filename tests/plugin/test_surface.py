@@ -305,7 +305,7 @@ def test_pythonpath_of_pytest_is_the_servers(shop: pytest.Pytester) -> None:
     shop.makeini("[pytest]\npythonpath = src\ncluster_app = shop:app\ncluster_workers = 1\n")
     shop.makepyfile("def test_it(cluster): assert cluster.get('/').text == 'welcome'")
 
-    shop.runpytest_subprocess().assert_outcomes(passed=1)
+    shop.runpytest_inprocess().assert_outcomes(passed=1)
 
 
 def test_nothing_but_the_documented_surface(pytester: pytest.Pytester) -> None:
