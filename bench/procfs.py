@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -81,3 +82,26 @@ def holdings(pid: int) -> Holdings:
         if line.startswith("Pss:"):
             pss_kib = int(line.split()[1])
     return Holdings(len(os.listdir(directory / "fd")), rss_pages * PAGE_BYTES // 1024, pss_kib)
+
+
+def exact_cpu_seconds(pid: int) -> float:
+    """CPU time of all living threads of a process, to the nanosecond; /proc/<pid>/stat counts hundredths of a second.
+
+    0 when the process is gone.
+    """
+    total = 0
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in (PROC / str(pid) / "task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def exact_session_cpu_seconds(session: int) -> float:
+    """CPU time of all living processes of a session, to the nanosecond."""
+    return sum(exact_cpu_seconds(process.pid) for process in session_members(session))
+
+
+def session_pss_kib(session: int) -> int:
+    """Memory of a whole process tree, what is shared counted once."""
+    return sum(holdings(process.pid).pss_kib for process in session_members(session))

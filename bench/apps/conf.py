@@ -19,6 +19,10 @@ def note(event: str, pid: int, **more: object) -> None:
         events.write(line + "\n")
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    note("forking", 0)
+
+
 if os.environ["BENCH_SIDE"] == "ours":
     from nodecluster_compat import cluster
 

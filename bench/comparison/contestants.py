@@ -1,0 +1,121 @@
+"""The servers that are compared, all alike: `with http_server("node", tools, workers=2) as server: ...`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from load import get_once, try_once
+from sessions import HERE, SETTLE_SECONDS, START_SECONDS, BenchError, Session, free_port
+
+from comparison.figures import GRANIAN, NODE, OURS, STOCK
+from comparison.tools import PEERS, ROOT, Tools
+
+WORKER_CLASSES = {OURS: "nodecluster_compat.Worker", STOCK: "gevent"}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a server is to run.
+
+    Attributes:
+        workers: how many.
+        app: the WSGI application; Node has only its one.
+        preload: gunicorn's `--preload`.
+        keep_alive_seconds: how long idle connections stay open, and that there may be thousands of them;
+            None for each server's default.
+        ready_path: answers 200 when the server is ready.
+    """
+
+    workers: int = 2
+    app: str = "wsgi:app"
+    preload: bool = False
+    keep_alive_seconds: int | None = None
+    ready_path: str = "/"
+
+
+class HttpServer(Session):
+    """A server with a port."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str], setup: Setup, port: int) -> None:
+        super().__init__(arguments, environment, setup.workers)
+        self.setup = setup
+        self.port = port
+
+
+class UnheardServer(HttpServer):
+    """One that does not say when its workers listen: it is ready when it answers and has as many children."""
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while try_once(self.port, self.setup.ready_path) is None or len(self.workers()) < self.wanted:
+            if time.monotonic() > deadline:
+                raise BenchError(f"no answer after {START_SECONDS:.0f} s: {self.last_log_line()}")
+            time.sleep(0.02)
+        time.sleep(2 * SETTLE_SECONDS)
+
+
+def python_path() -> dict[str, str]:
+    """The checkout and the applications; a gunicorn of the environment finds them here."""
+    return {"PYTHONPATH": os.pathsep.join([str(PEERS), str(HERE / "apps"), str(ROOT)])}
+
+
+def gunicorn_server(side: str, tools: Tools, setup: Setup) -> HttpServer:
+    """Ours or stock: the same command with another worker class."""
+    port = free_port()
+    arguments = [
+        *(tools.script("gunicorn"), "-k", WORKER_CLASSES[side], "-w", str(setup.workers)),
+        *("-b", f"127.0.0.1:{port}", "-c", str(HERE / "apps" / "conf.py")),
+        *(["--preload"] if setup.preload else []),
+    ]
+    if setup.keep_alive_seconds is not None:
+        arguments += ["--keep-alive", str(setup.keep_alive_seconds), "--worker-connections", "20000"]
+    return HttpServer([*arguments, setup.app], {**python_path(), "BENCH_SIDE": side}, setup, port)
+
+
+def node_server(_: str, tools: Tools, setup: Setup) -> HttpServer:
+    """Node's `http.createServer` in a cluster."""
+    port = free_port()
+    environment = {"BENCH_PORT": str(port), "BENCH_WORKERS": str(setup.workers)}
+    if setup.keep_alive_seconds is not None:
+        environment["BENCH_KEEP_ALIVE_SECONDS"] = str(setup.keep_alive_seconds)
+    return HttpServer([node_program(tools), str(PEERS / "hello.js")], environment, setup, port)
+
+
+def granian_server(_: str, tools: Tools, setup: Setup) -> HttpServer:
+    """granian with its defaults for WSGI."""
+    port = free_port()
+    arguments = [
+        *(tools.script("granian"), "--interface", "wsgi", "--workers", str(setup.workers)),
+        *("--host", "127.0.0.1", "--port", str(port), setup.app),
+    ]
+    return UnheardServer(arguments, python_path(), setup, port)
+
+
+MAKERS: dict[str, Callable[[str, Tools, Setup], HttpServer]] = {
+    OURS: gunicorn_server,
+    STOCK: gunicorn_server,
+    NODE: node_server,
+    GRANIAN: granian_server,
+}
+
+
+def http_server(side: str, tools: Tools, setup: Setup) -> HttpServer:
+    """A server that is not started yet."""
+    return MAKERS[side](side, tools, setup)
+
+
+def node_program(tools: Tools) -> str:
+    """Node's executable."""
+    if tools.node is None:
+        raise BenchError("Node takes no part in this run")
+    return tools.node
+
+
+def check_answer(server: HttpServer, path: str) -> None:
+    """Raise unless the server answers this path with 200."""
+    response = get_once(server.port, path)
+    if response.status != 200:
+        raise BenchError(f"{path} answered {response.status}")

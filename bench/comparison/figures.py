@@ -1,0 +1,77 @@
+"""What is measured: lines of figures, one for each side and round, and the ratios between them.  Pure.
+
+Two figures are only compared when they were measured in the same rounds, so a ratio has as many pairs as there were
+rounds.  It is the ratio of the medians; the extremes of the pairs say how far to trust it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+OURS, STOCK, NODE, GRANIAN, FLOOR = "ours", "stock", "node", "granian", "floor"
+SIDES = (OURS, STOCK, NODE, GRANIAN)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One quantity.
+
+    Attributes:
+        key: names it for goals, as in `keep-alive/cpu`.
+        title: names it for people.
+        unit: of its figures.
+        more_is_better: false for costs and times.
+        values: the figure of each round, by side.
+        note: what a reader has to know, such as failed requests.
+        judged: false where `note` says that the figures are worth nothing.
+    """
+
+    key: str
+    title: str
+    unit: str
+    more_is_better: bool
+    values: Mapping[str, Sequence[float]]
+    note: str = ""
+    judged: bool = True
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One side's figure over another's, with the extremes of the pairs of rounds."""
+
+    value: float
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """The lines of one group, which were measured together, and where."""
+
+    group: str
+    lines: tuple[Line, ...]
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+
+def ratio_of(figures: Sequence[float], reference: Sequence[float]) -> Ratio | None:
+    """The ratio of the medians; None where one of them has no figures."""
+    if not figures or not reference:
+        return None
+    pairs = [mine / theirs for mine, theirs in zip(figures, reference, strict=False)]
+    return Ratio(statistics.median(figures) / statistics.median(reference), min(pairs), max(pairs))
+
+
+def report_to_json(report: Report) -> dict[str, Any]:
+    """As plain data."""
+    lines = [
+        {**vars(line), "values": {side: list(rounds) for side, rounds in line.values.items()}} for line in report.lines
+    ]
+    return {"group": report.group, "origin": dict(report.origin), "lines": lines}
+
+
+def report_from_json(data: Mapping[str, Any]) -> Report:
+    """The inverse of `report_to_json`."""
+    return Report(data["group"], tuple(Line(**line) for line in data["lines"]), data["origin"])

@@ -1,0 +1,99 @@
+"""What must be reached, and whether it was.  Pure.
+
+A *target* must be reached; *reach for* is what would be good to have.  Each compares our figure with a
+reference: another side's figure of the same line, or our own of another line.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from comparison.figures import FLOOR, GRANIAN, NODE, OURS, STOCK, Line, Ratio, ratio_of
+
+
+class Verdict(enum.Enum):
+    """How a goal came out."""
+
+    MET = "met"
+    MISSED = "**missed**"
+    NOT_REACHED = "not reached"
+    NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One limit.
+
+    Attributes:
+        title: names the quantity for people.
+        line: the key of our figure.
+        limit: what the ratio may be at most; at least, where more is better.
+        side: whose figure it is compared with.
+        against: the key of the line of that figure, where it is another one.
+        required: a target, and not something to reach for.
+    """
+
+    title: str
+    line: str
+    limit: float
+    side: str
+    against: str = ""
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A goal, what was measured, and the verdict."""
+
+    goal: Goal
+    more_is_better: bool
+    ratio: Ratio | None
+    verdict: Verdict
+
+
+GOALS = (
+    Goal("keep-alive hello, CPU per request", "keep-alive/cpu", 0.33, STOCK),
+    Goal("keep-alive hello, CPU per request", "keep-alive/cpu", 0.2, STOCK, required=False),
+    Goal("keep-alive hello, CPU per request", "keep-alive/cpu", 1.0, NODE, required=False),
+    Goal("keep-alive hello, requests/s", "keep-alive/rate", 3.0, STOCK),
+    Goal("keep-alive hello, requests/s", "keep-alive/rate", 1.0, NODE, required=False),
+    Goal("connection per request, CPU", "connections/cpu", 0.5, STOCK),
+    Goal("connection per request, CPU", "connections/cpu", 0.5, NODE),
+    Goal("connection per request, CPU", "connections/cpu", 1.5, GRANIAN, required=False),
+    Goal("primary's CPU per connection, with acknowledgements", "connections/primary", 0.5, NODE),
+    Goal("primary's CPU per connection, with acknowledgements", "connections/primary", 1.5, FLOOR, required=False),
+    Goal("connections/s, one request each", "connections/rate", 1.5, STOCK),
+    Goal("connections/s, one request each", "connections/rate", 1.5, NODE),
+    Goal("p99 with 10 % slow handlers (50 ms of CPU)", "slow/p99", 0.7, STOCK),
+    Goal("p99 with 10 % slow handlers (50 ms of CPU)", "slow/p99", 1.0, NODE, required=False),
+    Goal("Flask JSON API, requests/s", "flask/rate", 1.5, STOCK),
+    Goal("messages, one way", "messages/one-way", 4.0, NODE),
+    Goal("messages, round trip", "messages/round-trip", 1.5, NODE),
+    Goal("messages, 1 MiB echo", "messages/large", 3.0, NODE),
+    Goal("fork to listening, preloaded", "fork/preloaded", 0.25, NODE),
+    Goal("PSS of each further worker, preloaded", "memory/hello", 0.5, NODE),
+    Goal("CPU per connection at 5 000 open, against 10", "open/connection-5000", 1.2, OURS, "open/connection-10"),
+    Goal("CPU of a handoff with 16 workers, against 2", "workers/primary-16", 1.2, OURS, "workers/primary-2"),
+)
+
+
+def judge(goal: Goal, lines: Mapping[str, Line]) -> Judgement:
+    """Compare what was measured with what was asked for."""
+    ours, theirs = lines.get(goal.line), lines.get(goal.against or goal.line)
+    if ours is None or theirs is None:
+        return Judgement(goal, False, None, Verdict.NOT_MEASURED)
+    ratio = ratio_of(ours.values.get(OURS, ()), theirs.values.get(goal.side, ()))
+    if ratio is None:
+        return Judgement(goal, ours.more_is_better, None, Verdict.NOT_MEASURED)
+    reached = ratio.value >= goal.limit if ours.more_is_better else ratio.value <= goal.limit
+    met = reached and ours.judged and theirs.judged
+    short = Verdict.MISSED if goal.required else Verdict.NOT_REACHED
+    return Judgement(goal, ours.more_is_better, ratio, Verdict.MET if met else short)
+
+
+def judge_all(lines: Iterable[Line]) -> list[Judgement]:
+    """Every goal, in the order in which they are stated."""
+    by_key = {line.key: line for line in lines}
+    return [judge(goal, by_key) for goal in GOALS]

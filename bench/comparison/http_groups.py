@@ -1,0 +1,155 @@
+"""Requests: keep-alive, a connection for each, sizes, bodies, Flask, and slow handlers among fast ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from comparison.contestants import HttpServer, Setup, check_answer, http_server
+from comparison.figures import FLOOR, GRANIAN, NODE, OURS, STOCK, Line
+from comparison.floor import floor_server
+from comparison.groups import Group, Run
+from comparison.rounds import alternate
+from comparison.wrk import CLOSE, Load, Sample, disturbance, measure
+
+DISTURBED_CORES = 0.1
+DEFAULT_SETUP = Setup()
+Samples = Mapping[str, Sequence[Sample]]
+Pick = Callable[[Sample], float]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A load that all sides get.
+
+    Attributes:
+        key: begins the keys of its lines.
+        title: begins their titles.
+        load: what wrk sends.
+        sides: who takes part.
+        setup: how the servers run.
+        seconds: of a round.
+    """
+
+    key: str
+    title: str
+    load: Load
+    sides: tuple[str, ...] = (OURS, STOCK, NODE)
+    setup: Setup = DEFAULT_SETUP
+    seconds: int = 3
+
+
+def sample_all(servers: Mapping[str, HttpServer], load: Load, run: Run, seconds: int) -> dict[str, list[Sample]]:
+    """One round each that does not count, then alternating rounds."""
+    for server in servers.values():
+        measure(server, load, 1)
+    return alternate(list(servers), lambda side: measure(servers[side], load, run.seconds(seconds)), run.rounds)
+
+
+def sample_case(case: Case, run: Run) -> dict[str, list[Sample]]:
+    """Start a server for each side and measure them all."""
+    with ExitStack() as stack:
+        servers = {
+            side: stack.enter_context(http_server(side, run.tools, case.setup)) for side in run.among(*case.sides)
+        }
+        if FLOOR in case.sides and (floor := floor_server(case.setup.workers)) is not None:
+            servers[FLOOR] = stack.enter_context(floor)
+        for side, server in servers.items():
+            if case.load.mode[0] == "get" and side != FLOOR:
+                check_answer(server, case.load.path)
+        return sample_all(servers, case.load, run, case.seconds)
+
+
+def note_of(samples: Samples) -> str:
+    """What disturbed the measurement."""
+    notes = [
+        f"{errors} errors of {side}" for side, some in samples.items() if (errors := sum(one.errors for one in some))
+    ]
+    others = disturbance([sample for some in samples.values() for sample in some])
+    if others > DISTURBED_CORES:
+        notes.append(f"other programs kept up to {others:.1f} cores busy")
+    return "; ".join(notes)
+
+
+def line(key: str, title: str, unit: str, pick: Pick, samples: Samples, *, more_is_better: bool = False) -> Line:
+    """One quantity of all samples."""
+    values = {side: [pick(sample) for sample in some] for side, some in samples.items()}
+    sound = not any(sample.errors for sample in samples.get(OURS, ()))
+    return Line(key, title, unit, more_is_better, values, note_of(samples), sound)
+
+
+def rate_and_cpu(case: Case, samples: Samples) -> list[Line]:
+    """The two lines that every case has."""
+    per_second = f"{case.title}: per second"
+    return [
+        line(f"{case.key}/rate", per_second, "1/s", lambda sample: sample.rate, samples, more_is_better=True),
+        line(f"{case.key}/cpu", f"{case.title}: CPU, whole process tree", "µs", lambda sample: sample.cpu, samples),
+    ]
+
+
+KEEP_ALIVE = Case("keep-alive", "keep-alive hello", Load(), (OURS, STOCK, NODE, GRANIAN))
+CONNECTIONS = Case("connections", "connection per request", Load(headers=(CLOSE,)), (OURS, STOCK, NODE, GRANIAN, FLOOR))
+SIZES = (
+    Case("10k", "10 KB response", Load("/10k"), (OURS, STOCK, NODE, GRANIAN), seconds=2),
+    Case("1m", "1 MB response", Load("/1m"), seconds=2),
+)
+BODIES = (
+    Case("post-10k", "POST of 10 KB", Load(mode=("post", "10240")), seconds=2),
+    Case("post-10m", "POST of 10 MB (8 connections)", Load(mode=("post", "10485760"), connections=8), seconds=2),
+)
+FLASK = Case(
+    "flask",
+    "Flask JSON API",
+    Load("/orders/7?first=3"),
+    (OURS, STOCK, GRANIAN),
+    Setup(app="flask_api:app", ready_path="/orders/1"),
+)
+MIXED = ("mixed", "10")
+SLOW = (
+    Case("slow", "10 % slow handlers, connection per request", Load(mode=MIXED, headers=(CLOSE,)), seconds=6),
+    Case("slow-keep-alive", "10 % slow handlers, keep-alive", Load(mode=MIXED), seconds=6),
+)
+
+
+def measure_cases(*cases: Case) -> Callable[[Run], list[Line]]:
+    """Measure one case after the other."""
+    return lambda run: [found for case in cases for found in rate_and_cpu(case, sample_case(case, run))]
+
+
+def measure_connections(run: Run) -> list[Line]:
+    """A connection for each request, and what the primaries need for it where they hand connections over."""
+    samples = sample_case(CONNECTIONS, run)
+    floor = samples.pop(FLOOR, None)
+    primaries = {side: samples[side] for side in (OURS, NODE) if side in samples}
+    if floor:
+        primaries[FLOOR] = floor
+    title = "handoff: CPU of the primary alone, per connection"
+    return [
+        *rate_and_cpu(CONNECTIONS, samples),
+        line("connections/primary", title, "µs", lambda sample: sample.primary, primaries),
+    ]
+
+
+def measure_slow(run: Run) -> list[Line]:
+    """Latencies while every tenth request burns 50 ms of CPU, at full load."""
+    lines: list[Line] = []
+    for case in SLOW:
+        samples = sample_case(case, run)
+        lines += rate_and_cpu(case, samples)
+        lines += [
+            line(f"{case.key}/p50", f"{case.title}: p50", "ms", lambda sample: sample.p50, samples),
+            line(f"{case.key}/p99", f"{case.title}: p99", "ms", lambda sample: sample.p99, samples),
+            line(f"{case.key}/p999", f"{case.title}: p99.9", "ms", lambda sample: sample.p999, samples),
+        ]
+    return lines
+
+
+GROUPS = [
+    Group("keep-alive", "keep-alive hello", measure_cases(KEEP_ALIVE), needs_wrk=True),
+    Group("connections", "a connection for each request, and handoffs", measure_connections, needs_wrk=True),
+    Group("sizes", "responses of 10 KB and 1 MB", measure_cases(*SIZES), needs_wrk=True),
+    Group("bodies", "POST of 10 KB and 10 MB", measure_cases(*BODIES), needs_wrk=True),
+    Group("flask", "a JSON API in Flask", measure_cases(FLASK), needs_wrk=True),
+    Group("slow", "10 % of the handlers burn 50 ms of CPU", measure_slow, needs_wrk=True),
+]

@@ -1,0 +1,45 @@
+"""Where figures come from: machine, versions, commit, moment."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+
+from comparison.groups import Run
+from comparison.tools import ROOT
+
+
+def processor() -> str:
+    """What the kernel calls the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def commit() -> str:
+    """The commit that was measured, with a + if files differ from it."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=10", "--exclude=*", "--dirty=+"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "no commit"
+
+
+def origin(run: Run) -> dict[str, str]:
+    """For each group of results; groups may have been measured at different times."""
+    return {
+        "machine": f"{processor()}, {os.cpu_count()} cores, Linux {platform.release()}, {platform.machine()}",
+        "versions": run.tools.versions(),
+        "commit": commit(),
+        "when": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "how": "quick run" if run.quick else f"{run.rounds} rounds",
+    }

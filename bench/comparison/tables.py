@@ -1,0 +1,76 @@
+"""The tables: what was asked for, and everything that was measured.  Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from comparison.figures import FLOOR, NODE, OURS, SIDES, STOCK, Line, Ratio, Report, ratio_of
+from comparison.goals import Judgement, Verdict
+
+NAMES = {
+    OURS: "ours",
+    STOCK: "stock `-k gevent`",
+    NODE: "Node",
+    "granian": "granian",
+    FLOOR: "the same handoff in C",
+}
+
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def number(value: float) -> str:
+    """A figure with three digits that count: 0.123, 12.3, 1 234."""
+    if value >= 100:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def cell(values: Sequence[float]) -> str:
+    """The median, and the lowest and highest of the rounds."""
+    if not values:
+        return ""
+    return f"{number(statistics.median(values))} ({number(min(values))} to {number(max(values))})"
+
+
+def ratio_cell(ratio: Ratio | None) -> str:
+    """A ratio with the extremes of its pairs."""
+    return "" if ratio is None else f"{ratio.value:.2f} ({ratio.lowest:.2f} to {ratio.highest:.2f})"
+
+
+def goals_table(judgements: Iterable[Judgement]) -> list[str]:
+    """One row for each goal."""
+    rows = ["| | goal | measured | |", "|---|---|---|---|"]
+    for judgement in judgements:
+        if judgement.verdict is Verdict.NOT_MEASURED:
+            continue
+        goal = judgement.goal
+        kind = "" if goal.required else "reach for "
+        sign = "≥" if judgement.more_is_better else "≤"
+        name = "itself" if goal.against else NAMES[goal.side]
+        rows.append(
+            f"| {goal.title} | {kind}{sign} {goal.limit:g} {TIMES} {name} "
+            f"| {ratio_cell(judgement.ratio)} | {judgement.verdict.value} |"
+        )
+    return rows
+
+
+def figures_table(report: Report) -> list[str]:
+    """One row for each line; after the figures of each side, ours as a multiple of stock's and of Node's."""
+    columns = [NAMES[side] for side in SIDES]
+    rows = [
+        "| | " + " | ".join(columns) + " | ours / stock | ours / Node |",
+        "|---|" + "---|" * (len(columns) + 2),
+    ]
+    return [*rows, *(figures_row(line) for line in report.lines)]
+
+
+def figures_row(line: Line) -> str:
+    """The row of one line: extra sides go into its title."""
+    cells = [cell(line.values.get(side, ())) for side in SIDES]
+    ratios = [ratio_cell(ratio_of(line.values.get(OURS, ()), line.values.get(side, ()))) for side in (STOCK, NODE)]
+    others = [f"{NAMES.get(side, side)}: {cell(line.values[side])}" for side in line.values if side not in SIDES]
+    remarks = [*others, *([line.note] if line.note else [])]
+    title = f"{line.title}, {line.unit}" + "".join(f"; {remark}" for remark in remarks)
+    return f"| {title} | " + " | ".join([*cells, *ratios]) + " |"
