@@ -20,9 +20,8 @@ from comparison.machine import origin
 from comparison.page import page, read_reports, with_new, write_page
 from comparison.tools import find_wrk, prepare
 from figures import progress
+from load import RequestFailed
 from sessions import BenchError
-
-NODE_VERSIONS = ("20", "22", "24")
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,6 @@ class Wishes:
     sides: tuple[str, ...]
     quick: bool
     here: bool
-    node_version: str
     install_wrk: bool
     write: bool
 
@@ -50,7 +48,6 @@ def parse(groups: dict[str, Group]) -> Wishes:
     parser.add_argument("--list", action="store_true", help="say what the names mean, and end")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a smoke test")
     parser.add_argument("--sides", metavar="SIDE,...", default=",".join(SIDES), help="of: " + ", ".join(SIDES))
-    parser.add_argument("--node", choices=NODE_VERSIONS, default="24", help="Node's major version")
     parser.add_argument("--here", action="store_true", help="use the running interpreter's packages, install none")
     parser.add_argument("--install-wrk", action="store_true", help="apt-get install wrk, as root, if it is missing")
     parser.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
@@ -58,12 +55,14 @@ def parse(groups: dict[str, Group]) -> Wishes:
     if given.list:
         print("\n".join(f"{group.name:12} {group.title}" for group in groups.values()))
         parser.exit()
+    if given.quick and given.write:
+        parser.error("--quick measures no figures worth writing down")
     names = given.only.split(",") if given.only else list(groups)
     sides = tuple(given.sides.split(","))
     for name, known in [(name, groups) for name in names] + [(side, SIDES) for side in sides]:
         if name not in known:
             parser.error(f"{name!r} is none of {', '.join(known)}")
-    return Wishes(names, sides, given.quick, given.here, given.node, given.install_wrk, given.write)
+    return Wishes(names, sides, given.quick, given.here, given.install_wrk, given.write)
 
 
 def interrupt(*_: object) -> None:
@@ -71,18 +70,19 @@ def interrupt(*_: object) -> None:
 
 
 def measure(groups: list[Group], run: Run) -> list[Report]:
-    """Measure one group after the other; what an interrupt left is returned."""
+    """Measure one group after the other; returns those that did not fail before an interrupt."""
     reports: list[Report] = []
-    try:
-        for group in groups:
-            began = time.monotonic()
-            progress(f"{group.name} ...")
+    for group in groups:
+        began = time.monotonic()
+        progress(f"{group.name} ...")
+        try:
             reports.append(Report(group.name, tuple(group.measure(run)), origin(run)))
-            progress(f"{group.name}: {time.monotonic() - began:.0f} s")
-    except KeyboardInterrupt:
-        progress("interrupted; the tables have what was measured so far")
-    except (BenchError, OSError) as error:
-        progress(f"failed: {error}")
+        except KeyboardInterrupt:
+            progress("interrupted; the tables have what was measured so far")
+            break
+        except (BenchError, RequestFailed, OSError) as error:
+            progress(f"{group.name} failed: {error}")
+        progress(f"{group.name}: {time.monotonic() - began:.0f} s")
     return reports
 
 
@@ -94,7 +94,7 @@ def main() -> int:
     try:
         if any(group.needs_wrk for group in wanted):
             find_wrk(wishes.install_wrk)
-        tools = prepare(wishes.sides, here=wishes.here, node_version=wishes.node_version)
+        tools = prepare(wishes.sides, here=wishes.here)
     except BenchError as error:
         progress(str(error))
         return 1

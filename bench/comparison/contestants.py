@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from load import get_once, try_once
 from sessions import HERE, SETTLE_SECONDS, START_SECONDS, BenchError, Session, free_port
 
-from comparison.figures import GRANIAN, NODE, OURS, STOCK
+from comparison.figures import GRANIAN, NODE20, NODE24, OURS, STOCK
 from comparison.tools import PEERS, ROOT, Tools
 
 WORKER_CLASSES = {OURS: "nodecluster_compat.Worker", STOCK: "gevent"}
@@ -22,7 +22,7 @@ class Setup:
 
     Attributes:
         workers: how many.
-        app: the WSGI application; Node has only its one.
+        app: the WSGI application; `hello.js` is Node's only one.
         preload: gunicorn's `--preload`.
         keep_alive_seconds: how long idle connections stay open, and that there may be thousands of them;
             None for each server's default.
@@ -75,13 +75,13 @@ def gunicorn_server(side: str, tools: Tools, setup: Setup) -> HttpServer:
     return HttpServer([*arguments, setup.app], {**python_path(), "BENCH_SIDE": side}, setup, port)
 
 
-def node_server(_: str, tools: Tools, setup: Setup) -> HttpServer:
+def node_server(side: str, tools: Tools, setup: Setup) -> HttpServer:
     """Node's `http.createServer` in a cluster."""
     port = free_port()
     environment = {"BENCH_PORT": str(port), "BENCH_WORKERS": str(setup.workers)}
     if setup.keep_alive_seconds is not None:
         environment["BENCH_KEEP_ALIVE_SECONDS"] = str(setup.keep_alive_seconds)
-    return HttpServer([node_program(tools), str(PEERS / "hello.js")], environment, setup, port)
+    return HttpServer([node_program(side, tools), str(PEERS / "hello.js")], environment, setup, port)
 
 
 def granian_server(_: str, tools: Tools, setup: Setup) -> HttpServer:
@@ -97,7 +97,8 @@ def granian_server(_: str, tools: Tools, setup: Setup) -> HttpServer:
 MAKERS: dict[str, Callable[[str, Tools, Setup], HttpServer]] = {
     OURS: gunicorn_server,
     STOCK: gunicorn_server,
-    NODE: node_server,
+    NODE20: node_server,
+    NODE24: node_server,
     GRANIAN: granian_server,
 }
 
@@ -107,11 +108,11 @@ def http_server(side: str, tools: Tools, setup: Setup) -> HttpServer:
     return MAKERS[side](side, tools, setup)
 
 
-def node_program(tools: Tools) -> str:
-    """Node's executable."""
-    if tools.node is None:
-        raise BenchError("Node takes no part in this run")
-    return tools.node
+def node_program(side: str, tools: Tools) -> str:
+    """The executable of this Node."""
+    if side not in tools.nodes:
+        raise BenchError(f"{side} takes no part in this run")
+    return tools.nodes[side]
 
 
 def check_answer(server: HttpServer, path: str) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-OURS, STOCK, NODE, GRANIAN, FLOOR = "ours", "stock", "node", "granian", "floor"
-SIDES = (OURS, STOCK, NODE, GRANIAN)
+OURS, STOCK, NODE20, NODE24, GRANIAN, FLOOR = "ours", "stock", "node20", "node24", "granian", "floor"
+SIDES = (OURS, STOCK, NODE20, NODE24, GRANIAN)
+NODES = {NODE20: "20", NODE24: "24"}
 
 
 @dataclass(frozen=True)

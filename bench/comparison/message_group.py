@@ -10,7 +10,7 @@ import procfs
 from sessions import START_SECONDS, BenchError, Session
 
 from comparison.contestants import node_program, python_path
-from comparison.figures import NODE, OURS, Line
+from comparison.figures import NODE20, NODE24, NODES, OURS, Line
 from comparison.groups import Group, Run
 from comparison.rounds import alternate
 from comparison.tools import PEERS, Tools
@@ -60,8 +60,8 @@ class MessageSample:
 def program(side: str, tools: Tools, traffic: Traffic, count: int) -> Session:
     """The program that sends and counts; it stays after it has said `end`, until it is ended."""
     arguments = [traffic.kind, str(count), str(traffic.workers)]
-    if side == NODE:
-        return Session([node_program(tools), str(PEERS / "messages.js"), *arguments], {}, 0)
+    if side in NODES:
+        return Session([node_program(side, tools), str(PEERS / "messages.js"), *arguments], {}, 0)
     command = [str(tools.python), "-m", "nodecluster_compat", str(PEERS / "messages.py"), *arguments]
     return Session(command, python_path(), 0)
 
@@ -93,7 +93,7 @@ def measure_round(side: str, run: Run, traffic: Traffic) -> MessageSample:
 def measure_traffic(traffic: Traffic, run: Run) -> list[Line]:
     """Two lines: how many per second, and the CPU time of each."""
     turn: Callable[[str], MessageSample] = lambda side: measure_round(side, run, traffic)  # noqa: E731
-    samples = alternate(run.among(OURS, NODE), turn, run.rounds)
+    samples = alternate(run.among(OURS, NODE20, NODE24), turn, run.rounds)
     rates = {side: [one.rate for one in some] for side, some in samples.items()}
     costs = {side: [one.cpu for one in some] for side, some in samples.items()}
     return [

@@ -16,7 +16,7 @@ from load import HOST, get_once
 from sessions import BenchError
 
 from comparison.contestants import HttpServer, Setup, http_server
-from comparison.figures import NODE, OURS, STOCK, Line
+from comparison.figures import NODE20, NODE24, NODES, OURS, STOCK, Line
 from comparison.groups import Group, Run
 from comparison.rounds import alternate
 
@@ -106,7 +106,7 @@ def crash(server: HttpServer) -> Crash:
 
 def fork_contestants(run: Run) -> list[Contestant]:
     preloading = [Contestant(side, preload) for side in run.among(OURS, STOCK) for preload in (True, False)]
-    return [*preloading, *[Contestant(side, False) for side in run.among(NODE)]]
+    return [*preloading, *[Contestant(side, False) for side in run.among(NODE20, NODE24)]]
 
 
 def values_of(samples: Mapping[Contestant, list[Crash]], preload: bool, field: str) -> dict[str, list[float]]:
@@ -114,7 +114,7 @@ def values_of(samples: Mapping[Contestant, list[Crash]], preload: bool, field: s
     return {
         contestant.side: [getattr(sample, field) for sample in some]
         for contestant, some in samples.items()
-        if contestant.preload is preload or contestant.side == NODE
+        if contestant.preload is preload or contestant.side in NODES
     }
 
 
@@ -147,7 +147,7 @@ def pss_kib(side: str, run: Run, setup: Setup) -> int:
 def further_worker(side: str, run: Run, app: str, path: str) -> float:
     """MiB that one worker more needs: the difference of two servers."""
     few, many = (
-        pss_kib(side, run, Setup(workers, app, preload=side != NODE, ready_path=path)) for workers in (FEW, MANY)
+        pss_kib(side, run, Setup(workers, app, preload=side not in NODES, ready_path=path)) for workers in (FEW, MANY)
     )
     return (many - few) / (MANY - FEW) / 1024
 
@@ -155,7 +155,9 @@ def further_worker(side: str, run: Run, app: str, path: str) -> float:
 def measure_memory(run: Run) -> list[Line]:
     """PSS: what is shared is counted once."""
     rounds = run.scaled(3, 1)
-    hello = alternate(run.among(OURS, STOCK, NODE), lambda side: further_worker(side, run, "wsgi:app", "/"), rounds)
+    hello = alternate(
+        run.among(OURS, STOCK, NODE20, NODE24), lambda side: further_worker(side, run, "wsgi:app", "/"), rounds
+    )
     flask = alternate(
         run.among(OURS, STOCK), lambda side: further_worker(side, run, "flask_api:app", "/orders/1"), rounds
     )

@@ -12,7 +12,7 @@ from load import HOST
 from sessions import BenchError
 
 from comparison.contestants import HttpServer, Setup, http_server
-from comparison.figures import NODE, OURS, STOCK, Line
+from comparison.figures import NODE20, OURS, STOCK, Line
 from comparison.groups import Group, Run
 from comparison.http_groups import Pick, line
 from comparison.rounds import alternate
@@ -70,7 +70,7 @@ def let_go(held: list[socket.socket]) -> None:
 def open_contestants(run: Run, stack: ExitStack) -> dict[Contestant, HttpServer]:
     """A server for each side and number of idle connections, with these connections."""
     few, many = 10, run.scaled(5000, 100)
-    sides = run.among(OURS, STOCK, NODE)
+    sides = run.among(OURS, STOCK, NODE20)
     allow_descriptors(len(sides) * (few + many) + SPARE_DESCRIPTORS)
     servers = {}
     for contestant in [Contestant(side, size) for side in sides for size in (few, many)]:
@@ -111,7 +111,7 @@ def measure_workers(run: Run) -> list[Line]:
     """What a connection costs with more and more workers."""
     sizes = (1, 2, 4, 8, 16) if not run.quick else (2, 4)
     wanted = [
-        Contestant(side, size) for side in run.among(OURS, NODE) for size in sizes if side == OURS or size in {2, 16}
+        Contestant(side, size) for side in run.among(OURS, NODE20) for size in sizes if side == OURS or size in {2, 16}
     ]
     lines: list[Line] = []
     with ExitStack() as stack:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
-from comparison.figures import FLOOR, NODE, OURS, SIDES, STOCK, Line, Ratio, Report, ratio_of
+from comparison.figures import FLOOR, NODE20, NODE24, OURS, SIDES, STOCK, Line, Ratio, Report, ratio_of
 from comparison.goals import Judgement, Verdict
 
 NAMES = {
     OURS: "ours",
     STOCK: "stock `-k gevent`",
-    NODE: "Node",
+    NODE20: "Node 20",
+    NODE24: "Node 24",
     "granian": "granian",
     FLOOR: "the same handoff in C",
 }
 
 
 TIMES = "\N{MULTIPLICATION SIGN}"
+COMPARED = (STOCK, NODE20, NODE24)
 
 
 def number(value: float) -> str:
@@ -57,20 +59,19 @@ def goals_table(judgements: Iterable[Judgement]) -> list[str]:
 
 
 def figures_table(report: Report) -> list[str]:
-    """One row for each line; after the figures of each side, ours as a multiple of stock's and of Node's."""
-    columns = [NAMES[side] for side in SIDES]
-    rows = [
-        "| | " + " | ".join(columns) + " | ours / stock | ours / Node |",
-        "|---|" + "---|" * (len(columns) + 2),
-    ]
-    return [*rows, *(figures_row(line) for line in report.lines)]
+    """One row for each line: the figures of each side that has any, then ours as a multiple of those of others."""
+    sides = [side for side in SIDES if any(line.values.get(side) for line in report.lines)]
+    peers = [side for side in sides if side in COMPARED and OURS in sides]
+    columns = [NAMES[side] for side in sides] + [f"ours / {NAMES[side]}" for side in peers]
+    head = ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    return [*head, *(figures_row(line, sides, peers) for line in report.lines)]
 
 
-def figures_row(line: Line) -> str:
-    """The row of one line: extra sides go into its title."""
-    cells = [cell(line.values.get(side, ())) for side in SIDES]
-    ratios = [ratio_cell(ratio_of(line.values.get(OURS, ()), line.values.get(side, ()))) for side in (STOCK, NODE)]
+def figures_row(line: Line, sides: Sequence[str], peers: Sequence[str]) -> str:
+    """The row of one line; what has no column goes into its title."""
+    cells = [cell(line.values.get(side, ())) for side in sides]
+    cells += [ratio_cell(ratio_of(line.values.get(OURS, ()), line.values.get(side, ()))) for side in peers]
     others = [f"{NAMES.get(side, side)}: {cell(line.values[side])}" for side in line.values if side not in SIDES]
     remarks = [*others, *([line.note] if line.note else [])]
     title = f"{line.title}, {line.unit}" + "".join(f"; {remark}" for remark in remarks)
-    return f"| {title} | " + " | ".join([*cells, *ratios]) + " |"
+    return f"| {title} | " + " | ".join(cells) + " |"

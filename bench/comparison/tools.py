@@ -8,14 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from figures import progress
 from sessions import HERE, BenchError
 
-from comparison.figures import NODE
+from comparison.figures import NODES
 
 PEERS = HERE / "peers"
 ROOT = HERE.parent
@@ -29,13 +29,11 @@ class Tools:
 
     Attributes:
         python: the interpreter whose environment has gunicorn and, unless it is the running one, the peers.
-        node: Node's executable; None when Node takes no part.
-        node_version: its major version.
+        nodes: Node's executables, by side; empty when none takes part.
     """
 
     python: Path
-    node: str | None
-    node_version: str
+    nodes: Mapping[str, str]
 
     def script(self, name: str) -> str:
         """A command that a package of the environment has installed."""
@@ -54,8 +52,7 @@ class Tools:
             "    except m.PackageNotFoundError: pass\n"
         )
         found = said([str(self.python), "-c", code, *PACKAGES]).splitlines()
-        if self.node is not None:
-            found.append(f"Node {said([self.node, '--version']).removeprefix('v')}")
+        found += [f"Node {said([node, '--version']).removeprefix('v')}" for node in self.nodes.values()]
         if shutil.which("wrk"):
             found.append(f"wrk {wrk_version()}")
         return ", ".join(found)
@@ -94,7 +91,7 @@ def environment() -> Path:
 
 def find_node(version: str) -> str:
     """Node of this major version, which the tests keep in the same cache; installed when there is none yet."""
-    sys.path.insert(0, str(ROOT / "tests" / "support"))
+    sys.path.append(str(ROOT / "tests" / "support"))
     from node import node
 
     return node(version)
@@ -108,7 +105,7 @@ def find_wrk(install: bool) -> None:
         raise BenchError(NO_WRK)
 
 
-def prepare(sides: Sequence[str], *, here: bool, node_version: str) -> Tools:
+def prepare(sides: Sequence[str], *, here: bool) -> Tools:
     """Everything but wrk; with `here` in the running interpreter's environment, where nothing is installed."""
     python = Path(sys.executable) if here else environment()
-    return Tools(python, find_node(node_version) if NODE in sides else None, node_version)
+    return Tools(python, {side: find_node(NODES[side]) for side in sides if side in NODES})
