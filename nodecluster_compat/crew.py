@@ -27,7 +27,7 @@ class Mate:
         started: when it was forked.
         listening_since: when it first said that it serves; ``None`` before.
         told_to_end: a signal that ends it was sent from here.
-        is_overdue: it was ended because it took too long to boot.
+        overdue: the limit for which it was ended, in words: of booting, of silence; ``None`` when it was not.
         is_due: it is to be replaced although nothing is wrong.
     """
 
@@ -38,7 +38,7 @@ class Mate:
     started: float = 0.0
     listening_since: float | None = None
     told_to_end: bool = False
-    is_overdue: bool = False
+    overdue: str | None = None
     is_due: bool = False
 
     @property

@@ -8,11 +8,32 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
+from .lifecycle import State
 from .rollout import ReloadReport
 
-__all__ = ["ClusterState", "ClusterStatus", "write_status"]
+__all__ = ["ClusterState", "ClusterStatus", "WorkerHealth", "WorkerStatus", "write_status"]
 
 ClusterState: TypeAlias = Literal["starting", "running", "reloading", "degraded", "stopping"]
+WorkerHealth: TypeAlias = Literal["ok", "blocked", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """How a worker is now.
+
+    Attributes:
+        id: the primary's number for it.
+        pid: ``None`` before it is forked.
+        state: as in ``worker.state``.
+        health: ``blocked`` while its loop does not turn, ``stopped`` while a signal such as SIGSTOP holds it.
+        lag: by how many seconds its loop was late, at worst, within the last few seconds.
+    """
+
+    id: int
+    pid: int | None
+    state: State
+    health: WorkerHealth
+    lag: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +48,7 @@ class ClusterStatus:
         booting: workers that do not serve yet.
         ending: workers that finish what they have.
         generation: of the workers that are started now; it grows with every reload.
+        workers: each of them.
         faults: workers that failed within the last ``restart_period`` seconds.
         last_fault: how the last of them ended; ``None`` when none has.
         reload: the last reload, or the one under way; ``None`` before the first.
@@ -40,6 +62,7 @@ class ClusterStatus:
     booting: int
     ending: int
     generation: int
+    workers: tuple[WorkerStatus, ...]
     faults: int
     last_fault: str | None
     reload: ReloadReport | None

@@ -32,6 +32,7 @@ class SupervisionSettings:
         boot_timeout: seconds from a worker's fork until it listens; 0 for no limit.
         restarts: the numbers of the back-off.
         recycling: when a worker is due.
+        blocked_after: seconds that a worker's loop may stand still until that is told; 0 for never.
         watch: further files and folders whose change ends a pause of the back-off.
         status_file: where the status is written as JSON whenever it changes; ``None`` for nowhere.
     """
@@ -41,6 +42,7 @@ class SupervisionSettings:
     boot_timeout: float = 120.0
     restarts: RestartPolicy = field(default_factory=RestartPolicy)
     recycling: RecyclePolicy = field(default_factory=RecyclePolicy)
+    blocked_after: float = 5.0
     watch: tuple[str, ...] = ()
     status_file: str | None = None
 
@@ -65,6 +67,7 @@ class SupervisionSettings:
             _seconds(settings, "boot_timeout", usual.boot_timeout),
             policy,
             _recycling(settings),
+            _seconds(settings, "blocked_after", usual.blocked_after),
             _paths(settings),
             _path_or_none(settings),
         )

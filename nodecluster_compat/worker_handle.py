@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal as signals
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .channel import Channel, SendCallback
@@ -16,6 +17,7 @@ from .emitter import Emitter
 from .errors import ClusterError
 from .handle_sender import HandleSender
 from .lifecycle import Lifecycle, State
+from .loop_lag import lag_at
 from .message_queue import MessageQueue
 from .messaging import send_message
 from .serialization import JSON, Serializer
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .connection_channel import OfferingEnd
+    from .heartbeat import Heartbeat
     from .pipes import ReadablePipe, WritablePipe
+    from .status import WorkerHealth
 
 __all__ = ["Supervisor", "WorkerHandle", "WorkerProcess"]
 
@@ -83,7 +87,7 @@ class WorkerHandle(Worker):
     """One worker of this cluster.
 
     Events: ``online()``, ``listening(address)``, ``message(message, handle)``, ``disconnect()``,
-    ``exit(code, signal)``, ``error(exc)``.
+    ``exit(code, signal)``, ``error(exc)``, ``blocked(seconds)``, ``unblocked(seconds)``.
 
     Attributes:
         id: from 1, never used again.
@@ -91,6 +95,7 @@ class WorkerHandle(Worker):
         exited_after_disconnect: ``None`` while it lives and nothing was asked; ``True`` for every end that
             the primary or the worker asked for; ``False`` for crashes and signals from outside.
         env: what :meth:`cluster.fork` was given to add to the worker's environment.
+        health: ``ok``, ``blocked`` while its loop does not turn, ``stopped`` while a signal such as SIGSTOP holds it.
     """
 
     def __init__(self, worker_id: int, supervisor: Supervisor, env: Mapping[str, str] | None = None) -> None:
@@ -104,6 +109,8 @@ class WorkerHandle(Worker):
         self.connections: OfferingEnd
         self.early_messages: MessageQueue
         self.sent_tap: Callable[[WorkerHandle, Any, Any], None] | None = None
+        self.heartbeat: Heartbeat | None = None
+        self.health: WorkerHealth = "ok"
         self.is_leaving = False  # it was told to end, or said that it will: its place is to be filled
         self.is_due = False  # it said that it is to be replaced, and serves on until then
         self._supervisor = supervisor
@@ -115,6 +122,11 @@ class WorkerHandle(Worker):
     def state(self) -> State:
         """``none``, ``online``, ``listening``, ``disconnected`` or ``dead``."""
         return self.lifecycle.state
+
+    @property
+    def lag(self) -> float:
+        """By how many seconds its loop was late, at worst, within the last few seconds; grows while it is blocked."""
+        return 0.0 if self.heartbeat is None else lag_at(self.heartbeat.read(), time.monotonic())
 
     def is_connected(self) -> bool:
         """Whether the channel to the worker is open."""

@@ -29,6 +29,7 @@ from ..journal import Journal, attach_journal
 from ..loop import Loop
 from ..primary import Primary
 from . import forking, reaping, stopping
+from .health import Health
 from .recycling import Recycler
 from .reloading import Reloader
 from .supervising import Supervisor
@@ -76,6 +77,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     reloader: Reloader
     supervisor: Supervisor
     recycler: Recycler
+    health: Health
     upgrade: Upgrade
     is_stopping: bool
     WORKERS: dict[int, Any]
@@ -103,6 +105,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         cluster.become_primary(self.primary)
         self.supervisor = Supervisor(self)
         self.recycler = Recycler(self)
+        self.health = Health(self)
         test_mode.enter_primary(PrimaryTestHost(self))
 
     def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
@@ -226,6 +229,10 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             if first and not self.is_stopping:
                 self._limit_end(mate, None)
         super().kill_worker(pid, sig)
+
+    def murder_workers(self) -> None:
+        """Replaces gunicorn's, which ends a silent worker before anybody knows what it was doing."""
+        self.health.murder()
 
     def reap_workers(self) -> None:
         """Replaces gunicorn's, which throws away the exit status that the ``exit`` event reports."""

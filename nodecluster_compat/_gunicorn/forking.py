@@ -25,6 +25,7 @@ from .parent_death import ask_for_signal
 if TYPE_CHECKING:
     import _socket
 
+    from ..heartbeat import Heartbeat
     from ..receiver import Receiver
     from ..records import ServedAddress
     from ..worker_handle import WorkerHandle
@@ -44,11 +45,13 @@ class Birth:
     member: ClusterWorker
     connections: _socket.socket
     served: list[ServedAddress]
+    heartbeat: Heartbeat
     receiver: Receiver | None = None
 
     def abandon(self) -> None:
         """In a process that the worker forked: none of this is that process's own."""
         self.member.abandon()
+        self.heartbeat.close()
         if self.receiver is not None:
             self.receiver.abandon()
         else:
@@ -82,12 +85,14 @@ def fork_worker(arbiter: ClusterArbiter, worker: WorkerHandle, spawn: Callable[[
     """
     _fork_behind_hook(arbiter, worker)
     try:
+        arbiter.health.born(worker)
         pid = spawn()
     except Exception as error:  # in the parent only: a child turns every error into SystemExit
         arbiter.spawning = None
         _unblock()
         if not isinstance(error, OSError):
             raise
+        arbiter.health.gone(worker)
         arbiter.primary.failed_to_start(worker, error)
         return None
     arbiter.spawning = None
@@ -156,6 +161,7 @@ def _leave_primary(arbiter: Any) -> None:
         test_mode.reach("fork")
     arbiter.upgrade.abandon()
     arbiter.reloader.abandon()
+    arbiter.health.abandon(worker)
     ends = arbiter.primary.in_child(worker)
     cluster.become_worker(None)
     if ends is None:
@@ -166,7 +172,7 @@ def _leave_primary(arbiter: Any) -> None:
     member = ClusterWorker(worker.id, ends.messages, process, arbiter.log, worker.env, worker.serializer)
     os.environ.update(worker.env)
     cluster.become_worker(member)
-    _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served))
+    _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served), worker.heartbeat)
     test_mode.reach("online")
     member.announce_online()
     _note_signals()

@@ -75,6 +75,7 @@ def _tell_cluster(arbiter: ClusterArbiter, pid: int, status: ExitStatus) -> None
         # First, so that a handler's fork() meets the crew as it will be.
         arbiter.supervisor.ended(mate, status)
     if mate.handle is not None:
+        arbiter.health.gone(mate.handle)
         arbiter.exiting = mate
         arbiter.primary.reaped(mate.handle, status)
         arbiter.exiting = None

@@ -25,6 +25,7 @@ from ..emitter import set_uncaught
 from ..process_facade import process
 from ..runtime.gevent_reactor import GeventReactor
 from ..runtime.home import set_home
+from ..runtime.loop_beat import LoopBeat
 from ..runtime.net_server import NetServer
 from ..runtime.patching import patch_worker
 from ..runtime.worker_home import WorkerHome
@@ -112,6 +113,7 @@ class _Main:
         birth.receiver = self._home.receiver
         set_home(self._home)
         set_uncaught(self.uncaught)
+        self._beat = LoopBeat(birth.heartbeat)
         self._home.receiver.start(self._reactor)
         birth.member.attach(self)
         test_mode.connect_worker(WorkerTestHost(self._reactor, self._throw))
@@ -119,6 +121,7 @@ class _Main:
 
     def serve(self) -> None:
         """Until the channel is closed, and then until nothing is left."""
+        self._beat.start()
         self._released.wait()
         gevent.wait()
 

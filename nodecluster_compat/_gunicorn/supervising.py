@@ -22,12 +22,13 @@ from gunicorn.errors import HaltServer
 from ..cluster_facade import cluster
 from ..restarts import Restarts
 from ..sources import Fingerprint, fingerprint, sources_of
-from ..status import ClusterState, ClusterStatus, write_status
+from ..status import ClusterState, ClusterStatus, WorkerStatus, write_status
 from ..supervision_settings import SupervisionSettings
 
 if TYPE_CHECKING:
     from ..crew import Mate
     from ..records import ExitStatus
+    from ..worker_handle import WorkerHandle
     from .arbiter import ClusterArbiter
 
 __all__ = ["Supervisor"]
@@ -36,6 +37,7 @@ _LOOK_SECONDS: Final = 0.25
 _FIRST_RETRY_PAUSE: Final = 0.5
 _LONGEST_RETRY_PAUSE: Final = 30.0
 _ABORT_SECONDS: Final = 1.0
+_LAG_DIGITS: Final = 1
 
 
 class Supervisor:
@@ -43,6 +45,7 @@ class Supervisor:
 
     def __init__(self, arbiter: ClusterArbiter) -> None:
         self._arbiter = arbiter
+        self._configured_by = cluster.settings
         self.settings = SupervisionSettings.of(cluster.settings)
         self._restarts = Restarts(self.settings.restarts, random.random)
         self._last_fault: str | None = None
@@ -54,8 +57,10 @@ class Supervisor:
 
     def configure(self) -> None:
         """Take the settings that are in force now."""
-        self.settings = SupervisionSettings.of(cluster.settings)
-        self._restarts.policy = self.settings.restarts
+        if self._configured_by is not cluster.settings:  # each setup_primary() makes another mapping
+            self._configured_by = cluster.settings
+            self.settings = SupervisionSettings.of(cluster.settings)
+            self._restarts.policy = self.settings.restarts
 
     # --- the end of a worker -------------------------------------------------------------------
 
@@ -70,7 +75,7 @@ class Supervisor:
             arbiter.reloader.fail(f"a worker of the new generation {how}")
             if serves_on:
                 return
-        if status.signal == "SIGKILL" and not mate.is_overdue:
+        if status.signal == "SIGKILL" and mate.overdue is None:
             self._restarts.killed(now, mate.listening_since is not None)
             return
         self._last_fault = how
@@ -96,8 +101,8 @@ class Supervisor:
             raise HaltServer(codes[status.code], status.code)
 
     def _describe(self, mate: Mate, status: ExitStatus) -> str:
-        if mate.is_overdue:
-            return f"did not listen within boot_timeout ({self.settings.boot_timeout:g} s)"
+        if mate.overdue is not None:
+            return mate.overdue
         when = "while booting" if mate.listening_since is None else "after it had listened"
         how = f"exited with code {status.code}" if status.signal is None else f"was ended by {status.signal}"
         return f"{how} {when}"
@@ -127,8 +132,8 @@ class Supervisor:
     def _end_overdue(self, now: float) -> None:
         limit = self.settings.boot_timeout
         for mate in self._arbiter.crew.booting if limit else ():
-            if now - mate.started > limit and not mate.is_overdue:
-                mate.is_overdue = True
+            if now - mate.started > limit and mate.overdue is None:
+                mate.overdue = f"did not listen within boot_timeout ({limit:g} s)"
                 self._arbiter.log.critical("WORKER BOOT TIMEOUT (pid:%s): not listening after %g s", mate.pid, limit)
                 self._arbiter.kill_worker(mate.pid, signals.SIGABRT)
                 self._arbiter.loop.call_later(_ABORT_SECONDS, self._kill, mate)
@@ -187,6 +192,7 @@ class Supervisor:
             booting=len(crew.booting),
             ending=crew.ending,
             generation=crew.generation,
+            workers=tuple(_status_of(worker) for worker in arbiter.primary.registry.by_id.values()),
             faults=self._restarts.recent_faults(time.monotonic()),
             last_fault=self._last_fault,
             reload=arbiter.reloader.last_report,
@@ -225,8 +231,16 @@ class Supervisor:
         return not self._arbiter.upgrade.is_candidate and self._arbiter.upgrade.state != "ready"
 
     def _write_status(self) -> None:
-        path, status = self.settings.status_file, self.status()
-        if path is not None and status != self._written and self._owns_status_file:
+        path = self.settings.status_file
+        if path is None or not self._owns_status_file:
+            return
+        status = self.status()
+        if status != self._written:
             self._written = status
             with suppress(OSError):  # a full disk is no reason to stop serving; the file keeps its age
                 write_status(status, path)
+
+
+def _status_of(worker: WorkerHandle) -> WorkerStatus:
+    lag = round(worker.lag, _LAG_DIGITS)  # not finer, or the file would be written all the time
+    return WorkerStatus(worker.id, worker.process.pid, worker.state, worker.health, lag)

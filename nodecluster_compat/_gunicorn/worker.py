@@ -38,6 +38,7 @@ from ..recycling import requests_of
 from ..runtime.client_socket import ClientSocket
 from ..runtime.gevent_reactor import GeventReactor
 from ..runtime.idle_limit import IdleLimit
+from ..runtime.loop_beat import LoopBeat
 from ..supervision_settings import SupervisionSettings
 from . import install, serving
 from .clean_requests import use_clean_requests
@@ -148,7 +149,10 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         test_mode.reach("ready")
         if self._birth is None:
             super().run()
-        elif self._served:
+            return
+        self._beat = LoopBeat(self._birth.heartbeat)
+        self._beat.start()
+        if self._served:
             self._run_fed(self._birth)
         else:
             self._run_accepting(self._birth)

@@ -1,7 +1,8 @@
 """What is needed to examine a worker that is stuck, and to make one.
 
 Not ``gevent.util.format_run_info``: it walks down from roots that the collector knows, and a worker has put the hub,
-which is the parent of nearly every greenlet, out of the collector's sight (``gc.freeze``).
+which is the parent of nearly every greenlet, out of the collector's sight (``gc.freeze``).  Here the parents of what
+is in sight are looked at, too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import gc
 import traceback
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from gevent import getcurrent
 from gevent.monkey import get_original
@@ -18,18 +19,27 @@ from greenlet import greenlet
 __all__ = ["blocking_sleep", "greenlet_stacks"]
 
 _FRAMES: Final = 12  # the newest of each: without those that have forked a worker
+_NAMES: Final = 3  # of those that do the same
+_MOST_STACKS: Final = 50
 
 
 def greenlet_stacks(frame: FrameType | None = None) -> str:
     """Return what each greenlet is doing.  May be called in a signal handler, whatever the hub does.
 
+    Those that do the same, as a thousand idle connections do, are told together.
+
     Args:
         frame: what the current greenlet was doing, where a signal has interrupted it.
     """
-    gc.unfreeze()
     current = getcurrent()
-    alive = [one for one in gc.get_objects() if isinstance(one, greenlet) and one]
-    return "\n".join(_stack(one, frame if one is current else one.gr_frame, one is current) for one in alive)
+    doing: dict[str, list[str]] = {}
+    for one in _alive(current):
+        stack = _stack(frame if one is current else one.gr_frame)
+        name = f"{type(one).__name__} {id(one):#x}{' (running)' if one is current else ''}"
+        doing.setdefault(stack, []).append(name)
+    told = [f"{_titled(names)}:\n{stack}" for stack, names in list(doing.items())[:_MOST_STACKS]]
+    left_out = len(doing) - len(told)
+    return "\n".join([*told, *([f"... and {left_out} other stacks"] if left_out else [])])
 
 
 def blocking_sleep(seconds: float) -> None:
@@ -37,7 +47,23 @@ def blocking_sleep(seconds: float) -> None:
     get_original("time", "sleep")(seconds)
 
 
-def _stack(one: greenlet, frame: FrameType | None, is_current: bool) -> str:
-    title = f"{type(one).__name__} {id(one):#x}{' (running)' if is_current else ''}:"
+def _alive(current: Any) -> list[Any]:
+    """Return the greenlets that have a stack, the current one first."""
+    found = {id(current): current}
+    for one in [current, *(thing for thing in gc.get_objects() if isinstance(thing, greenlet))]:
+        ancestor = one
+        while ancestor is not None and (ancestor is one or id(ancestor) not in found):
+            if ancestor:
+                found[id(ancestor)] = ancestor
+            ancestor = ancestor.parent
+    return list(found.values())
+
+
+def _titled(names: list[str]) -> str:
+    more = len(names) - _NAMES
+    return ", ".join(names[:_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _stack(frame: FrameType | None) -> str:
     lines = ["  (no frame)"] if frame is None else traceback.format_stack(frame, _FRAMES)
-    return title + "\n" + "".join(lines).rstrip()
+    return "".join(lines).rstrip()

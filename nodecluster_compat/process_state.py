@@ -1,0 +1,37 @@
+"""What the kernel says of another process, in ``/proc``: whether it runs, and which signals it is prepared for."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Final, Literal, TypeAlias
+
+__all__ = ["Condition", "catches", "condition_of"]
+
+Condition: TypeAlias = Literal["running", "sleeping", "in the kernel", "stopped", "dead"]
+
+# proc_pid_stat(5), the third field.
+_CONDITIONS: Final[dict[str, Condition]] = {
+    "R": "running",
+    "S": "sleeping",
+    "I": "sleeping",
+    "D": "in the kernel",
+    "T": "stopped",
+    "t": "stopped",
+}
+
+
+def condition_of(pid: int) -> Condition:
+    """Return what a process does; one that is not there, or not reaped yet, is dead."""
+    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as stat:
+        # The second field is the command, in brackets, and may hold anything.
+        return _CONDITIONS.get(stat.read().rpartition(b")")[2].split()[0].decode(), "dead")
+    return "dead"
+
+
+def catches(pid: int, signal: int) -> bool:
+    """Whether a process has a handler for a signal, which else might end it."""
+    with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"SigCgt:"):
+                return bool(int(line.split()[1], 16) >> (signal - 1) & 1)
+    return False

@@ -1,0 +1,92 @@
+"""The memory that a worker and its primary share, and what the kernel says of a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from nodecluster_compat.heartbeat import END_OF_STACKS, Heartbeat
+from nodecluster_compat.loop_lag import NO_BEAT, Beat
+from nodecluster_compat.process_state import catches, condition_of
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+@pytest.fixture(params=[True, False], ids=["memfd", "file"])
+def heartbeat(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Heartbeat:
+    """One, also where Python was built without memfd."""
+    if not request.param:
+        monkeypatch.delattr(os, "memfd_create")
+    return Heartbeat()
+
+
+def test_beats_and_stacks(heartbeat: Heartbeat) -> None:
+    """They do not disturb each other; a further dump begins anew."""
+    assert heartbeat.read() == NO_BEAT
+    heartbeat.beat(Beat(5.0, 0.25))
+    for text in (b"a long first dump", b"short"):
+        heartbeat.clear_stacks()
+        assert heartbeat.stacks() == b""
+        os.write(heartbeat.fileno(), text)
+        os.write(heartbeat.fileno(), END_OF_STACKS)
+        assert heartbeat.stacks() == text + END_OF_STACKS
+        assert heartbeat.read() == Beat(5.0, 0.25)
+    heartbeat.close()
+
+
+@pytest.mark.parametrize("length", [0, 7])
+def test_worker_that_cuts_its_memory_short_has_no_beat(heartbeat: Heartbeat, length: int) -> None:
+    """And the primary does not stumble."""
+    heartbeat.beat(Beat(5.0, 0.25))
+    os.ftruncate(heartbeat.fileno(), length)
+    assert heartbeat.read() == NO_BEAT
+    assert heartbeat.stacks() == b""
+    heartbeat.close()
+
+
+def test_worker_that_fills_its_memory_is_read_in_part(heartbeat: Heartbeat) -> None:
+    """A bounded part."""
+    heartbeat.clear_stacks()
+    os.write(heartbeat.fileno(), b"x" * 1_000_000)
+    assert len(heartbeat.stacks()) == 64 * 1024
+    heartbeat.close()
+
+
+def test_memory_that_is_closed_says_nothing(heartbeat: Heartbeat) -> None:
+    """A handle stays readable after its worker has gone."""
+    heartbeat.close()
+    heartbeat.close()
+    heartbeat.beat(Beat(5.0, 0.25))
+    assert heartbeat.read() == NO_BEAT
+    assert heartbeat.stacks() == b""
+
+
+def test_condition_of_a_process() -> None:
+    """It waits, stands still, is dead and not reaped, is gone."""
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        os.kill(child.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+        assert condition_of(child.pid) == "stopped"
+        assert condition_of(os.getpid()) == "running"
+    finally:
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert condition_of(child.pid) == "dead"
+    child.wait()
+    assert condition_of(child.pid) == "dead"
+
+
+def test_signals_that_a_process_catches() -> None:
+    """Real-time signals too; a process that is not there catches none."""
+    number = signal.SIGRTMIN + 9
+    assert not catches(os.getpid(), number)
+    before = signal.signal(number, lambda *_: None)
+    try:
+        assert catches(os.getpid(), number)
+    finally:
+        signal.signal(number, before)
+    assert not catches(2**22 + 1, number)
