@@ -14,17 +14,16 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .errors import ClusterError, FaultError, ProcessGone
+from .errors import FaultError
+from .failpoints import Action, Failpoints
 from .gates import Gate
 from .launcher import ServerProcess
 from .options import ClusterOptions
 from .remote import function_record
-from .waiting import scaled
-from .wire import Delay, Do, End, Fail, Failpoint, Hello, Hold, Reached
+from .wire import Delay, Do, End, Fail, Failpoint, Hold
 from .worker import PrimaryProxy, WorkerProxy
 
 __all__ = ["BOOT_FAILURES", "Faults"]
@@ -36,7 +35,7 @@ Target = WorkerProxy | PrimaryProxy
 SIGN_OF_LIFE_SECONDS = 1.5
 """A worker gives one every second: at the beginning of a pause the last may be so old."""
 
-BOOT_FAILURES = {
+BOOT_FAILURES: Mapping[str, tuple[str, Action]] = {
     "import": ("boot", Fail(error="ImportError", message="injected: the application does not import")),
     "exit": ("boot", End(code=1)),
     "kill": ("boot", End(signal=signal.SIGKILL)),
@@ -55,11 +54,9 @@ class Faults:
     def __init__(self, server: ServerProcess, options: ClusterOptions) -> None:
         self._server = server
         self._options = options
-        self._numbers = count(1)
-        self._gates: dict[int, Gate] = {}
+        self._failpoints = Failpoints(server)
         self._undo: dict[str, Callable[[], None]] = {}
         self.injected = 0
-        server.reached = self._reached
 
     # Ends
 
@@ -192,8 +189,7 @@ class Faults:
         if how not in BOOT_FAILURES:
             raise FaultError(f"expected one of {', '.join(BOOT_FAILURES)}, got {how!r}")
         step, action = BOOT_FAILURES[how]
-        number = self._register(step, action, worker)
-        self._undo[f"failpoint {number}"] = lambda: self._disarm(number)
+        self._prepare_later(step, action, worker)
         self._server.journal.note_fault(worker or 0, None, f"boot failure ({how}) of workers to come")
         self.injected += 1
 
@@ -216,8 +212,7 @@ class Faults:
         action = Do(function_record(function), args, times)
         what = f"{getattr(function, '__name__', function)} at {step} in"
         if isinstance(worker, int):
-            number = self._register(step, action, worker)
-            self._undo[f"failpoint {number}"] = lambda: self._disarm(number)
+            self._prepare_later(step, action, worker)
             self._server.journal.note_fault(worker, None, f"{what} worker {worker}, which is to come")
             self.injected += 1
         else:
@@ -274,63 +269,36 @@ class Faults:
 
     @contextlib.contextmanager
     def _gate(self, step: str, worker: WorkerProxy | None, parties: int | None) -> Iterator[Gate]:
-        number = next(self._numbers)
-
-        def release(pid: int) -> None:
-            with contextlib.suppress(ProcessGone):
-                self._server.control.call(pid, "steps", ("release", number), timeout=scaled(5.0))
-
-        gate = self._gates[number] = Gate(step, release, self._server.journal, parties)
-        self._arm(step, Hold(), worker, f"hold of {step} in", number)
+        failpoint = self._prepare(step, Hold(), worker, f"hold of {step} in")
+        gate = self._failpoints.add_gate(failpoint, parties)
         try:
-            with self._undone(lambda: self._disarm(number), f"failpoint {number}"):
+            with self._undone(lambda: self._failpoints.disarm(failpoint.id)):
+                self._failpoints.arm(failpoint, worker)
                 yield gate
         finally:
-            del self._gates[number]
+            self._failpoints.remove_gate(failpoint.id)
 
-    def _arm(self, step: str, action: Any, worker: WorkerProxy | None, what: str, number: int | None = None) -> None:
-        title = "every worker" if worker is None else worker.title
-        pid = None if worker is None else worker.pid
-        self._server.journal.note_fault(0 if worker is None else worker.id, pid, f"{what} {title}")
-        self.injected += 1
-        registered = self._register(step, action, None if worker is None else worker.id, number)
-        self._undo[f"failpoint {registered}"] = lambda: self._disarm(registered)
-        failpoint = self._server.control.failpoints[-1]
-        try:
-            for target in self._targets(worker):
-                target.ask("steps", ("arm", failpoint))
-        except (ImportError, AttributeError, TypeError) as error:
-            self._undo.pop(f"failpoint {registered}")()
-            raise FaultError(f"cannot hold {step}: {error}; name a function as 'package.module:name'") from error
+    def _prepare_later(self, step: str, action: Action, worker: int | None) -> None:
+        failpoint = self._failpoints.prepare(step, action, worker)
+        self._undo[f"failpoint {failpoint.id}"] = lambda: self._failpoints.disarm(failpoint.id)
 
-    def _register(self, step: str, action: Any, worker: int | None, number: int | None = None) -> int:
-        number = next(self._numbers) if number is None else number
-        self._server.control.failpoints.append(Failpoint(number, step, action, worker))
-        return number
+    def _arm(self, step: str, action: Action, worker: WorkerProxy | None, what: str) -> None:
+        failpoint = self._prepare(step, action, worker, what)
+        self._undo[f"failpoint {failpoint.id}"] = lambda: self._failpoints.disarm(failpoint.id)
+        self._failpoints.arm(failpoint, worker)
 
-    def _disarm(self, number: int) -> None:
-        points = self._server.control.failpoints
-        points[:] = [one for one in points if one.id != number]
-        for target in self._targets(None):
-            with contextlib.suppress(ClusterError):
-                target.ask("steps", ("disarm", number), timeout=scaled(5.0))
-
-    def _targets(self, worker: WorkerProxy | None) -> list[WorkerProxy]:
-        if worker is not None:
-            return [worker]
-        connected = set(self._server.control.pids())
-        ids = {one.worker: one.pid for one in self._server.control.hellos if one.worker is not None}
-        return [WorkerProxy(self._server, one) for one, pid in ids.items() if pid in connected]
-
-    def _reached(self, hello: Hello, reached: Reached) -> None:
-        gate = self._gates.get(reached.failpoint)
-        if gate is not None:
-            gate.reached(hello, reached)
+    def _prepare(self, step: str, action: Action, worker: WorkerProxy | None, what: str) -> Failpoint:
+        if worker is None:
+            self._server.journal.note_fault(0, None, f"{what} every worker")
+            self.injected += 1
+        else:
+            self._note(worker, what)
+        return self._failpoints.prepare(step, action, None if worker is None else worker.id)
 
     @contextlib.contextmanager
-    def _undone(self, undo: Callable[[], None], name: str | None = None) -> Iterator[None]:
+    def _undone(self, undo: Callable[[], None]) -> Iterator[None]:
         """Run *undo* at the end of a block, or at the end of the test when the block never gets there."""
-        key = name or f"block {time.monotonic()} {secrets.token_hex(2)}"
+        key = f"block {time.monotonic()} {secrets.token_hex(2)}"
         self._undo[key] = undo
         try:
             yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ import pytest
 
 def note(cluster):
     with open("noted", "w") as file:
-        print(cluster.primary.pid, cluster.server.tag, cluster.server.folder, file=file)
+        print(cluster.primary.pid, cluster.server.tag, cluster.server.folder, cluster.port, file=file)
     os.rename("noted", "ready")
 
 def test_sleeps(cluster):
@@ -83,8 +84,8 @@ class Inner:
 
     def wait_ready(self) -> None:
         assert poll((self.path / "ready").exists, 40), self.output
-        pid, tag, folder = (self.path / "ready").read_text().split()
-        self.session, self.tag, self.folder = int(pid), tag, folder
+        pid, tag, folder, port = (self.path / "ready").read_text().split()
+        self.session, self.tag, self.folder, self.port = int(pid), tag, folder, int(port)
         assert cluster_members(self.session, self.tag)
 
     @property
@@ -95,10 +96,13 @@ class Inner:
         return self.process.wait(60)
 
     def assert_nothing_left(self) -> None:
-        """No process of the session or with the tag, no folder, no guard."""
+        """No process of the session or with the tag, no folder, no guard, no socket."""
         left = poll(lambda: not cluster_members(self.session, self.tag) and not Path(self.folder).exists(), 20)
         assert left, (cluster_members(self.session, self.tag), os.path.exists(self.folder))
         assert poll(lambda: not guards_of(self.process.pid), 20)
+        assert self.folder not in Path("/proc/net/unix").read_text()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", self.port), 20).close()
 
 
 def guards_of(parent: int) -> list[int]:

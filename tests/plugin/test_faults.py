@@ -306,6 +306,15 @@ def test_fault_of_the_tests_own_happens_so_often(cluster: Cluster, cluster_fault
     assert sorted(cluster.get("/").status for _ in range(6)) == [200, 200, 200, 200, 500, 500]
 
 
+def test_step_is_held_while_a_worker_ends(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
+    """One that is told of it as it ends is no worker that could come there."""
+    cluster.workers[0].kill()
+    with cluster_faults.hold("request") as gate:
+        answer = cluster_client.submit("/")
+        gate.wait_reached()
+    assert answer.result().worker in (2, 3)
+
+
 def test_what_a_test_forgets_is_undone(cluster: Cluster, cluster_client: Client) -> None:
     cluster.faults.slow(60.0)
     cluster.faults.undo()
