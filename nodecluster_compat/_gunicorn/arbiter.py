@@ -32,6 +32,7 @@ from . import forking, reaping, stopping
 from .health import Health
 from .recycling import Recycler
 from .reloading import Reloader
+from .service import Service
 from .supervising import Supervisor
 from .test_host import PrimaryTestHost
 from .upgrading import Upgrade
@@ -78,6 +79,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     supervisor: Supervisor
     recycler: Recycler
     health: Health
+    service: Service
     upgrade: Upgrade
     is_stopping: bool
     WORKERS: dict[int, Any]
@@ -183,6 +185,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self.spawn_workers()
         self.upgrade.tell_if_ready()
         self.supervisor.look()
+        self.service.look()
         self._report_workers()
 
     def spawn_workers(self) -> None:
@@ -356,6 +359,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     def reload(self) -> None:
         """Replaces gunicorn's, which waits for the old workers with nobody accepting."""
+        self.service.begin_reload()
         self.reloader.begin()
 
     def reexec(self) -> None:
@@ -374,6 +378,8 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     def stop(self, graceful: bool = True) -> None:
         """Replaces gunicorn's, which sleeps and drops connections that the kernel has completed."""
+        if not self.is_stopping:
+            self.service.stop()
         stopping.stop(self, graceful)
         self.supervisor.close()
 
@@ -385,6 +391,7 @@ def adopt(arbiter: Any) -> None:
     stock = type(arbiter)
     arbiter.__class__ = type("ClusterArbiter", (ClusterArbiter, stock), {"__module__": stock.__module__})
     arbiter.become_cluster_arbiter()
+    arbiter.service = Service(arbiter)
     arbiter.serve_listeners()
     if not cluster.settings:
         cluster.setup_primary()

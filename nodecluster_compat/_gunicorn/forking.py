@@ -20,6 +20,7 @@ from .. import test_mode
 from ..cluster_facade import cluster
 from ..cluster_worker import ClusterWorker
 from ..process_facade import process
+from ..systemd import forget_manager
 from .parent_death import ask_for_signal
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ def _leave_primary(arbiter: Any) -> None:
     worker = arbiter.spawning
     if worker is not None:
         if arbiter.is_supervised:
+            forget_manager(os.environ)
             ask_for_signal(arbiter.pid)
         test_mode.enter_worker(worker.id)
         test_mode.reach("fork")

@@ -181,6 +181,11 @@ class Supervisor:
 
     # --- status --------------------------------------------------------------------------------
 
+    @property
+    def is_degraded(self) -> bool:
+        """Whether workers keep failing."""
+        return self._restarts.is_degraded
+
     def status(self) -> ClusterStatus:
         """How the cluster is now."""
         arbiter, crew = self._arbiter, self._arbiter.crew
@@ -202,7 +207,7 @@ class Supervisor:
     def _state(self) -> ClusterState:
         if self._arbiter.is_stopping:
             return "stopping"
-        if self._restarts.is_degraded:
+        if self.is_degraded:
             return "degraded"
         if self._arbiter.crew.rollout is not None:
             return "reloading"
@@ -221,18 +226,13 @@ class Supervisor:
 
     def close(self) -> None:
         """The server has ended: it has no status any more."""
-        if self.settings.status_file is not None and self._owns_status_file:
+        if self.settings.status_file is not None and self._arbiter.upgrade.is_in_charge:
             with suppress(OSError):
                 os.unlink(self.settings.status_file)
 
-    @property
-    def _owns_status_file(self) -> bool:
-        """Of two masters on the way to an upgrade one writes: the new one as soon as it is ready."""
-        return not self._arbiter.upgrade.is_candidate and self._arbiter.upgrade.state != "ready"
-
     def _write_status(self) -> None:
         path = self.settings.status_file
-        if path is None or not self._owns_status_file:
+        if path is None or not self._arbiter.upgrade.is_in_charge:
             return
         status = self.status()
         if status != self._written:

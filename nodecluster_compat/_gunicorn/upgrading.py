@@ -50,6 +50,11 @@ class Upgrade:
         """Whether an old master waits for this one."""
         return self._telling >= 0
 
+    @property
+    def is_in_charge(self) -> bool:
+        """Of two masters on the way to an upgrade one speaks for the server: the new one as soon as it is ready."""
+        return not self.is_candidate and self.state != "ready"
+
     def _inherited(self) -> int:
         value = os.environ.pop(_VARIABLE, "")
         self._arbiter.cfg.env_orig.pop(_VARIABLE, None)

@@ -47,6 +47,7 @@ from .forking import Birth, release_signals, this_birth
 from .parent_death import on_parent_death
 from .request_waits import knows_idle, tell_waits
 from .served_listener import ServedListener, address_of
+from .service import hold_back_ready
 from .test_host import WorkerTestHost
 
 __all__ = ["ClusterGeventWorker"]
@@ -60,6 +61,11 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     is_cluster_worker = True
     sockets: list[Any]
+
+    @classmethod
+    def setup(cls) -> None:
+        """Called by gunicorn when it has the class, before it tells the service manager anything."""
+        hold_back_ready()
 
     @classmethod
     def check_config(cls, cfg: Any, log: Log) -> None:
