@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from .lifecycle import State
 from .rollout import ReloadReport
@@ -34,6 +34,9 @@ class WorkerStatus:
     state: State
     health: WorkerHealth
     lag: float
+
+
+_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,17 @@ class ClusterStatus:
 def write_status(status: ClusterStatus, path: str) -> None:
     """Write the status as JSON, so that a reader finds the old file or the new one, never a part.
 
+    Everybody may read it, less the umask.  It is a new file each time: whoever may write in that folder can replace it,
+    but cannot have this process write into a file of his choice.
+
     Raises:
         OSError: it cannot be written; the old file, if any, is as it was.
     """
     draft = f"{path}.{status.pid}"
     try:
-        with open(draft, "w", encoding="utf-8") as file:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft)  # of a process that had this pid and was killed
+        with open(os.open(draft, _NEW_FILE, 0o644), "w", encoding="utf-8") as file:
             json.dump(asdict(status), file)
             file.write("\n")
         os.replace(draft, path)

@@ -12,6 +12,7 @@ import atexit
 import os
 import signal as signals
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -71,6 +72,9 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
     def _drop_rights(self) -> None:
         """Become another user; only now, because that one may not be able to read where Python's own modules are."""
         settings = self.app.spawn_settings
+        if settings.uid is not None or settings.gid is not None:
+            with suppress(PermissionError):  # not root's to give away, as in Node
+                os.setgroups([])
         if settings.gid is not None:
             os.setgid(settings.gid)
         if settings.uid is not None:

@@ -117,6 +117,8 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._main = getcurrent()
         if self._birth is None:
             self.log.warning("This arbiter is not a cluster arbiter (a reload changed worker_class): restart gunicorn")
+        if self.cfg.initgroups and self.cfg.gid != os.getgid():
+            os.setgid(self.cfg.gid)  # with initgroups gunicorn adds the groups and forgets the group itself
         super().init_process()
 
     def patch(self) -> None:

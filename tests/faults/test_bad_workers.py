@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from remote_control import (
+    CONF,
     REMOTE,
     ask,
     healthy,
@@ -208,38 +209,81 @@ def test_message_that_is_never_finished(cluster: Cluster, pids: list[int]) -> No
     assert healthy(cluster)
 
 
-@pytest.mark.cluster(**REMOTE)
-@pytest.mark.parametrize("how", ["subprocess", "os.fork"])
-def test_grandchild_inherits_no_channel(cluster: Cluster, how: str) -> None:
-    """What a worker starts has no end of a channel, so it cannot hide the worker's death."""
-    start = {
-        "subprocess": "import subprocess; child = subprocess.Popen(['sleep', '300']).pid",
-        "os.fork": """
+# Every way to start a process: those that become another program, and those that go on in a copy of this one.
+PROGRAMS = """
+import multiprocessing, socket, subprocess, sys, time
+def program(): return os.execlp("sleep", "sleep", "300")
+children = [
+    subprocess.Popen(["sleep", "300"]).pid,
+    subprocess.Popen(["sleep", "300"], close_fds=False).pid,
+    os.posix_spawnp("sleep", ["sleep", "300"], os.environ),
+    os.fork() or program(),
+]
+"""
+COPIES = """
 import signal
-child = os.fork()
-if child == 0:
+def wait():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    signal.sigwait([signal.SIGUSR2])
+def copy():
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, [])
-        signal.sigwait([signal.SIGUSR2])
+        wait()
     finally:
         os._exit(0)
-""",
-    }[how]
-    inodes = "inodes = [os.fstat(s).st_ino for s in (cluster.worker._channel.fileno(), packets.fileno())]"
-    source = f"{CHANNELS}\n{inodes}\nfor s in (messages, packets): s.close()\n{start}\nresult = [child, inodes]"
-    answer: dict[str, Any] = here(cluster, source)
-    child, channels = answer["result"]
-    with ExitStack() as stack:
-        stack.callback(os.kill, child, signal.SIGKILL)
-        inherited = {f"socket:[{inode}]" for inode in channels}
-        wait(lambda: not inherited & set(opened_by(child)), "a child without channels", cluster)
+forked = multiprocessing.get_context("fork").Process(target=wait)
+forked.start()
+copies = [os.fork() or copy(), forked.pid]
+"""
+SPAWNED = """
+spawned = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(300,))
+spawned.start()
+children.append(spawned.pid)
+"""
 
-        cluster.worker(answer["worker"]).kill()
-        disconnect = cluster.journal.wait_for("disconnect", worker=answer["worker"])
-        exit_ = cluster.journal.wait_for("exit", worker=answer["worker"])
+
+def sockets_of(pid: int) -> set[str]:
+    return {name for name in opened_by(pid) if name.startswith("socket:")}
+
+
+@pytest.mark.cluster(**REMOTE)
+def test_what_a_worker_starts_has_no_channel(cluster: Cluster) -> None:
+    """No end of a channel, so nothing hides the worker's death; a program has no descriptor of ours at all."""
+    inodes = "inodes = [os.fstat(s).st_ino for s in (cluster.worker._channel.fileno(), packets.fileno())]"
+    source = f"{CHANNELS}\n{inodes}\nfor s in (messages, packets): s.close()\n{PROGRAMS}{COPIES}{SPAWNED}"
+    programs, copies, channels = ask(cluster, "worker/1", source + "result = [children, copies, inodes]")
+    with ExitStack() as stack:
+        for child in programs + copies:
+            stack.callback(os.kill, child, signal.SIGKILL)
+        inherited = {f"socket:[{inode}]" for inode in channels} | sockets_of(cluster.primary.pid)
+        for child in copies:
+            wait(lambda child=child: not inherited & sockets_of(child), "a copy without channels", cluster)  # type: ignore[misc]
+        for child in programs:
+            wait(lambda child=child: not foreign(child), "a program without our descriptors", cluster)  # type: ignore[misc]
+
+        cluster.worker(1).kill()
+        disconnect = cluster.journal.wait_for("disconnect", worker=1)
+        exit_ = cluster.journal.wait_for("exit", worker=1)
         assert disconnect.seq < exit_.seq
         assert healthy(cluster)
-        assert os.path.exists(f"/proc/{child}")
+        assert all(os.path.exists(f"/proc/{child}") for child in programs)
+
+
+def foreign(pid: int) -> list[str]:
+    """What a program should not have: sockets, and what only the kernel has a name for."""
+    return [name for name in opened_by(pid) if name.startswith(("socket:", "anon_inode:"))]
+
+
+@pytest.mark.cluster(**REMOTE)
+def test_what_a_handler_in_the_primary_starts_has_nothing_of_it(cluster: Cluster) -> None:
+    """No channel, no listening socket, no epoll, even where it inherits whatever it can."""
+    tell(cluster, "primary", PROGRAMS + "say(children=children)")
+    (line,) = wait(lambda: [one for one in said(cluster) if "children" in one], "its children", cluster)
+    with ExitStack() as stack:
+        for child in line["children"]:
+            stack.callback(os.kill, child, signal.SIGKILL)
+        for child in line["children"]:
+            wait(lambda child=child: not foreign(child), "a program without our descriptors", cluster)  # type: ignore[misc]
+        assert healthy(cluster)
 
 
 @pytest.mark.cluster(**REMOTE)
@@ -256,6 +300,49 @@ def test_grandchild_that_holds_a_channel_hides_nothing(cluster: Cluster) -> None
         disconnect, exit_ = (cluster.journal.wait_for(event, worker=1) for event in ("disconnect", "exit"))
         assert disconnect.seq < exit_.seq
         assert healthy(cluster)
+
+
+FEW_LEAVERS = "from nodecluster_compat import crew\ncrew._LEAVERS = crew._LEAVERS_PER_PLACE = 0\n"
+
+
+@pytest.mark.cluster(**{**REMOTE, "config": CONF + FEW_LEAVERS}, workers=2)
+def test_worker_that_says_it_leaves_and_stays_fills_nothing(cluster: Cluster) -> None:
+    """Each has a successor, so those that do not end are killed once they are too many; here one is."""
+    tell(cluster, "worker/1", CHANNELS + "frame(5); packet(5)")
+    assert cluster.journal.wait_for("exit", worker=1).signal == "SIGKILL"
+    assert "said that it leaves and did not end, like too many others: killed" in cluster.log
+    assert healthy(cluster)
+
+
+@pytest.mark.cluster(**REMOTE)
+def test_worker_that_asks_for_a_socket_of_gunicorns_is_ended(cluster: Cluster, pids: list[int]) -> None:
+    """The primary, which may be root, binds what the configuration says, and gives no descriptor of its own away."""
+    request = """json.dumps([1, {"address": None, "port": -1, "address_type": "udp4", "fd": 5}]).encode()"""
+    tell(cluster, "worker/1", CHANNELS + f"import json; frame(6, {request})")
+    wait_ended(cluster)
+    assert "a worker asked for a socket, which gunicorn's settings alone say here" in cluster.log
+    assert healthy(cluster)
+    wait(lambda: [cluster.primary.pid, open_fds(cluster.primary.pid)] == pids, f"pid and descriptors {pids}", cluster)
+
+
+@pytest.mark.cluster(**REMOTE)
+def test_flood_of_descriptors(cluster: Cluster, pids: list[int]) -> None:
+    """Announced or not, heard or not: the primary keeps a bounded number of them, and none of a worker that is gone."""
+    flood = """
+import array
+ours = [array.array("i", [0, 1, 2, 0, 1][:n]) for n in (1, 2, 5)]
+try:
+    for turn in range(400):
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, ours[turn % 3])]
+        messages.sendmsg([struct.pack('!IB', 2, 1) + b'[]'], rights)
+except OSError:
+    pass
+"""
+    tell(cluster, "worker/1", CHANNELS + "messages.setblocking(True)\n" + flood)
+    wait_ended(cluster)
+    assert "descriptors came that no frame announced" in cluster.log
+    assert healthy(cluster)
+    wait(lambda: [cluster.primary.pid, open_fds(cluster.primary.pid)] == pids, f"pid and descriptors {pids}", cluster)
 
 
 @pytest.mark.cluster(**REMOTE)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,19 @@ def test_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"status\.json"):
         write_status(STATUS, str(tmp_path / "status.json"))
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+
+
+def test_file_is_a_new_one_and_follows_no_link(tmp_path: Path) -> None:
+    """Somebody who may write in that folder cannot have the primary write elsewhere; everybody may read it."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "status.json").symlink_to(victim)
+    (tmp_path / "status.json.7").symlink_to(victim)
+    former = os.umask(0o027)
+    try:
+        write_status(STATUS, str(tmp_path / "status.json"))
+    finally:
+        os.umask(former)
+    assert victim.read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["status.json", "victim"]
+    assert stat.S_IMODE((tmp_path / "status.json").lstat().st_mode) == 0o640
