@@ -159,9 +159,10 @@ def test_unix_socket_survives_a_new_master(cluster: Cluster) -> None:
     """After USR2 the old master's end leaves the file to the new one, whose end removes it."""
     path = Path(str(cluster.address))
     folder = folder_of(cluster)
-    seen = cluster.journal.last_seq
     cluster.primary.signal("SIGUSR2")
-    new = cluster.journal.wait_for("listening", after=seen)
+    (new,) = wait(
+        lambda: [entry for entry in cluster.journal.later if entry.event == "listening"], "a new worker", cluster
+    )
     master = int((folder / "pid.2").read_text())
     cluster.stop()
     assert path.is_socket()
