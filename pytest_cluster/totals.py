@@ -51,7 +51,8 @@ class Totals:
         self.problems += theirs.problems
 
     def __str__(self) -> str:
+        times = "time" if self.reused == 1 else "times"
         return (
-            f"cluster: {self.started} started, reused {self.reused} times, slowest boot {self.slowest:.2f} s, "
+            f"cluster: {self.started} started, reused {self.reused} {times}, slowest boot {self.slowest:.2f} s, "
             f"{self.leaked} with leaked processes"
         )

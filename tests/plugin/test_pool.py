@@ -85,7 +85,7 @@ def test_other_options_are_another_cluster(shop: pytest.Pytester) -> None:
     first, *others, last = pids(shop)
     assert first == last
     assert len({first, *others}) == 5
-    result.stdout.fnmatch_lines(["cluster: 5 started, reused 1 times, *"])
+    result.stdout.fnmatch_lines(["cluster: 5 started, reused 1 time, *"])
 
 
 def test_cluster_ends_with_the_last_test_that_can_use_it(shop: pytest.Pytester) -> None:

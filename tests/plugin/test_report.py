@@ -245,7 +245,7 @@ def test_log_is_cut_and_only_of_this_test(shop: pytest.Pytester) -> None:
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["worker 1 wrote since the test began 100 lines, of which the last 80:", "*reused 1 times*"]
+        ["worker 1 wrote since the test began 100 lines, of which the last 80:", "*reused 1 time*"]
     )
     assert result.stdout.str().count("the shop warns") == 80
     whole = next((shop.path / ".pytest_cache/d/cluster").glob("*test_second*/worker-1.log")).read_text()
