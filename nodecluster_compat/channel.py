@@ -35,7 +35,7 @@ from collections.abc import Callable
 from itertools import islice, takewhile
 from typing import Any, Final, NamedTuple
 
-from .codec import CARRIES_DESCRIPTOR, Frame, FrameDecoder
+from .codec import CARRIES_DESCRIPTOR, MAX_MESSAGE_BYTES, Frame, FrameDecoder
 from .errors import ChannelBroken, ChannelClosed, ChannelFull, ClusterError, FrameError
 from .letting_go import let_go
 from .reactor import Reactor
@@ -81,6 +81,7 @@ class Channel:
         on_frame: called with each frame, in order.
         on_closed: called once when no frame can come any more.
         max_queued: bound of the bytes that wait for the receiver.
+        max_message: the largest message that may come, in bytes once encoded.
     """
 
     def __init__(
@@ -89,13 +90,14 @@ class Channel:
         on_frame: Callable[[Frame], None],
         on_closed: Callable[[ClusterError | None], None],
         max_queued: int = MAX_QUEUED_BYTES,
+        max_message: int = MAX_MESSAGE_BYTES,
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._on_frame = on_frame
         self._on_closed = on_closed
         self._max_queued = max_queued
-        self._decoder = FrameDecoder()
+        self._decoder = FrameDecoder(max_message + 1)  # the kind of a handle
         self._queue: deque[_Outgoing] = deque()
         self._descriptors: deque[int] = deque()
         self._queued = 0

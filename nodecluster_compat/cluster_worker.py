@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, Protocol
 
 from .channel import Channel, SendCallback
 from .codec import (
+    MAX_MESSAGE_BYTES,
     Frame,
     FrameKind,
     decode_answer,
@@ -83,6 +84,7 @@ class ClusterWorker(Worker):
         log: Log,
         env: Mapping[str, str],
         serializer: Serializer = JSON,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         super().__init__({"id": worker_id, "state": "online"})
         self.process: Process = process
@@ -98,6 +100,7 @@ class ClusterWorker(Worker):
         self._channel = Channel(sock, self._frame, self._closed)
         self._sender = HandleSender(self._channel, log)
         self._serializer = serializer
+        self._max_message_bytes = max_message_bytes
         self._requests: dict[int, Callable[[ListenAnswer, int | None], None]] = {}
         self._last_request = 0
         self.on("new_listener", self._listener_added)
@@ -121,7 +124,15 @@ class ClusterWorker(Worker):
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged.
         """
         return send_message(
-            self._channel, self._sender, self._serializer, message, handle, keep_open, callback, self._report
+            self._channel,
+            self._sender,
+            self._serializer,
+            message,
+            handle,
+            keep_open,
+            callback,
+            self._report,
+            self._max_message_bytes,
         )
 
     def disconnect(self, timeout: float | None = None) -> ClusterWorker:

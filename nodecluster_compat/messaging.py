@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .channel import Channel, SendCallback
-from .codec import Frame, FrameKind, decode_message, encode_handle, encode_message
+from .codec import MAX_MESSAGE_BYTES, Frame, FrameKind, decode_message, encode_handle, encode_message
 from .errors import ChannelClosed, ChannelFull, ClusterError, FrameError
 from .handle_sender import HandleSender
 from .letting_go import let_go
@@ -25,6 +25,7 @@ def send_message(
     keep_open: bool,
     callback: SendCallback | None,
     report: Callable[[ClusterError], None],
+    limit: int = MAX_MESSAGE_BYTES,
 ) -> bool:
     """Encode and send a message.
 
@@ -37,6 +38,7 @@ def send_message(
         keep_open: a connected socket stays usable on this side too; otherwise it is closed here.
         callback: called with ``None`` once the message is written, or with the error.
         report: told of the error when there is no callback (Node: the ``error`` event).
+        limit: the largest message that the receiver takes, in bytes once encoded.
 
     Returns:
         ``False`` when the channel is closed or at its bound (then the message was *not* taken), or when at least
@@ -45,7 +47,7 @@ def send_message(
     Raises:
         MessageNotSerializable, MessageTooLarge, HandleNotPassable: nothing was sent.
     """
-    frame, fd = encode_message(message, serializer=serializer), None
+    frame, fd = encode_message(message, limit, serializer), None
     try:
         if handle is not None and channel.is_open:
             sender.check(len(frame))

@@ -69,6 +69,9 @@ class Host(Protocol):
     def is_dealing(self) -> bool:
         """Whether the primary deals connections, rather than the kernel."""
 
+    def message_limit(self) -> int:
+        """Return how many bytes a message of a worker that is made now may have."""
+
     def is_binding(self) -> bool:
         """Whether the primary binds what its workers ask for, as in script mode."""
 
@@ -157,7 +160,13 @@ class Primary:
         message_ends = _socket.socketpair()
         connection_ends = connection_pair()
         worker = WorkerHandle(self.registry.next_id(), self, env)
-        worker.channel = Channel(message_ends[0], partial(self._frame, worker), partial(self._closed, worker))
+        worker.max_message_bytes = self._host.message_limit()
+        worker.channel = Channel(
+            message_ends[0],
+            partial(self._frame, worker),
+            partial(self._closed, worker),
+            max_message=worker.max_message_bytes,
+        )
         worker.connections = OfferingEnd(
             connection_ends[0],
             partial(self._answer, worker),

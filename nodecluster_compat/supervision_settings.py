@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from .codec import MAX_MESSAGE_BYTES
 from .errors import SettingsError
 from .recycling import RecyclePolicy
 from .restarts import RestartPolicy
@@ -20,6 +21,7 @@ __all__ = ["SupervisionSettings"]
 
 _JITTER: Final = 0.1  # of the limit, unless it is set
 _SHORTEST_INTERVAL: Final = 0.01
+_SMALLEST_MESSAGE: Final = 64 * 1024  # the runtime's own frames, which have paths in them, must fit as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class SupervisionSettings:
         recycling: when a worker is due.
         blocked_after: seconds that a worker's loop may stand still until that is told; 0 for never.
         watch: further files and folders whose change ends a pause of the back-off.
+        max_message_bytes: the largest message of a worker to the primary, once encoded.
         status_file: where the status is written as JSON whenever it changes; ``None`` for nowhere.
     """
 
@@ -45,6 +48,7 @@ class SupervisionSettings:
     blocked_after: float = 5.0
     watch: tuple[str, ...] = ()
     status_file: str | None = None
+    max_message_bytes: int = MAX_MESSAGE_BYTES
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> SupervisionSettings:
@@ -70,6 +74,7 @@ class SupervisionSettings:
             _seconds(settings, "blocked_after", usual.blocked_after),
             _paths(settings),
             _path_or_none(settings),
+            _message_limit(settings),
         )
         if result.bounds(1) == Bounds(0, 0):
             raise SettingsError(
@@ -125,6 +130,15 @@ def _count(settings: Mapping[str, Any], name: str, default: int) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     raise SettingsError(f"expected {name} to be a count, 0 or more, got {value!r}")
+
+
+def _message_limit(settings: Mapping[str, Any]) -> int:
+    value = _count(settings, "max_message_bytes", MAX_MESSAGE_BYTES)
+    if not _SMALLEST_MESSAGE <= value <= MAX_MESSAGE_BYTES:
+        raise SettingsError(
+            f"expected max_message_bytes to be from {_SMALLEST_MESSAGE} to {MAX_MESSAGE_BYTES}, got {value}"
+        )
+    return value
 
 
 def _seconds(settings: Mapping[str, Any], name: str, default: float) -> float:

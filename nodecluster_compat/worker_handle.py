@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .channel import Channel, SendCallback
+from .codec import MAX_MESSAGE_BYTES
 from .deadline import checked_timeout
 from .emitter import Emitter
 from .errors import ClusterError
@@ -106,6 +107,7 @@ class WorkerHandle(Worker):
         self.channel: Channel
         self.sender: HandleSender
         self.serializer: Serializer = JSON
+        self.max_message_bytes = MAX_MESSAGE_BYTES  # of what it sends
         self.connections: OfferingEnd
         self.early_messages: MessageQueue
         self.sent_tap: Callable[[WorkerHandle, Any, Any], None] | None = None

@@ -28,6 +28,7 @@ from ..emitter import set_log
 from ..journal import Journal, attach_journal
 from ..loop import Loop
 from ..primary import Primary
+from ..supervision_settings import SupervisionSettings
 from . import forking, reaping, stopping
 from .health import Health
 from .recycling import Recycler
@@ -175,7 +176,6 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             return
         if not getattr(self.worker_class, "is_cluster_worker", False):
             self.give_up_requested("a reload changed the worker class")
-        self._end_overstayers()
         self.reloader.look()
         self.recycler.look()
         self._make_room_for_requested()
@@ -244,14 +244,6 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         except SystemExit as error:
             self._exit_in_order(error)
 
-    def _end_overstayers(self) -> None:
-        for mate in self.crew.overstaying(self.num_workers):
-            self.log.error(
-                "Worker (pid:%s) said that it leaves and did not end, like too many others: killed", mate.pid
-            )
-            mate.told_to_end = True
-            self.kill_worker(mate.pid, signals.SIGKILL)
-
     def _limit_end(self, mate: Mate, timeout: float | None) -> None:
         seconds = self.cfg.graceful_timeout if timeout is None else timeout
         limit = "graceful_timeout" if timeout is None else f"{timeout:g} s"
@@ -317,6 +309,10 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     def is_dealing(self) -> bool:
         """See :class:`~nodecluster_compat.primary.Host`."""
         return bool(self.served)
+
+    def message_limit(self) -> int:
+        """See :class:`~nodecluster_compat.primary.Host`."""
+        return SupervisionSettings.of(cluster.settings).max_message_bytes
 
     def is_binding(self) -> bool:
         """See :class:`~nodecluster_compat.primary.Host`: gunicorn's ``bind`` says it all."""

@@ -171,7 +171,9 @@ def _leave_primary(arbiter: Any) -> None:
     if arbiter.journal is not None:
         arbiter.journal.close()
     arbiter.in_worker()
-    member = ClusterWorker(worker.id, ends.messages, process, arbiter.log, worker.env, worker.serializer)
+    member = ClusterWorker(
+        worker.id, ends.messages, process, arbiter.log, worker.env, worker.serializer, worker.max_message_bytes
+    )
     os.environ.update(worker.env)
     cluster.become_worker(member)
     _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served), worker.heartbeat)

@@ -124,6 +124,7 @@ class Supervisor:
         """Once a turn of the main loop: limits, recovery, status."""
         now = time.monotonic()
         self._end_overdue(now)
+        self._end_overstaying()
         if self._restarts.look(now, self._arbiter.crew.trials):
             self._arbiter.log.info("Workers run again: %s listen", len(self._arbiter.crew.listening))
             self._arbiter.loop.call_soon(cluster.emit, "recovered", self.status())
@@ -137,6 +138,15 @@ class Supervisor:
                 self._arbiter.log.critical("WORKER BOOT TIMEOUT (pid:%s): not listening after %g s", mate.pid, limit)
                 self._arbiter.kill_worker(mate.pid, signals.SIGABRT)
                 self._arbiter.loop.call_later(_ABORT_SECONDS, self._kill, mate)
+
+    def _end_overstaying(self) -> None:
+        arbiter = self._arbiter
+        for mate in arbiter.crew.overstaying(arbiter.num_workers):
+            arbiter.log.error(
+                "Worker (pid:%s) said that it leaves and did not end, like too many others: killed", mate.pid
+            )
+            mate.told_to_end = True
+            arbiter.kill_worker(mate.pid, signals.SIGKILL)
 
     def _kill(self, mate: Mate) -> None:
         if self._arbiter.crew.with_pid(mate.pid) is mate:

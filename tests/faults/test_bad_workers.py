@@ -325,6 +325,31 @@ def test_worker_that_asks_for_a_socket_of_gunicorns_is_ended(cluster: Cluster, p
     wait(lambda: [cluster.primary.pid, open_fds(cluster.primary.pid)] == pids, f"pid and descriptors {pids}", cluster)
 
 
+SMALL_MESSAGES = "cluster.setup_primary(max_message_bytes=65536)\n"
+
+
+@pytest.mark.cluster(**{**REMOTE, "config": CONF + SMALL_MESSAGES}, workers=2)
+def test_limit_of_messages_is_the_primarys(cluster: Cluster) -> None:
+    """``max_message_bytes``: a worker hears of it when it sends, and one that sends all the same is ended."""
+    source = """
+result = []
+for size in (65534, 65535):
+    try:
+        process.send('x' * size)
+    except Exception as error:
+        result.append(str(error))
+"""
+    assert ask(cluster, "worker/1", source) == [
+        "expected a message of at most 65536 bytes once encoded, got 65537: send it in parts"
+    ]
+    tell(cluster, "primary", "cluster.workers[1].send('x' * 100_000)")
+    assert healthy(cluster)
+    tell(cluster, "worker/1", CHANNELS + "messages.send(struct.pack('!IB', 65538, 1))")
+    wait_ended(cluster)
+    assert "a frame announces 65538 bytes" in cluster.log
+    assert healthy(cluster)
+
+
 @pytest.mark.cluster(**REMOTE)
 def test_flood_of_descriptors(cluster: Cluster, pids: list[int]) -> None:
     """Announced or not, heard or not: the primary keeps a bounded number of them, and none of a worker that is gone."""

@@ -42,6 +42,9 @@ class _Host:
     def is_dealing(self) -> bool:
         return True
 
+    def message_limit(self) -> int:
+        return 1 << 16
+
     def is_binding(self) -> bool:
         return False
 

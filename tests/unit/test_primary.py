@@ -92,6 +92,9 @@ class Rig:
     def is_dealing(self) -> bool:
         return True
 
+    def message_limit(self) -> int:
+        return 1 << 20
+
     def is_binding(self) -> bool:
         return self.binds
 
@@ -344,6 +347,23 @@ def test_worker_that_asks_for_what_cannot_be_is_disconnected(rig: Rig, binds: bo
     rig.turn()
     assert rig.names()[-2:] == [("worker", "disconnect"), ("cluster", "disconnect")]
     assert len(rig.primary.shared) == 0
+
+
+def test_message_over_the_limit_of_its_worker_is_garbage(rig: Rig) -> None:
+    """As soon as its header says so; one at the limit arrives, and so does one with a kind before it."""
+    rig.cluster.on("message", lambda worker, message, handle: rig.calls.append(f"{len(message)} characters"))
+    worker = rig.start()
+    limit = rig.message_limit()
+    waiting = encode_message("x" * (limit - 2)) + encode_handle("x" * (limit - 2), b"s")
+    while waiting:
+        with contextlib.suppress(BlockingIOError):
+            waiting = waiting[worker.messages.send(waiting) :]
+        rig.turn()
+    assert worker.handle.is_connected()
+    assert f"{limit - 2} characters" in rig.calls
+    worker.say(encode_message("x" * limit)[:5])
+    rig.turn()
+    assert not worker.handle.is_connected()
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,9 @@ class Lives(RuleBasedStateMachine):
     def is_dealing(self) -> bool:
         return True
 
+    def message_limit(self) -> int:
+        return 1 << 20
+
     def is_binding(self) -> bool:
         return False
 

@@ -31,6 +31,7 @@ def test_every_key_is_read() -> None:
             "restart_period": 60,
             "watch": ["a", "b"],
             "status_file": "/run/status.json",
+            "max_message_bytes": 70_000,
             "max_worker_age": 3600,
             "max_worker_age_jitter": 60,
             "max_worker_memory": 2**30,
@@ -44,6 +45,7 @@ def test_every_key_is_read() -> None:
     policy = settings.restarts
     assert (policy.delay, policy.max_delay, policy.stable, policy.intensity, policy.period) == (0.5, 5, 3, 7, 60)
     assert (settings.boot_timeout, settings.watch, settings.status_file) == (9, ("a", "b"), "/run/status.json")
+    assert settings.max_message_bytes == 70_000
     assert settings.bounds(4) == Bounds(2, 2)
 
 
@@ -81,6 +83,9 @@ def test_shares(settings: dict[str, Any], target: int, bounds: Bounds) -> None:
         {"watch": "file.py"},
         {"watch": [1]},
         {"status_file": 3},
+        {"max_message_bytes": 1000},
+        {"max_message_bytes": 2**40},
+        {"max_message_bytes": "1M"},
         {"max_worker_age": -1},
         {"max_worker_age": True},
         {"max_worker_age_jitter": "1"},
