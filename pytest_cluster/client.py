@@ -26,6 +26,7 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 DEFAULT_TIMEOUT = 10.0
 MOST_THREADS = 64
 SHOWN_BYTES = 200
+HIT_BYTES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,7 @@ class Client:
             answer = self.get(path, **options)
         except (OSError, http.client.HTTPException) as error:
             return Hit(path, None, None, f"{type(error).__name__}: {error}")
-        return Hit(path, answer.status, answer.worker, "")
+        return Hit(path, answer.status, answer.worker, "", answer.body[:HIT_BYTES].decode(errors="replace"))
 
 
 def _dumped(value: Any) -> bytes:

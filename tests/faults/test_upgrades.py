@@ -9,11 +9,10 @@ from typing import Any, Final
 
 import pytest
 from deploy import CONF, DEPLOYED, write
-from load import load_on
 from raw_http import folder_of
 from remote_control import said, wait, wait_said
 
-from pytest_cluster import Cluster
+from pytest_cluster import Cluster, assert_no_request_lost
 
 SLOW: Final = "import time; time.sleep(2)"
 LIMITED: Final = CONF + "cluster.setup_primary(boot_timeout=1 if os.path.exists('version') else 30)\n"
@@ -47,15 +46,15 @@ def test_new_master_that_cannot_boot(cluster: Cluster, deploy: dict[str, str], t
     """It ends by itself and the old one serves on, even if somebody was too quick to end that."""
     old = {worker.pid for worker in cluster.workers}
     write(cluster, version="1", **deploy)
-    with load_on(cluster, clients=2) as load:
+    with cluster.client.load("/", concurrency=2, timeout=30) as hits:
         cluster.primary.signal("SIGUSR2")
         if term:
             cluster.primary.signal("SIGTERM")
             wait(lambda: "TERM waits until" in cluster.log, "the TERM that waits", cluster)
         wait_said(cluster, told="upgrade_failed")
-        wait(lambda: load.count > 50, "answers", cluster)
-    assert load.failures == []
-    assert set(load.answers) == {"0"}
+        wait(lambda: len(hits) > 50, "answers", cluster)
+    assert_no_request_lost(hits)
+    assert set(hits.by_text()) == {"0"}
     assert cluster.returncode is None
     assert ("is dropped" in cluster.log) is term
     assert all(Path(f"/proc/{pid}").exists() for pid in old)
@@ -66,13 +65,13 @@ def test_new_master_that_cannot_boot(cluster: Cluster, deploy: dict[str, str], t
 def test_term_waits_for_the_new_master(cluster: Cluster) -> None:
     """USR2 and TERM at once, with a slow import: no request fails, and in the end the new code answers."""
     write(cluster, version="1", at_import=SLOW)
-    with load_on(cluster, clients=2) as load:
+    with cluster.client.load("/", concurrency=2, timeout=30) as hits:
         cluster.primary.signal("SIGUSR2")
         cluster.primary.signal("SIGTERM")
         (line,) = wait_said(cluster, told="upgrade_ready")
         wait(lambda: cluster.returncode is not None, "the end of the old master", cluster)
-        wait(lambda: load.answers["1"] > 20, "answers of the new code", cluster)
-    assert load.failures == []
+        wait(lambda: hits.by_text().get("1", 0) > 20, "answers of the new code", cluster)
+    assert_no_request_lost(hits)
     assert cluster.returncode == 0
     end(cluster, line["what"])
 

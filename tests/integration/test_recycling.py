@@ -7,10 +7,9 @@ from typing import Final
 import pytest
 from deploy import CONF as TOLD
 from deploy import DEPLOYED, write
-from load import load_on
 from remote_control import CONF, REMOTE, ask, said, wait, wait_said
 
-from pytest_cluster import Cluster
+from pytest_cluster import Cluster, assert_no_request_lost
 
 MEGABYTE: Final = 1_000_000
 HEAVY: Final = 300 * MEGABYTE  # an ordinary worker of these tests has a tenth of it
@@ -45,9 +44,9 @@ def test_worker_that_is_too_large_is_replaced_and_no_other(cluster: Cluster) -> 
 @pytest.mark.cluster(**{**REMOTE, "config": AGE}, workers=3)
 def test_workers_that_are_too_old_take_turns_under_load(cluster: Cluster) -> None:
     """All are due at once: no request fails, never fewer serve than asked for, never two more."""
-    with load_on(cluster) as load:
+    with cluster.client.load("/", concurrency=3, timeout=30) as hits:
         wait(lambda: sum(one.event == "exit" for one in cluster.journal.entries) >= 7, "seven ends", cluster)
-    assert load.failures == []
+    assert_no_request_lost(hits)
     serving: set[int] = set()
     running: set[int] = set()
     started = False

@@ -18,6 +18,11 @@ def test_by_worker_counts_the_lost_last() -> None:
     assert repr(hits(1, None)) == "<2 requests, 1 lost, by worker {1: 1, None: 1}>"
 
 
+def test_by_text_counts_answers_only() -> None:
+    made = [Hit("/", 200, 1, "", text) for text in ("old", "old", "new")]
+    assert Hits([*made, Hit("/", None, None, "OSError: gone")]).by_text() == {"old": 2, "new": 1}
+
+
 def test_round_robin_one_after_another_is_exact() -> None:
     assert_distribution(hits(1, 2, 3, 1))
     with pytest.raises(AssertionError, match=r"lie 2 apart, round robin allows 1 here:\n +worker 1      3 ####"):
