@@ -16,11 +16,18 @@ APPS = Path(__file__).parent / "apps"
 # What several files of tests import: they are no package (import mode importlib), so the folder is named here.
 sys.path.append(str(Path(__file__).parent / "support"))
 sys.path.append(str(Path(__file__).parent / "fuzz"))
-pytest.register_assert_rewrite("cells", "invariants")
+pytest.register_assert_rewrite("cells", "chaos", "invariants")
 
 # No test depends on how fast the machine is; and what is accepted or not does not depend on chance.
 hypothesis.settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("project")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("faults", "tests/faults")
+    group.addoption("--chaos-seed", type=int, default=1, help="of tests/faults/test_chaos.py: what happens")
+    group.addoption("--chaos-seconds", type=float, default=8.0, help="of the same: how long")
+    group.addoption("--soak", type=float, default=0.1, metavar="MINUTES", help="of tests/faults/test_soak.py: how long")
 
 
 @pytest.fixture(scope="session")

@@ -11,33 +11,19 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from pathlib import Path
 from queue import Empty, SimpleQueue
 
 import pytest
 from cells import Cell
 from moments import CELLS, FAULTS, MOMENTS, Fault, Moment
+from track import OPTIONS
 from witness import Acks, acks_of
 
-from pytest_cluster import Cluster, ClusterOptions
+from pytest_cluster import Cluster
 
-APPS = Path(__file__).parents[1] / "apps"
 SLOW_TRACKS = 6
 QUICK_TRACKS = 2
 TEST_SECONDS = 150
-
-# Limits that are short for a test and long for a loaded machine; no pauses between attempts.
-CONFIG = """
-from nodecluster_compat import cluster
-cluster.setup_primary(boot_timeout=5, restart_stable=0, restart_intensity=1000)
-"""
-OPTIONS = ClusterOptions(
-    workers=3,
-    app="pid_echo:app",
-    config=CONFIG,
-    settings={"pythonpath": str(APPS), "timeout": 5, "graceful_timeout": 4},
-    cwd=None,
-)
 
 Ticket = tuple[Fault, Moment, "Future[None]"]
 
@@ -70,7 +56,7 @@ class Track:
 
     def _run_cell(self, fault: Fault, moment: Moment) -> None:
         if self._cluster is None:
-            self._cluster = Cluster.start(OPTIONS, pythonpath=str(APPS))
+            self._cluster = Cluster.start(OPTIONS, pythonpath=OPTIONS.settings["pythonpath"])
             self._acks = acks_of(self._cluster)
         try:
             Cell(self._cluster, self._acks, fault, moment).run()

@@ -18,9 +18,10 @@ GARBAGE = b"\xff" * 4096
 
 
 def injure(marker: str, name: str, *args: Any) -> None:
-    """Say by a file that it happens, then let it happen."""
-    with open(f"{marker}.struck", "w", encoding="ascii"):
-        pass
+    """Say by a file that it happens, and in which process; then let it happen."""
+    with open(f"{marker}.struck.draft", "w", encoding="ascii") as file:
+        file.write(str(os.getpid()))
+    os.rename(f"{marker}.struck.draft", f"{marker}.struck")
     globals()[name](*args)
 
 
