@@ -97,6 +97,12 @@ def exact_cpu_seconds(pid: int) -> float:
     return total / 1e9
 
 
+def user_and_kernel_seconds(pid: int) -> tuple[float, float]:
+    """CPU time of a process outside of the kernel and in it, to a hundredth of a second."""
+    fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) / TICKS_PER_SECOND, int(fields[12]) / TICKS_PER_SECOND
+
+
 def exact_session_cpu_seconds(session: int) -> float:
     """CPU time of all living processes of a session, to the nanosecond."""
     return sum(exact_cpu_seconds(process.pid) for process in session_members(session))

@@ -28,6 +28,7 @@ class Line:
         values: the figure of each round, by side.
         note: what a reader has to know, such as failed requests.
         judged: false where `note` says that the figures are worth nothing.
+        others: cores that other programs kept busy in the worst round; 0 where nobody looked.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Line:
     values: Mapping[str, Sequence[float]]
     note: str = ""
     judged: bool = True
+    others: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from comparison.groups import Group, Run
 from comparison.rounds import alternate
 from comparison.wrk import CLOSE, Load, Sample, disturbance, measure
 
-DISTURBED_CORES = 0.1
 DEFAULT_SETUP = Setup()
 Samples = Mapping[str, Sequence[Sample]]
 Pick = Callable[[Sample], float]
@@ -65,21 +64,17 @@ def sample_case(case: Case, run: Run) -> dict[str, list[Sample]]:
 
 
 def note_of(samples: Samples) -> str:
-    """What disturbed the measurement."""
-    notes = [
-        f"{errors} errors of {side}" for side, some in samples.items() if (errors := sum(one.errors for one in some))
-    ]
-    others = disturbance([sample for some in samples.values() for sample in some])
-    if others > DISTURBED_CORES:
-        notes.append(f"other programs kept up to {others:.1f} cores busy")
-    return "; ".join(notes)
+    """Whose requests failed."""
+    errors = {side: sum(one.errors for one in some) for side, some in samples.items()}
+    return "; ".join(f"{number} errors of {side}" for side, number in errors.items() if number)
 
 
 def line(key: str, title: str, unit: str, pick: Pick, samples: Samples, *, more_is_better: bool = False) -> Line:
     """One quantity of all samples."""
     values = {side: [pick(sample) for sample in some] for side, some in samples.items()}
     sound = not any(sample.errors for sample in samples.get(OURS, ()))
-    return Line(key, title, unit, more_is_better, values, note_of(samples), sound)
+    others = disturbance([sample for some in samples.values() for sample in some])
+    return Line(key, title, unit, more_is_better, values, note_of(samples), sound, others)
 
 
 def rate_and_cpu(case: Case, samples: Samples) -> list[Line]:

@@ -23,15 +23,15 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The commit that was measured, with a + if files differ from it."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=10", "--exclude=*", "--dirty=+"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "no commit"
+    """The commit that was measured, with a + if what was measured, or how, differs from it."""
+    head = git("rev-parse", "--short=10", "HEAD") or "unknown"
+    return head + ("+" if git("status", "--porcelain", "--", "nodecluster_compat", "bench") else "")
+
+
+def git(*arguments: str) -> str:
+    """What git says about the checkout; nothing where it is none."""
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def origin(run: Run) -> dict[str, str]:

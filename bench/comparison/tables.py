@@ -16,9 +16,8 @@ NAMES = {
     "granian": "granian",
     FLOOR: "the same handoff in C",
 }
-
-
 TIMES = "\N{MULTIPLICATION SIGN}"
+DISTURBED_CORES = 0.1
 COMPARED = (STOCK, NODE20, NODE24)
 
 
@@ -64,7 +63,9 @@ def figures_table(report: Report) -> list[str]:
     peers = [side for side in sides if side in COMPARED and OURS in sides]
     columns = [NAMES[side] for side in sides] + [f"ours / {NAMES[side]}" for side in peers]
     head = ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
-    return [*head, *(figures_row(line, sides, peers) for line in report.lines)]
+    others = max((line.others for line in report.lines), default=0.0)
+    busy = ["", f"Other programs kept up to {others:.1f} cores busy meanwhile."] if others > DISTURBED_CORES else []
+    return [*head, *(figures_row(line, sides, peers) for line in report.lines), *busy]
 
 
 def figures_row(line: Line, sides: Sequence[str], peers: Sequence[str]) -> str:

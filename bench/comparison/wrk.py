@@ -40,7 +40,8 @@ class Sample:
     """One round.
 
     Attributes:
-        rate: requests per second.
+        requests: how many were answered.
+        rate: of them per second.
         cpu: microseconds of CPU per request, of the whole process tree.
         primary: the same of the primary alone.
         p50, p99, p999: latencies in milliseconds.
@@ -48,6 +49,7 @@ class Sample:
         others: cores that programs other than this server and wrk kept busy.
     """
 
+    requests: int
     rate: float
     cpu: float
     primary: float
@@ -89,6 +91,7 @@ def measure(server: HttpServer, load: Load, seconds: int) -> Sample:
     others = procfs.busy_cpu_seconds() - children_cpu_seconds() - busy - tree
     number = result["requests"]
     return Sample(
+        requests=number,
         rate=number / result["seconds"],
         cpu=tree * 1e6 / number,
         primary=primary * 1e6 / number,
