@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -125,6 +126,7 @@ def inner(shop: pytest.Pytester) -> object:
             one.process.wait()
         if hasattr(one, "session"):
             kill_cluster(one.session, one.tag)
+            shutil.rmtree(one.folder, ignore_errors=True)  # of the cluster whose guard was killed
 
 
 @pytest.mark.parametrize("test", ["test_sleeps", "test_is_stopped", "test_starts_a_daemon"])
@@ -252,6 +254,4 @@ def test_kept_cluster_runs_on_and_says_how_to_reach_it(shop: pytest.Pytester) ->
         assert poll(lambda: not cluster_members(pid, None), 20)
     finally:
         kill_cluster(pid, None)
-        import shutil
-
         shutil.rmtree(folder, ignore_errors=True)
