@@ -17,7 +17,9 @@ Invariants (DESIGN §4, differences D1-D3):
 * a connection that nobody acknowledged is never dropped here while the dispatcher is open, even if
   its worker is gone;
 * a worker that refused is not asked again before it said that it has room;
-* ``pending`` is bounded by the caller, who accepts only while :attr:`wants_connections` holds.
+* ``pending`` is bounded by the caller, who accepts only while :attr:`wants_connections` holds;
+* a connection that has waited for long (:meth:`has_waited`) is looked at before it is handed out: nobody serves a
+  client that has left.  One that is dealt at once is not looked at, which would cost more than it saves.
 
 No sockets here: ``deliver`` and ``release`` are given by the I/O layer.  Not re-entrant: ``deliver``
 must not call back into the dispatcher; it returns ``False`` when the worker cannot be reached.
@@ -26,7 +28,7 @@ must not call back into the dispatcher; it returns ``False`` when the worker can
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from enum import Enum, auto
 
 from .policies import Policy
@@ -49,9 +51,24 @@ class Dispatcher:
         deliver: sends a connection to a worker; ``False`` means that the worker is out of reach.
         release: closes the primary's copy of a connection.
         limit: how many pending connections are enough; see :attr:`wants_connections`.
+        is_gone: whether the client of a connection has left and nothing of it is to be read.
+
+    Attributes:
+        dropped: connections of clients that had left, so far.
     """
 
-    __slots__ = ("_deliver", "_limit", "_members", "_pending", "_policy", "_release", "_unacknowledged")
+    __slots__ = (
+        "_aged",
+        "_deliver",
+        "_is_gone",
+        "_limit",
+        "_members",
+        "_pending",
+        "_policy",
+        "_release",
+        "_unacknowledged",
+        "dropped",
+    )
 
     def __init__(
         self,
@@ -59,11 +76,15 @@ class Dispatcher:
         deliver: Callable[[int, Connection], bool],
         release: Callable[[Connection], None],
         limit: int,
+        is_gone: Callable[[Connection], bool],
     ) -> None:
         self._policy = policy
         self._deliver = deliver
         self._release = release
         self._limit = limit
+        self._is_gone = is_gone
+        self._aged: frozenset[int] = frozenset()  # the descriptors of those that have waited for long
+        self.dropped = 0
         self._members: dict[int, _Member] = {}
         self._pending: deque[Connection] = deque()
         self._unacknowledged: dict[int, Connection] = {}
@@ -72,6 +93,11 @@ class Dispatcher:
     def pending(self) -> int:
         """How many connections wait for a worker."""
         return len(self._pending)
+
+    @property
+    def queue(self) -> tuple[Connection, ...]:
+        """The connections that wait for a worker, the oldest first."""
+        return tuple(self._pending)
 
     @property
     def unacknowledged(self) -> int:
@@ -92,7 +118,7 @@ class Dispatcher:
         """The worker serves this listener from now on."""
         if worker_id not in self._members:
             self._set_idle(worker_id)
-            self._deal()
+            self._deal(self._aged)
 
     def leave(self, worker_id: int) -> None:
         """The worker takes no further connections; one that it has not answered is still its own."""
@@ -105,7 +131,7 @@ class Dispatcher:
         connection = self._unacknowledged.pop(worker_id, None)
         if connection is not None:
             self._pending.appendleft(connection)
-            self._deal()
+            self._deal(self._aged)
 
     def add(self, connection: Connection) -> None:
         """A connection was accepted."""
@@ -122,7 +148,7 @@ class Dispatcher:
             self._members[worker_id] = _Member.IDLE
             self._policy.add(worker_id)
             if self._pending:
-                self._deal()
+                self._deal(self._aged)
         self._release(connection)  # last: the worker need not wait for it
 
     def refused(self, worker_id: int) -> None:
@@ -133,13 +159,27 @@ class Dispatcher:
         if worker_id in self._members:
             self._members[worker_id] = _Member.FULL
         self._pending.appendleft(connection)
-        self._deal()
+        self._deal(self._aged)
 
     def has_room(self, worker_id: int) -> None:
         """A worker that had refused can take connections again."""
         if self._members.get(worker_id) is _Member.FULL:
             self._set_idle(worker_id)
-            self._deal()
+            self._deal(self._aged)
+
+    def has_waited(self, connections: Iterable[Connection]) -> None:
+        """These have waited for long; drop those whose client has left, now and before they are handed out."""
+        self._aged = frozenset(connection.fd for connection in connections)
+        if self._aged:
+            self.drop([one for one in self._pending if one.fd in self._aged and self._is_gone(one)])
+
+    def drop(self, connections: Collection[Connection]) -> None:
+        """Close connections that wait; others are left alone."""
+        for connection in connections:
+            if connection in self._pending:
+                self._pending.remove(connection)
+                self._release(connection)
+                self.dropped += 1
 
     def close(self) -> None:
         """Give up: close every connection that nobody has acknowledged."""
@@ -155,9 +195,12 @@ class Dispatcher:
         if worker_id not in self._unacknowledged:
             self._policy.add(worker_id)
 
-    def _deal(self) -> None:
+    def _deal(self, aged: frozenset[int] = frozenset()) -> None:
         pending = self._pending
         while pending:
+            if aged and pending[0].fd in aged and self._is_gone(pending[0]):
+                self.drop((pending[0],))
+                continue
             worker_id = self._policy.choose(pending[0])
             if worker_id is None:
                 return

@@ -90,7 +90,7 @@ class Listener:
         self._paused = False
         self._failures = 0
         self._delay = 0.0  # of the pauses of this episode; 0 while accepting works
-        self.dispatcher = Dispatcher(policy, partial(deliver, served.listener_id), _release, limit)
+        self.dispatcher = Dispatcher(policy, partial(deliver, served.listener_id), _release, limit, _is_gone)
 
     def update(self) -> None:
         """Watch the socket if, and only if, the dispatcher wants connections."""
@@ -191,3 +191,19 @@ class Listener:
 
 def _release(connection: Connection) -> None:
     let_go(connection.fd)
+
+
+def _is_gone(connection: Connection) -> bool:
+    """Whether the client has left: the end of its connection is there, and nothing before it.
+
+    One that has sent its request and shut its writing side is still there to read the answer.
+    """
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, connection.fd)  # of any family: nothing asks for it
+    try:
+        return not sock.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # it was reset
+    finally:
+        sock.detach()

@@ -34,12 +34,13 @@ from .connection_channel import OfferingEnd, connection_pair
 from .emitter import Emitter, Log, Origin, Registration, current_origin, run_guarded
 from .errors import ClusterError, FrameError, IllegalTransition, SettingsError
 from .handle_sender import HandleSender
+from .handoffs import Handoffs
 from .listeners import Listeners
 from .loop import Loop, Timer
 from .message_queue import MessageQueue
 from .messaging import receive_message
 from .packets import Packet, PacketKind
-from .records import Connection, ExitStatus
+from .records import ExitStatus
 from .registry import Registry
 from .rollout import ReloadReport
 from .shared_sockets import SharedSockets
@@ -49,7 +50,6 @@ from .worker_handle import WorkerHandle
 __all__ = ["ChildEnds", "Forgotten", "Host", "Primary"]
 
 _SECOND_CHANNEL_SECONDS: Final = 0.5
-_HANDOFF_PAUSE: Final = 0.05
 _UNASKED_SECONDS: Final = 2.0  # a worker that lost its channel exits at once; this one does not
 
 
@@ -134,7 +134,8 @@ class Primary:
     def __init__(self, host: Host, loop: Loop, events: Emitter, log: Log, grace: float, queue_limit: int) -> None:
         self.loop = loop
         self.registry: Registry[WorkerHandle] = Registry()
-        self.listeners = Listeners(loop, log, self._deliver, queue_limit)
+        handoffs = Handoffs(self.registry, loop, log, self._join_again)
+        self.listeners = Listeners(loop, log, handoffs.deliver, queue_limit)
         self.shared = SharedSockets(self.listeners, host.is_dealing)
         self.grace = grace
         self._host = host
@@ -370,17 +371,6 @@ class Primary:
             self._host.worker_changed()
         else:
             raise FrameError(f"a worker sent a packet that only the primary sends: {packet}")
-
-    def _deliver(self, listener_id: int, worker_id: int, connection: Connection) -> bool:
-        worker = self.registry.by_id.get(worker_id)
-        if worker is None:
-            return False
-        try:
-            return worker.connections.offer(listener_id, connection.fd)
-        except OSError as error:
-            self._log.warning("Cannot hand a connection to worker %s now: %s. Trying again.", worker_id, error)
-            self.loop.call_later(_HANDOFF_PAUSE, self._join_again, worker, listener_id)
-            return False
 
     def _join_again(self, worker: WorkerHandle, listener_id: int) -> None:
         if worker.is_connected() and not worker.is_leaving:

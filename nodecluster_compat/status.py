@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, Literal, TypeAlias
 
 from .lifecycle import State
+from .queue_watch import QueueStatus
 from .rollout import ReloadReport
 
 __all__ = ["ClusterState", "ClusterStatus", "WorkerHealth", "WorkerStatus", "write_status"]
@@ -52,6 +53,7 @@ class ClusterStatus:
         ending: workers that finish what they have.
         generation: of the workers that are started now; it grows with every reload.
         workers: each of them.
+        queue: the connections that wait for a worker.
         faults: workers that failed within the last ``restart_period`` seconds.
         last_fault: how the last of them ended; ``None`` when none has.
         reload: the last reload, or the one under way; ``None`` before the first.
@@ -66,6 +68,7 @@ class ClusterStatus:
     ending: int
     generation: int
     workers: tuple[WorkerStatus, ...]
+    queue: QueueStatus
     faults: int
     last_fault: str | None
     reload: ReloadReport | None

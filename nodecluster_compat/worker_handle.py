@@ -113,6 +113,7 @@ class WorkerHandle(Worker):
         self.sent_tap: Callable[[WorkerHandle, Any, Any], None] | None = None
         self.heartbeat: Heartbeat | None = None
         self.health: WorkerHealth = "ok"
+        self.failed_handoffs = 0  # in a row, as far as that was looked at
         self.is_leaving = False  # it was told to end, or said that it will: its place is to be filled
         self.is_due = False  # it said that it is to be replaced, and serves on until then
         self._supervisor = supervisor

@@ -31,6 +31,7 @@ from ..primary import Primary
 from ..supervision_settings import SupervisionSettings
 from . import forking, reaping, stopping
 from .health import Health
+from .pressure import Pressure
 from .recycling import Recycler
 from .reloading import Reloader
 from .service import Service
@@ -80,6 +81,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     supervisor: Supervisor
     recycler: Recycler
     health: Health
+    pressure: Pressure
     service: Service
     upgrade: Upgrade
     is_stopping: bool
@@ -109,6 +111,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self.supervisor = Supervisor(self)
         self.recycler = Recycler(self)
         self.health = Health(self)
+        self.pressure = Pressure(self)
         test_mode.enter_primary(PrimaryTestHost(self))
 
     def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:

@@ -208,6 +208,7 @@ class Supervisor:
             ending=crew.ending,
             generation=crew.generation,
             workers=tuple(_status_of(worker) for worker in arbiter.primary.registry.by_id.values()),
+            queue=arbiter.pressure.status,
             faults=self._restarts.recent_faults(time.monotonic()),
             last_fault=self._last_fault,
             reload=arbiter.reloader.last_report,

@@ -14,7 +14,15 @@ class Rig:
         self.offers: list[tuple[int, int]] = []
         self.released: list[int] = []
         self.out_of_reach: set[int] = set()
-        self.dispatcher = Dispatcher(RoundRobin(), self.deliver, lambda c: self.released.append(c.fd), limit)
+        self.gone: set[int] = set()
+        self.looked_at: list[int] = []
+        self.dispatcher = Dispatcher(
+            RoundRobin(), self.deliver, lambda c: self.released.append(c.fd), limit, self.is_gone
+        )
+
+    def is_gone(self, connection: Connection) -> bool:
+        self.looked_at.append(connection.fd)
+        return connection.fd in self.gone
 
     def deliver(self, worker_id: int, connection: Connection) -> bool:
         if worker_id in self.out_of_reach:
@@ -234,3 +242,53 @@ def test_closed_dispatcher_releases_once_and_ignores_late_answers() -> None:
     rig.dispatcher.accepted(1)
     rig.dispatcher.refused(1)
     assert sorted(rig.released) == [0, 1]
+
+
+def test_connection_that_waited_is_looked_at_before_it_is_handed_out() -> None:
+    """A client that has left is served by nobody; the next one in the queue takes its place."""
+    rig = Rig()
+    rig.dispatcher.join(1)
+    rig.add(0, 1, 2, 3)
+    rig.dispatcher.has_waited(rig.dispatcher.queue)
+    rig.gone = {1, 2}
+    rig.dispatcher.accepted(1)
+    assert rig.offers == [(1, 0), (1, 3)]
+    assert sorted(rig.released) == [0, 1, 2]
+    assert rig.dispatcher.dropped == 2
+    assert rig.dispatcher.pending == 0
+
+
+def test_clients_that_have_left_make_room_in_the_queue() -> None:
+    """Also when nobody takes connections: otherwise they would keep those out who are still there."""
+    rig = Rig(limit=2)
+    rig.dispatcher.join(1)
+    rig.add(0, 1, 2)
+    assert not rig.dispatcher.wants_connections
+    rig.gone = {1}
+    rig.dispatcher.has_waited(rig.dispatcher.queue)
+    assert rig.dispatcher.wants_connections
+    assert [one.fd for one in rig.dispatcher.queue] == [2]
+    assert rig.released == [1]
+
+
+def test_connection_that_is_dealt_at_once_is_not_looked_at() -> None:
+    """Nor is one that waited for a moment only."""
+    rig = Rig()
+    rig.dispatcher.join(1)
+    rig.add(0, 1)
+    rig.dispatcher.accepted(1)
+    rig.dispatcher.accepted(1)
+    rig.add(2)
+    assert rig.offers == [(1, 0), (1, 1), (1, 2)]
+    assert rig.looked_at == []
+
+
+def test_dropped_connection_is_closed_once() -> None:
+    """One that a worker holds is that worker's, and is left alone."""
+    rig = Rig()
+    rig.dispatcher.join(1)
+    rig.add(0, 1)
+    held, waiting = Connection(0, ""), Connection(1, "")
+    rig.dispatcher.drop([held, waiting, waiting])
+    assert rig.released == [1]
+    assert rig.dispatcher.unacknowledged == 1

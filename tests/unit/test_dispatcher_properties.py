@@ -17,7 +17,7 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.dispatcher = Dispatcher(RoundRobin(), self.deliver, self.release, limit=3)
+        self.dispatcher = Dispatcher(RoundRobin(), self.deliver, self.release, limit=3, is_gone=lambda _: False)
         self.added = 0
         self.waiting: list[int] = []  # the head has waited longest
         self.held: dict[int, int] = {}

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from nodecluster_compat.queue_watch import QueueStatus
 from nodecluster_compat.rollout import ReloadReport
 from nodecluster_compat.status import ClusterStatus, WorkerStatus, write_status
 
 WORKER = WorkerStatus(1, 8, "listening", "blocked", 1.5)
 RELOAD = ReloadReport(1, "failed", "why", 2.5)
-STATUS = ClusterStatus(7, "running", 2, 2, 0, 0, 1, (WORKER,), 0, None, RELOAD, None)
+STATUS = ClusterStatus(7, "running", 2, 2, 0, 0, 1, (WORKER,), QueueStatus(3, 2, 1), 0, None, RELOAD, None)
 
 
 def test_file_holds_every_field(tmp_path: Path) -> None:
@@ -26,6 +27,7 @@ def test_file_holds_every_field(tmp_path: Path) -> None:
     assert (found["pid"], found["state"], found["upgrade"]) == (7, "running", None)
     assert found["reload"] == {"number": 1, "state": "failed", "reason": "why", "seconds": 2.5}
     assert found["workers"] == [{"id": 1, "pid": 8, "state": "listening", "health": "blocked", "lag": 1.5}]
+    assert found["queue"] == {"waiting": 3, "left": 2, "overdue": 1}
     assert list(tmp_path.iterdir()) == [path]
 
 

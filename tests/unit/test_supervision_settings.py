@@ -32,6 +32,8 @@ def test_every_key_is_read() -> None:
             "watch": ["a", "b"],
             "status_file": "/run/status.json",
             "max_message_bytes": 70_000,
+            "blocked_after": 0.5,
+            "queue_timeout": 30,
             "max_worker_age": 3600,
             "max_worker_age_jitter": 60,
             "max_worker_memory": 2**30,
@@ -42,6 +44,7 @@ def test_every_key_is_read() -> None:
         }
     )
     assert settings.recycling == RecyclePolicy(3600, 60, 2**30, 5, 0.5, 100, 7)
+    assert (settings.blocked_after, settings.queue_timeout) == (0.5, 30)
     policy = settings.restarts
     assert (policy.delay, policy.max_delay, policy.stable, policy.intensity, policy.period) == (0.5, 5, 3, 7, 60)
     assert (settings.boot_timeout, settings.watch, settings.status_file) == (9, ("a", "b"), "/run/status.json")
@@ -86,6 +89,8 @@ def test_shares(settings: dict[str, Any], target: int, bounds: Bounds) -> None:
         {"max_message_bytes": 1000},
         {"max_message_bytes": 2**40},
         {"max_message_bytes": "1M"},
+        {"blocked_after": None},
+        {"queue_timeout": -1},
         {"max_worker_age": -1},
         {"max_worker_age": True},
         {"max_worker_age_jitter": "1"},
