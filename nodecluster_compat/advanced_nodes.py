@@ -39,7 +39,7 @@ __all__ = [
     "unpack",
 ]
 
-Value: TypeAlias = "bool | int | float | str | tuple[int] | None"
+Value: TypeAlias = bool | int | float | str | tuple[int] | None
 
 
 class Node(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

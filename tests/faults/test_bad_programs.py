@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from raw_http import CHANGE, folder_of, until
 from remote_control import REMOTE, tell, wait_ended
+from stage import Play, player
 
 from pytest_cluster import Cluster, ClusterFactory
 
 FORKING = "from nodecluster_compat import cluster\ncluster.on('exit', lambda w, c, s: cluster.fork())\n"
 APP = "pid_echo:app"
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    """Run a program under ``nodecluster``."""
+    return player(tmp_path)
 
 
 @pytest.mark.cluster(
@@ -102,3 +111,33 @@ def test_disconnect_of_a_worker_that_does_not_hear_has_a_limit(cluster: Cluster)
     tell(cluster, "primary", source)
     wait_ended(cluster, worker=1)
     assert "did not end within graceful_timeout: killed" in cluster.log
+
+
+HOSTILE = """
+from nodecluster_compat import advanced_nodes as nodes
+from nodecluster_compat.codec import FrameKind, encode_frame
+COUNT = 50_000
+tower = [nodes.Set([(61,)]), nodes.Tuple([1]), *(nodes.Tuple([(n,), (n,)]) for n in range(1, 61))]
+chain = [nodes.Tuple([]), *(nodes.Tuple([(n,)]) for n in range(1, COUNT))]
+deep = [nodes.List([*((n,) for n in range(1, COUNT + 1)), (COUNT + 1,)]), *chain, nodes.Set([(COUNT,)])]
+reading = [nodes.Exception_("UnicodeDecodeError", ["utf-8", (1,), -2**40, 1 - 2**40, "why"], []), nodes.Bytes(b"x")]
+called = [nodes.Exception_("exec", ["trace('never')"], [])]
+if cluster.is_primary:
+    cluster.setup_primary(serialization="advanced")
+    cluster.on("message", lambda worker, message, handle: trace(worker.id, str(message)))
+    cluster.on("exit", lambda worker, code, signal: (trace("exit", worker.id), worker.id < 5 and cluster.fork()))
+    cluster.fork()
+else:
+    process.send("hello")
+    made = [tower, deep, reading, called][cluster.worker.id - 1] if cluster.worker.id < 5 else None
+    if made is None:
+        cluster.worker.disconnect()
+    else:
+        cluster.worker._channel.send(encode_frame(FrameKind.MESSAGE, nodes.pack(nodes.Message((0,), made))))
+"""
+
+
+def test_advanced_messages_that_mean_harm_end_their_worker(play: Play) -> None:
+    """Each would end the primary, or stop it for ever: it says why, once for each, and forks the next."""
+    trace = play(HOSTILE, quiet=False)
+    assert trace["P"] == [line for number in range(1, 6) for line in (f"{number} hello", f"exit {number}")]

@@ -91,7 +91,14 @@ FATAL = [
 ]
 
 # Answers to nothing: ignored.
-FORGED = ["packet(2, 1)", "packet(3, 1)", "packet(4)", "packet(2, 1); packet(3, 1); packet(4)"]
+FORGED = [
+    *("packet(2, 1)", "packet(3, 1)", "packet(4)", "packet(2, 1); packet(3, 1); packet(4)"),
+    "frame(10)",  # a descriptor has arrived
+    "frame(11)",  # ... has not
+    "frame(12, b'99')",  # a server is closed
+    """frame(3, b'{"listener": 99, "address": null, "port": -5, "type": null}')""",  # it serves somebody else's
+    """frame(3, b'{"listener": -1, "address": "x", "port": 99999, "type": 4}')""",
+]
 
 
 @pytest.fixture

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
+import os
 import socket
+import struct
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -102,3 +106,24 @@ def test_socket_that_is_none_any_more_is_given_up(rig: Rig, number: int, caplog:
     assert "no longer accepting there" in caplog.text
     rig.turn()
     assert rig.delivered == []
+
+
+def test_client_of_an_acknowledged_connection_holds_nobody_up() -> None:
+    """A worker has set SO_LINGER and is gone: the last copy is the primary's, which does not wait for the client."""
+    rig = Rig()
+    with rig.sock, rig.client:
+        connections: list[Any] = []
+        rig.listener.dispatcher._deliver = lambda _, connection: not connections.append(connection)
+        while not connections:
+            rig.loop.run_once(1)
+        with socket.socket(fileno=os.dup(connections[0].fd)) as worker:
+            worker.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    worker.send(b"x" * 65536)
+            worker.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 30))
+        began = time.monotonic()
+        rig.listener.dispatcher.accepted(7)
+        assert time.monotonic() - began < 25  # it would be 30
+        rig.listener.close()
+    rig.loop.close()
