@@ -23,7 +23,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from gevent import GreenletExit, get_hub, getcurrent, spawn_raw
+from gevent import GreenletExit, Timeout, get_hub, getcurrent, spawn_raw
 from gevent.event import Event
 from gevent.pool import Pool
 from gevent.server import StreamServer
@@ -83,10 +83,12 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._serving: dict[Any, Any] = {}  # the sockets of the connections by greenlet, None before they are made
         self._tls: ssl.SSLContext | None = None
         self._idle_limit: IdleLimit | None = None
+        self._spares: IdleLimit | None = None  # knows whom a full worker can spare
         self._receiver: Receiver
         self.wsgi: Any
-        policy = SupervisionSettings.of(cluster.settings).recycling
-        self._due_after = requests_of(policy, random.random)  # requests; 0 once that is said, and for never
+        settings = SupervisionSettings.of(cluster.settings)
+        self._handshake_timeout = settings.handshake_timeout
+        self._due_after = requests_of(settings.recycling, random.random)  # requests; 0 once that is said, and for never
         super().__init__(*args, **kwargs)
 
     @property
@@ -211,6 +213,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         serving.save_work(self.cfg)
         self._idle_limit = IdleLimit(self.cfg.keepalive)
         use_clean_requests(self.cfg, self._idle_limit)
+        self._spares = self._idle_limit if knows_idle(self.cfg) else None
         self._receiver = birth.receiver = Receiver(
             birth.connections, self._take, self._has_room, self._wake, self._primary_gone
         )
@@ -240,8 +243,11 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         return self._idle_limit or super().timeout_ctx()
 
     def _has_room(self, _: int) -> bool:
-        room: bool = len(self._serving) < self.worker_connections
-        return room
+        if len(self._serving) < self.worker_connections:
+            return True
+        if self._spares is not None:
+            self._spares.make_room(self._serving)
+        return False
 
     def _take(self, listener_id: int, fd: int) -> None:
         self._serving[spawn_raw(self._serve, self._served[listener_id], fd)] = None
@@ -253,7 +259,8 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
             client = ClientSocket(listener.family, sockets.SOCK_STREAM, 0, fileno=fd)
             peer = client.getpeername()
             if self._tls is not None:
-                client = self._tls.wrap_socket(client, server_side=True)
+                with Timeout(self._handshake_timeout or None, TimeoutError("no TLS handshake in time")):
+                    client = self._tls.wrap_socket(client, server_side=True)
             self._serving[getcurrent()] = client
             self.handle(listener, client, peer)
         except OSError as error:

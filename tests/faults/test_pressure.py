@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
+from raw_http import make_certificate
 from remote_control import CONF, REMOTE, Gate, ask, cpu_ticks, healthy, said, wait, wait_said
 
-from pytest_cluster import Cluster
+from pytest_cluster import Cluster, ClusterFactory
 
 GET: Final = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
 QUEUE: Final = CONF + (
@@ -139,3 +141,62 @@ def test_worker_that_cannot_be_forked(cluster: Cluster, number: int) -> None:
     wait_said(cluster, mended=True)
     wait(lambda: {cluster.get("/").json()["worker"] for _ in range(2)} == {2, 6}, "two workers that serve", cluster)
     assert cluster.log.count("Could not start worker") == 3
+
+
+SMALL: Final = {"worker_connections": 4, "keepalive": 1}
+
+
+@pytest.mark.cluster(app="draining:app", config=CONF, workers=2, settings=SMALL)
+def test_clients_that_never_finish_their_request_keep_nobody_out(cluster: Cluster) -> None:
+    """More of them than there are places: each is ended after ``keepalive``, and whoever waits is served."""
+    with ExitStack() as stack:
+        slow = [stack.enter_context(cluster.connect(timeout=30)) for _ in range(16)]
+        for client in slow:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: te")
+        with cluster.connect(timeout=30) as other:
+            other.sendall(GET)
+            assert ending(other).startswith(b"HTTP/1.1 200")
+        assert [ending(client) for client in slow] == [b""] * 16
+
+
+@pytest.mark.cluster(**{**REMOTE, "config": CONF}, workers=2, settings=SMALL)
+def test_clients_that_do_not_read_keep_their_places_only(cluster: Cluster) -> None:
+    """A worker waits for them, and serves others meanwhile: with all its other places."""
+    body = b"result = 'x' * 20_000_000"
+    with ExitStack() as stack:
+        for _ in range(6):
+            client = stack.enter_context(cluster.connect(timeout=30))
+            client.sendall(b"POST /here HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            assert client.recv(16).startswith(b"HTTP/1.1 200")
+        assert [cluster.get("/").status for _ in range(8)] == [200] * 8
+
+
+@pytest.mark.cluster(**{**REMOTE, "config": CONF}, workers=1, settings={"worker_connections": 2, "keepalive": 60})
+def test_idle_connections_give_way_to_those_who_wait(cluster: Cluster) -> None:
+    """The oldest first, one for each that waits."""
+    with ExitStack() as stack:
+        idle = [stack.enter_context(cluster.connect(timeout=30)) for _ in range(2)]
+        for client in idle:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        with cluster.connect(timeout=30) as late:
+            late.sendall(GET)
+            assert ending(late).startswith(b"HTTP/1.1 200")
+        assert ending(idle[0]) == b""
+        idle[1].sendall(GET)
+        assert ending(idle[1]).startswith(b"HTTP/1.1 200")
+
+
+def test_clients_that_never_shake_hands_keep_nobody_out(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    """TLS: more of them than there are places."""
+    certificate = make_certificate(tmp_path)
+    settings = {**SMALL, "certfile": certificate.cert, "keyfile": certificate.key}
+    config = CONF + "cluster.setup_primary(handshake_timeout=0.3)\n"
+    with cluster_factory(**{**REMOTE, "config": config}, workers=1, settings=settings) as cluster, ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection((cluster.host, cluster.port), 30)) for _ in range(8)]
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with context.wrap_socket(socket.create_connection((cluster.host, cluster.port), 30)) as late:
+            late.sendall(GET)
+            assert ending(late).startswith(b"HTTP/1.1 200")
+        assert [ending(client) for client in silent] == [b""] * 8

@@ -34,6 +34,7 @@ def test_every_key_is_read() -> None:
             "max_message_bytes": 70_000,
             "blocked_after": 0.5,
             "queue_timeout": 30,
+            "handshake_timeout": 5,
             "max_worker_age": 3600,
             "max_worker_age_jitter": 60,
             "max_worker_memory": 2**30,
@@ -44,7 +45,7 @@ def test_every_key_is_read() -> None:
         }
     )
     assert settings.recycling == RecyclePolicy(3600, 60, 2**30, 5, 0.5, 100, 7)
-    assert (settings.blocked_after, settings.queue_timeout) == (0.5, 30)
+    assert (settings.blocked_after, settings.queue_timeout, settings.handshake_timeout) == (0.5, 30, 5)
     policy = settings.restarts
     assert (policy.delay, policy.max_delay, policy.stable, policy.intensity, policy.period) == (0.5, 5, 3, 7, 60)
     assert (settings.boot_timeout, settings.watch, settings.status_file) == (9, ("a", "b"), "/run/status.json")
@@ -91,6 +92,7 @@ def test_shares(settings: dict[str, Any], target: int, bounds: Bounds) -> None:
         {"max_message_bytes": "1M"},
         {"blocked_after": None},
         {"queue_timeout": -1},
+        {"handshake_timeout": "1"},
         {"max_worker_age": -1},
         {"max_worker_age": True},
         {"max_worker_age_jitter": "1"},
