@@ -21,6 +21,7 @@ def test_table() -> None:
     ]
 
 
+@pytest.mark.timeout(180)
 def test_counter_in_the_process_is_found(shop: pytest.Pytester) -> None:
     """The classic: right with one worker, wrong with two."""
     shop.makepyfile(

@@ -42,6 +42,7 @@ def test_used_again(shop: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["cluster: 1 started, reused 4 times, *"])
 
 
+@pytest.mark.timeout(180)
 def test_not_used_again(shop: pytest.Pytester) -> None:
     """Something was injected, ended, logged, or left open."""
     bodies = (
