@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import reprlib
 import time
 from itertools import count
 from typing import Any, Final
@@ -26,6 +27,7 @@ __all__ = ["Journal", "attach_journal"]
 
 _VARIABLE: Final = "NODECLUSTER_JOURNAL_FD"
 _MOST_WAITING: Final = 1024 * 1024
+_MOST_PARTS: Final = 100_000  # of a message that is told as it is
 _MESSAGE_CHARACTERS: Final = 16 * 1024  # a longer message is told by its beginning
 
 
@@ -103,11 +105,28 @@ class Journal:
 
 
 def _told(message: Any) -> dict[str, Any]:
+    if not _is_small(message):
+        return {"text": reprlib.repr(message)}
     try:
         text = json.dumps(message)
     except (TypeError, ValueError, RecursionError):
         return {"text": repr(message)[:_MESSAGE_CHARACTERS]}
     return {"message": message} if len(text) <= _MESSAGE_CHARACTERS else {"text": text[:_MESSAGE_CHARACTERS]}
+
+
+def _is_small(message: Any) -> bool:
+    """Whether walking through it ends: one list that contains another twice, sixty levels deep, has 2**60 parts."""
+    waiting, left = [message], _MOST_PARTS
+    while waiting and left:
+        left -= 1
+        value = waiting.pop()
+        if isinstance(value, (dict, list, tuple, set, frozenset)) and 2 * len(value) > left:
+            return False
+        if isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple, set, frozenset)):
+            waiting += value
+    return not waiting
 
 
 def _details(event: str, worker: WorkerHandle, args: tuple[Any, ...]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import argparse
 import faulthandler
 import gc
 import logging
-import os
 import random
 import resource
 import sys
@@ -72,7 +71,7 @@ def _run(name: str, inputs: int, seed: int, patience: float) -> int:
     seconds = time.monotonic() - began
     print(
         f"{name:10} {inputs:>10} inputs  {size / 1e6:8.1f} MB  {seconds:7.1f} s  {inputs / seconds:8.0f}/s  "
-        f"peak {peak} MiB  seed {seed}  pid {os.getpid()}",
+        f"peak {peak} MiB  seed {seed}",
         flush=True,
     )
     return 0
