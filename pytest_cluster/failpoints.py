@@ -46,8 +46,11 @@ class Failpoints:
         :raises FaultError: the step is no function that is there; it is disarmed again.
         """
         try:
-            for target in self._targets() if worker is None else [worker]:
-                with contextlib.suppress(*([ProcessGone] if worker is None else [])):
+            if worker is not None:
+                worker.ask("steps", ("arm", failpoint))
+                return
+            for target in self._targets():
+                with contextlib.suppress(ProcessGone):
                     target.ask("steps", ("arm", failpoint))
         except (ImportError, AttributeError, TypeError) as error:
             self.disarm(failpoint.id)
