@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -28,6 +27,16 @@ def can_compare() -> bool:
     return bool(getattr(message, "_check_fast_parser", lambda _: False)(Config()))
 
 
+class _Client:
+    """The connection, as far as reading a request writes to it: ``100 Continue``."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+
+    def send(self, data: bytes) -> None:
+        self.heard += data
+
+
 class _Ways:
     """gunicorn's way and the short one, with the same settings; made at the first input."""
 
@@ -38,7 +47,6 @@ class _Ways:
         self.original = wsgi.create
         self.reader = _Reader(self.cfg, IdleLimit(1))
         self.creator = _Creator(self.cfg, self.original)
-        self.sock, self.far = socket.socketpair()
 
     @classmethod
     def get(cls) -> _Ways:
@@ -63,11 +71,12 @@ class _Ways:
 
     def _one(self, read: Callable[..., Any], create: Callable[..., Any], unreader: Any, number: int) -> Any:
         request = read(self.cfg, unreader, _PEER, number)
-        _, environ = create(request, self.sock, _PEER, _SERVER, self.cfg)
+        client = _Client()
+        _, environ = create(request, client, _PEER, _SERVER, self.cfg)
         body = environ["wsgi.input"].read()
         attributes = {name: value for name, value in vars(request).items() if name not in _NOT_COMPARED}
         told = {name: value for name, value in environ.items() if name not in _OBJECTS}
-        return attributes, request.should_close(), told, list(environ.keys() & _OBJECTS), body
+        return attributes, request.should_close(), told, environ.keys() & _OBJECTS, body, client.heard
 
 
 def check_requests(data: bytes) -> None:
