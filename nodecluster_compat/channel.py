@@ -57,6 +57,7 @@ _SLICE_BYTES: Final = 256 * 1024
 _SMALL_SLICE_BYTES: Final = 16 * 1024  # unless a large message is under way: that many may be thousands of messages
 _BUFFERS_PER_WRITE: Final = 64
 _MOST_SLICES_AT_END: Final = 64
+_REST_SECONDS: Final = 0.05
 _MOST_ANSWERS: Final = 1024  # waiting; a peer of ours has one descriptor under way, and asks once for each server
 _MOST_DESCRIPTORS: Final = 8  # received ahead of their frames; a peer of ours never has two under way
 _FD: Final = struct.Struct("i")
@@ -102,6 +103,7 @@ class Channel:
         self._descriptors: deque[int] = deque()
         self._queued = 0
         self._answers = 0
+        self._resting = False  # the kernel could take nothing a moment ago
         self._early: list[tuple[SendCallback, ClusterError | None]] = []
         self._reactor: Reactor | None = None
         self._open = True
@@ -223,8 +225,22 @@ class Channel:
         self._queued += len(frame)
         if len(self._queue) == 1:
             self._flush()
-            if self._queue and self._reactor is not None and self._open:
-                self._reactor.add_writer(self._sock.fileno(), self._writable)
+            if not self._resting:
+                self._watch_writable()
+
+    def _watch_writable(self) -> None:
+        if self._queue and self._reactor is not None and self._open:
+            self._reactor.add_writer(self._sock.fileno(), self._writable)
+
+    def _rest(self, reactor: Reactor) -> None:
+        """Too many descriptors are under way, or no memory is left; the socket is still writable: do not spin."""
+        self._resting = True
+        reactor.remove_writer(self._sock.fileno())
+        reactor.call_later(_REST_SECONDS, self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = False
+        self._watch_writable()
 
     def refusal(self, size: int) -> ClusterError | None:
         """Why a frame of ``size`` bytes would be refused now; ``None`` when it would not."""
@@ -291,7 +307,7 @@ class Channel:
                 return
             except OSError as error:
                 if error.errno in _EXHAUSTED and self._reactor is not None:
-                    self._reactor.call_soon(self._writable)  # the kernel has too many descriptors under way
+                    self._rest(self._reactor)
                     return
                 # What the peer sent before it went is still to be read: reading finds the end.
                 self._fail_queue(ChannelBroken(f"writing to the channel failed: {error}"))

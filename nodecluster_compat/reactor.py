@@ -29,3 +29,6 @@ class Reactor(Protocol):
 
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call back on the next turn, in the order of the calls."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> object:
+        """Call back after ``seconds``."""

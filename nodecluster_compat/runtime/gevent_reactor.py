@@ -45,6 +45,16 @@ class GeventReactor:
         """Call back on the next turn, in a greenlet of its own: a user's callback may block."""
         spawn_raw(run_guarded, "a deferred call", None, callback, *args)
 
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Call back after ``seconds``; nothing is kept alive by it."""
+        timer = self._loop.timer(seconds, ref=False)
+
+        def expired() -> None:
+            timer.close()
+            callback()
+
+        timer.start(expired)
+
     def spawn(self, call: Callable[[], None]) -> None:
         """Run ``call`` in a greenlet."""
         spawn_raw(call)

@@ -66,6 +66,31 @@ def test_blocked_worker_is_told_with_its_stacks(cluster: Cluster, tmp_path: Path
     assert {health for _, health in lags.values()} == {"ok"}
 
 
+CHILD: Final = """
+import gevent
+parent = os.getppid()
+if not os.fork():
+    os.getppid = lambda: parent  # or gunicorn's own code ends it
+    while not os.path.exists({end!r}):
+        gevent.sleep(0.02)  # a loop that turns, with the timers of its parent's
+    os._exit(0)
+{block}
+"""
+
+
+@pytest.mark.cluster(**{**REMOTE, "config": WATCHED}, workers=1)
+def test_child_of_a_worker_does_not_beat_for_it(cluster: Cluster, tmp_path: Path) -> None:
+    """What a worker forks has a copy of its loop."""
+    gate, end = Gate(tmp_path), tmp_path / "end"
+    with cluster.connect() as client:
+        post(client, CHILD.format(end=str(end), block=gate.source))
+        gate.entered(cluster)
+        wait_said(cluster, told="blocked", id=1)
+        end.touch()
+        gate.open()
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.cluster(**{**REMOTE, "config": WATCHED}, workers=2)
 def test_stopped_worker_is_not_called_blocked(cluster: Cluster) -> None:
     """It is not asked what it does, and goes on when it is let."""

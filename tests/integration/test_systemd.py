@@ -116,6 +116,7 @@ def test_life_of_a_service(manager: FakeManager, tmp_path: Path) -> None:
         manager.wait_for(failed, READY="1", STATUS="running: 2 of 2 workers listen; reload 2 failed: the configuration")
         server.process.send_signal(signal.SIGTERM)
         manager.wait_for(failed, STOPPING="1")
+        server.process.wait(20)  # a second TERM may find Python without handlers
     os.close(gate)
     assert {one.pid for one in manager.receive()} == {pid}
     assert {path.read_text() for path in tmp_path.glob("seen-*")} == {"[]"}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import errno
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -231,3 +233,53 @@ def test_peer_that_asks_on_and_reads_no_answer_is_garbage() -> None:
         assert 1024 <= ask_until_refused() <= 3000
         pair.turn(500)
     pair.close()
+
+
+class Exhausted:
+    """A socket to which the kernel says a few times that it has no more to give."""
+
+    def __init__(self, sock: _socket.socket, number: int) -> None:
+        self._sock = sock
+        self._number = number
+        self.refusals = 3
+
+    def sendmsg(self, *args: Any) -> int:
+        if self.refusals:
+            self.refusals -= 1
+            raise OSError(self._number, "as told")
+        return self._sock.sendmsg(*args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+@pytest.mark.parametrize("number", [errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM])
+def test_kernel_that_is_exhausted_is_asked_again_after_a_rest(
+    pair: Pair, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not on every turn; nothing is lost, and what is sent meanwhile waits behind."""
+    rests: list[Any] = []
+    monkeypatch.setattr(pair.loop, "call_later", lambda _, callback: rests.append(callback))
+    exhausted = Exhausted(pair.a.channel._sock, number)
+    pair.a.channel._sock = exhausted  # type: ignore[assignment]
+    pair.a.channel.send(frame(b"first"), pair.a.outcomes.append)
+    pair.turn()
+    pair.a.channel.send(frame(b"second"), pair.a.outcomes.append)
+    for left in (2, 1, 0):
+        pair.turn()
+        assert exhausted.refusals == left
+        rests.pop()()
+    pair.turn()
+    assert rests == []
+    assert [f.payload for f in pair.b.frames] == [b"first", b"second"]
+    assert pair.a.outcomes == [None, None]
+
+
+def test_channel_that_is_closed_while_it_rests_stays_closed(pair: Pair) -> None:
+    """Its frames are lost, and their senders are told."""
+    pair.a.channel._sock = Exhausted(pair.a.channel._sock, errno.ENOBUFS)  # type: ignore[assignment]
+    pair.a.channel.send(frame(b"first"), pair.a.outcomes.append)
+    pair.a.channel.close()
+    pair.loop.run_once(1)
+    pair.turn()
+    assert [type(one) for one in pair.a.outcomes] == [ChannelClosed]
