@@ -1,12 +1,18 @@
 """gevent's hub as a :class:`~nodecluster_compat.reactor.Reactor`.
 
 Callbacks run in the hub: they must not block, and an exception in one is gevent's to report.
+
+A process that a worker forks has a copy of the hub, and goes on with it as soon as it waits for anything.  What was
+watched here is closed there, and libev ends a process that watches a closed descriptor, so the copies of the watchers
+are stopped.  (Stopping edits nothing that both processes share: libev leaves deletions to ``close``.)
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
+from weakref import WeakSet
 
 from gevent import get_hub, spawn_raw
 
@@ -21,9 +27,12 @@ _WRITE: Final = 2
 class GeventReactor:
     """Readiness of descriptors and deferred calls on the hub of the current thread."""
 
+    _all: ClassVar[WeakSet[GeventReactor]] = WeakSet()
+
     def __init__(self) -> None:
         self._loop = get_hub().loop
         self._watchers: dict[tuple[int, int], Any] = {}
+        self._all.add(self)
 
     def add_reader(self, fd: int, callback: Callable[[], None]) -> None:
         """Call back whenever ``fd`` is readable or closed."""
@@ -69,3 +78,12 @@ class GeventReactor:
         if watcher is not None:
             watcher.stop()
             watcher.close()
+
+
+def _in_child() -> None:
+    for reactor in list(GeventReactor._all):
+        for fd, event in list(reactor._watchers):
+            reactor._unwatch(fd, event)
+
+
+os.register_at_fork(after_in_child=_in_child)

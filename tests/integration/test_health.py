@@ -73,6 +73,7 @@ if not os.fork():
     os.getppid = lambda: parent  # or gunicorn's own code ends it
     while not os.path.exists({end!r}):
         gevent.sleep(0.02)  # a loop that turns, with the timers of its parent's
+    say(child="lives")
     os._exit(0)
 {block}
 """
@@ -87,6 +88,7 @@ def test_child_of_a_worker_does_not_beat_for_it(cluster: Cluster, tmp_path: Path
         gate.entered(cluster)
         wait_said(cluster, told="blocked", id=1)
         end.touch()
+        wait_said(cluster, child="lives")
         gate.open()
         assert client.recv(65536).startswith(b"HTTP/1.1 200")
 
