@@ -1,4 +1,4 @@
-"""The short way from bytes to ``environ``, for requests about which there is nothing to decide.
+"""The short way from bytes to a request, for requests about which there is nothing to decide.
 
 Theory of operation
 -------------------
@@ -9,35 +9,38 @@ other one, and whatever that parser refuses, is put back and read again by gunic
 checks are gunicorn's by construction: this module can only be slow, not lax.
 
 It is used only where gunicorn itself would use that parser (``http_parser``, no compatibility flag, no PROXY protocol),
-and it is the same for every gunicorn that has one.  The static part of ``environ`` is taken from gunicorn's own
-``create``: when that has a key that is not known here, the short way is off.
+and it is the same for every gunicorn that has one.
+
+The connection loop (``handle``) and what is done with a request (``handle_request``) are gunicorn's.  Three things are
+put in their way, each a subclass of gunicorn's: the parser of a connection (here), the pair that ``create`` makes
+(:mod:`environs`), and the response (:mod:`responses`).  Rejected: a loop of our own around all of it.  It would save
+some 3 us of a request, and would have to follow each version of gunicorn in what it does about errors.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from gunicorn.http import message, wsgi
+from gevent import getcurrent
+from gunicorn.http import message
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.message import Request
-from gunicorn.http.parser import RequestParser
 
 from ..runtime.idle_limit import IdleLimit
-from .request_waits import tell_waits
-from .serving import OneSendResponse
+from .environs import use_short_create
+from .request_waits import WaitingParser, tell_waits
 
-__all__ = ["CleanRequest", "use_clean_requests"]
+__all__ = ["CleanParser", "CleanReader", "CleanRequest", "use_clean_requests"]
 
 _TARGET: Final = re.compile(
     rb"/(?:[A-Za-z0-9._~!$&'()*+,;=:@%-][A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?:\?[!$-;=?-Z_a-z~]*)?"
 )
 _ODD_NAMES: Final = frozenset({"EXPECT", "TRANSFER-ENCODING", "SCRIPT-NAME", "PATH-INFO", "UPGRADE", "HTTP2-SETTINGS"})
 _MOST_NAMES: Final = 1024
+_MOST_VERDICTS: Final = 64
 _VERSIONS: Final = ((1, 0), (1, 1))
-_PROTOCOLS: Final = ("HTTP/1.0", "HTTP/1.1")
 _FLAGS: Final = (
     "permit_obsolete_folding",
     "strip_header_spaces",
@@ -45,78 +48,61 @@ _FLAGS: Final = (
     "permit_unconventional_http_version",
     "casefold_http_method",
 )
-_STATIC: Final = frozenset(
-    {
-        "wsgi.version",
-        "wsgi.multithread",
-        "wsgi.multiprocess",
-        "wsgi.run_once",
-        "wsgi.file_wrapper",
-        "wsgi.input_terminated",
-        "SERVER_SOFTWARE",
-        "SERVER_NAME",
-        "SERVER_PORT",
-    }
-)
-_DYNAMIC: Final = frozenset(
-    {
-        "wsgi.errors",
-        "wsgi.input",
-        "wsgi.url_scheme",
-        "wsgi.early_hints",
-        "gunicorn.socket",
-        "REQUEST_METHOD",
-        "QUERY_STRING",
-        "RAW_URI",
-        "SERVER_PROTOCOL",
-        "CONTENT_TYPE",
-        "CONTENT_LENGTH",
-        "REMOTE_ADDR",
-        "REMOTE_PORT",
-        "PATH_INFO",
-        "SCRIPT_NAME",
-    }
-)
 
 
 class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
-    """gunicorn's request, with every attribute that it would have; only the way there is shorter."""
+    """gunicorn's request, with every attribute that it would have; only the way there is shorter.
 
-    def __init__(self) -> None:
+    What is the same for all requests of a process is in the class that :class:`CleanReader` makes of this one.
+
+    Attributes:
+        header_environ: the headers, by their keys in ``environ``.
+        parser: of the connection.
+    """
+
+    _verdicts: ClassVar[dict[tuple[str | None, Any], bool]]
+
+    def __init__(
+        self,
+        parser: CleanParser,
+        method: bytes,
+        target: bytes,
+        minor_version: int,
+        headers: list[tuple[str, str]],
+        header_environ: dict[str, str],
+        body: Body,
+    ) -> None:
         # Not gunicorn's, which reads and parses.
-        self.header_environ: dict[str, str]
+        self.parser = parser
+        self.unreader = parser.unreader
+        self.peer_addr = self.remote_addr = parser.source_addr
+        self.req_number = parser.req_count
+        self.method = method.decode("ascii")
+        self.uri = uri = target.decode("ascii")
+        self.path, _, self.query = uri.partition("?")
+        self.version = _VERSIONS[minor_version]
+        self.headers = headers
+        self.header_environ = header_environ
+        self.trailers: list[tuple[str, str]] = []
+        self.body = body
 
     def should_close(self) -> bool:
-        """Extends gunicorn's: the answer is known when nothing was said of the connection."""
-        if "HTTP_CONNECTION" in self.header_environ or self.must_close:
-            closes: bool = super().should_close()
-            return closes
-        return self.version is _VERSIONS[0]
+        """Extends gunicorn's: what it says of a ``Connection`` is remembered."""
+        if self.must_close:
+            return True
+        key = self.header_environ.get("HTTP_CONNECTION"), self.version
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            verdict = super().should_close()
+            if len(self._verdicts) < _MOST_VERDICTS:
+                self._verdicts[key] = verdict
+        return verdict
 
 
-def use_clean_requests(cfg: Any, waits: IdleLimit) -> None:
-    """Take the short way in this worker, if its settings allow it; ``waits`` is told of every request either way."""
-    if not _is_usable(cfg):
-        tell_waits(waits)
-    else:
-        RequestParser.mesg_class = staticmethod(_Reader(cfg, waits).read)
-        wsgi.create = _Creator(cfg, wsgi.create).create
+class CleanReader:
+    """Makes clean requests of bytes, with one process's settings."""
 
-
-def _is_usable(cfg: Any) -> bool:
-    uses_c_parser = getattr(message, "_check_fast_parser", None)
-    if uses_c_parser is None or any(getattr(cfg, flag, False) for flag in _FLAGS):
-        return False
-    if getattr(cfg, "proxy_protocol", False) not in (False, "off"):
-        return False
-    return bool(uses_c_parser(cfg)) and getattr(cfg, "protocol", "http") == "http"
-
-
-class _Reader:
-    """Reads requests from a connection's unreader, as gunicorn's ``Request(...)`` does."""
-
-    def __init__(self, cfg: Any, waits: IdleLimit) -> None:
-        self._waits = waits
+    def __init__(self, cfg: Any) -> None:
         self._parse: Callable[..., Any] = message._fast_parser_module.parse_request
         sample = _limits(cfg)
         self._limits = {
@@ -124,7 +110,7 @@ class _Reader:
             "limit_request_fields": sample["limit_request_fields"],
             "limit_request_field_size": sample["limit_request_field_size"],
         }
-        self._base = {
+        same = {
             **sample,
             "cfg": cfg,
             "must_close": False,
@@ -132,63 +118,37 @@ class _Reader:
             "proxy_protocol_info": None,
             "fragment": "",
             "scheme": "https" if cfg.is_ssl else "http",
+            "_verdicts": {},
         }
+        self._request: Any = type("CleanRequest", (CleanRequest,), same)
         self._odd = _ODD_NAMES.union(cfg.secure_scheme_headers)
         self._names: dict[bytes, tuple[str, str] | None] = {}
 
-    def read(self, cfg: Any, unreader: Any, peer: Any, number: int = 1) -> Any:
-        """Return the next request of a connection."""
-        if number == 1:
-            self._waits.began()
-        elif self._waits.is_over:
-            raise StopIteration
-        data = unreader.read()
-        if not data:
-            raise StopIteration  # as gunicorn's Request
-        request = self._clean(data, unreader, peer, number)
-        if request is None:
-            self._waits.began()
-            unreader.unread(data)
-            return Request(cfg, unreader, peer, number)
-        return request
-
-    def _clean(self, data: bytes, unreader: Any, peer: Any, number: int) -> CleanRequest | None:
+    def read(self, data: bytes, parser: CleanParser) -> CleanRequest | None:
+        """Return the request at the beginning of ``data`` and put back what follows it; ``None``: it is not clean."""
         try:
             said = self._parse(data, last_len=0, **self._limits)
         except Exception:  # noqa: BLE001 - whatever it is, gunicorn says it
             return None
-        target = said["path"]
-        if _TARGET.fullmatch(target) is None or said["method"] == b"CONNECT" or data[0] == 13:
+        method, target = said["method"], said["path"]
+        if _TARGET.fullmatch(target) is None or method == b"CONNECT" or data[0] == 13:
             return None
         fields = self._fields(said["headers"])
         if fields is None:
             return None
         headers, environ = fields
-        size = environ.get("CONTENT_LENGTH", "0")
-        if not (size.isascii() and size.isdigit()):
-            return None
+        body = parser.no_body
+        if "CONTENT_LENGTH" in environ:
+            size = environ["CONTENT_LENGTH"]
+            if not (size.isascii() and size.isdigit()):
+                return None
+            if size != "0":
+                body = Body(LengthReader(parser.unreader, int(size)))
         rest = data[said["consumed"] :]
         if rest:
-            unreader.unread(rest)
-        request = CleanRequest.__new__(CleanRequest)
-        uri = target.decode("ascii")
-        path, _, query = uri.partition("?")
-        request.__dict__.update(self._base)
-        request.__dict__.update(
-            unreader=unreader,
-            peer_addr=peer,
-            remote_addr=peer,
-            req_number=number,
-            method=said["method"].decode("ascii"),
-            uri=uri,
-            path=path,
-            query=query,
-            version=_VERSIONS[said["minor_version"]],
-            headers=headers,
-            header_environ=environ,
-            trailers=[],
-            body=Body(LengthReader(unreader, int(size))),
-        )
+            parser.unreader.unread(rest)
+        version = said["minor_version"]
+        request: CleanRequest = self._request(parser, method, target, version, headers, environ, body)
         return request
 
     def _fields(self, said: Any) -> tuple[list[tuple[str, str]], dict[str, str]] | None:
@@ -221,54 +181,98 @@ class _Reader:
         return name, key
 
 
-class _Creator:
-    """Makes the response and the ``environ`` of a request, as gunicorn's ``create`` does."""
+class CleanParser(WaitingParser):
+    """The requests of one connection: clean ones the short way.
 
-    def __init__(self, cfg: Any, original: Callable[..., Any]) -> None:
-        self._cfg = cfg
-        self._original = original
-        self._templates: dict[Any, dict[str, Any] | None] = {}
-        self._hints = getattr(wsgi, "_make_early_hints_callback", None)
-        self._variables: Any = getattr(os.environ, "_data", None)  # without decoding what is nearly never there
+    Attributes:
+        reader: of this process.
+        no_body: the body of every clean request of this connection that has none.
+        environ_base: what the environs of this connection have in common; see :mod:`environs`.
+    """
 
-    def create(self, req: Any, sock: Any, client: Any, server: Any, cfg: Any, *rest: Any, **more: Any) -> Any:
-        """Return the pair for a request."""
-        if type(req) is not CleanRequest or rest or more or req.proxy_protocol_info or not isinstance(client, tuple):
-            return self._original(req, sock, client, server, cfg, *rest, **more)
-        if not isinstance(server, tuple) or self._variables is None or b"SCRIPT_NAME" in self._variables:
-            return self._original(req, sock, client, server, cfg)
-        template = self._templates.get(server)
-        if template is None:
-            return self._first(req, sock, client, server, cfg)
-        response = OneSendResponse(req, sock, cfg)
-        path = req.path
-        environ = {
-            **template,
-            **req.header_environ,
-            "wsgi.errors": wsgi.WSGIErrorsWrapper(cfg),
-            "wsgi.input": req.body,
-            "gunicorn.socket": sock,
-            "REQUEST_METHOD": req.method,
-            "QUERY_STRING": req.query,
-            "RAW_URI": req.uri,
-            "SERVER_PROTOCOL": _PROTOCOLS[req.version[1]],
-            "wsgi.url_scheme": req.scheme,
-            "REMOTE_ADDR": client[0],
-            "REMOTE_PORT": str(client[1]),
-            "PATH_INFO": wsgi.util.unquote_to_wsgi_str(path) if "%" in path else path,
-            "SCRIPT_NAME": "",
-        }
-        if self._hints is not None:
-            environ["wsgi.early_hints"] = self._hints(req, sock, response)
-        return response, environ
+    reader: ClassVar[CleanReader]
+    mesg: Any
 
-    def _first(self, req: Any, sock: Any, client: Any, server: Any, cfg: Any) -> Any:
-        """Learn the static part from gunicorn; a key that is not known here keeps the short way off."""
-        response, environ = self._original(req, sock, client, server, cfg)
-        known = _STATIC | _DYNAMIC | req.header_environ.keys()
-        if server not in self._templates and environ.keys() <= known:
-            self._templates[server] = {key: environ[key] for key in _STATIC if key in environ}
-        return response, environ
+    def __init__(self, cfg: Any, source: Any, source_addr: Any, *rest: Any) -> None:
+        super().__init__(cfg, source, source_addr, *rest)
+        self.no_body = Body(LengthReader(self.unreader, 0))
+        self.environ_base: dict[str, Any] | None = None
+
+    def __next__(self) -> Any:
+        """Extends :class:`WaitingParser`: a wait is noted if there is one."""
+        last = self.mesg
+        if last is not None:
+            if last.body is not self.no_body:
+                return super().__next__()
+            if last.should_close() or self.waits.is_over:
+                raise StopIteration
+        self.req_count += 1
+        self.mesg = request = self._next()
+        return request
+
+    def mesg_class(self, cfg: Any, unreader: Any, peer: Any, number: int = 1) -> Any:
+        """Extends :meth:`WaitingParser.mesg_class`: a clean request is read here."""
+        data = self._await() if number > 1 else unreader.read()
+        if not data:
+            raise StopIteration  # as gunicorn's Request
+        return self.reader.read(data, self) or self.odd(data)
+
+    def _next(self) -> Any:
+        """The next request, where no body of the last one is in the way."""
+        data: bytes | None = None
+        if self.unreader.buf.getvalue():
+            data = self.unreader.read()
+        elif self._client is not None and self.req_count == 1:
+            data = self._client.recv_ready(self.unreader.mxchunk)
+        request = None
+        if data:
+            request = self.reader.read(data, self)
+            if request is None:
+                self.unreader.unread(data)
+        elif data is not None:
+            raise StopIteration
+        return request or self._next_noted()
+
+    def _next_noted(self) -> Any:
+        if not self._is_timed:
+            return self.mesg_class(self.cfg, self.unreader, self.source_addr, self.req_count)
+        greenlet = getcurrent()
+        self.waits.note(greenlet)
+        try:
+            if self.req_count == 1:
+                self.waits.began()
+            return self.mesg_class(self.cfg, self.unreader, self.source_addr, self.req_count)
+        finally:
+            self.waits.forget(greenlet)
+
+    def _await(self) -> bytes:
+        """Wait for the first bytes of a further request, which are hardly ever there yet."""
+        if self._client is not None and not self.unreader.buf.getvalue():
+            self._client.wait_readable()
+        data: bytes = self.unreader.read()
+        return data
+
+
+def use_clean_requests(cfg: Any, waits: IdleLimit) -> Any:
+    """Take the short way in this worker, if its settings allow it; ``waits`` is told of every request either way.
+
+    Returns:
+        The context manager in which gunicorn is to wait for a request.
+    """
+    if not _is_usable(cfg):
+        return tell_waits(cfg, waits)
+    CleanParser.reader = CleanReader(cfg)
+    use_short_create(cfg, CleanRequest)
+    return tell_waits(cfg, waits, CleanParser)
+
+
+def _is_usable(cfg: Any) -> bool:
+    uses_c_parser = getattr(message, "_check_fast_parser", None)
+    if uses_c_parser is None or any(getattr(cfg, flag, False) for flag in _FLAGS):
+        return False
+    if getattr(cfg, "proxy_protocol", False) not in (False, "off"):
+        return False
+    return bool(uses_c_parser(cfg)) and getattr(cfg, "protocol", "http") == "http"
 
 
 def _limits(cfg: Any) -> dict[str, Any]:

@@ -31,9 +31,12 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         cfg: gunicorn's settings.
         log: gunicorn's logger.
         waits: of all servers of this process.
+        request_wait: the context manager in which gunicorn waits for a request.
     """
 
-    def __init__(self, application: Callable[..., Any], cfg: Any, log: Any, waits: IdleLimit) -> None:
+    def __init__(
+        self, application: Callable[..., Any], cfg: Any, log: Any, waits: IdleLimit, request_wait: Any
+    ) -> None:
         # Not gunicorn's: there is no process, no heartbeat and no signal here.
         self.cfg = cfg
         self.log = log
@@ -45,6 +48,7 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         self._tls = ssl_context(cfg) if cfg.is_ssl else None
         self._clients: dict[Any, Any] = {}
         self._waits = waits
+        self._request_wait = request_wait
 
     def serve(self, served: ServedAddress, client: Any, peer: PeerAddress) -> None:
         """Serve a connection to its end, in the greenlet of the caller."""
@@ -68,6 +72,6 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         """Connections that wait for a further request end now, however short they have waited."""
         self._waits.finish_now()
 
-    def timeout_ctx(self) -> IdleLimit:
+    def timeout_ctx(self) -> Any:
         """Replaces gunicorn's, which makes a timer for each wait."""
-        return self._waits
+        return self._request_wait

@@ -41,6 +41,7 @@ class _Current:
     cfg: Any = None
     log: Any = None
     waits: Any = None  # once the first server serves
+    request_wait: Any = None
 
 
 def configured() -> Any:
@@ -93,5 +94,5 @@ def request_handler(application: Callable[..., Any]) -> Any:
     if _Current.waits is None:
         _Current.waits = IdleLimit(_Current.cfg.keepalive)
         serving.save_work(_Current.cfg)
-        use_clean_requests(_Current.cfg, _Current.waits)
-    return HttpHandler(application, _Current.cfg, _Current.log, _Current.waits)
+        _Current.request_wait = use_clean_requests(_Current.cfg, _Current.waits)
+    return HttpHandler(application, _Current.cfg, _Current.log, _Current.waits, _Current.request_wait)

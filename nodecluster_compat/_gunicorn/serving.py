@@ -23,10 +23,11 @@ from gunicorn import util
 from gunicorn.http import message, wsgi
 from gunicorn.http.wsgi import Response
 
-__all__ = ["OneSendResponse", "save_work", "with_one_send"]
+from .responses import OneSendResponse
+
+__all__ = ["save_work", "with_one_send"]
 
 _MOST_ADDRESSES: Final = 4096
-_JOIN_BYTES: Final = 64 * 1024  # above, copying costs more than a second send
 
 
 def save_work(cfg: Any) -> None:
@@ -36,57 +37,6 @@ def save_work(cfg: Any) -> None:
     _cache_errors_stream()
     _cache_trust()
     gc.freeze()  # what the application made while it was loaded stays: no collection looks at it again
-
-
-class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type hints
-    """gunicorn's response whose head waits for the first piece of body, within one ``write``.
-
-    Attributes:
-        server: what the request was made to; while it is not ``alive`` answers are the last ones of their connections.
-    """
-
-    server: Any = None
-
-    def default_headers(self) -> list[str]:
-        """Extends gunicorn's: a drain that began after the request, and before its answer, is told the client."""
-        if self.server is not None and not self.server.alive:
-            self.force_close()
-        headers: list[str] = super().default_headers()
-        return headers
-
-    def write(self, arg: bytes) -> None:
-        """Extends gunicorn's: what the first ``write`` sends goes out together, also when it raises."""
-        if self.headers_sent:
-            super().write(arg)
-            return
-        sock: Any = self.sock
-        held = _Held()
-        self.sock: Any = held
-        try:
-            super().write(arg)
-        finally:
-            self.sock = sock
-            held.send_to(sock)
-
-
-class _Held:
-    """Stands in for the socket during the first ``write``."""
-
-    __slots__ = ("_parts", "_size")
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def sendall(self, data: bytes) -> None:
-        self._parts.append(data)
-        self._size += len(data)
-
-    def send_to(self, sock: Any) -> None:
-        if self._size <= _JOIN_BYTES:
-            self._parts = [b"".join(self._parts)] if self._parts else []
-        for part in self._parts:
-            sock.sendall(part)
 
 
 def with_one_send(application: Callable[..., Iterable[bytes]], server: Any) -> Callable[..., Iterable[bytes]]:

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from gevent import GreenletExit, Timeout, get_hub, getcurrent, spawn_raw
+from gevent import GreenletExit, Timeout, get_hub, getcurrent
 from gevent.event import Event
 from gevent.pool import Pool
 from gevent.server import StreamServer
@@ -37,6 +37,7 @@ from ..receiver import Receiver
 from ..recycling import requests_of
 from ..runtime.client_socket import ClientSocket
 from ..runtime.gevent_reactor import GeventReactor
+from ..runtime.greenlet_pool import GreenletPool
 from ..runtime.idle_limit import IdleLimit
 from ..runtime.loop_beat import LoopBeat
 from ..supervision_settings import SupervisionSettings
@@ -84,7 +85,9 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._tls: ssl.SSLContext | None = None
         self._idle_limit: IdleLimit | None = None
         self._spares: IdleLimit | None = None  # knows whom a full worker can spare
+        self._request_wait: Any = None
         self._receiver: Receiver
+        self._greenlets: GreenletPool
         self.wsgi: Any
         settings = SupervisionSettings.of(cluster.settings)
         self._handshake_timeout = settings.handshake_timeout
@@ -176,7 +179,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         """As the base class runs, except that it ends as a fed worker does."""
         self.wsgi = serving.with_one_send(self.wsgi, self)
         self._idle_limit = IdleLimit(self.cfg.keepalive)
-        tell_waits(self._idle_limit)
+        self._request_wait = tell_waits(self.cfg, self._idle_limit)
         servers = [self._acceptor(listener) for listener in self.sockets]
         for server, listener in zip(servers, self.sockets, strict=True):
             server.start()
@@ -212,8 +215,9 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self.wsgi = serving.with_one_send(self.wsgi, self)
         serving.save_work(self.cfg)
         self._idle_limit = IdleLimit(self.cfg.keepalive)
-        use_clean_requests(self.cfg, self._idle_limit)
+        self._request_wait = use_clean_requests(self.cfg, self._idle_limit)
         self._spares = self._idle_limit if knows_idle(self.cfg) else None
+        self._greenlets = GreenletPool(self._serve)
         self._receiver = birth.receiver = Receiver(
             birth.connections, self._take, self._has_room, self._wake, self._primary_gone
         )
@@ -240,7 +244,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     def timeout_ctx(self) -> Any:
         """Replaces gunicorn's, which makes a timer for each wait."""
-        return self._idle_limit or super().timeout_ctx()
+        return self._request_wait or super().timeout_ctx()
 
     def _has_room(self, _: int) -> bool:
         if len(self._serving) < self.worker_connections:
@@ -250,7 +254,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         return False
 
     def _take(self, listener_id: int, fd: int) -> None:
-        self._serving[spawn_raw(self._serve, self._served[listener_id], fd)] = None
+        self._serving[self._greenlets.start(self._served[listener_id], fd)] = None
 
     def _serve(self, listener: ServedListener, fd: int) -> None:
         """In a greenlet of its own: serve one connection to its end."""

@@ -1,23 +1,87 @@
 """The socket of a client, as gunicorn and the application get it.
 
-gevent's ``sendall`` asks the kernel for the size of the send buffer before it sends anything.  Nearly every
-response fits, so this one sends first.  Everything else is gevent's socket.
+It is gevent's socket, with two differences that cost nothing to whoever does not look:
+
+* gevent's ``sendall`` asks the kernel for the size of the send buffer before it sends anything.  Nearly every response
+  fits, so this one sends first.
+* gevent makes two watchers for each socket, and lets go of them in several steps when it is closed.  Most connections
+  need neither: a request is there when the connection is, and its answer fits.  Here what gevent's methods look for
+  (``hub``, ``_read_event``, ``_write_event``) is made when they look for it, and a socket of which nobody has asked for
+  the hub, or for the descriptor, has no watcher of anybody else's, so that it is closed in one system call.
 """
 
 from __future__ import annotations
 
+import _socket
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import gevent
+from gevent import get_hub
 from gevent.socket import SHUT_RDWR, socket
 
 __all__ = ["ClientSocket", "cut_connections"]
 
+_READ: Final = 1
+_WRITE: Final = 2
+
 
 class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints here
-    """A gevent socket whose ``sendall`` costs one system call when the kernel takes everything."""
+    """A connected gevent socket.
+
+    Args:
+        family: as :class:`socket.socket`.
+        type: as :class:`socket.socket`.
+        proto: as :class:`socket.socket`.
+        fileno: the descriptor, which is this object's from now on.
+    """
+
+    _is_ours = True  # nobody has asked for the hub or the descriptor
+    _reader: Any = None
+
+    def __init__(self, family: int, type: int, proto: int, fileno: int) -> None:  # noqa: A002 - gevent's names
+        # Not gevent's, which makes the watchers.
+        self._closed = False
+        self._io_refs = 0
+        self._sock = self._gevent_sock_class(family, type, proto, fileno)
+        self._sock.setblocking(False)
+        self.timeout = _socket.getdefaulttimeout()
+
+    def __getattr__(self, name: str) -> Any:
+        """Extends gevent's: what its methods need is made when they look for it."""
+        if name == "hub":
+            self._is_ours = False
+            self.hub = get_hub()
+            return self.hub
+        if name == "_read_event":
+            self._reader = self._read_event = get_hub().loop.io(self._sock.fileno(), _READ)
+            return self._reader
+        if name == "_write_event":
+            self._is_ours = False
+            self._write_event = get_hub().loop.io(self._sock.fileno(), _WRITE)
+            return self._write_event
+        if name == "_sock":
+            raise AttributeError(name)
+        return super().__getattr__(name)
+
+    def fileno(self) -> int:
+        """Return the descriptor; as :meth:`socket.socket.fileno`."""
+        self._is_ours = False  # whoever has it may watch it
+        number: int = self._sock.fileno()
+        return number
+
+    def recv_ready(self, size: int) -> bytes | None:
+        """Return what has come, at most ``size`` bytes (``b""``: the end); ``None`` when nothing has."""
+        try:
+            data: bytes = self._sock.recv(size)
+        except BlockingIOError:
+            return None
+        return data
+
+    def wait_readable(self) -> None:
+        """Let other greenlets run until there is something to read."""
+        get_hub().wait(self._read_event)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Send all of ``data``; as :meth:`socket.socket.sendall`."""
@@ -28,6 +92,17 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
             sent = 0
         if sent < len(view):
             super().sendall(memoryview(view)[sent:], flags)
+
+    def _drop_events_and_close(self, closefd: bool = True, *rest: Any) -> None:
+        """Extends gevent's: nothing is let go in steps that nobody waits for."""
+        reader = self._reader
+        if not (closefd and self._is_ours and (reader is None or reader.callback is None)):
+            super()._drop_events_and_close(closefd, *rest)
+            return
+        self._reader = self._read_event = self._write_event = None
+        if reader is not None:
+            reader.close()
+        self._sock.close()
 
 
 def cut_connections(clients: Mapping[Any, Any]) -> None:

@@ -5,6 +5,9 @@ Here the wait is noted with its deadline, and a sweep every now and then looks a
 far, so the notes are in order and a sweep looks only at those that are over.  A connection ends up to
 :data:`SWEEP_SECONDS` late; the timer runs only while somebody waits.
 
+A wait is noted by the context manager itself, or, with :attr:`IdleLimit.noted_inside`, by whoever reads there: only
+when it really has to wait, which on a new connection it rarely has.
+
 A wait is *idle* when an answer was given and nothing of a next request has come.  A new connection is not idle, its
 client has just asked for something; nor is one that has sent a part of a request.  Whoever reads requests says so with
 :meth:`IdleLimit.began`.
@@ -27,7 +30,7 @@ from weakref import WeakKeyDictionary
 from gevent import Timeout, get_hub, getcurrent
 from gevent.ssl import SSLSocket
 
-__all__ = ["LINGER_SECONDS", "SWEEP_SECONDS", "IdleLimit"]
+__all__ = ["LINGER_SECONDS", "SWEEP_SECONDS", "IdleLimit", "NotedInside"]
 
 SWEEP_SECONDS: Final = 0.1
 LINGER_SECONDS: Final = 0.5
@@ -40,11 +43,22 @@ class IdleLimit:
         seconds: how long one wait may last.
 
     Attributes:
+        noted_inside: another context manager: it ends waits as this one does, and notes none.
         is_over: the drain is at its limit, so no connection waits for a further request, not even one whose greenlet
             was killed amid a request: gunicorn would go on with it.
     """
 
-    __slots__ = ("_began", "_expired", "_finishing", "_linger", "_seconds", "_timer", "_waiting", "is_over")
+    __slots__ = (
+        "_began",
+        "_expired",
+        "_finishing",
+        "_linger",
+        "_seconds",
+        "_timer",
+        "_waiting",
+        "is_over",
+        "noted_inside",
+    )
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -55,20 +69,28 @@ class IdleLimit:
         self.is_over = False
         self._timer: Any = None
         self._expired = Timeout(None, False)
+        self.noted_inside = NotedInside(self._expired)
 
     def __enter__(self) -> None:
-        self._waiting[getcurrent()] = monotonic() + self._seconds
-        if self._timer is None:
-            self._start()
+        self.note(getcurrent())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        greenlet = getcurrent()
+        self.forget(getcurrent())
+        return error is self._expired
+
+    def note(self, greenlet: Any) -> None:
+        """``greenlet``, the current one, waits from now on, and is idle."""
+        self._waiting[greenlet] = monotonic() + self._seconds
+        if self._timer is None:
+            self._start()
+
+    def forget(self, greenlet: Any) -> None:
+        """``greenlet``, the current one, waits no longer."""
         self._waiting.pop(greenlet, None)
         if self._began:
             self._began.discard(greenlet)
-        return error is self._expired
 
     @property
     def waiting(self) -> list[Any]:
@@ -143,6 +165,23 @@ class IdleLimit:
         self._timer.stop()
         self._timer.close()
         self._timer = None
+
+
+class NotedInside:
+    """See :attr:`IdleLimit.noted_inside`."""
+
+    __slots__ = ("_expired",)
+
+    def __init__(self, expired: Timeout) -> None:
+        self._expired = expired
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        return error is self._expired
 
 
 def _has_sent(client: Any) -> bool:

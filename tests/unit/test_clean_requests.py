@@ -10,16 +10,26 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.http import message, wsgi
 from gunicorn.http.message import Request
-from gunicorn.http.unreader import IterUnreader
+from gunicorn.http.parser import RequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodecluster_compat._gunicorn.clean_requests import CleanRequest, _Creator, _Reader
+from nodecluster_compat._gunicorn.clean_requests import CleanParser, CleanReader, CleanRequest
+from nodecluster_compat._gunicorn.environs import ShortCreate
 from nodecluster_compat.runtime.idle_limit import IdleLimit
 
 PEER = ("127.0.0.1", 4711)
 SERVER = ("127.0.0.1", 8000)
-NOT_COMPARED = {"cfg", "unreader", "body", "header_environ", "_use_fast", "_fast_limit_request_line"}
+NOT_COMPARED = {
+    "cfg",
+    "unreader",
+    "body",
+    "parser",
+    "header_environ",
+    "_verdicts",
+    "_use_fast",
+    "_fast_limit_request_line",
+}
 
 pytestmark = pytest.mark.skipif(
     not getattr(message, "_check_fast_parser", lambda _: False)(Config()),
@@ -70,17 +80,22 @@ def raw(method: str, target: str, version: str, headers: list[tuple[str, str]], 
 class Answer:
     """What reading one request gives: its attributes and environ, or the exception."""
 
-    def __init__(self, read: Callable[..., Any], create: Callable[..., Any], cfg: Config, data: bytes) -> None:
-        unreader = IterUnreader([data, b"12345GET /next"])
+    def __init__(self, parser: type[RequestParser], create: Callable[..., Any], cfg: Config, data: bytes) -> None:
+        requests = parser(cfg, [data, b"12345GET /next"], PEER)
+        unreader = requests.unreader
         self.error: Any = None
-        self.kind: type | None = None
+        self.is_clean = False
         try:
-            request = read(cfg, unreader, PEER, 1)
+            request = next(requests)
         except Exception as error:  # noqa: BLE001 - compared
             self.error = (type(error), str(error))
             return
-        self.kind = type(request)
-        self.attributes = {name: value for name, value in vars(request).items() if name not in NOT_COMPARED}
+        self.is_clean = isinstance(request, CleanRequest)
+        names = dir(Request) + list(vars(request)) + list(vars(type(request)))
+        attributes = {name: getattr(request, name) for name in names if not name.startswith("__")}
+        self.attributes = {
+            name: value for name, value in attributes.items() if name not in NOT_COMPARED and not callable(value)
+        }
         self.should_close = request.should_close()
         ours, theirs = socket.socketpair()
         try:
@@ -97,8 +112,8 @@ class Answer:
         self.keys = set(environ)
         self.environ = {name: value for name, value in environ.items() if name not in objects}
 
-    def without_kind(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "kind"}
+    def compared(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "is_clean"}
 
 
 class Pair:
@@ -107,13 +122,13 @@ class Pair:
     def __init__(self) -> None:
         self.cfg = Config()
         self.original = wsgi.create
-        self.reader = _Reader(self.cfg, IdleLimit(1))
-        self.creator = _Creator(self.cfg, self.original)
+        self.parser: Any = type("Parser", (CleanParser,), {"waits": IdleLimit(1), "reader": CleanReader(self.cfg)})
+        self.short = ShortCreate(self.cfg, self.original, CleanRequest)
 
     def both(self, data: bytes) -> tuple[Answer, Answer]:
         return (
-            Answer(self.reader.read, self.creator.create, self.cfg, data),
-            Answer(Request, self.original, self.cfg, data),
+            Answer(self.parser, self.short.create, self.cfg, data),
+            Answer(RequestParser, self.original, self.cfg, data),
         )
 
 
@@ -129,7 +144,7 @@ def test_any_request_is_read_as_gunicorn_reads_it(
 ) -> None:
     """Odd, broken and ordinary ones: attributes, environ, body, what is left over, or the exception."""
     ours, theirs = pair.both(raw(method, target, version, headers, end))
-    assert ours.without_kind() == theirs.without_kind()
+    assert ours.compared() == theirs.compared()
 
 
 @settings(max_examples=300, deadline=None)
@@ -137,7 +152,7 @@ def test_any_request_is_read_as_gunicorn_reads_it(
 def test_garbage_is_refused_as_gunicorn_refuses_it(pair: Pair, data: bytes) -> None:
     """Whatever bytes."""
     ours, theirs = pair.both(data)
-    assert ours.without_kind() == theirs.without_kind()
+    assert ours.compared() == theirs.compared()
 
 
 @pytest.mark.parametrize(
@@ -152,8 +167,8 @@ def test_ordinary_requests_take_the_short_way(pair: Pair, data: bytes) -> None:
     """It is not only correct because it is never taken, and its second environ is no different from the first."""
     pair.both(data)
     ours, theirs = pair.both(data)
-    assert (ours.kind, theirs.kind) == (CleanRequest, Request)
-    assert ours.without_kind() == theirs.without_kind()
+    assert (ours.is_clean, theirs.is_clean) == (True, False)
+    assert ours.compared() == theirs.compared()
 
 
 @pytest.mark.parametrize(
@@ -171,4 +186,4 @@ def test_ordinary_requests_take_the_short_way(pair: Pair, data: bytes) -> None:
 def test_requests_that_need_a_decision_are_gunicorns(pair: Pair, headers: list[tuple[str, str]]) -> None:
     """What could be merged, dropped, trusted or smuggled never takes the short way."""
     ours, _ = pair.both(raw("GET", "/", "HTTP/1.1", headers))
-    assert ours.kind is not CleanRequest
+    assert not ours.is_clean
