@@ -58,27 +58,31 @@ class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type h
             super().write(arg)
         finally:
             self.sock = sock
-            held.send_to(sock)
+            self._send(held.parts)
+
+    def _send(self, parts: list[bytes]) -> None:
+        """Send the head and what came with it; if that fails the head has, before anything was counted."""
+        if sum(map(len, parts)) <= _JOIN_BYTES:
+            parts = [b"".join(parts)]
+        try:
+            for part in parts:
+                if part:
+                    self.sock.sendall(part)
+        except OSError:
+            self.headers_sent, self.sent = False, 0
+            raise
 
 
 class _Held:
     """Stands in for the socket during the first ``write``."""
 
-    __slots__ = ("_parts", "_size")
+    __slots__ = ("parts",)
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
+        self.parts: list[bytes] = []
 
     def sendall(self, data: bytes) -> None:
-        self._parts.append(data)
-        self._size += len(data)
-
-    def send_to(self, sock: Any) -> None:
-        if self._size <= _JOIN_BYTES:
-            self._parts = [b"".join(self._parts)] if self._parts else []
-        for part in self._parts:
-            sock.sendall(part)
+        self.parts.append(data)
 
 
 class CleanResponse(OneSendResponse):
@@ -169,16 +173,12 @@ class CleanResponse(OneSendResponse):
         length = self.response_length
         if length is not None and len(arg) > length:
             arg = arg[:length]
-        self.sent = len(arg)
+        sent = len(arg)
         if self.chunked and arg:
-            arg = b"%X\r\n%b\r\n" % (len(arg), arg)
+            arg = b"%X\r\n%b\r\n" % (sent, arg)
         head = self._head()
-        self.headers_sent = True
-        if len(arg) <= _JOIN_BYTES:
-            self.sock.sendall(head + arg)
-        else:
-            self.sock.sendall(head)
-            self.sock.sendall(arg)
+        self.headers_sent, self.sent = True, sent
+        self._send([head, arg])
 
     def _head(self) -> bytes:
         if self.server is not None and not self.server.alive:

@@ -121,6 +121,8 @@ class Pair:
 
     def __init__(self) -> None:
         self.cfg = Config()
+        self.strict = Config()
+        self.strict.set("http_parser", "python")
         self.original = wsgi.create
         self.parser: Any = type("Parser", (CleanParser,), {"waits": IdleLimit(1), "reader": CleanReader(self.cfg)})
         self.short = ShortCreate(self.cfg, self.original, CleanRequest)
@@ -131,10 +133,25 @@ class Pair:
             Answer(RequestParser, self.original, self.cfg, data),
         )
 
+    def check(self, data: bytes) -> None:
+        """The same as gunicorn with the same parser; and what is clean is no different to its parser in Python."""
+        ours, theirs = self.both(data)
+        assert ours.compared() == theirs.compared()
+        if ours.is_clean:
+            assert ours.compared() == Answer(RequestParser, self.original, self.strict, data).compared()
+
 
 @pytest.fixture(scope="module")
 def pair() -> Pair:
     return Pair()
+
+
+ORDINARY = [
+    raw("GET", "/", "HTTP/1.1", [("Host", "x")]),
+    raw("GET", "/a/b.c?d=e&f", "HTTP/1.0", [("Host", "x"), ("Cookie", "a=b"), ("Connection", "keep-alive")]),
+    raw("POST", "/%41", "HTTP/1.1", [("Host", "x"), ("Content-Length", "5"), ("Content-Type", "text/plain")]),
+    raw("DELETE", "/x", "HTTP/1.1", [("Host", "x"), ("Content-Length", "0"), ("Accept", "*/*"), ("X-B", '"q"')]),
+]
 
 
 @settings(max_examples=600, deadline=None)
@@ -143,26 +160,27 @@ def test_any_request_is_read_as_gunicorn_reads_it(
     pair: Pair, method: str, target: str, version: str, headers: list[tuple[str, str]], end: str
 ) -> None:
     """Odd, broken and ordinary ones: attributes, environ, body, what is left over, or the exception."""
-    ours, theirs = pair.both(raw(method, target, version, headers, end))
-    assert ours.compared() == theirs.compared()
+    pair.check(raw(method, target, version, headers, end))
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=80))
 def test_garbage_is_refused_as_gunicorn_refuses_it(pair: Pair, data: bytes) -> None:
     """Whatever bytes."""
-    ours, theirs = pair.both(data)
-    assert ours.compared() == theirs.compared()
+    pair.check(data)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        raw("GET", "/", "HTTP/1.1", [("Host", "x")]),
-        raw("GET", "/a/b.c?d=e&f", "HTTP/1.0", [("Host", "x"), ("Cookie", "a=b"), ("Connection", "keep-alive")]),
-        raw("POST", "/%41", "HTTP/1.1", [("Host", "x"), ("Content-Length", "5"), ("Content-Type", "text/plain")]),
-    ],
-)
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(ORDINARY), st.integers(0, 400), st.binary(min_size=1, max_size=3), st.booleans())
+def test_one_byte_that_is_odd_is_gunicorns_to_judge(
+    pair: Pair, data: bytes, position: int, bytes_: bytes, replaces: bool
+) -> None:
+    """Bytes put anywhere into ordinary requests: bare line ends, control characters, spaces, another request."""
+    position %= len(data)
+    pair.check(data[:position] + bytes_ + data[position + replaces :])
+
+
+@pytest.mark.parametrize("data", ORDINARY)
 def test_ordinary_requests_take_the_short_way(pair: Pair, data: bytes) -> None:
     """It is not only correct because it is never taken, and its second environ is no different from the first."""
     pair.both(data)
