@@ -159,8 +159,9 @@ class CleanResponse(OneSendResponse):
         known = len(self._statuses) + len(self._names)
         if code is None or not 200 <= code < 600 or code in _NO_BODY or known > _MOST_LEARNT:
             return
-        if self.status.isascii() and self.status.isprintable():
-            self._statuses[self.status] = code
+        status = self.status
+        if isinstance(status, str) and status.isascii() and status.isprintable():
+            self._statuses[status] = code
         for name, _ in self.headers:
             if not util.is_hoppish(name):
                 self._names[name] = name.lower() == "content-length"

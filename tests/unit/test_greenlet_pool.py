@@ -1,0 +1,116 @@
+"""A greenlet does several jobs, unless somebody could tell."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+from gevent import getcurrent
+from gevent.local import local
+
+from nodecluster_compat.runtime.greenlet_pool import GreenletPool
+
+colour: contextvars.ContextVar[str | None] = contextvars.ContextVar("colour", default=None)
+
+
+class Jobs:
+    """Runs jobs one after another and says how many greenlets did them."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+        self.done = 0
+        self.pool = GreenletPool(self._do)
+        self.made: list[int] = []
+        self._alive: dict[int, Any] = {}
+
+    def _do(self) -> None:
+        self.work()
+        self.done += 1
+
+    def run(self, count: int) -> None:
+        for number in range(count):
+            self.pool.start()
+            while self.done <= number:
+                gevent.sleep(0)
+
+    @property
+    def parked(self) -> int:
+        return len(self.pool._parked)
+
+
+def test_a_greenlet_does_one_job_after_another() -> None:
+    """The same object, as long as nobody has kept it."""
+    frames: set[int] = set()
+    jobs = Jobs(lambda: frames.add(id(getcurrent())))
+    jobs.run(20)
+    assert len(frames) < 10
+    assert jobs.parked == 1
+
+
+def test_context_variables_end_with_the_job() -> None:
+    """Each job begins with an empty context."""
+    seen: list[str | None] = []
+
+    def work() -> None:
+        seen.append(colour.get())
+        colour.set("red")
+
+    Jobs(work).run(10)
+    assert seen == [None] * 10
+
+
+def test_what_is_kept_for_a_greenlet_ends_with_the_job() -> None:
+    """Whoever uses thread-locals gets a greenlet of its own, which ends: so do the locals."""
+    kept = local()
+    seen: list[Any] = []
+
+    def work() -> None:
+        seen.append(getattr(kept, "colour", None))
+        kept.colour = "red"
+
+    jobs = Jobs(work)
+    jobs.run(10)
+    assert seen == [None] * 10
+    assert jobs.parked == 0
+
+
+def test_a_greenlet_that_somebody_holds_is_not_used_again() -> None:
+    """It ends when it is wanted for the next job."""
+    held: list[Any] = []
+    jobs = Jobs(lambda: held.append(getcurrent()))
+    jobs.run(3)
+    gevent.sleep(0)
+    assert len({id(one) for one in held}) == 3
+    assert [one.dead for one in held] == [True, True, False]
+
+
+def test_jobs_at_the_same_time_have_greenlets_of_their_own() -> None:
+    """And not more of them are kept than the pool's bound."""
+    jobs = Jobs(lambda: gevent.sleep(0))
+    for _ in range(100):
+        jobs.pool.start()
+    while jobs.done < 100:
+        gevent.sleep(0)
+    gevent.sleep(0)
+    assert jobs.parked == 64
+
+
+def test_a_job_that_raises_ends_its_greenlet(capsys: pytest.CaptureFixture[str]) -> None:
+    """The next one has another."""
+    jobs: list[int] = []
+
+    def work(number: int) -> None:
+        jobs.append(number)
+        if number == 0:
+            raise ValueError("of the job")
+
+    pool = GreenletPool(work)
+    for number in range(2):
+        pool.start(number)
+        gevent.sleep(0)
+        gevent.sleep(0)
+    assert jobs == [0, 1]
+    assert "of the job" in capsys.readouterr().err
