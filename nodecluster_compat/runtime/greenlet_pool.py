@@ -20,8 +20,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from weakref import getweakrefcount
 
-from gevent import get_hub, getcurrent
-from greenlet import greenlet
+from gevent import get_hub, getcurrent, spawn_raw
 
 __all__ = ["GreenletPool"]
 
@@ -50,7 +49,9 @@ class GreenletPool:
         Returns:
             The greenlet that does it.
         """
-        worker = self._reusable() or greenlet(self._run, self._hub)
+        worker = self._reusable()
+        if worker is None:
+            return spawn_raw(self._run, job)  # of gevent's own kind: killall and others want more than a greenlet
         self._hub.loop.run_callback(worker.switch, job)
         return worker
 

@@ -114,3 +114,25 @@ def test_a_job_that_raises_ends_its_greenlet(capsys: pytest.CaptureFixture[str])
         gevent.sleep(0)
     assert jobs == [0, 1]
     assert "of the job" in capsys.readouterr().err
+
+
+def test_a_job_is_killed_as_any_greenlet_of_gevents() -> None:
+    """What a drain does at its limit; the first job of a greenlet and a later one."""
+    ended: list[int] = []
+
+    def work(number: int) -> None:
+        try:
+            if number != 1:
+                gevent.sleep(600)
+        finally:
+            ended.append(number)
+
+    pool = GreenletPool(work)
+    for number in range(3):
+        job = pool.start(number)
+        gevent.sleep(0)
+        gevent.sleep(0)
+        gevent.killall([job], block=False)
+        gevent.sleep(0)
+        gevent.sleep(0)
+    assert ended == [0, 1, 2]
