@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from fuzz_targets import Target
 from gunicorn.config import Config
 from gunicorn.http import message, wsgi
-from gunicorn.http.message import Request
-from gunicorn.http.unreader import IterUnreader
+from gunicorn.http.parser import RequestParser
 
-from nodecluster_compat._gunicorn.clean_requests import _Creator, _Reader
+from nodecluster_compat._gunicorn.clean_requests import CleanParser, CleanReader, CleanRequest
+from nodecluster_compat._gunicorn.environs import ShortCreate
 from nodecluster_compat.runtime.idle_limit import IdleLimit
 
 __all__ = ["REQUESTS", "can_compare"]
@@ -45,8 +44,11 @@ class _Ways:
     def __init__(self) -> None:
         self.cfg = Config()
         self.original = wsgi.create
-        self.reader = _Reader(self.cfg, IdleLimit(1))
-        self.creator = _Creator(self.cfg, self.original)
+        short = {"waits": IdleLimit(1), "reader": CleanReader(self.cfg)}
+        self.short_parser: Any = type("Parser", (CleanParser,), short)
+        self.short = ShortCreate(self.cfg, self.original, CleanRequest)
+        sample = next(RequestParser(self.cfg, [b"GET / HTTP/1.1\r\n\r\n"], _PEER))
+        self.names = vars(sample).keys() - _NOT_COMPARED
 
     @classmethod
     def get(cls) -> _Ways:
@@ -56,25 +58,23 @@ class _Ways:
 
     def read(self, short: bool, data: bytes) -> list[Any]:
         """What a connection with these bytes gives: requests one after another, and how it ends."""
-        unreader = IterUnreader([data])
-        read, create = (self.reader.read, self.creator.create) if short else (Request, self.original)
+        requests = (self.short_parser if short else RequestParser)(self.cfg, [data], _PEER)
         told: list[Any] = []
-        for number in range(1, _MOST_REQUESTS + 1):
+        for _ in range(_MOST_REQUESTS):
             try:
-                told.append(self._one(read, create, unreader, number))
+                told.append(self._one(next(requests), self.short.create if short else self.original))
             except Exception as error:  # noqa: BLE001 - compared
                 told.append((type(error), str(error)))
                 return told
             if told[-1][1]:
                 break
-        return [*told, unreader.read()]
+        return [*told, requests.unreader.read()]
 
-    def _one(self, read: Callable[..., Any], create: Callable[..., Any], unreader: Any, number: int) -> Any:
-        request = read(self.cfg, unreader, _PEER, number)
+    def _one(self, request: Any, create: Any) -> Any:
         client = _Client()
         _, environ = create(request, client, _PEER, _SERVER, self.cfg)
         body = environ["wsgi.input"].read()
-        attributes = {name: value for name, value in vars(request).items() if name not in _NOT_COMPARED}
+        attributes = {name: getattr(request, name) for name in self.names}
         told = {name: value for name, value in environ.items() if name not in _OBJECTS}
         return attributes, request.should_close(), told, environ.keys() & _OBJECTS, body, client.heard
 
