@@ -45,13 +45,14 @@ def blocked(cluster: Cluster, folder: Path) -> Iterator[Gate]:
     """A cluster of one worker that stands still, with the one connection that it holds unacknowledged."""
     gate = Gate(folder)
     body = gate.source.encode()
-    with cluster.connect(timeout=30) as inside, cluster.connect(timeout=30) as held:
+    with cluster.connect(timeout=30) as inside:
         inside.sendall(b"POST /here HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         gate.entered(cluster)
-        held.sendall(GET)
-        yield gate
-        gate.open()
-        assert ending(held).startswith(b"HTTP/1.1 200")
+        with cluster.connect(timeout=30) as held:  # only now: before, the worker would have taken it
+            held.sendall(GET)
+            yield gate
+            gate.open()
+            assert ending(held).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.cluster(**{**REMOTE, "config": LIMITED}, workers=1)
