@@ -57,7 +57,7 @@ class Advanced:
                 f"got {type(message).__name__}: {reason}"
             ) from error
 
-    def decode(self, payload: bytes) -> Any:
+    def decode(self, payload: bytes | bytearray) -> Any:
         """Return the message; see the protocol."""
         try:
             return Decoder(nodes.unpack(payload), len(payload)).root()

@@ -7,12 +7,13 @@ worker sends ``online`` before its runtime exists) the channel writes what the k
 the rest.
 
 Sending never blocks.  A frame goes straight to the kernel when nothing waits before it, otherwise it
-joins the queue.  The queue is bounded in bytes: at the bound :meth:`send` refuses the whole frame, so a
-receiver that has stopped costs that much memory on this one channel and nothing else.  One message up
-to the size limit is always taken when the queue is empty.
+joins the queue; ``write_queue`` says when frames are collected.  The queue is bounded in bytes: at the bound
+:meth:`send` refuses the whole frame, so a receiver that has stopped costs that much memory on this one channel and
+nothing else.  One message up to the size limit is always taken when the queue is empty.
 
 Reading takes one slice per turn, so a peer that floods its channel gets its share of the loop and no
-more.  Garbage closes the channel: after one bad byte no later byte can be trusted.
+more.  The slices of a large frame are larger, and go from the kernel to the payload over one buffer of the process.
+Garbage closes the channel: after one bad byte no later byte can be trusted.
 
 What one side asks and the other answers without a user's doing (a socket, whether a descriptor arrived) goes by
 :meth:`Channel.answer`: a peer that goes on asking and never reads would otherwise fill this process with answers.
@@ -28,21 +29,21 @@ with the error otherwise.  Rejected: acknowledging messages (Node does not: the 
 from __future__ import annotations
 
 import _socket
+import atexit
 import errno
 import struct
+import time
 from collections import deque
-from collections.abc import Callable
-from itertools import islice, takewhile
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Final
 
-from .codec import CARRIES_DESCRIPTOR, MAX_MESSAGE_BYTES, Frame, FrameDecoder
+from .codec import CARRIES_DESCRIPTOR, LARGE_BYTES, MAX_MESSAGE_BYTES, Frame, FrameDecoder
 from .errors import ChannelBroken, ChannelClosed, ChannelFull, ClusterError, FrameError
 from .letting_go import let_go
 from .reactor import Reactor
+from .write_queue import Burst, SendCallback, WriteQueue
 
-__all__ = ["FRAME_COST", "MAX_QUEUED_BYTES", "PRESSURE_BYTES", "Channel", "SendCallback"]
-
-SendCallback = Callable[[ClusterError | None], Any]
+__all__ = ["FRAME_COST", "MAX_QUEUED_BYTES", "PRESSURE_BYTES", "Channel", "SendCallback", "write_collected"]
 
 MAX_QUEUED_BYTES: Final = 128 * 1024 * 1024
 """Bytes that may wait for a slow receiver; the same as the limit of one message."""
@@ -55,23 +56,26 @@ FRAME_COST: Final = 400
 
 _SLICE_BYTES: Final = 256 * 1024
 _SMALL_SLICE_BYTES: Final = 16 * 1024  # unless a large message is under way: that many may be thousands of messages
-_BUFFERS_PER_WRITE: Final = 64
 _MOST_SLICES_AT_END: Final = 64
 _REST_SECONDS: Final = 0.05
 _MOST_ANSWERS: Final = 1024  # waiting; a peer of ours has one descriptor under way, and asks once for each server
 _MOST_DESCRIPTORS: Final = 8  # received ahead of their frames; a peer of ours never has two under way
 _FD: Final = struct.Struct("i")
 _FD_SPACE: Final = _socket.CMSG_SPACE(_FD.size)
+_MSG_CMSG_CLOEXEC: Final = _socket.MSG_CMSG_CLOEXEC
 _EXHAUSTED: Final = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
 
+_slice: Final = memoryview(bytearray(_SLICE_BYTES))  # nothing is left in it between two calls
+_collecting: Final[set[Channel]] = set()
 
-class _Outgoing(NamedTuple):
-    """A frame, or what is left of one, that waits for the kernel."""
 
-    buffer: memoryview
-    callback: SendCallback | None
-    fd: int | None = None  # goes with the first byte; borrowed
-    is_answer: bool = False
+def write_collected() -> None:
+    """Before this process ends: let every channel write what it has collected."""
+    for channel in list(_collecting):
+        channel.write_collected()
+
+
+atexit.register(write_collected)
 
 
 class Channel:
@@ -99,10 +103,9 @@ class Channel:
         self._on_closed = on_closed
         self._max_queued = max_queued
         self._decoder = FrameDecoder(max_message + 1)  # the kind of a handle
-        self._queue: deque[_Outgoing] = deque()
+        self._queue = WriteQueue(self.tell)
+        self._burst = Burst()
         self._descriptors: deque[int] = deque()
-        self._queued = 0
-        self._answers = 0
         self._resting = False  # the kernel could take nothing a moment ago
         self._early: list[tuple[SendCallback, ClusterError | None]] = []
         self._reactor: Reactor | None = None
@@ -116,7 +119,7 @@ class Channel:
     @property
     def queued_bytes(self) -> int:
         """Bytes that wait because the receiver has not read them."""
-        return self._queued
+        return self._queue.bytes_waiting
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
@@ -157,7 +160,7 @@ class Channel:
             self.tell(callback, refusal)
             return False
         self._enqueue(frame, callback, fd)
-        return self._queued < PRESSURE_BYTES
+        return self._queue.bytes_waiting < PRESSURE_BYTES
 
     def send_own(self, frame: bytes, fd: int | None = None, callback: SendCallback | None = None) -> None:
         """Send a frame of the runtime's: never refused for pressure, and nobody hears of a failure.
@@ -173,15 +176,22 @@ class Channel:
         Raises:
             FrameError: it asks and asks, and reads no answer.
         """
-        if self._answers >= _MOST_ANSWERS:
-            raise FrameError(f"the other side asks on and has not read {self._answers} answers")
+        if self._queue.answers_waiting >= _MOST_ANSWERS:
+            raise FrameError(f"the other side asks on and has not read {self._queue.answers_waiting} answers")
         if self._open:
-            self._answers += 1
             self._enqueue(frame, None, fd, is_answer=True)
 
     def close(self) -> None:
-        """Close this end; what still waits is lost and its callbacks hear of it."""
+        """Close this end; what the kernel does not take at once is lost, and its callbacks hear of it."""
+        self.write_collected()
         self._shut(None)
+
+    def write_collected(self) -> None:
+        """Write what was collected: the turn ends, or the channel, or this process."""
+        if self in _collecting:
+            _collecting.discard(self)
+            if self._open and self._queue:
+                self._write()
 
     def flush(self, seconds: float) -> None:
         """Before this process ends: wait up to ``seconds`` until the kernel has everything."""
@@ -190,7 +200,7 @@ class Channel:
         try:
             self._sock.settimeout(seconds)
             while self._queue:
-                self._written(self._send_some())
+                self._queue.write(self._sock)
         except OSError:
             pass  # the receiver is gone or too slow; this process ends either way
         finally:
@@ -221,12 +231,23 @@ class Channel:
         self._sock.close()
 
     def _enqueue(self, frame: bytes, callback: SendCallback | None, fd: int | None, is_answer: bool = False) -> None:
-        self._queue.append(_Outgoing(memoryview(frame), callback, fd, is_answer))
-        self._queued += len(frame)
-        if len(self._queue) == 1:
+        queue = self._queue
+        queue.add(frame, callback, fd, is_answer)
+        if self in _collecting:
+            if queue.is_worth_a_write or not self._burst.counts(time.monotonic()):
+                self._write()
+        elif len(queue) == 1:
+            if self._reactor is not None and self._burst.counts(time.monotonic()):
+                _collecting.add(self)
+                self._reactor.at_turn_end(self.write_collected)
+            else:
+                self._write()
+
+    def _write(self) -> None:
+        if not self._resting:
             self._flush()
-            if not self._resting:
-                self._watch_writable()
+        if not self._resting:
+            self._watch_writable()
 
     def _watch_writable(self) -> None:
         if self._queue and self._reactor is not None and self._open:
@@ -246,9 +267,10 @@ class Channel:
         """Why a frame of ``size`` bytes would be refused now; ``None`` when it would not."""
         if not self._open:
             return ChannelClosed("the channel is closed: the other side has disconnected or ended")
-        if self._queue and self._queued + size + len(self._queue) * FRAME_COST > self._max_queued:
+        waiting = self._queue.bytes_waiting
+        if waiting and waiting + size + len(self._queue) * FRAME_COST > self._max_queued:
             return ChannelFull(
-                f"{self._queued} bytes already wait for a receiver that does not read (bound {self._max_queued}): "
+                f"{waiting} bytes already wait for a receiver that does not read (bound {self._max_queued}): "
                 "wait until send() returns true or its callback comes"
             )
         return None
@@ -257,9 +279,15 @@ class Channel:
         self._read_slice()
 
     def _read_slice(self) -> bool:
-        size = _SLICE_BYTES if self._decoder.buffered >= _SMALL_SLICE_BYTES else _SMALL_SLICE_BYTES
+        missing = self._decoder.missing
+        frames: Iterable[Frame]
         try:
-            data, ancillary, _, _ = self._sock.recvmsg(size, _FD_SPACE, _socket.MSG_CMSG_CLOEXEC)
+            if missing < LARGE_BYTES:
+                data, ancillary, _, _ = self._sock.recvmsg(_SMALL_SLICE_BYTES, _FD_SPACE, _MSG_CMSG_CLOEXEC)
+                size, frames = len(data), self._decoder.feed(data)
+            else:
+                size, ancillary, _, _ = self._sock.recvmsg_into((_slice[:missing],), _FD_SPACE, _MSG_CMSG_CLOEXEC)
+                frames = self._decoder.collect(_slice[:size])
         except BlockingIOError:
             return False
         except ConnectionResetError:
@@ -268,13 +296,13 @@ class Channel:
         except OSError as error:
             self._shut(ChannelBroken(f"reading from the channel failed: {error}"))
             return False
-        if not data:
+        if not size:
             self._shut(None)
             return False
         try:
             if ancillary:
                 self._keep_descriptors(ancillary)
-            for frame in self._decoder.feed(data):
+            for frame in frames:
                 self._on_frame(self._with_descriptor(frame) if frame.kind in CARRIES_DESCRIPTOR else frame)
                 if not self._open:
                     return False
@@ -302,7 +330,7 @@ class Channel:
     def _flush(self) -> None:
         while self._queue and self._open:
             try:
-                sent = self._send_some()
+                self._queue.write(self._sock)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -312,29 +340,6 @@ class Channel:
                 # What the peer sent before it went is still to be read: reading finds the end.
                 self._fail_queue(ChannelBroken(f"writing to the channel failed: {error}"))
                 return
-            self._written(sent)
-
-    def _send_some(self) -> int:
-        """Write what waits, up to the next frame that carries a descriptor; or that frame."""
-        first = self._queue[0]
-        if first.fd is not None:
-            rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _FD.pack(first.fd))
-            return self._sock.sendmsg((first.buffer,), (rights,))
-        waiting = takewhile(lambda item: item.fd is None, islice(self._queue, _BUFFERS_PER_WRITE))
-        return self._sock.sendmsg([item.buffer for item in waiting])
-
-    def _written(self, sent: int) -> None:
-        self._queued -= sent
-        while sent:
-            buffer, callback, _, is_answer = self._queue[0]
-            if sent < len(buffer):
-                self._queue[0] = _Outgoing(buffer[sent:], callback, None, is_answer)
-                return
-            sent -= len(buffer)
-            self._queue.popleft()
-            self._answers -= is_answer
-            if callback is not None:
-                self.tell(callback, None)
 
     def tell(self, callback: SendCallback, outcome: ClusterError | None) -> None:
         """Call a sender's callback back on a later turn."""
@@ -344,10 +349,7 @@ class Channel:
             self._reactor.call_soon(callback, outcome)
 
     def _fail_queue(self, error: ClusterError) -> None:
-        waiting = [item.callback for item in self._queue if item.callback is not None]
-        self._queue.clear()
-        self._queued = self._answers = 0
-        for callback in waiting:
+        for callback in self._queue.clear():
             self.tell(callback, error)
 
     def _shut(self, error: ClusterError | None) -> None:

@@ -26,6 +26,7 @@ from .serialization import JSON, Serializer
 
 __all__ = [
     "CARRIES_DESCRIPTOR",
+    "LARGE_BYTES",
     "MAX_MESSAGE_BYTES",
     "Frame",
     "FrameDecoder",
@@ -49,7 +50,12 @@ __all__ = [
 MAX_MESSAGE_BYTES: Final = 128 * 1024 * 1024
 """The largest encoded message.  Node has no limit; Erlang's ports and Redis' bulk strings stop at 512 MiB."""
 
+LARGE_BYTES: Final = 16 * 1024
+"""From here on a frame is *large*: read in larger slices, and collected instead of cut out."""
+
 HEADER: Final = struct.Struct("!IB")
+_HEADER_BYTES: Final = HEADER.size
+_read_header: Final = HEADER.unpack_from
 _MOST_DIGITS: Final = 10
 _MOST_PORT: Final = 65535
 _INT32: Final = range(-(2**31), 2**31)
@@ -73,6 +79,8 @@ class FrameKind(IntEnum):
     DUE = 13  # [W→P] it has served as many requests as it should: it serves on until it is told to leave
 
 
+_KINDS: Final = {kind.value: kind for kind in FrameKind}
+
 CARRIES_DESCRIPTOR: Final = frozenset({FrameKind.SHARED, FrameKind.HANDLE})
 """The kinds whose first byte has one descriptor beside it."""
 
@@ -84,7 +92,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     """
 
     kind: FrameKind
-    payload: bytes
+    payload: bytes | bytearray
     fd: int | None = None
 
 
@@ -121,7 +129,8 @@ def encode_message(message: Any, limit: int = MAX_MESSAGE_BYTES, serializer: Ser
         MessageNotSerializable: it holds something else, or refers to itself.
         MessageTooLarge: it is over ``limit`` once encoded.
     """
-    return encode_frame(FrameKind.MESSAGE, _encoded(message, limit, serializer))
+    payload = _encoded(message, limit, serializer)
+    return HEADER.pack(len(payload), FrameKind.MESSAGE) + payload
 
 
 def encode_handle(message: Any, kind: bytes, serializer: Serializer = JSON, limit: int = MAX_MESSAGE_BYTES) -> bytes:
@@ -138,7 +147,7 @@ def _encoded(message: Any, limit: int, serializer: Serializer) -> bytes:
     return payload
 
 
-def decode_message(payload: bytes, serializer: Serializer = JSON) -> Any:
+def decode_message(payload: bytes | bytearray, serializer: Serializer = JSON) -> Any:
     """Return the user's message.
 
     Raises:
@@ -153,7 +162,7 @@ def encode_address(listener_id: int, address: Address) -> bytes:
     return encode_frame(FrameKind.LISTENING, msgspec.json.encode(payload))
 
 
-def decode_address(payload: bytes) -> tuple[int, Address]:
+def decode_address(payload: bytes | bytearray) -> tuple[int, Address]:
     """Return the listener's id and the address from the payload of a LISTENING frame.
 
     Raises:
@@ -173,7 +182,7 @@ def encode_request(request_id: int, request: ListenRequest) -> bytes:
     return encode_frame(FrameKind.QUERY, msgspec.json.encode((request_id, request)))
 
 
-def decode_request(payload: bytes) -> tuple[int, ListenRequest]:
+def decode_request(payload: bytes | bytearray) -> tuple[int, ListenRequest]:
     """Return the worker's number for its request, and the request.
 
     Raises:
@@ -194,7 +203,7 @@ def encode_closed(listener_id: int) -> bytes:
     return encode_frame(FrameKind.CLOSED, b"%d" % listener_id)
 
 
-def decode_closed(payload: bytes) -> int:
+def decode_closed(payload: bytes | bytearray) -> int:
     """Return the number of the socket.
 
     Raises:
@@ -210,7 +219,7 @@ def encode_disconnect(timeout: float | None) -> bytes:
     return encode_frame(FrameKind.DISCONNECT, b"" if timeout is None else msgspec.json.encode(timeout))
 
 
-def decode_disconnect(payload: bytes) -> float | None:
+def decode_disconnect(payload: bytes | bytearray) -> float | None:
     """Return the seconds that the drain may take; ``None``: as long as usual.
 
     Raises:
@@ -232,7 +241,7 @@ def encode_answer(answer: ListenAnswer, kind: FrameKind = FrameKind.ANSWER) -> b
     return encode_frame(kind, msgspec.json.encode(answer))
 
 
-def decode_answer(payload: bytes) -> ListenAnswer:
+def decode_answer(payload: bytes | bytearray) -> ListenAnswer:
     """Return the primary's answer to a request.
 
     Raises:
@@ -249,20 +258,44 @@ def decode_answer(payload: bytes) -> ListenAnswer:
 class FrameDecoder:
     """Cuts a stream of bytes into frames.
 
+    A small frame is cut out of the bytes that brought its end.  A large one is collected in a buffer of its own, which
+    becomes its payload: what has arrived of it is neither searched nor moved again.
+
     Args:
         limit: the largest payload in bytes; a longer one raises as soon as its header is seen.
+        large: from how many bytes on a payload that is not complete is collected.
     """
 
-    __slots__ = ("_buffer", "_limit")
+    __slots__ = ("_kind", "_large", "_limit", "_missing", "_payload", "_rest")
 
-    def __init__(self, limit: int = MAX_MESSAGE_BYTES) -> None:
-        self._buffer = bytearray()
+    def __init__(self, limit: int = MAX_MESSAGE_BYTES, large: int = LARGE_BYTES) -> None:
         self._limit = limit
+        self._large = large
+        self._rest = b""  # the beginning of a frame, or what its reader has not asked for yet
+        self._payload: bytearray | None = None  # of the large frame that is under way
+        self._kind = FrameKind.MESSAGE
+        self._missing = 0
 
     @property
     def buffered(self) -> int:
         """Bytes of a frame that is not complete yet."""
-        return len(self._buffer)
+        return len(self._rest) + (0 if self._payload is None else HEADER.size + len(self._payload))
+
+    @property
+    def missing(self) -> int:
+        """How many bytes of a large frame are still to come."""
+        return self._missing
+
+    def collect(self, piece: memoryview) -> tuple[Frame, ...]:
+        """Add at most :attr:`missing` bytes to the large frame that is under way; return it once it is complete."""
+        payload = self._payload
+        assert payload is not None
+        payload += piece
+        self._missing -= len(piece)
+        if self._missing:
+            return ()
+        self._payload = None
+        return (Frame(self._kind, payload),)
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Yield the frames that are complete once ``data`` has been added.
@@ -270,26 +303,34 @@ class FrameDecoder:
         Raises:
             FrameError: these bytes are not frames; the stream is of no use any more.
         """
-        buffer = self._buffer
-        buffer += data
         start = 0
+        collected: tuple[Frame, ...] = ()
+        if self._payload is not None:
+            start = min(self._missing, len(data))
+            collected = self.collect(memoryview(data)[:start])
+        elif self._rest:
+            data = self._rest + data
+            self._rest = b""
         try:
-            while len(buffer) - start >= HEADER.size:
-                length, number = HEADER.unpack_from(buffer, start)
-                kind = self._check(length, number)
-                end = start + HEADER.size + length
-                if len(buffer) < end:
+            yield from collected
+            end = len(data)
+            while end - start >= _HEADER_BYTES:
+                length, number = _read_header(data, start)
+                kind = _KINDS.get(number)
+                if kind is None or length > self._limit:
+                    raise self._refusal(length, number)
+                begin = start + _HEADER_BYTES
+                if end - begin < length:
+                    if length >= self._large:
+                        self._payload, self._kind = bytearray(data[begin:]), kind
+                        self._missing, start = length - (end - begin), end
                     break
-                payload = bytes(memoryview(buffer)[start + HEADER.size : end])
-                start = end
-                yield Frame(kind, payload)
+                start = begin + length
+                yield Frame(kind, data[begin:start])
         finally:
-            del buffer[:start]
+            self._rest = data[start:]
 
-    def _check(self, length: int, number: int) -> FrameKind:
+    def _refusal(self, length: int, number: int) -> FrameError:
         if length > self._limit:
-            raise FrameError(f"a frame announces {length} bytes, the limit is {self._limit}")
-        try:
-            return FrameKind(number)
-        except ValueError:
-            raise FrameError(f"a frame has the unknown kind {number}") from None
+            return FrameError(f"a frame announces {length} bytes, the limit is {self._limit}")
+        return FrameError(f"a frame has the unknown kind {number}")

@@ -134,7 +134,21 @@ class Emitter(EventEmitter):
 
     def listener_count(self, event: str) -> int:
         """Return how many handlers ``event`` has."""
-        return len(self.listeners(event))
+        return len(self._events.get(event, ()))
+
+    def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:
+        """Call every handler of ``event``; return whether there is one.
+
+        pyee's takes a lock and makes two lists for each call, and every message is three of them.  A handler that is
+        added or removed meanwhile counts from the next time on, as there.
+        """
+        handlers = self._events.get(event)
+        if not handlers:
+            self._emit_handle_potential_error(event, args[0] if args else None)
+            return False
+        for call in tuple(handlers.values()):
+            call(*args, **kwargs)
+        return True
 
     def forget(self, origin: Origin) -> list[Registration]:
         """Remove every handler that was registered from ``origin``; return them for :meth:`recall`."""

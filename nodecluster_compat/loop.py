@@ -132,6 +132,10 @@ class Loop:
         """Call back on the next turn, in the order of the calls."""
         self._soon.append((callback, args))
 
+    def at_turn_end(self, callback: Callback) -> None:
+        """Call back before this loop waits again."""
+        self._soon.append((callback, ()))
+
     def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
         """Like :meth:`call_soon`, from any thread."""
         self._soon.append((callback, args))

@@ -77,7 +77,7 @@ def passage_of(handle: Any, keep_open: bool) -> Passage | None:
     return Passage(kind, handle.detach())
 
 
-def unpack(kind: bytes, fd: int, serves: bool = True) -> Any:
+def unpack(kind: bytes | bytearray, fd: int, serves: bool = True) -> Any:
     """Make of a received descriptor what its sender meant.
 
     Args:

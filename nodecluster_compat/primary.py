@@ -349,7 +349,7 @@ class Primary:
             self._host.worker_listens(worker)
         self._emit(worker, "listening", address)
 
-    def _query(self, worker: WorkerHandle, payload: bytes) -> None:
+    def _query(self, worker: WorkerHandle, payload: bytes | bytearray) -> None:
         request_id, request = decode_request(payload)
         if not self._host.is_binding():
             raise FrameError("a worker asked for a socket, which gunicorn's settings alone say here")

@@ -27,6 +27,9 @@ class Reactor(Protocol):
     def remove_writer(self, fd: int) -> None:
         """Stop watching ``fd`` for writing; a no-op when it is not watched."""
 
+    def at_turn_end(self, callback: Callable[[], None]) -> None:
+        """Call back before the loop waits again."""
+
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call back on the next turn, in the order of the calls."""
 

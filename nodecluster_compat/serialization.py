@@ -25,7 +25,7 @@ class Serializer(Protocol):
             MessageNotSerializable: it holds what this serialization cannot carry.
         """
 
-    def decode(self, payload: bytes) -> Any:
+    def decode(self, payload: bytes | bytearray) -> Any:
         """Return the message.
 
         Raises:
@@ -46,7 +46,7 @@ class _Json:
                 f"got {type(message).__name__}: {reason}"
             ) from error
 
-    def decode(self, payload: bytes) -> Any:
+    def decode(self, payload: bytes | bytearray) -> Any:
         try:
             return msgspec.json.decode(payload)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
+from ..channel import write_collected
 from ..cluster_facade import SCHED_RR, cluster
 from ..errors import NotInCluster
 from ..process_facade import process
@@ -220,6 +221,7 @@ def _die(number: int, _: object) -> NoReturn:
 
 
 def _die_of(number: int) -> NoReturn:
+    write_collected()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     signals.signal(number, signals.SIG_DFL)

@@ -50,6 +50,10 @@ class GeventReactor:
         """Stop watching ``fd`` for writing."""
         self._unwatch(fd, _WRITE)
 
+    def at_turn_end(self, callback: Callable[[], None]) -> None:
+        """Call back, in the hub, before it waits again."""
+        self._loop.run_callback(callback)
+
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call back on the next turn, in a greenlet of its own: a user's callback may block."""
         spawn_raw(run_guarded, "a deferred call", None, callback, *args)

@@ -72,6 +72,15 @@ def test_frames_arrive_in_order(pair: Pair) -> None:
     assert pair.a.outcomes == [None] * 4
 
 
+def test_small_frames_around_a_large_one_keep_their_place(pair: Pair) -> None:
+    """A large frame is read another way than the small ones before and behind it."""
+    payloads = [b"before", bytes(range(256)) * 3000, b"behind", b"x" * 20_000, b"last"]
+    for payload in payloads:
+        pair.a.channel.send(frame(payload))
+    pair.turn()
+    assert [f.payload for f in pair.b.frames] == payloads
+
+
 def test_send_says_false_under_pressure_and_still_delivers(pair: Pair) -> None:
     """False above Node's threshold does not mean lost."""
     assert pair.a.channel.send(frame(b"small"))
@@ -242,6 +251,9 @@ class Exhausted:
         self._sock = sock
         self._number = number
         self.refusals = 3
+
+    def send(self, frame: bytes) -> int:
+        return self.sendmsg((frame,))
 
     def sendmsg(self, *args: Any) -> int:
         if self.refusals:

@@ -119,13 +119,14 @@ def test_address_that_is_none_raises(payload: bytes) -> None:
 @given(
     st.lists(st.tuples(st.sampled_from(FrameKind), st.binary(max_size=30)), max_size=6),
     st.lists(st.integers(0, 250), max_size=12),
+    st.sampled_from([1, 8, 1000]),
 )
 def test_frames_cut_anywhere_decode_the_same_and_buffer_no_more_than_came(
-    sent: list[tuple[FrameKind, bytes]], cuts: list[int]
+    sent: list[tuple[FrameKind, bytes]], cuts: list[int], large: int
 ) -> None:
     """Any cuts, even empty pieces: the same frames, each as soon as its last byte has come."""
     stream = b"".join(encode_frame(kind, payload) for kind, payload in sent)
-    decoder, received = FrameDecoder(), []
+    decoder, received = FrameDecoder(large=large), []
     start = complete = 0
     for end in [*sorted(min(cut, len(stream)) for cut in cuts), len(stream)]:
         received += decoder.feed(stream[start:end])
@@ -134,6 +135,25 @@ def test_frames_cut_anywhere_decode_the_same_and_buffer_no_more_than_came(
         assert decoder.buffered == end - complete
     assert [(frame.kind, frame.payload) for frame in received] == sent
     assert complete == len(stream)
+
+
+@given(st.binary(min_size=20, max_size=200), st.integers(0, 24), st.lists(st.integers(1, 40), min_size=1, max_size=30))
+def test_large_frame_takes_borrowed_pieces(payload: bytes, first: int, sizes: list[int]) -> None:
+    """What is read into a buffer that is used again arrives as it was, and what follows the frame is cut as ever."""
+    stream = encode_frame(FrameKind.MESSAGE, payload)
+    decoder, borrowed = FrameDecoder(large=8), bytearray(40)
+    received = list(decoder.feed(stream[:first]))
+    if decoder.missing == 0:  # its header has not come
+        received += decoder.feed(stream[first:25])
+        first = 25
+    while decoder.missing:
+        size = min(sizes[len(received) % len(sizes)], decoder.missing)
+        borrowed[:size] = stream[first : first + size]
+        received += decoder.collect(memoryview(borrowed)[:size])
+        borrowed[:] = bytes(40)
+        first += size
+    received += decoder.feed(encode_frame(FrameKind.ONLINE))
+    assert [frame.payload for frame in received] == [payload, b""]
 
 
 @given(st.lists(st.binary(max_size=40), max_size=8))

@@ -1,0 +1,142 @@
+"""The frames of a channel that the kernel does not have yet, and which of them are worth a system call of their own.
+
+Theory of operation
+-------------------
+A frame that nothing waits before is written at once, so that it arrives whatever its sender does next: computes for a
+second, or is killed.  A system call for each frame, and a wake-up of the receiver for each, would be most of the cost
+of a flood, though.  So after :data:`BURST_FRAMES` within :data:`BURST_SECONDS` what follows is collected, and
+written together when the turn of the loop ends, when enough have come, and in any case before the channel closes or
+the process exits.  What a sender is told does not depend on it: ``send`` says ``False`` when bytes wait for the
+*receiver*, far above what is ever collected, and a callback comes when the kernel has the frame.
+
+Rejected: collecting from the first frame on (a message before a long computation would wait for its end), and joining
+buffers in a thread (nothing here may outlive a fork).
+"""
+
+from __future__ import annotations
+
+import _socket
+import struct
+from collections import deque
+from collections.abc import Callable
+from itertools import islice, takewhile
+from typing import Any, Final
+
+from msgspec import Struct
+
+from .errors import ClusterError
+
+__all__ = ["BURST_FRAMES", "BURST_SECONDS", "Burst", "SendCallback", "WriteQueue"]
+
+SendCallback = Callable[[ClusterError | None], Any]
+
+BURST_FRAMES: Final = 16
+BURST_SECONDS: Final = 0.001
+
+_BUFFERS_PER_WRITE: Final = 64
+_MOST_COLLECTED_BYTES: Final = 32 * 1024
+_FD: Final = struct.Struct("i")
+
+
+class _Outgoing(Struct, frozen=True, gc=False):
+    """A frame, or what is left of one."""
+
+    buffer: bytes | memoryview
+    callback: SendCallback | None
+    fd: int | None = None  # goes with the first byte; borrowed
+    is_answer: bool = False
+
+
+class Burst:
+    """Whether frames come so fast that they should be collected; no clock of its own."""
+
+    __slots__ = ("_began", "_frames")
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._frames = 0
+
+    def counts(self, now: float) -> bool:
+        """Count one more frame, at ``now`` (seconds of any clock that never goes back); whether it is one too many."""
+        if now - self._began > BURST_SECONDS:
+            self._began, self._frames = now, 0
+        self._frames += 1
+        return self._frames > BURST_FRAMES
+
+
+class WriteQueue:
+    """Frames in the order in which they go out.
+
+    Args:
+        tell: told of each frame with a callback that has been written.
+
+    Attributes:
+        bytes_waiting: bytes that the kernel does not have.
+        answers_waiting: how many of the frames answer what the peer asked.
+    """
+
+    __slots__ = ("_descriptors", "_frames", "_tell", "answers_waiting", "bytes_waiting")
+
+    def __init__(self, tell: Callable[[SendCallback, ClusterError | None], None]) -> None:
+        self._tell = tell
+        self._frames: deque[_Outgoing] = deque()
+        self._descriptors = 0
+        self.bytes_waiting = 0
+        self.answers_waiting = 0
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def is_worth_a_write(self) -> bool:
+        """Whether collecting more would save little."""
+        return len(self._frames) >= _BUFFERS_PER_WRITE or self.bytes_waiting >= _MOST_COLLECTED_BYTES
+
+    def add(self, frame: bytes, callback: SendCallback | None, fd: int | None, is_answer: bool) -> None:
+        """Add a frame behind all others; see :meth:`Channel.send <nodecluster_compat.channel.Channel.send>`."""
+        self._frames.append(_Outgoing(frame, callback, fd, is_answer))
+        self.bytes_waiting += len(frame)
+        self.answers_waiting += is_answer
+        if fd is not None:
+            self._descriptors += 1
+
+    def write(self, sock: _socket.socket) -> None:
+        """Write what one system call takes, up to the next frame that carries a descriptor; or that frame.
+
+        Raises:
+            OSError: the kernel takes nothing now, or the peer is gone.
+        """
+        first = self._frames[0]
+        if first.fd is not None:
+            rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _FD.pack(first.fd))
+            self._written(sock.sendmsg((first.buffer,), (rights,)))
+        elif len(self._frames) == 1:
+            self._written(sock.send(first.buffer))
+        else:
+            waiting = islice(self._frames, _BUFFERS_PER_WRITE)
+            plain = takewhile(lambda item: item.fd is None, waiting) if self._descriptors else waiting
+            self._written(sock.sendmsg([item.buffer for item in plain]))
+
+    def clear(self) -> list[SendCallback]:
+        """Forget every frame; return the callbacks that wait for them."""
+        waiting = [item.callback for item in self._frames if item.callback is not None]
+        self._frames.clear()
+        self._descriptors = self.bytes_waiting = self.answers_waiting = 0
+        return waiting
+
+    def _written(self, sent: int) -> None:
+        frames = self._frames
+        self.bytes_waiting -= sent
+        while sent:
+            item = frames[0]
+            if item.fd is not None:
+                self._descriptors -= 1  # it is on its way, whatever is left of its frame
+            size = len(item.buffer)
+            if sent < size:
+                frames[0] = _Outgoing(memoryview(item.buffer)[sent:], item.callback, None, item.is_answer)
+                return
+            sent -= size
+            frames.popleft()
+            self.answers_waiting -= item.is_answer
+            if item.callback is not None:
+                self._tell(item.callback, None)
