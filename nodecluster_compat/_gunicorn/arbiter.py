@@ -30,6 +30,7 @@ from ..loop import Loop
 from ..primary import Primary
 from ..supervision_settings import SupervisionSettings
 from . import forking, reaping, stopping
+from .copy_on_write import import_for_workers
 from .health import Health
 from .pressure import Pressure
 from .recycling import Recycler
@@ -91,6 +92,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     def become_cluster_arbiter(self) -> None:
         """Set up loop, primary and listeners; called once, before the first fork."""
+        import_for_workers()
         self.WORKERS = dict(self.WORKERS)  # gunicorn's is a class attribute, shared by every arbiter
         self.loop = Loop(self.log)
         self.crew = Crew()

@@ -21,6 +21,7 @@ from ..cluster_facade import cluster
 from ..cluster_worker import ClusterWorker
 from ..process_facade import process
 from ..systemd import forget_manager
+from .copy_on_write import hold_collector, keep_shared, release_collector
 from .parent_death import ask_for_signal
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def fork_worker(arbiter: ClusterArbiter, worker: WorkerHandle, spawn: Callable[[
     except Exception as error:  # in the parent only: a child turns every error into SystemExit
         arbiter.spawning = None
         _unblock()
+        release_collector()
         if not isinstance(error, OSError):
             raise
         arbiter.health.gone(worker)
@@ -98,6 +100,7 @@ def fork_worker(arbiter: ClusterArbiter, worker: WorkerHandle, spawn: Callable[[
         return None
     arbiter.spawning = None
     _unblock()
+    release_collector()
     arbiter.primary.started(worker, pid)
     return pid
 
@@ -117,6 +120,7 @@ def _fork_behind_hook(arbiter: Any, worker: WorkerHandle) -> None:
         users_hook(server, gunicorn_worker)
         signals.pthread_sigmask(signals.SIG_BLOCK, HELD_SIGNALS)
         arbiter.spawning = worker
+        hold_collector()
 
     pre_fork.users_hook = users_hook  # type: ignore[attr-defined]
     cfg.set("pre_fork", pre_fork)
@@ -156,6 +160,7 @@ def _leave_primary(arbiter: Any) -> None:
     signals.set_wakeup_fd(-1)
     worker = arbiter.spawning
     if worker is not None:
+        keep_shared()
         if arbiter.is_supervised:
             forget_manager(os.environ)
             ask_for_signal(arbiter.pid)

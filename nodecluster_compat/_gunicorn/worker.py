@@ -40,6 +40,7 @@ from ..runtime.gevent_reactor import GeventReactor
 from ..runtime.greenlet_pool import GreenletPool
 from ..runtime.idle_limit import IdleLimit
 from ..runtime.loop_beat import LoopBeat
+from ..runtime.patching import patching
 from ..supervision_settings import SupervisionSettings
 from . import install, serving
 from .clean_requests import use_clean_requests
@@ -133,7 +134,8 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
                 listener.close()
             self._served = {served.listener_id: ServedListener(served, self.cfg) for served in self._birth.served}
             self.sockets = []
-        super().patch()
+        with patching():
+            super().patch()
 
     def init_signals(self) -> None:
         """Extends gunicorn's: now that handlers exist, what was held back since the fork is delivered."""

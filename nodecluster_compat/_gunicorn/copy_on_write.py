@@ -1,0 +1,70 @@
+"""What a worker shares with its primary, so that it starts fast and takes little memory of its own.
+
+Theory of operation
+-------------------
+After a fork parent and child share every page that neither writes to.  Two things write to all of them for nothing:
+
+* importing: what every worker would import after the fork is imported once, before it.  Imported, not used: no hub is
+  made and nothing is patched in the primary (``tests/integration/test_start.py``), and the application is not among it;
+* the garbage collector, which marks every object that it looks at.  The child freezes what it is born with, so its
+  collections see what it makes itself.  Frozen in the child and not in the parent, where handles of workers that are
+  gone would otherwise stay for ever.  In between no collection may run, so it is off during the fork.
+
+Rejected: patching before the fork (the primary's loop would be gevent's), and ``concurrent.futures`` among the
+modules: gevent derives classes from what it has patched there.
+"""
+
+from __future__ import annotations
+
+import gc
+from contextlib import suppress
+from importlib import import_module
+from typing import Final
+
+from ..runtime.patching import look_for_plugins
+
+__all__ = ["hold_collector", "import_for_workers", "keep_shared", "release_collector"]
+
+_FOR_WORKERS: Final = (
+    "gevent.events",
+    "gevent.local",
+    "gevent.select",
+    "gevent.selectors",
+    "gevent.signal",
+    "gevent.subprocess",
+    "gevent.thread",
+    "gevent.threading",
+    "gevent.time",
+    "gunicorn_h1c",
+)
+
+
+class _Collector:
+    was_enabled = True
+
+
+def import_for_workers() -> None:
+    """In the primary, before the first fork: import what every worker needs."""
+    for name in _FOR_WORKERS:
+        with suppress(ImportError):  # the C parser is optional
+            import_module(name)
+    look_for_plugins()
+    gc.collect()
+
+
+def hold_collector() -> None:
+    """In the primary: no collection from here on, the next thing is a fork."""
+    _Collector.was_enabled = gc.isenabled()
+    gc.disable()
+
+
+def keep_shared() -> None:
+    """In the child: never look again at what it was born with."""
+    gc.freeze()
+    release_collector()
+
+
+def release_collector() -> None:
+    """On either side, after the fork: collect as before."""
+    if _Collector.was_enabled:
+        gc.enable()
