@@ -153,5 +153,5 @@ def attach_journal(primary: Primary) -> Journal | None:
         return None
     primary.taps.append(journal.record)
     primary.sent_tap = journal.record_sent
-    primary.received_tap = journal.record_received
+    primary.deliveries.received_tap = journal.record_received
     return journal

@@ -1,7 +1,8 @@
 """The primary: owns the listeners, the channels and the workers' handles, and turns frames into events.
 
 It knows no gunicorn: what only the arbiter can do (start a process, end the server) it asks of its
-:class:`Host`.  It runs on one thread, inside the turns of its :class:`~nodecluster_compat.loop.Loop`.
+:class:`~nodecluster_compat.host.Host`.  It runs on one thread, inside the turns of its
+:class:`~nodecluster_compat.loop.Loop`.
 
 Order is part of the contract (DESIGN §2): for every event but ``message`` the worker's handlers run before
 the cluster's; ``disconnect`` before ``exit``, always both; ``fork`` on the turn after the fork.
@@ -15,11 +16,11 @@ from __future__ import annotations
 import _socket
 import signal as signals
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from .channel import Channel
+from .child_ends import ChildEnds
 from .codec import (
     Frame,
     FrameKind,
@@ -28,17 +29,18 @@ from .codec import (
     decode_request,
     encode_answer,
     encode_disconnect,
-    encode_frame,
 )
 from .connection_channel import OfferingEnd, connection_pair
-from .emitter import Emitter, Log, Origin, Registration, current_origin, run_guarded
+from .deliveries import Deliveries
+from .emitter import Emitter, Log, Origin, current_origin, run_guarded
 from .errors import ClusterError, FrameError, IllegalTransition, SettingsError
+from .forgetting import Forgotten, forget
 from .handle_sender import HandleSender
 from .handoffs import Handoffs
+from .host import Host
 from .listeners import Listeners
-from .loop import Loop, Timer
+from .loop import Loop
 from .message_queue import MessageQueue
-from .messaging import receive_message
 from .packets import Packet, PacketKind
 from .records import ExitStatus
 from .registry import Registry
@@ -47,76 +49,10 @@ from .shared_sockets import SharedSockets
 from .status import ClusterStatus
 from .worker_handle import WorkerHandle
 
-__all__ = ["ChildEnds", "Forgotten", "Host", "Primary"]
+__all__ = ["Primary"]
 
 _SECOND_CHANNEL_SECONDS: Final = 0.5
 _UNASKED_SECONDS: Final = 2.0  # a worker that lost its channel exits at once; this one does not
-
-
-class Host(Protocol):
-    """What the primary asks of the server around it."""
-
-    def stand_in(self) -> WorkerHandle | None:
-        """While an ``exit`` is told of a worker that was replaced: the worker that took its place."""
-
-    def spawn_soon(self, worker: WorkerHandle) -> None:
-        """``cluster.fork()`` made this worker: start its process, now or on the next turn.
-
-        Raises:
-            SettingsError: no process can be started with these settings.
-        """
-
-    def is_dealing(self) -> bool:
-        """Whether the primary deals connections, rather than the kernel."""
-
-    def message_limit(self) -> int:
-        """Return how many bytes a message of a worker that is made now may have."""
-
-    def is_binding(self) -> bool:
-        """Whether the primary binds what its workers ask for, as in script mode."""
-
-    def give_up_requested(self, reason: str) -> None:
-        """Those that ``cluster.fork()`` made and that have no process yet never will."""
-
-    def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
-        """The worker was asked to leave, within so many seconds or the usual limit: see to it that it does."""
-
-    def worker_listens(self, worker: WorkerHandle) -> None:
-        """A worker serves a first, or a further, socket."""
-
-    def worker_changed(self) -> None:
-        """A worker will end: look again at how many there should be."""
-
-    def reload_soon(self, callback: Callable[[ReloadReport], Any] | None) -> None:
-        """``cluster.reload()``: on the next turn, as HUP; call back when it has ended, however it has."""
-
-    def status(self) -> ClusterStatus:
-        """Return how the cluster is."""
-
-    def finish(self) -> None:
-        """Every worker is gone and ``cluster.disconnect()`` was asked: end the server."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChildEnds:
-    """The worker's ends of its two channels, to be kept by the child and closed by the parent."""
-
-    messages: _socket.socket
-    connections: _socket.socket
-
-    def close(self) -> None:
-        """Close both."""
-        self.messages.close()
-        self.connections.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """Handlers and timers of one origin that were taken out of use."""
-
-    origin: Origin
-    handlers: list[tuple[Emitter, list[Registration]]]
-    timers: list[tuple[float, int, Timer]]
 
 
 class Primary:
@@ -137,6 +73,7 @@ class Primary:
         handoffs = Handoffs(self.registry, loop, log, self._join_again)
         self.listeners = Listeners(loop, log, handoffs.deliver, queue_limit)
         self.shared = SharedSockets(self.listeners, host.is_dealing)
+        self.deliveries = Deliveries(self.registry, loop, events, log, host.is_binding)
         self.grace = grace
         self._host = host
         self._events = events
@@ -146,9 +83,7 @@ class Primary:
         self._when_empty: list[tuple[Origin, Callable[[], Any]]] = []
         self.is_disconnecting = False
         self.taps: list[Callable[[str, WorkerHandle, tuple[Any, ...]], None]] = []
-        self.received_tap: Callable[[WorkerHandle, Frame], None] | None = None
         self.sent_tap: Callable[[WorkerHandle, Any, Any], None] | None = None
-        events.on("new_listener", self._listener_added)
 
     # --- the life of a worker ------------------------------------------------------------------
 
@@ -178,7 +113,7 @@ class Primary:
         self._child_ends[worker.id] = ChildEnds(message_ends[1], connection_ends[1])
         self.registry.add(worker)
         worker.early_messages = MessageQueue(f"worker {worker.id}", self._log)
-        worker.on("new_listener", self._listener_added)
+        self.deliveries.watch(worker)
         return worker
 
     def started(self, worker: WorkerHandle, pid: int) -> None:
@@ -299,23 +234,18 @@ class Primary:
 
     def forget(self, origin: Origin) -> Forgotten:
         """Remove the handlers and timers that were registered from ``origin``; return them for :meth:`recall`."""
-        emitters: list[Emitter] = [self._events, *self.registry.by_id.values()]
-        return Forgotten(
-            origin, [(emitter, emitter.forget(origin)) for emitter in emitters], self.loop.take_timers(origin)
-        )
+        return forget(origin, [self._events, *self.registry.by_id.values()], self.loop)
 
     def recall(self, forgotten: Forgotten) -> None:
         """Put back what :meth:`forget` removed, in place of what has been registered from there since."""
         self.forget(forgotten.origin)
-        for emitter, registrations in forgotten.handlers:
-            emitter.recall(registrations)
-        self.loop.give_back_timers(forgotten.timers)
+        forgotten.put_back(self.loop)
 
     # --- frames and packets of workers ---------------------------------------------------------
 
     def _frame(self, worker: WorkerHandle, frame: Frame) -> None:
         if frame.kind is FrameKind.MESSAGE or frame.kind is FrameKind.HANDLE:
-            self._message(worker, frame)
+            self.deliveries.received(worker, frame)
         elif frame.kind is FrameKind.ONLINE:
             self._advance(worker, "online")
             self._emit(worker, "online")
@@ -428,44 +358,6 @@ class Primary:
             tap(event, worker, args)
         worker.emit(event, *args)
         self._events.emit(event, worker, *args)
-
-    def _message(self, worker: WorkerHandle, frame: Frame) -> None:
-        if self.received_tap is not None:
-            self.received_tap(worker, frame)
-        if frame.kind is FrameKind.HANDLE:
-            worker.channel.answer(encode_frame(FrameKind.NOT_TAKEN if frame.fd is None else FrameKind.TAKEN))
-            if frame.fd is None:
-                return
-        if len(worker.early_messages) or not self._has_message_listener(worker):
-            worker.early_messages.keep(frame)
-        else:
-            self._deliver_message(worker, frame)
-
-    def _deliver_message(self, worker: WorkerHandle, frame: Frame) -> None:
-        message, handle = receive_message(frame, worker.serializer, serves=self._host.is_binding())
-        self._events.emit("message", worker, message, handle)
-        worker.emit("message", message, handle)
-        worker.process.emit("message", message, handle)
-
-    def _has_message_listener(self, worker: WorkerHandle) -> bool:
-        return bool(self._events.listener_count("message") or worker.listener_count("message"))
-
-    def _listener_added(self, event: str, _: Callable[..., Any]) -> None:
-        if event == "message":
-            self.loop.call_soon(self._deliver_early_messages)
-
-    def _deliver_early_messages(self) -> None:
-        for worker in list(self.registry.by_id.values()):
-            if self._has_message_listener(worker):
-                self._deliver_kept(worker)
-
-    def _deliver_kept(self, worker: WorkerHandle) -> None:
-        try:
-            while (frame := worker.early_messages.take()) is not None:
-                self._deliver_message(worker, frame)
-        except FrameError as error:
-            self._log.error("The channel of worker %s is closed: %s", worker.id, error)
-            worker.channel.close()
 
     def _tell_fork(self, worker: WorkerHandle) -> None:
         self._untold.discard(worker.id)

@@ -282,7 +282,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     # --- what the primary asks of its host -----------------------------------------------------
 
     def spawn_soon(self, worker: WorkerHandle) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`."""
+        """See :class:`~nodecluster_compat.host.Host`."""
         reason = self._why_not()
         if reason is None:
             self._requested.append(worker)
@@ -301,56 +301,56 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         return None
 
     def give_up_requested(self, reason: str) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`."""
+        """See :class:`~nodecluster_compat.host.Host`."""
         while self._requested:
             self.primary.failed_to_start(self._requested.popleft(), OSError(errno.ECANCELED, reason))
 
     def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`: as long as one that a signal ends, unless told otherwise."""
+        """See :class:`~nodecluster_compat.host.Host`: as long as one that a signal ends, unless told otherwise."""
         mate = self.crew.with_pid(worker.process.pid) if worker.process.pid is not None else None
         if mate is not None:
             self._limit_end(mate, timeout)
 
     def is_dealing(self) -> bool:
-        """See :class:`~nodecluster_compat.primary.Host`."""
+        """See :class:`~nodecluster_compat.host.Host`."""
         return bool(self.served)
 
     def message_limit(self) -> int:
-        """See :class:`~nodecluster_compat.primary.Host`."""
+        """See :class:`~nodecluster_compat.host.Host`."""
         return SupervisionSettings.of(cluster.settings).max_message_bytes
 
     def is_binding(self) -> bool:
-        """See :class:`~nodecluster_compat.primary.Host`: gunicorn's ``bind`` says it all."""
+        """See :class:`~nodecluster_compat.host.Host`: gunicorn's ``bind`` says it all."""
         return not self.is_supervised
 
     def in_worker(self) -> None:
         """In a forked worker: let go of what only the primary needs."""
 
     def stand_in(self) -> WorkerHandle | None:
-        """See :class:`~nodecluster_compat.primary.Host`."""
+        """See :class:`~nodecluster_compat.host.Host`."""
         return self.crew.stand_in(self.exiting) if self.exiting is not None else None
 
     def worker_listens(self, worker: WorkerHandle) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`."""
+        """See :class:`~nodecluster_compat.host.Host`."""
         self.crew.listens(worker, time.monotonic())
         self.wakeup()
 
     def reload_soon(self, callback: Callable[[ReloadReport], Any] | None) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`."""
+        """See :class:`~nodecluster_compat.host.Host`."""
         self.reloader.ask(callback)
         self.SIG_QUEUE.put_nowait(signals.SIGHUP)
         self.loop.wake()
 
     def status(self) -> ClusterStatus:
-        """See :class:`~nodecluster_compat.primary.Host`."""
+        """See :class:`~nodecluster_compat.host.Host`."""
         return self.supervisor.status()
 
     def worker_changed(self) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`."""
+        """See :class:`~nodecluster_compat.host.Host`."""
         self.wakeup()
 
     def finish(self) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`."""
+        """See :class:`~nodecluster_compat.host.Host`."""
         self.upgrade.forget()
         self._is_finishing = True  # nobody is started any more, although the signal is still to be handled
         self.SIG_QUEUE.put_nowait(signals.SIGTERM)

@@ -124,7 +124,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
     # --- what the primary asks of its host, under Node's rules ---------------------------------
 
     def spawn_soon(self, worker: WorkerHandle) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`: here the process starts at once."""
+        """See :class:`~nodecluster_compat.host.Host`: here the process starts at once."""
         settings = SpawnSettings.checked(cluster.settings, script_config.SERVING_SETTINGS)
         worker.serializer = serializer_named(settings.serialization)
         _check_identity(settings)
@@ -151,13 +151,13 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self._home.leave()
 
     def stand_in(self) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`: nobody is replaced here."""
+        """See :class:`~nodecluster_compat.host.Host`: nobody is replaced here."""
 
     def give_up_requested(self, reason: str) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`: here a worker that was asked for has a process."""
+        """See :class:`~nodecluster_compat.host.Host`: here a worker that was asked for has a process."""
 
     def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`: unless told otherwise it takes what it takes, as in Node."""
+        """See :class:`~nodecluster_compat.host.Host`: unless told otherwise it takes what it takes, as in Node."""
         if timeout is not None:
             self.loop.call_later(timeout + KILL_MARGIN, self._kill_late_drain, worker, timeout)
 
@@ -168,23 +168,23 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             worker.kill(signals.SIGKILL)
 
     def worker_listens(self, worker: WorkerHandle) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`: nobody waits for it here."""
+        """See :class:`~nodecluster_compat.host.Host`: nobody waits for it here."""
 
     def reload_soon(self, callback: object) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`."""
+        """See :class:`~nodecluster_compat.host.Host`."""
         raise NotInCluster(
             "cluster.reload() belongs to server mode: a script forks new workers and disconnects the old"
         )
 
     def worker_changed(self) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`: nobody keeps a number here."""
+        """See :class:`~nodecluster_compat.host.Host`: nobody keeps a number here."""
 
     def is_dealing(self) -> bool:
-        """See :class:`~nodecluster_compat.primary.Host`."""
+        """See :class:`~nodecluster_compat.host.Host`."""
         return cluster.freeze_policy() == SCHED_RR
 
     def finish(self) -> None:
-        """See :class:`~nodecluster_compat.primary.Host`: the primary ends by itself when nothing is left."""
+        """See :class:`~nodecluster_compat.host.Host`: the primary ends by itself when nothing is left."""
 
     def _exit_in_order(self, error: SystemExit) -> None:
         """Replaces server mode's: a handler that calls ``sys.exit`` ends the program."""
