@@ -17,7 +17,7 @@ from comparison.figures import SIDES, Report
 from comparison.goals import Verdict, judge_all
 from comparison.groups import Group, Run
 from comparison.machine import origin
-from comparison.page import page, read_reports, with_new, write_page
+from comparison.page import check_page, page, read_reports, with_new, write_page
 from comparison.tools import find_wrk, prepare
 from figures import progress
 from load import RequestFailed
@@ -90,8 +90,11 @@ def main() -> int:
     groups = all_groups()
     wishes = parse(groups)
     wanted = [groups[name] for name in wishes.names]
+    titles = {group.name: group.title for group in groups.values()}
     signal.signal(signal.SIGTERM, interrupt)
     try:
+        if wishes.write:
+            check_page()
         if any(group.needs_wrk for group in wanted):
             find_wrk(wishes.install_wrk)
         tools = prepare(wishes.sides, here=wishes.here)
@@ -99,7 +102,6 @@ def main() -> int:
         progress(str(error))
         return 1
     reports = measure(wanted, Run(wishes.quick, wishes.sides, tools))
-    titles = {group.name: group.title for group in groups.values()}
     print("\n".join(page(reports, titles)))
     if wishes.write and reports:
         write_page(with_new(read_reports(), reports, list(groups)), titles)

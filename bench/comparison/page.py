@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from sessions import BenchError
+
 from comparison.figures import Report, report_from_json, report_to_json
 from comparison.goals import judge_all
 from comparison.plot import plot
@@ -64,8 +66,13 @@ def between_markers(text: str, lines: Sequence[str]) -> str:
     before, _, rest = text.partition(BEGIN)
     _, found, after = rest.partition(END)
     if not found:
-        raise ValueError(f"expected the lines {BEGIN!r} and {END!r} in {PAGE}, found only one of them or none")
+        raise BenchError(f"expected the lines {BEGIN!r} and {END!r} in {PAGE}, found only one of them or none")
     return "\n".join([before + BEGIN, *lines, "", END + after])
+
+
+def check_page() -> None:
+    """Raise unless the page has its markers: better before a run than after it."""
+    between_markers(PAGE.read_text(encoding="utf-8"), [])
 
 
 def write_page(reports: Sequence[Report], titles: Mapping[str, str]) -> None:
