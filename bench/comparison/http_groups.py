@@ -82,7 +82,7 @@ def rate_and_cpu(case: Case, samples: Samples) -> list[Line]:
     per_second = f"{case.title}: per second"
     return [
         line(f"{case.key}/rate", per_second, "1/s", lambda sample: sample.rate, samples, more_is_better=True),
-        line(f"{case.key}/cpu", f"{case.title}: CPU, whole process tree", "µs", lambda sample: sample.cpu, samples),
+        line(f"{case.key}/cpu", f"{case.title}: CPU", "µs", lambda sample: sample.cpu, samples),
     ]
 
 

@@ -98,7 +98,7 @@ def measure_traffic(traffic: Traffic, run: Run) -> list[Line]:
     costs = {side: [one.cpu for one in some] for side, some in samples.items()}
     return [
         Line(f"messages/{traffic.key}", f"{traffic.title}: per second", f"{traffic.unit}/s", True, rates),
-        Line(f"messages/{traffic.key}-cpu", f"{traffic.title}: CPU of all processes for each", "µs", False, costs),
+        Line(f"messages/{traffic.key}-cpu", f"{traffic.title}: CPU of each", "µs", False, costs),
     ]
 
 

@@ -13,10 +13,10 @@ from xml.sax.saxutils import escape
 
 from comparison.figures import GRANIAN, NODE20, NODE24, OURS, STOCK, Line, Ratio, Report, ratio_of
 
-LEFT, WIDTH, RIGHT = 430, 520, 30
+LEFT, WIDTH, RIGHT = 420, 560, 30
 TOP, ROW, BOTTOM = 66, 24, 40
-LOWEST, HIGHEST = 0.25, 16.0
-TICKS = (0.25, 0.5, 1, 2, 4, 8, 16)
+LOWEST, HIGHEST = 0.125, 16.0
+TICKS = (0.125, 0.25, 0.5, 1, 2, 4, 8, 16)
 COLOURS = {STOCK: "#2166ac", NODE20: "#1b7837", NODE24: "#7fbf3f", GRANIAN: "#b35806"}
 NAMES = {STOCK: "than stock -k gevent", NODE20: "than Node 20", NODE24: "than Node 24", GRANIAN: "than granian"}
 OFFSETS = {STOCK: -6, NODE20: -2, NODE24: 2, GRANIAN: 6}
@@ -71,7 +71,7 @@ def legend() -> list[str]:
         text(LEFT, 20, "how many times better ours is (logarithmic; the bar spans all pairs of rounds)", weight="bold")
     ]
     for index, (side, colour) in enumerate(COLOURS.items()):
-        x = LEFT + index * 140
+        x = LEFT + index * 150
         parts += [
             f'<circle cx="{x + 5}" cy="37" r="4.5" fill="{colour}"/>',
             text(x + 14, 41, NAMES[side], colour=colour),
