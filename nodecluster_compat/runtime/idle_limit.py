@@ -2,8 +2,11 @@
 
 gunicorn starts a timer when it waits for a request and stops it when one has come, which is nearly always at once.
 Here the wait is noted with its deadline, and a sweep every now and then looks at the oldest.  All deadlines are equally
-far, so the notes are in order and a sweep looks only at those that are over.  A connection ends up to
-:data:`SWEEP_SECONDS` late; the timer runs only while somebody waits.
+far, so the notes are in order and a sweep looks only at those that are over.  The timer runs only while somebody waits.
+
+A wait ends at the second sweep that finds it over, so up to twice :data:`SWEEP_SECONDS` late.  Between the two the loop
+has asked the kernel once more: after a handler that blocked the worker, requests wait there that came in time, and
+libev calls timers before sockets.
 
 A wait is noted by the context manager itself, or, with :attr:`IdleLimit.noted_inside`, by whoever reads there: only
 when it really has to wait, which on a new connection it rarely has.
@@ -54,6 +57,7 @@ class IdleLimit:
         "_finishing",
         "_linger",
         "_seconds",
+        "_swept",
         "_timer",
         "_waiting",
         "is_over",
@@ -68,6 +72,7 @@ class IdleLimit:
         self._linger = LINGER_SECONDS
         self.is_over = False
         self._timer: Any = None
+        self._swept = 0.0  # when the last sweep was
         self._expired = Timeout(None, False)
         self.noted_inside = NotedInside(self._expired)
 
@@ -149,16 +154,17 @@ class IdleLimit:
                 greenlet.throw(self._expired)
 
     def _start(self) -> None:
+        self._swept = monotonic()
         self._timer = get_hub().loop.timer(SWEEP_SECONDS, SWEEP_SECONDS, ref=False)
         self._timer.start(self._sweep)
 
     def _sweep(self) -> None:
         if self._finishing:
             self._end_idle()
-        now = monotonic()
+        limit, self._swept = self._swept, monotonic()
         while self._waiting:
             greenlet, deadline = next(iter(self._waiting.items()))
-            if deadline > now:
+            if deadline > limit:
                 return
             del self._waiting[greenlet]
             greenlet.throw(self._expired)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import Any
 
 import gevent
@@ -143,3 +144,12 @@ def test_connection_that_asks_makes_no_room(clock: list[float], sent: bytes) -> 
         gevent.sleep(0)
     rig.client.sendall(sent or b"GET")
     assert rig.ended().startswith(b"GET")
+
+
+def test_request_that_came_in_time_is_read_by_a_worker_that_was_blocked(clock: list[float]) -> None:
+    """The time is over, and the loop has not looked at the socket since: timers come first in its turn."""
+    rig = Rig(clock)
+    rig.client.sendall(b"GET")
+    clock[0] += 2 * KEEPALIVE
+    time.sleep(2 * idle_limit.SWEEP_SECONDS)  # the handler: the timer is due when the loop turns again
+    assert rig.ended() == b"GET"
