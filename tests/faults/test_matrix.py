@@ -16,13 +16,14 @@ from queue import Empty, SimpleQueue
 import pytest
 from cells import Cell
 from moments import CELLS, FAULTS, MOMENTS, Fault, Moment
-from track import OPTIONS
+from track import OPTIONS, PATIENT
 from witness import Acks, acks_of
 
-from pytest_cluster import Cluster
+from pytest_cluster import Cluster, ClusterOptions
+from pytest_cluster.options import cores
 
-SLOW_TRACKS = 6
-QUICK_TRACKS = 2
+SLOW_TRACKS = 2 + 2 * cores()  # they wait
+QUICK_TRACKS = cores()
 TEST_SECONDS = 150
 
 Ticket = tuple[Fault, Moment, "Future[None]"]
@@ -31,8 +32,9 @@ Ticket = tuple[Fault, Moment, "Future[None]"]
 class Track:
     """A thread with a cluster, that takes one cell after another."""
 
-    def __init__(self, cells: SimpleQueue[Ticket]) -> None:
+    def __init__(self, cells: SimpleQueue[Ticket], options: ClusterOptions) -> None:
         self._cells = cells
+        self._options = options
         self._cluster: Cluster | None = None
         self._acks: Acks
         self._over = False
@@ -56,7 +58,7 @@ class Track:
 
     def _run_cell(self, fault: Fault, moment: Moment) -> None:
         if self._cluster is None:
-            self._cluster = Cluster.start(OPTIONS, pythonpath=OPTIONS.settings["pythonpath"])
+            self._cluster = Cluster.start(self._options, pythonpath=self._options.settings["pythonpath"])
             self._acks = acks_of(self._cluster)
         try:
             Cell(self._cluster, self._acks, fault, moment).run()
@@ -85,8 +87,8 @@ def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]
             fault, moment = item.callspec.params["fault"], item.callspec.params["moment"]
             futures[item.name] = Future()
             (slow if fault.effect == "blocks" else quick).put((fault, moment, futures[item.name]))
-    counts = [(slow, SLOW_TRACKS), (quick, QUICK_TRACKS)]
-    tracks = [Track(queue) for queue, most in counts for _ in range(min(most, queue.qsize()))]
+    kinds = [(slow, OPTIONS, SLOW_TRACKS), (quick, PATIENT, QUICK_TRACKS)]
+    tracks = [Track(queue, options) for queue, options, most in kinds for _ in range(min(most, queue.qsize()))]
     yield futures
     for track in tracks:
         track.end()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -125,7 +125,7 @@ class Cell:
         if self._gate is not None and self.fault.effect != "blocks":
             self._gate.release()
         if self.fault.effect == "hurts":
-            self._end_if_useless(victim)
+            self._end_if_useless()
         if self.moment.way == "upgrade":
             self._end_upgrade()
         elif self.moment.way == "shutdown":
@@ -149,13 +149,12 @@ class Cell:
             count = len(witness.asked) + SERVED_MEANWHILE
             self._wait(lambda: len(witness.asked) >= count, "answers by the other workers")
 
-    def _end_if_useless(self, victim: int) -> None:
+    def _end_if_useless(self) -> None:
         """What the kernel does with a process that has taken all memory, should that not have ended by itself."""
-        if self.moment.way in ("upgrade", "shutdown"):
-            return
-        worker = self.cluster.worker(victim)
-        if not poll(worker.is_dead, 1.0):
-            worker.kill()
+        pid = int(Path(f"{self._marker}.struck").read_text())
+        if self.moment.way != "upgrade" and not poll(lambda: not os.path.exists(f"/proc/{pid}"), 1.0):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _end_upgrade(self) -> None:
         later = self.cluster.journal.later

@@ -1,4 +1,4 @@
-"""What the clusters of the matrix and of the chaos are started with."""
+"""What the clusters of the matrix, of the chaos and of the soak are started with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from pytest_cluster import ClusterOptions
 
-__all__ = ["OPTIONS"]
+__all__ = ["APPS", "OPTIONS", "PATIENT"]
 
 APPS: Final = str(Path(__file__).parents[1] / "apps")
 
@@ -23,3 +23,8 @@ OPTIONS: Final = ClusterOptions(
     settings={"pythonpath": APPS, "timeout": 5, "graceful_timeout": 4},
     cwd=None,
 )
+
+PATIENT: Final = OPTIONS.changed(
+    "patient", {"config": CONFIG.replace("boot_timeout=5", "boot_timeout=60"), "settings": {"timeout": 60}}
+)
+"""Where no limit has to end anything: a machine may be as slow as it likes."""
