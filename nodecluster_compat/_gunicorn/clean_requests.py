@@ -14,7 +14,7 @@ and it is the same for every gunicorn that has one.
 The connection loop (``handle``) and what is done with a request (``handle_request``) are gunicorn's.  Three things are
 put in their way, each a subclass of gunicorn's: the parser of a connection (here), the pair that ``create`` makes
 (:mod:`environs`), and the response (:mod:`responses`).  Rejected: a loop of our own around all of it.  It would save
-some 3 us of a request, and would have to follow each version of gunicorn in what it does about errors.
+a tenth of a request, and would have to follow each version of gunicorn in what it does about errors.
 """
 
 from __future__ import annotations
