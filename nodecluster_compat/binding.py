@@ -126,7 +126,9 @@ def _bound_inet(request: ListenRequest, family: int, address: str) -> BoundSocke
             sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
         if family == _socket.AF_INET6:
             sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, int(request.ipv6_only))
-        _socket.getaddrinfo(address, None, family, 0, 0, _socket.AI_NUMERICHOST)
+        # As bytes: of a text Python would import a codec, which a primary that gave its rights up may not be able to.
+        numeric = address.encode("ascii", "replace").replace(b"\0", b"?")
+        _socket.getaddrinfo(numeric, None, family, 0, 0, _socket.AI_NUMERICHOST)
         sock.bind((address, request.port))
     except OSError:
         sock.close()
