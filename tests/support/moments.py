@@ -61,7 +61,7 @@ ONLINE: Final = (*BORN, "online")
 LISTENING: Final = (*ONLINE, "listening")
 
 OFFERED: Final = "nodecluster_compat.connection_channel:TakingEnd.say"
-ACCEPTED: Final = "nodecluster_compat._gunicorn.worker:ClusterGeventWorker._serve"
+ACCEPTED: Final = "nodecluster_compat._gunicorn.worker:ClusterGeventWorker.handle"
 DRAINING: Final = "nodecluster_compat.cluster_worker:ClusterWorker.tell_disconnecting"
 
 MOMENTS: Final = (
