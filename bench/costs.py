@@ -4,10 +4,10 @@ Starts ours with two workers, loads it with wrk, and prints for keep-alive reque
 
 * the system calls of the primary and of the workers, for each request (strace);
 * their CPU time for each request, and how much of it is the kernel's (/proc);
-* the share of a process's time that each function has itself, without what it calls (py-spy).
+* the share that each function has itself, without what it calls, of the time outside of the event loop (py-spy).
 
-strace slows a process down, so it is used for counting only.  A process that py-spy looks at has a core for itself,
-since py-spy cannot tell working from waiting for a core.
+strace slows a process down, so it is used for counting only.  The event loop is left out because py-spy cannot tell the
+loop's work from its waiting for a core; a process that it looks at has one for itself, as far as there are two.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from sessions import BenchError
 CALL = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:(\d+)\s+)?(\w+)$")
 LOADS = {"keep-alive": Load(), "connection per request": Load(headers=(CLOSE,))}
 LEAST_CALLS = 0.01
+WAITING = ("Hub.run ", "EpollSelector.select ", "Loop.run_once ")
 BUSY_CALLS = 0.5  # for each request; a process that makes fewer has no part in it
 
 
@@ -97,7 +98,7 @@ def cpu_per_request(server: HttpServer, part: Part, load: Load, seconds: int) ->
 
 
 def shares(tools: Tools, server: HttpServer, pid: int, load: Load, seconds: int) -> list[tuple[str, float]]:
-    """The share of a process's time that each function has itself, largest first."""
+    """The share that each function has itself of the time outside of the event loop, largest first."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "stacks")
         command = [tools.script("py-spy"), "record", "-p", str(pid), "-d", str(seconds), "-r", "400"]
@@ -111,7 +112,9 @@ def shares(tools: Tools, server: HttpServer, pid: int, load: Load, seconds: int)
         own: Counter[str] = Counter()
         for line in result.read_text().splitlines():
             stack, _, count = line.rpartition(" ")
-            own[stack.rpartition(";")[2].strip() or "(outside of Python)"] += int(count)
+            function = stack.rpartition(";")[2].strip()
+            if function and not function.startswith(WAITING):
+                own[function] += int(count)
     total = sum(own.values()) or 1
     return [(name, count / total) for name, count in own.most_common()]
 
@@ -123,7 +126,7 @@ def print_calls(title: str, calls: dict[str, float]) -> None:
 
 
 def print_shares(title: str, found: list[tuple[str, float]], rows: int) -> None:
-    print(f"\n{title}: own time\n")
+    print(f"\n{title}: own time, outside of the event loop\n")
     for name, share in found[:rows]:
         print(f"  {share:6.1%}  {name}")
     print()
