@@ -23,9 +23,9 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The commit that was measured, with a + if what was measured, or how, differs from it."""
-    head = git("rev-parse", "--short=10", "HEAD") or "unknown"
-    return head + ("+" if git("status", "--porcelain", "--", "nodecluster_compat", "bench") else "")
+    """The last commit that changed what was measured, with a + if there are changes without a commit."""
+    last = git("log", "-1", "--abbrev=10", "--format=%h", "--", "nodecluster_compat") or "unknown"
+    return last + ("+" if git("status", "--porcelain", "--", "nodecluster_compat") else "")
 
 
 def git(*arguments: str) -> str:
