@@ -15,7 +15,8 @@ After a pause workers come back as in TCP's slow start: one, and then at a time 
 ``PROBATION`` seconds.  A worker that was started after the last fault and has listened for ``stable`` seconds
 ends the back-off.
 
-More than ``intensity`` faults within ``period`` seconds are a *degraded* state, which heals by the same proof.
+More than ``intensity`` faults within ``period`` seconds, or in one back-off however long its workers take to fail,
+are a *degraded* state, which heals by the same proof.
 Intensity and period are those of an OTP supervisor, which gives up and escalates; here there is nobody above, so
 the state is told and the attempts go on.
 
@@ -105,6 +106,10 @@ class Restarts:
             self._faults.popleft()
         return len(self._faults)
 
+    def unhealed_faults(self, now: float) -> int:
+        """How many faults there were within the period, or since a worker was sound: an import may last longer."""
+        return max(self.recent_faults(now), self._streak)
+
     def fault(self, now: float, listened: float) -> bool:
         """A worker failed that had listened for so many seconds; return whether this is what degrades the crew."""
         self._faults.append(now)
@@ -112,7 +117,7 @@ class Restarts:
         if listened < self.policy.stable:
             self._streak += 1
             self._hold(now, self.policy.delay, self._streak, self.policy.max_delay)
-        degrades = not self.is_degraded and self.recent_faults(now) > self.policy.intensity
+        degrades = not self.is_degraded and self.unhealed_faults(now) > self.policy.intensity
         self.is_degraded = self.is_degraded or degrades
         return degrades
 

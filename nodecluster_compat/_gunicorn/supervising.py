@@ -226,10 +226,9 @@ class Supervisor:
 
     def _tell_degraded(self, now: float) -> None:
         self._arbiter.log.error(
-            "Workers keep failing: %s faults within %g s, the last one %s. Next attempt in %.1f s; a changed source "
-            "file or HUP tries at once.",
-            self._restarts.recent_faults(now),
-            self.settings.restarts.period,
+            "Workers keep failing: %s faults, the last one %s. Next attempt in %.1f s; a changed source file or HUP "
+            "tries at once.",
+            self._restarts.unhealed_faults(now),
             self._last_fault,
             max(0.0, self._restarts.hold_until - now),
         )

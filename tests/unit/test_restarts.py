@@ -103,6 +103,14 @@ def test_faults_that_are_far_apart_do_not_degrade() -> None:
     assert not any(faults.fault(11.0 * n, 60.0) for n in range(50))
 
 
+def test_slow_imports_that_all_fail_degrade() -> None:
+    """However long each attempt takes: no worker has been sound in between."""
+    faults = restarts()
+    assert [faults.fault(120.0 * n, 0.0) for n in range(5)] == [False, False, False, True, False]
+    assert faults.look(700.0, [Trial(600.0, 690.0)])
+    assert not faults.fault(800.0, 0.0)
+
+
 def test_long_pause_is_no_proof() -> None:
     """Time alone resets nothing, nor does a worker that is older than the last fault."""
     faults = restarts()
