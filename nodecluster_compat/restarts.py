@@ -9,7 +9,8 @@ What counts is how a worker ended:
   for ``stable`` seconds is replaced at once.  Each other fault doubles a pause in which nothing is started, for
   the whole crew and not for each place, because workers that run the same code fail together.
 * *killed* (SIGKILL, which no program sends itself by accident): replaced at once when it had listened; one that was
-  killed while it booted, as the kernel does when memory is short, waits for a short pause of its own.
+  killed while it booted, as the kernel does when memory is short, waits for a short pause of its own.  More than
+  ``_KILLS_BORNE`` of these, and nobody who began to listen in between, are told as a crash loop.
 
 After a pause workers come back as in TCP's slow start: one, and then at a time as many as have listened for
 ``PROBATION`` seconds.  A worker that was started after the last fault and has listened for ``stable`` seconds
@@ -43,6 +44,7 @@ _JITTER: Final = 0.25
 _KILLED_DELAY: Final = 0.1
 _KILLED_MAX_DELAY: Final = 2.0
 _MOST_DOUBLINGS: Final = 32
+_KILLS_BORNE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Restarts:
         self._hold_until = float("-inf")
         self._streak = 0  # faults of the back-off
         self._killed_streak = 0
+        self._last_killed = float("-inf")
         self.is_degraded = False
 
     @property
@@ -108,7 +111,7 @@ class Restarts:
 
     def unhealed_faults(self, now: float) -> int:
         """How many faults there were within the period, or since a worker was sound: an import may last longer."""
-        return max(self.recent_faults(now), self._streak)
+        return max(self.recent_faults(now), self._streak, self._killed_streak)
 
     def fault(self, now: float, listened: float) -> bool:
         """A worker failed that had listened for so many seconds; return whether this is what degrades the crew."""
@@ -121,13 +124,19 @@ class Restarts:
         self.is_degraded = self.is_degraded or degrades
         return degrades
 
-    def killed(self, now: float, had_listened: bool) -> None:
-        """A worker was killed from outside."""
+    def killed(self, now: float, had_listened: bool) -> bool:
+        """A worker was killed from outside; return whether this is what degrades the crew."""
         if had_listened:
             self._killed_streak = 0
-            return
+            return False
         self._killed_streak += 1
+        self._last_killed = now
         self._hold(now, _KILLED_DELAY, self._killed_streak, _KILLED_MAX_DELAY)
+        if self._killed_streak <= _KILLS_BORNE:
+            return False
+        self._last_fault = now  # what heals is a worker that is younger
+        degrades, self.is_degraded = not self.is_degraded, True
+        return degrades
 
     def retry_now(self) -> None:
         """Something has changed that may have been the cause: the next attempt is the first again."""
@@ -137,7 +146,7 @@ class Restarts:
     def look(self, now: float, crew: Iterable[Trial]) -> bool:
         """Take note of who listens, and for how long; return whether this is what heals the crew."""
         since = [one.listening_since for one in crew if one.started >= self._last_fault and one.listening_since]
-        if since:
+        if any(start >= self._last_killed for start in since):
             self._killed_streak = 0
         if not any(now - start >= self.policy.stable for start in since):
             return False

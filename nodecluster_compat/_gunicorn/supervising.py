@@ -76,7 +76,10 @@ class Supervisor:
             if serves_on:
                 return
         if status.signal == "SIGKILL" and mate.overdue is None:
-            self._restarts.killed(now, mate.listening_since is not None)
+            if mate.listening_since is None:
+                self._last_fault = how
+            if self._restarts.killed(now, mate.listening_since is not None):
+                self._tell_degraded(now)
             return
         self._last_fault = how
         if self._seen is None:

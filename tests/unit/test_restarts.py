@@ -149,3 +149,16 @@ def test_killed_while_booting_waits_a_little() -> None:
     faults.look(95.0, [Trial(93.0, 94.0)])
     faults.killed(96.0, False)
     assert faults.hold_until == 96.1
+
+
+def test_workers_that_are_all_killed_while_booting_degrade() -> None:
+    """Also beside one that has served for long; a younger one that proves sound heals."""
+    faults, told = restarts(), []
+    for n in range(12):
+        told.append(faults.killed(2.0 * n, False))
+        faults.look(2.0 * n + 1.0, [Trial(-100.0, -99.0)])
+    assert [n for n, degraded in enumerate(told) if degraded] == [8]
+    assert faults.hold_until == 24.0
+    assert not faults.look(35.0, [Trial(24.0, 25.5)])
+    assert faults.look(36.0, [Trial(24.0, 25.5)])
+    assert not faults.killed(40.0, False)
