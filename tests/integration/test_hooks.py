@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from remote_control import wait
+from second_master import wait_later
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -88,13 +89,11 @@ def test_hooks_of_signals_run(cluster: Cluster) -> None:
         cluster.journal.wait_for("exit", worker=victim.id)
         assert name in hooks.read_text()
         cluster.wait_listening(2)
-    before = cluster.journal.last_seq
-    old = {worker.pid for worker in cluster.workers}
     cluster.primary.signal("SIGUSR2")
-    born = cluster.journal.wait_for("listening", predicate=lambda entry: entry.pid not in old, after=before)
+    born = wait_later(cluster, "listening")[0]
     assert "pre_exec" in hooks.read_text()
     os.kill(int(Path(f"/proc/{born.pid}/stat").read_text().rsplit(")")[1].split()[1]), signal.SIGTERM)
-    cluster.journal.wait_for("exit", predicate=lambda entry: entry.pid == born.pid, after=before)
+    wait_later(cluster, "exit", 2)
 
 
 CHANGE = """

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from remote_control import wait
+from second_master import wait_later
 
 from pytest_cluster import Cluster
 
@@ -62,42 +63,27 @@ def test_usr2_starts_a_second_master_and_the_first_can_go(cluster: Cluster) -> N
     """Both serve; then the old one ends, the new one is promoted, and its pid file renamed."""
     folder = Path(f"/proc/{cluster.primary.pid}/cwd").resolve()
     old = {worker.pid for worker in cluster.workers}
-    before = cluster.journal.last_seq
     cluster.primary.signal("SIGUSR2")
-
-    def new_pids() -> set[int]:
-        entries = [e for e in cluster.journal.entries if e.seq > before and e.event == "listening"]
-        return {e.pid for e in entries if e.pid not in old}
-
-    cluster.journal.wait_until(lambda _: len(new_pids()) == 2, expected="two workers of the new master")
+    new = {entry.pid for entry in wait_later(cluster, "listening", 2)}
     new_master = int((folder / "server.pid.2").read_text())
-    assert new_pids() & set(pids(cluster, 12)) or old & set(pids(cluster, 12))
+    assert new & set(pids(cluster, 12)) or old & set(pids(cluster, 12))
     os.kill(cluster.primary.pid, signal.SIGTERM)
     for pid in old:
-        cluster.journal.wait_for("exit", predicate=lambda entry, pid=pid: entry.pid == pid, after=before)
-    assert set(pids(cluster)) <= new_pids()
+        cluster.journal.wait_for("exit", predicate=lambda entry, pid=pid: entry.pid == pid)
+    assert set(pids(cluster)) <= new
     os.kill(new_master, signal.SIGTERM)
-    for pid in new_pids():
-        cluster.journal.wait_for("exit", predicate=lambda entry, pid=pid: entry.pid == pid, after=before)
+    assert {entry.pid for entry in wait_later(cluster, "exit", 2)} == new
 
 
 @pytest.mark.cluster(workers=2)
 def test_usr2_can_be_rolled_back(cluster: Cluster) -> None:
     """TERM to the new master leaves the old one as it was."""
     old = {worker.pid for worker in cluster.workers}
-    before = cluster.journal.last_seq
     cluster.primary.signal("SIGUSR2")
-    fork = cluster.journal.wait_for("listening", predicate=lambda entry: entry.pid not in old, after=before)
-    new_master = int(Path(f"/proc/{fork.pid}/stat").read_text().rsplit(")")[1].split()[1])
-    cluster.journal.wait_until(
-        lambda entries: len({e.pid for e in entries if e.seq > before and e.event == "listening"}) == 2,
-        expected="the new master's workers",
-    )
+    first, _ = wait_later(cluster, "listening", 2)
+    new_master = int(Path(f"/proc/{first.pid}/stat").read_text().rsplit(")")[1].split()[1])
     os.kill(new_master, signal.SIGTERM)
-    cluster.journal.wait_until(
-        lambda entries: len({e.pid for e in entries if e.seq > before and e.event == "exit"}) == 2,
-        expected="the end of the new master's workers",
-    )
+    wait_later(cluster, "exit", 2)
     assert set(pids(cluster)) == old
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from raw_http import APPS, GUNICORN, folder_of, parent_of, until
 from remote_control import state_of, wait
+from second_master import wait_later
 
 from pytest_cluster import Cluster
 
@@ -126,9 +127,8 @@ def test_promotion_renames_the_pid_file(cluster: Cluster) -> None:
     """``pid.2`` becomes ``pid`` when the old master has gone, and goes with the new one."""
     folder = folder_of(cluster)
     old, first = cluster.primary.pid, cluster.workers[0]
-    seen = cluster.journal.last_seq
     cluster.primary.signal("SIGUSR2")
-    successor = cluster.journal.wait_for("listening", after=seen)
+    (successor,) = wait_later(cluster, "listening")
     new = int((folder / "pid.2").read_text())
     assert (int((folder / "pid").read_text()), parent_of(successor.pid or 0)) == (old, new)
     cluster.primary.signal("SIGUSR2")
@@ -150,14 +150,10 @@ def test_new_master_can_upgrade_in_turn(cluster: Cluster) -> None:
     """USR2 to a promoted master works as it did the first time."""
     masters = [cluster.primary.pid]
     for turn in (1, 2):
-        seen = cluster.journal.last_seq
+        seen = len(cluster.journal.later)
         os.kill(masters[-1], signal.SIGUSR2)
-        cluster.journal.wait_until(
-            lambda entries, seen=seen: len([e for e in entries[seen:] if e.event == "listening"]) == 2,
-            expected=f"two workers of master {turn}",
-        )
-        listening = cluster.journal.wait_for("listening", after=seen)
-        masters.append(parent_of(listening.pid or 0))
+        listening = wait_later(cluster, "listening", 2, since=seen)
+        masters.append(parent_of(listening[0].pid or 0))
         os.kill(masters[-2], signal.SIGTERM)
         wait(lambda turn=turn: cluster.log.count("Master has been promoted") == turn, "the promotion", cluster)
         assert {cluster.get("/").status for _ in range(4)} == {200}
@@ -180,13 +176,10 @@ def test_new_master_that_cannot_start_leaves_the_old_one(cluster: Cluster) -> No
         cluster.primary.signal("SIGUSR2")
         return cluster.log.count("Starting gunicorn") == 2
 
-    seen = cluster.journal.last_seq
     wait(second_try, "a new master", cluster)
-    new = cluster.journal.wait_for("listening", after=seen)
-    os.kill(parent_of(new.pid or 0), signal.SIGTERM)
-    cluster.journal.wait_until(
-        lambda entries: len([e for e in entries[seen:] if e.event == "exit"]) == 2, expected="the end of its workers"
-    )
+    new = wait_later(cluster, "listening", 2)
+    os.kill(parent_of(new[0].pid or 0), signal.SIGTERM)
+    wait_later(cluster, "exit", 2)
 
 
 @pytest.mark.cluster(workers=2)
