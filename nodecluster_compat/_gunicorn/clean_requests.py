@@ -131,7 +131,11 @@ class CleanReader:
         except Exception:  # noqa: BLE001 - whatever it is, gunicorn says it
             return None
         method, target = said["method"], said["path"]
-        if _TARGET.fullmatch(target) is None or method == b"CONNECT" or data[0] == 13:
+        if (
+            _TARGET.fullmatch(target) is None
+            or method == b"CONNECT"
+            or not data.startswith(b"%b %b HTTP" % (method, target))
+        ):
             return None
         fields = self._fields(said["headers"])
         if fields is None:
