@@ -36,6 +36,9 @@ def run_script(path: str, args: Sequence[str]) -> None:
         OSError: the file cannot be read.
         SyntaxError: it is no Python.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A server runs on after its last line: what it prints to a pipe, or a log, is to be seen at once, as in Node.
+        sys.stdout.reconfigure(line_buffering=True)
     sys.argv = [path, *args]
     folder = os.path.dirname(os.path.abspath(path))
     if sys.path[:1] != [folder]:
