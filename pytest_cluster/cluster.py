@@ -45,6 +45,7 @@ class Cluster:
     def __init__(self, options: ClusterOptions, server: ServerProcess, endpoint: Endpoint) -> None:
         self.options = options
         self.primary = PrimaryProxy(server)
+        self._target = options.workers
         self.client = Client(endpoint, server.tallies.seen)
         self.faults = Faults(server, options)
         self.messages = Messages(server.journal)
@@ -196,15 +197,17 @@ class Cluster:
         return result
 
     def wait_listening(self, count: int | None = None, timeout: float | None = None) -> list[WorkerProxy]:
-        """Wait until exactly *count* workers (default: as many as were started) live, and all of them listen.
+        """Wait until exactly *count* workers (default: as many as there should be) live, and all of them listen.
 
         A worker that the test has killed, or told to end, does not count, even before its end was seen.
 
         :raises WaitTimeout: it did not come to that.
         """
-        wanted = self.options.workers if count is None else count
+        wanted = self._target if count is None else count
 
         def settled(entries: tuple[JournalEntry, ...]) -> bool:
+            if self.server.ended():
+                return False  # its workers go with it, and nobody writes that down
             gone = {entry.worker for entry in entries if entry.event == "exit"}
             alive = set(worker_ids(entries)) - gone
             doomed = {entry.worker for entry in entries if entry.ends}
@@ -230,6 +233,7 @@ class Cluster:
             raise ClusterError(f"expected 1 to {most_workers()} workers, got {workers}")
         self.journal.note_fault(0, self.primary.pid, f"scale to {workers} workers")
         self.primary.ask("scale", (workers,))
+        self._target = workers
         return self.wait_listening(workers, timeout)
 
     def reload(self, *, timeout: float | None = None) -> ReloadReport:

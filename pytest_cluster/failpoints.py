@@ -16,13 +16,27 @@ from .waiting import scaled
 from .wire import Delay, Do, End, Fail, Failpoint, Hello, Hold, Reached
 from .worker import WorkerProxy
 
-__all__ = ["Action", "Failpoints"]
+__all__ = ["Action", "Failpoints", "check_step"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 TELL_SECONDS = 5.0
 
+SERVER_STEPS = ("fork", "online", "boot", "ready", "listening", "request")
+
 Action = Hold | Delay | Fail | End | Do
+
+
+def check_step(step: str) -> None:
+    """Refuse a step that nobody ever comes to.
+
+    :raises FaultError: it is none of the server's, and names no function.
+    """
+    if ":" not in step and step not in SERVER_STEPS:
+        raise FaultError(
+            f"expected a step of the server ({', '.join(SERVER_STEPS)}) or a function as 'package.module:name', "
+            f"not {step!r}"
+        )
 
 
 class Failpoints:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .errors import FaultError
-from .failpoints import Action, Failpoints
+from .failpoints import Action, Failpoints, check_step
 from .gates import Gate
 from .launcher import ServerProcess
 from .options import ClusterOptions
@@ -279,6 +279,7 @@ class Faults:
             self._failpoints.remove_gate(failpoint.id)
 
     def _prepare_later(self, step: str, action: Action, worker: int | None) -> None:
+        check_step(step)
         failpoint = self._failpoints.prepare(step, action, worker)
         self._undo[f"failpoint {failpoint.id}"] = lambda: self._failpoints.disarm(failpoint.id)
 
@@ -288,6 +289,7 @@ class Faults:
         self._failpoints.arm(failpoint, worker)
 
     def _prepare(self, step: str, action: Action, worker: WorkerProxy | None, what: str) -> Failpoint:
+        check_step(step)
         if worker is None:
             self._server.journal.note_fault(0, None, f"{what} every worker")
             self.injected += 1

@@ -128,7 +128,7 @@ class WorkerProxy(_Process):
     @property
     def state(self) -> str:
         """One of ``none``, ``online``, ``listening``, ``disconnected``, ``dead``."""
-        return self._story()[0].state
+        return "dead" if self.is_dead() else self._story()[0].state
 
     @property
     def exit_code(self) -> int | None:
@@ -164,7 +164,12 @@ class WorkerProxy(_Process):
         return self._server.logs.worker(self.id, self.pid)
 
     def is_dead(self) -> bool:
-        """Whether its process has ended."""
+        """Whether its process has ended; once the primary has, nobody is left to say so but the system."""
+        return self.was_reaped or (self._journal.ended and not is_running(self.pid))
+
+    @property
+    def was_reaped(self) -> bool:
+        """Whether the primary has said how it ended."""
         return self._latest("exit") is not None
 
     def check_alive(self) -> None:
@@ -183,7 +188,7 @@ class WorkerProxy(_Process):
         """How it ended, in words; whether the test did it."""
         entry = self._latest("exit")
         if entry is None:
-            return "it lives"
+            return "nobody was left to see how: the primary had ended" if self.is_dead() else "it lives"
         before = reversed(self._journal.entries[: entry.seq])
         fault = next((one for one in before if _may_end(one, self.id)), None)
         if fault is None:

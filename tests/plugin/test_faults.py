@@ -334,3 +334,32 @@ def test_cluster_that_never_boots_is_given_up_at_once(cluster_factory: object) -
         cluster_factory(  # type: ignore[operator]
             config=f"{NO_PAUSE}\ndef post_fork(server, worker):\n    import os\n    os._exit(1)", start_timeout=300
         )
+
+
+@pytest.mark.parametrize("step", ["listenning", "", "shop"])
+def test_step_that_nobody_comes_to_is_refused(cluster: Cluster, cluster_faults: Faults, step: str) -> None:
+    """A misspelt step would be a test that injects nothing."""
+    with pytest.raises(FaultError, match="expected a step of the server"):
+        cluster_faults.at(step, "os:getpid")
+    with pytest.raises(FaultError, match="expected a step of the server"), cluster_faults.hold(step):
+        pass
+
+
+@pytest.mark.cluster(fresh=True)
+def test_workers_of_a_killed_primary_are_dead(cluster: Cluster) -> None:
+    """Nobody writes their end down, so the system is asked."""
+    workers = cluster.workers
+    cluster.primary.kill()
+    cluster.wait_for(lambda one: not one.workers, reason="the end of the workers", timeout=20)
+    assert [(one.is_dead(), one.state) for one in workers] == [(True, "dead")] * 2
+    assert "the primary had ended" in workers[0].describe_end()
+    with pytest.raises(ProcessGone):
+        workers[0].kill()
+    with pytest.raises(WaitTimeout):
+        cluster.wait_listening(timeout=0.1)
+
+
+def test_number_that_was_scaled_to_is_waited_for(cluster: Cluster) -> None:
+    cluster.scale(1)
+    cluster.workers[0].kill()
+    assert len(cluster.wait_listening()) == 1
