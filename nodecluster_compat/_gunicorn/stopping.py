@@ -78,6 +78,9 @@ class _Stopper:
 
     def kill_workers(self) -> None:
         self._quick = True
+        for pid in self._arbiter.WORKERS:  # or gunicorn's line alone would blame the kernel
+            seconds = time.monotonic() - self._start
+            self._arbiter.log.error("Worker (pid:%s) did not end within %.0f s: killed", pid, seconds)
         self._signal_all(signals.SIGKILL)
         self._turn_until(self._all_gone, time.monotonic() + _KILLED_SECONDS)
         for listener in self._arbiter.primary.listeners:

@@ -113,6 +113,18 @@ def test_disconnect_of_a_worker_that_does_not_hear_has_a_limit(cluster: Cluster)
     assert "did not end within graceful_timeout: killed" in cluster.log
 
 
+@pytest.mark.cluster(workers=2, app=APP, settings={"graceful_timeout": 1})
+def test_worker_that_does_not_hear_the_end_of_the_server_is_named(cluster: Cluster) -> None:
+    """The log says that the master has killed it, not only that somebody has."""
+    pid = cluster.worker(1).pid
+    cluster.worker(1).kill("SIGSTOP")
+    cluster.primary.signal("SIGTERM")
+    until(lambda: cluster.returncode is not None, "the end of the server")
+    assert cluster.returncode == 0
+    assert f"Worker (pid:{pid}) did not end within " in cluster.log
+    assert cluster.log.count("did not end within") == 1
+
+
 HOSTILE = """
 from nodecluster_compat import advanced_nodes as nodes
 from nodecluster_compat.codec import FrameKind, encode_frame
