@@ -74,6 +74,8 @@ class Faults:
 
     def disconnect(self, worker: WorkerProxy) -> None:
         """Let the primary disconnect a worker."""
+        if not isinstance(worker, WorkerProxy):
+            raise FaultError("the primary has no primary that could disconnect it: use cluster.disconnect() or stop()")
         self.injected += 1
         worker.disconnect()
 

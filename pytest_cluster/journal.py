@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -174,6 +174,10 @@ class Journal:
         """What has been read so far."""
         with self._changed:
             return tuple(self._entries)
+
+    def __iter__(self) -> Iterator[JournalEntry]:
+        """Walk over :attr:`entries`."""
+        return iter(self.entries)
 
     @property
     def last_seq(self) -> int:

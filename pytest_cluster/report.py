@@ -33,7 +33,8 @@ def cause_of(cluster: Cluster, *, compares: bool = False) -> str:
     """
     if cluster.returncode not in (None, 0):
         return _with_log(f"the primary ended: {cluster.primary.describe_end()}", cluster.log)
-    ended = [worker for worker in cluster.every_worker if worker.was_reaped and not worker.exited_after_disconnect]
+    told = [one for one in cluster.every_worker if one.exit_code is not None or one.exit_signal is not None]
+    ended = [worker for worker in told if not worker.exited_after_disconnect]
     for worker in sorted(ended, key=lambda one: "(injected" in one.describe_end()):  # what nobody meant comes first
         lost = worker.tally.in_flight
         text = f"{worker.title} (pid {worker.pid}) ended: {worker.describe_end()}"

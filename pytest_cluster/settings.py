@@ -60,7 +60,7 @@ def _workers(text: str) -> tuple[int, ...]:
     if text.strip() == "auto":
         return (max(2, cores()),)
     try:
-        counts = tuple(int(part) for part in text.split(","))
+        counts = tuple(dict.fromkeys(int(part) for part in text.split(",")))  # each once
     except ValueError:
         counts = (0,)
     if min(counts) < 1:

@@ -165,12 +165,7 @@ class WorkerProxy(_Process):
 
     def is_dead(self) -> bool:
         """Whether its process has ended; once the primary has, nobody is left to say so but the system."""
-        return self.was_reaped or (self._journal.ended and not is_running(self.pid))
-
-    @property
-    def was_reaped(self) -> bool:
-        """Whether the primary has said how it ended."""
-        return self._latest("exit") is not None
+        return self._latest("exit") is not None or (self._journal.ended and not is_running(self.pid))
 
     def check_alive(self) -> None:
         """Refuse what only a living worker can do."""

@@ -359,6 +359,15 @@ def test_workers_of_a_killed_primary_are_dead(cluster: Cluster) -> None:
         cluster.wait_listening(timeout=0.1)
 
 
+def test_primary_cannot_be_disconnected(cluster: Cluster, cluster_faults: Faults) -> None:
+    with pytest.raises(FaultError, match=r"cluster\.disconnect"):
+        cluster_faults.disconnect(cluster.primary)  # type: ignore[arg-type]
+
+
+def test_journal_is_walked_over(cluster: Cluster) -> None:
+    assert [entry.event for entry in cluster.journal].count("listening") == 2
+
+
 def test_number_that_was_scaled_to_is_waited_for(cluster: Cluster) -> None:
     cluster.scale(1)
     cluster.workers[0].kill()
