@@ -85,7 +85,6 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._serving: dict[Any, Any] = {}  # the sockets of the connections by greenlet, None before they are made
         self._tls: ssl.SSLContext | None = None
         self._idle_limit: IdleLimit | None = None
-        self._spares: IdleLimit | None = None  # knows whom a full worker can spare
         self._request_wait: Any = None
         self._receiver: Receiver
         self._greenlets: GreenletPool
@@ -218,7 +217,6 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         serving.save_work(self.cfg)
         self._idle_limit = IdleLimit(self.cfg.keepalive)
         self._request_wait = use_clean_requests(self.cfg, self._idle_limit)
-        self._spares = self._idle_limit if knows_idle(self.cfg) else None
         self._greenlets = GreenletPool(self._serve)
         self._receiver = birth.receiver = Receiver(
             birth.connections, self._take, self._has_room, self._wake, self._primary_gone
@@ -249,11 +247,8 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         return self._request_wait or super().timeout_ctx()
 
     def _has_room(self, _: int) -> bool:
-        if len(self._serving) < self.worker_connections:
-            return True
-        if self._spares is not None:
-            self._spares.make_room(self._serving)
-        return False
+        room: bool = len(self._serving) < self.worker_connections
+        return room
 
     def _take(self, listener_id: int, fd: int) -> None:
         self._serving[self._greenlets.start(self._served[listener_id], fd)] = None

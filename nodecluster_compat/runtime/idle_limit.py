@@ -123,27 +123,6 @@ class IdleLimit:
         self.is_over = True
         get_hub().loop.run_callback(self._end_idle)
 
-    def make_room(self, clients: Mapping[Any, Any]) -> None:
-        """Somebody else waits for a place: end the connection that has been idle for longest.
-
-        None when all have answered a moment ago: their next requests may be on the way.
-
-        Args:
-            clients: their sockets, by greenlet.
-        """
-        get_hub().loop.run_callback(self._end_oldest, clients)
-
-    def _end_oldest(self, clients: Mapping[Any, Any]) -> None:
-        latest = monotonic() - LINGER_SECONDS + self._seconds
-        for greenlet, deadline in self._waiting.items():
-            client = clients.get(greenlet)
-            if deadline > latest:
-                return
-            if greenlet not in self._began and client is not None and not _has_sent(client):
-                del self._waiting[greenlet]
-                greenlet.throw(self._expired)
-                return
-
     def _end_idle(self) -> None:
         """In the hub, like :meth:`_sweep`: whoever throws elsewhere does not come back."""
         latest = monotonic() - self._linger + self._seconds

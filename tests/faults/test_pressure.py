@@ -172,22 +172,6 @@ def test_clients_that_do_not_read_keep_their_places_only(cluster: Cluster) -> No
         assert [cluster.get("/").status for _ in range(8)] == [200] * 8
 
 
-@pytest.mark.cluster(**{**REMOTE, "config": CONF}, workers=1, settings={"worker_connections": 2, "keepalive": 60})
-def test_idle_connections_give_way_to_those_who_wait(cluster: Cluster) -> None:
-    """The oldest first, one for each that waits."""
-    with ExitStack() as stack:
-        idle = [stack.enter_context(cluster.connect(timeout=30)) for _ in range(2)]
-        for client in idle:
-            client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
-            assert client.recv(65536).startswith(b"HTTP/1.1 200")
-        with cluster.connect(timeout=30) as late:
-            late.sendall(GET)
-            assert ending(late).startswith(b"HTTP/1.1 200")
-        assert ending(idle[0]) == b""
-        idle[1].sendall(GET)
-        assert ending(idle[1]).startswith(b"HTTP/1.1 200")
-
-
 def test_clients_that_never_shake_hands_keep_nobody_out(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
     """TLS: more of them than there are places."""
     certificate = make_certificate(tmp_path)

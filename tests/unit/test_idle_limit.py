@@ -120,32 +120,6 @@ def test_nothing_lingers_at_the_limit(clock: list[float]) -> None:
     assert rig.limit.is_over
 
 
-def test_connection_that_is_idle_for_longest_makes_room(clock: list[float]) -> None:
-    """One for each that waits, and none that has begun a request, or was answered a moment ago."""
-    rig = Rig(clock)
-    clients = {rig.greenlet: rig.server}
-    rig.limit.make_room(clients)
-    gevent.sleep(0)
-    gevent.sleep(0)
-    assert not rig.greenlet.dead
-    clock[0] += 1.0
-    rig.limit.make_room(clients)
-    assert rig.ended() is None
-
-
-@pytest.mark.parametrize("sent", [b"", b"GET"])
-def test_connection_that_asks_makes_no_room(clock: list[float], sent: bytes) -> None:
-    """Amid a request, or with its first bytes in the kernel."""
-    rig = Rig(clock, amid_request=not sent)
-    clock[0] += 1.0
-    rig.client.sendall(sent)
-    rig.limit.make_room({rig.greenlet: rig.server})
-    for _ in range(3):
-        gevent.sleep(0)
-    rig.client.sendall(sent or b"GET")
-    assert rig.ended().startswith(b"GET")
-
-
 def test_request_that_came_in_time_is_read_by_a_worker_that_was_blocked(clock: list[float]) -> None:
     """The time is over, and the loop has not looked at the socket since: timers come first in its turn."""
     rig = Rig(clock)
