@@ -6,15 +6,19 @@ import contextlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+from receive_queue import unread_by_peer
 
 from pytest_cluster import Cluster
 from pytest_cluster.waiting import poll
@@ -55,6 +59,7 @@ CHANGE: Final = "import os\nif os.path.exists('second'):\n    exec(open('second'
 def exchange(client: socket.socket, request: bytes, pieces: int = 1) -> bytes:
     """Send the bytes, then end of input; return everything that comes back.
 
+    Over IPv4 each piece is sent when the server has read the one before, so that pieces are what its parser sees.
     A server that answers before it has read everything resets the connection, or not, as the kernel's timing has it.
     """
     received = b""
@@ -63,12 +68,32 @@ def exchange(client: socket.socket, request: bytes, pieces: int = 1) -> bytes:
         with contextlib.suppress(OSError):
             for start in range(0, len(request), size):
                 client.sendall(request[start : start + size])
+                if start + size < len(request) and not _is_read(client):
+                    break
             if not isinstance(client, ssl.SSLSocket):
                 client.shutdown(socket.SHUT_WR)
         with contextlib.suppress(ConnectionResetError):
             while data := client.recv(65536):
                 received += data
     return received
+
+
+def _is_read(client: socket.socket) -> bool:
+    """Wait until the server has read what was sent; ``False`` when it has answered, or ended, instead."""
+    if client.family != socket.AF_INET or isinstance(client, ssl.SSLSocket):
+        return True
+    answered = False
+
+    def settled() -> bool:
+        nonlocal answered
+        answered = bool(select.select([client], [], [], 0)[0])
+        return answered or not unread_by_peer(client)
+
+    if not settled():
+        deadline = time.monotonic() + PATIENCE
+        while not settled() and time.monotonic() < deadline:
+            os.sched_yield()
+    return not answered
 
 
 def send(cluster: Cluster, request: bytes, pieces: int = 1) -> bytes:
