@@ -1,4 +1,4 @@
-"""How many bytes the other end of a TCP connection on this machine has not read yet; the kernel is asked (sock_diag(7))."""
+"""How many bytes the other end of a TCP connection on this machine has not read, by the kernel: sock_diag(7)."""
 
 from __future__ import annotations
 
