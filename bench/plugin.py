@@ -17,6 +17,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -183,18 +184,25 @@ def measure_reuse(count: int) -> Row:
     return Row("a test with a cluster that is used again", told, "< 20 ms", statistics.median(used_again) < 0.020)
 
 
-def measure_flakes(runs: int) -> Row:
-    """The plugin's own tests on real clusters, again and again; what fails is printed."""
-    failed = 0
+def measure_flakes(runs: int, at_once: int) -> Row:
+    """The plugin's own tests on real clusters, again and again, `at_once` runs side by side; what fails is printed."""
+    started = time.monotonic()
+    with ThreadPoolExecutor(at_once) as pool:
+        failed = 0
+        for number, done in enumerate(pool.map(_run_real_server_tests, range(runs)), 1):
+            failed += done.returncode != 0
+            told = done.stdout.strip().splitlines()[-1:]
+            progress(f"run {number} of {runs}: {' '.join(told)}")
+            if done.returncode:
+                progress(done.stdout[-20000:] + done.stderr[-2000:])
+    told = f"{failed} ({at_once} at once, {(time.monotonic() - started) / 60:.0f} minutes)"
+    return Row(f"runs of the plugin's tests that failed, of {runs}", told, "0", not failed)
+
+
+def _run_real_server_tests(_: int) -> subprocess.CompletedProcess[str]:
     files = [str(ROOT / "tests" / "plugin" / name) for name in REAL_SERVER_TESTS]
-    for number in range(runs):
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=300", *files]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        failed += done.returncode != 0
-        progress(f"run {number + 1} of {runs}: {done.stdout.strip().splitlines()[-1]}")
-        if done.returncode:
-            progress(done.stdout[-20000:])
-    return Row(f"runs of the plugin's tests that failed, of {runs}", str(failed), "0", not failed)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=300", *files]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def main() -> int:
@@ -205,12 +213,13 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=15, help="of import and boot (default: 15)")
     parser.add_argument("--runs", type=int, default=200, help="of flakes (default: 200)")
+    parser.add_argument("--at-once", type=int, default=1, help="runs of flakes side by side (default: 1)")
     given = parser.parse_args()
     figures: dict[str, Callable[[], Row]] = {
         "import": lambda: measure_import(given.rounds),
         "boot": lambda: measure_boot(given.rounds),
         "reuse": lambda: measure_reuse(100),
-        "flakes": lambda: measure_flakes(given.runs),
+        "flakes": lambda: measure_flakes(given.runs, given.at_once),
     }
     rows = []
     for name in given.only.split(","):
