@@ -83,7 +83,7 @@ class Dispatcher:
         self._release = release
         self._limit = limit
         self._is_gone = is_gone
-        self._aged: frozenset[int] = frozenset()  # the descriptors of those that have waited for long
+        self._aged: frozenset[Connection] = frozenset()  # those that have waited for long
         self.dropped = 0
         self._members: dict[int, _Member] = {}
         self._pending: deque[Connection] = deque()
@@ -118,7 +118,7 @@ class Dispatcher:
         """The worker serves this listener from now on."""
         if worker_id not in self._members:
             self._set_idle(worker_id)
-            self._deal(self._aged)
+            self._deal()
 
     def leave(self, worker_id: int) -> None:
         """The worker takes no further connections; one that it has not answered is still its own."""
@@ -131,7 +131,7 @@ class Dispatcher:
         connection = self._unacknowledged.pop(worker_id, None)
         if connection is not None:
             self._pending.appendleft(connection)
-            self._deal(self._aged)
+            self._deal()
 
     def add(self, connection: Connection) -> None:
         """A connection was accepted."""
@@ -148,7 +148,7 @@ class Dispatcher:
             self._members[worker_id] = _Member.IDLE
             self._policy.add(worker_id)
             if self._pending:
-                self._deal(self._aged)
+                self._deal()
         self._release(connection)  # last: the worker need not wait for it
 
     def refused(self, worker_id: int) -> None:
@@ -159,19 +159,19 @@ class Dispatcher:
         if worker_id in self._members:
             self._members[worker_id] = _Member.FULL
         self._pending.appendleft(connection)
-        self._deal(self._aged)
+        self._deal()
 
     def has_room(self, worker_id: int) -> None:
         """A worker that had refused can take connections again."""
         if self._members.get(worker_id) is _Member.FULL:
             self._set_idle(worker_id)
-            self._deal(self._aged)
+            self._deal()
 
     def has_waited(self, connections: Iterable[Connection]) -> None:
         """These have waited for long; drop those whose client has left, now and before they are handed out."""
-        self._aged = frozenset(connection.fd for connection in connections)
+        self._aged = frozenset(connections)
         if self._aged:
-            self.drop([one for one in self._pending if one.fd in self._aged and self._is_gone(one)])
+            self.drop([one for one in self._pending if one in self._aged and self._is_gone(one)])
 
     def drop(self, connections: Collection[Connection]) -> None:
         """Close connections that wait; others are left alone."""
@@ -195,10 +195,10 @@ class Dispatcher:
         if worker_id not in self._unacknowledged:
             self._policy.add(worker_id)
 
-    def _deal(self, aged: frozenset[int] = frozenset()) -> None:
-        pending = self._pending
+    def _deal(self) -> None:
+        pending, aged = self._pending, self._aged
         while pending:
-            if aged and pending[0].fd in aged and self._is_gone(pending[0]):
+            if aged and pending[0] in aged and self._is_gone(pending[0]):
                 self.drop((pending[0],))
                 continue
             worker_id = self._policy.choose(pending[0])

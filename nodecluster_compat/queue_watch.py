@@ -66,15 +66,12 @@ class WaitingTimes:
     """Since when each connection of one queue waits.  Pure."""
 
     def __init__(self) -> None:
-        self._since: dict[int, tuple[Connection, float]] = {}  # by descriptor; the same one may come again
+        self._since: dict[Connection, float] = {}
 
     def look(self, now: float, queue: Iterable[Connection], limit: float) -> list[Connection]:
         """Note who waits; return those that have waited for ``limit`` seconds, 0 for nobody."""
-        before, self._since = self._since, {}
-        for connection in queue:
-            known, since = before.get(connection.fd, (connection, now))
-            self._since[connection.fd] = connection, since if known is connection else now
-        return [one for one, since in self._since.values() if limit and now - since >= limit]
+        self._since = {connection: self._since.get(connection, now) for connection in queue}
+        return [one for one, since in self._since.items() if limit and now - since >= limit]
 
 
 class QueueWatch:

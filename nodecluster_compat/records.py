@@ -137,8 +137,8 @@ class ListenAnswer:
     name: SocketName = ""
 
 
-class Connection(Struct, frozen=True, gc=False):  # one for each connection: made in C
-    """An accepted connection that waits for a worker.
+class Connection(Struct, frozen=True, eq=False, gc=False):  # one for each connection: made in C
+    """An accepted connection that waits for a worker; equal to nothing but itself, since descriptors come again.
 
     Attributes:
         fd: the primary's copy of the descriptor; it stays open until a worker has acknowledged it.

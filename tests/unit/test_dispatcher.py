@@ -283,12 +283,27 @@ def test_connection_that_is_dealt_at_once_is_not_looked_at() -> None:
     assert rig.looked_at == []
 
 
+def test_newcomer_on_the_descriptor_of_one_that_waited_is_not_looked_at() -> None:
+    """Descriptors come again at once, so it is the connection that has waited, not its number."""
+    rig = Rig()
+    rig.dispatcher.join(1)
+    rig.add(0, 1)
+    rig.dispatcher.has_waited(rig.dispatcher.queue)
+    rig.dispatcher.accepted(1)
+    looks = len(rig.looked_at)
+    rig.add(1)
+    rig.dispatcher.accepted(1)
+    assert rig.offers == [(1, 0), (1, 1), (1, 1)]
+    assert len(rig.looked_at) == looks
+
+
 def test_dropped_connection_is_closed_once() -> None:
     """One that a worker holds is that worker's, and is left alone."""
     rig = Rig()
     rig.dispatcher.join(1)
-    rig.add(0, 1)
     held, waiting = Connection(0, ""), Connection(1, "")
+    rig.dispatcher.add(held)
+    rig.dispatcher.add(waiting)
     rig.dispatcher.drop([held, waiting, waiting])
     assert rig.released == [1]
     assert rig.dispatcher.unacknowledged == 1
