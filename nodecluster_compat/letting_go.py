@@ -30,8 +30,13 @@ def let_go(fd: int) -> None:
         _socket.close(fd)
         return
     try:
-        is_on, seconds = _LINGER.unpack(sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _LINGER.size))
-        if is_on and seconds:
-            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _NEVER)
+        if sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER):  # of two numbers the first: whether it is on
+            _never_linger(sock)
     finally:
         sock.close()
+
+
+def _never_linger(sock: _socket.socket) -> None:
+    _, seconds = _LINGER.unpack(sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _LINGER.size))
+    if seconds:
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _NEVER)
