@@ -29,6 +29,7 @@ from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.message import Request
 
 from ..runtime.idle_limit import IdleLimit
+from .body_reader import BodyReader
 from .environs import use_short_create
 from .request_waits import WaitingParser, tell_waits
 
@@ -147,7 +148,7 @@ class CleanReader:
             if not (size.isascii() and size.isdigit()):
                 return None
             if size != "0":
-                body = Body(LengthReader(parser.unreader, int(size)))
+                body = Body(BodyReader(parser.unreader, int(size)))
         rest = data[said["consumed"] :]
         if rest:
             parser.unreader.unread(rest)

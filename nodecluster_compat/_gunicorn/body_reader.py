@@ -1,0 +1,49 @@
+"""The body of a clean request, read off the socket in the pieces that the application asks for.
+
+gunicorn reads up to a mebibyte ahead and copies what is left of it with every piece that is taken.  Here a piece is
+received as such, so a body is copied once; small pieces (lines, a few bytes) are still read ahead by gunicorn's method.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, Final
+
+from gunicorn.http.body import LengthReader
+
+__all__ = ["BodyReader"]
+
+_LEAST: Final = 16 * 1024  # as a piece; below, a system call for each would cost more than copying
+_MOST: Final = 1024 * 1024  # in one call: gunicorn's bound
+
+
+class BodyReader(LengthReader):  # type: ignore[misc]  # gunicorn has no type hints
+    """gunicorn's reader of a body whose length is known."""
+
+    unreader: Any
+    length: int
+
+    def read(self, size: Any) -> bytes:
+        """Return ``size`` bytes, fewer at the end of the body or of the connection; as gunicorn's."""
+        held: bytes = self.unreader.buf.getvalue()
+        wanted = min(self.length, size) if isinstance(size, int) else 0
+        if wanted < _LEAST or wanted <= len(held):
+            data: bytes = super().read(size)
+            return data
+        self.unreader.buf = BytesIO()
+        pieces = [held]
+        try:
+            self._receive(pieces, wanted - len(held))
+        except BaseException:
+            self.unreader.unread(b"".join(pieces))  # a time-out of the application's, perhaps, which may go on
+            raise
+        self.length -= wanted
+        return b"".join(pieces)
+
+    def _receive(self, pieces: list[bytes], missing: int) -> None:
+        while missing:
+            data = self.unreader.sock.recv(min(missing, _MOST))
+            if not data:
+                return
+            pieces.append(data)
+            missing -= len(data)

@@ -1,0 +1,102 @@
+"""Bodies of known length: an application reads what gunicorn would give it, however it came and is asked for."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.unreader import SocketUnreader
+
+from nodecluster_compat._gunicorn.body_reader import BodyReader
+
+KIB = 1024
+SIZES = (0, 1, 700, 8 * KIB, 16 * KIB, 64 * KIB, 3000 * KIB, -1, None)
+
+
+class Pieces:
+    """A socket whose next bytes come in given pieces, and an exception where one stands between them."""
+
+    def __init__(self, pieces: list[bytes | Exception]) -> None:
+        self.pieces = pieces
+        self.asked: list[int] = []
+
+    def recv(self, size: int) -> bytes:
+        self.asked.append(size)
+        if not self.pieces:
+            return b""
+        piece = self.pieces.pop(0)
+        if isinstance(piece, Exception):
+            raise piece
+        if piece[size:]:
+            self.pieces.insert(0, piece[size:])
+        return piece[:size]
+
+
+def body_of(reader: type[LengthReader], pieces: list[bytes | Exception], length: int) -> tuple[Body, Any, Pieces]:
+    """A body, the unreader under it, and the socket under that; a head of 5 bytes was read from it."""
+    source = Pieces([b"head\n", *pieces])
+    unreader = SocketUnreader(source)
+    assert unreader.read(5) == b"head\n"
+    return Body(reader(unreader, length)), unreader, source
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_reads_are_gunicorns(seed: int) -> None:
+    """Any calls in any order, on a body that is whole, too short, or followed by a next request."""
+    choice = random.Random(seed)
+    sent = choice.randbytes(choice.choice((10, 5000, 40 * KIB, 900 * KIB)))
+    length = len(sent) + choice.choice((0, 0, -min(9, len(sent)), 70_000))
+    cuts = sorted(choice.randrange(len(sent)) for _ in range(choice.randrange(12)))
+    pieces = [sent[start:end] for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True) if start < end]
+    calls = [(choice.choice(("read", "read", "readline")), choice.choice(SIZES)) for _ in range(40)]
+    results = []
+    for reader in (LengthReader, BodyReader):
+        body, unreader, _ = body_of(reader, list(pieces), length)
+        said = [getattr(body, name)(size) for name, size in calls]
+        results.append((said, body.read(), unreader.read(1 << 20)))
+    assert results[0] == results[1]
+
+
+def test_large_pieces_are_received_as_they_are_asked_for() -> None:
+    """Nothing is read ahead, and nothing more than once."""
+    body, unreader, source = body_of(BodyReader, [b"x" * (200 * KIB)], 200 * KIB)
+    assert len(body.read(64 * KIB)) == 64 * KIB
+    assert source.asked[1:] == [64 * KIB]
+    assert unreader.buf.getvalue() == b""
+
+
+def test_never_reads_beyond_the_body() -> None:
+    """What follows belongs to the next request."""
+    body, unreader, _ = body_of(BodyReader, [b"x" * (30 * KIB) + b"GET /next"], 30 * KIB)
+    assert body.read() == b"x" * (30 * KIB)
+    assert unreader.read() == b"GET /next"
+
+
+def test_what_came_before_a_failure_is_not_lost() -> None:
+    """An application that ran into a time-out of its own may read again."""
+    body, _, _ = body_of(BodyReader, [b"a" * (10 * KIB), TimeoutError(), b"b" * (10 * KIB)], 20 * KIB)
+    with pytest.raises(TimeoutError):
+        body.read(20 * KIB)
+    assert body.read(20 * KIB) == b"a" * (10 * KIB) + b"b" * (10 * KIB)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two connected sockets."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_client_that_leaves_amid_its_body(pair: tuple[socket.socket, socket.socket]) -> None:
+    """What has come is all there is."""
+    ours, theirs = pair
+    theirs.sendall(b"x" * (20 * KIB))
+    theirs.close()
+    body = Body(BodyReader(SocketUnreader(ours), 64 * KIB))
+    assert body.read(64 * KIB) == b"x" * (20 * KIB)
+    assert body.read(64 * KIB) == b""
