@@ -58,7 +58,8 @@ class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
 
     Attributes:
         header_environ: the headers, by their keys in ``environ``.
-        parser: of the connection.
+        environ_base: of the connection.  The request does not know its parser, which knows it: what refers to itself
+            outlives its connection until the garbage collector comes.
     """
 
     _verdicts: ClassVar[dict[tuple[str | None, Any], bool]]
@@ -74,7 +75,7 @@ class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
         body: Body,
     ) -> None:
         # Not gunicorn's, which reads and parses.
-        self.parser = parser
+        self.environ_base = parser.environ_base
         self.unreader = parser.unreader
         self.peer_addr = self.remote_addr = parser.source_addr
         self.req_number = parser.req_count
@@ -192,7 +193,7 @@ class CleanParser(WaitingParser):
     Attributes:
         reader: of this process.
         no_body: the body of every clean request of this connection that has none.
-        environ_base: what the environs of this connection have in common; see :mod:`environs`.
+        environ_base: what the environs of this connection have in common, empty at first; see :mod:`environs`.
     """
 
     reader: ClassVar[CleanReader]
@@ -201,7 +202,7 @@ class CleanParser(WaitingParser):
     def __init__(self, cfg: Any, source: Any, source_addr: Any, *rest: Any) -> None:
         super().__init__(cfg, source, source_addr, *rest)
         self.no_body = Body(LengthReader(self.unreader, 0))
-        self.environ_base: dict[str, Any] | None = None
+        self.environ_base: dict[str, Any] = {}
 
     def __next__(self) -> Any:
         """Extends :class:`WaitingParser`: a wait is noted if there is one."""

@@ -75,8 +75,8 @@ class ShortCreate:
             return self._original(req, sock, client, server, cfg, *rest, **more)
         if self._variables is None or b"SCRIPT_NAME" in self._variables:
             return self._original(req, sock, client, server, cfg)
-        base = req.parser.environ_base
-        if base is None:
+        base = req.environ_base
+        if not base:
             return self._first(req, sock, client, server, cfg)
         response = CleanResponse(req, sock, cfg)
         path = req.path
@@ -102,14 +102,16 @@ class ShortCreate:
         template = self._templates.get(server)
         if template is None:
             return self._learn(req, sock, client, server, cfg)
-        req.parser.environ_base = {
-            **template,
-            "gunicorn.socket": sock,
-            "wsgi.url_scheme": req.scheme,
-            "REMOTE_ADDR": client[0],
-            "REMOTE_PORT": str(client[1]),
-            "SCRIPT_NAME": "",
-        }
+        req.environ_base.update(
+            {
+                **template,
+                "gunicorn.socket": sock,
+                "wsgi.url_scheme": req.scheme,
+                "REMOTE_ADDR": client[0],
+                "REMOTE_PORT": str(client[1]),
+                "SCRIPT_NAME": "",
+            }
+        )
         return self.create(req, sock, client, server, cfg)
 
     def _learn(self, req: Any, sock: Any, client: Any, server: Any, cfg: Any) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +26,7 @@ NOT_COMPARED = {
     "cfg",
     "unreader",
     "body",
-    "parser",
+    "environ_base",
     "header_environ",
     "_verdicts",
     "_use_fast",
@@ -187,6 +189,22 @@ def test_ordinary_requests_take_the_short_way(pair: Pair, data: bytes) -> None:
     ours, theirs = pair.both(data)
     assert (ours.is_clean, theirs.is_clean) == (True, False)
     assert ours.compared() == theirs.compared()
+
+
+def test_connection_leaves_nothing_to_the_garbage_collector(pair: Pair) -> None:
+    """Its parser, which has its socket and its last request, is gone when nobody holds it any more."""
+    requests = pair.parser(pair.cfg, [ORDINARY[0]], PEER)
+    ours, theirs = socket.socketpair()
+    pair.short.create(next(requests), ours, PEER, SERVER, pair.cfg)
+    gone = weakref.ref(requests)
+    gc.disable()
+    try:
+        del requests
+        assert gone() is None
+    finally:
+        gc.enable()
+        ours.close()
+        theirs.close()
 
 
 @pytest.mark.parametrize(
