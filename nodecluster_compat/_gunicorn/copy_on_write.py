@@ -10,8 +10,7 @@ After a fork parent and child share every page that neither writes to.  Two thin
   collections see what it makes itself.  Frozen in the child and not in the parent, where handles of workers that are
   gone would otherwise stay for ever.  In between no collection may run, so it is off during the fork.
 
-Rejected: patching before the fork (the primary's loop would be gevent's), and ``concurrent.futures`` among the
-modules: gevent derives classes from what it has patched there.
+Rejected: patching before the fork (the primary's loop would be gevent's).
 """
 
 from __future__ import annotations
@@ -21,11 +20,12 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Final
 
-from ..runtime.patching import look_for_plugins
+from ..runtime.patching import late_imports, prepare_patching
 
 __all__ = ["hold_collector", "import_for_workers", "keep_shared", "release_collector"]
 
 _FOR_WORKERS: Final = (
+    "_sha2",  # by random.seed()
     "gevent.events",
     "gevent.local",
     "gevent.select",
@@ -45,10 +45,10 @@ class _Collector:
 
 def import_for_workers() -> None:
     """In the primary, before the first fork: import what every worker needs."""
-    for name in _FOR_WORKERS:
-        with suppress(ImportError):  # the C parser is optional
+    for name in (*_FOR_WORKERS, *late_imports()):
+        with suppress(ImportError):  # the C parser is optional, _sha2 younger than Python 3.11
             import_module(name)
-    look_for_plugins()
+    prepare_patching()
     gc.collect()
 
 

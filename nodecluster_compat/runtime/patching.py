@@ -5,14 +5,20 @@ original of something that gevent replaces: ``from time import sleep``, ``from s
 usual patch those names are bound to the replacements as well.  What no rebinding reaches: subclasses made before, and
 objects.
 
-Two things that gevent does while it patches cost more than all the rest of a worker's start:
+Three things that gevent does while it patches cost more than all the rest of a worker's start:
 
 * before and after each of its dozen steps it asks all installed distributions for plug-ins that want to hear of it.
-  What is installed is looked up once, in the primary; plug-ins are told as ever;
+  Who they are is looked up once, in the primary; they are told as ever;
 * it takes every object into a list, to find locks that are held, and so gets a copy of every page of memory.  Objects
   that are frozen (``_gunicorn/copy_on_write.py``) are not in that list, and of the locks that it can find only those of
-  imports exist, which are found here by their registry.  Its warnings about ``ssl`` need all objects, but only read
-  them: for those they are shown.
+  imports exist, which are found here by their registry;
+* it looks through all objects for those that hold the unpatched ``SSLContext``, to warn of them.  The primary has
+  looked; while there are as many references as there were then, and none to warn of, frozen objects stay out of this
+  as well.  Otherwise they are shown.
+
+It also imports modules, some of them late.  They are imported in the primary, by the names that :func:`late_imports`
+returns: ``concurrent.futures.thread`` only if gevent replaces the lock that this module makes when it is imported,
+because an unpatched one stops every greenlet as soon as two of them submit work.
 """
 
 from __future__ import annotations
@@ -21,24 +27,58 @@ import gc
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import _bootstrap, metadata
-from types import ModuleType
-from typing import Any
+from importlib import _bootstrap, import_module, metadata
+from types import MappingProxyType, ModuleType
+from typing import Any, Final
 
 from gevent import events, monkey
 
-__all__ = ["look_for_plugins", "patch_worker", "patching"]
+__all__ = ["late_imports", "patch_worker", "patching", "prepare_patching"]
+
+_THREAD_PATCHER: Final = f"gevent.monkey._patch_thread_{'gte' if sys.version_info >= (3, 13) else 'lt'}313"
+_OWN_MODULES: Final = ("ssl", "gevent.ssl")
 
 
-class _Plugins:
-    found: Any = None
+class _Known:
+    """What the primary has found out."""
+
+    plugins: Mapping[str, tuple[Any, ...]] = MappingProxyType({})
+    references = -1  # to SSLContext, when there was nothing to warn of; -1: there was, or nobody has looked
 
 
-def look_for_plugins() -> None:
-    """In the primary: find out what is installed."""
-    _Plugins.found = metadata.entry_points()
+def late_imports() -> tuple[str, ...]:
+    """Return the modules that gevent imports when it patches, as far as they may be imported before."""
+    names = ["_threading_local", "pprint"]
+    try:
+        patcher = import_module(_THREAD_PATCHER)
+    except ImportError:  # older versions of gevent
+        return tuple(names)
+    common = sys.modules.get("gevent.monkey._patch_thread_common", patcher)
+    if hasattr(common, "_patch_global_shutdown_lock"):
+        names.append("concurrent.futures.thread")
+    return tuple(names)
+
+
+def prepare_patching() -> None:
+    """In the primary: find out what is installed, and whether anybody holds what gevent warns of."""
+    found: Any = metadata.entry_points()
+    names = {getattr(event, "ENTRY_POINT_NAME", None) for event in vars(events).values()}
+    _Known.plugins = {name: tuple(found.select(group=name)) for name in names if isinstance(name, str)}
+    context = getattr(sys.modules.get("ssl"), "SSLContext", None)
+    _Known.references = -1 if context is None or _is_held(context) else sys.getrefcount(context)
+
+
+def _is_held(context: type) -> bool:
+    """Whether a module has ``context`` in its names, or a class of somebody else's derives from it."""
+    for holder in gc.get_referrers(context):
+        if isinstance(holder, dict):
+            if holder.get("__name__", "ssl") not in _OWN_MODULES:
+                return True
+        elif isinstance(holder, type) and not holder.__module__.startswith("gevent."):
+            return True
+    return False
 
 
 @contextmanager
@@ -52,8 +92,12 @@ def patching() -> Iterator[None]:
 @contextmanager
 def _known_plugins() -> Iterator[None]:
     original: Any = metadata.entry_points
-    if _Plugins.found is not None:
-        metadata.entry_points = _Plugins.found.select
+
+    def entry_points(**wanted: Any) -> Any:
+        found = _Known.plugins.get(wanted.get("group", "")) if len(wanted) == 1 else None
+        return original(**wanted) if found is None else found
+
+    metadata.entry_points = entry_points
     try:
         yield
     finally:
@@ -63,22 +107,26 @@ def _known_plugins() -> Iterator[None]:
 @contextmanager
 def _frozen() -> Iterator[None]:
     """Keep frozen what is, but show it to gevent's look for modules that hold what ``ssl`` had."""
-    collects, frozen = gc.isenabled(), gc.get_freeze_count() > 0
+    collects = gc.isenabled()
     gc.disable()
-    events.subscribers.append(_show_all)
+    shown = []
+
+    def show_all(event: Any) -> None:
+        if isinstance(event, events.GeventWillPatchModuleEvent) and event.module_name == "ssl":
+            context = getattr(event.target, "SSLContext", None)
+            if sys.getrefcount(context) != _Known.references:
+                gc.unfreeze()
+                shown.append(True)
+
+    events.subscribers.append(show_all)
     try:
         yield
     finally:
-        events.subscribers.remove(_show_all)
-        if frozen:
+        events.subscribers.remove(show_all)
+        if shown:
             gc.freeze()
         if collects:
             gc.enable()
-
-
-def _show_all(event: Any) -> None:
-    if isinstance(event, events.GeventWillPatchModuleEvent) and event.module_name == "ssl":
-        gc.unfreeze()
 
 
 def _own_import_locks() -> None:

@@ -19,11 +19,12 @@ told = []
 entry = types.SimpleNamespace(load=lambda: told.append)
 found = types.SimpleNamespace(select=lambda group: [entry] if group.endswith("did_patch_all") else [])
 lookups = []
-metadata.entry_points = lambda **group: lookups.append(group) or found
-patching.look_for_plugins()
+look_up = metadata.entry_points = lambda **group: lookups.append(group) or found
+patching.prepare_patching()
 with patching.patching():
     monkey.patch_all()
-print(len(told), type(told[0]).__name__, lookups, metadata.entry_points is not found.select)
+    metadata.entry_points(group="another")
+print(len(told), type(told[0]).__name__, lookups, metadata.entry_points is look_up)
 """
 LOCK = """
 lock = importlib._bootstrap._get_module_lock("under_way")
@@ -34,7 +35,25 @@ with patching.patching():
 lock.acquire(); lock.release(); lock.release()
 print(lock.owner, gc.isenabled(), gc.get_freeze_count() > 1000)
 """
+UNHELD = """
+import gevent.ssl
+del SSLContext
+patching.prepare_patching()
+unfrozen = []
+thaw, gc.unfreeze = gc.unfreeze, lambda: unfrozen.append(True) or thaw()
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    with patching.patching():
+        monkey.patch_all()
+print(unfrozen, seen)
+"""
 WARNING = """
+if LOOKED_BEFORE:
+    del SSLContext
+    patching.prepare_patching()
+    from ssl import SSLContext
+if LOOKED_AFTER:
+    patching.prepare_patching()
 gc.freeze()
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
@@ -47,11 +66,21 @@ print([type(one.message).__name__ for one in seen], "__main__" in str(seen[0].me
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        (PLUGIN, "1 GeventDidPatchAllEvent [{}] True"),
+        (PLUGIN, "1 GeventDidPatchAllEvent [{}, {'group': 'another'}] True"),
         (LOCK, "None True True"),
-        (WARNING, "['MonkeyPatchWarning'] True"),
+        (UNHELD, "[] []"),
+        ("LOOKED_BEFORE = LOOKED_AFTER = False" + WARNING, "['MonkeyPatchWarning'] True"),
+        ("LOOKED_BEFORE, LOOKED_AFTER = True, False" + WARNING, "['MonkeyPatchWarning'] True"),
+        ("LOOKED_BEFORE, LOOKED_AFTER = False, True" + WARNING, "['MonkeyPatchWarning'] True"),
     ],
-    ids=["plug-ins are looked up once and told", "a lock of an import is released", "gevent warns as ever"],
+    ids=[
+        "plug-ins are looked up once and told",
+        "a lock of an import is released",
+        "objects stay frozen when nobody holds what is replaced",
+        "gevent warns as ever, whoever was not asked",
+        "of a module that came later",
+        "of a module that was there",
+    ],
 )
 def test_patching(source: str, says: str) -> None:
     """Faster, and to be noticed by nothing else."""
