@@ -28,15 +28,14 @@ from ..emitter import set_log
 from ..journal import Journal, attach_journal
 from ..loop import Loop
 from ..primary import Primary
-from ..supervision_settings import SupervisionSettings
 from . import forking, reaping, stopping
-from .copy_on_write import import_for_workers
+from .copy_on_write import prepare_for_workers
 from .health import Health
 from .pressure import Pressure
 from .recycling import Recycler
 from .reloading import Reloader
 from .service import Service
-from .supervising import Supervisor
+from .supervising import Supervisor, settings_in_force
 from .test_host import PrimaryTestHost
 from .upgrading import Upgrade
 
@@ -92,7 +91,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     def become_cluster_arbiter(self) -> None:
         """Set up loop, primary and listeners; called once, before the first fork."""
-        import_for_workers()
+        prepare_for_workers(self.cfg)
         self.WORKERS = dict(self.WORKERS)  # gunicorn's is a class attribute, shared by every arbiter
         self.loop = Loop(self.log)
         self.crew = Crew()
@@ -317,7 +316,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     def message_limit(self) -> int:
         """See :class:`~nodecluster_compat.host.Host`."""
-        return SupervisionSettings.of(cluster.settings).max_message_bytes
+        return settings_in_force().max_message_bytes
 
     def is_binding(self) -> bool:
         """See :class:`~nodecluster_compat.host.Host`: gunicorn's ``bind`` says it all."""

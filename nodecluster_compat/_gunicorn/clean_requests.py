@@ -21,19 +21,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from gevent import getcurrent
 from gunicorn.http import message
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.message import Request
+from gunicorn.http.unreader import IterUnreader
 
 from ..runtime.idle_limit import IdleLimit
 from .body_reader import BodyReader
 from .environs import use_short_create
 from .request_waits import WaitingParser, tell_waits
 
-__all__ = ["CleanParser", "CleanReader", "CleanRequest", "use_clean_requests"]
+__all__ = ["CleanParser", "CleanReader", "CleanRequest", "prepare_clean_requests", "use_clean_requests"]
 
 _TARGET: Final = re.compile(
     rb"/(?:[A-Za-z0-9._~!$&'()*+,;=:@%-][A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?:\?[!$-;=?-Z_a-z~]*)?"
@@ -49,6 +51,8 @@ _FLAGS: Final = (
     "permit_unconventional_http_version",
     "casefold_http_method",
 )
+
+_known_limits: dict[tuple[int, int, int], dict[str, Any]] = {}
 
 
 class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
@@ -281,10 +285,23 @@ def _is_usable(cfg: Any) -> bool:
     return bool(uses_c_parser(cfg)) and getattr(cfg, "protocol", "http") == "http"
 
 
-def _limits(cfg: Any) -> dict[str, Any]:
-    """What gunicorn makes of the limits, read off a request of its own."""
-    from gunicorn.http.unreader import IterUnreader
+def prepare_clean_requests(cfg: Any) -> None:
+    """In the primary, before the first fork: find out what every worker would that has these settings."""
+    with suppress(RuntimeError):  # gunicorn's, about ``http_parser``: the worker will raise it
+        if _is_usable(cfg):
+            _limits(cfg)
 
+
+def _limits(cfg: Any) -> dict[str, Any]:
+    """What gunicorn makes of the limits."""
+    settings = (cfg.limit_request_line, cfg.limit_request_fields, cfg.limit_request_field_size)
+    if settings not in _known_limits:
+        _known_limits[settings] = _sampled_limits(cfg)
+    return dict(_known_limits[settings])
+
+
+def _sampled_limits(cfg: Any) -> dict[str, Any]:
+    """Read them off a request of gunicorn's own."""
     sample = Request(cfg, IterUnreader([b"GET / HTTP/1.1\r\n\r\n"]), ("127.0.0.1", 1))
     names = ("limit_request_line", "limit_request_fields", "limit_request_field_size", "max_buffer_headers")
     limits = {name: getattr(sample, name) for name in names}

@@ -16,13 +16,15 @@ Rejected: patching before the fork (the primary's loop would be gevent's).
 from __future__ import annotations
 
 import gc
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 from ..runtime.patching import late_imports, prepare_patching
+from .clean_requests import prepare_clean_requests
 
-__all__ = ["hold_collector", "import_for_workers", "keep_shared", "release_collector"]
+__all__ = ["hold_collector", "keep_shared", "prepare_for_workers", "release_collector"]
 
 _FOR_WORKERS: Final = (
     "_sha2",  # by random.seed()
@@ -43,12 +45,14 @@ class _Collector:
     was_enabled = True
 
 
-def import_for_workers() -> None:
-    """In the primary, before the first fork: import what every worker needs."""
+def prepare_for_workers(cfg: Any) -> None:
+    """In the primary, before the first fork: import what every worker needs, find out what every worker would."""
     for name in (*_FOR_WORKERS, *late_imports()):
         with suppress(ImportError):  # the C parser is optional, _sha2 younger than Python 3.11
             import_module(name)
     prepare_patching()
+    prepare_clean_requests(cfg)
+    isinstance(0, Mapping)  # logging asks it about the pid in a worker's first line, and Python asks a dozen classes
     gc.collect()
 
 

@@ -62,6 +62,7 @@ class Birth:
 
 class _ThisProcess:
     arbiter: ClusterArbiter | None = None
+    expected: WorkerHandle | None = None  # whose fork is the next one behind the ``pre_fork`` hook
     noted: list[int] = []  # noqa: RUF012 - of the process, like the class
     birth: Birth | None = None
     registered = False
@@ -113,17 +114,22 @@ def release_signals() -> None:
 
 def _fork_behind_hook(arbiter: Any, worker: WorkerHandle) -> None:
     """See to it that the next fork behind the user's ``pre_fork`` hook is known as this worker's: the hook may fork."""
-    cfg = arbiter.cfg
-    users_hook: Callable[[Any, Any], Any] = getattr(cfg.pre_fork, "users_hook", cfg.pre_fork)
+    _ThisProcess.expected = worker
+    if not hasattr(arbiter.cfg.pre_fork, "users_hook"):  # not again for each fork: gunicorn takes a look at each hook
+        arbiter.cfg.set("pre_fork", _in_front(arbiter.cfg.pre_fork))
 
+
+def _in_front(users_hook: Callable[[Any, Any], Any]) -> Callable[[Any, Any], None]:
     def pre_fork(server: Any, gunicorn_worker: Any) -> None:
         users_hook(server, gunicorn_worker)
-        signals.pthread_sigmask(signals.SIG_BLOCK, HELD_SIGNALS)
-        arbiter.spawning = worker
-        hold_collector()
+        worker, _ThisProcess.expected = _ThisProcess.expected, None
+        if worker is not None:
+            signals.pthread_sigmask(signals.SIG_BLOCK, HELD_SIGNALS)
+            server.spawning = worker
+            hold_collector()
 
     pre_fork.users_hook = users_hook  # type: ignore[attr-defined]
-    cfg.set("pre_fork", pre_fork)
+    return pre_fork
 
 
 def _unblock() -> None:

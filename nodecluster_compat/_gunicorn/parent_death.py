@@ -25,12 +25,12 @@ _PR_SET_PDEATHSIG: Final = 1
 _SIGNAL: Final = signals.SIGRTMIN + 9  # those below are taken: pytest_cluster.stacks, heartbeat
 _LAST_WORDS_SECONDS: Final = 0.75
 
-_libc = ctypes.CDLL(None)
+_prctl = ctypes.CDLL(None).prctl
 
 
 def ask_for_signal(parent: int) -> None:
     """In a forked child: be told of the end of ``parent``; do not survive it when it has ended already."""
-    _libc.prctl(_PR_SET_PDEATHSIG, int(_SIGNAL), 0, 0, 0)
+    _prctl(_PR_SET_PDEATHSIG, int(_SIGNAL), 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
 

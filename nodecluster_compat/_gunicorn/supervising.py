@@ -15,7 +15,7 @@ import random
 import signal as signals
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.errors import HaltServer
 
@@ -26,12 +26,14 @@ from ..status import ClusterState, ClusterStatus, WorkerStatus, write_status
 from ..supervision_settings import SupervisionSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..crew import Mate
     from ..records import ExitStatus
     from ..worker_handle import WorkerHandle
     from .arbiter import ClusterArbiter
 
-__all__ = ["Supervisor"]
+__all__ = ["Supervisor", "settings_in_force"]
 
 _LOOK_SECONDS: Final = 0.25
 _FIRST_RETRY_PAUSE: Final = 0.5
@@ -40,13 +42,25 @@ _ABORT_SECONDS: Final = 1.0
 _LAG_DIGITS: Final = 1
 
 
+class _InForce:
+    read_from: Mapping[str, Any] | None = None
+    settings: SupervisionSettings
+
+
+def settings_in_force() -> SupervisionSettings:
+    """Return what ``cluster.settings`` say, read once: each ``setup_primary()`` makes another mapping."""
+    if _InForce.read_from is not cluster.settings:
+        _InForce.settings = SupervisionSettings.of(cluster.settings)
+        _InForce.read_from = cluster.settings
+    return _InForce.settings
+
+
 class Supervisor:
     """Judges how workers end, and says when another may be started."""
 
     def __init__(self, arbiter: ClusterArbiter) -> None:
         self._arbiter = arbiter
-        self._configured_by = cluster.settings
-        self.settings = SupervisionSettings.of(cluster.settings)
+        self.settings = settings_in_force()
         self._restarts = Restarts(self.settings.restarts, random.random)
         self._last_fault: str | None = None
         self._seen: Fingerprint | None = None  # the sources, as the last workers found them
@@ -57,9 +71,9 @@ class Supervisor:
 
     def configure(self) -> None:
         """Take the settings that are in force now."""
-        if self._configured_by is not cluster.settings:  # each setup_primary() makes another mapping
-            self._configured_by = cluster.settings
-            self.settings = SupervisionSettings.of(cluster.settings)
+        settings = settings_in_force()
+        if settings is not self.settings:
+            self.settings = settings
             self._restarts.policy = self.settings.restarts
 
     # --- the end of a worker -------------------------------------------------------------------

@@ -31,7 +31,6 @@ from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 from .. import test_mode
-from ..cluster_facade import cluster
 from ..emitter import Log
 from ..receiver import Receiver
 from ..recycling import requests_of
@@ -41,7 +40,6 @@ from ..runtime.greenlet_pool import GreenletPool
 from ..runtime.idle_limit import IdleLimit
 from ..runtime.loop_beat import LoopBeat
 from ..runtime.patching import patching
-from ..supervision_settings import SupervisionSettings
 from . import install, serving
 from .clean_requests import use_clean_requests
 from .draining import Drain
@@ -50,6 +48,7 @@ from .parent_death import on_parent_death
 from .request_waits import knows_idle, tell_waits
 from .served_listener import ServedListener, address_of
 from .service import hold_back_ready
+from .supervising import settings_in_force
 from .test_host import WorkerTestHost
 
 __all__ = ["ClusterGeventWorker"]
@@ -89,7 +88,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._receiver: Receiver
         self._greenlets: GreenletPool
         self.wsgi: Any
-        settings = SupervisionSettings.of(cluster.settings)
+        settings = settings_in_force()
         self._handshake_timeout = settings.handshake_timeout
         self._due_after = requests_of(settings.recycling, random.random)  # requests; 0 once that is said, and for never
         super().__init__(*args, **kwargs)

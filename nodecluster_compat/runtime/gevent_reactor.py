@@ -28,8 +28,12 @@ class GeventReactor:
     """Readiness of descriptors and deferred calls on the hub of the current thread."""
 
     _all: ClassVar[WeakSet[GeventReactor]] = WeakSet()
+    _is_known_to_forks: ClassVar = False
 
     def __init__(self) -> None:
+        if not GeventReactor._is_known_to_forks:  # once there is one: the primary never has any
+            GeventReactor._is_known_to_forks = True
+            os.register_at_fork(after_in_child=_in_child)
         self._loop = get_hub().loop
         self._watchers: dict[tuple[int, int], Any] = {}
         self._all.add(self)
@@ -88,6 +92,3 @@ def _in_child() -> None:
     for reactor in list(GeventReactor._all):
         for fd, event in list(reactor._watchers):
             reactor._unwatch(fd, event)
-
-
-os.register_at_fork(after_in_child=_in_child)

@@ -61,13 +61,25 @@ def late_imports() -> tuple[str, ...]:
     return tuple(names)
 
 
+class _LoadedPlugin:
+    """An entry point whose module is there."""
+
+    def __init__(self, subscriber: Any) -> None:
+        self.load = lambda: subscriber
+
+
 def prepare_patching() -> None:
     """In the primary: find out what is installed, and whether anybody holds what gevent warns of."""
     found: Any = metadata.entry_points()
     names = {getattr(event, "ENTRY_POINT_NAME", None) for event in vars(events).values()}
-    _Known.plugins = {name: tuple(found.select(group=name)) for name in names if isinstance(name, str)}
+    _Known.plugins = {name: tuple(map(_loaded, found.select(group=name))) for name in names if isinstance(name, str)}
     context = getattr(sys.modules.get("ssl"), "SSLContext", None)
     _Known.references = -1 if context is None or _is_held(context) else sys.getrefcount(context)
+
+
+def _loaded(plugin: Any) -> Any:
+    """Return ``plugin``, loaded when that imports nothing: its module may want to find everything patched."""
+    return _LoadedPlugin(plugin.load()) if getattr(plugin, "module", None) in sys.modules else plugin
 
 
 def _is_held(context: type) -> bool:

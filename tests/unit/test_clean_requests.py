@@ -16,7 +16,7 @@ from gunicorn.http.parser import RequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodecluster_compat._gunicorn.clean_requests import CleanParser, CleanReader, CleanRequest
+from nodecluster_compat._gunicorn.clean_requests import CleanParser, CleanReader, CleanRequest, prepare_clean_requests
 from nodecluster_compat._gunicorn.environs import ShortCreate
 from nodecluster_compat.runtime.idle_limit import IdleLimit
 
@@ -121,10 +121,13 @@ class Answer:
 class Pair:
     """gunicorn's way and the short one, with the same settings."""
 
-    def __init__(self) -> None:
+    def __init__(self, **changes: Any) -> None:
         self.cfg = Config()
         self.strict = Config()
         self.strict.set("http_parser", "python")
+        for name, value in changes.items():
+            self.cfg.set(name, value)
+            self.strict.set(name, value)
         self.original = wsgi.create
         self.parser: Any = type("Parser", (CleanParser,), {"waits": IdleLimit(1), "reader": CleanReader(self.cfg)})
         self.short = ShortCreate(self.cfg, self.original, CleanRequest)
@@ -189,6 +192,17 @@ def test_ordinary_requests_take_the_short_way(pair: Pair, data: bytes) -> None:
     ours, theirs = pair.both(data)
     assert (ours.is_clean, theirs.is_clean) == (True, False)
     assert ours.compared() == theirs.compared()
+
+
+def test_limits_are_those_of_the_settings(pair: Pair) -> None:
+    """Also where the limits of other settings are known: the primary's, before a hook or a reload changed them."""
+    prepare_clean_requests(pair.cfg)
+    data = raw("GET", "/" + "a" * 60, "HTTP/1.1", [("Host", "x"), ("X-A", "b" * 60)])
+    assert pair.both(data)[0].is_clean
+    for changes in ({"limit_request_line": 40}, {"limit_request_fields": 1}, {"limit_request_field_size": 40}):
+        other = Pair(**changes)
+        other.check(data)
+        assert not other.both(data)[0].is_clean
 
 
 def test_connection_leaves_nothing_to_the_garbage_collector(pair: Pair) -> None:

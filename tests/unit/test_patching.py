@@ -26,6 +26,23 @@ with patching.patching():
     metadata.entry_points(group="another")
 print(len(told), type(told[0]).__name__, lookups, metadata.entry_points is look_up)
 """
+LOADED = """
+class Plugin:
+    def __init__(self, group, module):
+        self.group, self.module = group, module
+    def load(self):
+        loads.append(self.module)
+        return lambda event: None
+loads = []
+plugins = [Plugin("gevent.plugins.monkey.did_patch_all", name) for name in ("sys", "not_yet_imported")]
+found = types.SimpleNamespace(select=lambda group: [one for one in plugins if one.group == group])
+metadata.entry_points = lambda: found
+patching.prepare_patching()
+early = list(loads)
+with patching.patching():
+    monkey.patch_all()
+print(early, loads)
+"""
 LOCK = """
 lock = importlib._bootstrap._get_module_lock("under_way")
 lock.acquire()
@@ -67,6 +84,7 @@ print([type(one.message).__name__ for one in seen], "__main__" in str(seen[0].me
     ("source", "says"),
     [
         (PLUGIN, "1 GeventDidPatchAllEvent [{}, {'group': 'another'}] True"),
+        (LOADED, "['sys'] ['sys', 'not_yet_imported']"),
         (LOCK, "None True True"),
         (UNHELD, "[] []"),
         ("LOOKED_BEFORE = LOOKED_AFTER = False" + WARNING, "['MonkeyPatchWarning'] True"),
@@ -75,6 +93,7 @@ print([type(one.message).__name__ for one in seen], "__main__" in str(seen[0].me
     ],
     ids=[
         "plug-ins are looked up once and told",
+        "one that would be imported is loaded by the worker",
         "a lock of an import is released",
         "objects stay frozen when nobody holds what is replaced",
         "gevent warns as ever, whoever was not asked",
