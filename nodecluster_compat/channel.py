@@ -39,6 +39,7 @@ from typing import Final
 
 from .codec import CARRIES_DESCRIPTOR, LARGE_BYTES, MAX_MESSAGE_BYTES, Frame, FrameDecoder
 from .errors import ChannelBroken, ChannelClosed, ChannelFull, ClusterError, FrameError
+from .kept_memory import LEAST_BYTES, keep_memory_for
 from .letting_go import let_go
 from .reactor import Reactor
 from .write_queue import Burst, SendCallback, WriteQueue
@@ -232,6 +233,8 @@ class Channel:
 
     def _enqueue(self, frame: bytes, callback: SendCallback | None, fd: int | None, is_answer: bool = False) -> None:
         queue = self._queue
+        if len(frame) >= LEAST_BYTES:
+            keep_memory_for(len(frame))
         queue.add(frame, callback, fd, is_answer)
         if self in _collecting:
             if queue.is_worth_a_write or not self._burst.counts(time.monotonic()):
@@ -286,6 +289,8 @@ class Channel:
                 data, ancillary, _, _ = self._sock.recvmsg(_SMALL_SLICE_BYTES, _FD_SPACE, _MSG_CMSG_CLOEXEC)
                 size, frames = len(data), self._decoder.feed(data)
             else:
+                if missing >= LEAST_BYTES:
+                    keep_memory_for(missing)
                 size, ancillary, _, _ = self._sock.recvmsg_into((_slice[:missing],), _FD_SPACE, _MSG_CMSG_CLOEXEC)
                 frames = self._decoder.collect(_slice[:size])
         except BlockingIOError:

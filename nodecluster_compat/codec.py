@@ -78,6 +78,8 @@ class FrameKind(IntEnum):
     CLOSED = 12  # [W→P] a server is closed: the number of its socket; before any QUERY for the same address
     DUE = 13  # [W→P] it has served as many requests as it should: it serves on until it is told to leave
 
+    __hash__ = int.__hash__  # an enumeration's own is a function in Python
+
 
 _KINDS: Final = {kind.value: kind for kind in FrameKind}
 

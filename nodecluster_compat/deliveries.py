@@ -65,7 +65,7 @@ class Deliveries:
             self._deliver(worker, frame)
 
     def _deliver(self, worker: WorkerHandle, frame: Frame) -> None:
-        message, handle = receive_message(frame, worker.serializer, serves=self._serves())
+        message, handle = receive_message(frame, worker.serializer, self._serves)
         self._events.emit("message", worker, message, handle)
         worker.emit("message", message, handle)
         worker.process.emit("message", message, handle)

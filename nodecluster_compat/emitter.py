@@ -144,7 +144,8 @@ class Emitter(EventEmitter):
         """
         handlers = self._events.get(event)
         if not handlers:
-            self._emit_handle_potential_error(event, args[0] if args else None)
+            if event == "error":
+                self._emit_handle_potential_error(event, args[0] if args else None)
             return False
         for call in tuple(handlers.values()):
             call(*args, **kwargs)
@@ -172,5 +173,4 @@ class Emitter(EventEmitter):
         super()._add_event_handler(event, k, partial(run_guarded, f"event {event!r}", origin, v))
 
     def _emit_handle_potential_error(self, event: str, error: Any) -> None:
-        if event == "error":
-            _Context.log.error("Unhandled 'error' event of %r: %s", self, error)
+        _Context.log.error("Unhandled %r event of %r: %s", event, self, error)

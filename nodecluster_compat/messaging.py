@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .channel import Channel, SendCallback
-from .codec import MAX_MESSAGE_BYTES, Frame, FrameKind, decode_message, encode_handle, encode_message
+from .codec import MAX_MESSAGE_BYTES, Frame, encode_handle, encode_message
 from .errors import ChannelClosed, ChannelFull, ClusterError, FrameError
 from .handle_sender import HandleSender
 from .letting_go import let_go
@@ -63,7 +63,7 @@ def send_message(
         return False
 
 
-def receive_message(frame: Frame, serializer: Serializer, serves: bool = True) -> tuple[Any, Any]:
+def receive_message(frame: Frame, serializer: Serializer, serves: Callable[[], bool] = lambda: True) -> tuple[Any, Any]:
     """Return the message of a frame, and the handle that came with it or ``None``.
 
     Args:
@@ -74,14 +74,14 @@ def receive_message(frame: Frame, serializer: Serializer, serves: bool = True) -
     Raises:
         FrameError: it holds no message.
     """
-    if frame.kind is not FrameKind.HANDLE or frame.fd is None:
-        return decode_message(frame.payload, serializer), None
+    if frame.fd is None:
+        return serializer.decode(frame.payload), None
     try:
-        message = decode_message(frame.payload[1:], serializer)
+        message = serializer.decode(frame.payload[1:])
     except FrameError:
         let_go(frame.fd)
         raise
-    return message, unpack(frame.payload[:1], frame.fd, serves)
+    return message, unpack(frame.payload[:1], frame.fd, serves())
 
 
 def _with_handle(

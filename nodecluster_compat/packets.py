@@ -30,6 +30,8 @@ class PacketKind(IntEnum):
     LEAVE = 5  # [W→P] offer me no more
     LEFT = 6  # [P→W] heard: no offer comes after this one
 
+    __hash__ = int.__hash__  # an enumeration's own is a function in Python
+
 
 _KINDS: Final = {kind.value: kind for kind in PacketKind}
 

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 from weakref import WeakSet
 
-from gevent import get_hub, spawn_raw
+from gevent import get_hub
 
 from ..emitter import run_guarded
+from .greenlet_pool import GreenletPool
 
 __all__ = ["GeventReactor"]
 
@@ -36,6 +37,7 @@ class GeventReactor:
             os.register_at_fork(after_in_child=_in_child)
         self._loop = get_hub().loop
         self._watchers: dict[tuple[int, int], Any] = {}
+        self._greenlets = GreenletPool(_call)
         self._all.add(self)
 
     def add_reader(self, fd: int, callback: Callable[[], None]) -> None:
@@ -60,7 +62,7 @@ class GeventReactor:
 
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call back on the next turn, in a greenlet of its own: a user's callback may block."""
-        spawn_raw(run_guarded, "a deferred call", None, callback, *args)
+        self._greenlets.start(run_guarded, "a deferred call", None, callback, *args)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call back after ``seconds``; nothing is kept alive by it."""
@@ -74,7 +76,7 @@ class GeventReactor:
 
     def spawn(self, call: Callable[[], None]) -> None:
         """Run ``call`` in a greenlet."""
-        spawn_raw(call)
+        self._greenlets.start(call)
 
     def _watch(self, fd: int, event: int, callback: Callable[[], None]) -> None:
         if (fd, event) not in self._watchers:
@@ -86,6 +88,10 @@ class GeventReactor:
         if watcher is not None:
             watcher.stop()
             watcher.close()
+
+
+def _call(call: Callable[..., None], *args: Any) -> None:
+    call(*args)
 
 
 def _in_child() -> None:
