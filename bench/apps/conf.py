@@ -2,6 +2,7 @@
 
 The handlers must not be called like a gunicorn hook (`on_exit` is one).
 One JSON object a line: `time` (the monotonic clock, which all processes of a machine share), `event`, `pid`.
+With BENCH_PHASES also how far a worker has got, and the CPU time that it has used (`cpu`).
 """
 
 from __future__ import annotations
@@ -23,12 +24,23 @@ def pre_fork(server: Any, worker: Any) -> None:
     note("forking", 0)
 
 
+if "BENCH_PHASES" in os.environ:
+
+    def post_fork(server: Any, worker: Any) -> None:
+        note("forked", worker.pid, cpu=time.process_time())
+
+
 if os.environ["BENCH_SIDE"] == "ours":
     from nodecluster_compat import cluster
 
     @cluster.on("listening")
     def note_listening(worker: Any, address: Any) -> None:
         note("listening", worker.process.pid)
+
+    if "BENCH_PHASES" in os.environ:
+
+        def post_worker_init(worker: Any) -> None:
+            note("booted", worker.pid, cpu=time.process_time())
 
     @cluster.on("disconnect")
     def note_disconnect(worker: Any) -> None:
@@ -45,7 +57,7 @@ if os.environ["BENCH_SIDE"] == "ours":
 else:
 
     def post_worker_init(worker: Any) -> None:
-        note("listening", worker.pid)
+        note("listening", worker.pid, cpu=time.process_time())
 
     def child_exit(server: Any, worker: Any) -> None:
         note("exit", worker.pid)

@@ -2,15 +2,23 @@
 
 Theory of operation
 -------------------
-After a fork parent and child share every page that neither writes to.  Two things write to all of them for nothing:
+After a fork parent and child share every page that neither writes to.  Three things write to many of them for nothing:
 
 * importing: what every worker would import after the fork is imported once, before it.  Imported, not used: no hub is
   made and nothing is patched in the primary (``tests/integration/test_start.py``), and the application is not among it;
+* finding out what is the same in every worker: that is found out once as well (``runtime/patching.py``,
+  ``clean_requests.py``), and a worker that has other settings by then finds it out anew;
 * the garbage collector, which marks every object that it looks at.  The child freezes what it is born with, so its
   collections see what it makes itself.  Frozen in the child and not in the parent, where handles of workers that are
   gone would otherwise stay for ever.  In between no collection may run, so it is off during the fork.
 
-Rejected: patching before the fork (the primary's loop would be gevent's).
+What is left is spread thinly: whatever Python looks at it counts a reference to, and a worker looks at something on a
+third of all pages.  ``bench/start.py`` shows how much of it is a fork's, gevent's and ours.
+
+Rejected: patching before the fork (the primary's loop would be gevent's), and a template process that is patched and
+forks the workers (what a hook does in the primary would not be seen in a worker).  Of no use, as measured: giving
+freed memory back before the fork (``malloc_trim``), filling the holes in Python's arenas, looking up every attribute
+once or forgetting all of them (the cache of types), freezing in the primary.
 """
 
 from __future__ import annotations
