@@ -38,6 +38,17 @@ def free_port() -> int:
         return port
 
 
+def let_niceness_count(pid: int) -> None:
+    """Give this script's niceness to the new session as a whole.
+
+    Linux's autogroups share the processor out among sessions first: a process's own niceness counts among those of
+    its session only, so `nice bench/speed.py` would leave the servers at the priority of everybody else.
+    """
+    if niceness := os.nice(0):
+        with contextlib.suppress(OSError):  # no autogroups, or no right to raise a priority
+            (procfs.PROC / str(pid) / "autogroup").write_text(str(niceness))
+
+
 class Session:
     """A program and all its children: `with Session(arguments, environment, workers=2) as server: ...`.
 
@@ -102,6 +113,7 @@ class Session:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        let_niceness_count(self._process.pid)
 
     def wait_until_ready(self) -> None:
         """Wait until all its workers listen; at once where none are wanted."""

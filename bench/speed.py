@@ -12,7 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from comparison import http_groups, message_group, process_groups, scale_groups
+from comparison import http_groups, message_group, process_groups, scale_groups, slow_group
 from comparison.figures import SIDES, Report
 from comparison.goals import Verdict, judge_all
 from comparison.groups import Group, Run
@@ -38,7 +38,7 @@ class Wishes:
 
 def all_groups() -> dict[str, Group]:
     """Every group, in the order of the tables."""
-    modules = (http_groups, scale_groups, message_group, process_groups)
+    modules = (http_groups, slow_group, scale_groups, message_group, process_groups)
     return {group.name: group for module in modules for group in module.GROUPS}
 
 

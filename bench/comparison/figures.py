@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 OURS, STOCK, NODE20, NODE24, GRANIAN, FLOOR = "ours", "stock", "node20", "node24", "granian", "floor"
+ONE_QUEUE = "one-queue"
 SIDES = (OURS, STOCK, NODE20, NODE24, GRANIAN)
 NODES = {NODE20: "20", NODE24: "24"}
 

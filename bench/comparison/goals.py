@@ -5,6 +5,10 @@ faster in places, they are something to reach for.
 
 A *target* must be reached; *reach for* is what would be good to have.  Each compares our figure with a
 reference: another side's figure of the same line, or our own of another line.
+
+The one of slow handlers is judged by the open loop, a new connection for each request, 120 of them a second: what
+it asks is how long a client waits because a worker is busy.  In the closed loop, which is printed too, latency is 64
+connections divided by the requests per second, so it repeats the throughput.
 """
 
 from __future__ import annotations
@@ -74,9 +78,9 @@ GOALS = (
     Goal("connections/s, one request each", "connections/rate", 1.5, STOCK),
     Goal("connections/s, one request each", "connections/rate", 1.5, NODE20),
     Goal("connections/s, one request each", "connections/rate", 1.5, NODE24, required=False),
-    Goal("p99 with 10 % slow handlers (50 ms of CPU)", "slow/p99", 0.7, STOCK),
-    Goal("p99 with 10 % slow handlers (50 ms of CPU)", "slow/p99", 1.0, NODE20, required=False),
-    Goal("p99 with 10 % slow handlers (50 ms of CPU)", "slow/p99", 1.0, NODE24, required=False),
+    Goal("p99 with 10 % slow handlers (50 ms of CPU)", "slow-open/p99", 0.7, STOCK),
+    Goal("p99 with 10 % slow handlers (50 ms of CPU)", "slow-open/p99", 1.0, NODE20, required=False),
+    Goal("p99 with 10 % slow handlers (50 ms of CPU)", "slow-open/p99", 1.0, NODE24, required=False),
     Goal("Flask JSON API, requests/s", "flask/rate", 1.5, STOCK),
     Goal("messages, one way", "messages/one-way", 4.0, NODE20),
     Goal("messages, one way", "messages/one-way", 4.0, NODE24, required=False),

@@ -1,10 +1,11 @@
-"""Requests: keep-alive, a connection for each, sizes, bodies, Flask, and slow handlers among fast ones."""
+"""Requests: keep-alive, a connection for each, sizes, bodies, Flask."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sessions import BenchError
 
@@ -16,8 +17,9 @@ from comparison.rounds import alternate
 from comparison.wrk import CLOSE, Load, Sample, disturbance, measure
 
 DEFAULT_SETUP = Setup()
+Kind = TypeVar("Kind", bound=Sample)
 Samples = Mapping[str, Sequence[Sample]]
-Pick = Callable[[Sample], float]
+Pick = Callable[[Kind], float]
 
 
 @dataclass(frozen=True)
@@ -49,17 +51,24 @@ def sample_all(servers: Mapping[str, HttpServer], load: Load, run: Run, seconds:
     return alternate(list(servers), lambda side: measure(servers[side], load, run.seconds(seconds)), run.rounds)
 
 
-def sample_case(case: Case, run: Run) -> dict[str, list[Sample]]:
-    """Start a server for each side and measure them all."""
+@contextmanager
+def running(case: Case, run: Run) -> Iterator[dict[str, HttpServer]]:
+    """A server for each side, and the floor where it takes part."""
     with ExitStack() as stack:
         servers = {
             side: stack.enter_context(http_server(side, run.tools, case.setup)) for side in run.among(*case.sides)
         }
+        for server in servers.values():
+            if case.load.mode[0] == "get":
+                check_answer(server, case.load.path)
         if FLOOR in case.sides and (floor := floor_server(case.setup.workers)) is not None:
             servers[FLOOR] = stack.enter_context(floor)
-        for side, server in servers.items():
-            if case.load.mode[0] == "get" and side != FLOOR:
-                check_answer(server, case.load.path)
+        yield servers
+
+
+def sample_case(case: Case, run: Run) -> dict[str, list[Sample]]:
+    """Start a server for each side and measure them all."""
+    with running(case, run) as servers:
         return sample_all(servers, case.load, run, case.seconds)
 
 
@@ -69,7 +78,15 @@ def note_of(samples: Samples) -> str:
     return "; ".join(f"{number} errors of {side}" for side, number in errors.items() if number)
 
 
-def line(key: str, title: str, unit: str, pick: Pick, samples: Samples, *, more_is_better: bool = False) -> Line:
+def line(
+    key: str,
+    title: str,
+    unit: str,
+    pick: Pick[Kind],
+    samples: Mapping[str, Sequence[Kind]],
+    *,
+    more_is_better: bool = False,
+) -> Line:
     """One quantity of all samples."""
     values = {side: [pick(sample) for sample in some] for side, some in samples.items()}
     sound = not any(sample.errors for sample in samples.get(OURS, ()))
@@ -105,11 +122,6 @@ FLASK = Case(
     (OURS, STOCK, GRANIAN),
     Setup(app="flask_api:app", ready_path="/orders/1"),
 )
-MIXED = ("mixed", "10")
-SLOW = (
-    Case("slow", "10 % slow handlers, connection per request", Load(mode=MIXED, headers=(CLOSE,)), seconds=6),
-    Case("slow-keep-alive", "10 % slow handlers, keep-alive", Load(mode=MIXED), seconds=6),
-)
 
 
 def measure_cases(*cases: Case) -> Callable[[Run], list[Line]]:
@@ -131,25 +143,10 @@ def measure_connections(run: Run) -> list[Line]:
     ]
 
 
-def measure_slow(run: Run) -> list[Line]:
-    """Latencies while every tenth request burns 50 ms of CPU, at full load."""
-    lines: list[Line] = []
-    for case in SLOW:
-        samples = sample_case(case, run)
-        lines += rate_and_cpu(case, samples)
-        lines += [
-            line(f"{case.key}/p50", f"{case.title}: p50", "ms", lambda sample: sample.p50, samples),
-            line(f"{case.key}/p99", f"{case.title}: p99", "ms", lambda sample: sample.p99, samples),
-            line(f"{case.key}/p999", f"{case.title}: p99.9", "ms", lambda sample: sample.p999, samples),
-        ]
-    return lines
-
-
 GROUPS = [
     Group("keep-alive", "keep-alive hello", measure_cases(KEEP_ALIVE), needs_wrk=True),
     Group("connections", "a connection for each request, and handoffs", measure_connections, needs_wrk=True),
     Group("sizes", "responses of 10 KB and 1 MB", measure_cases(*SIZES), needs_wrk=True),
     Group("bodies", "POST of 10 KB and 10 MB", measure_cases(*BODIES), needs_wrk=True),
     Group("flask", "a JSON API in Flask", measure_cases(FLASK), needs_wrk=True),
-    Group("slow", "10 % of the handlers burn 50 ms of CPU", measure_slow, needs_wrk=True),
 ]

@@ -35,7 +35,9 @@ class Contestant:
 Samples = Mapping[Contestant, list[Sample]]
 
 
-def line_of_size(key: str, title: str, unit: str, pick: Pick, samples: Samples, size: int, **kind: bool) -> Line:
+def line_of_size(
+    key: str, title: str, unit: str, pick: Pick[Sample], samples: Samples, size: int, **kind: bool
+) -> Line:
     """The figures of all sides at one size."""
     of_size = {contestant.side: some for contestant, some in samples.items() if contestant.size == size}
     return line(f"{key}-{size}", title, unit, pick, of_size, **kind)

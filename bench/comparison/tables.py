@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
-from comparison.figures import FLOOR, NODE20, NODE24, OURS, SIDES, STOCK, Line, Ratio, Report, ratio_of
+from comparison.figures import FLOOR, NODE20, NODE24, ONE_QUEUE, OURS, SIDES, STOCK, Line, Ratio, Report, ratio_of
 from comparison.goals import Judgement, Verdict
 
 NAMES = {
@@ -15,6 +15,7 @@ NAMES = {
     NODE24: "Node 24",
     "granian": "granian",
     FLOOR: "the same handoff in C",
+    ONE_QUEUE: "one queue for both cores",
 }
 TIMES = "\N{MULTIPLICATION SIGN}"
 DISTURBED_CORES = 0.1

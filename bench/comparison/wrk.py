@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import procfs
 from sessions import BenchError
 
 from comparison.contestants import HttpServer
 from comparison.tools import PEERS
+from comparison.usage import usage_of
 
 CLOSE = "Connection: close"
 
@@ -60,12 +59,6 @@ class Sample:
     others: float
 
 
-def children_cpu_seconds() -> float:
-    """CPU time of the rounds of wrk that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
 def run_wrk(port: int, load: Load, seconds: int) -> dict[str, Any]:
     """Run wrk once; returns what `peers/load.lua` prints."""
     command = ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", "10s"]
@@ -83,23 +76,20 @@ def run_wrk(port: int, load: Load, seconds: int) -> dict[str, Any]:
 
 def measure(server: HttpServer, load: Load, seconds: int) -> Sample:
     """One round."""
-    busy = procfs.busy_cpu_seconds() - children_cpu_seconds()
-    tree, primary = procfs.exact_session_cpu_seconds(server.pid), procfs.exact_cpu_seconds(server.pid)
+    before = usage_of(server)
     result = run_wrk(server.port, load, seconds)
-    primary = procfs.exact_cpu_seconds(server.pid) - primary
-    tree = procfs.exact_session_cpu_seconds(server.pid) - tree
-    others = procfs.busy_cpu_seconds() - children_cpu_seconds() - busy - tree
+    spent = usage_of(server) - before
     number = result["requests"]
     return Sample(
         requests=number,
         rate=number / result["seconds"],
-        cpu=tree * 1e6 / number,
-        primary=primary * 1e6 / number,
+        cpu=spent.tree * 1e6 / number,
+        primary=spent.primary * 1e6 / number,
         p50=result["p50"],
         p99=result["p99"],
         p999=result["p999"],
         errors=result["errors"],
-        others=max(0.0, others / seconds),
+        others=spent.disturbance,
     )
 
 

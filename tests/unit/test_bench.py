@@ -1,8 +1,13 @@
-"""The pure parts of bench/speed.py: ratios, goals, tables, the plot, the order of rounds."""
+"""The pure parts of bench/speed.py: ratios, goals, tables, the plot, the order of rounds, arrivals and their client."""
 
 from __future__ import annotations
 
+import itertools
+import socket
+import statistics
 import sys
+import threading
+import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -10,8 +15,10 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "bench"))
 
+from comparison.arrivals import Arrival, in_one_queue, percentile, poisson
 from comparison.figures import Line, Ratio, Report, ratio_of, report_from_json, report_to_json
 from comparison.goals import Goal, Verdict, judge
+from comparison.open_loop import OpenLoop, Outcome, is_whole
 from comparison.plot import plot, times_better
 from comparison.rounds import alternate, order_of
 from comparison.tables import figures_table, goals_table, number
@@ -100,3 +107,97 @@ def test_everybody_has_a_turn_in_each_round() -> None:
     turns: list[str] = []
     samples = alternate(["a", "b"], lambda name: turns.append(name) or len(turns), 3)  # type: ignore[func-returns-value]
     assert samples == {"a": [1, 4, 6], "b": [2, 3, 5]}
+
+
+def test_arrivals_are_the_same_for_everybody_and_as_many_as_asked_for() -> None:
+    arrivals = poisson(120, 100, 0.1, seed=20)
+    assert arrivals == poisson(120, 100, 0.1, seed=20) != poisson(120, 100, 0.1, seed=21)
+    assert len(arrivals) == pytest.approx(12_000, rel=0.05)
+    assert sum(one.slow for one in arrivals) == round(len(arrivals) / 10)
+    assert all(before.due < after.due < 100 for before, after in itertools.pairwise(arrivals))
+
+
+def test_arrivals_know_nothing_of_each_other() -> None:
+    moments = [one.due for one in poisson(120, 100, 0.1, seed=20)]
+    gaps = [after - before for before, after in itertools.pairwise(moments)]
+    assert statistics.stdev(gaps) == pytest.approx(statistics.mean(gaps), rel=0.05)  # of an exponential distribution
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.0, 1), (0.5, 5), (0.51, 6), (0.99, 10), (1.0, 10)])
+def test_a_percentile_is_one_of_the_values(share: float, value: float) -> None:
+    assert percentile([10, 9, 8, 7, 6, 5, 4, 3, 2, 1], share) == value
+
+
+def test_in_one_queue_everybody_goes_to_whoever_is_free_first() -> None:
+    arrivals = [Arrival(0.0, True), Arrival(1.0, True), Arrival(2.0, False), Arrival(3.0, True), Arrival(15.0, False)]
+    assert in_one_queue(arrivals, 2, slow_seconds=10.0) == [10.0, 10.0, 8.0, 17.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("data", "whole"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na", False),
+        (b"HTTP/1.1 200 OK\r\ncontent-length:0\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", False),
+        (b"", False),
+    ],
+)
+def test_an_answer_is_whole_with_the_last_byte_of_its_body(data: bytes, whole: bool) -> None:
+    assert is_whole(data) is whole
+
+
+class OneAfterTheOther:
+    """A server that answers its connections one after the other, each request with the next status."""
+
+    def __init__(self, *statuses: str, keep_alive: bool, busy_seconds: float = 0.0) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.paths: list[str] = []
+        self._statuses = statuses
+        self._keep_alive = keep_alive
+        self._busy_seconds = busy_seconds
+
+    def serve(self) -> None:
+        while len(self.paths) < len(self._statuses):
+            client, _ = self.listener.accept()
+            with client:
+                while data := client.recv(65536):
+                    time.sleep(self._busy_seconds)
+                    self.paths.append(data.decode().split()[1])
+                    status = self._statuses[len(self.paths) - 1]
+                    client.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 1\r\n\r\nx".encode())
+                    if not self._keep_alive:
+                        break
+
+
+def in_open_loop(server: OneAfterTheOther, arrivals: list[Arrival], connections: int) -> Outcome:
+    thread = threading.Thread(target=server.serve)
+    with server.listener:
+        thread.start()
+        outcome = OpenLoop(server.port, arrivals, connections).run()
+        thread.join(20)
+    return outcome
+
+
+@pytest.mark.parametrize("connections", [0, 1])
+def test_the_open_loop_sends_everything_and_counts_what_was_answered(connections: int) -> None:
+    server = OneAfterTheOther("200 OK", "500 No", "200 OK", keep_alive=bool(connections))
+    outcome = in_open_loop(server, [Arrival(0.0, False), Arrival(0.001, True), Arrival(0.002, False)], connections)
+    assert server.paths == ["/", "/slow", "/"]
+    assert ([answer.slow for answer in outcome.answers], outcome.errors) == ([False, False], 1)
+    assert len(outcome.delays) == 3
+
+
+def test_a_latency_counts_from_when_the_request_was_due_and_not_from_when_it_could_be_sent() -> None:
+    server = OneAfterTheOther("200 OK", "200 OK", keep_alive=True, busy_seconds=0.02)
+    outcome = in_open_loop(server, [Arrival(0.0, False), Arrival(0.0, False)], connections=1)
+    first, second = (answer.latency for answer in outcome.answers)
+    assert second >= first + 0.02
+
+
+def test_requests_that_nobody_takes_are_errors() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    outcome = OpenLoop(port, [Arrival(0.0, False), Arrival(0.0, True)]).run()
+    assert (outcome.answers, outcome.errors) == ([], 2)
