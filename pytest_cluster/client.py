@@ -99,7 +99,12 @@ class Endpoint:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Response:
-        """Send one request on a connection of its own and read the whole answer."""
+        """Send one request on a connection of its own and read the whole answer.
+
+        A path without its slash gets one, as in a browser; whole URLs and ``*`` are requests of their own and stay.
+        """
+        if not path.startswith(("/", "http://", "https://")) and path != "*":
+            path = f"/{path}"
         connection = http.client.HTTPConnection(self.host or "localhost", self.port)
         connection.sock = self.connect(timeout)
         try:

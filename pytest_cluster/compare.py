@@ -30,5 +30,13 @@ def comparison(results: Iterable[Result]) -> list[str]:
             lines.append(f"{test}: passes with 1 worker, fails with {', '.join(map(str, failing))}")
     compared = sum(1 for outcomes in by_test.values() if len(outcomes) > 1)
     broken = sum(1 for outcomes in by_test.values() if outcomes.get(1) is False)
-    summary = f"{compared} tests compared: {len(lines)} pass with 1 worker and fail with more"
-    return [*lines, summary + (f"; {broken} fail with 1 worker already" if broken else "")]
+    summary = f"{compared} {'test' if compared == 1 else 'tests'} compared: {_differ(len(lines))}"
+    return [*lines, summary + (f"; {broken} {_verb('fail', broken)} with 1 worker already" if broken else "")]
+
+
+def _differ(count: int) -> str:
+    return f"{count} {_verb('pass', count)} with 1 worker and {_verb('fail', count)} with more"
+
+
+def _verb(word: str, count: int) -> str:
+    return word if count != 1 else f"{word}{'es' if word.endswith('s') else 's'}"

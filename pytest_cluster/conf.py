@@ -32,6 +32,7 @@ def conf_source(options: ClusterOptions, *, pythonpath: str, bind: str = DEFAULT
     }
     lines = ["# Written by pytest_cluster for one cluster of one test.", *_command_to_run_again()]
     lines += [f"{name} = {_literal(name, value)}" for name, value in settings.items()]
+    lines += _check(list(options.settings))
     if options.config.strip():
         lines += ["", "# The test's own source.", textwrap.dedent(options.config).strip()]
     return "\n".join(lines) + "\n"
@@ -41,6 +42,12 @@ def _command_to_run_again() -> list[str]:
     """On USR2 gunicorn runs ``sys.argv`` again; as ``-m`` leaves it, its folder's ``http`` would hide Python's."""
     script = os.path.join(os.path.dirname(sys.executable), "gunicorn")
     return ["import sys", f"sys.argv[0] = {script!r}"] if os.path.exists(script) else []
+
+
+def _check(names: list[str]) -> list[str]:
+    """The server knows which names are settings of its gunicorn; it would ignore the others."""
+    module = "nodecluster_compat._gunicorn.known_settings"
+    return [f"from {module} import check_settings", f"check_settings({names!r})"] if names else []
 
 
 def _literal(name: str, value: Any) -> str:

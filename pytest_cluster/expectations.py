@@ -107,6 +107,16 @@ class Expectation:
         if error is None:
             self._keep()
 
+    def __repr__(self) -> str:
+        seen = len(self.entries)
+        return f"<expectation of {self._said()}: {seen or 'none'} so far>"
+
+    def _said(self) -> str:
+        if self._exactly is None:
+            return f"{self._count} x {self._wanted} (since entry #{self._start})"
+        number = f"exactly {self._exactly} x" if self._exactly else "no"
+        return f"{number} {self._wanted} (since entry #{self._start})"
+
     def _keep(self) -> None:
         if self._count:
             self._wait_for_enough()
@@ -128,6 +138,5 @@ class Expectation:
         seen = self.entries
         if len(seen) > most:
             lines = "\n".join(map(str, seen))
-            wanted = f"exactly {most} x {self._wanted}" if most else f"no {self._wanted}"
             sections = [("what happened instead", lines), *self._journal.evidence()]
-            raise timed_out(f"{wanted} (since entry #{self._start})", seconds, sections)
+            raise timed_out(self._said(), seconds, sections)

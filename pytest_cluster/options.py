@@ -12,7 +12,7 @@ from typing import Any
 from .errors import OptionError
 from .waiting import scaled
 
-__all__ = ["START_TIMEOUT", "ClusterOptions", "cores", "most_workers", "signal_number"]
+__all__ = ["START_TIMEOUT", "ClusterOptions", "cores", "most_workers", "signal_number", "too_many_workers"]
 
 WORKER_CLASS = "nodecluster_compat.Worker"
 
@@ -43,6 +43,13 @@ def cores() -> int:
 def most_workers() -> int:
     """Return the number above which a test asks for something by mistake."""
     return WORKERS_PER_CORE * cores()
+
+
+def too_many_workers(count: int) -> str:
+    """Return the sentence that refuses so many workers; empty when they can be."""
+    if count <= most_workers():
+        return ""
+    return f"{count} workers are too many for this machine: with {cores()} cores at most {most_workers()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +90,12 @@ class ClusterOptions:
         for name in self.settings:
             if name in RESERVED_SETTINGS:
                 raise OptionError(f"cluster: settings cannot have {name!r}: {RESERVED_SETTINGS[name]}")
-        if self.workers > most_workers():
+        if too_many := too_many_workers(self.workers):
+            raise OptionError(f"cluster: {too_many}")
+        if self.script is not None and self.app is not None:
             raise OptionError(
-                f"cluster: {self.workers} workers are too many for this machine: with {cores()} cores at most "
-                f"{most_workers()}"
+                f"cluster: app={self.app!r} and script={self.script!r} are two programs, a cluster runs one: give one "
+                "of them"
             )
         if self.script is not None and (self.settings or self.config or self.preload):
             raise OptionError(
@@ -115,6 +124,8 @@ class ClusterOptions:
                 merged[name] = {**getattr(self, name), **changes[name]}
         if changes.get("script") is not None:  # what has no meaning there, and was said for applications
             merged = {"settings": {}, "config": "", "preload": False, "app": None, **merged}
+        elif changes.get("app") is not None:
+            merged = {"script": None, **merged}
         try:
             return dataclasses.replace(self, **merged)
         except OptionError as error:

@@ -177,7 +177,7 @@ class ClusterRun:
         where = cluster.address if isinstance(cluster.address, str) else cluster.url
         self.kept.append(
             f"{item.nodeid}: {where}, primary pid {cluster.primary.pid}, logs in {cluster.server.folder}; "
-            f"end it with: kill {cluster.primary.pid}"
+            f"end it with: kill {cluster.primary.pid} && rm -r {cluster.server.folder}"
         )
         return True
 

@@ -55,7 +55,7 @@ class Value:
 
 
 def _workers(text: str) -> tuple[int, ...]:
-    from .options import cores
+    from .options import cores, too_many_workers
 
     if text.strip() == "auto":
         return (max(2, cores()),)
@@ -65,6 +65,8 @@ def _workers(text: str) -> tuple[int, ...]:
         counts = (0,)
     if min(counts) < 1:
         raise ValueError(f"expected a number of workers, 1 or more, not {text!r} (or several, N,M,…; or auto)")
+    if too_many := too_many_workers(max(counts)):
+        raise ValueError(too_many)
     return counts
 
 

@@ -15,7 +15,7 @@ from comparison.arrivals import Arrival, in_one_queue, percentile, poisson
 from comparison.contestants import HttpServer
 from comparison.figures import ONE_QUEUE, Line
 from comparison.groups import Group, Run
-from comparison.http_groups import DEFAULT_SETUP, Case, Pick, line, note_of, rate_and_cpu, running, sample_all
+from comparison.http_groups import DEFAULT_SETUP, Case, Pick, line, rate_and_cpu, running, sample_all
 from comparison.open_loop import OpenLoop
 from comparison.rounds import alternate
 from comparison.usage import usage_of
@@ -135,11 +135,9 @@ def measure_open_loop(case: OpenCase, servers: Mapping[str, HttpServer], run: Ru
     lines = []
     for what in QUANTITIES:
         found = line(f"{case.key}/{what.key}", f"{case.title}: {what.title}", "ms", what.pick, samples)
-        best = what.in_one_queue(arrivals, DEFAULT_SETUP.workers)
-        lines.append(
-            replace(found, values={**found.values, ONE_QUEUE: [best]}, note=note_of(samples) or lateness(samples))
-        )
-    return lines
+        values = {**found.values, ONE_QUEUE: [what.in_one_queue(arrivals, DEFAULT_SETUP.workers)]}
+        lines.append(replace(found, values=values))
+    return [replace(lines[0], note="; ".join(filter(None, (lines[0].note, lateness(samples))))), *lines[1:]]
 
 
 def measure_closed_loop(case: Case, servers: Mapping[str, HttpServer], run: Run) -> list[Line]:

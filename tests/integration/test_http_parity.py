@@ -8,6 +8,7 @@ import socket
 from typing import Any
 
 import pytest
+from gunicorn_settings import known
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -94,7 +95,7 @@ def answer(cluster: Cluster, request: bytes) -> bytes:
 @pytest.mark.timeout(180)
 def test_answers_are_those_of_the_stock_worker(cluster_factory: ClusterFactory, parser: str) -> None:
     """Status, headers, body and environ are the same to the byte, with either of gunicorn's parsers."""
-    settings = {**SETTINGS, "http_parser": parser}
+    settings = known({**SETTINGS, "http_parser": parser})
     with (
         cluster_factory(workers=1, app="parity:app", settings=settings) as ours,
         cluster_factory(workers=1, app="parity:app", settings=settings, worker_class="gevent") as stock,
@@ -152,7 +153,7 @@ MORE: dict[str, bytes] = {
 @pytest.mark.timeout(180)
 def test_answers_are_the_same_under_other_settings(cluster_factory: ClusterFactory, variant: str) -> None:
     """Limits, header policy, protocols: gunicorn's own code, reached with the same peer and listener."""
-    settings = {**SETTINGS, **VARIANTS[variant]}
+    settings = known({**SETTINGS, **VARIANTS[variant]})
     with (
         cluster_factory(workers=1, app="parity:app", settings=settings) as ours,
         cluster_factory(workers=1, app="parity:app", settings=settings, worker_class="gevent") as stock,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from gunicorn_settings import known
 from raw_http import disagreement
 from smuggling import SMUGGLING
 
@@ -21,7 +22,7 @@ SETTINGS: dict[str, Any] = {"graceful_timeout": 2, "keepalive": 1, "forwarded_al
 @pytest.mark.timeout(180)
 def test_smuggling_is_answered_as_the_stock_worker_answers_it(cluster_factory: ClusterFactory, parser: str) -> None:
     """In one piece with the request behind it, and byte by byte; by the parser in C, if there is one, and in Python."""
-    settings = {**SETTINGS, "http_parser": parser}
+    settings = known({**SETTINGS, "http_parser": parser})
     with cluster_factory(settings=settings) as ours, cluster_factory(settings=settings, worker_class="gevent") as stock:
         differences = {
             (name, how): said

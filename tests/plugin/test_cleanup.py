@@ -236,7 +236,8 @@ def test_kept_cluster_runs_on_and_says_how_to_reach_it(shop: pytest.Pytester) ->
     shop.makepyfile("def test_it(cluster): assert False")
     result = shop.runpytest_subprocess("--cluster-keep")
     found = re.search(
-        r"test_it: (http://\S+), primary pid (\d+), logs in (\S+); end it with: kill \2", result.stdout.str()
+        r"test_it: (http://\S+), primary pid (\d+), logs in (\S+); end it with: (kill \2 && rm -r \3)",
+        result.stdout.str(),
     )
     assert found is not None
     pid, folder = int(found[2]), found[3]
@@ -250,7 +251,8 @@ def test_kept_cluster_runs_on_and_says_how_to_reach_it(shop: pytest.Pytester) ->
             with urllib.request.urlopen(found[1], timeout=20) as answer:
                 assert answer.read() == b"welcome"
         assert Path(folder, "server.log").exists()
-        os.kill(pid, signal.SIGTERM)
+        subprocess.run(found[4], shell=True, check=True, timeout=20)
+        assert not Path(folder).exists()
         assert poll(lambda: not cluster_members(pid, None), 20)
     finally:
         kill_cluster(pid, None)

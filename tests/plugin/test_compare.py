@@ -17,7 +17,13 @@ def test_table() -> None:
 
     assert comparison(results) == [
         "a: passes with 1 worker, fails with 2, 4",
-        "4 tests compared: 1 pass with 1 worker and fail with more; 2 fail with 1 worker already",
+        "4 tests compared: 1 passes with 1 worker and fails with more; 2 fail with 1 worker already",
+    ]
+
+
+def test_table_of_one_test() -> None:
+    assert comparison([Result("a", 1, False), Result("a", 2, False)]) == [
+        "1 test compared: 0 pass with 1 worker and fail with more; 1 fails with 1 worker already",
     ]
 
 
@@ -51,6 +57,6 @@ def test_counter_in_the_process_is_found(shop: pytest.Pytester) -> None:
         [
             "*cluster: 1 worker against several*",
             "test_*.py::test_visits: passes with 1 worker, fails with 2",
-            "3 tests compared: 1 pass with 1 worker and fail with more",
+            "3 tests compared: 1 passes with 1 worker and fails with more",
         ]
     )

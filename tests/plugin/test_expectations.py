@@ -44,6 +44,19 @@ def test_event_in_the_block_is_seen(pipe: Pipe) -> None:
     assert [entry.worker for entry in event.entries] == [2]
 
 
+def test_an_expectation_says_what_it_waits_for(pipe: Pipe) -> None:
+    journal, write = pipe
+    write("fork", 1)
+    journal.wait_for("fork")
+    fork, two = Expectation(journal, Wanted("fork")), Expectation(journal, Wanted("exit", 1), exactly=2)
+    none = Expectation(journal, Wanted("exit"), none=True)
+    with fork:
+        write("fork", 2)
+    assert repr(fork) == "<expectation of 1 x event fork (since entry #1): 1 so far>"
+    assert repr(two) == "<expectation of exactly 2 x event exit of worker 1 (since entry #1): none so far>"
+    assert repr(none) == "<expectation of no event exit (since entry #1): none so far>"
+
+
 def test_event_that_does_not_come(pipe: Pipe) -> None:
     journal, write = pipe
     sentence = r"expected 2 x event exit of worker 1 \(since entry #0\) within 0.1 s, which did not happen"

@@ -45,6 +45,13 @@ def test_application_that_cannot_be_imported(cluster_factory: ClusterFactory) ->
     assert "No module named 'missing_module'" in str(caught.value)
 
 
+@pytest.mark.cluster(settings={"graceful_timeout": 5})
+def test_setting_that_gunicorn_does_not_have(cluster_factory: ClusterFactory) -> None:
+    """It would be ignored, and the test pass without it."""
+    with pytest.raises(StartError, match=r"at its start .* has no setting 'timout' \(did you mean 'timeout'"):
+        cluster_factory(settings={"timout": 5})
+
+
 @pytest.mark.cluster(worker_class="gevent", workers=1)
 def test_stock_worker_class_for_comparison(cluster: Cluster) -> None:
     """It serves; who its workers are is not known."""

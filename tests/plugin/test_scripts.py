@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_cluster import ClusterOptions
+
 SERVER = """
 import os
 from nodecluster_compat import cluster, http, process
@@ -81,6 +83,28 @@ def test_what_a_script_has_no_use_for(pytester: pytest.Pytester, more: str) -> N
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*a script has no gunicorn.conf.py: give it env=*"])
+
+
+def test_script_and_application_are_two_programs(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster(script="server.py", app="shop:app")
+        def test_it(cluster): pass
+        """
+    )
+
+    result = pytester.runpytest()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*app='shop:app' and script='server.py' are two programs, * give one of them"])
+
+
+def test_the_nearer_of_script_and_application_is_what_runs() -> None:
+    script = ClusterOptions().changed("class", {"app": "shop:app"}).changed("test", {"script": "server.py"})
+    app = script.changed("test", {"app": "shop:app"})
+    assert (script.target, app.target) == ("server.py", "shop:app")
 
 
 def test_script_that_fails(pytester: pytest.Pytester) -> None:

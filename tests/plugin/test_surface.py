@@ -119,6 +119,10 @@ def test_auto_is_as_many_as_there_are_cores(fakes: pytest.Pytester) -> None:
         ("--cluster-workers=1,x", "--cluster-workers: expected a number of workers, 1 or more, not '1,x'*"),
         ("--cluster-policy=random", "--cluster-policy: expected rr or none, not 'random'"),
         ("--cluster-start-timeout=0", "--cluster-start-timeout: expected a number above 0, not '0'"),
+        (
+            "--cluster-workers=2,100000",
+            "--cluster-workers: 100000 workers are too many for this machine: with * cores at most *",
+        ),
         ("--cluster-slow-factor=fast", "--cluster-slow-factor: expected a number above 0, not 'fast'"),
     ],
 )
@@ -173,11 +177,11 @@ def test_marker_of_a_module_is_for_the_tests_that_use_a_cluster(fakes: pytest.Py
 
 
 def test_more_workers_than_the_machine_can_have(fakes: pytest.Pytester) -> None:
-    write_test(fakes, "True")
+    fakes.makepyfile("def test_it(cluster_factory): cluster_factory(workers=100000)")
 
-    result = fakes.runpytest("--cluster-workers=100000")
+    result = fakes.runpytest()
 
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*100000 workers are too many for this machine: with * cores at most *"])
     result.stdout.no_fnmatch_line("*Traceback*")
 

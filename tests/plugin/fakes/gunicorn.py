@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from typing import Any
 
 ADDRESS = {"address_type": 4, "fd": None}
@@ -70,6 +71,9 @@ class FakeServer:
 
 def main() -> None:
     how = sys.argv[-1]
+    # What the plugin has the real one check: it would import gunicorn, and find this file again.
+    known = types.SimpleNamespace(check_settings=lambda names: None)
+    sys.modules["nodecluster_compat._gunicorn.known_settings"] = known  # type: ignore[assignment]
     server = FakeServer(runpy.run_path(sys.argv[sys.argv.index("-c") + 1]))
     signal.signal(signal.SIGTERM, signal.SIG_IGN if how == "stubborn" else server.ask_to_end)
     print(f"fake server: {how}", flush=True)
