@@ -29,12 +29,10 @@ class GeventReactor:
     """Readiness of descriptors and deferred calls on the hub of the current thread."""
 
     _all: ClassVar[WeakSet[GeventReactor]] = WeakSet()
-    _is_known_to_forks: ClassVar = False
+    _is_used: ClassVar = False  # never in the primary, whose children need not look through the set
 
     def __init__(self) -> None:
-        if not GeventReactor._is_known_to_forks:  # once there is one: the primary never has any
-            GeventReactor._is_known_to_forks = True
-            os.register_at_fork(after_in_child=_in_child)
+        GeventReactor._is_used = True
         self._loop = get_hub().loop
         self._watchers: dict[tuple[int, int], Any] = {}
         self._greenlets = GreenletPool(_call)
@@ -95,6 +93,10 @@ def _call(call: Callable[..., None], *args: Any) -> None:
 
 
 def _in_child() -> None:
-    for reactor in list(GeventReactor._all):
-        for fd, event in list(reactor._watchers):
-            reactor._unwatch(fd, event)
+    if GeventReactor._is_used:
+        for reactor in list(GeventReactor._all):
+            for fd, event in list(reactor._watchers):
+                reactor._unwatch(fd, event)
+
+
+os.register_at_fork(after_in_child=_in_child)  # before those who close what is watched
