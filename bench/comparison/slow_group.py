@@ -26,8 +26,8 @@ SLOW_SECONDS = 0.05
 SEED = 20
 MIXED = ("mixed", "10")
 CLOSED = (
-    Case("slow", "closed loop, connection per request", Load(mode=MIXED, headers=(CLOSE,)), seconds=2),
-    Case("slow-keep-alive", "closed loop, keep-alive", Load(mode=MIXED), seconds=2),
+    Case("slow", "10 % slow, closed loop, connection each", Load(mode=MIXED, headers=(CLOSE,)), seconds=2),
+    Case("slow-keep-alive", "10 % slow, closed loop, 64 kept alive", Load(mode=MIXED), seconds=2),
 )
 
 
@@ -51,9 +51,9 @@ class OpenCase:
 
 
 OPEN = (
-    OpenCase("slow-open", "120 arrivals/s, connection per request", 120),
-    OpenCase("slow-open-fast", "200 arrivals/s, connection per request", 200, seconds=3),
-    OpenCase("slow-open-keep-alive", "120 arrivals/s, 32 connections kept alive", 120, connections=32, seconds=3),
+    OpenCase("slow-open", "10 % slow, 120 arrivals/s, connection each", 120),
+    OpenCase("slow-open-fast", "10 % slow, 200 arrivals/s, connection each", 200, seconds=3),
+    OpenCase("slow-open-keep-alive", "10 % slow, 120 arrivals/s, 32 kept alive", 120, connections=32, seconds=3),
 )
 
 
@@ -117,7 +117,7 @@ QUANTITIES = (
     Quantity("p50", "p50", 0.5, lambda one: one.p50),
     Quantity("p99", "p99", 0.99, lambda one: one.p99),
     Quantity("p999", "p99.9", 0.999, lambda one: one.p999),
-    Quantity("fast-p99", "p99 of the fast ones alone", 0.99, lambda one: one.fast_p99, fast_only=True),
+    Quantity("fast-p99", "p99 of the fast", 0.99, lambda one: one.fast_p99, fast_only=True),
 )
 
 

@@ -30,9 +30,9 @@ def number(value: float) -> str:
 
 
 def cell(values: Sequence[float]) -> str:
-    """The median, and the lowest and highest of the rounds."""
-    if not values:
-        return ""
+    """The median, and the lowest and highest of the rounds where there were several."""
+    if len(values) < 2:
+        return "".join(map(number, values))
     return f"{number(statistics.median(values))} ({number(min(values))} to {number(max(values))})"
 
 

@@ -21,7 +21,7 @@ from comparison.goals import Goal, Verdict, judge
 from comparison.open_loop import OpenLoop, Outcome, is_whole
 from comparison.plot import plot, times_better
 from comparison.rounds import alternate, order_of
-from comparison.tables import figures_table, goals_table, number
+from comparison.tables import cell, figures_table, goals_table, number
 
 COST = Line("a/cpu", "a", "µs", False, {"ours": [10.0, 12.0, 11.0], "stock": [40.0, 40.0, 44.0]})
 RATE = Line("a/rate", "b", "1/s", True, {"ours": [90.0], "stock": [30.0]})
@@ -75,6 +75,10 @@ def test_the_table_has_a_column_for_each_side_that_was_measured() -> None:
     head, _, row = figures_table(Report("a", (COST,)))
     assert head == "| | ours | stock `-k gevent` | ours / stock `-k gevent` |"
     assert row == "| a, µs | 11.0 (10.0 to 12.0) | 40.0 (40.0 to 44.0) | 0.28 (0.25 to 0.30) |"
+
+
+def test_what_was_measured_once_has_no_extremes() -> None:
+    assert [cell(values) for values in ([], [12.3], [12.3, 12.5])] == ["", "12.3", "12.4 (12.3 to 12.5)"]
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.1234, "0.12"), (12.34, "12.3"), (1234.5, "1 234"), (1e6, "1 000 000")])
