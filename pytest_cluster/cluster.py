@@ -240,7 +240,8 @@ class Cluster:
         """Reload as HUP does, and wait for its end.
 
         What holds for a reload that succeeded is checked: as many workers as before listen, all of them new, and
-        every old one has ended because it was asked to.  One that failed is in the report: look at ``succeeded``.
+        every old one has ended because it was asked to.  One that failed is in the report: look at ``succeeded``; what
+        it had started has ended.
 
         :raises ClusterError: the cluster is a script.
         :raises AssertionError: it says that it succeeded, and something of that does not hold.
@@ -254,6 +255,11 @@ class Cluster:
             for worker in before:
                 self.journal.wait_for("exit", worker=worker.id, timeout=deadline.remaining)
             check_reloaded(before, self.wait_listening(len(self.workers), deadline.remaining))
+        elif report.state == "failed":
+            known = {worker.id for worker in before}
+            for worker in self.workers:
+                if worker.id not in known:
+                    self.journal.wait_for("exit", worker=worker.id, timeout=deadline.remaining)
         return report
 
     def disconnect(self, *, timeout: float | None = None) -> int:

@@ -168,7 +168,7 @@ def test_slow_requests(cluster: Cluster, cluster_faults: Faults, cluster_client:
     answers = [cluster_client.submit("/") for _ in range(2)]
     cluster.wait_for(lambda _: any(one.done() for one in answers), reason="one answer")
     assert [one.result().worker for one in answers if one.done()] == [second.id]
-    assert first.tally.in_flight == 1
+    cluster.wait_for(lambda _: first.tally.in_flight == 1, reason="the slow one has begun")
     first.kill()
 
 
