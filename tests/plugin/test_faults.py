@@ -267,7 +267,7 @@ def test_worker_that_comes_later_is_held_as_well(cluster: Cluster, cluster_fault
         cluster.workers[0].kill()
         (arrival,) = gate.wait_reached()
         assert arrival.worker == 3
-        assert cluster.worker(3).state == "online"
+        cluster.wait_for(lambda _: cluster.worker(3).state == "online", reason="the primary to know it")
     cluster.wait_listening()
 
 
