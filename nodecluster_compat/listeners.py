@@ -28,22 +28,13 @@ class Listeners:
         log: told when accepting has to pause.
         deliver: sends a connection to a worker: listener id, worker id, connection.
         limit: bound of the accepted connections that wait, for each listener.
-        is_computing: see :class:`~nodecluster_compat.policies.RoundRobin`.
     """
 
-    def __init__(
-        self,
-        loop: Loop,
-        log: Log,
-        deliver: Callable[[int, int, Connection], bool],
-        limit: int,
-        is_computing: Callable[[int], bool] | None = None,
-    ) -> None:
+    def __init__(self, loop: Loop, log: Log, deliver: Callable[[int, int, Connection], bool], limit: int) -> None:
         self._loop = loop
         self._log = log
         self._deliver = deliver
         self._limit = limit
-        self._is_computing = is_computing
         self._last_id = 0
         self._by_id: dict[int, Listener] = {}
 
@@ -70,7 +61,7 @@ class Listeners:
         """Serve a listening socket: its connections go to the workers that join it."""
         served = ServedAddress(self.next_id(), family, sock.getsockname())
         self._by_id[served.listener_id] = Listener(
-            sock, served, self._loop, self._log, RoundRobin(self._is_computing), self._deliver, self._limit
+            sock, served, self._loop, self._log, RoundRobin(), self._deliver, self._limit
         )
         return served
 

@@ -30,7 +30,6 @@ from .codec import (
     encode_answer,
     encode_disconnect,
 )
-from .computing import Computing
 from .connection_channel import OfferingEnd, connection_pair
 from .deliveries import Deliveries
 from .emitter import Emitter, Log, Origin, current_origin, run_guarded
@@ -72,8 +71,7 @@ class Primary:
         self.loop = loop
         self.registry: Registry[WorkerHandle] = Registry()
         handoffs = Handoffs(self.registry, loop, log, self._join_again)
-        self._computing = Computing(self.registry.by_id)
-        self.listeners = Listeners(loop, log, handoffs.deliver, queue_limit, self._is_computing)
+        self.listeners = Listeners(loop, log, handoffs.deliver, queue_limit)
         self.shared = SharedSockets(self.listeners, host.is_dealing)
         self.deliveries = Deliveries(self.registry, loop, events, log, host.is_binding)
         self.grace = grace
@@ -303,10 +301,6 @@ class Primary:
             self._host.worker_changed()
         else:
             raise FrameError(f"a worker sent a packet that only the primary sends: {packet}")
-
-    def _is_computing(self, worker_id: int) -> bool:
-        # In script mode the order is Node's, whatever workers do.
-        return not self._host.is_binding() and self._computing(worker_id)
 
     def _join_again(self, worker: WorkerHandle, listener_id: int) -> None:
         if worker.is_connected() and not worker.is_leaving:

@@ -114,7 +114,6 @@ class WorkerHandle(Worker):
         self.heartbeat: Heartbeat | None = None
         self.health: WorkerHealth = "ok"
         self.failed_handoffs = 0  # in a row, as far as that was looked at
-        self.cpu_at_rest = 0.0  # seconds that it had used when it was last found not to compute
         self.is_leaving = False  # it was told to end, or said that it will: its place is to be filled
         self.is_due = False  # it said that it is to be replaced, and serves on until then
         self._supervisor = supervisor

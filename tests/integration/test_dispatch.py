@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from remote_control import REMOTE, Gate, cpu_ticks, freeze, healthy, here, open_fds, wait
+from remote_control import REMOTE, Gate, freeze, healthy, here, open_fds, wait
 
 from pytest_cluster import Cluster, ClusterFactory
 from pytest_cluster.leaks import session_members, wait_cluster_empty
@@ -93,25 +93,6 @@ def test_blocked_worker_holds_one_connection(cluster: Cluster, tmp_path: Path) -
         assert {answer(one)["pid"] for one in prompt} == {one.pid for one in cluster.workers} - {pid}
         gate.open()
         assert answer(blocking)["pid"] == answer(late)["pid"] == pid
-
-
-@pytest.mark.cluster(**REMOTE, workers=3)
-def test_worker_that_computes_is_passed_over(cluster: Cluster, tmp_path: Path) -> None:
-    """While another is free nobody waits for it, and afterwards it takes its turn again."""
-    gate = Gate(tmp_path)
-    with ExitStack() as stack:
-        stack.callback(gate.open)
-        computing = stack.enter_context(cluster.connect(timeout=40))
-        computing.sendall(post("/here", gate.computing))
-        pid = gate.entered(cluster)
-        enough = cpu_ticks(pid) + 2
-        wait(lambda: cpu_ticks(pid) >= enough, "a worker that computes", cluster)
-
-        others = Counter(cluster.get("/").json()["pid"] for _ in range(12))
-        assert others == {one.pid: 6 for one in cluster.workers if one.pid != pid}
-        gate.open()
-        assert answer(computing)["pid"] == pid
-    assert healthy(cluster)
 
 
 @pytest.mark.cluster(**REMOTE)

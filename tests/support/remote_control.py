@@ -154,7 +154,7 @@ def occupy(cluster: Cluster, stack: ExitStack) -> socket.socket:
 
 
 class Gate:
-    """A FIFO that blocks a whole worker, as a call into a library does, until it is opened."""
+    """A FIFO that blocks a whole worker, as a computation or a call into a library does, until it is opened."""
 
     def __init__(self, folder: Path, name: str = "gate") -> None:
         self.path = folder / name
@@ -165,21 +165,6 @@ class Gate:
     def source(self) -> str:
         """What to run in the worker: returns when the gate is opened."""
         return f"fd = os.open({str(self.path)!r}, os.O_RDONLY); os.read(fd, 1); os.close(fd)\n"
-
-    @property
-    def computing(self) -> str:
-        """The same, as a computation does it: with all the CPU that it gets."""
-        return f"""
-fd = os.open({str(self.path)!r}, os.O_RDONLY)
-os.set_blocking(fd, False)
-is_shut = True
-while is_shut:
-    try:
-        is_shut = bool(os.read(fd, 1))
-    except BlockingIOError:
-        pass
-os.close(fd)
-"""
 
     def entered(self, cluster: Cluster) -> int:
         """Wait until a worker stands before the gate; return its pid."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,39 +53,3 @@ def test_removed_from_the_middle_the_others_keep_their_order() -> None:
     policy.remove(2)
     policy.remove(99)
     assert [policy.choose(SOME) for _ in range(3)] == [1, 3, None]
-
-
-@pytest.mark.parametrize(
-    ("computing", "chosen"),
-    [
-        (set(), [1, 2, 3]),
-        ({1}, [2, 3, 1]),
-        ({1, 2}, [3, 1, 2]),
-        ({2}, [1, 3, 2]),
-        ({1, 2, 3}, [1, 2, 3]),
-    ],
-)
-def test_who_computes_keeps_its_place_and_the_next_one_is_chosen(computing: set[int], chosen: list[int]) -> None:
-    """As long as there is a next one."""
-    policy = RoundRobin(lambda worker_id: worker_id in computing)
-    for worker_id in (1, 2, 3):
-        policy.add(worker_id)
-    assert [policy.choose(SOME) for _ in range(4)] == [*chosen, None]
-
-
-def test_nobody_is_asked_about_where_there_is_no_choice() -> None:
-    """And of many only a few: a look costs the primary something."""
-    asked: list[int] = []
-
-    def is_computing(worker_id: int) -> bool:
-        asked.append(worker_id)
-        return True
-
-    policy = RoundRobin(is_computing)
-    policy.add(1)
-    assert policy.choose(SOME) == 1
-    assert asked == []
-    for worker_id in range(10, 30):
-        policy.add(worker_id)
-    assert policy.choose(SOME) == 10
-    assert asked == [10, 11, 12, 13]
