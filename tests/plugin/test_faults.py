@@ -268,7 +268,7 @@ def test_worker_that_comes_later_is_held_as_well(cluster: Cluster, cluster_fault
         (arrival,) = gate.wait_reached()
         assert arrival.worker == 3
         # The primary tells what it knows by another way, so that may come later.
-        cluster.wait_for(lambda one: "online" in [worker.state for worker in one.workers], reason="the third one online")
+        cluster.wait_for(lambda one: one.workers[-1].state == "online", reason="the third one online")
     cluster.wait_listening()
 
 
