@@ -35,7 +35,6 @@ __all__ = [
     "decode_answer",
     "decode_closed",
     "decode_disconnect",
-    "decode_message",
     "decode_request",
     "encode_address",
     "encode_answer",
@@ -147,15 +146,6 @@ def _encoded(message: Any, limit: int, serializer: Serializer) -> bytes:
             f"expected a message of at most {limit} bytes once encoded, got {len(payload)}: send it in parts"
         )
     return payload
-
-
-def decode_message(payload: bytes | bytearray, serializer: Serializer = JSON) -> Any:
-    """Return the user's message.
-
-    Raises:
-        FrameError: the payload is no message.
-    """
-    return serializer.decode(payload)
 
 
 def encode_address(listener_id: int, address: Address) -> bytes:

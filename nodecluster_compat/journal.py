@@ -16,7 +16,7 @@ import time
 from itertools import count
 from typing import Any, Final
 
-from .codec import Frame, FrameKind, decode_message
+from .codec import Frame, FrameKind
 from .errors import FrameError
 from .loop import Loop
 from .primary import Primary
@@ -57,7 +57,7 @@ class Journal:
             return
         has_handle = frame.kind is FrameKind.HANDLE
         try:
-            message = decode_message(frame.payload[has_handle:], worker.serializer)
+            message = worker.serializer.decode(frame.payload[has_handle:])
         except FrameError as error:
             message = f"(not decodable: {error})"
         self._write("message", worker, {"sent": False, "handle": has_handle, **_told(message)})

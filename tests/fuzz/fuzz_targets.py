@@ -23,7 +23,6 @@ from nodecluster_compat.codec import (
     decode_answer,
     decode_closed,
     decode_disconnect,
-    decode_message,
     decode_request,
     encode_address,
     encode_answer,
@@ -37,6 +36,7 @@ from nodecluster_compat.codec import (
 from nodecluster_compat.errors import FrameError, MessageNotSerializable
 from nodecluster_compat.packets import PacketKind, decode_packet, encode_packet
 from nodecluster_compat.records import Address, ListenAnswer, ListenRequest
+from nodecluster_compat.serialization import JSON
 from nodecluster_compat.serializers import ADVANCED
 
 __all__ = ["TARGETS", "Target"]
@@ -63,7 +63,7 @@ class Target:
 # --- frames --------------------------------------------------------------------------------------
 
 _DECODERS: Final[dict[FrameKind, Callable[[bytes], Any]]] = {
-    FrameKind.MESSAGE: decode_message,
+    FrameKind.MESSAGE: JSON.decode,
     FrameKind.LISTENING: decode_address,
     FrameKind.QUERY: decode_request,
     FrameKind.ANSWER: decode_answer,
@@ -122,12 +122,12 @@ def _check_reason(error: FrameError) -> None:
 def check_json(data: bytes) -> None:
     """FrameError, or a value that makes the round trip."""
     try:
-        value = decode_message(data)
+        value = JSON.decode(data)
     except FrameError as error:
         _check_reason(error)
         return
     [frame] = FrameDecoder().feed(encode_message(value))
-    assert decode_message(frame.payload) == value
+    assert JSON.decode(frame.payload) == value
 
 
 _LEAVES: Final = (

@@ -15,7 +15,6 @@ from nodecluster_compat.codec import (
     FrameKind,
     decode_address,
     decode_disconnect,
-    decode_message,
     encode_address,
     encode_disconnect,
     encode_frame,
@@ -23,6 +22,7 @@ from nodecluster_compat.codec import (
 )
 from nodecluster_compat.errors import FrameError, MessageNotSerializable, MessageTooLarge
 from nodecluster_compat.records import Address
+from nodecluster_compat.serialization import JSON
 
 json_values = st.recursive(
     st.none()
@@ -44,7 +44,7 @@ def test_message_arrives_as_it_was_sent(value: object) -> None:
     """Whatever JSON can carry makes the round trip."""
     [frame] = frames(encode_message(value))
     assert frame.kind is FrameKind.MESSAGE
-    assert decode_message(frame.payload) == value
+    assert JSON.decode(frame.payload) == value
 
 
 @given(st.lists(st.tuples(st.sampled_from(FrameKind), st.binary(max_size=40)), max_size=8), st.integers(1, 7))
@@ -99,7 +99,7 @@ def test_values_that_have_a_json_form_arrive_in_it() -> None:
     """Dates become text, tuples lists, not-a-number null: as in Node's JSON mode."""
     sent = [dt.date(2020, 1, 2), (1, 2), float("nan")]
     [frame] = frames(encode_message(sent))
-    assert decode_message(frame.payload) == ["2020-01-02", [1, 2], None]
+    assert JSON.decode(frame.payload) == ["2020-01-02", [1, 2], None]
 
 
 @pytest.mark.parametrize("address", [Address("127.0.0.1", 80, 4), Address("::1", 1, 6), Address("\0x", -1, -1)])
@@ -200,7 +200,7 @@ def test_reader_that_stops_in_the_middle_finds_the_rest_later() -> None:
 def test_arbitrary_payloads_decode_or_raise_frame_error(payload: bytes) -> None:
     """Neither a message nor an address raises anything else, whatever a worker sends."""
     with contextlib.suppress(FrameError):
-        decode_message(payload)
+        JSON.decode(payload)
     with contextlib.suppress(FrameError):
         decode_address(payload)
 
@@ -209,14 +209,14 @@ def test_arbitrary_payloads_decode_or_raise_frame_error(payload: bytes) -> None:
 def test_message_that_bombs_the_decoder_raises_frame_error(payload: bytes) -> None:
     """Deep nesting, huge numbers, half a surrogate pair: one exception for all."""
     with pytest.raises(FrameError):
-        decode_message(payload)
+        JSON.decode(payload)
 
 
 @given(st.integers())
 def test_integer_of_any_size_arrives_or_is_refused_by_the_sender(number: int) -> None:
     """What encodes also decodes, to the same number: the receiver never pays for the sender's number."""
     [frame] = frames(encode_message(number))
-    assert decode_message(frame.payload) == number
+    assert JSON.decode(frame.payload) == number
 
 
 @pytest.mark.parametrize("exponent", [4_000, 4_400, 20_000])
@@ -226,13 +226,13 @@ def test_huge_integer_arrives_or_is_refused_by_the_sender(exponent: int) -> None
         [frame] = frames(encode_message(10**exponent))
     except MessageNotSerializable:
         return
-    assert decode_message(frame.payload) == 10**exponent
+    assert JSON.decode(frame.payload) == 10**exponent
 
 
 def test_keys_that_are_no_strings_arrive_as_strings_or_are_refused() -> None:
     """Numbers become text, as in Node; what has no text form raises."""
     [frame] = frames(encode_message({1: "a"}))
-    assert decode_message(frame.payload) == {"1": "a"}
+    assert JSON.decode(frame.payload) == {"1": "a"}
     with pytest.raises(MessageNotSerializable):
         encode_message({(1, 2): "a"})
 

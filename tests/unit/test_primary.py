@@ -17,7 +17,6 @@ from nodecluster_compat.codec import (
     FrameDecoder,
     FrameKind,
     decode_disconnect,
-    decode_message,
     encode_address,
     encode_frame,
     encode_handle,
@@ -31,6 +30,7 @@ from nodecluster_compat.packets import PacketKind, encode_packet
 from nodecluster_compat.primary import Primary
 from nodecluster_compat.records import Address, ExitStatus, ListenRequest
 from nodecluster_compat.rollout import ReloadReport
+from nodecluster_compat.serialization import JSON
 from nodecluster_compat.status import ClusterStatus
 from nodecluster_compat.worker_handle import WorkerHandle
 
@@ -283,7 +283,7 @@ def test_send_reaches_the_worker_and_fails_with_an_event_once_it_is_gone(rig: Ri
     worker = rig.start()
     assert worker.handle.send([1]) is True
     rig.turn()
-    assert [decode_message(frame.payload) for frame in worker.heard()] == [[1]]
+    assert [JSON.decode(frame.payload) for frame in worker.heard()] == [[1]]
     worker.handle.process.disconnect()
     rig.events.clear()
     assert worker.handle.send("x") is False
