@@ -25,9 +25,8 @@ class BodyReader(LengthReader):  # type: ignore[misc]  # gunicorn has no type hi
 
     def read(self, size: Any) -> bytes:
         """Return ``size`` bytes, fewer at the end of the body or of the connection; as gunicorn's."""
-        held: bytes = self.unreader.buf.getvalue()
         wanted = min(self.length, size) if isinstance(size, int) else 0
-        if wanted < _LEAST or wanted <= len(held):
+        if wanted < _LEAST or wanted <= len(held := self.unreader.buf.getvalue()):
             data: bytes = super().read(size)
             return data
         self.unreader.buf = BytesIO()

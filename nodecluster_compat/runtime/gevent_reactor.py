@@ -29,10 +29,8 @@ class GeventReactor:
     """Readiness of descriptors and deferred calls on the hub of the current thread."""
 
     _all: ClassVar[WeakSet[GeventReactor]] = WeakSet()
-    _is_used: ClassVar = False  # never in the primary, whose children need not look through the set
 
     def __init__(self) -> None:
-        GeventReactor._is_used = True
         self._loop = get_hub().loop
         self._watchers: dict[tuple[int, int], Any] = {}
         self._greenlets = GreenletPool(_call)
@@ -93,10 +91,9 @@ def _call(call: Callable[..., None], *args: Any) -> None:
 
 
 def _in_child() -> None:
-    if GeventReactor._is_used:
-        for reactor in list(GeventReactor._all):
-            for fd, event in list(reactor._watchers):
-                reactor._unwatch(fd, event)
+    for reactor in list(GeventReactor._all):
+        for fd, event in list(reactor._watchers):
+            reactor._unwatch(fd, event)
 
 
 os.register_at_fork(after_in_child=_in_child)  # before those who close what is watched
