@@ -207,6 +207,22 @@ def test_reload_that_fails_is_in_the_report(cluster: Cluster) -> None:
     assert [worker.id for worker in cluster.workers] == before
 
 
+def test_reload_that_fails_has_ended_when_it_is_reported(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report and the journal come by two ways; here the report overtakes all but the fork."""
+
+    def overtaking(operation: str, timeout: float | None = None) -> dict[str, object]:
+        cluster.primary.signal("SIGHUP")
+        cluster.journal.wait_for("fork", worker=3)
+        return {"number": 1, "state": "failed", "reason": "it does not import", "seconds": 0.0}
+
+    cluster.faults.boot_failure("import")
+    monkeypatch.setattr(cluster.primary, "ask", overtaking)
+    before = [worker.id for worker in cluster.workers]
+    cluster.reload()
+    monkeypatch.undo()
+    assert [worker.id for worker in cluster.workers] == before
+
+
 def test_disconnect_of_a_worker_and_of_all(cluster: Cluster) -> None:
     first = cluster.workers[0]
     with cluster.expect("exit", worker=first) as event:
