@@ -70,7 +70,10 @@ def tracing(pids: Sequence[int], result: Path) -> Iterator[None]:
 
 
 def calls_meanwhile(part: Part, work: Callable[[], int]) -> dict[str, float]:
-    """System calls for each unit of the work, by name; those that failed (EAGAIN) are counted too."""
+    """System calls for each unit of the work, by name; those that failed (EAGAIN) are counted too.
+
+    Work that cannot say how many units it did returns 0: then there is one `UNIT_CALL` for each.
+    """
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "calls")
         with tracing(part.pids, result):
