@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -34,14 +35,17 @@ def artifacts_folder(config: pytest.Config) -> str | None:
     return str(cache.mkdir("cluster"))
 
 
-def write_artifacts(base: str, nodeid: str, cluster: Cluster, sections: Sequence[tuple[str, str]]) -> str:
-    """Write everything of one failure; return the folder.
+def write_artifacts(
+    base: str, nodeid: str, cluster: Cluster, sections: Sequence[tuple[str, str]], *, number: int = 1
+) -> str:
+    """Write everything of one failure, in place of what an earlier one of the same test left; return the folder.
 
+    :param number: of the cluster, where a test has several.
     :raises OSError: it cannot be written.
     """
-    name = re.sub(r"[^\w.=-]+", "_", nodeid).strip("_")[-NAME_CHARACTERS:]
-    folder = os.path.join(base, name)
-    os.makedirs(folder, exist_ok=True)
+    folder = os.path.join(base, _folder_name(nodeid) + ("" if number == 1 else f".{number}"))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
     _write(os.path.join(folder, "journal.jsonl"), "".join(_line(entry) for entry in cluster.journal.entries))
     _write(os.path.join(folder, "primary.log"), cluster.server.logs.primary.text)
     for worker, log in cluster.server.logs.of_workers().items():
@@ -50,6 +54,13 @@ def write_artifacts(base: str, nodeid: str, cluster: Cluster, sections: Sequence
         _write(os.path.join(folder, f"{re.sub(r'[^a-z0-9]+', '-', title.lower()).strip('-')}.txt"), text)
     _forget_oldest(base)
     return folder
+
+
+def _folder_name(nodeid: str) -> str:
+    name = re.sub(r"[^\w.=-]+", "_", nodeid).strip("_")
+    if len(name) <= NAME_CHARACTERS:
+        return name
+    return f"{name[-NAME_CHARACTERS:]}-{hashlib.sha256(nodeid.encode()).hexdigest()[:8]}"
 
 
 def _write(path: str, text: str) -> None:

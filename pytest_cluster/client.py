@@ -9,14 +9,14 @@ import http.client
 import json
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from .hits import Hit, Hits
-from .waiting import scaled
+from .waiting import poll, scaled
 from .wire import HEADER
 
 __all__ = ["Client", "Endpoint", "Response"]
@@ -24,6 +24,7 @@ __all__ = ["Client", "Endpoint", "Response"]
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 DEFAULT_TIMEOUT = 10.0
+FIRST_ANSWERS_SECONDS = 60.0
 MOST_THREADS = 64
 SHOWN_BYTES = 200
 HIT_BYTES = 1000
@@ -191,7 +192,7 @@ class Client:
         with ThreadPoolExecutor(concurrency) as threads:
             tasks = [threads.submit(keep_asking) for _ in range(concurrency)]
             try:
-                hits.wait(concurrency)
+                _wait_for_first_answers(hits, tasks)
                 yield hits
             finally:
                 running = False
@@ -218,6 +219,14 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             return Hit(path, None, None, f"{type(error).__name__}: {error}")
         return Hit(path, answer.status, answer.worker, "", answer.body[:HIT_BYTES].decode(errors="replace"))
+
+
+def _wait_for_first_answers(hits: Hits, tasks: Sequence[Future[None]]) -> None:
+    """Return when each of *tasks* has had one; raise what one has raised, which is no server's answer."""
+    poll(lambda: len(hits) >= len(tasks) or any(task.done() for task in tasks), scaled(FIRST_ANSWERS_SECONDS))
+    for task in tasks:
+        if task.done():
+            task.result()
 
 
 def _dumped(value: Any) -> bytes:

@@ -3,6 +3,9 @@
 A thread accepts on a unix socket in the cluster's folder (0700) and reads what the processes say; the test's own
 threads send calls and wait for the replies. A process is known by its pid, because two primaries, as in an upgrade,
 number their workers alike. Nothing here waits for a process that has gone: the end of its connection ends its calls.
+
+A process is welcomed before anybody can call it, and no failpoint falls between its welcome and the first call: both
+happen under one lock, so one that is added meanwhile is told one way, or both ways, never neither.
 """
 
 from __future__ import annotations
@@ -37,6 +40,15 @@ class Peer:
     hello: Hello | None = None
     replies: dict[int, Outcome] = field(default_factory=dict)
     gone: bool = False
+    sending: threading.Lock = field(default_factory=threading.Lock)
+
+    def send(self, record: Any) -> None:
+        """Send a record whole, from any thread.
+
+        :raises OSError: the process has hung up.
+        """
+        with self.sending:
+            self.sock.sendall(pack(record))
 
 
 class Control:
@@ -50,9 +62,9 @@ class Control:
     def __init__(self, path: str, on_reached: Callable[[Hello, Reached], None]) -> None:
         self.path = path
         self.token = secrets.token_hex(32)
-        self.failpoints: list[Failpoint] = []
         self.hellos: list[Hello] = []
         self._on_reached = on_reached
+        self._failpoints: dict[int, Failpoint] = {}
         self._peers: dict[int, Peer] = {}
         self._changed = threading.Condition()
         self._calls = 0
@@ -82,7 +94,7 @@ class Control:
             self._calls += 1
             number = self._calls
         try:
-            peer.sock.sendall(pack(Call(number, operation, payload)))
+            peer.send(Call(number, operation, payload))
         except OSError:
             raise ProcessGone(f"the process {pid} has ended") from None
         with self._changed:
@@ -92,6 +104,16 @@ class Control:
         if outcome is None:
             raise ProcessGone(f"the process {pid} ended before it answered")
         return outcome
+
+    def add_failpoint(self, failpoint: Failpoint) -> None:
+        """Tell it to the workers that are welcomed from now on."""
+        with self._changed:
+            self._failpoints[failpoint.id] = failpoint
+
+    def remove_failpoint(self, number: int) -> None:
+        """Tell it to nobody any more."""
+        with self._changed:
+            self._failpoints.pop(number, None)
 
     def pids(self) -> list[int]:
         """Return the processes that are connected."""
@@ -127,34 +149,34 @@ class Control:
     def _read(self, peer: Peer) -> None:
         try:
             data = peer.sock.recv(_READ_BYTES)
+            if not data or not all(self._received(peer, record) for record in peer.unpacker.feed(data)):
+                self._drop(peer)
         except OSError:
-            data = b""
-        if not data:
             self._drop(peer)
-            return
-        for record in peer.unpacker.feed(data):
-            self._received(peer, record)
 
-    def _received(self, peer: Peer, record: Any) -> None:
-        if isinstance(record, Reply):
+    def _received(self, peer: Peer, record: Any) -> bool:
+        """Take a record; return whether the connection is one to keep."""
+        if isinstance(record, Hello) and hmac.compare_digest(record.token, self.token):
+            self._welcome(peer, record)
+        elif peer.hello is None:
+            return False
+        elif isinstance(record, Reply):
             with self._changed:
                 peer.replies[record.id] = record.outcome
                 self._changed.notify_all()
-        elif isinstance(record, Reached) and peer.hello is not None:
+        elif isinstance(record, Reached):
             self._on_reached(peer.hello, record)
-        elif isinstance(record, Hello) and hmac.compare_digest(record.token, self.token):
-            self._welcome(peer, record)
-        else:
-            self._drop(peer)
+        return True
 
     def _welcome(self, peer: Peer, hello: Hello) -> None:
         with self._changed:
-            mine = [one for one in self.failpoints if hello.worker is not None and one.worker in (None, hello.worker)]
+            every = self._failpoints.values()
+            mine = [one for one in every if hello.worker is not None and one.worker in (None, hello.worker)]
+            peer.send(Welcome(tuple(mine)))
             peer.hello = hello
             self._peers[hello.pid] = peer
             self.hellos.append(hello)
             self._changed.notify_all()
-        peer.sock.sendall(pack(Welcome(tuple(mine))))
 
     def _drop(self, peer: Peer) -> None:
         self._selector.unregister(peer.sock)

@@ -1,7 +1,7 @@
 """What is to happen at named steps: told to the workers that there are, and to those that come later.
 
-The list that a new worker is told in its welcome is ``Control.failpoints``; it is changed first, so that a worker that
-boots meanwhile is told one way or the other. A worker that ends while it is told is none that could come to the step.
+What a new worker is told in its welcome is changed first, so that a worker that boots meanwhile is told one way or the
+other (see :mod:`.control`). A worker that ends while it is told is none that could come to the step.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Failpoints:
     def prepare(self, step: str, action: Action, worker: int | None) -> Failpoint:
         """Let it happen in workers that are started from now on: in that one, or in each."""
         failpoint = Failpoint(next(self._numbers), step, action, worker)
-        self._server.control.failpoints.append(failpoint)
+        self._server.control.add_failpoint(failpoint)
         return failpoint
 
     def arm(self, failpoint: Failpoint, worker: WorkerProxy | None) -> None:
@@ -73,8 +73,7 @@ class Failpoints:
 
     def disarm(self, number: int) -> None:
         """Let it happen no more; whoever waits there goes on."""
-        points = self._server.control.failpoints
-        points[:] = [one for one in points if one.id != number]
+        self._server.control.remove_failpoint(number)
         for target in self._targets():
             with contextlib.suppress(ClusterError):
                 target.ask("steps", ("disarm", number), timeout=scaled(TELL_SECONDS))
@@ -82,9 +81,10 @@ class Failpoints:
     def add_gate(self, failpoint: Failpoint, parties: int | None) -> Gate:
         """Return the gate at a failpoint that holds; see :class:`Gate` for *parties*."""
 
-        def release(pid: int) -> None:
+        def release(pid: int, arrivals: tuple[int, ...]) -> None:
             with contextlib.suppress(ProcessGone):
-                self._server.control.call(pid, "steps", ("release", failpoint.id), timeout=scaled(TELL_SECONDS))
+                what = ("release", failpoint.id, arrivals)
+                self._server.control.call(pid, "steps", what, timeout=scaled(TELL_SECONDS))
 
         gate = self._gates[failpoint.id] = Gate(failpoint.step, release, self._server.journal, parties)
         return gate

@@ -31,20 +31,20 @@ def describe_failure(item: pytest.Item, when: str, error: BaseException) -> None
     for number, cluster in enumerate(clusters[-MOST_CLUSTERS:], start=1):
         name = "cluster" if number == 1 else f"cluster {number}"
         try:
-            sections = _sections(item, cluster, error)
+            sections = _sections(item, cluster, number, error)
         except Exception as problem:  # noqa: BLE001 - the failure itself must be reported, whatever this one says
             sections = [("stderr", "report", f"the state of the cluster could not be read: {problem!r}")]
         for stream, title, text in sections:
             item.add_report_section(when, f"{stream} {name}: {title}", f"{text}\n")
 
 
-def _sections(item: pytest.Item, cluster: Cluster, error: BaseException) -> list[tuple[str, str, str]]:
+def _sections(item: pytest.Item, cluster: Cluster, number: int, error: BaseException) -> list[tuple[str, str, str]]:
     start = item.stash.get(STARTED, time.monotonic())
     poll(lambda: not any(worker.is_ending() for worker in cluster.workers), scaled(SETTLE_SECONDS))
     cluster.server.settle()
     stacks = cluster.server.stacks() if _is_timeout(error) else []
     extra = [("topology", report.topology(cluster, _uid(item.config))), *stacks]
-    place, problem = _artefacts(item, cluster, extra)
+    place, problem = _artefacts(item, cluster, number, extra)
     told = report.timeline(cluster.journal.entries, start, f"{place}/journal.jsonl" if place else "")
     cause = report.cause_of(cluster, compares=settings.value_of(item.config, "compare").value)
     summary = [f"cause: {cause}", problem, f"artefacts: {place}" if place else "", _reproduce(item)]
@@ -55,7 +55,7 @@ def _sections(item: pytest.Item, cluster: Cluster, error: BaseException) -> list
     return sections + [("stderr", one, log) for one, log in report.log_sections(cluster)]
 
 
-def _artefacts(item: pytest.Item, cluster: Cluster, extra: list[tuple[str, str]]) -> tuple[str, str]:
+def _artefacts(item: pytest.Item, cluster: Cluster, number: int, extra: list[tuple[str, str]]) -> tuple[str, str]:
     """Return the folder, from the root if it is there, and what went wrong."""
     from .artifacts import artifacts_folder, write_artifacts
 
@@ -63,7 +63,7 @@ def _artefacts(item: pytest.Item, cluster: Cluster, extra: list[tuple[str, str]]
         base = artifacts_folder(item.config)
         if base is None:
             return "", ""
-        folder = write_artifacts(base, item.nodeid, cluster, extra)
+        folder = write_artifacts(base, item.nodeid, cluster, extra, number=number)
     except OSError as problem:
         return "", f"artefacts could not be written: {problem}"
     return os.path.relpath(folder, item.config.rootpath), ""

@@ -24,7 +24,7 @@ from .launcher import ServerProcess
 from .options import ClusterOptions
 from .remote import function_record
 from .wire import Delay, Do, End, Fail, Failpoint, Hold
-from .worker import PrimaryProxy, WorkerProxy
+from .worker import END_OF, PrimaryProxy, WorkerProxy
 
 __all__ = ["BOOT_FAILURES", "Faults"]
 
@@ -125,11 +125,10 @@ class Faults:
         if guarded:
             timer.start()
         try:
-            with self._undone(resume):
+            with self._lasting(target, "SIGSTOP to", resume):
                 yield
         finally:
             timer.cancel()
-        self._server.journal.note_fault(_id_of(target), pid, f"SIGCONT to {target.title}")
         if overdue.is_set():
             raise FaultError(
                 f"{target.title} was paused for more than {limit:g} s and resumed, because gunicorn's timeout is "
@@ -147,8 +146,8 @@ class Faults:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(marker)
 
-        with self._undone(let_go):
-            self._note(target, "hang of")
+        self._note(target, "hang of")
+        with self._lasting(target, "hang of", let_go):
             target.ask("hang", marker)
             yield
 
@@ -256,7 +255,7 @@ class Faults:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
-        with self._undone(restore):
+        with self._lasting(target, f"fd_limit({spare}) of", restore):
             yield
 
     def undo(self) -> None:
@@ -309,6 +308,16 @@ class Faults:
         finally:
             if self._undo.pop(key, None) is not None:
                 undo()
+
+    def _lasting(self, target: Target, what: str, undo: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
+        """As :meth:`_undone`, for what lasts in one process: the journal has its end as well."""
+        pid = target.pid
+
+        def end() -> None:
+            undo()
+            self._server.journal.note_fault(_id_of(target), pid, f"{END_OF}{what} {target.title}")
+
+        return self._undone(end)
 
     def _note(self, target: Target, what: str, *, ends: bool = False) -> None:
         self.injected += 1

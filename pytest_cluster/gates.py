@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .journal import Journal
@@ -26,24 +26,37 @@ class Arrival:
     step: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """One call that waits: in which process, and that process' number for it."""
+
+    pid: int
+    arrival: int
+
+
 class Gate:
     """A step at which workers wait.
 
     Args:
         step: its name.
-        release: lets those go on that wait in the process *pid*.
+        release: lets calls go on that wait in the process *pid*, by its numbers for them.
         journal: of the cluster, for the evidence of a time-out.
-        parties: as soon as so many wait they are let go by themselves; ``None``: :meth:`release` does.
+        parties: as soon as so many wait, these are let go by themselves; ``None``: :meth:`release` does.
     """
 
-    def __init__(self, step: str, release: Callable[[int], None], journal: Journal, parties: int | None = None) -> None:
+    def __init__(
+        self,
+        step: str,
+        release: Callable[[int, tuple[int, ...]], None],
+        journal: Journal,
+        parties: int | None = None,
+    ) -> None:
         self.step = step
         self._release = release
         self._journal = journal
         self._parties = parties
         self._arrivals: list[Arrival] = []
-        self._waiting: set[int] = set()
-        self._arrived = 0
+        self._waiting: list[_Waiting] = []
         self._changed = threading.Condition()
 
     @property
@@ -69,17 +82,20 @@ class Gate:
     def release(self) -> None:
         """Let those go on that wait here now; later ones wait again."""
         with self._changed:
-            pids, self._waiting, self._arrived = self._waiting, set(), 0
-        for pid in pids:
-            self._release(pid)
+            waiting, self._waiting = self._waiting, []
+        self._let_go(waiting)
 
     def reached(self, hello: Hello, reached: Reached) -> None:
         """For the plugin: a call has come here.  Called in the thread that reads, so nothing is asked of a process."""
         with self._changed:
             self._arrivals.append(Arrival(hello.worker or 0, hello.pid, reached.where))
-            self._waiting.add(hello.pid)
-            self._arrived += 1
-            full = self._parties is not None and self._arrived >= self._parties
+            self._waiting.append(_Waiting(hello.pid, reached.arrival))
+            full = self._parties is not None and len(self._waiting) >= self._parties
+            together, self._waiting = (self._waiting, []) if full else ([], self._waiting)
             self._changed.notify_all()
-        if full:
-            threading.Thread(target=self.release, name="cluster-barrier", daemon=True).start()
+        if together:
+            threading.Thread(target=self._let_go, args=(together,), name="cluster-barrier", daemon=True).start()
+
+    def _let_go(self, waiting: Sequence[_Waiting]) -> None:
+        for pid in dict.fromkeys(one.pid for one in waiting):
+            self._release(pid, tuple(one.arrival for one in waiting if one.pid == pid))

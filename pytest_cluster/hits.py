@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,7 +41,6 @@ class Hits(Sequence[Hit]):
     def __init__(self, hits: Iterable[Hit], concurrency: int = 1) -> None:
         self.concurrency = concurrency
         self._hits = list(hits)
-        self._changed = threading.Condition()
 
     def by_worker(self) -> dict[int | None, int]:
         """How many each worker has answered; under ``None`` those that nobody did."""
@@ -67,14 +65,7 @@ class Hits(Sequence[Hit]):
 
     def append(self, hit: Hit) -> None:
         """One more; from any thread."""
-        with self._changed:
-            self._hits.append(hit)
-            self._changed.notify_all()
-
-    def wait(self, count: int, timeout: float = 60.0) -> None:
-        """Wait until there are so many."""
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._hits) >= count, timeout)
+        self._hits.append(hit)
 
     def __len__(self) -> int:
         return len(self._hits)

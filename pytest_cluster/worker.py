@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from .errors import ClusterError, ProcessGone, WaitTimeout
@@ -35,8 +35,11 @@ DEADLY = frozenset(
 """Signals that end a worker, at once or as soon as it has finished."""
 
 
-HARMLESS = ("slow", "fail_next", "hold", "SIGCONT")
+HARMLESS = ("slow", "fail_next", "hold")
 """Faults, as the journal calls them, that do not explain the end of a process."""
+
+END_OF = "end of "
+"""Begins the entry that says that a fault lasts no more."""
 
 
 class _Process:
@@ -184,8 +187,7 @@ class WorkerProxy(_Process):
         entry = self._latest("exit")
         if entry is None:
             return "nobody was left to see how: the primary had ended" if self.is_dead() else "it lives"
-        before = reversed(self._journal.entries[: entry.seq])
-        fault = next((one for one in before if _may_end(one, self.id)), None)
+        fault = _last_fault(self._journal.entries[: entry.seq], self.id)
         if fault is None:
             return describe_exit(entry.code, entry.signal)
         return f"{entry.signal or f'exit code {entry.code}'} (injected: {fault.detail})"
@@ -267,7 +269,7 @@ class PrimaryProxy(_Process):
         if self.returncode is None:
             return "it lives"
         text = describe_returncode(self.returncode)
-        fault = next((one for one in reversed(self._server.journal.entries) if one.ends and _may_end(one, 0)), None)
+        fault = _last_fault([one for one in self._server.journal.entries if one.ends], 0)
         return text if fault is None else f"{text} (injected: {fault.detail})"
 
     def status(self) -> dict[str, Any]:
@@ -292,5 +294,16 @@ class PrimaryProxy(_Process):
         return f"<primary pid={self.pid}>"
 
 
-def _may_end(entry: JournalEntry, worker: int) -> bool:
-    return entry.event == "fault" and entry.worker == worker and not entry.detail.startswith(HARMLESS)
+def _last_fault(entries: Sequence[JournalEntry], worker: int) -> JournalEntry | None:
+    """The newest fault that explains the end of *worker*, if the test has injected one that still lasted."""
+    over: list[str] = []
+    for entry in reversed(entries):
+        if entry.event != "fault" or entry.worker != worker or entry.detail.startswith(HARMLESS):
+            continue
+        if entry.detail.startswith(END_OF):
+            over.append(entry.detail.removeprefix(END_OF))
+        elif entry.detail in over:
+            over.remove(entry.detail)
+        else:
+            return entry
+    return None

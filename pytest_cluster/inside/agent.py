@@ -66,9 +66,9 @@ class _Agent:
         return resolve(function)(*args, **kwargs)
 
     def _change_steps(self, call: Call) -> Any:
-        operation, value = self._arguments(call)
-        change: Callable[[Any], Any] = getattr(self.steps, operation)
-        return change(value)
+        operation, *values = self._arguments(call)
+        change: Callable[..., Any] = getattr(self.steps, operation)
+        return change(*values)
 
     def _hang(self, block: Callable[[float], None], call: Call) -> None:
         """Block until the marker file is gone; the caller was answered before."""

@@ -43,7 +43,7 @@ class Link:
             data = self._sock.recv(_READ_BYTES)
             if not data:
                 raise ConnectionError("the test did not welcome this process")
-            for record in self._unpacker.feed(data):
+            for record in self._unpacker.feed(data):  # what comes behind it stays there for attach()
                 assert isinstance(record, Welcome)
                 return record
 
@@ -52,6 +52,7 @@ class Link:
         self._on_record, self._on_end, self._reactor = on_record, on_end, reactor
         self._sock.setblocking(False)
         reactor.add_reader(self._sock.fileno(), self._read)
+        self._feed(b"")
 
     def send(self, record: Any) -> None:
         """Send a record, now or as soon as there is room."""
@@ -88,6 +89,9 @@ class Link:
         if not data:
             self._end()
             return
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
         for record in self._unpacker.feed(data):
             self._on_record(record)
 

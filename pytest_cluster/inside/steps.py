@@ -1,7 +1,7 @@
 """The failpoints of this process: what happens when it comes to a named step.
 
 A step is one of the server's own (``fork``, ``online``, ``boot``, ``ready``, ``listening``, ``request``) or a function
-of the application, which is replaced by a wrapper where its module, or class, keeps it. With no failpoint at a step,
+of the application, which is replaced by a wrapper where its module, class or object keeps it. With no failpoint at a step,
 reaching it costs a dictionary lookup.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import functools
 import importlib
+import inspect
 import os
 import random
 import sys
@@ -25,6 +26,9 @@ __all__ = ["Answer", "Steps"]
 
 HOLD_SECONDS = 300.0
 """A test that forgets what it holds does not hold it for ever."""
+
+
+_ABSENT: Any = object()
 
 
 class Answer(Exception):
@@ -51,7 +55,7 @@ class Steps:
         self._tell = tell
         self._armed: dict[int, _Armed] = {}
         self._by_step: dict[str, list[_Armed]] = {}
-        self._originals: dict[str, tuple[Any, str, Any]] = {}
+        self._replaced: dict[str, _Replaced] = {}
         self._pending: set[str] = set()  # functions whose module is not there before the application is loaded
         self._arrivals = 0
         self.application: Any = None  # as the server has it
@@ -66,10 +70,12 @@ class Steps:
         Raises:
             ImportError, AttributeError, TypeError: the step is a function that is not there.
         """
+        if failpoint.id in self._armed:
+            return  # told in the welcome, and again by a call that crossed it
         action = failpoint.action
         seed = action.seed if isinstance(action, Delay) else 0
         armed = _Armed(failpoint, action.times if isinstance(action, Fail | Do) else None, random.Random(seed))  # noqa: S311
-        if ":" in failpoint.step and failpoint.step not in self._originals:
+        if ":" in failpoint.step and failpoint.step not in self._replaced:
             if early:
                 self._pending.add(failpoint.step)
             else:
@@ -100,16 +106,14 @@ class Steps:
         for number in list(self._armed):
             self.disarm(number)
 
-    def release(self, number: int) -> int:
-        """Let those go on that wait at a failpoint now; return how many."""
+    def release(self, number: int, arrivals: tuple[int, ...]) -> None:
+        """Let those go on that wait at a failpoint, of these arrivals."""
         armed = self._armed.get(number)
-        if armed is None:
-            return 0
-        count = len(armed.waiting)
-        for event in armed.waiting.values():
-            event.set()
-        armed.waiting.clear()
-        return count
+        waiting = {} if armed is None else armed.waiting
+        for arrival in arrivals:
+            event = waiting.pop(arrival, None)
+            if event is not None:
+                event.set()
 
     def reach(self, step: str) -> None:
         """This process has come to a step."""
@@ -142,22 +146,58 @@ class Steps:
         armed.waiting.pop(arrival, None)
 
     def _wrap(self, step: str) -> None:
-        owner, name, original = _target(step)
+        owner, name = _place(step)
+        original = getattr(owner, name)
+        if not callable(original):
+            raise TypeError(f"{step} is {original!r:.100}, and only what is called can be held")
         if original is self.application:
             raise TypeError("it is the application itself, which the server has already; hold 'request' instead")
-
-        @functools.wraps(original)
-        def reached(*args: Any, **kwargs: Any) -> Any:
-            self.reach(step)
-            return original(*args, **kwargs)
-
-        self._originals[step] = (owner, name, original)
-        setattr(owner, name, reached)
+        self._replaced[step] = _Replaced.by(owner, name, lambda: self.reach(step))
 
     def _unwrap(self, step: str) -> None:
-        if step in self._originals:
-            owner, name, original = self._originals.pop(step)
-            setattr(owner, name, original)
+        if step in self._replaced:
+            self._replaced.pop(step).restore()
+
+
+@dataclass(frozen=True, slots=True)
+class _Replaced:
+    """A function that has a wrapper in its place, as ``unittest.mock.patch`` replaces: where it was found.
+
+    What a class keeps is wrapped as it is kept, so that a static method stays one; what is inherited, or belongs to the
+    class of an object, is left alone, and hidden for the time.
+    """
+
+    owner: Any
+    name: str
+    kept: Any
+    """As the owner has it; ``_ABSENT`` when it has it from elsewhere."""
+
+    @classmethod
+    def by(cls, owner: Any, name: str, before: Callable[[], None]) -> _Replaced:
+        """Put a wrapper there that calls *before* and then the original."""
+        kept = vars(owner).get(name, _ABSENT)
+        static = inspect.getattr_static(owner, name, None) if isinstance(owner, type) else None
+        if isinstance(static, staticmethod | classmethod):
+            setattr(owner, name, type(static)(_wrapper(static.__func__, before)))
+        else:
+            setattr(owner, name, _wrapper(getattr(owner, name), before))
+        return cls(owner, name, kept)
+
+    def restore(self) -> None:
+        """Put back what was there."""
+        if self.kept is _ABSENT:
+            delattr(self.owner, self.name)
+        else:
+            setattr(self.owner, self.name, self.kept)
+
+
+def _wrapper(original: Callable[..., Any], before: Callable[[], None]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def reached(*args: Any, **kwargs: Any) -> Any:
+        before()
+        return original(*args, **kwargs)
+
+    return reached
 
 
 def end_process(action: End) -> None:
@@ -179,13 +219,10 @@ def _error_of(action: Fail) -> Exception:
     return error
 
 
-def _target(step: str) -> tuple[Any, str, Any]:
+def _place(step: str) -> tuple[Any, str]:
     module, _, path = step.partition(":")
     owner: Any = importlib.import_module(module)
     *parents, name = path.split(".")
     for parent in parents:
         owner = getattr(owner, parent)
-    original = getattr(owner, name)
-    if not callable(original):
-        raise TypeError(f"{step} is {original!r:.100}, and only what is called can be held")
-    return owner, name, original
+    return owner, name

@@ -100,7 +100,7 @@ def test_pause_and_resume(cluster: Cluster, cluster_faults: Faults) -> None:
             first.run(one, timeout=0.2)
         assert second.run(one) == 1
     assert first.run(one) == 1
-    assert faults_of(cluster) == ["SIGSTOP to worker 1", "SIGCONT to worker 1"]
+    assert faults_of(cluster) == ["SIGSTOP to worker 1", "end of SIGSTOP to worker 1"]
 
 
 @pytest.mark.cluster(settings={"timeout": 3})
