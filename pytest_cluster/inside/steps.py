@@ -1,8 +1,8 @@
 """The failpoints of this process: what happens when it comes to a named step.
 
 A step is one of the server's own (``fork``, ``online``, ``boot``, ``ready``, ``listening``, ``request``) or a function
-of the application, which is replaced by a wrapper where its module, class or object keeps it. With no failpoint at a step,
-reaching it costs a dictionary lookup.
+of the application, which is replaced by a wrapper where its module, class or object keeps it. With no failpoint at a
+step, reaching it costs a dictionary lookup.
 """
 
 from __future__ import annotations
