@@ -5,6 +5,7 @@ Keep-alive would pin every request of a test to one worker, and a test of distri
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -25,7 +26,9 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 
 DEFAULT_TIMEOUT = 10.0
 FIRST_ANSWERS_SECONDS = 60.0
-MOST_THREADS = 64
+JOIN_SECONDS = 5.0
+MOST_AT_A_TIME = 1000
+"""More threads than that are a mistake in a test, not a load."""
 SHOWN_BYTES = 200
 HIT_BYTES = 1000
 
@@ -99,38 +102,54 @@ class Endpoint:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        watched: set[socket.socket] | None = None,
     ) -> Response:
         """Send one request on a connection of its own and read the whole answer.
 
         A path without its slash gets one, as in a browser; whole URLs and ``*`` are requests of their own and stay.
+
+        :param watched: has the connection in it as long as that is open.
+        :raises OSError, http.client.HTTPException: there was no answer.
         """
+        watched = set() if watched is None else watched
         if not path.startswith(("/", "http://", "https://")) and path != "*":
             path = f"/{path}"
         connection = http.client.HTTPConnection(self.host or "localhost", self.port)
-        connection.sock = self.connect(timeout)
+        connection.sock = used = self.connect(timeout)
+        watched.add(used)
         try:
             connection.request(method, path, body, {"Connection": "close", **(headers or {})})
             answer = connection.getresponse()
             return Response(answer.status, answer.headers, answer.read())
         finally:
+            watched.discard(used)
             connection.close()
 
 
 class Client:
     """Requests to one cluster, each on a connection of its own.
 
-    Every method takes ``headers`` (a mapping), ``body`` (bytes) or ``json`` (anything JSON can carry), and
-    ``timeout`` in seconds (default: 10).
+    Every method takes, by keyword, ``headers`` (a mapping), ``body`` (bytes) or ``json`` (anything JSON can carry),
+    and ``timeout``: seconds without a byte from the server (default: 10).
 
     Args:
         endpoint: where the cluster is.
         on_answer: called with the id of the worker that has given an answer.
+        listening: says which workers listen now, by their ids.
     """
 
-    def __init__(self, endpoint: Endpoint, on_answer: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        on_answer: Callable[[int], None],
+        listening: Callable[[], frozenset[int]] = frozenset,
+    ) -> None:
         self._endpoint = endpoint
         self._on_answer = on_answer
+        self._listening = listening
         self._executor: ThreadPoolExecutor | None = None
+        self._submitted: set[Future[Response]] = set()
+        self._connections: set[socket.socket] = set()
 
     def request(
         self,
@@ -144,50 +163,83 @@ class Client:
     ) -> Response:
         """Send a request and return the answer; ``answer.worker`` is who gave it.
 
-        :raises OSError, http.client.HTTPException: there was none.
+        :param method: any, as it is on the wire: ``"PUT"``.
+        :param path: with its query; a missing slash is put in front.
+        :param json: sent as the body, with its ``Content-Type``, instead of *body*.
+        :param timeout: seconds without a byte from the server (default: 10).
+        :raises OSError, http.client.HTTPException: there was no answer; ``TimeoutError`` is an ``OSError``.
         """
         fields = dict(headers or {})
         if json is not None:
             body = _dumped(json)
             fields.setdefault("Content-Type", "application/json")
-        answer = self._endpoint.request(method, path, body, fields, timeout)
+        answer = self._endpoint.request(method, path, body, fields, timeout, self._connections)
         if answer.worker is not None:
             self._on_answer(answer.worker)
         return answer
 
     def get(self, path: str = "/", **options: Any) -> Response:
-        """GET."""
+        """GET *path*: :meth:`request`, with its options and errors."""
         return self.request("GET", path, **options)
 
     def post(self, path: str = "/", **options: Any) -> Response:
-        """POST."""
+        """POST to *path*: :meth:`request`, with its options and errors."""
         return self.request("POST", path, **options)
 
     def submit(self, path: str = "/", method: str = "GET", **options: Any) -> Future[Response]:
-        """Send a request from another thread: for one that a fault holds.  ``future.result()`` is the answer."""
-        return self._threads().submit(self.request, method, path, **options)
+        """Send a request from another thread: for one that a fault holds.
 
-    def get_many(self, path: str = "/", count: int = 100, *, concurrency: int = 1, **options: Any) -> Hits:
-        """GET *path* so many times, *concurrency* at a time; what fails is in the result, and raises nothing."""
+        Up to 1000 are under way at a time, more wait for their turn.  What is under way at the end of the cluster is
+        cut off.
+
+        :param options: those of :meth:`request`.
+        :return: a future; its ``result()`` is the answer, or raises what :meth:`request` raises.
+        """
+        future = self._threads().submit(self.request, method, path, **options)
+        self._submitted.add(future)
+        future.add_done_callback(self._submitted.discard)
+        return future
+
+    def get_many(
+        self, path: str = "/", count: int = 100, *, concurrency: int = 1, method: str = "GET", **options: Any
+    ) -> Hits:
+        """Send the same request many times; what fails is in the result, and raises nothing.
+
+        :param count: how many requests.
+        :param concurrency: how many at a time, 1 to 1000; 1: one after another.
+        :param method: for requests that are no GET.
+        :param options: those of :meth:`request`.
+        :raises ValueError: *concurrency* cannot be.
+        """
+        hits = self._no_hits(concurrency)
         if concurrency == 1:
-            return Hits([self._hit(path, options) for _ in range(count)], concurrency)
-        with ThreadPoolExecutor(max(1, min(concurrency, MOST_THREADS, count))) as threads:
-            return Hits(list(threads.map(lambda _: self._hit(path, options), range(count))), concurrency)
+            for _ in range(count):
+                hits.append(self._hit(method, path, options))
+            return hits
+        with ThreadPoolExecutor(max(1, min(concurrency, count))) as threads:
+            for hit in threads.map(lambda _: self._hit(method, path, options), range(count)):
+                hits.append(hit)
+        return hits
 
     @contextmanager
-    def load(self, path: str = "/", *, concurrency: int = 2, **options: Any) -> Iterator[Hits]:
-        """GET *path* again and again while a block runs; what came of it is complete after the block.
+    def load(self, path: str = "/", *, concurrency: int = 2, method: str = "GET", **options: Any) -> Iterator[Hits]:
+        """Send the same request again and again while a block runs; what came of it is complete after the block.
 
         The block begins after the first answers, and at least one more request is made after it has ended.
+
+        :param concurrency: how many at a time, 1 to 1000.
+        :param method: for requests that are no GET.
+        :param options: those of :meth:`request`.
+        :raises ValueError: *concurrency* cannot be.
         """
-        hits = Hits([], concurrency)
+        hits = self._no_hits(concurrency)
         running = True
 
         def keep_asking() -> None:
             last = False
             while not last:
                 last = not running
-                hits.append(self._hit(path, options))
+                hits.append(self._hit(method, path, options))
 
         with ThreadPoolExecutor(concurrency) as threads:
             tasks = [threads.submit(keep_asking) for _ in range(concurrency)]
@@ -200,22 +252,42 @@ class Client:
             task.result()
 
     def close(self) -> None:
-        """Wait for what was submitted."""
+        """Cut off what was submitted and is under way; does not wait, :meth:`join` does."""
         if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
-            self._executor = None
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._cut()
+
+    def join(self) -> None:
+        """After :meth:`close`: wait until the threads have ended, which may take until the server has."""
+        executor, self._executor = self._executor, None
+        if executor is not None and poll(self._is_idle, scaled(JOIN_SECONDS)):
+            executor.shutdown()
 
     def __repr__(self) -> str:
         return f"<client of {self._endpoint.path or f'{self._endpoint.host}:{self._endpoint.port}'}>"
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="cluster-client")
+            self._executor = ThreadPoolExecutor(MOST_AT_A_TIME, thread_name_prefix="cluster-client")
         return self._executor
 
-    def _hit(self, path: str, options: Mapping[str, Any]) -> Hit:
+    def _is_idle(self) -> bool:
+        self._cut()  # again: one may have connected only now
+        return not self._submitted
+
+    def _cut(self) -> None:
+        for connection in self._connections.copy():
+            with contextlib.suppress(OSError):  # its thread has closed it meanwhile
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def _no_hits(self, concurrency: int) -> Hits:
+        if not 1 <= concurrency <= MOST_AT_A_TIME:
+            raise ValueError(f"expected a concurrency of 1 to {MOST_AT_A_TIME}, got {concurrency}")
+        return Hits([], concurrency, self._listening())
+
+    def _hit(self, method: str, path: str, options: Mapping[str, Any]) -> Hit:
         try:
-            answer = self.get(path, **options)
+            answer = self.request(method, path, **options)
         except (OSError, http.client.HTTPException) as error:
             return Hit(path, None, None, f"{type(error).__name__}: {error}")
         return Hit(path, answer.status, answer.worker, "", answer.body[:HIT_BYTES].decode(errors="replace"))

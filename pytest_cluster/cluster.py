@@ -46,7 +46,7 @@ class Cluster:
         self.options = options
         self.primary = PrimaryProxy(server)
         self._target = options.workers
-        self.client = Client(endpoint, server.tallies.seen)
+        self.client = Client(endpoint, server.tallies.seen, self._listening)
         self.faults = Faults(server, options)
         self.messages = Messages(server.journal)
         self.server = server
@@ -318,16 +318,26 @@ class Cluster:
         self._closed = True
         try:
             self.faults.undo()
-            self.client.close()
         finally:
-            self.server.close()
+            self.client.close()
+            try:
+                self.server.close()
+            finally:
+                self.client.join()
 
     def keep(self) -> None:
         """Let it run on after pytest has ended."""
         self._closed = True
         self.faults.undo()
         self.client.close()
+        self.client.join()
         self.server.keep()
+
+    def _listening(self) -> frozenset[int]:
+        """The ids of the workers that listen and are not about to be ended by the test."""
+        entries = self.journal.entries
+        doomed = {entry.worker for entry in entries if entry.ends}
+        return frozenset(listening_workers(entries, self.options.listeners)) - doomed
 
     def __enter__(self) -> Cluster:
         return self

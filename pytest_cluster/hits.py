@@ -36,10 +36,12 @@ class Hits(Sequence[Hit]):
 
     Attributes:
         concurrency: how many were under way at a time.
+        listening: the ids of the workers that listened when it began; empty when nobody has told.
     """
 
-    def __init__(self, hits: Iterable[Hit], concurrency: int = 1) -> None:
+    def __init__(self, hits: Iterable[Hit], concurrency: int = 1, listening: Iterable[int] = ()) -> None:
         self.concurrency = concurrency
+        self.listening = frozenset(listening)
         self._hits = list(hits)
 
     def by_worker(self) -> dict[int | None, int]:
@@ -95,26 +97,34 @@ def assert_distribution(
 ) -> None:
     """Fail unless the requests went to the workers as a policy sends them.
 
-    :param hits: from ``cluster_client.get_many``.
+    :param hits: from ``cluster_client.get_many`` or ``load``.
     :param policy: ``"rr"``: as many to each.  Of requests one after another that is exact; of requests at the same
         time, each goes to the first worker that is free, so up to two for each at a time may go astray.
         ``"none"``: the kernel decides; every worker has had one.
     :param tolerance: how far the most and the least may lie apart, instead.
-    :param workers: the ids of those that must have answered; default: those that have.
+    :param workers: the ids of those that must have answered; default: those that listened when the requests began.
+    :raises AssertionError: a request was lost, one of these workers had none, or the shares lie too far apart.
     """
     if policy not in ("rr", "none"):
         raise ValueError(f"expected policy 'rr' or 'none', got {policy!r}")
+    assert_no_request_lost(hits)
     counts = {worker: count for worker, count in hits.by_worker().items() if worker is not None}
-    expected = set(counts) if workers is None else set(workers)
-    missing = sorted(expected - set(counts))
+    if not counts:
+        raise AssertionError(
+            f"{len(hits)} requests were answered, and no answer says by which worker: one of gunicorn's own worker "
+            "classes does not say it, nor does a server beside the cluster"
+        )
+    missing = sorted(set(hits.listening if workers is None else workers) - set(counts))
     if missing:
         raise AssertionError(f"nothing went to worker {', '.join(map(str, missing))}:\n{hits.histogram()}")
-    if hits.lost or not counts:
-        raise AssertionError(f"{len(hits.lost)} of {len(hits)} requests were lost:\n{hits.histogram()}")
     if policy == "rr":
-        allowed = tolerance if tolerance is not None else 1 if hits.concurrency == 1 else 2 * hits.concurrency
-        apart = max(counts.values()) - min(counts.values())
-        if apart > allowed:
-            raise AssertionError(
-                f"the shares of the workers lie {apart} apart, round robin allows {allowed} here:\n{hits.histogram()}"
-            )
+        _check_shares(hits, list(counts.values()), tolerance)
+
+
+def _check_shares(hits: Hits, shares: Sequence[int], tolerance: int | None) -> None:
+    allowed = tolerance if tolerance is not None else 1 if hits.concurrency == 1 else 2 * hits.concurrency
+    apart = max(shares) - min(shares)
+    if apart > allowed:
+        raise AssertionError(
+            f"the shares of the workers lie {apart} apart, round robin allows {allowed} here:\n{hits.histogram()}"
+        )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import threading
 from collections import Counter
 from dataclasses import dataclass
 
@@ -46,7 +47,8 @@ class Tallies:
             self._memory: mmap.mmap | bytes = mmap.mmap(fd, SLOTS * _SLOT.size)
         finally:
             os.close(fd)
-        self._seen: Counter[int] = Counter()  # in the test: answers that have arrived
+        self._seen: Counter[int] = Counter()  # in the test: answers that have arrived, in any of its threads
+        self._lock = threading.Lock()
 
     def of(self, worker: int) -> Tally:
         """Return what *worker* has counted; nothing for an id beyond :data:`SLOTS`."""
@@ -56,7 +58,8 @@ class Tallies:
 
     def seen(self, worker: int) -> None:
         """In the test: an answer of *worker* has arrived."""
-        self._seen[worker] += 1
+        with self._lock:
+            self._seen[worker] += 1
 
     def settled(self, worker: int) -> Tally:
         """As :meth:`of`, when the answers that have arrived are counted; a worker that died too soon counts no more."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from pytest_cluster import Hit, Hits, assert_distribution, assert_no_request_lost
 
 
-def hits(*workers: int | None, concurrency: int = 1) -> Hits:
+def hits(*workers: int | None, concurrency: int = 1, listening: Iterable[int] = ()) -> Hits:
     made = (Hit("/", 200, one, "") if one else Hit("/", None, None, "ConnectionResetError: gone") for one in workers)
-    return Hits(made, concurrency)
+    return Hits(made, concurrency, listening)
 
 
 def test_by_worker_counts_the_lost_last() -> None:
@@ -39,6 +41,23 @@ def test_round_robin_of_many_at_a_time_is_in_bounds() -> None:
 def test_worker_that_got_nothing() -> None:
     with pytest.raises(AssertionError, match="nothing went to worker 3"):
         assert_distribution(hits(1, 2), workers=[1, 2, 3])
+
+
+@pytest.mark.parametrize("policy", ["rr", "none"])
+def test_workers_that_listened_must_have_answered(policy: str) -> None:
+    """Also when nobody names them."""
+    with pytest.raises(AssertionError, match=r"nothing went to worker 1, 3:\n +worker 2 +300 #"):
+        assert_distribution(hits(*[2] * 300, listening=(1, 2, 3)), policy=policy)
+    assert_distribution(hits(2, 2, listening=(1, 2, 3)), policy=policy, workers=[2])
+    assert_distribution(hits(1, 2, 3, 4, listening=(1, 2, 3)), policy=policy)
+
+
+def test_answers_that_name_no_worker() -> None:
+    """As from gunicorn's own worker classes."""
+    with pytest.raises(AssertionError, match="2 requests were answered, and no answer says by which worker: "):
+        assert_distribution(Hits([Hit("/", 200, None, "")] * 2))
+    with pytest.raises(AssertionError, match="no request was made"):
+        assert_distribution(Hits([]))
 
 
 def test_kernels_choice_only_has_to_be_answered() -> None:

@@ -17,6 +17,7 @@ from pytest_cluster import (
     ProcessGone,
     RemoteError,
     WaitTimeout,
+    assert_distribution,
 )
 
 pytestmark = pytest.mark.cluster(app="shop:app")
@@ -131,6 +132,19 @@ def test_requests_are_counted_by_the_worker_that_serves_them(cluster: Cluster, c
         assert first.requests_served == before + 3
         assert first.tally.in_flight == 1
     assert [isinstance(one.exception(), ConnectionError) for one in answers].count(True) == 1
+
+
+def test_distribution_asks_for_every_worker_that_listened(cluster: Cluster, cluster_client: Client) -> None:
+    """One request cannot have gone to both."""
+    first, second = (worker.id for worker in cluster.workers)
+    assert_distribution(cluster_client.get_many("/", 2))
+    hits = cluster_client.get_many("/", 1)
+    assert hits.listening == {first, second}
+    with pytest.raises(AssertionError, match=f"nothing went to worker ({first}|{second}):"):
+        assert_distribution(hits)
+    with cluster_client.load("/") as hits:
+        pass
+    assert hits.listening == {first, second}
 
 
 @pytest.mark.cluster(fresh=True)
