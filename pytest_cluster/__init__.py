@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .client import Client as Client
     from .client import Response as Response
     from .cluster import Cluster as Cluster
+    from .entries import JournalEntry as JournalEntry
+    from .entries import ListeningAddress as ListeningAddress
     from .errors import ClusterError as ClusterError
     from .errors import FaultError as FaultError
     from .errors import LeakError as LeakError
@@ -42,11 +44,9 @@ if TYPE_CHECKING:
     from .hits import assert_distribution as assert_distribution
     from .hits import assert_no_request_lost as assert_no_request_lost
     from .journal import Journal as Journal
-    from .journal import JournalEntry as JournalEntry
-    from .journal import ListeningAddress as ListeningAddress
     from .messages import Messages as Messages
     from .options import ClusterOptions as ClusterOptions
-    from .worker import PrimaryProxy as PrimaryProxy
+    from .primary import PrimaryProxy as PrimaryProxy
     from .worker import WorkerProxy as WorkerProxy
 
 __all__ = [
@@ -99,13 +99,13 @@ _HOME = {
     "Hit": "hits",
     "Hits": "hits",
     "Journal": "journal",
-    "JournalEntry": "journal",
+    "JournalEntry": "entries",
     "LeakError": "errors",
-    "ListeningAddress": "journal",
+    "ListeningAddress": "entries",
     "Messages": "messages",
     "NotImportable": "errors",
     "OptionError": "errors",
-    "PrimaryProxy": "worker",
+    "PrimaryProxy": "primary",
     "ProcessGone": "errors",
     "ReloadReport": "changes",
     "RemoteError": "errors",

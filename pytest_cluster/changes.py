@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import ClusterError
-from .worker import PrimaryProxy, WorkerProxy
+from .primary import PrimaryProxy
+from .worker import WorkerProxy
 
-__all__ = ["ReloadReport", "Snapshot", "WorkerSnapshot", "check_reloaded", "take_snapshot"]
+__all__ = ["ReloadReport", "Snapshot", "WorkerSnapshot", "check_reloaded", "check_scaled", "take_snapshot"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
@@ -105,6 +106,22 @@ def check_reloaded(before: Sequence[WorkerProxy], after: Sequence[WorkerProxy]) 
             raise AssertionError(
                 f"the reload succeeded, but {worker.title} was not asked to end: {worker.describe_end()}"
             )
+
+
+def check_scaled(before: Sequence[WorkerProxy], after: Sequence[WorkerProxy]) -> None:
+    """Fail unless as many of *before* as could stay have stayed, and the others ended because they were asked to."""
+    stayed = [worker for worker in before if worker in after]
+    gone = [worker for worker in before if worker not in after]
+    for worker in gone:
+        if not worker.exited_after_disconnect:
+            raise AssertionError(
+                f"the cluster was scaled, but {worker.title} was not asked to end: {worker.describe_end()}"
+            )
+    if len(stayed) != min(len(before), len(after)):
+        raise AssertionError(
+            f"the cluster was scaled from {len(before)} to {len(after)} workers, and only {len(stayed)} of the former "
+            "are left: others were replaced"
+        )
 
 
 def _worker_now(worker: WorkerProxy) -> WorkerSnapshot:

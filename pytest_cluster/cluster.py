@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from .changes import ReloadReport, Snapshot, check_reloaded, take_snapshot
+from .changes import ReloadReport, Snapshot, check_reloaded, check_scaled, take_snapshot
 from .client import Client, Endpoint, Response
+from .entries import AnyWorker, JournalEntry, ListeningAddress, Wanted, worker_id
 from .errors import ClusterError
 from .everywhere import assert_same, run_in
 from .expectations import Expectation
 from .faults import Faults
-from .journal import Journal, JournalEntry, ListeningAddress, Wanted
+from .journal import Journal
 from .launcher import ServerProcess
 from .messages import Messages
-from .options import ClusterOptions, most_workers, signal_number
+from .options import ClusterOptions, most_workers
+from .primary import PrimaryProxy
 from .readiness import distinct_addresses, listening_workers, start_server, worker_ids
+from .signals import signal_number
 from .waiting import Deadline, poll, scaled, timed_out
-from .worker import PrimaryProxy, WorkerProxy
+from .worker import WorkerProxy
 
 __all__ = ["Cluster"]
 
@@ -136,26 +139,19 @@ class Cluster:
 
     # Requests
 
-    def get(
-        self, path: str = "/", *, headers: Mapping[str, str] | None = None, timeout: float | None = None
-    ) -> Response:
-        """GET *path* on a connection of its own."""
-        return self.client.get(path, headers=headers, timeout=timeout)
+    def get(self, path: str = "/", **options: Any) -> Response:
+        """GET *path* on a connection of its own; *options* as for :meth:`Client.request`."""
+        return self.client.get(path, **options)
 
-    def request(
-        self,
-        method: str,
-        path: str = "/",
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> Response:
-        """Send any request on a connection of its own."""
-        return self.client.request(method, path, body=body, headers=headers, timeout=timeout)
+    def request(self, method: str, path: str = "/", **options: Any) -> Response:
+        """Send any request on a connection of its own; *options* as for :meth:`Client.request`."""
+        return self.client.request(method, path, **options)
 
     def connect(self, timeout: float | None = None) -> socket.socket:
-        """Return a new connection to the server; the caller closes it."""
+        """Return a new connection to the server, with TLS where it has that; the caller closes it.
+
+        :param timeout: of the socket, in seconds (default: 10).
+        """
         return self._endpoint.connect(timeout)
 
     # Waiting
@@ -164,7 +160,7 @@ class Cluster:
         self,
         event: str | None = None,
         *,
-        worker: WorkerProxy | int | None = None,
+        worker: AnyWorker | int | None = None,
         predicate: Callable[[JournalEntry], bool] | None = None,
         timeout: float | None = None,
         count: int = 1,
@@ -180,7 +176,7 @@ class Cluster:
         :param count: at least so many; *exactly*: neither more nor fewer; *none*: it must not happen.
         :raises WaitTimeout: at the end of the block, with what happened instead and everybody's stacks.
         """
-        wanted = Wanted(event, worker.id if isinstance(worker, WorkerProxy) else worker, predicate)
+        wanted = Wanted(event, worker_id(worker), predicate)
         return Expectation(self.journal, wanted, timeout=timeout, count=count, exactly=exactly, none=none)
 
     def wait_for(self, check: Callable[[Cluster], Any], *, reason: str, timeout: float | None = None) -> Any:
@@ -227,34 +223,46 @@ class Cluster:
     def scale(self, workers: int, *, timeout: float | None = None) -> list[WorkerProxy]:
         """Have so many workers, and wait until exactly they are there and listen; return them.
 
+        What holds of scaling is checked: those that stay are the workers that there were, and those that go were asked
+        to.
+
+        :param timeout: seconds to wait (default: the marker's ``start_timeout``).
         :raises ClusterError: it is a script, or *workers* is no number that can be.
+        :raises WaitTimeout: it did not come to that.
+        :raises AssertionError: a worker was lost, or replaced, on the way.
         """
         if not 1 <= workers <= most_workers():
             raise ClusterError(f"expected 1 to {most_workers()} workers, got {workers}")
-        self.journal.note_fault(0, self.primary.pid, f"scale to {workers} workers")
+        before = self.workers
+        self.journal.note_fault(0, self.primary.pid, f"scale to {workers} workers", harmless=True)
         self.primary.ask("scale", (workers,))
         self._target = workers
-        return self.wait_listening(workers, timeout)
+        after = self.wait_listening(workers, timeout)
+        check_scaled(before, after)
+        return after
 
     def reload(self, *, timeout: float | None = None) -> ReloadReport:
         """Reload as HUP does, and wait for its end.
 
-        What holds for a reload that succeeded is checked: as many workers as before listen, all of them new, and
+        What holds for a reload that succeeded is checked: as many workers as there should be listen, all are new, and
         every old one has ended because it was asked to.  One that failed is in the report: look at ``succeeded``; what
         it had started has ended.
 
+        :param timeout: seconds to wait (default: twice the marker's ``start_timeout``).
         :raises ClusterError: the cluster is a script.
+        :raises WaitTimeout: it did not end in time.
         :raises AssertionError: it says that it succeeded, and something of that does not hold.
         """
         seconds = self.options.start_timeout * 2 if timeout is None else timeout
         deadline = Deadline(seconds)
         before = self.workers
-        self.journal.note_fault(0, self.primary.pid, "reload")
+        self.journal.note_fault(0, self.primary.pid, "reload", harmless=True)
         report = ReloadReport(**self.primary.ask("reload", timeout=seconds))
         if report.succeeded:
             for worker in before:
                 self.journal.wait_for("exit", worker=worker.id, timeout=deadline.remaining)
-            check_reloaded(before, self.wait_listening(len(self.workers), deadline.remaining))
+            self._target = self.primary.status()["target"]  # as the configuration says: the reload has read it again
+            check_reloaded(before, self.wait_listening(None, deadline.remaining))
         elif report.state == "failed":
             known = {worker.id for worker in before}
             for worker in self.workers:
@@ -263,7 +271,11 @@ class Cluster:
         return report
 
     def disconnect(self, *, timeout: float | None = None) -> int:
-        """``cluster.disconnect()`` in the primary: every worker finishes and ends, then the server; its return code."""
+        """``cluster.disconnect()`` in the primary: every worker finishes and ends, then the server; its return code.
+
+        :param timeout: seconds to wait (default: gunicorn's grace and some).
+        :raises StopError: it still ran after that, and was killed.
+        """
         self.journal.note_fault(0, self.primary.pid, "cluster.disconnect()", ends=True)
         self.primary.ask("disconnect", ())
         seconds = self.options.stop_timeout if timeout is None else timeout

@@ -1,8 +1,9 @@
 """The test's end of the connections to the processes of a cluster.
 
-A thread accepts on a unix socket in the cluster's folder (0700) and reads what the processes say; the test's own
-threads send calls and wait for the replies. A process is known by its pid, because two primaries, as in an upgrade,
-number their workers alike. Nothing here waits for a process that has gone: the end of its connection ends its calls.
+A thread accepts on a unix socket in the cluster's folder (0700) and does all reading and writing, so that no process,
+however stuck, keeps a thread of the test's own; those leave their calls with it and wait for the replies. A process is
+known by its pid, because two primaries, as in an upgrade, number their workers alike. Nothing here waits for a process
+that has gone: the end of its connection ends its calls.
 
 A process is welcomed before anybody can call it, and no failpoint falls between its welcome and the first call: both
 happen under one lock, so one that is added meanwhile is told one way, or both ways, never neither.
@@ -10,12 +11,14 @@ happen under one lock, so one that is added meanwhile is told one way, or both w
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import pickle
 import secrets
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +32,7 @@ __all__ = ["Control", "Peer"]
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 _READ_BYTES = 262144
+_PAUSE_SECONDS = 0.05
 
 
 @dataclass(slots=True, eq=False)
@@ -39,16 +43,8 @@ class Peer:
     unpacker: Unpacker = field(default_factory=Unpacker)
     hello: Hello | None = None
     replies: dict[int, Outcome] = field(default_factory=dict)
+    outgoing: bytearray = field(default_factory=bytearray)
     gone: bool = False
-    sending: threading.Lock = field(default_factory=threading.Lock)
-
-    def send(self, record: Any) -> None:
-        """Send a record whole, from any thread.
-
-        :raises OSError: the process has hung up.
-        """
-        with self.sending:
-            self.sock.sendall(pack(record))
 
 
 class Control:
@@ -63,6 +59,7 @@ class Control:
         self.path = path
         self.token = secrets.token_hex(32)
         self.hellos: list[Hello] = []
+        self.problems: list[str] = []
         self._on_reached = on_reached
         self._failpoints: dict[int, Failpoint] = {}
         self._peers: dict[int, Peer] = {}
@@ -90,14 +87,13 @@ class Control:
             self._changed.wait_for(lambda: pid in self._peers, min(deadline.remaining, 1.0))
             peer = self._peers.get(pid)
             if peer is None:
-                raise ProcessGone(f"the process {pid} has ended, or is not under the test's control")
+                why = "".join(f"; {problem}" for problem in self.problems[-1:])
+                raise ProcessGone(f"the process {pid} has ended, or is not under the test's control{why}")
             self._calls += 1
             number = self._calls
-        try:
-            peer.send(Call(number, operation, payload))
-        except OSError:
-            raise ProcessGone(f"the process {pid} has ended") from None
-        with self._changed:
+            peer.outgoing += pack(Call(number, operation, payload))
+            with contextlib.suppress(OSError):  # closed meanwhile: the peers are gone in a moment
+                self._waker.send(b"w")
             if not self._changed.wait_for(lambda: number in peer.replies or peer.gone, deadline.remaining):
                 raise WaitTimeout(f"the process {pid} did not answer within {timeout:g} s")
             outcome = peer.replies.pop(number, None)
@@ -126,15 +122,8 @@ class Control:
         self._thread.join()
 
     def _run(self) -> None:
-        running = True
-        while running:
-            for key, _ in self._selector.select():
-                if key.fileobj is self._listener:
-                    self._accept()
-                elif key.fileobj is self._wakee:
-                    running = False
-                else:
-                    self._read(key.data)
+        while self._serve_once():
+            pass
         for key in list(self._selector.get_map().values()):
             if isinstance(key.data, Peer):
                 self._drop(key.data)
@@ -142,17 +131,66 @@ class Control:
             one.close()
         self._selector.close()
 
+    def _serve_once(self) -> bool:
+        """Wait for what comes next and do it; return whether to go on."""
+        for key, events in self._selector.select():
+            if key.fileobj is self._wakee:
+                if not self._wakee.recv(_READ_BYTES):
+                    return False
+                self._write_all()
+            elif key.fileobj is self._listener:
+                self._accept()
+            else:
+                self._serve(key.data, events)
+        return True
+
     def _accept(self) -> None:
-        sock, _ = self._listener.accept()
+        try:
+            sock, _ = self._listener.accept()
+        except OSError as error:  # no descriptor left: the process waits for one, and gives up by itself
+            self._note(f"a process could not connect to the test: {error}")
+            time.sleep(_PAUSE_SECONDS)
+            return
+        sock.setblocking(False)
         self._selector.register(sock, selectors.EVENT_READ, Peer(sock))
 
-    def _read(self, peer: Peer) -> None:
+    def _serve(self, peer: Peer, events: int) -> None:
         try:
-            data = peer.sock.recv(_READ_BYTES)
-            if not data or not all(self._received(peer, record) for record in peer.unpacker.feed(data)):
+            if events & selectors.EVENT_READ and not self._read(peer):
                 self._drop(peer)
+                return
+            if peer.outgoing:
+                self._write(peer)
         except OSError:
             self._drop(peer)
+        except Exception as error:  # noqa: BLE001 - one that is not understood must not end the thread for all
+            self._note(f"the connection of process {peer.hello and peer.hello.pid} was dropped: {error!r}")
+            self._drop(peer)
+
+    def _note(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def _read(self, peer: Peer) -> bool:
+        data = peer.sock.recv(_READ_BYTES)
+        return bool(data) and all(self._received(peer, record) for record in peer.unpacker.feed(data))
+
+    def _write_all(self) -> None:
+        with self._changed:
+            waiting = [peer for peer in self._peers.values() if peer.outgoing]
+        for peer in waiting:
+            self._serve(peer, 0)
+
+    def _write(self, peer: Peer) -> None:
+        with self._changed:
+            try:
+                del peer.outgoing[: peer.sock.send(peer.outgoing)]
+            except BlockingIOError:
+                pass
+            except OSError:  # it has hung up; what it said before that is still to be read
+                peer.outgoing.clear()
+            more = selectors.EVENT_WRITE if peer.outgoing else 0
+        self._selector.modify(peer.sock, selectors.EVENT_READ | more, peer)
 
     def _received(self, peer: Peer, record: Any) -> bool:
         """Take a record; return whether the connection is one to keep."""
@@ -172,7 +210,7 @@ class Control:
         with self._changed:
             every = self._failpoints.values()
             mine = [one for one in every if hello.worker is not None and one.worker in (None, hello.worker)]
-            peer.send(Welcome(tuple(mine)))
+            peer.outgoing += pack(Welcome(tuple(mine)))
             peer.hello = hello
             self._peers[hello.pid] = peer
             self.hellos.append(hello)

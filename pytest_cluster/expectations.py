@@ -13,8 +13,9 @@ import time
 from types import TracebackType
 from typing import Any
 
+from .entries import JournalEntry, Wanted
 from .errors import ClusterError
-from .journal import Journal, JournalEntry, Wanted
+from .journal import Journal
 from .waiting import scaled, timed_out
 
 __all__ = ["Expectation"]

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from itertools import count
+from typing import Any
 
-from .errors import ClusterError, FaultError, ProcessGone
+from .errors import ClusterError, FaultError, NotImportable, ProcessGone
 from .gates import Gate
 from .launcher import ServerProcess
+from .process import ask_process
+from .remote import value_of
 from .waiting import scaled
 from .wire import Delay, Do, End, Fail, Failpoint, Hello, Hold, Reached
 from .worker import WorkerProxy
@@ -23,20 +26,23 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 TELL_SECONDS = 5.0
 
 SERVER_STEPS = ("fork", "online", "boot", "ready", "listening", "request")
+BEFORE_ANY_LOOP = ("fork", "online")
 
 Action = Hold | Delay | Fail | End | Do
 
 
-def check_step(step: str) -> None:
-    """Refuse a step that nobody ever comes to.
+def check_step(step: str, *, waits: bool = False) -> None:
+    """Refuse a step that nobody ever comes to, and one where nothing can wait.
 
-    :raises FaultError: it is none of the server's, and names no function.
+    :raises FaultError: it is none of the server's, and names no function; or the worker has no loop there yet.
     """
     if ":" not in step and step not in SERVER_STEPS:
         raise FaultError(
             f"expected a step of the server ({', '.join(SERVER_STEPS)}) or a function as 'package.module:name', "
             f"not {step!r}"
         )
+    if waits and step in BEFORE_ANY_LOOP:
+        raise FaultError(f"nothing can wait at {step!r}, where a worker has no loop yet: hold 'boot', or use at()")
 
 
 class Failpoints:
@@ -54,35 +60,36 @@ class Failpoints:
         self._server.control.add_failpoint(failpoint)
         return failpoint
 
-    def arm(self, failpoint: Failpoint, worker: WorkerProxy | None) -> None:
-        """Let it happen in the workers that there are as well.
+    def arm(self, failpoint: Failpoint, worker: WorkerProxy | int | None) -> None:
+        """Let it happen in the workers that there are as well: in this one, or in those that it is for.
 
-        :raises FaultError: the step is no function that is there; it is disarmed again.
+        :raises ProcessGone: *worker* has ended, or is under nobody's control.
+        :raises FaultError: there is no such function, or what is to happen cannot be had there; it is disarmed again.
         """
         try:
-            if worker is not None:
-                worker.ask("steps", ("arm", failpoint))
+            if isinstance(worker, WorkerProxy):
+                self._tell(worker.pid, worker.title, ("arm", failpoint))
                 return
-            for target in self._targets():
-                with contextlib.suppress(ProcessGone):
-                    target.ask("steps", ("arm", failpoint))
-        except (ImportError, AttributeError, TypeError) as error:
+            for one in self._workers():
+                if failpoint.worker in (None, one.worker):
+                    with contextlib.suppress(ProcessGone):
+                        self._tell(one.pid, f"worker {one.worker}", ("arm", failpoint))
+        except (NotImportable, ImportError, AttributeError, TypeError) as error:
             self.disarm(failpoint.id)
-            sentence = f"cannot hold {failpoint.step}: {error}; name a function as 'package.module:name'"
-            raise FaultError(sentence) from error
+            raise _refused(failpoint, error) from error
 
     def disarm(self, number: int) -> None:
         """Let it happen no more; whoever waits there goes on."""
         self._server.control.remove_failpoint(number)
-        for target in self._targets():
+        for one in self._workers():
             with contextlib.suppress(ClusterError):
-                target.ask("steps", ("disarm", number), timeout=scaled(TELL_SECONDS))
+                self._tell(one.pid, f"worker {one.worker}", ("disarm", number), scaled(TELL_SECONDS))
 
     def add_gate(self, failpoint: Failpoint, parties: int | None) -> Gate:
         """Return the gate at a failpoint that holds; see :class:`Gate` for *parties*."""
 
         def release(pid: int, arrivals: tuple[int, ...]) -> None:
-            with contextlib.suppress(ProcessGone):
+            with contextlib.suppress(ClusterError):  # gone, or stuck: the others are let go all the same
                 what = ("release", failpoint.id, arrivals)
                 self._server.control.call(pid, "steps", what, timeout=scaled(TELL_SECONDS))
 
@@ -93,12 +100,21 @@ class Failpoints:
         """Nobody looks at it any more."""
         self._gates.pop(number, None)
 
-    def _targets(self) -> list[WorkerProxy]:
+    def _workers(self) -> list[Hello]:
+        """Those that are connected; by their own word, which may be ahead of the journal's."""
         connected = set(self._server.control.pids())
-        ids = {one.worker: one.pid for one in self._server.control.hellos if one.worker is not None}
-        return [WorkerProxy(self._server, one) for one, pid in ids.items() if pid in connected]
+        return [one for one in self._server.control.hellos if one.worker is not None and one.pid in connected]
+
+    def _tell(self, pid: int, title: str, change: tuple[str, Any], timeout: float | None = None) -> None:
+        value_of(ask_process(self._server, pid, title, "steps", change, timeout), f"{change[0]} in {title}")
 
     def _reached(self, hello: Hello, reached: Reached) -> None:
         gate = self._gates.get(reached.failpoint)
         if gate is not None:
             gate.reached(hello, reached)
+
+
+def _refused(failpoint: Failpoint, error: Exception) -> FaultError:
+    if isinstance(failpoint.action, Hold):
+        return FaultError(f"cannot hold {failpoint.step}: {error}; name a function as 'package.module:name'")
+    return FaultError(f"cannot be injected at {failpoint.step}: {error}")

@@ -2,29 +2,32 @@
 
 Each fault is in the journal as *injected* before it happens, so that a report can tell what the test did from what
 the cluster did. Whatever lasts (a pause, a failpoint, a limit) is undone at the end of its block or of the test,
-whichever comes first.
+whichever comes first; where it could have ended a process, the journal has its end as well.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import resource
 import secrets
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from .entries import JournalEntry, worker_id
 from .errors import FaultError
 from .failpoints import Action, Failpoints, check_step
 from .gates import Gate
 from .launcher import ServerProcess
 from .options import ClusterOptions
+from .primary import PrimaryProxy
 from .remote import function_record
+from .undoing import Undoing
 from .wire import Delay, Do, End, Fail, Failpoint, Hold
-from .worker import END_OF, PrimaryProxy, WorkerProxy
+from .worker import WorkerProxy
 
 __all__ = ["BOOT_FAILURES", "Faults"]
 
@@ -35,12 +38,19 @@ Target = WorkerProxy | PrimaryProxy
 SIGN_OF_LIFE_SECONDS = 1.5
 """A worker gives one every second: at the beginning of a pause the last may be so old."""
 
+MESSAGE = "injected by the test"
+
+
+def _raises(error: Exception, times: int | None = None) -> Fail:
+    return Fail(times, error=pickle.dumps(error))
+
+
 BOOT_FAILURES: Mapping[str, tuple[str, Action]] = {
-    "import": ("boot", Fail(error="ImportError", message="injected: the application does not import")),
+    "import": ("boot", _raises(ImportError("injected: the application does not import"))),
     "exit": ("boot", End(code=1)),
     "kill": ("boot", End(signal=signal.SIGKILL)),
     "hang": ("boot", Hold()),
-    "late": ("ready", Fail(error="RuntimeError", message="injected: loaded, and then not ready")),
+    "late": ("ready", _raises(RuntimeError("injected: loaded, and then not ready"))),
 }
 """What :meth:`Faults.boot_failure` can do, by name: the step, and what happens there."""
 
@@ -48,20 +58,28 @@ BOOT_FAILURES: Mapping[str, tuple[str, Action]] = {
 class Faults:
     """The faults of one cluster: ``cluster_faults``, or ``cluster.faults``.
 
-    A *target* is a worker (``cluster.workers[0]``) or the primary (``cluster.primary``).
+    A *target* is a worker (``cluster.workers[0]``) or the primary (``cluster.primary``).  Where a fault is one of
+    workers, ``worker=`` takes a worker, or an id, also of one that is to come; without it, it is a fault of all, and
+    of those that come later.
+
+    Everything here raises :class:`ProcessGone` when its target has ended already.
     """
 
     def __init__(self, server: ServerProcess, options: ClusterOptions) -> None:
         self._server = server
         self._options = options
         self._failpoints = Failpoints(server)
-        self._undo: dict[str, Callable[[], None]] = {}
+        self._undoing = Undoing()
         self.injected = 0
 
     # Ends
 
     def kill(self, target: Target, which: int | str = signal.SIGKILL) -> None:
-        """Send a signal; SIGKILL loses what coverage had measured in that process."""
+        """Send a signal; SIGKILL loses what coverage had measured in that process.
+
+        :param which: ``signal.SIGTERM``, ``15``, ``"SIGTERM"`` or ``"TERM"``.
+        :raises OptionError: there is no such signal.
+        """
         self.injected += 1
         if isinstance(target, WorkerProxy):
             target.kill(which)
@@ -87,12 +105,14 @@ class Faults:
     def crash(self, worker: WorkerProxy, error: BaseException | None = None) -> None:
         """Let a worker's main loop raise; gunicorn logs it, and the worker ends with exit code 255.
 
-        :param error: default: ``RuntimeError("injected by the test")``.
+        :param error: of a class that the worker can import (default: ``RuntimeError("injected by the test")``).
+        :raises FaultError: it cannot be sent to a worker.
         """
         if not isinstance(worker, WorkerProxy):
             raise FaultError("the primary has no main loop that a test can break: use exit() or kill()")
+        pickled = _pickled(error or RuntimeError(MESSAGE), "the error")
         self._note(worker, "crash of", ends=True)
-        worker.ask("crash", error or RuntimeError("injected by the test"))
+        worker.ask("crash", pickled)
 
     # Stuck
 
@@ -104,31 +124,18 @@ class Faults:
             the worker.
         :raises FaultError: the block took too long; the worker was resumed before the arbiter would have killed it.
         """
+        target.check_alive()
+        pid = target.pid
         limit = self._options.worker_timeout - SIGN_OF_LIFE_SECONDS
         guarded = isinstance(target, WorkerProxy) and limit > 0 and not longer_than_timeout
-        target.check_alive()
-        self._note(target, "SIGSTOP to")
-        pid = target.pid
-        os.kill(pid, signal.SIGSTOP)
-        overdue = threading.Event()
 
         def resume() -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
-        def give_up() -> None:
-            overdue.set()
-            resume()
-
-        timer = threading.Timer(limit, give_up)
-        timer.daemon = True
-        if guarded:
-            timer.start()
-        try:
-            with self._lasting(target, "SIGSTOP to", resume):
-                yield
-        finally:
-            timer.cancel()
+        with self._lasting(target, "SIGSTOP to", resume), _at_latest(limit if guarded else None, resume) as overdue:
+            os.kill(pid, signal.SIGSTOP)
+            yield
         if overdue.is_set():
             raise FaultError(
                 f"{target.title} was paused for more than {limit:g} s and resumed, because gunicorn's timeout is "
@@ -138,6 +145,7 @@ class Faults:
     @contextlib.contextmanager
     def hang(self, target: Target) -> Iterator[None]:
         """Block a process' loop for the time of a block: no greenlet runs, and no Python but signal handlers."""
+        target.check_alive()
         marker = os.path.join(self._server.folder, f"hang-{secrets.token_hex(4)}")
         with open(marker, "w", encoding="ascii"):
             pass
@@ -146,7 +154,6 @@ class Faults:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(marker)
 
-        self._note(target, "hang of")
         with self._lasting(target, "hang of", let_go):
             target.ask("hang", marker)
             yield
@@ -155,30 +162,35 @@ class Faults:
 
     # Failpoints
 
-    def slow(self, seconds: float, *, jitter: float = 0.0, seed: int = 0, worker: WorkerProxy | None = None) -> None:
-        """Let each request wait before the application sees it.
+    def slow(
+        self, seconds: float, *, jitter: float = 0.0, seed: int = 0, worker: WorkerProxy | int | None = None
+    ) -> None:
+        """Let each request wait before the application sees it, until :meth:`undo`.
 
         :param seconds: how long; *jitter*: up to so much longer, by a random number of *seed*.
-        :param worker: in this one only; otherwise in all, also in those that come later.
         """
-        self._arm("request", Delay(seconds, jitter, seed), worker, f"slow by {seconds:g} s in")
+        self._arm("request", Delay(seconds, jitter, seed), worker, f"slow by {seconds:g} s in", harmless=True)
 
     def fail_next(
         self,
         times: int = 1,
         *,
         status: int | None = None,
-        error: type[Exception] | None = None,
-        worker: WorkerProxy | None = None,
+        error: type[Exception] | Exception | None = None,
+        worker: WorkerProxy | int | None = None,
     ) -> None:
         """Let the next *times* requests fail, in each worker or in one.
 
         :param status: answer them with this (default: 500).
-        :param error: or raise this in the worker, before the application sees them.
+        :param error: or raise this in the worker, before the application sees them; of a class that the worker can
+            import.
+        :raises FaultError: the worker cannot have that error.
         """
-        name = None if error is None else f"{error.__module__}.{error.__qualname__}"
-        action = Fail(times, None if error else status or 500, name)
-        self._arm("request", action, worker, f"fail_next({times}) in")
+        if error is None:
+            action = Fail(times, status=status or 500)
+        else:
+            action = Fail(times, error=_pickled(_instance(error), "the error"))
+        self._arm("request", action, worker, f"fail_next({times}) in", harmless=True)
 
     def boot_failure(self, how: str = "import", *, worker: int | None = None) -> None:
         """Let workers that are started from now on fail to boot, until :meth:`undo`.
@@ -190,9 +202,7 @@ class Faults:
         if how not in BOOT_FAILURES:
             raise FaultError(f"expected one of {', '.join(BOOT_FAILURES)}, got {how!r}")
         step, action = BOOT_FAILURES[how]
-        self._prepare_later(step, action, worker)
-        self._server.journal.note_fault(worker or 0, None, f"boot failure ({how}) of workers to come")
-        self.injected += 1
+        self._arm(step, action, worker, f"boot failure ({how}) of", only_later=True)
 
     def at(
         self,
@@ -207,32 +217,32 @@ class Faults:
         :param step: as in :meth:`hold`, and ``"fork"`` (the first thing in the process), ``"online"`` (before it says
             so), ``"listening"`` (after it has said so).  Before ``"boot"`` nothing can wait there.
         :param function: importable there, or at the top level of the test's file; *args*: what it is given.
-        :param worker: in this one only; a number: in the one that will have it.
         :param times: so often in each worker; ``None``: always.
+        :raises FaultError: nobody comes to that step, or *args* cannot be sent.
+        :raises NotImportable: a worker cannot find *function*.
         """
-        action = Do(function_record(function), args, times)
-        what = f"{getattr(function, '__name__', function)} at {step} in"
-        if isinstance(worker, int):
-            self._prepare_later(step, action, worker)
-            self._server.journal.note_fault(worker, None, f"{what} worker {worker}, which is to come")
-            self.injected += 1
-        else:
-            self._arm(step, action, worker, what)
+        action = Do(function_record(function), _pickled(args, "the arguments"), times)
+        self._arm(step, action, worker, f"{getattr(function, '__name__', function)} at {step} in")
 
     @contextlib.contextmanager
-    def hold(self, step: str, *, worker: WorkerProxy | None = None) -> Iterator[Gate]:
+    def hold(self, step: str, *, worker: WorkerProxy | int | None = None) -> Iterator[Gate]:
         """Hold every call that comes to a step, until it is released or the block ends.
 
         :param step: a function of the application, ``"shop.views:charge"`` (replaced where that name is looked up, as
             ``unittest.mock.patch`` does); or ``"request"``, ``"boot"``, ``"ready"``.
-        :param worker: in this one only.
+        :raises FaultError: nobody comes to that step, or nothing can wait there.
         """
         with self._gate(step, worker, None) as gate:
             yield gate
 
     @contextlib.contextmanager
     def barrier(self, step: str, parties: int) -> Iterator[Gate]:
-        """Hold calls at a step until *parties* are there, then let them all go on at once; and so on."""
+        """Hold calls at a step until *parties* are there, then let these go on at once; and so on.
+
+        :raises FaultError: nobody comes to that step, or nothing can wait there.
+        """
+        if parties < 1:
+            raise FaultError(f"expected 1 party or more, got {parties}")
         with self._gate(step, None, parties) as gate:
             yield gate
 
@@ -244,24 +254,19 @@ class Faults:
         target.check_alive()
         pid = target.pid
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        used = [int(name) for name in os.listdir(f"/proc/{pid}/fd")]
-        # The limit is on the highest number, not on how many: numbers below it that are free count as well.
-        limit = next(number for number in range(before[0]) if number - len([fd for fd in used if fd < number]) >= spare)
-        limit = max(limit, 1)
-        self._note(target, f"fd_limit({spare}) of")
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, before[1]))
+        limit = _limit_that_leaves(spare, [int(name) for name in os.listdir(f"/proc/{pid}/fd")])
 
         def restore() -> None:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
         with self._lasting(target, f"fd_limit({spare}) of", restore):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(limit, before[0]), before[1]))
             yield
 
     def undo(self) -> None:
         """End everything that still lasts.  The fixture does this."""
-        for name in list(self._undo):
-            self._undo.pop(name)()
+        self._undoing.all()
 
     def __repr__(self) -> str:
         return f"<faults of the cluster with primary pid {self._server.pid}: {self.injected} injected>"
@@ -269,60 +274,112 @@ class Faults:
     # Inside
 
     @contextlib.contextmanager
-    def _gate(self, step: str, worker: WorkerProxy | None, parties: int | None) -> Iterator[Gate]:
-        failpoint = self._prepare(step, Hold(), worker, f"hold of {step} in")
+    def _gate(self, step: str, worker: WorkerProxy | int | None, parties: int | None) -> Iterator[Gate]:
+        check_step(step, waits=True)
+        entry = self._note_workers(worker, f"hold of {step} in", harmless=True)
+        failpoint = self._failpoints.prepare(step, Hold(), worker_id(worker))
         gate = self._failpoints.add_gate(failpoint, parties)
         try:
-            with self._undone(lambda: self._failpoints.disarm(failpoint.id)):
+            with self._undoing.after(lambda: self._disarm(failpoint, entry)):
                 self._failpoints.arm(failpoint, worker)
                 yield gate
         finally:
             self._failpoints.remove_gate(failpoint.id)
 
-    def _prepare_later(self, step: str, action: Action, worker: int | None) -> None:
+    def _arm(
+        self,
+        step: str,
+        action: Action,
+        worker: WorkerProxy | int | None,
+        what: str,
+        *,
+        harmless: bool = False,
+        only_later: bool = False,
+    ) -> None:
         check_step(step)
-        failpoint = self._failpoints.prepare(step, action, worker)
-        self._undo[f"failpoint {failpoint.id}"] = lambda: self._failpoints.disarm(failpoint.id)
+        entry = self._note_workers(worker, what, harmless=harmless, only_later=only_later)
+        failpoint = self._failpoints.prepare(step, action, worker_id(worker))
+        self._undoing.later(lambda: self._disarm(failpoint, entry))
+        if not only_later:
+            self._failpoints.arm(failpoint, worker)
 
-    def _arm(self, step: str, action: Action, worker: WorkerProxy | None, what: str) -> None:
-        failpoint = self._prepare(step, action, worker, what)
-        self._undo[f"failpoint {failpoint.id}"] = lambda: self._failpoints.disarm(failpoint.id)
-        self._failpoints.arm(failpoint, worker)
-
-    def _prepare(self, step: str, action: Action, worker: WorkerProxy | None, what: str) -> Failpoint:
-        check_step(step)
-        if worker is None:
-            self._server.journal.note_fault(0, None, f"{what} every worker")
-            self.injected += 1
-        else:
-            self._note(worker, what)
-        return self._failpoints.prepare(step, action, None if worker is None else worker.id)
+    def _disarm(self, failpoint: Failpoint, entry: JournalEntry) -> None:
+        self._failpoints.disarm(failpoint.id)
+        self._note_end(entry)
 
     @contextlib.contextmanager
-    def _undone(self, undo: Callable[[], None]) -> Iterator[None]:
-        """Run *undo* at the end of a block, or at the end of the test when the block never gets there."""
-        key = f"block {time.monotonic()} {secrets.token_hex(2)}"
-        self._undo[key] = undo
-        try:
-            yield
-        finally:
-            if self._undo.pop(key, None) is not None:
-                undo()
-
-    def _lasting(self, target: Target, what: str, undo: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
-        """As :meth:`_undone`, for what lasts in one process: the journal has its end as well."""
-        pid = target.pid
+    def _lasting(self, target: Target, what: str, undo: Callable[[], None]) -> Iterator[None]:
+        """Let something last in one process for the time of a block."""
+        entry = self._note(target, what)
 
         def end() -> None:
             undo()
-            self._server.journal.note_fault(_id_of(target), pid, f"{END_OF}{what} {target.title}")
+            self._note_end(entry)
 
-        return self._undone(end)
+        with self._undoing.after(end):
+            yield
 
-    def _note(self, target: Target, what: str, *, ends: bool = False) -> None:
+    def _note(self, target: Target, what: str, *, ends: bool = False) -> JournalEntry:
         self.injected += 1
-        self._server.journal.note_fault(_id_of(target), target.pid, f"{what} {target.title}", ends=ends)
+        worker = target.id if isinstance(target, WorkerProxy) else 0
+        return self._server.journal.note_fault(worker, target.pid, f"{what} {target.title}", ends=ends)
+
+    def _note_workers(
+        self, worker: WorkerProxy | int | None, what: str, *, harmless: bool, only_later: bool = False
+    ) -> JournalEntry:
+        if isinstance(worker, WorkerProxy):
+            worker.check_alive()
+        number = worker_id(worker)
+        who = f"worker {number}" if number is not None else "workers to come" if only_later else "every worker"
+        pid = worker.pid if isinstance(worker, WorkerProxy) else None
+        self.injected += 1
+        return self._server.journal.note_fault(
+            number or 0, pid, f"{what} {who}", harmless=harmless, everywhere=number is None
+        )
+
+    def _note_end(self, entry: JournalEntry) -> None:
+        if not entry.harmless:
+            self._server.journal.note_fault(
+                entry.worker, entry.pid, f"end of {entry.detail}", harmless=True, end_of=entry.seq
+            )
 
 
-def _id_of(target: Target) -> int:
-    return target.id if isinstance(target, WorkerProxy) else 0
+@contextlib.contextmanager
+def _at_latest(seconds: float | None, act: Callable[[], None]) -> Iterator[threading.Event]:
+    """Call *act* when a block has taken so long; the event says whether that was so."""
+    overdue = threading.Event()
+
+    def give_up() -> None:
+        overdue.set()
+        act()
+
+    timer = threading.Timer(seconds or 0.0, give_up)
+    timer.daemon = True
+    if seconds is not None:
+        timer.start()
+    try:
+        yield overdue
+    finally:
+        timer.cancel()
+
+
+def _limit_that_leaves(spare: int, used: list[int]) -> int:
+    # The limit is on the highest number, not on how many: numbers below it that are free count as well.
+    free = (number for number in range(len(used) + spare + 1) if number not in used)
+    for _ in range(spare):
+        next(free)
+    return max(1, next(free))
+
+
+def _instance(error: type[Exception] | Exception) -> Exception:
+    try:
+        return error(MESSAGE) if isinstance(error, type) else error
+    except TypeError as problem:
+        raise FaultError(f"{error!r} cannot be made from one text ({problem}): give an error, not its class") from None
+
+
+def _pickled(value: Any, what: str) -> bytes:
+    try:
+        return pickle.dumps(value)
+    except Exception as error:
+        raise FaultError(f"{what} {value!r:.200} cannot be sent to a worker: {error}") from error

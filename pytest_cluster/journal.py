@@ -9,144 +9,25 @@ the rest.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
+from .entries import AnyWorker, JournalEntry, Wanted, parse_entry, worker_id
 from .waiting import Deadline, scaled, timed_out
 
-__all__ = ["LIFECYCLE", "Journal", "JournalEntry", "ListeningAddress", "Wanted"]
+__all__ = ["Journal"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 T = TypeVar("T")
 
-LIFECYCLE = ("fork", "online", "listening", "disconnect", "exit")
-EVENTS = (*LIFECYCLE, "message", "fault")
 DEFAULT_TIMEOUT = 10.0
 LAST_ENTRIES = 20
 MANY_ENTRIES = 2000
 LOOK_SECONDS = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class ListeningAddress:
-    """Where a worker listens, with the attributes of Node's ``listening`` event."""
-
-    address: str | None
-    port: int
-    address_type: int | str
-    fd: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """One step in the life of one worker, one message, or one fault that the test has injected."""
-
-    seq: int
-    """Position in this journal, from 1."""
-    time: float
-    """The primary's monotonic clock, which all processes of a machine share."""
-    event: str
-    """``fork``, ``online``, ``listening``, ``disconnect``, ``exit``; ``message``; ``fault``."""
-    worker: int
-    """The id of the worker; 0 for a fault of the primary."""
-    pid: int | None
-    state: str
-    """The worker's, after the event; empty for a fault."""
-    address: ListeningAddress | None = None
-    exited_after_disconnect: bool | None = None
-    code: int | None = None
-    signal: str | None = None
-    sent: bool | None = None
-    """Of a message: the primary has sent it (true), or received it."""
-    message: Any = None
-    """The message itself, where it is JSON of up to 16 KiB; otherwise the beginning of its text."""
-    handle: bool = False
-    """Whether a descriptor came with the message."""
-    detail: str = ""
-    """Of a fault: what was injected."""
-    ends: bool = False
-    """Of a fault: whether it will end the worker."""
-    primary: int | None = None
-    """The pid of the primary that tells of it."""
-
-    @property
-    def injected(self) -> bool:
-        """Whether the test did this, rather than the cluster."""
-        return self.event == "fault"
-
-    def __str__(self) -> str:
-        head = f"#{self.seq} {self.time:.3f} {self.event}"
-        if self.event == "fault":
-            return f"{head} INJECTED {self.detail}"
-        details = f"{head} worker={self.worker} pid={self.pid} state={self.state}"
-        if self.event == "message":
-            return f"{head} {'to' if self.sent else 'from'} worker={self.worker} {self.message!r:.200}"
-        if self.address is not None:
-            details += f" address={self.address.address}:{self.address.port}"
-        if self.event == "exit":
-            details += f" code={self.code} signal={self.signal}"
-        if self.event in ("disconnect", "exit"):
-            details += f" exited_after_disconnect={self.exited_after_disconnect}"
-        return details
-
-
-def parse_entry(line: bytes, seq: int) -> tuple[JournalEntry, int]:
-    """Return the entry in *line*, and how many messages were left out before it; ``ValueError`` when it is not one."""
-    try:
-        raw: Mapping[str, Any] = json.loads(line)
-        address = raw.get("address")
-        entry = JournalEntry(
-            seq=seq,
-            time=float(raw["time"]),
-            event=raw["event"],
-            worker=int(raw["worker"]),
-            pid=raw.get("pid"),
-            state=raw["state"],
-            address=None if address is None else ListeningAddress(**address),
-            exited_after_disconnect=raw.get("exited_after_disconnect"),
-            code=raw.get("code"),
-            signal=raw.get("signal"),
-            sent=raw.get("sent"),
-            message=raw.get("message", raw.get("text")),
-            handle=raw.get("handle", False),
-            primary=raw.get("primary"),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{error!r} in {line[:200]!r}") from error
-    if entry.event not in EVENTS:
-        raise ValueError(f"unknown event in {line[:200]!r}")
-    return entry, int(raw.get("lost", 0))
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which entries somebody waits for."""
-
-    event: str | None = None
-    worker: int | None = None
-    predicate: Callable[[JournalEntry], bool] | None = None
-    what: str = ""
-    """What the predicate looks for, in words."""
-
-    def __post_init__(self) -> None:
-        if self.event is not None and self.event not in EVENTS:
-            raise ValueError(f"unknown event {self.event!r}: the events are {', '.join(EVENTS)}")
-
-    def fits(self, entry: JournalEntry) -> bool:
-        """Whether this is one of them."""
-        fits = self.event in (None, entry.event) and self.worker in (None, entry.worker)
-        return fits and (self.predicate is None or self.predicate(entry))
-
-    def __str__(self) -> str:
-        text = f"event {self.event or '(any)'}"
-        text += "" if self.worker is None else f" of worker {self.worker}"
-        return text + ("" if self.predicate is None else f" {self.what or 'that fits the predicate'}")
 
 
 class Journal:
@@ -195,7 +76,7 @@ class Journal:
         self,
         event: str | None = None,
         *,
-        worker: int | None = None,
+        worker: int | AnyWorker | None = None,
         predicate: Callable[[JournalEntry], bool] | None = None,
         timeout: float | None = None,
         after: int = 0,
@@ -204,7 +85,7 @@ class Journal:
 
         :raises WaitTimeout: none came within *timeout* seconds (default: 10), or none can come any more.
         """
-        wanted = Wanted(event, worker, predicate)
+        wanted = Wanted(event, worker_id(worker), predicate)
 
         def find(entries: tuple[JournalEntry, ...]) -> JournalEntry | None:
             return next((entry for entry in entries[after:] if wanted.fits(entry)), None)
@@ -212,11 +93,32 @@ class Journal:
         expected = f"{wanted}" + (f" after entry #{after}" if after else "")
         return self.wait_until(find, expected=expected, timeout=timeout)
 
-    def note_fault(self, worker: int, pid: int | None, detail: str, *, ends: bool = False) -> JournalEntry:
-        """Write that the test does something to the cluster, just before it does; *ends*: it ends that worker."""
+    def note_fault(
+        self,
+        worker: int,
+        pid: int | None,
+        detail: str,
+        *,
+        ends: bool = False,
+        harmless: bool = False,
+        everywhere: bool = False,
+        end_of: int | None = None,
+    ) -> JournalEntry:
+        """Write that the test does something to the cluster, just before it does; see :class:`JournalEntry`."""
         with self._changed:
-            number = len(self._entries) + 1
-            entry = JournalEntry(number, time.monotonic(), "fault", worker, pid, "", detail=detail, ends=ends)
+            entry = JournalEntry(
+                seq=len(self._entries) + 1,
+                time=time.monotonic(),
+                event="fault",
+                worker=worker,
+                pid=pid,
+                state="",
+                detail=detail,
+                ends=ends,
+                harmless=harmless,
+                everywhere=everywhere,
+                end_of=end_of,
+            )
             self._entries.append(entry)
             self._changed.notify_all()
         return entry

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .entries import AnyWorker, JournalEntry, Wanted, worker_id
 from .expectations import Expectation
-from .journal import Journal, JournalEntry, Wanted
+from .journal import Journal
 
 __all__ = ["Messages"]
 
@@ -33,7 +34,7 @@ class Messages:
         self,
         match: Any = None,
         *,
-        worker: int | None = None,
+        worker: int | AnyWorker | None = None,
         sent: bool | None = None,
         timeout: float | None = None,
         count: int = 1,
@@ -44,7 +45,7 @@ class Messages:
 
         :param match: a value to be equal to, a mapping whose items the message must have, or a function that says
             whether a message counts; ``None``: any message.
-        :param worker: the id of the worker at the other end.
+        :param worker: the worker at the other end, or its id.
         :param sent: true: from the primary to the worker; false: from the worker.
         :param timeout, count, exactly, none: as for :meth:`pytest_cluster.Cluster.expect`.
         """
@@ -52,7 +53,7 @@ class Messages:
         def counts(entry: JournalEntry) -> bool:
             return sent in (None, entry.sent) and _matches(match, entry.message)
 
-        wanted = Wanted("message", worker, counts, _described(match, sent))
+        wanted = Wanted("message", worker_id(worker), counts, _described(match, sent))
         return Expectation(self._journal, wanted, timeout=timeout, count=count, exactly=exactly, none=none)
 
 

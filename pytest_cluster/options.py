@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from .errors import OptionError
 from .waiting import scaled
 
-__all__ = ["START_TIMEOUT", "ClusterOptions", "cores", "most_workers", "signal_number", "too_many_workers"]
+__all__ = ["START_TIMEOUT", "ClusterOptions", "cores", "most_workers", "too_many_workers"]
 
 WORKER_CLASS = "nodecluster_compat.Worker"
 
@@ -185,16 +184,6 @@ class ClusterOptions:
 
 def _ordered(value: Any) -> Any:
     return sorted(value.items()) if isinstance(value, Mapping) else value
-
-
-def signal_number(which: int | str) -> signal.Signals:
-    """Accept what people write for a signal: ``9``, ``signal.SIGKILL``, ``"SIGKILL"``, ``"KILL"``."""
-    if isinstance(which, int):
-        return signal.Signals(which)
-    try:
-        return signal.Signals[which if which.startswith("SIG") else f"SIG{which}"]
-    except KeyError:
-        raise OptionError(f"unknown signal {which!r}") from None
 
 
 def _is_count(value: Any) -> bool:

@@ -12,9 +12,9 @@ import socket
 from collections.abc import Sequence
 
 from .client import Endpoint
+from .entries import LIFECYCLE, JournalEntry, ListeningAddress
 from .errors import OptionError, WaitTimeout
 from .exits import describe_exit, error_in_log, last_words
-from .journal import LIFECYCLE, JournalEntry, ListeningAddress
 from .launcher import ServerProcess
 from .options import ClusterOptions
 from .waiting import poll

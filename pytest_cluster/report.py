@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .entries import JournalEntry
 from .exits import error_in_log
-from .journal import JournalEntry
 
 if TYPE_CHECKING:
     from .cluster import Cluster

@@ -79,8 +79,8 @@ class Fail:
 
     times: int | None = None
     status: int | None = None
-    error: str | None = None
-    """The dotted name of an exception class."""
+    error: bytes | None = None
+    """The pickled exception."""
     message: str = "injected by the test"
 
 
@@ -108,7 +108,8 @@ class Do:
     """Call a function at the step, the first *times* times; what it raises, the step raises."""
 
     function: Function
-    args: tuple[Any, ...] = ()
+    arguments: bytes
+    """The pickle of a tuple."""
     times: int | None = 1
 
 

@@ -102,11 +102,19 @@ class _WorkerAgent(_Agent):
         elif call.operation == "exit":
             self._exit(call)
         elif call.operation == "crash":
-            self._link.send(Reply(call.id, Outcome(value=pickle.dumps(None))))
-            self._host.crash(self._arguments(call))
+            self._crash(call)
         else:
             work = self._run if call.operation == "run" else self._change_steps
             self._host.spawn(partial(self._answer, call, partial(work, call)))
+
+    def _crash(self, call: Call) -> None:
+        try:
+            error = pickle.loads(self._arguments(call))  # noqa: S301 - from the test, see wire
+        except Exception as problem:  # noqa: BLE001 - of a class that this process does not have
+            self._answer(call, partial(_raise, problem))
+            return
+        self._link.send(Reply(call.id, Outcome(value=pickle.dumps(None))))
+        self._host.crash(error)
 
     def _is_wakeup(self, call: Call) -> bool:
         return bool(self._arguments(call)[0] in ("release", "disarm"))
@@ -201,6 +209,10 @@ def wrap(application: Callable[..., Any]) -> Callable[..., Any]:
         return application
     agent.steps.application = application
     return Watched(application, agent.worker, agent.tallies, agent.steps)
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _sleep(seconds: float) -> None:

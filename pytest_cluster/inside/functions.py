@@ -12,19 +12,30 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from ..errors import NotImportable
 from ..wire import Function, Outcome
 
 __all__ = ["outcome_of", "resolve"]
 
 
 def resolve(function: Function) -> Callable[..., Any]:
-    """Return the function itself: by value, by import, or from the file that defines it."""
+    """Return the function itself: by value, by import, or from the file that defines it.
+
+    Raises:
+        NotImportable: it is not there; the sentence says what to do.
+    """
     if function.pickled is not None:
         made: Callable[..., Any] = pickle.loads(function.pickled)  # noqa: S301 - from the test, see wire
         return made
-    found: Any = _module(function)
-    for name in function.name.split("."):
-        found = getattr(found, name)
+    try:
+        found: Any = _module(function)
+        for name in function.name.split("."):
+            found = getattr(found, name)
+    except (ImportError, AttributeError) as error:
+        raise NotImportable(
+            f"{function.module}:{function.name} cannot be imported here: {error}; what a test sends must be in a file "
+            "of the application or at the top level of the test's own file, or its folder in pytest's pythonpath"
+        ) from error
     result: Callable[..., Any] = found
     return result
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_cluster import ClusterError, Expectation, Journal, Messages, WaitTimeout
-from pytest_cluster.journal import Wanted
+from pytest_cluster.entries import Wanted
 
 
 @pytest.fixture

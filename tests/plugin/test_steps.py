@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -12,7 +13,7 @@ import pytest
 from pytest_cluster.inside.steps import Steps
 from pytest_cluster.wire import Fail, Failpoint, Reached
 
-STOPPED = Fail(times=None, error="builtins.LookupError")
+STOPPED = Fail(times=None, error=pickle.dumps(LookupError("injected by the test")))
 
 
 class Base:
@@ -71,7 +72,9 @@ def test_every_kind_of_function(steps: Steps, module: ModuleType, place: str, ca
     for part in place.split(".")[:-1]:
         owner = getattr(owner, part)
     before = dict(vars(owner))
-    steps.arm(Failpoint(1, f"shop_of_steps:{place}", Fail(times=1, error="builtins.LookupError")))
+    steps.arm(
+        Failpoint(1, f"shop_of_steps:{place}", Fail(times=1, error=pickle.dumps(LookupError("injected by the test"))))
+    )
 
     with pytest.raises(LookupError, match="injected by the test"):
         call(module)
@@ -92,7 +95,7 @@ def test_what_is_inherited_is_replaced_in_the_class_that_was_named(steps: Steps,
 
 def test_failpoint_that_is_told_twice_is_one(steps: Steps, module: Any) -> None:
     """In the welcome, and by a call that crossed it."""
-    once = Failpoint(1, "shop_of_steps:plain", Fail(times=1, error="builtins.LookupError"))
+    once = Failpoint(1, "shop_of_steps:plain", Fail(times=1, error=pickle.dumps(LookupError("injected by the test"))))
     steps.arm(once)
     steps.arm(once)
 

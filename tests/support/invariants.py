@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from witness import Acks, Witness
 
 from pytest_cluster import Cluster, ReloadReport
-from pytest_cluster.journal import LIFECYCLE
+from pytest_cluster.entries import LIFECYCLE
 from pytest_cluster.leaks import cluster_members
 from pytest_cluster.waiting import poll
 
