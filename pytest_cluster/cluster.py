@@ -10,7 +10,7 @@ from typing import Any
 
 from .changes import ReloadReport, Snapshot, check_reloaded, check_scaled, take_snapshot
 from .client import Client, Endpoint, Response
-from .entries import AnyWorker, JournalEntry, ListeningAddress, Wanted, worker_id
+from .entries import AnyWorker, JournalEntry, ListeningAddress, Wanted, lasting, worker_id
 from .errors import ClusterError
 from .everywhere import assert_same, run_in
 from .expectations import Expectation
@@ -206,7 +206,7 @@ class Cluster:
                 return False  # its workers go with it, and nobody writes that down
             gone = {entry.worker for entry in entries if entry.event == "exit"}
             alive = set(worker_ids(entries)) - gone
-            doomed = {entry.worker for entry in entries if entry.ends}
+            doomed = {entry.worker for entry in lasting(entries) if entry.ends}
             listening = set(listening_workers(entries, self.options.listeners))
             return len(alive) == wanted and alive == listening and not alive & doomed
 
@@ -348,7 +348,7 @@ class Cluster:
     def _listening(self) -> frozenset[int]:
         """The ids of the workers that listen and are not about to be ended by the test."""
         entries = self.journal.entries
-        doomed = {entry.worker for entry in entries if entry.ends}
+        doomed = {entry.worker for entry in lasting(entries) if entry.ends}
         return frozenset(listening_workers(entries, self.options.listeners)) - doomed
 
     def __enter__(self) -> Cluster:

@@ -16,6 +16,7 @@ __all__ = [
     "ListeningAddress",
     "Wanted",
     "last_fault",
+    "lasting",
     "parse_entry",
     "worker_id",
 ]
@@ -173,5 +174,10 @@ class Wanted:
 
 def last_fault(entries: Sequence[JournalEntry], worker: int) -> JournalEntry | None:
     """The newest fault that explains the end of *worker* (0: the primary): the test's, and it still lasted."""
+    return next((one for one in reversed(lasting(entries)) if one.may_end(worker)), None)
+
+
+def lasting(entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+    """Leave out the faults that are over."""
     over = {entry.end_of for entry in entries}
-    return next((one for one in reversed(entries) if one.may_end(worker) and one.seq not in over), None)
+    return [entry for entry in entries if entry.seq not in over]

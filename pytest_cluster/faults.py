@@ -106,13 +106,17 @@ class Faults:
         """Let a worker's main loop raise; gunicorn logs it, and the worker ends with exit code 255.
 
         :param error: of a class that the worker can import (default: ``RuntimeError("injected by the test")``).
-        :raises FaultError: it cannot be sent to a worker.
+        :raises FaultError: the worker cannot have it, and goes on.
         """
         if not isinstance(worker, WorkerProxy):
             raise FaultError("the primary has no main loop that a test can break: use exit() or kill()")
         pickled = _pickled(error or RuntimeError(MESSAGE), "the error")
-        self._note(worker, "crash of", ends=True)
-        worker.ask("crash", pickled)
+        entry = self._note(worker, "crash of", ends=True)
+        try:
+            worker.ask("crash", pickled)
+        except (ImportError, AttributeError, TypeError) as problem:
+            self._note_end(entry)
+            raise FaultError(f"{worker.title} cannot have the error {error!r:.100}: {problem}") from problem
 
     # Stuck
 

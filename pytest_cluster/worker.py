@@ -6,7 +6,7 @@ import os
 import signal
 from typing import Any
 
-from .entries import LIFECYCLE, JournalEntry, last_fault
+from .entries import LIFECYCLE, JournalEntry, last_fault, lasting
 from .errors import ClusterError, ProcessGone
 from .exits import describe_exit
 from .launcher import ServerProcess
@@ -98,7 +98,7 @@ class WorkerProxy(ProcessProxy):
         """Whether it will be dead in a moment: the test has ended it, or its process is gone, and the journal lags."""
         if self.is_dead():
             return False
-        doomed = any(entry.ends and entry.worker == self.id for entry in self._journal.entries)
+        doomed = any(entry.ends and entry.worker == self.id for entry in lasting(self._journal.entries))
         return doomed or self.state == "disconnected" or not is_running(self.pid)
 
     def describe_end(self) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
+from types import ModuleType
 
 import pytest
 
-from pytest_cluster import Client, Cluster, FaultError, Faults, ProcessGone, StartError, WaitTimeout
+from pytest_cluster import Client, Cluster, FaultError, Faults, OptionError, ProcessGone, StartError, WaitTimeout
 
 # Their own clusters: what a fault leaves behind is looked at.
 pytestmark = pytest.mark.cluster(app="shop:app", fresh=True)
@@ -85,6 +88,62 @@ def test_fault_that_ends_nobody_is_not_its_end(cluster: Cluster, cluster_faults:
     assert "injected" not in first.describe_end()
 
 
+def test_fault_that_is_over_is_not_its_end(cluster: Cluster, cluster_faults: Faults) -> None:
+    first = cluster.workers[0]
+    with cluster_faults.paused(first), cluster_faults.fd_limit(first, 5):
+        pass
+    cluster_faults.at("request", os.getpid, worker=first)
+    cluster_faults.undo()
+    with cluster.expect("exit", worker=first):
+        first.run(os.kill, first.pid, signal.SIGTERM)
+    assert faults_of(cluster)[-1] == "end of getpid at request in worker 1"
+    assert "injected" not in first.describe_end()
+
+
+def test_fault_of_all_explains_the_end_of_one(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
+    cluster_faults.at("request", leave_with, 9)
+    with cluster.expect("exit") as event:
+        cluster_client.submit("/")
+    assert cluster.worker(event.worker).describe_end() == (
+        "exit code 9 (injected: leave_with at request in every worker)"
+    )
+
+
+@pytest.fixture
+def error_of_ours(monkeypatch: pytest.MonkeyPatch) -> Exception:
+    """Of a module that only this process has."""
+    module = ModuleType("module_of_the_test")
+    error = type("OursError", (Exception,), {"__module__": module.__name__})
+    vars(module)["OursError"] = error
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    made: Exception = error("here")
+    return made
+
+
+def test_error_that_a_worker_cannot_have_is_refused(
+    cluster: Cluster, cluster_faults: Faults, error_of_ours: Exception
+) -> None:
+    first = cluster.workers[0]
+    with pytest.raises(FaultError, match=r"worker 1 cannot have the error OursError\('here'\): .*module_of_the_test"):
+        cluster_faults.crash(first, error_of_ours)
+    with pytest.raises(FaultError, match=r"cannot be injected at request: .*module_of_the_test"):
+        cluster_faults.fail_next(error=error_of_ours)
+    with pytest.raises(FaultError, match=r"cannot be made from one text .*give an error, not its class"):
+        cluster_faults.fail_next(error=UnicodeDecodeError)
+    with pytest.raises(FaultError, match=r"the arguments .* cannot be sent to a worker: cannot pickle"):
+        cluster_faults.at("request", leave_with, threading.Lock())
+    with pytest.raises(FaultError, match=r"cannot be injected at request: .*nowhere:gone cannot be imported here"):
+        cluster_faults.at("request", "nowhere:gone")
+    assert cluster.get("/").status == 200
+    assert [one.id for one in cluster.wait_listening()] == [1, 2]
+
+
+def test_error_with_arguments_of_its_own(cluster: Cluster, cluster_faults: Faults) -> None:
+    cluster_faults.fail_next(error=UnicodeDecodeError("utf-8", b"x", 0, 1, "no such letter"))
+    assert cluster.get("/").status == 500
+    assert "UnicodeDecodeError: 'utf-8' codec can't decode byte 0x78" in cluster.log
+
+
 def test_crash_with_an_error_of_the_tests_own(cluster: Cluster, cluster_faults: Faults) -> None:
     first = cluster.workers[0]
     with cluster.expect("exit", worker=first):
@@ -158,7 +217,8 @@ def test_hang_beyond_the_timeout_is_ended_by_the_arbiter(cluster: Cluster, clust
     first = cluster.workers[0]
     with cluster_faults.hang(first), cluster.expect("exit", worker=first, timeout=20) as event:
         pass
-    assert event.signal in ("SIGABRT", "SIGKILL") or event.code is not None
+    assert (event.code, event.signal) == (1, None)  # the handler of SIGABRT, between two slices of the hang
+    assert first.describe_end() == "exit code 1 (injected: hang of worker 1)"
 
 
 def test_slow_requests(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
@@ -246,6 +306,7 @@ def test_hold_of_what_nobody_reaches(cluster_faults: Faults) -> None:
         ("shop:missing", "cannot hold shop:missing: .*no attribute 'missing'"),
         ("nowhere:app", "cannot hold nowhere:app: No module named 'nowhere'"),
         ("shop:visits", "only what is called can be held"),
+        ("fork", "nothing can wait at 'fork', where a worker has no loop yet: hold 'boot', or use at"),
         ("shop:app", "the application itself, which the server has already; hold 'request'"),
     ],
 )
@@ -260,6 +321,22 @@ def test_barrier_lets_all_go_at_once(cluster: Cluster, cluster_faults: Faults, c
         hits = cluster_client.get_many("/", 4, concurrency=2)
     assert hits.by_worker() == {1: 2, 2: 2}
     assert len(gate.arrivals) == 4
+
+
+def test_worker_by_its_id(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
+    """Wherever a worker can be said; also one that is to come."""
+    cluster_faults.fail_next(status=503, worker=1)
+    with cluster_faults.hold("shop:charge", worker=2) as gate, cluster.expect("message", worker=2, none=True):
+        answers = [cluster_client.submit("/pay") for _ in range(2)]
+        assert [one.worker for one in gate.wait_reached()] == [2]
+    assert sorted(one.result().status for one in answers) == [200, 503]
+    with pytest.raises(OptionError, match="expected a worker or its id, got '2'"):
+        cluster_faults.slow(1.0, worker="2")  # type: ignore[arg-type]
+
+    cluster_faults.slow(0.001, worker=3)
+    assert faults_of(cluster)[-1] == "slow by 0.001 s in worker 3"
+    cluster.workers[0].kill()
+    assert [one.id for one in cluster.wait_listening()] == [2, 3]
 
 
 def test_worker_that_comes_later_is_held_as_well(cluster: Cluster, cluster_faults: Faults) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 
@@ -98,6 +99,31 @@ def test_function_without_a_name_there(cluster: Cluster, monkeypatch: pytest.Mon
         cluster.workers[0].run(lambda: 1)
     with pytest.raises(NotImportable, match="expected a function, not 42"):
         cluster.workers[0].run(42)  # type: ignore[arg-type]
+
+
+def test_function_that_no_worker_finds(cluster: Cluster) -> None:
+    advice = r"top level of the test's own file, or its folder in pytest's pythonpath"
+    for name in ("nowhere:function", "shop:missing"):
+        with pytest.raises(NotImportable, match=f"{name} cannot be imported here: .*{advice}"):
+            cluster.workers[0].run(name)
+
+
+def test_argument_that_a_stuck_process_cannot_take(cluster: Cluster) -> None:
+    """More than the buffers of a socket hold: the test's own thread is not kept, and the call waits there."""
+    first = cluster.workers[0]
+    with cluster.faults.hang(first), pytest.raises(WaitTimeout, match=r"did not answer within 0\.2 s"):
+        first.run(len, b"x" * 5_000_000, timeout=0.2)
+    assert first.run(len, b"x" * 5_000_000) == 5_000_000
+
+
+def test_workers_are_the_same_or_not(cluster: Cluster) -> None:
+    """Each look makes new objects, so the same worker must be equal to itself, or a test of that cannot fail."""
+    first, second = cluster.workers
+    assert first == cluster.worker(1)
+    assert first in cluster.workers
+    assert first != second
+    assert len({*cluster.workers, *cluster.workers}) == 2
+    assert first != first.id
 
 
 def test_function_that_takes_too_long_shows_where_it_is(cluster: Cluster) -> None:
@@ -209,6 +235,22 @@ def test_scale_and_reload(cluster: Cluster, cluster_client: Client) -> None:
     assert_no_request_lost(hits)
     with pytest.raises(ClusterError, match=r"expected 1 to .* workers, got 0"):
         cluster.scale(0)
+
+
+@pytest.mark.cluster(fresh=True)
+def test_scale_that_loses_a_worker_fails(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = cluster.workers[0]
+    ask = cluster.primary.ask
+
+    def ask_and_kill(operation: str, *arguments: object) -> object:
+        monkeypatch.undo()
+        with cluster.expect("exit", worker=first):
+            os.kill(first.pid, signal.SIGKILL)
+        return ask(operation, *arguments)
+
+    monkeypatch.setattr(cluster.primary, "ask", ask_and_kill)
+    with pytest.raises(AssertionError, match=r"scaled, but worker 1 was not asked to end: SIGKILL"):
+        cluster.scale(3)
 
 
 def test_reload_that_fails_is_in_the_report(cluster: Cluster) -> None:
