@@ -44,7 +44,10 @@ class Response:
 
     @property
     def worker(self) -> int | None:
-        """The id of the worker that has answered; ``None`` when no worker under test did."""
+        """The id of the worker that has answered; ``None`` when no application under test did.
+
+        gunicorn's own error page, for an application that has raised, does not say whose it is.
+        """
         value = self.headers.get(HEADER, "")
         return int(value) if value.isdigit() else None
 

@@ -2,14 +2,15 @@
 
 A cluster whose pytest has gone ends by itself: its primary reads end-of-file from the test. A primary that is
 stopped, stuck, or of a stock class reads nothing. So one process, started with the first cluster in a session of its
-own, reads from a pipe which clusters exist. The pipe's end, whatever killed pytest, is its signal: it gives the
-clusters a moment, then kills what is left of their sessions, or has their tag, and removes their folders. With
-nothing left to guard it just ends.
+own, reads from a pipe which clusters there are, or are about to be: a tag and a folder first, the number of the session
+when there is one. The pipe's end, whatever killed pytest, is its signal: it gives the clusters a moment, then kills
+what is left of their sessions, or has their tag, and removes their folders. With nothing left to guard it just ends.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["Guard", "guard", "main"]
 
@@ -32,16 +35,19 @@ class Guard:
         self._users = 0
         self._lock = threading.RLock()
 
-    def watch(self, session: int, tag: str, folder: str) -> None:
-        """A cluster exists from now on."""
-        self._tell(f"+ {session} {tag} {folder}")
+    def announce(self, tag: str, folder: str) -> None:
+        """A cluster is about to be started."""
+        self._tell(f"+ {tag} {folder}")
 
-    def release(self, session: int) -> None:
+    def watch(self, tag: str, session: int) -> None:
+        """It runs, in this session."""
+        self._tell(f"= {tag} {session}")
+
+    def release(self, tag: str) -> None:
         """It is gone, or is meant to stay."""
-        self._tell(f"- {session}")
+        self._tell(f"- {tag}")
 
-    def prepare(self) -> None:
-        """Start the process, before there is anything to guard."""
+    def _prepare(self) -> None:
         if self._pid != os.getpid():  # a fork's lock may be held by a thread that it does not have
             self._lock, self._process, self._pid = threading.RLock(), None, os.getpid()
         with self._lock:
@@ -72,7 +78,7 @@ class Guard:
             process.communicate()
 
     def _tell(self, line: str) -> None:
-        self.prepare()
+        self._prepare()
         assert self._process is not None
         assert self._process.stdin is not None
         with self._lock, contextlib.suppress(OSError):  # somebody killed the guard; the primaries have their own leash
@@ -83,37 +89,44 @@ class Guard:
 guard = Guard()
 
 
+@dataclass
+class _Watched:
+    """A cluster as the guard knows it."""
+
+    tag: str
+    folder: str
+    session: int | None = None
+
+
 def main(lines: Iterable[str]) -> None:
     """Read until pytest has gone, then clean up."""
-    watched: dict[int, tuple[str, str]] = {}
+    leaks = _neighbour()  # now: at the end the folder that holds it may be gone as well
+    clusters = _left_at_the_end(lines)
+    deadline = time.monotonic() + GRACE_SECONDS
+    for one in clusters:
+        leaks.wait_cluster_empty(one.session, one.tag, max(0.0, deadline - time.monotonic()))
+    for one in clusters:
+        leaks.kill_cluster(one.session, one.tag, GRACE_SECONDS)
+        shutil.rmtree(one.folder, ignore_errors=True)
+
+
+def _left_at_the_end(lines: Iterable[str]) -> list[_Watched]:
+    clusters: dict[str, _Watched] = {}
     for line in lines:
-        word, session, *rest = line.rstrip("\n").split(" ", 3)
+        word, tag, *rest = line.rstrip("\n").split(" ", 2)
         if word == "+":
-            watched[int(session)] = (rest[0], rest[1])
+            clusters[tag] = _Watched(tag, rest[0])
+        elif word == "=":
+            clusters[tag].session = int(rest[0])
         else:
-            watched.pop(int(session), None)
-    deadline = time.monotonic() + GRACE_SECONDS
-    while any(_members(session, tag) for session, (tag, _) in watched.items()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for number, (tag, folder) in watched.items():
-        _end(number, tag)
-        shutil.rmtree(folder, ignore_errors=True)
+            clusters.pop(tag, None)
+    return list(clusters.values())
 
 
-def _end(session: int, tag: str) -> None:
-    deadline = time.monotonic() + GRACE_SECONDS
-    while (pids := _members(session, tag)) and time.monotonic() < deadline:
-        for pid in pids:
-            with contextlib.suppress(OSError):
-                os.kill(pid, 9)
-        time.sleep(0.02)
-
-
-def _members(session: int, tag: str) -> list[int]:
+def _neighbour() -> Any:
+    """Return the module ``leaks``, which is beside this file: it runs alone, outside of its package."""
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    from leaks import cluster_members  # type: ignore[import-not-found]  # this file runs alone, beside it
-
-    return [member.pid for member in cluster_members(session, tag)]
+    return importlib.import_module("leaks")
 
 
 if __name__ == "__main__":

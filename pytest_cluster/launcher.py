@@ -46,8 +46,8 @@ JOURNAL_VARIABLE = "NODECLUSTER_JOURNAL_FD"
 # Workers end by themselves at once when their primary is gone; on a busy machine "at once" takes a while.
 ORPHAN_SECONDS = 3.0
 JOURNAL_SECONDS = 1.0
-LOG_TAIL_BYTES = 8192
-LOG_TAIL_LINES = 60
+LOG_TAIL_CHARACTERS = 6000
+LOG_TAIL_LINES = 40
 
 SOCKET_PATH_BYTES = 107
 LONGEST_NAME = len("/pc-xxxxxxxx/control")
@@ -59,7 +59,20 @@ def _make_folder() -> str:
     try:
         return tempfile.mkdtemp(prefix="pc-", dir="/tmp" if long else None)  # noqa: S108 - mkdtemp chooses the name
     except OSError as error:
-        raise StartError(f"the cluster's folder cannot be made: {error}; TMPDIR says where it should be") from None
+        raise _no_folder(error) from None
+
+
+def _no_folder(error: OSError) -> StartError:
+    return StartError(f"the cluster's folder cannot be made: {error}; TMPDIR says where it should be")
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text[-LOG_TAIL_CHARACTERS:].splitlines()[-LOG_TAIL_LINES:])
+
+
+def _import_path(folders: str, rest: str | None) -> str:
+    """Return the PYTHONPATH with *folders*, which gunicorn takes with commas, before the *rest*."""
+    return os.pathsep.join([*folders.split(","), *([rest] if rest else [])])
 
 
 class ServerProcess:
@@ -80,16 +93,13 @@ class ServerProcess:
         self.tag = secrets.token_hex(16)
         self.logs = LogFolder(self.folder)
         self.reached: Callable[[Hello, Reached], None] | None = None
-        self.is_kept = False
         self._options = options
+        self._pythonpath = pythonpath
         try:
-            self.tallies = Tallies(os.path.join(self.folder, "tallies"))
-            self.control = Control(os.path.join(self.folder, "control"), self._tell_reached)
-            self.process, self.journal = self._spawn(self._command(source))
+            guard.announce(self.tag, self.folder)
+            self._spawn(self._furnish(source))
         except BaseException:
-            if hasattr(self, "control"):  # it runs a thread
-                self.control.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._give_up()
             raise
 
     @property
@@ -103,8 +113,15 @@ class ServerProcess:
         return self.logs.everything
 
     def log_tail(self) -> str:
-        """The end of the log, short enough for an error message."""
-        return "\n".join(self.log[-LOG_TAIL_BYTES:].splitlines()[-LOG_TAIL_LINES:])
+        """The ends of two logs, short enough for an error message: the primary's, and the worker's that ended last.
+
+        Of workers that all live it is the youngest's.
+        """
+        workers = self.logs.of_workers()
+        ended = [entry.worker for entry in self.journal.entries if entry.event == "exit" and entry.worker in workers]
+        shown = [(f"worker {one}:\n", workers[one].text) for one in (ended or sorted(workers))[-1:]]
+        parts = [("", self.logs.primary.text), *shown]
+        return "\n".join(title + _tail(text) for title, text in parts if text.strip())
 
     def ended(self) -> bool:
         """Whether the primary has ended."""
@@ -184,13 +201,12 @@ class ServerProcess:
         self.tallies.keep()
         self.control.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-        guard.release(self.pid)
+        guard.release(self.tag)
 
     def keep(self) -> None:
         """Let it run on after pytest has ended; nothing ends it any more but who wants to."""
-        self.is_kept = True
         self.control.call(self.pid, "keep", timeout=scaled(5.0))
-        guard.release(self.pid)
+        guard.release(self.tag)
         self.logs.keep()
         self.tallies.keep()
         self.control.close()
@@ -202,6 +218,28 @@ class ServerProcess:
     def _kill(self) -> None:
         kill_cluster(self.pid, self.tag)
         self.process.wait()
+
+    def _give_up(self) -> None:
+        """Undo a start that came to no more than this, wherever it was."""
+        kill_cluster(None, self.tag)
+        if hasattr(self, "process"):
+            self.process.kill()
+            self.process.wait()
+        if hasattr(self, "tallies"):
+            self.tallies.keep()
+        if hasattr(self, "control"):
+            self.control.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        guard.release(self.tag)
+
+    def _furnish(self, source: str) -> list[str]:
+        """Put into the folder what the server needs there; return the command that starts it."""
+        try:
+            self.tallies = Tallies(os.path.join(self.folder, "tallies"))
+            self.control = Control(os.path.join(self.folder, "control"), self._tell_reached)
+            return self._command(source)
+        except OSError as error:
+            raise _no_folder(error) from None
 
     def _command(self, source: str) -> list[str]:
         if self._options.script is not None:
@@ -220,16 +258,17 @@ class ServerProcess:
             environment.pop(name, None)
             if value is not None:
                 environment[name] = value
+        if self._options.script is not None:  # an application's is in its gunicorn.conf.py
+            environment["PYTHONPATH"] = _import_path(self._pythonpath, environment.get("PYTHONPATH"))
         environment[JOURNAL_VARIABLE] = str(journal_fd)
         environment[TAG_VARIABLE] = self.tag
         return environment
 
-    def _spawn(self, command: list[str]) -> tuple[subprocess.Popen[bytes], Journal]:
-        guard.prepare()
+    def _spawn(self, command: list[str]) -> None:
         reading, writing = os.pipe()
         try:
             with open(self.log_path, "ab") as log:
-                process = subprocess.Popen(
+                self.process = subprocess.Popen(
                     command,
                     cwd=self._options.cwd or self.folder,
                     env=self._environment(writing),
@@ -239,10 +278,10 @@ class ServerProcess:
                     pass_fds=(writing,),
                     start_new_session=True,
                 )
+            guard.watch(self.tag, self.pid)
+            self.journal = Journal(reading, log_tail=self.log_tail)
         except BaseException:
             os.close(reading)
             raise
         finally:
             os.close(writing)
-        guard.watch(process.pid, self.tag, self.folder)
-        return process, Journal(reading, log_tail=self.log_tail)

@@ -58,8 +58,8 @@ def session_members(session: int) -> list[SessionMember]:
     return cluster_members(session, None)
 
 
-def cluster_members(session: int, tag: str | None) -> list[SessionMember]:
-    """Return the processes of *session*, and those with *tag*, that still run."""
+def cluster_members(session: int | None, tag: str | None) -> list[SessionMember]:
+    """Return the processes of *session* (``None``: not known), and those with *tag*, that still run."""
     members = []
     entry = f"{TAG_VARIABLE}={tag}".encode()
     for name in os.listdir("/proc"):
@@ -75,7 +75,7 @@ def cluster_members(session: int, tag: str | None) -> list[SessionMember]:
     return members
 
 
-def wait_cluster_empty(session: int, tag: str | None, timeout: float) -> list[SessionMember]:
+def wait_cluster_empty(session: int | None, tag: str | None, timeout: float) -> list[SessionMember]:
     """Wait until a cluster has no process left; return those that are left after *timeout* seconds."""
     deadline = time.monotonic() + timeout
     while (members := cluster_members(session, tag)) and time.monotonic() < deadline:
@@ -83,12 +83,12 @@ def wait_cluster_empty(session: int, tag: str | None, timeout: float) -> list[Se
     return members
 
 
-def kill_cluster(session: int, tag: str | None, timeout: float = 5.0) -> list[SessionMember]:
+def kill_cluster(session: int | None, tag: str | None, timeout: float = 5.0) -> list[SessionMember]:
     """SIGKILL every process of a cluster; return those that are left nevertheless."""
     deadline = time.monotonic() + timeout
     while (members := cluster_members(session, tag)) and time.monotonic() < deadline:
         for member in members:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
                 os.kill(member.pid, signal.SIGKILL)
         time.sleep(_POLL_SECONDS)
     return members

@@ -43,7 +43,7 @@ class Tallies:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if os.fstat(fd).st_size < SLOTS * _SLOT.size:
-                os.ftruncate(fd, SLOTS * _SLOT.size)
+                os.posix_fallocate(fd, 0, SLOTS * _SLOT.size)  # on a full disk a hole would be everybody's SIGBUS
             self._memory: mmap.mmap | bytes = mmap.mmap(fd, SLOTS * _SLOT.size)
         finally:
             os.close(fd)

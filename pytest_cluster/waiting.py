@@ -48,7 +48,6 @@ class Deadline:
     """A point in time that several waits share."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
         self._end = time.monotonic() + seconds
         if _Limits.test_end is not None:
             self._end = min(self._end, _Limits.test_end)

@@ -44,14 +44,20 @@ class Watched:
         try:
             self._steps.reach("request")
         except Answer as answer:
-            phrase = HTTPStatus(answer.status).phrase
             body = f"{answer.message}\n".encode()
             start_response(
-                f"{answer.status} {phrase}",
+                f"{answer.status} {_phrase(answer.status)}",
                 [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))],
             )
             return [body]
         return self._application(environ, start_response)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # a proxy's own, as 520
+        return "Unknown"
 
 
 class _Marking:

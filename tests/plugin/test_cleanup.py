@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
+import termios
+import threading
 from pathlib import Path
+from typing import IO
 
 import pytest
 
+import pytest_cluster
+from pytest_cluster import ClusterOptions, StartError
+from pytest_cluster.guard import guard
+from pytest_cluster.launcher import ServerProcess
 from pytest_cluster.leaks import TAG_VARIABLE, cluster_members, kill_cluster
 from pytest_cluster.waiting import poll
 
@@ -61,14 +69,22 @@ def test_ends_pytest(cluster):
 def test_breaks_pytest(cluster):
     note(cluster)
 
-HANG = "def on_exit(server): import time; time.sleep(60)"
+HANG = "def on_exit(server): import time; open('ending', 'w').close(); time.sleep(60)"
 
 @pytest.mark.cluster(config=HANG, settings={"graceful_timeout": 1})
 def test_hangs_at_the_end(cluster):
     note(cluster)
 
+@pytest.mark.cluster(config=HANG, settings={"graceful_timeout": 1})
+def test_waits_and_then_hangs(cluster):
+    note(cluster)
+    time.sleep(60)
+
 def test_next(): pass
 """
+
+
+FAKES = Path(__file__).parent / "fakes"
 
 
 class Inner:
@@ -168,13 +184,15 @@ def test_ctrl_c_once(inner: type[Inner]) -> None:
 
 
 def test_ctrl_c_twice(inner: type[Inner]) -> None:
-    """The second comes while the cluster ends."""
-    run = inner("-k", "test_hangs_at_the_end or test_sleeps", "--deselect=test_ctrl_c_twice.py::test_hangs_at_the_end")
+    """The second comes while the cluster ends: pytest itself waits no longer."""
+    run = inner("-k", "test_waits_and_then_hangs")
     run.wait_ready()
     run.process.send_signal(signal.SIGINT)
-    time.sleep(0.05)  # any moment will do: what is left must be nothing, whenever it comes
+    assert poll((run.path / "ending").exists, 20), run.output
+    assert cluster_members(run.session, run.tag)
     run.process.send_signal(signal.SIGINT)
-    run.wait()
+    assert run.wait() == -signal.SIGINT, run.output
+    assert "was killed" not in run.output
     run.assert_nothing_left()
 
 
@@ -212,8 +230,76 @@ def test_hang_at_the_end_is_that_tests_failure(inner: type[Inner]) -> None:
     assert "ERROR at teardown of test_hangs_at_the_end" in run.output
     assert "still ran 3 s after SIGTERM and was killed" in run.output
     assert "stacks of primary" in run.output
-    assert "2 passed, 7 deselected, 1 error" in run.output
+    assert "2 passed, 8 deselected, 1 error" in run.output
     run.assert_nothing_left()
+
+
+@pytest.mark.parametrize("broken", ["guard.watch", "Journal"])
+def test_interrupt_right_after_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: str) -> None:
+    """What was begun is undone: the process, the folder, the descriptors, the threads."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        assert cluster_members(None, "atag")
+        raise KeyboardInterrupt
+
+    def held() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    guard.acquire()
+    guard.announce("another", "/nowhere")  # it runs from now on
+    before = held()
+    monkeypatch.setattr(f"pytest_cluster.launcher.{broken}", interrupt)
+    monkeypatch.setattr("secrets.token_hex", lambda _: "atag")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        ServerProcess(ClusterOptions(app="ready", cwd=str(FAKES)), pythonpath=".")
+    assert cluster_members(None, "atag") == []
+    assert list(tmp_path.iterdir()) == []
+    assert held() == before
+    guard.release("another")
+    guard.drop()
+
+
+def test_guard_needs_nothing_but_a_tag(tmp_path: Path) -> None:
+    """Not the number of a session, and not its own files, which may have been removed when it acts."""
+    installed, folder = tmp_path / "installed", tmp_path / "folder"
+    installed.mkdir()
+    folder.mkdir()
+    for name in ("guard.py", "leaks.py"):
+        shutil.copy(Path(pytest_cluster.__file__).with_name(name), installed)
+    command = [sys.executable, "-I", "-S", str(installed / "guard.py")]
+    environment = {**os.environ, TAG_VARIABLE: "onlythis"}
+    with (
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=environment) as server,
+        subprocess.Popen(command, stdin=subprocess.PIPE) as guarding,
+    ):
+        assert guarding.stdin is not None
+        guarding.stdin.write(f"+ onlythis {folder}\n".encode())
+        guarding.stdin.flush()
+        assert poll(lambda: unread(guarding.stdin) == 0, 20)
+        shutil.rmtree(installed)
+        guarding.stdin.close()
+        assert guarding.wait(20) == 0
+        assert server.wait(20) == -signal.SIGKILL
+    assert not folder.exists()
+
+
+def unread(pipe: IO[bytes] | None) -> int:
+    assert pipe is not None
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def test_disk_that_is_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The folder can be made, and nothing can be written into it."""
+
+    def full(path: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr("pytest_cluster.launcher.Tallies", full)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(StartError, match=r"folder cannot be made: .*No space left .*; TMPDIR says where it should be"):
+        ServerProcess(ClusterOptions(app="ready", cwd=str(FAKES)), pythonpath=".")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tag_is_compared_as_a_whole() -> None:

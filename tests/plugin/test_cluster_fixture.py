@@ -303,6 +303,27 @@ def test_timeout_shows_expectation_entries_and_log(fakes: pytest.Pytester) -> No
     fakes.runpytest().assert_outcomes(passed=1)
 
 
+def test_end_of_the_log_is_the_primarys_and_one_workers(fakes: pytest.Pytester) -> None:
+    """However much the last worker has written; of workers that have ended, the last of these is shown."""
+    fakes.makepyfile(
+        """
+        from pathlib import Path
+
+        def test_it(cluster):
+            for worker in cluster.workers:
+                file = Path(cluster.server.folder, f"worker-{worker.id}-{worker.pid}.log")
+                file.write_text(f"words of {worker.id}\\n" * 5000)
+            assert cluster.log_tail.startswith("fake server: ready\\nworker 2:\\nwords of 2\\n")
+            assert len(cluster.log_tail) < 10000
+            cluster.worker(1).kill()
+            cluster.journal.wait_for("exit", worker=1)
+            assert cluster.log_tail.startswith("fake server: ready\\nworker 1:\\nwords of 1\\n")
+        """
+    )
+
+    fakes.runpytest().assert_outcomes(passed=1)
+
+
 def test_descriptors_are_released(fakes: pytest.Pytester) -> None:
     """Ten clusters later pytest holds as many descriptors and threads as before."""
     fakes.makepyfile(

@@ -173,6 +173,12 @@ def test_distribution_asks_for_every_worker_that_listened(cluster: Cluster, clus
     assert hits.listening == {first, second}
 
 
+def test_status_that_has_no_name(cluster: Cluster, cluster_client: Client) -> None:
+    """As proxies have them."""
+    cluster.faults.fail_next(1, status=520)
+    assert cluster_client.get("/").status == 520
+
+
 @pytest.mark.cluster(fresh=True)
 def test_logs_are_each_process_own(cluster: Cluster, cluster_client: Client) -> None:
     answer = cluster_client.get("/warn")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from pytest_cluster import ClusterOptions
@@ -66,6 +68,32 @@ def test_kernel_deals(cluster_client):
     )
 
     pytester.runpytest_inprocess().assert_outcomes(passed=4)
+
+
+def test_script_imports_from_where_its_test_does(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the folders of ``pythonpath``, then from those that the user has."""
+    for folder, modules in {"src": ("goods", "prices"), "more": ("prices", "people")}.items():
+        pytester.mkdir(folder)
+        for module in modules:
+            pytester.path.joinpath(folder, f"{module}.py").write_text(f"origin = {folder!r}")
+    pytester.makeini("[pytest]\npythonpath = src\n")
+    monkeypatch.setenv("PYTHONPATH", str(pytester.path / "more"), prepend=os.pathsep)
+    pytester.makepyfile(
+        server=SERVER.replace("import os", "import goods, prices, people, os").replace(
+            "str(cluster.worker.id)", "' '.join([goods.origin, prices.origin, people.origin])"
+        )
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster(script="server.py", cwd=None)
+        def test_it(cluster):
+            assert cluster.get("/").text == "src src more"
+        """
+    )
+
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize("more", ["settings={'keepalive': 1}", "config='x = 1'", "preload=True"])
