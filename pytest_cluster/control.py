@@ -50,9 +50,8 @@ class Peer:
 class Control:
     """All processes of one cluster.
 
-    Args:
-        path: of the socket, which is made here.
-        on_reached: called in the thread here, with the process' hello and what it has reached.
+    :param path: of the socket, which is made here.
+    :param on_reached: called in the thread here, with the process' hello and what it has reached.
     """
 
     def __init__(self, path: str, on_reached: Callable[[Hello, Reached], None]) -> None:

@@ -37,11 +37,10 @@ class _Waiting:
 class Gate:
     """A step at which workers wait.
 
-    Args:
-        step: its name.
-        release: lets calls go on that wait in the process *pid*, by its numbers for them.
-        journal: of the cluster, for the evidence of a time-out.
-        parties: as soon as so many wait, these are let go by themselves; ``None``: :meth:`release` does.
+    :param step: its name.
+    :param release: lets calls go on that wait in the process *pid*, by its numbers for them.
+    :param journal: of the cluster, for the evidence of a time-out.
+    :param parties: as soon as so many wait, these are let go by themselves; ``None``: :meth:`release` does.
     """
 
     def __init__(

@@ -21,8 +21,7 @@ __all__ = ["outcome_of", "resolve"]
 def resolve(function: Function) -> Callable[..., Any]:
     """Return the function itself: by value, by import, or from the file that defines it.
 
-    Raises:
-        NotImportable: it is not there; the sentence says what to do.
+    :raises NotImportable: it is not there; the sentence says what to do.
     """
     if function.pickled is not None:
         made: Callable[..., Any] = pickle.loads(function.pickled)  # noqa: S301 - from the test, see wire

@@ -35,8 +35,7 @@ class Link:
     def greet(self, hello: Hello) -> Welcome:
         """Introduce this process; wait for the answer.
 
-        Raises:
-            OSError: the test is gone, or does not want this process.
+        :raises OSError: the test is gone, or does not want this process.
         """
         self._sock.send(pack(hello))
         while True:
