@@ -65,8 +65,8 @@ class Steps:
 
         :param failpoint: what, and where.
         :param early: the application is not loaded yet: a function is replaced in :meth:`loaded`.
-        :raises ImportError, AttributeError, TypeError: the step is a function that is not there, or what is to be raised
-            or called cannot be had here.
+        :raises ImportError, AttributeError, TypeError: the step is a function that is not there, or what is to be
+            raised or called cannot be had here.
         """
         if failpoint.id in self._armed:
             return  # told in the welcome, and again by a call that crossed it
