@@ -33,6 +33,7 @@ from .leaks import TAG_VARIABLE, kill_cluster, wait_cluster_empty
 from .logs import LogFolder
 from .options import ClusterOptions
 from .stacks import collect_stacks
+from .stale import remove_stale_socket
 from .tallies import Tallies
 from .waiting import evidence, scaled
 from .wire import CONTROL_VARIABLE, TOKEN_VARIABLE, Hello, Reached
@@ -200,6 +201,7 @@ class ServerProcess:
         self.logs.keep()
         self.tallies.keep()
         self.control.close()
+        self._remove_sockets()
         shutil.rmtree(self.folder, ignore_errors=True)
         guard.release(self.tag)
 
@@ -218,6 +220,11 @@ class ServerProcess:
     def _kill(self) -> None:
         kill_cluster(self.pid, self.tag)
         self.process.wait()
+
+    def _remove_sockets(self) -> None:
+        addresses = {one.address for one in self.journal.entries if one.address is not None}
+        for path in [one.address for one in addresses if one.address_type == -1 and one.address]:
+            remove_stale_socket(os.path.join(self._options.cwd or self.folder, path))
 
     def _give_up(self) -> None:
         """Undo a start that came to no more than this, wherever it was."""

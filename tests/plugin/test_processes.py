@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from pytest_cluster import (
     Client,
     Cluster,
     ClusterError,
+    ClusterFactory,
     Journal,
     NotImportable,
     ProcessGone,
@@ -321,3 +324,19 @@ def test_journal_fixture_is_the_clusters(cluster: Cluster, cluster_journal: Jour
 def test_stock_worker_class_has_no_agent(cluster: Cluster) -> None:
     with pytest.raises(ProcessGone, match="not under the test's control"):
         cluster.primary.run(pid_here)
+
+
+def test_unix_socket_of_a_killed_primary_is_removed(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    """Not so one that somebody else has there by now."""
+    stale, taken = tmp_path / "stale", tmp_path / "taken"
+    with cluster_factory(settings={"bind": [f"unix:{stale}", f"unix:{taken}"]}) as cluster:
+        cluster.primary.kill()
+        cluster.server.settle()
+        assert stale.is_socket()
+        taken.unlink()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(taken))
+            other.listen()
+            cluster.close()
+            assert taken.is_socket()
+    assert not stale.exists()
