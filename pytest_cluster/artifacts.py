@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
-    from .cluster import Cluster
+    from .launcher import ServerProcess
 
-__all__ = ["KEPT_FAILURES", "artifacts_folder", "write_artifacts"]
+__all__ = ["KEPT_FAILURES", "artifacts_folder", "forget_oldest", "write_artifacts"]
 
 KEPT_FAILURES = 50
 LOG_BYTES = 5 * 1024 * 1024
 NAME_CHARACTERS = 120
+TEST_FILE = "test.txt"
 
 
 def artifacts_folder(config: pytest.Config) -> str | None:
@@ -36,31 +37,53 @@ def artifacts_folder(config: pytest.Config) -> str | None:
 
 
 def write_artifacts(
-    base: str, nodeid: str, cluster: Cluster, sections: Sequence[tuple[str, str]], *, number: int = 1
+    base: str, nodeid: str, server: ServerProcess, sections: Sequence[tuple[str, str]], *, part: str = ""
 ) -> str:
     """Write everything of one failure, in place of what an earlier one of the same test left; return the folder.
 
-    :param number: of the cluster, where a test has several.
+    :param part: ends the folder's name, where a test has several.
     :raises OSError: it cannot be written.
     """
-    folder = os.path.join(base, _folder_name(nodeid) + ("" if number == 1 else f".{number}"))
+    folder = _folder_of(base, f"{nodeid}{part}")
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
-    _write(os.path.join(folder, "journal.jsonl"), "".join(_line(entry) for entry in cluster.journal.entries))
-    _write(os.path.join(folder, "primary.log"), cluster.server.logs.primary.text)
-    for worker, log in cluster.server.logs.of_workers().items():
+    _write(os.path.join(folder, TEST_FILE), f"{nodeid}{part}\n")
+    _write(os.path.join(folder, "journal.jsonl"), "".join(_line(entry) for entry in server.journal.entries))
+    _write(os.path.join(folder, "primary.log"), server.logs.primary.text)
+    for worker, log in server.logs.of_workers().items():
         _write(os.path.join(folder, f"worker-{worker}.log"), log.text)
     for title, text in sections:
         _write(os.path.join(folder, f"{re.sub(r'[^a-z0-9]+', '-', title.lower()).strip('-')}.txt"), text)
-    _forget_oldest(base)
     return folder
 
 
-def _folder_name(nodeid: str) -> str:
-    name = re.sub(r"[^\w.=-]+", "_", nodeid).strip("_")
-    if len(name) <= NAME_CHARACTERS:
-        return name
-    return f"{name[-NAME_CHARACTERS:]}-{hashlib.sha256(nodeid.encode()).hexdigest()[:8]}"
+def forget_oldest(config: pytest.Config) -> None:
+    """Remove all but the newest failures.
+
+    The processes of xdist do not: what one of them has just written may not be the newest any more when it is read.
+    """
+    base = None if hasattr(config, "workerinput") else artifacts_folder(config)
+    if base is None:
+        return
+    with contextlib.suppress(OSError):
+        folders = sorted((os.path.join(base, name) for name in os.listdir(base)), key=os.path.getmtime)
+        for folder in folders[:-KEPT_FAILURES]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder_of(base: str, name: str) -> str:
+    """Two tests whose names are the same without what a path cannot have: the later one's gets a number of its own."""
+    plain = re.sub(r"[^\w.=-]+", "_", name).strip("_")[-NAME_CHARACTERS:]
+    folder = os.path.join(base, plain)
+    if not os.path.exists(folder) or _test_of(folder) in ("", name):
+        return folder
+    return f"{folder}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _test_of(folder: str) -> str:
+    with contextlib.suppress(OSError), open(os.path.join(folder, TEST_FILE), encoding="utf-8") as file:
+        return file.read().rstrip("\n")
+    return ""
 
 
 def _write(path: str, text: str) -> None:
@@ -70,10 +93,3 @@ def _write(path: str, text: str) -> None:
 
 def _line(entry: Any) -> str:
     return json.dumps(dataclasses.asdict(entry), default=repr) + "\n"
-
-
-def _forget_oldest(base: str) -> None:
-    with contextlib.suppress(OSError):
-        folders = sorted((os.path.join(base, name) for name in os.listdir(base)), key=os.path.getmtime)
-        for folder in folders[:-KEPT_FAILURES]:
-            shutil.rmtree(folder, ignore_errors=True)

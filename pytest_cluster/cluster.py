@@ -38,6 +38,7 @@ class Cluster(ClusterView):
         client: requests to it, each on a connection of its own.
         faults: ways to break it.
         messages: what passes between primary and workers.
+        picture: how it was when its ``with`` block ended; ``None`` before, and where there was none.
     """
 
     def __init__(self, options: ClusterOptions, server: ServerProcess, endpoint: Endpoint) -> None:
@@ -46,6 +47,7 @@ class Cluster(ClusterView):
         self.faults = Faults(server, options)
         self.messages = Messages(server.journal)
         self._closed = False
+        self.picture: Snapshot | None = None
         server.journal.diagnose = server.stacks
 
     @classmethod
@@ -80,10 +82,12 @@ class Cluster(ClusterView):
         :raises WaitTimeout: it was not within *timeout* seconds (default: 10).
         """
         seconds = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
+        deadline = Deadline(seconds)
         result = poll(lambda: check(self), seconds)
         if not result:
+            early = deadline.early_end()
             sections = [("now", str(self.snapshot())), *self.journal.evidence(), *self.server.stacks()]
-            raise timed_out(reason, seconds, sections)
+            raise timed_out(reason, seconds, sections, early=early)
         return result
 
     # Changes
@@ -219,4 +223,6 @@ class Cluster(ClusterView):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self._closed:
+            self.picture = self.snapshot()
         self.close()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .launcher import ServerProcess
+
 __all__ = [
     "ClusterError",
     "FaultError",
@@ -11,6 +16,7 @@ __all__ = [
     "ProcessGone",
     "RemoteError",
     "RemoteTraceback",
+    "ServerError",
     "StartError",
     "StopError",
     "WaitTimeout",
@@ -25,15 +31,27 @@ class OptionError(ClusterError):
     """The marker, the factory or the command line asks for something that cannot be; the test's to fix."""
 
 
-class StartError(ClusterError):
+class ServerError(ClusterError):
+    """Base of what is wrong with a server as a whole.
+
+    Attributes:
+        server: whose journal and logs tell more; ``None`` where it did not come to be.
+    """
+
+    def __init__(self, text: str, server: ServerProcess | None = None) -> None:
+        super().__init__(text)
+        self.server = server
+
+
+class StartError(ServerError):
     """The server ended, or did not get all its workers to listen in time; its log is in the message."""
 
 
-class StopError(ClusterError):
+class StopError(ServerError):
     """The server did not end in time when asked and had to be killed."""
 
 
-class LeakError(ClusterError):
+class LeakError(ServerError):
     """Processes of the cluster were left after its primary had ended; they have been killed."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 
-__all__ = ["describe_exit", "describe_returncode", "error_in_log", "last_words"]
+__all__ = ["describe_exit", "describe_returncode", "error_in_log", "last_words", "why_ended"]
 
 # gunicorn's own codes: gunicorn.arbiter.Arbiter.WORKER_BOOT_ERROR and APP_LOAD_ERROR.
 _CODES = {
@@ -21,23 +21,41 @@ _CONSEQUENCES = ("Worker (pid:", "Retrying", "Exception in worker", "Shutting do
 _LOG_ERROR = re.compile(r"\[(?:ERROR|CRITICAL)\] (.*)$")
 
 
-def describe_exit(code: int | None, signal_name: str | None) -> str:
-    """Say how a worker ended: ``exit code 3 (a worker failed to boot)``, ``SIGKILL (…)``."""
+def describe_exit(code: int | None, signal_name: str | None, why: str = "") -> str:
+    """Say how a worker ended: ``exit code 3 (a worker failed to boot)``, ``SIGKILL (…)``.
+
+    :param why: the reason, where it is known, which is then said instead of what usually is the reason.
+    """
+    if why:
+        return f"{signal_name or f'exit code {code}'}, because {why}"
     if signal_name is not None:
         return f"{signal_name} (out of memory?)" if signal_name == "SIGKILL" else signal_name
     if code is None:
         return "an unknown end"
-    return f"exit code {code} ({_CODES[code]})" if code in _CODES else f"exit code {code}"
+    return _describe_code(code)
 
 
 def describe_returncode(code: int) -> str:
-    """Say what a return code means: ``exit code 3``, ``SIGKILL``."""
+    """Say what a return code means: ``exit code 3 (a worker failed to boot)``, ``SIGKILL``."""
     if code >= 0:
-        return f"exit code {code}"
+        return _describe_code(code)
     try:
         return signal.Signals(-code).name
     except ValueError:
         return f"signal {-code}"
+
+
+def why_ended(log: str, pid: int, timeout: object = None) -> str:
+    """Return for what limit gunicorn has ended the worker *pid*, as the primary's *log* has it; empty for none.
+
+    :param timeout: gunicorn's setting, where it is known.
+    """
+    if f"WORKER TIMEOUT (pid:{pid})" in log:
+        limit = f"timeout of {timeout} s" if isinstance(timeout, int | float) else "timeout"
+        return f"it gave no sign of life for gunicorn's {limit} (WORKER TIMEOUT)"
+    if f"WORKER BOOT TIMEOUT (pid:{pid})" in log:
+        return "it did not listen within the primary's boot_timeout (WORKER BOOT TIMEOUT)"
+    return ""
 
 
 def error_in_log(log: str) -> str:
@@ -56,3 +74,7 @@ def last_words(log: str) -> str:
     plain = [line.strip() for line in log.splitlines() if line.strip() and not _LOGGED.match(line)]
     raised = [line for line in plain if _ERROR_LINE.match(line)]
     return (raised or plain or [""])[-1]
+
+
+def _describe_code(code: int) -> str:
+    return f"exit code {code} ({_CODES[code]})" if code in _CODES else f"exit code {code}"

@@ -16,7 +16,7 @@ from typing import Any
 from .entries import JournalEntry, Wanted
 from .errors import ClusterError
 from .journal import Journal
-from .waiting import scaled, timed_out
+from .waiting import Deadline, scaled, timed_out
 
 __all__ = ["Expectation"]
 
@@ -50,6 +50,10 @@ class Expectation:
     ) -> None:
         if none and exactly is not None:
             raise ValueError("expected either exactly= or none=True, got both")
+        if count < 1:
+            raise ValueError(f"expected count= to be 1 or more, got {count}: none=True says that it must not happen")
+        if exactly is not None and exactly < 0:
+            raise ValueError(f"expected exactly= to be 0 or more, got {exactly}")
         self._journal = journal
         self._wanted = wanted
         self._exactly = 0 if none else exactly
@@ -133,11 +137,11 @@ class Expectation:
         seconds = scaled(QUIET_SECONDS)
         if not most and self._timeout is not None:
             seconds = self._timeout
-        end = time.monotonic() + seconds
-        while len(self.entries) <= most and time.monotonic() < end and not self._journal.ended:
-            time.sleep(0.01)
-        seen = self.entries
-        if len(seen) > most:
+        deadline = Deadline(seconds)
+        while len(self.entries) <= most and not deadline.expired and not self._journal.ended:
+            time.sleep(min(0.01, deadline.remaining))
+        seen, early = self.entries, deadline.early_end()
+        if len(seen) > most or early:  # who has not watched to the end cannot say that nothing came
             lines = "\n".join(map(str, seen))
             sections = [("what happened instead", lines), *self._journal.evidence()]
-            raise timed_out(self._said(), seconds, sections)
+            raise timed_out(self._said(), seconds, sections, early=early)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from . import report, settings
-from .run import CLUSTERS
-from .waiting import poll, scaled
+from .errors import ServerError
+from .run import CLUSTERS, FAILED
+from .waiting import cut, poll, scaled
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+    from .launcher import ServerProcess
 
-__all__ = ["STARTED", "describe_failure"]
+__all__ = ["STARTED", "describe_failure", "stacks_now"]
 
 MOST_CLUSTERS = 3  # of a test that starts many: the last ones
 
@@ -24,38 +29,88 @@ SETTLE_SECONDS = 1.0
 
 STARTED = pytest.StashKey[float]()
 
+Told = tuple[str, str, str]
+"""Stream, title and text of a section."""
 
-def describe_failure(item: pytest.Item, when: str, error: BaseException) -> None:
-    """Add sections to *item*'s report: cause, topology, timeline, logs; and write the artefacts."""
-    clusters: list[Cluster] = item.stash.get(CLUSTERS, [])
-    for number, cluster in enumerate(clusters[-MOST_CLUSTERS:], start=1):
+
+Stacks = dict[int, list[tuple[str, str]]]
+"""Of the processes of each cluster, by the primary's pid."""
+
+
+def stacks_now(item: pytest.Item, error: BaseException) -> Stacks:
+    """What everybody is doing right after a time-out, before it goes on; nothing after anything else."""
+    if not _is_timeout(error):
+        return {}
+    stacks: Stacks = {}
+    for cluster in item.stash.get(CLUSTERS, [])[-MOST_CLUSTERS:]:
+        with contextlib.suppress(Exception):  # the failure itself must be reported
+            stacks[cluster.server.pid] = cluster.server.stacks()
+    return stacks
+
+
+def describe_failure(item: pytest.Item, result: pytest.TestReport, error: BaseException | None, stacks: Stacks) -> None:
+    """Add sections to a report: cause, topology, timeline, logs; and write the artefacts.
+
+    A server that did not start, or did not end, has no cluster that could be asked any more: its error is the cause.
+
+    :param error: what was raised; ``None`` where a test passed that should not have.
+    :param stacks: what :func:`stacks_now` returned.
+    """
+    broken = next((one for one in _chain(error) if isinstance(one, ServerError)), None)
+    server = None if broken is None else broken.server
+    has_failed = item.stash.get(FAILED, False)
+    clusters: list[Cluster] = []
+    if result.when != "teardown" or not (has_failed or server):
+        clusters = [one for one in item.stash.get(CLUSTERS, []) if one.server is not server][-MOST_CLUSTERS:]
+    for number, cluster in enumerate(clusters, start=1):
         name = "cluster" if number == 1 else f"cluster {number}"
-        try:
-            sections = _sections(item, cluster, number, error)
-        except Exception as problem:  # noqa: BLE001 - the failure itself must be reported, whatever this one says
-            sections = [("stderr", "report", f"the state of the cluster could not be read: {problem!r}")]
-        for stream, title, text in sections:
-            item.add_report_section(when, f"{stream} {name}: {title}", f"{text}\n")
+        _add(item, result, name, partial(_sections, item, cluster, number, stacks.get(cluster.server.pid, []), error))
+    if server is not None:
+        part = f".{result.when}" if clusters or has_failed else ""
+        _add(item, result, f"cluster{part}", partial(_of_broken, item, server, str(broken), part))
 
 
-def _sections(item: pytest.Item, cluster: Cluster, number: int, error: BaseException) -> list[tuple[str, str, str]]:
+def _add(item: pytest.Item, result: pytest.TestReport, name: str, tell: Callable[[], list[Told]]) -> None:
+    """To the report, and to the item: the report of the teardown, which JUnit XML is made of, is made of that."""
+    try:
+        sections = tell()
+    except Exception as problem:  # noqa: BLE001 - the failure itself must be reported, whatever this one says
+        sections = [("stderr", "report", f"the state of the cluster could not be read: {problem!r}")]
+    for stream, title, text in sections:
+        key, content = f"{stream} {name}: {title}", f"{text}\n"
+        item.add_report_section(result.when, key, content)
+        result.sections.append((f"Captured {key} {result.when}", content))
+
+
+def _sections(
+    item: pytest.Item, cluster: Cluster, number: int, stacks: list[tuple[str, str]], error: BaseException | None
+) -> list[Told]:
     start = item.stash.get(STARTED, time.monotonic())
-    poll(lambda: not any(worker.is_ending() for worker in cluster.workers), scaled(SETTLE_SECONDS))
+    poll(lambda: not any(worker.is_ending() for worker in report.living(cluster)), scaled(SETTLE_SECONDS))
     cluster.server.settle()
-    stacks = cluster.server.stacks() if _is_timeout(error) else []
-    extra = [("topology", report.topology(cluster, _uid(item.config))), *stacks]
-    place, problem = _artefacts(item, cluster, number, extra)
+    picture = report.picture_of(cluster)
+    topology = report.topology(cluster, picture, _uid(item.config))
+    part = "" if number == 1 else f".{number}"
+    place, problem = _artefacts(item, cluster.server, [("topology", topology), *stacks], part)
     told = report.timeline(cluster.journal.entries, start, f"{place}/journal.jsonl" if place else "")
-    cause = report.cause_of(cluster, compares=settings.value_of(item.config, "compare").value)
-    summary = [f"cause: {cause}", problem, f"artefacts: {place}" if place else "", _reproduce(item)]
-    sections = [("stdout", "cause", "\n".join(line for line in summary if line))]
-    sections += [("stdout", "topology", extra[0][1]), ("stdout", "timeline", told)]
+    cause = report.cause_of(cluster, picture, compares=settings.value_of(item.config, "compare").value)
+    sections = [_summary(item, cause, place, problem), ("stdout", "topology", topology), ("stdout", "timeline", told)]
     if not _has_stacks(error):
-        sections += [("stdout", one, f"{one}:\n{trace}") for one, trace in stacks]
-    return sections + [("stderr", one, log) for one, log in report.log_sections(cluster)]
+        sections += [("stdout", one, f"{one}:\n{cut(trace)}") for one, trace in stacks]
+    return sections + [("stderr", one, log) for one, log in report.log_sections(cluster, picture)]
 
 
-def _artefacts(item: pytest.Item, cluster: Cluster, number: int, extra: list[tuple[str, str]]) -> tuple[str, str]:
+def _of_broken(item: pytest.Item, server: ServerProcess, error: str, part: str) -> list[Told]:
+    place, problem = _artefacts(item, server, [("error", error)], part)
+    return [_summary(item, error.partition("\n")[0], place, problem)]
+
+
+def _summary(item: pytest.Item, cause: str, place: str, problem: str) -> Told:
+    lines = [f"cause: {cause}", problem, f"artefacts: {place}" if place else "", _reproduce(item)]
+    return "stdout", "cause", "\n".join(filter(None, lines))
+
+
+def _artefacts(item: pytest.Item, server: ServerProcess, extra: list[tuple[str, str]], part: str) -> tuple[str, str]:
     """Return the folder, from the root if it is there, and what went wrong."""
     from .artifacts import artifacts_folder, write_artifacts
 
@@ -63,7 +118,7 @@ def _artefacts(item: pytest.Item, cluster: Cluster, number: int, extra: list[tup
         base = artifacts_folder(item.config)
         if base is None:
             return "", ""
-        folder = write_artifacts(base, item.nodeid, cluster, extra, number=number)
+        folder = write_artifacts(base, item.nodeid, server, extra, part=part)
     except OSError as problem:
         return "", f"artefacts could not be written: {problem}"
     return os.path.relpath(folder, item.config.rootpath), ""
@@ -73,9 +128,13 @@ def _reproduce(item: pytest.Item) -> str:
     changed = []
     for setting in settings.SETTINGS:
         found = settings.value_of(item.config, setting.name)
-        if found.source not in ("default", "ini") and setting.name != "keep":
+        if found.source in ("default", "ini") or setting.name == "keep":
+            continue
+        if setting.metavar is None:
+            changed += [setting.option] if found.value else []  # that it is off cannot be said there
+        else:
             value = ",".join(map(str, found.value)) if isinstance(found.value, tuple) else str(found.value)
-            changed += [setting.option] if setting.metavar is None else [f"{setting.option}={value}"]
+            changed.append(f"{setting.option}={value}")
     return report.reproduce_line(item.nodeid, changed)
 
 
@@ -84,9 +143,20 @@ def _uid(config: pytest.Config) -> str:
     return f"({worker})" if worker else ""
 
 
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those that it came of, or has in it: what a fixture raises is told without a traceback."""
+    found: list[Any] = [error]
+    for one in found:
+        if one is not None:
+            more = [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+            found += [other for other in more if not any(other is seen for seen in found)]
+            yield one
+
+
 def _is_timeout(error: BaseException) -> bool:
-    return isinstance(error, TimeoutError) or "Timeout" in str(error)[:100]
+    """By name: those of ``concurrent.futures`` and of HTTP clients are no ``TimeoutError`` everywhere."""
+    return "Timeout" in str(error)[:100] or any("timeout" in kind.__name__.lower() for kind in type(error).__mro__)
 
 
-def _has_stacks(error: BaseException) -> bool:
+def _has_stacks(error: BaseException | None) -> bool:
     return "--- stacks of " in str(error)

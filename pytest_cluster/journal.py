@@ -146,7 +146,8 @@ class Journal:
             if result:
                 return result
             if ended or over:
-                raise timed_out(expected, timeout, [*self.evidence(), *self.diagnose()])
+                early = deadline.early_end("the server had ended")
+                raise timed_out(expected, timeout, [*self.evidence(), *self.diagnose()], early=early)
             if len(entries) > MANY_ENTRIES:
                 # A flood of messages: whoever looks at all of them for each one keeps the reader from its work.
                 time.sleep(min(deadline.remaining, LOOK_SECONDS))

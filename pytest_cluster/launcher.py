@@ -109,6 +109,11 @@ class ServerProcess:
         return self.process.pid
 
     @property
+    def timeout(self) -> object:
+        """Of gunicorn's settings the ``timeout``, if the test has set it."""
+        return self._options.settings.get("timeout")
+
+    @property
     def log(self) -> str:
         """All that the server has written, the primary's part first; the last state of it after the end."""
         return self.logs.everything
@@ -150,7 +155,7 @@ class ServerProcess:
             cause += f"; the server ended with {describe_returncode(code)}"
         else:
             sections += self.stacks()
-        return StartError(evidence(cause, sections))
+        return StartError(evidence(cause, sections), self)
 
     def stop(self, how: signal.Signals, timeout: float) -> int:
         """Ask the primary to end with signal *how* and wait for it, and for the end of the journal.
@@ -171,7 +176,7 @@ class ServerProcess:
             sections = [*self.journal.evidence(), *self.stacks()]
             self._kill()
             raise StopError(
-                evidence(f"the server still ran {timeout:g} s after {cause} and was killed", sections)
+                evidence(f"the server still ran {timeout:g} s after {cause} and was killed", sections), self
             ) from None
         # What it wrote last is in the pipe; only a process that inherited the pipe makes this wait its whole time.
         self.journal.join(JOURNAL_SECONDS)
@@ -190,7 +195,7 @@ class ServerProcess:
             if left:
                 sections = [("processes", "\n".join(map(str, left))), *self.journal.evidence()]
                 cause = f"{len(left)} process(es) left after the primary had ended; killed now"
-                raise LeakError(evidence(cause, sections))
+                raise LeakError(evidence(cause, sections), self)
         finally:
             self.abort()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ def limit_waits(item: pytest.Item) -> None:
 def _timeout_of(item: pytest.Item) -> float | None:
     marker = item.get_closest_marker("timeout")
     values: list[Any] = [] if marker is None else [marker.kwargs.get("timeout"), *marker.args]
-    values += [item.config.getoption("timeout", None), item.config.getini("timeout")]
+    values += [item.config.getoption("timeout", None), os.environ.get("PYTEST_TIMEOUT"), item.config.getini("timeout")]
     for value in values:
         try:
             return float(value)

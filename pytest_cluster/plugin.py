@@ -135,20 +135,32 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         end_waits_at(None)
 
 
+def pytest_enter_pdb() -> None:
+    """Somebody looks around: pytest-timeout waits for them, and so do we."""
+    from .waiting import end_waits_at
+
+    end_waits_at(None)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the cluster has to say about a failure."""
-    if call.excinfo is not None and call.when != "teardown" and not call.excinfo.errisinstance(pytest.skip.Exception):
+    """Show what the cluster has to say about a failure: about what has become of the test, as pytest sees it."""
+    uses = bool(set(FIXTURES) & set(getattr(item, "fixturenames", ())))
+    error = call.excinfo.value if uses and call.excinfo is not None else None
+    stacks = {}
+    if error is not None:
+        from .failure import stacks_now
+
+        stacks = stacks_now(item, error)
+    result = yield
+    if uses and result.failed:
+        from .failure import describe_failure
         from .run import FAILED
 
+        describe_failure(item, result, error, stacks)
         item.stash[FAILED] = True
-        if set(FIXTURES) & set(getattr(item, "fixturenames", ())):
-            from .failure import describe_failure
-
-            describe_failure(item, call.when, call.excinfo.value)
-    result = yield
     compared = item.config.stash[RUN].compared(item)
     if compared is not None:
         vars(result)["cluster_compared"] = compared  # goes through xdist with the report

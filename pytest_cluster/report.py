@@ -9,54 +9,82 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .changes import Snapshot, take_snapshot
 from .entries import JournalEntry
-from .exits import error_in_log
+from .exits import error_in_log, why_ended
+from .readiness import worker_ids
+from .worker import WorkerProxy
 
 if TYPE_CHECKING:
     from .cluster import Cluster
 
-__all__ = ["LOG_LINES", "Section", "cause_of", "log_sections", "reproduce_line", "timeline", "topology"]
+__all__ = [
+    "LOG_LINES",
+    "Section",
+    "cause_of",
+    "living",
+    "log_sections",
+    "picture_of",
+    "reproduce_line",
+    "timeline",
+    "topology",
+]
 
 Section = tuple[str, str]
 
 TIMELINE_ENTRIES = 20
 LOG_LINES = 80
 LINE_CHARACTERS = 400
+DEAD_WORKERS = 5
 
 
-def cause_of(cluster: Cluster, *, compares: bool = False) -> str:
+def living(cluster: Cluster) -> list[WorkerProxy]:
+    """The workers that have not exited; those that have are passed over at once, however many they are."""
+    entries = cluster.journal.entries
+    gone = {entry.worker for entry in entries if entry.event == "exit"}
+    found = [WorkerProxy(cluster.server, one) for one in worker_ids(entries) if one not in gone]
+    return [worker for worker in found if not worker.is_dead()]
+
+
+def picture_of(cluster: Cluster) -> Snapshot:
+    """The cluster as a report shows it: as it was when its ``with`` block ended, or as it is.
+
+    Of the workers, those that live and those of the dead that say most: the last ones, and the one that is the cause.
+    """
+    entries = cluster.journal.entries
+    ends = [entry.worker for entry in entries if entry.event == "exit"]
+    cause = _first_to_end(cluster)
+    hidden = set(ends[:-DEAD_WORKERS]) - ({cause.id} if cause else set())
+    shown = [WorkerProxy(cluster.server, one) for one in worker_ids(entries) if one not in hidden]
+    now = take_snapshot(cluster.primary, shown)
+    if cluster.picture is None:
+        return now
+    unasked = {entry.worker for entry in _unasked_ends(entries)}  # told too late for the picture, it may be
+    before = {one.id: one for one in cluster.picture.workers if one.id not in unasked}
+    return replace(cluster.picture, workers=tuple(before.get(one.id, one) for one in now.workers))
+
+
+def cause_of(cluster: Cluster, picture: Snapshot, *, compares: bool = False) -> str:
     """Say in one line what was wrong with the cluster, or what to try when nothing was.
 
-    *compares*: the run does already what is to be tried.
+    :param compares: the run does already what is to be tried.
     """
-    if cluster.returncode not in (None, 0):
+    if picture.returncode not in (None, 0):
         return _with_log(f"the primary ended: {cluster.primary.describe_end()}", cluster.log)
-    told = [one for one in cluster.every_worker if one.exit_code is not None or one.exit_signal is not None]
-    ended = [worker for worker in told if not worker.exited_after_disconnect]
-    for worker in sorted(ended, key=lambda one: "(injected" in one.describe_end()):  # what nobody meant comes first
-        lost = worker.tally.in_flight
-        text = f"{worker.title} (pid {worker.pid}) ended: {worker.describe_end()}"
-        text += f", with {lost} request{'s' if lost > 1 else ''} in flight" if lost else ""
-        return _with_log(text, worker.logs.since_test_start())
-    if cluster.returncode == 0:
-        return f"the primary ended: {cluster.primary.describe_end()}"
-    stuck = [worker.title for worker in cluster.workers if worker.state not in ("listening", "disconnected")]
-    if stuck:
-        return f"{', '.join(stuck)} did not listen yet"
-    for worker in cluster.workers:
-        error = error_in_log(worker.logs.since_test_start())
-        if error:
-            return f"{worker.title} (pid {worker.pid}) logged {error}"
-    count = len(cluster.workers)
-    text = f"not the cluster: {count} worker{'s' if count != 1 else ''} listened, and none had failed"
-    return text + ("; --cluster-compare tells whether the test passes with one" if count > 1 and not compares else "")
+    return (
+        _ended_worker(cluster)
+        or (f"the primary ended: {cluster.primary.describe_end()}" if picture.returncode == 0 else "")
+        or _silent_worker(cluster)
+        or _ill_worker(cluster, picture)
+        or _nothing(picture, compares)
+    )
 
 
-def topology(cluster: Cluster, uid: str) -> str:
+def topology(cluster: Cluster, picture: Snapshot, uid: str) -> str:
     """Who is, and was, in the cluster."""
-    picture = cluster.snapshot()
     where = cluster.address if isinstance(cluster.address, str) else cluster.url
     state = "" if picture.returncode is None else f"ended, return code {picture.returncode}"
     parts = [f"primary pid {picture.primary_pid}", where, f"policy {cluster.options.policy_in_force}", uid, state]
@@ -67,6 +95,9 @@ def topology(cluster: Cluster, uid: str) -> str:
         if worker.id in ready:
             line += f"  ready after {ready[worker.id]:.2f} s"
         lines.append(line)
+    left_out = len(worker_ids(cluster.journal.entries)) - len(picture.workers)
+    if left_out:
+        lines.append(f"  … and {left_out} more that had ended; the journal and all logs are in the artefacts")
     return "\n".join(lines)
 
 
@@ -78,24 +109,79 @@ def timeline(entries: Sequence[JournalEntry], start: float, full: str) -> str:
     return "\n".join([f"{title}, in seconds since the test began:", *(_entry_line(entry, start) for entry in shown)])
 
 
-def log_sections(cluster: Cluster) -> list[Section]:
-    """The log of each process since the test began, cut to its last lines."""
+def log_sections(cluster: Cluster, picture: Snapshot) -> list[Section]:
+    """The log since the test began of the primary and of each worker in the picture, cut to its last lines."""
+    shown = {worker.id for worker in picture.workers}
     named = [("primary", cluster.server.logs.primary)]
-    named += [(f"worker {one}", log) for one, log in cluster.server.logs.of_workers().items()]
+    named += [(f"worker {one}", log) for one, log in cluster.server.logs.of_workers().items() if one in shown]
     sections = []
     for name, log in named:
         lines = log.since_test_start().splitlines()
         if lines:
             count = f"{len(lines)} line{'s' if len(lines) > 1 else ''}"
             count += f", of which the last {LOG_LINES}" if len(lines) > LOG_LINES else ""
-            shown = [line[:LINE_CHARACTERS] for line in lines[-LOG_LINES:]]
-            sections.append((name, "\n".join([f"{name} wrote since the test began {count}:", *shown])))
+            shown_lines = [line[:LINE_CHARACTERS] for line in lines[-LOG_LINES:]]
+            sections.append((name, "\n".join([f"{name} wrote since the test began {count}:", *shown_lines])))
     return sections
 
 
 def reproduce_line(nodeid: str, settings: Sequence[str]) -> str:
     """The command that runs this test again."""
     return f"reproduce: {shlex.join(['pytest', nodeid, *settings])}"
+
+
+def _unasked_ends(entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+    """The ends of workers that nobody had asked for."""
+    return [
+        entry
+        for entry in entries
+        if entry.event == "exit"
+        and not entry.exited_after_disconnect
+        and (entry.code is not None or entry.signal is not None)
+    ]
+
+
+def _first_to_end(cluster: Cluster) -> WorkerProxy | None:
+    """The first worker whose end nobody meant, or else the first that the test has ended."""
+    ended = [WorkerProxy(cluster.server, entry.worker) for entry in _unasked_ends(cluster.journal.entries)]
+    return next((one for one in ended if "(injected" not in one.describe_end()), ended[0] if ended else None)
+
+
+def _ended_worker(cluster: Cluster) -> str:
+    worker = _first_to_end(cluster)
+    if worker is None:
+        return ""
+    lost = worker.tally.in_flight
+    text = f"{worker.title} (pid {worker.pid}) ended: {worker.describe_end()}"
+    text += f", with {lost} request{'s' if lost > 1 else ''} in flight" if lost else ""
+    return _with_log(text, worker.logs.since_test_start())
+
+
+def _silent_worker(cluster: Cluster) -> str:
+    """Say which worker gunicorn is about to end: it may hold out for a while."""
+    log = cluster.server.logs.primary.text
+    for worker in living(cluster):
+        why = why_ended(log, worker.pid, cluster.server.timeout)
+        if why:
+            return f"{worker.title} (pid {worker.pid}) is being ended, because {why}"
+    return ""
+
+
+def _ill_worker(cluster: Cluster, picture: Snapshot) -> str:
+    stuck = [f"worker {one.id}" for one in picture.workers if one.state not in ("listening", "disconnected", "dead")]
+    if stuck:
+        return f"{', '.join(stuck)} did not listen yet"
+    for worker in (WorkerProxy(cluster.server, one.id) for one in picture.workers if not one.end):
+        error = error_in_log(worker.logs.since_test_start())
+        if error:
+            return f"{worker.title} (pid {worker.pid}) logged {error}"
+    return ""
+
+
+def _nothing(picture: Snapshot, compares: bool) -> str:
+    count = sum(1 for worker in picture.workers if not worker.end)
+    text = f"not the cluster: {count} worker{'s' if count != 1 else ''} listened, and none had failed"
+    return text + ("; --cluster-compare tells whether the test passes with one" if count > 1 and not compares else "")
 
 
 def _entry_line(entry: JournalEntry, start: float) -> str:

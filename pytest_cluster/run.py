@@ -72,6 +72,10 @@ class ClusterRun:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note the end of a test's phase, here or in a process of xdist: pytest's hook."""
+        if any(" cluster: " in title for title, _ in report.sections):
+            from .artifacts import forget_oldest
+
+            forget_oldest(self._config)
         compared = getattr(report, "cluster_compared", None)
         if compared is not None and (report.when == "call" or report.failed):
             from .compare import Result

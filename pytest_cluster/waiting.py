@@ -12,11 +12,13 @@ from typing import TypeVar
 
 from .errors import WaitTimeout
 
-__all__ = ["Deadline", "end_waits_at", "evidence", "poll", "scaled", "set_slow_factor", "timed_out"]
+__all__ = ["Deadline", "cut", "end_waits_at", "evidence", "poll", "scaled", "set_slow_factor", "timed_out"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 T = TypeVar("T")
+
+STACK_LINES = 80
 
 # How often a condition without a wake-up of its own (a process' end, a closing port) is looked at.
 POLL_SECONDS = 0.02
@@ -48,7 +50,9 @@ class Deadline:
     """A point in time that several waits share."""
 
     def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
+        self._start = time.monotonic()
+        self._end = self._start + seconds
+        self._is_cut = _Limits.test_end is not None and _Limits.test_end < self._end
         if _Limits.test_end is not None:
             self._end = min(self._end, _Limits.test_end)
 
@@ -62,6 +66,15 @@ class Deadline:
         """Whether the point has passed."""
         return self.remaining == 0.0
 
+    def early_end(self, why: str = "") -> str:
+        """Say how long the wait was when it ends now and had less time than it was given; empty when it had all of it.
+
+        :param why: it ends, if not because of pytest-timeout.
+        """
+        if self.expired:
+            why = "pytest-timeout would have ended the test soon" if self._is_cut else ""
+        return f"the wait ended after {time.monotonic() - self._start:.1f} s, because {why}" if why else ""
+
 
 def poll(check: Callable[[], T | None], timeout: float) -> T | None:
     """Call *check* until it returns something true; its last result, when *timeout* seconds have passed."""
@@ -74,12 +87,27 @@ def poll(check: Callable[[], T | None], timeout: float) -> T | None:
 
 
 def evidence(headline: str, sections: Iterable[tuple[str, str]]) -> str:
-    """One line of cause, then each non-empty section under its title."""
+    """One line of cause, then each non-empty section under its title; of stacks the beginning."""
     parts = [headline]
-    parts += [f"--- {title} ---\n{text.rstrip()}" for title, text in sections if text.strip()]
+    for title, text in sections:
+        if text.strip():
+            shown = cut(text.rstrip()) if title.startswith("stacks of ") else text.rstrip()
+            parts.append(f"--- {title} ---\n{shown}")
     return "\n".join(parts)
 
 
-def timed_out(expected: str, seconds: float, sections: Iterable[tuple[str, str]]) -> WaitTimeout:
-    """The error for something *expected* that did not come within *seconds*."""
-    return WaitTimeout(evidence(f"expected {expected} within {seconds:g} s, which did not happen", sections))
+def cut(text: str) -> str:
+    """The beginning of long stacks, where a process is, and how much was left out."""
+    lines = text.splitlines()
+    if len(lines) <= STACK_LINES:
+        return text
+    return "\n".join([*lines[:STACK_LINES], f"… and {len(lines) - STACK_LINES} lines more"])
+
+
+def timed_out(expected: str, seconds: float, sections: Iterable[tuple[str, str]], *, early: str = "") -> WaitTimeout:
+    """The error for something *expected* that did not come within *seconds*.
+
+    :param early: what :meth:`Deadline.early_end` says.
+    """
+    headline = f"expected {expected} within {seconds:g} s, which did not happen"
+    return WaitTimeout(evidence(headline + (f": {early}" if early else ""), sections))

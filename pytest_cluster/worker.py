@@ -8,7 +8,7 @@ from typing import Any
 
 from .entries import LIFECYCLE, JournalEntry, last_fault, lasting
 from .errors import ClusterError, ProcessGone
-from .exits import describe_exit
+from .exits import describe_exit, why_ended
 from .launcher import ServerProcess
 from .leaks import is_running
 from .logs import ProcessLog
@@ -108,7 +108,9 @@ class WorkerProxy(ProcessProxy):
             return "nobody was left to see how: the primary had ended" if self.is_dead() else "it lives"
         fault = last_fault(self._journal.entries[: entry.seq], self.id)
         if fault is None:
-            return describe_exit(entry.code, entry.signal)
+            return describe_exit(
+                entry.code, entry.signal, why_ended(self._server.logs.primary.text, self.pid, self._server.timeout)
+            )
         return f"{entry.signal or f'exit code {entry.code}'} (injected: {fault.detail})"
 
     def send(self, message: Any) -> bool:

@@ -210,7 +210,7 @@ def test_early_death_is_seen_at_once_with_the_log(fakes: pytest.Pytester) -> Non
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
         [
-            "*cluster of dies did not get ready at its start (0 of 2 *); the server ended with exit code 3",
+            "*cluster of dies did not get ready at its start (0 of 2 *); the server ended with exit code 3 *",
             "fake server: dies",
         ]
     )

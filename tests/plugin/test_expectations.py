@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from pytest_cluster import ClusterError, Expectation, Journal, Messages, WaitTimeout
 from pytest_cluster.entries import Wanted
+from pytest_cluster.waiting import end_waits_at
 
 
 @pytest.fixture
@@ -96,6 +98,46 @@ def test_none(pipe: Pipe) -> None:
     assert "what happened instead" in str(caught.value)
     with pytest.raises(ValueError, match="either exactly= or none=True"):
         Expectation(journal, Wanted("exit"), none=True, exactly=1)
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({"count": 0}, "expected count= to be 1 or more, got 0: none=True says that it must not happen"),
+        ({"exactly": -1}, "expected exactly= to be 0 or more, got -1"),
+    ],
+)
+def test_numbers_that_say_nothing_are_refused(pipe: Pipe, wish: dict[str, int], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Expectation(pipe[0], Wanted("exit"), **wish)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def test_ends_soon() -> Iterator[None]:
+    """Pytest-timeout will end the test in a tenth of a second."""
+    former = end_waits_at(time.monotonic() + 0.1)
+    yield
+    end_waits_at(former)
+
+
+@pytest.mark.usefixtures("test_ends_soon")
+@pytest.mark.parametrize("none", [False, True])
+def test_wait_that_is_cut_says_so(pipe: Pipe, none: bool) -> None:
+    """Also that for nothing: who did not watch to the end cannot say that nothing came."""
+    sentence = (
+        r"within 60 s, which did not happen: the wait ended after 0\.\d s, because pytest-timeout would have ended"
+    )
+    with pytest.raises(WaitTimeout, match=sentence), Expectation(pipe[0], Wanted("exit"), none=none, timeout=60):
+        pass
+
+
+def test_wait_that_the_server_ends_says_so() -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    with pytest.raises(
+        WaitTimeout, match=r"within 60 s, .*: the wait ended after 0\.\d s, because the server had ended"
+    ):
+        Journal(reading).wait_for("exit", timeout=60)
 
 
 def test_predicate_and_unknown_event(pipe: Pipe) -> None:

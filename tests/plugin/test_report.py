@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -132,6 +133,173 @@ def test_primary_that_the_test_has_stopped_is_the_cause(fakes: pytest.Pytester) 
     result = fakes.runpytest()
 
     result.stdout.fnmatch_lines(["cause: the primary ended: exit code 0 (injected: SIGTERM to the primary)"])
+
+
+def test_worker_that_gunicorn_gave_up_is_the_cause(shop: pytest.Pytester) -> None:
+    """Who ends a worker for its silence says so in the primary's log."""
+    shop.makepyfile(
+        busy="""
+        def app(environ, start_response):
+            while True:
+                pass
+        """
+    )
+    shop.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster(app="busy:app", workers=1, settings={"timeout": 1})
+        def test_it(cluster):
+            with cluster.expect("exit", worker=1), pytest.raises(ConnectionError):
+                cluster.get("/")
+            assert False
+        """
+    )
+
+    result = shop.runpytest_inprocess()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.re_match_lines(
+        [r"cause: worker 1 \(pid \d+\) ended: \S.*, because it gave no sign of life for gunicorn's timeout of 1 s \(W"]
+    )
+
+
+def test_expected_failures_and_skips_are_none(shop: pytest.Pytester) -> None:
+    """They cost no cluster, write no artefacts and keep nothing running."""
+    shop.makepyfile(
+        """
+        import unittest
+        import pytest
+
+        pids = set()
+
+        @pytest.mark.xfail
+        def test_expected(cluster):
+            pids.add(cluster.primary.pid)
+            assert False
+
+        def test_skipped(cluster):
+            pids.add(cluster.primary.pid)
+            raise unittest.SkipTest("not here")
+
+        @pytest.mark.xfail(strict=True)
+        def test_unexpected(cluster):
+            pids.add(cluster.primary.pid)
+            assert len(pids) > 1
+            assert False
+
+        def test_last(cluster):
+            pids.add(cluster.primary.pid)
+            assert len(pids) == 1
+        """
+    )
+
+    result = shop.runpytest_inprocess("--cluster-keep")
+
+    result.assert_outcomes(passed=1, skipped=1, xfailed=2)
+    result.stdout.no_fnmatch_line("*cluster: cause*")
+    result.stdout.no_fnmatch_line("*kept running*")
+    assert not (shop.path / ".pytest_cache/d/cluster").exists()
+
+
+def test_unexpected_pass_is_a_failure(shop: pytest.Pytester) -> None:
+    """One without an error."""
+    shop.makepyfile("import pytest\n@pytest.mark.xfail(strict=True)\ndef test_it(cluster): pass")
+
+    result = shop.runpytest_inprocess()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["cause: not the cluster: *"])
+
+
+def test_cluster_that_did_not_start_leaves_its_log(fakes: pytest.Pytester) -> None:
+    fakes.makepyfile("def test_it(cluster): pass")
+
+    result = fakes.runpytest("--cluster-app=dies", "--cluster-workers=1")
+
+    result.assert_outcomes(errors=1)
+    name = "test_cluster_that_did_not_start_leaves_its_log.py"
+    result.stdout.fnmatch_lines(
+        [
+            "cause: the cluster of dies did not get ready at its start * exit code 3 (a worker failed to boot)",
+            f"artefacts: .pytest_cache/d/cluster/{name}_test_it",
+            f"reproduce: pytest {name}::test_it --cluster-workers=1 --cluster-app=dies",
+        ]
+    )
+    folder = fakes.path / f".pytest_cache/d/cluster/{name}_test_it"
+    assert (folder / "primary.log").read_text() == "fake server: dies\n"
+    assert (folder / "error.txt").read_text().startswith("the cluster of dies did not get ready")
+
+
+@pytest.mark.parametrize("body", ["pass", "assert False"])
+def test_cluster_that_did_not_end_leaves_its_log(fakes: pytest.Pytester, body: str) -> None:
+    """Beside what the failure of its test has left."""
+    fakes.makepyfile(f"def test_it(cluster): {body}")
+
+    result = fakes.runpytest("--cluster-app=leaky", "--cluster-workers=1")
+
+    result.assert_outcomes(errors=1, **{"passed" if body == "pass" else "failed": 1})
+    result.stdout.fnmatch_lines(
+        [
+            "cause: 1 process(es) left after the primary had ended; killed now",
+            "artefacts: .pytest_cache/d/cluster/*",
+            "reproduce: pytest test_*.py::test_it --cluster-workers=1 --cluster-app=leaky",
+        ]
+    )
+    folders = sorted((fakes.path / ".pytest_cache/d/cluster").iterdir())
+    assert [one.name.endswith(".teardown") for one in folders] == ([False] if body == "pass" else [False, True])
+    assert "left behind: " in (folders[-1] / "primary.log").read_text()
+    assert '"listening"' in (folders[-1] / "journal.jsonl").read_text()
+
+
+def test_cluster_that_its_with_has_ended_is_shown_as_it_was(fakes: pytest.Pytester) -> None:
+    fakes.makepyfile(
+        """
+        def test_it(cluster_factory):
+            with cluster_factory(workers=2):
+                assert False
+        """
+    )
+
+    result = fakes.runpytest()
+
+    result.stdout.fnmatch_lines(
+        [
+            "cause: not the cluster: 2 workers listened, and none had failed; *",
+            "primary pid *  http://127.0.0.1:*  policy rr",
+            "  worker 1  pid *  listening *",
+            "  worker 2  pid *  listening *",
+        ]
+    )
+
+
+def test_many_workers_make_no_long_report(fakes: pytest.Pytester) -> None:
+    """The first to end of itself, which is the cause, the last ones, and those that live; the rest is on disk."""
+    fakes.makepyfile(
+        """
+        import os, signal
+
+        def test_it(cluster):
+            for worker in cluster.workers[:-1]:
+                os.kill(worker.pid, signal.SIGTERM)
+                cluster.journal.wait_for("exit", worker=worker.id)
+            assert False
+        """
+    )
+
+    result = fakes.runpytest("--cluster-workers=9")
+
+    topology = result.stdout.str().partition("cluster: topology")[2].partition("cluster: timeline")[0]
+    assert re.findall(r"^  worker (\d)", topology, re.MULTILINE) == ["1", "4", "5", "6", "7", "8", "9"]
+    assert "\n  … and 2 more that had ended; the journal and all logs are in the artefacts\n" in topology
+    result.stdout.fnmatch_lines(["cause: worker 1 (pid *) ended: SIGTERM"])
+
+
+def test_long_stacks_are_cut() -> None:
+    from pytest_cluster.waiting import evidence
+
+    text = evidence("slow", [("stacks of worker 1", "\n".join(f"line {number}" for number in range(100)))])
+    assert text.splitlines()[-2:] == ["line 79", "… and 20 lines more"]
 
 
 def test_time_out_of_an_expectation(fakes: pytest.Pytester) -> None:
@@ -293,17 +461,24 @@ def test_reproduce_line_is_the_command(shop: pytest.Pytester) -> None:
     )
 
 
+def test_reproduce_line_leaves_out_what_is_off(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_CLUSTER_COMPARE", "0")
+    fakes.makepyfile("def test_it(cluster): assert False")
+
+    result = fakes.runpytest()
+
+    result.stdout.re_match_lines([r"reproduce: pytest test_\w+\.py::test_it$"])
+
+
 def test_full_disk_costs_the_artefacts_only(shop: pytest.Pytester) -> None:
-    """A file of no bytes' limit stands for the disk; the report says what happened."""
+    """What is written goes to a device that is always full; the report says what happened."""
     shop.makepyfile(
         """
         import pytest_cluster.artifacts as artifacts
 
-        def no_space(path, text):
-            raise OSError(28, "No space left on device", path)
-
         def test_it(cluster, monkeypatch):
-            monkeypatch.setattr(artifacts, "_write", no_space)
+            write = artifacts._write
+            monkeypatch.setattr(artifacts, "_write", lambda path, text: write("/dev/full", text))
             assert False
         """
     )
@@ -311,9 +486,7 @@ def test_full_disk_costs_the_artefacts_only(shop: pytest.Pytester) -> None:
     result = shop.runpytest_inprocess()
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        ["artefacts could not be written: [[]Errno 28] No space left on device: *", "*topology*"]
-    )
+    result.stdout.fnmatch_lines(["artefacts could not be written: [[]Errno 28] No space left on device", "*topology*"])
 
 
 def test_no_cache_no_artefacts(shop: pytest.Pytester) -> None:
@@ -326,13 +499,41 @@ def test_no_cache_no_artefacts(shop: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*cluster: topology*"])
 
 
-def test_artefacts_are_bounded(tmp_path: Path) -> None:
-    from pytest_cluster.artifacts import KEPT_FAILURES, _forget_oldest
+def test_artefacts_are_bounded(shop: pytest.Pytester) -> None:
+    """The oldest goes; what is written again is the newest."""
+    from pytest_cluster.artifacts import KEPT_FAILURES
 
-    for number in range(KEPT_FAILURES + 5):
-        (tmp_path / f"failure-{number}").mkdir()
-    _forget_oldest(str(tmp_path))
-    assert len(list(tmp_path.iterdir())) == KEPT_FAILURES
+    folder = shop.path / ".pytest_cache/d/cluster"
+    names = [f"failure-{number}" for number in range(KEPT_FAILURES)]
+    again = "test_artefacts_are_bounded.py_test_again"
+    for age, name in enumerate([again, *names], start=1):
+        (folder / name).mkdir(parents=True)
+        os.utime(folder / name, (age, age))
+    shop.makepyfile("def test_again(cluster): assert False")
+
+    shop.runpytest_inprocess().assert_outcomes(failed=1)
+
+    assert {one.name for one in folder.iterdir()} == {again, *names[1:]}
+
+
+def test_names_that_differ_in_what_a_path_cannot_have(shop: pytest.Pytester) -> None:
+    """Neither takes the other's folder, and each finds its own again."""
+    shop.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("what", ["a b", "a/b"])
+        def test_it(cluster, what): assert False
+        """
+    )
+    folder = shop.path / ".pytest_cache/d/cluster"
+
+    for _ in range(2):
+        shop.runpytest_inprocess().assert_outcomes(failed=2)
+
+    tests = {(one / "test.txt").read_text().partition("[")[2]: one.name for one in folder.iterdir()}
+    assert set(tests) == {"a b]\n", "a/b]\n"}
+    assert tests["a b]\n"].endswith(".py_test_it_a_b")
 
 
 CRASHED = "Traceback (most recent call last):\n  File x\nValueError: bad\n[t] [1] [ERROR] Worker (pid:1) exited"
@@ -373,3 +574,26 @@ def test_ends_in_words() -> None:
     assert describe_returncode(-9) == "SIGKILL"
     assert describe_returncode(-99) == "signal 99"
     assert describe_returncode(2) == "exit code 2"
+    assert describe_returncode(4) == "exit code 4 (the application failed to load)"
+
+
+def test_ends_for_gunicorns_limits_in_words() -> None:
+    from pytest_cluster.exits import describe_exit, why_ended
+
+    log = "[CRITICAL] WORKER TIMEOUT (pid:12)\n[CRITICAL] WORKER BOOT TIMEOUT (pid:13): not listening after 3 s\n"
+    assert why_ended(log, 12) == "it gave no sign of life for gunicorn's timeout (WORKER TIMEOUT)"
+    assert why_ended(log, 12, 2).startswith("it gave no sign of life for gunicorn's timeout of 2 s")
+    assert why_ended(log, 13).startswith("it did not listen within the primary's boot_timeout")
+    assert why_ended(log, 1) == ""
+    assert describe_exit(None, "SIGKILL", "it was late") == "SIGKILL, because it was late"
+    assert describe_exit(1, None, "it was late") == "exit code 1, because it was late"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_timeout"), [("ReadTimeout", True), ("TimeoutError", True), ("timeout", True), ("LookupError", False)]
+)
+def test_time_outs_by_name(name: str, is_timeout: bool) -> None:
+    """Those of HTTP clients, and before Python 3.11 that of ``concurrent.futures``, are no ``TimeoutError``."""
+    from pytest_cluster.failure import _is_timeout
+
+    assert _is_timeout(type(name, (Exception,), {})("no answer")) is is_timeout
