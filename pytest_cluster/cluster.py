@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from .changes import ReloadReport, check_reloaded, check_scaled
+from .changes import ReloadReport, Snapshot, check_reloaded, check_scaled
 from .client import Client, Endpoint, Response
 from .errors import ClusterError
 from .everywhere import assert_same, run_in
