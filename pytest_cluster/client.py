@@ -215,13 +215,15 @@ class Client:
         :raises ValueError: *concurrency* cannot be.
         """
         hits = self._no_hits(concurrency)
+
+        def ask(_: int) -> None:
+            hits.append(self._hit(method, path, options))
+
         if concurrency == 1:
-            for _ in range(count):
-                hits.append(self._hit(method, path, options))
+            list(map(ask, range(count)))
             return hits
         with ThreadPoolExecutor(max(1, min(concurrency, count))) as threads:
-            for hit in threads.map(lambda _: self._hit(method, path, options), range(count)):
-                hits.append(hit)
+            list(threads.map(ask, range(count)))
         return hits
 
     @contextmanager
