@@ -211,11 +211,11 @@ class Cluster(ClusterView):
 
     def keep(self) -> None:
         """Let it run on after pytest has ended."""
-        self._closed = True
         self.faults.undo()
         self.client.close()
         self.client.join()
         self.server.keep()
+        self._closed = True  # what could not be kept is still to be closed
 
     def __enter__(self) -> Cluster:
         return self

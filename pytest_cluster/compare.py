@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["Result", "comparison"]
+from .parametrize import workers_of
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["Comparison", "Result", "comparison", "name_and_workers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +22,35 @@ class Result:
     test: str
     workers: int
     passed: bool
+
+
+class Comparison:
+    """How the tests of a run ended; of one that ran several times, its last attempt."""
+
+    def __init__(self) -> None:
+        self._results: dict[tuple[str, int], Result] = {}
+
+    def note(self, report: pytest.TestReport) -> None:
+        """Take the report of a phase; what was skipped, failed as expected, or will run again says nothing."""
+        test, workers = report.cluster_compared  # put there by pytest_runtest_makereport
+        if report.when == "setup":
+            self._results.pop((test, workers), None)
+        if report.failed or (report.passed and report.when == "call"):
+            self._results[test, workers] = Result(test, workers, report.passed)
+
+    def lines(self) -> list[str]:
+        """Return what is to be told."""
+        return comparison(self._results.values())
+
+
+def name_and_workers(item: pytest.Item) -> tuple[str, int] | None:
+    """Return the name that the runs of a test share, and how many workers this one has; none when it has one run."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    if "cluster_workers" not in params:
+        return None
+    name = item.nodeid.replace(f"workers={params['cluster_workers']}", "", 1)
+    name = re.sub(r"\[-|-(?=\])", lambda found: found[0].strip("-"), name).replace("[]", "")
+    return name, workers_of(item, params["cluster_workers"])
 
 
 def comparison(results: Iterable[Result]) -> list[str]:

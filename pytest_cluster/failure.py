@@ -13,21 +13,19 @@ import pytest
 
 from . import report, settings
 from .errors import ServerError
-from .run import CLUSTERS, FAILED
+from .run import CLUSTERS, FAILED, STARTED
 from .waiting import cut, poll, scaled
 
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .launcher import ServerProcess
 
-__all__ = ["STARTED", "describe_failure", "stacks_now"]
+__all__ = ["describe_failure", "stacks_now"]
 
 MOST_CLUSTERS = 3  # of a test that starts many: the last ones
 
 # A client sees the end of a worker before the primary has said so: the report waits for the primary's word.
 SETTLE_SECONDS = 1.0
-
-STARTED = pytest.StashKey[float]()
 
 Told = tuple[str, str, str]
 """Stream, title and text of a section."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import pytest
 
@@ -27,6 +27,7 @@ __all__ = [
     "cluster_journal",
     "cluster_options",
     "cluster_workers",
+    "fail_plainly",
 ]
 
 RUN: pytest.StashKey[ClusterRun] = pytest.StashKey()
@@ -46,6 +47,23 @@ def _told_plainly() -> Iterator[None]:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     except ClusterError as error:
         raise pytest.fail.Exception(f"{type(error).__name__}: {error}", pytrace=False) from None
+
+
+def _end(run: ClusterRun, one: Cluster, item: pytest.Item, problems: list[Exception]) -> None:
+    """End one of several clusters: what goes wrong with it does not hide what goes wrong with the next."""
+    from .errors import ClusterError
+
+    try:
+        run.end(one, item)
+    except ClusterError as error:
+        problems.append(error)
+
+
+def fail_plainly(problems: Sequence[Exception]) -> NoReturn:
+    """Fail with the sentences of these errors; the report is about the first one's server."""
+    failure = pytest.fail.Exception("\n".join(f"{type(one).__name__}: {one}" for one in problems), pytrace=False)
+    failure.__context__, failure.__suppress_context__ = problems[0], True
+    raise failure
 
 
 class ClusterFactory(Protocol):
@@ -72,7 +90,11 @@ def cluster_app() -> Any:
 def cluster_workers(request: pytest.FixtureRequest) -> int | None:
     """How many workers this run of the test has, where ``--cluster-workers`` or ``--cluster-compare`` says several."""
     count: int | None = getattr(request, "param", None)
-    return count
+    if count is None:
+        return None
+    from .parametrize import workers_of
+
+    return workers_of(request.node, count)
 
 
 @pytest.fixture
@@ -81,16 +103,20 @@ def cluster_factory(
 ) -> Iterator[ClusterFactory]:
     """Start clusters by hand, several at once or such as do not start: ``cluster_factory(workers=3)``."""
     run = request.config.stash[RUN]
-    with _told_plainly(), ExitStack() as stack:
-        wanted = run.wanted(request.node, cluster_options, cluster_app, cluster_workers)
+    with _told_plainly():
+        recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers)
+    problems: list[Exception] = []
+    with ExitStack() as stack:
 
         def factory(**changes: Any) -> Cluster:
             __tracebackhide__ = True
-            one: Cluster = run.start(wanted.changed("cluster_factory", changes), request.node)
-            stack.callback(run.end, one, request.node)
+            one = run.start(recipe.changed("cluster_factory", changes), request.node)
+            stack.callback(_end, run, one, request.node, problems)
             return one
 
         yield factory
+    if problems:
+        fail_plainly(problems)
 
 
 @pytest.fixture
@@ -103,8 +129,8 @@ def cluster(
     """
     run = request.config.stash[RUN]
     with _told_plainly():
-        wanted = run.wanted(request.node, cluster_options, cluster_app, cluster_workers)
-        lease = run.lease(wanted, request.node)
+        recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers)
+        lease = run.lease(recipe, request.node)
     yield lease.cluster
     with _told_plainly():
         run.give_back(lease, request.node)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from .run import STARTED
 from .waiting import end_waits_at
 
 __all__ = ["limit_waits", "own_limit"]
@@ -30,7 +31,7 @@ def own_limit() -> Iterator[None]:
 def limit_waits(item: pytest.Item) -> None:
     """Let no wait of this test last until pytest-timeout's alarm; without one, nothing is limited."""
     seconds = _timeout_of(item) if item.config.pluginmanager.hasplugin("timeout") else None
-    end_waits_at(None if not seconds else time.monotonic() + SHARE * seconds)
+    end_waits_at(None if not seconds else item.stash.get(STARTED, time.monotonic()) + SHARE * seconds)
 
 
 def _timeout_of(item: pytest.Item) -> float | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import OptionError
+from .settings import POLICIES, START_TIMEOUT
 from .waiting import scaled
 
 __all__ = ["START_TIMEOUT", "ClusterOptions", "cores", "most_workers", "too_many_workers"]
@@ -28,9 +29,7 @@ RESERVED_SETTINGS = {
     "workers": "use workers=",
 }
 
-POLICIES = ("rr", "none")
 POLICY_VARIABLE = "NODE_CLUSTER_SCHED_POLICY"
-START_TIMEOUT = 30.0
 WORKERS_PER_CORE = 64
 
 
@@ -132,7 +131,7 @@ class ClusterOptions:
 
     @property
     def key(self) -> str:
-        """What two tests must have in common to use one cluster."""
+        """All of them as a text to compare."""
         return repr({each.name: _ordered(getattr(self, each.name)) for each in dataclasses.fields(self)})
 
     @property
@@ -224,7 +223,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "workers": (_is_count, "a whole number, 1 or more"),
     "app": (_is_text_or_none, "an import string such as 'package.module:app'"),
     "script": (_is_text_or_none, "the path of a Python file, as a string"),
-    "policy": (_is_policy, "'rr' or 'none'"),
+    "policy": (_is_policy, " or ".join(map(repr, POLICIES))),
     "settings": (_is_settings, "a mapping from gunicorn's names to literals"),
     "config": (_is_text, "Python source as a string"),
     "env": (_is_environment, "a mapping from names to strings (or None, to remove)"),

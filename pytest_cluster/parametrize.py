@@ -11,7 +11,7 @@ from .errors import OptionError
 from .fixtures import FIXTURES
 from .options import ClusterOptions
 
-__all__ = ["check_marker", "worker_counts"]
+__all__ = ["check_marker", "worker_counts", "workers_of"]
 
 
 def worker_counts(metafunc: pytest.Metafunc) -> tuple[int, ...]:
@@ -23,9 +23,19 @@ def worker_counts(metafunc: pytest.Metafunc) -> tuple[int, ...]:
     own = _marked_workers(metafunc.definition.iter_markers("cluster"))
     asked: tuple[int, ...] = settings.value_of(config, "workers").value
     counts = asked if own is None else (own,)
-    if not settings.value_of(config, "compare").value:
-        return counts
+    if not settings.value_of(config, "compare").value or not all(isinstance(count, int) for count in counts):
+        return counts  # what is no number is refused by check_marker
     return tuple(dict.fromkeys((1, *counts))) if counts != (1,) else (1, 2)
+
+
+def workers_of(item: pytest.Item, count: int) -> int:
+    """Return how many workers a run of *item* has that was to have *count*.
+
+    A marker on one of its parameters is seen only now; it stands above the command line as any other does.
+    """
+    own = _marked_workers(item.iter_markers("cluster"))
+    compares = settings.value_of(item.config, "compare").value
+    return count if own is None or (compares and 1 in (own, count)) else own
 
 
 def check_marker(item: pytest.Item) -> None:

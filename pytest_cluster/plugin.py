@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Generator
 from functools import partial
@@ -21,6 +22,7 @@ from .fixtures import (
     cluster_journal,
     cluster_options,
     cluster_workers,
+    fail_plainly,
 )
 
 __all__ = [
@@ -60,10 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
         former = set_slow_factor(settings.value_of(config, "slow_factor").value)
         config.add_cleanup(partial(_restore_slow_factor, former))
-    if settings.value_of(config, "keep").value and getattr(config.option, "numprocesses", None):
+    if settings.value_of(config, "keep").value and getattr(config.option, "dist", "no") != "no":
         raise pytest.UsageError(
-            "--cluster-keep cannot be used with -n: the processes of xdist end with the run, and what they keep is "
-            "nobody's; run the failing test alone"
+            "--cluster-keep cannot be used with -n or --dist: the processes of xdist end with the run, and what they "
+            "keep is nobody's; run the failing test alone"
         )
 
 
@@ -101,10 +103,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+def pytest_runtest_protocol() -> Generator[None, object, object]:
     """Let what limits the waits of a test end with it."""
-    if not set(FIXTURES) & set(getattr(item, "fixturenames", ())):
-        return (yield)
     from .limits import own_limit
 
     with own_limit():
@@ -113,26 +113,33 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Note when a test with a cluster begins, and when it must have ended."""
-    if set(FIXTURES) & set(getattr(item, "fixturenames", ())):
-        from .failure import STARTED
-        from .limits import limit_waits
-        from .run import CLUSTERS, FAILED
+    """Note when a test begins; whether it takes a cluster it may decide later."""
+    from .run import CLUSTERS, FAILED, STARTED
 
-        # Anew each time: a plugin that runs a failed test again uses the same item.
-        item.stash[CLUSTERS], item.stash[FAILED] = [], False
-        item.stash[STARTED] = time.monotonic()
-        limit_waits(item)
+    # Anew each time: a plugin that runs a failed test again uses the same item.
+    if CLUSTERS in item.stash:
+        del item.stash[CLUSTERS]
+    item.stash[FAILED], item.stash[STARTED] = False, time.monotonic()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
     """The last test ends every cluster, so that what goes wrong with that is a test's failure."""
-    item.config.stash[RUN].is_last = nextitem is None
-    if set(FIXTURES) & set(getattr(item, "fixturenames", ())):
-        from .waiting import end_waits_at
+    from .run import CLUSTERS
+    from .waiting import end_waits_at
 
-        end_waits_at(None)
+    end_waits_at(None)
+    run = item.config.stash[RUN]
+    run.is_last = nextitem is None
+    problems = run.end_idle() if run.is_last else []
+    try:
+        yield
+    except BaseException:
+        run.totals.note_problems(problems)  # the test has an error of its own already
+        raise
+    if problems:
+        item.stash.setdefault(CLUSTERS, [])
+        fail_plainly(problems)
 
 
 def pytest_enter_pdb() -> None:
@@ -147,19 +154,20 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what the cluster has to say about a failure: about what has become of the test, as pytest sees it."""
-    uses = bool(set(FIXTURES) & set(getattr(item, "fixturenames", ())))
-    error = call.excinfo.value if uses and call.excinfo is not None else None
+    from .run import CLUSTERS, FAILED
+
+    error = call.excinfo.value if call.excinfo is not None else None
     stacks = {}
-    if error is not None:
+    if error is not None and CLUSTERS in item.stash:
         from .failure import stacks_now
 
         stacks = stacks_now(item, error)
     result = yield
-    if uses and result.failed:
+    if result.failed and CLUSTERS in item.stash:
         from .failure import describe_failure
-        from .run import FAILED
 
         describe_failure(item, result, error, stacks)
+    if result.failed:
         item.stash[FAILED] = True
     compared = item.config.stash[RUN].compared(item)
     if compared is not None:
@@ -169,9 +177,10 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """End what is left when the run was cut short; what goes wrong with that fails the run."""
+    """End what is left when the run was cut short; what goes wrong with that, here or in xdist, fails the run."""
     run = session.config.stash[RUN]
-    if not run.close() and exitstatus == pytest.ExitCode.OK:
+    run.close()
+    if run.totals.problems and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["cluster_totals"] = run.totals.as_mapping()
@@ -195,8 +204,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Let the guard go: there is nothing left to guard."""
+    """Let the guard go: there is nothing left to guard, unless the session did not come to its end."""
     run = config.stash.get(RUN, None)
     if run is not None:
-        run.close()
+        for problem in run.close():  # too late for the report
+            sys.stderr.write(f"cluster: problem at the end: {type(problem).__name__}: {problem}\n")
         run.release_guard()

@@ -1,4 +1,4 @@
-"""Where options come from: marker > command line > environment > ini > default.
+"""Where options come from: marker > command line > environment > fixtures > ini > default.
 
 One table: each setting has one name, from which its option (``--cluster-workers``), its variable
 (``PYTEST_CLUSTER_WORKERS``) and its ini value (``cluster_workers``) follow. What is in force, and where it comes
@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["SETTINGS", "Setting", "Value", "add_options", "header", "value_of"]
+__all__ = ["POLICIES", "SETTINGS", "START_TIMEOUT", "Setting", "Value", "add_options", "header", "value_of"]
+
+POLICIES = ("rr", "none")
+START_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,8 @@ def _workers(text: str) -> tuple[int, ...]:
 
 
 def _policy(text: str) -> str:
-    if text not in ("rr", "none"):
-        raise ValueError(f"expected rr or none, not {text!r}")
+    if text not in POLICIES:
+        raise ValueError(f"expected {' or '.join(POLICIES)}, not {text!r}")
     return text
 
 
@@ -98,8 +101,10 @@ SETTINGS = (
         "workers", _workers, (2,), "workers of a cluster; several numbers run each cluster test with each", "N|N,M|auto"
     ),
     Setting("app", str, None, "application, as on gunicorn's command line", "MODULE:NAME"),
-    Setting("policy", _policy, None, "who deals connections: the primary (rr) or the kernel (none)", "rr|none"),
-    Setting("start_timeout", _positive, 30.0, "seconds until all workers must listen", "SECONDS"),
+    Setting(
+        "policy", _policy, None, "who deals connections: the primary (rr) or the kernel (none)", "|".join(POLICIES)
+    ),
+    Setting("start_timeout", _positive, START_TIMEOUT, "seconds until all workers must listen", "SECONDS"),
     Setting("slow_factor", _positive, 1.0, "stretch every default time-out, for a slow machine", "X"),
     Setting("compare", _flag, False, "run each cluster test with 1 and with N workers, and say what fails with N only"),
     Setting("keep", _flag, False, "leave the cluster of a failed test running, and say how to reach it"),

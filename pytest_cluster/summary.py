@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .compare import comparison
-
 if TYPE_CHECKING:
     from .run import ClusterRun
 
@@ -20,9 +18,9 @@ concurrency = ["gevent", "thread"]"""
 
 def write_summary(reporter: Any, run: ClusterRun) -> None:
     """Write a section for each thing that there is to tell."""
-    if run.results:
+    if run.comparison is not None:
         reporter.section("cluster: 1 worker against several")
-        for line in comparison(run.results):
+        for line in run.comparison.lines():
             reporter.line(line)
     if run.kept:
         reporter.section("cluster: kept running")

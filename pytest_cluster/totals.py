@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
 
 __all__ = ["Totals"]
 
@@ -33,6 +37,18 @@ class Totals:
     measures: bool = False
     unmeasured: bool = False
     problems: list[str] = field(default_factory=list)
+
+    def note_end(self, cluster: Cluster) -> None:
+        """Note what coverage has lost with a cluster that has ended."""
+        coverage = sys.modules.get("coverage")
+        self.measures = self.measures or (coverage is not None and coverage.Coverage.current() is not None)
+        hellos = [one for one in cluster.server.control.hellos if one.worker is not None]
+        self.unmeasured = self.unmeasured or any(not one.measured for one in hellos)
+        self.killed_workers += sum(1 for one in cluster.every_worker if one.exit_signal == "SIGKILL")
+
+    def note_problems(self, problems: Iterable[Exception]) -> None:
+        """Note what went wrong, of no single test."""
+        self.problems += [f"{type(problem).__name__}: {problem}" for problem in problems]
 
     def as_mapping(self) -> dict[str, Any]:
         """For another process."""

@@ -26,9 +26,13 @@ def fakes(pytester: pytest.Pytester) -> pytest.Pytester:
         f"""
         import pytest
 
+        TAKEN = ""
+
         @pytest.fixture(scope="session")
         def cluster_options():
-            return {{"app": "ready", "cwd": {str(FAKES)!r}, "start_timeout": 10}}
+            options = {{"app": "ready", "cwd": {str(FAKES)!r}, "start_timeout": 10}}
+            options.pop(TAKEN, None)
+            return options
 
         @pytest.fixture(autouse=True)
         def note_the_session(request):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from pytest_cluster.compare import Result, comparison
+from pytest_cluster.compare import Comparison, Result, comparison
 
 
 def test_table() -> None:
@@ -25,6 +28,71 @@ def test_table_of_one_test() -> None:
     assert comparison([Result("a", 1, False), Result("a", 2, False)]) == [
         "1 test compared: 0 pass with 1 worker and fail with more; 1 fails with 1 worker already",
     ]
+
+
+def noted(*phases: tuple[str, str, int]) -> list[str]:
+    """What is told of a test whose phases ended so, each with so many workers."""
+    one = Comparison()
+    for when, outcome, workers in phases:
+        report: Any = SimpleNamespace(
+            when=when, outcome=outcome, passed=outcome == "passed", failed=outcome == "failed",
+            cluster_compared=("a", workers),
+        )  # fmt: skip
+        one.note(report)
+    return one.lines()[:-1]
+
+
+@pytest.mark.parametrize(
+    ("phases", "fails"),
+    [
+        ([("call", "failed")], True),
+        ([("call", "passed"), ("teardown", "failed")], True),
+        ([("setup", "failed")], True),
+        ([("call", "skipped")], False),
+        ([("setup", "skipped")], False),
+        ([("call", "rerun"), ("setup", "passed"), ("call", "passed"), ("teardown", "passed")], False),
+        ([("call", "failed"), ("setup", "passed"), ("call", "passed")], False),
+    ],
+)
+def test_what_counts_as_a_failure(phases: list[tuple[str, str]], fails: bool) -> None:
+    """Neither a skip nor an expected failure, whose outcome is *skipped*, nor what the next attempt did right."""
+    told = noted(("call", "passed", 1), *((when, outcome, 2) for when, outcome in phases))
+
+    assert told == (["a: passes with 1 worker, fails with 2"] if fails else [])
+
+
+def test_impossible_number_of_a_marker_is_a_usage_error(fakes: pytest.Pytester) -> None:
+    fakes.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster(workers=[1, 2])
+        def test_it(cluster): pass
+        """
+    )
+
+    result = fakes.runpytest_inprocess("--cluster-compare")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *@pytest.mark.cluster: cluster: workers must be a whole number, 1 or more, *"])
+
+
+def test_marker_of_a_parameter_says_how_many_the_other_run_has(fakes: pytest.Pytester) -> None:
+    fakes.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("n", [pytest.param(3, marks=pytest.mark.cluster(workers=3))])
+        def test_it(cluster, cluster_workers, n):
+            assert cluster_workers == len(cluster.workers)
+            assert cluster_workers == 1
+        """
+    )
+
+    result = fakes.runpytest_inprocess("--cluster-compare")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["test_*.py::test_it?3?: passes with 1 worker, fails with 3"])
 
 
 @pytest.mark.timeout(180)

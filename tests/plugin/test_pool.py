@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
+
+from pytest_cluster.options import ClusterOptions
+from pytest_cluster.pool import Pool
+from pytest_cluster.recipe import Recipe
 
 HEAD = """
 import os
@@ -128,6 +135,168 @@ def test_hang_at_the_end_of_a_shared_cluster_fails_the_last_test(shop: pytest.Py
 
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_second*", "*StopError: the server still ran 3 s after*"])
+
+
+def test_other_environment_is_another_cluster(shop: pytest.Pytester) -> None:
+    """What a fixture sets before the cluster starts is the server's."""
+    shop.makepyfile(
+        """
+        import os
+        import pytest
+
+        @pytest.fixture
+        def database(request, monkeypatch):
+            monkeypatch.setenv("DATABASE", request.param)
+
+        @pytest.mark.parametrize("database", ["one", "two", "two"], indirect=True)
+        def test_it(database, cluster):
+            assert cluster.assert_same_everywhere(os.getenv, "DATABASE") == os.environ["DATABASE"]
+        """
+    )
+
+    result = shop.runpytest_inprocess()
+
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["cluster: 2 started, reused 1 time, *"])
+
+
+def test_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The options, where the server imports from, and its environment; not what that says of the test."""
+    recipe = Recipe(ClusterOptions(env={"A": "b"}), "/here")
+    key = recipe.key
+
+    assert Recipe(recipe.options, "/there").key != key
+    assert recipe.changed("test", {"workers": 3}).key != key
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "test_next (setup)")
+    monkeypatch.setenv("A", "hidden by env=")
+    assert recipe.key == key
+    monkeypatch.setenv("DATABASE", "another")
+    assert recipe.key != key
+
+
+OVERRIDE = """
+import pytest
+seen = []
+
+@pytest.fixture(scope="session")
+def cluster_options():
+    return {options}
+
+def test_first(cluster): seen.append(cluster)
+
+def test_second(cluster): assert cluster is seen[0]
+"""
+
+HANG = {"config": "def on_exit(server): import time; time.sleep(60)", "settings": {"graceful_timeout": 1}}
+
+
+def test_cluster_ends_with_the_last_test_of_its_fixtures(shop: pytest.Pytester) -> None:
+    """Modules that override the fixtures have clusters of their own, and none takes the place of the next one's."""
+    for name in "abc":
+        (shop.path / f"test_{name}.py").write_text(OVERRIDE.format(options={"env": {"NAME": name}}))
+    (shop.path / "test_d.py").write_text(
+        "import test_a, test_b, test_c\n"
+        "def test_it(): assert [one.seen[0].returncode for one in (test_a, test_b, test_c)] == [0, 0, 0]"
+    )
+
+    result = shop.runpytest_inprocess("--import-mode=prepend")
+
+    result.assert_outcomes(passed=7)
+    result.stdout.fnmatch_lines(["cluster: 3 started, reused 3 times, *"])
+
+
+def test_hang_at_the_end_of_a_modules_cluster_fails_its_last_test(shop: pytest.Pytester) -> None:
+    for name, options in (("a", HANG), ("b", {}), ("c", {"workers": 1})):
+        (shop.path / f"test_{name}.py").write_text(OVERRIDE.format(options=options))
+
+    result = shop.runpytest_inprocess("--cluster-slow-factor=0.2")
+
+    result.assert_outcomes(passed=6, errors=1)
+    result.stdout.fnmatch_lines(["ERROR test_a.py::test_second *"])
+
+
+SEVERAL_ENVIRONMENTS = """
+import pytest
+
+pytestmark = pytest.mark.cluster(
+    config="def on_exit(server): import os, time; time.sleep(60 if os.environ['NAME'] == 'hang' else 0)",
+    settings={"graceful_timeout": 1},
+)
+
+@pytest.fixture
+def name(request, monkeypatch):
+    monkeypatch.setenv("NAME", request.param)
+"""
+
+
+def test_cluster_that_has_waited_longest_makes_place(shop: pytest.Pytester) -> None:
+    """Which environment a later test will have nobody knows: the clusters wait, until another needs the place."""
+    shop.makepyfile(
+        SEVERAL_ENVIRONMENTS
+        + """
+@pytest.mark.parametrize("name", ["a", "b", "c", "c", "b", "a"], indirect=True)
+def test_it(name, cluster): pass
+"""
+    )
+
+    result = shop.runpytest_inprocess()
+
+    result.assert_outcomes(passed=6)
+    result.stdout.fnmatch_lines(["cluster: 4 started, reused 2 times, *"])
+
+
+def test_last_test_ends_every_cluster(shop: pytest.Pytester) -> None:
+    """It fails when one does not end, whoever had it."""
+    shop.makepyfile(
+        SEVERAL_ENVIRONMENTS
+        + """
+@pytest.mark.parametrize("name", ["hang", "a"], indirect=True)
+def test_it(name, cluster): pass
+"""
+    )
+
+    result = shop.runpytest_inprocess("--cluster-slow-factor=0.2")
+
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_it?a?*", "*StopError: the server still ran 3 s after*"])
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.parametrize("error", [OSError("no"), KeyboardInterrupt()])
+def test_cluster_whose_faults_cannot_be_undone_is_ended(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    def undo() -> None:
+        raise error
+
+    closed: list[Any] = []
+    pool = Pool(closed.append)
+    one: Any = SimpleNamespace(
+        faults=SimpleNamespace(injected=0, undo=undo),
+        journal=SimpleNamespace(last_seq=0),
+        primary=SimpleNamespace(pid=0),
+        options=ClusterOptions(),
+    )
+    lease = pool.lease(Recipe(one.options, ""), lambda: one)
+
+    with pytest.raises(type(error)):
+        pool.give_back(lease, failed=False, wanted=True)
+
+    assert closed == [one]
+    assert pool.close() == []
+
+
+def test_each_cluster_of_a_factory_that_does_not_end_is_told(shop: pytest.Pytester) -> None:
+    shop.makepyfile(
+        f"""
+        def test_it(cluster_factory):
+            for workers in (1, 2):
+                cluster_factory(workers=workers, **{HANG!r})
+        """
+    )
+
+    result = shop.runpytest_inprocess("--cluster-slow-factor=0.2")
+
+    result.assert_outcomes(passed=1, errors=1)
+    assert str(result.stdout).count("StopError: the server still ran 3 s after") == 2
 
 
 def test_worker_that_dies_between_two_tests_costs_the_cluster(shop: pytest.Pytester) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import signal
 
 import pytest
 
+from pytest_cluster.leaks import cluster_members
 from pytest_cluster.options import cores
-from pytest_cluster.settings import SETTINGS
+from pytest_cluster.settings import SETTINGS, Setting
+from pytest_cluster.waiting import poll
 
-# One value for each setting, and what a test sees of it.
+# One value for each setting, and what a test sees of it.  That one keeps is seen after it, below.
 VALUES = {
     "workers": ("3", "options.workers == 3"),
     "app": ("ready2", "options.app == 'ready2'"),
@@ -17,7 +22,7 @@ VALUES = {
     "start_timeout": ("7", "options.start_timeout == 7"),
     "slow_factor": ("3", "waiting.scaled(2) == 6"),
     "compare": ("true", "options.workers in (1, 2)"),
-    "keep": ("true", "True"),
+    "keep": ("true", "options"),
 }
 
 
@@ -42,26 +47,113 @@ def write_test(fakes: pytest.Pytester, check: str) -> None:
 def test_setting(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, name: str, where: str) -> None:
     """Each setting works in each place, and the header says where it comes from."""
     setting = next(one for one in SETTINGS if one.name == name)
-    value, check = VALUES[name]
-    write_test(fakes, check)
-    arguments = []
-    if where == "command line":
-        arguments = [setting.option] if setting.metavar is None else [f"{setting.option}={value}"]
-    elif where == "environment":
-        monkeypatch.setenv(setting.variable, value)
-    else:
-        fakes.makeini(f"[pytest]\n{setting.ini} = {value}\n")
+    write_test(fakes, VALUES[name][1])
+    if where == "ini":
+        leave_to_ini(fakes, name)
 
-    result = fakes.runpytest_inprocess(*arguments)
+    result = fakes.runpytest_inprocess(*put(fakes, monkeypatch, setting, where))
 
     result.assert_outcomes(passed=2 if name == "compare" else 1)
     source = setting.variable if where == "environment" else where
     result.stdout.fnmatch_lines([f"cluster: *{setting.name.replace('_', '-')} * ({source})*"])
 
 
+def put(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, setting: Setting, where: str) -> list[str]:
+    """Put a setting's value in its place; return the arguments for pytest."""
+    value, _ = VALUES[setting.name]
+    if where == "command line":
+        return [setting.option] if setting.metavar is None else [f"{setting.option}={value}"]
+    if where == "environment":
+        monkeypatch.setenv(setting.variable, value)
+    else:
+        fakes.makeini(f"[pytest]\n{setting.ini} = {value}\n")
+    return []
+
+
+def leave_to_ini(fakes: pytest.Pytester, name: str) -> None:
+    """Take a keyword out of what the project's fixture says, which is stronger than an ini file."""
+    conftest = fakes.path / "conftest.py"
+    conftest.write_text(f"{conftest.read_text()}\nTAKEN = {name!r}\n")
+
+
+@pytest.mark.parametrize("where", ["command line", "environment", "ini"])
+def test_setting_that_keeps(shop: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """It works in each place: the cluster of a failed test is still there."""
+    shop.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster(app="shop:app", workers=1)
+        def test_it(cluster): assert False
+        """
+    )
+    keep = next(one for one in SETTINGS if one.name == "keep")
+
+    result = shop.runpytest_subprocess(*put(shop, monkeypatch, keep, where))
+
+    found = re.search(r"end it with: kill (\d+) && rm -r (\S+)", str(result.stdout))
+    assert found
+    os.kill(int(found[1]), signal.SIGTERM)
+    assert poll(lambda: not cluster_members(int(found[1]), None), 20)
+    shutil.rmtree(found[2])
+
+
+def test_cluster_that_cannot_be_kept_is_ended(shop: pytest.Pytester) -> None:
+    """A class of gunicorn's own has nobody who could be told."""
+    shop.makepyfile(
+        """
+        import pytest
+        seen = []
+
+        @pytest.mark.cluster(worker_class="gevent")
+        def test_it(cluster):
+            seen.append(cluster)
+            assert False
+
+        def test_after():
+            assert seen[0].returncode is not None
+        """
+    )
+
+    result = shop.runpytest_inprocess("--cluster-keep")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*::test_it: could not be kept and was ended: *"])
+
+
+def test_fixture_taken_in_the_middle_of_a_test(fakes: pytest.Pytester) -> None:
+    """It has the report and the time limit of one that is an argument."""
+    fakes.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.timeout(2)
+        def test_it(request):
+            cluster = request.getfixturevalue("cluster")
+            cluster.wait_for(lambda _: False, reason="what never comes")
+        """
+    )
+
+    result = fakes.runpytest_inprocess()
+
+    result.stdout.fnmatch_lines(["*WaitTimeout: expected what never comes within *", "cause: *", "primary pid *"])
+
+
 def test_precedence(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Marker > command line > environment > ini > fixture; each is stronger than all that follow."""
+    """Marker > command line > environment > fixture > ini; each is stronger than all that follow."""
     fakes.makeini("[pytest]\ncluster_workers = 3\n")
+    fakes.makepyfile(
+        test_overridden="""
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def cluster_options(cluster_options):
+            return {**cluster_options, "workers": 5}
+
+        def test_count(cluster):
+            print("overridden:", len(cluster.workers))
+        """
+    )
     fakes.makepyfile(
         """
         import os, pytest
@@ -75,12 +167,34 @@ def test_precedence(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> 
         """
     )
 
-    fakes.runpytest("-s").stdout.fnmatch_lines(["cluster: workers 3 (ini)", "*workers: 3*"])
+    fakes.runpytest("-s").stdout.fnmatch_lines(["cluster: workers 3 (ini)", "*overridden: 5*", "*workers: 3*"])
     monkeypatch.setenv("PYTEST_CLUSTER_WORKERS", "4")
-    fakes.runpytest("-s").stdout.fnmatch_lines(["cluster: workers 4 (PYTEST_CLUSTER_WORKERS)", "*workers: 4*"])
+    fakes.runpytest("-s").stdout.fnmatch_lines(
+        ["cluster: workers 4 (PYTEST_CLUSTER_WORKERS)", "*overridden: 4*", "*workers: 4*"]
+    )
     result = fakes.runpytest("-s", "--cluster-workers=2")
-    result.stdout.fnmatch_lines(["cluster: workers 2 (command line)", "*workers: 2*"])
-    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["cluster: workers 2 (command line)", "*overridden: 2*", "*workers: 2*"])
+    result.assert_outcomes(passed=3)
+
+
+def test_applications_fixture_of_a_module_is_stronger_than_the_ini_file(fakes: pytest.Pytester) -> None:
+    fakes.makeini("[pytest]\ncluster_app = ready\n")
+    leave_to_ini(fakes, "app")
+    fakes.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def cluster_app():
+            return "ready2"
+
+        def test_it(cluster):
+            assert cluster.options.app == "ready2"
+        """
+    )
+
+    fakes.runpytest().assert_outcomes(passed=1)
+    fakes.runpytest("--cluster-app=ready").assert_outcomes(failed=1)
 
 
 def test_list_runs_each_test_with_each_number(fakes: pytest.Pytester) -> None:
@@ -96,12 +210,16 @@ def test_list_runs_each_test_with_each_number(fakes: pytest.Pytester) -> None:
         @pytest.mark.cluster(workers=2)
         def test_marked(cluster):
             assert len(cluster.workers) == 2
+
+        @pytest.mark.parametrize("n", [pytest.param(2, marks=pytest.mark.cluster(workers=2))])
+        def test_marked_parameter(cluster, cluster_workers, n):
+            assert len(cluster.workers) == cluster_workers == 2
         """
     )
 
     result = fakes.runpytest("--cluster-workers=1,3", "-v")
 
-    result.assert_outcomes(passed=4)
+    result.assert_outcomes(passed=6)
     result.stdout.fnmatch_lines(
         ["*::test_it[[]workers=1] PASSED*", "*::test_it[[]workers=3] PASSED*", "*::test_without *", "*::test_marked *"]
     )

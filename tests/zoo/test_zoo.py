@@ -65,11 +65,56 @@ def test_xdist_compares(shop: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["test_*.py::test_visits: passes with 1 worker, fails with 2"])
 
 
-def test_xdist_and_kept_clusters_exclude_each_other(shop: pytest.Pytester) -> None:
-    result = shop.runpytest_subprocess("-n2", "--cluster-keep")
+@pytest.mark.parametrize("arguments", [("-n2",), ("--dist=load", "--tx=2*popen")])
+def test_xdist_and_kept_clusters_exclude_each_other(shop: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+    result = shop.runpytest_subprocess(*arguments, "--cluster-keep")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --cluster-keep cannot be used with -n: *"])
+    result.stderr.fnmatch_lines(["ERROR: --cluster-keep cannot be used with -n or --dist: *"])
+
+
+def test_xdist_and_a_problem_at_the_end(shop: pytest.Pytester) -> None:
+    """A cluster that one of its processes could not end, after its last test, fails the run."""
+    shop.makeconftest(
+        """
+        import os, pytest
+        from pytest_cluster.fixtures import RUN
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_sessionfinish(session):
+            if "PYTEST_XDIST_WORKER" in os.environ:
+                run = session.config.stash[RUN]
+                run.end_idle = lambda: [TimeoutError("the server still ran")]
+        """
+    )
+    shop.makepyfile("def test_it(): pass")
+
+    result = shop.runpytest_subprocess("-n1")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*cluster: problems at the end*", "TimeoutError: the server still ran"])
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_xdist_and_a_hang_at_the_end(shop: pytest.Pytester) -> None:
+    """It is the last test's error, as without xdist."""
+    shop.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.cluster(
+            config="def on_exit(server): import time; time.sleep(60)", settings={"graceful_timeout": 1}
+        )
+
+        @pytest.mark.parametrize("name", ["a", "b"])
+        def test_it(cluster, name): pass
+        """
+    )
+
+    result = shop.runpytest_subprocess("-n1", "--cluster-slow-factor=0.2")
+
+    result.assert_outcomes(passed=2, errors=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
 def test_process_of_xdist_that_dies(shop: pytest.Pytester) -> None:
