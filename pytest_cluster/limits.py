@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from .run import STARTED
-from .waiting import end_waits_at
+from .run import CLUSTERS, STARTED
+from .waiting import cut, end_waits_at
 
-__all__ = ["limit_waits", "own_limit"]
+__all__ = ["end_with_stacks", "limit_waits", "own_limit"]
 
 SHARE = 0.9
 
@@ -32,6 +33,40 @@ def limit_waits(item: pytest.Item) -> None:
     """Let no wait of this test last until pytest-timeout's alarm; without one, nothing is limited."""
     seconds = _timeout_of(item) if item.config.pluginmanager.hasplugin("timeout") else None
     end_waits_at(None if not seconds else item.stash.get(STARTED, time.monotonic()) + SHARE * seconds)
+
+
+def end_with_stacks(item: pytest.Item, settings: Any) -> None:
+    """Set pytest-timeout's timer, whose end is that of pytest: no report follows, so the stacks are shown before.
+
+    :param settings: pytest-timeout's, of this test.
+    """
+    timer = threading.Timer(settings.timeout, _end, (item, settings))
+    timer.name = f"cluster-timeout {item.nodeid}"
+
+    def cancel() -> None:
+        timer.cancel()
+        timer.join()
+
+    vars(item)["cancel_timeout"] = cancel  # where pytest-timeout looks for it
+    timer.start()
+
+
+def _end(item: pytest.Item, settings: Any) -> None:
+    plugin: Any = item.config.pluginmanager.getplugin("timeout")
+    try:
+        if settings.disable_debugger_detection or not plugin.is_debugging():
+            _show_stacks(item)
+    finally:
+        plugin.timeout_timer(item, settings)
+
+
+def _show_stacks(item: pytest.Item) -> None:
+    terminal = item.config.get_terminal_writer()
+    terminal.line()
+    for cluster in item.stash.get(CLUSTERS, []):
+        for title, text in cluster.server.stacks():
+            terminal.sep("~", title=title)
+            terminal.line(cut(text))
 
 
 def _timeout_of(item: pytest.Item) -> float | None:

@@ -142,6 +142,17 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         fail_plainly(problems)
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
+    """Show what the cluster is doing before pytest-timeout's thread ends pytest."""
+    if settings.method != "thread" or not set(FIXTURES) & set(getattr(item, "fixturenames", ())):
+        return None
+    from .limits import end_with_stacks
+
+    end_with_stacks(item, settings)
+    return True
+
+
 def pytest_enter_pdb() -> None:
     """Somebody looks around: pytest-timeout waits for them, and so do we."""
     from .waiting import end_waits_at

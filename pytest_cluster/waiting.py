@@ -47,14 +47,19 @@ def end_waits_at(moment: float | None) -> float | None:
 
 
 class Deadline:
-    """A point in time that several waits share."""
+    """A point in time that several waits share.
 
-    def __init__(self, seconds: float) -> None:
+    Args:
+        seconds: from now, or until the test's limit, if that comes first.
+        at_least: seconds that it has beyond that limit.
+    """
+
+    def __init__(self, seconds: float, *, at_least: float = 0.0) -> None:
         self._start = time.monotonic()
         self._end = self._start + seconds
         self._is_cut = _Limits.test_end is not None and _Limits.test_end < self._end
         if _Limits.test_end is not None:
-            self._end = min(self._end, _Limits.test_end)
+            self._end = min(self._end, max(_Limits.test_end, self._start + at_least))
 
     @property
     def remaining(self) -> float:
@@ -76,9 +81,12 @@ class Deadline:
         return f"the wait ended after {time.monotonic() - self._start:.1f} s, because {why}" if why else ""
 
 
-def poll(check: Callable[[], T | None], timeout: float) -> T | None:
-    """Call *check* until it returns something true; its last result, when *timeout* seconds have passed."""
-    deadline = Deadline(timeout)
+def poll(check: Callable[[], T | None], timeout: float, *, at_least: float = 0.0) -> T | None:
+    """Call *check* until it returns something true; its last result, when *timeout* seconds have passed.
+
+    :param at_least: as for :class:`Deadline`.
+    """
+    deadline = Deadline(timeout, at_least=at_least)
     while True:
         result = check()
         if result or deadline.expired:

@@ -6,6 +6,7 @@ import os
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,6 +163,54 @@ def test_worker_that_gunicorn_gave_up_is_the_cause(shop: pytest.Pytester) -> Non
     result.stdout.re_match_lines(
         [r"cause: worker 1 \(pid \d+\) ended: \S.*, because it gave no sign of life for gunicorn's timeout of 1 s \(W"]
     )
+
+
+def test_worker_that_holds_out_against_gunicorn_is_the_cause(shop: pytest.Pytester) -> None:
+    """It is given up, and not yet dead."""
+    shop.makepyfile(
+        stubborn="""
+        import os, signal
+
+        def app(environ, start_response):
+            signal.signal(signal.SIGABRT, lambda *_: None)
+            while True:
+                pass
+        """
+    )
+    shop.makepyfile(
+        """
+        import os, signal
+        import pytest
+
+        @pytest.mark.cluster(app="stubborn:app", workers=1, settings={"timeout": 1})
+        def test_it(cluster, request):
+            cluster.client.submit("/")
+            cluster.wait_for(lambda one: "WORKER TIMEOUT" in one.primary.logs.text, reason="a worker given up")
+            os.kill(cluster.primary.pid, signal.SIGSTOP)  # SIGKILL would be next
+            request.addfinalizer(lambda: os.kill(cluster.primary.pid, signal.SIGCONT))
+            assert False
+        """
+    )
+
+    result = shop.runpytest_inprocess()
+
+    result.stdout.fnmatch_lines(["cause: worker 1 (pid *) is being ended, because it gave no sign of life for *"])
+
+
+def test_processes_of_xdist_forget_no_failure(tmp_path: Path) -> None:
+    """Another's report may just name that folder."""
+    from types import SimpleNamespace
+
+    from pytest_cluster.artifacts import KEPT_FAILURES, forget_oldest
+
+    config: Any = SimpleNamespace(cache=SimpleNamespace(mkdir=lambda _: tmp_path), workerinput={})
+    for number in range(KEPT_FAILURES + 5):
+        (tmp_path / f"failure-{number}").mkdir()
+    forget_oldest(config)
+    assert len(list(tmp_path.iterdir())) == KEPT_FAILURES + 5
+    del config.workerinput
+    forget_oldest(config)
+    assert len(list(tmp_path.iterdir())) == KEPT_FAILURES
 
 
 def test_expected_failures_and_skips_are_none(shop: pytest.Pytester) -> None:
