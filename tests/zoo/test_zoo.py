@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 FOUR = """
+import os
+
 import pytest
 
 @pytest.mark.parametrize("number", range(4))
@@ -371,3 +375,20 @@ def test_flask(pytester: pytest.Pytester) -> None:
     )
 
     pytester.runpytest_subprocess("-p", "no:django").assert_outcomes(passed=2)
+
+
+def test_xdist_keeps_every_failure_that_a_report_names(shop: pytest.Pytester) -> None:
+    """Only the process that prints the reports removes old ones, by their age."""
+    folder = shop.path / ".pytest_cache/d/cluster"
+    for number in range(60):
+        (folder / f"failure-{number}").mkdir(parents=True)
+        os.utime(folder / f"failure-{number}", (number, number))
+    shop.makepyfile(FOUR.replace("assert", "assert not"))
+
+    result = shop.runpytest_subprocess("-n2")
+
+    result.assert_outcomes(failed=4)
+    named = [line.split("/")[-1] for line in result.outlines if line.startswith("artefacts: ")]
+    left = {one.name for one in folder.iterdir()}
+    assert len(named) == 4
+    assert left == {*named, *(f"failure-{number}" for number in range(14, 60))}
