@@ -223,6 +223,8 @@ class Cluster(ClusterView):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._closed:
-            self.picture = self.snapshot()
-        self.close()
+        try:
+            if not self._closed:
+                self.picture = self.snapshot()
+        finally:
+            self.close()

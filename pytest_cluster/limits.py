@@ -30,8 +30,12 @@ def own_limit() -> Iterator[None]:
 
 
 def limit_waits(item: pytest.Item) -> None:
-    """Let no wait of this test last until pytest-timeout's alarm; without one, nothing is limited."""
-    seconds = _timeout_of(item) if item.config.pluginmanager.hasplugin("timeout") else None
+    """Let no wait of this test last until pytest-timeout's alarm; without one, nothing is limited.
+
+    There is none in a run that somebody has looked into with a debugger, from then on.
+    """
+    plugin: Any = item.config.pluginmanager.getplugin("timeout")
+    seconds = None if plugin is None or plugin.is_debugging() else _timeout_of(item)
     end_waits_at(None if not seconds else item.stash.get(STARTED, time.monotonic()) + SHARE * seconds)
 
 

@@ -56,10 +56,14 @@ def test_debugger_lifts_the_limit(fakes: pytest.Pytester) -> None:
         def test_it(cluster, request):
             request.config.hook.pytest_enter_pdb(config=request.config, pdb=None)
             assert Deadline(1000).remaining > 900
+
+        @pytest.mark.timeout(50)
+        def test_after(cluster):
+            assert Deadline(1000).remaining > 900
         """
     )
 
-    fakes.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    fakes.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
 
 
 def test_wait_that_is_cut_shows_stacks(shop: pytest.Pytester) -> None:
