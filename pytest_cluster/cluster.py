@@ -58,6 +58,11 @@ class Cluster(ClusterView):
         """
         return cls(options, *start_server(options, pythonpath=pythonpath))
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` has ended it already, or :meth:`keep` let it go."""
+        return self._closed
+
     # Requests
 
     def get(self, path: str = "/", **options: Any) -> Response:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClusterError",
+    "CrashError",
     "FaultError",
     "LeakError",
     "NotImportable",
@@ -45,6 +46,10 @@ class ServerError(ClusterError):
 
 class StartError(ServerError):
     """The server ended, or did not get all its workers to listen in time; its log is in the message."""
+
+
+class CrashError(ServerError):
+    """The primary ended by itself, and not with exit code 0, during a test that passed."""
 
 
 class StopError(ServerError):

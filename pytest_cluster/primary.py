@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .entries import last_fault
 from .errors import ProcessGone
@@ -13,6 +13,9 @@ from .process import ProcessProxy
 from .signals import DEADLY, signal_number
 from .waiting import scaled
 
+if TYPE_CHECKING:
+    from .launcher import ServerProcess
+
 __all__ = ["PrimaryProxy"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
@@ -21,7 +24,15 @@ KILL_SECONDS = 10.0
 
 
 class PrimaryProxy(ProcessProxy):
-    """The primary: gunicorn's arbiter process."""
+    """The primary: gunicorn's arbiter process.
+
+    Attributes:
+        end_was_told: the test has been told that it has ended, so that it is the test's to judge.
+    """
+
+    def __init__(self, server: ServerProcess) -> None:
+        super().__init__(server)
+        self.end_was_told = False
 
     @property
     def pid(self) -> int:
@@ -36,7 +47,9 @@ class PrimaryProxy(ProcessProxy):
     @property
     def returncode(self) -> int | None:
         """``None`` while it runs, then its exit code, or minus a signal's number."""
-        return self._server.process.poll()
+        code = self._server.process.poll()
+        self.end_was_told = self.end_was_told or code is not None
+        return code
 
     @property
     def logs(self) -> ProcessLog:

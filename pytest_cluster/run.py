@@ -14,6 +14,7 @@ from .totals import Totals
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .compare import Comparison
+    from .errors import CrashError
     from .later import LaterUse
     from .pool import Lease, Pool
     from .recipe import Recipe
@@ -115,7 +116,10 @@ class ClusterRun:
         :raises ClusterError: it did not end as it should.
         """
         if not self._keep(cluster, item):
+            crashed = _crash_of(cluster, item)
             self._close(cluster)
+            if crashed is not None:
+                raise crashed
 
     def lease(self, recipe: Recipe, item: pytest.Item) -> Lease:
         """Return a cluster for a test: one of the pool, or a new one."""
@@ -131,8 +135,11 @@ class ClusterRun:
         :raises ClusterError: it, or one that had to make place for it, did not end as it should.
         """
         if not self._keep(lease.cluster, item):
+            crashed = _crash_of(lease.cluster, item)
             failed = item.stash.get(FAILED, False)
             self.pool.give_back(lease, failed=failed, wanted=self._is_wanted_later(item))
+            if crashed is not None:
+                raise crashed
 
     def end_idle(self) -> list[Exception]:
         """End the clusters that no test has now; return what went wrong."""
@@ -196,3 +203,23 @@ class ClusterRun:
 
         self._later = self._later or LaterUse(item.session.items)
         return not self.is_last and self._later.comes_after(item)
+
+
+def _crash_of(cluster: Cluster, item: pytest.Item) -> CrashError | None:
+    """Return the error of a test that passed while its primary ended badly, and neither did that nor saw it."""
+    told = cluster.primary.end_was_told or cluster.is_closed or item.stash.get(FAILED, False)
+    if told or cluster.returncode in (None, 0):
+        return None
+    from .entries import last_fault
+    from .errors import CrashError
+    from .exits import error_in_log
+
+    if last_fault(cluster.journal.entries, 0) is not None:
+        return None
+    said = error_in_log(cluster.log)
+    return CrashError(
+        f"the primary ended by itself during the test: {cluster.primary.describe_end()}"
+        + (f"; its log says: {said}" if said else "")
+        + "; a test that expects that looks at cluster.returncode",
+        cluster.server,
+    )

@@ -299,6 +299,39 @@ def test_each_cluster_of_a_factory_that_does_not_end_is_told(shop: pytest.Pytest
     assert str(result.stdout).count("StopError: the server still ran 3 s after") == 2
 
 
+@pytest.mark.parametrize("fixture", ["cluster", "cluster_factory"])
+@pytest.mark.parametrize(
+    ("end", "errors"),
+    [
+        ("os.kill(cluster.primary.pid, signal.SIGKILL)", 1),
+        ("cluster.primary.kill()", 0),
+        ("cluster.primary.signal('SIGKILL')", 0),
+        ("os.kill(cluster.primary.pid, signal.SIGTERM)", 0),
+        ("os.kill(cluster.primary.pid, signal.SIGKILL); assert cluster.server.process.wait() == cluster.returncode", 0),
+    ],
+)
+def test_primary_that_ends_by_itself(shop: pytest.Pytester, fixture: str, end: str, errors: int) -> None:
+    """It is an error of a test that passes, unless the test did that itself, or saw it, or it ended as it should."""
+    shop.makepyfile(
+        f"""
+        import os, signal
+
+        def test_it({fixture}):
+            cluster = {"cluster" if fixture == "cluster" else "cluster_factory()"}
+            {end}
+            cluster.server.process.wait()
+
+        def test_next({fixture}): pass
+        """
+    )
+
+    result = shop.runpytest_inprocess("--cluster-workers=1")
+
+    result.assert_outcomes(passed=2, errors=errors)
+    if errors:
+        result.stdout.fnmatch_lines(["*CrashError: the primary ended by itself during the test: SIGKILL; *"])
+
+
 def test_worker_that_dies_between_two_tests_costs_the_cluster(shop: pytest.Pytester) -> None:
     shop.makepyfile(
         """
