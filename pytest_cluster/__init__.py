@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .entries import JournalEntry as JournalEntry
     from .entries import ListeningAddress as ListeningAddress
     from .errors import ClusterError as ClusterError
+    from .errors import CrashError as CrashError
     from .errors import FaultError as FaultError
     from .errors import LeakError as LeakError
     from .errors import NotImportable as NotImportable
@@ -56,6 +57,7 @@ __all__ = [
     "ClusterError",
     "ClusterFactory",
     "ClusterOptions",
+    "CrashError",
     "Expectation",
     "FaultError",
     "Faults",
@@ -92,6 +94,7 @@ _HOME = {
     "ClusterError": "errors",
     "ClusterFactory": "fixtures",
     "ClusterOptions": "options",
+    "CrashError": "errors",
     "Expectation": "expectations",
     "FaultError": "errors",
     "Faults": "faults",

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from .settings import POLICIES
+
 __all__ = ["Hit", "Hits", "assert_distribution", "assert_no_request_lost"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
@@ -105,7 +107,7 @@ def assert_distribution(
     :param workers: the ids of those that must have answered; default: those that listened when the requests began.
     :raises AssertionError: a request was lost, one of these workers had none, or the shares lie too far apart.
     """
-    if policy not in ("rr", "none"):
+    if policy not in POLICIES:
         raise ValueError(f"expected policy 'rr' or 'none', got {policy!r}")
     assert_no_request_lost(hits)
     counts = {worker: count for worker, count in hits.by_worker().items() if worker is not None}

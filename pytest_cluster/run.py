@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,6 @@ from .totals import Totals
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .compare import Comparison
-    from .errors import CrashError
     from .later import LaterUse
     from .pool import Lease, Pool
     from .recipe import Recipe
@@ -116,10 +116,8 @@ class ClusterRun:
         :raises ClusterError: it did not end as it should.
         """
         if not self._keep(cluster, item):
-            crashed = _crash_of(cluster, item)
-            self._close(cluster)
-            if crashed is not None:
-                raise crashed
+            with _crash_told(cluster, item):
+                self._close(cluster)
 
     def lease(self, recipe: Recipe, item: pytest.Item) -> Lease:
         """Return a cluster for a test: one of the pool, or a new one."""
@@ -135,11 +133,9 @@ class ClusterRun:
         :raises ClusterError: it, or one that had to make place for it, did not end as it should.
         """
         if not self._keep(lease.cluster, item):
-            crashed = _crash_of(lease.cluster, item)
-            failed = item.stash.get(FAILED, False)
-            self.pool.give_back(lease, failed=failed, wanted=self._is_wanted_later(item))
-            if crashed is not None:
-                raise crashed
+            failed, wanted = item.stash.get(FAILED, False), self._is_wanted_later(item)
+            with _crash_told(lease.cluster, item):
+                self.pool.give_back(lease, failed=failed, wanted=wanted)
 
     def end_idle(self) -> list[Exception]:
         """End the clusters that no test has now; return what went wrong."""
@@ -184,19 +180,11 @@ class ClusterRun:
         keeps = settings.value_of(self._config, "keep").value and item.stash.get(FAILED, False)
         if not keeps or cluster.returncode is not None:
             return False
-        from .errors import ClusterError
+        from .ending import keep
 
-        try:
-            cluster.keep()
-        except ClusterError as error:
-            self.kept.append(f"{item.nodeid}: could not be kept and was ended: {str(error).splitlines()[0]}")
-            return False
-        where = cluster.address if isinstance(cluster.address, str) else cluster.url
-        self.kept.append(
-            f"{item.nodeid}: {where}, primary pid {cluster.primary.pid}, logs in {cluster.server.folder}; "
-            f"end it with: kill {cluster.primary.pid} && rm -r {cluster.server.folder}"
-        )
-        return True
+        was_kept, told = keep(cluster)
+        self.kept.append(f"{item.nodeid}: {told}")
+        return was_kept
 
     def _is_wanted_later(self, item: pytest.Item) -> bool:
         from .later import LaterUse
@@ -205,21 +193,12 @@ class ClusterRun:
         return not self.is_last and self._later.comes_after(item)
 
 
-def _crash_of(cluster: Cluster, item: pytest.Item) -> CrashError | None:
-    """Return the error of a test that passed while its primary ended badly, and neither did that nor saw it."""
-    told = cluster.primary.end_was_told or cluster.is_closed or item.stash.get(FAILED, False)
-    if told or cluster.returncode in (None, 0):
-        return None
-    from .entries import last_fault
-    from .errors import CrashError
-    from .exits import error_in_log
+@contextmanager
+def _crash_told(cluster: Cluster, item: pytest.Item) -> Iterator[None]:
+    """Look before the end at what is to be told after it, of a test that has passed."""
+    from .ending import crash_of
 
-    if last_fault(cluster.journal.entries, 0) is not None:
-        return None
-    said = error_in_log(cluster.log)
-    return CrashError(
-        f"the primary ended by itself during the test: {cluster.primary.describe_end()}"
-        + (f"; its log says: {said}" if said else "")
-        + "; a test that expects that looks at cluster.returncode",
-        cluster.server,
-    )
+    crash = None if item.stash.get(FAILED, False) else crash_of(cluster)
+    yield
+    if crash is not None:
+        raise crash

@@ -262,6 +262,27 @@ def test_it(name, cluster): pass
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
+def test_problem_after_a_session_that_did_not_come_to_its_end_is_told(pytester: pytest.Pytester) -> None:
+    """Another plugin has failed in its place: there is no report any more."""
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_cluster.fixtures import RUN
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_sessionfinish(session):
+            session.config.stash[RUN].end_idle = lambda: [TimeoutError("the server still ran")]
+            raise RuntimeError("another plugin's")
+        """
+    )
+    pytester.makepyfile("def test_it(): pass")
+
+    result = pytester.runpytest_subprocess()
+
+    assert result.ret != pytest.ExitCode.OK
+    result.stderr.fnmatch_lines(["cluster: problem at the end: TimeoutError: the server still ran"])
+
+
 @pytest.mark.parametrize("error", [OSError("no"), KeyboardInterrupt()])
 def test_cluster_whose_faults_cannot_be_undone_is_ended(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def undo() -> None:
