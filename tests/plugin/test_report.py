@@ -496,7 +496,7 @@ def test_timeout_shows_stacks(shop: pytest.Pytester) -> None:
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["*cluster: stacks of primary*", "*run_once*", "*cluster: stacks of worker 1*", "*_hang*"]
+        ["*cluster: stacks of primary*", "*arbiter.py*", "*cluster: stacks of worker 1*", "*_hang*"]
     )
 
 
