@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .changes import Snapshot as Snapshot
     from .changes import WorkerSnapshot as WorkerSnapshot
     from .client import Client as Client
-    from .client import Response as Response
     from .cluster import Cluster as Cluster
+    from .endpoint import Response as Response
     from .entries import JournalEntry as JournalEntry
     from .entries import ListeningAddress as ListeningAddress
     from .errors import ClusterError as ClusterError
@@ -112,7 +112,7 @@ _HOME = {
     "ProcessGone": "errors",
     "ReloadReport": "changes",
     "RemoteError": "errors",
-    "Response": "client",
+    "Response": "endpoint",
     "Snapshot": "changes",
     "StartError": "errors",
     "StopError": "errors",

@@ -9,124 +9,24 @@ import contextlib
 import http.client
 import json
 import socket
-import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
+from .endpoint import Endpoint, Response
 from .hits import Hit, Hits
 from .waiting import poll, scaled
-from .wire import HEADER
 
-__all__ = ["Client", "Endpoint", "Response"]
+__all__ = ["Client"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
-DEFAULT_TIMEOUT = 10.0
 FIRST_ANSWERS_SECONDS = 60.0
 JOIN_SECONDS = 5.0
 MOST_AT_A_TIME = 1000
 """More threads than that are a mistake in a test, not a load."""
-SHOWN_BYTES = 200
 HIT_BYTES = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer, read to its end."""
-
-    status: int
-    headers: http.client.HTTPMessage
-    """The header fields; names are looked up without regard to case."""
-    body: bytes
-
-    @property
-    def worker(self) -> int | None:
-        """The id of the worker that has answered; ``None`` when no application under test did.
-
-        gunicorn's own error page, for an application that has raised, does not say whose it is.
-        """
-        value = self.headers.get(HEADER, "")
-        return int(value) if value.isdigit() else None
-
-    @property
-    def text(self) -> str:
-        """The body as UTF-8."""
-        return self.body.decode()
-
-    def json(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.body)
-
-    def __repr__(self) -> str:
-        who = "nobody under test" if self.worker is None else f"worker {self.worker}"
-        return f"<{self.status} from {who}: {self.body[:SHOWN_BYTES]!r}{'…' if len(self.body) > SHOWN_BYTES else ''}>"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a server is reached: a host and a port, or the path of a unix socket."""
-
-    host: str
-    port: int
-    path: str | None = None
-    tls: bool = False
-
-    def connect(self, timeout: float | None = None) -> socket.socket:
-        """Return a new connected socket, with TLS where the server has it."""
-        timeout = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
-        if self.path is not None:
-            plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                plain.settimeout(timeout)
-                plain.connect(self.path)
-            except BaseException:
-                plain.close()
-                raise
-        else:
-            plain = socket.create_connection((self.host, self.port), timeout)
-        if not self.tls:
-            return plain
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        try:
-            return context.wrap_socket(plain, server_hostname=self.host or None)
-        except BaseException:
-            plain.close()
-            raise
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        watched: set[socket.socket] | None = None,
-    ) -> Response:
-        """Send one request on a connection of its own and read the whole answer.
-
-        A path without its slash gets one, as in a browser; whole URLs and ``*`` are requests of their own and stay.
-
-        :param watched: has the connection in it as long as that is open.
-        :raises OSError, http.client.HTTPException: there was no answer.
-        """
-        watched = set() if watched is None else watched
-        if not path.startswith(("/", "http://", "https://")) and path != "*":
-            path = f"/{path}"
-        connection = http.client.HTTPConnection(self.host or "localhost", self.port)
-        connection.sock = used = self.connect(timeout)
-        watched.add(used)
-        try:
-            connection.request(method, path, body, {"Connection": "close", **(headers or {})})
-            answer = connection.getresponse()
-            return Response(answer.status, answer.headers, answer.read())
-        finally:
-            watched.discard(used)
-            connection.close()
 
 
 class Client:
@@ -135,10 +35,9 @@ class Client:
     Every method takes, by keyword, ``headers`` (a mapping), ``body`` (bytes) or ``json`` (anything JSON can carry),
     and ``timeout``: seconds without a byte from the server (default: 10).
 
-    Args:
-        endpoint: where the cluster is.
-        on_answer: called with the id of the worker that has given an answer.
-        listening: says which workers listen now, by their ids.
+    :param endpoint: where the cluster is.
+    :param on_answer: called with the id of the worker that has given an answer.
+    :param listening: says which workers listen now, by their ids.
     """
 
     def __init__(

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any
 
 from .changes import ReloadReport, Snapshot, check_reloaded, check_scaled
-from .client import Client, Endpoint, Response
+from .client import Client
+from .endpoint import Endpoint, Response
 from .errors import ClusterError
 from .everywhere import assert_same, run_in
 from .faults import Faults

@@ -29,13 +29,14 @@ QUIET_SECONDS = 0.25
 class Expectation:
     """What must happen, or must not, between the beginning of a block and *timeout* seconds after its end.
 
-    Args:
-        journal: where it will be seen.
-        wanted: what counts.
-        timeout: seconds to wait after the block (default 10); with *none*, how long nothing may happen (default 0.25).
-        count: at least so many.
-        exactly: so many and, for a quarter of a second more, no further one.
-        none: not one.
+    :param journal: where it will be seen.
+    :param wanted: what counts.
+    :param timeout: seconds to wait after the block (default 10); with *none*, how long nothing may happen (default
+        0.25).
+    :param count: at least so many.
+    :param exactly: so many and, for a quarter of a second more, no further one.
+    :param none: not one.
+    :raises ValueError: these numbers cannot be.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ import http.client
 import socket
 from collections.abc import Sequence
 
-from .client import Endpoint
+from .endpoint import Endpoint
 from .entries import LIFECYCLE, JournalEntry, ListeningAddress
 from .errors import OptionError, WaitTimeout
 from .exits import describe_exit, error_in_log, last_words

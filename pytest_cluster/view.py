@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .changes import Snapshot, take_snapshot
-from .client import Endpoint
+from .endpoint import Endpoint
 from .entries import AnyWorker, JournalEntry, ListeningAddress, Wanted, lasting, worker_id
 from .errors import ClusterError
 from .expectations import Expectation

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from pytest_cluster.client import Client, Endpoint
+from pytest_cluster.client import Client
+from pytest_cluster.endpoint import Endpoint
 
 
 @pytest.mark.parametrize(
