@@ -229,7 +229,8 @@ class ServerProcess:
     def _remove_sockets(self) -> None:
         addresses = {one.address for one in self.journal.entries if one.address is not None}
         for path in [one.address for one in addresses if one.address_type == -1 and one.address]:
-            remove_stale_socket(os.path.join(self._options.cwd or self.folder, path))
+            if not path.startswith("\0"):  # an abstract one is no file, and went with its socket
+                remove_stale_socket(os.path.join(self._options.cwd or self.folder, path))
 
     def _give_up(self) -> None:
         """Undo a start that came to no more than this, wherever it was."""
