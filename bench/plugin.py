@@ -108,7 +108,6 @@ def measure_boot(rounds: int) -> Row:
     from pytest_cluster.options import ClusterOptions
 
     guard.acquire()
-    guard.prepare()
     bare, ours = [], []
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "plain.py").write_text(PLAIN_APP)
