@@ -57,8 +57,7 @@ def comparison(results: Iterable[Result]) -> list[str]:
     """Return the table: a line for each test that passes with one worker and fails with more; and the sum."""
     by_test: dict[str, dict[int, bool]] = {}
     for result in results:
-        outcomes = by_test.setdefault(result.test, {})
-        outcomes[result.workers] = outcomes.get(result.workers, True) and result.passed
+        by_test.setdefault(result.test, {})[result.workers] = result.passed  # the last attempt's
     lines = []
     for test, outcomes in sorted(by_test.items()):
         failing = [workers for workers, passed in sorted(outcomes.items()) if workers > 1 and not passed]

@@ -22,14 +22,12 @@ from .launcher import ServerProcess
 from .options import ClusterOptions
 from .process_faults import ProcessFaults
 from .remote import function_record
-from .wire import Delay, Do, End, Fail, Failpoint, Hold
+from .wire import MESSAGE, Delay, Do, End, Fail, Failpoint, Hold
 from .worker import WorkerProxy
 
 __all__ = ["BOOT_FAILURES", "Faults"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
-
-MESSAGE = "injected by the test"
 
 
 def _raises(error: Exception, times: int | None = None) -> Fail:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from .errors import FaultError
 from .injecting import Injecting, Target, pickled
+from .wire import MESSAGE
 from .worker import WorkerProxy
 
 __all__ = ["ProcessFaults"]
@@ -63,7 +64,7 @@ class ProcessFaults(Injecting):
         """
         if not isinstance(worker, WorkerProxy):
             raise FaultError("the primary has no main loop that a test can break: use exit() or kill()")
-        sent = pickled(error or RuntimeError("injected by the test"), "the error")
+        sent = pickled(error or RuntimeError(MESSAGE), "the error")
         entry = self._note(worker, "crash of", ends=True)
         try:
             worker.ask("crash", sent)

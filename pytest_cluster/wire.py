@@ -22,6 +22,7 @@ from typing import Any
 __all__ = [
     "CONTROL_VARIABLE",
     "HEADER",
+    "MESSAGE",
     "TOKEN_VARIABLE",
     "Call",
     "Delay",
@@ -42,6 +43,9 @@ __all__ = [
 
 TOKEN_VARIABLE = "NODECLUSTER_TEST_TOKEN"  # noqa: S105 - a name
 CONTROL_VARIABLE = "NODECLUSTER_TEST_CONTROL"
+
+MESSAGE = "injected by the test"
+"""What an error or an answer says that a test has injected without words of its own."""
 
 HEADER = "X-Cluster-Worker"
 """In every response of a worker under test: its id."""
@@ -81,7 +85,7 @@ class Fail:
     status: int | None = None
     error: bytes | None = None
     """The pickled exception."""
-    message: str = "injected by the test"
+    message: str = MESSAGE
 
 
 @dataclass(frozen=True, slots=True)
