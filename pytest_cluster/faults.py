@@ -110,8 +110,9 @@ class Faults(ProcessFaults):
     ) -> None:
         """Call *function* in a worker when that comes to a step, until :meth:`undo`: a fault of your own.
 
-        :param step: as in :meth:`hold`, and ``"fork"`` (the first thing in the process), ``"online"`` (before it says
-            so), ``"listening"`` (after it has said so).  Before ``"boot"`` nothing can wait there.
+        :param step: as in :meth:`hold`, and ``"fork"`` (the first thing in the process, which still has open what the
+            primary has: clients' connections, too), ``"online"`` (before it says so), ``"listening"`` (after it has
+            said so).  Before ``"boot"`` nothing can wait there.
         :param function: importable there, or at the top level of the test's file; *args*: what it is given.
         :param times: so often in each worker; ``None``: always.
         :raises FaultError: nobody comes to that step, or *args* cannot be sent.

@@ -314,7 +314,7 @@ def test_each_cluster_of_a_factory_that_does_not_end_is_told(shop: pytest.Pytest
         """
     )
 
-    result = shop.runpytest_inprocess("--cluster-slow-factor=0.2")
+    result = shop.runpytest_inprocess("--cluster-slow-factor=0.2", "-rN")
 
     result.assert_outcomes(passed=1, errors=1)
     assert str(result.stdout).count("StopError: the server still ran 3 s after") == 2

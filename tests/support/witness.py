@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from injuries import note_acks
@@ -109,16 +111,17 @@ class Witness:
 
 
 def _ask(sock: socket.socket, began: float) -> Asked:
-    port, answer, failure = sock.getsockname()[1], b"", ""
-    with sock:
+    """Read what the answer says it has, not to the end of the connection: a fork that hangs may keep that open."""
+    port, failure = sock.getsockname()[1], ""
+    with sock, HTTPResponse(sock) as answer:
         try:
             sock.sendall(REQUEST)
-            while data := sock.recv(65536):
-                answer += data
-        except OSError as error:
+            answer.begin()
+            answer.read()
+            if answer.status != HTTPStatus.OK:
+                failure = str(answer.status)
+        except (OSError, HTTPException) as error:
             failure = type(error).__name__
-    if not failure and not answer.startswith(b"HTTP/1.1 200 "):
-        failure = answer[:12].decode("latin-1") or "no answer"
     return Asked(port, began, time.monotonic(), failure)
 
 
