@@ -23,6 +23,7 @@ __all__ = [
 
 LIFECYCLE = ("fork", "online", "listening", "disconnect", "exit")
 EVENTS = (*LIFECYCLE, "message", "fault")
+UNIX = -1  # as Node says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,12 @@ class ListeningAddress:
     port: int
     address_type: int | str
     fd: int | None = None
+
+    @property
+    def socket_file(self) -> str | None:
+        """The path of a unix socket; ``None`` for an abstract one, which is no file and goes with its last process."""
+        is_file = self.address_type == UNIX and self.address and not self.address.startswith("\0")
+        return self.address if is_file else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 A cluster whose pytest has gone ends by itself: its primary reads end-of-file from the test. A primary that is
 stopped, stuck, or of a stock class reads nothing. So one process, started with the first cluster in a session of its
 own, reads from a pipe which clusters there are, or are about to be: a tag and a folder first, the number of the session
-when there is one. The pipe's end, whatever killed pytest, is its signal: it gives the clusters a moment, then kills
-what is left of their sessions, or has their tag, and removes their folders. With nothing left to guard it just ends.
+when there is one, and each file at which the workers listen. The pipe's end, whatever killed pytest, is its signal: it
+gives the clusters a moment, then kills what is left of their sessions, or has their tag, and removes their folders and
+sockets. With nothing left to guard it just ends.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["Guard", "guard", "main"]
@@ -42,6 +43,11 @@ class Guard:
     def watch(self, tag: str, session: int) -> None:
         """It runs, in this session."""
         self._tell(f"= {tag} {session}")
+
+    def note_socket(self, tag: str, path: str) -> None:
+        """Its workers listen at this file."""
+        if self._process is not None:  # as long as the cluster is watched: no process is started for a last word
+            self._tell(f"@ {tag} {os.fsencode(path).hex()}")
 
     def release(self, tag: str) -> None:
         """It is gone, or is meant to stay."""
@@ -96,17 +102,20 @@ class _Watched:
     tag: str
     folder: str
     session: int | None = None
+    sockets: list[str] = field(default_factory=list)
 
 
 def main(lines: Iterable[str]) -> None:
     """Read until pytest has gone, then clean up."""
-    leaks = _neighbour()  # now: at the end the folder that holds it may be gone as well
+    leaks, stale = _neighbours()  # now: at the end the folder that holds them may be gone as well
     clusters = _left_at_the_end(lines)
     deadline = time.monotonic() + GRACE_SECONDS
     for one in clusters:
         leaks.wait_cluster_empty(one.session, one.tag, max(0.0, deadline - time.monotonic()))
     for one in clusters:
         leaks.kill_cluster(one.session, one.tag, GRACE_SECONDS)
+        for path in one.sockets:
+            stale.remove_stale_socket(path)
         shutil.rmtree(one.folder, ignore_errors=True)
 
 
@@ -118,15 +127,17 @@ def _left_at_the_end(lines: Iterable[str]) -> list[_Watched]:
             clusters[tag] = _Watched(tag, rest[0])
         elif word == "=":
             clusters[tag].session = int(rest[0])
+        elif word == "@":
+            clusters[tag].sockets.append(os.fsdecode(bytes.fromhex(rest[0])))
         else:
             clusters.pop(tag, None)
     return list(clusters.values())
 
 
-def _neighbour() -> Any:
-    """Return the module ``leaks``, which is beside this file: it runs alone, outside of its package."""
+def _neighbours() -> tuple[Any, Any]:
+    """Return the modules ``leaks`` and ``stale``, which are beside this file: it runs alone, outside of its package."""
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    return importlib.import_module("leaks")
+    return importlib.import_module("leaks"), importlib.import_module("stale")
 
 
 if __name__ == "__main__":

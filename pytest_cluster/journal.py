@@ -37,9 +37,17 @@ class Journal:
         problems: lines that were not understood, and gaps: what the reader was too slow for.
         later: what the primaries say that USR2 has started; they number their workers from 1 as well.
         diagnose: asked for more sections whenever a wait has failed.
+
+    Args:
+        fd: the pipe's reading end.
+        log_tail: the end of the server's log, for evidence.
+        heard: called with each entry that a primary has written, before anybody else sees it: by the reading thread,
+            which holds the lock.
     """
 
-    def __init__(self, fd: int, *, log_tail: Callable[[], str] = str) -> None:
+    def __init__(
+        self, fd: int, *, log_tail: Callable[[], str] = str, heard: Callable[[JournalEntry], None] = lambda _: None
+    ) -> None:
         self.problems: list[str] = []
         self.later: list[JournalEntry] = []
         self.diagnose: Callable[[], list[tuple[str, str]]] = list
@@ -47,6 +55,7 @@ class Journal:
         self._changed = threading.Condition()
         self._ended = False
         self._log_tail = log_tail
+        self._heard = heard
         self._thread = threading.Thread(target=self._read, args=(fd,), name="cluster-journal", daemon=True)
         self._thread.start()
 
@@ -188,6 +197,7 @@ class Journal:
         with self._changed:
             try:
                 entry, lost = parse_entry(line, len(self._entries) + 1)
+                self._heard(entry)
                 first = next((one.primary for one in self._entries if one.primary is not None), entry.primary)
                 (self._entries if entry.primary == first else self.later).append(entry)
                 if lost:

@@ -32,8 +32,8 @@ from .journal import Journal
 from .leaks import TAG_VARIABLE, kill_cluster, wait_cluster_empty
 from .logs import LogFolder
 from .options import ClusterOptions
+from .socket_files import SocketFiles
 from .stacks import collect_stacks
-from .stale import remove_stale_socket
 from .tallies import Tallies
 from .waiting import evidence, scaled
 from .wire import CONTROL_VARIABLE, TOKEN_VARIABLE, Hello, Reached
@@ -96,6 +96,7 @@ class ServerProcess:
         self.reached: Callable[[Hello, Reached], None] | None = None
         self._options = options
         self._pythonpath = pythonpath
+        self._socket_files = SocketFiles(self.tag, options.cwd or self.folder)
         try:
             guard.announce(self.tag, self.folder)
             self._spawn(self._furnish(source))
@@ -206,7 +207,7 @@ class ServerProcess:
         self.logs.keep()
         self.tallies.keep()
         self.control.close()
-        self._remove_sockets()
+        self._socket_files.remove()
         shutil.rmtree(self.folder, ignore_errors=True)
         guard.release(self.tag)
 
@@ -225,12 +226,6 @@ class ServerProcess:
     def _kill(self) -> None:
         kill_cluster(self.pid, self.tag)
         self.process.wait()
-
-    def _remove_sockets(self) -> None:
-        addresses = {one.address for one in self.journal.entries if one.address is not None}
-        for path in [one.address for one in addresses if one.address_type == -1 and one.address]:
-            if not path.startswith("\0"):  # an abstract one is no file, and went with its socket
-                remove_stale_socket(os.path.join(self._options.cwd or self.folder, path))
 
     def _give_up(self) -> None:
         """Undo a start that came to no more than this, wherever it was."""
@@ -292,7 +287,7 @@ class ServerProcess:
                     start_new_session=True,
                 )
             guard.watch(self.tag, self.pid)
-            self.journal = Journal(reading, log_tail=self.log_tail)
+            self.journal = Journal(reading, log_tail=self.log_tail, heard=self._socket_files.note)
         except BaseException:
             os.close(reading)
             raise

@@ -1,4 +1,7 @@
-"""Unix sockets that a primary has left: it removes them at its end, but not when it is killed."""
+"""Unix sockets that a primary has left: it removes them at its end, but not when it is killed.
+
+Standard library only, and no relative import: the guard runs this file alone.
+"""
 
 from __future__ import annotations
 

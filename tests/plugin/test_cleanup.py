@@ -49,6 +49,11 @@ def test_is_stopped(cluster):
         os.kill(worker.pid, signal.SIGSTOP)
     time.sleep(60)
 
+@pytest.mark.cluster(settings={"bind": ["127.0.0.1:0", "unix:web.sock"]})
+def test_listens_at_a_file(cluster):
+    assert os.path.exists("web.sock")
+    test_is_stopped(cluster)
+
 def test_starts_a_daemon(cluster):
     cluster.workers[0].run(start_a_daemon)
     note(cluster)
@@ -118,6 +123,7 @@ class Inner:
         assert left, (cluster_members(self.session, self.tag), os.path.exists(self.folder))
         assert poll(lambda: not guards_of(self.process.pid), 20)
         assert self.folder not in Path("/proc/net/unix").read_text()
+        assert not (self.path / "web.sock").exists()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", self.port), 20).close()
 
@@ -145,7 +151,7 @@ def inner(shop: pytest.Pytester) -> object:
             shutil.rmtree(one.folder, ignore_errors=True)  # of the cluster whose guard was killed
 
 
-@pytest.mark.parametrize("test", ["test_sleeps", "test_is_stopped", "test_starts_a_daemon"])
+@pytest.mark.parametrize("test", ["test_sleeps", "test_is_stopped", "test_listens_at_a_file", "test_starts_a_daemon"])
 def test_sigkill_of_pytest(inner: type[Inner], test: str) -> None:
     """Also when primary and workers are stopped, and when a worker's child has left the session."""
     run = inner("-k", test)
@@ -230,7 +236,7 @@ def test_hang_at_the_end_is_that_tests_failure(inner: type[Inner]) -> None:
     assert "ERROR at teardown of test_hangs_at_the_end" in run.output
     assert "still ran 3 s after SIGTERM and was killed" in run.output
     assert "stacks of primary" in run.output
-    assert "2 passed, 8 deselected, 1 error" in run.output
+    assert "2 passed, 9 deselected, 1 error" in run.output
     run.assert_nothing_left()
 
 
@@ -265,7 +271,7 @@ def test_guard_needs_nothing_but_a_tag(tmp_path: Path) -> None:
     installed, folder = tmp_path / "installed", tmp_path / "folder"
     installed.mkdir()
     folder.mkdir()
-    for name in ("guard.py", "leaks.py"):
+    for name in ("guard.py", "leaks.py", "stale.py"):
         shutil.copy(Path(pytest_cluster.__file__).with_name(name), installed)
     command = [sys.executable, "-I", "-S", str(installed / "guard.py")]
     environment = {**os.environ, TAG_VARIABLE: "onlythis"}
