@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .journal import Journal as Journal
     from .messages import Messages as Messages
     from .options import ClusterOptions as ClusterOptions
+    from .prepared import PreparedCluster as PreparedCluster
     from .primary import PrimaryProxy as PrimaryProxy
     from .worker import WorkerProxy as WorkerProxy
 
@@ -71,6 +72,7 @@ __all__ = [
     "Messages",
     "NotImportable",
     "OptionError",
+    "PreparedCluster",
     "PrimaryProxy",
     "ProcessGone",
     "ReloadReport",
@@ -108,6 +110,7 @@ _HOME = {
     "Messages": "messages",
     "NotImportable": "errors",
     "OptionError": "errors",
+    "PreparedCluster": "prepared",
     "PrimaryProxy": "primary",
     "ProcessGone": "errors",
     "ReloadReport": "changes",

@@ -17,7 +17,7 @@ from .faults import Faults
 from .launcher import ServerProcess
 from .messages import Messages
 from .options import ClusterOptions, most_workers
-from .readiness import start_server
+from .readiness import bring_up, prepare_server
 from .signals import signal_number
 from .view import ClusterView
 from .waiting import Deadline, poll, scaled, timed_out
@@ -42,10 +42,10 @@ class Cluster(ClusterView):
         picture: how it was when its ``with`` block ended; ``None`` before, and where there was none.
     """
 
-    def __init__(self, options: ClusterOptions, server: ServerProcess, endpoint: Endpoint) -> None:
+    def __init__(self, options: ClusterOptions, server: ServerProcess, endpoint: Endpoint, faults: Faults) -> None:
         super().__init__(options, server, endpoint)
         self.client = Client(endpoint, server.tallies.seen, self._listening)
-        self.faults = Faults(server, options)
+        self.faults = faults
         self.messages = Messages(server.journal)
         self._closed = False
         self.picture: Snapshot | None = None
@@ -57,7 +57,9 @@ class Cluster(ClusterView):
 
         :raises StartError: it ended, or was not ready in time.
         """
-        return cls(options, *start_server(options, pythonpath=pythonpath))
+        server = prepare_server(options, pythonpath=pythonpath)
+        faults = Faults(server, options)
+        return cls(options, server, bring_up(server, options, workers=options.workers), faults)
 
     @property
     def is_closed(self) -> bool:

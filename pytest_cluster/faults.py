@@ -49,7 +49,7 @@ class Faults(ProcessFaults):
 
     A *target* is a worker (``cluster.workers[0]``) or the primary (``cluster.primary``).  Where a fault is one of
     workers, ``worker=`` takes a worker, or an id, also of one that is to come; without it, it is a fault of all, and
-    of those that come later.
+    of those that come later: of the first ones, too, in a cluster that is prepared (``cluster_factory(start=False)``).
 
     Everything here raises :class:`ProcessGone` when its target has ended already.
     """
@@ -182,6 +182,8 @@ class Faults(ProcessFaults):
     def _note_workers(
         self, worker: WorkerProxy | int | None, what: str, *, harmless: bool, only_later: bool = False
     ) -> JournalEntry:
+        if not self._options.has_journal:
+            raise FaultError(f"workers of {self._options.worker_class!r} are not under the test's control")
         if isinstance(worker, WorkerProxy):
             worker.check_alive()
         number = worker_id(worker)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, overload
 
 import pytest
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .faults import Faults
     from .journal import Journal
+    from .prepared import PreparedCluster
     from .run import ClusterRun
 
 __all__ = [
@@ -69,8 +70,12 @@ def fail_plainly(problems: Sequence[Exception]) -> NoReturn:
 class ClusterFactory(Protocol):
     """Starts a cluster; the keywords are the marker's and override it."""
 
-    def __call__(self, **changes: Any) -> Cluster:
-        """Return a running cluster, which ends with the test at the latest."""
+    @overload
+    def __call__(self, *, start: Literal[True] = ..., **changes: Any) -> Cluster: ...
+    @overload
+    def __call__(self, *, start: Literal[False], **changes: Any) -> PreparedCluster: ...
+    def __call__(self, *, start: bool = True, **changes: Any) -> Cluster | PreparedCluster:
+        """Return a running cluster, which ends with the test at the latest; or one that is yet to be started."""
         ...
 
 
@@ -101,18 +106,24 @@ def cluster_workers(request: pytest.FixtureRequest) -> int | None:
 def cluster_factory(
     request: pytest.FixtureRequest, cluster_options: Mapping[str, Any], cluster_app: Any, cluster_workers: int | None
 ) -> Iterator[ClusterFactory]:
-    """Start clusters by hand, several at once or such as do not start: ``cluster_factory(workers=3)``."""
+    """Start clusters by hand, several at once or such as do not start: ``cluster_factory(workers=3)``.
+
+    ``start=False`` only prepares one, for faults of its first boot.
+    """
     run = request.config.stash[RUN]
     with _told_plainly():
         recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers)
     problems: list[Exception] = []
     with ExitStack() as stack:
 
-        def factory(**changes: Any) -> Cluster:
-            __tracebackhide__ = True
-            one = run.start(recipe.changed("cluster_factory", changes), request.node)
+        def ends_with_the_test(one: Cluster) -> None:
             stack.callback(_end, run, one, request.node, problems)
-            return one
+
+        def factory(*, start: bool = True, **changes: Any) -> Any:
+            __tracebackhide__ = True
+            prepared = run.prepare(recipe.changed("cluster_factory", changes), request.node, ends_with_the_test)
+            stack.callback(prepared.discard)
+            return prepared.start() if start else prepared
 
         yield factory
     if problems:

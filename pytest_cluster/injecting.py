@@ -40,7 +40,7 @@ class Injecting:
         self._undoing.all()
 
     def __repr__(self) -> str:
-        return f"<faults of the cluster with primary pid {self._server.pid}: {self.injected} injected>"
+        return f"<faults of the cluster of {self._options.target}: {self.injected} injected>"
 
     @contextlib.contextmanager
     def _lasting(self, target: Target, what: str, undo: Callable[[], None]) -> Iterator[None]:

@@ -1,4 +1,6 @@
-"""The server as a process: start it in a session of its own, stop it, and leave nothing behind.
+"""The server as a process: furnish it, start it in a session of its own, stop it, and leave nothing behind.
+
+Between the first two a test may already say what is to happen in its processes, and nothing runs yet.
 
 What is promised (and tested with servers that misbehave):
 
@@ -19,14 +21,14 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from .command import command_of, environment_of
 from .conf import DEFAULT_BIND, conf_source
 from .control import Control
 from .errors import LeakError, OptionError, StartError, StopError
 from .exits import describe_returncode
+from .folder import make_folder, no_folder
 from .guard import guard
 from .journal import Journal
 from .leaks import TAG_VARIABLE, kill_cluster, wait_cluster_empty
@@ -50,46 +52,30 @@ JOURNAL_SECONDS = 1.0
 LOG_TAIL_CHARACTERS = 6000
 LOG_TAIL_LINES = 40
 
-SOCKET_PATH_BYTES = 107
-LONGEST_NAME = len("/pc-xxxxxxxx/control")
-
-
-def _make_folder() -> str:
-    """Return a new folder, whose path is short enough for the socket in it."""
-    long = len(os.fsencode(tempfile.gettempdir())) + LONGEST_NAME > SOCKET_PATH_BYTES
-    try:
-        return tempfile.mkdtemp(prefix="pc-", dir="/tmp" if long else None)  # noqa: S108 - mkdtemp chooses the name
-    except OSError as error:
-        raise _no_folder(error) from None
-
-
-def _no_folder(error: OSError) -> StartError:
-    return StartError(f"the cluster's folder cannot be made: {error}; TMPDIR says where it should be")
-
 
 def _tail(text: str) -> str:
     return "\n".join(text[-LOG_TAIL_CHARACTERS:].splitlines()[-LOG_TAIL_LINES:])
 
 
-def _import_path(folders: str, rest: str | None) -> str:
-    """Return the PYTHONPATH with *folders*, which gunicorn takes with commas, before the *rest*."""
-    return os.pathsep.join([*folders.split(","), *([rest] if rest else [])])
-
-
 class ServerProcess:
-    """A server of our own, from its start to the moment when nothing of it is left.
+    """A server of our own, from before its start to the moment when nothing of it is left.
 
     Attributes:
+        bind: what it was told to bind.
         folder: everything of it that is on disk; short, because the path of a unix socket may have 107 bytes.
         control: the connections to its processes.
         reached: called, in a thread, when a step that is held was reached.
+
+    :raises OptionError: it cannot be as it is asked for.
+    :raises StartError: it has no place on the disk.
     """
 
     def __init__(self, options: ClusterOptions, *, pythonpath: str, bind: str = DEFAULT_BIND) -> None:
         if not options.app and not options.script:
             raise OptionError("cluster: which application? Say app='package.module:app' or use --cluster-app")
         source = conf_source(options, pythonpath=pythonpath, bind=bind)
-        self.folder = _make_folder()
+        self.bind = bind
+        self.folder = make_folder()
         self.log_path = os.path.join(self.folder, "server.log")
         self.tag = secrets.token_hex(16)
         self.logs = LogFolder(self.folder)
@@ -97,12 +83,21 @@ class ServerProcess:
         self._options = options
         self._pythonpath = pythonpath
         self._socket_files = SocketFiles(self.tag, options.cwd or self.folder)
-        try:
+        self._process: subprocess.Popen[bytes] | None = None
+        with self._undone_on_error():
             guard.announce(self.tag, self.folder)
-            self._spawn(self._furnish(source))
-        except BaseException:
-            self._give_up()
-            raise
+            self._furnish(source)
+
+    def start(self) -> None:
+        """Start the process, which then is not ready yet; once only."""
+        with self._undone_on_error():
+            self._spawn()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The primary, once it is started."""
+        assert self._process is not None
+        return self._process
 
     @property
     def pid(self) -> int:
@@ -202,6 +197,9 @@ class ServerProcess:
 
     def abort(self) -> None:
         """Kill the session without asking and release everything; nothing is reported."""
+        if self._process is None:
+            self._give_up()
+            return
         self._kill()
         self.journal.join(ORPHAN_SECONDS)
         self.logs.keep()
@@ -227,12 +225,23 @@ class ServerProcess:
         kill_cluster(self.pid, self.tag)
         self.process.wait()
 
+    @contextlib.contextmanager
+    def _undone_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._give_up()
+            raise
+
     def _give_up(self) -> None:
-        """Undo a start that came to no more than this, wherever it was."""
+        """Undo what came to no more than this, wherever it was."""
         kill_cluster(None, self.tag)
-        if hasattr(self, "process"):
-            self.process.kill()
-            self.process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if hasattr(self, "journal"):
+            self._journal_end.close()
+            self.journal.join(JOURNAL_SECONDS)
         if hasattr(self, "tallies"):
             self.tallies.keep()
         if hasattr(self, "control"):
@@ -240,56 +249,41 @@ class ServerProcess:
         shutil.rmtree(self.folder, ignore_errors=True)
         guard.release(self.tag)
 
-    def _furnish(self, source: str) -> list[str]:
-        """Put into the folder what the server needs there; return the command that starts it."""
+    def _furnish(self, source: str) -> None:
+        """Make what is there before the server: files in the folder, the connections to come, the journal."""
+        conf_path = os.path.join(self.folder, "gunicorn.conf.py")
         try:
             self.tallies = Tallies(os.path.join(self.folder, "tallies"))
             self.control = Control(os.path.join(self.folder, "control"), self._tell_reached)
-            return self._command(source)
+            with open(conf_path, "w", encoding="utf-8") as conf:
+                conf.write(source)
         except OSError as error:
-            raise _no_folder(error) from None
-
-    def _command(self, source: str) -> list[str]:
-        if self._options.script is not None:
-            return [sys.executable, "-m", "nodecluster_compat", self._options.script]
-        conf_path = os.path.join(self.folder, "gunicorn.conf.py")
-        with open(conf_path, "w", encoding="utf-8") as conf:
-            conf.write(source)
-        return [sys.executable, "-m", "gunicorn", "-c", conf_path, self._options.app or ""]
-
-    def _environment(self, journal_fd: int) -> dict[str, str]:
-        environment = dict(os.environ)
-        environment[CONTROL_VARIABLE] = self.control.path
-        environment[TOKEN_VARIABLE] = self.control.token
-        # Last, so that a test can take even the token away: the server is then what it is in production.
-        for name, value in self._options.environment.items():
-            environment.pop(name, None)
-            if value is not None:
-                environment[name] = value
-        if self._options.script is not None:  # an application's is in its gunicorn.conf.py
-            environment["PYTHONPATH"] = _import_path(self._pythonpath, environment.get("PYTHONPATH"))
-        environment[JOURNAL_VARIABLE] = str(journal_fd)
-        environment[TAG_VARIABLE] = self.tag
-        return environment
-
-    def _spawn(self, command: list[str]) -> None:
+            raise no_folder(error) from None
+        self._command = command_of(self._options, conf_path)
         reading, writing = os.pipe()
+        self._journal_end = open(writing, "wb", buffering=0)  # noqa: SIM115 - it is the server's, once that is started
         try:
-            with open(self.log_path, "ab") as log:
-                self.process = subprocess.Popen(
-                    command,
-                    cwd=self._options.cwd or self.folder,
-                    env=self._environment(writing),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    pass_fds=(writing,),
-                    start_new_session=True,
-                )
-            guard.watch(self.tag, self.pid)
             self.journal = Journal(reading, log_tail=self.log_tail, heard=self._socket_files.note)
         except BaseException:
             os.close(reading)
+            self._journal_end.close()
             raise
-        finally:
-            os.close(writing)
+
+    def _environment(self) -> dict[str, str]:
+        door = {CONTROL_VARIABLE: self.control.path, TOKEN_VARIABLE: self.control.token}
+        environment = environment_of(self._options, door, self._pythonpath)
+        return {**environment, JOURNAL_VARIABLE: str(self._journal_end.fileno()), TAG_VARIABLE: self.tag}
+
+    def _spawn(self) -> None:
+        with self._journal_end, open(self.log_path, "ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._options.cwd or self.folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(self._journal_end.fileno(),),
+                start_new_session=True,
+            )
+        guard.watch(self.tag, self.pid)

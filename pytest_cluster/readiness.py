@@ -11,6 +11,7 @@ import http.client
 import socket
 from collections.abc import Sequence
 
+from .conf import DEFAULT_BIND
 from .endpoint import Endpoint
 from .entries import LIFECYCLE, JournalEntry, ListeningAddress
 from .errors import OptionError, WaitTimeout
@@ -19,7 +20,7 @@ from .launcher import ServerProcess
 from .options import ClusterOptions
 from .waiting import poll
 
-__all__ = ["distinct_addresses", "listening_workers", "start_server", "worker_ids"]
+__all__ = ["bring_up", "distinct_addresses", "listening_workers", "prepare_server", "worker_ids"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
@@ -59,21 +60,26 @@ def distinct_addresses(entries: Sequence[JournalEntry]) -> list[ListeningAddress
     return list(dict.fromkeys(entry.address for entry in entries if entry.address is not None))
 
 
-def start_server(options: ClusterOptions, *, pythonpath: str) -> tuple[ServerProcess, Endpoint]:
-    """Start what *options* ask for and return it when it is ready.
+def prepare_server(options: ClusterOptions, *, pythonpath: str) -> ServerProcess:
+    """Return what *options* ask for, furnished and not started.
+
+    :raises OptionError: something that cannot be.
+    """
+    bind = DEFAULT_BIND if options.has_journal else _stock_bind(options)
+    return ServerProcess(options, pythonpath=pythonpath, bind=bind)
+
+
+def bring_up(server: ServerProcess, options: ClusterOptions, *, workers: int) -> Endpoint:
+    """Start it and return where it is, when it is ready: so many workers listen.
 
     :raises StartError: it ended, or was not ready in time; nothing of it is left.
     """
-    if not options.has_journal:
-        return _start_stock(options, pythonpath)
-    server = ServerProcess(options, pythonpath=pythonpath)
+    server.start()
     try:
-        _wait_ready(server, options)
-        address = distinct_addresses(server.journal.entries)[0]
+        return _when_ready(server, options, workers) if options.has_journal else _when_answering(server, options)
     except BaseException:
         server.abort()
         raise
-    return server, endpoint_of(address, tls="certfile" in options.settings)
 
 
 def endpoint_of(address: ListeningAddress, *, tls: bool) -> Endpoint:
@@ -84,9 +90,9 @@ def endpoint_of(address: ListeningAddress, *, tls: bool) -> Endpoint:
     return Endpoint(host=WILDCARDS.get(host, host), port=address.port, tls=tls)
 
 
-def _wait_ready(server: ServerProcess, options: ClusterOptions) -> None:
+def _when_ready(server: ServerProcess, options: ClusterOptions, workers: int) -> Endpoint:
     def ready(entries: tuple[JournalEntry, ...]) -> bool:
-        return len(listening_workers(entries, options.listeners)) >= options.workers
+        return len(listening_workers(entries, options.listeners)) >= workers
 
     def hopeless() -> bool:
         return server.ended() or len(failed_boots(server.journal.entries)) >= MOST_FAILED_BOOTS
@@ -95,16 +101,23 @@ def _wait_ready(server: ServerProcess, options: ClusterOptions) -> None:
         server.journal.wait_until(ready, expected="to be ready", timeout=options.start_timeout, interrupted=hopeless)
     except WaitTimeout:
         seen = len(listening_workers(server.journal.entries, options.listeners))
-        raise server.start_error(_not_ready(server, options, f"{seen} of {options.workers} workers listened")) from None
+        raise server.start_error(_not_ready(server, options, f"{seen} of {workers} workers listened")) from None
+    return endpoint_of(distinct_addresses(server.journal.entries)[0], tls="certfile" in options.settings)
 
 
-def _start_stock(options: ClusterOptions, pythonpath: str) -> tuple[ServerProcess, Endpoint]:
-    """Start a stock worker class, for comparisons only: ready when *some* worker has answered a request."""
+def _stock_bind(options: ClusterOptions) -> str:
+    """Return a free address for a stock worker class, which would not say where it listens."""
     if "bind" in options.settings:
         raise OptionError(f"cluster: {options.worker_class!r} reports no address, so bind cannot be set")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         host, port = probe.getsockname()
-    endpoint = Endpoint(host, port, tls="certfile" in options.settings)
+    return f"{host}:{port}"
+
+
+def _when_answering(server: ServerProcess, options: ClusterOptions) -> Endpoint:
+    """Of a stock worker class, for comparisons only: ready when *some* worker has answered a request."""
+    host, _, port = server.bind.rpartition(":")
+    endpoint = Endpoint(host, int(port), tls="certfile" in options.settings)
 
     def answers() -> bool:
         if server.ended():
@@ -115,14 +128,9 @@ def _start_stock(options: ClusterOptions, pythonpath: str) -> tuple[ServerProces
             return False
         return True
 
-    server = ServerProcess(options, pythonpath=pythonpath, bind=f"{host}:{port}")
-    try:
-        if not poll(answers, options.start_timeout) or server.ended():
-            raise server.start_error(_not_ready(server, options, "no request was answered"))
-    except BaseException:
-        server.abort()
-        raise
-    return server, endpoint
+    if not poll(answers, options.start_timeout) or server.ended():
+        raise server.start_error(_not_ready(server, options, "no request was answered"))
+    return endpoint
 
 
 def _not_ready(server: ServerProcess, options: ClusterOptions, seen: str) -> str:

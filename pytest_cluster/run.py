@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from .compare import Comparison
     from .later import LaterUse
     from .pool import Lease, Pool
+    from .prepared import PreparedCluster
     from .recipe import Recipe
 
 __all__ = ["CLUSTERS", "FAILED", "STARTED", "ClusterRun"]
@@ -101,14 +101,21 @@ class ClusterRun:
 
         :raises StartError: it did not get ready.
         """
-        from .cluster import Cluster
+        return self.prepare(recipe, item).start()
 
-        begin = time.monotonic()
-        one = Cluster.start(recipe.options, pythonpath=recipe.pythonpath)
-        self.totals.started += 1
-        self.totals.slowest = max(self.totals.slowest, time.monotonic() - begin)
-        item.stash[CLUSTERS].append(one)
-        return one
+    def prepare(
+        self, recipe: Recipe, item: pytest.Item, started: Callable[[Cluster], object] = lambda _: None
+    ) -> PreparedCluster:
+        """Prepare a cluster of a test's own; *started* is called with it when it has been started."""
+        from .prepared import PreparedCluster
+
+        def note(cluster: Cluster, seconds: float) -> None:
+            self.totals.started += 1
+            self.totals.slowest = max(self.totals.slowest, seconds)
+            item.stash[CLUSTERS].append(cluster)
+            started(cluster)
+
+        return PreparedCluster(recipe.options, pythonpath=recipe.pythonpath, started=note)
 
     def end(self, cluster: Cluster, item: pytest.Item) -> None:
         """End a cluster of a test's own.

@@ -240,12 +240,12 @@ def test_hang_at_the_end_is_that_tests_failure(inner: type[Inner]) -> None:
     run.assert_nothing_left()
 
 
-@pytest.mark.parametrize("broken", ["guard.watch", "Journal"])
-def test_interrupt_right_after_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: str) -> None:
+@pytest.mark.parametrize(("broken", "runs"), [("Control", False), ("Journal", False), ("guard.watch", True)])
+def test_interrupt_around_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: str, runs: bool) -> None:
     """What was begun is undone: the process, the folder, the descriptors, the threads."""
 
     def interrupt(*_: object, **__: object) -> None:
-        assert cluster_members(None, "atag")
+        assert bool(cluster_members(None, "atag")) is runs
         raise KeyboardInterrupt
 
     def held() -> tuple[int, int]:
@@ -258,7 +258,7 @@ def test_interrupt_right_after_the_start(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr("secrets.token_hex", lambda _: "atag")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(KeyboardInterrupt):
-        ServerProcess(ClusterOptions(app="ready", cwd=str(FAKES)), pythonpath=".")
+        ServerProcess(ClusterOptions(app="ready", cwd=str(FAKES)), pythonpath=".").start()
     assert cluster_members(None, "atag") == []
     assert list(tmp_path.iterdir()) == []
     assert held() == before

@@ -1,0 +1,122 @@
+"""``cluster_factory(start=False)``: faults that the first workers meet."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from pytest_cluster import ClusterError, ClusterFactory, FaultError, PreparedCluster, StartError
+
+NO_PAUSE = "from nodecluster_compat import cluster; cluster.setup_primary(restart_delay=0.05)"
+
+pytestmark = pytest.mark.cluster(app="shop:app", config=NO_PAUSE)
+
+
+def count_in(path: str) -> None:
+    with open(path, "a", encoding="ascii") as file:
+        file.write(f"{os.getpid()}\n")
+
+
+@pytest.mark.parametrize("how", ["exit", "late", "kill"])
+def test_one_worker_fails_to_boot(cluster_factory: ClusterFactory, how: str) -> None:
+    """Another takes its place, and the fault is the first thing in the journal.
+
+    Not so when it cannot import: until some worker listens, gunicorn's arbiter ends then.
+    """
+    prepared = cluster_factory(start=False)
+    prepared.faults.boot_failure(how, worker=1)
+    cluster = prepared.start()
+    assert [worker.id for worker in cluster.workers] == [2, 3]
+    assert cluster.journal.entries[0].detail == f"boot failure ({how}) of worker 1"
+    assert f"injected: boot failure ({how})" in cluster.worker(1).describe_end()
+    assert cluster.get("/").status == 200
+    assert cluster.faults is prepared.faults
+
+
+def test_no_worker_boots(cluster_factory: ClusterFactory) -> None:
+    """The error has the reason, and shows what was injected."""
+    prepared = cluster_factory(start=False)
+    prepared.faults.boot_failure()
+    with pytest.raises(StartError, match=r"not get ready at its start .*injected: the application does") as told:
+        prepared.start()
+    assert "INJECTED boot failure (import) of workers to come" in str(told.value)
+
+
+def test_one_worker_boots_slowly(cluster_factory: ClusterFactory) -> None:
+    """The cluster serves meanwhile, and the test goes on with it."""
+    prepared = cluster_factory(start=False)
+    with prepared.faults.hold("boot", worker=2) as gate:
+        cluster = prepared.start(workers=1)
+        gate.wait_reached()
+        assert {cluster.get("/").worker for _ in range(4)} == {1}
+        gate.release()
+        assert [worker.id for worker in cluster.wait_listening()] == [1, 2]
+
+
+def test_step_of_every_first_worker(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    """And a function of the application, which is replaced when that is loaded."""
+    prepared = cluster_factory(workers=3, start=False)
+    prepared.faults.at("fork", count_in, f"{tmp_path}/forked")
+    prepared.faults.at("shop:charge", count_in, f"{tmp_path}/asked", times=None)
+    cluster = prepared.start()
+    pids = {str(worker.pid) for worker in cluster.workers}
+    with open(f"{tmp_path}/forked", encoding="ascii") as file:
+        assert set(file.read().split()) == pids
+    cluster.get("/pay")
+    with open(f"{tmp_path}/asked", encoding="ascii") as file:
+        assert set(file.read().split()) < pids
+
+
+def test_step_that_is_not_there(cluster_factory: ClusterFactory) -> None:
+    """Nobody can know that before the application is loaded."""
+    prepared = cluster_factory(start=False)
+    prepared.faults.at("shop:nothing", count_in, "unused")
+    with pytest.raises(StartError, match="has no attribute 'nothing'"):
+        prepared.start()
+
+
+def test_what_is_never_started_leaves_nothing(pytester: pytest.Pytester) -> None:
+    """Neither a folder nor a process, descriptor or thread; and it is no cluster in the summary."""
+    pytester.makepyfile(
+        """
+        def test_it(cluster_factory):
+            prepared = cluster_factory(app="shop:app", start=False)
+            prepared.faults.boot_failure()
+            with open("folder", "w") as file:
+                file.write(prepared._server.folder)
+        """
+    )
+    before = len(os.listdir("/proc/self/fd")), threading.active_count()
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("cluster: * started*")
+    assert not os.path.exists((pytester.path / "folder").read_text())
+    assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+
+
+def test_it_is_started_once(cluster_factory: ClusterFactory) -> None:
+    prepared: PreparedCluster = cluster_factory(start=False)
+    assert repr(prepared) == "<cluster of shop:app, not started>"
+    for workers in (0, 3):
+        with pytest.raises(ClusterError, match=f"expected 1 to 2 workers to wait for, got {workers}"):
+            prepared.start(workers=workers)
+    with prepared.start():
+        assert repr(prepared) == "<cluster of shop:app, started>"
+        with pytest.raises(ClusterError, match="has been started already"):
+            prepared.start()
+
+
+def test_stock_workers_meet_no_fault(cluster_factory: ClusterFactory) -> None:
+    prepared = cluster_factory(worker_class="gevent", config="", start=False)
+    with pytest.raises(FaultError, match="workers of 'gevent' are not under the test's control"):
+        prepared.faults.boot_failure()
+
+
+def test_start_that_waits_for_all_of_them(cluster_factory: ClusterFactory) -> None:
+    """Without ``workers=`` a held worker is missed, in time and by name."""
+    prepared = cluster_factory(start=False, start_timeout=1)
+    with prepared.faults.hold("boot", worker=2), pytest.raises(StartError, match=r"within 1 s \(1 of 2 workers"):
+        prepared.start()
