@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["connect_worker", "enter_primary", "enter_worker", "is_on", "leave", "reach", "wrap"]
+__all__ = ["connect_worker", "enter_primary", "enter_worker", "is_on", "leave", "mark", "reach", "wrap"]
 
 _TOKEN: Final = "NODECLUSTER_TEST_TOKEN"  # noqa: S105 - a name
 _CONTROL: Final = "NODECLUSTER_TEST_CONTROL"
@@ -71,3 +71,8 @@ def wrap(application: Callable[..., Any]) -> Callable[..., Any]:
         return application
     wrapped: Callable[..., Any] = _Inside.module.wrap(application)
     return wrapped
+
+
+def mark(client: Any) -> Any:
+    """Return the socket on which the server itself answers under test, or as it is."""
+    return client if _Inside.module is None else _Inside.module.mark(client)

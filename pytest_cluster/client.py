@@ -76,7 +76,7 @@ class Client:
             body = _dumped(json)
             fields.setdefault("Content-Type", "application/json")
         answer = self._endpoint.request(method, path, body, fields, timeout, self._connections)
-        if answer.worker is not None:
+        if answer.worker is not None and not answer.is_page_of_server:
             self._on_answer(answer.worker)
         return answer
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .waiting import scaled
-from .wire import HEADER
+from .wire import HEADER, PAGE_HEADER
 
 __all__ = ["Endpoint", "Response"]
 
@@ -32,12 +32,14 @@ class Response:
 
     @property
     def worker(self) -> int | None:
-        """The id of the worker that has answered; ``None`` when no application under test did.
-
-        gunicorn's own error page, for an application that has raised, does not say whose it is.
-        """
-        value = self.headers.get(HEADER, "")
+        """The id of the worker that has answered; ``None`` when none under test did."""
+        value = self.headers.get(HEADER, "") or self.headers.get(PAGE_HEADER, "")
         return int(value) if value.isdigit() else None
+
+    @property
+    def is_page_of_server(self) -> bool:
+        """Whether the server itself has answered: the application has raised, or it was never asked."""
+        return PAGE_HEADER in self.headers
 
     @property
     def text(self) -> str:

@@ -76,7 +76,8 @@ class Gate:
                 return tuple(self._arrivals)
             seen = len(self._arrivals)
         expected = f"{count} calls to reach {self.step} ({seen} did)"
-        raise timed_out(expected, seconds, [*self._journal.evidence(), *self._journal.diagnose()])
+        sections = [*self._journal.evidence(), *self._journal.diagnose()]
+        raise timed_out(expected, seconds, sections, early=deadline.early_end())
 
     def release(self) -> None:
         """Let those go on that wait here now; later ones wait again."""

@@ -23,6 +23,7 @@ __all__ = [
     "CONTROL_VARIABLE",
     "HEADER",
     "MESSAGE",
+    "PAGE_HEADER",
     "TOKEN_VARIABLE",
     "Call",
     "Delay",
@@ -48,7 +49,9 @@ MESSAGE = "injected by the test"
 """What an error or an answer says that a test has injected without words of its own."""
 
 HEADER = "X-Cluster-Worker"
-"""In every response of a worker under test: its id."""
+"""In every response of an application under test: the worker's id."""
+PAGE_HEADER = "X-Cluster-Worker-Page"
+"""In its place where the server itself has answered, with an error page."""
 
 _LENGTH = struct.Struct("!I")
 

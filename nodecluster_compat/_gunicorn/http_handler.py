@@ -72,6 +72,10 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         """Connections that wait for a further request end now, however short they have waited."""
         self._waits.finish_now()
 
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Extends gunicorn's: under test its error page, too, says whose it is."""
+        super().handle_error(req, test_mode.mark(client), addr, exc)
+
     def timeout_ctx(self) -> Any:
         """Replaces gunicorn's, which makes a timer for each wait."""
         return self._request_wait

@@ -274,6 +274,10 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
             self._ended()
             self._receiver.room_made()
 
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Extends gunicorn's: under test its error page, too, says whose it is."""
+        super().handle_error(req, test_mode.mark(client), addr, exc)
+
     def _ended(self) -> None:
         self._serving.pop(getcurrent(), None)
         if not self._alive and not self._serving:

@@ -5,7 +5,7 @@ what it needs of the server handed in (:mod:`.hosts`), imports neither gevent no
 only.
 """
 
-from .agent import connect, enter_primary, enter_worker, leave, reach, wrap
+from .agent import connect, enter_primary, enter_worker, leave, mark, reach, wrap
 from .hosts import PrimaryHost, Reactor, WorkerHost
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "enter_primary",
     "enter_worker",
     "leave",
+    "mark",
     "reach",
     "wrap",
 ]

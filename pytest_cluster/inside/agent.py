@@ -25,9 +25,9 @@ from .hosts import PrimaryHost, WorkerHost
 from .link import Link
 from .output import take_own_output
 from .steps import Steps, end_process
-from .web import Watched
+from .web import MarkedSocket, Watched
 
-__all__ = ["connect", "enter_primary", "enter_worker", "leave", "reach", "wrap"]
+__all__ = ["connect", "enter_primary", "enter_worker", "leave", "mark", "reach", "wrap"]
 
 _SLICE_SECONDS = 0.02
 
@@ -209,6 +209,14 @@ def wrap(application: Callable[..., Any]) -> Callable[..., Any]:
         return application
     agent.steps.application = application
     return Watched(application, agent.worker, agent.tallies, agent.steps)
+
+
+def mark(client: Any) -> Any:
+    """Return the socket on which the server answers by itself: the application has raised, or the request is bad."""
+    agent = _ThisProcess.agent
+    if not isinstance(agent, _WorkerAgent) or agent.worker is None:
+        return client
+    return MarkedSocket(client, agent.worker)
 
 
 def _raise(error: Exception) -> None:

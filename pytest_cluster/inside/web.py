@@ -7,10 +7,10 @@ from http import HTTPStatus
 from typing import Any
 
 from ..tallies import Tallies
-from ..wire import HEADER
+from ..wire import HEADER, PAGE_HEADER
 from .steps import Answer, Steps
 
-__all__ = ["Watched"]
+__all__ = ["MarkedSocket", "Watched"]
 
 Application = Callable[..., Iterable[bytes]]
 
@@ -74,6 +74,22 @@ class _Marking:
 
     def __call__(self, status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
         return self._start_response(status, [*headers, (HEADER, self._worker)], *error)
+
+
+class MarkedSocket:
+    """A connection on which the next thing sent is a whole response head, to which the worker's id is added."""
+
+    def __init__(self, sock: Any, worker: int) -> None:
+        self._sock = sock
+        self._field = f"{PAGE_HEADER}: {worker}\r\n".encode()
+
+    def sendall(self, data: bytes) -> None:
+        """Send the response of the server's own."""
+        status, end, rest = data.partition(b"\r\n")
+        self._sock.sendall(status + end + self._field + rest)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
 
 
 class _Body:

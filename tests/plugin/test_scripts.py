@@ -19,6 +19,8 @@ if cluster.is_primary:
 else:
     def app(environ, start_response):
         process.send({"path": environ["PATH_INFO"]})
+        if environ["PATH_INFO"] == "/raise":
+            raise LookupError
         start_response("200 OK", [])
         return [str(cluster.worker.id).encode()]
 
@@ -43,6 +45,9 @@ def test_requests(cluster, cluster_client):
     assert_distribution(hits)
     assert len(hits.by_worker()) == 3
     assert [worker.requests_served for worker in cluster.workers] == [3, 3, 3]
+    failed = cluster_client.get_many("/raise", 3)
+    assert failed.by_worker() == {1: 1, 2: 1, 3: 1}
+    assert {hit.status for hit in failed} == {500}
 
 def test_messages(cluster, cluster_client):
     with cluster.messages.expect({"path": "/x"}, exactly=1):
