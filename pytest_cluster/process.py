@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from .errors import ProcessGone, WaitTimeout
@@ -89,6 +90,17 @@ class ProcessProxy:
         :raises ProcessGone: it has ended; the sentence says how.
         """
         raise NotImplementedError
+
+    @contextlib.contextmanager
+    def reached(self) -> Iterator[None]:
+        """A block in which the process is reached by its pid.
+
+        :raises ProcessGone: it has ended, and its primary has had no time to say so.
+        """
+        try:
+            yield
+        except (ProcessLookupError, FileNotFoundError):
+            raise ProcessGone(f"{self.title} (pid {self.pid}) has ended just now") from None
 
     def _outcome(self, operation: str, arguments: Any, timeout: float | None) -> Outcome:
         self.check_alive()

@@ -92,7 +92,8 @@ class ProcessFaults(Injecting):
                 os.kill(pid, signal.SIGCONT)
 
         with self._lasting(target, "SIGSTOP to", resume), _at_latest(limit if guarded else None, resume) as overdue:
-            os.kill(pid, signal.SIGSTOP)
+            with target.reached():
+                os.kill(pid, signal.SIGSTOP)
             yield
         if overdue.is_set():
             raise FaultError(
@@ -125,15 +126,17 @@ class ProcessFaults(Injecting):
         """Leave a process only *spare* descriptors beyond those it has, for the time of a block."""
         target.check_alive()
         pid = target.pid
-        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        limit = _limit_that_leaves(spare, [int(name) for name in os.listdir(f"/proc/{pid}/fd")])
+        with target.reached():
+            before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            limit = _limit_that_leaves(spare, [int(name) for name in os.listdir(f"/proc/{pid}/fd")])
 
         def restore() -> None:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
         with self._lasting(target, f"fd_limit({spare}) of", restore):
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(limit, before[0]), before[1]))
+            with target.reached():
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(limit, before[0]), before[1]))
             yield
 
 

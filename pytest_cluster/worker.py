@@ -130,17 +130,26 @@ class WorkerProxy(ProcessProxy):
         self.kill(signal.SIGTERM)
 
     def kill(self, which: int | str = signal.SIGKILL) -> None:
-        """Send it a signal from outside, as ``kill`` in a terminal does."""
+        """Send it a signal from outside, as ``kill`` in a terminal does.
+
+        :raises ProcessGone: it has ended already.
+        :raises OptionError: there is no such signal.
+        """
         self.check_alive()
         number = signal_number(which)
-        self._note(number.name, ends=number in DEADLY)
-        os.kill(self.pid, number)
+        entry = self._note(number.name, ends=number in DEADLY)
+        try:
+            with self.reached():
+                os.kill(self.pid, number)
+        except ProcessGone:  # its end has another reason
+            self._journal.note_fault(self.id, self.pid, f"{entry.detail}: too late", harmless=True, end_of=entry.seq)
+            raise
 
     def _primary(self) -> PrimaryProxy:
         return PrimaryProxy(self._server)
 
-    def _note(self, detail: str, *, ends: bool) -> None:
-        self._journal.note_fault(self.id, self.pid, f"{detail} to {self.title}", ends=ends)
+    def _note(self, detail: str, *, ends: bool) -> JournalEntry:
+        return self._journal.note_fault(self.id, self.pid, f"{detail} to {self.title}", ends=ends)
 
     def _story(self) -> list[JournalEntry]:
         """What the journal has on it, newest first."""

@@ -59,10 +59,8 @@ def test_state_is_degraded_until_a_worker_has_proved_sound(cluster: Cluster) -> 
 @pytest.mark.cluster(**DEPLOYED, workers=2)
 def test_reload_ends_the_pause(cluster: Cluster) -> None:
     """HUP is the operator's word that the cause has gone, whatever it was."""
-    fail(cluster, at_import=f"import os; os.path.exists({str(folder_of(cluster) / 'cause')!r}) and os._exit(1)")
     (folder_of(cluster) / "cause").write_text("")
-    for worker in cluster.workers:
-        worker.kill()
+    fail(cluster, at_import=f"import os; os.path.exists({str(folder_of(cluster) / 'cause')!r}) and os._exit(1)")
     wait(lambda: len(said(cluster, told="exit", code=1)) >= 2, "two faults", cluster)
     (folder_of(cluster) / "cause").unlink()
     cluster.primary.signal("SIGHUP")

@@ -328,6 +328,25 @@ def test_stock_worker_class_has_no_agent(cluster: Cluster) -> None:
         cluster.primary.run(pid_here)
 
 
+def test_worker_whose_end_is_not_told_yet(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was reaped, and the journal lags: a sentence all the same, and the test is not taken for the reason."""
+    worker = cluster.workers[0]
+
+    def is_gone(*_: object) -> None:
+        raise ProcessLookupError
+
+    for name in ("os.kill", "resource.prlimit"):
+        monkeypatch.setattr(name, is_gone)
+    with pytest.raises(ProcessGone, match=rf"worker 1 \(pid {worker.pid}\) has ended just now"):
+        worker.kill()
+    assert not worker.is_ending()
+    with pytest.raises(ProcessGone, match="has ended just now"), cluster.faults.paused(worker):
+        pass
+    with pytest.raises(ProcessGone, match="has ended just now"), cluster.faults.fd_limit(worker):
+        pass
+    monkeypatch.undo()
+
+
 def test_unix_socket_of_a_killed_primary_is_removed(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
     """Not so one that somebody else has there by now."""
     stale, taken = tmp_path / "stale", tmp_path / "taken"
