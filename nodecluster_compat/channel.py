@@ -22,6 +22,10 @@ A frame of a kind in ``CARRIES_DESCRIPTOR`` has one descriptor beside its first 
 behind such a byte's packet, so descriptors arrive in the order of their frames.  A peer that sends descriptors
 nobody announced is closed before it can fill this process with them.
 
+A signal handler may run between any two lines of what writes, and send, close or exit itself.  The channel is at work
+then: a frame only joins the queue, and what else is asked for is kept for the end of that work, also when it ends by
+what the handler has raised.
+
 ``on_closed`` comes exactly once, with ``None`` for an orderly end (the peer closed, or :meth:`close`) and
 with the error otherwise.  Rejected: acknowledging messages (Node does not: the callback says *written*).
 """
@@ -35,6 +39,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from .codec import CARRIES_DESCRIPTOR, LARGE_BYTES, MAX_MESSAGE_BYTES, Frame, FrameDecoder
@@ -109,6 +114,8 @@ class Channel:
         self._descriptors: deque[int] = deque()
         self._resting = False  # the kernel could take nothing a moment ago
         self._early: list[tuple[SendCallback, ClusterError | None]] = []
+        self._is_at_work = False  # somebody below in the call stack writes; who comes now is a signal handler
+        self._late: deque[Callable[[], None]] = deque()
         self._reactor: Reactor | None = None
         self._open = True
 
@@ -135,7 +142,7 @@ class Channel:
         for callback, outcome in self._early:
             reactor.call_soon(callback, outcome)
         self._early.clear()
-        if self._queue:
+        if self._queue.frames:
             reactor.add_writer(self._sock.fileno(), self._writable)
 
     def send(self, frame: bytes, callback: SendCallback | None = None, fd: int | None = None) -> bool:
@@ -184,23 +191,33 @@ class Channel:
 
     def close(self) -> None:
         """Close this end; what the kernel does not take at once is lost, and its callbacks hear of it."""
+        if self._is_at_work:
+            self._late.append(self.close)
+            return
         self.write_collected()
         self._shut(None)
 
     def write_collected(self) -> None:
         """Write what was collected: the turn ends, or the channel, or this process."""
-        if self in _collecting:
+        if self in _collecting and not self._is_at_work:
             _collecting.discard(self)
-            if self._open and self._queue:
-                self._write()
+            if self._open and self._queue.frames:
+                self._work(self._write)
 
     def flush(self, seconds: float) -> None:
-        """Before this process ends: wait up to ``seconds`` until the kernel has everything."""
-        if not self._queue or not self._open:
-            return
+        """Before this process ends: wait up to ``seconds`` until the kernel has everything.
+
+        In a signal handler that has interrupted a write: as soon as that has ended, by what the handler raises.
+        """
+        if self._is_at_work:
+            self._late.append(partial(self.flush, seconds))
+        elif self._queue.frames and self._open:
+            self._work(partial(self._flush_blocking, seconds))
+
+    def _flush_blocking(self, seconds: float) -> None:
         try:
             self._sock.settimeout(seconds)
-            while self._queue:
+            while self._queue.frames:
                 self._queue.write(self._sock)
         except OSError:
             pass  # the receiver is gone or too slow; this process ends either way
@@ -235,25 +252,38 @@ class Channel:
         queue = self._queue
         if len(frame) >= LEAST_BYTES:
             keep_memory_for(len(frame))
+        was_empty = not queue.frames
         queue.add(frame, callback, fd, is_answer)
         if self in _collecting:
             if queue.is_worth_a_write or not self._burst.counts(time.monotonic()):
-                self._write()
-        elif len(queue) == 1:
+                self._work(self._write)
+        elif was_empty:
             if self._reactor is not None and self._burst.counts(time.monotonic()):
                 _collecting.add(self)
                 self._reactor.at_turn_end(self.write_collected)
             else:
-                self._write()
+                self._work(self._write)
+
+    def _work(self, write: Callable[[], None]) -> None:
+        """Take from the queue, and then do what signal handlers have asked for meanwhile."""
+        if self._is_at_work:
+            return  # a handler has sent: whoever is at work goes on with that
+        self._is_at_work = True
+        try:
+            write()
+        finally:
+            self._is_at_work = False
+            while self._late:
+                self._late.popleft()()
+            if self._queue.frames:
+                self._watch_writable()
 
     def _write(self) -> None:
         if not self._resting:
             self._flush()
-        if not self._resting:
-            self._watch_writable()
 
     def _watch_writable(self) -> None:
-        if self._queue and self._reactor is not None and self._open:
+        if self._queue.frames and self._reactor is not None and self._open and not self._resting:
             self._reactor.add_writer(self._sock.fileno(), self._writable)
 
     def _rest(self, reactor: Reactor) -> None:
@@ -271,7 +301,7 @@ class Channel:
         if not self._open:
             return ChannelClosed("the channel is closed: the other side has disconnected or ended")
         waiting = self._queue.bytes_waiting
-        if waiting and waiting + size + len(self._queue) * FRAME_COST > self._max_queued:
+        if waiting and waiting + size + len(self._queue.frames) * FRAME_COST > self._max_queued:
             return ChannelFull(
                 f"{waiting} bytes already wait for a receiver that does not read (bound {self._max_queued}): "
                 "wait until send() returns true or its callback comes"
@@ -328,17 +358,22 @@ class Channel:
         return Frame(frame.kind, frame.payload, fd)
 
     def _writable(self) -> None:
+        self._work(self._write_on)
+
+    def _write_on(self) -> None:
         self._flush()
-        if not self._queue and self._reactor is not None and self._open:
+        if not self._queue.frames and self._reactor is not None and self._open:
             self._reactor.remove_writer(self._sock.fileno())
 
     def _flush(self) -> None:
-        while self._queue and self._open:
+        while self._queue.frames and self._open:
             try:
                 self._queue.write(self._sock)
             except BlockingIOError:
                 return
             except OSError as error:
+                if error.errno is None:
+                    raise  # a signal handler's TimeoutError, no answer of the kernel's
                 if error.errno in _EXHAUSTED and self._reactor is not None:
                     self._rest(self._reactor)
                     return

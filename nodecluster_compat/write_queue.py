@@ -9,8 +9,13 @@ written together when the turn of the loop ends, when enough have come, and in a
 the process exits.  What a sender is told does not depend on it: ``send`` says ``False`` when bytes wait for the
 *receiver*, far above what is ever collected, and a callback comes when the kernel has the frame.
 
-Rejected: collecting from the first frame on (a message before a long computation would wait for its end), and joining
-buffers in a thread (nothing here may outlive a fork).
+A signal handler may run between any two lines, and raise: Ctrl-C, a time limit, ``process.exit()``.  So a frame knows
+by itself how much of it the kernel has: :meth:`WriteQueue.write` lets C code call the kernel and append the answer to
+the frame's list, with no line in between, and what is done about it afterwards can be left and begun again at every
+line.  A handler may add frames, too, at any line; that it does not write, the channel sees to.
+
+Rejected: collecting from the first frame on (a message before a long computation would wait for its end), joining
+buffers in a thread (nothing here may outlive a fork), and blocking signals around a write (two more system calls).
 """
 
 from __future__ import annotations
@@ -38,13 +43,14 @@ _MOST_COLLECTED_BYTES: Final = 32 * 1024
 _FD: Final = struct.Struct("i")
 
 
-class _Outgoing(Struct, frozen=True, gc=False):
+class _Outgoing(Struct, gc=False):
     """A frame, or what is left of one."""
 
     buffer: bytes | memoryview
     callback: SendCallback | None
     fd: int | None = None  # goes with the first byte; borrowed
     is_answer: bool = False
+    written: list[int] | None = None  # of this and the frames behind it: what the last system call took
 
 
 class Burst:
@@ -71,30 +77,28 @@ class WriteQueue:
         tell: told of each frame with a callback that has been written.
 
     Attributes:
+        frames: those that the kernel does not have; for others to look at.
         bytes_waiting: bytes that the kernel does not have.
         answers_waiting: how many of the frames answer what the peer asked.
     """
 
-    __slots__ = ("_descriptors", "_frames", "_tell", "answers_waiting", "bytes_waiting")
+    __slots__ = ("_descriptors", "_tell", "answers_waiting", "bytes_waiting", "frames")
 
     def __init__(self, tell: Callable[[SendCallback, ClusterError | None], None]) -> None:
         self._tell = tell
-        self._frames: deque[_Outgoing] = deque()
+        self.frames: deque[_Outgoing] = deque()
         self._descriptors = 0
         self.bytes_waiting = 0
         self.answers_waiting = 0
 
-    def __len__(self) -> int:
-        return len(self._frames)
-
     @property
     def is_worth_a_write(self) -> bool:
         """Whether collecting more would save little."""
-        return len(self._frames) >= _BUFFERS_PER_WRITE or self.bytes_waiting >= _MOST_COLLECTED_BYTES
+        return len(self.frames) >= _BUFFERS_PER_WRITE or self.bytes_waiting >= _MOST_COLLECTED_BYTES
 
     def add(self, frame: bytes, callback: SendCallback | None, fd: int | None, is_answer: bool) -> None:
         """Add a frame behind all others; see :meth:`Channel.send <nodecluster_compat.channel.Channel.send>`."""
-        self._frames.append(_Outgoing(frame, callback, fd, is_answer))
+        self.frames.append(_Outgoing(frame, callback, fd, is_answer))
         self.bytes_waiting += len(frame)
         self.answers_waiting += is_answer
         if fd is not None:
@@ -106,37 +110,49 @@ class WriteQueue:
         Raises:
             OSError: the kernel takes nothing now, or the peer is gone.
         """
-        first = self._frames[0]
+        frames = self.frames
+        if frames[0].written:
+            self._settle()  # an exception has kept the last call from it
+            if not frames:
+                return
+        first = frames[0]
+        written: list[int] = []
+        first.written = written
         if first.fd is not None:
             rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _FD.pack(first.fd))
-            self._written(sock.sendmsg((first.buffer,), (rights,)))
-        elif len(self._frames) == 1:
-            self._written(sock.send(first.buffer))
+            written += map(sock.sendmsg, ((first.buffer,),), ((rights,),))
+        elif len(frames) == 1:
+            written += map(sock.send, (first.buffer,))
         else:
-            waiting = islice(self._frames, _BUFFERS_PER_WRITE)
+            waiting = list(islice(frames, _BUFFERS_PER_WRITE))
             plain = takewhile(lambda item: item.fd is None, waiting) if self._descriptors else waiting
-            self._written(sock.sendmsg([item.buffer for item in plain]))
+            written += map(sock.sendmsg, ([item.buffer for item in plain],))
+        self._settle()
 
     def clear(self) -> list[SendCallback]:
         """Forget every frame; return the callbacks that wait for them."""
-        waiting = [item.callback for item in self._frames if item.callback is not None]
-        self._frames.clear()
+        waiting = [item.callback for item in self.frames if item.callback is not None]
+        self.frames.clear()
         self._descriptors = self.bytes_waiting = self.answers_waiting = 0
         return waiting
 
-    def _written(self, sent: int) -> None:
-        frames = self._frames
-        self.bytes_waiting -= sent
-        while sent:
+    def _settle(self) -> None:
+        """Let go of what the kernel has."""
+        frames = self.frames
+        while frames and (written := frames[0].written):
             item = frames[0]
-            if item.fd is not None:
-                self._descriptors -= 1  # it is on its way, whatever is left of its frame
-            size = len(item.buffer)
+            sent, size = written[0], len(item.buffer)
+            if item.fd is not None:  # it is on its way, whatever is left of its frame
+                item.fd = None
+                self._descriptors -= 1
             if sent < size:
                 frames[0] = _Outgoing(memoryview(item.buffer)[sent:], item.callback, None, item.is_answer)
+                self.bytes_waiting -= sent
                 return
-            sent -= size
+            if sent > size:
+                frames[1].written = [sent - size]
             frames.popleft()
+            self.bytes_waiting -= size
             self.answers_waiting -= item.is_answer
             if item.callback is not None:
                 self._tell(item.callback, None)

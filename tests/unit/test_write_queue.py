@@ -153,10 +153,10 @@ def test_counts_follow_what_waits(frames: list[tuple[bytes, bool]]) -> None:
     near, far = _socket.socketpair()
     for number, (frame, is_answer) in enumerate(frames):
         queue.add(frame, lambda _, number=number: told.append(number), None, is_answer)
-    assert (queue.bytes_waiting, len(queue)) == (sum(len(frame) for frame, _ in frames), len(frames))
+    assert (queue.bytes_waiting, len(queue.frames)) == (sum(len(frame) for frame, _ in frames), len(frames))
     assert queue.answers_waiting == sum(is_answer for _, is_answer in frames)
     queue.write(near)
-    assert (queue.bytes_waiting, queue.answers_waiting, len(queue)) == (0, 0, 0)
+    assert (queue.bytes_waiting, queue.answers_waiting, len(queue.frames)) == (0, 0, 0)
     assert told == list(range(len(frames)))
     assert far.recv(10_000) == b"".join(frame for frame, _ in frames)
     near.close()
