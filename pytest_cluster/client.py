@@ -9,14 +9,14 @@ import contextlib
 import http.client
 import json
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from .endpoint import Endpoint, Response
+from .endpoint import DEFAULT_TIMEOUT, Endpoint, Response
 from .hits import Hit, Hits
-from .waiting import poll, scaled
+from .waiting import poll, scaled, timed_out
 
 __all__ = ["Client"]
 
@@ -38,6 +38,7 @@ class Client:
     :param endpoint: where the cluster is.
     :param on_answer: called with the id of the worker that has given an answer.
     :param listening: says which workers listen now, by their ids.
+    :param evidence: what a time-out shows: titles and texts.
     """
 
     def __init__(
@@ -45,32 +46,42 @@ class Client:
         endpoint: Endpoint,
         on_answer: Callable[[int], None],
         listening: Callable[[], frozenset[int]] = frozenset,
+        evidence: Callable[[], Iterable[tuple[str, str]]] = tuple,
     ) -> None:
         self._endpoint = endpoint
         self._on_answer = on_answer
         self._listening = listening
+        self._evidence = evidence
         self._executor: ThreadPoolExecutor | None = None
         self._submitted: set[Future[Response]] = set()
         self._connections: set[socket.socket] = set()
 
-    def request(
+    def request(self, method: str, path: str = "/", *, timeout: float | None = None, **options: Any) -> Response:
+        """Send a request and return the answer; ``answer.worker`` is who gave it.
+
+        :param method: any, as it is on the wire: ``"PUT"``.
+        :param path: with its query; a missing slash is put in front.
+        :param timeout: seconds without a byte from the server (default: 10).
+        :param options: ``headers``, ``body``, ``json``.
+        :raises WaitTimeout: no byte came in that time, a ``TimeoutError``: with the stacks of that moment.
+        :raises OSError, http.client.HTTPException: there was no answer.
+        """
+        try:
+            return self._ask(method, path, timeout=timeout, **options)
+        except TimeoutError:
+            seconds = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
+            raise timed_out(f"an answer to {method} {path}", seconds, self._evidence()) from None
+
+    def _ask(
         self,
         method: str,
-        path: str = "/",
+        path: str,
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         json: Any = None,
         timeout: float | None = None,
     ) -> Response:
-        """Send a request and return the answer; ``answer.worker`` is who gave it.
-
-        :param method: any, as it is on the wire: ``"PUT"``.
-        :param path: with its query; a missing slash is put in front.
-        :param json: sent as the body, with its ``Content-Type``, instead of *body*.
-        :param timeout: seconds without a byte from the server (default: 10).
-        :raises OSError, http.client.HTTPException: there was no answer; ``TimeoutError`` is an ``OSError``.
-        """
         fields = dict(headers or {})
         if json is not None:
             body = _dumped(json)
@@ -97,7 +108,7 @@ class Client:
         :param options: those of :meth:`request`.
         :return: a future; its ``result()`` is the answer, or raises what :meth:`request` raises.
         """
-        future = self._threads().submit(self.request, method, path, **options)
+        future = self._threads().submit(self._ask, method, path, **options)
         self._submitted.add(future)
         future.add_done_callback(self._submitted.discard)
         return future
@@ -191,7 +202,7 @@ class Client:
 
     def _hit(self, method: str, path: str, options: Mapping[str, Any]) -> Hit:
         try:
-            answer = self.request(method, path, **options)
+            answer = self._ask(method, path, **options)
         except (OSError, http.client.HTTPException) as error:
             return Hit(path, None, None, f"{type(error).__name__}: {error}")
         return Hit(path, answer.status, answer.worker, "", answer.body[:HIT_BYTES].decode(errors="replace"))

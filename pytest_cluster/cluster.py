@@ -44,7 +44,7 @@ class Cluster(ClusterView):
 
     def __init__(self, options: ClusterOptions, server: ServerProcess, endpoint: Endpoint, faults: Faults) -> None:
         super().__init__(options, server, endpoint)
-        self.client = Client(endpoint, server.tallies.seen, self._listening)
+        self.client = Client(endpoint, server.tallies.seen, self._listening, self._evidence)
         self.faults = faults
         self.messages = Messages(server.journal)
         self._closed = False

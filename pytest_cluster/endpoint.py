@@ -13,7 +13,7 @@ from typing import Any
 from .waiting import scaled
 from .wire import HEADER, PAGE_HEADER
 
-__all__ = ["Endpoint", "Response"]
+__all__ = ["DEFAULT_TIMEOUT", "Endpoint", "Response"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 

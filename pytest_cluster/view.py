@@ -162,6 +162,10 @@ class ClusterView:
         state = "running" if self.returncode is None else f"ended, {self.returncode}"
         return f"<cluster of {self.options.target} at {self.address} ({state})>"
 
+    def _evidence(self) -> list[tuple[str, str]]:
+        """What a time-out shows."""
+        return [*self.journal.evidence(), *self.server.stacks()]
+
     def _listening(self) -> frozenset[int]:
         """The ids of the workers that listen and are not about to be ended by the test."""
         entries = self.journal.entries

@@ -482,13 +482,40 @@ def test_error_in_the_application_is_the_cause(shop: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["cause: worker * (pid *) logged LookupError: no such thing in the shop"])
 
 
-def test_timeout_shows_stacks(shop: pytest.Pytester) -> None:
-    """Also one that is not ours: a client that waits for a worker that hangs."""
+def test_request_without_an_answer_shows_stacks(shop: pytest.Pytester) -> None:
+    """Of that moment: when the report is made, the block that let the worker hang has ended."""
     shop.makepyfile(
         """
         def test_it(cluster, cluster_client, cluster_faults):
             with cluster_faults.hang(cluster.workers[0]):
                 cluster_client.get("/", timeout=1)
+        """
+    )
+
+    result = shop.runpytest_inprocess("--cluster-workers=1")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E *WaitTimeout: expected an answer to GET / within 1 s, which did not happen",
+            "E *--- stacks of primary*",
+            "E *arbiter.py*",
+            "E *--- stacks of worker 1*",
+            "E *_hang*",
+        ]
+    )
+
+
+def test_foreign_timeout_shows_stacks(shop: pytest.Pytester) -> None:
+    """A client that is not ours waits for a worker that hangs."""
+    shop.makepyfile(
+        """
+        import urllib.request
+
+        def test_it(cluster, cluster_faults):
+            hang = cluster_faults.hang(cluster.workers[0])
+            hang.__enter__()
+            urllib.request.urlopen(cluster.url, timeout=1)
         """
     )
 
