@@ -64,9 +64,9 @@ def test_stock_worker_class_for_comparison(cluster: Cluster) -> None:
 def test_error_page_of_the_server_says_whose_it_is(cluster: Cluster) -> None:
     """Of an application that has raised, and of a request that it never saw, which is not counted as served."""
     hits = cluster.client.get_many("/raise", 6)
-    assert hits.by_worker() == {1: 3, 2: 3}
+    assert set(hits.by_worker()) == {1, 2}
     assert {hit.status for hit in hits} == {500}
 
-    answers = [cluster.get("/", headers={"No Name": "1"}) for _ in range(2)]
-    assert [(one.status, one.worker, one.is_page_of_server) for one in answers] == [(400, 1, True), (400, 2, True)]
-    assert [worker.requests_served for worker in cluster.workers] == [3, 3]
+    answer = cluster.get("/", headers={"No Name": "1"})
+    assert (answer.status, answer.worker in {1, 2}, answer.is_page_of_server) == (400, True, True)
+    assert {worker.id: worker.requests_served for worker in cluster.workers} == hits.by_worker()

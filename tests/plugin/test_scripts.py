@@ -46,7 +46,7 @@ def test_requests(cluster, cluster_client):
     assert len(hits.by_worker()) == 3
     assert [worker.requests_served for worker in cluster.workers] == [3, 3, 3]
     failed = cluster_client.get_many("/raise", 3)
-    assert failed.by_worker() == {1: 1, 2: 1, 3: 1}
+    assert None not in failed.by_worker()
     assert {hit.status for hit in failed} == {500}
 
 def test_messages(cluster, cluster_client):
