@@ -182,7 +182,7 @@ def test_worker_that_holds_out_against_gunicorn_is_the_cause(shop: pytest.Pytest
         import os, signal
         import pytest
 
-        @pytest.mark.cluster(app="stubborn:app", workers=1, settings={"timeout": 1})
+        @pytest.mark.cluster(app="stubborn:app", workers=1, settings={"timeout": 1, "graceful_timeout": 1})
         def test_it(cluster, request):
             cluster.client.submit("/")
             cluster.wait_for(lambda one: "WORKER TIMEOUT" in one.primary.logs.text, reason="a worker given up")
