@@ -50,7 +50,7 @@ class _Outgoing(Struct, gc=False):
     callback: SendCallback | None
     fd: int | None = None  # goes with the first byte; borrowed
     is_answer: bool = False
-    written: list[int] | None = None  # of this and the frames behind it: what the last system call took
+    written: list[int] | None = None  # what the last system call took of this and the frames behind; empty: nothing yet
 
 
 class Burst:
@@ -98,11 +98,11 @@ class WriteQueue:
 
     def add(self, frame: bytes, callback: SendCallback | None, fd: int | None, is_answer: bool) -> None:
         """Add a frame behind all others; see :meth:`Channel.send <nodecluster_compat.channel.Channel.send>`."""
-        self.frames.append(_Outgoing(frame, callback, fd, is_answer))
-        self.bytes_waiting += len(frame)
+        item, size = _Outgoing(frame, callback, fd, is_answer), len(frame)
+        self.bytes_waiting += size  # no call from here to the next one: a handler sees all of it or nothing
         self.answers_waiting += is_answer
-        if fd is not None:
-            self._descriptors += 1
+        self._descriptors += fd is not None
+        self.frames.append(item)
 
     def write(self, sock: _socket.socket) -> None:
         """Write what one system call takes, up to the next frame that carries a descriptor; or that frame.
@@ -113,8 +113,8 @@ class WriteQueue:
         frames = self.frames
         if frames[0].written:
             self._settle()  # an exception has kept the last call from it
-            if not frames:
-                return
+        if not frames:
+            return
         first = frames[0]
         written: list[int] = []
         first.written = written
@@ -124,17 +124,18 @@ class WriteQueue:
         elif len(frames) == 1:
             written += map(sock.send, (first.buffer,))
         else:
-            waiting = list(islice(frames, _BUFFERS_PER_WRITE))
+            waiting = _first(frames, _BUFFERS_PER_WRITE)
             plain = takewhile(lambda item: item.fd is None, waiting) if self._descriptors else waiting
             written += map(sock.sendmsg, ([item.buffer for item in plain],))
         self._settle()
 
     def clear(self) -> list[SendCallback]:
         """Forget every frame; return the callbacks that wait for them."""
-        waiting = [item.callback for item in self.frames if item.callback is not None]
-        self.frames.clear()
+        self._settle()
+        gone = deque[_Outgoing]()
+        gone, self.frames = self.frames, gone
         self._descriptors = self.bytes_waiting = self.answers_waiting = 0
-        return waiting
+        return [item.callback for item in gone if item.callback is not None]
 
     def _settle(self) -> None:
         """Let go of what the kernel has."""
@@ -151,8 +152,17 @@ class WriteQueue:
                 return
             if sent > size:
                 frames[1].written = [sent - size]
-            frames.popleft()
             self.bytes_waiting -= size
             self.answers_waiting -= item.is_answer
+            frames.popleft()
             if item.callback is not None:
                 self._tell(item.callback, None)
+
+
+def _first(frames: deque[_Outgoing], count: int) -> list[_Outgoing]:
+    """Return the first frames, while a signal handler may add more."""
+    while True:
+        try:
+            return list(islice(frames, count))
+        except RuntimeError:  # it has: the iterator is void
+            continue

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from ..channel import write_collected
+from ..channel_writer import write_collected
 from ..cluster_facade import SCHED_RR, cluster
 from ..errors import NotInCluster
 from ..process_facade import process

@@ -245,7 +245,7 @@ def test_interrupt_around_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """What was begun is undone: the process, the folder, the descriptors, the threads."""
 
     def interrupt(*_: object, **__: object) -> None:
-        assert bool(cluster_members(None, "atag")) is runs
+        assert bool(poll(lambda: cluster_members(None, "atag"), 10.0 if runs else 0.0)) is runs
         raise KeyboardInterrupt
 
     def held() -> tuple[int, int]:

@@ -273,7 +273,7 @@ def test_kernel_that_is_exhausted_is_asked_again_after_a_rest(
     rests: list[Any] = []
     monkeypatch.setattr(pair.loop, "call_later", lambda _, callback: rests.append(callback))
     exhausted = Exhausted(pair.a.channel._sock, number)
-    pair.a.channel._sock = exhausted  # type: ignore[assignment]
+    pair.a.channel._writer._sock = exhausted  # type: ignore[assignment]
     pair.a.channel.send(frame(b"first"), pair.a.outcomes.append)
     pair.turn()
     pair.a.channel.send(frame(b"second"), pair.a.outcomes.append)
@@ -289,7 +289,7 @@ def test_kernel_that_is_exhausted_is_asked_again_after_a_rest(
 
 def test_channel_that_is_closed_while_it_rests_stays_closed(pair: Pair) -> None:
     """Its frames are lost, and their senders are told."""
-    pair.a.channel._sock = Exhausted(pair.a.channel._sock, errno.ENOBUFS)  # type: ignore[assignment]
+    pair.a.channel._writer._sock = Exhausted(pair.a.channel._sock, errno.ENOBUFS)  # type: ignore[assignment]
     pair.a.channel.send(frame(b"first"), pair.a.outcomes.append)
     pair.a.channel.close()
     pair.loop.run_once(1)

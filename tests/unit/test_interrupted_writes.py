@@ -10,12 +10,14 @@ import _socket
 import fcntl
 import logging
 import os
+import random
 import signal
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from nodecluster_compat.channel import Channel
+from nodecluster_compat.channel_writer import write_collected
 from nodecluster_compat.codec import FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.loop import Loop
 from nodecluster_compat.write_queue import BURST_FRAMES
@@ -122,7 +124,7 @@ def test_handler_that_interrupts_what_was_collected(rig: Rig) -> None:
 
     rig.on_arrival(leave)
     with pytest.raises(SystemExit):
-        rig.channel.write_collected()
+        write_collected()
     assert rig.arrived() == [str(number) for number in range(count)]
 
 
@@ -155,3 +157,70 @@ def test_handler_that_closes(rig: Rig) -> None:
     rig.send("first")
     assert rig.arrived() == ["first", "last words"]
     assert rig.closed == [None]
+
+
+@pytest.fixture
+def alarms() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Let something happen after some microseconds, wherever the test is by then."""
+    before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    microseconds = random.Random(1)
+
+    def arm(act: Callable[[], None]) -> None:
+        signal.signal(signal.SIGALRM, lambda *_: act())
+        signal.setitimer(signal.ITIMER_REAL, microseconds.randint(1, 60) / 1e6)
+
+    yield arm
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+ROUNDS = 3000
+
+
+def test_handler_that_sends_at_any_line(rig: Rig, alarms: Callable[[Callable[[], None]], None]) -> None:
+    """Each sender's frames arrive once and in order, at once or on the next turn, and the counts are right."""
+    sent = {"main": 0, "late": 0}
+    arrived: dict[str, list[int]] = {"main": [], "late": []}
+
+    def send(who: str) -> None:
+        sent[who] += 1
+        rig.send(f"{who} {sent[who]}")
+
+    for number in range(ROUNDS):
+        alarms(lambda: send("late"))
+        for _ in range(1 + number % 30):
+            send("main")
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        rig.loop.run_once(0)
+        for frame in rig.arrived():
+            who, count = frame.split()
+            arrived[who].append(int(count))
+        assert not rig.channel.queued_bytes
+    assert arrived == {who: list(range(1, count + 1)) for who, count in sent.items()}
+
+
+def test_handler_that_raises_at_any_line(rig: Rig, alarms: Callable[[Callable[[], None]], None]) -> None:
+    """No frame comes twice or out of order, none waits for ever, and the counts are right."""
+
+    may_raise = False
+
+    def give_up() -> None:
+        if may_raise:
+            raise FileNotFoundError(2, "a handler's own")
+
+    arrived: list[int] = []
+    for number in range(ROUNDS):
+        try:
+            may_raise = True
+            alarms(give_up)
+            for part in range(1 + number % 30):
+                rig.send(str(number * 100 + part))
+            may_raise = False
+        except FileNotFoundError:
+            may_raise = False
+        rig.send(str(number * 100 + 99))
+        rig.loop.run_once(0)
+        arrived += map(int, rig.arrived())
+        assert arrived[-1] == number * 100 + 99
+        assert not rig.channel.queued_bytes
+    assert arrived == sorted(set(arrived))

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodecluster_compat import channel as channels
-from nodecluster_compat.channel import Channel, write_collected
+from nodecluster_compat import channel_writer
+from nodecluster_compat.channel import Channel
+from nodecluster_compat.channel_writer import write_collected
 from nodecluster_compat.codec import FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.errors import ClusterError
 from nodecluster_compat.loop import Loop
@@ -62,7 +63,7 @@ class Rig:
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     clock = Clock()
-    monkeypatch.setattr(channels, "time", clock)
+    monkeypatch.setattr(channel_writer, "time", clock)
     made = Rig(clock)
     yield made
     made.channel.close()
