@@ -14,9 +14,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from .checks import check_seconds
 from .endpoint import DEFAULT_TIMEOUT, Endpoint, Response
+from .errors import WaitTimeout
 from .hits import Hit, Hits
-from .waiting import poll, scaled, timed_out
+from .waiting import evidence, poll, scaled, timed_out
 
 __all__ = ["Client"]
 
@@ -68,9 +70,8 @@ class Client:
         """
         try:
             return self._ask(method, path, timeout=timeout, **options)
-        except TimeoutError:
-            seconds = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
-            raise timed_out(f"an answer to {method} {path}", seconds, self._evidence()) from None
+        except WaitTimeout as error:
+            raise WaitTimeout(evidence(str(error), self._evidence())) from None
 
     def _ask(
         self,
@@ -86,7 +87,12 @@ class Client:
         if json is not None:
             body = _dumped(json)
             fields.setdefault("Content-Type", "application/json")
-        answer = self._endpoint.request(method, path, body, fields, timeout, self._connections)
+        seconds = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
+        check_seconds("timeout", seconds, can_be_zero=False)
+        try:
+            answer = self._endpoint.request(method, path, body, fields, seconds, self._connections)
+        except TimeoutError:
+            raise timed_out(f"an answer to {method} {path}", seconds, []) from None
         if answer.worker is not None and not answer.is_page_of_server:
             self._on_answer(answer.worker)
         return answer
@@ -106,7 +112,7 @@ class Client:
         cut off.
 
         :param options: those of :meth:`request`.
-        :return: a future; its ``result()`` is the answer, or raises what :meth:`request` raises.
+        :return: a future; its ``result()`` is the answer, or raises what :meth:`request` raises, without stacks.
         """
         future = self._threads().submit(self._ask, method, path, **options)
         self._submitted.add(future)

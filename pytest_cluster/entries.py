@@ -21,6 +21,8 @@ __all__ = [
     "worker_id",
 ]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 LIFECYCLE = ("fork", "online", "listening", "disconnect", "exit")
 EVENTS = (*LIFECYCLE, "message", "fault")
 UNIX = -1  # as Node says it
@@ -85,10 +87,13 @@ class JournalEntry:
         """Whether the test did this, rather than the cluster."""
         return self.event == "fault"
 
+    def concerns(self, worker: int) -> bool:
+        """Whether this is of *worker* (0: the primary)."""
+        return bool(worker) if self.everywhere else self.worker == worker
+
     def may_end(self, worker: int) -> bool:
         """Whether this is a fault that can explain the end of *worker* (0: the primary)."""
-        concerns = bool(worker) if self.everywhere else self.worker == worker
-        return self.injected and concerns and not self.harmless
+        return self.injected and self.concerns(worker) and not self.harmless
 
     def __str__(self) -> str:
         head = f"#{self.seq} {self.time:.3f} {self.event}"

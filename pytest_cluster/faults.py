@@ -13,8 +13,9 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from .checks import check_count, check_seconds
 from .entries import JournalEntry, worker_id
-from .errors import FaultError
+from .errors import FaultError, OptionError
 from .failpoints import Action, Failpoints, check_step
 from .gates import Gate
 from .injecting import pickled
@@ -64,7 +65,10 @@ class Faults(ProcessFaults):
         """Let each request wait before the application sees it, until :meth:`undo`.
 
         :param seconds: how long; *jitter*: up to so much longer, by a random number of *seed*.
+        :raises OptionError: that is no time.
         """
+        check_seconds("slow(seconds)", seconds)
+        check_seconds("slow(jitter)", jitter)
         self._arm("request", Delay(seconds, jitter, seed), worker, f"slow by {seconds:g} s in", harmless=True)
 
     def fail_next(
@@ -80,10 +84,16 @@ class Faults(ProcessFaults):
         :param status: answer them with this (default: 500).
         :param error: or raise this in the worker, before the application sees them; of a class that the worker can
             import.
-        :raises FaultError: the worker cannot have that error.
+        :raises FaultError: the worker cannot have that error, or a status is asked for, too.
+        :raises OptionError: it is no error, or no number that can be.
         """
+        check_count("fail_next(times)", times)
+        if status is not None:
+            check_count("fail_next(status)", status, 100, 599)
         if error is None:
             action = Fail(times, status=status or 500)
+        elif status is not None:
+            raise FaultError("a request that fails by an error has no status of its own: give one of the two")
         else:
             action = Fail(times, error=pickled(_instance(error), "the error"))
         self._arm("request", action, worker, f"fail_next({times}) in", harmless=True)
@@ -94,6 +104,7 @@ class Faults(ProcessFaults):
         :param how: ``"import"``: the application raises; ``"exit"``, ``"kill"``: the process ends; ``"hang"``: it never
             comes up; ``"late"``: it fails after the application is loaded.
         :param worker: the id that it will have; otherwise every one.
+        :raises FaultError: there is no such way to fail.
         """
         if how not in BOOT_FAILURES:
             raise FaultError(f"expected one of {', '.join(BOOT_FAILURES)}, got {how!r}")
@@ -187,6 +198,8 @@ class Faults(ProcessFaults):
         if isinstance(worker, WorkerProxy):
             worker.check_alive()
         number = worker_id(worker)
+        if number is not None:
+            check_count("worker", number)
         who = f"worker {number}" if number is not None else "workers to come" if only_later else "every worker"
         pid = worker.pid if isinstance(worker, WorkerProxy) else None
         self.injected += 1
@@ -195,8 +208,12 @@ class Faults(ProcessFaults):
         )
 
 
-def _instance(error: type[Exception] | Exception) -> Exception:
+def _instance(error: object) -> Exception:
+    if isinstance(error, Exception):
+        return error
+    if not isinstance(error, type) or not issubclass(error, Exception):
+        raise OptionError(f"expected an error, or the class of one, got {error!r:.100}")
     try:
-        return error(MESSAGE) if isinstance(error, type) else error
+        return error(MESSAGE)
     except TypeError as problem:
         raise FaultError(f"{error!r} cannot be made from one text ({problem}): give an error, not its class") from None

@@ -110,6 +110,8 @@ def cluster_factory(
 
     ``start=False`` only prepares one, for faults of its first boot.
     """
+    from .errors import OptionError
+
     run = request.config.stash[RUN]
     with _told_plainly():
         recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers)
@@ -121,6 +123,8 @@ def cluster_factory(
 
         def factory(*, start: bool = True, **changes: Any) -> Any:
             __tracebackhide__ = True
+            if not isinstance(start, bool):
+                raise OptionError(f"cluster_factory: expected start to be True or False, got {start!r:.100}")
             prepared = run.prepare(recipe.changed("cluster_factory", changes), request.node, ends_with_the_test)
             stack.callback(prepared.discard)
             return prepared.start() if start else prepared

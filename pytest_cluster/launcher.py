@@ -91,6 +91,8 @@ class ServerProcess:
     def start(self) -> None:
         """Start the process, which then is not ready yet; once only."""
         with self._undone_on_error():
+            for file in self._options.socket_files:
+                self._socket_files.add(file)  # bound long before anybody listens there
             self._spawn()
 
     @property

@@ -14,6 +14,8 @@ from .waiting import scaled
 
 __all__ = ["START_TIMEOUT", "ClusterOptions", "cores", "most_workers", "too_many_workers"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 WORKER_CLASS = "nodecluster_compat.Worker"
 
 # gunicorn's own worker classes by their short names; they write no journal.
@@ -162,6 +164,13 @@ class ClusterOptions:
         """How many sockets *settings* bind; each worker reports ``listening`` once for each."""
         bind = self.settings.get("bind", "")
         return 1 if isinstance(bind, str) else max(1, len(bind))
+
+    @property
+    def socket_files(self) -> list[str]:
+        """The unix sockets that *settings* bind: files, which a server that is killed leaves."""
+        bind = self.settings.get("bind", "")
+        names = [bind] if isinstance(bind, str) else list(bind)
+        return [name[5:] for name in names if name.startswith("unix:") and not name.startswith("unix:@")]
 
     @property
     def stop_timeout(self) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Literal
 
+from .checks import check_count
 from .cluster import Cluster
 from .errors import ClusterError
 from .faults import Faults
@@ -12,6 +14,8 @@ from .options import ClusterOptions
 from .readiness import bring_up, prepare_server
 
 __all__ = ["PreparedCluster"]
+
+State = Literal["prepared", "started", "started, and has failed", "removed with its test"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
@@ -33,32 +37,33 @@ class PreparedCluster:
         self._server = prepare_server(options, pythonpath=pythonpath)
         self.faults = Faults(self._server, options)
         self._started = started
-        self._is_new = True
+        self._state: State = "prepared"
 
     def start(self, *, workers: int | None = None) -> Cluster:
         """Start it, and return the cluster when it is ready.
 
         :param workers: so many must listen (default: all of them), when a fault keeps the others.
         :raises StartError: it ended, or was not ready in time.
-        :raises ClusterError: it has been started already, or *workers* is no number that can be.
+        :raises ClusterError: it has been started already, or removed with its test.
+        :raises OptionError: *workers* is no number that can be.
         """
         wanted = self.options.workers if workers is None else workers
-        if not 1 <= wanted <= self.options.workers:
-            raise ClusterError(f"expected 1 to {self.options.workers} workers to wait for, got {wanted}")
-        if not self._is_new:
-            raise ClusterError("this cluster has been started already; cluster_factory() prepares another")
-        self._is_new = False
+        check_count("start(workers)", wanted, 1, self.options.workers)
+        if self._state != "prepared":
+            raise ClusterError(f"this cluster was {self._state}; cluster_factory(start=False) prepares another")
+        self._state = "started, and has failed"
         begin = time.monotonic()
         endpoint = bring_up(self._server, self.options, workers=wanted)
+        self._state = "started"
         cluster = Cluster(self.options, self._server, endpoint, self.faults)
         self._started(cluster, time.monotonic() - begin)
         return cluster
 
     def discard(self) -> None:
-        """Remove what was prepared, unless it has been started."""
-        if self._is_new:
-            self._is_new = False
+        """Remove what was prepared, unless it has been started.  The fixture does this."""
+        if self._state == "prepared":
+            self._state = "removed with its test"
             self._server.abort()
 
     def __repr__(self) -> str:
-        return f"<cluster of {self.options.target}, {'not started' if self._is_new else 'started'}>"
+        return f"<cluster of {self.options.target}, {self._state}>"

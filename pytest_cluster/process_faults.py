@@ -10,8 +10,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
-from .errors import FaultError
+from .errors import FaultError, OptionError
 from .injecting import Injecting, Target, pickled
+from .primary import PrimaryProxy
 from .wire import MESSAGE
 from .worker import WorkerProxy
 
@@ -34,6 +35,8 @@ class ProcessFaults(Injecting):
         :param which: ``signal.SIGTERM``, ``15``, ``"SIGTERM"`` or ``"TERM"``.
         :raises OptionError: there is no such signal.
         """
+        if not isinstance(target, WorkerProxy | PrimaryProxy):
+            raise OptionError(f"expected a worker (cluster.worker(1)) or cluster.primary, got {target!r:.100}")
         self.injected += 1
         if isinstance(target, WorkerProxy):
             target.kill(which)

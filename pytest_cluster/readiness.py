@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 from .conf import DEFAULT_BIND
 from .endpoint import Endpoint
-from .entries import LIFECYCLE, JournalEntry, ListeningAddress
+from .entries import LIFECYCLE, JournalEntry, ListeningAddress, last_fault, lasting
 from .errors import OptionError, WaitTimeout
 from .exits import describe_exit, error_in_log, last_words
 from .launcher import ServerProcess
 from .options import ClusterOptions
-from .waiting import poll
+from .waiting import Deadline, poll
 
 __all__ = ["bring_up", "distinct_addresses", "listening_workers", "prepare_server", "worker_ids"]
 
@@ -97,11 +97,14 @@ def _when_ready(server: ServerProcess, options: ClusterOptions, workers: int) ->
     def hopeless() -> bool:
         return server.ended() or len(failed_boots(server.journal.entries)) >= MOST_FAILED_BOOTS
 
+    deadline = Deadline(options.start_timeout)
     try:
         server.journal.wait_until(ready, expected="to be ready", timeout=options.start_timeout, interrupted=hopeless)
     except WaitTimeout:
-        seen = len(listening_workers(server.journal.entries, options.listeners))
-        raise server.start_error(_not_ready(server, options, f"{seen} of {workers} workers listened")) from None
+        early = deadline.early_end()
+        seen = len({entry.worker for entry in server.journal.entries if entry.event == "listening"})
+        cause = _not_ready(server, options, f"{min(seen, workers)} of {workers} workers listened")
+        raise server.start_error(f"{cause}; {early}" if early else cause) from None
     return endpoint_of(distinct_addresses(server.journal.entries)[0], tls="certfile" in options.settings)
 
 
@@ -139,7 +142,26 @@ def _not_ready(server: ServerProcess, options: ClusterOptions, seen: str) -> str
     when = "at its start" if over else f"within {options.start_timeout:g} s"
     cause = f"the cluster of {options.target} did not get ready {when} ({seen})"
     if failed:
-        cause += f"; worker {failed[0].worker} ended with {describe_exit(failed[0].code, failed[0].signal)}"
+        cause += f"; worker {failed[0].worker} ended with {_described(server, failed[0])}"
+    cause += _held(server)
     own = [server.logs.worker(one.worker, one.pid).text for one in failed[:1] if one.pid is not None]
     reason = next(filter(None, map(last_words, own)), "") or error_in_log(server.log)
     return f"{cause}; the log says: {reason}" if reason else cause
+
+
+def _described(server: ServerProcess, end: JournalEntry) -> str:
+    fault = last_fault(server.journal.entries[: end.seq], end.worker)
+    if fault is None:
+        return describe_exit(end.code, end.signal)
+    return f"{end.signal or f'exit code {end.code}'} (injected: {fault.detail})"
+
+
+def _held(server: ServerProcess) -> str:
+    """Say which faults may keep the workers that live and do not listen."""
+    entries = server.journal.entries
+    gone = {entry.worker for entry in entries if entry.event in ("listening", "exit")}
+    waiting = [one for one in worker_ids(entries) if one not in gone]
+    faults = {fault.detail for one in waiting for fault in lasting(entries) if fault.injected and fault.concerns(one)}
+    if not faults:
+        return ""
+    return f"; worker {', '.join(map(str, waiting))} did not listen (injected: {', '.join(sorted(faults))})"

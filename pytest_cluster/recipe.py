@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Recipe", "item_options", "recipe_of"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 # What the environment says of one test: that another asks says nothing of the cluster.
 OF_ONE_TEST = ("PYTEST_CURRENT_TEST", "COV_CORE_CONTEXT")
 

@@ -8,6 +8,8 @@ from .errors import OptionError
 
 __all__ = ["DEADLY", "signal_number"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 DEADLY = frozenset(
     {
         signal.SIGABRT, signal.SIGBUS, signal.SIGINT, signal.SIGKILL, signal.SIGQUIT, signal.SIGSEGV, signal.SIGTERM,

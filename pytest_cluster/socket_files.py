@@ -27,8 +27,11 @@ class SocketFiles:
     def note(self, entry: JournalEntry) -> None:
         """Read where a worker listens."""
         file = None if entry.address is None else entry.address.socket_file
-        if file is None:
-            return
+        if file is not None:
+            self.add(file)
+
+    def add(self, file: str) -> None:
+        """The server is told, or says, to listen here."""
         path = os.path.abspath(os.path.join(self._cwd, file))
         if path not in self._paths:
             self._paths.add(path)

@@ -85,7 +85,7 @@ class ClusterView:
     def worker(self, worker_id: int) -> WorkerProxy:
         """Return the worker with this id, dead or alive."""
         if worker_id not in worker_ids(self.journal.entries):
-            raise ClusterError(f"there has been no worker {worker_id}")
+            raise ClusterError(f"there has been no worker {worker_id!r}")
         return WorkerProxy(self.server, worker_id)
 
     def snapshot(self) -> Snapshot:

@@ -86,7 +86,13 @@ class Steps:
     def loaded(self) -> None:
         """The application is there now."""
         while self._pending:
-            self._wrap(self._pending.pop())
+            step = self._pending.pop()
+            try:
+                self._wrap(step)
+            except (ImportError, AttributeError, TypeError) as error:
+                raise RuntimeError(
+                    f"the test names the step {step!r}: {error}; expected a function as 'package.module:name'"
+                ) from None
 
     def disarm(self, number: int) -> None:
         """Let it happen no more; whoever waits there goes on."""
@@ -149,7 +155,7 @@ class Steps:
         owner, name = _place(step)
         original = getattr(owner, name)
         if not callable(original):
-            raise TypeError(f"{step} is {original!r:.100}, and only what is called can be held")
+            raise TypeError(f"{step} is {original!r:.100}, and only what is called can be a step")
         if original is self.application:
             raise TypeError("it is the application itself, which the server has already; hold 'request' instead")
         self._replaced[step] = _Replaced.by(owner, name, lambda: self.reach(step))

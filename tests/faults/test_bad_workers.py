@@ -149,7 +149,8 @@ gevent.monkey.get_original('_thread', 'start_new_thread')(flood, ())
 result = True
 """
     assert ask(cluster, "worker/1", CHANNELS + flood)
-    assert {cluster.get("/", timeout=20).json()["worker"] for _ in range(20)} >= {2}
+    answers = [cluster.client.submit("/", timeout=60) for _ in range(20)]  # those of the first take their time
+    cluster.wait_for(lambda _: 2 in {one.result().worker for one in answers if one.done()}, reason="worker 2")
     cluster.worker(1).kill()
     cluster.journal.wait_for("exit", worker=1)
     assert healthy(cluster)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -305,7 +306,7 @@ def test_hold_of_what_nobody_reaches(cluster_faults: Faults) -> None:
     [
         ("shop:missing", "cannot hold shop:missing: .*no attribute 'missing'"),
         ("nowhere:app", "cannot hold nowhere:app: No module named 'nowhere'"),
-        ("shop:visits", "only what is called can be held"),
+        ("shop:visits", "only what is called can be a step"),
         ("fork", "nothing can wait at 'fork', where a worker has no loop yet: hold 'boot', or use at"),
         ("shop:app", "the application itself, which the server has already; hold 'request'"),
     ],
@@ -450,3 +451,26 @@ def test_number_that_was_scaled_to_is_waited_for(cluster: Cluster) -> None:
     cluster.scale(1)
     cluster.workers[0].kill()
     assert len(cluster.wait_listening()) == 1
+
+
+@pytest.mark.cluster(fresh=False)
+def test_numbers_that_mean_nothing_are_refused(cluster: Cluster, cluster_faults: Faults) -> None:
+    """A fault that never happens lets a test pass."""
+    refused: list[tuple[str, Callable[[], object]]] = [
+        (r"slow\(seconds\): expected a number of seconds, 0 or more, got '1'", lambda: cluster_faults.slow("1")),  # type: ignore[arg-type]
+        (r"slow\(seconds\): .* got -1", lambda: cluster_faults.slow(-1)),
+        (r"slow\(seconds\): .* got nan", lambda: cluster_faults.slow(float("nan"))),
+        (r"fail_next\(times\): expected a whole number, 1 or more, got 0", lambda: cluster_faults.fail_next(0)),
+        (r"fail_next\(status\): .* 100 to 599, got 99", lambda: cluster_faults.fail_next(status=99)),
+        ("expected an error, or the class of one, got 'x'", lambda: cluster_faults.fail_next(error="x")),  # type: ignore[arg-type]
+        ("worker: expected a whole number, 1 or more, got 0", lambda: cluster_faults.boot_failure("exit", worker=0)),
+        (r"expected a worker \(cluster.worker\(1\)\) or cluster.primary, got 1", lambda: cluster_faults.kill(1)),  # type: ignore[arg-type]
+        ("timeout: expected a number of seconds, more than 0, got 0", lambda: cluster.get("/", timeout=0)),
+        ("timeout: .* got '1'", lambda: cluster.get("/", timeout="1")),
+    ]
+    for sentence, call in refused:
+        with pytest.raises(OptionError, match=sentence):
+            call()
+    with pytest.raises(FaultError, match="has no status of its own"):
+        cluster_faults.fail_next(status=500, error=ValueError)
+    assert faults_of(cluster) == []

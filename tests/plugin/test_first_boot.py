@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_cluster import ClusterError, ClusterFactory, FaultError, PreparedCluster, StartError
+from pytest_cluster import ClusterError, ClusterFactory, FaultError, OptionError, PreparedCluster, StartError
 
 NO_PAUSE = "from nodecluster_compat import cluster; cluster.setup_primary(restart_delay=0.05)"
 
@@ -37,7 +37,7 @@ def test_one_worker_fails_to_boot(cluster_factory: ClusterFactory, how: str) -> 
 
 
 def test_no_worker_boots(cluster_factory: ClusterFactory) -> None:
-    """The error has the reason, and shows what was injected."""
+    """The error has the reason, and says that it was injected."""
     prepared = cluster_factory(start=False)
     prepared.faults.boot_failure()
     with pytest.raises(StartError, match=r"not get ready at its start .*injected: the application does") as told:
@@ -74,7 +74,7 @@ def test_step_that_is_not_there(cluster_factory: ClusterFactory) -> None:
     """Nobody can know that before the application is loaded."""
     prepared = cluster_factory(start=False)
     prepared.faults.at("shop:nothing", count_in, "unused")
-    with pytest.raises(StartError, match="has no attribute 'nothing'"):
+    with pytest.raises(StartError, match=r"names the step 'shop:nothing': .* no attribute 'nothing'; expected a"):
         prepared.start()
 
 
@@ -99,13 +99,13 @@ def test_what_is_never_started_leaves_nothing(pytester: pytest.Pytester) -> None
 
 def test_it_is_started_once(cluster_factory: ClusterFactory) -> None:
     prepared: PreparedCluster = cluster_factory(start=False)
-    assert repr(prepared) == "<cluster of shop:app, not started>"
-    for workers in (0, 3):
-        with pytest.raises(ClusterError, match=f"expected 1 to 2 workers to wait for, got {workers}"):
-            prepared.start(workers=workers)
+    assert repr(prepared) == "<cluster of shop:app, prepared>"
+    for workers in (0, 3, "1", True, 1.5):
+        with pytest.raises(OptionError, match=rf"start\(workers\): expected a whole number, 1 to 2, got {workers!r}"):
+            prepared.start(workers=workers)  # type: ignore[arg-type]
     with prepared.start():
         assert repr(prepared) == "<cluster of shop:app, started>"
-        with pytest.raises(ClusterError, match="has been started already"):
+        with pytest.raises(ClusterError, match=r"this cluster was started; .* prepares another"):
             prepared.start()
 
 
@@ -118,5 +118,38 @@ def test_stock_workers_meet_no_fault(cluster_factory: ClusterFactory) -> None:
 def test_start_that_waits_for_all_of_them(cluster_factory: ClusterFactory) -> None:
     """Without ``workers=`` a held worker is missed, in time and by name."""
     prepared = cluster_factory(start=False, start_timeout=1)
-    with prepared.faults.hold("boot", worker=2), pytest.raises(StartError, match=r"within 1 s \(1 of 2 workers"):
+    reason = r"within 1 s \(1 of 2 workers listened\); worker 2 did not listen \(injected: hold of boot in worker 2\)"
+    with prepared.faults.hold("boot", worker=2), pytest.raises(StartError, match=reason):
         prepared.start()
+    with pytest.raises(ClusterError, match="this cluster was started, and has failed"):
+        prepared.start()
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("exit", r"worker 1 ended with exit code 1 \(injected: boot failure \(exit\) of workers to come\)"),
+        ("kill", r"worker 1 ended with SIGKILL \(injected: boot failure \(kill\) of workers to come\)"),
+        ("hang", r"worker 1, 2 did not listen \(injected: boot failure \(hang\) of workers to come\)"),
+    ],
+)
+def test_start_that_fails_says_what_was_injected(cluster_factory: ClusterFactory, how: str, told: str) -> None:
+    prepared = cluster_factory(start=False, start_timeout=2 if how == "hang" else 30)
+    prepared.faults.boot_failure(how)
+    with pytest.raises(StartError, match=told):
+        prepared.start()
+
+
+def test_socket_at_which_nobody_has_listened_yet_is_removed(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    """gunicorn binds long before; nothing that a start was, stays."""
+    path = tmp_path / "web.sock"
+    prepared = cluster_factory(start=False, start_timeout=2, settings={"bind": f"unix:{path}"})
+    with prepared.faults.hold("boot"), pytest.raises(StartError):
+        prepared.start()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("start", ["no", 0, None])
+def test_start_is_a_flag(cluster_factory: ClusterFactory, start: object) -> None:
+    with pytest.raises(OptionError, match="cluster_factory: expected start to be True or False, got"):
+        cluster_factory(start=start)

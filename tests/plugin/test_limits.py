@@ -98,7 +98,7 @@ def test_thread_that_ends_pytest_shows_stacks_before(shop: pytest.Pytester) -> N
         """
     )
 
-    result = shop.runpytest_subprocess("--timeout=2", "--timeout-method=thread", "--cluster-workers=1")
+    result = shop.runpytest_subprocess("--timeout=5", "--timeout-method=thread", "--cluster-workers=1")
 
     result.stdout.fnmatch_lines(
         ["~* stacks of primary (pid *) ~*", "*in run_once*", "~* stacks of worker 1 (pid *) ~*"]
