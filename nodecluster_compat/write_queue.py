@@ -111,7 +111,7 @@ class WriteQueue:
             OSError: the kernel takes nothing now, or the peer is gone.
         """
         frames = self.frames
-        if frames[0].written:
+        if frames and frames[0].written:
             self._settle()  # an exception has kept the last call from it
         if not frames:
             return
