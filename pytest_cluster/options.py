@@ -167,10 +167,11 @@ class ClusterOptions:
 
     @property
     def socket_files(self) -> list[str]:
-        """The unix sockets that *settings* bind: files, which a server that is killed leaves."""
+        """The unix sockets that *settings* bind: files, which a server that is killed leaves; no abstract ones."""
         bind = self.settings.get("bind", "")
         names = [bind] if isinstance(bind, str) else list(bind)
-        return [name[5:] for name in names if name.startswith("unix:") and not name.startswith("unix:@")]
+        paths = [name.removeprefix("unix:") for name in names if str(name).startswith("unix:")]
+        return [path for path in paths if path and path[0] not in "\0@"]
 
     @property
     def stop_timeout(self) -> float:
