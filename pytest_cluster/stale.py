@@ -15,7 +15,7 @@ __all__ = ["remove_stale_socket"]
 
 def remove_stale_socket(path: str) -> None:
     """Remove the unix socket *path*, unless it is something else, or somebody listens there."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):  # such as a path that cannot be one
         if stat.S_ISSOCK(os.lstat(path).st_mode) and _is_refused(path):
             os.unlink(path)
 

@@ -22,6 +22,7 @@ from pytest_cluster import ClusterOptions, StartError
 from pytest_cluster.guard import guard
 from pytest_cluster.launcher import ServerProcess
 from pytest_cluster.leaks import TAG_VARIABLE, cluster_members, kill_cluster
+from pytest_cluster.stale import remove_stale_socket
 from pytest_cluster.waiting import poll
 
 # The test in the run inside writes down what must be gone afterwards, then does what its name says.
@@ -288,6 +289,13 @@ def test_guard_needs_nothing_but_a_tag(tmp_path: Path) -> None:
         assert guarding.wait(20) == 0
         assert server.wait(20) == -signal.SIGKILL
     assert not folder.exists()
+
+
+def test_path_that_cannot_be_one_is_no_socket(tmp_path: Path) -> None:
+    """And stops nobody who cleans up."""
+    for path in ("\0abstract", str(tmp_path), str(tmp_path / "missing"), ""):
+        remove_stale_socket(path)
+    assert tmp_path.is_dir()
 
 
 def unread(pipe: IO[bytes] | None) -> int:
