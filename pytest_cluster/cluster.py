@@ -94,7 +94,7 @@ class Cluster(ClusterView):
         result = poll(lambda: check(self), seconds)
         if not result:
             early = deadline.early_end()
-            sections = [("now", str(self.snapshot())), *self.journal.evidence(), *self.server.stacks()]
+            sections = [("now", str(self.snapshot())), *self._evidence()]
             raise timed_out(reason, seconds, sections, early=early)
         return result
 

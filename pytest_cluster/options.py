@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .checks import is_count, is_seconds
 from .errors import OptionError
 from .settings import POLICIES, START_TIMEOUT
 from .waiting import scaled
@@ -195,14 +196,6 @@ def _ordered(value: Any) -> Any:
     return sorted(value.items()) if isinstance(value, Mapping) else value
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_seconds(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-
-
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
@@ -230,7 +223,7 @@ def _is_policy(value: Any) -> bool:
 
 
 _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "workers": (_is_count, "a whole number, 1 or more"),
+    "workers": (is_count, "a whole number, 1 or more"),
     "app": (_is_text_or_none, "an import string such as 'package.module:app'"),
     "script": (_is_text_or_none, "the path of a Python file, as a string"),
     "policy": (_is_policy, " or ".join(map(repr, POLICIES))),
@@ -239,7 +232,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "env": (_is_environment, "a mapping from names to strings (or None, to remove)"),
     "preload": (_is_flag, "True or False"),
     "fresh": (_is_flag, "True or False"),
-    "start_timeout": (_is_seconds, "a number of seconds above 0"),
+    "start_timeout": (is_seconds, "a number of seconds above 0"),
     "worker_class": (_is_text, "the name of a gunicorn worker class"),
     "cwd": (_is_text_or_none, "the path of a folder, as a string"),
 }

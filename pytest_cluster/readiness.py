@@ -13,12 +13,13 @@ from collections.abc import Sequence
 
 from .conf import DEFAULT_BIND
 from .endpoint import Endpoint
-from .entries import LIFECYCLE, JournalEntry, ListeningAddress, last_fault, lasting
+from .entries import LIFECYCLE, JournalEntry, ListeningAddress, lasting
 from .errors import OptionError, WaitTimeout
-from .exits import describe_exit, error_in_log, last_words
+from .exits import error_in_log, last_words
 from .launcher import ServerProcess
 from .options import ClusterOptions
 from .waiting import Deadline, poll
+from .worker import WorkerProxy
 
 __all__ = ["bring_up", "distinct_addresses", "listening_workers", "prepare_server", "worker_ids"]
 
@@ -142,18 +143,11 @@ def _not_ready(server: ServerProcess, options: ClusterOptions, seen: str) -> str
     when = "at its start" if over else f"within {options.start_timeout:g} s"
     cause = f"the cluster of {options.target} did not get ready {when} ({seen})"
     if failed:
-        cause += f"; worker {failed[0].worker} ended with {_described(server, failed[0])}"
+        cause += f"; worker {failed[0].worker} ended with {WorkerProxy(server, failed[0].worker).describe_end()}"
     cause += _held(server)
     own = [server.logs.worker(one.worker, one.pid).text for one in failed[:1] if one.pid is not None]
     reason = next(filter(None, map(last_words, own)), "") or error_in_log(server.log)
     return f"{cause}; the log says: {reason}" if reason else cause
-
-
-def _described(server: ServerProcess, end: JournalEntry) -> str:
-    fault = last_fault(server.journal.entries[: end.seq], end.worker)
-    if fault is None:
-        return describe_exit(end.code, end.signal)
-    return f"{end.signal or f'exit code {end.code}'} (injected: {fault.detail})"
 
 
 def _held(server: ServerProcess) -> str:
