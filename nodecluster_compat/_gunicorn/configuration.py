@@ -26,7 +26,7 @@ from ..errors import ConfigurationNotLoaded
 if TYPE_CHECKING:
     from .arbiter import ClusterArbiter
 
-__all__ = ["Savepoint", "load"]
+__all__ = ["Savepoint", "has_given_sockets", "load"]
 
 _CONFIG_MODULE: Final = "__config__"
 """The name under which gunicorn executes ``gunicorn.conf.py``, again on every HUP."""
@@ -149,6 +149,11 @@ def _restore_environment(arbiter: ClusterArbiter) -> None:
 
 
 # --- listeners ---------------------------------------------------------------------------------
+
+
+def has_given_sockets(cfg: Any) -> bool:
+    """Whether listening sockets were passed as ``fd://``: whoever passed them may go on with them."""
+    return any(isinstance(address, int) for address in cfg.address)
 
 
 def _replace_listeners(arbiter: ClusterArbiter, former: Savepoint, old_address: list[Any]) -> None:

@@ -30,6 +30,7 @@ from ..rollout import ReloadReport
 from . import configuration
 
 if TYPE_CHECKING:
+    from ..listener import Listener
     from ..supervision import Member
     from .arbiter import ClusterArbiter
     from .configuration import Savepoint
@@ -142,24 +143,26 @@ class Reloader:
 
     # --- listeners that go ---------------------------------------------------------------------
 
-    def _going_listeners(self) -> list[Any]:
+    def _going_listeners(self) -> list[Listener]:
         if self._savepoint is None:
             return []
         listeners, served = self._arbiter.primary.listeners, self._arbiter.served
         return [listeners[one.listener_id] for one in self._savepoint.served if one not in served]
 
-    def _is_handing_over(self, going: list[Any]) -> bool:
+    def _is_handing_over(self, going: list[Listener]) -> bool:
         now = time.monotonic()
         if self._hand_over_until is None:
             self._hand_over_until = now + self._arbiter.cfg.graceful_timeout * _HAND_OVER_SHARE
-            for listener in going:
-                listener.replace()
+            self._replace(going)
         waiting = any(listener.dispatcher.pending or listener.dispatcher.unacknowledged for listener in going)
         return waiting and now < self._hand_over_until
 
+    def _replace(self, going: list[Listener]) -> None:
+        for listener in going:
+            listener.replace(self._arbiter.upgrade.is_alone)
+
     def _close_former_listeners(self) -> None:
-        for listener in self._going_listeners():
-            listener.replace()
+        self._replace(self._going_listeners())
         self._close_former_sockets()
 
     def _close_former_sockets(self) -> None:

@@ -3,7 +3,8 @@
 Replaces gunicorn's method, which closes the listeners first (resetting the clients that the kernel had already
 completed) and then sleeps in steps.  A graceful stop here is:
 
-    1. accept what the kernel has completed, unless somebody else (a new master, systemd) goes on listening;
+    1. let nobody connect any more, and accept what the kernel has completed, unless somebody else (a new master,
+       systemd) goes on listening;
     2. close the listeners;
     3. turn the loop until every accepted connection is with a worker that acknowledged it;
     4. tell the workers to end, and turn the loop until they have, or ``graceful_timeout`` is over;
@@ -20,6 +21,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from gunicorn import sock as gunicorn_sock
+
+from .configuration import has_given_sockets
 
 if TYPE_CHECKING:
     from .arbiter import ClusterArbiter
@@ -55,13 +58,15 @@ class _Stopper:
 
     def close_listeners(self) -> None:
         arbiter = self._arbiter
-        is_last = arbiter.reexec_pid == arbiter.master_pid == 0 and not arbiter.systemd
+        is_last = arbiter.upgrade.is_alone
+        is_owner = is_last and not has_given_sockets(arbiter.cfg)
         for listener in arbiter.primary.listeners:
-            listener.stop_accepting(take_backlog=is_last and not self._quick)
+            listener.stop_accepting(take_backlog=is_last and not self._quick, is_alone=is_last)
         for listener in arbiter.LISTENERS:
-            # gunicorn would unlink an abstract socket too, and fail: its name begins with NUL and is no path.
+            # gunicorn would unlink an abstract socket too, and fail: its name begins with NUL and is no path; and the
+            # path of a socket that it was given, whose owner could then start it again in vain.
             is_path = not str(listener.cfg_addr).startswith("\0")
-            gunicorn_sock.close_sockets([listener], is_last and is_path and not arbiter.cfg.reuse_port)
+            gunicorn_sock.close_sockets([listener], is_owner and is_path and not arbiter.cfg.reuse_port)
         arbiter.LISTENERS = []
 
     def hand_over_connections(self) -> None:

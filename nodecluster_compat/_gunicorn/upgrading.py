@@ -55,6 +55,12 @@ class Upgrade:
         """Of two masters on the way to an upgrade one speaks for the server: the new one as soon as it is ready."""
         return not self.is_candidate and self.state != "ready"
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody else accepts on the listening sockets: no other master, and not systemd."""
+        arbiter = self._arbiter
+        return arbiter.reexec_pid == arbiter.master_pid == 0 and not arbiter.systemd
+
     def _inherited(self) -> int:
         value = os.environ.pop(_VARIABLE, "")
         self._arbiter.cfg.env_orig.pop(_VARIABLE, None)

@@ -129,7 +129,7 @@ def test_reload_from_a_unix_socket_to_tcp_and_back(cluster: Cluster) -> None:
 
 
 def test_two_inherited_sockets_are_served(tmp_path: Path) -> None:
-    """``fd://`` twice: TCP and unix, bound by somebody else, who keeps the file."""
+    """``fd://`` twice: TCP and unix, bound by somebody else, who keeps the file and goes on with the sockets."""
     path = str(tmp_path / "s")
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
         unix.bind(path)
@@ -142,6 +142,10 @@ def test_two_inherited_sockets_are_served(tmp_path: Path) -> None:
                 while len(answers) < 2:
                     answers.add(body_at(server, family, address))
                 assert b"" not in answers
+        for family, address in ((socket.AF_INET, tcp.getsockname()), (socket.AF_UNIX, path)):
+            with socket.socket(family) as client:
+                client.settimeout(20)
+                client.connect(address)
 
 
 def test_address_in_use_ends_the_start(tmp_path: Path) -> None:

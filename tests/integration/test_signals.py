@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from late_client import KEPT_OUT, come_late
 from remote_control import wait
 from second_master import wait_later
 
-from pytest_cluster import Cluster
+from pytest_cluster import Cluster, ClusterFactory
 
 
 def pids(cluster: Cluster, requests: int = 6) -> Counter[int]:
@@ -45,6 +47,19 @@ def test_quick_shutdown_leaves_nothing(cluster: Cluster, which: str) -> None:
     """INT and QUIT end the server at once, with code 0."""
     assert cluster.stop(which) == 0
     assert cluster.workers == []
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "[::1]:0", "unix:last.sock"])
+def test_nobody_connects_to_a_socket_that_is_about_to_close(
+    cluster_factory: ClusterFactory, tmp_path: Path, bind: str
+) -> None:
+    """Whoever comes after the last ``accept`` of a stop would send a request and be reset."""
+    cluster = cluster_factory(workers=1, settings={"bind": bind})
+    family = socket.AF_UNIX if bind.startswith("unix") else socket.AF_INET6 if "[" in bind else socket.AF_INET
+    address = (cluster.host, cluster.port) if family != socket.AF_UNIX else str(cluster.address)
+    cluster.primary.run(come_late, family, address, str(tmp_path / "what"))
+    assert cluster.stop() == 0
+    assert (tmp_path / "what").read_text() == KEPT_OUT
 
 
 @pytest.mark.cluster(settings={"errorlog": "error.log", "capture_output": False})
