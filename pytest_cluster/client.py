@@ -9,7 +9,7 @@ import contextlib
 import http.client
 import json
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +18,7 @@ from .checks import check_seconds
 from .endpoint import DEFAULT_TIMEOUT, Endpoint, Response
 from .errors import WaitTimeout
 from .hits import Hit, Hits
-from .waiting import evidence, poll, scaled, timed_out
+from .waiting import poll, scaled, timed_out
 
 __all__ = ["Client"]
 
@@ -40,7 +40,8 @@ class Client:
     :param endpoint: where the cluster is.
     :param on_answer: called with the id of the worker that has given an answer.
     :param listening: says which workers listen now, by their ids.
-    :param evidence: what a time-out shows: titles and texts.
+    :param explain: makes of a request's bare time-out one that says who has the request; with true also what everybody
+        is doing.
     """
 
     def __init__(
@@ -48,12 +49,12 @@ class Client:
         endpoint: Endpoint,
         on_answer: Callable[[int], None],
         listening: Callable[[], frozenset[int]] = frozenset,
-        evidence: Callable[[], Iterable[tuple[str, str]]] = tuple,
+        explain: Callable[[WaitTimeout, bool], WaitTimeout] = lambda error, _: error,
     ) -> None:
         self._endpoint = endpoint
         self._on_answer = on_answer
         self._listening = listening
-        self._evidence = evidence
+        self._explain = explain
         self._executor: ThreadPoolExecutor | None = None
         self._submitted: set[Future[Response]] = set()
         self._connections: set[socket.socket] = set()
@@ -65,13 +66,17 @@ class Client:
         :param path: with its query; a missing slash is put in front.
         :param timeout: seconds without a byte from the server (default: 10).
         :param options: ``headers``, ``body``, ``json``.
-        :raises WaitTimeout: no byte came in that time, a ``TimeoutError``: with the stacks of that moment.
+        :raises WaitTimeout: no byte came in that time, a ``TimeoutError``: with who has the request, and the stacks of
+            that moment.
         :raises OSError, http.client.HTTPException: there was no answer.
         """
+        return self._ask_and_explain(method, path, {"timeout": timeout, **options}, with_stacks=True)
+
+    def _ask_and_explain(self, method: str, path: str, options: dict[str, Any], *, with_stacks: bool) -> Response:
         try:
-            return self._ask(method, path, timeout=timeout, **options)
+            return self._ask(method, path, **options)
         except WaitTimeout as error:
-            raise WaitTimeout(evidence(str(error), self._evidence())) from None
+            raise self._explain(error, with_stacks) from None
 
     def _ask(
         self,
@@ -114,7 +119,7 @@ class Client:
         :param options: those of :meth:`request`.
         :return: a future; its ``result()`` is the answer, or raises what :meth:`request` raises, without stacks.
         """
-        future = self._threads().submit(self._ask, method, path, **options)
+        future = self._threads().submit(self._ask_and_explain, method, path, options, with_stacks=False)
         self._submitted.add(future)
         future.add_done_callback(self._submitted.discard)
         return future

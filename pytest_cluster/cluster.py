@@ -11,7 +11,7 @@ from typing import Any
 from .changes import ReloadReport, Snapshot, check_reloaded, check_scaled
 from .client import Client
 from .endpoint import Endpoint, Response
-from .errors import ClusterError
+from .errors import ClusterError, WaitTimeout
 from .everywhere import assert_same, run_in
 from .faults import Faults
 from .launcher import ServerProcess
@@ -19,8 +19,9 @@ from .messages import Messages
 from .options import ClusterOptions, most_workers
 from .readiness import bring_up, prepare_server
 from .signals import signal_number
+from .unanswered import find_holders
 from .view import ClusterView
-from .waiting import Deadline, poll, scaled, timed_out
+from .waiting import Deadline, evidence, poll, scaled, timed_out
 from .worker import WorkerProxy
 
 __all__ = ["Cluster"]
@@ -44,7 +45,7 @@ class Cluster(ClusterView):
 
     def __init__(self, options: ClusterOptions, server: ServerProcess, endpoint: Endpoint, faults: Faults) -> None:
         super().__init__(options, server, endpoint)
-        self.client = Client(endpoint, server.tallies.seen, self._listening, self._evidence)
+        self.client = Client(endpoint, server.tallies.seen, self._listening, self._explain)
         self.faults = faults
         self.messages = Messages(server.journal)
         self._closed = False
@@ -173,6 +174,11 @@ class Cluster(ClusterView):
         number = signal_number(which)
         self.journal.note_fault(0, self.primary.pid, f"{number.name} to the primary", ends=True)
         return self.server.stop(number, self.options.stop_timeout if timeout is None else timeout)
+
+    def _explain(self, error: WaitTimeout, with_stacks: bool) -> WaitTimeout:
+        """Of a request: at once, because whoever has it may go on when the test does."""
+        unanswered = find_holders(self.primary, self.workers, self.journal.entries)
+        return WaitTimeout(evidence(f"{error}: {unanswered}", self._evidence() if with_stacks else []), unanswered)
 
     # Inside its processes
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .launcher import ServerProcess
+    from .unanswered import Unanswered
 
 __all__ = [
     "ClusterError",
@@ -61,7 +62,15 @@ class LeakError(ServerError):
 
 
 class WaitTimeout(ClusterError, TimeoutError):
-    """What a test waited for did not happen; the message says what did."""
+    """What a test waited for did not happen; the message says what did.
+
+    Attributes:
+        unanswered: of a request, who has it; ``None`` of anything else.
+    """
+
+    def __init__(self, text: str, unanswered: Unanswered | None = None) -> None:
+        super().__init__(text)
+        self.unanswered = unanswered
 
 
 class ProcessGone(ClusterError):

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import report, settings
-from .errors import ServerError
+from .errors import ServerError, WaitTimeout
 from .run import CLUSTERS, FAILED, STARTED
 from .waiting import cut, poll, scaled
 
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .launcher import ServerProcess
+    from .unanswered import Unanswered
 
 __all__ = ["describe_failure", "stacks_now"]
 
@@ -91,7 +92,12 @@ def _sections(
     part = "" if number == 1 else f".{number}"
     place, problem = _artefacts(item, cluster.server, [("topology", topology), *stacks], part)
     told = report.timeline(cluster.journal.entries, start, f"{place}/journal.jsonl" if place else "")
-    cause = report.cause_of(cluster, picture, compares=settings.value_of(item.config, "compare").value)
+    cause = report.cause_of(
+        cluster,
+        picture,
+        unanswered=_unanswered(error, cluster.server.pid),
+        compares=settings.value_of(item.config, "compare").value,
+    )
     sections = [_summary(item, cause, place, problem), ("stdout", "topology", topology), ("stdout", "timeline", told)]
     if not _has_stacks(error):
         sections += [("stdout", one, f"{one}:\n{cut(trace)}") for one, trace in stacks]
@@ -149,6 +155,12 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
             more = [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
             found += [other for other in more if not any(other is seen for seen in found)]
             yield one
+
+
+def _unanswered(error: BaseException | None, primary_pid: int) -> Unanswered | None:
+    """The request to this cluster that the test has failed for."""
+    told = (one.unanswered for one in _chain(error) if isinstance(one, WaitTimeout))
+    return next((one for one in told if one is not None and one.primary_pid == primary_pid), None)
 
 
 def _is_timeout(error: BaseException) -> bool:

@@ -20,6 +20,7 @@ from .worker import WorkerProxy
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+    from .unanswered import Unanswered
 
 __all__ = [
     "LOG_LINES",
@@ -67,9 +68,12 @@ def picture_of(cluster: Cluster) -> Snapshot:
     return replace(cluster.picture, workers=tuple(before.get(one.id, one) for one in now.workers))
 
 
-def cause_of(cluster: Cluster, picture: Snapshot, *, compares: bool = False) -> str:
+def cause_of(
+    cluster: Cluster, picture: Snapshot, *, unanswered: Unanswered | None = None, compares: bool = False
+) -> str:
     """Say in one line what was wrong with the cluster, or what to try when nothing was.
 
+    :param unanswered: the test has failed because of this.
     :param compares: the run does already what is to be tried.
     """
     if picture.returncode not in (None, 0):
@@ -78,7 +82,9 @@ def cause_of(cluster: Cluster, picture: Snapshot, *, compares: bool = False) -> 
         _ended_worker(cluster)
         or (f"the primary ended: {cluster.primary.describe_end()}" if picture.returncode == 0 else "")
         or _silent_worker(cluster)
+        or (f"a request got no answer: {unanswered}" if unanswered and unanswered.holders else "")
         or _ill_worker(cluster, picture)
+        or (f"a request got no answer, and {unanswered}" if unanswered else "")
         or _nothing(picture, compares)
     )
 

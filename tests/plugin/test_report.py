@@ -497,13 +497,69 @@ def test_request_without_an_answer_shows_stacks(shop: pytest.Pytester) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "E *WaitTimeout: expected an answer to GET / within 1 s, which did not happen",
+            "E *WaitTimeout: expected an answer to GET / within 1 s, which did not happen: worker 1 (pid *) stood *",
             "E *--- stacks of primary*",
             "E *arbiter.py*",
             "E *--- stacks of worker 1*",
             "E *_hang*",
+            "cause: a request got no answer: worker 1 (pid *) stood still for * s (injected: hang of worker 1)",
         ]
     )
+
+
+def test_request_without_an_answer_names_who_has_it(shop: pytest.Pytester) -> None:
+    """One of the workers is busy with it; which one, nobody but the cluster knows."""
+    shop.makepyfile(
+        """
+        def test_it(cluster, cluster_client, cluster_faults):
+            first = cluster_client.get("/").worker
+            other = next(worker for worker in cluster.workers if worker.id != first)
+            with cluster_faults.hold("request", worker=other):
+                print("held", other.id)
+                cluster_client.get("/", timeout=1)
+        """
+    )
+
+    result = shop.runpytest_inprocess("--cluster-workers=2")
+
+    (held,) = re.findall(r"^held (\d)$", result.stdout.str(), re.MULTILINE)
+    has_it = f"worker {held} (pid *) has 1 request in flight (injected: hold of request in worker {held})"
+    result.stdout.fnmatch_lines([f"E *WaitTimeout: *: {has_it}", f"cause: a request got no answer: {has_it}"])
+
+
+def test_submitted_request_without_an_answer_names_who_has_it(shop: pytest.Pytester) -> None:
+    """Of those there may be a thousand: they have no stacks."""
+    shop.makepyfile(
+        """
+        def test_it(cluster, cluster_client, cluster_faults):
+            with cluster_faults.hold("request"):
+                cluster_client.submit("/", timeout=0.5).result()
+        """
+    )
+
+    result = shop.runpytest_inprocess("--cluster-workers=1")
+
+    has_it = "worker 1 (pid *) has 1 request in flight (injected: hold of request in every worker)"
+    result.stdout.fnmatch_lines([f"E *WaitTimeout: *: {has_it}", f"cause: a request got no answer: {has_it}"])
+    assert "E   --- stacks" not in result.stdout.str()
+
+
+def test_request_that_nobody_has_is_said_to_wait(fakes: pytest.Pytester) -> None:
+    """The server is up, and takes no connection."""
+    fakes.makepyfile(
+        """
+        def test_it(cluster, cluster_client):
+            cluster.primary.signal("SIGSTOP")
+            try:
+                cluster_client.get("/", timeout=0.3)
+            finally:
+                cluster.primary.signal("SIGCONT")
+        """
+    )
+
+    result = fakes.runpytest()
+
+    result.stdout.fnmatch_lines(["cause: a request got no answer, and no worker has it"])
 
 
 def test_foreign_timeout_shows_stacks(shop: pytest.Pytester) -> None:
