@@ -11,6 +11,7 @@ import http.client
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from itertools import cycle
 from statistics import median
 from typing import Final
 
-from pytest_cluster import Cluster
+from pytest_cluster import Cluster, ProcessGone
 
 __all__ = ["Soak", "Table"]
 
@@ -110,18 +111,27 @@ class Soak:
     # --- doing ---------------------------------------------------------------------------------
 
     def _act(self, end: float) -> None:
-        """Sample, and now and then reload or kill; recycling goes on by itself."""
-        interval = self.seconds / 4 / SAMPLES
-        for turn in cycle(range(SAMPLES)):
-            if time.monotonic() > end:
-                return
-            if turn == SAMPLES // 3:
-                self._cluster.primary.signal("SIGHUP")
-                self.reloads += 1
-            elif turn == 2 * SAMPLES // 3:
-                self._cluster.workers[0].stop()
+        """Sample, and in each quarter reload once and end one worker; recycling goes on by itself."""
+        quarter = self.seconds / 4
+        begin = end - self.seconds
+        plan = deque(
+            (begin + (number + share) * quarter, action)
+            for number in range(4)
+            for share, action in ((1 / 3, self._reload), (2 / 3, self._stop_one))
+        )
+        while time.monotonic() < end or plan:
+            if plan and plan[0][0] <= time.monotonic():
+                plan.popleft()[1]()
             self._sample()
-            self._over.wait(interval)
+            self._over.wait(quarter / SAMPLES)
+
+    def _reload(self) -> None:
+        self._cluster.primary.signal("SIGHUP")
+        self.reloads += 1
+
+    def _stop_one(self) -> None:
+        with suppress(ProcessGone):  # recycled, or replaced by the reload, at this very moment
+            self._cluster.workers[0].stop()
 
     def _ask(self, keeps: bool) -> None:
         connection = http.client.HTTPConnection(*self._address, timeout=30)
