@@ -21,7 +21,6 @@ from .emitter import Log
 from .letting_go import let_go
 from .loop import Loop
 from .policies import Policy
-from .quiesce import quiesce
 from .records import Connection, ServedAddress
 
 __all__ = ["Listener"]
@@ -63,7 +62,6 @@ class Listener:
         deliver: sends a connection of this listener (its number) to a worker (its id); ``False`` means that the
             worker is out of reach.
         limit: bound of the connections that wait in the primary.
-        is_given: somebody passed the socket to this server, and may go on with it.
 
     Attributes:
         is_watching: whether the loop calls when a client connects.
@@ -78,10 +76,8 @@ class Listener:
         policy: Policy,
         deliver: Callable[[int, int, Connection], bool],
         limit: int,
-        is_given: bool = False,
     ) -> None:
         self.served = served
-        self._is_given = is_given
         # gevent hides the C socket of a patched process behind ``_sock``.
         self._sock: Any = getattr(sock, "_sock", sock)
         self._fd = sock.fileno()
@@ -109,26 +105,29 @@ class Listener:
         else:
             self._loop.remove_reader(self._fd)
 
-    def stop_accepting(self, take_backlog: bool, is_alone: bool = False) -> None:
+    def stop_accepting(self, take_backlog: bool) -> None:
         """Accept no more, so that the owner may close the socket.
 
         Args:
             take_backlog: first accept what the kernel has already completed, whatever the bound, since
                 closing the socket would reset those clients.
-            is_alone: no other master has the socket.  Unless it was given, nobody is let in any more: who came
-                between the last ``accept`` and the end of the socket would be reset.
         """
         if take_backlog and self._open and self.dispatcher.members:
-            if is_alone and not self._is_given:
-                quiesce(self._sock)
-            self._take_backlog()
+            for _ in range(_MOST_AT_CLOSE):
+                if not self._accept_one():
+                    break
         self._open = False
         self.update()
 
-    def replace(self, is_alone: bool) -> None:
+    def replace(self) -> None:
         """Accept no more here for good: the workers that serve it now are the last."""
         self._replaced = True
-        self.stop_accepting(take_backlog=True, is_alone=is_alone)
+        self.stop_accepting(take_backlog=True)
+
+    def serve_again(self) -> None:
+        """Undo :meth:`replace`: those that were to serve it last go on."""
+        self._open, self._replaced = True, False
+        self.update()
 
     def close(self) -> None:
         """Accept no more and close every connection that no worker has acknowledged."""
@@ -149,11 +148,6 @@ class Listener:
             accepted += 1
         if accepted < _ACCEPTS_PER_TURN:
             self._batch *= _GROWTH
-
-    def _take_backlog(self) -> None:
-        for _ in range(_MOST_AT_CLOSE):
-            if not self._accept_one():
-                break
 
     def _accept_one(self) -> bool:
         """Accept one connection; ``False`` when there is none, or none can be had."""

@@ -57,17 +57,11 @@ class Listeners:
         self._last_id += 1
         return self._last_id
 
-    def add(self, sock: _socket.socket, family: int, is_given: bool = False) -> ServedAddress:
-        """Serve a listening socket: its connections go to the workers that join it.
-
-        Args:
-            sock: it listens.
-            family: of its address.
-            is_given: somebody passed it to this server, and may go on with it.
-        """
+    def add(self, sock: _socket.socket, family: int) -> ServedAddress:
+        """Serve a listening socket: its connections go to the workers that join it."""
         served = ServedAddress(self.next_id(), family, sock.getsockname())
         self._by_id[served.listener_id] = Listener(
-            sock, served, self._loop, self._log, RoundRobin(), self._deliver, self._limit, is_given
+            sock, served, self._loop, self._log, RoundRobin(), self._deliver, self._limit
         )
         return served
 

@@ -9,10 +9,11 @@ when the machine is busy, which is when people deploy.  So the kernel is told fi
 
 - TCP: a filter on the socket drops SYN, so no handshake begins.  The client's system sends it again a second later,
   when the socket is closed, and then it is refused: that a server has gone, not that it has broken off.
-- unix: ``shutdown`` refuses whoever connects.  Those who wait can still be accepted, until ``accept`` says EINVAL.
+- unix: ``shutdown`` refuses whoever connects.  Those who wait can still be accepted.
 
-Both hold for everybody who has the socket, not only for this process, and last as long as the socket does.  Only who
-has it alone may do this: never one that another master, systemd or whoever passed it as ``fd://`` goes on with.
+Both hold for everybody who has the socket, not only for this process, and last as long as the socket does; of a unix
+socket nothing takes it back.  So only who has it alone may do this, when its end is certain: never one that another
+master, systemd or whoever passed it as ``fd://`` goes on with, nor at a reload, which may fail and go back.
 
 Rejected: ``listen(0)``, which leaves room for one; a rule of the firewall, which takes root.
 """

@@ -106,7 +106,7 @@ class SharedSockets:
         dealt = not request.is_udp and self._is_dealing()
         bound = bind(request, listen=dealt)
         if dealt:
-            listener_id = self._listeners.add(bound.sock, bound.sock.family, request.fd is not None).listener_id
+            listener_id = self._listeners.add(bound.sock, bound.sock.family).listener_id
         else:
             listener_id = self._listeners.next_id()
         shared = _Shared(request.key, bound, listener_id, dealt)

@@ -177,7 +177,9 @@ class Cluster(ClusterView):
 
     def _explain(self, error: WaitTimeout, with_stacks: bool) -> WaitTimeout:
         """Of a request: at once, because whoever has it may go on when the test does."""
-        unanswered = find_holders(self.primary, self.workers, self.journal.entries)
+        if self._closed:
+            return error
+        unanswered = find_holders(self.server, self.workers)
         return WaitTimeout(evidence(f"{error}: {unanswered}", self._evidence() if with_stacks else []), unanswered)
 
     # Inside its processes

@@ -35,7 +35,7 @@ from .leaks import TAG_VARIABLE, kill_cluster, wait_cluster_empty
 from .logs import LogFolder
 from .options import ClusterOptions
 from .socket_files import SocketFiles
-from .stacks import collect_stacks
+from .stacks import StackTaker
 from .tallies import Tallies
 from .waiting import evidence, scaled
 from .wire import CONTROL_VARIABLE, TOKEN_VARIABLE, Hello, Reached
@@ -76,6 +76,7 @@ class ServerProcess:
         source = conf_source(options, pythonpath=pythonpath, bind=bind)
         self.bind = bind
         self.folder = make_folder()
+        self._stack_taker = StackTaker(self.folder)
         self.log_path = os.path.join(self.folder, "server.log")
         self.tag = secrets.token_hex(16)
         self.logs = LogFolder(self.folder)
@@ -141,7 +142,7 @@ class ServerProcess:
     def stacks(self) -> list[tuple[str, str]]:
         """What every process of the cluster is doing, one titled section each."""
         roles = {one.pid: one.worker for one in self.control.hellos}
-        texts = collect_stacks(self.folder, [pid for pid in self.control.pids() if pid in roles])
+        texts = self._stack_taker.take([pid for pid in self.control.pids() if pid in roles])
         titles = {pid: f"worker {roles[pid]}" if roles[pid] is not None else "primary" for pid in texts}
         return [(f"stacks of {titles[pid]} (pid {pid})", text) for pid, text in sorted(texts.items())]
 

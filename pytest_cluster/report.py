@@ -84,7 +84,7 @@ def cause_of(
         or _silent_worker(cluster)
         or (f"a request got no answer: {unanswered}" if unanswered and unanswered.holders else "")
         or _ill_worker(cluster, picture)
-        or (f"a request got no answer, and {unanswered}" if unanswered else "")
+        or (f"a request got no answer: {unanswered}" if unanswered else "")
         or _nothing(picture, compares)
     )
 

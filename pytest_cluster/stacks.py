@@ -13,11 +13,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
+import time
 
 from .leaks import is_stopped
 from .waiting import poll
 
-__all__ = ["END_LINE", "STACK_SIGNAL", "collect_stacks", "stacks_path"]
+__all__ = ["END_LINE", "STACK_SIGNAL", "StackTaker", "stacks_path"]
 
 STACK_SIGNAL = signal.SIGRTMIN + 5
 END_LINE = "(end of the dump)"
@@ -31,8 +33,32 @@ def stacks_path(folder: str, pid: int) -> str:
     return os.path.join(folder, f"stacks-{pid}")
 
 
-def collect_stacks(folder: str, pids: list[int]) -> dict[int, str]:
-    """Return the stacks of each process, as far as it could tell; a process without a file is not asked."""
+class StackTaker:
+    """Takes the stacks of the processes of one cluster, for one thread at a time: see above what many signals do.
+
+    :param folder: where the processes write.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._texts: dict[int, str] = {}
+        self._taken_at = 0.0
+
+    def take(self, pids: list[int]) -> dict[int, str]:
+        """Return the stacks of each process, as far as it could tell; a process without a file is not asked.
+
+        Who had to wait for another thread gets what that has got.
+        """
+        asked_at = time.monotonic()
+        with self._lock:
+            if self._taken_at < asked_at:
+                self._texts = _collect(self._folder, pids)
+                self._taken_at = time.monotonic()
+            return self._texts
+
+
+def _collect(folder: str, pids: list[int]) -> dict[int, str]:
     before = {}
     for pid in pids:
         with contextlib.suppress(OSError):

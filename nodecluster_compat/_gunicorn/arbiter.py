@@ -29,7 +29,6 @@ from ..journal import Journal, attach_journal
 from ..loop import Loop
 from ..primary import Primary
 from . import forking, reaping, stopping
-from .configuration import has_given_sockets
 from .copy_on_write import prepare_for_workers
 from .health import Health
 from .pressure import Pressure
@@ -125,9 +124,9 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         for listener in self.LISTENERS:
             listener.sock.set_inheritable(False)  # by what a handler starts; a new master's are, see Upgrade
         if cluster.freeze_policy() == SCHED_RR:
-            served, is_given = known or {}, has_given_sockets(self.cfg)
+            served = known or {}
             self.served = [
-                served.get(id(listener)) or self.primary.listeners.add(listener.sock, listener.FAMILY, is_given)
+                served.get(id(listener)) or self.primary.listeners.add(listener.sock, listener.FAMILY)
                 for listener in self.LISTENERS
             ]
 

@@ -26,7 +26,7 @@ from ..errors import ConfigurationNotLoaded
 if TYPE_CHECKING:
     from .arbiter import ClusterArbiter
 
-__all__ = ["Savepoint", "has_given_sockets", "load"]
+__all__ = ["Savepoint", "is_given", "load"]
 
 _CONFIG_MODULE: Final = "__config__"
 """The name under which gunicorn executes ``gunicorn.conf.py``, again on every HUP."""
@@ -73,6 +73,8 @@ class Savepoint:
         app.update(self._app)
         for name, value in self._own.items():
             setattr(arbiter, name, value)
+        for one in self.served:
+            arbiter.primary.listeners[one.listener_id].serve_again()
         self._restore_process()
         self._restore_rest()
 
@@ -151,9 +153,9 @@ def _restore_environment(arbiter: ClusterArbiter) -> None:
 # --- listeners ---------------------------------------------------------------------------------
 
 
-def has_given_sockets(cfg: Any) -> bool:
-    """Whether listening sockets were passed as ``fd://``: whoever passed them may go on with them."""
-    return any(isinstance(address, int) for address in cfg.address)
+def is_given(listener: Any, cfg: Any) -> bool:
+    """Whether a listening socket was passed as ``fd://``: whoever passed it may go on with it."""
+    return listener.cfg_addr not in cfg.address and any(isinstance(address, int) for address in cfg.address)
 
 
 def _replace_listeners(arbiter: ClusterArbiter, former: Savepoint, old_address: list[Any]) -> None:

@@ -30,7 +30,6 @@ from ..rollout import ReloadReport
 from . import configuration
 
 if TYPE_CHECKING:
-    from ..listener import Listener
     from ..supervision import Member
     from .arbiter import ClusterArbiter
     from .configuration import Savepoint
@@ -124,13 +123,13 @@ class Reloader:
     def fail(self, reason: str) -> None:
         """The new generation cannot boot: undo it.
 
-        With no old worker left to serve there is nothing to go back to: the new configuration stays, and the
-        supervisor goes on trying.
+        With no old worker left to serve, or when the server ends, there is nothing to go back to: the new
+        configuration stays, and the supervisor goes on trying.
         """
         arbiter, crew = self._arbiter, self._arbiter.crew
         assert crew.rollout is not None
         report = crew.rollout.advance("failed", time.monotonic(), reason)
-        if crew.has_old_listeners():
+        if crew.has_old_listeners() and not arbiter.is_stopping:
             assert self._savepoint is not None
             for pid in crew.give_up_rollout(self._savepoint.num_workers):
                 arbiter.end_worker(pid)
@@ -143,26 +142,24 @@ class Reloader:
 
     # --- listeners that go ---------------------------------------------------------------------
 
-    def _going_listeners(self) -> list[Listener]:
+    def _going_listeners(self) -> list[Any]:
         if self._savepoint is None:
             return []
         listeners, served = self._arbiter.primary.listeners, self._arbiter.served
         return [listeners[one.listener_id] for one in self._savepoint.served if one not in served]
 
-    def _is_handing_over(self, going: list[Listener]) -> bool:
+    def _is_handing_over(self, going: list[Any]) -> bool:
         now = time.monotonic()
         if self._hand_over_until is None:
             self._hand_over_until = now + self._arbiter.cfg.graceful_timeout * _HAND_OVER_SHARE
-            self._replace(going)
+            for listener in going:
+                listener.replace()
         waiting = any(listener.dispatcher.pending or listener.dispatcher.unacknowledged for listener in going)
         return waiting and now < self._hand_over_until
 
-    def _replace(self, going: list[Listener]) -> None:
-        for listener in going:
-            listener.replace(self._arbiter.upgrade.is_alone)
-
     def _close_former_listeners(self) -> None:
-        self._replace(self._going_listeners())
+        for listener in self._going_listeners():
+            listener.replace()
         self._close_former_sockets()
 
     def _close_former_sockets(self) -> None:

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 from gunicorn import sock as gunicorn_sock
 
-from .configuration import has_given_sockets
+from ..quiesce import quiesce
+from .configuration import is_given
 
 if TYPE_CHECKING:
     from .arbiter import ClusterArbiter
@@ -59,14 +60,17 @@ class _Stopper:
     def close_listeners(self) -> None:
         arbiter = self._arbiter
         is_last = arbiter.upgrade.is_alone
-        is_owner = is_last and not has_given_sockets(arbiter.cfg)
-        for listener in arbiter.primary.listeners:
-            listener.stop_accepting(take_backlog=is_last and not self._quick, is_alone=is_last)
+        own = [one for one in arbiter.LISTENERS if is_last and not is_given(one, arbiter.cfg)]
+        if arbiter.is_dealing() and not self._quick:
+            for listener in own:
+                quiesce(listener.sock)
+        for dealt in arbiter.primary.listeners:
+            dealt.stop_accepting(take_backlog=is_last and not self._quick)
         for listener in arbiter.LISTENERS:
             # gunicorn would unlink an abstract socket too, and fail: its name begins with NUL and is no path; and the
             # path of a socket that it was given, whose owner could then start it again in vain.
             is_path = not str(listener.cfg_addr).startswith("\0")
-            gunicorn_sock.close_sockets([listener], is_owner and is_path and not arbiter.cfg.reuse_port)
+            gunicorn_sock.close_sockets([listener], listener in own and is_path and not arbiter.cfg.reuse_port)
         arbiter.LISTENERS = []
 
     def hand_over_connections(self) -> None:

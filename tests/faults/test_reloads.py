@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 from deploy import CONF, DEPLOYED, reload, write
+from injuries import closed_doors, held_connections
 from raw_http import folder_of
 from remote_control import said, wait, wait_said
 
@@ -67,6 +68,29 @@ def test_broken_deploy_then_hup(cluster: Cluster, deploy: dict[str, str], reason
     assert reload(cluster)["state"] == "succeeded"
     cluster.wait_listening()
     assert versions(cluster) == {"2"}
+
+
+@pytest.mark.cluster(**DEPLOYED, workers=1)
+def test_reload_that_fails_while_it_hands_over_goes_back_to_the_old_address(cluster: Cluster) -> None:
+    """`bind` has changed, the new worker listens and dies, its successor cannot boot: the old address is served on."""
+    with cluster.faults.paused(cluster.workers[0]):
+        request = cluster.client.submit("/", timeout=40)
+        wait(
+            lambda: cluster.primary.run(held_connections) == 1, "a connection that the old worker has to take", cluster
+        )
+        seen = cluster.journal.last_seq
+        write(cluster, second="bind = 'unix:other.sock'")
+        cluster.primary.signal("SIGHUP")
+        new = cluster.journal.wait_for("listening", after=seen)
+        wait(lambda: cluster.primary.run(closed_doors) == 1, "the old address to be handed over", cluster)
+        write(cluster, at_import="raise ImportError('broken on purpose')")
+        cluster.worker(new.worker).kill()
+        wait_said(cluster, told="reload_failed")
+    assert request.result().text == "0"
+    assert versions(cluster) == {"0"}
+    write(cluster, version="1", second="", at_import="")
+    assert reload(cluster)["state"] == "succeeded"
+    assert versions(cluster) == {"1"}
 
 
 @pytest.mark.cluster(**DEPLOYED, workers=2)

@@ -27,6 +27,7 @@ def test_soak(pytestconfig: pytest.Config) -> None:
         soak = Soak(cluster, minutes * 60)
         soak.run()
         cluster.wait_listening()
+        reload = cluster.primary.status()["reload"]
         ended = [worker for worker in cluster.every_worker if worker.is_dead()]
     tables = soak.tables()
     print(f"\n{minutes:g} minutes: {len(soak.requests)} requests, {soak.reloads} reloads, {len(ended)} workers ended\n")
@@ -35,6 +36,6 @@ def test_soak(pytestconfig: pytest.Config) -> None:
     grew = [table.title for table in tables if table.grew]
     print("grew: " + ", ".join(grew) if grew else "flat")
     assert soak.failures == []
-    assert soak.reloads == 4
+    assert reload["number"] > 1
     assert all(worker.exited_after_disconnect is not None for worker in ended)
     assert minutes < SHORTEST_MINUTES or not grew

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 from pathlib import Path
 
@@ -146,6 +147,21 @@ def test_two_inherited_sockets_are_served(tmp_path: Path) -> None:
             with socket.socket(family) as client:
                 client.settimeout(20)
                 client.connect(address)
+
+
+def test_own_socket_beside_an_inherited_one_goes_with_the_server(tmp_path: Path) -> None:
+    """A reload adds it: its path is removed at the end, whoever gave the other socket has that back."""
+    path = tmp_path / "own.sock"
+    with socket.create_server(("127.0.0.1", 0)) as tcp:
+        bind = f"fd://{tcp.fileno()}"
+        (tmp_path / "gunicorn.conf.py").write_text(f"bind = [{bind!r}]\n{CHANGE}")
+        with serving(tmp_path, [GUNICORN, *WORKER_OPTIONS, "pid_echo:app"], pass_fds=[tcp.fileno()]) as server:
+            until(lambda: body_at(server, socket.AF_INET, tcp.getsockname()), "an answer")
+            (tmp_path / "second").write_text(f"bind = [{bind!r}, 'unix:own.sock']\n")
+            server.process.send_signal(signal.SIGHUP)
+            until(lambda: path.exists() and body_at(server, socket.AF_UNIX, str(path)), "an answer on the new socket")
+        with socket.create_connection(tcp.getsockname(), 20):
+            assert not path.exists()
 
 
 def test_address_in_use_ends_the_start(tmp_path: Path) -> None:

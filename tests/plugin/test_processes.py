@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -361,3 +362,15 @@ def test_unix_socket_of_a_killed_primary_is_removed(cluster_factory: ClusterFact
             cluster.close()
             assert taken.is_socket()
     assert not stale.exists()
+
+
+def test_many_time_outs_at_once_harm_nobody(cluster: Cluster) -> None:
+    """Each of them wants everybody's stacks, and signals for those, many at once, would end a worker."""
+    before = cluster.workers
+    with cluster.faults.paused(cluster.primary), ThreadPoolExecutor(40) as threads:
+        futures = [threads.submit(cluster.get, "/", timeout=0.5) for _ in range(40)]
+        for future in futures:
+            with pytest.raises(WaitTimeout, match=r"the primary \(pid \d+\) is stopped\n"):
+                future.result()
+    assert cluster.get("/").status == 200
+    assert cluster.workers == before

@@ -516,14 +516,14 @@ def test_request_without_an_answer_names_who_has_it(shop: pytest.Pytester) -> No
             other = next(worker for worker in cluster.workers if worker.id != first)
             with cluster_faults.hold("request", worker=other):
                 print("held", other.id)
-                cluster_client.get("/", timeout=1)
+                cluster_client.get("/", timeout=2)
         """
     )
 
     result = shop.runpytest_inprocess("--cluster-workers=2")
 
     (held,) = re.findall(r"^held (\d)$", result.stdout.str(), re.MULTILINE)
-    has_it = f"worker {held} (pid *) has 1 request in flight (injected: hold of request in worker {held})"
+    has_it = f"worker {held} (pid *) has 1 request in flight*(injected: hold of request in worker {held})"
     result.stdout.fnmatch_lines([f"E *WaitTimeout: *: {has_it}", f"cause: a request got no answer: {has_it}"])
 
 
@@ -533,33 +533,48 @@ def test_submitted_request_without_an_answer_names_who_has_it(shop: pytest.Pytes
         """
         def test_it(cluster, cluster_client, cluster_faults):
             with cluster_faults.hold("request"):
-                cluster_client.submit("/", timeout=0.5).result()
+                cluster_client.submit("/", timeout=2).result()
         """
     )
 
     result = shop.runpytest_inprocess("--cluster-workers=1")
 
-    has_it = "worker 1 (pid *) has 1 request in flight (injected: hold of request in every worker)"
+    has_it = "worker 1 (pid *) has 1 request in flight*(injected: hold of request in every worker)"
     result.stdout.fnmatch_lines([f"E *WaitTimeout: *: {has_it}", f"cause: a request got no answer: {has_it}"])
     assert "E   --- stacks" not in result.stdout.str()
 
 
-def test_request_that_nobody_has_is_said_to_wait(fakes: pytest.Pytester) -> None:
+def test_request_that_the_primary_has_is_said_so(fakes: pytest.Pytester) -> None:
     """The server is up, and takes no connection."""
     fakes.makepyfile(
         """
-        def test_it(cluster, cluster_client):
-            cluster.primary.signal("SIGSTOP")
-            try:
+        def test_it(cluster, cluster_client, cluster_faults):
+            with cluster_faults.paused(cluster.primary):
                 cluster_client.get("/", timeout=0.3)
-            finally:
-                cluster.primary.signal("SIGCONT")
         """
     )
 
     result = fakes.runpytest()
 
-    result.stdout.fnmatch_lines(["cause: a request got no answer, and no worker has it"])
+    result.stdout.fnmatch_lines(["cause: a request got no answer: the primary (pid *) is stopped"])
+
+
+def test_request_that_nobody_has_begun_is_said_to_wait(shop: pytest.Pytester) -> None:
+    """A worker that has no place for it: all are taken by connections that say nothing."""
+    shop.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster(workers=1, settings={"worker_connections": 1})
+        def test_it(cluster, cluster_client):
+            with cluster.connect():
+                cluster_client.get("/", timeout=1)
+        """
+    )
+
+    result = shop.runpytest_inprocess()
+
+    result.stdout.fnmatch_lines(["cause: a request got no answer: no worker has begun it"])
 
 
 def test_foreign_timeout_shows_stacks(shop: pytest.Pytester) -> None:

@@ -135,6 +135,23 @@ def queued(worker_id: int) -> int:
     return -1 if worker is None else worker.channel.queued_bytes
 
 
+def held_connections() -> int:
+    """How many connections the primary has that no worker has acknowledged."""
+    from nodecluster_compat import cluster
+
+    primary: Any = cluster._primary
+    count: int = primary.listeners.waiting_connections
+    return count
+
+
+def closed_doors() -> int:
+    """On how many of its listening sockets the primary accepts no more."""
+    from nodecluster_compat import cluster
+
+    primary: Any = cluster._primary
+    return sum(1 for listener in primary.listeners if not listener._open)
+
+
 def note_acks(path: str) -> None:
     """From now on one line for each connection that a worker acknowledges: when, which worker, the client's port."""
     from nodecluster_compat.dispatcher import Dispatcher

@@ -130,8 +130,9 @@ class Soak:
         self.reloads += 1
 
     def _stop_one(self) -> None:
-        with suppress(ProcessGone):  # recycled, or replaced by the reload, at this very moment
-            self._cluster.workers[0].stop()
+        for worker in self._cluster.workers[:1]:
+            with suppress(ProcessGone):  # recycled, or replaced by the reload, at this very moment
+                worker.stop()
 
     def _ask(self, keeps: bool) -> None:
         connection = http.client.HTTPConnection(*self._address, timeout=30)
