@@ -29,7 +29,10 @@ TEST_FILE = "test.txt"
 
 
 def artifacts_folder(config: pytest.Config) -> str | None:
-    """Return the folder of all failures; ``None`` when pytest runs without its cache."""
+    """Return the folder of all failures; ``None`` when pytest runs without its cache.
+
+    :raises OSError: it cannot be made.
+    """
     cache: Any = getattr(config, "cache", None)
     if cache is None:
         return None
@@ -62,10 +65,12 @@ def forget_oldest(config: pytest.Config) -> None:
 
     The processes of xdist do not: what one of them has just written may not be the newest any more when it is read.
     """
-    base = None if hasattr(config, "workerinput") else artifacts_folder(config)
-    if base is None:
+    if hasattr(config, "workerinput"):
         return
     with contextlib.suppress(OSError):
+        base = artifacts_folder(config)
+        if base is None:
+            return
         folders = sorted((os.path.join(base, name) for name in os.listdir(base)), key=os.path.getmtime)
         for folder in folders[:-KEPT_FAILURES]:
             shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,7 @@ from .changes import ReloadReport, Snapshot, check_reloaded, check_scaled
 from .client import Client
 from .endpoint import Endpoint, Response
 from .errors import ClusterError, WaitTimeout
-from .everywhere import assert_same, run_in
+from .everywhere import assert_same, run_in, value_in_all
 from .faults import Faults
 from .launcher import ServerProcess
 from .messages import Messages
@@ -187,8 +187,11 @@ class Cluster(ClusterView):
     def run_in_all(
         self, function: Callable[..., Any] | str, *args: Any, timeout: float | None = None
     ) -> dict[int, Any]:
-        """Call *function* in every worker at the same time; return the results by worker id."""
-        return run_in(self.workers, function, args, timeout)
+        """Call *function* in every worker at the same time; return the results by worker id.
+
+        :raises Exception: what it has raised in one of them.
+        """
+        return value_in_all(run_in(self.workers, function, args, timeout))
 
     def assert_same_everywhere(
         self, function: Callable[..., Any] | str, *args: Any, timeout: float | None = None
@@ -196,9 +199,12 @@ class Cluster(ClusterView):
         """Call *function* in every worker and fail unless all return the same, which is returned.
 
         It finds caches, counters and sessions that each process has for itself.
+
+        :raises AssertionError: they do not; it shows what differs, and who raised something instead.
+        :raises Exception: what it has raised in all of them.
         """
         name = function if isinstance(function, str) else getattr(function, "__name__", repr(function))
-        return assert_same(name, self.run_in_all(function, *args, timeout=timeout))
+        return assert_same(name, run_in(self.workers, function, args, timeout))
 
     def broadcast(self, message: Any) -> None:
         """Let the primary send a message to every worker."""

@@ -179,7 +179,7 @@ class Wanted:
         return fits and (self.predicate is None or self.predicate(entry))
 
     def __str__(self) -> str:
-        text = f"event {self.event or '(any)'}"
+        text = f"{'' if self.what else 'event '}{self.event or '(any)'}"
         text += "" if self.worker is None else f" of worker {self.worker}"
         return text + ("" if self.predicate is None else f" {self.what or 'that fits the predicate'}")
 

@@ -18,6 +18,7 @@ _ERROR_LINE = re.compile(r"^(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|
 _LOGGED = re.compile(r"\[\d{4}-\d\d-\d\d ")
 # What gunicorn says of every failure.
 _CONSEQUENCES = ("Worker (pid:", "Retrying", "Exception in worker", "Shutting down: ")
+_NO_PORT = re.compile(r"Connection in use: \(.*, 0\)$")  # a port that the system was to choose
 _LOG_ERROR = re.compile(r"\[(?:ERROR|CRITICAL)\] (.*)$")
 
 
@@ -66,6 +67,8 @@ def error_in_log(log: str) -> str:
         return raised[-1]
     logged = [found[1] for line in lines if (found := _LOG_ERROR.search(line))]
     told = [line for line in logged if not line.startswith(_CONSEQUENCES)]
+    if told and _NO_PORT.match(told[0]):
+        return f"no free port: the system has none left to choose ({told[0]})"
     return told[0] if told else ""
 
 

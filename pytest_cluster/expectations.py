@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Any
 
 from .entries import JournalEntry, Wanted
-from .errors import ClusterError
+from .errors import ClusterError, WaitTimeout
 from .journal import Journal
-from .waiting import Deadline, scaled, timed_out
+from .waiting import Deadline, evidence, scaled, timed_out
 
 __all__ = ["Expectation"]
 
@@ -130,9 +130,13 @@ class Expectation:
             self._watch_for_more(self._exactly)
 
     def _wait_for_enough(self) -> None:
-        expected = f"{self._count} x {self._wanted} (since entry #{self._start})"
         timeout = scaled(DEFAULT_TIMEOUT) if self._timeout is None else self._timeout
-        self._journal.wait_until(lambda _: len(self.entries) >= self._count, expected=expected, timeout=timeout)
+        self._journal.wait_until(
+            lambda _: len(self.entries) >= self._count,
+            expected=self._said(),
+            timeout=timeout,
+            seen=lambda: f"{len(self.entries)} came" if self._count > 1 else "",
+        )
 
     def _watch_for_more(self, most: int) -> None:
         seconds = scaled(QUIET_SECONDS)
@@ -142,7 +146,8 @@ class Expectation:
         while len(self.entries) <= most and not deadline.expired and not self._journal.ended:
             time.sleep(min(0.01, deadline.remaining))
         seen, early = self.entries, deadline.early_end()
-        if len(seen) > most or early:  # who has not watched to the end cannot say that nothing came
-            lines = "\n".join(map(str, seen))
-            sections = [("what happened instead", lines), *self._journal.evidence()]
+        sections = [("what happened instead", "\n".join(map(str, seen))), *self._journal.evidence()]
+        if len(seen) > most:
+            raise WaitTimeout(evidence(f"expected {self._said()}, and {len(seen)} came", sections))
+        if early:  # who has not watched to the end cannot say that nothing came
             raise timed_out(self._said(), seconds, sections, early=early)

@@ -76,7 +76,7 @@ class Failpoints:
                         self._tell(one.pid, f"worker {one.worker}", ("arm", failpoint))
         except (NotImportable, ImportError, AttributeError, TypeError) as error:
             self.disarm(failpoint.id)
-            raise _refused(failpoint, error) from error
+            raise _refused(failpoint, error) from None
 
     def disarm(self, number: int) -> None:
         """Let it happen no more; whoever waits there goes on."""

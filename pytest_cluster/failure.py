@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,14 @@ import pytest
 from . import report, settings
 from .errors import ServerError, WaitTimeout
 from .run import CLUSTERS, FAILED, STARTED
+from .unanswered import Unanswered, find_holders
 from .waiting import cut, poll, scaled
 
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .launcher import ServerProcess
-    from .unanswered import Unanswered
 
-__all__ = ["describe_failure", "stacks_now"]
+__all__ = ["Moment", "describe_failure", "look_now"]
 
 MOST_CLUSTERS = 3  # of a test that starts many: the last ones
 
@@ -32,28 +33,43 @@ Told = tuple[str, str, str]
 """Stream, title and text of a section."""
 
 
-Stacks = dict[int, list[tuple[str, str]]]
-"""Of the processes of each cluster, by the primary's pid."""
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What everybody in a cluster was doing when a test failed.
+
+    Attributes:
+        stacks: titles and texts.
+        unanswered: who had requests, where that may be the reason: a client that is not ours has waited.
+    """
+
+    stacks: list[tuple[str, str]] = field(default_factory=list)
+    unanswered: Unanswered | None = None
 
 
-def stacks_now(item: pytest.Item, error: BaseException) -> Stacks:
-    """What everybody is doing right after a time-out, before it goes on; nothing after anything else."""
+def look_now(item: pytest.Item, error: BaseException) -> dict[int, Moment]:
+    """Look at the clusters right after a time-out, before they go on, by the primary's pid; not after anything else."""
     if not _is_timeout(error):
         return {}
-    stacks: Stacks = {}
+    is_ours = any(isinstance(one, WaitTimeout) for one in _chain(error))
+    moments: dict[int, Moment] = {}
     for cluster in item.stash.get(CLUSTERS, [])[-MOST_CLUSTERS:]:
         with contextlib.suppress(Exception):  # the failure itself must be reported
-            stacks[cluster.server.pid] = cluster.server.stacks()
-    return stacks
+            holders = None if is_ours else find_holders(cluster.server, cluster.workers)
+            moments[cluster.server.pid] = Moment(
+                cluster.server.stacks(), holders if holders is not None and holders.holders else None
+            )
+    return moments
 
 
-def describe_failure(item: pytest.Item, result: pytest.TestReport, error: BaseException | None, stacks: Stacks) -> None:
+def describe_failure(
+    item: pytest.Item, result: pytest.TestReport, error: BaseException | None, moments: Mapping[int, Moment]
+) -> None:
     """Add sections to a report: cause, topology, timeline, logs; and write the artefacts.
 
     A server that did not start, or did not end, has no cluster that could be asked any more: its error is the cause.
 
     :param error: what was raised; ``None`` where a test passed that should not have.
-    :param stacks: what :func:`stacks_now` returned.
+    :param moments: what :func:`look_now` returned.
     """
     broken = next((one for one in _chain(error) if isinstance(one, ServerError)), None)
     server = None if broken is None else broken.server
@@ -63,7 +79,8 @@ def describe_failure(item: pytest.Item, result: pytest.TestReport, error: BaseEx
         clusters = [one for one in item.stash.get(CLUSTERS, []) if one.server is not server][-MOST_CLUSTERS:]
     for number, cluster in enumerate(clusters, start=1):
         name = "cluster" if number == 1 else f"cluster {number}"
-        _add(item, result, name, partial(_sections, item, cluster, number, stacks.get(cluster.server.pid, []), error))
+        moment = moments.get(cluster.server.pid, Moment())
+        _add(item, result, name, partial(_sections, item, cluster, number, moment, error))
     if server is not None:
         part = f".{result.when}" if clusters or has_failed else ""
         _add(item, result, f"cluster{part}", partial(_of_broken, item, server, str(broken), part))
@@ -82,7 +99,7 @@ def _add(item: pytest.Item, result: pytest.TestReport, name: str, tell: Callable
 
 
 def _sections(
-    item: pytest.Item, cluster: Cluster, number: int, stacks: list[tuple[str, str]], error: BaseException | None
+    item: pytest.Item, cluster: Cluster, number: int, moment: Moment, error: BaseException | None
 ) -> list[Told]:
     start = item.stash.get(STARTED, time.monotonic())
     poll(lambda: not any(worker.is_ending() for worker in report.living(cluster)), scaled(SETTLE_SECONDS))
@@ -90,17 +107,17 @@ def _sections(
     picture = report.picture_of(cluster)
     topology = report.topology(cluster, picture, _uid(item.config))
     part = "" if number == 1 else f".{number}"
-    place, problem = _artefacts(item, cluster.server, [("topology", topology), *stacks], part)
+    place, problem = _artefacts(item, cluster.server, [("topology", topology), *moment.stacks], part)
     told = report.timeline(cluster.journal.entries, start, f"{place}/journal.jsonl" if place else "")
     cause = report.cause_of(
         cluster,
         picture,
-        unanswered=_unanswered(error, cluster.server.pid),
+        unanswered=_unanswered(error, cluster.server.pid) or moment.unanswered,
         compares=settings.value_of(item.config, "compare").value,
     )
     sections = [_summary(item, cause, place, problem), ("stdout", "topology", topology), ("stdout", "timeline", told)]
     if not _has_stacks(error):
-        sections += [("stdout", one, f"{one}:\n{cut(trace)}") for one, trace in stacks]
+        sections += [("stdout", one, f"{one}:\n{cut(trace)}") for one, trace in moment.stacks]
     return sections + [("stderr", one, log) for one, log in report.log_sections(cluster, picture)]
 
 

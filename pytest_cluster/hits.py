@@ -90,8 +90,13 @@ def assert_no_request_lost(hits: Hits) -> None:
     if not hits:
         raise AssertionError("no request was made, so none can be said not to be lost")
     if lost:
-        shown = "\n".join(f"  {hit.path} → {hit.error or hit.status} (worker {hit.worker})" for hit in lost[:SHOWN])
+        shown = "\n".join(map(_told, lost[:SHOWN]))
         raise AssertionError(f"{len(lost)} of {len(hits)} requests were lost:\n{shown}")
+
+
+def _told(hit: Hit) -> str:
+    who = "no worker answered" if hit.worker is None else f"worker {hit.worker}"
+    return f"  {hit.path} → {hit.error or hit.status} ({who})"
 
 
 def assert_distribution(

@@ -139,10 +139,12 @@ class Journal:
         expected: str,
         timeout: float | None = None,
         interrupted: Callable[[], bool] | None = None,
+        seen: Callable[[], str] | None = None,
     ) -> T:
         """Return what *check* makes of the entries as soon as it is true; *expected* names it in the error.
 
-        *interrupted* is asked now and then; when it says yes, the wait ends as if its time had passed.
+        *interrupted* is asked now and then; when it says yes, the wait ends as if its time had passed; *seen* says
+        in the error what has come of it.
         """
         timeout = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
         deadline = Deadline(timeout)
@@ -155,8 +157,9 @@ class Journal:
             if result:
                 return result
             if ended or over:
-                early = deadline.early_end("the server had ended")
-                raise timed_out(expected, timeout, [*self.evidence(), *self.diagnose()], early=early)
+                told = [seen() if seen is not None else "", deadline.early_end("the server had ended")]
+                sections = [*self.evidence(), *self.diagnose()]
+                raise timed_out(expected, timeout, sections, early="; ".join(filter(None, told)))
             if len(entries) > MANY_ENTRIES:
                 # A flood of messages: whoever looks at all of them for each one keeps the reader from its work.
                 time.sleep(min(deadline.remaining, LOOK_SECONDS))

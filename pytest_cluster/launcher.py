@@ -193,7 +193,8 @@ class ServerProcess:
             left = wait_cluster_empty(self.pid, self.tag, scaled(ORPHAN_SECONDS))
             if left:
                 sections = [("processes", "\n".join(map(str, left))), *self.journal.evidence()]
-                cause = f"{len(left)} process(es) left after the primary had ended; killed now"
+                count = f"{len(left)} process{'es were' if len(left) > 1 else ' was'}"
+                cause = f"{count} left after the primary had ended; killed now"
                 raise LeakError(evidence(cause, sections), self)
         finally:
             self.abort()

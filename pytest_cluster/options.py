@@ -130,7 +130,7 @@ class ClusterOptions:
         try:
             return dataclasses.replace(self, **merged)
         except OptionError as error:
-            raise OptionError(f"{source}: {error}") from None
+            raise OptionError(f"{source}: {str(error).removeprefix('cluster: ')}") from None
 
     @property
     def key(self) -> str:

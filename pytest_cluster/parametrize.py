@@ -17,13 +17,15 @@ __all__ = ["check_marker", "worker_counts", "workers_of"]
 def worker_counts(metafunc: pytest.Metafunc) -> tuple[int, ...]:
     """Return with how many workers a test is to run: one number, or several.
 
-    A marker that says ``workers=`` stands above the command line; only ``--cluster-compare`` runs it with 1 as well.
+    A marker that says ``workers=`` stands above the command line; only ``--cluster-compare`` runs it with 1 as well,
+    and has nothing to compare where it says 1.
     """
     config = metafunc.config
     own = _marked_workers(metafunc.definition.iter_markers("cluster"))
     asked: tuple[int, ...] = settings.value_of(config, "workers").value
     counts = asked if own is None else (own,)
-    if not settings.value_of(config, "compare").value or not all(isinstance(count, int) for count in counts):
+    compares = settings.value_of(config, "compare").value and own != 1
+    if not compares or not all(isinstance(count, int) for count in counts):
         return counts  # what is no number is refused by check_marker
     return tuple(dict.fromkeys((1, *counts))) if counts != (1,) else (1, 2)
 

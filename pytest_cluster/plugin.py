@@ -168,16 +168,16 @@ def pytest_runtest_makereport(
     from .run import CLUSTERS, FAILED
 
     error = call.excinfo.value if call.excinfo is not None else None
-    stacks = {}
+    moments = {}
     if error is not None and CLUSTERS in item.stash:
-        from .failure import stacks_now
+        from .failure import look_now
 
-        stacks = stacks_now(item, error)
+        moments = look_now(item, error)
     result = yield
     if result.failed and CLUSTERS in item.stash:
         from .failure import describe_failure
 
-        describe_failure(item, result, error, stacks)
+        describe_failure(item, result, error, moments)
     if result.failed:
         item.stash[FAILED] = True
     compared = item.config.stash[RUN].compared(item)

@@ -77,7 +77,11 @@ class ProcessProxy:
         return result
 
     def stacks(self) -> str:
-        """What each thread and each greenlet of the process is doing, however stuck it is."""
+        """What each thread and each greenlet of the process is doing, however stuck it is; of a dead one, its end."""
+        try:
+            self.check_alive()
+        except ProcessGone as error:
+            return f"({error})"
         return next((text for title, text in self._server.stacks() if f"(pid {self.pid})" in title), "(no answer)")
 
     def ask(self, operation: str, arguments: Any = None, timeout: float | None = None) -> Any:

@@ -89,7 +89,8 @@ def _resolved(options: ClusterOptions, item: pytest.Item) -> ClusterOptions:
         if not os.path.isdir(changes["cwd"]):
             raise OptionError(f"cluster: cwd {options.cwd!r} is no folder (looked for {changes['cwd']})")
     if options.script is not None:
-        candidates = [os.path.join(folder, options.script) for folder in (str(item.path.parent), root)]
+        folders = dict.fromkeys((str(item.path.parent), root))
+        candidates = [os.path.join(folder, options.script) for folder in folders]
         found = next((path for path in candidates if os.path.isfile(path)), None)
         if found is None:
             raise OptionError(f"cluster: script {options.script!r} does not exist (looked for {', '.join(candidates)})")

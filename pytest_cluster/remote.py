@@ -29,7 +29,10 @@ def function_record(function: Callable[..., Any] | str) -> Function:
         return Function(where, what, None)
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str):
-        raise NotImportable(f"expected a function, not {function!r:.100}")
+        raise NotImportable(
+            f"expected a function, not {function!r:.100}: give one from the top level of a file, or its name as "
+            "'module:name', and its arguments after it"
+        )
     if "<" not in name and _found(module, name) is function:
         file = getattr(sys.modules.get(module), "__file__", None)
         return Function(module, name, file if isinstance(function, FunctionType | type) else None)

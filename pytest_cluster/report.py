@@ -84,7 +84,7 @@ def cause_of(
         or _silent_worker(cluster)
         or (f"a request got no answer: {unanswered}" if unanswered and unanswered.holders else "")
         or _ill_worker(cluster, picture)
-        or (f"a request got no answer: {unanswered}" if unanswered else "")
+        or (_not_begun(cluster, unanswered) if unanswered else "")
         or _nothing(picture, compares)
     )
 
@@ -182,6 +182,11 @@ def _ill_worker(cluster: Cluster, picture: Snapshot) -> str:
         if error:
             return f"{worker.title} (pid {worker.pid}) logged {error}"
     return ""
+
+
+def _not_begun(cluster: Cluster, unanswered: Unanswered) -> str:
+    error = error_in_log(cluster.server.logs.primary.since_test_start())
+    return f"a request got no answer: {unanswered}" + (f"; the primary's log says: {error}" if error else "")
 
 
 def _nothing(picture: Snapshot, compares: bool) -> str:

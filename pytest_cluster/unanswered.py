@@ -27,15 +27,15 @@ class Unanswered:
     Attributes:
         primary_pid: of the cluster.
         holders: in words, who had requests or was stopped; empty when nobody was.
-        late: in words, whose loop stood still lately; empty when there are holders, who are the nearer reason.
+        signs: in words, what else may be why: loops that stood still lately, faults that the test has injected.
     """
 
     primary_pid: int
     holders: str
-    late: str
+    signs: str
 
     def __str__(self) -> str:
-        return self.holders or self.late or "no worker has begun it"
+        return self.holders or "; ".join(filter(None, ["no worker has begun it", self.signs]))
 
 
 def find_holders(server: ServerProcess, workers: Iterable[WorkerProxy]) -> Unanswered:
@@ -43,32 +43,34 @@ def find_holders(server: ServerProcess, workers: Iterable[WorkerProxy]) -> Unans
 
     Many threads may ask at once, so nobody is asked for stacks here.
     """
-    lags, primary = _ask_primary(server)
-    entries = server.journal.entries
-    holders: list[str] = [primary]
-    late: list[str] = []
+    lags, kept = _ask_primary(server)
+    faults = [entry for entry in lasting(server.journal.entries) if entry.injected]
+    holders: list[str] = []
+    signs: list[str] = []
+    primary = _told(f"the primary (pid {server.pid})", kept, _fault_of(0, faults))
+    (holders if kept else signs).append(primary)
     for worker in workers:
-        told = _with_fault(_told(worker, lags.get(worker.id, 0.0)), worker, entries)
+        states = _states(worker, lags.get(worker.id, 0.0))
+        told = _told(f"{worker.title} (pid {worker.pid})", states, _fault_of(worker.id, faults))
         holds = worker.tally.in_flight or is_stopped(worker.pid)
-        (holders if holds else late).append(told)
-    held = "; ".join(filter(None, holders))
-    return Unanswered(server.pid, held, "" if held else "; ".join(filter(None, late)))
+        (holders if holds else signs).append(told)
+    return Unanswered(server.pid, "; ".join(filter(None, holders)), "; ".join(filter(None, signs)))
 
 
-def _ask_primary(server: ServerProcess) -> tuple[dict[int, float], str]:
+def _ask_primary(server: ServerProcess) -> tuple[dict[int, float], list[str]]:
     """By how much the loop of each worker was late lately; and what keeps the primary, if anything does."""
     if is_stopped(server.pid):
-        return {}, f"the primary (pid {server.pid}) is stopped"
+        return {}, ["is stopped"]
     try:
         status = value_of(server.control.call(server.pid, "status", timeout=ASK_SECONDS), "the primary")
     except WaitTimeout:
-        return {}, f"the primary (pid {server.pid}) does not answer"
+        return {}, ["does not answer"]
     except ClusterError:  # it has ended
-        return {}, ""
-    return {one["id"]: one["lag"] for one in status.get("workers", ())}, ""
+        return {}, []
+    return {one["id"]: one["lag"] for one in status.get("workers", ())}, []
 
 
-def _told(worker: WorkerProxy, lag: float) -> str:
+def _states(worker: WorkerProxy, lag: float) -> list[str]:
     count, states = worker.tally.in_flight, []
     if count:
         states.append(f"has {count} request{'s' if count > 1 else ''} in flight")
@@ -76,9 +78,17 @@ def _told(worker: WorkerProxy, lag: float) -> str:
         states.append("is stopped")
     elif lag >= LATE_SECONDS:
         states.append(f"stood still for {lag:.1f} s")
-    return f"{worker.title} (pid {worker.pid}) {' and '.join(states)}" if states else ""
+    return states
 
 
-def _with_fault(told: str, worker: WorkerProxy, entries: tuple[JournalEntry, ...]) -> str:
-    fault = next((one for one in reversed(lasting(entries)) if one.injected and one.concerns(worker.id)), None)
-    return f"{told} (injected: {fault.detail})" if told and fault else told
+def _fault_of(worker: int, faults: list[JournalEntry]) -> JournalEntry | None:
+    """The newest fault of a worker (0: of the primary)."""
+    return next((one for one in reversed(faults) if one.concerns(worker)), None)
+
+
+def _told(who: str, states: list[str], fault: JournalEntry | None) -> str:
+    """Who, in what state, and why; a process without one is told of for a fault that can hold requests."""
+    why = f"injected: {fault.detail}" if fault and (states or not fault.harmless) else ""
+    if not states:
+        return why
+    return f"{who} {' and '.join(states)}" + (f" ({why})" if why else "")

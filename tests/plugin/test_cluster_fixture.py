@@ -85,7 +85,7 @@ def test_killed_primary_is_seen_and_its_orphans_are_a_leak(fakes: pytest.Pyteste
     result = fakes.runpytest()
 
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*LeakError: 2 process(es) left after the primary had ended*"])
+    result.stdout.fnmatch_lines(["*LeakError: 2 processes were left after the primary had ended*"])
     assert_no_process_left(fakes)
 
 
@@ -267,7 +267,7 @@ def test_process_left_behind_fails_the_test_and_is_killed(fakes: pytest.Pytester
     result = fakes.runpytest()
 
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*LeakError: 1 process(es) left after the primary had ended; killed now"])
+    result.stdout.fnmatch_lines(["*LeakError: 1 process was left after the primary had ended; killed now"])
     assert_no_process_left(fakes)
 
 

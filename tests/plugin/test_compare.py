@@ -74,7 +74,7 @@ def test_impossible_number_of_a_marker_is_a_usage_error(fakes: pytest.Pytester) 
     result = fakes.runpytest_inprocess("--cluster-compare")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: *@pytest.mark.cluster: cluster: workers must be a whole number, 1 or more, *"])
+    result.stderr.fnmatch_lines(["ERROR: *@pytest.mark.cluster: workers must be a whole number, 1 or more, *"])
 
 
 def test_marker_of_a_parameter_says_how_many_the_other_run_has(fakes: pytest.Pytester) -> None:
@@ -128,3 +128,19 @@ def test_counter_in_the_process_is_found(shop: pytest.Pytester) -> None:
             "3 tests compared: 1 passes with 1 worker and fails with more",
         ]
     )
+
+
+def test_marker_that_says_one_worker_leaves_nothing_to_compare(fakes: pytest.Pytester) -> None:
+    fakes.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster(workers=1)
+        def test_it(cluster):
+            assert cluster.options.workers == 1
+        """
+    )
+
+    result = fakes.runpytest_inprocess("--cluster-compare")
+
+    result.assert_outcomes(passed=1)

@@ -61,7 +61,7 @@ def test_an_expectation_says_what_it_waits_for(pipe: Pipe) -> None:
 
 def test_event_that_does_not_come(pipe: Pipe) -> None:
     journal, write = pipe
-    sentence = r"expected 2 x event exit of worker 1 \(since entry #0\) within 0.1 s, which did not happen"
+    sentence = r"expected 2 x event exit of worker 1 \(since entry #0\) within 0.1 s, which did not happen: 1 came"
     with (
         pytest.raises(WaitTimeout, match=sentence) as caught,
         Expectation(journal, Wanted("exit", 1), count=2, timeout=0.1),
@@ -82,7 +82,8 @@ def test_exactly(pipe: Pipe) -> None:
     with Expectation(journal, Wanted("fork"), exactly=2):
         write("fork", 1)
         write("fork", 2)
-    with pytest.raises(WaitTimeout, match="exactly 1 x event fork"), Expectation(journal, Wanted("fork"), exactly=1):
+    sentence = r"expected exactly 1 x event fork \(since entry #2\), and 2 came"
+    with pytest.raises(WaitTimeout, match=sentence), Expectation(journal, Wanted("fork"), exactly=1):
         [write("fork", worker) for worker in (3, 4)]
 
 
@@ -176,7 +177,7 @@ def test_messages_by_their_content(pipe: Pipe, match: Any, count: int) -> None:
 
 def test_message_that_does_not_come_is_described(pipe: Pipe) -> None:
     journal, write = pipe
-    sentence = r"1 x event message of worker 2 to the primary like \{'kind': 'a'\} \(since entry #0\)"
+    sentence = r"expected 1 x message of worker 2 to the primary like \{'kind': 'a'\} \(since entry #0\)"
     with (
         pytest.raises(WaitTimeout, match=sentence),
         Messages(journal).expect({"kind": "a"}, worker=2, sent=False, timeout=0.05),

@@ -74,7 +74,8 @@ def test_what_has_ended_cannot_be_broken_any_more(cluster: Cluster, cluster_faul
         with pytest.raises(ProcessGone, match=r"worker 1 \(pid \d+\) is dead already: SIGKILL \(injected: SIGKILL to"):
             attempt()
     assert len(faults_of(cluster)) == noted
-    assert (first.state, first.exit_signal, first.stacks()) == ("dead", "SIGKILL", "(no answer)")
+    assert (first.state, first.exit_signal) == ("dead", "SIGKILL")
+    assert first.stacks().startswith("(worker 1 (pid ")
     cluster.stop()
     for attempt in (cluster.reload, cluster.primary.kill, lambda: cluster.primary.run(one)):
         with pytest.raises(ProcessGone, match=r"the primary \(pid \d+\) has ended already: exit code 0 \(injected: "):

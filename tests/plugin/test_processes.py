@@ -370,7 +370,7 @@ def test_many_time_outs_at_once_harm_nobody(cluster: Cluster) -> None:
     with cluster.faults.paused(cluster.primary), ThreadPoolExecutor(40) as threads:
         futures = [threads.submit(cluster.get, "/", timeout=0.5) for _ in range(40)]
         for future in futures:
-            with pytest.raises(WaitTimeout, match=r"the primary \(pid \d+\) is stopped\n"):
+            with pytest.raises(WaitTimeout, match=r": the primary \(pid \d+\) is stopped \(injected: SIG"):
                 future.result()
     assert cluster.get("/").status == 200
     assert cluster.workers == before

@@ -290,7 +290,7 @@ def test_cluster_that_did_not_end_leaves_its_log(fakes: pytest.Pytester, body: s
     result.assert_outcomes(errors=1, **{"passed" if body == "pass" else "failed": 1})
     result.stdout.fnmatch_lines(
         [
-            "cause: 1 process(es) left after the primary had ended; killed now",
+            "cause: 1 process was left after the primary had ended; killed now",
             "artefacts: .pytest_cache/d/cluster/*",
             "reproduce: pytest test_*.py::test_it --cluster-workers=1 --cluster-app=leaky",
         ]
@@ -497,12 +497,12 @@ def test_request_without_an_answer_shows_stacks(shop: pytest.Pytester) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "E *WaitTimeout: expected an answer to GET / within 1 s, which did not happen: worker 1 (pid *) stood *",
+            "E *WaitTimeout: expected an answer to GET / within 1 s, which did not happen: no worker has begun it; *",
             "E *--- stacks of primary*",
             "E *arbiter.py*",
             "E *--- stacks of worker 1*",
             "E *_hang*",
-            "cause: a request got no answer: worker 1 (pid *) stood still for * s (injected: hang of worker 1)",
+            "cause: a request got no answer: no worker has begun it; *still for * s (injected: hang of worker 1)",
         ]
     )
 
@@ -556,7 +556,9 @@ def test_request_that_the_primary_has_is_said_so(fakes: pytest.Pytester) -> None
 
     result = fakes.runpytest()
 
-    result.stdout.fnmatch_lines(["cause: a request got no answer: the primary (pid *) is stopped"])
+    result.stdout.fnmatch_lines(
+        ["cause: a request got no answer: the primary (pid *) is stopped (injected: SIGSTOP to the primary)"]
+    )
 
 
 def test_request_that_nobody_has_begun_is_said_to_wait(shop: pytest.Pytester) -> None:
@@ -598,6 +600,39 @@ def test_foreign_timeout_shows_stacks(shop: pytest.Pytester) -> None:
     )
 
 
+def test_foreign_client_that_waits_in_vain_names_who_has_the_request(shop: pytest.Pytester) -> None:
+    shop.makepyfile(
+        """
+        import urllib.request
+
+        def test_it(cluster, cluster_faults):
+            hold = cluster_faults.hold("request")
+            hold.__enter__()
+            urllib.request.urlopen(cluster.url, timeout=2)
+        """
+    )
+
+    result = shop.runpytest_inprocess("--cluster-workers=1")
+
+    result.stdout.fnmatch_lines(["cause: a request got no answer: worker 1 (pid *) has 1 request in flight*"])
+
+
+def test_primary_that_cannot_accept_is_the_cause(shop: pytest.Pytester) -> None:
+    """No worker knows of the request: what the test has done, and what the primary has logged, is all there is."""
+    shop.makepyfile(
+        """
+        def test_it(cluster, cluster_client, cluster_faults):
+            with cluster_faults.fd_limit(cluster.primary, spare=0):
+                cluster_client.get("/", timeout=1)
+        """
+    )
+
+    result = shop.runpytest_inprocess("--cluster-workers=1")
+
+    why = "injected: fd_limit(0) of the primary; the primary's log says: Cannot accept on *"
+    result.stdout.fnmatch_lines([f"cause: a request got no answer: no worker has begun it; {why}"])
+
+
 def test_reproduce_line_is_the_command(shop: pytest.Pytester) -> None:
     shop.makepyfile("def test_it(cluster): assert False")
 
@@ -615,6 +650,22 @@ def test_reproduce_line_leaves_out_what_is_off(fakes: pytest.Pytester, monkeypat
     result = fakes.runpytest()
 
     result.stdout.re_match_lines([r"reproduce: pytest test_\w+\.py::test_it$"])
+
+
+def test_cache_that_cannot_be_made_costs_the_artefacts_only(shop: pytest.Pytester) -> None:
+    """A checkout that is read-only, or a full disk; here, where root may write anything, a file is in the way."""
+    shop.path.joinpath("taken").write_text("")
+    shop.makepyfile(
+        """
+        def test_it(cluster): assert False
+        def test_next(cluster): pass
+        """
+    )
+
+    result = shop.runpytest_inprocess("-o", "cache_dir=taken/cache", "-W", "ignore::pytest.PytestCacheWarning")
+
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["artefacts could not be written: *taken*"])
 
 
 def test_full_disk_costs_the_artefacts_only(shop: pytest.Pytester) -> None:
@@ -684,6 +735,7 @@ def test_names_that_differ_in_what_a_path_cannot_have(shop: pytest.Pytester) -> 
 
 
 CRASHED = "Traceback (most recent call last):\n  File x\nValueError: bad\n[t] [1] [ERROR] Worker (pid:1) exited"
+NO_PORT = "[t] [1] [ERROR] Connection in use: ('127.0.0.1', 0)\n[t] [1] [ERROR] Retrying in 1 second."
 IN_USE = "[t] [1] [ERROR] Connection in use: ('::1', 1)\n[t] [1] [ERROR] Retrying in 1 second."
 
 
@@ -693,6 +745,7 @@ IN_USE = "[t] [1] [ERROR] Connection in use: ('::1', 1)\n[t] [1] [ERROR] Retryin
         ("[t] [1] [ERROR] Shutting down: Master\n[t] [1] [ERROR] Reason: App failed", "Reason: App failed"),
         (CRASHED, "ValueError: bad"),
         (IN_USE, "Connection in use: ('::1', 1)"),
+        (NO_PORT, "no free port: the system has none left to choose (Connection in use: ('127.0.0.1', 0))"),
         ("all is well", ""),
         ("shop.errors.NoMoney: 3 missing\n", ""),
         ("shop.errors.MoneyError: 3 missing\n", "shop.errors.MoneyError: 3 missing"),
