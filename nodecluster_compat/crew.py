@@ -155,13 +155,16 @@ class Crew:
         """Whether a worker of before the rollout serves."""
         return any(mate.generation != self.generation for mate in self.listening)
 
-    def give_up_rollout(self, target: int) -> list[int]:
+    def give_up_rollout(self, target: int, *, keeps_new: bool = True) -> list[int]:
         """Keep the old generation; return the pids of the new workers to end.
 
-        New ones that listen stay where old ones have left already: they are all there is.
+        Args:
+            target: how many workers there should be.
+            keeps_new: new ones that listen stay where old ones have left already: they are all there is.  Of no use
+                are those that listen on other sockets than the old ones.
         """
         rejected = self.generation
-        needed = target - sum(1 for mate in self.staying if mate.generation != rejected)
+        needed = target - sum(1 for mate in self.staying if mate.generation != rejected) if keeps_new else 0
         new = sorted((mate for mate in self.staying if mate.generation == rejected), key=lambda mate: mate.age)
         kept = [mate for mate in new if mate.is_listening][: max(0, needed)]
         self.rollout = None

@@ -125,9 +125,10 @@ class Listener:
         self.stop_accepting(take_backlog=True)
 
     def serve_again(self) -> None:
-        """Undo :meth:`replace`: those that were to serve it last go on."""
-        self._open, self._replaced = True, False
-        self.update()
+        """Undo :meth:`replace`, if that was called: those that were to serve it last go on."""
+        if self._replaced:
+            self._open, self._replaced = True, False
+            self.update()
 
     def close(self) -> None:
         """Accept no more and close every connection that no worker has acknowledged."""

@@ -77,6 +77,8 @@ class JournalEntry:
     """Of a fault: that it cannot explain the end of a process."""
     everywhere: bool = False
     """Of a fault: that it is one of every worker, *worker* is 0 then."""
+    lasts: bool = False
+    """Of a fault: that it lasts for the time of a block."""
     end_of: int | None = None
     """Of the end of a fault that lasted: the fault's number."""
     primary: int | None = None

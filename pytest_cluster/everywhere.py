@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,8 @@ __all__ = ["Result", "assert_same", "run_in", "value_in_all"]
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 SHOWN_CHARACTERS = 400
+SHOWN_BEFORE = 40
+"""Characters that lead to the first difference of long results."""
 SHOWN_ITEMS = 5
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
 _MISSING = object()
@@ -23,7 +25,7 @@ _MISSING = object()
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a function returned in a worker, or what it raised there, or what kept it from being called."""
+    """What a function returned in a worker, or what it raised there."""
 
     value: Any = None
     error: Exception | None = None
@@ -32,7 +34,10 @@ class Result:
 def run_in(
     workers: Sequence[WorkerProxy], function: Callable[..., Any] | str, args: Sequence[Any], timeout: float | None
 ) -> dict[int, Result]:
-    """Call *function* in each of *workers*, and return what came of it, by id."""
+    """Call *function* in each of *workers*, and return what came of it, by id.
+
+    :raises ClusterError: one of them could not be asked, did not answer, or has an answer that cannot be brought over.
+    """
     if not workers:
         raise ClusterError("the cluster has no worker")
 
@@ -43,7 +48,11 @@ def run_in(
             return Result(error=error)
 
     with ThreadPoolExecutor(len(workers)) as threads:
-        return dict(zip((one.id for one in workers), threads.map(run, workers), strict=True))
+        results = dict(zip((one.id for one in workers), threads.map(run, workers), strict=True))
+    for result in results.values():
+        if isinstance(result.error, ClusterError):
+            raise result.error
+    return results
 
 
 def value_in_all(results: Mapping[int, Result]) -> dict[int, Any]:
@@ -59,57 +68,72 @@ def assert_same(name: str, results: Mapping[int, Result]) -> Any:
 
     :raises Exception: what every worker has raised.
     """
-    if all(result.error is not None for result in results.values()):
-        value_in_all(results)
-    values = [result.value for result in results.values()]
-    raised = any(result.error is not None for result in results.values())
-    if not raised and all(value == values[0] for value in values):
+    errors = [result.error for result in results.values() if result.error is not None]
+    if len(errors) == len(results):
+        raise errors[0]
+    values = [result.value for result in results.values() if result.error is None]
+    if not errors and not _differ(name, values):
         return values[0]
-    what, shown = _difference(values) if not raised else ("", [_shown(value) for value in values])
+    what, shown = _difference(name, values) if not errors else ("", _cut(list(map(repr, values))))
+    texts = iter(shown)
     lines = [
-        f"  worker {worker}: {text if result.error is None else f'raised {_raised(result.error)}'}"
-        for (worker, result), text in zip(results.items(), shown, strict=True)
+        f"  worker {worker}: {next(texts) if result.error is None else f'raised {_told(result.error)}'}"
+        for worker, result in results.items()
     ]
-    hint = [] if raised else _hint(values)
-    raise AssertionError("\n".join([f"{name}() is not the same in every worker{what}:", *lines, *hint]))
+    hint = [] if errors else _hint(values)
+    told = "\n".join([f"{name}() is not the same in every worker{what}:", *lines, *hint])
+    raise AssertionError(told) from (errors[0] if errors else None)
 
 
-def _difference(values: Sequence[Any]) -> tuple[str, list[str]]:
-    """Say what of the values is shown, if not all of it, and show that of each."""
+def _differ(name: str, values: Sequence[Any]) -> bool:
+    """Whether one is not as the first.
+
+    :raises AssertionError: they cannot be compared.
+    """
+    try:
+        return any(value is not values[0] and value != values[0] for value in values)
+    except Exception as error:
+        what = f"{type(values[0]).__name__} objects that cannot be compared ({error})"
+        raise AssertionError(f"{name}() returned {what}: return plain data") from error
+
+
+def _difference(name: str, values: Sequence[Any]) -> tuple[str, list[str]]:
+    """Say what part of the values is shown, and show that part of each."""
     if all(isinstance(value, Mapping) for value in values):
-        return _items("", [dict(value) for value in values])
-    if all(isinstance(value, list | tuple) for value in values) and len({type(value) for value in values}) == 1:
-        lengths = sorted({len(value) for value in values})
-        told = f" (lengths: {', '.join(map(str, lengths))})" if len(lengths) > 1 else ""
-        return _items(told, [dict(enumerate(value)) for value in values])
-    return "", [_shown(value) for value in values]
-
-
-def _items(told: str, values: Sequence[Mapping[Hashable, Any]]) -> tuple[str, list[str]]:
-    keys = list(dict.fromkeys(key for value in values for key in value))
-    differing = [key for key in keys if _differs([value.get(key, _MISSING) for value in values])]
+        parts, form = [dict(value) for value in values], "{!r}: {!r}"
+    elif all(type(value) is list for value in values) or all(type(value) is tuple for value in values):
+        parts, form = [dict(enumerate(value)) for value in values], "[{}]: {!r}"
+    else:
+        return "", _cut(list(map(repr, values)))
+    keys = list(dict.fromkeys(key for part in parts for key in part))
+    differing = [key for key in keys if _differ(name, [part.get(key, _MISSING) for part in parts])]
+    if len(differing) in (0, len(keys)):
+        return "", _cut(list(map(repr, values)))
     shown = differing[:SHOWN_ITEMS]
-    if len(shown) == len(keys):
-        return told, [_shown(dict(value)) for value in values]
-    count = f"{len(differing)} of {len(keys)} items" + (f", the first {SHOWN_ITEMS}" if differing != shown else "")
-    return f"{told}, in {count}", [_shown({key: value[key] for key in shown if key in value}) for value in values]
+    texts = [", ".join(form.format(key, part[key]) for key in shown if key in part) or "none of them" for part in parts]
+    count = f"{len(differing)} of {len(keys)} items"
+    return f", in {count}" + (f", the first {SHOWN_ITEMS}" if differing != shown else ""), _cut(texts)
 
 
-def _differs(values: Sequence[Any]) -> bool:
-    return any(value is not values[0] and value != values[0] for value in values)
+def _cut(texts: Sequence[str]) -> list[str]:
+    """Long ones are cut to what is around the first difference."""
+    if max(map(len, texts)) <= SHOWN_CHARACTERS:
+        return list(texts)
+    alike = next((place for place, those in enumerate(zip(*texts, strict=False)) if len(set(those)) > 1), 0)
+    begin = max(0, alike - SHOWN_BEFORE)
+    return [_part(text, begin) for text in texts]
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}… ({len(text)} characters)"
+def _part(text: str, begin: int) -> str:
+    part = text[begin : begin + SHOWN_CHARACTERS]
+    return ("…" if begin else "") + part + (f"… ({len(text)} characters)" if begin + len(part) < len(text) else "")
 
 
-def _raised(error: Exception) -> str:
+def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def _hint(values: Sequence[Any]) -> list[str]:
-    """Objects that a class of its own does not compare are never equal."""
     if len({_ADDRESS.sub("", repr(value)) for value in values}) > 1:
         return []
-    return ["they look the same, and are compared by identity: return plain data"]
+    return ["they look the same, and do not compare equal (a class without __eq__, NaN): return plain data that does"]

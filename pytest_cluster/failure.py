@@ -39,11 +39,11 @@ class Moment:
 
     Attributes:
         stacks: titles and texts.
-        unanswered: who had requests, where that may be the reason: a client that is not ours has waited.
+        busy: who had requests, where that may be the reason: somebody has waited who is not ours.
     """
 
     stacks: list[tuple[str, str]] = field(default_factory=list)
-    unanswered: Unanswered | None = None
+    busy: Unanswered | None = None
 
 
 def look_now(item: pytest.Item, error: BaseException) -> dict[int, Moment]:
@@ -54,10 +54,8 @@ def look_now(item: pytest.Item, error: BaseException) -> dict[int, Moment]:
     moments: dict[int, Moment] = {}
     for cluster in item.stash.get(CLUSTERS, [])[-MOST_CLUSTERS:]:
         with contextlib.suppress(Exception):  # the failure itself must be reported
-            holders = None if is_ours else find_holders(cluster.server, cluster.workers)
-            moments[cluster.server.pid] = Moment(
-                cluster.server.stacks(), holders if holders is not None and holders.holders else None
-            )
+            busy = None if is_ours or cluster.is_closed else find_holders(cluster.server, cluster.workers)
+            moments[cluster.server.pid] = Moment(cluster.server.stacks(), busy)
     return moments
 
 
@@ -112,7 +110,8 @@ def _sections(
     cause = report.cause_of(
         cluster,
         picture,
-        unanswered=_unanswered(error, cluster.server.pid) or moment.unanswered,
+        unanswered=_unanswered(error, cluster.server.pid),
+        busy=moment.busy,
         compares=settings.value_of(item.config, "compare").value,
     )
     sections = [_summary(item, cause, place, problem), ("stdout", "topology", topology), ("stdout", "timeline", told)]

@@ -45,7 +45,7 @@ class Injecting:
     @contextlib.contextmanager
     def _lasting(self, target: Target, what: str, undo: Callable[[], None]) -> Iterator[None]:
         """Let something last in one process for the time of a block."""
-        entry = self._note(target, what)
+        entry = self._note(target, what, lasts=True)
 
         def end() -> None:
             undo()
@@ -54,10 +54,11 @@ class Injecting:
         with self._undoing.after(end):
             yield
 
-    def _note(self, target: Target, what: str, *, ends: bool = False) -> JournalEntry:
+    def _note(self, target: Target, what: str, *, ends: bool = False, lasts: bool = False) -> JournalEntry:
         self.injected += 1
         worker = target.id if isinstance(target, WorkerProxy) else 0
-        return self._server.journal.note_fault(worker, target.pid, f"{what} {target.title}", ends=ends)
+        detail = f"{what} {target.title}"
+        return self._server.journal.note_fault(worker, target.pid, detail, ends=ends, lasts=lasts)
 
     def _note_end(self, entry: JournalEntry) -> None:
         if not entry.harmless:

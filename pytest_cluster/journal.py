@@ -111,6 +111,7 @@ class Journal:
         ends: bool = False,
         harmless: bool = False,
         everywhere: bool = False,
+        lasts: bool = False,
         end_of: int | None = None,
     ) -> JournalEntry:
         """Write that the test does something to the cluster, just before it does; see :class:`JournalEntry`."""
@@ -126,6 +127,7 @@ class Journal:
                 ends=ends,
                 harmless=harmless,
                 everywhere=everywhere,
+                lasts=lasts,
                 end_of=end_of,
             )
             self._entries.append(entry)

@@ -141,8 +141,9 @@ class ServerProcess:
 
     def stacks(self) -> list[tuple[str, str]]:
         """What every process of the cluster is doing, one titled section each."""
+        known = {one.pid for one in self.control.hellos}
+        texts = self._stack_taker.take([pid for pid in self.control.pids() if pid in known])
         roles = {one.pid: one.worker for one in self.control.hellos}
-        texts = self._stack_taker.take([pid for pid in self.control.pids() if pid in roles])
         titles = {pid: f"worker {roles[pid]}" if roles[pid] is not None else "primary" for pid in texts}
         return [(f"stacks of {titles[pid]} (pid {pid})", text) for pid, text in sorted(texts.items())]
 

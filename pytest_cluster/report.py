@@ -69,11 +69,17 @@ def picture_of(cluster: Cluster) -> Snapshot:
 
 
 def cause_of(
-    cluster: Cluster, picture: Snapshot, *, unanswered: Unanswered | None = None, compares: bool = False
+    cluster: Cluster,
+    picture: Snapshot,
+    *,
+    unanswered: Unanswered | None = None,
+    busy: Unanswered | None = None,
+    compares: bool = False,
 ) -> str:
     """Say in one line what was wrong with the cluster, or what to try when nothing was.
 
-    :param unanswered: the test has failed because of this.
+    :param unanswered: of a request of ours that has made the test fail.
+    :param busy: who had requests when somebody else's time was over, on whatever that waited.
     :param compares: the run does already what is to be tried.
     """
     if picture.returncode not in (None, 0):
@@ -85,6 +91,7 @@ def cause_of(
         or (f"a request got no answer: {unanswered}" if unanswered and unanswered.holders else "")
         or _ill_worker(cluster, picture)
         or (_not_begun(cluster, unanswered) if unanswered else "")
+        or (f"at the time-out, {busy.holders}" if busy and busy.holders else "")
         or _nothing(picture, compares)
     )
 

@@ -52,7 +52,7 @@ class StackTaker:
         """
         asked_at = time.monotonic()
         with self._lock:
-            if self._taken_at < asked_at:
+            if self._taken_at < asked_at or not self._texts.keys() >= set(pids):
                 self._texts = _collect(self._folder, pids)
                 self._taken_at = time.monotonic()
             return self._texts

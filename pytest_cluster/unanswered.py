@@ -10,6 +10,7 @@ from .errors import ClusterError, WaitTimeout
 from .launcher import ServerProcess
 from .leaks import is_stopped
 from .remote import value_of
+from .waiting import scaled
 from .worker import WorkerProxy
 
 __all__ = ["Unanswered", "find_holders"]
@@ -43,42 +44,47 @@ def find_holders(server: ServerProcess, workers: Iterable[WorkerProxy]) -> Unans
 
     Many threads may ask at once, so nobody is asked for stacks here.
     """
-    lags, kept = _ask_primary(server)
     faults = [entry for entry in lasting(server.journal.entries) if entry.injected]
-    holders: list[str] = []
-    signs: list[str] = []
-    primary = _told(f"the primary (pid {server.pid})", kept, _fault_of(0, faults))
-    (holders if kept else signs).append(primary)
-    for worker in workers:
-        states = _states(worker, lags.get(worker.id, 0.0))
-        told = _told(f"{worker.title} (pid {worker.pid})", states, _fault_of(worker.id, faults))
-        holds = worker.tally.in_flight or is_stopped(worker.pid)
-        (holders if holds else signs).append(told)
+    primary, lags = _look_at_primary(server)
+    looks = [(primary, _fault_of(0, faults))]
+    looks += [(_look_at(worker, lags.get(worker.id, 0.0)), _fault_of(worker.id, faults)) for worker in workers]
+    holders = [_told(look, fault) for look, fault in looks if look.holds]
+    signs = [_told(look, fault) for look, fault in looks if not look.holds]
     return Unanswered(server.pid, "; ".join(filter(None, holders)), "; ".join(filter(None, signs)))
 
 
-def _ask_primary(server: ServerProcess) -> tuple[dict[int, float], list[str]]:
-    """By how much the loop of each worker was late lately; and what keeps the primary, if anything does."""
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A process as it was found: what keeps it, in words, and whether that is sure to keep requests."""
+
+    who: str
+    states: tuple[str, ...] = ()
+    holds: bool = False
+
+
+def _look_at_primary(server: ServerProcess) -> tuple[_Look, dict[int, float]]:
+    """The primary, and by how much it has seen the loop of each worker late lately."""
+    who = f"the primary (pid {server.pid})"
     if is_stopped(server.pid):
-        return {}, ["is stopped"]
+        return _Look(who, ("is stopped",), holds=True), {}
     try:
-        status = value_of(server.control.call(server.pid, "status", timeout=ASK_SECONDS), "the primary")
+        status = value_of(server.control.call(server.pid, "status", timeout=scaled(ASK_SECONDS)), who)
     except WaitTimeout:
-        return {}, ["does not answer"]
+        return _Look(who, ("does not answer",)), {}
     except ClusterError:  # it has ended
-        return {}, []
-    return {one["id"]: one["lag"] for one in status.get("workers", ())}, []
+        return _Look(who), {}
+    return _Look(who), {one["id"]: one["lag"] for one in status.get("workers", ())}
 
 
-def _states(worker: WorkerProxy, lag: float) -> list[str]:
-    count, states = worker.tally.in_flight, []
-    if count:
-        states.append(f"has {count} request{'s' if count > 1 else ''} in flight")
-    if is_stopped(worker.pid):
+def _look_at(worker: WorkerProxy, lag: float) -> _Look:
+    pid, count = worker.pid, worker.tally.in_flight
+    stopped = is_stopped(pid)
+    states = [f"has {count} request{'s' if count > 1 else ''} in flight"] if count else []
+    if stopped:
         states.append("is stopped")
     elif lag >= LATE_SECONDS:
         states.append(f"stood still for {lag:.1f} s")
-    return states
+    return _Look(f"{worker.title} (pid {pid})", tuple(states), holds=bool(count) or stopped)
 
 
 def _fault_of(worker: int, faults: list[JournalEntry]) -> JournalEntry | None:
@@ -86,9 +92,9 @@ def _fault_of(worker: int, faults: list[JournalEntry]) -> JournalEntry | None:
     return next((one for one in reversed(faults) if one.concerns(worker)), None)
 
 
-def _told(who: str, states: list[str], fault: JournalEntry | None) -> str:
-    """Who, in what state, and why; a process without one is told of for a fault that can hold requests."""
-    why = f"injected: {fault.detail}" if fault and (states or not fault.harmless) else ""
-    if not states:
+def _told(look: _Look, fault: JournalEntry | None) -> str:
+    """Who, in what state, and why; of a process without one, the fault that lasts in it."""
+    why = f"injected: {fault.detail}" if fault and (look.states or fault.lasts) else ""
+    if not look.states:
         return why
-    return f"{who} {' and '.join(states)}" + (f" ({why})" if why else "")
+    return f"{look.who} {' and '.join(look.states)}" + (f" ({why})" if why else "")

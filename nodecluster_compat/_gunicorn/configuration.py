@@ -205,7 +205,7 @@ def _drop_listeners(arbiter: ClusterArbiter, listeners: list[Any], served: list[
     for listener in arbiter.LISTENERS:
         if listener not in listeners:
             is_path = not str(listener.cfg_addr).startswith("\0")
-            gunicorn_sock.close_sockets([listener], unlink=is_path)
+            gunicorn_sock.close_sockets([listener], unlink=is_path and not is_given(listener, arbiter.cfg))
 
 
 # --- the pid file ------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from ..rollout import ReloadReport
 from . import configuration
 
 if TYPE_CHECKING:
+    from ..listener import Listener
     from ..supervision import Member
     from .arbiter import ClusterArbiter
     from .configuration import Savepoint
@@ -131,7 +132,8 @@ class Reloader:
         report = crew.rollout.advance("failed", time.monotonic(), reason)
         if crew.has_old_listeners() and not arbiter.is_stopping:
             assert self._savepoint is not None
-            for pid in crew.give_up_rollout(self._savepoint.num_workers):
+            same_sockets = self._savepoint.listeners == arbiter.LISTENERS
+            for pid in crew.give_up_rollout(self._savepoint.num_workers, keeps_new=same_sockets):
                 arbiter.end_worker(pid)
             self._savepoint.restore()
             arbiter.supervisor.configure()
@@ -142,13 +144,13 @@ class Reloader:
 
     # --- listeners that go ---------------------------------------------------------------------
 
-    def _going_listeners(self) -> list[Any]:
+    def _going_listeners(self) -> list[Listener]:
         if self._savepoint is None:
             return []
         listeners, served = self._arbiter.primary.listeners, self._arbiter.served
         return [listeners[one.listener_id] for one in self._savepoint.served if one not in served]
 
-    def _is_handing_over(self, going: list[Any]) -> bool:
+    def _is_handing_over(self, going: list[Listener]) -> bool:
         now = time.monotonic()
         if self._hand_over_until is None:
             self._hand_over_until = now + self._arbiter.cfg.graceful_timeout * _HAND_OVER_SHARE

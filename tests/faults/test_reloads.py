@@ -93,6 +93,28 @@ def test_reload_that_fails_while_it_hands_over_goes_back_to_the_old_address(clus
     assert versions(cluster) == {"1"}
 
 
+SECOND_BOOT_FAILS: Final = (
+    "import os\n"
+    "number = len(os.listdir('boots'))\n"
+    "open(f'boots/{number}', 'w').close()\n"
+    "if number == 1: raise ImportError('broken on purpose')\n"
+)
+
+
+@pytest.mark.cluster(**DEPLOYED, workers=2)
+def test_reload_that_fails_half_way_leaves_no_worker_on_the_new_address(cluster: Cluster) -> None:
+    """One new worker listens where nobody will come, one old one has gone: both have to serve the old address."""
+    (folder_of(cluster) / "boots").mkdir()
+    write(cluster, second="bind = 'unix:other.sock'\ncluster.setup_primary(max_surge=1)", at_import=SECOND_BOOT_FAILS)
+    assert reload(cluster)["state"] == "failed"
+
+    def all_serve() -> bool:
+        workers = cluster.wait_listening(2)
+        return {cluster.get("/").worker for _ in workers} == {worker.id for worker in workers}
+
+    wait(all_serve, "an answer from each worker", cluster)
+
+
 @pytest.mark.cluster(**DEPLOYED, workers=2)
 @pytest.mark.parametrize(
     "second",

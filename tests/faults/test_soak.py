@@ -36,6 +36,7 @@ def test_soak(pytestconfig: pytest.Config) -> None:
     grew = [table.title for table in tables if table.grew]
     print("grew: " + ", ".join(grew) if grew else "flat")
     assert soak.failures == []
+    assert reload is not None
     assert reload["number"] > 1
     assert all(worker.exited_after_disconnect is not None for worker in ended)
     assert minutes < SHORTEST_MINUTES or not grew
