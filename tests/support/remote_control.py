@@ -130,7 +130,7 @@ def state_of(pid: int) -> str:
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
             return stat.read().rpartition(b")")[2].split()[0].decode()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # of the second: between opening and reading
         return "X"
 
 
