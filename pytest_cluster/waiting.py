@@ -115,7 +115,7 @@ def cut(text: str) -> str:
 def timed_out(expected: str, seconds: float, sections: Iterable[tuple[str, str]], *, early: str = "") -> WaitTimeout:
     """The error for something *expected* that did not come within *seconds*.
 
-    :param early: what :meth:`Deadline.early_end` says.
+    :param early: what :meth:`Deadline.early_end` says, after what has come of it so far.
     """
     headline = f"expected {expected} within {seconds:g} s, which did not happen"
     return WaitTimeout(evidence(headline + (f": {early}" if early else ""), sections))

@@ -26,7 +26,7 @@ from ..errors import ConfigurationNotLoaded
 if TYPE_CHECKING:
     from .arbiter import ClusterArbiter
 
-__all__ = ["Savepoint", "is_given", "load"]
+__all__ = ["Savepoint", "close_socket", "is_given", "load"]
 
 _CONFIG_MODULE: Final = "__config__"
 """The name under which gunicorn executes ``gunicorn.conf.py``, again on every HUP."""
@@ -158,6 +158,20 @@ def is_given(listener: Any, cfg: Any) -> bool:
     return listener.cfg_addr not in cfg.address and any(isinstance(address, int) for address in cfg.address)
 
 
+def close_socket(listener: Any, cfg: Any, *, unlink: bool) -> None:
+    """Close a listening socket by gunicorn's ``close_sockets``.
+
+    Args:
+        listener: gunicorn's.
+        cfg: the configuration that it is of.
+        unlink: also remove the path of a unix socket.  gunicorn would do so for an abstract one, too, and fail, since
+            its name begins with NUL and is no path; and for one that it was given, whose owner could then start it
+            again in vain.
+    """
+    is_own_path = not str(listener.cfg_addr).startswith("\0") and not is_given(listener, cfg)
+    gunicorn_sock.close_sockets([listener], unlink and is_own_path)
+
+
 def _replace_listeners(arbiter: ClusterArbiter, former: Savepoint, old_address: list[Any]) -> None:
     """Open what is new, keep what stays, and leave what goes to the workers of before."""
     kept = dict(zip(old_address, former.listeners, strict=False))
@@ -204,8 +218,7 @@ def _drop_listeners(arbiter: ClusterArbiter, listeners: list[Any], served: list[
             arbiter.primary.listeners[one.listener_id].close()
     for listener in arbiter.LISTENERS:
         if listener not in listeners:
-            is_path = not str(listener.cfg_addr).startswith("\0")
-            gunicorn_sock.close_sockets([listener], unlink=is_path and not is_given(listener, arbiter.cfg))
+            close_socket(listener, arbiter.cfg, unlink=True)
 
 
 # --- the pid file ------------------------------------------------------------------------------

@@ -20,10 +20,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from gunicorn import sock as gunicorn_sock
-
 from ..quiesce import quiesce
-from .configuration import is_given
+from .configuration import close_socket, is_given
 
 if TYPE_CHECKING:
     from .arbiter import ClusterArbiter
@@ -58,27 +56,27 @@ class _Stopper:
         self._limit = self._start + arbiter.cfg.graceful_timeout
 
     def close_listeners(self) -> None:
-        arbiter = self._arbiter
-        is_last = arbiter.upgrade.is_alone
-        own = [one for one in arbiter.LISTENERS if is_last and not is_given(one, arbiter.cfg)]
-        if arbiter.is_dealing() and not self._quick:
-            for listener in own:
-                quiesce(listener.sock)
+        """Steps 1 and 2."""
+        arbiter, is_alone = self._arbiter, self._arbiter.upgrade.is_alone
+        takes_backlog = is_alone and not self._quick
+        if takes_backlog and arbiter.is_dealing():
+            for listener in arbiter.LISTENERS:
+                if not is_given(listener, arbiter.cfg):
+                    quiesce(listener.sock)
         for dealt in arbiter.primary.listeners:
-            dealt.stop_accepting(take_backlog=is_last and not self._quick)
+            dealt.stop_accepting(takes_backlog)
         for listener in arbiter.LISTENERS:
-            # gunicorn would unlink an abstract socket too, and fail: its name begins with NUL and is no path; and the
-            # path of a socket that it was given, whose owner could then start it again in vain.
-            is_path = not str(listener.cfg_addr).startswith("\0")
-            gunicorn_sock.close_sockets([listener], listener in own and is_path and not arbiter.cfg.reuse_port)
+            close_socket(listener, arbiter.cfg, unlink=is_alone and not arbiter.cfg.reuse_port)
         arbiter.LISTENERS = []
 
     def hand_over_connections(self) -> None:
+        """Step 3."""
         arbiter = self._arbiter
         limit = self._start + arbiter.cfg.graceful_timeout * _FLUSH_SHARE
         self._turn_until(lambda: not arbiter.primary.listeners.waiting_connections or not arbiter.WORKERS, limit)
 
     def end_workers(self) -> None:
+        """Step 4."""
         sig = signals.SIGQUIT if self._quick else signals.SIGTERM
         self._signal_all(sig)
         self._turn_until(self._all_gone, None)
@@ -86,6 +84,7 @@ class _Stopper:
             self._turn_until(self._all_gone, time.monotonic() + _CUT_SECONDS)
 
     def kill_workers(self) -> None:
+        """Step 5."""
         self._quick = True
         for pid in self._arbiter.WORKERS:  # or gunicorn's line alone would blame the kernel
             seconds = time.monotonic() - self._start
