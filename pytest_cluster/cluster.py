@@ -84,6 +84,13 @@ class Cluster(ClusterView):
         """
         return self._endpoint.connect(timeout)
 
+    def _explain(self, error: WaitTimeout, with_stacks: bool) -> WaitTimeout:
+        """Of a request: at once, because whoever has it may go on when the test does."""
+        if self._closed:
+            return error
+        unanswered = find_holders(self.server, self.workers)
+        return WaitTimeout(evidence(f"{error}: {unanswered}", self._evidence() if with_stacks else []), unanswered)
+
     def wait_for(self, check: Callable[[Cluster], Any], *, reason: str, timeout: float | None = None) -> Any:
         """Wait until ``check(cluster)`` is true, and return what it returned.
 
@@ -174,13 +181,6 @@ class Cluster(ClusterView):
         number = signal_number(which)
         self.journal.note_fault(0, self.primary.pid, f"{number.name} to the primary", ends=True)
         return self.server.stop(number, self.options.stop_timeout if timeout is None else timeout)
-
-    def _explain(self, error: WaitTimeout, with_stacks: bool) -> WaitTimeout:
-        """Of a request: at once, because whoever has it may go on when the test does."""
-        if self._closed:
-            return error
-        unanswered = find_holders(self.server, self.workers)
-        return WaitTimeout(evidence(f"{error}: {unanswered}", self._evidence() if with_stacks else []), unanswered)
 
     # Inside its processes
 
