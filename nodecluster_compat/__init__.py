@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from . import errors as errors
     from . import http as http
     from . import net as net
-    from ._gunicorn.worker import ClusterGeventWorker as Worker
-    from .cluster_facade import cluster as cluster
-    from .process_facade import process as process
-    from .records import Address as Address
+    from ._gunicorn.worker.gevent_worker import ClusterGeventWorker as Worker
+    from .base.records import Address as Address
+    from .roles.cluster import cluster as cluster
+    from .roles.process import process as process
 
 __all__ = ["Address", "Worker", "__version__", "cluster", "dgram", "errors", "http", "net", "process"]
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Address": ("records", "Address"),
-    "Worker": ("_gunicorn.worker", "ClusterGeventWorker"),
-    "cluster": ("cluster_facade", "cluster"),
+    "Address": ("base.records", "Address"),
+    "Worker": ("_gunicorn.worker.gevent_worker", "ClusterGeventWorker"),
+    "cluster": ("roles.cluster", "cluster"),
     "dgram": ("dgram", None),
     "errors": ("errors", None),
     "http": ("http", None),
     "net": ("net", None),
-    "process": ("process_facade", "process"),
+    "process": ("roles.process", "process"),
 }
 
 

@@ -10,8 +10,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from .binding import BoundSocket
-from .runtime.udp_socket import UdpSocket
+from .machine.binding import BoundSocket
+from .runtime.servers.udp_socket import UdpSocket
 
 __all__ = ["Socket", "create_socket", "from_fd"]
 

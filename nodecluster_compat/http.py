@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ._gunicorn.script_config import request_handler
-from .runtime.http_server import HttpServer
+from ._gunicorn.script.config import request_handler
+from .runtime.servers.http_server import HttpServer
 
 __all__ = ["Server", "create_server"]
 

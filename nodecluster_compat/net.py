@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import socket
 
-from .binding import BoundSocket
-from .runtime.net_server import Handler, NetServer
+from .machine.binding import BoundSocket
+from .runtime.servers.net_server import Handler, NetServer
 
 __all__ = ["Server", "create_server", "from_fd"]
 

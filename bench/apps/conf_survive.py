@@ -25,7 +25,7 @@ def take(pid: int, port: int) -> None:
 
 if os.environ["BENCH_SIDE"] == "ours":
     from nodecluster_compat import cluster
-    from nodecluster_compat.dispatcher import Dispatcher
+    from nodecluster_compat.connections.dispatcher import Dispatcher
 
     cluster.setup_primary(status_file="status.json")
     cluster.on("fork", lambda worker: note("fork", worker.process.pid))  # noqa: F821

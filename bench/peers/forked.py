@@ -25,8 +25,8 @@ def prepare() -> None:
     import gunicorn.app.wsgiapp  # noqa: F401
     from gunicorn.config import Config
 
-    from nodecluster_compat._gunicorn import worker  # noqa: F401
-    from nodecluster_compat._gunicorn.copy_on_write import prepare_for_workers
+    from nodecluster_compat._gunicorn.arbiter.copy_on_write import prepare_for_workers
+    from nodecluster_compat._gunicorn.worker import gevent_worker as worker  # noqa: F401
 
     prepare_for_workers(Config())
 

@@ -14,8 +14,8 @@ from gunicorn import __version__
 from gunicorn.config import KNOWN_SETTINGS
 
 from ..errors import SettingsError
-from ..spawn_settings import SpawnSettings
-from ..supervision_settings import SupervisionSettings
+from ..roles.settings import SupervisionSettings
+from ..roles.spawn_settings import SpawnSettings
 
 __all__ = ["check_settings"]
 

@@ -1,4 +1,4 @@
-"""gevent's hub as a :class:`~nodecluster_compat.reactor.Reactor`.
+"""gevent's hub as a :class:`~nodecluster_compat.base.reactor.Reactor`.
 
 Callbacks run in the hub: they must not block, and an exception in one is gevent's to report.
 
@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from gevent import get_hub
 
-from ..emitter import run_guarded
+from ..base.emitter import run_guarded
 from .greenlet_pool import GreenletPool
 
 __all__ = ["GeventReactor"]

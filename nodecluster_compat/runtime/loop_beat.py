@@ -18,8 +18,8 @@ from typing import Any
 
 from gevent import get_hub
 
-from ..heartbeat import END_OF_STACKS, GREENLETS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL, Heartbeat
-from ..loop_lag import BEAT_SECONDS, LagMeter
+from ..lifecycle.loop_lag import BEAT_SECONDS, LagMeter
+from ..machine.heartbeat import END_OF_STACKS, GREENLETS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL, Heartbeat
 from .greenlet_stacks import greenlet_stacks
 
 __all__ = ["LoopBeat"]

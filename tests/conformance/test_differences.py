@@ -14,7 +14,7 @@ def test_d2_a_full_worker_is_not_asked_again_before_it_has_room(play: Play) -> N
     """D2: two workers with room for one, three clients: Node bounces the third thousands of times a second."""
     trace = play("""
         if cluster.is_primary:
-            from nodecluster_compat.packets import PacketKind
+            from nodecluster_compat.connections.packets import PacketKind
             listeners, refused = cluster._primary.listeners, []
             answered = listeners.answered
             def counted(worker_id, packet):

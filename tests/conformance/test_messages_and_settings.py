@@ -252,7 +252,7 @@ def test_setup_primary(play: Play) -> None:
 def test_worker_constructor(play: Play) -> None:
     """test-cluster-worker-constructor: defaults and options; the process' events are the worker's."""
     trace = play("""
-        from nodecluster_compat.emitter import Emitter
+        from nodecluster_compat.base.emitter import Emitter
         w = cluster.Worker()
         trace(w.id, w.state, w.exited_after_disconnect, w.process)
         p = Emitter()

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from fuzz_targets import Target, check_advanced
 
-from nodecluster_compat import advanced_nodes as nodes
-from nodecluster_compat.advanced_decoder import EXCEPTIONS
+from nodecluster_compat.messages import advanced_nodes as nodes
+from nodecluster_compat.messages.advanced_decoder import EXCEPTIONS
 
 __all__ = ["NODES"]
 

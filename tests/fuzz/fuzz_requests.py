@@ -9,8 +9,8 @@ from gunicorn.config import Config
 from gunicorn.http import message, wsgi
 from gunicorn.http.parser import RequestParser
 
-from nodecluster_compat._gunicorn.clean_requests import CleanParser, CleanReader, CleanRequest
-from nodecluster_compat._gunicorn.environs import ShortCreate
+from nodecluster_compat._gunicorn.requests.clean_requests import CleanParser, CleanReader, CleanRequest
+from nodecluster_compat._gunicorn.requests.environs import ShortCreate
 from nodecluster_compat.runtime.idle_limit import IdleLimit
 
 __all__ = ["REQUESTS", "can_compare"]

@@ -14,8 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nodecluster_compat import advanced_nodes as nodes
-from nodecluster_compat.codec import (
+from nodecluster_compat.base.records import Address, ListenAnswer, ListenRequest
+from nodecluster_compat.connections.packets import PacketKind, decode_packet, encode_packet
+from nodecluster_compat.errors import FrameError, MessageNotSerializable
+from nodecluster_compat.messages import advanced_nodes as nodes
+from nodecluster_compat.messages.payloads import (
     Frame,
     FrameDecoder,
     FrameKind,
@@ -33,11 +36,8 @@ from nodecluster_compat.codec import (
     encode_message,
     encode_request,
 )
-from nodecluster_compat.errors import FrameError, MessageNotSerializable
-from nodecluster_compat.packets import PacketKind, decode_packet, encode_packet
-from nodecluster_compat.records import Address, ListenAnswer, ListenRequest
-from nodecluster_compat.serialization import JSON
-from nodecluster_compat.serializers import ADVANCED
+from nodecluster_compat.messages.serialization import JSON
+from nodecluster_compat.roles.serializers import ADVANCED
 
 __all__ = ["TARGETS", "Target"]
 

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from fuzz_targets import _FRAMES, Target
 
-from nodecluster_compat.emitter import Emitter
-from nodecluster_compat.loop import Loop
-from nodecluster_compat.packets import PacketKind, encode_packet
-from nodecluster_compat.primary import Primary
-from nodecluster_compat.records import ExitStatus
-from nodecluster_compat.serializers import ADVANCED
+from nodecluster_compat.base.emitter import Emitter
+from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.base.records import ExitStatus
+from nodecluster_compat.connections.packets import PacketKind, encode_packet
+from nodecluster_compat.roles.primary import Primary
+from nodecluster_compat.roles.serializers import ADVANCED
 
 __all__ = ["WORKER"]
 

@@ -82,7 +82,7 @@ def _messages() -> Any:
 
 
 def _connections() -> Any:
-    from nodecluster_compat._gunicorn.forking import this_birth
+    from nodecluster_compat._gunicorn.arbiter.forking import this_birth
 
     birth = this_birth()
     return birth.connections if birth.receiver is None else birth.receiver._end._sock
@@ -154,7 +154,7 @@ def closed_doors() -> int:
 
 def note_acks(path: str) -> None:
     """From now on one line for each connection that a worker acknowledges: when, which worker, the client's port."""
-    from nodecluster_compat.dispatcher import Dispatcher
+    from nodecluster_compat.connections.dispatcher import Dispatcher
 
     if hasattr(Dispatcher.accepted, "stock"):
         return

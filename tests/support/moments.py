@@ -60,9 +60,9 @@ BORN: Final = ("fork",)
 ONLINE: Final = (*BORN, "online")
 LISTENING: Final = (*ONLINE, "listening")
 
-OFFERED: Final = "nodecluster_compat.connection_channel:TakingEnd.say"
-ACCEPTED: Final = "nodecluster_compat._gunicorn.worker:ClusterGeventWorker.handle"
-DRAINING: Final = "nodecluster_compat.cluster_worker:ClusterWorker.tell_disconnecting"
+OFFERED: Final = "nodecluster_compat.connections.offers:TakingEnd.say"
+ACCEPTED: Final = "nodecluster_compat._gunicorn.worker.gevent_worker:ClusterGeventWorker.handle"
+DRAINING: Final = "nodecluster_compat.roles.this_worker:ClusterWorker.tell_disconnecting"
 
 MOMENTS: Final = (
     Moment("fork", "fork", "successor", BORN),

@@ -11,7 +11,7 @@ import pytest
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 
-from nodecluster_compat._gunicorn.body_reader import BodyReader
+from nodecluster_compat._gunicorn.requests.body_reader import BodyReader
 
 KIB = 1024
 SIZES = (0, 1, 700, 8 * KIB, 16 * KIB, 64 * KIB, 3000 * KIB, -1, None)

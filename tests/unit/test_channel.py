@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat.channel import PRESSURE_BYTES, Channel
-from nodecluster_compat.codec import Frame, FrameKind, encode_frame
+from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.errors import ChannelBroken, ChannelClosed, ChannelFull, ClusterError, FrameError
-from nodecluster_compat.loop import Loop
+from nodecluster_compat.messages.channel import PRESSURE_BYTES, Channel
+from nodecluster_compat.messages.payloads import Frame, FrameKind, encode_frame
 
 
 class End:

@@ -16,8 +16,13 @@ from gunicorn.http.parser import RequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodecluster_compat._gunicorn.clean_requests import CleanParser, CleanReader, CleanRequest, prepare_clean_requests
-from nodecluster_compat._gunicorn.environs import ShortCreate
+from nodecluster_compat._gunicorn.requests.clean_requests import (
+    CleanParser,
+    CleanReader,
+    CleanRequest,
+    prepare_clean_requests,
+)
+from nodecluster_compat._gunicorn.requests.environs import ShortCreate
 from nodecluster_compat.runtime.idle_limit import IdleLimit
 
 PEER = ("127.0.0.1", 4711)

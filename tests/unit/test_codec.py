@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodecluster_compat.codec import (
+from nodecluster_compat.base.records import Address
+from nodecluster_compat.errors import FrameError, MessageNotSerializable, MessageTooLarge
+from nodecluster_compat.messages.payloads import (
     Frame,
     FrameDecoder,
     FrameKind,
@@ -20,9 +22,7 @@ from nodecluster_compat.codec import (
     encode_frame,
     encode_message,
 )
-from nodecluster_compat.errors import FrameError, MessageNotSerializable, MessageTooLarge
-from nodecluster_compat.records import Address
-from nodecluster_compat.serialization import JSON
+from nodecluster_compat.messages.serialization import JSON
 
 json_values = st.recursive(
     st.none()

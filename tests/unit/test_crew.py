@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from nodecluster_compat.crew import Crew
-from nodecluster_compat.restarts import Trial
-from nodecluster_compat.supervision import Bounds
+from nodecluster_compat.lifecycle.crew import Crew
+from nodecluster_compat.lifecycle.restarts import Trial
+from nodecluster_compat.lifecycle.steps import Bounds
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodecluster_compat.deadline import checked_timeout
+from nodecluster_compat.base.drain_timeout import checked_timeout
 from nodecluster_compat.errors import ArgumentError
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nodecluster_compat.dispatcher import Dispatcher
-from nodecluster_compat.policies import RoundRobin
-from nodecluster_compat.records import Connection
+from nodecluster_compat.base.records import Connection
+from nodecluster_compat.connections.dispatcher import Dispatcher
+from nodecluster_compat.connections.policies import RoundRobin
 
 
 class Rig:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from nodecluster_compat.dispatcher import Dispatcher
-from nodecluster_compat.policies import RoundRobin
-from nodecluster_compat.records import Connection
+from nodecluster_compat.base.records import Connection
+from nodecluster_compat.connections.dispatcher import Dispatcher
+from nodecluster_compat.connections.policies import RoundRobin
 
 workers = st.integers(min_value=1, max_value=4)
 

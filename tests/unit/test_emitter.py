@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from nodecluster_compat.emitter import Emitter, current_origin, run_guarded
+from nodecluster_compat.base.emitter import Emitter, current_origin, run_guarded
 
 
 def test_handlers_run_in_order_and_one_that_raises_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gunicorn.config import Config
 
-from nodecluster_compat._gunicorn.forking import HELD_SIGNALS, fork_worker
+from nodecluster_compat._gunicorn.arbiter.forking import HELD_SIGNALS, fork_worker
 
 
 class Server:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat.binding import bind
-from nodecluster_compat.channel import Channel
-from nodecluster_compat.codec import Frame, FrameKind, encode_handle, encode_message
+from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.base.records import ListenRequest
+from nodecluster_compat.connections.listeners import Listeners
+from nodecluster_compat.connections.shared_sockets import SharedSockets
 from nodecluster_compat.errors import (
     ChannelClosed,
     ChannelFull,
@@ -24,14 +25,13 @@ from nodecluster_compat.errors import (
     HandleNotPassable,
     ListenError,
 )
-from nodecluster_compat.handle_sender import HandleSender
-from nodecluster_compat.listeners import Listeners
-from nodecluster_compat.loop import Loop
-from nodecluster_compat.messaging import receive_message, send_message
-from nodecluster_compat.pipes import ReadablePipe, WritablePipe
-from nodecluster_compat.records import ListenRequest
-from nodecluster_compat.serialization import JSON
-from nodecluster_compat.shared_sockets import SharedSockets
+from nodecluster_compat.machine.binding import bind
+from nodecluster_compat.messages.channel import Channel
+from nodecluster_compat.messages.handle_sender import HandleSender
+from nodecluster_compat.messages.line import receive_message, send_message
+from nodecluster_compat.messages.payloads import Frame, FrameKind, encode_handle, encode_message
+from nodecluster_compat.messages.serialization import JSON
+from nodecluster_compat.roles.pipes import ReadablePipe, WritablePipe
 
 LOG = logging.getLogger("test")
 

@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
-from nodecluster_compat.heartbeat import END_OF_STACKS, Heartbeat
-from nodecluster_compat.loop_lag import NO_BEAT, Beat
-from nodecluster_compat.process_state import catches, condition_of
+from nodecluster_compat.lifecycle.loop_lag import NO_BEAT, Beat
+from nodecluster_compat.machine.heartbeat import END_OF_STACKS, Heartbeat
+from nodecluster_compat.machine.process_state import catches, condition_of
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 

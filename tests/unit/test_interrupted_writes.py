@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from nodecluster_compat.channel import Channel
-from nodecluster_compat.channel_writer import write_collected
-from nodecluster_compat.codec import FrameDecoder, FrameKind, encode_frame
-from nodecluster_compat.loop import Loop
-from nodecluster_compat.write_queue import BURST_FRAMES
+from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.messages.channel import Channel
+from nodecluster_compat.messages.payloads import FrameDecoder, FrameKind, encode_frame
+from nodecluster_compat.messages.write_queue import BURST_FRAMES
+from nodecluster_compat.messages.writer import write_collected
 
 
 class Rig:

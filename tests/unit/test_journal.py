@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat.journal import _told
+from nodecluster_compat.operations.journal import _told
 
 
 @pytest.mark.parametrize("message", [None, 5, "text", {"a": [1, {"b": None}]}, list(range(1000))])

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="anoth
 
 PAGES = """
 import resource, sys
-from nodecluster_compat.kept_memory import keep_memory_for
+from nodecluster_compat.machine.kept_memory import keep_memory_for
 
 def come_and_go():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -30,7 +30,7 @@ print(before, come_and_go())
 """
 HELD = """
 import sys
-from nodecluster_compat.kept_memory import keep_memory_for
+from nodecluster_compat.machine.kept_memory import keep_memory_for
 
 def resident():
     with open("/proc/self/statm") as file:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from nodecluster_compat.letting_go import let_go
+from nodecluster_compat.machine.letting_go import let_go
 
 LINGER = struct.Struct("ii")
 

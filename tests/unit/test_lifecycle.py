@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from nodecluster_compat.errors import IllegalTransition
-from nodecluster_compat.lifecycle import TRANSITIONS, Lifecycle, State, Step
+from nodecluster_compat.lifecycle.states import TRANSITIONS, Lifecycle, State, Step
 
 
 def test_whole_life_follows_the_table() -> None:

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat.listener import Listener
-from nodecluster_compat.loop import Loop
-from nodecluster_compat.policies import RoundRobin
-from nodecluster_compat.quiesce import quiesce
-from nodecluster_compat.records import ServedAddress
+from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.base.records import ServedAddress
+from nodecluster_compat.connections.listener import Listener
+from nodecluster_compat.connections.policies import RoundRobin
+from nodecluster_compat.machine.quiesce import quiesce
 
 
 class Refusing:

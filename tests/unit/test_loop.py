@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nodecluster_compat.loop import Loop
+from nodecluster_compat.base.loop import Loop
 
 
 @pytest.fixture

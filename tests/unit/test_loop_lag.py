@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from nodecluster_compat.loop_lag import (
+from nodecluster_compat.lifecycle.loop_lag import (
     BEAT_SECONDS,
     NO_BEAT,
     WINDOW_SECONDS,

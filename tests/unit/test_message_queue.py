@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from nodecluster_compat.codec import Frame, FrameKind
-from nodecluster_compat.message_queue import MOST_BYTES, MOST_MESSAGES, MessageQueue
+from nodecluster_compat.messages.arrived import MOST_BYTES, MOST_MESSAGES, MessageQueue
+from nodecluster_compat.messages.payloads import Frame, FrameKind
 
 
 def message(payload: bytes) -> Frame:

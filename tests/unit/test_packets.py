@@ -8,8 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodecluster_compat.connections.packets import (
+    PACKET_BYTES,
+    Packet,
+    PacketKind,
+    decode_packet,
+    encode_packet,
+)
 from nodecluster_compat.errors import FrameError
-from nodecluster_compat.packets import PACKET_BYTES, Packet, PacketKind, decode_packet, encode_packet
 
 
 @pytest.mark.parametrize("kind", list(PacketKind))

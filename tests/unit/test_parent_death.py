@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nodecluster_compat import heartbeat
-from nodecluster_compat._gunicorn import parent_death
+from nodecluster_compat._gunicorn.arbiter import parent_death
+from nodecluster_compat.machine import heartbeat
 from pytest_cluster import stacks
 
 

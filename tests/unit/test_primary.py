@@ -12,7 +12,13 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat.codec import (
+from nodecluster_compat.base.emitter import Emitter
+from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.base.records import Address, ExitStatus, ListenRequest
+from nodecluster_compat.connections.packets import PacketKind, encode_packet
+from nodecluster_compat.errors import ArgumentError, ClusterError
+from nodecluster_compat.lifecycle.rollout import ReloadReport
+from nodecluster_compat.messages.payloads import (
     Frame,
     FrameDecoder,
     FrameKind,
@@ -23,16 +29,10 @@ from nodecluster_compat.codec import (
     encode_message,
     encode_request,
 )
-from nodecluster_compat.emitter import Emitter
-from nodecluster_compat.errors import ArgumentError, ClusterError
-from nodecluster_compat.loop import Loop
-from nodecluster_compat.packets import PacketKind, encode_packet
-from nodecluster_compat.primary import Primary
-from nodecluster_compat.records import Address, ExitStatus, ListenRequest
-from nodecluster_compat.rollout import ReloadReport
-from nodecluster_compat.serialization import JSON
-from nodecluster_compat.status import ClusterStatus
-from nodecluster_compat.worker_handle import WorkerHandle
+from nodecluster_compat.messages.serialization import JSON
+from nodecluster_compat.roles.primary import Primary
+from nodecluster_compat.roles.status import ClusterStatus
+from nodecluster_compat.roles.worker_handle import WorkerHandle
 
 ADDRESS = Address("127.0.0.1", 80, 4)
 EVENTS = ("fork", "online", "listening", "message", "disconnect", "exit", "error")

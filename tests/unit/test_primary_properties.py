@@ -16,13 +16,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from nodecluster_compat.codec import FrameKind, encode_address, encode_frame, encode_message
-from nodecluster_compat.emitter import Emitter
-from nodecluster_compat.loop import Loop
-from nodecluster_compat.packets import PacketKind, encode_packet
-from nodecluster_compat.primary import Primary
-from nodecluster_compat.records import Address, Connection, ExitStatus
-from nodecluster_compat.worker_handle import WorkerHandle
+from nodecluster_compat.base.emitter import Emitter
+from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.base.records import Address, Connection, ExitStatus
+from nodecluster_compat.connections.packets import PacketKind, encode_packet
+from nodecluster_compat.messages.payloads import FrameKind, encode_address, encode_frame, encode_message
+from nodecluster_compat.roles.primary import Primary
+from nodecluster_compat.roles.worker_handle import WorkerHandle
 
 EVENTS = ("fork", "online", "listening", "disconnect", "exit")
 LOG = logging.getLogger("test")

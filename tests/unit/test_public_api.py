@@ -9,8 +9,8 @@ import pytest
 
 import nodecluster_compat
 from nodecluster_compat import cluster, process
-from nodecluster_compat.cluster_facade import Cluster
 from nodecluster_compat.errors import NotInCluster, SettingsError
+from nodecluster_compat.roles.cluster import Cluster
 
 
 def test_names_are_those_that_are_promised() -> None:

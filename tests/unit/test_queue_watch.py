@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from nodecluster_compat.listener import _is_gone
-from nodecluster_compat.queue_watch import QueueStatus, QueueWatch, WaitingTimes
-from nodecluster_compat.records import Connection
+from nodecluster_compat.base.records import Connection
+from nodecluster_compat.connections.listener import _is_gone
+from nodecluster_compat.connections.waiting import QueueStatus, QueueWatch, WaitingTimes
 
 
 class FakeDispatcher:

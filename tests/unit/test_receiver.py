@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from nodecluster_compat.connection_channel import OfferingEnd, connection_pair
+from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
+from nodecluster_compat.connections.packets import Packet, PacketKind
+from nodecluster_compat.connections.receiver import Receiver
 from nodecluster_compat.errors import FrameError
-from nodecluster_compat.loop import Loop
-from nodecluster_compat.packets import Packet, PacketKind
-from nodecluster_compat.receiver import Receiver
 
 
 class Rig:

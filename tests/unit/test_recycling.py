@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodecluster_compat.recycling import Due, RecyclePolicy, Recycling, requests_of
+from nodecluster_compat.lifecycle.recycling import Due, RecyclePolicy, Recycling, requests_of
 
 
 def recycling(**policy: Any) -> Recycling:

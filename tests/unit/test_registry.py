@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from nodecluster_compat.errors import InternalError
-from nodecluster_compat.registry import Registry
+from nodecluster_compat.lifecycle.registry import Registry
 
 
 @dataclass

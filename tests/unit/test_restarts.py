@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodecluster_compat.restarts import PROBATION, UNLIMITED, RestartPolicy, Restarts, Trial
+from nodecluster_compat.lifecycle.restarts import PROBATION, UNLIMITED, RestartPolicy, Restarts, Trial
 
 POLICY = RestartPolicy(delay=1.5, max_delay=30.0, stable=10.0, intensity=3, period=30.0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodecluster_compat.errors import IllegalTransition
-from nodecluster_compat.rollout import ReloadReport, Rollout, RolloutStep
+from nodecluster_compat.lifecycle.rollout import ReloadReport, Rollout, RolloutStep
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodecluster_compat.policies import RoundRobin
-from nodecluster_compat.records import Connection
+from nodecluster_compat.base.records import Connection
+from nodecluster_compat.connections.policies import RoundRobin
 
 SOME = Connection(0, "")
 

@@ -7,12 +7,12 @@ from typing import Any, get_args
 
 import pytest
 
+from nodecluster_compat.base.records import ListenRequest
 from nodecluster_compat.errors import ArgumentError, IllegalTransition, SettingsError
-from nodecluster_compat.listen_options import checked_port, path_request, with_fd
-from nodecluster_compat.records import ListenRequest
-from nodecluster_compat.script import exit_code_of
-from nodecluster_compat.server_states import SERVER_TRANSITIONS, ServerLife, ServerState, ServerStep
-from nodecluster_compat.spawn_settings import SpawnSettings
+from nodecluster_compat.roles.spawn_settings import SpawnSettings
+from nodecluster_compat.runtime.script import exit_code_of
+from nodecluster_compat.runtime.servers.listen_options import checked_port, path_request, with_fd
+from nodecluster_compat.runtime.servers.states import SERVER_TRANSITIONS, ServerLife, ServerState, ServerStep
 
 GOOD: dict[str, Any] = {"exec": "s.py", "args": ["a", 1]}
 NAMES = frozenset({"keepalive"})

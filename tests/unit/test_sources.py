@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nodecluster_compat import sources
-from nodecluster_compat.sources import fingerprint, sources_of
+from nodecluster_compat.machine import sources
+from nodecluster_compat.machine.sources import fingerprint, sources_of
 
 
 def write(path: Path, text: str = "") -> Path:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from nodecluster_compat.queue_watch import QueueStatus
-from nodecluster_compat.rollout import ReloadReport
-from nodecluster_compat.status import ClusterStatus, WorkerStatus, write_status
+from nodecluster_compat.connections.waiting import QueueStatus
+from nodecluster_compat.lifecycle.rollout import ReloadReport
+from nodecluster_compat.roles.status import ClusterStatus, WorkerStatus, write_status
 
 WORKER = WorkerStatus(1, 8, "listening", "blocked", 1.5)
 RELOAD = ReloadReport(1, "failed", "why", 2.5)

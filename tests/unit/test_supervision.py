@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodecluster_compat.supervision import Bounds, Member, Step, missing, recycle, roll, surplus
+from nodecluster_compat.lifecycle.steps import Bounds, Member, Step, missing, recycle, roll, surplus
 
 
 def member(age: int, generation: int = 0, *, listening: bool = True, ending: bool = False, due: bool = False) -> Member:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from nodecluster_compat.errors import SettingsError
-from nodecluster_compat.recycling import RecyclePolicy
-from nodecluster_compat.supervision import Bounds
-from nodecluster_compat.supervision_settings import SupervisionSettings
+from nodecluster_compat.lifecycle.recycling import RecyclePolicy
+from nodecluster_compat.lifecycle.steps import Bounds
+from nodecluster_compat.roles.settings import SupervisionSettings
 
 
 def test_defaults_and_keys_of_others() -> None:

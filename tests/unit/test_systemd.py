@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from nodecluster_compat.systemd import Manager, Notifier, drop_watchdog_pid, forget_manager, manager_of
+from nodecluster_compat.machine.systemd import (
+    Manager,
+    Notifier,
+    drop_watchdog_pid,
+    forget_manager,
+    manager_of,
+)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodecluster_compat import channel_writer
-from nodecluster_compat.channel import Channel
-from nodecluster_compat.channel_writer import write_collected
-from nodecluster_compat.codec import FrameDecoder, FrameKind, encode_frame
+from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.errors import ClusterError
-from nodecluster_compat.loop import Loop
-from nodecluster_compat.write_queue import BURST_FRAMES, BURST_SECONDS, Burst, WriteQueue
+from nodecluster_compat.messages import writer as channel_writer
+from nodecluster_compat.messages.channel import Channel
+from nodecluster_compat.messages.payloads import FrameDecoder, FrameKind, encode_frame
+from nodecluster_compat.messages.write_queue import BURST_FRAMES, BURST_SECONDS, Burst, WriteQueue
+from nodecluster_compat.messages.writer import write_collected
 
 
 class Clock:

@@ -1,0 +1,1 @@
+"""Extends gunicorn's arbiter: fork, reap, reload, stop, supervise."""

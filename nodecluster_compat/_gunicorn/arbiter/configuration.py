@@ -1,0 +1,232 @@
+"""The configuration as something that can be put back: a reload applies all of a new one, or nothing.
+
+gunicorn's ``Application.reload`` replaces the configuration before it knows that the new one loads, and its way
+of saying that it does not is ``sys.exit``.  A :class:`Savepoint` holds everything that loading touches: the
+application object, the arbiter's copies, the environment, the path, the working directory, the listeners, the
+pid file, and what the file registered on ``cluster``.
+
+What a configuration file does to the outside world cannot be taken back.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from gunicorn import sock as gunicorn_sock
+from gunicorn import util
+from gunicorn.pidfile import Pidfile
+
+from ...errors import ConfigurationNotLoaded
+from ...roles.cluster import cluster
+
+if TYPE_CHECKING:
+    from .cluster_arbiter import ClusterArbiter
+
+__all__ = ["Savepoint", "close_socket", "is_given", "load"]
+
+_CONFIG_MODULE: Final = "__config__"
+"""The name under which gunicorn executes ``gunicorn.conf.py``, again on every HUP."""
+
+_ARBITERS: Final = ("app", "cfg", "worker_class", "address", "timeout", "proc_name", "LISTENERS", "served", "pidfile")
+
+
+class Savepoint:
+    """The configuration in force, before another one is loaded.  Made, it takes the file's handlers out of use."""
+
+    def __init__(self, arbiter: ClusterArbiter) -> None:
+        self._arbiter = arbiter
+        self._app = dict(arbiter.app.__dict__)
+        self._own = {name: getattr(arbiter, name) for name in _ARBITERS}
+        self.num_workers = arbiter.num_workers
+        self._module = sys.modules.get(_CONFIG_MODULE)
+        self._environment = dict(os.environ)
+        self._path = list(sys.path)
+        self._folder = os.getcwd()
+        self._settings = cluster.settings
+        # Executing the file again registers its handlers again: they are replaced, not doubled.
+        self._forgotten = arbiter.primary.forget(_CONFIG_MODULE)
+
+    @property
+    def listeners(self) -> list[Any]:
+        """The listening sockets of this configuration."""
+        return list(self._own["LISTENERS"])
+
+    @property
+    def served(self) -> list[Any]:
+        """How the primary serves them."""
+        return list(self._own["served"])
+
+    def restore(self) -> None:
+        """Put everything back as it was."""
+        arbiter = self._arbiter
+        cluster.undo_load(self._settings)
+        arbiter.primary.recall(self._forgotten)
+        _drop_listeners(arbiter, self.listeners, self.served)
+        if arbiter.pidfile is not self._own["pidfile"]:
+            _swap_pidfile(arbiter, arbiter.pidfile, self._own["pidfile"])
+        app: dict[str, Any] = arbiter.app.__dict__
+        app.clear()
+        app.update(self._app)
+        for name, value in self._own.items():
+            setattr(arbiter, name, value)
+        for one in self.served:
+            arbiter.primary.listeners[one.listener_id].serve_again()
+        self._restore_process()
+        self._restore_rest()
+
+    def _restore_process(self) -> None:
+        if self._module is not None:
+            sys.modules[_CONFIG_MODULE] = self._module
+        os.environ.clear()
+        os.environ.update(self._environment)
+        sys.path[:] = self._path
+        with suppress(OSError):  # it has been removed meanwhile
+            os.chdir(self._folder)
+
+    def _restore_rest(self) -> None:
+        arbiter = self._arbiter
+        try:
+            arbiter.log.setup(arbiter.cfg)
+            if arbiter.num_workers != self.num_workers:
+                arbiter.num_workers = self.num_workers
+        except Exception:
+            arbiter.log.exception("Putting the former configuration back is incomplete")
+        arbiter.primary.grace = arbiter.cfg.graceful_timeout
+        util._setproctitle(f"master [{arbiter.proc_name}]")
+
+
+def load(arbiter: ClusterArbiter) -> Savepoint:
+    """Load the configuration and apply it; return how to put the former one back.
+
+    The former listeners stay open: the workers of before serve them.
+
+    Raises:
+        ConfigurationNotLoaded: it cannot be used; the former one is in force.
+    """
+    savepoint = Savepoint(arbiter)
+    cluster.begin_load(_CONFIG_MODULE)
+    try:
+        _load(arbiter, savepoint)
+    except (Exception, SystemExit) as error:
+        if not isinstance(error, SystemExit):
+            arbiter.log.exception("The configuration could not be applied")
+        savepoint.restore()
+        raise ConfigurationNotLoaded(_reason(error)) from error
+    cluster.end_load()
+    return savepoint
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, SystemExit):  # gunicorn has printed the traceback
+        return "the configuration did not load, see the lines above"
+    return f"the configuration could not be applied: {type(error).__name__}: {error}"
+
+
+def _load(arbiter: ClusterArbiter, former: Savepoint) -> None:
+    old_cfg, old_address = arbiter.cfg, arbiter.cfg.address
+    _restore_environment(arbiter)
+    arbiter.app.reload()
+    arbiter.setup(arbiter.app)
+    arbiter.log.reopen_files()
+    if old_address != arbiter.cfg.address:
+        _replace_listeners(arbiter, former, old_address)
+    arbiter.cfg.on_reload(arbiter)
+    if arbiter.cfg.pidfile != old_cfg.pidfile or (arbiter.pidfile and not os.path.exists(arbiter.pidfile.fname)):
+        new = None if arbiter.cfg.pidfile is None else Pidfile(arbiter.cfg.pidfile)
+        _swap_pidfile(arbiter, arbiter.pidfile, new)
+    util._setproctitle(f"master [{arbiter.proc_name}]")
+    arbiter.primary.grace = arbiter.cfg.graceful_timeout
+
+
+def _restore_environment(arbiter: ClusterArbiter) -> None:
+    for name in arbiter.cfg.env:
+        if name in arbiter.cfg.env_orig:
+            os.environ[name] = arbiter.cfg.env_orig[name]
+        else:
+            os.environ.pop(name, None)
+
+
+# --- listeners ---------------------------------------------------------------------------------
+
+
+def is_given(listener: Any, cfg: Any) -> bool:
+    """Whether a listening socket was passed as ``fd://``: whoever passed it may go on with it."""
+    return listener.cfg_addr not in cfg.address and any(isinstance(address, int) for address in cfg.address)
+
+
+def close_socket(listener: Any, cfg: Any, *, unlink: bool) -> None:
+    """Close a listening socket by gunicorn's ``close_sockets``.
+
+    Args:
+        listener: gunicorn's.
+        cfg: the configuration that it is of.
+        unlink: also remove the path of a unix socket.  gunicorn would do so for an abstract one, too, and fail, since
+            its name begins with NUL and is no path; and for one that it was given, whose owner could then start it
+            again in vain.
+    """
+    is_own_path = not str(listener.cfg_addr).startswith("\0") and not is_given(listener, cfg)
+    gunicorn_sock.close_sockets([listener], unlink and is_own_path)
+
+
+def _replace_listeners(arbiter: ClusterArbiter, former: Savepoint, old_address: list[Any]) -> None:
+    """Open what is new, keep what stays, and leave what goes to the workers of before."""
+    kept = dict(zip(old_address, former.listeners, strict=False))
+    # In place before it is complete: when one cannot be had, restoring closes those that are not of before.
+    arbiter.LISTENERS = listeners = []
+    for address in arbiter.cfg.address:
+        if address in kept:
+            listeners.append(kept[address])
+        else:
+            _check_free(address)
+            listeners += gunicorn_sock.create_sockets(_OneAddress(arbiter.cfg, address), arbiter.log)
+    arbiter.serve_listeners(dict(zip(map(id, former.listeners), former.served, strict=False)))
+    arbiter.log.info("Listening at: %s", ",".join(str(listener) for listener in listeners))
+
+
+def _check_free(address: Any) -> None:
+    """Find out without the five seconds that gunicorn sleeps for an address that somebody else has.
+
+    Raises:
+        OSError: it cannot be bound.
+    """
+    if isinstance(address, tuple):
+        family = socket.AF_INET6 if util.is_ipv6(address[0]) else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+
+
+class _OneAddress:
+    """A configuration that has one address."""
+
+    def __init__(self, cfg: Any, address: Any) -> None:
+        self._cfg = cfg
+        self.address = [address]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cfg, name)
+
+
+def _drop_listeners(arbiter: ClusterArbiter, listeners: list[Any], served: list[Any]) -> None:
+    """Close the listeners that are not among these."""
+    for one in arbiter.served:
+        if one not in served:
+            arbiter.primary.listeners[one.listener_id].close()
+    for listener in arbiter.LISTENERS:
+        if listener not in listeners:
+            close_socket(listener, arbiter.cfg, unlink=True)
+
+
+# --- the pid file ------------------------------------------------------------------------------
+
+
+def _swap_pidfile(arbiter: ClusterArbiter, old: Any, new: Any) -> None:
+    if new is not None:
+        new.create(arbiter.pid)  # first, because it may fail
+    if old is not None and (new is None or new.fname != old.fname):
+        old.unlink()
+    arbiter.pidfile = new

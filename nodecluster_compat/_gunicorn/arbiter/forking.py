@@ -1,0 +1,193 @@
+"""Forking a worker, and what every forked child has to let go of.
+
+Invariants (DESIGN §4.4): a worker holds no end of a sibling's channel, nor any descriptor of the primary that it
+does not need; nor does any other child of the primary or of a worker.  All of it hangs on one
+``os.register_at_fork`` callback, because a forgotten fork (a hook's, the dirty arbiter's) would otherwise keep
+channels open and hide a worker's death.
+"""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ... import under_test as test_mode
+from ...machine.systemd import forget_manager
+from ...roles.cluster import cluster
+from ...roles.process import process
+from ...roles.this_worker import ClusterWorker
+from .copy_on_write import hold_collector, keep_shared, release_collector
+from .parent_death import ask_for_signal
+
+if TYPE_CHECKING:
+    import _socket
+
+    from ...base.records import ServedAddress
+    from ...connections.receiver import Receiver
+    from ...machine.heartbeat import Heartbeat
+    from ...roles.worker_handle import WorkerHandle
+    from .cluster_arbiter import ClusterArbiter
+
+__all__ = ["Birth", "fork_worker", "register", "release_signals", "this_birth"]
+
+HELD_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGUSR1, signals.SIGABRT})
+"""Blocked during the fork, and then noted until the worker has handlers: otherwise the child's copy of the arbiter eats
+them.  Not blocked for longer: a program that a hook starts would inherit that for ever."""
+
+
+@dataclass(slots=True)
+class Birth:
+    """What a worker process is born with."""
+
+    member: ClusterWorker
+    connections: _socket.socket
+    served: list[ServedAddress]
+    heartbeat: Heartbeat
+    receiver: Receiver | None = None
+
+    def abandon(self) -> None:
+        """In a process that the worker forked: none of this is that process's own."""
+        self.member.abandon()
+        self.heartbeat.close()
+        if self.receiver is not None:
+            self.receiver.abandon()
+        else:
+            self.connections.close()
+
+
+class _ThisProcess:
+    arbiter: ClusterArbiter | None = None
+    expected: WorkerHandle | None = None  # whose fork is the next one behind the ``pre_fork`` hook
+    noted: list[int] = []  # noqa: RUF012 - of the process, like the class
+    birth: Birth | None = None
+    registered = False
+
+
+def register(arbiter: ClusterArbiter) -> None:
+    """The arbiter of this process is a cluster arbiter from now on."""
+    _ThisProcess.arbiter = arbiter
+    if not _ThisProcess.registered:
+        _ThisProcess.registered = True
+        os.register_at_fork(after_in_child=_in_child)
+
+
+def this_birth() -> Birth | None:
+    """Return what this worker was born with; ``None`` in a process that is no worker of ours."""
+    return _ThisProcess.birth
+
+
+def fork_worker(arbiter: ClusterArbiter, worker: WorkerHandle, spawn: Callable[[], int]) -> int | None:
+    """Fork ``worker`` by gunicorn's own ``spawn``; return its pid, or ``None`` when there can be no process.
+
+    The child never returns from here: it leaves by ``SystemExit``.  So there is no ``finally``.
+    """
+    _fork_behind_hook(arbiter, worker)
+    try:
+        arbiter.health.born(worker)
+        pid = spawn()
+    except Exception as error:  # in the parent only: a child turns every error into SystemExit
+        arbiter.spawning = None
+        _unblock()
+        release_collector()
+        if not isinstance(error, OSError):
+            raise
+        arbiter.health.gone(worker)
+        arbiter.primary.failed_to_start(worker, error)
+        return None
+    arbiter.spawning = None
+    _unblock()
+    release_collector()
+    arbiter.primary.started(worker, pid)
+    return pid
+
+
+def release_signals() -> None:
+    """In a worker that has handlers now: deliver what came since the fork."""
+    while _ThisProcess.noted:
+        signals.raise_signal(_ThisProcess.noted.pop(0))
+
+
+def _fork_behind_hook(arbiter: Any, worker: WorkerHandle) -> None:
+    """See to it that the next fork behind the user's ``pre_fork`` hook is known as this worker's: the hook may fork."""
+    _ThisProcess.expected = worker
+    if not hasattr(arbiter.cfg.pre_fork, "users_hook"):  # not again for each fork: gunicorn takes a look at each hook
+        arbiter.cfg.set("pre_fork", _in_front(arbiter.cfg.pre_fork))
+
+
+def _in_front(users_hook: Callable[[Any, Any], Any]) -> Callable[[Any, Any], None]:
+    def pre_fork(server: Any, gunicorn_worker: Any) -> None:
+        users_hook(server, gunicorn_worker)
+        worker, _ThisProcess.expected = _ThisProcess.expected, None
+        if worker is not None:
+            signals.pthread_sigmask(signals.SIG_BLOCK, HELD_SIGNALS)
+            server.spawning = worker
+            hold_collector()
+
+    pre_fork.users_hook = users_hook  # type: ignore[attr-defined]
+    return pre_fork
+
+
+def _unblock() -> None:
+    signals.pthread_sigmask(signals.SIG_UNBLOCK, HELD_SIGNALS)
+
+
+def _note_signals() -> None:
+    for number in HELD_SIGNALS:
+        signals.signal(number, lambda signum, _: _ThisProcess.noted.append(signum))
+    _unblock()
+
+
+def _in_child() -> None:
+    test_mode.leave()
+    birth, _ThisProcess.birth = _ThisProcess.birth, None
+    if birth is not None:
+        birth.abandon()
+        cluster.become_worker(None)
+    arbiter, _ThisProcess.arbiter = _ThisProcess.arbiter, None
+    if arbiter is None:
+        return
+    try:
+        _leave_primary(arbiter)
+    except BaseException:
+        if arbiter.spawning is None:
+            raise
+        # Python would print this and go on: with a worker that still holds what is the primary's.
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(arbiter.WORKER_BOOT_ERROR)
+
+
+def _leave_primary(arbiter: Any) -> None:
+    signals.set_wakeup_fd(-1)
+    worker = arbiter.spawning
+    if worker is not None:
+        keep_shared()
+        if arbiter.is_supervised:
+            forget_manager(os.environ)
+            ask_for_signal(arbiter.pid)
+        test_mode.enter_worker(worker.id)
+        test_mode.reach("fork")
+    arbiter.upgrade.abandon()
+    arbiter.reloader.abandon()
+    arbiter.health.abandon(worker)
+    ends = arbiter.primary.in_child(worker)
+    cluster.become_worker(None)
+    if ends is None:
+        return
+    if arbiter.journal is not None:
+        arbiter.journal.close()
+    arbiter.in_worker()
+    member = ClusterWorker(
+        worker.id, ends.messages, process, arbiter.log, worker.env, worker.serializer, worker.max_message_bytes
+    )
+    os.environ.update(worker.env)
+    cluster.become_worker(member)
+    _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served), worker.heartbeat)
+    test_mode.reach("online")
+    member.announce_online()
+    _note_signals()

@@ -1,0 +1,189 @@
+"""The health of the workers: whose loop is blocked, what it is doing there, and gunicorn's ``timeout``.
+
+Replaces gunicorn's ``Arbiter.murder_workers``, which ends a silent worker before anybody knows what it was doing.  When
+it ends and how (SIGABRT, and SIGKILL on a later turn) is gunicorn's; the stacks are asked for before, which takes a
+moment, and :data:`_STACKS_SECONDS` at most.
+
+A worker whose loop does not turn is *blocked*, or *stopped* by a signal (then it cannot say what it was doing), or
+dead, which reaping finds out.  Nobody is ended for being blocked: ``timeout`` does that, in server mode.
+
+A primary that was kept from running judges nobody on that turn: what kept it (a machine that was suspended, a cgroup
+that was frozen) kept its workers too.
+"""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from ...lifecycle.loop_lag import BEAT_SECONDS, LoopWatch
+from ...machine.heartbeat import END_OF_STACKS, GREENLETS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL, Heartbeat
+from ...machine.process_state import catches, condition_of
+from ...roles.cluster import cluster
+
+if TYPE_CHECKING:
+    from ...lifecycle.loop_lag import Change
+    from ...roles.worker_handle import WorkerHandle
+    from .cluster_arbiter import ClusterArbiter
+
+__all__ = ["Health"]
+
+_LOOKS: Final = 4  # within ``blocked_after``
+_SHORTEST_LOOK: Final = 0.05
+_LONGEST_LOOK: Final = 1.0
+_STACKS_SECONDS: Final = 1.0
+_STACKS_LOOK: Final = 0.02
+
+
+class Health:
+    """Watches the workers of one arbiter."""
+
+    def __init__(self, arbiter: ClusterArbiter) -> None:
+        self._arbiter = arbiter
+        self._watches: dict[int, LoopWatch] = {}  # by the worker's id
+        self._examined: set[int] = set()  # the pids that are asked for their stacks before they are ended
+        self._look_later(time.monotonic())
+
+    def born(self, worker: WorkerHandle) -> None:
+        """A worker is about to be forked.
+
+        Raises:
+            OSError: no descriptor is left.
+        """
+        worker.heartbeat = Heartbeat()
+
+    def gone(self, worker: WorkerHandle) -> None:
+        """It has ended, or was never forked."""
+        self._watches.pop(worker.id, None)
+        if worker.heartbeat is not None:
+            worker.heartbeat.close()
+
+    def abandon(self, worker: WorkerHandle | None) -> None:
+        """In a forked child: keep the memory of ``worker`` only."""
+        for other in self._arbiter.primary.registry.by_id.values():
+            if other is not worker and other.heartbeat is not None:
+                other.heartbeat.close()
+
+    # --- blocked -------------------------------------------------------------------------------
+
+    @property
+    def _limit(self) -> float:
+        """Seconds; in script mode nobody is warned unasked, as in Node."""
+        supervisor = self._arbiter.supervisor
+        supervisor.configure()
+        is_asked = self._arbiter.is_supervised or "blocked_after" in cluster.settings
+        return supervisor.settings.blocked_after if is_asked else 0.0
+
+    def _look_later(self, now: float) -> None:
+        limit = self._limit
+        pause = max(_SHORTEST_LOOK, min(limit / _LOOKS, _LONGEST_LOOK)) if limit else _LONGEST_LOOK
+        self._arbiter.loop.call_later(pause, self._look, now + pause)
+
+    def _look(self, due: float) -> None:
+        now = time.monotonic()
+        self._look_later(now)
+        limit = self._limit
+        if now - due > BEAT_SECONDS:
+            return
+        for worker in list(self._arbiter.primary.registry.by_id.values()):
+            if worker.heartbeat is not None and worker.is_connected():
+                watch = self._watches.setdefault(worker.id, LoopWatch())
+                change = watch.look(worker.heartbeat.read(), now, limit)
+                if change is not None:
+                    self._changed(worker, change)
+
+    def _changed(self, worker: WorkerHandle, change: Change) -> None:
+        pid, log = worker.process.pid or 0, self._arbiter.log
+        condition = condition_of(pid)
+        if change.word == "unblocked":
+            worker.health = "ok"
+            log.warning("Worker (pid:%s) is no longer blocked, after %.1f s", pid, change.seconds)
+        elif condition == "stopped":
+            worker.health = "stopped"
+            log.warning("Worker (pid:%s) is stopped: somebody has sent it a signal such as SIGSTOP", pid)
+        elif condition == "dead":
+            return
+        else:
+            worker.health = "blocked"
+            title = f"Worker (pid:{pid}) is blocked ({condition}): its loop has not turned for {change.seconds:.1f} s"
+            self._examine(worker, GREENLETS_SIGNAL, partial(_tell, log.warning, title))
+        worker.emit(change.word, change.seconds)
+        cluster.emit(change.word, worker, change.seconds)
+
+    # --- timeout -------------------------------------------------------------------------------
+
+    def murder(self) -> None:
+        """Once a turn: end the workers that gave no sign of life for longer than ``timeout``."""
+        timeout = self._arbiter.timeout
+        for pid, worker in list(self._arbiter.WORKERS.items()) if timeout else ():
+            if not _is_silent(worker, timeout) or pid in self._examined:
+                continue
+            if worker.aborted:
+                self._arbiter.kill_worker(pid, signals.SIGKILL)
+            else:
+                worker.aborted = True
+                self._arbiter.log.critical("WORKER TIMEOUT (pid:%s)", pid)
+                self._abort(pid, timeout)
+
+    def _abort(self, pid: int, timeout: float) -> None:
+        mate = self._arbiter.crew.with_pid(pid)
+        if mate is not None:
+            mate.overdue = f"gave no sign of life within timeout ({timeout:g} s)"
+        if mate is None or mate.handle is None or condition_of(pid) in ("stopped", "dead"):
+            self._arbiter.kill_worker(pid, signals.SIGABRT)
+            return
+        self._examined.add(pid)
+        self._examine(mate.handle, LAST_WORDS_SIGNAL, partial(self._abort_examined, pid))
+
+    def _abort_examined(self, pid: int, stacks: str) -> None:
+        self._examined.discard(pid)
+        if pid in self._arbiter.WORKERS:
+            _tell(self._arbiter.log.error, f"What worker (pid:{pid}) is doing", stacks)
+            self._arbiter.kill_worker(pid, signals.SIGABRT)
+
+    # --- stacks --------------------------------------------------------------------------------
+
+    def _examine(self, worker: WorkerHandle, second: int, tell: Callable[[str], None]) -> None:
+        """Ask a worker for its stacks and call back with them, soon."""
+        pid = worker.process.pid or 0
+        if worker.heartbeat is None or not catches(pid, THREADS_SIGNAL):
+            tell("(no stacks: it is not prepared to be asked)")
+            return
+        worker.heartbeat.clear_stacks()
+        _ask(worker, THREADS_SIGNAL)
+        self._collect(worker, second, time.monotonic() + _STACKS_SECONDS, tell)
+
+    def _collect(self, worker: WorkerHandle, second: int, deadline: float, tell: Callable[[str], None]) -> None:
+        assert worker.heartbeat is not None
+        said = worker.heartbeat.stacks()
+        if second and said:
+            # Not before: of two signals that arrive at once the first decides whether a system call is restarted.
+            _ask(worker, second)
+            second = 0
+        if END_OF_STACKS in said:
+            tell(said.partition(END_OF_STACKS)[0].decode(errors="replace").strip())
+        elif time.monotonic() >= deadline:
+            tell(said.decode(errors="replace").strip() + "\n(no greenlets: it is outside Python)")
+        else:
+            self._arbiter.loop.call_later(_STACKS_LOOK, self._collect, worker, second, deadline, tell)
+
+
+def _ask(worker: WorkerHandle, number: int) -> None:
+    if worker.process.pid is not None and not worker.process.is_reaped:
+        os.kill(worker.process.pid, number)  # not reaped: the pid is its own
+
+
+def _is_silent(worker: Any, timeout: float) -> bool:
+    try:
+        silent: bool = time.monotonic() - worker.tmp.last_update() > timeout
+    except (OSError, ValueError):
+        return False
+    return silent
+
+
+def _tell(log: Callable[..., None], title: str, stacks: str) -> None:
+    log("%s\n%s", title, stacks)

@@ -1,0 +1,104 @@
+"""Reaping workers: gunicorn's ``Arbiter.reap_workers`` with the exit status kept.
+
+Replaces gunicorn's method because that gives the status to nobody: ``child_exit`` does not get it, and peeking
+with ``waitid`` before calling it leaves a gap in which a worker dies unseen.  Log lines, hooks and exit codes are
+gunicorn's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+from typing import TYPE_CHECKING
+
+from ...base.records import ExitStatus
+
+if TYPE_CHECKING:
+    from .cluster_arbiter import ClusterArbiter
+
+__all__ = ["reap"]
+
+
+def reap(arbiter: ClusterArbiter) -> None:
+    """Take note of every child that has ended.
+
+    Raises:
+        HaltServer: the very first boot failed (exit codes 3 and 4), as in gunicorn.
+    """
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        _reaped(arbiter, pid, status)
+
+
+def _reaped(arbiter: ClusterArbiter, pid: int, status: int) -> None:
+    if pid == arbiter.reexec_pid:
+        arbiter.reexec_pid = 0
+        arbiter.upgrade.ended(exit_status(status))
+    elif pid == getattr(arbiter, "dirty_arbiter_pid", 0):
+        _dirty_arbiter_ended(arbiter, pid, status)
+    else:
+        worker = arbiter.WORKERS.pop(pid, None)
+        if worker is None:
+            arbiter.log.debug("Reaped unknown child process (pid:%s, status:%s)", pid, status)
+            return
+        if arbiter.is_supervised:
+            _log_end(arbiter, pid, status)
+        _tell_cluster(arbiter, pid, exit_status(status))
+        worker.tmp.close()
+        arbiter.cfg.child_exit(arbiter, worker)
+
+
+def exit_status(status: int) -> ExitStatus:
+    """Return what a wait status says."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return ExitStatus(code, None)
+    try:
+        return ExitStatus(None, signals.Signals(-code).name)
+    except ValueError:
+        return ExitStatus(None, f"SIG{-code}")  # a real-time signal without a name
+
+
+def _tell_cluster(arbiter: ClusterArbiter, pid: int, status: ExitStatus) -> None:
+    mate = arbiter.crew.with_pid(pid)
+    if mate is None:
+        return
+    if mate.handle is not None:
+        arbiter.primary.hear_out(mate.handle)  # it may have listened, or said that it leaves, just before
+    arbiter.crew.remove(pid)
+    if arbiter.is_supervised and not arbiter.is_stopping:
+        # First, so that a handler's fork() meets the crew as it will be.
+        arbiter.supervisor.ended(mate, status)
+    if mate.handle is not None:
+        arbiter.health.gone(mate.handle)
+        arbiter.exiting = mate
+        arbiter.primary.reaped(mate.handle, status)
+        arbiter.exiting = None
+    if arbiter.is_supervised:
+        arbiter.supervisor.halt_if_unbootable(mate, status)
+
+
+def _log_end(arbiter: ClusterArbiter, pid: int, status: int) -> None:
+    ended = exit_status(status)
+    if ended.signal is None:
+        if ended.code:
+            arbiter.log.error("Worker (pid:%s) exited with code %s.", pid, ended.code)
+    elif ended.signal == "SIGKILL":
+        arbiter.log.error("Worker (pid:%s) was sent SIGKILL! Perhaps out of memory?", pid)
+    elif ended.signal == "SIGTERM":
+        arbiter.log.info("Worker (pid:%s) was sent SIGTERM!", pid)
+    else:
+        arbiter.log.warning("Worker (pid:%s) was sent %s!", pid, ended.signal)
+
+
+def _dirty_arbiter_ended(arbiter: ClusterArbiter, pid: int, status: int) -> None:
+    if hasattr(arbiter, "handle_dirty_arbiter_exit"):  # gunicorn 26.2 and later
+        arbiter.handle_dirty_arbiter_exit(pid, status)
+    else:
+        arbiter.dirty_arbiter_pid = 0
+        arbiter.dirty_arbiter = None

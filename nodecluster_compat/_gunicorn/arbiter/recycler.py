@@ -1,0 +1,80 @@
+"""Measures the workers that serve, and marks those that are due; the arithmetic is in ``recycling``.
+
+Resident memory (RSS) is one number in ``/proc/<pid>/statm``.  Rejected: the proportional share (PSS), for which the
+kernel walks all page tables, and which falls and rises with the number of siblings, so that a worker would become due
+because another one ended.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from ...lifecycle.recycling import Due, Recycling
+
+if TYPE_CHECKING:
+    from ...lifecycle.crew import Mate
+    from .cluster_arbiter import ClusterArbiter
+
+__all__ = ["Recycler"]
+
+_SERVED: Final = "it has served as many requests as it should (max_worker_requests)"
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class Recycler:
+    """Finds the workers of one arbiter that are due."""
+
+    def __init__(self, arbiter: ClusterArbiter) -> None:
+        self._arbiter = arbiter
+        self._recycling = Recycling(arbiter.supervisor.settings.recycling, random.random)
+        self._is_sampling = False
+
+    def look(self) -> None:
+        """Once a turn of the main loop: who is due by age or by requests."""
+        crew = self._arbiter.crew
+        self._recycling.policy = self._arbiter.supervisor.settings.recycling
+        if self._recycling.policy.max_memory and not self._is_sampling:
+            self._sample_later()
+        candidates = self._candidates()
+        self._recycling.forget_others(mate.pid for mate in crew.staying)
+        since = {pid: mate.listening_since for pid, mate in candidates.items() if mate.listening_since is not None}
+        self._mark(self._recycling.aged(time.monotonic(), since), candidates)
+        for mate in candidates.values():
+            if mate.handle is not None and mate.handle.is_due:
+                self._mark([Due(mate.pid, _SERVED)], candidates)
+
+    def _candidates(self) -> dict[int, Mate]:
+        """Return those that serve and are not due; nobody during a reload, which replaces all of them."""
+        crew = self._arbiter.crew
+        return {} if crew.rollout is not None else {mate.pid: mate for mate in crew.listening if not mate.is_due}
+
+    def _mark(self, due: Iterable[Due], candidates: dict[int, Mate]) -> None:
+        for one in due:
+            candidates[one.pid].is_due = True
+            self._arbiter.log.info("Recycling worker (pid:%s): %s", one.pid, one.reason)
+
+    def _sample_later(self) -> None:
+        self._is_sampling = True
+        self._arbiter.loop.call_later(self._recycling.policy.interval, self._sample)
+
+    def _sample(self) -> None:
+        self._is_sampling = False
+        if self._recycling.policy.max_memory:
+            self._sample_later()
+            candidates = self._candidates()
+            self._mark(self._recycling.heavy(_resident(candidates)), candidates)
+            self._arbiter.wakeup()
+
+
+def _resident(pids: Iterable[int]) -> dict[int, int]:
+    """Return the resident bytes of these processes, as far as they can be read."""
+    found: dict[int, int] = {}
+    for pid in pids:
+        with suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/statm", "rb") as statm:
+            found[pid] = int(statm.read().split()[1]) * _PAGE_BYTES
+    return found

@@ -1,0 +1,144 @@
+"""The server as a service: what systemd is told of it, and when.
+
+gunicorn says ``READY=1`` when its sockets are bound, before any worker is forked.  Here, where :func:`hold_back_ready`
+keeps that one from going out:
+
+* ``READY=1`` when the first worker listens.  Not when all do: a service that answers must not be ended by the start
+  time-out because one of its workers does not boot.
+* ``RELOADING=1`` before the configuration is read, ``READY=1`` when the reload has ended, however it has.
+* ``STOPPING=1`` when the server begins to end.
+* ``STATUS=`` whenever that one line changes.
+* ``WATCHDOG=1`` from the primary's loop, so that it stops with the loop; and not while the cluster is hopeless: a crash
+  loop with nobody left that serves.  Then there is nothing to lose, and the manager's restart is another attempt.
+* Of two masters on the way to an upgrade one speaks.  ``MAINPID=`` hands over, and back; it can only be said by the one
+  that is the main process (``NotifyAccess=main``).
+
+Workers speak for nobody: they do not have the manager's address in their environment.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from gunicorn import systemd as gunicorn_systemd
+
+from ...machine.systemd import Notifier, drop_watchdog_pid, manager_of
+
+if TYPE_CHECKING:
+    from ...roles.status import ClusterStatus
+    from .cluster_arbiter import ClusterArbiter
+
+__all__ = ["Service", "hold_back_ready"]
+
+_SHARE: Final = 0.4  # of the manager's patience, between two signs of life: sd_watchdog_enabled(3) says half
+_MOST_CHARACTERS: Final = 200
+
+
+def hold_back_ready() -> None:
+    """Replaces gunicorn's ``systemd.sd_notify``, which it calls once, before there is a worker."""
+    gunicorn_systemd.sd_notify = _not_yet
+
+
+def _not_yet(state: str, logger: Any, unset_environment: bool = False) -> None:
+    """Say nothing: :class:`Service` will."""
+
+
+class Service:
+    """What the manager of one arbiter knows."""
+
+    def __init__(self, arbiter: ClusterArbiter) -> None:
+        self._arbiter = arbiter
+        self._pid = os.getpid()
+        self._manager = manager_of(os.environ, self._pid)
+        self._notifier = None if self._manager is None else Notifier(self._manager.address)
+        self._is_ready = self._is_reloading = False
+        self._was_in_charge = arbiter.upgrade.is_in_charge
+        self._status = ""
+        drop_watchdog_pid(os.environ, arbiter.cfg.env_orig)
+        if self._manager is not None and self._manager.watchdog:
+            self._beat_later()
+
+    # --- what happens --------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Once a turn of the main loop: tell what has changed."""
+        if self._notifier is None:
+            return
+        self._notifier.flush()
+        if self._follow_upgrade():
+            self._tell_state(self._arbiter.supervisor.status())
+
+    def begin_reload(self) -> None:
+        """The configuration is about to be read."""
+        if self._notifier is not None and self._is_ready and self._arbiter.upgrade.is_in_charge:
+            self._is_reloading = True
+            now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+            self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={now}")
+
+    def stop(self) -> None:
+        """The server begins to end; a new master that is told to end gives the service back to the old one."""
+        if self._notifier is None or not self._follow_upgrade():
+            return
+        if self._arbiter.master_pid:
+            self._notifier.send(f"MAINPID={self._arbiter.master_pid}")
+        else:
+            self._notifier.send("STOPPING=1", "STATUS=stopping")
+
+    # --- telling -------------------------------------------------------------------------------
+
+    def _follow_upgrade(self) -> bool:
+        """Hand the service over, or take it back; return whether this master speaks for it."""
+        assert self._notifier is not None
+        before, self._was_in_charge = self._was_in_charge, self._arbiter.upgrade.is_in_charge
+        if before and not self._was_in_charge:
+            self._notifier.send(f"MAINPID={self._arbiter.reexec_pid}")
+        elif not before and self._was_in_charge and self._is_ready:
+            self._notifier.send(f"MAINPID={self._pid}", "READY=1")
+            self._status = ""
+        return self._was_in_charge
+
+    def _tell_state(self, status: ClusterStatus) -> None:
+        assert self._notifier is not None
+        lines: list[str] = []
+        if not self._is_ready and (self._arbiter.crew.has_listened or not status.target):
+            self._is_ready = True
+            lines.append("READY=1")
+        elif self._is_reloading and self._arbiter.crew.rollout is None:
+            self._is_reloading = False
+            lines.append("READY=1")
+        line = _described(status)
+        if line != self._status:
+            self._status = line
+            lines.append(f"STATUS={line}")
+        if lines:
+            self._notifier.send(*lines)
+
+    # --- the watchdog --------------------------------------------------------------------------
+
+    def _beat_later(self) -> None:
+        assert self._manager is not None
+        self._arbiter.loop.call_later(self._manager.watchdog * _SHARE, self._beat)
+
+    def _beat(self) -> None:
+        self._beat_later()
+        if self._notifier is not None and self._arbiter.upgrade.is_in_charge and not self._is_hopeless():
+            # With the status: a new master's first one may have come before the manager knew it.
+            self._notifier.send("WATCHDOG=1", *([f"STATUS={self._status}"] if self._status else []))
+
+    def _is_hopeless(self) -> bool:
+        return self._arbiter.supervisor.is_degraded and not self._arbiter.crew.listening
+
+
+def _described(status: ClusterStatus) -> str:
+    """Return the status in one line."""
+    said = [f"{status.state}: {status.listening} of {status.target} workers listen"]
+    blocked = sum(worker.health != "ok" for worker in status.workers)
+    if blocked:
+        said.append(f"{blocked} blocked")
+    if status.state == "degraded":
+        said.append(f"the last fault: {status.last_fault}")
+    if status.reload is not None and status.reload.state == "failed":
+        said.append(f"reload {status.reload.number} failed: {status.reload.reason}")
+    return " ".join("; ".join(said).split())[:_MOST_CHARACTERS]

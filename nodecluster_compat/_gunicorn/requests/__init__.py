@@ -1,0 +1,1 @@
+"""Serves HTTP requests through gunicorn's parsers and responses."""

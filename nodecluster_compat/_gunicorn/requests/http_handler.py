@@ -1,0 +1,81 @@
+"""gunicorn's gevent worker as nothing but a handler of HTTP connections: what ``http.Server`` serves with.
+
+One for each server: its application, whether it is still open, and which of its connections wait for a next request.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from gevent import getcurrent
+from gunicorn.sock import ssl_context
+from gunicorn.workers.ggevent import GeventWorker
+
+from ... import under_test as test_mode
+from ...base.records import PeerAddress, ServedAddress
+from ...runtime.idle_limit import IdleLimit
+from . import savings as serving
+from .request_waits import knows_idle
+from .served_listener import ServedListener
+
+__all__ = ["HttpHandler"]
+
+
+class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hints
+    """Serves connections of one server.
+
+    Args:
+        application: any WSGI callable.
+        cfg: gunicorn's settings.
+        log: gunicorn's logger.
+        waits: of all servers of this process.
+        request_wait: the context manager in which gunicorn waits for a request.
+    """
+
+    def __init__(
+        self, application: Callable[..., Any], cfg: Any, log: Any, waits: IdleLimit, request_wait: Any
+    ) -> None:
+        # Not gunicorn's: there is no process, no heartbeat and no signal here.
+        self.cfg = cfg
+        self.log = log
+        self.wsgi = serving.with_one_send(test_mode.wrap(application), self)
+        self.alive = True
+        self.nr = 0
+        self.max_requests = sys.maxsize
+        self.worker_connections = cfg.worker_connections
+        self._tls = ssl_context(cfg) if cfg.is_ssl else None
+        self._clients: dict[Any, Any] = {}
+        self._waits = waits
+        self._request_wait = request_wait
+
+    def serve(self, served: ServedAddress, client: Any, peer: PeerAddress) -> None:
+        """Serve a connection to its end, in the greenlet of the caller."""
+        if self._tls is not None:
+            client = self._tls.wrap_socket(client, server_side=True)
+        greenlet = getcurrent()
+        self._clients[greenlet] = client
+        try:
+            self.handle(ServedListener(served, self.cfg), client, peer)
+        finally:
+            del self._clients[greenlet]
+            client.close()
+
+    def close_idle(self) -> None:
+        """Answer no request after those in flight: connections that wait for a further one end now (Node since 19)."""
+        self.alive = False
+        if knows_idle(self.cfg):
+            self._waits.finish(self._clients)
+
+    def cut_idle(self) -> None:
+        """Connections that wait for a further request end now, however short they have waited."""
+        self._waits.finish_now()
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Extends gunicorn's: under test its error page, too, says whose it is."""
+        super().handle_error(req, test_mode.mark(client), addr, exc)
+
+    def timeout_ctx(self) -> Any:
+        """Replaces gunicorn's, which makes a timer for each wait."""
+        return self._request_wait

@@ -1,0 +1,48 @@
+"""A listening socket as a worker sees it that does not have it: its address.
+
+gunicorn's handlers ask a listener for ``getsockname()``, once for each connection; here the answer costs no system
+call.  It must be exactly what the kernel says: SERVER_NAME and SERVER_PORT come from it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from ...base.records import Address, ServedAddress, SocketName
+
+__all__ = ["ServedListener", "address_of"]
+
+
+class ServedListener:
+    """Stands in for gunicorn's socket object; the descriptor is the primary's alone."""
+
+    def __init__(self, served: ServedAddress, conf: Any) -> None:
+        self.family = self.FAMILY = served.family
+        self.conf = conf
+        self._name = served.name
+
+    def getsockname(self) -> SocketName:
+        """Return the address that the primary's socket is bound to."""
+        return self._name
+
+    def fileno(self) -> int:
+        """Return -1: there is no descriptor here."""
+        return -1
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to close here."""
+
+    def __str__(self) -> str:
+        return f"<served by the primary: {self._name!r}>"
+
+
+def address_of(listener: Any) -> Address:
+    """Return the ``listening`` event's address of a listener, ours or a real socket."""
+    name = listener.getsockname()
+    if isinstance(name, tuple):
+        kind = getattr(listener, "family", None) or getattr(listener, "FAMILY", socket.AF_INET)
+        return Address(name[0], name[1], 6 if kind == socket.AF_INET6 else 4)
+    path = os.fsdecode(name)
+    return Address(path if path.startswith("\0") else os.path.abspath(path), -1, -1)

@@ -1,0 +1,257 @@
+"""Script mode's primary: the cluster arbiter under Node's rules instead of gunicorn's.
+
+What is the same: the class, the loop, the channels, forking, reaping, events.  What differs: the script forks and
+nobody respawns; a worker's ``listen()`` makes the primary bind; signals do what they do to any program; and the primary
+ends when no worker, no server and no timer is left.
+
+A fork happens where the script asks for it, so the pid is there at once, as in Node.  The child therefore runs far up
+the script's own stack: it never returns there, but ends in :func:`_end_process`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import signal as signals
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+
+from ...errors import NotInCluster
+from ...messages.writer import write_collected
+from ...roles.cluster import SCHED_RR, cluster
+from ...roles.process import process
+from ...roles.serializers import serializer_named
+from ...roles.spawn_settings import SpawnSettings
+from ...runtime.script import exit_code_of, print_uncaught, run_script
+from ...runtime.servers.home import set_home
+from ...runtime.servers.primary_home import PrimaryHome
+from ..arbiter import forking
+from ..arbiter.cluster_arbiter import KILL_MARGIN, ClusterArbiter
+from . import config as script_config
+from .streams import WorkerStreams
+from .worker import ScriptWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...roles.worker_handle import WorkerHandle
+
+__all__ = ["ScriptApplication", "ScriptArbiter", "run"]
+
+_TURN_SECONDS: Final = 1.0
+_DEADLY: Final = (signals.SIGTERM, signals.SIGHUP)
+
+
+class ScriptApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hints
+    """gunicorn's application for a script: settings, and no WSGI callable of its own.
+
+    Attributes:
+        spawn_settings: of the worker that is being forked.
+        streams: its standard streams.
+    """
+
+    spawn_settings: SpawnSettings
+    streams: WorkerStreams
+
+    def load_default_config(self) -> None:
+        """Replaces gunicorn's: the settings of script mode."""
+        self.cfg: Any = script_config.configured()
+
+    def load_config(self) -> None:
+        """Everything is in :meth:`load_default_config`."""
+
+    def load(self) -> NoReturn:
+        """Never called: servers bring their applications."""
+        raise NotImplementedError
+
+
+class _Killed(SystemExit):
+    """A signal that kills by default has come: clean up, then die of it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+
+class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
+    """The primary of ``nodecluster script``."""
+
+    is_supervised = False
+
+    def __init__(self, app: ScriptApplication) -> None:
+        super().__init__(app)
+        self.worker_class = ScriptWorker
+        self._home: PrimaryHome
+
+    def run_script(self, path: str, args: Sequence[str]) -> int:
+        """Run the script, then serve until nothing is left; return the exit code.
+
+        Raises:
+            SystemExit: the script, or a handler of it, asked to end.
+        """
+        self.pid = os.getpid()
+        self._take_signals_over()
+        self.become_cluster_arbiter()
+        self._home = PrimaryHome(self.loop)
+        set_home(self._home)
+        run_script(path, args)
+        while self._has_work():
+            self.turn(_TURN_SECONDS)
+            self._take_signals()
+            self.reap_workers()
+        return process.exit_code or 0
+
+    def close(self) -> None:
+        """Give back sockets and their files; workers end when they see that the primary has gone."""
+        self.primary.shared.close()
+        for server in list(self._home.open):
+            server.close()
+
+    def _has_work(self) -> bool:
+        return bool(self.primary.registry.by_id or self._home.open or self.loop.has_work or self.WORKERS)
+
+    def _take_signals_over(self) -> None:
+        signals.signal(signals.SIGCHLD, self.signal)
+        for number in _DEADLY:
+            if signals.getsignal(number) is signals.SIG_DFL:
+                signals.signal(number, _die)
+
+    # --- what the primary asks of its host, under Node's rules ---------------------------------
+
+    def spawn_soon(self, worker: WorkerHandle) -> None:
+        """See :class:`~nodecluster_compat.roles.host.Host`: here the process starts at once."""
+        settings = SpawnSettings.checked(cluster.settings, script_config.SERVING_SETTINGS)
+        worker.serializer = serializer_named(settings.serialization)
+        _check_identity(settings)
+        if settings.cwd is not None and not os.path.isdir(settings.cwd):
+            self.primary.failed_to_start(worker, FileNotFoundError(2, f"no such folder: {settings.cwd}"))
+            return
+        self.app.spawn_settings = settings
+        self.app.streams = streams = WorkerStreams(settings.streams)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        here = os.getpid()
+        try:
+            pid = forking.fork_worker(self, worker, super(ClusterArbiter, self).spawn_worker)
+        except BaseException as error:
+            if os.getpid() == here:
+                raise
+            _end_process(error)
+        if pid is not None:
+            self.crew.add(self.worker_age, pid, worker)
+            streams.attach(worker.process, self.loop)
+
+    def in_worker(self) -> None:
+        """In a forked worker: let go of the servers of the primary."""
+        self._home.leave()
+
+    def stand_in(self) -> None:
+        """See :class:`~nodecluster_compat.roles.host.Host`: nobody is replaced here."""
+
+    def give_up_requested(self, reason: str) -> None:
+        """See :class:`~nodecluster_compat.roles.host.Host`: here a worker that was asked for has a process."""
+
+    def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
+        """See ``Host``: unless told otherwise it takes what it takes, as in Node."""
+        if timeout is not None:
+            self.loop.call_later(timeout + KILL_MARGIN, self._kill_late_drain, worker, timeout)
+
+    def _kill_late_drain(self, worker: WorkerHandle, timeout: float) -> None:
+        """The worker did not even leave: it is blocked.  One that has left may do what it likes, as in Node."""
+        if worker.is_connected():
+            self.log.error("Worker %s did not disconnect within %g s: killed", worker.id, timeout)
+            worker.kill(signals.SIGKILL)
+
+    def worker_listens(self, worker: WorkerHandle) -> None:
+        """See :class:`~nodecluster_compat.roles.host.Host`: nobody waits for it here."""
+
+    def reload_soon(self, callback: object) -> None:
+        """See :class:`~nodecluster_compat.roles.host.Host`."""
+        raise NotInCluster(
+            "cluster.reload() belongs to server mode: a script forks new workers and disconnects the old"
+        )
+
+    def worker_changed(self) -> None:
+        """See :class:`~nodecluster_compat.roles.host.Host`: nobody keeps a number here."""
+
+    def is_dealing(self) -> bool:
+        """See :class:`~nodecluster_compat.roles.host.Host`."""
+        return cluster.freeze_policy() == SCHED_RR
+
+    def finish(self) -> None:
+        """See :class:`~nodecluster_compat.roles.host.Host`: the primary ends by itself when nothing is left."""
+
+    def _exit_in_order(self, error: SystemExit) -> None:
+        """Replaces server mode's: a handler that calls ``sys.exit`` ends the program."""
+        raise error
+
+
+def run(path: str, args: Sequence[str]) -> int:
+    """Run a script as the primary of its cluster; return the exit code of this program."""
+    app = ScriptApplication()
+    arbiter = ScriptArbiter(app)
+    try:
+        code = arbiter.run_script(path, args)
+    except _Killed as killed:
+        arbiter.close()
+        _die_of(killed.number)
+    except KeyboardInterrupt:
+        traceback.print_exc()
+        arbiter.close()
+        _die_of(signals.SIGINT)
+    except SystemExit as error:
+        process.emit("exit", exit_code_of(error))
+        raise
+    except BaseException as error:  # noqa: BLE001 - uncaught in the script: as Python ends on it
+        print_uncaught(error)
+        code = 1
+    finally:
+        arbiter.close()
+    process.emit("exit", code)
+    return code
+
+
+def _die(number: int, _: object) -> NoReturn:
+    raise _Killed(number)
+
+
+def _die_of(number: int) -> NoReturn:
+    write_collected()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    signals.signal(number, signals.SIG_DFL)
+    os.kill(os.getpid(), number)
+    time.sleep(1)
+    os._exit(128 + number)
+
+
+def _check_identity(settings: SpawnSettings) -> None:
+    """Refuse what the system would: node-cluster-spec §5.3, the last row."""
+    if os.geteuid() != 0:
+        for name, wanted, own in (("uid", settings.uid, os.geteuid()), ("gid", settings.gid, os.getegid())):
+            if wanted is not None and wanted != own:
+                raise PermissionError(1, f"spawn EPERM: only root can start a worker with another {name} ({wanted})")
+
+
+def _end_process(error: BaseException) -> NoReturn:
+    """In a worker: end here, far up the script's stack, without running any of its ``finally``."""
+    code = 1
+    if isinstance(error, SystemExit):
+        code = exit_code_of(error)
+        if isinstance(error.code, str):
+            sys.stderr.write(f"{error.code}\n")  # as Python does
+    else:
+        sys.excepthook(type(error), error, error.__traceback__)
+    try:
+        atexit._run_exitfuncs()
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    finally:
+        os._exit(code & 0xFF)

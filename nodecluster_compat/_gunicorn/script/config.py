@@ -1,0 +1,98 @@
+"""gunicorn's settings in script mode: where they come from, and which mean something there.
+
+From ``GUNICORN_CMD_ARGS``, as for the ``gunicorn`` command, and from ``cluster.setup_primary(keepalive=5, …)``.  What
+script mode decides by itself (who binds, how many workers, which class, daemons, reloads) has no meaning here.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
+from ...errors import SettingsError
+
+__all__ = ["SERVING_SETTINGS", "configured", "request_handler", "set_config", "with_settings"]
+
+SERVING_SETTINGS: Final = frozenset(
+    {
+        "access_log_format", "accesslog", "ca_certs", "capture_output", "casefold_http_method", "cert_reqs", "certfile",
+        "ciphers", "default_proc_name", "disable_redirect_access_to_syslog", "dogstatsd_tags", "errorlog",
+        "forwarded_allow_ips", "forwarder_headers", "graceful_timeout", "header_map", "http2_initial_window_size",
+        "http2_max_concurrent_streams", "http2_max_frame_size", "http2_max_header_list_size", "http_parser",
+        "http_protocols", "keepalive", "keyfile", "limit_request_field_size", "limit_request_fields",
+        "limit_request_line", "logconfig", "logconfig_dict", "logconfig_json", "logger_class", "loglevel",
+        "permit_obsolete_folding", "permit_unconventional_http_method", "permit_unconventional_http_version",
+        "post_request", "pre_request", "proxy_allow_ips", "proxy_protocol", "secure_scheme_headers", "sendfile",
+        "ssl_context", "ssl_version", "statsd_host", "statsd_prefix", "strip_header_spaces", "suppress_ragged_eofs",
+        "do_handshake_on_connect", "tmp_upload_dir", "worker_connections", "worker_tmp_dir",
+    }
+)  # fmt: skip
+"""Settings of one worker that ``setup_primary()`` and ``GUNICORN_CMD_ARGS`` may give."""
+
+_DEFAULTS: Final = {"loglevel": "warning", "timeout": 0, "workers": 0, "bind": [], "control_socket_disable": True}
+
+
+class _Current:
+    cfg: Any = None
+    log: Any = None
+    waits: Any = None  # once the first server serves
+    request_wait: Any = None
+
+
+def configured() -> Any:
+    """Return gunicorn's settings as the environment has them.
+
+    Raises:
+        SettingsError: ``GUNICORN_CMD_ARGS`` cannot be read.
+    """
+    cfg = Config()
+    for name, value in _DEFAULTS.items():
+        if name in cfg.settings:
+            cfg.set(name, value)
+    try:
+        arguments = cfg.parser().parse_args(shlex.split(os.environ.get("GUNICORN_CMD_ARGS", "")))
+    except SystemExit as error:
+        raise SettingsError("expected gunicorn's options in GUNICORN_CMD_ARGS, see above") from error
+    given = {name: value for name, value in vars(arguments).items() if value is not None and name in cfg.settings}
+    with_settings(cfg, {name: value for name, value in given.items() if name in SERVING_SETTINGS})
+    return cfg
+
+
+def with_settings(cfg: Any, settings: Mapping[str, Any]) -> None:
+    """Set some of gunicorn's settings.
+
+    Raises:
+        SettingsError: gunicorn does not take a value; the sentence says which.
+    """
+    for name, value in settings.items():
+        try:
+            cfg.set(name, value)
+        except Exception as error:
+            raise SettingsError(f"gunicorn does not take {value!r} as setting {name!r}: {error}") from error
+
+
+def set_config(cfg: Any, log: Any) -> None:
+    """Serve with these settings in this process from now on."""
+    _Current.cfg, _Current.log = cfg, log
+
+
+def request_handler(application: Callable[..., Any]) -> Any:
+    """Return what serves HTTP for an application, with the settings of this process."""
+    from ...runtime.idle_limit import IdleLimit
+    from ..requests import savings as serving
+    from ..requests.clean_requests import use_clean_requests
+    from ..requests.http_handler import HttpHandler
+
+    if _Current.cfg is None:
+        cfg = configured()
+        set_config(cfg, Logger(cfg))
+    if _Current.waits is None:
+        _Current.waits = IdleLimit(_Current.cfg.keepalive)
+        serving.save_work(_Current.cfg)
+        _Current.request_wait = use_clean_requests(_Current.cfg, _Current.waits)
+    return HttpHandler(application, _Current.cfg, _Current.log, _Current.waits, _Current.request_wait)

@@ -1,0 +1,216 @@
+"""Script mode's worker: runs the script again as ``__main__``, then serves until its primary lets it go.
+
+Phases: born (``online`` has been said) → running the script → serving (the channel keeps it alive) → draining (servers
+close, connections end) → disconnected → ended, when nothing that the script started is left (Node: an empty loop).
+
+Signals do what they do to any program: SIGTERM kills.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal as signals
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from gevent import GreenletExit, get_hub, getcurrent
+from gevent.event import Event
+from gunicorn.workers.base import Worker
+
+from ... import under_test as test_mode
+from ...base.emitter import set_uncaught
+from ...operations.desk import WorkerTestHost
+from ...roles.cluster import cluster
+from ...roles.process import process
+from ...runtime.gevent_reactor import GeventReactor
+from ...runtime.loop_beat import LoopBeat
+from ...runtime.patching import patch_worker
+from ...runtime.script import print_uncaught, run_script
+from ...runtime.servers.home import set_home
+from ...runtime.servers.net_server import NetServer
+from ...runtime.servers.worker_home import WorkerHome
+from ..arbiter import forking
+from . import config as script_config
+
+if TYPE_CHECKING:
+    from ..arbiter.forking import Birth
+
+__all__ = ["ScriptWorker"]
+
+_LAST_WORDS_SECONDS: Final = 1.0
+_DEFAULT: Final = forking.HELD_SIGNALS | {signals.SIGHUP, signals.SIGCHLD}
+
+
+class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
+    """One worker of ``nodecluster script``."""
+
+    is_cluster_worker = True
+
+    def init_process(self) -> None:
+        """Replaces gunicorn's: there is no application to load and nothing to accept on."""
+        birth = forking.this_birth()
+        assert birth is not None
+        self._enter(birth)
+        main = _Main(birth, self.log)
+        self._drop_rights()
+        test_mode.reach("boot")
+        try:
+            run_script(self.app.spawn_settings.script, self.app.spawn_settings.args)
+            test_mode.reach("ready")
+            main.serve()
+        except (SystemExit, GreenletExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - uncaught in the script: as Python ends on it
+            print_uncaught(error)
+            birth.member.flush()
+            raise SystemExit(1) from None
+        main.tell_exit(process.exit_code or 0)
+        raise SystemExit(process.exit_code or 0)
+
+    def _drop_rights(self) -> None:
+        """Become another user; only now, because that one may not be able to read where Python's own modules are."""
+        settings = self.app.spawn_settings
+        if settings.uid is not None or settings.gid is not None:
+            with suppress(PermissionError):  # not root's to give away, as in Node
+                os.setgroups([])
+        if settings.gid is not None:
+            os.setgid(settings.gid)
+        if settings.uid is not None:
+            os.setuid(settings.uid)
+
+    def _enter(self, birth: Birth) -> None:
+        """Become the process that the settings describe."""
+        settings = self.app.spawn_settings
+        for number in _DEFAULT:
+            signals.signal(number, signals.SIG_DFL)
+        atexit._clear()
+        self.app.streams.take()
+        if settings.cwd is not None:
+            os.chdir(settings.cwd)
+        script_config.with_settings(self.cfg, settings.serving)
+        if settings.serving:
+            self.log.setup(self.cfg)
+        script_config.set_config(self.cfg, self.log)
+        patch_worker()
+        cluster.remove_all_listeners()
+        process.remove_all_listeners()
+        self.booted = True
+
+
+class _Main:
+    """The main greenlet of a script worker, and the runtime that :class:`ClusterWorker` asks."""
+
+    def __init__(self, birth: Birth, log: Any) -> None:
+        self._member = birth.member
+        self._log = log
+        self._reactor = GeventReactor()
+        self._greenlet = getcurrent()
+        self._released = Event()  # set once the channel is closed and it was right so
+        self._exit_code: int | None = None
+        self._draining = False
+        self._limits: list[Any] = []
+        self._cut_off = Event()
+        self._exit_callback: Any = None
+        self._home = WorkerHome(birth.member, birth.connections, self._primary_gone, self.uncaught)
+        birth.receiver = self._home.receiver
+        set_home(self._home)
+        set_uncaught(self.uncaught)
+        self._beat = LoopBeat(birth.heartbeat)
+        self._home.receiver.start(self._reactor)
+        birth.member.attach(self)
+        test_mode.connect_worker(WorkerTestHost(self._reactor, self._throw))
+        forking.release_signals()
+
+    def serve(self) -> None:
+        """Until the channel is closed, and then until nothing is left."""
+        self._beat.start()
+        self._released.wait()
+        gevent.wait()
+
+    # --- the runtime of ClusterWorker ----------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def begin_drain(self) -> None:
+        """Close every server, and the channel after the last connection; asked again, only the limit is new."""
+        if self._member.drain_timeout is not None:
+            timer = get_hub().loop.timer(self._member.drain_timeout, ref=False)
+            timer.start(gevent.spawn, self._cut, self._member.drain_timeout)
+            self._limits.append(timer)
+        if not self._draining:
+            self._draining = True
+            gevent.spawn(self._drain)
+
+    def exit_now(self, code: int) -> None:
+        """End with ``code``; the first one counts."""
+        if self._exit_code is None:
+            self._exit_code = code
+            self.tell_exit(code)
+            self._exit_callback = get_hub().loop.run_callback(self._greenlet.throw, SystemExit(code))
+
+    def _throw(self, error: BaseException) -> None:
+        get_hub().loop.run_callback(self._greenlet.throw, error)
+
+    def leave_caller(self) -> None:
+        """End the calling greenlet; the main one takes the process along."""
+        if getcurrent() is get_hub():
+            return  # a signal handler that interrupted the wait: what it raises next reaches the main greenlet
+        if getcurrent() is self._greenlet:
+            self._exit_callback.stop()
+        sys.exit(self._exit_code)  # a thread of the script's is left by it silently
+
+    def orphaned(self) -> None:
+        """The channel is lost and nobody asked for it: end with 0, soon whatever happens."""
+        signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)
+        signals.signal(signals.SIGALRM, signals.SIG_DFL)
+        self.exit_now(0)
+
+    def tell_exit(self, code: int) -> None:
+        """Emit ``exit`` on ``process``."""
+        process.emit("exit", code)
+
+    def uncaught(self, error: BaseException) -> None:
+        """End as after an uncaught exception."""
+        print_uncaught(error)
+        self._member.flush()
+        self.exit_now(1)
+
+    def _drain(self) -> None:
+        goodbye = gevent.spawn(self._member.tell_disconnecting, self._member.drain_timeout)
+        closed = [self._closing(server) for server in list(self._home.open)]
+        for event in closed:
+            event.wait()
+        gevent.wait([goodbye, self._cut_off], count=1)
+        self._leave()
+
+    def _cut(self, seconds: float) -> None:
+        """The limit of the drain: end what is left, and say how much it was."""
+        count = sum(server.cut() for server in list(self._home.open) if isinstance(server, NetServer))
+        if not self._released.is_set():
+            self._log.warning(
+                "Worker drain timeout (pid:%s): cut %s connections that had not ended within %g s",
+                process.pid,
+                count,
+                seconds,
+            )
+        self._cut_off.set()
+
+    def _leave(self) -> None:
+        for timer in self._limits:
+            timer.close()
+        self._member.leave()
+        self._home.receiver.close()
+        self._released.set()
+
+    def _closing(self, server: Any) -> Event:
+        event = Event()
+        server.close(lambda *_: event.set())
+        return event
+
+    def _primary_gone(self) -> None:
+        if self._member.exited_after_disconnect is None:
+            self._member.lose_channel()

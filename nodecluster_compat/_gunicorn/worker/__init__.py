@@ -1,0 +1,1 @@
+"""Serves as gunicorn's worker class: ``-k nodecluster_compat.Worker``."""

@@ -1,0 +1,250 @@
+"""The primary's event loop: one thread, one epoll, no sleeping.
+
+Theory of operation
+-------------------
+gunicorn's arbiter waits for signals in a queue.  Ours waits here, for signals (through the wake-up
+descriptor), connections, workers' answers and messages at once.  One turn:
+
+    1. callbacks queued by ``call_soon`` before this turn (so events of a ``fork()`` come before
+       anything that the new worker may already have sent);
+    2. one ``epoll_wait``, bounded by the next timer and by the caller;
+    3. the readers and writers that are ready; level-triggered, so a callback may take a slice and
+       leave the rest to the next turn: nobody starves the others;
+    4. timers that are due.
+
+A callback that raises is logged and the loop goes on.  Rejected: a gevent hub (greenlets and watchers
+of the parent go on in a forked child, even after ``reinit``), asyncio and threads (locks held at fork).
+
+After a fork the child calls :meth:`Loop.abandon`: it only *closes* the epoll descriptor, because
+unregistering would edit the set that it shares with its parent.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import heapq
+import select
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any, Final
+
+from ..errors import SettingsError
+from .emitter import Log, Origin, current_origin, run_guarded
+
+__all__ = ["Loop", "Timer"]
+
+Callback = Callable[[], None]
+_READ_BYTES: Final = 4096
+
+# Spelled out because gevent removes them from the select module when it patches it; see epoll_ctl(2).
+_EPOLLIN: Final = 0x001
+_EPOLLOUT: Final = 0x004
+_WRITABLE: Final = _EPOLLOUT | 0x008 | 0x010  # an error or a hang-up is for the writer to find out too
+
+
+def _original(module: str, name: str) -> Any:
+    """Return what a module had before gevent patched it: users may patch the primary too."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None:
+        return monkey.get_original(module, name)
+    return getattr(sys.modules[module], name)
+
+
+class Timer:
+    """A callback that waits for its time; see :meth:`Loop.call_later`."""
+
+    __slots__ = ("args", "callback", "cancelled", "holds", "origin")
+
+    def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...], origin: Origin) -> None:
+        self.callback = callback
+        self.args = args
+        self.origin = origin
+        self.cancelled = False
+        self.holds = False  # a script's primary lives on until it was called
+
+    def cancel(self) -> None:
+        """Never call back; a no-op when it already has."""
+        self.cancelled = True
+
+
+class Loop:
+    """Readiness of descriptors, timers and deferred calls for one process that owns no other loop.
+
+    Args:
+        log: told of callbacks that raise.
+
+    Attributes:
+        wait_in: when set, called instead of waiting, with the descriptor to wait for and how many seconds at most;
+            somebody else's loop runs meanwhile.
+    """
+
+    def __init__(self, log: Log) -> None:
+        if not hasattr(select, "epoll") and "gevent.monkey" not in sys.modules:
+            raise SettingsError("nodecluster-compat needs epoll, which only Linux has")
+        self._log = log
+        self._epoll = _original("select", "epoll")()
+        self._readers: dict[int, Callback] = {}
+        self._writers: dict[int, Callback] = {}
+        self._soon: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._sequence = count()
+        self.wait_in: Callable[[int, float], None] | None = None
+        self._wake_in, self._wake_out = _socket.socketpair()
+        for end in (self._wake_in, self._wake_out):
+            end.setblocking(False)
+        self.add_reader(self._wake_in.fileno(), self._woken)
+
+    @property
+    def wakeup_fd(self) -> int:
+        """The descriptor for ``signal.set_wakeup_fd``: a byte on it ends the wait of this turn."""
+        return self._wake_out.fileno()
+
+    def wake(self) -> None:
+        """End the wait of this turn.  May be called from any thread and from a signal handler."""
+        with contextlib.suppress(BlockingIOError):  # full: a wake-up is already waiting
+            self._wake_out.send(b"\0")
+
+    def add_reader(self, fd: int, callback: Callback) -> None:
+        """Call back whenever ``fd`` is readable or closed, until :meth:`remove_reader`."""
+        self._readers[fd] = callback
+        self._update(fd)
+
+    def remove_reader(self, fd: int) -> None:
+        """Stop watching ``fd`` for reading; a no-op when it is not watched."""
+        if self._readers.pop(fd, None) is not None:
+            self._update(fd)
+
+    def add_writer(self, fd: int, callback: Callback) -> None:
+        """Call back whenever ``fd`` is writable or broken, until :meth:`remove_writer`."""
+        self._writers[fd] = callback
+        self._update(fd)
+
+    def remove_writer(self, fd: int) -> None:
+        """Stop watching ``fd`` for writing; a no-op when it is not watched."""
+        if self._writers.pop(fd, None) is not None:
+            self._update(fd)
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
+        """Call back on the next turn, in the order of the calls."""
+        self._soon.append((callback, args))
+
+    def at_turn_end(self, callback: Callback) -> None:
+        """Call back before this loop waits again."""
+        self._soon.append((callback, ()))
+
+    def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
+        """Like :meth:`call_soon`, from any thread."""
+        self._soon.append((callback, args))
+        self.wake()
+
+    def call_later(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
+        """Call back after ``seconds`` (Node's ``setTimeout``); ``cancel()`` on the timer calls it off."""
+        return self.start(Timer(callback, args, current_origin()), seconds)
+
+    def start(self, timer: Timer, seconds: float) -> Timer:
+        """Let a timer that was made before the loop run from now."""
+        due = time.monotonic() + max(0.0, seconds)
+        heapq.heappush(self._timers, (due, next(self._sequence), timer))
+        return timer
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a deferred call or a user's timer is still to come."""
+        return bool(self._soon) or any(timer.holds and not timer.cancelled for _, _, timer in self._timers)
+
+    def take_timers(self, origin: Origin) -> list[tuple[float, int, Timer]]:
+        """Stop every timer that was set from ``origin``; return them for :meth:`give_back_timers`."""
+        taken = [entry for entry in self._timers if entry[2].origin == origin]
+        self._timers = [entry for entry in self._timers if entry[2].origin != origin]
+        heapq.heapify(self._timers)
+        return taken
+
+    def give_back_timers(self, taken: Sequence[tuple[float, int, Timer]]) -> None:
+        """Let timers run again that were taken; one whose time has come meanwhile calls back at once."""
+        for entry in taken:
+            heapq.heappush(self._timers, entry)
+
+    def run_once(self, timeout: float) -> None:
+        """Run one turn that waits at most ``timeout`` seconds."""
+        if self._soon:
+            self.run_soon()
+        if self._soon or self._timers:
+            timeout = self._patience(timeout)
+        if self.wait_in is not None and timeout > 0:
+            self.wait_in(self._epoll.fileno(), timeout)
+            timeout = 0
+        readers, writers = self._readers, self._writers
+        for fd, ready in self._epoll.poll(timeout):
+            # An earlier callback of this turn may have removed this one.
+            if ready != _EPOLLOUT and (callback := readers.get(fd)) is not None:
+                try:
+                    callback()
+                except Exception:  # noqa: BLE001 - nothing that a worker causes may stop the primary
+                    self._failed(callback)
+            if ready & _WRITABLE and (callback := writers.get(fd)) is not None:
+                try:
+                    callback()
+                except Exception:  # noqa: BLE001 - as above
+                    self._failed(callback)
+        if self._timers:
+            self._run_timers()
+
+    def close(self) -> None:
+        """Give back every descriptor of the loop itself."""
+        self._epoll.close()
+        self._wake_in.close()
+        self._wake_out.close()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's loop without touching what both share."""
+        self._readers.clear()
+        self._writers.clear()
+        self._soon.clear()
+        self._timers.clear()
+        self.close()
+
+    def _patience(self, timeout: float) -> float:
+        if self._soon:
+            return 0.0
+        while self._timers and self._timers[0][2].cancelled:
+            heapq.heappop(self._timers)
+        if self._timers:
+            timeout = min(timeout, self._timers[0][0] - time.monotonic())
+        return max(0.0, timeout)
+
+    def run_soon(self) -> None:
+        """Run what :meth:`call_soon` has queued, now instead of on the next turn."""
+        for _ in range(len(self._soon)):
+            callback, args = self._soon.popleft()
+            run_guarded("a deferred call", None, callback, *args)
+
+    def _run_timers(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            timer = heapq.heappop(self._timers)[2]
+            if not timer.cancelled:
+                run_guarded("a timer", timer.origin, timer.callback, *timer.args)
+
+    def _failed(self, callback: Callback) -> None:
+        self._log.exception("A channel or listener callback failed: %r", callback)
+
+    def _update(self, fd: int) -> None:
+        wanted = (_EPOLLIN if fd in self._readers else 0) | (_EPOLLOUT if fd in self._writers else 0)
+        if not wanted:
+            self._epoll.unregister(fd)
+            return
+        try:
+            self._epoll.modify(fd, wanted)
+        except FileNotFoundError:
+            self._epoll.register(fd, wanted)
+
+    def _woken(self) -> None:
+        try:
+            while len(self._wake_in.recv(_READ_BYTES)) == _READ_BYTES:
+                pass
+        except BlockingIOError:
+            pass

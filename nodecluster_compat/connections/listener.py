@@ -1,0 +1,215 @@
+"""One listening socket of the primary: accepts, and feeds its dispatcher.
+
+It watches its socket only while the dispatcher wants connections, so with nobody to serve them, or with
+the queue at its bound, clients wait in the kernel's backlog, where they cost nothing and where another
+master (USR2, WINCH) can take them.
+
+No user code runs here.  Running out of descriptors or memory, and whatever else may pass, pauses accepting for a moment
+that doubles up to a second; it is logged once for each episode, and the loop never spins on it.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from ..base.emitter import Log
+from ..base.loop import Loop
+from ..base.records import Connection, ServedAddress
+from ..machine.letting_go import let_go
+from .dispatcher import Dispatcher
+from .policies import Policy
+
+__all__ = ["Listener"]
+
+_ACCEPTS_PER_TURN: Final = 16
+_GROWTH: Final = 1.25
+_MOST_AT_CLOSE: Final = 8192
+_FIRST_DELAY: Final = 0.05
+_LONGEST_DELAY: Final = 1.0
+_EPISODE_SECONDS: Final = 1.0  # without a failure: the episode is over
+_HOPELESS: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP})
+# accept(2): errors of a connection that is already gone, to be treated like "try the next one".
+_TRANSIENT: Final = frozenset(
+    {
+        errno.ECONNABORTED,
+        errno.EPROTO,
+        errno.ENETDOWN,
+        errno.EHOSTDOWN,
+        errno.ENONET,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.EINTR,
+        errno.ECONNRESET,
+        errno.ETIMEDOUT,
+        errno.ENOPROTOOPT,
+    }
+)
+
+
+class Listener:
+    """Accepts on one socket for the workers that serve it.
+
+    Args:
+        sock: a listening, non-blocking socket.  It is borrowed: whoever made it closes it.
+        served: its number and address, as workers know them.
+        loop: the primary's loop.
+        log: told when accepting has to pause.
+        policy: chooses the worker for each connection.
+        deliver: sends a connection of this listener (its number) to a worker (its id); ``False`` means that the
+            worker is out of reach.
+        limit: bound of the connections that wait in the primary.
+
+    Attributes:
+        is_watching: whether the loop calls when a client connects.
+    """
+
+    def __init__(
+        self,
+        sock: _socket.socket,
+        served: ServedAddress,
+        loop: Loop,
+        log: Log,
+        policy: Policy,
+        deliver: Callable[[int, int, Connection], bool],
+        limit: int,
+    ) -> None:
+        self.served = served
+        # gevent hides the C socket of a patched process behind ``_sock``.
+        self._sock: Any = getattr(sock, "_sock", sock)
+        self._fd = sock.fileno()
+        self._loop = loop
+        self._log = log
+        self.is_watching = False
+        self._open = True
+        self._replaced = False
+        self._batch = 1.0
+        self._paused = False
+        self._failures = 0
+        self._delay = 0.0  # of the pauses of this episode; 0 while accepting works
+        self.dispatcher = Dispatcher(policy, partial(deliver, served.listener_id), _release, limit, _is_gone)
+
+    def update(self) -> None:
+        """Watch the socket if, and only if, the dispatcher wants connections."""
+        wanted = self._open and not self._paused and self.dispatcher.wants_connections
+        if self._replaced and not self.dispatcher.members:
+            self.dispatcher.close()  # nobody serves this address any more, and nobody will
+        if wanted is self.is_watching:
+            return
+        self.is_watching = wanted
+        if wanted:
+            self._loop.add_reader(self._fd, self._readable)
+        else:
+            self._loop.remove_reader(self._fd)
+
+    def stop_accepting(self, take_backlog: bool) -> None:
+        """Accept no more, so that the owner may close the socket.
+
+        Args:
+            take_backlog: first accept what the kernel has already completed, whatever the bound, since
+                closing the socket would reset those clients.
+        """
+        if take_backlog and self._open and self.dispatcher.members:
+            for _ in range(_MOST_AT_CLOSE):
+                if not self._accept_one():
+                    break
+        self._open = False
+        self.update()
+
+    def replace(self) -> None:
+        """Accept no more here for good: the workers that serve it now are the last."""
+        self._replaced = True
+        self.stop_accepting(take_backlog=True)
+
+    def serve_again(self) -> None:
+        """Undo :meth:`replace`, if that was called: those that were to serve it last go on."""
+        if self._replaced:
+            self._open, self._replaced = True, False
+            self.update()
+
+    def close(self) -> None:
+        """Accept no more and close every connection that no worker has acknowledged."""
+        self.stop_accepting(take_backlog=False)
+        self.dispatcher.close()
+
+    def _readable(self) -> None:
+        # One at first, more while they keep coming: an accept that finds nobody costs as much as one that does.
+        accepted = 0
+        while accepted < self._batch:
+            if not self.dispatcher.wants_connections:
+                self.update()
+                self._batch = 1.0
+                return
+            if not self._accept_one():
+                self._batch = 1.0
+                return
+            accepted += 1
+        if accepted < _ACCEPTS_PER_TURN:
+            self._batch *= _GROWTH
+
+    def _accept_one(self) -> bool:
+        """Accept one connection; ``False`` when there is none, or none can be had."""
+        try:
+            fd, peer = self._sock._accept()  # the descriptor, without a socket object around it
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            return self._failed(error)
+        if self._delay:
+            self._delay = _FIRST_DELAY  # some come back: the next pause is short, the episode goes on
+        self.dispatcher.add(Connection(fd, peer))
+        return True
+
+    def _failed(self, error: OSError) -> bool:
+        if error.errno in _TRANSIENT:
+            return True
+        if error.errno in _HOPELESS:
+            self._log.error("Accepting on %s failed, no longer accepting there: %s", self.served.name, error)
+            self._open = False
+            self.update()
+            return False
+        if not self._delay:
+            self._log.error(
+                "Cannot accept on %s: %s. Clients wait in the backlog; trying again until it works.",
+                self.served.name,
+                error,
+            )
+        self._delay = min(self._delay * 2 or _FIRST_DELAY, _LONGEST_DELAY)
+        self._paused = True
+        self._failures += 1
+        self._loop.call_later(self._delay, self._resume)
+        self.update()
+        return False
+
+    def _resume(self) -> None:
+        self._paused = False
+        self._loop.call_later(_EPISODE_SECONDS, self._settled, self._failures)
+        self.update()
+
+    def _settled(self, failures: int) -> None:
+        if failures == self._failures and self._delay:
+            self._log.info("Accepting on %s again", self.served.name)
+            self._delay = 0.0
+
+
+def _release(connection: Connection) -> None:
+    let_go(connection.fd)
+
+
+def _is_gone(connection: Connection) -> bool:
+    """Whether the client has left: the end of its connection is there, and nothing before it.
+
+    One that has sent its request and shut its writing side is still there to read the answer.
+    """
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, connection.fd)  # of any family: nothing asks for it
+    try:
+        return not sock.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # it was reset
+    finally:
+        sock.detach()

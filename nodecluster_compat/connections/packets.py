@@ -1,0 +1,63 @@
+"""Packets on the connection channel: fixed size, one decision each.  No sockets.
+
+The connection channel is a SEQPACKET pair of its own, so that no message, however large, stands
+between a connection and its worker (DESIGN §4.6).  A packet from the primary that offers a connection
+carries the descriptor beside it.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from ..errors import FrameError
+
+__all__ = ["PACKET_BYTES", "Packet", "PacketKind", "decode_packet", "encode_packet"]
+
+_LAYOUT: Final = struct.Struct("!BI")
+PACKET_BYTES: Final = _LAYOUT.size
+
+
+class PacketKind(IntEnum):
+    """What a packet says; the direction in brackets (P primary, W worker)."""
+
+    OFFER = 1  # [P→W] a connection of this listener, its descriptor beside the packet
+    ACCEPTED = 2  # [W→P] taken: close your copy
+    REFUSED = 3  # [W→P] not taken: give it to another, and do not ask me before ROOM
+    ROOM = 4  # [W→P] I refused connections of this listener and can take them again
+    LEAVE = 5  # [W→P] offer me no more
+    LEFT = 6  # [P→W] heard: no offer comes after this one
+
+    __hash__ = int.__hash__  # an enumeration's own is a function in Python
+
+
+_KINDS: Final = {kind.value: kind for kind in PacketKind}
+
+
+class Packet(NamedTuple):
+    """One decoded packet; ``listener_id`` is 0 where it does not apply."""
+
+    kind: PacketKind
+    listener_id: int
+
+
+@lru_cache(maxsize=1024)
+def encode_packet(kind: PacketKind, listener_id: int = 0) -> bytes:
+    """Return the bytes of one packet; there are only as many as kinds times listeners."""
+    return _LAYOUT.pack(kind, listener_id)
+
+
+@lru_cache(maxsize=1024)
+def decode_packet(data: bytes) -> Packet:
+    """Return the packet.
+
+    Raises:
+        FrameError: it has another length or an unknown kind.
+    """
+    try:
+        number, listener_id = _LAYOUT.unpack(data)
+        return Packet(_KINDS[number], listener_id)
+    except (struct.error, KeyError):
+        raise FrameError(f"a packet on the connection channel makes no sense: {data[:16]!r}") from None

@@ -1,0 +1,93 @@
+"""Takes the connections that the primary offers, in a worker.
+
+The answer is given before any application code sees the connection, and a worker that cannot say
+ACCEPTED does not serve: so "no answer" always means "nobody has touched it", and the primary may give the
+connection to another worker without a request ever being run twice.
+
+States: taking ──stop()──▶ leaving ──LEFT──▶ left.  While leaving, offers that were already under way are
+refused; the primary deals them elsewhere.
+"""
+
+from __future__ import annotations
+
+import _socket
+from collections.abc import Callable
+
+from ..base.reactor import Reactor
+from .offers import TakingEnd
+from .packets import PacketKind
+
+__all__ = ["Receiver"]
+
+
+class Receiver:
+    """Decides which offers to take.
+
+    Args:
+        sock: the worker's end of the connection channel.
+        take: given the listener's id and the descriptor of a connection that is now this worker's.
+        has_room: whether one more connection of this listener can be served; asked for every offer.
+        on_left: called when the primary has confirmed that no further offer comes.
+        on_primary_gone: called once when the primary has closed the channel.
+    """
+
+    def __init__(
+        self,
+        sock: _socket.socket,
+        take: Callable[[int, int], None],
+        has_room: Callable[[int], bool],
+        on_left: Callable[[], None],
+        on_primary_gone: Callable[[], None],
+    ) -> None:
+        self._take = take
+        self._has_room = has_room
+        self._on_left = on_left
+        self._end = TakingEnd(sock, self._offered, self._left, on_primary_gone)
+        self._refused: set[int] = set()
+        self._leaving = False
+        self.has_left = False
+
+    def start(self, reactor: Reactor) -> None:
+        """Answer offers through ``reactor`` from now on."""
+        self._end.attach(reactor)
+
+    def room_made(self) -> None:
+        """A connection has ended: tell the primary, if it was refused one."""
+        if self._refused and not self._leaving:
+            for listener_id in [number for number in self._refused if self._has_room(number)]:
+                self._refused.discard(listener_id)
+                self._end.say(PacketKind.ROOM, listener_id)
+
+    def forget(self, listener_id: int) -> None:
+        """A server is closed: ``has_room`` says no to what is still offered for it, and nobody waits for its room."""
+        self._refused.discard(listener_id)
+
+    def stop(self) -> None:
+        """Take no more; :attr:`has_left` once the primary has confirmed it."""
+        if not self._leaving:
+            self._leaving = True
+            if not self._end.say(PacketKind.LEAVE):
+                self._left()
+
+    def close(self) -> None:
+        """Close this end of the channel."""
+        self._end.close()
+
+    def abandon(self) -> None:
+        """In a process that this worker forked: close the inherited copy."""
+        self._end.abandon()
+
+    def _offered(self, listener_id: int, fd: int | None) -> None:
+        if fd is None or self._leaving or not self._has_room(listener_id):
+            if fd is not None:
+                _socket.close(fd)
+            self._refused.add(listener_id)
+            self._end.say(PacketKind.REFUSED, listener_id)
+        elif self._end.say(PacketKind.ACCEPTED, listener_id):
+            self._take(listener_id, fd)
+        else:
+            _socket.close(fd)
+
+    def _left(self) -> None:
+        self.has_left = True
+        self._on_left()

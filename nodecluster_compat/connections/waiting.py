@@ -1,0 +1,134 @@
+"""The connections that wait in the primary because nobody takes them: who has left, and who has waited too long.
+
+A look every :data:`LOOK_SECONDS` is all: nothing is noted of a connection when it comes, and most never meet a look.  A
+connection that a look meets has *waited*; how long, counts from the first look that met it.
+
+With ``queue_timeout`` a connection that waits longer is closed.  Without reading from it nothing can be said to the
+client (is it HTTP? TLS? has it asked yet?), and who answers before reading everything resets the answer away.  So
+the client sees the connection end, and a proxy asks the next server.  There is no limit unless it is set, because the
+promise without one is that nobody is lost; and the one connection that a blocked worker holds unacknowledged has none,
+because it may be taking it in this moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from ..base.emitter import Log
+from ..base.records import Connection, ServedAddress
+
+__all__ = ["LOOK_SECONDS", "QueueStatus", "QueueWatch", "WaitingTimes"]
+
+LOOK_SECONDS: Final = 0.5
+
+
+class _Queue(Protocol):
+    """What is asked of a dispatcher."""
+
+    dropped: int
+
+    @property
+    def queue(self) -> tuple[Connection, ...]: ...
+
+    def has_waited(self, connections: Iterable[Connection]) -> None: ...
+
+    def drop(self, connections: list[Connection]) -> None: ...
+
+
+class _Listener(Protocol):
+    @property
+    def dispatcher(self) -> _Queue: ...
+
+    @property
+    def served(self) -> ServedAddress: ...
+
+    def update(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """The connections that wait in the primary.
+
+    Attributes:
+        waiting: how many do now.
+        left: clients that left while they waited, so far.
+        overdue: connections that were closed after ``queue_timeout``, so far.
+    """
+
+    waiting: int
+    left: int
+    overdue: int
+
+
+class WaitingTimes:
+    """Since when each connection of one queue waits.  Pure."""
+
+    def __init__(self) -> None:
+        self._since: dict[Connection, float] = {}
+
+    def look(self, now: float, queue: Iterable[Connection], limit: float) -> list[Connection]:
+        """Note who waits; return those that have waited for ``limit`` seconds, 0 for nobody."""
+        self._since = {connection: self._since.get(connection, now) for connection in queue}
+        return [one for one, since in self._since.items() if limit and now - since >= limit]
+
+
+class QueueWatch:
+    """Looks at all queues.
+
+    Args:
+        listeners: those of the primary; iterated at each look.
+        log: told once when connections begin to be closed, and once when nobody waits any more.
+    """
+
+    def __init__(self, listeners: Iterable[_Listener], log: Log) -> None:
+        self._listeners = listeners
+        self._log = log
+        self._times: dict[int, WaitingTimes] = {}
+        self._left = 0
+        self._overdue = 0
+        self._told_at: int | None = None  # how many were overdue before this episode
+
+    @property
+    def status(self) -> QueueStatus:
+        """What is to be known."""
+        return QueueStatus(sum(len(one.dispatcher.queue) for one in self._listeners), self._left, self._overdue)
+
+    def look(self, now: float, limit: float) -> None:
+        """Look at every queue.
+
+        Args:
+            now: the time in seconds.
+            limit: ``queue_timeout``; 0 for none.
+        """
+        before, self._times = self._times, {}
+        for listener in self._listeners:
+            number = listener.served.listener_id
+            self._times[number] = before.get(number) or WaitingTimes()
+            self._look_at(listener, self._times[number], now, limit)
+        if self._told_at is not None and not self.status.waiting:
+            self._log.warning(
+                "Nobody waits for a worker any more; %s connections were closed", self._overdue - self._told_at
+            )
+            self._told_at = None
+
+    def _look_at(self, listener: _Listener, times: WaitingTimes, now: float, limit: float) -> None:
+        dispatcher = listener.dispatcher
+        dispatcher.has_waited(dispatcher.queue)
+        if dispatcher.dropped:
+            self._left, dispatcher.dropped = self._left + dispatcher.dropped, 0
+            listener.update()
+        overdue = times.look(now, dispatcher.queue, limit)
+        if overdue:
+            if self._told_at is None:
+                self._told_at = self._overdue
+                self._log.warning(
+                    "No worker takes the connections of %s: closing those that have waited for %g s (queue_timeout)",
+                    listener.served.name,
+                    limit,
+                )
+            dispatcher.drop(overdue)
+            dispatcher.dropped = 0
+            self._overdue += len(overdue)
+            listener.update()

@@ -1,0 +1,1 @@
+"""Keeps the life of workers: states, generations, restarts.  Pure."""

@@ -1,0 +1,96 @@
+"""Where a worker writes its beats and its stacks, and its primary reads them: a little memory that both have.
+
+    beat (two doubles) · stacks, as text
+
+Memory, because it must work when nothing else of the worker does: a loop that stands still sends no frame, and a worker
+that is killed leaves what it wrote.  It is a file without a name (``memfd``), because ``faulthandler`` writes to
+descriptors.  Both sides share one offset: the primary puts it behind the beat before it asks for stacks.
+
+Rejected: a mapping of it (a worker that cuts the file short would end the primary by SIGBUS), a pipe (whoever writes
+into a full one waits), gunicorn's file of times (writing into it changes the time that it is there for).
+
+A worker can write what it likes here: a beat is checked, and of the stacks a bounded part is read.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import signal
+import struct
+import tempfile
+from typing import Final
+
+from ..lifecycle.loop_lag import NO_BEAT, Beat, checked
+
+__all__ = ["END_OF_STACKS", "GREENLETS_SIGNAL", "LAST_WORDS_SIGNAL", "THREADS_SIGNAL", "Heartbeat"]
+
+THREADS_SIGNAL: Final = signal.SIGRTMIN + 6
+"""The primary asks a worker to write what its threads are doing."""
+
+GREENLETS_SIGNAL: Final = signal.SIGRTMIN + 7
+"""... and what its greenlets are doing, as soon as Python runs."""
+
+LAST_WORDS_SIGNAL: Final = signal.SIGRTMIN + 8
+"""... the same, even if a system call must be interrupted for that: the worker is about to be ended."""
+
+END_OF_STACKS: Final = b"(end of the stacks)\n"
+"""What the worker writes behind its last stack."""
+
+_BEAT: Final = struct.Struct("dd")
+_MOST_READ: Final = 64 * 1024
+
+
+class Heartbeat:
+    """The shared memory of one worker and its primary.
+
+    Raises:
+        OSError: no descriptor is left for it.
+    """
+
+    __slots__ = ("_fd",)
+
+    def __init__(self) -> None:
+        self._fd = _nameless_file()
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once closed."""
+        return self._fd
+
+    def close(self) -> None:
+        """Let go of it; a no-op when that has happened."""
+        if self._fd >= 0:
+            _socket.close(self._fd)  # gevent's os.close puts it off
+            self._fd = -1
+
+    # --- the worker's side ---------------------------------------------------------------------
+
+    def beat(self, beat: Beat) -> None:
+        """The loop turns."""
+        if self._fd >= 0:
+            os.pwrite(self._fd, _BEAT.pack(beat.turned, beat.lag), 0)
+
+    # --- the primary's side --------------------------------------------------------------------
+
+    def read(self) -> Beat:
+        """Return the last beat."""
+        if self._fd < 0:
+            return NO_BEAT
+        said = os.pread(self._fd, _BEAT.size, 0)
+        return checked(*_BEAT.unpack(said)) if len(said) == _BEAT.size else NO_BEAT
+
+    def clear_stacks(self) -> None:
+        """What is written from now on is a new dump."""
+        os.ftruncate(self._fd, _BEAT.size)
+        os.lseek(self._fd, _BEAT.size, os.SEEK_SET)
+
+    def stacks(self) -> bytes:
+        """Return the dump, as far as it is written."""
+        return b"" if self._fd < 0 else os.pread(self._fd, _MOST_READ, _BEAT.size)
+
+
+def _nameless_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("nodecluster-heartbeat")
+    with tempfile.TemporaryFile() as file:  # a Python that was built for an old libc
+        return os.dup(file.fileno())

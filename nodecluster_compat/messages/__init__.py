@@ -1,0 +1,1 @@
+"""Carries messages: from ``send()`` to bytes on a channel, and back."""

@@ -1,0 +1,76 @@
+"""Messages that have arrived and wait to be delivered, still encoded, with the descriptors that came along.
+
+Those that come before anybody listens are kept up to a bound and delivered in order (difference D7: Node loses
+them).  The bound is on messages and on bytes, so a peer that floods a program which never listens costs a known
+amount of memory; past it messages are dropped, and that is logged once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from ..base.emitter import Log
+from ..machine.letting_go import let_go
+from .payloads import Frame
+
+__all__ = ["MOST_BYTES", "MOST_DESCRIPTORS", "MOST_MESSAGES", "MessageQueue"]
+
+MOST_MESSAGES: Final = 1024
+MOST_BYTES: Final = 16 * 1024 * 1024
+MOST_DESCRIPTORS: Final = 64
+
+
+class MessageQueue:
+    """The messages of one sender, oldest first.
+
+    Args:
+        sender: who sends, for the log.
+        log: told once when messages are dropped.
+    """
+
+    __slots__ = ("_dropping", "_frames", "_log", "_sender", "bytes_waiting")
+
+    def __init__(self, sender: str, log: Log) -> None:
+        self._sender = sender
+        self._log = log
+        self._frames: deque[Frame] = deque()
+        self.bytes_waiting = 0
+        self._dropping = False
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def add(self, frame: Frame) -> None:
+        """Add one message that somebody listens for; whoever reads the channel sees to the bound."""
+        self._frames.append(frame)
+        self.bytes_waiting += len(frame.payload)
+
+    def keep(self, frame: Frame) -> None:
+        """Add one message that nobody listens for yet, or drop it at the bound; the first is kept whatever its size."""
+        full = len(self._frames) >= MOST_MESSAGES or self.bytes_waiting + len(frame.payload) > MOST_BYTES
+        if (full or self._has_too_many_descriptors(frame)) and self._frames:
+            if frame.fd is not None:
+                let_go(frame.fd)
+            if not self._dropping:
+                self._dropping = True
+                self._log.warning(
+                    "Nobody listens for 'message', and %s messages (%s bytes) of %s wait: further ones are dropped",
+                    len(self._frames),
+                    self.bytes_waiting,
+                    self._sender,
+                )
+            return
+        self.add(frame)
+
+    def _has_too_many_descriptors(self, frame: Frame) -> bool:
+        return frame.fd is not None and sum(1 for waiting in self._frames if waiting.fd is not None) >= MOST_DESCRIPTORS
+
+    def take(self) -> Frame | None:
+        """Return the oldest and forget it; ``None`` when there is none."""
+        if not self._frames:
+            return None
+        frame = self._frames.popleft()
+        self.bytes_waiting -= len(frame.payload)
+        self._dropping = False
+        return frame

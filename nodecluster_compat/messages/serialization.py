@@ -1,0 +1,56 @@
+"""How a user's message becomes bytes: the ``serialization`` setting (node-cluster-spec §4.4).
+
+Chosen for each worker when it is forked; both ends of its channel use the same.  ``json`` is the default, as in
+Node; :mod:`~nodecluster_compat.roles.serializers` has them by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from ..errors import FrameError, MessageNotSerializable
+
+__all__ = ["JSON", "Serializer"]
+
+
+class Serializer(Protocol):
+    """Encodes and decodes messages."""
+
+    def encode(self, message: Any) -> bytes:
+        """Return the message as bytes.
+
+        Raises:
+            MessageNotSerializable: it holds what this serialization cannot carry.
+        """
+
+    def decode(self, payload: bytes | bytearray) -> Any:
+        """Return the message.
+
+        Raises:
+            FrameError: the bytes are no message.
+        """
+
+
+class _Json:
+    """JSON by msgspec.  Datetimes, bytes, sets and dataclasses arrive as their JSON form."""
+
+    def encode(self, message: Any) -> bytes:
+        try:
+            return msgspec.json.encode(message)
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+            reason = "it refers to itself or is nested too deeply" if isinstance(error, RecursionError) else error
+            raise MessageNotSerializable(
+                "expected a message that JSON can carry (None, bool, number, str, list, dict), "
+                f"got {type(message).__name__}: {reason}"
+            ) from error
+
+    def decode(self, payload: bytes | bytearray) -> Any:
+        try:
+            return msgspec.json.decode(payload)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise FrameError(f"a message frame does not hold JSON: {error}") from error
+
+
+JSON: Final[Serializer] = _Json()

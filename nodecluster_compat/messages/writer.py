@@ -1,0 +1,214 @@
+"""When a channel's frames are written: at once, at the end of the turn, when the kernel takes more, before the end.
+
+Theory of operation
+-------------------
+A frame goes straight to the kernel when nothing waits before it, otherwise it joins the queue; ``write_queue`` says
+when frames are collected.  Whatever waits has somebody who will write it: the end of the turn, the reactor, which
+calls when the kernel takes more, or a rest that ends by itself.  Without a reactor each :meth:`ChannelWriter.put`
+tries again.
+
+A signal handler may run between any two lines, and send, flush, close or raise.  While somebody is *at work* its frames
+only join the queue, and what else it asks for is done when that work ends, also when it ends by what the handler has
+raised.  A handler that raises before its own frame has a writer leaves that to the next :meth:`ChannelWriter.put`.
+Handlers must not switch greenlets.
+"""
+
+from __future__ import annotations
+
+import _socket
+import atexit
+import errno
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from ..base.reactor import Reactor
+from ..errors import ChannelBroken, ClusterError
+from ..machine.kept_memory import LEAST_BYTES, keep_memory_for
+from .write_queue import Burst, SendCallback, WriteQueue
+
+__all__ = ["ChannelWriter", "write_collected"]
+
+_REST_SECONDS: Final = 0.05
+_EXHAUSTED: Final = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
+_GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, *_EXHAUSTED})
+
+_collecting: Final[set[ChannelWriter]] = set()
+
+
+def write_collected() -> None:
+    """Before this process ends: let every channel write what it has collected."""
+    for writer in list(_collecting):
+        writer.write()
+
+
+atexit.register(write_collected)
+
+
+class ChannelWriter:
+    """Writes one channel's frames.
+
+    Args:
+        sock: the channel's, which does not block.
+
+    Attributes:
+        queue: what waits.
+    """
+
+    def __init__(self, sock: _socket.socket) -> None:
+        self.queue = WriteQueue(self.tell)
+        self._sock = sock
+        self._burst = Burst()
+        self._reactor: Reactor | None = None
+        self._early: list[tuple[SendCallback, ClusterError | None]] = []
+        self._open = True
+        self._is_watched = False  # the reactor calls when the kernel takes more
+        self._is_resting = False  # the kernel could take nothing a moment ago
+        self._is_at_work = False
+        self._late_flush: float | None = None
+        self._late_end: Callable[[], None] | None = None
+
+    def attach(self, reactor: Reactor) -> None:
+        """Write through ``reactor`` from now on."""
+        self._reactor = reactor
+        for callback, outcome in self._early:
+            reactor.call_soon(callback, outcome)
+        self._early.clear()
+        if self.queue.frames:
+            self._watch(reactor)
+
+    def tell(self, callback: SendCallback, outcome: ClusterError | None) -> None:
+        """Call a sender's callback back on a later turn."""
+        if self._reactor is None:
+            self._early.append((callback, outcome))
+        else:
+            self._reactor.call_soon(callback, outcome)
+
+    def put(self, frame: bytes, callback: SendCallback | None, fd: int | None, is_answer: bool = False) -> None:
+        """Write a frame, now or when its turn has come; see :meth:`Channel.send <.channel.Channel.send>`."""
+        queue = self.queue
+        if len(frame) >= LEAST_BYTES:
+            keep_memory_for(len(frame))
+        queue.add(frame, callback, fd, is_answer)
+        if self in _collecting:
+            if queue.is_worth_a_write or not self._burst.counts(time.monotonic()):
+                self._work(self._write_all)
+        elif not self._is_watched:
+            if self._reactor is not None and self._burst.counts(time.monotonic()):
+                self._reactor.at_turn_end(self.write)
+                _collecting.add(self)
+            else:
+                self._work(self._write_all)
+
+    def write(self) -> None:
+        """Write what the kernel takes now: the turn ends, or the channel, or this process."""
+        _collecting.discard(self)
+        if self._open and self.queue.frames:
+            self._work(self._write_all)
+
+    def flush(self, seconds: float) -> None:
+        """See :meth:`Channel.flush <.channel.Channel.flush>`."""
+        if self._is_at_work:
+            self._late_flush = seconds
+        elif self.queue.frames and self._open:
+            self._work(partial(self._write_all_blocking, seconds))
+
+    def later(self, end: Callable[[], None]) -> bool:
+        """Whether somebody is at work; ``end`` is called after that, then."""
+        if self._is_at_work:
+            self._late_end = end
+        return self._is_at_work
+
+    def stop(self, error: ClusterError) -> None:
+        """Write no more, before the socket is closed; those who wait hear of it."""
+        self._open = False
+        if self._reactor is not None:
+            self._unwatch(self._reactor)
+        self._fail(error)
+
+    def abandon(self) -> None:
+        """In a forked child: nothing that waits is the child's to write."""
+        self._open = False
+
+    def _work(self, write: Callable[[], None]) -> None:
+        """Take from the queue, and then do what signal handlers have asked for meanwhile."""
+        if self._is_at_work:
+            return  # a handler has sent: whoever is at work goes on with that
+        self._is_at_work = True
+        try:
+            try:
+                write()
+            finally:
+                if self.queue.frames and self._reactor is not None and not self._is_watched:
+                    self._watch(self._reactor)
+        finally:
+            self._is_at_work = False
+            if self._late_end is not None or self._late_flush is not None:
+                self._catch_up()
+
+    def _catch_up(self) -> None:
+        seconds, self._late_flush = self._late_flush, None
+        try:
+            if seconds is not None:
+                self.flush(seconds)
+        finally:
+            end, self._late_end = self._late_end, None
+            if end is not None:
+                end()
+
+    def _write_all(self) -> None:
+        while self.queue.frames and self._open and not self._is_resting:
+            try:
+                self.queue.write(self._sock)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno not in _GONE:
+                    raise  # a signal handler's: its TimeoutError, its file that is not there
+                if error.errno in _EXHAUSTED and self._reactor is not None:
+                    self._rest(self._reactor)
+                else:  # what the peer sent before it went is still to be read: reading finds the end
+                    self._fail(ChannelBroken(f"writing to the channel failed: {error}"))
+
+    def _write_all_blocking(self, seconds: float) -> None:
+        try:
+            self._sock.settimeout(seconds)
+            while self.queue.frames:
+                self.queue.write(self._sock)
+        except OSError:
+            pass  # the receiver is gone or too slow; this process ends either way
+        finally:
+            self._sock.settimeout(0)
+
+    def _fail(self, error: ClusterError) -> None:
+        for callback in self.queue.clear():
+            self.tell(callback, error)
+
+    def _writable(self) -> None:
+        self._work(self._write_on)
+
+    def _write_on(self) -> None:
+        self._write_all()
+        if not self.queue.frames and self._reactor is not None and self._open:
+            self._unwatch(self._reactor)
+
+    def _watch(self, reactor: Reactor) -> None:
+        if self._open and not self._is_resting:
+            reactor.add_writer(self._sock.fileno(), self._writable)
+            self._is_watched = True
+
+    def _unwatch(self, reactor: Reactor) -> None:
+        self._is_watched = False
+        reactor.remove_writer(self._sock.fileno())
+
+    def _rest(self, reactor: Reactor) -> None:
+        """Too many descriptors are under way, or no memory is left; the socket is still writable: do not spin."""
+        reactor.call_later(_REST_SECONDS, self._go_on)
+        self._is_resting = True
+        self._unwatch(reactor)
+
+    def _go_on(self) -> None:
+        self._is_resting = False
+        if self.queue.frames and self._reactor is not None:
+            self._watch(self._reactor)

@@ -1,0 +1,1 @@
+"""Shows a running cluster to operators and tests, and steers it."""

@@ -1,0 +1,1 @@
+"""Plays the two roles of a process: the primary, and a worker."""

@@ -1,0 +1,1 @@
+"""Serves ``http``, ``net`` and ``dgram`` servers in script mode."""

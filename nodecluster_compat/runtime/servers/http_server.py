@@ -1,0 +1,67 @@
+"""``http.Server``: a :class:`NetServer` whose connections are served by a handler of HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import gevent
+
+from ...base.records import PeerAddress, ServedAddress
+from .home import ListeningSocket
+from .net_server import NetServer
+
+__all__ = ["HttpServer", "RequestHandler"]
+
+
+class RequestHandler(Protocol):
+    """Serves HTTP on a connection."""
+
+    def serve(self, served: ServedAddress, client: Any, peer: PeerAddress) -> None:
+        """Serve a connection to its end."""
+
+    def close_idle(self) -> None:
+        """Answer no request after those in flight."""
+
+    def cut_idle(self) -> None:
+        """End what waits for a request, at once."""
+
+
+class HttpServer(NetServer):
+    """A server of a WSGI application; events and methods are those of :class:`NetServer`.
+
+    Args:
+        make_handler: makes what serves; called for each ``listen()``, so that settings made before it count.
+    """
+
+    def __init__(self, make_handler: Callable[[], RequestHandler]) -> None:
+        super().__init__()
+        self._make_handler = make_handler
+        self._requests: RequestHandler | None = None
+        self._former: RequestHandler | None = None  # of connections from before close()
+        self._served: ServedAddress | None = None
+
+    def bound(self, sock: ListeningSocket) -> None:
+        """Extends :meth:`NetServer.bound`: requests are told the address of the listening socket."""
+        self._served = ServedAddress(0, sock.family, sock.name)
+        super().bound(sock)
+
+    def _handle(self, client: Any, peer: PeerAddress) -> None:
+        if self._requests is None:
+            self._requests = self._make_handler()
+        if self._served is None:
+            self._served = ServedAddress(0, client.family, client.getsockname())
+        self._requests.serve(self._served, client, peer)
+
+    def _stop(self) -> None:
+        super()._stop()
+        if self._requests is not None:
+            self._requests.close_idle()
+            self._former, self._requests = self._requests, None
+
+    def cut(self) -> int:
+        """Extends :meth:`NetServer.cut`: an idle connection loses nothing, so it does not count."""
+        if self._former is not None:
+            self._former.cut_idle()
+            gevent.sleep(0)
+        return super().cut()

@@ -1,0 +1,330 @@
+"""``net.Server``: Node's, for one kind of handler: a function that is given a connected socket.
+
+Theory of operation
+-------------------
+A server gets its listening socket from its ``Home`` (see ``home``): in a worker the primary
+binds, shares and (under round robin) accepts; elsewhere, and for ``exclusive``, this process does.  Where a connection
+comes from makes no difference from :meth:`NetServer.take` on.
+
+``close()`` stops new connections and waits for those that are open; ``close`` is emitted after the last of them.  A
+handler's connection ends when the handler returns.
+
+Events and callbacks run in a greenlet of their own, never in the caller's: ``listen`` returns first, as in Node.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import socket as sockets
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import gevent
+from gevent.socket import socket as gevent_socket
+
+from ...base.emitter import Emitter
+from ...base.records import Address, ListenRequest, PeerAddress
+from ...errors import ListenError, ServerAlreadyListening, ServerNotRunning
+from ...machine.binding import BoundSocket
+from ...messages.passing import PassageKind
+from ..client_socket import ClientSocket, cut_connections
+from .home import ListeningSocket, current_home
+from .listen_options import checked_port, path_request, with_fd
+from .states import ServerLife
+
+__all__ = ["NetServer"]
+
+Handler = Callable[[gevent_socket, PeerAddress], Any]
+
+_log = logging.getLogger("nodecluster_compat")
+
+
+class NetServer(Emitter):
+    """A server of connections.
+
+    Events: ``listening()``, ``connection(socket)``, ``close()``, ``error(exc)``, ``drop(peer)``.
+
+    Args:
+        handler: called with each connected socket and the peer's address, in a greenlet of its own; when it returns
+            the socket is closed, unless it was passed on.
+
+    Attributes:
+        max_connections: how many it takes at once; ``None``: no limit; 0: none (Node since 22).
+        drop_max_connection: at the limit, take and close a connection (``drop`` is emitted) instead of leaving it to
+            other workers.  Where this process accepts alone there are no others, so it always does.
+    """
+
+    def __init__(self, handler: Handler | None = None) -> None:
+        super().__init__()
+        if handler is not None and not callable(handler):
+            raise TypeError(f"expected a callable as the handler of connections, got {type(handler).__name__}")
+        self.max_connections: int | None = None
+        self.drop_max_connection = False
+        self._handler = handler
+        self._life = ServerLife()
+        self._home = current_home()
+        self._request: ListenRequest | None = None
+        self._socket: ListeningSocket | None = None
+        self._serving: dict[Any, Any] = {}  # sockets by greenlet, None before they are made
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._life.state}>"
+
+    @property
+    def listening(self) -> bool:
+        """Whether it takes connections."""
+        return self._life.state == "listening"
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._serving)
+
+    def listen(
+        self,
+        port: int | str | None = 0,
+        host: str | None = None,
+        *,
+        path: str | None = None,
+        fd: int | None = None,
+        backlog: int = 511,
+        exclusive: bool = False,
+        ipv6_only: bool = False,
+        reuse_port: bool = False,
+        readable_all: bool = False,
+        writable_all: bool = False,
+        callback: Callable[[], Any] | None = None,
+    ) -> NetServer:
+        """Listen; ``listening`` or ``error`` follows (Node: ``server.listen(options)``).
+
+        Args:
+            port: 0 to 65535; 0 takes any that is free, in a worker the same one as its siblings.
+            host: a name or an IP address; ``None``: every address.
+            path: of a unix socket, instead of a port.
+            fd: a listening descriptor, instead of a port; in a worker one of the primary's.
+            backlog: how many connections the kernel keeps; of the first worker that asks.
+            exclusive: do not share with other workers.
+            ipv6_only: do not take IPv4 on an IPv6 address.
+            reuse_port: bind in this process and let the kernel choose among those that do.
+            readable_all: everybody may read the unix socket.
+            writable_all: everybody may write to the unix socket.
+            callback: added as a listener of ``listening``, for once.
+
+        Returns:
+            This server.
+
+        Raises:
+            ServerAlreadyListening: it listens.  A second call before the first is done changes nothing, as in Node.
+            ArgumentError: an argument that can never work.
+        """
+        if self._life.state in ("listening", "closing"):
+            raise ServerAlreadyListening("listen() was called on a server that listens: close() it first")
+        if path is not None:
+            request = path_request(path, backlog, readable_all, writable_all)
+        elif fd is not None:
+            request = with_fd(fd, backlog)
+        else:
+            request = ListenRequest(None, checked_port(port), 4, backlog=backlog)
+            request = replace(request, ipv6_only=ipv6_only, reuse_port=reuse_port)
+        if callback is not None:
+            self.once("listening", callback)
+        if self._life.state == "closed":
+            self._home = current_home()
+            self._life.advance("listen")
+            self._home.opened(self)
+            self._home.spawn(self._begin, request, host, exclusive and fd is None)
+        return self
+
+    def address(self) -> Address | None:
+        """Return what it is bound to; ``None`` when it does not listen."""
+        if self._socket is None:
+            return None
+        name = self._socket.name
+        if isinstance(name, tuple):
+            return Address(name[0], name[1], 6 if self._socket.family == sockets.AF_INET6 else 4)
+        return Address(self._request.address if self._request else None, -1, -1)
+
+    def close(self, callback: Callable[..., Any] | None = None) -> NetServer:
+        """Take no more connections; ``close`` follows when the last one has ended.
+
+        Args:
+            callback: called then, with nothing; with :class:`ServerNotRunning` when it did not listen.
+        """
+        state = self._life.state
+        if state == "listening":
+            if callback is not None:
+                self.once("close", callback)
+            self._life.advance("close")
+            self._stop()
+            self._check_drained()
+        elif state == "closing":
+            if callback is not None:
+                self.once("close", callback)
+        else:
+            if state == "starting":
+                self._life.advance("close")
+            self._home.spawn(self._not_running, callback)
+        return self
+
+    def cut(self) -> int:
+        """End the connections that are open, whatever they are at; return how many they were."""
+        clients = dict(self._serving)
+        cut_connections(clients)
+        return len(clients)
+
+    def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:
+        """Emit an event; ``emit("connection", socket)`` lets this server serve a socket that came from elsewhere."""
+        if event == "connection" and len(args) == 1:
+            self.inject(args[0])
+            return True
+        return super().emit(event, *args, **kwargs)
+
+    def adopt(self, bound: BoundSocket) -> None:
+        """Take the connections of a socket that listens already."""
+        self._life.advance("listen")
+        self._home.opened(self)
+        self._home.adopt(self, bound)
+
+    def inject(self, sock: Any) -> None:
+        """Serve a connected socket as if it had been accepted here (Node: ``server.emit('connection', socket)``)."""
+        self._spawn(sock.detach(), sock.family)
+
+    # --- what its home tells -------------------------------------------------------------------
+
+    def bound(self, sock: ListeningSocket) -> None:
+        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`."""
+        if self._life.advance("bound") == "closed":
+            sock.close()
+            self._home.closed(self)
+            return
+        self._socket = sock
+        self._home.spawn(self._announce, sock)
+
+    def failed(self, error: OSError) -> None:
+        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`."""
+        was = self._life.state
+        self._life.advance("failed")
+        self._home.closed(self)
+        if was != "starting":
+            return
+        if self.listener_count("error"):
+            self._home.spawn(self.emit, "error", error)
+        else:
+            self._home.uncaught(error)
+
+    def take(self, fd: int, family: int) -> None:
+        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`."""
+        if self._is_full():
+            self._home.spawn(self._drop, fd, family)
+        else:
+            self._spawn(fd, family)
+
+    def has_room(self) -> bool:
+        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`."""
+        return self.listening and (self.drop_max_connection or not self._is_full())
+
+    def passable_fd(self) -> int | None:
+        """See :class:`~nodecluster_compat.messages.passing.Passable`."""
+        return None if self._socket is None else self._socket.fd
+
+    def passage_kind(self) -> PassageKind:
+        """See :class:`~nodecluster_compat.messages.passing.Passable`."""
+        return PassageKind.SERVER
+
+    # --- inside --------------------------------------------------------------------------------
+
+    def _begin(self, request: ListenRequest, host: str | None, exclusive: bool) -> None:
+        if host:
+            try:
+                address, kind = _resolved(host, request.port)
+            except OSError as error:
+                self.failed(_not_found(error, host, request.port))
+                return
+            request = replace(request, address=address, address_type=kind)
+        self._request = request
+        self._home.bind(self, request, exclusive)
+
+    def _announce(self, sock: ListeningSocket) -> None:
+        self.emit("listening")
+        if self._socket is sock and self._request is not None:
+            name, request = sock.name, self._request
+            port = name[1] if isinstance(name, tuple) else -1
+            sock.announce(Address(request.address, port, request.address_type, request.fd))
+
+    def _is_full(self) -> bool:
+        return self.max_connections is not None and len(self._serving) >= self.max_connections
+
+    def _spawn(self, fd: int, family: int) -> None:
+        greenlet = gevent.Greenlet(self._serve, fd, family)
+        self._serving[greenlet] = None
+        greenlet.start()
+
+    def _serve(self, fd: int, family: int) -> None:
+        client = None
+        try:
+            client = self._serving[gevent.getcurrent()] = ClientSocket(family, sockets.SOCK_STREAM, 0, fileno=fd)
+            peer = client.getpeername()
+            super().emit("connection", client)
+            self._handle(client, peer)
+        except OSError as error:
+            _log.debug("A connection ended: %s", error)
+        except Exception:  # noqa: BLE001 - one connection must not end the others
+            _log.exception("The handler of a connection raised")
+        finally:
+            if client is not None:
+                client.close()
+            self._serving.pop(gevent.getcurrent(), None)
+            self._home.room_made()
+            self._check_drained()
+
+    def _handle(self, client: Any, peer: PeerAddress) -> None:
+        if self._handler is not None:
+            self._handler(client, peer)
+
+    def _drop(self, fd: int, family: int) -> None:
+        client = ClientSocket(family, sockets.SOCK_STREAM, 0, fileno=fd)
+        try:
+            peer = client.getpeername()
+        except OSError:
+            peer = None
+        client.close()
+        self.emit("drop", peer)
+
+    def _stop(self) -> None:
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
+
+    def _check_drained(self) -> None:
+        if self._life.state == "closing" and not self._serving:
+            self._life.advance("drained")
+            self._home.spawn(self._closed)
+
+    def _closed(self) -> None:
+        self.emit("close")
+        self._home.closed(self)
+
+    def _not_running(self, callback: Callable[..., Any] | None) -> None:
+        if callback is not None:
+            callback(ServerNotRunning("close() was called on a server that does not listen"))
+        self.emit("close")
+
+
+def _resolved(host: str, port: int) -> tuple[str, Any]:
+    try:
+        return host, ipaddress.ip_address(host.partition("%")[0]).version
+    except ValueError:
+        # The module's, which is cooperative in a worker.  Elsewhere it blocks, for once: gevent's would need a thread,
+        # and a plain program that serves after its last line can start none.
+        family, _, _, _, name = sockets.getaddrinfo(host, port, 0, sockets.SOCK_STREAM)[0]
+        return str(name[0]), 6 if family == sockets.AF_INET6 else 4
+
+
+def _not_found(error: OSError, host: str, port: int) -> ListenError:
+    failure = ListenError(errno.ENOENT, "getaddrinfo", host, port)
+    failure.code = "ENOTFOUND"
+    failure.__cause__ = error
+    return failure

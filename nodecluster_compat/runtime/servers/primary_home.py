@@ -1,0 +1,78 @@
+"""Servers in a script's primary, beside its loop.
+
+A hub of gevent runs them, on the primary's own thread: the loop waits *in* the hub, so either is served while the other
+is idle.  The hub is made for the first server and is not gevent's default one: a worker that is forked leaves it alone
+and starts with a fresh one, so nothing that was under way in the primary goes on in a worker.  (Watchers of the default
+loop survive even its destruction.)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from gevent import Timeout, get_hub
+from gevent._hub_local import get_hub_class, get_hub_if_exists
+from gevent.hub import set_hub
+
+from ...base.loop import Loop
+from .home import OwnHome, Sharer
+
+__all__ = ["PrimaryHome"]
+
+
+class PrimaryHome(OwnHome):
+    """The home of servers in a primary.
+
+    Args:
+        loop: the primary's.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._hub: Any = None
+
+    def opened(self, server: Sharer) -> None:
+        """See :class:`~nodecluster_compat.runtime.servers.home.Home`."""
+        super().opened(server)
+        self.start()
+
+    def start(self) -> None:
+        """Run greenlets from now on, in the turns of the primary's loop."""
+        if self._hub is None:
+            if get_hub_if_exists() is None:
+                set_hub(get_hub_class()(default=False))
+            self._hub = get_hub()
+            self._loop.wait_in = self._wait
+
+    def uncaught(self, error: BaseException) -> None:
+        """See :class:`~nodecluster_compat.runtime.servers.home.Home`."""
+        sys.excepthook(type(error), error, error.__traceback__)
+        self._loop.call_soon(sys.exit, 1)
+        self._loop.wake()
+
+    def leave(self) -> None:
+        """In a forked worker: let go of the primary's hub and of the sockets of its servers."""
+        for server in self.open:
+            fd = server.passable_fd()
+            if fd is not None:
+                os.close(fd)
+        if self._hub is not None:
+            _kept.append(self._hub)  # never run again, and never collected: that would resume its greenlets
+            if not self._hub.loop.default:
+                os.close(self._hub.loop.fileno())
+                set_hub(None)
+
+    def _wait(self, fd: int, seconds: float) -> None:
+        watcher = self._hub.loop.io(fd, 1)
+        try:
+            with Timeout(seconds, False):
+                self._hub.wait(watcher)
+        finally:
+            watcher.stop()
+            watcher.close()
+
+
+_kept: list[Any] = []

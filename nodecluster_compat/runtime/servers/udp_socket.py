@@ -1,0 +1,283 @@
+"""``dgram.Socket``: Node's UDP socket, for a callable that is given each datagram.
+
+In a worker ``bind()`` asks the primary and shares its socket with the siblings that bind the same address, whatever the
+scheduling policy: the kernel chooses who reads a datagram (node-cluster-spec §3.6).  A socket that sends before it was
+bound gets a port of its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket as sockets
+from collections.abc import Callable
+from typing import Any, Final
+
+from gevent import get_hub
+from gevent.event import Event
+
+from ...base.emitter import Emitter
+from ...base.records import Address, ListenRequest
+from ...errors import ArgumentError, ServerAlreadyListening, ServerNotRunning
+from ...machine.binding import BoundSocket
+from ...messages.passing import PassageKind
+from .home import ListeningSocket, current_home
+from .listen_options import checked_port
+from .states import ServerLife
+
+__all__ = ["UdpSocket"]
+
+_LARGEST: Final = 65536
+_PER_TURN: Final = 64
+_FAMILIES: Final = {"udp4": sockets.AF_INET, "udp6": sockets.AF_INET6}
+_EVERYWHERE: Final = {"udp4": "0.0.0.0", "udp6": "::"}
+_LOCAL: Final = {"udp4": "127.0.0.1", "udp6": "::1"}
+
+
+class UdpSocket(Emitter):
+    """A UDP socket.  Events: ``message(data, peer)``, ``listening()``, ``close()``, ``error(exc)``.
+
+    Args:
+        kind: ``"udp4"`` or ``"udp6"``.
+        reuse_address: others may bind the same address.
+        reuse_port: bind in this process; the kernel shares the port between those that do.
+        ipv6_only: do not take IPv4 on an IPv6 address.
+        on_message: added as a listener of ``message``.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        reuse_address: bool = False,
+        reuse_port: bool = False,
+        ipv6_only: bool = False,
+        on_message: Callable[[bytes, tuple[Any, ...]], Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if kind not in _FAMILIES:
+            raise ArgumentError(f"expected 'udp4' or 'udp6' as the kind of a socket, got {kind!r}")
+        self._kind: Any = kind
+        self._reuse_address = reuse_address
+        self._reuse_port = reuse_port
+        self._ipv6_only = ipv6_only
+        self._life = ServerLife()
+        self._home = current_home()
+        self._socket: ListeningSocket | None = None
+        self._sock: Any = None
+        self._watcher: Any = None
+        self._request: ListenRequest | None = None
+        self._ready = Event()
+        if on_message is not None:
+            self.on("message", on_message)
+
+    def __repr__(self) -> str:
+        return f"<UdpSocket {self._kind} {self._life.state}>"
+
+    def bind(
+        self,
+        port: int | str | None = 0,
+        address: str | None = None,
+        *,
+        fd: int | None = None,
+        exclusive: bool = False,
+        callback: Callable[[], Any] | None = None,
+    ) -> UdpSocket:
+        """Receive on an address; ``listening`` or ``error`` follows (Node: ``socket.bind``).
+
+        Args:
+            port: 0 to 65535; 0 takes any that is free.
+            address: a name or an IP address; ``None``: every address.
+            fd: a bound descriptor instead; in a worker one of the primary's.
+            exclusive: do not share with other workers.
+            callback: added as a listener of ``listening``, for once.
+
+        Raises:
+            ServerAlreadyListening: it is bound (Node: ``ERR_SOCKET_ALREADY_BOUND``).
+            ArgumentError: an argument that can never work.
+        """
+        if self._life.state != "closed":
+            raise ServerAlreadyListening("bind() was called on a socket that is bound, or being bound")
+        number = checked_port(port)
+        if callback is not None:
+            self.once("listening", callback)
+        self._home = current_home()
+        self._life.advance("listen")
+        self._home.opened(self)
+        self._home.spawn(self._begin, number, address, fd, exclusive)
+        return self
+
+    listen = bind
+
+    def send(
+        self,
+        data: bytes | str,
+        port: int,
+        address: str | None = None,
+        callback: Callable[[OSError | None, int], Any] | None = None,
+    ) -> None:
+        """Send one datagram; a socket that is not bound is first bound to a port of its own.
+
+        Args:
+            data: bytes, or text as UTF-8.
+            port: 1 to 65535.
+            address: a name or an IP address; ``None``: this machine.
+            callback: called with ``(None, bytes sent)``, or with ``(error, 0)``; without it an error is emitted.
+        """
+        payload = data.encode() if isinstance(data, str) else bytes(data)
+        number = checked_port(port)
+        if self._life.state == "closed":
+            self.bind(0, exclusive=True)
+        self._home.spawn(self._send, payload, number, address or _LOCAL[self._kind], callback)
+
+    def address(self) -> Address | None:
+        """Return what it is bound to; ``None`` when it is not."""
+        if self._socket is None:
+            return None
+        name: Any = self._socket.name
+        return Address(name[0], name[1], self._kind)
+
+    def close(self, callback: Callable[..., Any] | None = None) -> UdpSocket:
+        """Receive no more; ``close`` follows.
+
+        Raises:
+            ServerNotRunning: it is closed (Node: ``ERR_SOCKET_DGRAM_NOT_RUNNING``).
+        """
+        if self._life.state not in ("starting", "listening"):
+            raise ServerNotRunning("close() was called on a socket that is not bound")
+        if callback is not None:
+            self.once("close", callback)
+        if self._life.advance("close") == "closing":
+            self._life.advance("drained")
+            self._stop()
+            self._home.closed(self)
+        self._home.spawn(self.emit, "close")
+        return self
+
+    def adopt(self, bound: BoundSocket) -> None:
+        """Receive on a socket that is bound already."""
+        bound.sock.setblocking(False)
+        self._life.advance("listen")
+        self._home.opened(self)
+        self._home.adopt(self, bound)
+
+    # --- what its home tells -------------------------------------------------------------------
+
+    def bound(self, sock: ListeningSocket) -> None:
+        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`."""
+        if self._life.advance("bound") == "closed":
+            sock.close()
+            self._home.closed(self)
+            return
+        self._socket = sock
+        self._sock = sockets.socket(fileno=_duplicate(sock))
+        self._sock.setblocking(False)
+        self._watcher = get_hub().loop.io(self._sock.fileno(), 1)
+        self._watcher.start(self._readable)
+        self._ready.set()
+        self._home.spawn(self._announce, sock)
+
+    def failed(self, error: OSError) -> None:
+        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`."""
+        was = self._life.state
+        self._life.advance("failed")
+        self._ready.set()
+        self._home.closed(self)
+        if was == "starting":
+            self._report(error)
+
+    def take(self, fd: int, family: int) -> None:
+        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`: never called, datagrams are no connections."""
+
+    def has_room(self) -> bool:
+        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`."""
+        return False
+
+    def passable_fd(self) -> int | None:
+        """See :class:`~nodecluster_compat.messages.passing.Passable`."""
+        return None if self._sock is None else self._sock.fileno()
+
+    def passage_kind(self) -> PassageKind:
+        """See :class:`~nodecluster_compat.messages.passing.Passable`."""
+        return PassageKind.UDP
+
+    # --- inside --------------------------------------------------------------------------------
+
+    def _begin(self, port: int, host: str | None, fd: int | None, exclusive: bool) -> None:
+        address = host or _EVERYWHERE[self._kind]
+        if host is not None:
+            try:
+                address = str(sockets.getaddrinfo(host, port, _FAMILIES[self._kind], sockets.SOCK_DGRAM)[0][4][0])
+            except OSError as error:
+                self.failed(error)
+                return
+        self._request = ListenRequest(
+            address,
+            port,
+            self._kind,
+            fd=fd,
+            ipv6_only=self._ipv6_only,
+            reuse_address=self._reuse_address,
+            reuse_port=self._reuse_port,
+        )
+        self._home.bind(self, self._request, exclusive)
+
+    def _announce(self, sock: ListeningSocket) -> None:
+        self.emit("listening")
+        if self._socket is sock and self._request is not None:
+            name: Any = sock.name
+            sock.announce(Address(self._request.address, name[1], self._kind, -1))
+
+    def _readable(self) -> None:
+        for _ in range(_PER_TURN):
+            if self._sock is None:
+                return
+            try:
+                data, peer = self._sock.recvfrom(_LARGEST)
+            except BlockingIOError:
+                return  # a sibling was faster, or everything is read
+            except OSError as error:
+                if error.errno != errno.ECONNREFUSED:  # what an earlier datagram of ours met
+                    self._home.spawn(self._report, error)
+                return
+            self._home.spawn(self.emit, "message", data, peer)
+
+    def _send(self, data: bytes, port: int, host: str, callback: Callable[..., Any] | None) -> None:
+        try:
+            target = sockets.getaddrinfo(host, port, _FAMILIES[self._kind], sockets.SOCK_DGRAM)[0][4]
+            self._ready.wait()
+            if self._sock is None:
+                raise OSError(errno.EBADF, "the socket is closed")
+            sent = self._sock.sendto(data, target)
+        except OSError as error:
+            if callback is None:
+                self._report(error)
+            else:
+                callback(error, 0)
+            return
+        if callback is not None:
+            callback(None, sent)
+
+    def _report(self, error: OSError) -> None:
+        if self.listener_count("error"):
+            self._home.spawn(self.emit, "error", error)
+        else:
+            self._home.uncaught(error)
+
+    def _stop(self) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._watcher = None
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
+
+
+def _duplicate(sock: ListeningSocket) -> int:
+    fd = sock.fd
+    assert fd is not None
+    return os.dup(fd)
