@@ -16,14 +16,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .changes import ReloadReport as ReloadReport
-    from .changes import Snapshot as Snapshot
-    from .changes import WorkerSnapshot as WorkerSnapshot
-    from .client import Client as Client
-    from .cluster import Cluster as Cluster
-    from .endpoint import Response as Response
-    from .entries import JournalEntry as JournalEntry
-    from .entries import ListeningAddress as ListeningAddress
+    from .asked.options import ClusterOptions as ClusterOptions
+    from .clusters.changes import ReloadReport as ReloadReport
+    from .clusters.changes import Snapshot as Snapshot
+    from .clusters.changes import WorkerSnapshot as WorkerSnapshot
+    from .clusters.cluster import Cluster as Cluster
+    from .clusters.prepared import PreparedCluster as PreparedCluster
     from .errors import ClusterError as ClusterError
     from .errors import CrashError as CrashError
     from .errors import FaultError as FaultError
@@ -35,21 +33,23 @@ if TYPE_CHECKING:
     from .errors import StartError as StartError
     from .errors import StopError as StopError
     from .errors import WaitTimeout as WaitTimeout
-    from .expectations import Expectation as Expectation
-    from .faults import Faults as Faults
+    from .faults.cluster_faults import Faults as Faults
+    from .faults.gates import Arrival as Arrival
+    from .faults.gates import Gate as Gate
     from .fixtures import ClusterFactory as ClusterFactory
-    from .gates import Arrival as Arrival
-    from .gates import Gate as Gate
-    from .hits import Hit as Hit
-    from .hits import Hits as Hits
-    from .hits import assert_distribution as assert_distribution
-    from .hits import assert_no_request_lost as assert_no_request_lost
-    from .journal import Journal as Journal
-    from .messages import Messages as Messages
-    from .options import ClusterOptions as ClusterOptions
-    from .prepared import PreparedCluster as PreparedCluster
-    from .primary import PrimaryProxy as PrimaryProxy
-    from .worker import WorkerProxy as WorkerProxy
+    from .processes.primary import PrimaryProxy as PrimaryProxy
+    from .processes.worker import WorkerProxy as WorkerProxy
+    from .requests.client import Client as Client
+    from .requests.endpoint import Response as Response
+    from .requests.hits import Hit as Hit
+    from .requests.hits import Hits as Hits
+    from .requests.hits import assert_distribution as assert_distribution
+    from .requests.hits import assert_no_request_lost as assert_no_request_lost
+    from .story.entries import JournalEntry as JournalEntry
+    from .story.entries import ListeningAddress as ListeningAddress
+    from .story.expectations import Expectation as Expectation
+    from .story.journal import Journal as Journal
+    from .story.messages import Messages as Messages
 
 __all__ = [
     "Arrival",
@@ -90,40 +90,40 @@ __all__ = [
 
 # The module that each public name is loaded from.
 _HOME = {
-    "Arrival": "gates",
-    "Client": "client",
-    "Cluster": "cluster",
+    "Arrival": "faults.gates",
+    "Client": "requests.client",
+    "Cluster": "clusters.cluster",
     "ClusterError": "errors",
     "ClusterFactory": "fixtures",
-    "ClusterOptions": "options",
+    "ClusterOptions": "asked.options",
     "CrashError": "errors",
-    "Expectation": "expectations",
+    "Expectation": "story.expectations",
     "FaultError": "errors",
-    "Faults": "faults",
-    "Gate": "gates",
-    "Hit": "hits",
-    "Hits": "hits",
-    "Journal": "journal",
-    "JournalEntry": "entries",
+    "Faults": "faults.cluster_faults",
+    "Gate": "faults.gates",
+    "Hit": "requests.hits",
+    "Hits": "requests.hits",
+    "Journal": "story.journal",
+    "JournalEntry": "story.entries",
     "LeakError": "errors",
-    "ListeningAddress": "entries",
-    "Messages": "messages",
+    "ListeningAddress": "story.entries",
+    "Messages": "story.messages",
     "NotImportable": "errors",
     "OptionError": "errors",
-    "PreparedCluster": "prepared",
-    "PrimaryProxy": "primary",
+    "PreparedCluster": "clusters.prepared",
+    "PrimaryProxy": "processes.primary",
     "ProcessGone": "errors",
-    "ReloadReport": "changes",
+    "ReloadReport": "clusters.changes",
     "RemoteError": "errors",
-    "Response": "endpoint",
-    "Snapshot": "changes",
+    "Response": "requests.endpoint",
+    "Snapshot": "clusters.changes",
     "StartError": "errors",
     "StopError": "errors",
     "WaitTimeout": "errors",
-    "WorkerProxy": "worker",
-    "WorkerSnapshot": "changes",
-    "assert_distribution": "hits",
-    "assert_no_request_lost": "hits",
+    "WorkerProxy": "processes.worker",
+    "WorkerSnapshot": "clusters.changes",
+    "assert_distribution": "requests.hits",
+    "assert_no_request_lost": "requests.hits",
 }
 
 

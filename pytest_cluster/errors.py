@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .launcher import ServerProcess
-    from .unanswered import Unanswered
+    from .requests.unanswered import Unanswered
+    from .server.launcher import ServerProcess
 
 __all__ = [
     "ClusterError",

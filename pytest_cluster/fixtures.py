@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, overload
 import pytest
 
 if TYPE_CHECKING:
-    from .client import Client
-    from .cluster import Cluster
-    from .faults import Faults
-    from .journal import Journal
-    from .prepared import PreparedCluster
-    from .run import ClusterRun
+    from .clusters.cluster import Cluster
+    from .clusters.prepared import PreparedCluster
+    from .faults.cluster_faults import Faults
+    from .requests.client import Client
+    from .session.run import ClusterRun
+    from .story.journal import Journal
 
 __all__ = [
     "FIXTURES",
@@ -97,7 +97,7 @@ def cluster_workers(request: pytest.FixtureRequest) -> int | None:
     count: int | None = getattr(request, "param", None)
     if count is None:
         return None
-    from .parametrize import workers_of
+    from .session.parametrize import workers_of
 
     return workers_of(request.node, count)
 

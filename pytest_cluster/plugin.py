@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from . import settings
+from .asked import settings
 from .fixtures import (
     FIXTURES,
     RUN,
@@ -50,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and refuse options that cannot be."""
-    from .run import ClusterRun
+    from .session.run import ClusterRun
 
     config.addinivalue_line("markers", MARKER)
     config.stash[RUN] = ClusterRun(config)
@@ -85,7 +85,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once for each number of workers."""
     if not set(FIXTURES) & set(metafunc.fixturenames):
         return
-    from .parametrize import worker_counts
+    from .session.parametrize import worker_counts
 
     counts = worker_counts(metafunc)
     if len(counts) > 1:
@@ -96,7 +96,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse a marker that asks for what cannot be, before any test runs."""
     marked = [item for item in items if item.get_closest_marker("cluster") is not None]
     if marked:
-        from .parametrize import check_marker
+        from .session.parametrize import check_marker
 
         for item in marked:
             check_marker(item)
@@ -105,7 +105,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Generator[None, object, object]:
     """Let what limits the waits of a test end with it."""
-    from .limits import own_limit
+    from .session.limits import own_limit
 
     with own_limit():
         return (yield)
@@ -114,7 +114,7 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note when a test begins; whether it takes a cluster it may decide later."""
-    from .run import CLUSTERS, FAILED, STARTED
+    from .session.run import CLUSTERS, FAILED, STARTED
 
     # Anew each time: a plugin that runs a failed test again uses the same item.
     if CLUSTERS in item.stash:
@@ -125,7 +125,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
     """The last test ends every cluster, so that what goes wrong with that is a test's failure."""
-    from .run import CLUSTERS
+    from .session.run import CLUSTERS
     from .waiting import end_waits_at
 
     end_waits_at(None)
@@ -147,7 +147,7 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
     """Show what the cluster is doing before pytest-timeout's thread ends pytest."""
     if settings.method != "thread" or not set(FIXTURES) & set(getattr(item, "fixturenames", ())):
         return None
-    from .limits import end_with_stacks
+    from .session.limits import end_with_stacks
 
     end_with_stacks(item, settings)
     return True
@@ -165,17 +165,17 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what the cluster has to say about a failure: about what has become of the test, as pytest sees it."""
-    from .run import CLUSTERS, FAILED
+    from .session.run import CLUSTERS, FAILED
 
     error = call.excinfo.value if call.excinfo is not None else None
     moments = {}
     if error is not None and CLUSTERS in item.stash:
-        from .failure import look_now
+        from .failures.failure import look_now
 
         moments = look_now(item, error)
     result = yield
     if result.failed and CLUSTERS in item.stash:
-        from .failure import describe_failure
+        from .failures.failure import describe_failure
 
         describe_failure(item, result, error, moments)
     if result.failed:
@@ -209,7 +209,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """Tell what was compared, kept, leaked, and not measured."""
     run = config.stash[RUN]
     if run.has_news:
-        from .summary import write_summary
+        from .session.summary import write_summary
 
         write_summary(terminalreporter, run)
 

@@ -17,8 +17,8 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from ..tallies import Tallies
-from ..wire import CONTROL_VARIABLE, TOKEN_VARIABLE, Call, End, Hello, Outcome, Reply
+from ..server.tallies import Tallies
+from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Call, End, Hello, Outcome, Reply
 from .dumps import Dumps
 from .functions import outcome_of, resolve
 from .hosts import PrimaryHost, WorkerHost

@@ -1,4 +1,4 @@
-"""Writing this process' stacks when the test asks for them: see :mod:`pytest_cluster.stacks`."""
+"""Writing this process' stacks when the test asks for them: see :mod:`pytest_cluster.server.stacks`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
-from ..stacks import END_LINE, STACK_SIGNAL, stacks_path
+from ..server.stacks import END_LINE, STACK_SIGNAL, stacks_path
 
 __all__ = ["Dumps"]
 

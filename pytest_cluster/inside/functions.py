@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import NotImportable
-from ..wire import Function, Outcome
+from ..wire.records import Function, Outcome
 
 __all__ = ["outcome_of", "resolve"]
 

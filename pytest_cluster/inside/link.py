@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from ..wire import Hello, Unpacker, Welcome, pack
+from ..wire.records import Hello, Unpacker, Welcome, pack
 from .hosts import Reactor
 
 __all__ = ["Link"]

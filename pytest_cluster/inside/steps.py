@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..wire import Delay, Do, End, Fail, Failpoint, Hold, Reached
+from ..wire.records import Delay, Do, End, Fail, Failpoint, Hold, Reached
 from .functions import resolve
 
 __all__ = ["Answer", "Steps"]

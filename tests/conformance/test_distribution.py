@@ -17,7 +17,7 @@ def test_accept_fail(play: Play) -> None:
     """test-cluster-accept-fail: a failed accept is skipped: others are served and the worker shuts down normally."""
     trace = play("""
         if cluster.is_primary:
-            from nodecluster_compat import listener
+            from nodecluster_compat.connections import listener
             real, failed = listener.Listener._accept_one, []
             def accept_one(self):
                 if not failed:

@@ -126,7 +126,7 @@ def test_worker_that_does_not_hear_the_end_of_the_server_is_named(cluster: Clust
 
 
 HOSTILE = """
-from nodecluster_compat import advanced_nodes as nodes
+from nodecluster_compat.messages import advanced_nodes as nodes
 from nodecluster_compat.messages.payloads import FrameKind, encode_frame
 COUNT = 50_000
 tower = [nodes.Set([(61,)]), nodes.Tuple([1]), *(nodes.Tuple([(n,), (n,)]) for n in range(1, 61))]

@@ -11,7 +11,7 @@ from deploy import DEPLOYED, write
 from remote_control import REMOTE, tell, wait
 
 from pytest_cluster import Cluster
-from pytest_cluster.leaks import cluster_members
+from pytest_cluster.server.leaks import cluster_members
 
 COMPUTES: Final = "import os; os.write(1, b'busy\\n')\nwhile True: pass\n"
 SLEEPS: Final = (

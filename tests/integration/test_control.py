@@ -12,7 +12,7 @@ from raw_http import until
 from remote_control import CONF, REMOTE, Gate, ask, healthy, here, said, tell, wait, wait_ended, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory
-from pytest_cluster.leaks import session_members
+from pytest_cluster.server.leaks import session_members
 
 FORKS_AT_EXIT = CONF + "\ncluster.on('exit', lambda worker, code, signal: cluster.fork())\n"
 COUNTS = "result = [server.num_workers, len(cluster.workers)]"

@@ -15,7 +15,7 @@ import pytest
 from remote_control import REMOTE, Gate, freeze, healthy, here, open_fds, wait
 
 from pytest_cluster import Cluster, ClusterFactory
-from pytest_cluster.leaks import session_members, wait_cluster_empty
+from pytest_cluster.server.leaks import session_members, wait_cluster_empty
 
 QUEUE_LIMIT = 128
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"

@@ -26,7 +26,7 @@ def agents(cluster: Cluster) -> list[int]:
 def loaded(pid: int) -> bool:
     """Whether the agent is in the process: its signal has a handler."""
     caught = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
-    from pytest_cluster.stacks import STACK_SIGNAL
+    from pytest_cluster.server.stacks import STACK_SIGNAL
 
     return bool(int(caught.split()[1], 16) >> (STACK_SIGNAL - 1) & 1)
 
@@ -87,7 +87,7 @@ def test_socket_is_for_the_user_alone_and_a_stranger_is_hung_up_on(cluster: Clus
     with socket.socket(socket.AF_UNIX) as stranger:
         stranger.settimeout(20)
         stranger.connect(path)
-        from pytest_cluster.wire import Hello, pack
+        from pytest_cluster.wire.records import Hello, pack
 
         stranger.sendall(pack(Hello("0" * 64, None, 1, False)))
         assert stranger.recv(1) == b""

@@ -19,10 +19,10 @@ import pytest
 
 import pytest_cluster
 from pytest_cluster import ClusterOptions, StartError
-from pytest_cluster.guard import guard
-from pytest_cluster.launcher import ServerProcess
-from pytest_cluster.leaks import TAG_VARIABLE, cluster_members, kill_cluster
-from pytest_cluster.stale import remove_stale_socket
+from pytest_cluster.server.guard import guard
+from pytest_cluster.server.launcher import ServerProcess
+from pytest_cluster.server.leaks import TAG_VARIABLE, cluster_members, kill_cluster
+from pytest_cluster.server.stale import remove_stale_socket
 from pytest_cluster.waiting import poll
 
 # The test in the run inside writes down what must be gone afterwards, then does what its name says.
@@ -255,7 +255,7 @@ def test_interrupt_around_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     guard.acquire()
     guard.announce("another", "/nowhere")  # it runs from now on
     before = held()
-    monkeypatch.setattr(f"pytest_cluster.launcher.{broken}", interrupt)
+    monkeypatch.setattr(f"pytest_cluster.server.launcher.{broken}", interrupt)
     monkeypatch.setattr("secrets.token_hex", lambda _: "atag")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(KeyboardInterrupt):
@@ -273,7 +273,7 @@ def test_guard_needs_nothing_but_a_tag(tmp_path: Path) -> None:
     installed.mkdir()
     folder.mkdir()
     for name in ("guard.py", "leaks.py", "stale.py"):
-        shutil.copy(Path(pytest_cluster.__file__).with_name(name), installed)
+        shutil.copy(Path(pytest_cluster.__file__).parent / "server" / name, installed)
     command = [sys.executable, "-I", "-S", str(installed / "guard.py")]
     environment = {**os.environ, TAG_VARIABLE: "onlythis"}
     with (
@@ -309,7 +309,7 @@ def test_disk_that_is_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     def full(path: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
-    monkeypatch.setattr("pytest_cluster.launcher.Tallies", full)
+    monkeypatch.setattr("pytest_cluster.server.launcher.Tallies", full)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(StartError, match=r"folder cannot be made: .*No space left .*; TMPDIR says where it should be"):
         ServerProcess(ClusterOptions(app="ready", cwd=str(FAKES)), pythonpath=".")

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from pytest_cluster.client import Client
-from pytest_cluster.endpoint import Endpoint
+from pytest_cluster.requests.client import Client
+from pytest_cluster.requests.endpoint import Endpoint
 
 
 @pytest.mark.parametrize(

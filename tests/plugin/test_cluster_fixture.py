@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pytest_cluster.leaks import session_members
+from pytest_cluster.server.leaks import session_members
 
 
 def assert_no_process_left(pytester: pytest.Pytester) -> None:
@@ -381,7 +381,7 @@ def test_session_members_are_found_by_exact_number() -> None:
 
 def test_import_is_light() -> None:
     """Loading the plugin loads neither what it starts nor what only a running cluster needs."""
-    heavy = ["gevent", "gunicorn", "nodecluster_compat", "http.client", "pytest_cluster.cluster"]
+    heavy = ["gevent", "gunicorn", "nodecluster_compat", "http.client", "pytest_cluster.clusters.cluster"]
     code = f"import sys, pytest_cluster.plugin; print([one for one in {heavy} if one in sys.modules])"
 
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

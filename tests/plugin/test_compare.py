@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_cluster.compare import Comparison, Result, comparison
+from pytest_cluster.session.compare import Comparison, Result, comparison
 
 
 def test_table() -> None:

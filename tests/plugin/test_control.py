@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pytest_cluster.control import Control
 from pytest_cluster.errors import ProcessGone
-from pytest_cluster.wire import Call, Failpoint, Hello, Hold, Outcome, Reply, Unpacker, Welcome, pack
+from pytest_cluster.wire.control import Control
+from pytest_cluster.wire.records import Call, Failpoint, Hello, Hold, Outcome, Reply, Unpacker, Welcome, pack
 
 
 class Process:

@@ -9,9 +9,9 @@ import pytest
 
 import pytest_cluster
 from pytest_cluster import ClusterOptions, Faults, WorkerProxy
-from pytest_cluster.faults import BOOT_FAILURES
+from pytest_cluster.asked.settings import SETTINGS
+from pytest_cluster.faults.cluster_faults import BOOT_FAILURES
 from pytest_cluster.fixtures import FIXTURES
-from pytest_cluster.settings import SETTINGS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
 

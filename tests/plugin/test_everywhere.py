@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pytest_cluster.everywhere import Result, assert_same, value_in_all
+from pytest_cluster.processes.everywhere import Result, assert_same, value_in_all
 
 
 class Point(NamedTuple):

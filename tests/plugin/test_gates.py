@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_cluster.gates import Gate
-from pytest_cluster.journal import Journal
-from pytest_cluster.wire import Hello, Reached
+from pytest_cluster.faults.gates import Gate
+from pytest_cluster.story.journal import Journal
+from pytest_cluster.wire.records import Hello, Reached
 
 FIRST, SECOND = (Hello("", worker, 1000 + worker, measured=False) for worker in (1, 2))
 

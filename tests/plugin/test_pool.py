@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pytest_cluster.options import ClusterOptions
-from pytest_cluster.pool import Pool
-from pytest_cluster.recipe import Recipe
+from pytest_cluster.asked.options import ClusterOptions
+from pytest_cluster.asked.recipe import Recipe
+from pytest_cluster.session.pool import Pool
 
 HEAD = """
 import os

@@ -201,7 +201,7 @@ def test_processes_of_xdist_forget_no_failure(tmp_path: Path) -> None:
     """Another's report may just name that folder."""
     from types import SimpleNamespace
 
-    from pytest_cluster.artifacts import KEPT_FAILURES, forget_oldest
+    from pytest_cluster.failures.artifacts import KEPT_FAILURES, forget_oldest
 
     config: Any = SimpleNamespace(cache=SimpleNamespace(mkdir=lambda _: tmp_path), workerinput={})
     for number in range(KEPT_FAILURES + 5):
@@ -672,7 +672,7 @@ def test_full_disk_costs_the_artefacts_only(shop: pytest.Pytester) -> None:
     """What is written goes to a device that is always full; the report says what happened."""
     shop.makepyfile(
         """
-        import pytest_cluster.artifacts as artifacts
+        import pytest_cluster.failures.artifacts as artifacts
 
         def test_it(cluster, monkeypatch):
             write = artifacts._write
@@ -699,7 +699,7 @@ def test_no_cache_no_artefacts(shop: pytest.Pytester) -> None:
 
 def test_artefacts_are_bounded(shop: pytest.Pytester) -> None:
     """The oldest goes; what is written again is the newest."""
-    from pytest_cluster.artifacts import KEPT_FAILURES
+    from pytest_cluster.failures.artifacts import KEPT_FAILURES
 
     folder = shop.path / ".pytest_cache/d/cluster"
     names = [f"failure-{number}" for number in range(KEPT_FAILURES)]
@@ -752,13 +752,13 @@ IN_USE = "[t] [1] [ERROR] Connection in use: ('::1', 1)\n[t] [1] [ERROR] Retryin
     ],
 )
 def test_line_of_a_log_that_says_most(log: str, line: str) -> None:
-    from pytest_cluster.exits import error_in_log
+    from pytest_cluster.server.exits import error_in_log
 
     assert error_in_log(log) == line
 
 
 def test_last_words() -> None:
-    from pytest_cluster.exits import last_words
+    from pytest_cluster.server.exits import last_words
 
     assert last_words(CRASHED) == "ValueError: bad"
     assert last_words("[2026-11-25 03:00:01 +0000] [1] [INFO] Worker exiting (pid: 1)\nno licence\n\n") == "no licence"
@@ -766,7 +766,7 @@ def test_last_words() -> None:
 
 
 def test_ends_in_words() -> None:
-    from pytest_cluster.exits import describe_exit, describe_returncode
+    from pytest_cluster.server.exits import describe_exit, describe_returncode
 
     assert describe_exit(3, None) == "exit code 3 (a worker failed to boot)"
     assert describe_exit(77, None) == "exit code 77"
@@ -778,7 +778,7 @@ def test_ends_in_words() -> None:
 
 
 def test_ends_for_gunicorns_limits_in_words() -> None:
-    from pytest_cluster.exits import describe_exit, why_ended
+    from pytest_cluster.server.exits import describe_exit, why_ended
 
     log = "[CRITICAL] WORKER TIMEOUT (pid:12)\n[CRITICAL] WORKER BOOT TIMEOUT (pid:13): not listening after 3 s\n"
     assert why_ended(log, 12) == "it gave no sign of life for gunicorn's timeout (WORKER TIMEOUT)"
@@ -794,6 +794,6 @@ def test_ends_for_gunicorns_limits_in_words() -> None:
 )
 def test_time_outs_by_name(name: str, is_timeout: bool) -> None:
     """Those of HTTP clients, and before Python 3.11 that of ``concurrent.futures``, are no ``TimeoutError``."""
-    from pytest_cluster.failure import _is_timeout
+    from pytest_cluster.failures.failure import _is_timeout
 
     assert _is_timeout(type(name, (Exception,), {})("no answer")) is is_timeout

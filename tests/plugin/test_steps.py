@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_cluster.inside.steps import Steps
-from pytest_cluster.wire import Fail, Failpoint, Reached
+from pytest_cluster.wire.records import Fail, Failpoint, Reached
 
 STOPPED = Fail(times=None, error=pickle.dumps(LookupError("injected by the test")))
 

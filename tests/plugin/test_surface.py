@@ -9,9 +9,9 @@ import signal
 
 import pytest
 
-from pytest_cluster.leaks import cluster_members
-from pytest_cluster.options import cores
-from pytest_cluster.settings import SETTINGS, Setting
+from pytest_cluster.asked.options import cores
+from pytest_cluster.asked.settings import SETTINGS, Setting
+from pytest_cluster.server.leaks import cluster_members
 from pytest_cluster.waiting import poll
 
 # One value for each setting, and what a test sees of it.  That one keeps is seen after it, below.

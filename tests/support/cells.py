@@ -19,8 +19,8 @@ from moments import Fault, Moment
 from witness import Acks, Witness, witnesses
 
 from pytest_cluster import Cluster, JournalEntry, ReloadReport
-from pytest_cluster.remote import function_record, value_of
 from pytest_cluster.waiting import poll
+from pytest_cluster.wire.remote import function_record, value_of
 
 __all__ = ["Cell"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nodecluster_compat._gunicorn.arbiter import parent_death
 from nodecluster_compat.machine import heartbeat
-from pytest_cluster import stacks
+from pytest_cluster.server import stacks
 
 
 def test_no_signal_has_two_meanings() -> None:

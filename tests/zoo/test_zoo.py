@@ -136,7 +136,7 @@ def test_process_of_xdist_that_dies(shop: pytest.Pytester) -> None:
 
     shop.runpytest_subprocess("-n1", "--max-worker-restart=0")
 
-    from pytest_cluster.leaks import wait_cluster_empty
+    from pytest_cluster.server.leaks import wait_cluster_empty
 
     session, tag = (shop.path / "session").read_text().split()
     assert wait_cluster_empty(int(session), tag, 20) == []
@@ -196,7 +196,7 @@ def test_timeout_leaves_nothing(shop: pytest.Pytester, method: str) -> None:
     result = shop.runpytest_subprocess("--timeout=2", f"--timeout-method={method}")
 
     assert result.ret != 0
-    from pytest_cluster.leaks import wait_cluster_empty
+    from pytest_cluster.server.leaks import wait_cluster_empty
 
     session, tag = (shop.path / "session").read_text().split()
     assert wait_cluster_empty(int(session), tag, 20) == []

@@ -1,0 +1,44 @@
+"""Numbers that a test gives: refused where they mean nothing, instead of having no effect."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..errors import OptionError
+
+__all__ = ["check_count", "check_seconds", "is_count", "is_seconds"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+
+def is_count(value: Any, least: int = 1, most: int | None = None) -> bool:
+    """Whether this is a whole number from *least* to *most*."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return is_whole and value >= least and (most is None or value <= most)
+
+
+def is_seconds(value: Any, *, can_be_zero: bool = False) -> bool:
+    """Whether this is a time that something can last."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number and (value > 0 or (can_be_zero and value == 0))
+
+
+def check_count(what: str, value: Any, least: int = 1, most: int | None = None) -> None:
+    """Refuse what is no whole number from *least* to *most*.
+
+    :raises OptionError: the sentence names *what* it is of.
+    """
+    if not is_count(value, least, most):
+        bounds = f"{least} or more" if most is None else f"{least} to {most}"
+        raise OptionError(f"{what}: expected a whole number, {bounds}, got {value!r:.100}")
+
+
+def check_seconds(what: str, value: Any, *, can_be_zero: bool = True) -> None:
+    """Refuse what is no number of seconds.
+
+    :raises OptionError: the sentence names *what* it is of.
+    """
+    if not is_seconds(value, can_be_zero=can_be_zero):
+        bounds = "0 or more" if can_be_zero else "more than 0"
+        raise OptionError(f"{what}: expected a number of seconds, {bounds}, got {value!r:.100}")

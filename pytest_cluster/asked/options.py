@@ -1,0 +1,238 @@
+"""What a test asks for: keywords of the marker and of the factory, command line, frozen and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import OptionError
+from ..waiting import scaled
+from .checks import is_count, is_seconds
+from .settings import POLICIES, START_TIMEOUT
+
+__all__ = ["START_TIMEOUT", "ClusterOptions", "cores", "most_workers", "too_many_workers"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+WORKER_CLASS = "nodecluster_compat.Worker"
+
+# gunicorn's own worker classes by their short names; they write no journal.
+STOCK_WORKER_CLASSES = frozenset(
+    {"asgi", "eventlet", "gevent", "gevent_pywsgi", "gevent_wsgi", "gthread", "sync", "tornado"}
+)
+
+# Keywords of their own, or what the plugin must know from them.
+RESERVED_SETTINGS = {
+    "daemon": "the plugin could not stop a server that leaves its session",
+    "preload_app": "use preload=True",
+    "worker_class": "use worker_class=",
+    "workers": "use workers=",
+}
+
+POLICY_VARIABLE = "NODE_CLUSTER_SCHED_POLICY"
+WORKERS_PER_CORE = 64
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def most_workers() -> int:
+    """Return the number above which a test asks for something by mistake."""
+    return WORKERS_PER_CORE * cores()
+
+
+def too_many_workers(count: int) -> str:
+    """Return the sentence that refuses so many workers; empty when they can be."""
+    if count <= most_workers():
+        return ""
+    return f"{count} workers are too many for this machine: with {cores()} cores at most {most_workers()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOptions:
+    """One cluster to start.  The names of the fields are the keywords of marker and factory."""
+
+    workers: int = 2
+    app: str | None = None
+    """The application, as on gunicorn's command line: ``package.module:name``."""
+    script: str | None = None
+    """A script instead of an application, as after ``nodecluster``; *workers* are waited for, the script forks them."""
+    policy: str | None = None
+    """``"rr"``: the primary deals connections; ``"none"``: the kernel does."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """gunicorn settings by name.  Literals only; what is not one belongs in *config*."""
+    config: str = ""
+    """Python source for the end of ``gunicorn.conf.py``: hooks, ``cluster.on(...)`` handlers."""
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    """Changes to the environment; ``None`` removes a variable."""
+    preload: bool = False
+    fresh: bool = False
+    """A cluster of this test's own; otherwise one that an earlier test has left as it was may be used again."""
+    start_timeout: float = START_TIMEOUT
+    worker_class: str = WORKER_CLASS
+    """A stock class such as ``"gevent"`` is accepted for comparisons only.
+
+    There is no journal then: *ready* means that one worker has answered a request, and a server that is told to
+    end while another still boots may take its whole ``graceful_timeout``.
+    """
+    cwd: str | None = "."
+    """Working directory of the server, from pytest's root; ``None``: a short temporary one."""
+
+    def __post_init__(self) -> None:
+        for name, (fits, wanted) in _CHECKS.items():
+            value = getattr(self, name)
+            if not fits(value):
+                raise OptionError(f"cluster: {name} must be {wanted}, not {value!r}")
+        for name in self.settings:
+            if name in RESERVED_SETTINGS:
+                raise OptionError(f"cluster: settings cannot have {name!r}: {RESERVED_SETTINGS[name]}")
+        if too_many := too_many_workers(self.workers):
+            raise OptionError(f"cluster: {too_many}")
+        if self.script is not None and self.app is not None:
+            raise OptionError(
+                f"cluster: app={self.app!r} and script={self.script!r} are two programs, a cluster runs one: give one "
+                "of them"
+            )
+        if self.script is not None and (self.settings or self.config or self.preload):
+            raise OptionError(
+                "cluster: a script has no gunicorn.conf.py: give it env={'GUNICORN_CMD_ARGS': …} instead of settings, "
+                "config and preload"
+            )
+
+    @classmethod
+    def keywords(cls) -> tuple[str, ...]:
+        """The names that marker and factory accept."""
+        return tuple(each.name for each in dataclasses.fields(cls))
+
+    def changed(self, source: str, changes: Mapping[str, Any]) -> ClusterOptions:
+        """These options with *changes*, which *source* asks for; mappings are merged, the rest is replaced.
+
+        :raises OptionError: an unknown name, or a value that cannot be.
+        """
+        unknown = sorted(set(changes) - set(self.keywords()))
+        if unknown:
+            raise OptionError(
+                f"{source}: unknown keyword {', '.join(map(repr, unknown))}; valid are {', '.join(self.keywords())}"
+            )
+        merged = dict(changes)
+        for name in ("settings", "env"):
+            if isinstance(changes.get(name), Mapping):
+                merged[name] = {**getattr(self, name), **changes[name]}
+        if changes.get("script") is not None:  # what has no meaning there, and was said for applications
+            merged = {"settings": {}, "config": "", "preload": False, "app": None, **merged}
+        elif changes.get("app") is not None:
+            merged = {"script": None, **merged}
+        try:
+            return dataclasses.replace(self, **merged)
+        except OptionError as error:
+            raise OptionError(f"{source}: {str(error).removeprefix('cluster: ')}") from None
+
+    @property
+    def key(self) -> str:
+        """All of them as a text to compare."""
+        return repr({each.name: _ordered(getattr(self, each.name)) for each in dataclasses.fields(self)})
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether the server will tell of its workers; false for gunicorn's own worker classes."""
+        name = self.worker_class
+        return name not in STOCK_WORKER_CLASSES and not name.startswith("gunicorn.")
+
+    @property
+    def environment(self) -> dict[str, str | None]:
+        """Changes to the environment: *env*, and what follows from the other options."""
+        changes: dict[str, str | None] = {}
+        if self.policy is not None:
+            changes[POLICY_VARIABLE] = self.policy
+        if self.script is not None:
+            changes["WEB_CONCURRENCY"] = str(self.workers)
+        return {**changes, **self.env}
+
+    @property
+    def policy_in_force(self) -> str:
+        """Who deals connections: ``rr`` or ``none``."""
+        if not self.has_journal or self.settings.get("reuse_port"):
+            return "none"
+        return self.environment.get(POLICY_VARIABLE, os.environ.get(POLICY_VARIABLE)) or "rr"
+
+    @property
+    def listeners(self) -> int:
+        """How many sockets *settings* bind; each worker reports ``listening`` once for each."""
+        bind = self.settings.get("bind", "")
+        return 1 if isinstance(bind, str) else max(1, len(bind))
+
+    @property
+    def socket_files(self) -> list[str]:
+        """The unix sockets that *settings* bind: files, which a server that is killed leaves; no abstract ones."""
+        bind = self.settings.get("bind", "")
+        names = [bind] if isinstance(bind, str) else list(bind)
+        paths = [name.removeprefix("unix:") for name in names if str(name).startswith("unix:")]
+        return [path for path in paths if path and path[0] not in "\0@"]
+
+    @property
+    def stop_timeout(self) -> float:
+        """How long the server may take to end when asked: its own grace, and some."""
+        grace = self.settings.get("graceful_timeout", 30)
+        return (grace if isinstance(grace, int | float) else 30) + scaled(10.0)
+
+    @property
+    def worker_timeout(self) -> float:
+        """Seconds after which gunicorn ends a worker that gives no sign of life; 0: never."""
+        timeout = self.settings.get("timeout", 30)
+        return float(timeout) if isinstance(timeout, int | float) and self.script is None else 0.0
+
+    @property
+    def target(self) -> str:
+        """What it serves."""
+        return self.script or self.app or "(nothing)"
+
+
+def _ordered(value: Any) -> Any:
+    return sorted(value.items()) if isinstance(value, Mapping) else value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_settings(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(key, str) and key.isidentifier() for key in value)
+
+
+def _is_environment(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(key, str) and (item is None or isinstance(item, str)) for key, item in value.items()
+    )
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_policy(value: Any) -> bool:
+    return value is None or value in POLICIES
+
+
+_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "workers": (is_count, "a whole number, 1 or more"),
+    "app": (_is_text_or_none, "an import string such as 'package.module:app'"),
+    "script": (_is_text_or_none, "the path of a Python file, as a string"),
+    "policy": (_is_policy, " or ".join(map(repr, POLICIES))),
+    "settings": (_is_settings, "a mapping from gunicorn's names to literals"),
+    "config": (_is_text, "Python source as a string"),
+    "env": (_is_environment, "a mapping from names to strings (or None, to remove)"),
+    "preload": (_is_flag, "True or False"),
+    "fresh": (_is_flag, "True or False"),
+    "start_timeout": (is_seconds, "a number of seconds above 0"),
+    "worker_class": (_is_text, "the name of a gunicorn worker class"),
+    "cwd": (_is_text_or_none, "the path of a folder, as a string"),
+}

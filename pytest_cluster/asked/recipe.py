@@ -1,0 +1,98 @@
+"""What a test asks for: the options of its cluster, and where its server imports from."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OptionError
+from ..waiting import scaled
+from . import settings
+from .apps import locate
+from .options import START_TIMEOUT, ClusterOptions
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["Recipe", "item_options", "recipe_of"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+# What the environment says of one test: that another asks says nothing of the cluster.
+OF_ONE_TEST = ("PYTEST_CURRENT_TEST", "COV_CORE_CONTEXT")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a cluster is started from."""
+
+    options: ClusterOptions
+    pythonpath: str
+
+    def changed(self, source: str, changes: Mapping[str, Any]) -> Recipe:
+        """The same with *changes*, which *source* asks for."""
+        return dataclasses.replace(self, options=self.options.changed(source, changes))
+
+    @property
+    def key(self) -> str:
+        """What two tests must have in common to use one cluster; the environment is that of this moment."""
+        environment = {name: value for name, value in os.environ.items() if name not in OF_ONE_TEST}
+        environment.update({name: value or "" for name, value in self.options.environment.items()})
+        return repr((self.options.key, self.pythonpath, sorted(environment.items())))
+
+
+def recipe_of(item: pytest.Item, fixtures: Mapping[str, Any], app: Any, workers: int | None) -> Recipe:
+    """Return what *item* asks for; *fixtures* and *app* are what its ``cluster_options`` and ``cluster_app`` say.
+
+    :raises OptionError: something that cannot be.
+    """
+    located = None if app is None else locate(app)
+    with_app = dict(fixtures) if located is None else {"app": located.name, **fixtures}
+    options = item_options(item, with_app, workers)
+    folders = [str(item.config.rootpath), *map(str, item.config.getini("pythonpath"))]
+    if located is not None and located.folder is not None:
+        folders.append(located.folder)
+    return Recipe(_resolved(options, item), ",".join(dict.fromkeys(folders)))
+
+
+def item_options(item: pytest.Item, fixtures: Mapping[str, Any], workers: int | None) -> ClusterOptions:
+    """What *item* asks for: marker > command line > environment > fixtures > ini > our defaults."""
+    found = {name: settings.value_of(item.config, name) for name in ("app", "policy", "workers", "start_timeout")}
+    options = ClusterOptions(start_timeout=scaled(START_TIMEOUT))
+    options = _with_settings(options, {name: one for name, one in found.items() if one.source == "ini"})
+    options = options.changed("cluster_options", fixtures)
+    options = _with_settings(
+        options, {name: one for name, one in found.items() if one.source not in ("default", "ini")}
+    )
+    for marker in reversed(list(item.iter_markers("cluster"))):
+        options = options.changed("@pytest.mark.cluster", marker.kwargs)
+    return options if workers is None else options.changed("--cluster-workers", {"workers": workers})
+
+
+def _with_settings(options: ClusterOptions, found: Mapping[str, settings.Value]) -> ClusterOptions:
+    for name, one in found.items():
+        value = one.value[0] if name == "workers" else one.value
+        value = scaled(value) if name == "start_timeout" else value
+        options = options.changed(one.source, {name: value})
+    return options
+
+
+def _resolved(options: ClusterOptions, item: pytest.Item) -> ClusterOptions:
+    """Make paths absolute: a script beside its test or from the root, a working directory from the root."""
+    root = str(item.config.rootpath)
+    changes: dict[str, Any] = {}
+    if options.cwd is not None:
+        changes["cwd"] = os.path.join(root, options.cwd)
+        if not os.path.isdir(changes["cwd"]):
+            raise OptionError(f"cluster: cwd {options.cwd!r} is no folder (looked for {changes['cwd']})")
+    if options.script is not None:
+        folders = dict.fromkeys((str(item.path.parent), root))
+        candidates = [os.path.join(folder, options.script) for folder in folders]
+        found = next((path for path in candidates if os.path.isfile(path)), None)
+        if found is None:
+            raise OptionError(f"cluster: script {options.script!r} does not exist (looked for {', '.join(candidates)})")
+        changes["script"] = found
+    return options.changed("cluster", changes) if changes else options

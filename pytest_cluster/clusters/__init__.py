@@ -1,0 +1,1 @@
+"""Gives a test its cluster: start it, look at it, change it."""

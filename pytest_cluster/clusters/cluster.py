@@ -1,0 +1,252 @@
+"""A running cluster as a test uses it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from ..asked.options import ClusterOptions, most_workers
+from ..errors import ClusterError, WaitTimeout
+from ..faults.cluster_faults import Faults
+from ..processes.everywhere import assert_same, run_in, value_in_all
+from ..processes.worker import WorkerProxy
+from ..requests.client import Client
+from ..requests.endpoint import Endpoint, Response
+from ..requests.unanswered import find_holders
+from ..server.launcher import ServerProcess
+from ..signals import signal_number
+from ..story.messages import Messages
+from ..waiting import Deadline, evidence, poll, scaled, timed_out
+from .changes import ReloadReport, Snapshot, check_reloaded, check_scaled
+from .readiness import bring_up, prepare_server
+from .view import ClusterView
+
+__all__ = ["Cluster"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+DEFAULT_TIMEOUT = 10.0
+
+
+class Cluster(ClusterView):
+    """A real gunicorn with all its workers listening; ends with the test, or with the ``with`` that holds it.
+
+    What it knows of its workers stays readable after their end, and after its own.
+
+    Attributes:
+        client: requests to it, each on a connection of its own.
+        faults: ways to break it.
+        messages: what passes between primary and workers.
+        picture: how it was when its ``with`` block ended; ``None`` before, and where there was none.
+    """
+
+    def __init__(self, options: ClusterOptions, server: ServerProcess, endpoint: Endpoint, faults: Faults) -> None:
+        super().__init__(options, server, endpoint)
+        self.client = Client(endpoint, server.tallies.seen, self._listening, self._explain)
+        self.faults = faults
+        self.messages = Messages(server.journal)
+        self._closed = False
+        self.picture: Snapshot | None = None
+        server.journal.diagnose = server.stacks
+
+    @classmethod
+    def start(cls, options: ClusterOptions, *, pythonpath: str) -> Cluster:
+        """Start a cluster and return it when it is ready; its application is imported from *pythonpath*.
+
+        :raises StartError: it ended, or was not ready in time.
+        """
+        server = prepare_server(options, pythonpath=pythonpath)
+        faults = Faults(server, options)
+        return cls(options, server, bring_up(server, options, workers=options.workers), faults)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` has ended it already, or :meth:`keep` let it go."""
+        return self._closed
+
+    # Requests
+
+    def get(self, path: str = "/", **options: Any) -> Response:
+        """GET *path* on a connection of its own; *options* as for :meth:`Client.request`."""
+        return self.client.get(path, **options)
+
+    def request(self, method: str, path: str = "/", **options: Any) -> Response:
+        """Send any request on a connection of its own; *options* as for :meth:`Client.request`."""
+        return self.client.request(method, path, **options)
+
+    def connect(self, timeout: float | None = None) -> socket.socket:
+        """Return a new connection to the server, with TLS where it has that; the caller closes it.
+
+        :param timeout: of the socket, in seconds (default: 10).
+        """
+        return self._endpoint.connect(timeout)
+
+    def _explain(self, error: WaitTimeout, with_stacks: bool) -> WaitTimeout:
+        """Of a request: at once, because whoever has it may go on when the test does."""
+        if self._closed:
+            return error
+        unanswered = find_holders(self.server, self.workers)
+        return WaitTimeout(evidence(f"{error}: {unanswered}", self._evidence() if with_stacks else []), unanswered)
+
+    def wait_for(self, check: Callable[[Cluster], Any], *, reason: str, timeout: float | None = None) -> Any:
+        """Wait until ``check(cluster)`` is true, and return what it returned.
+
+        :param reason: what is waited for, in words; the error says it.
+        :raises WaitTimeout: it was not within *timeout* seconds (default: 10).
+        """
+        seconds = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
+        deadline = Deadline(seconds)
+        result = poll(lambda: check(self), seconds)
+        if not result:
+            early = deadline.early_end()
+            sections = [("now", str(self.snapshot())), *self._evidence()]
+            raise timed_out(reason, seconds, sections, early=early)
+        return result
+
+    # Changes
+
+    def scale(self, workers: int, *, timeout: float | None = None) -> list[WorkerProxy]:
+        """Have so many workers, and wait until exactly they are there and listen; return them.
+
+        What holds of scaling is checked: those that stay are the workers that there were, and those that go were asked
+        to.
+
+        :param timeout: seconds to wait (default: the marker's ``start_timeout``).
+        :raises ClusterError: it is a script, or *workers* is no number that can be.
+        :raises WaitTimeout: it did not come to that.
+        :raises AssertionError: a worker was lost, or replaced, on the way.
+        """
+        if not 1 <= workers <= most_workers():
+            raise ClusterError(f"expected 1 to {most_workers()} workers, got {workers}")
+        before = self.workers
+        self.journal.note_fault(0, self.primary.pid, f"scale to {workers} workers", harmless=True)
+        self.primary.ask("scale", (workers,))
+        self._target = workers
+        after = self.wait_listening(workers, timeout)
+        check_scaled(before, after)
+        return after
+
+    def reload(self, *, timeout: float | None = None) -> ReloadReport:
+        """Reload as HUP does, and wait for its end.
+
+        What holds for a reload that succeeded is checked: as many workers as there should be listen, all are new, and
+        every old one has ended because it was asked to.  One that failed is in the report: look at ``succeeded``; what
+        it had started has ended.
+
+        :param timeout: seconds to wait (default: twice the marker's ``start_timeout``).
+        :raises ClusterError: the cluster is a script.
+        :raises WaitTimeout: it did not end in time.
+        :raises AssertionError: it says that it succeeded, and something of that does not hold.
+        """
+        seconds = self.options.start_timeout * 2 if timeout is None else timeout
+        deadline = Deadline(seconds)
+        before = self.workers
+        self.journal.note_fault(0, self.primary.pid, "reload", harmless=True)
+        report = ReloadReport(**self.primary.ask("reload", timeout=seconds))
+        if report.succeeded:
+            for worker in before:
+                self.journal.wait_for("exit", worker=worker.id, timeout=deadline.remaining)
+            self._target = self.primary.status()["target"]  # as the configuration says: the reload has read it again
+            check_reloaded(before, self.wait_listening(None, deadline.remaining))
+        elif report.state == "failed":
+            known = {worker.id for worker in before}
+            for worker in self.workers:
+                if worker.id not in known:
+                    self.journal.wait_for("exit", worker=worker.id, timeout=deadline.remaining)
+        return report
+
+    def disconnect(self, *, timeout: float | None = None) -> int:
+        """``cluster.disconnect()`` in the primary: every worker finishes and ends, then the server; its return code.
+
+        :param timeout: seconds to wait (default: gunicorn's grace and some).
+        :raises StopError: it still ran after that, and was killed.
+        """
+        self.journal.note_fault(0, self.primary.pid, "cluster.disconnect()", ends=True)
+        self.primary.ask("disconnect", ())
+        seconds = self.options.stop_timeout if timeout is None else timeout
+        return self.server.wait_ended("cluster.disconnect()", seconds)
+
+    def stop(self, which: int | str = signal.SIGTERM, timeout: float | None = None) -> int:
+        """Send the primary a signal that ends it, wait for its end, return its return code.
+
+        :raises StopError: it still ran after *timeout* seconds (default: gunicorn's grace and some) and was
+            killed.
+        """
+        ended = self.returncode
+        if ended is not None:
+            return ended
+        number = signal_number(which)
+        self.journal.note_fault(0, self.primary.pid, f"{number.name} to the primary", ends=True)
+        return self.server.stop(number, self.options.stop_timeout if timeout is None else timeout)
+
+    # Inside its processes
+
+    def run_in_all(
+        self, function: Callable[..., Any] | str, *args: Any, timeout: float | None = None
+    ) -> dict[int, Any]:
+        """Call *function* in every worker at the same time; return the results by worker id.
+
+        :raises Exception: what it has raised in one of them.
+        """
+        return value_in_all(run_in(self.workers, function, args, timeout))
+
+    def assert_same_everywhere(
+        self, function: Callable[..., Any] | str, *args: Any, timeout: float | None = None
+    ) -> Any:
+        """Call *function* in every worker and fail unless all return the same, which is returned.
+
+        It finds caches, counters and sessions that each process has for itself.
+
+        :raises AssertionError: they do not; it shows what differs, and who raised something instead.
+        :raises Exception: what it has raised in all of them.
+        """
+        name = function if isinstance(function, str) else getattr(function, "__name__", repr(function))
+        return assert_same(name, run_in(self.workers, function, args, timeout))
+
+    def broadcast(self, message: Any) -> None:
+        """Let the primary send a message to every worker."""
+        for worker in self.workers:
+            worker.send(message)
+
+    # Its end
+
+    def close(self) -> None:
+        """End it, check that it left no process, release everything.  The fixture does this.
+
+        :raises StopError: it had to be killed.
+        :raises LeakError: it had left processes behind, which were killed.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.faults.undo()
+        finally:
+            self.client.close()
+            try:
+                self.server.close()
+            finally:
+                self.client.join()
+
+    def keep(self) -> None:
+        """Let it run on after pytest has ended."""
+        self.faults.undo()
+        self.client.close()
+        self.client.join()
+        self.server.keep()
+        self._closed = True  # what could not be kept is still to be closed
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if not self._closed:
+                self.picture = self.snapshot()
+        finally:
+            self.close()

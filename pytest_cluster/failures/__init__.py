@@ -1,0 +1,1 @@
+"""Reports a failed test: the cause, the timeline, logs, artefacts."""

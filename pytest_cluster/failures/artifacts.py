@@ -1,0 +1,100 @@
+"""What a failed test leaves on disk: the whole journal, all logs, the stacks, in a folder of pytest's cache.
+
+Bounded: the newest failures stay.  A disk that is full costs the artefacts, and a line in the report that says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
+
+    from ..server.launcher import ServerProcess
+
+__all__ = ["KEPT_FAILURES", "artifacts_folder", "forget_oldest", "write_artifacts"]
+
+KEPT_FAILURES = 50
+LOG_BYTES = 5 * 1024 * 1024
+NAME_CHARACTERS = 120
+TEST_FILE = "test.txt"
+
+
+def artifacts_folder(config: pytest.Config) -> str | None:
+    """Return the folder of all failures; ``None`` when pytest runs without its cache.
+
+    :raises OSError: it cannot be made.
+    """
+    cache: Any = getattr(config, "cache", None)
+    if cache is None:
+        return None
+    return str(cache.mkdir("cluster"))
+
+
+def write_artifacts(
+    base: str, nodeid: str, server: ServerProcess, sections: Sequence[tuple[str, str]], *, part: str = ""
+) -> str:
+    """Write everything of one failure, in place of what an earlier one of the same test left; return the folder.
+
+    :param part: ends the folder's name, where a test has several.
+    :raises OSError: it cannot be written.
+    """
+    folder = _folder_of(base, f"{nodeid}{part}")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    _write(os.path.join(folder, TEST_FILE), f"{nodeid}{part}\n")
+    _write(os.path.join(folder, "journal.jsonl"), "".join(_line(entry) for entry in server.journal.entries))
+    _write(os.path.join(folder, "primary.log"), server.logs.primary.text)
+    for worker, log in server.logs.of_workers().items():
+        _write(os.path.join(folder, f"worker-{worker}.log"), log.text)
+    for title, text in sections:
+        _write(os.path.join(folder, f"{re.sub(r'[^a-z0-9]+', '-', title.lower()).strip('-')}.txt"), text)
+    return folder
+
+
+def forget_oldest(config: pytest.Config) -> None:
+    """Remove all but the newest failures.
+
+    The processes of xdist do not: what one of them has just written may not be the newest any more when it is read.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    with contextlib.suppress(OSError):
+        base = artifacts_folder(config)
+        if base is None:
+            return
+        folders = sorted((os.path.join(base, name) for name in os.listdir(base)), key=os.path.getmtime)
+        for folder in folders[:-KEPT_FAILURES]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder_of(base: str, name: str) -> str:
+    """Two tests whose names are the same without what a path cannot have: the later one's gets a number of its own."""
+    plain = re.sub(r"[^\w.=-]+", "_", name).strip("_")[-NAME_CHARACTERS:]
+    folder = os.path.join(base, plain)
+    if not os.path.exists(folder) or _test_of(folder) in ("", name):
+        return folder
+    return f"{folder}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _test_of(folder: str) -> str:
+    with contextlib.suppress(OSError), open(os.path.join(folder, TEST_FILE), encoding="utf-8") as file:
+        return file.read().rstrip("\n")
+    return ""
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8", errors="replace") as file:
+        file.write(text[-LOG_BYTES:])
+
+
+def _line(entry: Any) -> str:
+    return json.dumps(dataclasses.asdict(entry), default=repr) + "\n"

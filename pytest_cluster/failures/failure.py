@@ -1,0 +1,189 @@
+"""Adding what a cluster has to say to the report of a failed test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ..asked import settings
+from ..errors import ServerError, WaitTimeout
+from ..requests.unanswered import Unanswered, find_holders
+from ..session.run import CLUSTERS, FAILED, STARTED
+from ..waiting import cut, poll, scaled
+from . import report
+
+if TYPE_CHECKING:
+    from ..clusters.cluster import Cluster
+    from ..server.launcher import ServerProcess
+
+__all__ = ["Moment", "describe_failure", "look_now"]
+
+MOST_CLUSTERS = 3  # of a test that starts many: the last ones
+
+# A client sees the end of a worker before the primary has said so: the report waits for the primary's word.
+SETTLE_SECONDS = 1.0
+
+Told = tuple[str, str, str]
+"""Stream, title and text of a section."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What everybody in a cluster was doing when a test failed.
+
+    Attributes:
+        stacks: titles and texts.
+        busy: who had requests, where that may be the reason: somebody has waited who is not ours.
+    """
+
+    stacks: list[tuple[str, str]] = field(default_factory=list)
+    busy: Unanswered | None = None
+
+
+def look_now(item: pytest.Item, error: BaseException) -> dict[int, Moment]:
+    """Look at the clusters right after a time-out, before they go on, by the primary's pid; not after anything else."""
+    if not _is_timeout(error):
+        return {}
+    is_ours = any(isinstance(one, WaitTimeout) for one in _chain(error))
+    moments: dict[int, Moment] = {}
+    for cluster in item.stash.get(CLUSTERS, [])[-MOST_CLUSTERS:]:
+        with contextlib.suppress(Exception):  # the failure itself must be reported
+            busy = None if is_ours or cluster.is_closed else find_holders(cluster.server, cluster.workers)
+            moments[cluster.server.pid] = Moment(cluster.server.stacks(), busy)
+    return moments
+
+
+def describe_failure(
+    item: pytest.Item, result: pytest.TestReport, error: BaseException | None, moments: Mapping[int, Moment]
+) -> None:
+    """Add sections to a report: cause, topology, timeline, logs; and write the artefacts.
+
+    A server that did not start, or did not end, has no cluster that could be asked any more: its error is the cause.
+
+    :param error: what was raised; ``None`` where a test passed that should not have.
+    :param moments: what :func:`look_now` returned.
+    """
+    broken = next((one for one in _chain(error) if isinstance(one, ServerError)), None)
+    server = None if broken is None else broken.server
+    has_failed = item.stash.get(FAILED, False)
+    clusters: list[Cluster] = []
+    if result.when != "teardown" or not (has_failed or server):
+        clusters = [one for one in item.stash.get(CLUSTERS, []) if one.server is not server][-MOST_CLUSTERS:]
+    for number, cluster in enumerate(clusters, start=1):
+        name = "cluster" if number == 1 else f"cluster {number}"
+        moment = moments.get(cluster.server.pid, Moment())
+        _add(item, result, name, partial(_sections, item, cluster, number, moment, error))
+    if server is not None:
+        part = f".{result.when}" if clusters or has_failed else ""
+        _add(item, result, f"cluster{part}", partial(_of_broken, item, server, str(broken), part))
+
+
+def _add(item: pytest.Item, result: pytest.TestReport, name: str, tell: Callable[[], list[Told]]) -> None:
+    """To the report, and to the item: the report of the teardown, which JUnit XML is made of, is made of that."""
+    try:
+        sections = tell()
+    except Exception as problem:  # noqa: BLE001 - the failure itself must be reported, whatever this one says
+        sections = [("stderr", "report", f"the state of the cluster could not be read: {problem!r}")]
+    for stream, title, text in sections:
+        key, content = f"{stream} {name}: {title}", f"{text}\n"
+        item.add_report_section(result.when, key, content)
+        result.sections.append((f"Captured {key} {result.when}", content))
+
+
+def _sections(
+    item: pytest.Item, cluster: Cluster, number: int, moment: Moment, error: BaseException | None
+) -> list[Told]:
+    start = item.stash.get(STARTED, time.monotonic())
+    poll(lambda: not any(worker.is_ending() for worker in report.living(cluster)), scaled(SETTLE_SECONDS))
+    cluster.server.settle()
+    picture = report.picture_of(cluster)
+    topology = report.topology(cluster, picture, _uid(item.config))
+    part = "" if number == 1 else f".{number}"
+    place, problem = _artefacts(item, cluster.server, [("topology", topology), *moment.stacks], part)
+    told = report.timeline(cluster.journal.entries, start, f"{place}/journal.jsonl" if place else "")
+    cause = report.cause_of(
+        cluster,
+        picture,
+        unanswered=_unanswered(error, cluster.server.pid),
+        busy=moment.busy,
+        compares=settings.value_of(item.config, "compare").value,
+    )
+    sections = [_summary(item, cause, place, problem), ("stdout", "topology", topology), ("stdout", "timeline", told)]
+    if not _has_stacks(error):
+        sections += [("stdout", one, f"{one}:\n{cut(trace)}") for one, trace in moment.stacks]
+    return sections + [("stderr", one, log) for one, log in report.log_sections(cluster, picture)]
+
+
+def _of_broken(item: pytest.Item, server: ServerProcess, error: str, part: str) -> list[Told]:
+    place, problem = _artefacts(item, server, [("error", error)], part)
+    return [_summary(item, error.partition("\n")[0], place, problem)]
+
+
+def _summary(item: pytest.Item, cause: str, place: str, problem: str) -> Told:
+    lines = [f"cause: {cause}", problem, f"artefacts: {place}" if place else "", _reproduce(item)]
+    return "stdout", "cause", "\n".join(filter(None, lines))
+
+
+def _artefacts(item: pytest.Item, server: ServerProcess, extra: list[tuple[str, str]], part: str) -> tuple[str, str]:
+    """Return the folder, from the root if it is there, and what went wrong."""
+    from .artifacts import artifacts_folder, write_artifacts
+
+    try:
+        base = artifacts_folder(item.config)
+        if base is None:
+            return "", ""
+        folder = write_artifacts(base, item.nodeid, server, extra, part=part)
+    except OSError as problem:
+        return "", f"artefacts could not be written: {problem}"
+    return os.path.relpath(folder, item.config.rootpath), ""
+
+
+def _reproduce(item: pytest.Item) -> str:
+    changed = []
+    for setting in settings.SETTINGS:
+        found = settings.value_of(item.config, setting.name)
+        if found.source in ("default", "ini") or setting.name == "keep":
+            continue
+        if setting.metavar is None:
+            changed += [setting.option] if found.value else []  # that it is off cannot be said there
+        else:
+            value = ",".join(map(str, found.value)) if isinstance(found.value, tuple) else str(found.value)
+            changed.append(f"{setting.option}={value}")
+    return report.reproduce_line(item.nodeid, changed)
+
+
+def _uid(config: pytest.Config) -> str:
+    worker = getattr(config, "workerinput", {}).get("workerid", "")
+    return f"({worker})" if worker else ""
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those that it came of, or has in it: what a fixture raises is told without a traceback."""
+    found: list[Any] = [error]
+    for one in found:
+        if one is not None:
+            more = [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+            found += [other for other in more if not any(other is seen for seen in found)]
+            yield one
+
+
+def _unanswered(error: BaseException | None, primary_pid: int) -> Unanswered | None:
+    """The request to this cluster that the test has failed for."""
+    told = (one.unanswered for one in _chain(error) if isinstance(one, WaitTimeout))
+    return next((one for one in told if one is not None and one.primary_pid == primary_pid), None)
+
+
+def _is_timeout(error: BaseException) -> bool:
+    """By name: those of ``concurrent.futures`` and of HTTP clients are no ``TimeoutError`` everywhere."""
+    return "Timeout" in str(error)[:100] or any("timeout" in kind.__name__.lower() for kind in type(error).__mro__)
+
+
+def _has_stacks(error: BaseException | None) -> bool:
+    return "--- stacks of " in str(error)

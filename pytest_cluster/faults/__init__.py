@@ -1,0 +1,1 @@
+"""Injects faults: kills, pauses, holds steps, makes calls fail; and undoes them."""

@@ -1,0 +1,219 @@
+"""Breaking a cluster on purpose.
+
+Each fault is in the journal as *injected* before it happens, so that a report can tell what the test did from what
+the cluster did. Whatever lasts (a pause, a failpoint, a limit) is undone at the end of its block or of the test,
+whichever comes first; where it could have ended a process, the journal has its end as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ..asked.checks import check_count, check_seconds
+from ..asked.options import ClusterOptions
+from ..errors import FaultError, OptionError
+from ..processes.worker import WorkerProxy
+from ..server.launcher import ServerProcess
+from ..story.entries import JournalEntry, worker_id
+from ..wire.records import MESSAGE, Delay, Do, End, Fail, Failpoint, Hold
+from ..wire.remote import function_record
+from .failpoints import Action, Failpoints, check_step
+from .gates import Gate
+from .injecting import pickled
+from .process_faults import ProcessFaults
+
+__all__ = ["BOOT_FAILURES", "Faults"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+
+def _raises(error: Exception, times: int | None = None) -> Fail:
+    return Fail(times, error=pickle.dumps(error))
+
+
+BOOT_FAILURES: Mapping[str, tuple[str, Action]] = {
+    "import": ("boot", _raises(ImportError("injected: the application does not import"))),
+    "exit": ("boot", End(code=1)),
+    "kill": ("boot", End(signal=signal.SIGKILL)),
+    "hang": ("boot", Hold()),
+    "late": ("ready", _raises(RuntimeError("injected: loaded, and then not ready"))),
+}
+"""What :meth:`Faults.boot_failure` can do, by name: the step, and what happens there."""
+
+
+class Faults(ProcessFaults):
+    """The faults of one cluster: ``cluster_faults``, or ``cluster.faults``.
+
+    A *target* is a worker (``cluster.workers[0]``) or the primary (``cluster.primary``).  Where a fault is one of
+    workers, ``worker=`` takes a worker, or an id, also of one that is to come; without it, it is a fault of all, and
+    of those that come later: of the first ones, too, in a cluster that is prepared (``cluster_factory(start=False)``).
+
+    Everything here raises :class:`ProcessGone` when its target has ended already.
+    """
+
+    def __init__(self, server: ServerProcess, options: ClusterOptions) -> None:
+        super().__init__(server, options)
+        self._failpoints = Failpoints(server)
+
+    def slow(
+        self, seconds: float, *, jitter: float = 0.0, seed: int = 0, worker: WorkerProxy | int | None = None
+    ) -> None:
+        """Let each request wait before the application sees it, until :meth:`undo`.
+
+        :param seconds: how long; *jitter*: up to so much longer, by a random number of *seed*.
+        :raises OptionError: that is no time.
+        """
+        check_seconds("slow(seconds)", seconds)
+        check_seconds("slow(jitter)", jitter)
+        self._arm("request", Delay(seconds, jitter, seed), worker, f"slow by {seconds:g} s in", harmless=True)
+
+    def fail_next(
+        self,
+        times: int = 1,
+        *,
+        status: int | None = None,
+        error: type[Exception] | Exception | None = None,
+        worker: WorkerProxy | int | None = None,
+    ) -> None:
+        """Let the next *times* requests fail, in each worker or in one.
+
+        :param status: answer them with this (default: 500).
+        :param error: or raise this in the worker, before the application sees them; of a class that the worker can
+            import.
+        :raises FaultError: the worker cannot have that error, or a status is asked for, too.
+        :raises OptionError: it is no error, or no number that can be.
+        """
+        check_count("fail_next(times)", times)
+        if status is not None:
+            check_count("fail_next(status)", status, 100, 599)
+        if error is None:
+            action = Fail(times, status=status or 500)
+        elif status is not None:
+            raise FaultError("a request that fails by an error has no status of its own: give one of the two")
+        else:
+            action = Fail(times, error=pickled(_instance(error), "the error"))
+        self._arm("request", action, worker, f"fail_next({times}) in", harmless=True)
+
+    def boot_failure(self, how: str = "import", *, worker: int | None = None) -> None:
+        """Let workers that are started from now on fail to boot, until :meth:`undo`.
+
+        :param how: ``"import"``: the application raises; ``"exit"``, ``"kill"``: the process ends; ``"hang"``: it never
+            comes up; ``"late"``: it fails after the application is loaded.
+        :param worker: the id that it will have; otherwise every one.
+        :raises FaultError: there is no such way to fail.
+        """
+        if how not in BOOT_FAILURES:
+            raise FaultError(f"expected one of {', '.join(BOOT_FAILURES)}, got {how!r}")
+        step, action = BOOT_FAILURES[how]
+        self._arm(step, action, worker, f"boot failure ({how}) of", only_later=True)
+
+    def at(
+        self,
+        step: str,
+        function: Callable[..., Any] | str,
+        *args: Any,
+        worker: WorkerProxy | int | None = None,
+        times: int | None = 1,
+    ) -> None:
+        """Call *function* in a worker when that comes to a step, until :meth:`undo`: a fault of your own.
+
+        :param step: as in :meth:`hold`, and ``"fork"`` (the first thing in the process, which still has open what the
+            primary has: clients' connections, too), ``"online"`` (before it says so), ``"listening"`` (after it has
+            said so).  Before ``"boot"`` nothing can wait there.
+        :param function: importable there, or at the top level of the test's file; *args*: what it is given.
+        :param times: so often in each worker; ``None``: always.
+        :raises FaultError: nobody comes to that step, or *args* cannot be sent.
+        :raises NotImportable: a worker cannot find *function*.
+        """
+        action = Do(function_record(function), pickled(args, "the arguments"), times)
+        self._arm(step, action, worker, f"{getattr(function, '__name__', function)} at {step} in")
+
+    @contextlib.contextmanager
+    def hold(self, step: str, *, worker: WorkerProxy | int | None = None) -> Iterator[Gate]:
+        """Hold every call that comes to a step, until it is released or the block ends.
+
+        :param step: a function of the application, ``"shop.views:charge"`` (replaced where that name is looked up, as
+            ``unittest.mock.patch`` does); or ``"request"``, ``"boot"``, ``"ready"``.
+        :raises FaultError: nobody comes to that step, or nothing can wait there.
+        """
+        with self._gate(step, worker, None) as gate:
+            yield gate
+
+    @contextlib.contextmanager
+    def barrier(self, step: str, parties: int) -> Iterator[Gate]:
+        """Hold calls at a step until *parties* are there, then let these go on at once; and so on.
+
+        :raises FaultError: nobody comes to that step, or nothing can wait there.
+        """
+        if parties < 1:
+            raise FaultError(f"expected 1 party or more, got {parties}")
+        with self._gate(step, None, parties) as gate:
+            yield gate
+
+    # Inside
+
+    @contextlib.contextmanager
+    def _gate(self, step: str, worker: WorkerProxy | int | None, parties: int | None) -> Iterator[Gate]:
+        check_step(step, waits=True)
+        entry = self._note_workers(worker, f"hold of {step} in", harmless=True)
+        failpoint = self._failpoints.prepare(step, Hold(), worker_id(worker))
+        gate = self._failpoints.add_gate(failpoint, parties)
+        try:
+            with self._undoing.after(lambda: self._disarm(failpoint, entry)):
+                self._failpoints.arm(failpoint, worker)
+                yield gate
+        finally:
+            self._failpoints.remove_gate(failpoint.id)
+
+    def _arm(
+        self,
+        step: str,
+        action: Action,
+        worker: WorkerProxy | int | None,
+        what: str,
+        *,
+        harmless: bool = False,
+        only_later: bool = False,
+    ) -> None:
+        check_step(step)
+        entry = self._note_workers(worker, what, harmless=harmless, only_later=only_later)
+        failpoint = self._failpoints.prepare(step, action, worker_id(worker))
+        self._undoing.later(lambda: self._disarm(failpoint, entry))
+        if not only_later:
+            self._failpoints.arm(failpoint, worker)
+
+    def _disarm(self, failpoint: Failpoint, entry: JournalEntry) -> None:
+        self._failpoints.disarm(failpoint.id)
+        self._note_end(entry)
+
+    def _note_workers(
+        self, worker: WorkerProxy | int | None, what: str, *, harmless: bool, only_later: bool = False
+    ) -> JournalEntry:
+        if not self._options.has_journal:
+            raise FaultError(f"workers of {self._options.worker_class!r} are not under the test's control")
+        if isinstance(worker, WorkerProxy):
+            worker.check_alive()
+        number = worker_id(worker)
+        if number is not None:
+            check_count("worker", number)
+        who = f"worker {number}" if number is not None else "workers to come" if only_later else "every worker"
+        pid = worker.pid if isinstance(worker, WorkerProxy) else None
+        self.injected += 1
+        return self._server.journal.note_fault(
+            number or 0, pid, f"{what} {who}", harmless=harmless, everywhere=number is None
+        )
+
+
+def _instance(error: object) -> Exception:
+    if isinstance(error, Exception):
+        return error
+    if not isinstance(error, type) or not issubclass(error, Exception):
+        raise OptionError(f"expected an error, or the class of one, got {error!r:.100}")
+    try:
+        return error(MESSAGE)
+    except TypeError as problem:
+        raise FaultError(f"{error!r} cannot be made from one text ({problem}): give an error, not its class") from None

@@ -1,0 +1,78 @@
+"""What every fault has in common: it is in the journal before it happens, and what lasts is undone."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..asked.options import ClusterOptions
+from ..errors import FaultError
+from ..processes.primary import PrimaryProxy
+from ..processes.worker import WorkerProxy
+from ..server.launcher import ServerProcess
+from ..story.entries import JournalEntry
+from .undoing import Undoing
+
+__all__ = ["Injecting", "Target", "pickled"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+Target = WorkerProxy | PrimaryProxy
+
+
+class Injecting:
+    """The base of a cluster's faults.
+
+    Attributes:
+        injected: how many there were so far.
+    """
+
+    def __init__(self, server: ServerProcess, options: ClusterOptions) -> None:
+        self._server = server
+        self._options = options
+        self._undoing = Undoing()
+        self.injected = 0
+
+    def undo(self) -> None:
+        """End everything that still lasts.  The fixture does this."""
+        self._undoing.all()
+
+    def __repr__(self) -> str:
+        return f"<faults of the cluster of {self._options.target}: {self.injected} injected>"
+
+    @contextlib.contextmanager
+    def _lasting(self, target: Target, what: str, undo: Callable[[], None]) -> Iterator[None]:
+        """Let something last in one process for the time of a block."""
+        entry = self._note(target, what, lasts=True)
+
+        def end() -> None:
+            undo()
+            self._note_end(entry)
+
+        with self._undoing.after(end):
+            yield
+
+    def _note(self, target: Target, what: str, *, ends: bool = False, lasts: bool = False) -> JournalEntry:
+        self.injected += 1
+        worker = target.id if isinstance(target, WorkerProxy) else 0
+        detail = f"{what} {target.title}"
+        return self._server.journal.note_fault(worker, target.pid, detail, ends=ends, lasts=lasts)
+
+    def _note_end(self, entry: JournalEntry) -> None:
+        if not entry.harmless:
+            self._server.journal.note_fault(
+                entry.worker, entry.pid, f"end of {entry.detail}", harmless=True, end_of=entry.seq
+            )
+
+
+def pickled(value: Any, what: str) -> bytes:
+    """Return the pickle of what a worker is to get; *what* names it in the error.
+
+    :raises FaultError: it has none.
+    """
+    try:
+        return pickle.dumps(value)
+    except Exception as error:
+        raise FaultError(f"{what} {value!r:.200} cannot be sent to a worker: {error}") from error

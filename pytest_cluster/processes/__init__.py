@@ -1,0 +1,1 @@
+"""Reaches into the processes of a cluster: the primary and its workers."""

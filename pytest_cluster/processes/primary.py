@@ -1,0 +1,91 @@
+"""The primary as a test sees it; readable after its end."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ProcessGone
+from ..server.exits import describe_returncode
+from ..server.logs import ProcessLog
+from ..signals import DEADLY, signal_number
+from ..story.entries import last_fault
+from ..waiting import scaled
+from .process import ProcessProxy
+
+if TYPE_CHECKING:
+    from ..server.launcher import ServerProcess
+
+__all__ = ["PrimaryProxy"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+KILL_SECONDS = 10.0
+
+
+class PrimaryProxy(ProcessProxy):
+    """The primary: gunicorn's arbiter process.
+
+    Attributes:
+        end_was_told: the test has been told that it has ended, so that it is the test's to judge.
+    """
+
+    def __init__(self, server: ServerProcess) -> None:
+        super().__init__(server)
+        self.end_was_told = False
+
+    @property
+    def pid(self) -> int:
+        """The process id, which stays readable after its end."""
+        return self._server.pid
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return "the primary"
+
+    @property
+    def returncode(self) -> int | None:
+        """``None`` while it runs, then its exit code, or minus a signal's number."""
+        code = self._server.process.poll()
+        self.end_was_told = self.end_was_told or code is not None
+        return code
+
+    @property
+    def logs(self) -> ProcessLog:
+        """Its stdout and stderr."""
+        return self._server.logs.primary
+
+    def check_alive(self) -> None:
+        """Refuse what only a living primary can do."""
+        if self.returncode is not None:
+            raise ProcessGone(f"the primary (pid {self.pid}) has ended already: {self.describe_end()}")
+
+    def describe_end(self) -> str:
+        """How it ended, in words, and what the test had done to it last."""
+        if self.returncode is None:
+            return "it lives"
+        text = describe_returncode(self.returncode)
+        fault = last_fault([one for one in self._server.journal.entries if one.ends], 0)
+        return text if fault is None else f"{text} (injected: {fault.detail})"
+
+    def status(self) -> dict[str, Any]:
+        """``cluster.status`` there, as a mapping; empty for a script."""
+        status: dict[str, Any] = self.ask("status")
+        return status
+
+    def signal(self, which: int | str) -> None:
+        """Send it a signal: ``primary.signal("SIGHUP")``."""
+        self.check_alive()
+        number = signal_number(which)
+        self._server.journal.note_fault(0, self.pid, f"{number.name} to the primary", ends=number in DEADLY)
+        self._server.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for its end."""
+        self.check_alive()
+        self._server.journal.note_fault(0, self.pid, "SIGKILL to the primary", ends=True)
+        self._server.stop(signal.SIGKILL, scaled(KILL_SECONDS))
+
+    def __repr__(self) -> str:
+        return f"<primary pid={self.pid}>"

@@ -1,0 +1,111 @@
+"""What a test can ask of any process of the cluster: a call of its own code, its stacks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from ..errors import ProcessGone, WaitTimeout
+from ..server.launcher import ServerProcess
+from ..waiting import evidence, scaled
+from ..wire.records import Outcome
+from ..wire.remote import function_record, value_of
+
+__all__ = ["ProcessProxy", "ask_process"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+T = TypeVar("T")
+
+CALL_SECONDS = 10.0
+
+
+def ask_process(
+    server: ServerProcess, pid: int, title: str, operation: str, arguments: Any = None, timeout: float | None = None
+) -> Outcome:
+    """Ask the agent in the process *pid* for something, and return how that ended there.
+
+    :param title: what messages call the process.
+    :param timeout: seconds to wait for the answer (default: 10).
+    :raises ProcessGone: the process has ended, or ended meanwhile.
+    :raises WaitTimeout: there was no answer; the stacks of all processes are in the message.
+    """
+    seconds = scaled(CALL_SECONDS) if timeout is None else timeout
+    try:
+        return server.control.call(pid, operation, arguments, timeout=seconds)
+    except WaitTimeout as error:
+        raise WaitTimeout(evidence(f"{title}: {error}", server.stacks())) from None
+    except ProcessGone as error:
+        raise ProcessGone(f"{title}: {error}") from None
+
+
+class ProcessProxy:
+    """What a test can ask of any process of the cluster."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self._server = server
+
+    @property
+    def pid(self) -> int:
+        """The process id, which stays readable after its end."""
+        raise NotImplementedError
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        raise NotImplementedError
+
+    def run(self, function: Callable[..., T] | str, *args: Any, timeout: float | None = None, **kwargs: Any) -> T:
+        """Call *function* in that process and return what it returns.
+
+        In a worker it runs beside the requests, in a greenlet of its own; in the primary between two events, and
+        while it runs no connection is dealt.
+
+        :param function: importable there by its name, or at the top level of the test's file; with ``cloudpickle``
+            installed, any function.
+        :param timeout: seconds to wait for it (default: 10).
+        :raises NotImportable: the process cannot find *function*.
+        :raises WaitTimeout: it took longer; the stacks of the process are in the message.
+        :raises ProcessGone: the process has ended, or ended meanwhile.
+        :raises RemoteError: its result, or its exception, cannot be brought over.
+        :raises Exception: what *function* has raised, with the traceback from there as its cause.
+        """
+        record = function_record(function)
+        where = f"{record.module}.{record.name} in {self.title}"
+        result: T = value_of(self._outcome("run", (record, args, kwargs), timeout), where)
+        return result
+
+    def stacks(self) -> str:
+        """What each thread and each greenlet of the process is doing, however stuck it is; of a dead one, its end."""
+        try:
+            self.check_alive()
+        except ProcessGone as error:
+            return f"({error})"
+        return next((text for title, text in self._server.stacks() if f"(pid {self.pid})" in title), "(no answer)")
+
+    def ask(self, operation: str, arguments: Any = None, timeout: float | None = None) -> Any:
+        """Ask the agent in that process; for the plugin's own use."""
+        return value_of(self._outcome(operation, arguments, timeout), f"{operation} in {self.title}")
+
+    def check_alive(self) -> None:
+        """Refuse what only a living process can do.
+
+        :raises ProcessGone: it has ended; the sentence says how.
+        """
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def reached(self) -> Iterator[None]:
+        """A block in which the process is reached by its pid.
+
+        :raises ProcessGone: it has ended, and its primary has had no time to say so.
+        """
+        try:
+            yield
+        except (ProcessLookupError, FileNotFoundError):
+            raise ProcessGone(f"{self.title} (pid {self.pid}) has ended just now") from None
+
+    def _outcome(self, operation: str, arguments: Any, timeout: float | None) -> Outcome:
+        self.check_alive()
+        return ask_process(self._server, self.pid, self.title, operation, arguments, timeout)

@@ -1,0 +1,1 @@
+"""Sends requests to a cluster and counts the answers."""

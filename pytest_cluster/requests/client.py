@@ -1,0 +1,231 @@
+"""A small HTTP client: one request on one connection, and who has answered it.
+
+Keep-alive would pin every request of a test to one worker, and a test of distribution would lie.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from ..asked.checks import check_seconds
+from ..errors import WaitTimeout
+from ..waiting import poll, scaled, timed_out
+from .endpoint import DEFAULT_TIMEOUT, Endpoint, Response
+from .hits import Hit, Hits
+
+__all__ = ["Client"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+FIRST_ANSWERS_SECONDS = 60.0
+JOIN_SECONDS = 5.0
+MOST_AT_A_TIME = 1000
+"""More threads than that are a mistake in a test, not a load."""
+HIT_BYTES = 1000
+
+
+class Client:
+    """Requests to one cluster, each on a connection of its own.
+
+    Every method takes, by keyword, ``headers`` (a mapping), ``body`` (bytes) or ``json`` (anything JSON can carry),
+    and ``timeout``: seconds without a byte from the server (default: 10).
+
+    :param endpoint: where the cluster is.
+    :param on_answer: called with the id of the worker that has given an answer.
+    :param listening: says which workers listen now, by their ids.
+    :param explain: makes of a request's bare time-out one that says who has the request; with true also what everybody
+        is doing.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        on_answer: Callable[[int], None],
+        listening: Callable[[], frozenset[int]] = frozenset,
+        explain: Callable[[WaitTimeout, bool], WaitTimeout] = lambda error, _: error,
+    ) -> None:
+        self._endpoint = endpoint
+        self._on_answer = on_answer
+        self._listening = listening
+        self._explain = explain
+        self._executor: ThreadPoolExecutor | None = None
+        self._submitted: set[Future[Response]] = set()
+        self._connections: set[socket.socket] = set()
+
+    def request(self, method: str, path: str = "/", *, timeout: float | None = None, **options: Any) -> Response:
+        """Send a request and return the answer; ``answer.worker`` is who gave it.
+
+        :param method: any, as it is on the wire: ``"PUT"``.
+        :param path: with its query; a missing slash is put in front.
+        :param timeout: seconds without a byte from the server (default: 10).
+        :param options: ``headers``, ``body``, ``json``.
+        :raises WaitTimeout: no byte came in that time, a ``TimeoutError``: with who has the request, and the stacks of
+            that moment.
+        :raises OSError, http.client.HTTPException: there was no answer.
+        """
+        return self._ask_and_explain(method, path, {"timeout": timeout, **options}, with_stacks=True)
+
+    def _ask_and_explain(self, method: str, path: str, options: dict[str, Any], *, with_stacks: bool) -> Response:
+        try:
+            return self._ask(method, path, **options)
+        except WaitTimeout as error:
+            raise self._explain(error, with_stacks) from None
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        json: Any = None,
+        timeout: float | None = None,
+    ) -> Response:
+        fields = dict(headers or {})
+        if json is not None:
+            body = _dumped(json)
+            fields.setdefault("Content-Type", "application/json")
+        seconds = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
+        check_seconds("timeout", seconds, can_be_zero=False)
+        try:
+            answer = self._endpoint.request(method, path, body, fields, seconds, self._connections)
+        except TimeoutError:
+            raise timed_out(f"an answer to {method} {path}", seconds, []) from None
+        if answer.worker is not None and not answer.is_page_of_server:
+            self._on_answer(answer.worker)
+        return answer
+
+    def get(self, path: str = "/", **options: Any) -> Response:
+        """GET *path*: :meth:`request`, with its options and errors."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str = "/", **options: Any) -> Response:
+        """POST to *path*: :meth:`request`, with its options and errors."""
+        return self.request("POST", path, **options)
+
+    def submit(self, path: str = "/", method: str = "GET", **options: Any) -> Future[Response]:
+        """Send a request from another thread: for one that a fault holds.
+
+        Up to 1000 are under way at a time, more wait for their turn.  What is under way at the end of the cluster is
+        cut off.
+
+        :param options: those of :meth:`request`.
+        :return: a future; its ``result()`` is the answer, or raises what :meth:`request` raises, without stacks.
+        """
+        future = self._threads().submit(self._ask_and_explain, method, path, options, with_stacks=False)
+        self._submitted.add(future)
+        future.add_done_callback(self._submitted.discard)
+        return future
+
+    def get_many(
+        self, path: str = "/", count: int = 100, *, concurrency: int = 1, method: str = "GET", **options: Any
+    ) -> Hits:
+        """Send the same request many times; what fails is in the result, and raises nothing.
+
+        :param count: how many requests.
+        :param concurrency: how many at a time, 1 to 1000; 1: one after another.
+        :param method: for requests that are no GET.
+        :param options: those of :meth:`request`.
+        :raises ValueError: *concurrency* cannot be.
+        """
+        hits = self._no_hits(concurrency)
+
+        def ask(_: int) -> None:
+            hits.append(self._hit(method, path, options))
+
+        if concurrency == 1:
+            list(map(ask, range(count)))
+            return hits
+        with ThreadPoolExecutor(max(1, min(concurrency, count))) as threads:
+            list(threads.map(ask, range(count)))
+        return hits
+
+    @contextmanager
+    def load(self, path: str = "/", *, concurrency: int = 2, method: str = "GET", **options: Any) -> Iterator[Hits]:
+        """Send the same request again and again while a block runs; what came of it is complete after the block.
+
+        The block begins after the first answers, and at least one more request is made after it has ended.
+
+        :param concurrency: how many at a time, 1 to 1000.
+        :param method: for requests that are no GET.
+        :param options: those of :meth:`request`.
+        :raises ValueError: *concurrency* cannot be.
+        """
+        hits = self._no_hits(concurrency)
+        running = True
+
+        def keep_asking() -> None:
+            last = False
+            while not last:
+                last = not running
+                hits.append(self._hit(method, path, options))
+
+        with ThreadPoolExecutor(concurrency) as threads:
+            tasks = [threads.submit(keep_asking) for _ in range(concurrency)]
+            try:
+                _wait_for_first_answers(hits, tasks)
+                yield hits
+            finally:
+                running = False
+        for task in tasks:
+            task.result()
+
+    def close(self) -> None:
+        """Cut off what was submitted and is under way; does not wait, :meth:`join` does."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._cut()
+
+    def join(self) -> None:
+        """After :meth:`close`: wait until the threads have ended, which may take until the server has."""
+        executor, self._executor = self._executor, None
+        if executor is not None and poll(self._is_idle, scaled(JOIN_SECONDS)):
+            executor.shutdown()
+
+    def __repr__(self) -> str:
+        return f"<client of {self._endpoint.path or f'{self._endpoint.host}:{self._endpoint.port}'}>"
+
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(MOST_AT_A_TIME, thread_name_prefix="cluster-client")
+        return self._executor
+
+    def _is_idle(self) -> bool:
+        self._cut()  # again: one may have connected only now
+        return not self._submitted
+
+    def _cut(self) -> None:
+        for connection in self._connections.copy():
+            with contextlib.suppress(OSError):  # its thread has closed it meanwhile
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def _no_hits(self, concurrency: int) -> Hits:
+        if not 1 <= concurrency <= MOST_AT_A_TIME:
+            raise ValueError(f"expected a concurrency of 1 to {MOST_AT_A_TIME}, got {concurrency}")
+        return Hits([], concurrency, self._listening())
+
+    def _hit(self, method: str, path: str, options: Mapping[str, Any]) -> Hit:
+        try:
+            answer = self._ask(method, path, **options)
+        except (OSError, http.client.HTTPException) as error:
+            return Hit(path, None, None, f"{type(error).__name__}: {error}")
+        return Hit(path, answer.status, answer.worker, "", answer.body[:HIT_BYTES].decode(errors="replace"))
+
+
+def _wait_for_first_answers(hits: Hits, tasks: Sequence[Future[None]]) -> None:
+    """Return when each of *tasks* has had one; raise what one has raised, which is no server's answer."""
+    poll(lambda: len(hits) >= len(tasks) or any(task.done() for task in tasks), scaled(FIRST_ANSWERS_SECONDS))
+    for task in tasks:
+        if task.done():
+            task.result()
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value).encode()

@@ -1,0 +1,38 @@
+"""What a server is started with: a command line, and an environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from ..asked.options import ClusterOptions
+
+__all__ = ["command_of", "environment_of"]
+
+
+def command_of(options: ClusterOptions, conf_path: str) -> list[str]:
+    """Return the command line; gunicorn reads its settings at *conf_path*, a script has none of it."""
+    if options.script is not None:
+        return [sys.executable, "-m", "nodecluster_compat", options.script]
+    return [sys.executable, "-m", "gunicorn", "-c", conf_path, options.app or ""]
+
+
+def environment_of(options: ClusterOptions, own: Mapping[str, str], pythonpath: str) -> dict[str, str]:
+    """Return this process' environment with the plugin's *own* variables, and then what the test asks for.
+
+    In that order, so that a test can take even the token away: the server is then what it is in production.
+    """
+    environment = {**os.environ, **own}
+    for name, value in options.environment.items():
+        environment.pop(name, None)
+        if value is not None:
+            environment[name] = value
+    if options.script is not None:  # an application's is in its gunicorn.conf.py
+        environment["PYTHONPATH"] = _import_path(pythonpath, environment.get("PYTHONPATH"))
+    return environment
+
+
+def _import_path(folders: str, rest: str | None) -> str:
+    """Return the PYTHONPATH with *folders*, which gunicorn takes with commas, before the *rest*."""
+    return os.pathsep.join([*folders.split(","), *([rest] if rest else [])])

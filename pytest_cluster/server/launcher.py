@@ -1,0 +1,294 @@
+"""The server as a process: furnish it, start it in a session of its own, stop it, and leave nothing behind.
+
+Between the first two a test may already say what is to happen in its processes, and nothing runs yet.
+
+What is promised (and tested with servers that misbehave):
+
+- its output goes to files: a pipe that nobody drains would stop it, an inherited descriptor would end up in
+  whichever capture phase of pytest is active;
+- only the journal's writing end is handed down; the reading end, like the folder, is released on every way
+  out;
+- stopping is a ladder: the signal, a bounded wait, SIGKILL for the session.  Whatever it took, no process of
+  the session is left afterwards, and that something had to be killed is an error;
+- it is guarded before it exists: whatever ends pytest ends it as well (see ``guard``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+
+from ..asked.options import ClusterOptions
+from ..errors import LeakError, OptionError, StartError, StopError
+from ..story.journal import Journal
+from ..waiting import evidence, scaled
+from ..wire.control import Control
+from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Hello, Reached
+from .command import command_of, environment_of
+from .conf import DEFAULT_BIND, conf_source
+from .exits import describe_returncode
+from .folder import make_folder, no_folder
+from .guard import guard
+from .leaks import TAG_VARIABLE, kill_cluster, wait_cluster_empty
+from .logs import LogFolder
+from .socket_files import SocketFiles
+from .stacks import StackTaker
+from .tallies import Tallies
+
+__all__ = ["ServerProcess"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+JOURNAL_VARIABLE = "NODECLUSTER_JOURNAL_FD"
+
+# Workers end by themselves at once when their primary is gone; on a busy machine "at once" takes a while.
+ORPHAN_SECONDS = 3.0
+JOURNAL_SECONDS = 1.0
+LOG_TAIL_CHARACTERS = 6000
+LOG_TAIL_LINES = 40
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text[-LOG_TAIL_CHARACTERS:].splitlines()[-LOG_TAIL_LINES:])
+
+
+class ServerProcess:
+    """A server of our own, from before its start to the moment when nothing of it is left.
+
+    Attributes:
+        bind: what it was told to bind.
+        folder: everything of it that is on disk; short, because the path of a unix socket may have 107 bytes.
+        control: the connections to its processes.
+        reached: called, in a thread, when a step that is held was reached.
+
+    :raises OptionError: it cannot be as it is asked for.
+    :raises StartError: it has no place on the disk.
+    """
+
+    def __init__(self, options: ClusterOptions, *, pythonpath: str, bind: str = DEFAULT_BIND) -> None:
+        if not options.app and not options.script:
+            raise OptionError("cluster: which application? Say app='package.module:app' or use --cluster-app")
+        source = conf_source(options, pythonpath=pythonpath, bind=bind)
+        self.bind = bind
+        self.folder = make_folder()
+        self._stack_taker = StackTaker(self.folder)
+        self.log_path = os.path.join(self.folder, "server.log")
+        self.tag = secrets.token_hex(16)
+        self.logs = LogFolder(self.folder)
+        self.reached: Callable[[Hello, Reached], None] | None = None
+        self._options = options
+        self._pythonpath = pythonpath
+        self._socket_files = SocketFiles(self.tag, options.cwd or self.folder)
+        self._process: subprocess.Popen[bytes] | None = None
+        with self._undone_on_error():
+            guard.announce(self.tag, self.folder)
+            self._furnish(source)
+
+    def start(self) -> None:
+        """Start the process, which then is not ready yet; once only."""
+        with self._undone_on_error():
+            for file in self._options.socket_files:
+                self._socket_files.add(file)  # bound long before anybody listens there
+            self._spawn()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The primary, once it is started."""
+        assert self._process is not None
+        return self._process
+
+    @property
+    def pid(self) -> int:
+        """The primary's pid, which is its session's number as well."""
+        return self.process.pid
+
+    @property
+    def timeout(self) -> object:
+        """Of gunicorn's settings the ``timeout``, if the test has set it."""
+        return self._options.settings.get("timeout")
+
+    @property
+    def log(self) -> str:
+        """All that the server has written, the primary's part first; the last state of it after the end."""
+        return self.logs.everything
+
+    def log_tail(self) -> str:
+        """The ends of two logs, short enough for an error message: the primary's, and the worker's that ended last.
+
+        Of workers that all live it is the youngest's.
+        """
+        workers = self.logs.of_workers()
+        ended = [entry.worker for entry in self.journal.entries if entry.event == "exit" and entry.worker in workers]
+        shown = [(f"worker {one}:\n", workers[one].text) for one in (ended or sorted(workers))[-1:]]
+        parts = [("", self.logs.primary.text), *shown]
+        return "\n".join(title + _tail(text) for title, text in parts if text.strip())
+
+    def ended(self) -> bool:
+        """Whether the primary has ended."""
+        return self.process.poll() is not None
+
+    def settle(self) -> bool:
+        """As :meth:`ended`, but a primary that has closed its journal is given a moment to be gone."""
+        if self.journal.ended:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(JOURNAL_SECONDS)
+        return self.ended()
+
+    def stacks(self) -> list[tuple[str, str]]:
+        """What every process of the cluster is doing, one titled section each."""
+        known = {one.pid for one in self.control.hellos}
+        texts = self._stack_taker.take([pid for pid in self.control.pids() if pid in known])
+        roles = {one.pid: one.worker for one in self.control.hellos}
+        titles = {pid: f"worker {roles[pid]}" if roles[pid] is not None else "primary" for pid in texts}
+        return [(f"stacks of {titles[pid]} (pid {pid})", text) for pid, text in sorted(texts.items())]
+
+    def start_error(self, cause: str) -> StartError:
+        """The error that says why the cluster did not start, with everything that may explain it."""
+        code = self.process.poll()
+        sections = self.journal.evidence()
+        if code is not None:
+            cause += f"; the server ended with {describe_returncode(code)}"
+        else:
+            sections += self.stacks()
+        return StartError(evidence(cause, sections), self)
+
+    def stop(self, how: signal.Signals, timeout: float) -> int:
+        """Ask the primary to end with signal *how* and wait for it, and for the end of the journal.
+
+        :raises StopError: it still ran after *timeout* seconds; the session has been killed.
+        """
+        self.process.send_signal(how)
+        return self.wait_ended(how.name, timeout)
+
+    def wait_ended(self, cause: str, timeout: float) -> int:
+        """Wait for the end of a server that was asked for it by *cause*; return its return code.
+
+        :raises StopError: it still ran after *timeout* seconds; the session has been killed.
+        """
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            sections = [*self.journal.evidence(), *self.stacks()]
+            self._kill()
+            raise StopError(
+                evidence(f"the server still ran {timeout:g} s after {cause} and was killed", sections), self
+            ) from None
+        # What it wrote last is in the pipe; only a process that inherited the pipe makes this wait its whole time.
+        self.journal.join(JOURNAL_SECONDS)
+        return code
+
+    def close(self) -> None:
+        """Bring the server to its end, whatever its state, and release everything.
+
+        :raises StopError: it had to be killed.
+        :raises LeakError: it left processes behind, which have been killed.
+        """
+        try:
+            if not self.ended():
+                self.stop(signal.SIGTERM, self._options.stop_timeout)
+            left = wait_cluster_empty(self.pid, self.tag, scaled(ORPHAN_SECONDS))
+            if left:
+                sections = [("processes", "\n".join(map(str, left))), *self.journal.evidence()]
+                count = f"{len(left)} process{'es were' if len(left) > 1 else ' was'}"
+                cause = f"{count} left after the primary had ended; killed now"
+                raise LeakError(evidence(cause, sections), self)
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Kill the session without asking and release everything; nothing is reported."""
+        if self._process is None:
+            self._give_up()
+            return
+        self._kill()
+        self.journal.join(ORPHAN_SECONDS)
+        self.logs.keep()
+        self.tallies.keep()
+        self.control.close()
+        self._socket_files.remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        guard.release(self.tag)
+
+    def keep(self) -> None:
+        """Let it run on after pytest has ended; nothing ends it any more but who wants to."""
+        self.control.call(self.pid, "keep", timeout=scaled(5.0))
+        guard.release(self.tag)
+        self.logs.keep()
+        self.tallies.keep()
+        self.control.close()
+
+    def _tell_reached(self, hello: Hello, reached: Reached) -> None:
+        if self.reached is not None:
+            self.reached(hello, reached)
+
+    def _kill(self) -> None:
+        kill_cluster(self.pid, self.tag)
+        self.process.wait()
+
+    @contextlib.contextmanager
+    def _undone_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """Undo what came to no more than this, wherever it was."""
+        kill_cluster(None, self.tag)
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if hasattr(self, "journal"):
+            self._journal_end.close()
+            self.journal.join(JOURNAL_SECONDS)
+        if hasattr(self, "tallies"):
+            self.tallies.keep()
+        if hasattr(self, "control"):
+            self.control.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        guard.release(self.tag)
+
+    def _furnish(self, source: str) -> None:
+        """Make what is there before the server: files in the folder, the connections to come, the journal."""
+        conf_path = os.path.join(self.folder, "gunicorn.conf.py")
+        try:
+            self.tallies = Tallies(os.path.join(self.folder, "tallies"))
+            self.control = Control(os.path.join(self.folder, "control"), self._tell_reached)
+            with open(conf_path, "w", encoding="utf-8") as conf:
+                conf.write(source)
+        except OSError as error:
+            raise no_folder(error) from None
+        self._command = command_of(self._options, conf_path)
+        reading, writing = os.pipe()
+        self._journal_end = open(writing, "wb", buffering=0)  # noqa: SIM115 - it is the server's, once that is started
+        try:
+            self.journal = Journal(reading, log_tail=self.log_tail, heard=self._socket_files.note)
+        except BaseException:
+            os.close(reading)
+            self._journal_end.close()
+            raise
+
+    def _environment(self) -> dict[str, str]:
+        door = {CONTROL_VARIABLE: self.control.path, TOKEN_VARIABLE: self.control.token}
+        environment = environment_of(self._options, door, self._pythonpath)
+        return {**environment, JOURNAL_VARIABLE: str(self._journal_end.fileno()), TAG_VARIABLE: self.tag}
+
+    def _spawn(self) -> None:
+        with self._journal_end, open(self.log_path, "ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._options.cwd or self.folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(self._journal_end.fileno(),),
+                start_new_session=True,
+            )
+        guard.watch(self.tag, self.pid)

@@ -1,0 +1,88 @@
+"""How many requests each worker has begun and served, in memory that the test and all workers share.
+
+A worker that is killed cannot report any more; what it counted is still here.  One file of fixed size, a slot of two
+counters for each worker id; only that worker writes there, and it has one thread.  A worker counts an answer when it
+has sent it, so whoever has just read that answer may be ahead of the count: :meth:`Tallies.settled` waits for it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import threading
+from collections import Counter
+from dataclasses import dataclass
+
+from ..waiting import poll
+
+__all__ = ["SLOTS", "Tallies", "Tally"]
+
+SLOTS = 4096
+SETTLE_SECONDS = 2.0
+_SLOT = struct.Struct("=QQ")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Requests of one worker."""
+
+    begun: int = 0
+    served: int = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that the application has and has not answered; at death, those that were lost with it."""
+        return self.begun - self.served
+
+
+class Tallies:
+    """The counters, mapped from the file *path*, which is made when it is missing."""
+
+    def __init__(self, path: str) -> None:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if os.fstat(fd).st_size < SLOTS * _SLOT.size:
+                os.posix_fallocate(fd, 0, SLOTS * _SLOT.size)  # on a full disk a hole would be everybody's SIGBUS
+            self._memory: mmap.mmap | bytes = mmap.mmap(fd, SLOTS * _SLOT.size)
+        finally:
+            os.close(fd)
+        self._seen: Counter[int] = Counter()  # in the test: answers that have arrived, in any of its threads
+        self._lock = threading.Lock()
+
+    def of(self, worker: int) -> Tally:
+        """Return what *worker* has counted; nothing for an id beyond :data:`SLOTS`."""
+        if not 0 <= worker < SLOTS:
+            return Tally()
+        return Tally(*_SLOT.unpack_from(self._memory, worker * _SLOT.size))
+
+    def seen(self, worker: int) -> None:
+        """In the test: an answer of *worker* has arrived."""
+        with self._lock:
+            self._seen[worker] += 1
+
+    def settled(self, worker: int) -> Tally:
+        """As :meth:`of`, when the answers that have arrived are counted; a worker that died too soon counts no more."""
+        seen = self._seen[worker]
+        if self.of(worker).served < seen and not isinstance(self._memory, bytes):
+            poll(lambda: self.of(worker).served >= seen, SETTLE_SECONDS)
+        return self.of(worker)
+
+    def begin(self, worker: int) -> None:
+        """*worker* has begun a request."""
+        self._add(worker, 1, 0)
+
+    def end(self, worker: int) -> None:
+        """*worker* has ended one."""
+        self._add(worker, 0, 1)
+
+    def keep(self) -> None:
+        """Nobody counts any more: keep the figures, let go of the memory."""
+        if not isinstance(self._memory, bytes):
+            memory, self._memory = self._memory, bytes(self._memory)
+            memory.close()
+
+    def _add(self, worker: int, begun: int, served: int) -> None:
+        if 0 <= worker < SLOTS and not isinstance(self._memory, bytes):
+            tally = self.of(worker)
+            _SLOT.pack_into(self._memory, worker * _SLOT.size, tally.begun + begun, tally.served + served)

@@ -1,0 +1,1 @@
+"""Runs a pytest session: parameters, reuse of clusters, comparison, summary."""

@@ -1,0 +1,85 @@
+"""The end of a test as pytest-timeout has it: our waits end before its alarm, so that their message is what is seen."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from ..waiting import cut, end_waits_at
+from .run import CLUSTERS, STARTED
+
+__all__ = ["end_with_stacks", "limit_waits", "own_limit"]
+
+SHARE = 0.9
+
+
+@contextmanager
+def own_limit() -> Iterator[None]:
+    """Begin without a limit, and give what is around its limit back: the next test's, or an outer run's."""
+    former = end_waits_at(None)
+    try:
+        yield
+    finally:
+        end_waits_at(former)
+
+
+def limit_waits(item: pytest.Item) -> None:
+    """Let no wait of this test last until pytest-timeout's alarm; without one, nothing is limited.
+
+    There is none in a run that somebody has looked into with a debugger, from then on.
+    """
+    plugin: Any = item.config.pluginmanager.getplugin("timeout")
+    seconds = None if plugin is None or plugin.is_debugging() else _timeout_of(item)
+    end_waits_at(None if not seconds else item.stash.get(STARTED, time.monotonic()) + SHARE * seconds)
+
+
+def end_with_stacks(item: pytest.Item, settings: Any) -> None:
+    """Set pytest-timeout's timer, whose end is that of pytest: no report follows, so the stacks are shown before.
+
+    :param settings: pytest-timeout's, of this test.
+    """
+    timer = threading.Timer(settings.timeout, _end, (item, settings))
+    timer.name = f"cluster-timeout {item.nodeid}"
+
+    def cancel() -> None:
+        timer.cancel()
+        timer.join()
+
+    vars(item)["cancel_timeout"] = cancel  # where pytest-timeout looks for it
+    timer.start()
+
+
+def _end(item: pytest.Item, settings: Any) -> None:
+    plugin: Any = item.config.pluginmanager.getplugin("timeout")
+    try:
+        if settings.disable_debugger_detection or not plugin.is_debugging():
+            _show_stacks(item)
+    finally:
+        plugin.timeout_timer(item, settings)
+
+
+def _show_stacks(item: pytest.Item) -> None:
+    terminal = item.config.get_terminal_writer()
+    terminal.line()
+    for cluster in item.stash.get(CLUSTERS, []):
+        for title, text in cluster.server.stacks():
+            terminal.sep("~", title=title)
+            terminal.line(cut(text))
+
+
+def _timeout_of(item: pytest.Item) -> float | None:
+    marker = item.get_closest_marker("timeout")
+    values: list[Any] = [] if marker is None else [marker.kwargs.get("timeout"), *marker.args]
+    values += [item.config.getoption("timeout", None), os.environ.get("PYTEST_TIMEOUT"), item.config.getini("timeout")]
+    for value in values:
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            continue
+    return None

@@ -1,0 +1,128 @@
+"""Lease, verify, reuse: a test gets a cluster that an earlier one has left exactly as it was, or a new one.
+
+A cluster is worth keeping only while a later test of this run asks for the same, so it is kept no longer: it is ended
+in the teardown of the last test that can use it, and what goes wrong with its end is that test's failure. At most two
+are kept; a third takes the place of the one that has waited longest. *The same* is the options, where the server
+imports from, and the environment that it would have.
+
+*As it was* means: the same workers, nothing injected, nothing ended, no request under way, no traceback in the logs,
+no descriptor more in the primary. What the application itself remembers is not looked at: a test that minds says
+``fresh=True``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..waiting import poll, scaled
+
+if TYPE_CHECKING:
+    from ..asked.recipe import Recipe
+    from ..clusters.cluster import Cluster
+
+__all__ = ["Lease", "Pool"]
+
+MOST_KEPT = 2
+QUIET_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A cluster as it was when a test got it, and what another must ask for to get it as well."""
+
+    cluster: Cluster
+    key: str
+    seq: int
+    descriptors: int
+    injected: int
+    is_reused: bool
+
+
+class Pool:
+    """The clusters that are kept between tests, the one that has waited longest first."""
+
+    def __init__(self, close: Callable[[Cluster], None]) -> None:
+        self._close = close
+        self._free: dict[str, Cluster] = {}
+
+    def lease(self, recipe: Recipe, start: Callable[[], Cluster]) -> Lease:
+        """Return a cluster of this recipe, an idle one if there is one that still is as it should be."""
+        key = recipe.key
+        kept = None if recipe.options.fresh else self._free.pop(key, None)
+        if kept is not None and not _has_changed_meanwhile(kept):
+            kept.server.logs.mark()
+            return _leased(kept, key, is_reused=True)
+        if kept is not None:
+            with contextlib.suppress(Exception):  # it died between two tests, of neither
+                self._close(kept)
+        return _leased(start(), key, is_reused=False)
+
+    def give_back(self, lease: Lease, *, failed: bool, wanted: bool) -> None:
+        """Keep the cluster if it is as it was and *wanted* by a later test, end it otherwise.
+
+        :raises ClusterError: it, or the one whose place it took, did not end as it should.
+        """
+        keeps = False
+        try:
+            lease.cluster.faults.undo()
+            free = lease.key not in self._free and not lease.cluster.options.fresh
+            keeps = wanted and not failed and free and not why_dirty(lease)
+        finally:  # also when the test is interrupted here
+            if not keeps:
+                self._close(lease.cluster)
+        if keeps:
+            self._free[lease.key] = lease.cluster
+            self._make_place()
+
+    def _make_place(self) -> None:
+        if len(self._free) > MOST_KEPT:
+            self._close(self._free.pop(next(iter(self._free))))
+
+    def close(self) -> list[Exception]:
+        """End all that are kept; return what went wrong."""
+        problems: list[Exception] = []
+        while self._free:
+            _, cluster = self._free.popitem()
+            try:
+                self._close(cluster)
+            except Exception as error:  # noqa: BLE001 - the others must end as well
+                problems.append(error)
+        return problems
+
+
+def why_dirty(lease: Lease) -> str:
+    """Return why a cluster cannot be used again; empty when it can."""
+    cluster = lease.cluster
+    if cluster.returncode is not None:
+        return "its primary has ended"
+    if cluster.faults.injected != lease.injected:
+        return "faults were injected"
+    changes = [entry for entry in cluster.journal.entries[lease.seq :] if entry.event != "message"]
+    if changes:
+        return f"it has changed: {changes[0]}"
+    if not poll(lambda: not any(worker.tally.in_flight for worker in cluster.workers), scaled(QUIET_SECONDS)):
+        return "a request is still under way"
+    logs = [cluster.server.logs.primary, *cluster.server.logs.of_workers().values()]
+    if any("Traceback (most recent call last)" in log.since_test_start() for log in logs):
+        return "there is a traceback in its log"
+    if not poll(lambda: _descriptors(cluster) <= lease.descriptors, scaled(QUIET_SECONDS)):
+        return "its primary has more descriptors open than before"
+    return ""
+
+
+def _has_changed_meanwhile(cluster: Cluster) -> bool:
+    return cluster.returncode is not None or any(worker.is_dead() for worker in cluster.every_worker)
+
+
+def _leased(cluster: Cluster, key: str, *, is_reused: bool) -> Lease:
+    return Lease(cluster, key, cluster.journal.last_seq, _descriptors(cluster), cluster.faults.injected, is_reused)
+
+
+def _descriptors(cluster: Cluster) -> int:
+    with contextlib.suppress(OSError):
+        return len(os.listdir(f"/proc/{cluster.primary.pid}/fd"))
+    return 0

@@ -1,0 +1,211 @@
+"""One run of pytest: the clusters of its tests, and what is to be told at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ..asked import settings
+from .totals import Totals
+
+if TYPE_CHECKING:
+    from ..asked.recipe import Recipe
+    from ..clusters.cluster import Cluster
+    from ..clusters.prepared import PreparedCluster
+    from .compare import Comparison
+    from .later import LaterUse
+    from .pool import Lease, Pool
+
+__all__ = ["CLUSTERS", "FAILED", "STARTED", "ClusterRun"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+# The clusters that a test uses, for the report of its failure; nothing when it does not ask for any.
+CLUSTERS: pytest.StashKey[list[Cluster]] = pytest.StashKey()
+FAILED = pytest.StashKey[bool]()
+STARTED = pytest.StashKey[float]()
+
+
+class ClusterRun:
+    """What the fixtures need of the run.
+
+    Attributes:
+        is_last: no test follows the one that is being torn down.
+        totals: what it adds up to.
+        kept: a line for each cluster that was to be left running.
+        comparison: of the tests with 1 and with N workers, where it was asked for.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._pool: Pool | None = None
+        self._later: LaterUse | None = None
+        self._guards = False
+        self.is_last = False
+        self.totals = Totals()
+        self.kept: list[str] = []
+        self.comparison: Comparison | None = None
+
+    @property
+    def pool(self) -> Pool:
+        """The clusters that are kept between tests."""
+        from .pool import Pool
+
+        if self._pool is None:
+            self._pool = Pool(self._close)
+        return self._pool
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the end of the run has something to tell."""
+        return bool(self.totals.started or self.comparison or self.totals.problems)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note the end of a test's phase, here or in a process of xdist: pytest's hook."""
+        if any(" cluster: " in title for title, _ in report.sections):
+            from ..failures.artifacts import forget_oldest
+
+            forget_oldest(self._config)
+        if hasattr(report, "cluster_compared"):
+            from .compare import Comparison
+
+            self.comparison = self.comparison or Comparison()
+            self.comparison.note(report)
+
+    def compared(self, item: pytest.Item) -> tuple[str, int] | None:
+        """Return the name that a test's runs with 1 and with N workers share, and how many this one has."""
+        if not settings.value_of(self._config, "compare").value:
+            return None
+        from .compare import name_and_workers
+
+        return name_and_workers(item)
+
+    def recipe(self, item: pytest.Item, fixtures: Mapping[str, Any], app: Any, workers: int | None) -> Recipe:
+        """Return what a test asks for; from now on its waits end before pytest-timeout's alarm.
+
+        :raises ClusterError: something that cannot be.
+        """
+        from ..asked.recipe import recipe_of
+        from .limits import limit_waits
+
+        item.stash.setdefault(CLUSTERS, [])
+        limit_waits(item)
+        self._guard()
+        return recipe_of(item, fixtures, app, workers)
+
+    def start(self, recipe: Recipe, item: pytest.Item) -> Cluster:
+        """Start a cluster of a test's own.
+
+        :raises StartError: it did not get ready.
+        """
+        return self.prepare(recipe, item).start()
+
+    def prepare(
+        self, recipe: Recipe, item: pytest.Item, started: Callable[[Cluster], object] = lambda _: None
+    ) -> PreparedCluster:
+        """Prepare a cluster of a test's own; *started* is called with it when it has been started."""
+        from ..clusters.prepared import PreparedCluster
+
+        def note(cluster: Cluster, seconds: float) -> None:
+            self.totals.started += 1
+            self.totals.slowest = max(self.totals.slowest, seconds)
+            item.stash[CLUSTERS].append(cluster)
+            started(cluster)
+
+        return PreparedCluster(recipe.options, pythonpath=recipe.pythonpath, started=note)
+
+    def end(self, cluster: Cluster, item: pytest.Item) -> None:
+        """End a cluster of a test's own.
+
+        :raises ClusterError: it did not end as it should.
+        """
+        if not self._keep(cluster, item):
+            with _crash_told(cluster, item):
+                self._close(cluster)
+
+    def lease(self, recipe: Recipe, item: pytest.Item) -> Lease:
+        """Return a cluster for a test: one of the pool, or a new one."""
+        lease = self.pool.lease(recipe, lambda: self.start(recipe, item))
+        if lease.is_reused:
+            self.totals.reused += 1
+            item.stash[CLUSTERS].append(lease.cluster)
+        return lease
+
+    def give_back(self, lease: Lease, item: pytest.Item) -> None:
+        """A test has ended that had this cluster.
+
+        :raises ClusterError: it, or one that had to make place for it, did not end as it should.
+        """
+        if not self._keep(lease.cluster, item):
+            failed, wanted = item.stash.get(FAILED, False), self._is_wanted_later(item)
+            with _crash_told(lease.cluster, item):
+                self.pool.give_back(lease, failed=failed, wanted=wanted)
+
+    def end_idle(self) -> list[Exception]:
+        """End the clusters that no test has now; return what went wrong."""
+        return [] if self._pool is None else self._pool.close()
+
+    def close(self) -> list[Exception]:
+        """End what is left; return what went wrong with that, which is no single test's failure."""
+        problems = self.end_idle()
+        self.totals.note_problems(problems)
+        return problems
+
+    def release_guard(self) -> None:
+        """The run is over: there is nothing left to guard."""
+        if self._guards:
+            from ..server.guard import guard
+
+            self._guards = False
+            guard.drop()
+
+    def _guard(self) -> None:
+        if not self._guards:
+            from ..asked.versions import check_gunicorn
+            from ..server.guard import guard
+
+            check_gunicorn()
+            guard.acquire()
+            self._guards = True
+
+    def _close(self, cluster: Cluster) -> None:
+        from ..errors import LeakError
+
+        try:
+            cluster.close()
+        except LeakError:
+            self.totals.leaked += 1
+            raise
+        finally:
+            self.totals.note_end(cluster)
+
+    def _keep(self, cluster: Cluster, item: pytest.Item) -> bool:
+        """Leave the cluster of a failed test running, if that is asked for and can be."""
+        keeps = settings.value_of(self._config, "keep").value and item.stash.get(FAILED, False)
+        if not keeps or cluster.returncode is not None:
+            return False
+        from .ending import keep
+
+        was_kept, told = keep(cluster)
+        self.kept.append(f"{item.nodeid}: {told}")
+        return was_kept
+
+    def _is_wanted_later(self, item: pytest.Item) -> bool:
+        from .later import LaterUse
+
+        self._later = self._later or LaterUse(item.session.items)
+        return not self.is_last and self._later.comes_after(item)
+
+
+@contextmanager
+def _crash_told(cluster: Cluster, item: pytest.Item) -> Iterator[None]:
+    """Look before the end at what is to be told after it, of a test that has passed."""
+    from .ending import crash_of
+
+    crash = None if item.stash.get(FAILED, False) else crash_of(cluster)
+    yield
+    if crash is not None:
+        raise crash

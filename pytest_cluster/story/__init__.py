@@ -1,0 +1,1 @@
+"""Tells what happened in a cluster: the journal, waits and expectations."""

@@ -1,0 +1,1 @@
+"""Talks to the agents inside a cluster's processes."""
