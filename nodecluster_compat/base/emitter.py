@@ -17,33 +17,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from pyee.base import EventEmitter
 
-__all__ = ["Emitter", "Log", "Origin", "Registration", "current_origin", "run_guarded", "set_log", "set_uncaught"]
+from .log import Log
+
+__all__ = ["Emitter", "Origin", "Registration", "current_origin", "run_guarded", "set_log", "set_uncaught"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Origin = str | None
-
-
-class Log(Protocol):
-    """The part of a logger that the core uses; gunicorn's logger has it, the standard one too."""
-
-    def debug(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log ``msg % args``."""
-
-    def info(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log ``msg % args``."""
-
-    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log ``msg % args``."""
-
-    def error(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log ``msg % args``."""
-
-    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log ``msg % args``."""
 
 
 class _Context:

@@ -33,7 +33,8 @@ from itertools import count
 from typing import Any, Final
 
 from ..errors import SettingsError
-from .emitter import Log, Origin, current_origin, run_guarded
+from .emitter import Origin, current_origin, run_guarded
+from .log import Log
 
 __all__ = ["Loop", "Timer"]
 

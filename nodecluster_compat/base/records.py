@@ -5,23 +5,35 @@ No layer hands another a bare tuple or dict that has a meaning; it hands one of 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
 __all__ = [
+    "NO_BEAT",
     "Address",
     "AddressType",
+    "Beat",
     "Connection",
     "ExitStatus",
+    "Handle",
     "ListenAnswer",
     "ListenRequest",
+    "Message",
     "PeerAddress",
     "ServedAddress",
     "SharingKey",
     "SocketName",
+    "checked",
 ]
+
+Message: TypeAlias = Any
+"""What a user sends and receives: whatever the serializer of its line carries, JSON unless set otherwise."""
+
+Handle: TypeAlias = Any
+"""What goes along with a message: a socket of the standard library's or of gevent's, a server of ours, or ``None``."""
 
 AddressType: TypeAlias = Literal[4, 6, -1, "udp4", "udp6"]
 
@@ -155,3 +167,26 @@ class ExitStatus:
 
     code: int | None
     signal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a loop has last said of itself.
+
+    Attributes:
+        turned: when it last turned, in seconds of the monotonic clock; 0 before the first time.
+        lag: by how many seconds it was late, at worst, lately.
+    """
+
+    turned: float
+    lag: float
+
+
+NO_BEAT: Final = Beat(0.0, 0.0)
+
+
+def checked(turned: float, lag: float) -> Beat:
+    """Return the beat that a worker has written, or none when it makes no sense."""
+    if 0 < turned < math.inf and 0 <= lag < math.inf:
+        return Beat(turned, lag)
+    return NO_BEAT

@@ -1,23 +1,27 @@
-"""Who gets which connection: the queue and the promises of one listening socket.
+"""Deal the connections of one listening socket to the workers that serve it.
 
 Theory of operation
 -------------------
 One dispatcher belongs to one listener.  Each worker that serves the listener is in one of three
 states, and a connection is in exactly one of three places:
 
-    worker      idle ──deliver──▶ waiting ──accepted──▶ idle
-                                    └──refused──▶ full ──has_room──▶ idle
-    connection  pending ──deliver──▶ unacknowledged ──accepted──▶ (our copy is closed)
-                   ▲                    │ refused, or the worker is lost
-                   └────────────────────┘ back to the head: it has waited longest
+    worker      idle ──offer──▶ offered ──accepted──▶ idle
+                                   └──refused──▶ full ──has_room──▶ idle
+    connection  waiting ──offer──▶ offered ──accepted──▶ (our copy is closed)
+                   ▲                  │ refused, or the worker is lost
+                   └──────────────────┘ back to the head: it has waited longest
+
+The policy chooses an idle worker for a connection, or names a busy one, or nobody.  So connections wait in one *line*
+for anybody, and in one queue for each worker that was named: a connection that waits for a busy worker holds up no
+other.  A worker that becomes idle gets what has waited longest of what may go to it.
 
 Invariants (DESIGN §4, differences D1-D3):
 
-* at most one unacknowledged connection per worker: a blocked worker holds one, not a pile;
+* at most one open offer per worker: a blocked worker holds one connection, not a pile;
 * a connection that nobody acknowledged is never dropped here while the dispatcher is open, even if
-  its worker is gone;
+  its worker is gone: what waited for that worker is asked for again;
 * a worker that refused is not asked again before it said that it has room;
-* ``pending`` is bounded by the caller, who accepts only while :attr:`wants_connections` holds;
+* what waits is bounded by the caller, who accepts only while :attr:`wants_connections` holds;
 * a connection that has waited for long (:meth:`has_waited`) is looked at before it is handed out: nobody serves a
   client that has left.  One that is dealt at once is not looked at, which would cost more than it saves.
 
@@ -29,41 +33,42 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from enum import Enum, auto
+from heapq import merge
+from typing import TypeAlias
 
 from ..base.records import Connection
 from .policies import Policy
 
 __all__ = ["Dispatcher"]
 
-
-class _Member(Enum):
-    IDLE = auto()
-    WAITING = auto()
-    FULL = auto()
+_Place: TypeAlias = tuple[int, Connection]  # the smaller the number, the longer it has waited
 
 
 class Dispatcher:
     """Deals the connections of one listener to its workers.
 
     Args:
-        policy: chooses among idle workers.
+        policy: chooses the worker.
         deliver: sends a connection to a worker; ``False`` means that the worker is out of reach.
         release: closes the primary's copy of a connection.
-        limit: how many pending connections are enough; see :attr:`wants_connections`.
+        limit: how many waiting connections are enough; see :attr:`wants_connections`.
         is_gone: whether the client of a connection has left and nothing of it is to be read.
 
     Attributes:
-        dropped: connections of clients that had left, so far.
+        dropped: connections that were closed here while they waited, so far.
     """
 
     __slots__ = (
         "_aged",
         "_deliver",
+        "_first",
+        "_idle",
         "_is_gone",
+        "_last",
         "_limit",
+        "_line",
         "_members",
-        "_pending",
+        "_named",
         "_policy",
         "_release",
         "_unacknowledged",
@@ -83,21 +88,26 @@ class Dispatcher:
         self._release = release
         self._limit = limit
         self._is_gone = is_gone
-        self._aged: frozenset[Connection] = frozenset()  # those that have waited for long
         self.dropped = 0
-        self._members: dict[int, _Member] = {}
-        self._pending: deque[Connection] = deque()
-        self._unacknowledged: dict[int, Connection] = {}
+        self._members: set[int] = set()
+        self._idle: set[int] = set()  # members without an open offer that have room
+        self._unacknowledged: dict[int, Connection] = {}  # open; their workers may have left meanwhile
+        self._line: deque[_Place] = deque()
+        self._named: dict[int, deque[_Place]] = {}  # never empty
+        self._first = self._last = 0
+        self._aged: frozenset[Connection] = frozenset()  # those that have waited for long
+
+    # --- what is to be known -------------------------------------------------------------------
 
     @property
     def pending(self) -> int:
         """How many connections wait for a worker."""
-        return len(self._pending)
+        return len(self._line) + sum(map(len, self._named.values())) if self._named else len(self._line)
 
     @property
     def queue(self) -> tuple[Connection, ...]:
         """The connections that wait for a worker, the oldest first."""
-        return tuple(self._pending)
+        return tuple(connection for _, connection in merge(self._line, *self._named.values()))
 
     @property
     def unacknowledged(self) -> int:
@@ -111,33 +121,34 @@ class Dispatcher:
 
     @property
     def wants_connections(self) -> bool:
-        """Whether accepting one more makes sense: somebody serves, and the queue is under its bound."""
-        return bool(self._members) and len(self._pending) < self._limit
+        """Whether accepting one more makes sense: somebody serves, and what waits is under its bound."""
+        return bool(self._members) and self.pending < self._limit
+
+    # --- what workers do -----------------------------------------------------------------------
 
     def join(self, worker_id: int) -> None:
         """The worker serves this listener from now on."""
         if worker_id not in self._members:
-            self._set_idle(worker_id)
-            self._deal()
+            self._members.add(worker_id)
+            if worker_id not in self._unacknowledged:
+                self._become_idle(worker_id)
 
     def leave(self, worker_id: int) -> None:
         """The worker takes no further connections; one that it has not answered is still its own."""
-        self._members.pop(worker_id, None)
+        self._members.discard(worker_id)
+        self._idle.discard(worker_id)
         self._policy.remove(worker_id)
+        if worker_id in self._named:
+            self._reopen(worker_id)
+            self._deal_line()
 
     def lost(self, worker_id: int) -> None:
         """The worker is gone: what it did not acknowledge goes to another."""
-        self.leave(worker_id)
         connection = self._unacknowledged.pop(worker_id, None)
         if connection is not None:
-            self._pending.appendleft(connection)
-            self._deal()
-
-    def add(self, connection: Connection) -> None:
-        """A connection was accepted."""
-        self._pending.append(connection)
-        if len(self._pending) == 1:  # otherwise the head waits, and with it all behind
-            self._deal()
+            self._put_back(connection)
+        self.leave(worker_id)
+        self._deal_line()
 
     def accepted(self, worker_id: int) -> None:
         """The worker has taken its connection; an answer to nothing is ignored (a forgery)."""
@@ -145,69 +156,148 @@ class Dispatcher:
         if connection is None:
             return
         if worker_id in self._members:
-            self._members[worker_id] = _Member.IDLE
-            self._policy.add(worker_id)
-            if self._pending:
-                self._deal()
+            self._become_idle(worker_id)
         self._release(connection)  # last: the worker need not wait for it
 
     def refused(self, worker_id: int) -> None:
         """The worker sent its connection back; it is asked again only after :meth:`has_room`."""
         connection = self._unacknowledged.pop(worker_id, None)
-        if connection is None:
-            return
-        if worker_id in self._members:
-            self._members[worker_id] = _Member.FULL
-        self._pending.appendleft(connection)
-        self._deal()
+        if connection is not None:
+            self._put_back(connection)
+            self._deal_line()
 
     def has_room(self, worker_id: int) -> None:
         """A worker that had refused can take connections again."""
-        if self._members.get(worker_id) is _Member.FULL:
-            self._set_idle(worker_id)
-            self._deal()
+        if worker_id in self._members and worker_id not in self._idle and worker_id not in self._unacknowledged:
+            self._become_idle(worker_id)
+
+    # --- what clients do -----------------------------------------------------------------------
+
+    def add(self, connection: Connection) -> None:
+        """A connection was accepted."""
+        self._last += 1
+        place = (self._last, connection)
+        if (self._line and not self._idle) or not self._place(place):
+            self._line.append(place)
 
     def has_waited(self, connections: Iterable[Connection]) -> None:
         """These have waited for long; drop those whose client has left, now and before they are handed out."""
         self._aged = frozenset(connections)
         if self._aged:
-            self.drop([one for one in self._pending if one in self._aged and self._is_gone(one)])
+            self.drop([one for one in self.queue if one in self._aged and self._is_gone(one)])
 
     def drop(self, connections: Collection[Connection]) -> None:
         """Close connections that wait; others are left alone."""
         for connection in connections:
-            if connection in self._pending:
-                self._pending.remove(connection)
-                self._release(connection)
-                self.dropped += 1
+            for queue in (self._line, *self._named.values()):
+                for place in [one for one in queue if one[1] is connection]:
+                    queue.remove(place)
+                    self._release(connection)
+                    self.dropped += 1
+        self._named = {worker_id: queue for worker_id, queue in self._named.items() if queue}
 
     def close(self) -> None:
         """Give up: close every connection that nobody has acknowledged."""
-        for connection in (*self._pending, *self._unacknowledged.values()):
+        for connection in (*self.queue, *self._unacknowledged.values()):
             self._release(connection)
-        self._pending.clear()
+        self._line.clear()
+        self._named.clear()
         self._unacknowledged.clear()
         for worker_id in list(self._members):
             self.leave(worker_id)
 
-    def _set_idle(self, worker_id: int) -> None:
-        self._members[worker_id] = _Member.IDLE
-        if worker_id not in self._unacknowledged:
-            self._policy.add(worker_id)
+    # --- dealing -------------------------------------------------------------------------------
 
-    def _deal(self) -> None:
-        pending, aged = self._pending, self._aged
-        while pending:
-            if aged and pending[0] in aged and self._is_gone(pending[0]):
-                self.drop((pending[0],))
-                continue
-            worker_id = self._policy.choose(pending[0])
-            if worker_id is None:
-                return
-            connection = pending.popleft()
-            if self._deliver(worker_id, connection):
-                self._members[worker_id] = _Member.WAITING
-                self._unacknowledged[worker_id] = connection
+    def _become_idle(self, worker_id: int) -> None:
+        self._idle.add(worker_id)
+        self._policy.add(worker_id)
+        if self._line or self._named:
+            self._deal_to(worker_id)
+
+    def _deal_to(self, worker_id: int) -> None:
+        """Give a worker that became idle what has waited longest of what may go to it."""
+        kept: list[_Place] = []
+        while worker_id in self._idle:
+            queue = self._named.get(worker_id)
+            if queue and not (self._line and self._line[0] < queue[0]):
+                self._deal_named(worker_id, queue)
+            elif self._line:
+                self._deal_head(kept)
             else:
-                pending.appendleft(connection)
-                self._members.pop(worker_id, None)
+                break
+        self._line.extendleft(reversed(kept))
+
+    def _deal_line(self) -> None:
+        """Deal what waits for anybody, the oldest first, as long as somebody is idle."""
+        kept: list[_Place] = []
+        while self._line and self._idle:
+            self._deal_head(kept)
+        self._line.extendleft(reversed(kept))
+
+    def _deal_head(self, kept: list[_Place]) -> None:
+        place = self._line.popleft()
+        if not self._has_left(place[1]) and not self._place(place):
+            kept.append(place)
+
+    def _deal_named(self, worker_id: int, queue: deque[_Place]) -> None:
+        place = queue.popleft()
+        if not queue:
+            del self._named[worker_id]
+        if self._has_left(place[1]):
+            return
+        self._policy.remove(worker_id)
+        if not self._offer(worker_id, place[1]):
+            self._named.setdefault(worker_id, deque()).appendleft(place)
+            self._reopen(worker_id)
+            self._deal_line()
+
+    def _place(self, place: _Place) -> bool:
+        """Offer a connection, or let it wait for the worker that is named; ``False``: it waits for anybody."""
+        while True:
+            worker_id = self._policy.choose(place[1])
+            if worker_id is None:
+                return False
+            if worker_id not in self._members:  # anybody else will do
+                if not self._idle:
+                    return False
+                worker_id = next(iter(self._idle))
+                self._policy.remove(worker_id)
+            elif worker_id not in self._idle:
+                self._wait_for(worker_id, place)
+                return True
+            if self._offer(worker_id, place[1]):
+                return True
+
+    def _wait_for(self, worker_id: int, place: _Place) -> None:
+        queue = self._named.setdefault(worker_id, deque())
+        queue.append(place)
+        if len(queue) > 1 and place < queue[-2]:  # it was put back meanwhile
+            self._named[worker_id] = deque(sorted(queue))
+
+    def _offer(self, worker_id: int, connection: Connection) -> bool:
+        """Hand a connection to an idle worker; one that is out of reach does not serve any more."""
+        self._idle.discard(worker_id)
+        if self._deliver(worker_id, connection):
+            self._unacknowledged[worker_id] = connection
+            return True
+        self._members.discard(worker_id)
+        return False
+
+    def _put_back(self, connection: Connection) -> None:
+        """It has waited longest: it goes to the head of the line."""
+        self._first -= 1
+        self._line.appendleft((self._first, connection))
+
+    def _reopen(self, worker_id: int) -> None:
+        """What waits for this worker waits for anybody, in the order of its age."""
+        queue = self._named.pop(worker_id, None)
+        if queue:
+            self._line = deque(merge(self._line, queue))
+
+    def _has_left(self, connection: Connection) -> bool:
+        """Drop a connection that has waited for long and whose client has left; return whether that was so."""
+        if connection not in self._aged or not self._is_gone(connection):
+            return False
+        self._release(connection)
+        self.dropped += 1
+        return True

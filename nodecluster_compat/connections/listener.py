@@ -1,4 +1,4 @@
-"""One listening socket of the primary: accepts, and feeds its dispatcher.
+"""Accept on one listening socket of the primary, and feed its dispatcher.
 
 It watches its socket only while the dispatcher wants connections, so with nobody to serve them, or with
 the queue at its bound, clients wait in the kernel's backlog, where they cost nothing and where another
@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import _socket
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any, Final
 
-from ..base.emitter import Log
+from ..base.log import Log
 from ..base.loop import Loop
 from ..base.records import Connection, ServedAddress
 from ..machine.letting_go import let_go
@@ -90,13 +90,91 @@ class Listener:
         self._paused = False
         self._failures = 0
         self._delay = 0.0  # of the pauses of this episode; 0 while accepting works
-        self.dispatcher = Dispatcher(policy, partial(deliver, served.listener_id), _release, limit, _is_gone)
+        self._dispatcher = Dispatcher(policy, partial(deliver, served.listener_id), _release, limit, _is_gone)
+
+    # --- what is to be known -------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> tuple[Connection, ...]:
+        """The connections that no worker has been offered, the oldest first."""
+        return self._dispatcher.queue
+
+    @property
+    def unsettled(self) -> int:
+        """How many connections no worker has acknowledged yet."""
+        return self._dispatcher.pending + self._dispatcher.unacknowledged
+
+    @property
+    def members(self) -> frozenset[int]:
+        """The ids of the workers that serve it."""
+        return self._dispatcher.members
+
+    # --- what workers do -----------------------------------------------------------------------
+
+    def join(self, worker_id: int) -> None:
+        """The worker serves this listener from now on."""
+        self._dispatcher.join(worker_id)
+        self.update()
+
+    def leave(self, worker_id: int) -> None:
+        """The worker takes no further connections; one that it has not answered is still its own."""
+        self._dispatcher.leave(worker_id)
+        self.update()
+
+    def lost(self, worker_id: int) -> None:
+        """The worker is gone: what it did not acknowledge goes to others."""
+        self._dispatcher.lost(worker_id)
+        self.update()
+
+    def accepted(self, worker_id: int) -> None:
+        """The worker has taken the connection that it was offered."""
+        self._dispatcher.accepted(worker_id)
+        if not self.is_watching:  # otherwise it finds out by itself that it should not
+            self.update()
+
+    def refused(self, worker_id: int) -> None:
+        """The worker sent its connection back; it is asked again only after :meth:`has_room`."""
+        self._dispatcher.refused(worker_id)
+        if not self.is_watching:
+            self.update()
+
+    def has_room(self, worker_id: int) -> None:
+        """A worker that had refused can take connections again."""
+        self._dispatcher.has_room(worker_id)
+        self.update()
+
+    # --- what waits for too long ----------------------------------------------------------------
+
+    def drop_those_that_left(self, waited: Iterable[Connection]) -> int:
+        """Close those of ``waited`` whose client has left; return how many were closed since the last call.
+
+        They are looked at again before they are handed out.
+        """
+        self._dispatcher.has_waited(waited)
+        return self._count_dropped()
+
+    def drop(self, connections: Collection[Connection]) -> int:
+        """Close connections that wait; return how many that were."""
+        self._dispatcher.drop(connections)
+        return self._count_dropped()
+
+    def abandon(self) -> None:
+        """In a forked child: close the inherited copies of connections, or their clients never see an end."""
+        self._dispatcher.close()
+
+    def _count_dropped(self) -> int:
+        count, self._dispatcher.dropped = self._dispatcher.dropped, 0
+        if count:
+            self.update()
+        return count
+
+    # --- accepting -----------------------------------------------------------------------------
 
     def update(self) -> None:
         """Watch the socket if, and only if, the dispatcher wants connections."""
-        wanted = self._open and not self._paused and self.dispatcher.wants_connections
-        if self._replaced and not self.dispatcher.members:
-            self.dispatcher.close()  # nobody serves this address any more, and nobody will
+        wanted = self._open and not self._paused and self._dispatcher.wants_connections
+        if self._replaced and not self._dispatcher.members:
+            self._dispatcher.close()  # nobody serves this address any more, and nobody will
         if wanted is self.is_watching:
             return
         self.is_watching = wanted
@@ -112,7 +190,7 @@ class Listener:
             take_backlog: first accept what the kernel has already completed, whatever the bound, since
                 closing the socket would reset those clients.
         """
-        if take_backlog and self._open and self.dispatcher.members:
+        if take_backlog and self._open and self._dispatcher.members:
             for _ in range(_MOST_AT_CLOSE):
                 if not self._accept_one():
                     break
@@ -133,13 +211,13 @@ class Listener:
     def close(self) -> None:
         """Accept no more and close every connection that no worker has acknowledged."""
         self.stop_accepting(take_backlog=False)
-        self.dispatcher.close()
+        self._dispatcher.close()
 
     def _readable(self) -> None:
         # One at first, more while they keep coming: an accept that finds nobody costs as much as one that does.
         accepted = 0
         while accepted < self._batch:
-            if not self.dispatcher.wants_connections:
+            if not self._dispatcher.wants_connections:
                 self.update()
                 self._batch = 1.0
                 return
@@ -160,7 +238,7 @@ class Listener:
             return self._failed(error)
         if self._delay:
             self._delay = _FIRST_DELAY  # some come back: the next pause is short, the episode goes on
-        self.dispatcher.add(Connection(fd, peer))
+        self._dispatcher.add(Connection(fd, peer))
         return True
 
     def _failed(self, error: OSError) -> bool:

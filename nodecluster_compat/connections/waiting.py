@@ -1,4 +1,4 @@
-"""The connections that wait in the primary because nobody takes them: who has left, and who has waited too long.
+"""Watch the connections that wait in the primary: close those whose client has left, or that wait for too long.
 
 A look every :data:`LOOK_SECONDS` is all: nothing is noted of a connection when it comes, and most never meet a look.  A
 connection that a look meets has *waited*; how long, counts from the first look that met it.
@@ -12,11 +12,11 @@ because it may be taking it in this moment.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from ..base.emitter import Log
+from ..base.log import Log
 from ..base.records import Connection, ServedAddress
 
 __all__ = ["LOOK_SECONDS", "QueueStatus", "QueueWatch", "WaitingTimes"]
@@ -24,27 +24,16 @@ __all__ = ["LOOK_SECONDS", "QueueStatus", "QueueWatch", "WaitingTimes"]
 LOOK_SECONDS: Final = 0.5
 
 
-class _Queue(Protocol):
-    """What is asked of a dispatcher."""
-
-    dropped: int
-
-    @property
-    def queue(self) -> tuple[Connection, ...]: ...
-
-    def has_waited(self, connections: Iterable[Connection]) -> None: ...
-
-    def drop(self, connections: list[Connection]) -> None: ...
-
-
 class _Listener(Protocol):
-    @property
-    def dispatcher(self) -> _Queue: ...
-
     @property
     def served(self) -> ServedAddress: ...
 
-    def update(self) -> None: ...
+    @property
+    def waiting(self) -> tuple[Connection, ...]: ...
+
+    def drop_those_that_left(self, waited: Iterable[Connection]) -> int: ...
+
+    def drop(self, connections: Collection[Connection]) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +82,7 @@ class QueueWatch:
     @property
     def status(self) -> QueueStatus:
         """What is to be known."""
-        return QueueStatus(sum(len(one.dispatcher.queue) for one in self._listeners), self._left, self._overdue)
+        return QueueStatus(sum(len(one.waiting) for one in self._listeners), self._left, self._overdue)
 
     def look(self, now: float, limit: float) -> None:
         """Look at every queue.
@@ -114,21 +103,15 @@ class QueueWatch:
             self._told_at = None
 
     def _look_at(self, listener: _Listener, times: WaitingTimes, now: float, limit: float) -> None:
-        dispatcher = listener.dispatcher
-        dispatcher.has_waited(dispatcher.queue)
-        if dispatcher.dropped:
-            self._left, dispatcher.dropped = self._left + dispatcher.dropped, 0
-            listener.update()
-        overdue = times.look(now, dispatcher.queue, limit)
-        if overdue:
-            if self._told_at is None:
-                self._told_at = self._overdue
-                self._log.warning(
-                    "No worker takes the connections of %s: closing those that have waited for %g s (queue_timeout)",
-                    listener.served.name,
-                    limit,
-                )
-            dispatcher.drop(overdue)
-            dispatcher.dropped = 0
-            self._overdue += len(overdue)
-            listener.update()
+        self._left += listener.drop_those_that_left(listener.waiting)
+        overdue = times.look(now, listener.waiting, limit)
+        if not overdue:
+            return
+        if self._told_at is None:
+            self._told_at = self._overdue
+            self._log.warning(
+                "No worker takes the connections of %s: closing those that have waited for %g s (queue_timeout)",
+                listener.served.name,
+                limit,
+            )
+        self._overdue += listener.drop(overdue)

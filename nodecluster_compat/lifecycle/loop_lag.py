@@ -1,4 +1,4 @@
-"""How late an event loop turns, and whether it still does: arithmetic on moments.  Pure: the clock comes in.
+"""Measure how late an event loop turns, and find the one that no longer does.  Pure: the clock comes in.
 
 A worker's loop *beats*: every :data:`BEAT_SECONDS` a timer of it notes the time.  What the beat is late by is the
 loop's *lag*: as long did everything else on it wait.  The worker says the worst of its last few seconds, because a lag
@@ -12,40 +12,18 @@ A worker writes its own beats, so nothing in them is trusted: what makes no sens
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["BEAT_SECONDS", "NO_BEAT", "Beat", "Change", "LagMeter", "LoopWatch", "checked", "lag_at"]
+from ..base.records import Beat
+
+__all__ = ["BEAT_SECONDS", "Change", "LagMeter", "LoopWatch", "lag_at"]
 
 BEAT_SECONDS: Final = 0.25
 """Four wake-ups a second cost a worker a hundredth of a percent of a processor."""
 
 WINDOW_SECONDS: Final = 5.0
 """A lag is remembered for this long, and at most for twice as long."""
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """What a loop has last said of itself.
-
-    Attributes:
-        turned: when it last turned, in seconds of the monotonic clock; 0 before the first time.
-        lag: by how many seconds it was late, at worst, lately.
-    """
-
-    turned: float
-    lag: float
-
-
-NO_BEAT: Final = Beat(0.0, 0.0)
-
-
-def checked(turned: float, lag: float) -> Beat:
-    """Return the beat that a worker has written, or none when it makes no sense."""
-    if 0 < turned < math.inf and 0 <= lag < math.inf:
-        return Beat(turned, lag)
-    return NO_BEAT
 
 
 def lag_at(beat: Beat, now: float) -> float:
@@ -102,11 +80,6 @@ class LoopWatch:
 
     def __init__(self) -> None:
         self._stuck: Beat | None = None  # the last beat before it stood still
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether the loop stood still at the last look."""
-        return self._stuck is not None
 
     def look(self, beat: Beat, now: float, limit: float) -> Change | None:
         """Compare its last beat with the time; return what is new, once an episode.

@@ -21,7 +21,7 @@ import struct
 import tempfile
 from typing import Final
 
-from ..lifecycle.loop_lag import NO_BEAT, Beat, checked
+from ..base.records import NO_BEAT, Beat, checked
 
 __all__ = ["END_OF_STACKS", "GREENLETS_SIGNAL", "LAST_WORDS_SIGNAL", "THREADS_SIGNAL", "Heartbeat"]
 

@@ -1,4 +1,4 @@
-"""Messages that have arrived and wait to be delivered, still encoded, with the descriptors that came along.
+"""Keep messages that have arrived until somebody listens: still encoded, with the descriptors that came along.
 
 Those that come before anybody listens are kept up to a bound and delivered in order (difference D7: Node loses
 them).  The bound is on messages and on bytes, so a peer that floods a program which never listens costs a known
@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from ..base.emitter import Log
+from ..base.log import Log
 from ..machine.letting_go import let_go
-from .payloads import Frame
+from .frames import Frame
 
-__all__ = ["MOST_BYTES", "MOST_DESCRIPTORS", "MOST_MESSAGES", "MessageQueue"]
+__all__ = ["MOST_BYTES", "MOST_DESCRIPTORS", "MOST_MESSAGES", "ArrivedMessages"]
 
 MOST_MESSAGES: Final = 1024
 MOST_BYTES: Final = 16 * 1024 * 1024
 MOST_DESCRIPTORS: Final = 64
 
 
-class MessageQueue:
+class ArrivedMessages:
     """The messages of one sender, oldest first.
 
     Args:

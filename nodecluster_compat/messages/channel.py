@@ -37,7 +37,7 @@ from ..base.reactor import Reactor
 from ..errors import ChannelBroken, ChannelClosed, ChannelFull, ClusterError, FrameError
 from ..machine.kept_memory import LEAST_BYTES, keep_memory_for
 from ..machine.letting_go import let_go
-from .payloads import CARRIES_DESCRIPTOR, LARGE_BYTES, MAX_MESSAGE_BYTES, Frame, FrameDecoder
+from .frames import CARRIES_DESCRIPTOR, LARGE_BYTES, MAX_MESSAGE_BYTES, Frame, FrameDecoder
 from .write_queue import SendCallback
 from .writer import ChannelWriter
 

@@ -1,94 +1,285 @@
-"""Sending and receiving a user's message: the same on both sides of a channel (Node: one function, ``send``)."""
+"""Send and receive messages over a channel: one line per worker, the same on both sides (Node: ``send``).
+
+Theory of operation
+-------------------
+A line is a channel with a serializer and a limit.  At most one descriptor is under way on it.  Until the receiver has
+said that it arrived, whatever is sent after it waits here, so order holds even when the receiver had no room for the
+descriptor and it is sent again (Node: node-cluster-spec §4.5).
+
+    free ──message with a descriptor──▶ waiting ──TAKEN──▶ free (and on with what waits)
+                                          └─NOT_TAKEN─▶ sent again, at most three times, then given up with a warning
+
+What waits is bounded, in bytes and in descriptors: a receiver that never says that one arrived costs that much.
+
+A descriptor belongs to the line from the moment it has left its handle; it is closed when the receiver has taken it,
+when it is given up, and when the channel closes.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Final
 
+from ..base.log import Log
+from ..base.reactor import Reactor
+from ..base.records import Handle, Message
 from ..errors import ChannelClosed, ChannelFull, ClusterError, FrameError
 from ..machine.letting_go import let_go
-from .channel import Channel, SendCallback
-from .handle_sender import HandleSender
+from .channel import FRAME_COST, MAX_QUEUED_BYTES, PRESSURE_BYTES, Channel, SendCallback
+from .frames import MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
 from .passing import passage_of, unpack
-from .payloads import MAX_MESSAGE_BYTES, Frame, encode_handle, encode_message
-from .serialization import Serializer
+from .payloads import encode_payload
+from .serialization import JSON, Serializer
 
-__all__ = ["receive_message", "send_message"]
+__all__ = ["Line"]
+
+_MOST_ATTEMPTS: Final = 4  # Node: three more after the first
+_MOST_WAITING: Final = 64  # descriptors
+_TAKEN: Final = encode_frame(FrameKind.TAKEN)
+_NOT_TAKEN: Final = encode_frame(FrameKind.NOT_TAKEN)
 
 
-def send_message(
-    channel: Channel,
-    sender: HandleSender,
-    serializer: Serializer,
-    message: Any,
-    handle: Any,
-    keep_open: bool,
-    callback: SendCallback | None,
-    report: Callable[[ClusterError], None],
-    limit: int = MAX_MESSAGE_BYTES,
-) -> bool:
-    """Encode and send a message.
+@dataclass(slots=True)
+class _Parcel:
+    """A frame under way, and the descriptor that goes beside it."""
+
+    frame: bytes
+    callback: SendCallback | None
+    fd: int | None
+    attempts: int = 0
+
+
+class Line:
+    """Messages and their handles over one channel.
 
     Args:
-        channel: where it goes.
-        sender: of that channel.
-        serializer: of that channel.
-        message: anything that ``serializer`` can carry; JSON unless ``serialization`` was set.
-        handle: a connected socket, a listening server or a UDP socket to pass along, or ``None``.
-        keep_open: a connected socket stays usable on this side too; otherwise it is closed here.
-        callback: called with ``None`` once the message is written, or with the error.
-        report: told of the error when there is no callback (Node: the ``error`` event).
+        channel: where everything goes.
+        log: told of a descriptor that never arrived.
+        serializer: how messages become bytes; both ends use the same.
         limit: the largest message that the receiver takes, in bytes once encoded.
-
-    Returns:
-        ``False`` when the channel is closed or at its bound (then the message was *not* taken), or when at least
-        128 KiB wait, or another message waits already behind a handle (then it was).
-
-    Raises:
-        MessageNotSerializable, MessageTooLarge, HandleNotPassable: nothing was sent.
     """
-    frame, fd = encode_message(message, limit, serializer), None
-    try:
-        if handle is not None and channel.is_open:
-            sender.check(len(frame))
-            frame, fd = _with_handle(frame, message, handle, keep_open, serializer)
-        if fd is None and not sender.is_waiting:
-            return channel.send(frame, callback)
-        return sender.send(frame, callback, fd)
-    except (ChannelClosed, ChannelFull) as error:
-        if callback is None:
-            report(error)
+
+    def __init__(
+        self, channel: Channel, log: Log, serializer: Serializer = JSON, limit: int = MAX_MESSAGE_BYTES
+    ) -> None:
+        self.serializer = serializer
+        self._channel = channel
+        self._log = log
+        self._limit = limit
+        self._under_way: _Parcel | None = None
+        self._waiting: deque[_Parcel] = deque()
+        self._waiting_bytes = 0  # with what each frame costs
+        self._waiting_descriptors = 0
+
+    # --- the channel ---------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can still be sent and received."""
+        return self._channel.is_open
+
+    def attach(self, reactor: Reactor) -> None:
+        """Read and write through ``reactor`` from now on."""
+        self._channel.attach(reactor)
+
+    def close(self) -> None:
+        """Close the channel; see :meth:`Channel.close`."""
+        self._channel.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close the inherited copy of the channel and nothing more."""
+        self._channel.abandon()
+
+    def drain(self) -> None:
+        """Deliver what a peer that is dead had written."""
+        self._channel.drain()
+
+    def flush(self, seconds: float) -> None:
+        """Before this process ends: wait up to ``seconds`` until the kernel has everything."""
+        self._channel.flush(seconds)
+
+    def pause_reading(self) -> None:
+        """Leave what arrives in the kernel, so that the sender feels it."""
+        self._channel.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Undo :meth:`pause_reading`."""
+        self._channel.resume_reading()
+
+    # --- sending -------------------------------------------------------------------------------
+
+    def send(
+        self,
+        message: Message,
+        handle: Handle,
+        keep_open: bool,
+        callback: SendCallback | None,
+        report: Callable[[ClusterError], None],
+    ) -> bool:
+        """Encode and send a message.
+
+        Args:
+            message: anything that the serializer can carry; JSON unless ``serialization`` was set.
+            handle: a connected socket, a listening server or a UDP socket to pass along, or ``None``.
+            keep_open: a connected socket stays usable on this side too; otherwise it is closed here.
+            callback: called with ``None`` once the message is written, or with the error.
+            report: told of the error when there is no callback (Node: the ``error`` event).
+
+        Returns:
+            ``False`` when the channel is closed or at its bound (then the message was *not* taken), or when at least
+            128 KiB wait, or another message waits already behind a handle (then it was).
+
+        Raises:
+            MessageNotSerializable, MessageTooLarge, HandleNotPassable: nothing was sent.
+        """
+        payload = encode_payload(message, self._limit, self.serializer)
+        try:
+            if handle is not None and self._channel.is_open:
+                self._check(len(payload))
+                passage = passage_of(handle, keep_open)  # last: what cannot be sent must not cost the sender its socket
+                if passage is not None:
+                    frame = encode_frame(FrameKind.HANDLE, passage.kind.value + payload)
+                    return self._send_frame(frame, callback, passage.fd)
+            frame = encode_frame(FrameKind.MESSAGE, payload)
+            if self._under_way is None:
+                return self._channel.send(frame, callback)
+            return self._send_frame(frame, callback, None)
+        except (ChannelClosed, ChannelFull) as error:
+            if callback is None:
+                report(error)
+            else:
+                self._channel.tell(callback, error)
+            return False
+
+    def send_own(self, frame: bytes) -> None:
+        """Send a frame of the runtime's at once: it may overtake messages that wait behind a handle."""
+        self._channel.send_own(frame)
+
+    def send_in_order(self, frame: bytes) -> None:
+        """Send a frame of the runtime's that must not overtake messages."""
+        if self._under_way is None:
+            self._channel.send_own(frame)
         else:
-            channel.tell(callback, error)
-        return False
+            self._wait(_Parcel(frame, None, None))
+
+    def answer(self, frame: bytes, fd: int | None = None) -> None:
+        """Send what the peer has asked for; see :meth:`Channel.answer`."""
+        self._channel.answer(frame, fd)
+
+    def _check(self, size: int) -> None:
+        """Raise what a frame of ``size`` bytes with a descriptor would meet now."""
+        if self._waiting_descriptors >= _MOST_WAITING:
+            raise ChannelFull(f"{self._waiting_descriptors} handles already wait behind one that has not arrived")
+        refusal = self._refusal(size) if self._under_way is not None else self._channel.refusal(size)
+        if refusal is not None:
+            raise refusal
+
+    def _send_frame(self, frame: bytes, callback: SendCallback | None, fd: int | None) -> bool:
+        if self._under_way is None:
+            return self._transmit(_Parcel(frame, callback, fd))
+        refusal = self._refusal(len(frame)) if fd is None else None
+        if refusal is not None:
+            raise refusal
+        self._wait(_Parcel(frame, callback, fd))
+        return len(self._waiting) == 1
+
+    def _refusal(self, size: int) -> ChannelFull | None:
+        if not self._waiting or self._waiting_bytes + size + FRAME_COST <= MAX_QUEUED_BYTES:
+            return None
+        return ChannelFull(f"{self._waiting_bytes} bytes already wait behind a handle that has not arrived")
+
+    def _wait(self, parcel: _Parcel) -> None:
+        self._waiting.append(parcel)
+        self._waiting_bytes += len(parcel.frame) + FRAME_COST
+        self._waiting_descriptors += parcel.fd is not None
+
+    def _transmit(self, parcel: _Parcel) -> bool:
+        if parcel.fd is None:
+            return self._channel.send(parcel.frame, parcel.callback)
+        try:
+            accepted = self._channel.send(parcel.frame, parcel.callback, parcel.fd)
+        except ClusterError:
+            _close(parcel)
+            raise
+        parcel.attempts = 1
+        if self._channel.is_open:
+            self._under_way = parcel
+        else:
+            _close(parcel)
+        return accepted or self._channel.queued_bytes < PRESSURE_BYTES
+
+    # --- what the receiver says of a descriptor --------------------------------------------------
+
+    def taken(self) -> None:
+        """The receiver has the descriptor; an answer to nothing is ignored (a forgery)."""
+        parcel, self._under_way = self._under_way, None
+        if parcel is not None:
+            _close(parcel)
+            self._go_on()
+
+    def not_taken(self) -> None:
+        """The receiver had no room for the descriptor."""
+        parcel = self._under_way
+        if parcel is None:
+            return
+        if parcel.attempts < _MOST_ATTEMPTS:
+            parcel.attempts += 1
+            self._channel.send_own(parcel.frame, parcel.fd)
+        else:
+            self._log.warning("A handle was not received after %s attempts: its message is dropped", _MOST_ATTEMPTS)
+            self.taken()
+
+    def closed(self) -> None:
+        """The channel is closed: let go of every descriptor, tell every callback."""
+        parcels = [*([self._under_way] if self._under_way else []), *self._waiting]
+        self._under_way = None
+        self._waiting.clear()
+        for parcel in parcels:
+            _close(parcel)
+            if parcel.callback is not None and parcel.attempts == 0:
+                error = ChannelClosed("the channel was closed before the message was written")
+                self._channel.tell(parcel.callback, error)
+
+    def _go_on(self) -> None:
+        while self._waiting and self._under_way is None and self._channel.is_open:
+            parcel = self._waiting.popleft()
+            self._waiting_bytes -= len(parcel.frame) + FRAME_COST
+            self._waiting_descriptors -= parcel.fd is not None
+            if parcel.fd is None:
+                self._channel.send_own(parcel.frame, callback=parcel.callback)
+            else:
+                self._transmit(parcel)
+
+    # --- receiving -----------------------------------------------------------------------------
+
+    def confirm(self, frame: Frame) -> bool:
+        """Tell the sender of a HANDLE frame whether its descriptor has arrived; return that."""
+        self._channel.answer(_NOT_TAKEN if frame.fd is None else _TAKEN)
+        return frame.fd is not None
+
+    def open(self, frame: Frame, serves: Callable[[], bool] = lambda: True) -> tuple[Message, Handle]:
+        """Return the message of a frame, and the handle that came with it or ``None``.
+
+        Args:
+            frame: what arrived; its descriptor goes to the handle, or is closed.
+            serves: whether this process can have servers; where not, one arrives as its plain socket.
+
+        Raises:
+            FrameError: it holds no message.
+        """
+        if frame.fd is None:
+            return self.serializer.decode(frame.payload), None
+        try:
+            message = self.serializer.decode(frame.payload[1:])
+        except FrameError:
+            let_go(frame.fd)
+            raise
+        return message, unpack(frame.payload[:1], frame.fd, serves())
 
 
-def receive_message(frame: Frame, serializer: Serializer, serves: Callable[[], bool] = lambda: True) -> tuple[Any, Any]:
-    """Return the message of a frame, and the handle that came with it or ``None``.
-
-    Args:
-        frame: what arrived; its descriptor goes to the handle, or is closed.
-        serializer: of that channel.
-        serves: whether this process can have servers; where not, one arrives as its plain socket.
-
-    Raises:
-        FrameError: it holds no message.
-    """
-    if frame.fd is None:
-        return serializer.decode(frame.payload), None
-    try:
-        message = serializer.decode(frame.payload[1:])
-    except FrameError:
-        let_go(frame.fd)
-        raise
-    return message, unpack(frame.payload[:1], frame.fd, serves())
-
-
-def _with_handle(
-    plain: bytes, message: Any, handle: Any, keep_open: bool, serializer: Serializer
-) -> tuple[bytes, int | None]:
-    """Last of all: a message that cannot be sent must not cost the sender its socket."""
-    passage = passage_of(handle, keep_open)
-    if passage is None:
-        return plain, None
-    return encode_handle(message, passage.kind.value, serializer), passage.fd
+def _close(parcel: _Parcel) -> None:
+    if parcel.fd is not None:
+        let_go(parcel.fd)
+        parcel.fd = None

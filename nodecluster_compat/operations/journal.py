@@ -19,7 +19,7 @@ from typing import Any, Final
 from ..base.loop import Loop
 from ..base.records import Address
 from ..errors import FrameError
-from ..messages.payloads import Frame, FrameKind
+from ..messages.frames import Frame, FrameKind
 from ..roles.primary import Primary
 from ..roles.worker_handle import WorkerHandle
 
@@ -57,7 +57,7 @@ class Journal:
             return
         has_handle = frame.kind is FrameKind.HANDLE
         try:
-            message = worker.serializer.decode(frame.payload[has_handle:])
+            message = worker.line.serializer.decode(frame.payload[has_handle:])
         except FrameError as error:
             message = f"(not decodable: {error})"
         self._write("message", worker, {"sent": False, "handle": has_handle, **_told(message)})

@@ -1,4 +1,4 @@
-"""Messages of workers on their way to handlers in the primary.
+"""Deliver the messages of workers to handlers in the primary.
 
 Those that come before the first ``message`` listener are kept, up to a bound, and delivered in order when there is one
 (difference D7).  A message that cannot be decoded closes its worker's channel, whenever that is found out.
@@ -7,13 +7,13 @@ Those that come before the first ``message`` listener are kept, up to a bound, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..base.emitter import Emitter, Log
+from ..base.emitter import Emitter
+from ..base.log import Log
 from ..errors import FrameError
 from ..lifecycle.registry import Registry
-from ..messages.line import receive_message
-from ..messages.payloads import Frame, FrameKind, encode_frame
+from ..messages.frames import Frame
 from .worker_handle import WorkerHandle
 
 if TYPE_CHECKING:
@@ -52,20 +52,26 @@ class Deliveries:
         emitter.on("new_listener", self._listener_added)
 
     def received(self, worker: WorkerHandle, frame: Frame) -> None:
-        """Deliver or keep a message of ``worker``; one whose descriptor did not arrive is asked for again."""
+        """Deliver or keep a message of ``worker``."""
         if self.received_tap is not None:
             self.received_tap(worker, frame)
-        if frame.kind is FrameKind.HANDLE:
-            worker.channel.answer(encode_frame(FrameKind.NOT_TAKEN if frame.fd is None else FrameKind.TAKEN))
-            if frame.fd is None:
-                return
+        self._deliver_or_keep(worker, frame)
+
+    def received_with_handle(self, worker: WorkerHandle, frame: Frame) -> None:
+        """Deliver or keep a message; one whose descriptor did not arrive is asked for again."""
+        if self.received_tap is not None:
+            self.received_tap(worker, frame)
+        if worker.line.confirm(frame):
+            self._deliver_or_keep(worker, frame)
+
+    def _deliver_or_keep(self, worker: WorkerHandle, frame: Frame) -> None:
         if len(worker.early_messages) or not self._has_message_listener(worker):
             worker.early_messages.keep(frame)
         else:
             self._deliver(worker, frame)
 
     def _deliver(self, worker: WorkerHandle, frame: Frame) -> None:
-        message, handle = receive_message(frame, worker.serializer, self._serves)
+        message, handle = worker.line.open(frame, self._serves)
         self._events.emit("message", worker, message, handle)
         worker.emit("message", message, handle)
         worker.process.emit("message", message, handle)
@@ -73,7 +79,7 @@ class Deliveries:
     def _has_message_listener(self, worker: WorkerHandle) -> bool:
         return bool(self._events.listener_count("message") or worker.listener_count("message"))
 
-    def _listener_added(self, event: str, _: Callable[..., Any]) -> None:
+    def _listener_added(self, event: str, _: Callable[..., object]) -> None:
         if event == "message":
             self._loop.call_soon(self._deliver_early_messages)
 
@@ -88,4 +94,4 @@ class Deliveries:
                 self._deliver(worker, frame)
         except FrameError as error:
             self._log.error("The channel of worker %s is closed: %s", worker.id, error)
-            worker.channel.close()
+            worker.line.close()

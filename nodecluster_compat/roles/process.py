@@ -1,4 +1,4 @@
-"""``process``: what a worker knows of itself and its primary (Node's ``process`` under ``cluster``).
+"""Describe this process to its application: Node's ``process`` under ``cluster``.
 
 In a process that is not a worker, registering handlers is always safe; ``connected`` is ``False`` and
 ``send`` raises with a sentence that says why.
@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NoReturn, Protocol
 
 from ..base.emitter import Emitter
+from ..base.records import Handle, Message
 from ..errors import NotInCluster
 from ..messages.channel import SendCallback
 
-if TYPE_CHECKING:
-    from .this_worker import ClusterWorker
-
 __all__ = ["Process", "process"]
+
+
+class _Worker(Protocol):
+    """What a process asks of the worker that it is."""
+
+    def is_connected(self) -> bool: ...
+
+    def send(
+        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
+    ) -> bool: ...
+
+    def lose_channel(self) -> None: ...
+
+    def exit(self, code: int) -> None: ...
 
 
 class Process(Emitter):
@@ -31,7 +43,7 @@ class Process(Emitter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._worker: ClusterWorker | None = None
+        self._worker: _Worker | None = None
         self.exit_code: int | None = None
 
     @property
@@ -45,7 +57,7 @@ class Process(Emitter):
         return self._worker is not None and self._worker.is_connected()
 
     def send(
-        self, message: Any, handle: Any = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
     ) -> bool:
         """Send a message to the primary; see :meth:`ClusterWorker.send`.
 
@@ -64,7 +76,7 @@ class Process(Emitter):
             self._worker.exit(code)
         sys.exit(code)
 
-    def _own_worker(self, what: str) -> ClusterWorker:
+    def _own_worker(self, what: str) -> _Worker:
         if self._worker is None:
             raise NotInCluster(
                 f"{what} needs a primary to talk to, and this process (pid {os.getpid()}) is not a cluster worker: "

@@ -15,7 +15,7 @@ from ..errors import SettingsError
 from ..lifecycle.recycling import RecyclePolicy
 from ..lifecycle.restarts import RestartPolicy
 from ..lifecycle.steps import Bounds
-from ..messages.payloads import MAX_MESSAGE_BYTES
+from ..messages.frames import MAX_MESSAGE_BYTES
 
 __all__ = ["SupervisionSettings"]
 

@@ -1,49 +1,42 @@
-"""A worker as it sees itself: Node's ``cluster.worker``.
+"""Be a worker that sees itself: Node's ``cluster.worker``.
 
-It talks to the primary over the message channel and asks what it cannot do itself (finish requests, end
-the process) of its :class:`Runtime`, the only part that knows how this kind of worker runs.
-
-Messages are delivered one after another, in order, by one deliverer: a handler may block, later messages
-wait for it, requests do not.  Messages that arrive before the first ``message`` listener are kept and
-delivered in order (difference D7: Node loses them).  When handlers are slow, reading pauses, so that the
-primary's ``send`` feels it and this process does not grow.
+It talks to the primary over its line and asks what it cannot do itself (finish requests, end the process) of its
+:class:`Runtime`, the only part that knows how this kind of worker runs.  Messages are delivered by its ``inbox``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from ..base.drain_timeout import checked_timeout
-from ..base.emitter import Log
+from ..base.handlers import Handlers
+from ..base.log import Log
 from ..base.reactor import Reactor
-from ..base.records import Address, ListenAnswer, ListenRequest
-from ..errors import ClusterError, FrameError
-from ..messages.arrived import MessageQueue
+from ..base.records import Address, Handle, ListenAnswer, ListenRequest, Message
+from ..errors import ClusterError
 from ..messages.channel import Channel, SendCallback
-from ..messages.handle_sender import HandleSender
-from ..messages.line import receive_message, send_message
+from ..messages.frames import MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
+from ..messages.line import Line
 from ..messages.payloads import (
-    MAX_MESSAGE_BYTES,
-    Frame,
-    FrameKind,
     decode_answer,
     decode_disconnect,
     encode_address,
     encode_closed,
-    encode_frame,
     encode_request,
 )
 from ..messages.serialization import JSON, Serializer
+from .inbox import Inbox
 from .process import Process
 from .worker import Worker
+
+if TYPE_CHECKING:
+    import _socket
 
 __all__ = ["ClusterWorker", "Runtime", "WorkerState"]
 
 WorkerState = Literal["online", "listening", "disconnecting", "destroying"]
 
-_INBOX_MESSAGES: Final = 256  # that wait for a slow handler; then reading pauses
-_INBOX_BYTES: Final = 1024 * 1024
 _FLUSH_SECONDS: Final = 1.0
 
 
@@ -79,7 +72,7 @@ class ClusterWorker(Worker):
     def __init__(
         self,
         worker_id: int,
-        sock: Any,
+        sock: _socket.socket,
         process: Process,
         log: Log,
         env: Mapping[str, str],
@@ -92,23 +85,28 @@ class ClusterWorker(Worker):
         self.drain_timeout: float | None = None
         self._log = log
         self._runtime: Runtime | None = None
-        self._inbox = MessageQueue("the primary", log)
-        self._delivering = False
-        self._paused = False
         self._finishing = False
         self._has_announced_leaving = False
-        self._channel = Channel(sock, self._frame, self._closed)
-        self._sender = HandleSender(self._channel, log)
-        self._serializer = serializer
-        self._max_message_bytes = max_message_bytes
         self._requests: dict[int, Callable[[ListenAnswer, int | None], None]] = {}
         self._last_request = 0
-        self.on("new_listener", self._listener_added)
-        process.on("new_listener", self._listener_added)
+        self.frames: Handlers[ClusterWorker, Frame] = Handlers("the primary sent a frame that only workers send")
+        channel = Channel(sock, lambda frame: self.frames.handle(self, frame), self._closed)
+        self._line = Line(channel, log, serializer, max_message_bytes)
+        self._inbox = Inbox(self._line, (self, process), log)
+        for kind, handler in {
+            FrameKind.MESSAGE: lambda _, frame: self._inbox.received(frame),
+            FrameKind.HANDLE: lambda _, frame: self._inbox.received_with_handle(frame),
+            FrameKind.ANSWER: ClusterWorker._answered,
+            FrameKind.SHARED: ClusterWorker._answered,
+            FrameKind.TAKEN: lambda *_: self._line.taken(),
+            FrameKind.NOT_TAKEN: lambda *_: self._line.not_taken(),
+            FrameKind.DISCONNECT: ClusterWorker._told_to_disconnect,
+        }.items():
+            self.frames.on(kind, handler)
 
     def is_connected(self) -> bool:
         """Whether the channel to the primary is open."""
-        return self._channel.is_open
+        return self._line.is_open
 
     def is_dead(self) -> bool:
         """Whether this process has an exit code already: it is ending, or told itself how it will."""
@@ -117,23 +115,13 @@ class ClusterWorker(Worker):
     # --- what users ask ------------------------------------------------------------------------
 
     def send(
-        self, message: Any, handle: Any = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
     ) -> bool:
-        """Send a message to the primary; see :func:`nodecluster_compat.messages.line.send_message`.
+        """Send a message to the primary; see :meth:`nodecluster_compat.messages.line.Line.send`.
 
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged.
         """
-        return send_message(
-            self._channel,
-            self._sender,
-            self._serializer,
-            message,
-            handle,
-            keep_open,
-            callback,
-            self._report,
-            self._max_message_bytes,
-        )
+        return self._line.send(message, handle, keep_open, callback, self._report)
 
     def disconnect(self, timeout: float | None = None) -> ClusterWorker:
         """Finish what is in flight, then leave; a second call is a no-op.
@@ -173,28 +161,28 @@ class ClusterWorker(Worker):
 
     def announce_online(self) -> None:
         """Tell the primary that this worker runs, before any application code does."""
-        self._channel.send_own(encode_frame(FrameKind.ONLINE))
+        self._line.send_own(encode_frame(FrameKind.ONLINE))
 
     def announce_listening(self, listener_id: int, address: Address) -> None:
         """Tell the primary that this worker serves a listener."""
-        self._channel.send_own(encode_address(listener_id, address))
+        self._line.send_own(encode_address(listener_id, address))
         if self.state == "online":
             self._state = "listening"
 
     def announce_closed(self, listener_id: int) -> None:
         """Tell the primary that this worker no longer serves a listener that it had asked for."""
-        self._channel.send_own(encode_closed(listener_id))
+        self._line.send_own(encode_closed(listener_id))
 
     def announce_leaving(self) -> None:
         """Tell the primary that this worker ends by its own wish."""
         if not self._has_announced_leaving:
             self._has_announced_leaving = True
             self.exited_after_disconnect = True
-            self._channel.send_own(encode_frame(FrameKind.LEAVING))
+            self._line.send_own(encode_frame(FrameKind.LEAVING))
 
     def announce_due(self) -> None:
         """Tell the primary that this worker is to be replaced; it serves on until it is told to leave."""
-        self._channel.send_own(encode_frame(FrameKind.DUE))
+        self._line.send_own(encode_frame(FrameKind.DUE))
 
     def ask(self, request: ListenRequest, on_answer: Callable[[ListenAnswer, int | None], None]) -> None:
         """Ask the primary for a listening socket.
@@ -206,12 +194,13 @@ class ClusterWorker(Worker):
         """
         self._last_request += 1
         self._requests[self._last_request] = on_answer
-        self._channel.send_own(encode_request(self._last_request, request))
+        self._line.send_own(encode_request(self._last_request, request))
 
     def attach(self, runtime: Runtime) -> None:
         """The runtime is up: messages flow from now on."""
         self._runtime = runtime
-        self._channel.attach(runtime)
+        self._inbox.attach(runtime)
+        self._line.attach(runtime)
 
     def tell_disconnecting(self, seconds: float | None) -> None:
         """The drain begins: let the application say goodbye.
@@ -225,10 +214,10 @@ class ClusterWorker(Worker):
     def finish(self) -> None:
         """The last thing a worker does in an orderly end: write what waits, then disconnect."""
         self._finishing = True
-        self._channel.flush(_FLUSH_SECONDS)
+        self._line.flush(_FLUSH_SECONDS)
         if self.exited_after_disconnect is None:
             self.exited_after_disconnect = False  # a signal from outside ended it
-        self._channel.close()
+        self._line.close()
 
     def leave(self) -> None:
         """The end of a drain that the primary was not told of when it began: say so, then disconnect."""
@@ -238,15 +227,15 @@ class ClusterWorker(Worker):
 
     def flush(self) -> None:
         """Before this process ends: write what waits."""
-        self._channel.flush(_FLUSH_SECONDS)
+        self._line.flush(_FLUSH_SECONDS)
 
     def lose_channel(self) -> None:
         """Close the channel as if the primary had gone."""
-        self._channel.close()
+        self._line.close()
 
     def request_exit(self, code: int) -> None:
         """End this process with ``code`` as soon as the runtime can."""
-        self._channel.flush(_FLUSH_SECONDS)
+        self._line.flush(_FLUSH_SECONDS)
         if self._runtime is not None:
             self._runtime.exit_now(code)
 
@@ -258,29 +247,9 @@ class ClusterWorker(Worker):
 
     def abandon(self) -> None:
         """In a process that this worker forked: let go of the channel, which is not its own."""
-        self._channel.abandon()
+        self._line.abandon()
 
     # --- the channel ---------------------------------------------------------------------------
-
-    def _frame(self, frame: Frame) -> None:
-        if frame.kind is FrameKind.MESSAGE:
-            self._received(frame)
-        elif frame.kind is FrameKind.HANDLE:
-            self._received_handle(frame)
-        elif frame.kind is FrameKind.ANSWER or frame.kind is FrameKind.SHARED:
-            self._answered(frame)
-        elif frame.kind is FrameKind.TAKEN:
-            self._sender.taken()
-        elif frame.kind is FrameKind.NOT_TAKEN:
-            self._sender.not_taken()
-        elif frame.kind is FrameKind.DISCONNECT:
-            timeout = decode_disconnect(frame.payload)
-            self.exited_after_disconnect = True
-            self.drain_timeout = self.drain_timeout if timeout is None else timeout
-            if self._runtime is not None:
-                self._runtime.begin_drain()
-        else:
-            raise FrameError(f"the primary sent a frame that only workers send: {frame.kind.name}")
 
     def _answered(self, frame: Frame) -> None:
         answer = decode_answer(frame.payload)
@@ -288,8 +257,15 @@ class ClusterWorker(Worker):
         if on_answer is not None:
             on_answer(answer, frame.fd)
 
+    def _told_to_disconnect(self, frame: Frame) -> None:
+        timeout = decode_disconnect(frame.payload)
+        self.exited_after_disconnect = True
+        self.drain_timeout = self.drain_timeout if timeout is None else timeout
+        if self._runtime is not None:
+            self._runtime.begin_drain()
+
     def _closed(self, error: ClusterError | None) -> None:
-        self._sender.close()
+        self._line.closed()
         if error is not None:
             self._log.error("The channel to the primary is closed: %s", error)
         if self._runtime is None or self._finishing:
@@ -312,44 +288,3 @@ class ClusterWorker(Worker):
                     emitter.emit("error", error)
         else:
             self._log.error("A message to the primary was not sent: %s", error)
-
-    # --- messages, in order --------------------------------------------------------------------
-
-    def _received_handle(self, frame: Frame) -> None:
-        self._channel.answer(encode_frame(FrameKind.NOT_TAKEN if frame.fd is None else FrameKind.TAKEN))
-        if frame.fd is not None:
-            self._received(frame)
-
-    def _received(self, frame: Frame) -> None:
-        if not self._has_listener():
-            self._inbox.keep(frame)
-            return
-        self._inbox.add(frame)
-        self._wake_deliverer()
-        if not self._paused and (len(self._inbox) >= _INBOX_MESSAGES or self._inbox.bytes_waiting >= _INBOX_BYTES):
-            self._paused = True
-            self._channel.pause_reading()
-
-    def _listener_added(self, event: str, _: Callable[..., Any]) -> None:
-        if event == "message" and self._runtime is not None:
-            self._runtime.call_soon(self._wake_deliverer)
-
-    def _has_listener(self) -> bool:
-        return bool(self.listener_count("message") or self.process.listener_count("message"))
-
-    def _wake_deliverer(self) -> None:
-        if len(self._inbox) and not self._delivering and self._runtime is not None and self._has_listener():
-            self._delivering = True
-            self._runtime.spawn(self._deliver)
-
-    def _deliver(self) -> None:
-        try:
-            while self._has_listener() and (frame := self._inbox.take()) is not None:
-                message, handle = receive_message(frame, self._serializer)
-                self.emit("message", message, handle)
-                self.process.emit("message", message, handle)
-                if self._paused and not len(self._inbox):
-                    self._paused = False
-                    self._channel.resume_reading()
-        finally:
-            self._delivering = False

@@ -1,7 +1,7 @@
-"""A worker as the primary sees it: Node's ``Worker`` object, primary side.
+"""Show a worker to the primary: Node's ``Worker`` object, primary side.
 
 Source: ``reference/node-cluster-spec`` §1.3.  The handle stays readable after its worker is dead.  It
-holds no policy: what a method does to the cluster is the :class:`Supervisor`'s to carry out.
+holds no policy: what a method does to the cluster is the :class:`Owner`'s to carry out.
 """
 
 from __future__ import annotations
@@ -9,33 +9,47 @@ from __future__ import annotations
 import os
 import signal as signals
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from ..base.drain_timeout import checked_timeout
 from ..base.emitter import Emitter
+from ..base.records import Handle, Message
 from ..errors import ClusterError
 from ..lifecycle.loop_lag import lag_at
 from ..lifecycle.states import Lifecycle, State
-from ..messages.arrived import MessageQueue
-from ..messages.channel import Channel, SendCallback
-from ..messages.handle_sender import HandleSender
-from ..messages.line import send_message
-from ..messages.payloads import MAX_MESSAGE_BYTES
-from ..messages.serialization import JSON, Serializer
+from ..messages.channel import SendCallback
+from ..messages.frames import MAX_MESSAGE_BYTES
 from .worker import Worker
 
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Callable, Mapping
 
     from ..connections.offers import OfferingEnd
     from ..machine.heartbeat import Heartbeat
+    from ..messages.arrived import ArrivedMessages
+    from ..messages.line import Line
     from .pipes import ReadablePipe, WritablePipe
     from .status import WorkerHealth
 
-__all__ = ["Supervisor", "WorkerHandle", "WorkerProcess"]
+__all__ = ["ChildEnds", "Owner", "WorkerHandle", "WorkerProcess"]
 
 
-class Supervisor(Protocol):
+@dataclass(frozen=True, slots=True)
+class ChildEnds:
+    """The worker's ends of its two channels, made before the fork: the child keeps them, the parent closes them."""
+
+    messages: _socket.socket
+    connections: _socket.socket
+
+    def close(self) -> None:
+        """Close both."""
+        self.messages.close()
+        self.connections.close()
+
+
+class Owner(Protocol):
     """What a handle asks of the primary."""
 
     def disconnect_worker(self, worker: WorkerHandle, timeout: float | None = None) -> None:
@@ -74,14 +88,14 @@ class WorkerProcess(Emitter):
         return self._worker.kill(signal)
 
     def send(
-        self, message: Any, handle: Any = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
     ) -> bool:
         """Send a message; see :meth:`WorkerHandle.send`."""
         return self._worker.send(message, handle, keep_open=keep_open, callback=callback)
 
     def disconnect(self) -> None:
         """Close the channel at once: the worker, not having been asked to leave, exits with code 0."""
-        self._worker.channel.close()
+        self._worker.line.close()
 
 
 class WorkerHandle(Worker):
@@ -99,24 +113,22 @@ class WorkerHandle(Worker):
         health: ``ok``, ``blocked`` while its loop does not turn, ``stopped`` while a signal such as SIGSTOP holds it.
     """
 
-    def __init__(self, worker_id: int, supervisor: Supervisor, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, worker_id: int, owner: Owner, env: Mapping[str, str] | None = None) -> None:
         super().__init__({"id": worker_id})
         self.process: WorkerProcess = WorkerProcess(self)
         self.env: dict[str, str] = dict(env or {})
         self.lifecycle = Lifecycle()
-        self.channel: Channel
-        self.sender: HandleSender
-        self.serializer: Serializer = JSON
+        self.line: Line
         self.max_message_bytes = MAX_MESSAGE_BYTES  # of what it sends
         self.connections: OfferingEnd
-        self.early_messages: MessageQueue
-        self.sent_tap: Callable[[WorkerHandle, Any, Any], None] | None = None
+        self.early_messages: ArrivedMessages
+        self.sent_tap: Callable[[WorkerHandle, Message, Handle], None] | None = None
         self.heartbeat: Heartbeat | None = None
         self.health: WorkerHealth = "ok"
-        self.failed_handoffs = 0  # in a row, as far as that was looked at
+        self.is_fork_told = True  # false between its start and the ``fork`` event
         self.is_leaving = False  # it was told to end, or said that it will: its place is to be filled
         self.is_due = False  # it said that it is to be replaced, and serves on until then
-        self._supervisor = supervisor
+        self._owner = owner
 
     def __repr__(self) -> str:
         return f"<worker {self.id} (pid {self.process.pid}) {self.state}>"
@@ -133,7 +145,7 @@ class WorkerHandle(Worker):
 
     def is_connected(self) -> bool:
         """Whether the channel to the worker is open."""
-        return self.channel.is_open
+        return self.line.is_open
 
     @property
     def can_serve(self) -> bool:
@@ -145,21 +157,14 @@ class WorkerHandle(Worker):
         return self.process.exit_code is not None or self.process.signal_code is not None
 
     def send(
-        self, message: Any, handle: Any = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
     ) -> bool:
-        """Send a message to the worker; see :func:`nodecluster_compat.messages.line.send_message`.
+        """Send a message to the worker; see :meth:`nodecluster_compat.messages.line.Line.send`.
 
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged (difference D6).
         """
-        taken = send_message(
-            self.channel,
-            self.sender,
-            self.serializer,
-            message,
-            handle,
-            keep_open,
-            callback,
-            lambda error: self._supervisor.report_send_error(self, error),
+        taken = self.line.send(
+            message, handle, keep_open, callback, lambda error: self._owner.report_send_error(self, error)
         )
         if self.sent_tap is not None:
             self.sent_tap(self, message, handle)
@@ -175,7 +180,7 @@ class WorkerHandle(Worker):
         Raises:
             ArgumentError: ``timeout`` is something else; nothing has happened.
         """
-        self._supervisor.disconnect_worker(self, checked_timeout(timeout))
+        self._owner.disconnect_worker(self, checked_timeout(timeout))
         return self
 
     def kill(self, signal: str | int | None = "SIGTERM") -> bool:

@@ -127,7 +127,7 @@ def test_worker_that_does_not_hear_the_end_of_the_server_is_named(cluster: Clust
 
 HOSTILE = """
 from nodecluster_compat.messages import advanced_nodes as nodes
-from nodecluster_compat.messages.payloads import FrameKind, encode_frame
+from nodecluster_compat.messages.frames import FrameKind, encode_frame
 COUNT = 50_000
 tower = [nodes.Set([(61,)]), nodes.Tuple([1]), *(nodes.Tuple([(n,), (n,)]) for n in range(1, 61))]
 chain = [nodes.Tuple([]), *(nodes.Tuple([(n,)]) for n in range(1, COUNT))]
@@ -145,7 +145,7 @@ else:
     if made is None:
         cluster.worker.disconnect()
     else:
-        cluster.worker._channel.send(encode_frame(FrameKind.MESSAGE, nodes.pack(nodes.Message((0,), made))))
+        cluster.worker._line._channel.send(encode_frame(FrameKind.MESSAGE, nodes.pack(nodes.Message((0,), made))))
 """
 
 

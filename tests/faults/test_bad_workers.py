@@ -31,8 +31,8 @@ MEBIBYTE = 1024 * 1024
 # Both channels of the worker as raw descriptors, and the frames and packets that go there.
 CHANNELS = """
 import socket, struct
-from nodecluster_compat._gunicorn.forking import this_birth
-messages = socket.socket(fileno=os.dup(cluster.worker._channel.fileno()))
+from nodecluster_compat._gunicorn.arbiter.forking import this_birth
+messages = socket.socket(fileno=os.dup(cluster.worker._line._channel.fileno()))
 packets = socket.socket(fileno=os.dup(this_birth().receiver._end.fileno()))
 frame = lambda kind, payload=b'': messages.send(struct.pack('!IB', len(payload), kind) + payload)
 packet = lambda kind, listener=0: packets.send(struct.pack('!BI', kind, listener))
@@ -257,7 +257,7 @@ def sockets_of(pid: int) -> set[str]:
 @pytest.mark.cluster(**REMOTE)
 def test_what_a_worker_starts_has_no_channel(cluster: Cluster) -> None:
     """No end of a channel, so nothing hides the worker's death; a program has no descriptor of ours at all."""
-    inodes = "inodes = [os.fstat(s).st_ino for s in (cluster.worker._channel.fileno(), packets.fileno())]"
+    inodes = "inodes = [os.fstat(s).st_ino for s in (cluster.worker._line._channel.fileno(), packets.fileno())]"
     source = f"{CHANNELS}\n{inodes}\nfor s in (messages, packets): s.close()\n{PROGRAMS}{COPIES}{SPAWNED}"
     programs, copies, channels = ask(cluster, "worker/1", source + "result = [children, copies, inodes]")
     with ExitStack() as stack:

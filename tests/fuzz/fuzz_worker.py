@@ -72,7 +72,7 @@ class _Stage:
         """Let a worker say this, read what it is told, and die."""
         worker = self.primary.new_worker()
         if advanced:
-            worker.serializer = ADVANCED
+            worker.line.serializer = ADVANCED
         ends = self.primary._child_ends[worker.id]
         messages = socket.socket(fileno=os.dup(ends.messages.fileno()))
         connections = socket.socket(fileno=os.dup(ends.connections.fileno()))

@@ -196,7 +196,7 @@ def test_back_pressure(cluster: Cluster) -> None:
             answers, queued = [], []
             for number in range(64):
                 answers.append(to.send(f'#{number:02}' + 'x' * 16384, callback=errors.append))
-                queued.append(to.channel.queued_bytes)
+                queued.append(to.line._channel.queued_bytes)
             result = [answers, queued]
             """,
         )
@@ -215,7 +215,7 @@ def test_back_pressure(cluster: Cluster) -> None:
         os.kill(pid, signal.SIGCONT)
         assert held.recv(65536).startswith(b"HTTP/1.1 200")
     assert ask(cluster, "worker/1", "result = got") == [f"#{number:02}" for number in range(64)]
-    assert ask(cluster, "primary", "result = [errors == [None] * 64, to.channel.queued_bytes]") == [True, 0]
+    assert ask(cluster, "primary", "result = [errors == [None] * 64, to.line._channel.queued_bytes]") == [True, 0]
     assert healthy(cluster)
 
 

@@ -183,7 +183,7 @@ def _leave_primary(arbiter: Any) -> None:
         arbiter.journal.close()
     arbiter.in_worker()
     member = ClusterWorker(
-        worker.id, ends.messages, process, arbiter.log, worker.env, worker.serializer, worker.max_message_bytes
+        worker.id, ends.messages, process, arbiter.log, worker.env, worker.line.serializer, worker.max_message_bytes
     )
     os.environ.update(worker.env)
     cluster.become_worker(member)

@@ -156,7 +156,7 @@ class Reloader:
             self._hand_over_until = now + self._arbiter.cfg.graceful_timeout * _HAND_OVER_SHARE
             for listener in going:
                 listener.replace()
-        waiting = any(listener.dispatcher.pending or listener.dispatcher.unacknowledged for listener in going)
+        waiting = any(listener.unsettled for listener in going)
         return waiting and now < self._hand_over_until
 
     def _close_former_listeners(self) -> None:

@@ -127,7 +127,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
     def spawn_soon(self, worker: WorkerHandle) -> None:
         """See :class:`~nodecluster_compat.roles.host.Host`: here the process starts at once."""
         settings = SpawnSettings.checked(cluster.settings, script_config.SERVING_SETTINGS)
-        worker.serializer = serializer_named(settings.serialization)
+        worker.line.serializer = serializer_named(settings.serialization)
         _check_identity(settings)
         if settings.cwd is not None and not os.path.isdir(settings.cwd):
             self.primary.failed_to_start(worker, FileNotFoundError(2, f"no such folder: {settings.cwd}"))

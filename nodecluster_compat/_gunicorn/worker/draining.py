@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import gevent
 
-from ...base.emitter import Log
+from ...base.log import Log
 from ...runtime.client_socket import cut_connections
 from ...runtime.idle_limit import IdleLimit
 

@@ -31,7 +31,7 @@ from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 from ... import under_test as test_mode
-from ...base.emitter import Log
+from ...base.log import Log
 from ...connections.receiver import Receiver
 from ...lifecycle.recycling import requests_of
 from ...operations.desk import WorkerTestHost

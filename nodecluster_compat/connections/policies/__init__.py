@@ -1,8 +1,8 @@
-"""Which idle worker gets the next connection: one small class per policy, behind one protocol."""
+"""Choose the worker for each connection: one small class per policy, behind one protocol."""
 
 from __future__ import annotations
 
-from .base import Policy
+from .base import Policy, PolicyFactory
 from .round_robin import RoundRobin
 
-__all__ = ["Policy", "RoundRobin"]
+__all__ = ["Policy", "PolicyFactory", "RoundRobin"]

@@ -57,7 +57,7 @@ class Rig:
             self.deliver,
             4,
         )
-        self.listener.dispatcher.join(7)
+        self.listener.join(7)
         self.listener.update()
         self.client = socket.create_connection(self.sock.getsockname())
 
@@ -115,7 +115,7 @@ def test_client_of_an_acknowledged_connection_holds_nobody_up() -> None:
     rig = Rig()
     with rig.sock, rig.client:
         connections: list[Any] = []
-        rig.listener.dispatcher._deliver = lambda _, connection: not connections.append(connection)
+        rig.listener._dispatcher._deliver = lambda _, connection: not connections.append(connection)
         while not connections:
             rig.loop.run_once(1)
         with socket.socket(fileno=os.dup(connections[0].fd)) as worker:
@@ -125,7 +125,7 @@ def test_client_of_an_acknowledged_connection_holds_nobody_up() -> None:
                     worker.send(b"x" * 65536)
             worker.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 30))
         began = time.monotonic()
-        rig.listener.dispatcher.accepted(7)
+        rig.listener.accepted(7)
         assert time.monotonic() - began < 25  # it would be 30
         rig.listener.close()
     rig.loop.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from types import SimpleNamespace
 
 import pytest
@@ -14,28 +14,18 @@ from nodecluster_compat.connections.listener import _is_gone
 from nodecluster_compat.connections.waiting import QueueStatus, QueueWatch, WaitingTimes
 
 
-class FakeDispatcher:
-    def __init__(self, *fds: int) -> None:
-        self.queue = tuple(Connection(fd, "") for fd in fds)
-        self.gone: set[int] = set()
-        self.dropped = 0
-
-    def has_waited(self, connections: Iterable[Connection]) -> None:
-        self.drop([one for one in connections if one.fd in self.gone])
-
-    def drop(self, connections: list[Connection]) -> None:
-        self.dropped += len(connections)
-        self.queue = tuple(one for one in self.queue if one not in connections)
-
-
 class FakeListener:
     def __init__(self, *fds: int) -> None:
-        self.dispatcher = FakeDispatcher(*fds)
         self.served = SimpleNamespace(listener_id=1, name="here")
-        self.updates = 0
+        self.waiting = tuple(Connection(fd, "") for fd in fds)
+        self.gone: set[int] = set()
 
-    def update(self) -> None:
-        self.updates += 1
+    def drop_those_that_left(self, waited: Iterable[Connection]) -> int:
+        return self.drop([one for one in waited if one.fd in self.gone])
+
+    def drop(self, connections: Collection[Connection]) -> int:
+        self.waiting = tuple(one for one in self.waiting if one not in connections)
+        return len(connections)
 
 
 def test_time_counts_from_the_first_look() -> None:
@@ -60,12 +50,11 @@ def test_episode_is_told_at_both_ends(caplog: pytest.LogCaptureFixture) -> None:
     """One line when it begins, one when nobody waits any more, with the number."""
     listener = FakeListener(5, 6)
     watch = QueueWatch([listener], logging.getLogger("test"))  # type: ignore[list-item]
-    kept = listener.dispatcher.queue
+    kept = listener.waiting
     for now in (0.0, 1.0, 2.0):
         watch.look(now, 2.0)
     assert watch.status == QueueStatus(0, 0, 2)
-    assert listener.updates == 1
-    listener.dispatcher.queue = kept
+    listener.waiting = kept
     for now in (3.0, 4.0, 5.0, 6.0):
         watch.look(now, 2.0)
     begun = [one for one in caplog.messages if "No worker takes the connections of here" in one]
@@ -76,11 +65,10 @@ def test_episode_is_told_at_both_ends(caplog: pytest.LogCaptureFixture) -> None:
 def test_clients_that_have_left_are_counted() -> None:
     """They are not overdue, and they make room."""
     listener = FakeListener(5, 6, 7)
-    listener.dispatcher.gone = {6}
+    listener.gone = {6}
     watch = QueueWatch([listener], logging.getLogger("test"))  # type: ignore[list-item]
     watch.look(0.0, 0.0)
     assert watch.status == QueueStatus(2, 1, 0)
-    assert listener.updates == 1
 
 
 @pytest.mark.usefixtures("no_leaks")

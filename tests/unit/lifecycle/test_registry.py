@@ -1,4 +1,4 @@
-"""The registry: workers by id and by pid."""
+"""The registry: workers by id."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ class Handle:
     id: int = 0
 
 
-def test_registry_knows_workers_by_id_and_by_pid() -> None:
-    """Ids only grow; a removed worker is gone under both names."""
+def test_registry_knows_workers_by_id() -> None:
+    """Ids only grow; a removed worker is gone, and removing it again is a no-op."""
     registry: Registry[Handle] = Registry()
     first, second = Handle(registry.next_id()), Handle(registry.next_id())
     assert (first.id, second.id) == (1, 2)
     registry.add(first)
-    registry.started(first, 100)
-    assert registry.with_pid(100) is first
     assert dict(registry.by_id) == {1: first}
     with pytest.raises(InternalError):
         registry.add(first)
-    registry.remove(first, 100)
-    assert registry.with_pid(100) is None
+    registry.remove(first)
+    registry.remove(first)
+    assert dict(registry.by_id) == {}
     assert registry.next_id() == 3
 
 
@@ -42,31 +41,8 @@ def test_view_by_id_is_live_and_read_only() -> None:
     assert view[1] is worker
     with pytest.raises(TypeError):
         view[2] = worker  # type: ignore[index]
-    registry.remove(worker, None)
+    registry.remove(worker)
     assert dict(view) == {}
-
-
-def test_worker_without_a_process_is_known_by_id_only() -> None:
-    """Between ``fork()`` and the process there is no pid."""
-    registry: Registry[Handle] = Registry()
-    worker = Handle(registry.next_id())
-    registry.add(worker)
-    assert registry.with_pid(0) is None
-    registry.remove(worker, None)
-    registry.remove(worker, None)
-    assert dict(registry.by_id) == {}
-
-
-def test_pid_that_is_used_again_belongs_to_the_new_worker() -> None:
-    """The kernel may give a dead worker's pid to the next one."""
-    registry: Registry[Handle] = Registry()
-    old, new = Handle(registry.next_id()), Handle(registry.next_id())
-    for worker in (old, new):
-        registry.add(worker)
-    registry.started(old, 100)
-    registry.remove(old, 100)
-    registry.started(new, 100)
-    assert registry.with_pid(100) is new
 
 
 def test_id_of_a_removed_worker_is_never_used_again() -> None:
@@ -76,6 +52,6 @@ def test_id_of_a_removed_worker_is_never_used_again() -> None:
     for _ in range(3):
         worker = Handle(registry.next_id())
         registry.add(worker)
-        registry.remove(worker, None)
+        registry.remove(worker)
         seen.append(worker.id)
     assert seen == [1, 2, 3]

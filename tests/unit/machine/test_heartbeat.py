@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from nodecluster_compat.lifecycle.loop_lag import NO_BEAT, Beat
+from nodecluster_compat.base.records import NO_BEAT, Beat
 from nodecluster_compat.machine.heartbeat import END_OF_STACKS, Heartbeat
 from nodecluster_compat.machine.process_state import catches, condition_of
 

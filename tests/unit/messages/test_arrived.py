@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from nodecluster_compat.messages.arrived import MOST_BYTES, MOST_MESSAGES, MessageQueue
-from nodecluster_compat.messages.payloads import Frame, FrameKind
+from nodecluster_compat.messages.arrived import MOST_BYTES, MOST_MESSAGES, ArrivedMessages
+from nodecluster_compat.messages.frames import Frame, FrameKind
 
 
 def message(payload: bytes) -> Frame:
@@ -16,7 +16,7 @@ def message(payload: bytes) -> Frame:
 
 def test_queue_keeps_messages_in_order_up_to_its_bounds(caplog: pytest.LogCaptureFixture) -> None:
     """By number and by bytes; what is dropped is logged once."""
-    queue = MessageQueue("a test", logging.getLogger("test"))
+    queue = ArrivedMessages("a test", logging.getLogger("test"))
     for number in range(MOST_MESSAGES + 5):
         queue.keep(message(b"%d" % number))
     assert len(queue) == MOST_MESSAGES
@@ -26,7 +26,7 @@ def test_queue_keeps_messages_in_order_up_to_its_bounds(caplog: pytest.LogCaptur
 
 def test_queue_keeps_one_large_message_and_counts_bytes() -> None:
     """The first is kept whatever its size; after that the bytes count."""
-    queue = MessageQueue("a test", logging.getLogger("test"))
+    queue = ArrivedMessages("a test", logging.getLogger("test"))
     queue.keep(message(bytes(MOST_BYTES + 1)))
     queue.keep(message(b"x"))
     assert len(queue) == 1
@@ -38,7 +38,7 @@ def test_queue_keeps_one_large_message_and_counts_bytes() -> None:
 
 def test_queue_at_its_bound_drops_the_newest_and_takes_again_after_a_take(caplog: pytest.LogCaptureFixture) -> None:
     """What was kept stays in order, and a second episode is logged again."""
-    queue = MessageQueue("a test", logging.getLogger("test"))
+    queue = ArrivedMessages("a test", logging.getLogger("test"))
     for _ in range(MOST_MESSAGES + 1):
         queue.keep(message(b"old"))
     queue.take()
@@ -52,7 +52,7 @@ def test_queue_at_its_bound_drops_the_newest_and_takes_again_after_a_take(caplog
 
 def test_queue_takes_more_than_its_bound_when_somebody_listens() -> None:
     """``add`` is for messages with a listener: whoever reads the channel sees to the bound."""
-    queue = MessageQueue("a test", logging.getLogger("test"))
+    queue = ArrivedMessages("a test", logging.getLogger("test"))
     for _ in range(MOST_MESSAGES + 5):
         queue.add(message(b"x"))
     assert len(queue) == queue.bytes_waiting == MOST_MESSAGES + 5

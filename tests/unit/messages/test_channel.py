@@ -14,7 +14,7 @@ import pytest
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.errors import ChannelBroken, ChannelClosed, ChannelFull, ClusterError, FrameError
 from nodecluster_compat.messages.channel import PRESSURE_BYTES, Channel
-from nodecluster_compat.messages.payloads import Frame, FrameKind, encode_frame
+from nodecluster_compat.messages.frames import Frame, FrameKind, encode_frame
 
 
 class End:

@@ -9,13 +9,14 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.records import ListenRequest
 from nodecluster_compat.connections.listeners import Listeners
+from nodecluster_compat.connections.policies import RoundRobin
 from nodecluster_compat.connections.shared_sockets import SharedSockets
 from nodecluster_compat.errors import (
     ChannelClosed,
@@ -27,10 +28,9 @@ from nodecluster_compat.errors import (
 )
 from nodecluster_compat.machine.binding import bind
 from nodecluster_compat.messages.channel import Channel
-from nodecluster_compat.messages.handle_sender import HandleSender
-from nodecluster_compat.messages.line import receive_message, send_message
-from nodecluster_compat.messages.payloads import Frame, FrameKind, encode_handle, encode_message
-from nodecluster_compat.messages.serialization import JSON
+from nodecluster_compat.messages.frames import Frame, FrameKind, encode_frame
+from nodecluster_compat.messages.line import Line
+from nodecluster_compat.messages.payloads import encode_message, encode_payload
 from nodecluster_compat.roles.pipes import ReadablePipe, WritablePipe
 
 LOG = logging.getLogger("test")
@@ -48,7 +48,7 @@ class Rig:
         self.far_frames: list[Frame] = []
         self.far_closed: list[ClusterError | None] = []
         self.far = Channel(theirs, self.far_frames.append, self.far_closed.append)
-        self.sender = HandleSender(self.near, LOG)
+        self.line = Line(self.near, LOG)
         self.near.attach(self.loop)
         self.far.attach(self.loop)
 
@@ -59,9 +59,7 @@ class Rig:
     def send(self, message: Any, handle: Any = None, **more: Any) -> bool:
         errors: list[ClusterError] = []
         keep = more.pop("keep_open", False)
-        return send_message(
-            self.near, self.sender, JSON, message, handle, keep, more.get("callback"), more.get("report", errors.append)
-        )
+        return self.line.send(message, handle, keep, more.get("callback"), more.get("report", errors.append))
 
 
 @pytest.fixture
@@ -71,7 +69,7 @@ def rig() -> Iterator[Rig]:
     yield made
     made.near.close()
     made.far.close()
-    made.sender.close()
+    made.line.closed()
     for frame in made.far_frames:
         if frame.fd is not None:
             _socket.close(frame.fd)
@@ -89,8 +87,8 @@ def test_socket_goes_and_order_holds(rig: Rig) -> None:
     assert ours.fileno() == -1
     rig.turn()
     assert [frame.kind for frame in rig.far_frames] == [FrameKind.MESSAGE, FrameKind.HANDLE]
-    message, received = receive_message(rig.far_frames.pop(), JSON)
-    rig.sender.taken()
+    message, received = rig.line.open(rig.far_frames.pop())
+    rig.line.taken()
     rig.turn()
     assert [frame.payload for frame in rig.far_frames[1:]] == [b'"second"', b'"third"']
     received.sendall(b"through")
@@ -107,7 +105,7 @@ def test_descriptor_that_did_not_arrive_is_sent_again_and_given_up(rig: Rig, cap
     rig.send("behind")
     for _ in range(4):
         rig.turn()
-        rig.sender.not_taken()
+        rig.line.not_taken()
     rig.turn()
     kinds = [frame.kind for frame in rig.far_frames]
     assert kinds == [FrameKind.HANDLE] * 4 + [FrameKind.MESSAGE]
@@ -120,7 +118,7 @@ def test_keep_open_keeps_and_servers_always_do(rig: Rig) -> None:
     ours, theirs = socket.socketpair()
     rig.send("kept", ours, keep_open=True)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        rig.sender.taken()
+        rig.line.taken()
         rig.send("server", server)
         assert server.fileno() >= 0
     assert ours.fileno() >= 0
@@ -166,7 +164,7 @@ def test_waiting_messages_hear_of_the_end(rig: Rig) -> None:
     rig.send("with", ours)
     rig.send("behind", callback=told.append)
     rig.near.close()
-    rig.sender.close()
+    rig.line.closed()
     rig.turn()
     assert [type(error) for error in told] == [ChannelClosed]
     [arrived] = rig.far_frames
@@ -191,7 +189,7 @@ def test_descriptors_that_nobody_announced_close_the_channel(rig: Rig) -> None:
 
 def test_handle_frame_without_a_descriptor_is_known_as_such(rig: Rig) -> None:
     """The receiver had no room for it, or a worker forges one."""
-    rig.far.send(encode_handle("x", b"s"))
+    rig.far.send(encode_frame(FrameKind.HANDLE, b"s" + encode_payload("x")))
     rig.turn()
     assert rig.frames == [Frame(FrameKind.HANDLE, b's"x"', None)]
 
@@ -200,8 +198,9 @@ def test_handle_frame_without_a_descriptor_is_known_as_such(rig: Rig) -> None:
 def test_descriptor_that_is_no_socket_is_garbage(kind: bytes) -> None:
     """And it is closed."""
     reading, writing = os.pipe()
+    line = Line(cast("Channel", None), LOG)
     with pytest.raises(FrameError, match="no usable socket"):
-        receive_message(Frame(FrameKind.HANDLE, kind + b'"x"', reading), JSON)
+        line.open(Frame(FrameKind.HANDLE, kind + b'"x"', reading))
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(reading)
     os.close(writing)
@@ -232,7 +231,7 @@ def test_pipes() -> None:
 @pytest.fixture
 def shared() -> Iterator[SharedSockets]:
     loop = Loop(LOG)
-    made = SharedSockets(Listeners(loop, LOG, lambda *_: True, 4), lambda: True)
+    made = SharedSockets(Listeners(loop, LOG, RoundRobin, lambda *_: True, 4), lambda: True)
     yield made
     made.close()
     loop.close()
@@ -307,7 +306,7 @@ def test_refused_handle_stays_with_its_sender_and_waiting_ones_are_bounded(rig: 
     assert [type(outcome) for outcome in outcomes] == [ChannelFull]
     assert "64 handles already wait" in str(outcomes[0])
     assert last.fileno() >= 0
-    rig.sender.taken()
+    rig.line.taken()
     assert rig.send("x", last) is False  # taken now, and it waits
     assert last.fileno() == -1
     for ours, theirs in pairs:

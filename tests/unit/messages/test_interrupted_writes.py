@@ -18,7 +18,7 @@ import pytest
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.messages.channel import Channel
-from nodecluster_compat.messages.payloads import FrameDecoder, FrameKind, encode_frame
+from nodecluster_compat.messages.frames import FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.messages.write_queue import BURST_FRAMES
 from nodecluster_compat.messages.writer import write_collected
 

@@ -11,15 +11,12 @@ from hypothesis import strategies as st
 
 from nodecluster_compat.base.records import Address
 from nodecluster_compat.errors import FrameError, MessageNotSerializable, MessageTooLarge
+from nodecluster_compat.messages.frames import HEADER, Frame, FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.messages.payloads import (
-    Frame,
-    FrameDecoder,
-    FrameKind,
     decode_address,
     decode_disconnect,
     encode_address,
     encode_disconnect,
-    encode_frame,
     encode_message,
 )
 from nodecluster_compat.messages.serialization import JSON
@@ -33,6 +30,11 @@ json_values = st.recursive(
     lambda children: st.lists(children) | st.dictionaries(st.text(), children),
     max_leaves=10,
 )
+
+
+def buffered(decoder: FrameDecoder) -> int:
+    """Bytes that the decoder keeps of a frame that is not complete."""
+    return len(decoder._rest) + (0 if decoder._payload is None else HEADER.size + len(decoder._payload))
 
 
 def frames(data: bytes) -> list[Frame]:
@@ -56,7 +58,7 @@ def test_frames_survive_any_chunking(sent: list[tuple[FrameKind, bytes]], size: 
     for start in range(0, len(stream), size):
         received += decoder.feed(stream[start : start + size])
     assert [(frame.kind, frame.payload) for frame in received] == sent
-    assert decoder.buffered == 0
+    assert buffered(decoder) == 0
 
 
 @given(st.binary(max_size=200))
@@ -65,7 +67,7 @@ def test_garbage_raises_or_waits_and_is_never_more_than_was_fed(data: bytes) -> 
     decoder = FrameDecoder(limit=50)
     with contextlib.suppress(FrameError):
         list(decoder.feed(data))
-    assert decoder.buffered <= len(data)
+    assert buffered(decoder) <= len(data)
 
 
 def test_frame_over_the_limit_raises_at_its_header() -> None:
@@ -132,7 +134,7 @@ def test_frames_cut_anywhere_decode_the_same_and_buffer_no_more_than_came(
         received += decoder.feed(stream[start:end])
         start = end
         complete = sum(len(encode_frame(frame.kind, frame.payload)) for frame in received)
-        assert decoder.buffered == end - complete
+        assert buffered(decoder) == end - complete
     assert [(frame.kind, frame.payload) for frame in received] == sent
     assert complete == len(stream)
 
@@ -165,7 +167,7 @@ def test_arbitrary_pieces_raise_frame_error_only_and_buffer_no_more_than_was_fed
         with contextlib.suppress(FrameError):
             for frame in decoder.feed(piece):
                 assert len(frame.payload) <= 50
-        assert decoder.buffered <= fed
+        assert buffered(decoder) <= fed
 
 
 def test_frame_at_the_limit_is_taken_and_one_byte_more_is_not() -> None:

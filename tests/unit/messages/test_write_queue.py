@@ -14,7 +14,7 @@ from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.errors import ClusterError
 from nodecluster_compat.messages import writer as channel_writer
 from nodecluster_compat.messages.channel import Channel
-from nodecluster_compat.messages.payloads import FrameDecoder, FrameKind, encode_frame
+from nodecluster_compat.messages.frames import FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.messages.write_queue import BURST_FRAMES, BURST_SECONDS, Burst, WriteQueue
 from nodecluster_compat.messages.writer import write_collected
 

@@ -18,15 +18,12 @@ from nodecluster_compat.base.records import Address, ExitStatus, ListenRequest
 from nodecluster_compat.connections.packets import PacketKind, encode_packet
 from nodecluster_compat.errors import ArgumentError, ClusterError
 from nodecluster_compat.lifecycle.rollout import ReloadReport
+from nodecluster_compat.messages.frames import Frame, FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.messages.payloads import (
-    Frame,
-    FrameDecoder,
-    FrameKind,
     decode_disconnect,
     encode_address,
-    encode_frame,
-    encode_handle,
     encode_message,
+    encode_payload,
     encode_request,
 )
 from nodecluster_compat.messages.serialization import JSON
@@ -147,7 +144,7 @@ def rig() -> Iterator[Rig]:
     for worker in made.workers:
         worker.die()
     for handle in made.primary.registry.by_id.values():
-        handle.channel.abandon()
+        handle.line.abandon()
         handle.connections.abandon()
     made.loop.close()
 
@@ -354,7 +351,9 @@ def test_message_over_the_limit_of_its_worker_is_garbage(rig: Rig) -> None:
     rig.cluster.on("message", lambda worker, message, handle: rig.calls.append(f"{len(message)} characters"))
     worker = rig.start()
     limit = rig.message_limit()
-    waiting = encode_message("x" * (limit - 2)) + encode_handle("x" * (limit - 2), b"s")
+    waiting = encode_message("x" * (limit - 2)) + encode_frame(
+        FrameKind.HANDLE, b"s" + encode_payload("x" * (limit - 2))
+    )
     while waiting:
         with contextlib.suppress(BlockingIOError):
             waiting = waiting[worker.messages.send(waiting) :]
@@ -392,7 +391,9 @@ def test_server_in_a_message_is_a_plain_socket_where_nothing_can_serve(rig: Rig)
     rig.cluster.on("message", lambda _, message, handle: got.append(handle))
     for kind, sock in ((b"l", socket.create_server(("127.0.0.1", 0))), (b"u", socket.socket(type=socket.SOCK_DGRAM))):
         with sock:
-            socket.send_fds(worker.messages, [encode_handle("here", kind)], [sock.fileno()])
+            socket.send_fds(
+                worker.messages, [encode_frame(FrameKind.HANDLE, kind + encode_payload("here"))], [sock.fileno()]
+            )
             rig.turn()
             assert type(got[-1]) is socket.socket
             assert got[-1].getsockname() == sock.getsockname()

@@ -20,7 +20,8 @@ from nodecluster_compat.base.emitter import Emitter
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.records import Address, Connection, ExitStatus
 from nodecluster_compat.connections.packets import PacketKind, encode_packet
-from nodecluster_compat.messages.payloads import FrameKind, encode_address, encode_frame, encode_message
+from nodecluster_compat.messages.frames import FrameKind, encode_frame
+from nodecluster_compat.messages.payloads import encode_address, encode_message
 from nodecluster_compat.roles.primary import Primary
 from nodecluster_compat.roles.worker_handle import WorkerHandle
 
@@ -222,10 +223,10 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def no_more_than_one_connection_is_unanswered_and_none_is_forgotten(self) -> None:
-        dispatcher = self.primary.listeners[self.served.listener_id].dispatcher
+        dispatcher = self.primary.listeners[self.served.listener_id]._dispatcher
         assert dispatcher.unacknowledged <= len([life for life in self.lives if not life.reaped])
         assert dispatcher.pending <= 4 + len(self.lives)
-        for connection in (*dispatcher._pending, *dispatcher._unacknowledged.values()):
+        for connection in (*dispatcher.queue, *dispatcher._unacknowledged.values()):
             assert isinstance(connection, Connection)
             os.fstat(connection.fd)  # open: nobody has thrown it away
 

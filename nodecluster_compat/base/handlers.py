@@ -1,0 +1,58 @@
+"""Find the handler of a frame or a packet by its kind, in a table that capabilities register in.
+
+A capability adds a kind where kinds are listed, and calls :meth:`Handlers.on`; no code that dispatches is edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Generic, Protocol, TypeVar
+
+from ..errors import FrameError, InternalError
+
+__all__ = ["Handlers"]
+
+
+class _OfKind(Protocol):
+    @property
+    def kind(self) -> IntEnum: ...
+
+
+Sender = TypeVar("Sender")
+Item = TypeVar("Item", bound=_OfKind)
+
+
+class Handlers(Generic[Sender, Item]):
+    """A table ``kind → handler``; what no handler wants is an error of the sender.
+
+    Args:
+        unwanted: what to say of a kind that has no handler, up to its name.
+    """
+
+    __slots__ = ("_by_kind", "_unwanted")
+
+    def __init__(self, unwanted: str) -> None:
+        self._by_kind: dict[IntEnum, Callable[[Sender, Item], None]] = {}
+        self._unwanted = unwanted
+
+    def on(self, kind: IntEnum, handler: Callable[[Sender, Item], None]) -> None:
+        """Call ``handler(sender, item)`` for everything of this kind.
+
+        Raises:
+            InternalError: the kind has a handler already.
+        """
+        if kind in self._by_kind:
+            raise InternalError(f"{kind.name} has a handler already")
+        self._by_kind[kind] = handler
+
+    def handle(self, sender: Sender, item: Item) -> None:
+        """Pass ``item`` to the handler of its kind.
+
+        Raises:
+            FrameError: nobody handles that kind here.
+        """
+        handler = self._by_kind.get(item.kind)
+        if handler is None:
+            raise FrameError(f"{self._unwanted}: {item.kind.name}")
+        handler(sender, item)

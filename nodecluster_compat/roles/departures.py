@@ -1,0 +1,131 @@
+"""Tell how a worker leaves: it is retired, its channels close (``disconnect``), its process has ended (``exit``).
+
+    retire ─▶ the message channel closes: disconnect ─▶ the process was reaped: exit
+
+Invariants: ``disconnect`` comes once, and before ``exit``; everything that the worker had said is delivered before
+both; what it had not acknowledged goes to others; a process that lost its channel and does not end is killed.  Whoever
+reaps calls :meth:`Departures.hear_out`, then :meth:`Departures.reaped`.
+"""
+
+from __future__ import annotations
+
+import signal as signals
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from ..base.log import Log
+from .worker_handle import WorkerHandle
+
+if TYPE_CHECKING:
+    from ..base.loop import Loop
+    from ..base.records import ExitStatus
+    from ..connections.listeners import Listeners
+    from ..connections.shared_sockets import SharedSockets
+    from ..errors import ClusterError, FrameError
+    from ..lifecycle.registry import Registry
+
+__all__ = ["Departures"]
+
+_SECOND_CHANNEL_SECONDS: Final = 0.5
+_UNASKED_SECONDS: Final = 2.0  # a worker that lost its channel exits at once; this one does not
+
+
+class Departures:
+    """Sees the workers of one primary off.
+
+    Args:
+        loop: the primary's.
+        log: told of channels that break and of workers that do not end.
+        registry: has the workers; one leaves it just before ``exit``.
+        listeners: what workers serve.
+        shared: the sockets that they asked for.
+        tell: emits an event of a worker, and of the cluster.
+        grace: seconds that a worker without a channel has left to live.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        log: Log,
+        registry: Registry[WorkerHandle],
+        listeners: Listeners,
+        shared: SharedSockets,
+        tell: Callable[..., None],
+        grace: float,
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._registry = registry
+        self._listeners = listeners
+        self._shared = shared
+        self._tell = tell
+        self.grace = grace
+
+    def retire(self, worker: WorkerHandle) -> None:
+        """No further connection for this worker; its end is asked for, not an accident."""
+        if worker.exited_after_disconnect is None:
+            worker.exited_after_disconnect = True
+        self.leave_all(worker)
+
+    def leave_all(self, worker: WorkerHandle) -> None:
+        """No further connection for this worker, whoever wants that."""
+        worker.is_leaving = True
+        self._listeners.leave(worker.id)
+        self._shared.lost(worker.id)
+
+    # --- the end of its channels ---------------------------------------------------------------
+
+    def closed(self, worker: WorkerHandle, error: ClusterError | None) -> None:
+        """The message channel is closed: ``disconnect``."""
+        if error is not None:
+            self._log.error("The channel of worker %s is closed: %s", worker.id, error)
+        # What it still answered counts: only then is it known what it had not acknowledged.
+        worker.connections.finish()
+        worker.line.closed()
+        self._listeners.lost(worker.id)
+        self._shared.lost(worker.id)
+        asked = worker.exited_after_disconnect is not None
+        if not asked:
+            worker.exited_after_disconnect = False
+        worker.lifecycle.advance("disconnect")
+        self._tell(worker, "disconnect")
+        if not worker.is_dead():
+            # Its place is filled when it has exited, so that an exit handler's fork() finds the vacancy.
+            orderly = asked or worker.is_leaving  # it has taken leave of its connections: a signal from outside
+            seconds = self.grace if orderly else min(self.grace, _UNASKED_SECONDS)
+            self._loop.call_later(seconds, self._end_if_alive, worker, seconds)
+
+    def connections_closed(self, worker: WorkerHandle, error: FrameError | None) -> None:
+        """The connection channel is closed: others get what it had not acknowledged."""
+        self._listeners.lost(worker.id)
+        if error is not None:
+            self._log.error("The connection channel of worker %s is closed: %s", worker.id, error)
+        # Without it the worker cannot serve.  In an orderly end the message channel closes right after,
+        # by itself; a worker that closed only this one is disconnected here.
+        self._loop.call_later(0.0 if error else _SECOND_CHANNEL_SECONDS, worker.line.close)
+
+    def _end_if_alive(self, worker: WorkerHandle, seconds: float) -> None:
+        if not worker.is_dead():
+            self._log.error("Worker %s has no channel and did not exit within %s s: killed", worker.id, seconds)
+            worker.kill(signals.SIGKILL)
+
+    # --- the end of its process ----------------------------------------------------------------
+
+    def hear_out(self, worker: WorkerHandle) -> None:
+        """The process has ended: everything that it had said is delivered."""
+        if not worker.is_fork_told:
+            self._loop.run_soon()  # it ended before the turn on which its fork would have been told
+        worker.process.is_reaped = True
+        worker.connections.finish()
+        worker.line.drain()
+
+    def reaped(self, worker: WorkerHandle, status: ExitStatus) -> None:
+        """The process has ended and was heard out: ``disconnect``, unless it was told, then ``exit``."""
+        worker.line.close()
+        # Only now: at ``disconnect`` a worker is not dead yet (node-cluster-spec 2.3).
+        worker.process.exit_code, worker.process.signal_code = status.code, status.signal
+        if worker.exited_after_disconnect is None:
+            worker.exited_after_disconnect = False
+        worker.lifecycle.advance("exit")
+        self._registry.remove(worker)
+        self._tell(worker, "exit", status.code, status.signal)

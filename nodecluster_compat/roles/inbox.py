@@ -1,0 +1,97 @@
+"""Deliver the messages of the primary in a worker: one after another, in order, by one deliverer.
+
+A handler may block: later messages wait for it, requests do not.  Messages that arrive before the first ``message``
+listener are kept and delivered in order (difference D7: Node loses them).  When handlers are slow, reading pauses, so
+that the primary's ``send`` feels it and this process does not grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from ..base.emitter import Emitter
+from ..base.log import Log
+from ..messages.arrived import ArrivedMessages
+from ..messages.frames import Frame
+from ..messages.line import Line
+
+__all__ = ["Deliverer", "Inbox"]
+
+_MOST_WAITING: Final = 256  # messages that wait for a slow handler; then reading pauses
+_MOST_BYTES: Final = 1024 * 1024
+
+
+class Deliverer(Protocol):
+    """What an inbox asks of the kind of worker that it is in."""
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        """Run ``call`` beside requests; it may block."""
+
+    def call_soon(self, callback: Callable[..., None], *args: object) -> None:
+        """Call back on a later turn."""
+
+
+class Inbox:
+    """The messages that have come to this worker.
+
+    Args:
+        line: to the primary.
+        emitters: who emit ``message``, in this order: ``cluster.worker``, ``process``.
+        log: told of messages that are dropped.
+    """
+
+    def __init__(self, line: Line, emitters: tuple[Emitter, Emitter], log: Log) -> None:
+        self._line = line
+        self._emitters = emitters
+        self._arrived = ArrivedMessages("the primary", log)
+        self._deliverer: Deliverer | None = None
+        self._is_delivering = False
+        self._is_paused = False
+        for emitter in emitters:
+            emitter.on("new_listener", self._listener_added)
+
+    def attach(self, deliverer: Deliverer) -> None:
+        """Deliver by ``deliverer`` from now on."""
+        self._deliverer = deliverer
+
+    def received(self, frame: Frame) -> None:
+        """A message has come: deliver or keep it."""
+        if not self._has_listener():
+            self._arrived.keep(frame)
+            return
+        self._arrived.add(frame)
+        self._wake_deliverer()
+        if not self._is_paused and (len(self._arrived) >= _MOST_WAITING or self._arrived.bytes_waiting >= _MOST_BYTES):
+            self._is_paused = True
+            self._line.pause_reading()
+
+    def received_with_handle(self, frame: Frame) -> None:
+        """A message has come that goes with a descriptor; one that did not arrive is asked for again."""
+        if self._line.confirm(frame):
+            self.received(frame)
+
+    def _listener_added(self, event: str, _: Callable[..., object]) -> None:
+        if event == "message" and self._deliverer is not None:
+            self._deliverer.call_soon(self._wake_deliverer)
+
+    def _has_listener(self) -> bool:
+        this_worker, process = self._emitters  # unrolled, because this is asked for each message
+        return bool(this_worker.listener_count("message") or process.listener_count("message"))
+
+    def _wake_deliverer(self) -> None:
+        if len(self._arrived) and not self._is_delivering and self._deliverer is not None and self._has_listener():
+            self._is_delivering = True
+            self._deliverer.spawn(self._deliver)
+
+    def _deliver(self) -> None:
+        try:
+            while self._has_listener() and (frame := self._arrived.take()) is not None:
+                message, handle = self._line.open(frame)
+                for emitter in self._emitters:
+                    emitter.emit("message", message, handle)
+                if self._is_paused and not len(self._arrived):
+                    self._is_paused = False
+                    self._line.resume_reading()
+        finally:
+            self._is_delivering = False
