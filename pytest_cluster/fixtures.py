@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .story.journal import Journal
 
 __all__ = [
-    "FIXTURES",
     "RUN",
     "ClusterFactory",
     "cluster",
@@ -32,9 +31,6 @@ __all__ = [
 ]
 
 RUN: pytest.StashKey[ClusterRun] = pytest.StashKey()
-
-FIXTURES = ("cluster", "cluster_factory", "cluster_client", "cluster_faults", "cluster_journal")
-"""A test that uses none of these starts no cluster, whatever its marker says."""
 
 
 @contextmanager

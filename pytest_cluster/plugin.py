@@ -12,7 +12,6 @@ import pytest
 
 from .asked import settings
 from .fixtures import (
-    FIXTURES,
     RUN,
     cluster,
     cluster_app,
@@ -24,6 +23,7 @@ from .fixtures import (
     cluster_workers,
     fail_plainly,
 )
+from .stash import CLUSTERS, FAILED, FIXTURES, STARTED
 
 __all__ = [
     "cluster",
@@ -114,8 +114,6 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note when a test begins; whether it takes a cluster it may decide later."""
-    from .session.run import CLUSTERS, FAILED, STARTED
-
     # Anew each time: a plugin that runs a failed test again uses the same item.
     if CLUSTERS in item.stash:
         del item.stash[CLUSTERS]
@@ -125,7 +123,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
     """The last test ends every cluster, so that what goes wrong with that is a test's failure."""
-    from .session.run import CLUSTERS
     from .waiting import end_waits_at
 
     end_waits_at(None)
@@ -165,8 +162,6 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what the cluster has to say about a failure: about what has become of the test, as pytest sees it."""
-    from .session.run import CLUSTERS, FAILED
-
     error = call.excinfo.value if call.excinfo is not None else None
     moments = {}
     if error is not None and CLUSTERS in item.stash:

@@ -1,15 +1,35 @@
-"""Numbers that a test gives: refused where they mean nothing, instead of having no effect."""
+"""Check the numbers that a test gives, and refuse those that would have no effect."""
 
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 from ..errors import OptionError
 
-__all__ = ["check_count", "check_seconds", "is_count", "is_seconds"]
+__all__ = ["check_count", "check_seconds", "cores", "is_count", "is_seconds", "most_workers", "too_many_workers"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+WORKERS_PER_CORE = 64
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def most_workers() -> int:
+    """Return the number above which a test asks for something by mistake."""
+    return WORKERS_PER_CORE * cores()
+
+
+def too_many_workers(count: int) -> str:
+    """Return the sentence that refuses so many workers; empty when they can be."""
+    if count <= most_workers():
+        return ""
+    return f"{count} workers are too many for this machine: with {cores()} cores at most {most_workers()}"
 
 
 def is_count(value: Any, least: int = 1, most: int | None = None) -> bool:

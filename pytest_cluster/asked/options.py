@@ -10,10 +10,10 @@ from typing import Any
 
 from ..errors import OptionError
 from ..waiting import scaled
-from .checks import is_count, is_seconds
+from .checks import is_count, is_seconds, too_many_workers
 from .settings import POLICIES, START_TIMEOUT
 
-__all__ = ["START_TIMEOUT", "ClusterOptions", "cores", "most_workers", "too_many_workers"]
+__all__ = ["START_TIMEOUT", "ClusterOptions"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
@@ -33,24 +33,6 @@ RESERVED_SETTINGS = {
 }
 
 POLICY_VARIABLE = "NODE_CLUSTER_SCHED_POLICY"
-WORKERS_PER_CORE = 64
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def most_workers() -> int:
-    """Return the number above which a test asks for something by mistake."""
-    return WORKERS_PER_CORE * cores()
-
-
-def too_many_workers(count: int) -> str:
-    """Return the sentence that refuses so many workers; empty when they can be."""
-    if count <= most_workers():
-        return ""
-    return f"{count} workers are too many for this machine: with {cores()} cores at most {most_workers()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

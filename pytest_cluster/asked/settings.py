@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .checks import cores, too_many_workers
+
 if TYPE_CHECKING:
     import pytest
 
@@ -58,8 +60,6 @@ class Value:
 
 
 def _workers(text: str) -> tuple[int, ...]:
-    from .options import cores, too_many_workers
-
     if text.strip() == "auto":
         return (max(2, cores()),)
     try:
@@ -151,8 +151,6 @@ def header(config: pytest.Config) -> str:
 
 def _crowd(config: pytest.Config, workers: tuple[int, ...]) -> str:
     """Say that the processes of xdist, with so many workers each, are more than the machine has cores for."""
-    from .options import cores
-
     tested = len(getattr(config.option, "tx", None) or ())
     if tested * max(workers) <= cores() or not tested:
         return ""

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from ..asked.options import ClusterOptions, most_workers
+from ..asked.checks import most_workers
+from ..asked.options import ClusterOptions
 from ..errors import ClusterError, WaitTimeout
 from ..faults.cluster_faults import Faults
 from ..processes.everywhere import assert_same, run_in, value_in_all

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..asked import settings
-from ..errors import ServerError, WaitTimeout
-from ..requests.unanswered import Unanswered, find_holders
-from ..session.run import CLUSTERS, FAILED, STARTED
+from ..errors import ServerError, Unanswered, WaitTimeout
+from ..requests.unanswered import find_holders
+from ..server.launcher import ServerProcess
+from ..stash import CLUSTERS, FAILED, STARTED
 from ..waiting import cut, poll, scaled
 from . import report
 
 if TYPE_CHECKING:
     from ..clusters.cluster import Cluster
-    from ..server.launcher import ServerProcess
 
 __all__ = ["Moment", "describe_failure", "look_now"]
 
@@ -71,7 +71,7 @@ def describe_failure(
     :param moments: what :func:`look_now` returned.
     """
     broken = next((one for one in _chain(error) if isinstance(one, ServerError)), None)
-    server = None if broken is None else broken.server
+    server = broken.server if broken is not None and isinstance(broken.server, ServerProcess) else None
     has_failed = item.stash.get(FAILED, False)
     clusters: list[Cluster] = []
     if result.when != "teardown" or not (has_failed or server):

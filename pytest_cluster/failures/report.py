@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from ..clusters.changes import Snapshot, take_snapshot
 from ..clusters.readiness import worker_ids
+from ..errors import Unanswered
 from ..processes.worker import WorkerProxy
 from ..server.exits import error_in_log, why_ended
 from ..story.entries import JournalEntry
 
 if TYPE_CHECKING:
     from ..clusters.cluster import Cluster
-    from ..requests.unanswered import Unanswered
 
 __all__ = [
     "LOG_LINES",

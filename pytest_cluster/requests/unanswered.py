@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..errors import ClusterError, WaitTimeout
+from ..errors import ClusterError, Unanswered, WaitTimeout
 from ..processes.worker import WorkerProxy
 from ..server.launcher import ServerProcess
 from ..server.leaks import is_stopped
@@ -13,30 +13,12 @@ from ..story.entries import JournalEntry, lasting
 from ..waiting import scaled
 from ..wire.remote import value_of
 
-__all__ = ["Unanswered", "find_holders"]
+__all__ = ["find_holders"]
 
 LATE_SECONDS = 0.5
 """A loop that was late by so much lately may be why."""
 
 ASK_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """Who may have a request that a cluster has not answered.
-
-    Attributes:
-        primary_pid: of the cluster.
-        holders: in words, who had requests or was stopped; empty when nobody was.
-        signs: in words, what else may be why: loops that stood still lately, faults that the test has injected.
-    """
-
-    primary_pid: int
-    holders: str
-    signs: str
-
-    def __str__(self) -> str:
-        return self.holders or "; ".join(filter(None, ["no worker has begun it", self.signs]))
 
 
 def find_holders(server: ServerProcess, workers: Iterable[WorkerProxy]) -> Unanswered:

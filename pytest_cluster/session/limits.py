@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from ..stash import CLUSTERS, STARTED
 from ..waiting import cut, end_waits_at
-from .run import CLUSTERS, STARTED
 
 __all__ = ["end_with_stacks", "limit_waits", "own_limit"]
 

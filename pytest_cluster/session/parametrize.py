@@ -9,7 +9,7 @@ import pytest
 from ..asked import settings
 from ..asked.options import ClusterOptions
 from ..errors import OptionError
-from ..fixtures import FIXTURES
+from ..stash import FIXTURES
 
 __all__ = ["check_marker", "worker_counts", "workers_of"]
 

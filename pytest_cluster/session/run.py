@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..asked import settings
+from ..stash import CLUSTERS, FAILED
 from .totals import Totals
 
 if TYPE_CHECKING:
@@ -19,14 +20,9 @@ if TYPE_CHECKING:
     from .later import LaterUse
     from .pool import Lease, Pool
 
-__all__ = ["CLUSTERS", "FAILED", "STARTED", "ClusterRun"]
+__all__ = ["ClusterRun"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
-
-# The clusters that a test uses, for the report of its failure; nothing when it does not ask for any.
-CLUSTERS: pytest.StashKey[list[Cluster]] = pytest.StashKey()
-FAILED = pytest.StashKey[bool]()
-STARTED = pytest.StashKey[float]()
 
 
 class ClusterRun:
