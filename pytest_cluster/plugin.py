@@ -165,12 +165,12 @@ def pytest_runtest_makereport(
     error = call.excinfo.value if call.excinfo is not None else None
     moments = {}
     if error is not None and CLUSTERS in item.stash:
-        from .failures.failure import look_now
+        from .failures.sections import look_now
 
         moments = look_now(item, error)
     result = yield
     if result.failed and CLUSTERS in item.stash:
-        from .failures.failure import describe_failure
+        from .failures.sections import describe_failure
 
         describe_failure(item, result, error, moments)
     if result.failed:

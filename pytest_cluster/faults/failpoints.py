@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from ..errors import ClusterError, FaultError, NotImportable, ProcessGone
-from ..processes.process import ask_process
+from ..processes.proxy import ask_process
 from ..processes.worker import WorkerProxy
 from ..server.launcher import ServerProcess
 from ..waiting import scaled

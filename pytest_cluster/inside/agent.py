@@ -17,8 +17,9 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from ..server.tallies import Tallies
+from ..wire.files import tallies_path
 from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Call, End, Hello, Outcome, Reply
+from ..wire.tallies import Tallies
 from .dumps import Dumps
 from .functions import outcome_of, resolve
 from .hosts import PrimaryHost, WorkerHost
@@ -86,7 +87,7 @@ class _Agent:
 class _WorkerAgent(_Agent):
     def __init__(self, worker: int) -> None:
         super().__init__(worker)
-        self.tallies = Tallies(os.path.join(self.folder, "tallies"))
+        self.tallies = Tallies(tallies_path(self.folder))
         self._host: WorkerHost
 
     def connect(self, host: WorkerHost) -> None:

@@ -1,4 +1,4 @@
-"""Writing this process' stacks when the test asks for them: see :mod:`pytest_cluster.server.stacks`."""
+"""Write the stacks of this process when the test asks for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
-from ..server.stacks import END_LINE, STACK_SIGNAL, stacks_path
+from ..wire.files import END_LINE, STACK_SIGNAL, stacks_path
 
 __all__ = ["Dumps"]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
-from ..server.tallies import Tallies
 from ..wire.records import HEADER, PAGE_HEADER
+from ..wire.tallies import Tallies
 from .steps import Answer, Steps
 
 __all__ = ["MarkedSocket", "Watched"]

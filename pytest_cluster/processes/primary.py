@@ -11,7 +11,7 @@ from ..server.logs import ProcessLog
 from ..signals import DEADLY, signal_number
 from ..story.entries import last_fault
 from ..waiting import scaled
-from .process import ProcessProxy
+from .proxy import ProcessProxy
 
 if TYPE_CHECKING:
     from ..server.launcher import ServerProcess

@@ -11,11 +11,11 @@ from ..server.exits import describe_exit, why_ended
 from ..server.launcher import ServerProcess
 from ..server.leaks import is_running
 from ..server.logs import ProcessLog
-from ..server.tallies import Tally
 from ..signals import DEADLY, signal_number
 from ..story.entries import LIFECYCLE, JournalEntry, last_fault, lasting
+from ..wire.tallies import Tally
 from .primary import PrimaryProxy
-from .process import ProcessProxy
+from .proxy import ProcessProxy
 
 __all__ = ["WorkerProxy"]
 

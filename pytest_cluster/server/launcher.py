@@ -28,7 +28,9 @@ from ..errors import LeakError, OptionError, StartError, StopError
 from ..story.journal import Journal
 from ..waiting import evidence, scaled
 from ..wire.control import Control
+from ..wire.files import control_path, server_log_path, tallies_path
 from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Hello, Reached
+from ..wire.tallies import Tallies
 from .command import command_of, environment_of
 from .conf import DEFAULT_BIND, conf_source
 from .exits import describe_returncode
@@ -38,7 +40,6 @@ from .leaks import TAG_VARIABLE, kill_cluster, wait_cluster_empty
 from .logs import LogFolder
 from .socket_files import SocketFiles
 from .stacks import StackTaker
-from .tallies import Tallies
 
 __all__ = ["ServerProcess"]
 
@@ -77,7 +78,7 @@ class ServerProcess:
         self.bind = bind
         self.folder = make_folder()
         self._stack_taker = StackTaker(self.folder)
-        self.log_path = os.path.join(self.folder, "server.log")
+        self.log_path = server_log_path(self.folder)
         self.tag = secrets.token_hex(16)
         self.logs = LogFolder(self.folder)
         self.reached: Callable[[Hello, Reached], None] | None = None
@@ -258,8 +259,8 @@ class ServerProcess:
         """Make what is there before the server: files in the folder, the connections to come, the journal."""
         conf_path = os.path.join(self.folder, "gunicorn.conf.py")
         try:
-            self.tallies = Tallies(os.path.join(self.folder, "tallies"))
-            self.control = Control(os.path.join(self.folder, "control"), self._tell_reached)
+            self.tallies = Tallies(tallies_path(self.folder))
+            self.control = Control(control_path(self.folder), self._tell_reached)
             with open(conf_path, "w", encoding="utf-8") as conf:
                 conf.write(source)
         except OSError as error:

@@ -9,6 +9,8 @@ import contextlib
 import os
 import re
 
+from ..wire.files import server_log_path, worker_log_path
+
 __all__ = ["LogFolder", "ProcessLog"]
 
 _KEPT_BYTES = 1024 * 1024
@@ -65,15 +67,15 @@ class LogFolder:
     """The logs of one cluster."""
 
     def __init__(self, folder: str) -> None:
-        self.primary = ProcessLog(os.path.join(folder, "server.log"))
+        self.primary = ProcessLog(server_log_path(folder))
         self._folder = folder
         self._workers: dict[tuple[int, int], ProcessLog] = {}
 
     def worker(self, worker: int, pid: int) -> ProcessLog:
         """Return the log of a worker."""
         self._look()
-        name = os.path.join(self._folder, f"worker-{worker}-{pid}.log")
-        return self._workers.setdefault((worker, pid), ProcessLog(name))
+        path = worker_log_path(self._folder, worker, pid)
+        return self._workers.setdefault((worker, pid), ProcessLog(path))
 
     @property
     def everything(self) -> str:
