@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, cast, overload
 
 import pytest
 
@@ -67,10 +67,10 @@ class ClusterFactory(Protocol):
     """Starts a cluster; the keywords are the marker's and override it."""
 
     @overload
-    def __call__(self, *, start: Literal[True] = ..., **changes: Any) -> Cluster: ...
+    def __call__(self, *, start: Literal[True] = ..., **changes: object) -> Cluster: ...
     @overload
-    def __call__(self, *, start: Literal[False], **changes: Any) -> PreparedCluster: ...
-    def __call__(self, *, start: bool = True, **changes: Any) -> Cluster | PreparedCluster:
+    def __call__(self, *, start: Literal[False], **changes: object) -> PreparedCluster: ...
+    def __call__(self, *, start: bool = True, **changes: object) -> Cluster | PreparedCluster:
         """Return a running cluster, which ends with the test at the latest; or one that is yet to be started."""
         ...
 
@@ -82,7 +82,7 @@ def cluster_options() -> Mapping[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def cluster_app() -> Any:
+def cluster_app() -> object:
     """Override this to say what is served: ``"module:name"``, or a WSGI callable that is a global of its module."""
     return None
 
@@ -100,7 +100,7 @@ def cluster_workers(request: pytest.FixtureRequest) -> int | None:
 
 @pytest.fixture
 def cluster_factory(
-    request: pytest.FixtureRequest, cluster_options: Mapping[str, Any], cluster_app: Any, cluster_workers: int | None
+    request: pytest.FixtureRequest, cluster_options: Mapping[str, Any], cluster_app: object, cluster_workers: int | None
 ) -> Iterator[ClusterFactory]:
     """Start clusters by hand, several at once or such as do not start: ``cluster_factory(workers=3)``.
 
@@ -117,7 +117,7 @@ def cluster_factory(
         def ends_with_the_test(one: Cluster) -> None:
             stack.callback(_end, run, one, request.node, problems)
 
-        def factory(*, start: bool = True, **changes: Any) -> Any:
+        def factory(*, start: bool = True, **changes: object) -> Cluster | PreparedCluster:
             __tracebackhide__ = True
             if not isinstance(start, bool):
                 raise OptionError(f"cluster_factory: expected start to be True or False, got {start!r:.100}")
@@ -125,14 +125,14 @@ def cluster_factory(
             stack.callback(prepared.discard)
             return prepared.start() if start else prepared
 
-        yield factory
+        yield cast("ClusterFactory", factory)
     if problems:
         fail_plainly(problems)
 
 
 @pytest.fixture
 def cluster(
-    request: pytest.FixtureRequest, cluster_options: Mapping[str, Any], cluster_app: Any, cluster_workers: int | None
+    request: pytest.FixtureRequest, cluster_options: Mapping[str, Any], cluster_app: object, cluster_workers: int | None
 ) -> Iterator[Cluster]:
     """Run a cluster of real processes with all its workers listening.
 

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Generator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -25,6 +25,9 @@ from .fixtures import (
 )
 from .stash import CLUSTERS, FAILED, FIXTURES, STARTED
 
+if TYPE_CHECKING:
+    from .session.limits import TimeoutSettings
+
 __all__ = [
     "cluster",
     "cluster_app",
@@ -41,6 +44,14 @@ MARKER = (
     " worker_class=, cwd=): what the cluster fixtures of this test start"
 )
 PARAMETER = "cluster_workers"
+
+
+class XdistNode(Protocol):
+    """A process of xdist, as its controller sees it."""
+
+    @property
+    def config(self) -> pytest.Config:
+        """The controller's."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -140,7 +151,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
-def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
+def pytest_timeout_set_timer(item: pytest.Item, settings: TimeoutSettings) -> bool | None:
     """Show what the cluster is doing before pytest-timeout's thread ends pytest."""
     if settings.method != "thread" or not set(FIXTURES) & set(getattr(item, "fixturenames", ())):
         return None
@@ -193,14 +204,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
+def pytest_testnodedown(node: XdistNode) -> None:
     """Add up what a process of xdist has done."""
     totals = getattr(node, "workeroutput", {}).get("cluster_totals")
     if totals is not None:
         node.config.stash[RUN].totals.add(totals)
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Tell what was compared, kept, leaked, and not measured."""
     run = config.stash[RUN]
     if run.has_news:

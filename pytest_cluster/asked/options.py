@@ -174,37 +174,37 @@ class ClusterOptions:
         return self.script or self.app or "(nothing)"
 
 
-def _ordered(value: Any) -> Any:
+def _ordered(value: object) -> object:
     return sorted(value.items()) if isinstance(value, Mapping) else value
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_text_or_none(value: Any) -> bool:
+def _is_text_or_none(value: object) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _is_settings(value: Any) -> bool:
+def _is_settings(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(key, str) and key.isidentifier() for key in value)
 
 
-def _is_environment(value: Any) -> bool:
+def _is_environment(value: object) -> bool:
     return isinstance(value, Mapping) and all(
         isinstance(key, str) and (item is None or isinstance(item, str)) for key, item in value.items()
     )
 
 
-def _is_flag(value: Any) -> bool:
+def _is_flag(value: object) -> bool:
     return isinstance(value, bool)
 
 
-def _is_policy(value: Any) -> bool:
+def _is_policy(value: object) -> bool:
     return value is None or value in POLICIES
 
 
-_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+_CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "workers": (is_count, "a whole number, 1 or more"),
     "app": (_is_text_or_none, "an import string such as 'package.module:app'"),
     "script": (_is_text_or_none, "the path of a Python file, as a string"),

@@ -44,7 +44,7 @@ class Recipe:
         return repr((self.options.key, self.pythonpath, sorted(environment.items())))
 
 
-def recipe_of(item: pytest.Item, fixtures: Mapping[str, Any], app: Any, workers: int | None) -> Recipe:
+def recipe_of(item: pytest.Item, fixtures: Mapping[str, Any], app: object, workers: int | None) -> Recipe:
     """Return what *item* asks for; *fixtures* and *app* are what its ``cluster_options`` and ``cluster_app`` say.
 
     :raises OptionError: something that cannot be.

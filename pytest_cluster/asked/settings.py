@@ -165,7 +165,7 @@ def _texts(config: pytest.Config, setting: Setting) -> list[tuple[str | None, st
     ]
 
 
-def _read(setting: Setting, text: str, source: str) -> Any:
+def _read(setting: Setting, text: str, source: str) -> object:
     try:
         return setting.read(str(text))
     except ValueError as error:
@@ -175,7 +175,7 @@ def _read(setting: Setting, text: str, source: str) -> Any:
         raise pytest.UsageError(f"{names.get(source, source)}: {error}") from None
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pytest
 
     from ..server.launcher import ServerProcess
+    from ..story.entries import JournalEntry
 
 __all__ = ["KEPT_FAILURES", "artifacts_folder", "forget_oldest", "write_artifacts"]
 
@@ -96,5 +97,5 @@ def _write(path: str, text: str) -> None:
         file.write(text[-LOG_BYTES:])
 
 
-def _line(entry: Any) -> str:
+def _line(entry: JournalEntry) -> str:
     return json.dumps(dataclasses.asdict(entry), default=repr) + "\n"

@@ -19,9 +19,9 @@ from ..errors import FaultError, OptionError
 from ..processes.worker import WorkerProxy
 from ..server.launcher import ServerProcess
 from ..story.entries import JournalEntry, worker_id
-from ..wire.records import MESSAGE, Delay, Do, End, Fail, Failpoint, Hold
+from ..wire.records import MESSAGE, Action, Delay, Do, End, Fail, Failpoint, Hold
 from ..wire.remote import function_record
-from .failpoints import Action, Failpoints, check_step
+from .failpoints import Failpoints, check_step
 from .gates import Gate
 from .injecting import pickled
 from .process_faults import ProcessFaults
@@ -115,7 +115,7 @@ class Faults(ProcessFaults):
         self,
         step: str,
         function: Callable[..., Any] | str,
-        *args: Any,
+        *args: object,
         worker: WorkerProxy | int | None = None,
         times: int | None = 1,
     ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import pickle
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from ..asked.options import ClusterOptions
 from ..errors import FaultError
@@ -67,7 +66,7 @@ class Injecting:
             )
 
 
-def pickled(value: Any, what: str) -> bytes:
+def pickled(value: object, what: str) -> bytes:
     """Return the pickle of what a worker is to get; *what* names it in the error.
 
     :raises FaultError: it has none.

@@ -17,8 +17,9 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
+from ..values import Pickled
 from ..wire.files import tallies_path
-from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Call, End, Hello, Outcome, Reply
+from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Call, End, Hello, Outcome, Reached, Reply
 from ..wire.tallies import Tallies
 from .dumps import Dumps
 from .functions import outcome_of, resolve
@@ -26,7 +27,7 @@ from .hosts import PrimaryHost, WorkerHost
 from .link import Link
 from .output import take_own_output
 from .steps import Steps, end_process
-from .web import MarkedSocket, Watched
+from .web import Connection, MarkedSocket, Watched
 
 __all__ = ["connect", "enter_primary", "enter_worker", "leave", "mark", "reach", "wrap"]
 
@@ -53,22 +54,22 @@ class _Agent:
         self._link.close()
         self._dumps.leave()
 
-    def _tell(self, record: Any) -> None:
+    def _tell(self, record: Reached) -> None:
         self._link.send(record)
 
     def _answer(self, call: Call, work: Callable[[], Any]) -> None:
         self._link.send(Reply(call.id, outcome_of(work)))
 
-    def _arguments(self, call: Call) -> Any:
+    def _arguments(self, call: Call) -> Pickled:
         return pickle.loads(call.payload)  # noqa: S301 - from the test, see wire
 
-    def _run(self, call: Call) -> Any:
+    def _run(self, call: Call) -> Pickled:
         function, args, kwargs = self._arguments(call)
         return resolve(function)(*args, **kwargs)
 
-    def _change_steps(self, call: Call) -> Any:
+    def _change_steps(self, call: Call) -> object:
         operation, *values = self._arguments(call)
-        change: Callable[..., Any] = getattr(self.steps, operation)
+        change: Callable[..., object] = getattr(self.steps, operation)
         return change(*values)
 
     def _hang(self, block: Callable[[float], None], call: Call) -> None:
@@ -137,7 +138,7 @@ class _PrimaryAgent(_Agent):
         else:
             self._answer(call, partial(self._do, call))
 
-    def _do(self, call: Call) -> Any:
+    def _do(self, call: Call) -> object:
         if call.operation == "run":
             return self._run(call)
         if call.operation == "status":
@@ -145,11 +146,11 @@ class _PrimaryAgent(_Agent):
         if call.operation == "keep":
             self._kept = True
             return None
-        work: Callable[..., Any] = getattr(self._host, call.operation)
+        work: Callable[..., object] = getattr(self._host, call.operation)
         return work(*self._arguments(call))
 
     def _begin_reload(self, call: Call) -> None:
-        def done(report: Any) -> None:
+        def done(report: object) -> None:
             self._answer(call, lambda: report)
 
         outcome = outcome_of(lambda: self._host.reload(done))
@@ -212,7 +213,7 @@ def wrap(application: Callable[..., Any]) -> Callable[..., Any]:
     return Watched(application, agent.worker, agent.tallies, agent.steps)
 
 
-def mark(client: Any) -> Any:
+def mark(client: Connection) -> Connection:
     """Return the socket on which the server answers by itself: the application has raised, or the request is bad."""
     agent = _ThisProcess.agent
     if not isinstance(agent, _WorkerAgent) or agent.worker is None:

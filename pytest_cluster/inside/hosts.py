@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol
 
+from ..values import Message
+
 __all__ = ["PrimaryHost", "Reactor", "WorkerHost"]
 
 
@@ -44,7 +46,7 @@ class WorkerHost(Reactor, Protocol):
 class PrimaryHost(Reactor, Protocol):
     """The primary."""
 
-    def send(self, worker: int, message: Any) -> bool:
+    def send(self, worker: int, message: Message) -> bool:
         """Send a message to a worker."""
 
     def disconnect_worker(self, worker: int) -> None:
@@ -56,7 +58,7 @@ class PrimaryHost(Reactor, Protocol):
     def scale(self, workers: int) -> None:
         """Have so many workers from now on."""
 
-    def reload(self, callback: Callable[[Any], Any]) -> None:
+    def reload(self, callback: Callable[[object], object]) -> None:
         """``cluster.reload()``; call back with the report."""
 
     def status(self) -> dict[str, Any]:

@@ -17,18 +17,24 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from ..wire.records import Delay, Do, End, Fail, Failpoint, Hold, Reached
+from ..wire.records import Action, Delay, Do, End, Fail, Failpoint, Hold, Reached
 from .functions import resolve
 
+if TYPE_CHECKING:
+    from threading import Event
+
 __all__ = ["Answer", "Steps"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 HOLD_SECONDS = 300.0
 """A test that forgets what it holds does not hold it for ever."""
 
 
-_ABSENT: Any = object()
+_ABSENT = object()
 
 
 class Answer(Exception):
@@ -45,7 +51,7 @@ class _Armed:
     failpoint: Failpoint
     left: int | None
     random: random.Random
-    waiting: dict[int, Any] = field(default_factory=dict)  # arrival → event
+    waiting: dict[int, Event] = field(default_factory=dict)  # by arrival
 
 
 class Steps:
@@ -58,7 +64,7 @@ class Steps:
         self._replaced: dict[str, _Replaced] = {}
         self._pending: set[str] = set()  # functions whose module is not there before the application is loaded
         self._arrivals = 0
-        self.application: Any = None  # as the server has it
+        self.application: object = None  # as the server has it
 
     def arm(self, failpoint: Failpoint, *, early: bool = False) -> None:
         """Let it happen from now on.
@@ -173,13 +179,13 @@ class _Replaced:
     class of an object, is left alone, and hidden for the time.
     """
 
-    owner: Any
+    owner: object
     name: str
-    kept: Any
+    kept: object
     """As the owner has it; ``_ABSENT`` when it has it from elsewhere."""
 
     @classmethod
-    def by(cls, owner: Any, name: str, before: Callable[[], None]) -> _Replaced:
+    def by(cls, owner: object, name: str, before: Callable[[], None]) -> _Replaced:
         """Put a wrapper there that calls *before* and then the original."""
         kept = vars(owner).get(name, _ABSENT)
         static = inspect.getattr_static(owner, name, None) if isinstance(owner, type) else None
@@ -197,9 +203,9 @@ class _Replaced:
             setattr(self.owner, self.name, self.kept)
 
 
-def _wrapper(original: Callable[..., Any], before: Callable[[], None]) -> Callable[..., Any]:
+def _wrapper(original: Callable[P, T], before: Callable[[], None]) -> Callable[P, T]:
     @functools.wraps(original)
-    def reached(*args: Any, **kwargs: Any) -> Any:
+    def reached(*args: P.args, **kwargs: P.kwargs) -> T:
         before()
         return original(*args, **kwargs)
 
@@ -216,7 +222,7 @@ def end_process(action: End) -> None:
     os._exit(action.code or 0)
 
 
-def _check(action: Any) -> None:
+def _check(action: Action) -> None:
     """Find out now, not at the step, whether it can be done."""
     if isinstance(action, Fail) and action.error is not None:
         _error_of(action)
@@ -232,9 +238,9 @@ def _error_of(action: Fail) -> Exception:
     return error
 
 
-def _place(step: str) -> tuple[Any, str]:
+def _place(step: str) -> tuple[object, str]:
     module, _, path = step.partition(":")
-    owner: Any = importlib.import_module(module)
+    owner: object = importlib.import_module(module)
     *parents, name = path.split(".")
     for parent in parents:
         owner = getattr(owner, parent)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import ClusterError
+from ..values import Pickled
 from .worker import WorkerProxy
 
 __all__ = ["Result", "assert_same", "run_in", "value_in_all"]
@@ -27,12 +27,12 @@ _MISSING = object()
 class Result:
     """What a function returned in a worker, or what it raised there."""
 
-    value: Any = None
+    value: Pickled = None
     error: Exception | None = None
 
 
 def run_in(
-    workers: Sequence[WorkerProxy], function: Callable[..., Any] | str, args: Sequence[Any], timeout: float | None
+    workers: Sequence[WorkerProxy], function: Callable[..., object] | str, args: Sequence[object], timeout: float | None
 ) -> dict[int, Result]:
     """Call *function* in each of *workers*, and return what came of it, by id.
 
@@ -55,7 +55,7 @@ def run_in(
     return results
 
 
-def value_in_all(results: Mapping[int, Result]) -> dict[int, Any]:
+def value_in_all(results: Mapping[int, Result]) -> dict[int, Pickled]:
     """Return the values, or raise the first error."""
     for result in results.values():
         if result.error is not None:
@@ -63,7 +63,7 @@ def value_in_all(results: Mapping[int, Result]) -> dict[int, Any]:
     return {worker: result.value for worker, result in results.items()}
 
 
-def assert_same(name: str, results: Mapping[int, Result]) -> Any:
+def assert_same(name: str, results: Mapping[int, Result]) -> Pickled:
     """Fail unless all results are equal, and show where they are not; return one.
 
     :raises Exception: what every worker has raised.
@@ -85,7 +85,7 @@ def assert_same(name: str, results: Mapping[int, Result]) -> Any:
     raise AssertionError(told) from (errors[0] if errors else None)
 
 
-def _differ(name: str, values: Sequence[Any]) -> bool:
+def _differ(name: str, values: Sequence[object]) -> bool:
     """Whether one is not as the first.
 
     :raises AssertionError: they cannot be compared.
@@ -97,7 +97,7 @@ def _differ(name: str, values: Sequence[Any]) -> bool:
         raise AssertionError(f"{name}() returned {what}: return plain data") from error
 
 
-def _difference(name: str, values: Sequence[Any]) -> tuple[str, list[str]]:
+def _difference(name: str, values: Sequence[Pickled]) -> tuple[str, list[str]]:
     """Say what part of the values is shown, and show that part of each."""
     if all(isinstance(value, Mapping) for value in values):
         parts, form = [dict(value) for value in values], "{!r}: {!r}"
@@ -133,7 +133,7 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
-def _hint(values: Sequence[Any]) -> list[str]:
+def _hint(values: Sequence[object]) -> list[str]:
     if len({_ADDRESS.sub("", repr(value)) for value in values}) > 1:
         return []
     return ["they look the same, and do not compare equal (a class without __eq__, NaN): return plain data that does"]

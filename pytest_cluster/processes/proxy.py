@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..errors import ProcessGone, WaitTimeout
 from ..server.launcher import ServerProcess
+from ..values import Pickled
 from ..waiting import evidence, scaled
 from ..wire.records import Outcome
 from ..wire.remote import function_record, value_of
@@ -22,7 +23,7 @@ CALL_SECONDS = 10.0
 
 
 def ask_process(
-    server: ServerProcess, pid: int, title: str, operation: str, arguments: Any = None, timeout: float | None = None
+    server: ServerProcess, pid: int, title: str, operation: str, arguments: object = None, timeout: float | None = None
 ) -> Outcome:
     """Ask the agent in the process *pid* for something, and return how that ended there.
 
@@ -56,7 +57,7 @@ class ProcessProxy:
         """What messages call it."""
         raise NotImplementedError
 
-    def run(self, function: Callable[..., T] | str, *args: Any, timeout: float | None = None, **kwargs: Any) -> T:
+    def run(self, function: Callable[..., T] | str, *args: object, timeout: float | None = None, **kwargs: object) -> T:
         """Call *function* in that process and return what it returns.
 
         In a worker it runs beside the requests, in a greenlet of its own; in the primary between two events, and
@@ -84,7 +85,7 @@ class ProcessProxy:
             return f"({error})"
         return next((text for title, text in self._server.stacks() if f"(pid {self.pid})" in title), "(no answer)")
 
-    def ask(self, operation: str, arguments: Any = None, timeout: float | None = None) -> Any:
+    def ask(self, operation: str, arguments: object = None, timeout: float | None = None) -> Pickled:
         """Ask the agent in that process; for the plugin's own use."""
         return value_of(self._outcome(operation, arguments, timeout), f"{operation} in {self.title}")
 
@@ -106,6 +107,6 @@ class ProcessProxy:
         except (ProcessLookupError, FileNotFoundError):
             raise ProcessGone(f"{self.title} (pid {self.pid}) has ended just now") from None
 
-    def _outcome(self, operation: str, arguments: Any, timeout: float | None) -> Outcome:
+    def _outcome(self, operation: str, arguments: object, timeout: float | None) -> Outcome:
         self.check_alive()
         return ask_process(self._server, self.pid, self.title, operation, arguments, timeout)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any
 
 from ..errors import ClusterError, ProcessGone
 from ..server.exits import describe_exit, why_ended
@@ -13,6 +12,7 @@ from ..server.leaks import is_running
 from ..server.logs import ProcessLog
 from ..signals import DEADLY, signal_number
 from ..story.entries import LIFECYCLE, JournalEntry, last_fault, lasting
+from ..values import Message
 from ..wire.tallies import Tally
 from .primary import PrimaryProxy
 from .proxy import ProcessProxy
@@ -113,7 +113,7 @@ class WorkerProxy(ProcessProxy):
             )
         return f"{entry.signal or f'exit code {entry.code}'} (injected: {fault.detail})"
 
-    def send(self, message: Any) -> bool:
+    def send(self, message: Message) -> bool:
         """Let the primary send it a message, as ``cluster.workers[id].send(message)`` does there."""
         self.check_alive()
         taken: bool = self._primary().ask("send", (self.id, message))

@@ -6,7 +6,6 @@ import ast
 import os
 import sys
 import textwrap
-from typing import Any
 
 from ..asked.options import ClusterOptions
 from ..errors import OptionError
@@ -19,7 +18,7 @@ DEFAULT_BIND = "127.0.0.1:0"
 
 def conf_source(options: ClusterOptions, *, pythonpath: str, bind: str = DEFAULT_BIND) -> str:
     """Return the text of the file that starts what *options* ask for."""
-    settings: dict[str, Any] = {
+    settings: dict[str, object] = {
         "bind": bind,
         "pythonpath": pythonpath,
         # From 25.1 on gunicorn opens a socket at one path per user, which a second cluster would take over.
@@ -50,7 +49,7 @@ def _check(names: list[str]) -> list[str]:
     return [f"from {module} import check_settings", f"check_settings({names!r})"] if names else []
 
 
-def _literal(name: str, value: Any) -> str:
+def _literal(name: str, value: object) -> str:
     text = repr(value)
     try:
         same = ast.literal_eval(text) == value

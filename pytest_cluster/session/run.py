@@ -79,7 +79,7 @@ class ClusterRun:
 
         return name_and_workers(item)
 
-    def recipe(self, item: pytest.Item, fixtures: Mapping[str, Any], app: Any, workers: int | None) -> Recipe:
+    def recipe(self, item: pytest.Item, fixtures: Mapping[str, Any], app: object, workers: int | None) -> Recipe:
         """Return what a test asks for; from now on its waits end before pytest-timeout's alarm.
 
         :raises ClusterError: something that cannot be.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..errors import OptionError
+from ..values import Message
 
 __all__ = [
     "LIFECYCLE",
@@ -65,7 +66,7 @@ class JournalEntry:
     signal: str | None = None
     sent: bool | None = None
     """Of a message: the primary has sent it (true), or received it."""
-    message: Any = None
+    message: Message = None
     """The message itself, where it is JSON of up to 16 KiB; otherwise the beginning of its text."""
     handle: bool = False
     """Whether a descriptor came with the message."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Any
 
 from ..errors import ClusterError, WaitTimeout
+from ..values import Message
 from ..waiting import Deadline, evidence, scaled, timed_out
 from .entries import JournalEntry, Wanted
 from .journal import Journal
@@ -99,7 +99,7 @@ class Expectation:
         return self.value.pid
 
     @property
-    def message(self) -> Any:
+    def message(self) -> Message:
         """Of a ``message``: the message."""
         return self.value.message
 

@@ -21,11 +21,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..errors import ProcessGone, WaitTimeout
 from ..waiting import Deadline
-from .records import Call, Failpoint, Hello, Outcome, Reached, Reply, Unpacker, Welcome, pack
+from .records import Call, Failpoint, Hello, Outcome, Reached, Record, Reply, Unpacker, Welcome, pack
 
 __all__ = ["Control", "Peer"]
 
@@ -74,7 +73,7 @@ class Control:
         self._thread = threading.Thread(target=self._run, name="cluster-control", daemon=True)
         self._thread.start()
 
-    def call(self, pid: int, operation: str, arguments: Any = None, *, timeout: float) -> Outcome:
+    def call(self, pid: int, operation: str, arguments: object = None, *, timeout: float) -> Outcome:
         """Ask the process *pid* for *operation* and return how it ended there.
 
         :raises ProcessGone: it has no connection (any more).
@@ -191,7 +190,7 @@ class Control:
             more = selectors.EVENT_WRITE if peer.outgoing else 0
         self._selector.modify(peer.sock, selectors.EVENT_READ | more, peer)
 
-    def _received(self, peer: Peer, record: Any) -> bool:
+    def _received(self, peer: Peer, record: Record) -> bool:
         """Take a record; return whether the connection is one to keep."""
         if isinstance(record, Hello) and hmac.compare_digest(record.token, self.token):
             self._welcome(peer, record)

@@ -17,7 +17,7 @@ import pickle
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 __all__ = [
     "CONTROL_VARIABLE",
@@ -25,6 +25,7 @@ __all__ = [
     "MESSAGE",
     "PAGE_HEADER",
     "TOKEN_VARIABLE",
+    "Action",
     "Call",
     "Delay",
     "Do",
@@ -36,6 +37,7 @@ __all__ = [
     "Hold",
     "Outcome",
     "Reached",
+    "Record",
     "Reply",
     "Unpacker",
     "Welcome",
@@ -120,6 +122,9 @@ class Do:
     times: int | None = 1
 
 
+Action: TypeAlias = Hold | Delay | Fail | End | Do
+
+
 @dataclass(frozen=True, slots=True)
 class Failpoint:
     """What is to happen at a named step, in one worker or in all.
@@ -131,7 +136,7 @@ class Failpoint:
 
     id: int
     step: str
-    action: Hold | Delay | Fail | End | Do
+    action: Action
     worker: int | None = None
 
 
@@ -180,7 +185,10 @@ class Reached:
     where: str
 
 
-def pack(record: Any) -> bytes:
+Record: TypeAlias = Hello | Welcome | Call | Reply | Reached
+
+
+def pack(record: Record) -> bytes:
     """Return the frame of a record."""
     body = pickle.dumps(record)
     return _LENGTH.pack(len(body)) + body
@@ -192,7 +200,7 @@ class Unpacker:
     def __init__(self) -> None:
         self._data = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Any]:
+    def feed(self, data: bytes) -> Iterator[Record]:
         """Yield the records that are complete now."""
         self._data += data
         while len(self._data) >= _LENGTH.size:
