@@ -1,4 +1,4 @@
-"""Tests on a real cluster: the types that a test names in its annotations, and what it asserts.
+"""Offer a test of a real cluster its types, for annotations, its errors and its assertions.
 
 The fixtures come with the plugin, which pytest loads by itself::
 

@@ -49,7 +49,7 @@ class FailedServer(Protocol):
 
 
 class ServerError(ClusterError):
-    """Base of what is wrong with a server as a whole.
+    """Base of the errors of a server as a whole.
 
     Attributes:
         server: the one that is wrong; ``None`` where it did not come to be.

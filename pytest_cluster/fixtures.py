@@ -1,4 +1,4 @@
-"""The fixtures.  Nothing without the prefix ``cluster``, nothing automatic, nothing heavy before its use."""
+"""Define the fixtures.  Nothing without the prefix ``cluster``, nothing automatic, nothing heavy before its use."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ __all__ = [
     "cluster_journal",
     "cluster_options",
     "cluster_workers",
-    "fail_plainly",
+    "fail_without_traceback",
 ]
 
 RUN: pytest.StashKey[ClusterRun] = pytest.StashKey()
 
 
 @contextmanager
-def _told_plainly() -> Iterator[None]:
-    """Outside of the test's own code an error needs no traceback: the frames would all be the plugin's."""
+def _without_traceback() -> Iterator[None]:
+    """Raise our errors without a traceback: outside of the test's own code all frames would be the plugin's."""
     from .errors import ClusterError, OptionError, StartError
 
     try:
@@ -56,7 +56,7 @@ def _end(run: ClusterRun, one: Cluster, item: pytest.Item, problems: list[Except
         problems.append(error)
 
 
-def fail_plainly(problems: Sequence[Exception]) -> NoReturn:
+def fail_without_traceback(problems: Sequence[Exception]) -> NoReturn:
     """Fail with the sentences of these errors; the report is about the first one's server."""
     failure = pytest.fail.Exception("\n".join(f"{type(one).__name__}: {one}" for one in problems), pytrace=False)
     failure.__context__, failure.__suppress_context__ = problems[0], True
@@ -109,7 +109,7 @@ def cluster_factory(
     from .errors import OptionError
 
     run = request.config.stash[RUN]
-    with _told_plainly():
+    with _without_traceback():
         recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers)
     problems: list[Exception] = []
     with ExitStack() as stack:
@@ -127,7 +127,7 @@ def cluster_factory(
 
         yield cast("ClusterFactory", factory)
     if problems:
-        fail_plainly(problems)
+        fail_without_traceback(problems)
 
 
 @pytest.fixture
@@ -139,11 +139,11 @@ def cluster(
     An earlier test's, when that has left it as it was and nothing was asked otherwise; see the marker's ``fresh``.
     """
     run = request.config.stash[RUN]
-    with _told_plainly():
+    with _without_traceback():
         recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers)
         lease = run.lease(recipe, request.node)
     yield lease.cluster
-    with _told_plainly():
+    with _without_traceback():
         run.give_back(lease, request.node)
 
 

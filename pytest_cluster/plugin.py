@@ -1,4 +1,4 @@
-"""Pytest's hooks.  Each delegates; what is heavy is imported when a test needs it."""
+"""Implement pytest's hooks.  Each delegates; what is heavy is imported when a test needs it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .fixtures import (
     cluster_journal,
     cluster_options,
     cluster_workers,
-    fail_plainly,
+    fail_without_traceback,
 )
 from .stash import CLUSTERS, FAILED, FIXTURES, STARTED
 
@@ -81,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _restore_slow_factor(factor: float) -> None:
-    """A run inside another ends: the outer one's time-outs are its own."""
+    """Give an outer run its own time-outs back when one inside it ends."""
     from .waiting import set_slow_factor
 
     set_slow_factor(factor)
@@ -133,7 +133,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
-    """The last test ends every cluster, so that what goes wrong with that is a test's failure."""
+    """End every cluster in the last test, so that what goes wrong with that is a test's failure."""
     from .waiting import end_waits_at
 
     end_waits_at(None)
@@ -147,7 +147,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         raise
     if problems:
         item.stash.setdefault(CLUSTERS, [])
-        fail_plainly(problems)
+        fail_without_traceback(problems)
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -162,7 +162,7 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: TimeoutSettings) -> bo
 
 
 def pytest_enter_pdb() -> None:
-    """Somebody looks around: pytest-timeout waits for them, and so do we."""
+    """Let waits last while somebody debugs, as pytest-timeout does."""
     from .waiting import end_waits_at
 
     end_waits_at(None)
@@ -176,9 +176,9 @@ def pytest_runtest_makereport(
     error = call.excinfo.value if call.excinfo is not None else None
     moments = {}
     if error is not None and CLUSTERS in item.stash:
-        from .failures.sections import look_now
+        from .failures.sections import observe_clusters
 
-        moments = look_now(item, error)
+        moments = observe_clusters(item, error)
     result = yield
     if result.failed and CLUSTERS in item.stash:
         from .failures.sections import describe_failure

@@ -1,4 +1,4 @@
-"""What a test may name as its application, and how a server that is another process finds it."""
+"""Find the import name of an application, so that a server, which is another process, can load it."""
 
 from __future__ import annotations
 

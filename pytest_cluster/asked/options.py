@@ -1,4 +1,4 @@
-"""What a test asks for: keywords of the marker and of the factory, command line, frozen and checked."""
+"""Check the options of a cluster, and freeze them: the keywords of the marker and of the factory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ POLICY_VARIABLE = "NODE_CLUSTER_SCHED_POLICY"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterOptions:
-    """One cluster to start.  The names of the fields are the keywords of marker and factory."""
+    """The options of one cluster.  The names of the fields are the keywords of marker and factory."""
 
     workers: int = 2
     app: str | None = None
@@ -92,7 +92,7 @@ class ClusterOptions:
         return tuple(each.name for each in dataclasses.fields(cls))
 
     def changed(self, source: str, changes: Mapping[str, Any]) -> ClusterOptions:
-        """These options with *changes*, which *source* asks for; mappings are merged, the rest is replaced.
+        """Return these options with *changes*, which *source* asks for; mappings are merged, the rest is replaced.
 
         :raises OptionError: an unknown name, or a value that cannot be.
         """

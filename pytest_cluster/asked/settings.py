@@ -1,4 +1,4 @@
-"""Where options come from: marker > command line > environment > fixtures > ini > default.
+"""Read the plugin's settings: command line > environment > ini > default.
 
 One table: each setting has one name, from which its option (``--cluster-workers``), its variable
 (``PYTEST_CLUSTER_WORKERS``) and its ini value (``cluster_workers``) follow. What is in force, and where it comes
@@ -37,17 +37,17 @@ class Setting:
 
     @property
     def option(self) -> str:
-        """As on the command line."""
+        """The name on the command line."""
         return f"--cluster-{self.name.replace('_', '-')}"
 
     @property
     def ini(self) -> str:
-        """As in an ini file, and in pytest's own options."""
+        """The name in an ini file, and in pytest's own options."""
         return f"cluster_{self.name}"
 
     @property
     def variable(self) -> str:
-        """As in the environment."""
+        """The name in the environment."""
         return f"PYTEST_CLUSTER_{self.name.upper()}"
 
 
@@ -109,7 +109,7 @@ SETTINGS = (
     Setting("compare", _flag, False, "run each cluster test with 1 and with N workers, and say what fails with N only"),
     Setting("keep", _flag, False, "leave the cluster of a failed test running, and say how to reach it"),
 )
-"""The whole surface."""
+"""All settings there are."""
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
@@ -127,7 +127,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def value_of(config: pytest.Config, name: str) -> Value:
-    """Return what is in force.
+    """Return the value in force, and its source.
 
     :raises pytest.UsageError: the text cannot be read; the sentence says where it stands.
     """

@@ -1,4 +1,4 @@
-"""A running cluster as a test uses it."""
+"""Run a cluster: send it requests, scale, reload and stop it, call functions in its workers."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Cluster(ClusterView):
         return self._endpoint.connect(timeout)
 
     def _explain(self, error: WaitTimeout, with_stacks: bool) -> WaitTimeout:
-        """Of a request: at once, because whoever has it may go on when the test does."""
+        """Name the process that has a request, in its time-out: at once, for it may go on when the test does."""
         if self._closed:
             return error
         unanswered = find_holders(self.server, self.workers)

@@ -1,4 +1,4 @@
-"""Breaking a cluster on purpose.
+"""Break a cluster on purpose: slow it, fail its requests and boots, hold its steps.
 
 Each fault is in the journal as *injected* before it happens, so that a report can tell what the test did from what
 the cluster did. Whatever lasts (a pause, a failpoint, a limit) is undone at the end of its block or of the test,
@@ -23,7 +23,7 @@ from ..wire.records import MESSAGE, Action, Delay, Do, End, Fail, Failpoint, Hol
 from ..wire.remote import function_record
 from .failpoints import Failpoints, check_step
 from .gates import Gate
-from .injecting import pickled
+from .injector import pickled
 from .process_faults import ProcessFaults
 
 __all__ = ["BOOT_FAILURES", "Faults"]
@@ -163,7 +163,7 @@ class Faults(ProcessFaults):
         failpoint = self._failpoints.prepare(step, Hold(), worker_id(worker))
         gate = self._failpoints.add_gate(failpoint, parties)
         try:
-            with self._undoing.after(lambda: self._disarm(failpoint, entry)):
+            with self._undo_stack.after(lambda: self._disarm(failpoint, entry)):
                 self._failpoints.arm(failpoint, worker)
                 yield gate
         finally:
@@ -182,7 +182,7 @@ class Faults(ProcessFaults):
         check_step(step)
         entry = self._note_workers(worker, what, harmless=harmless, only_later=only_later)
         failpoint = self._failpoints.prepare(step, action, worker_id(worker))
-        self._undoing.later(lambda: self._disarm(failpoint, entry))
+        self._undo_stack.later(lambda: self._disarm(failpoint, entry))
         if not only_later:
             self._failpoints.arm(failpoint, worker)
 

@@ -1,4 +1,4 @@
-"""What is to happen at named steps: told to the workers that there are, and to those that come later.
+"""Arm failpoints at named steps, in the workers that there are and in those that come later.
 
 What a new worker is told in its welcome is changed first, so that a worker that boots meanwhile is told one way or the
 other (see :mod:`.control`). A worker that ends while it is told is none that could come to the step.
@@ -94,11 +94,11 @@ class Failpoints:
         return gate
 
     def remove_gate(self, number: int) -> None:
-        """Nobody looks at it any more."""
+        """Forget the gate of a failpoint."""
         self._gates.pop(number, None)
 
     def _workers(self) -> list[Hello]:
-        """Those that are connected; by their own word, which may be ahead of the journal's."""
+        """Return the connected workers; their hello may be ahead of the journal."""
         connected = set(self._server.control.pids())
         return [one for one in self._server.control.hellos if one.worker is not None and one.pid in connected]
 

@@ -1,4 +1,4 @@
-"""The part of the plugin that runs inside the processes of a cluster under test.
+"""Serve the test inside the processes of its cluster.
 
 ``nodecluster_compat.under_test`` loads it when the plugin's token is in the environment, and at no other time. It gets
 what it needs of the server handed in (:mod:`.hosts`), imports neither gevent nor gunicorn, and talks to the test

@@ -1,6 +1,6 @@
-"""The agent: one in each process of a cluster under test, from the process' beginning to its end.
+"""Answer the test's calls inside a process of its cluster: the agent, one in each process.
 
-Life: a primary enters and greets the test at once. A worker is forked: it leaves what it inherited (the link, the
+A primary enters and greets the test at once. A worker is forked: it leaves what it inherited (the link, the
 files), opens its own, greets the test, which tells it what is to happen at its steps, and connects the link to its
 loop as soon as it has one. Any other child only leaves. When the link ends, the test is gone: a primary ends its
 server, a worker goes on until its primary does.
@@ -27,7 +27,7 @@ from .hosts import PrimaryHost, WorkerHost
 from .link import Link
 from .output import take_own_output
 from .steps import Steps, end_process
-from .web import Connection, MarkedSocket, Watched
+from .web import Connection, MarkedSocket, WrappedApplication
 
 __all__ = ["connect", "enter_primary", "enter_worker", "leave", "mark", "reach", "wrap"]
 
@@ -35,7 +35,7 @@ _SLICE_SECONDS = 0.02
 
 
 class _Agent:
-    """What the agents of primary and worker have in common."""
+    """The base of the agents of primary and worker."""
 
     def __init__(self, worker: int | None, greenlets: Callable[[FrameType | None], str] | None = None) -> None:
         path = os.environ[CONTROL_VARIABLE]
@@ -50,7 +50,7 @@ class _Agent:
             self.steps.arm(failpoint, early=True)
 
     def leave(self) -> None:
-        """In a forked child: nothing of this is the child's."""
+        """Close what a forked child has inherited."""
         self._link.close()
         self._dumps.leave()
 
@@ -167,13 +167,13 @@ class _ThisProcess:
 
 
 def enter_primary(host: PrimaryHost) -> None:
-    """This process is a primary."""
+    """Start the agent of a primary."""
     with contextlib.suppress(OSError):  # nobody listens there: the test is gone
         _ThisProcess.agent = _PrimaryAgent(host)
 
 
 def enter_worker(worker: int) -> None:
-    """This process was forked to be a worker; it has left what was its parent's."""
+    """Start the agent of a worker, which was just forked and has left its parent's agent."""
     folder = os.path.dirname(os.environ[CONTROL_VARIABLE])
     with contextlib.suppress(OSError):
         take_own_output(folder, worker)
@@ -182,21 +182,21 @@ def enter_worker(worker: int) -> None:
 
 
 def connect(host: WorkerHost) -> None:
-    """The worker has a loop now."""
+    """Connect the agent to the worker's loop, which it has from now on."""
     agent = _ThisProcess.agent
     if isinstance(agent, _WorkerAgent):
         agent.connect(host)
 
 
 def leave() -> None:
-    """In a forked child: nothing of the parent's agent is the child's."""
+    """Close what a forked child has inherited of its parent's agent."""
     agent, _ThisProcess.agent = _ThisProcess.agent, None
     if agent is not None:
         agent.leave()
 
 
 def reach(step: str) -> None:
-    """This process has come to a step of the server's."""
+    """Act at a step of the server's, to which this process has come."""
     agent = _ThisProcess.agent
     if agent is not None:
         if step == "ready":
@@ -210,7 +210,7 @@ def wrap(application: Callable[..., Any]) -> Callable[..., Any]:
     if not isinstance(agent, _WorkerAgent) or agent.worker is None:
         return application
     agent.steps.application = application
-    return Watched(application, agent.worker, agent.tallies, agent.steps)
+    return WrappedApplication(application, agent.worker, agent.tallies, agent.steps)
 
 
 def mark(client: Connection) -> Connection:

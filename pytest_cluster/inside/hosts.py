@@ -1,4 +1,4 @@
-"""What the agent asks of the process around it."""
+"""Declare what the agent needs of the process around it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Reactor(Protocol):
 
 
 class WorkerHost(Reactor, Protocol):
-    """A worker."""
+    """The worker around its agent."""
 
     def spawn(self, call: Callable[[], None]) -> None:
         """Run ``call`` beside requests; it may block."""
@@ -44,7 +44,7 @@ class WorkerHost(Reactor, Protocol):
 
 
 class PrimaryHost(Reactor, Protocol):
-    """The primary."""
+    """The primary around its agent."""
 
     def send(self, worker: int, message: Message) -> bool:
         """Send a message to a worker."""
@@ -65,4 +65,4 @@ class PrimaryHost(Reactor, Protocol):
         """``cluster.status`` as a mapping; empty where there is none."""
 
     def end(self) -> None:
-        """The test is gone: end the server, quickly."""
+        """End the server, quickly: the test is gone."""

@@ -1,4 +1,4 @@
-"""This process' end of the connection to the test."""
+"""Connect this process to the test, and exchange records with it."""
 
 from __future__ import annotations
 

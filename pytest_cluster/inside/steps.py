@@ -1,4 +1,4 @@
-"""The failpoints of this process: what happens when it comes to a named step.
+"""Act at the failpoints of this process: hold, delay, fail, end, call.
 
 A step is one of the server's own (``fork``, ``online``, ``boot``, ``ready``, ``listening``, ``request``) or a function
 of the application, which is replaced by a wrapper where its module, class or object keeps it. With no failpoint at a
@@ -38,7 +38,7 @@ _ABSENT = object()
 
 
 class Answer(Exception):
-    """The request is to be answered with a status instead of by the application."""
+    """Answers a request with a status, in place of the application."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(status, message)
@@ -90,7 +90,7 @@ class Steps:
         self._by_step.setdefault(failpoint.step, []).append(armed)
 
     def loaded(self) -> None:
-        """The application is there now."""
+        """Replace the functions that could not be before the application was loaded."""
         while self._pending:
             step = self._pending.pop()
             try:
@@ -114,7 +114,7 @@ class Steps:
             event.set()
 
     def disarm_all(self) -> None:
-        """The test is gone, or has undone everything."""
+        """Disarm every failpoint: the test is gone, or has undone everything."""
         for number in list(self._armed):
             self.disarm(number)
 
@@ -128,7 +128,7 @@ class Steps:
                 event.set()
 
     def reach(self, step: str) -> None:
-        """This process has come to a step."""
+        """Act at a step, to which this process has come."""
         for armed in list(self._by_step.get(step, ())):
             self._act(armed)
 
@@ -173,7 +173,7 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class _Replaced:
-    """A function that has a wrapper in its place, as ``unittest.mock.patch`` replaces: where it was found.
+    """A function that is replaced by a wrapper where it was found, as ``unittest.mock.patch`` replaces.
 
     What a class keeps is wrapped as it is kept, so that a static method stays one; what is inherited, or belongs to the
     class of an object, is left alone, and hidden for the time.

@@ -1,4 +1,4 @@
-"""The application under test, with the worker's id in each response, its requests counted, and its failpoints."""
+"""Wrap the WSGI application: mark each response with the worker's id, count requests, reach failpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["Connection", "MarkedSocket", "Watched"]
+__all__ = ["Connection", "MarkedSocket", "WrappedApplication"]
 
 
 class Connection(Protocol):
@@ -25,7 +25,7 @@ class Connection(Protocol):
         """Send all of it."""
 
 
-class Watched:
+class WrappedApplication:
     """A WSGI application around *application*."""
 
     def __init__(self, application: WSGIApplication, worker: int, tallies: Tallies, steps: Steps) -> None:
@@ -38,7 +38,7 @@ class Watched:
         """Serve one request."""
         self._tallies.begin(self._worker)
         try:
-            answer = self._answer(environ, _Marking(start_response, self._worker))
+            answer = self._answer(environ, _MarkedResponse(start_response, self._worker))
         except BaseException:
             self._tallies.end(self._worker)
             raise
@@ -70,7 +70,7 @@ def _phrase(status: int) -> str:
         return "Unknown"
 
 
-class _Marking:
+class _MarkedResponse:
     """``start_response`` that adds the worker's id; everything else is the server's own object's."""
 
     def __init__(self, start_response: StartResponse, worker: int) -> None:
@@ -89,7 +89,7 @@ class _Marking:
 
 
 class MarkedSocket:
-    """A connection on which the next thing sent is a whole response head, to which the worker's id is added."""
+    """A connection on which the server sends a whole response head, to which the worker's id is added."""
 
     def __init__(self, sock: Connection, worker: int) -> None:
         self._sock = sock
@@ -115,7 +115,7 @@ class _Body:
         return iter(self._body)
 
     def close(self) -> None:
-        """As the server does, once."""
+        """Close the application's iterable, and end the request; the server calls it once."""
         on_end, self._on_end = self._on_end, None
         try:
             close = getattr(self._body, "close", None)

@@ -1,4 +1,4 @@
-"""One function in all workers at the same time, and whether they agree."""
+"""Call one function in all workers at the same time, and compare the results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MISSING = object()
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a function returned in a worker, or what it raised there."""
+    """The result of a function in a worker: its value, or its error."""
 
     value: Pickled = None
     error: Exception | None = None
@@ -77,7 +77,7 @@ def assert_same(name: str, results: Mapping[int, Result]) -> Pickled:
     what, shown = _difference(name, values) if not errors else ("", _cut(list(map(repr, values))))
     texts = iter(shown)
     lines = [
-        f"  worker {worker}: {next(texts) if result.error is None else f'raised {_told(result.error)}'}"
+        f"  worker {worker}: {next(texts) if result.error is None else f'raised {_short(result.error)}'}"
         for worker, result in results.items()
     ]
     hint = [] if errors else _hint(values)
@@ -116,7 +116,7 @@ def _difference(name: str, values: Sequence[Pickled]) -> tuple[str, list[str]]:
 
 
 def _cut(texts: Sequence[str]) -> list[str]:
-    """Long ones are cut to what is around the first difference."""
+    """Cut long texts to the part around the first difference."""
     if max(map(len, texts)) <= SHOWN_CHARACTERS:
         return list(texts)
     alike = next((place for place, those in enumerate(zip(*texts, strict=False)) if len(set(those)) > 1), 0)
@@ -129,7 +129,7 @@ def _part(text: str, begin: int) -> str:
     return ("…" if begin else "") + part + (f"… ({len(text)} characters)" if begin + len(part) < len(text) else "")
 
 
-def _told(error: Exception) -> str:
+def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 

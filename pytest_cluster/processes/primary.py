@@ -1,4 +1,4 @@
-"""The primary as a test sees it; readable after its end."""
+"""Read the state of the primary and send it signals; readable after its end."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class PrimaryProxy(ProcessProxy):
             raise ProcessGone(f"the primary (pid {self.pid}) has ended already: {self.describe_end()}")
 
     def describe_end(self) -> str:
-        """How it ended, in words, and what the test had done to it last."""
+        """Say how it ended, and what the test had done to it last."""
         if self.returncode is None:
             return "it lives"
         text = describe_returncode(self.returncode)

@@ -1,4 +1,4 @@
-"""What a test can ask of any process of the cluster: a call of its own code, its stacks."""
+"""Call functions in a process of the cluster, and take its stacks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ask_process(
 
 
 class ProcessProxy:
-    """What a test can ask of any process of the cluster."""
+    """A process of the cluster, which a test can call and examine."""
 
     def __init__(self, server: ServerProcess) -> None:
         self._server = server
@@ -78,7 +78,7 @@ class ProcessProxy:
         return result
 
     def stacks(self) -> str:
-        """What each thread and each greenlet of the process is doing, however stuck it is; of a dead one, its end."""
+        """Return the stacks of its threads and greenlets, however stuck it is; of a dead process, how it ended."""
         try:
             self.check_alive()
         except ProcessGone as error:
@@ -98,7 +98,7 @@ class ProcessProxy:
 
     @contextlib.contextmanager
     def reached(self) -> Iterator[None]:
-        """A block in which the process is reached by its pid.
+        """Run a block that reaches the process by its pid.
 
         :raises ProcessGone: it has ended, and its primary has had no time to say so.
         """

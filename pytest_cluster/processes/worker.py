@@ -1,4 +1,4 @@
-"""One worker as a test sees it; readable after its end."""
+"""Read the state of a worker, send it messages and signals; readable after its end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 
 
 class WorkerProxy(ProcessProxy):
-    """One worker: what the journal says about it, and ways to reach it.
+    """One worker: its state, as the journal has it, and ways to reach it.
 
     Attributes:
         id: from 1, never used again.
@@ -102,7 +102,7 @@ class WorkerProxy(ProcessProxy):
         return doomed or self.state == "disconnected" or not is_running(self.pid)
 
     def describe_end(self) -> str:
-        """How it ended, in words; whether the test did it."""
+        """Say how it ended, and whether the test did it."""
         entry = self._latest("exit")
         if entry is None:
             return "nobody was left to see how: the primary had ended" if self.is_dead() else "it lives"
@@ -152,7 +152,7 @@ class WorkerProxy(ProcessProxy):
         return self._journal.note_fault(self.id, self.pid, f"{detail} to {self.title}", ends=ends)
 
     def _story(self) -> list[JournalEntry]:
-        """What the journal has on it, newest first."""
+        """Return its entries in the journal, newest first."""
         story = [entry for entry in reversed(self._journal.entries) if entry.worker == self.id]
         story = [entry for entry in story if entry.event in LIFECYCLE]
         if not story:

@@ -1,4 +1,4 @@
-"""A small HTTP client: one request on one connection, and who has answered it.
+"""Send HTTP requests, each on a connection of its own, and tell which worker has answered.
 
 Keep-alive would pin every request of a test to one worker, and a test of distribution would lie.
 """

@@ -1,4 +1,4 @@
-"""Where a server is, and one request on a connection of its own."""
+"""Connect to a server, by TCP, TLS or a unix socket, and send it one request."""
 
 from __future__ import annotations
 

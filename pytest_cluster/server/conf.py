@@ -1,4 +1,4 @@
-"""The ``gunicorn.conf.py`` of a cluster: settings as literal assignments, then the test's own source."""
+"""Write the ``gunicorn.conf.py`` of a cluster: settings as literal assignments, then the test's own source."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _command_to_run_again() -> list[str]:
 
 
 def _check(names: list[str]) -> list[str]:
-    """The server knows which names are settings of its gunicorn; it would ignore the others."""
+    """Return the lines that refuse unknown names, which only the server's gunicorn can tell, and would ignore."""
     module = "nodecluster_compat._gunicorn.known_settings"
     return [f"from {module} import check_settings", f"check_settings({names!r})"] if names else []
 

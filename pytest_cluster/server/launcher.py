@@ -1,6 +1,6 @@
-"""The server as a process: furnish it, start it in a session of its own, stop it, and leave nothing behind.
+"""Prepare a server process, start it in a session of its own, stop it, and leave nothing behind.
 
-Between the first two a test may already say what is to happen in its processes, and nothing runs yet.
+Between the first two steps nothing runs, and a test may already inject faults.
 
 What is promised (and tested with servers that misbehave):
 
@@ -59,7 +59,7 @@ def _tail(text: str) -> str:
 
 
 class ServerProcess:
-    """A server of our own, from before its start to the moment when nothing of it is left.
+    """The server of one cluster, from before its start to the moment when nothing of it is left.
 
     Attributes:
         bind: what it was told to bind.
@@ -88,7 +88,7 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         with self._undone_on_error():
             guard.announce(self.tag, self.folder)
-            self._furnish(source)
+            self._prepare_files(source)
 
     def start(self) -> None:
         """Start the process, which then is not ready yet; once only."""
@@ -110,7 +110,7 @@ class ServerProcess:
 
     @property
     def timeout(self) -> object:
-        """Of gunicorn's settings the ``timeout``, if the test has set it."""
+        """Gunicorn's setting ``timeout``, if the test has set it."""
         return self._options.settings.get("timeout")
 
     @property
@@ -119,7 +119,7 @@ class ServerProcess:
         return self.logs.everything
 
     def log_tail(self) -> str:
-        """The ends of two logs, short enough for an error message: the primary's, and the worker's that ended last.
+        """Return the ends of two logs, short enough for a message: the primary's, and the worker's that ended last.
 
         Of workers that all live it is the youngest's.
         """
@@ -134,14 +134,14 @@ class ServerProcess:
         return self.process.poll() is not None
 
     def settle(self) -> bool:
-        """As :meth:`ended`, but a primary that has closed its journal is given a moment to be gone."""
+        """Return whether the primary has ended; give one that has closed its journal a moment to be gone."""
         if self.journal.ended:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(JOURNAL_SECONDS)
         return self.ended()
 
     def stacks(self) -> list[tuple[str, str]]:
-        """What every process of the cluster is doing, one titled section each."""
+        """Return the stacks of every process of the cluster, one titled section each."""
         known = {one.pid for one in self.control.hellos}
         texts = self._stack_taker.take([pid for pid in self.control.pids() if pid in known])
         roles = {one.pid: one.worker for one in self.control.hellos}
@@ -149,7 +149,7 @@ class ServerProcess:
         return [(f"stacks of {titles[pid]} (pid {pid})", text) for pid, text in sorted(texts.items())]
 
     def start_error(self, cause: str) -> StartError:
-        """The error that says why the cluster did not start, with everything that may explain it."""
+        """Return the error that says why the cluster did not start, with everything that may explain it."""
         code = self.process.poll()
         sections = self.journal.evidence()
         if code is not None:
@@ -240,7 +240,7 @@ class ServerProcess:
             raise
 
     def _give_up(self) -> None:
-        """Undo what came to no more than this, wherever it was."""
+        """Release what a preparation or a start that failed has left."""
         kill_cluster(None, self.tag)
         if self._process is not None:
             self._process.kill()
@@ -255,8 +255,8 @@ class ServerProcess:
         shutil.rmtree(self.folder, ignore_errors=True)
         guard.release(self.tag)
 
-    def _furnish(self, source: str) -> None:
-        """Make what is there before the server: files in the folder, the connections to come, the journal."""
+    def _prepare_files(self, source: str) -> None:
+        """Make what must be there before the server: files in the folder, the control socket, the journal."""
         conf_path = os.path.join(self.folder, "gunicorn.conf.py")
         try:
             self.tallies = Tallies(tallies_path(self.folder))
@@ -276,8 +276,8 @@ class ServerProcess:
             raise
 
     def _environment(self) -> dict[str, str]:
-        door = {CONTROL_VARIABLE: self.control.path, TOKEN_VARIABLE: self.control.token}
-        environment = environment_of(self._options, door, self._pythonpath)
+        own = {CONTROL_VARIABLE: self.control.path, TOKEN_VARIABLE: self.control.token}
+        environment = environment_of(self._options, own, self._pythonpath)
         return {**environment, JOURNAL_VARIABLE: str(self._journal_end.fileno()), TAG_VARIABLE: self.tag}
 
     def _spawn(self) -> None:

@@ -1,4 +1,4 @@
-"""Which processes belong to a cluster: those of its session, and those that carry its tag, by exact comparison.
+"""Find and kill the processes of a cluster: those of its session, and those that carry its tag.
 
 The tag is in the environment that a process was started with, which its children inherit: one that has left the
 session is found all the same. (A program that overwrites its environment area, as ``setproctitle`` does, is found by

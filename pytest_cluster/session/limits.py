@@ -1,4 +1,4 @@
-"""The end of a test as pytest-timeout has it: our waits end before its alarm, so that their message is what is seen."""
+"""End waits before the alarm of pytest-timeout, so that their message is what is seen."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TimeoutSettings(Protocol):
 
 @contextmanager
 def own_limit() -> Iterator[None]:
-    """Begin without a limit, and give what is around its limit back: the next test's, or an outer run's."""
+    """Begin a block without a limit, and restore the former limit after it: the next test's, or an outer run's."""
     former = end_waits_at(None)
     try:
         yield

@@ -1,4 +1,4 @@
-"""How often a test runs, and whether its marker can be."""
+"""Parametrize a test by its number of workers, and check its marker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lease, verify, reuse: a test gets a cluster that an earlier one has left exactly as it was, or a new one.
+"""Reuse clusters: lease a test one that an earlier test has left exactly as it was, or a new one.
 
 A cluster is worth keeping only while a later test of this run asks for the same, so it is kept no longer: it is ended
 in the teardown of the last test that can use it, and what goes wrong with its end is that test's failure. At most two

@@ -1,4 +1,4 @@
-"""One run of pytest: the clusters of its tests, and what is to be told at the end."""
+"""Start, lease and end the clusters of one run of pytest, and collect what its summary tells."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 
 
 class ClusterRun:
-    """What the fixtures need of the run.
+    """The clusters and the totals of one run of pytest.
 
     Attributes:
         is_last: no test follows the one that is being torn down.
@@ -80,7 +80,7 @@ class ClusterRun:
         return name_and_workers(item)
 
     def recipe(self, item: pytest.Item, fixtures: Mapping[str, Any], app: object, workers: int | None) -> Recipe:
-        """Return what a test asks for; from now on its waits end before pytest-timeout's alarm.
+        """Return the recipe that a test asks for; from now on its waits end before pytest-timeout's alarm.
 
         :raises ClusterError: something that cannot be.
         """
@@ -119,7 +119,7 @@ class ClusterRun:
         :raises ClusterError: it did not end as it should.
         """
         if not self._keep(cluster, item):
-            with _crash_told(cluster, item):
+            with _crash_raised_after(cluster, item):
                 self._close(cluster)
 
     def lease(self, recipe: Recipe, item: pytest.Item) -> Lease:
@@ -131,13 +131,13 @@ class ClusterRun:
         return lease
 
     def give_back(self, lease: Lease, item: pytest.Item) -> None:
-        """A test has ended that had this cluster.
+        """Take back the cluster of a test that has ended.
 
         :raises ClusterError: it, or one that had to make place for it, did not end as it should.
         """
         if not self._keep(lease.cluster, item):
             failed, wanted = item.stash.get(FAILED, False), self._is_wanted_later(item)
-            with _crash_told(lease.cluster, item):
+            with _crash_raised_after(lease.cluster, item):
                 self.pool.give_back(lease, failed=failed, wanted=wanted)
 
     def end_idle(self) -> list[Exception]:
@@ -151,7 +151,7 @@ class ClusterRun:
         return problems
 
     def release_guard(self) -> None:
-        """The run is over: there is nothing left to guard."""
+        """Release the guard: the run is over."""
         if self._guards:
             from ..server.guard import guard
 
@@ -197,8 +197,8 @@ class ClusterRun:
 
 
 @contextmanager
-def _crash_told(cluster: Cluster, item: pytest.Item) -> Iterator[None]:
-    """Look before the end at what is to be told after it, of a test that has passed."""
+def _crash_raised_after(cluster: Cluster, item: pytest.Item) -> Iterator[None]:
+    """Find out before the cluster's end whether its primary has crashed, and raise that after the end."""
     from .ending import crash_of
 
     crash = None if item.stash.get(FAILED, False) else crash_of(cluster)

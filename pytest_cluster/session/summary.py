@@ -1,4 +1,4 @@
-"""The last lines of a run: what was compared, kept, leaked, and not measured."""
+"""Write the last lines of a run: what was compared, kept, leaked, and not measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Expectations: said before the action, kept after it, so that nothing can happen unseen in between.
+"""Expect events: said before the action and checked after it, so that nothing happens unseen in between.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The messages between primary and workers, as the primary saw them."""
+"""Read and expect the messages between primary and workers, as the primary saw them."""
 
 from __future__ import annotations
 

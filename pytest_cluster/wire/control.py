@@ -1,4 +1,4 @@
-"""The test's end of the connections to the processes of a cluster.
+"""Connect the test to the processes of its cluster, and call them.
 
 A thread accepts on a unix socket in the cluster's folder (0700) and does all reading and writing, so that no process,
 however stuck, keeps a thread of the test's own; those leave their calls with it and wait for the replies. A process is
@@ -47,7 +47,7 @@ class Peer:
 
 
 class Control:
-    """All processes of one cluster.
+    """The connections to all processes of one cluster.
 
     :param path: of the socket, which is made here.
     :param on_reached: called in the thread here, with the process' hello and what it has reached.
@@ -100,12 +100,12 @@ class Control:
         return outcome
 
     def add_failpoint(self, failpoint: Failpoint) -> None:
-        """Tell it to the workers that are welcomed from now on."""
+        """Tell a failpoint to the workers that are welcomed from now on."""
         with self._changed:
             self._failpoints[failpoint.id] = failpoint
 
     def remove_failpoint(self, number: int) -> None:
-        """Tell it to nobody any more."""
+        """Tell a failpoint to nobody any more."""
         with self._changed:
             self._failpoints.pop(number, None)
 

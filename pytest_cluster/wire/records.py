@@ -1,4 +1,4 @@
-"""What the test and the processes of its cluster say to each other: frozen records on a unix socket.
+"""Define the records that the test and the processes of its cluster exchange on a unix socket.
 
     frame = length (4 bytes, big endian) · pickle of one record
 
@@ -60,7 +60,7 @@ _LENGTH = struct.Struct("!I")
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A process introduces itself; ``worker`` is ``None`` for a primary, ``measured`` says that coverage runs in it."""
+    """Introduces a process: ``worker`` is ``None`` for a primary, ``measured`` says that coverage runs in it."""
 
     token: str
     worker: int | None
@@ -127,7 +127,7 @@ Action: TypeAlias = Hold | Delay | Fail | End | Do
 
 @dataclass(frozen=True, slots=True)
 class Failpoint:
-    """What is to happen at a named step, in one worker or in all.
+    """An action at a named step, in one worker or in all.
 
     Steps: ``fork`` (the first thing in the process), ``online`` (before it says so), ``boot`` (before the application
     is loaded), ``ready`` (before the worker listens), ``listening`` (it has said so), ``request`` (before the
@@ -149,7 +149,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The test asks for an operation."""
+    """A call of the test: an operation, and its pickled arguments."""
 
     id: int
     operation: str
@@ -158,7 +158,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an operation ended: the pickle of its value, or its error."""
+    """The end of an operation: the pickle of its value, or its error."""
 
     value: bytes | None = None
     error: bytes | None = None
@@ -178,7 +178,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A step that is held was reached; *arrival* is this process' number for it."""
+    """A call has come to a step that is held; *arrival* is this process' number for it."""
 
     failpoint: int
     arrival: int

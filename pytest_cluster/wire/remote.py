@@ -1,4 +1,4 @@
-"""Running the test's functions inside the processes of a cluster."""
+"""Name a function for a call in another process, and read the outcome of the call."""
 
 from __future__ import annotations
 
