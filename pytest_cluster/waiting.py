@@ -1,7 +1,7 @@
 """Set deadlines, poll, and build the error of a wait that has timed out.
 
-``--cluster-slow-factor`` stretches every default; what a test says itself is taken as it is. Where pytest-timeout
-limits the test, no wait here lasts until its alarm, so that the message is ours, with what happened in it.
+``--cluster-slow-factor`` stretches every default, and nothing that a test says itself.  Where pytest-timeout limits the
+test, every wait here ends before its alarm, so that the message is ours, with what has happened.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 STACK_LINES = 80
 
-# How often a condition without a wake-up of its own (a process' end, a closing port) is looked at.
+# The pause between two checks of a condition that wakes nobody (a process' end, a closing port).
 POLL_SECONDS = 0.02
 
 

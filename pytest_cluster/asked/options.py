@@ -24,7 +24,7 @@ STOCK_WORKER_CLASSES = frozenset(
     {"asgi", "eventlet", "gevent", "gevent_pywsgi", "gevent_wsgi", "gthread", "sync", "tornado"}
 )
 
-# Keywords of their own, or what the plugin must know from them.
+# Settings that the plugin decides itself, from keywords of its own.
 RESERVED_SETTINGS = {
     "daemon": "the plugin could not stop a server that leaves its session",
     "preload_app": "use preload=True",

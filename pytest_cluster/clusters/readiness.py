@@ -1,8 +1,8 @@
 """Start a cluster and wait until it is ready; return where it listens.
 
-The primary binds before any worker exists, so a port that accepts says nothing: an application that cannot
-even be imported looks "up" for a moment.  A cluster is ready when the primary has reported as many
-*listening* workers as were asked for.
+A port that accepts says nothing: the primary binds before any worker exists, so that even an application that cannot
+be imported looks "up" for a moment.  A cluster is ready when its primary has reported as many *listening* workers as
+were asked for.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Write the texts of a failure's report: the cause in one line, the topology, the timeline, the logs.
 
-Everything is bounded and plain text: it goes through xdist, to the terminal and into JUnit XML, whose writer takes only
-sections that begin with *stdout*, *stderr* or *log*, and leaves their titles out: so each text says in its first line
-what it is.  What is cut is in the artefacts, and the report says where.
+Everything is bounded and plain text, for xdist, the terminal and JUnit XML.  The writer of JUnit XML takes only
+sections that begin with *stdout*, *stderr* or *log*, and leaves out their titles, so each text says in its first line
+what it is.  The artefacts have what is cut here, and the report says where they are.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Break a cluster on purpose: slow it, fail its requests and boots, hold its steps.
 
-Each fault is in the journal as *injected* before it happens, so that a report can tell what the test did from what
-the cluster did. Whatever lasts (a pause, a failpoint, a limit) is undone at the end of its block or of the test,
-whichever comes first; where it could have ended a process, the journal has its end as well.
+Each fault is in the journal as *injected* before it happens, so that a report can tell the test's doing from the
+cluster's.  A pause, a failpoint or a limit is undone at the end of its block or of the test, whichever comes first;
+where it could have ended a process, the journal has its end as well.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Arm failpoints at named steps, in the workers that there are and in those that come later.
 
-What a new worker is told in its welcome is changed first, so that a worker that boots meanwhile is told one way or the
-other (see :mod:`.control`). A worker that ends while it is told is none that could come to the step.
+The welcome of new workers is changed first, so that a worker that boots meanwhile hears of the failpoint one way or the
+other (see :mod:`pytest_cluster.wire.control`).  A worker that ends while it is told cannot come to the step any more.
 """
 
 from __future__ import annotations

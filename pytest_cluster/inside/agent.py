@@ -1,9 +1,9 @@
 """Answer the test's calls inside a process of its cluster: the agent, one in each process.
 
-A primary enters and greets the test at once. A worker is forked: it leaves what it inherited (the link, the
-files), opens its own, greets the test, which tells it what is to happen at its steps, and connects the link to its
-loop as soon as it has one. Any other child only leaves. When the link ends, the test is gone: a primary ends its
-server, a worker goes on until its primary does.
+The agent of a primary connects to the test at once.  A worker is forked: it closes what it has inherited (the link, the
+files), opens its own, greets the test, hears of its failpoints, and attaches the link to its loop as soon as it has
+one.  Any other child only closes.  When the link ends, the test is gone: a primary ends its server, a worker goes on
+until its primary ends.
 """
 
 from __future__ import annotations

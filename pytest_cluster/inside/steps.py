@@ -164,7 +164,7 @@ class Steps:
             raise TypeError(f"{step} is {original!r:.100}, and only what is called can be a step")
         if original is self.application:
             raise TypeError("it is the application itself, which the server has already; hold 'request' instead")
-        self._replaced[step] = _Replaced.by(owner, name, lambda: self.reach(step))
+        self._replaced[step] = _Replaced.put(owner, name, lambda: self.reach(step))
 
     def _unwrap(self, step: str) -> None:
         if step in self._replaced:
@@ -185,7 +185,7 @@ class _Replaced:
     """As the owner has it; ``_ABSENT`` when it has it from elsewhere."""
 
     @classmethod
-    def by(cls, owner: object, name: str, before: Callable[[], None]) -> _Replaced:
+    def put(cls, owner: object, name: str, before: Callable[[], None]) -> _Replaced:
         """Put a wrapper there that calls *before* and then the original."""
         kept = vars(owner).get(name, _ABSENT)
         static = inspect.getattr_static(owner, name, None) if isinstance(owner, type) else None

@@ -163,7 +163,7 @@ class WorkerProxy(ProcessProxy):
         return next((entry for entry in self._story() if entry.event in events), None)
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is the same worker of the same cluster: each look at ``cluster.workers`` makes new objects."""
+        """Whether it is the same worker of the same cluster: ``cluster.workers`` makes new objects each time."""
         if not isinstance(other, WorkerProxy):
             return NotImplemented
         return (self._server, self.id) == (other._server, other.id)

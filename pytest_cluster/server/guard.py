@@ -1,11 +1,11 @@
 """Kill what is left of the clusters when pytest has died: the guard, a process that outlives it by a moment.
 
-A cluster whose pytest has gone ends by itself: its primary reads end-of-file from the test. A primary that is
-stopped, stuck, or of a stock class reads nothing. So one process, started with the first cluster in a session of its
-own, reads from a pipe which clusters there are, or are about to be: a tag and a folder first, the number of the session
-when there is one, and each file at which the workers listen. The pipe's end, whatever killed pytest, is its signal: it
-gives the clusters a moment, then kills what is left of their sessions, or has their tag, and removes their folders and
-sockets. With nothing left to guard it just ends.
+A cluster whose pytest has died ends by itself: its primary reads end-of-file from the test.  A primary that is stopped,
+stuck, or of a stock class does not.  So one process, started with the first cluster in a session of its own, reads from
+a pipe which clusters there are: first the tag and the folder, then the number of the session, then each file at which
+the workers listen.  The pipe ends with pytest, whatever has killed it.  The guard then gives the clusters a moment,
+kills what is left in their sessions or with their tag, and removes their folders and sockets.  It just ends when no
+cluster is left.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from types import ModuleType
 
 __all__ = ["Guard", "guard", "main"]
 
@@ -107,7 +107,7 @@ class _GuardedCluster:
 
 def main(lines: Iterable[str]) -> None:
     """Read until pytest has gone, then clean up."""
-    leaks, stale = _neighbours()  # now: at the end the folder that holds them may be gone as well
+    leaks, stale = _standalone_modules()  # now: at the end the folder that holds them may be gone as well
     clusters = _left_at_the_end(lines)
     deadline = time.monotonic() + GRACE_SECONDS
     for one in clusters:
@@ -134,8 +134,8 @@ def _left_at_the_end(lines: Iterable[str]) -> list[_GuardedCluster]:
     return list(clusters.values())
 
 
-def _neighbours() -> tuple[Any, Any]:
-    """Return the modules ``leaks`` and ``stale``, which are beside this file: it runs alone, outside of its package."""
+def _standalone_modules() -> tuple[ModuleType, ModuleType]:
+    """Import ``leaks`` and ``stale`` from beside this file, which runs alone, outside of its package."""
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     return importlib.import_module("leaks"), importlib.import_module("stale")
 

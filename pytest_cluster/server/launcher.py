@@ -2,15 +2,14 @@
 
 Between the first two steps nothing runs, and a test may already inject faults.
 
-What is promised (and tested with servers that misbehave):
+Tests with servers that misbehave hold it to these promises:
 
-- its output goes to files: a pipe that nobody drains would stop it, an inherited descriptor would end up in
-  whichever capture phase of pytest is active;
-- only the journal's writing end is handed down; the reading end, like the folder, is released on every way
-  out;
-- stopping is a ladder: the signal, a bounded wait, SIGKILL for the session.  Whatever it took, no process of
-  the session is left afterwards, and that something had to be killed is an error;
-- it is guarded before it exists: whatever ends pytest ends it as well (see ``guard``).
+- The output goes to files.  A pipe that nobody reads would stop the server, and an inherited descriptor would end up in
+  whichever capture phase of pytest is active.
+- Only the journal's writing end is handed down.  The reading end and the folder are released on every way out.
+- Stopping takes up to three steps: the signal, a bounded wait, SIGKILL for the session.  No process of the session is
+  left afterwards, and it is an error if something had to be killed.
+- The server is guarded before it exists: it ends with pytest, whatever ends pytest (see ``guard``).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Read the output of a cluster's processes: the primary's file, and one for each worker.
 
-Readable while they run, after their end and, kept in memory up to a bound, after the folder is gone.
+They can be read while the processes run, after their end and, kept in memory up to a bound, after the folder is gone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Take the stacks of a cluster's processes, however stuck they are.
 
 A signal makes each process write them to a file of its own (see :mod:`pytest_cluster.wire.files`); one that is stuck
-outside Python never writes the line that ends a dump. A process that is stopped is not asked: signals of this kind
-queue, and the handlers of many at once, one inside the other, overflow the small stack that faulthandler has for them.
+outside Python never writes the line that ends a dump.  A process that is stopped is not asked: such signals queue, and
+the nested handlers of many at once overflow the small stack that faulthandler has for them.
 """
 
 from __future__ import annotations

@@ -151,5 +151,5 @@ class Expectation:
         sections = [("what happened instead", "\n".join(map(str, seen))), *self._journal.evidence()]
         if len(seen) > most:
             raise WaitTimeout(evidence(f"expected {self._said()}, and {len(seen)} came", sections))
-        # Who has not watched to the end cannot say that nothing came.
+        # A watch that was cut short cannot say that nothing came.
         raise timed_out(self._said(), seconds, sections, early=early)

@@ -1,10 +1,9 @@
 """Read the journal, in which the primary writes all that happens, and wait for its entries.
 
-The primary writes one JSON object per line to a pipe whose number is in ``NODECLUSTER_JOURNAL_FD``.  A daemon
-thread reads it to the end, so the primary never waits for a test; everything else here looks at the list that
-the thread fills, under one condition variable.  A line that is not understood is kept in
-:attr:`Journal.problems` and shown with every time-out: it is a defect of the writer, and no reason to lose
-the rest.
+The primary writes one JSON object per line to a pipe whose number is in ``NODECLUSTER_JOURNAL_FD``.  A daemon thread
+reads it to the end, so the primary never waits for a test; everything else here reads the list that the thread fills,
+under one condition variable.  A line that is not understood is a defect of the writer, and no reason to lose the rest:
+:attr:`Journal.problems` keeps it, and every time-out shows it.
 """
 
 from __future__ import annotations
@@ -151,7 +150,7 @@ class Journal:
         timeout = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
         deadline = Deadline(timeout)
         while True:
-            # Asked first: what it sees (the server's end) may not hide an entry that came before.
+            # Asked before the entries are read: the server's end must not hide an entry that came before it.
             over = deadline.expired or (interrupted is not None and interrupted())
             with self._changed:
                 entries, ended = tuple(self._entries), self._ended

@@ -1,12 +1,12 @@
 """Connect the test to the processes of its cluster, and call them.
 
-A thread accepts on a unix socket in the cluster's folder (0700) and does all reading and writing, so that no process,
-however stuck, keeps a thread of the test's own; those leave their calls with it and wait for the replies. A process is
-known by its pid, because two primaries, as in an upgrade, number their workers alike. Nothing here waits for a process
-that has gone: the end of its connection ends its calls.
+A thread accepts on a unix socket in the cluster's folder (mode 0700), and does all reading and writing.  The test's own
+threads leave their calls with it and wait for the replies, each no longer than its time-out, so that a process that is
+stuck blocks none of them.  A process is known by its pid, because two primaries, as in an upgrade, number their workers
+alike.  The calls of a process end with its connection.
 
-A process is welcomed before anybody can call it, and no failpoint falls between its welcome and the first call: both
-happen under one lock, so one that is added meanwhile is told one way, or both ways, never neither.
+One lock covers a process' welcome and the list of failpoints, so a failpoint that is added meanwhile is told in the
+welcome, or by a call, or both, and never lost.
 """
 
 from __future__ import annotations

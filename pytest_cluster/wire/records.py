@@ -2,13 +2,13 @@
 
     frame = length (4 bytes, big endian) · pickle of one record
 
-Each process connects to the socket of the test, says :class:`Hello` with the token, and is told in :class:`Welcome`
-what it is to do to itself. From then on the test sends :class:`Call` and gets one :class:`Reply` for each; a process
-says :class:`Reached` when a call of the application has come to a step that is held.
+Each process connects to the socket of the test, sends :class:`Hello` with the token, and receives :class:`Welcome` with
+its failpoints.  From then on the test sends :class:`Call` and gets one :class:`Reply` for each; a process sends
+:class:`Reached` when a call of the application has come to a step that is held.
 
-What users pass along (functions' arguments and results) is pickled on its own, inside the record: bytes that cannot be
-read then spoil one call, never the connection.  Both ends are the same program under test and trust each other; nobody
-else can connect, because the socket lies in a folder of the user's alone, or be believed, without the token.
+The arguments and results of a user's function are pickled on their own, inside the record: bytes that cannot be read
+then spoil one call, never the connection.  Both ends trust each other, because they are the same program under test.
+Nobody else can connect: the socket lies in a folder of the user's alone, and a process needs the token.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Count the requests that each worker has begun and served, in memory that the test and all workers share.
 
-A worker that is killed cannot report any more; what it counted is still here.  One file of fixed size, a slot of two
-counters for each worker id; only that worker writes there, and it has one thread.  A worker counts an answer when it
-has sent it, so whoever has just read that answer may be ahead of the count: :meth:`Tallies.settled` waits for it.
+The counts of a worker that was killed are still here.  The file has a fixed size, with a slot of two counters for each
+worker id; only that worker writes there, and it has one thread.  A worker counts an answer after it has sent it, so
+whoever has just read that answer may be ahead of the count: :meth:`Tallies.settled` waits for it.
 """
 
 from __future__ import annotations
