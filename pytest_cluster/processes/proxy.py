@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from ..errors import ProcessGone, WaitTimeout
 from ..server.launcher import ServerProcess
@@ -57,7 +57,13 @@ class ProcessProxy:
         """What messages call it."""
         raise NotImplementedError
 
-    def run(self, function: Callable[..., T] | str, *args: object, timeout: float | None = None, **kwargs: object) -> T:
+    @overload
+    def run(self, function: Callable[..., T], *args: object, timeout: float | None = ..., **kwargs: object) -> T: ...
+    @overload
+    def run(self, function: str, *args: object, timeout: float | None = ..., **kwargs: object) -> Pickled: ...
+    def run(
+        self, function: Callable[..., object] | str, *args: object, timeout: float | None = None, **kwargs: object
+    ) -> Pickled:
         """Call *function* in that process and return what it returns.
 
         In a worker it runs beside the requests, in a greenlet of its own; in the primary between two events, and
@@ -74,8 +80,7 @@ class ProcessProxy:
         """
         record = function_record(function)
         where = f"{record.module}.{record.name} in {self.title}"
-        result: T = value_of(self._outcome("run", (record, args, kwargs), timeout), where)
-        return result
+        return value_of(self._outcome("run", (record, args, kwargs), timeout), where)
 
     def stacks(self) -> str:
         """Return the stacks of its threads and greenlets, however stuck it is; of a dead process, how it ended."""
