@@ -1,4 +1,4 @@
-"""Tests on a real cluster: the types that a test names in its annotations, and what it asserts.
+"""Offer a test of a real cluster its types, for annotations, its errors and its assertions.
 
 The fixtures come with the plugin, which pytest loads by itself::
 
@@ -13,7 +13,7 @@ Everything here is loaded on first use: a test run without a cluster pays almost
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .asked.options import ClusterOptions as ClusterOptions
@@ -127,13 +127,13 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Load a public name from the module that defines it."""
     try:
         module = _HOME[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    value = getattr(import_module(f".{module}", __name__), name)
+    value: object = getattr(import_module(f".{module}", __name__), name)
     globals()[name] = value
     return value
 

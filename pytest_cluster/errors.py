@@ -1,16 +1,14 @@
-"""All errors of the plugin, named by their cause."""
+"""Define all errors of the plugin, each named by its cause."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .requests.unanswered import Unanswered
-    from .server.launcher import ServerProcess
+from dataclasses import dataclass
+from typing import Protocol
 
 __all__ = [
     "ClusterError",
     "CrashError",
+    "FailedServer",
     "FaultError",
     "LeakError",
     "NotImportable",
@@ -21,6 +19,7 @@ __all__ = [
     "ServerError",
     "StartError",
     "StopError",
+    "Unanswered",
     "WaitTimeout",
 ]
 
@@ -33,14 +32,30 @@ class OptionError(ClusterError):
     """The marker, the factory or the command line asks for something that cannot be; the test's to fix."""
 
 
+class FailedServer(Protocol):
+    """The server of a :class:`ServerError`."""
+
+    @property
+    def pid(self) -> int:
+        """The primary's pid."""
+
+    @property
+    def folder(self) -> str:
+        """The folder of its files, which is gone after its end."""
+
+    @property
+    def log(self) -> str:
+        """All that its processes have written, the primary's part first."""
+
+
 class ServerError(ClusterError):
-    """Base of what is wrong with a server as a whole.
+    """Base of the errors of a server as a whole.
 
     Attributes:
-        server: whose journal and logs tell more; ``None`` where it did not come to be.
+        server: the one that is wrong; ``None`` where it did not come to be.
     """
 
-    def __init__(self, text: str, server: ServerProcess | None = None) -> None:
+    def __init__(self, text: str, server: FailedServer | None = None) -> None:
         super().__init__(text)
         self.server = server
 
@@ -59,6 +74,24 @@ class StopError(ServerError):
 
 class LeakError(ServerError):
     """Processes of the cluster were left after its primary had ended; they have been killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The processes that may have a request that a cluster has not answered.
+
+    Attributes:
+        primary_pid: of the cluster.
+        holders: in words, who had requests or was stopped; empty when nobody was.
+        signs: in words, what else may be why: loops that stood still lately, faults that the test has injected.
+    """
+
+    primary_pid: int
+    holders: str
+    signs: str
+
+    def __str__(self) -> str:
+        return self.holders or "; ".join(filter(None, ["no worker has begun it", self.signs]))
 
 
 class WaitTimeout(ClusterError, TimeoutError):

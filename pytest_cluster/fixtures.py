@@ -1,10 +1,10 @@
-"""The fixtures.  Nothing without the prefix ``cluster``, nothing automatic, nothing heavy before its use."""
+"""Define the fixtures.  Nothing without the prefix ``cluster``, nothing automatic, nothing heavy before its use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, cast, overload
 
 import pytest
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .story.journal import Journal
 
 __all__ = [
-    "FIXTURES",
     "RUN",
     "ClusterFactory",
     "cluster",
@@ -28,18 +27,15 @@ __all__ = [
     "cluster_journal",
     "cluster_options",
     "cluster_workers",
-    "fail_plainly",
+    "fail_without_traceback",
 ]
 
 RUN: pytest.StashKey[ClusterRun] = pytest.StashKey()
 
-FIXTURES = ("cluster", "cluster_factory", "cluster_client", "cluster_faults", "cluster_journal")
-"""A test that uses none of these starts no cluster, whatever its marker says."""
-
 
 @contextmanager
-def _told_plainly() -> Iterator[None]:
-    """Outside of the test's own code an error needs no traceback: the frames would all be the plugin's."""
+def _without_traceback() -> Iterator[None]:
+    """Raise our errors without a traceback: outside of the test's own code all frames would be the plugin's."""
     from .errors import ClusterError, OptionError, StartError
 
     try:
@@ -60,7 +56,7 @@ def _end(run: ClusterRun, one: Cluster, item: pytest.Item, problems: list[Except
         problems.append(error)
 
 
-def fail_plainly(problems: Sequence[Exception]) -> NoReturn:
+def fail_without_traceback(problems: Sequence[Exception]) -> NoReturn:
     """Fail with the sentences of these errors; the report is about the first one's server."""
     failure = pytest.fail.Exception("\n".join(f"{type(one).__name__}: {one}" for one in problems), pytrace=False)
     failure.__context__, failure.__suppress_context__ = problems[0], True
@@ -71,10 +67,10 @@ class ClusterFactory(Protocol):
     """Starts a cluster; the keywords are the marker's and override it."""
 
     @overload
-    def __call__(self, *, start: Literal[True] = ..., **changes: Any) -> Cluster: ...
+    def __call__(self, *, start: Literal[True] = ..., **changes: object) -> Cluster: ...
     @overload
-    def __call__(self, *, start: Literal[False], **changes: Any) -> PreparedCluster: ...
-    def __call__(self, *, start: bool = True, **changes: Any) -> Cluster | PreparedCluster:
+    def __call__(self, *, start: Literal[False], **changes: object) -> PreparedCluster: ...
+    def __call__(self, *, start: bool = True, **changes: object) -> Cluster | PreparedCluster:
         """Return a running cluster, which ends with the test at the latest; or one that is yet to be started."""
         ...
 
@@ -86,7 +82,7 @@ def cluster_options() -> Mapping[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def cluster_app() -> Any:
+def cluster_app() -> object:
     """Override this to say what is served: ``"module:name"``, or a WSGI callable that is a global of its module."""
     return None
 
@@ -104,7 +100,7 @@ def cluster_workers(request: pytest.FixtureRequest) -> int | None:
 
 @pytest.fixture
 def cluster_factory(
-    request: pytest.FixtureRequest, cluster_options: Mapping[str, Any], cluster_app: Any, cluster_workers: int | None
+    request: pytest.FixtureRequest, cluster_options: Mapping[str, Any], cluster_app: object, cluster_workers: int | None
 ) -> Iterator[ClusterFactory]:
     """Start clusters by hand, several at once or such as do not start: ``cluster_factory(workers=3)``.
 
@@ -113,7 +109,7 @@ def cluster_factory(
     from .errors import OptionError
 
     run = request.config.stash[RUN]
-    with _told_plainly():
+    with _without_traceback():
         recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers)
     problems: list[Exception] = []
     with ExitStack() as stack:
@@ -121,7 +117,7 @@ def cluster_factory(
         def ends_with_the_test(one: Cluster) -> None:
             stack.callback(_end, run, one, request.node, problems)
 
-        def factory(*, start: bool = True, **changes: Any) -> Any:
+        def factory(*, start: bool = True, **changes: object) -> Cluster | PreparedCluster:
             __tracebackhide__ = True
             if not isinstance(start, bool):
                 raise OptionError(f"cluster_factory: expected start to be True or False, got {start!r:.100}")
@@ -129,25 +125,25 @@ def cluster_factory(
             stack.callback(prepared.discard)
             return prepared.start() if start else prepared
 
-        yield factory
+        yield cast("ClusterFactory", factory)
     if problems:
-        fail_plainly(problems)
+        fail_without_traceback(problems)
 
 
 @pytest.fixture
 def cluster(
-    request: pytest.FixtureRequest, cluster_options: Mapping[str, Any], cluster_app: Any, cluster_workers: int | None
+    request: pytest.FixtureRequest, cluster_options: Mapping[str, Any], cluster_app: object, cluster_workers: int | None
 ) -> Iterator[Cluster]:
     """Run a cluster of real processes with all its workers listening.
 
     An earlier test's, when that has left it as it was and nothing was asked otherwise; see the marker's ``fresh``.
     """
     run = request.config.stash[RUN]
-    with _told_plainly():
+    with _without_traceback():
         recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers)
         lease = run.lease(recipe, request.node)
     yield lease.cluster
-    with _told_plainly():
+    with _without_traceback():
         run.give_back(lease, request.node)
 
 

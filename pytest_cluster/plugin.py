@@ -1,4 +1,4 @@
-"""Pytest's hooks.  Each delegates; what is heavy is imported when a test needs it."""
+"""Implement pytest's hooks.  Each delegates; what is heavy is imported when a test needs it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import sys
 import time
 from collections.abc import Generator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from .asked import settings
 from .fixtures import (
-    FIXTURES,
     RUN,
     cluster,
     cluster_app,
@@ -22,8 +21,12 @@ from .fixtures import (
     cluster_journal,
     cluster_options,
     cluster_workers,
-    fail_plainly,
+    fail_without_traceback,
 )
+from .stash import CLUSTERS, FAILED, FIXTURES, STARTED
+
+if TYPE_CHECKING:
+    from .session.limits import TimeoutSettings
 
 __all__ = [
     "cluster",
@@ -41,6 +44,14 @@ MARKER = (
     " worker_class=, cwd=): what the cluster fixtures of this test start"
 )
 PARAMETER = "cluster_workers"
+
+
+class XdistNode(Protocol):
+    """A process of xdist, as its controller sees it."""
+
+    @property
+    def config(self) -> pytest.Config:
+        """The controller's."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _restore_slow_factor(factor: float) -> None:
-    """A run inside another ends: the outer one's time-outs are its own."""
+    """Give an outer run its own time-outs back when one inside it ends."""
     from .waiting import set_slow_factor
 
     set_slow_factor(factor)
@@ -114,8 +125,6 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note when a test begins; whether it takes a cluster it may decide later."""
-    from .session.run import CLUSTERS, FAILED, STARTED
-
     # Anew each time: a plugin that runs a failed test again uses the same item.
     if CLUSTERS in item.stash:
         del item.stash[CLUSTERS]
@@ -124,8 +133,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
-    """The last test ends every cluster, so that what goes wrong with that is a test's failure."""
-    from .session.run import CLUSTERS
+    """End every cluster in the last test, so that what goes wrong with that is a test's failure."""
     from .waiting import end_waits_at
 
     end_waits_at(None)
@@ -139,11 +147,11 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         raise
     if problems:
         item.stash.setdefault(CLUSTERS, [])
-        fail_plainly(problems)
+        fail_without_traceback(problems)
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
-def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
+def pytest_timeout_set_timer(item: pytest.Item, settings: TimeoutSettings) -> bool | None:
     """Show what the cluster is doing before pytest-timeout's thread ends pytest."""
     if settings.method != "thread" or not set(FIXTURES) & set(getattr(item, "fixturenames", ())):
         return None
@@ -154,7 +162,7 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
 
 
 def pytest_enter_pdb() -> None:
-    """Somebody looks around: pytest-timeout waits for them, and so do we."""
+    """Let waits last while somebody debugs, as pytest-timeout does."""
     from .waiting import end_waits_at
 
     end_waits_at(None)
@@ -165,17 +173,15 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what the cluster has to say about a failure: about what has become of the test, as pytest sees it."""
-    from .session.run import CLUSTERS, FAILED
-
     error = call.excinfo.value if call.excinfo is not None else None
     moments = {}
     if error is not None and CLUSTERS in item.stash:
-        from .failures.failure import look_now
+        from .failures.sections import observe_clusters
 
-        moments = look_now(item, error)
+        moments = observe_clusters(item, error)
     result = yield
     if result.failed and CLUSTERS in item.stash:
-        from .failures.failure import describe_failure
+        from .failures.sections import describe_failure
 
         describe_failure(item, result, error, moments)
     if result.failed:
@@ -198,14 +204,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
+def pytest_testnodedown(node: XdistNode) -> None:
     """Add up what a process of xdist has done."""
     totals = getattr(node, "workeroutput", {}).get("cluster_totals")
     if totals is not None:
         node.config.stash[RUN].totals.add(totals)
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Tell what was compared, kept, leaked, and not measured."""
     run = config.stash[RUN]
     if run.has_news:

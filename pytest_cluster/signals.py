@@ -1,4 +1,4 @@
-"""Signals as people write them, and which of them end a process."""
+"""Read signals as people write them, and know which of them end a process."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Deadlines and the evidence that a time-out owes its reader.
+"""Set deadlines, poll, and build the error of a wait that has timed out.
 
-``--cluster-slow-factor`` stretches every default; what a test says itself is taken as it is. Where pytest-timeout
-limits the test, no wait here lasts until its alarm, so that the message is ours, with what happened in it.
+``--cluster-slow-factor`` stretches every default, and nothing that a test says itself.  Where pytest-timeout limits the
+test, every wait here ends before its alarm, so that the message is ours, with what has happened.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 STACK_LINES = 80
 
-# How often a condition without a wake-up of its own (a process' end, a closing port) is looked at.
+# The pause between two checks of a condition that wakes nobody (a process' end, a closing port).
 POLL_SECONDS = 0.02
 
 
@@ -95,7 +95,7 @@ def poll(check: Callable[[], T | None], timeout: float, *, at_least: float = 0.0
 
 
 def evidence(headline: str, sections: Iterable[tuple[str, str]]) -> str:
-    """One line of cause, then each non-empty section under its title; of stacks the beginning."""
+    """Return one line of cause, then each non-empty section under its title; of stacks the beginning."""
     parts = [headline]
     for title, text in sections:
         if text.strip():
@@ -105,7 +105,7 @@ def evidence(headline: str, sections: Iterable[tuple[str, str]]) -> str:
 
 
 def cut(text: str) -> str:
-    """The beginning of long stacks, where a process is, and how much was left out."""
+    """Return the beginning of long stacks, where a process is, and how much was left out."""
     lines = text.splitlines()
     if len(lines) <= STACK_LINES:
         return text
@@ -113,7 +113,7 @@ def cut(text: str) -> str:
 
 
 def timed_out(expected: str, seconds: float, sections: Iterable[tuple[str, str]], *, early: str = "") -> WaitTimeout:
-    """The error for something *expected* that did not come within *seconds*.
+    """Return the error for something *expected* that did not come within *seconds*.
 
     :param early: what :meth:`Deadline.early_end` says, after what has come of it so far.
     """

@@ -1,1 +1,1 @@
-"""Reads what a test asks for: markers, the command line, settings, the application."""
+"""Read what a test asks for: markers, the command line, settings, the application."""

@@ -1,11 +1,11 @@
-"""What a test may name as its application, and how a server that is another process finds it."""
+"""Find the import name of an application, so that a server, which is another process, can load it."""
 
 from __future__ import annotations
 
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 from ..errors import OptionError
 
@@ -20,7 +20,7 @@ class Located:
     folder: str | None = None
 
 
-def locate(app: Any) -> Located:
+def locate(app: object) -> Located:
     """Return where *app* is found: an import string, or a WSGI callable that has a global name.
 
     :raises OptionError: it has none; the sentence says what to do.
@@ -41,11 +41,11 @@ def locate(app: Any) -> Located:
     )
 
 
-def _global_name(module: Any, app: Any) -> str | None:
+def _global_name(module: ModuleType, app: object) -> str | None:
     return next((name for name, value in list(vars(module).items()) if value is app and name.isidentifier()), None)
 
 
-def _import_folder(module: Any) -> str | None:
+def _import_folder(module: ModuleType) -> str | None:
     file: str | None = getattr(module, "__file__", None)
     if file is None:
         return None

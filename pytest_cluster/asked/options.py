@@ -1,4 +1,4 @@
-"""What a test asks for: keywords of the marker and of the factory, command line, frozen and checked."""
+"""Check the options of a cluster, and freeze them: the keywords of the marker and of the factory."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from ..errors import OptionError
 from ..waiting import scaled
-from .checks import is_count, is_seconds
+from .checks import is_count, is_seconds, too_many_workers
 from .settings import POLICIES, START_TIMEOUT
 
-__all__ = ["START_TIMEOUT", "ClusterOptions", "cores", "most_workers", "too_many_workers"]
+__all__ = ["START_TIMEOUT", "ClusterOptions"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
@@ -24,7 +24,7 @@ STOCK_WORKER_CLASSES = frozenset(
     {"asgi", "eventlet", "gevent", "gevent_pywsgi", "gevent_wsgi", "gthread", "sync", "tornado"}
 )
 
-# Keywords of their own, or what the plugin must know from them.
+# Settings that the plugin decides itself, from keywords of its own.
 RESERVED_SETTINGS = {
     "daemon": "the plugin could not stop a server that leaves its session",
     "preload_app": "use preload=True",
@@ -33,29 +33,11 @@ RESERVED_SETTINGS = {
 }
 
 POLICY_VARIABLE = "NODE_CLUSTER_SCHED_POLICY"
-WORKERS_PER_CORE = 64
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def most_workers() -> int:
-    """Return the number above which a test asks for something by mistake."""
-    return WORKERS_PER_CORE * cores()
-
-
-def too_many_workers(count: int) -> str:
-    """Return the sentence that refuses so many workers; empty when they can be."""
-    if count <= most_workers():
-        return ""
-    return f"{count} workers are too many for this machine: with {cores()} cores at most {most_workers()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterOptions:
-    """One cluster to start.  The names of the fields are the keywords of marker and factory."""
+    """The options of one cluster.  The names of the fields are the keywords of marker and factory."""
 
     workers: int = 2
     app: str | None = None
@@ -110,7 +92,7 @@ class ClusterOptions:
         return tuple(each.name for each in dataclasses.fields(cls))
 
     def changed(self, source: str, changes: Mapping[str, Any]) -> ClusterOptions:
-        """These options with *changes*, which *source* asks for; mappings are merged, the rest is replaced.
+        """Return these options with *changes*, which *source* asks for; mappings are merged, the rest is replaced.
 
         :raises OptionError: an unknown name, or a value that cannot be.
         """
@@ -192,37 +174,37 @@ class ClusterOptions:
         return self.script or self.app or "(nothing)"
 
 
-def _ordered(value: Any) -> Any:
+def _ordered(value: object) -> object:
     return sorted(value.items()) if isinstance(value, Mapping) else value
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_text_or_none(value: Any) -> bool:
+def _is_text_or_none(value: object) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _is_settings(value: Any) -> bool:
+def _is_settings(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(key, str) and key.isidentifier() for key in value)
 
 
-def _is_environment(value: Any) -> bool:
+def _is_environment(value: object) -> bool:
     return isinstance(value, Mapping) and all(
         isinstance(key, str) and (item is None or isinstance(item, str)) for key, item in value.items()
     )
 
 
-def _is_flag(value: Any) -> bool:
+def _is_flag(value: object) -> bool:
     return isinstance(value, bool)
 
 
-def _is_policy(value: Any) -> bool:
+def _is_policy(value: object) -> bool:
     return value is None or value in POLICIES
 
 
-_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+_CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "workers": (is_count, "a whole number, 1 or more"),
     "app": (_is_text_or_none, "an import string such as 'package.module:app'"),
     "script": (_is_text_or_none, "the path of a Python file, as a string"),

@@ -1,4 +1,4 @@
-"""What a test asks for: the options of its cluster, and where its server imports from."""
+"""Combine marker, command line, environment, fixtures and ini into the options of a test's cluster."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ __all__ = ["Recipe", "item_options", "recipe_of"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
-# What the environment says of one test: that another asks says nothing of the cluster.
+# Variables that name the test that runs: they say nothing of the cluster.
 OF_ONE_TEST = ("PYTEST_CURRENT_TEST", "COV_CORE_CONTEXT")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a cluster is started from."""
+    """The options of a cluster, and the folders that its application is imported from."""
 
     options: ClusterOptions
     pythonpath: str
 
     def changed(self, source: str, changes: Mapping[str, Any]) -> Recipe:
-        """The same with *changes*, which *source* asks for."""
+        """Return a recipe with *changes*, which *source* asks for."""
         return dataclasses.replace(self, options=self.options.changed(source, changes))
 
     @property
     def key(self) -> str:
-        """What two tests must have in common to use one cluster; the environment is that of this moment."""
+        """All that two tests must have in common to use one cluster; the environment is that of this moment."""
         environment = {name: value for name, value in os.environ.items() if name not in OF_ONE_TEST}
         environment.update({name: value or "" for name, value in self.options.environment.items()})
         return repr((self.options.key, self.pythonpath, sorted(environment.items())))
 
 
-def recipe_of(item: pytest.Item, fixtures: Mapping[str, Any], app: Any, workers: int | None) -> Recipe:
-    """Return what *item* asks for; *fixtures* and *app* are what its ``cluster_options`` and ``cluster_app`` say.
+def recipe_of(item: pytest.Item, fixtures: Mapping[str, Any], app: object, workers: int | None) -> Recipe:
+    """Return the recipe that *item* asks for; *fixtures* and *app* are its ``cluster_options`` and ``cluster_app``.
 
     :raises OptionError: something that cannot be.
     """
@@ -59,7 +59,7 @@ def recipe_of(item: pytest.Item, fixtures: Mapping[str, Any], app: Any, workers:
 
 
 def item_options(item: pytest.Item, fixtures: Mapping[str, Any], workers: int | None) -> ClusterOptions:
-    """What *item* asks for: marker > command line > environment > fixtures > ini > our defaults."""
+    """Return the options that *item* asks for: marker > command line > environment > fixtures > ini > our defaults."""
     found = {name: settings.value_of(item.config, name) for name in ("app", "policy", "workers", "start_timeout")}
     options = ClusterOptions(start_timeout=scaled(START_TIMEOUT))
     options = _with_settings(options, {name: one for name, one in found.items() if one.source == "ini"})

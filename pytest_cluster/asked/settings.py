@@ -1,4 +1,4 @@
-"""Where options come from: marker > command line > environment > fixtures > ini > default.
+"""Read the plugin's settings: command line > environment > ini > default.
 
 One table: each setting has one name, from which its option (``--cluster-workers``), its variable
 (``PYTEST_CLUSTER_WORKERS``) and its ini value (``cluster_workers``) follow. What is in force, and where it comes
@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from .checks import cores, too_many_workers
 
 if TYPE_CHECKING:
     import pytest
@@ -35,17 +37,17 @@ class Setting:
 
     @property
     def option(self) -> str:
-        """As on the command line."""
+        """The name on the command line."""
         return f"--cluster-{self.name.replace('_', '-')}"
 
     @property
     def ini(self) -> str:
-        """As in an ini file, and in pytest's own options."""
+        """The name in an ini file, and in pytest's own options."""
         return f"cluster_{self.name}"
 
     @property
     def variable(self) -> str:
-        """As in the environment."""
+        """The name in the environment."""
         return f"PYTEST_CLUSTER_{self.name.upper()}"
 
 
@@ -58,8 +60,6 @@ class Value:
 
 
 def _workers(text: str) -> tuple[int, ...]:
-    from .options import cores, too_many_workers
-
     if text.strip() == "auto":
         return (max(2, cores()),)
     try:
@@ -109,7 +109,7 @@ SETTINGS = (
     Setting("compare", _flag, False, "run each cluster test with 1 and with N workers, and say what fails with N only"),
     Setting("keep", _flag, False, "leave the cluster of a failed test running, and say how to reach it"),
 )
-"""The whole surface."""
+"""All settings there are."""
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
@@ -127,7 +127,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def value_of(config: pytest.Config, name: str) -> Value:
-    """Return what is in force.
+    """Return the value in force, and its source.
 
     :raises pytest.UsageError: the text cannot be read; the sentence says where it stands.
     """
@@ -151,8 +151,6 @@ def header(config: pytest.Config) -> str:
 
 def _crowd(config: pytest.Config, workers: tuple[int, ...]) -> str:
     """Say that the processes of xdist, with so many workers each, are more than the machine has cores for."""
-    from .options import cores
-
     tested = len(getattr(config.option, "tx", None) or ())
     if tested * max(workers) <= cores() or not tested:
         return ""
@@ -167,7 +165,7 @@ def _texts(config: pytest.Config, setting: Setting) -> list[tuple[str | None, st
     ]
 
 
-def _read(setting: Setting, text: str, source: str) -> Any:
+def _read(setting: Setting, text: str, source: str) -> object:
     try:
         return setting.read(str(text))
     except ValueError as error:
@@ -177,7 +175,7 @@ def _read(setting: Setting, text: str, source: str) -> Any:
         raise pytest.UsageError(f"{names.get(source, source)}: {error}") from None
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)

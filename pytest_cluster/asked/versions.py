@@ -1,4 +1,4 @@
-"""Whether the gunicorn that is installed is one that the server package supports."""
+"""Check that the installed gunicorn is one that the server package supports."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Gives a test its cluster: start it, look at it, change it."""
+"""Give a test its cluster: start it, read its state, change it."""

@@ -1,4 +1,4 @@
-"""A cluster at one moment, and from one moment to another."""
+"""Take a snapshot of a cluster, and check what a reload or a scaling has changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 
 @dataclass(frozen=True, slots=True)
 class ReloadReport:
-    """How a reload ended.
+    """The end of a reload.
 
     Attributes:
         number: 1 for the first of this cluster.
@@ -38,7 +38,7 @@ class ReloadReport:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSnapshot:
-    """A worker as it was."""
+    """The state of a worker at one moment."""
 
     id: int
     pid: int | None
@@ -58,7 +58,7 @@ class WorkerSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A cluster as it was: every worker that ever was, by id.
+    """The state of a cluster at one moment: every worker that ever was, by id.
 
     Attributes:
         primary_pid: of the primary.
@@ -79,7 +79,7 @@ class Snapshot:
 
 
 def take_snapshot(primary: PrimaryProxy, workers: Sequence[WorkerProxy]) -> Snapshot:
-    """Return how a cluster is now; what cannot be asked because the primary is stuck or gone is left out."""
+    """Return the state of a cluster now; what cannot be asked because the primary is stuck or gone is left out."""
     status: dict[str, object] = {}
     if primary.returncode is None:
         try:

@@ -1,4 +1,4 @@
-"""A running cluster as a test uses it."""
+"""Run a cluster: send it requests, scale, reload and stop it, call functions in its workers."""
 
 from __future__ import annotations
 
@@ -6,27 +6,34 @@ import signal
 import socket
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar, overload
 
-from ..asked.options import ClusterOptions, most_workers
+from ..asked.checks import most_workers
+from ..asked.options import ClusterOptions
 from ..errors import ClusterError, WaitTimeout
 from ..faults.cluster_faults import Faults
 from ..processes.everywhere import assert_same, run_in, value_in_all
 from ..processes.worker import WorkerProxy
-from ..requests.client import Client
+from ..requests.client import Client, RequestOptions
 from ..requests.endpoint import Endpoint, Response
 from ..requests.unanswered import find_holders
 from ..server.launcher import ServerProcess
 from ..signals import signal_number
 from ..story.messages import Messages
+from ..values import Message, Pickled
 from ..waiting import Deadline, evidence, poll, scaled, timed_out
 from .changes import ReloadReport, Snapshot, check_reloaded, check_scaled
 from .readiness import bring_up, prepare_server
 from .view import ClusterView
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 __all__ = ["Cluster"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+T = TypeVar("T")
 
 DEFAULT_TIMEOUT = 10.0
 
@@ -69,11 +76,11 @@ class Cluster(ClusterView):
 
     # Requests
 
-    def get(self, path: str = "/", **options: Any) -> Response:
+    def get(self, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
         """GET *path* on a connection of its own; *options* as for :meth:`Client.request`."""
         return self.client.get(path, **options)
 
-    def request(self, method: str, path: str = "/", **options: Any) -> Response:
+    def request(self, method: str, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
         """Send any request on a connection of its own; *options* as for :meth:`Client.request`."""
         return self.client.request(method, path, **options)
 
@@ -85,13 +92,13 @@ class Cluster(ClusterView):
         return self._endpoint.connect(timeout)
 
     def _explain(self, error: WaitTimeout, with_stacks: bool) -> WaitTimeout:
-        """Of a request: at once, because whoever has it may go on when the test does."""
+        """Name the process that has a request, in its time-out: at once, for it may go on when the test does."""
         if self._closed:
             return error
         unanswered = find_holders(self.server, self.workers)
         return WaitTimeout(evidence(f"{error}: {unanswered}", self._evidence() if with_stacks else []), unanswered)
 
-    def wait_for(self, check: Callable[[Cluster], Any], *, reason: str, timeout: float | None = None) -> Any:
+    def wait_for(self, check: Callable[[Cluster], T | None], *, reason: str, timeout: float | None = None) -> T:
         """Wait until ``check(cluster)`` is true, and return what it returned.
 
         :param reason: what is waited for, in words; the error says it.
@@ -184,18 +191,26 @@ class Cluster(ClusterView):
 
     # Inside its processes
 
+    @overload
+    def run_in_all(self, function: Callable[..., T], *args: object, timeout: float | None = ...) -> dict[int, T]: ...
+    @overload
+    def run_in_all(self, function: str, *args: object, timeout: float | None = ...) -> dict[int, Pickled]: ...
     def run_in_all(
-        self, function: Callable[..., Any] | str, *args: Any, timeout: float | None = None
-    ) -> dict[int, Any]:
+        self, function: Callable[..., object] | str, *args: object, timeout: float | None = None
+    ) -> dict[int, Pickled]:
         """Call *function* in every worker at the same time; return the results by worker id.
 
         :raises Exception: what it has raised in one of them.
         """
         return value_in_all(run_in(self.workers, function, args, timeout))
 
+    @overload
+    def assert_same_everywhere(self, function: Callable[..., T], *args: object, timeout: float | None = ...) -> T: ...
+    @overload
+    def assert_same_everywhere(self, function: str, *args: object, timeout: float | None = ...) -> Pickled: ...
     def assert_same_everywhere(
-        self, function: Callable[..., Any] | str, *args: Any, timeout: float | None = None
-    ) -> Any:
+        self, function: Callable[..., object] | str, *args: object, timeout: float | None = None
+    ) -> Pickled:
         """Call *function* in every worker and fail unless all return the same, which is returned.
 
         It finds caches, counters and sessions that each process has for itself.
@@ -206,7 +221,7 @@ class Cluster(ClusterView):
         name = function if isinstance(function, str) else getattr(function, "__name__", repr(function))
         return assert_same(name, run_in(self.workers, function, args, timeout))
 
-    def broadcast(self, message: Any) -> None:
+    def broadcast(self, message: Message) -> None:
         """Let the primary send a message to every worker."""
         for worker in self.workers:
             worker.send(message)

@@ -1,4 +1,4 @@
-"""A cluster that is yet to be started: what a test wants to happen at its first boot can be said now."""
+"""Prepare a cluster without starting it, so that a test can inject faults into its first boot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 
 
 class PreparedCluster:
-    """What ``cluster_factory(start=False)`` returns.
+    """A cluster that is not started yet: ``cluster_factory(start=False)`` returns it.
 
     Attributes:
         options: what it will be started with.

@@ -1,8 +1,8 @@
-"""When a cluster is ready, and where.
+"""Start a cluster and wait until it is ready; return where it listens.
 
-The primary binds before any worker exists, so a port that accepts says nothing: an application that cannot
-even be imported looks "up" for a moment.  A cluster is ready when the primary has reported as many
-*listening* workers as were asked for.
+A port that accepts says nothing: the primary binds before any worker exists, so that even an application that cannot
+be imported looks "up" for a moment.  A cluster is ready when its primary has reported as many *listening* workers as
+were asked for.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def distinct_addresses(entries: Sequence[JournalEntry]) -> list[ListeningAddress
 
 
 def prepare_server(options: ClusterOptions, *, pythonpath: str) -> ServerProcess:
-    """Return what *options* ask for, furnished and not started.
+    """Return the server that *options* ask for, prepared and not started.
 
     :raises OptionError: something that cannot be.
     """
@@ -77,7 +77,7 @@ def bring_up(server: ServerProcess, options: ClusterOptions, *, workers: int) ->
     """
     server.start()
     try:
-        return _when_ready(server, options, workers) if options.has_journal else _when_answering(server, options)
+        return _wait_ready(server, options, workers) if options.has_journal else _wait_answering(server, options)
     except BaseException:
         server.abort()
         raise
@@ -91,7 +91,7 @@ def endpoint_of(address: ListeningAddress, *, tls: bool) -> Endpoint:
     return Endpoint(host=WILDCARDS.get(host, host), port=address.port, tls=tls)
 
 
-def _when_ready(server: ServerProcess, options: ClusterOptions, workers: int) -> Endpoint:
+def _wait_ready(server: ServerProcess, options: ClusterOptions, workers: int) -> Endpoint:
     def ready(entries: tuple[JournalEntry, ...]) -> bool:
         return len(listening_workers(entries, options.listeners)) >= workers
 
@@ -104,7 +104,7 @@ def _when_ready(server: ServerProcess, options: ClusterOptions, workers: int) ->
     except WaitTimeout:
         early = deadline.early_end()
         seen = len({entry.worker for entry in server.journal.entries if entry.event == "listening"})
-        cause = _not_ready(server, options, f"{min(seen, workers)} of {workers} workers listened")
+        cause = _why_not_ready(server, options, f"{min(seen, workers)} of {workers} workers listened")
         raise server.start_error(f"{cause}; {early}" if early else cause) from None
     return endpoint_of(distinct_addresses(server.journal.entries)[0], tls="certfile" in options.settings)
 
@@ -118,8 +118,8 @@ def _stock_bind(options: ClusterOptions) -> str:
     return f"{host}:{port}"
 
 
-def _when_answering(server: ServerProcess, options: ClusterOptions) -> Endpoint:
-    """Of a stock worker class, for comparisons only: ready when *some* worker has answered a request."""
+def _wait_answering(server: ServerProcess, options: ClusterOptions) -> Endpoint:
+    """Wait until *some* worker has answered a request: a stock worker class, for comparisons only, says no more."""
     host, _, port = server.bind.rpartition(":")
     endpoint = Endpoint(host, int(port), tls="certfile" in options.settings)
 
@@ -133,24 +133,24 @@ def _when_answering(server: ServerProcess, options: ClusterOptions) -> Endpoint:
         return True
 
     if not poll(answers, options.start_timeout) or server.ended():
-        raise server.start_error(_not_ready(server, options, "no request was answered"))
+        raise server.start_error(_why_not_ready(server, options, "no request was answered"))
     return endpoint
 
 
-def _not_ready(server: ServerProcess, options: ClusterOptions, seen: str) -> str:
+def _why_not_ready(server: ServerProcess, options: ClusterOptions, seen: str) -> str:
     failed = failed_boots(server.journal.entries)
     over = server.settle() or len(failed) >= MOST_FAILED_BOOTS
     when = "at its start" if over else f"within {options.start_timeout:g} s"
     cause = f"the cluster of {options.target} did not get ready {when} ({seen})"
     if failed:
         cause += f"; worker {failed[0].worker} ended with {WorkerProxy(server, failed[0].worker).describe_end()}"
-    cause += _held(server)
+    cause += _faults_that_hold(server)
     own = [server.logs.worker(one.worker, one.pid).text for one in failed[:1] if one.pid is not None]
     reason = next(filter(None, map(last_words, own)), "") or error_in_log(server.log)
     return f"{cause}; the log says: {reason}" if reason else cause
 
 
-def _held(server: ServerProcess) -> str:
+def _faults_that_hold(server: ServerProcess) -> str:
     """Say which faults may keep the workers that live and do not listen."""
     entries = server.journal.entries
     gone = {entry.worker for entry in entries if entry.event in ("listening", "exit")}

@@ -1,4 +1,4 @@
-"""A cluster as it can be looked at, and waited for; readable after its end."""
+"""Read the state of a cluster, and wait for its events; also after its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 
 
 class ClusterView:
-    """Where a cluster is, who is in it, and what has happened.
+    """The readable half of a cluster: its address, its processes, its events.
 
     Attributes:
         options: what it was started with.
@@ -163,11 +163,11 @@ class ClusterView:
         return f"<cluster of {self.options.target} at {self.address} ({state})>"
 
     def _evidence(self) -> list[tuple[str, str]]:
-        """What a time-out shows."""
+        """Return the sections that a time-out shows."""
         return [*self.journal.evidence(), *self.server.stacks()]
 
     def _listening(self) -> frozenset[int]:
-        """The ids of the workers that listen and are not about to be ended by the test."""
+        """Return the ids of the workers that listen and are not about to be ended by the test."""
         entries = self.journal.entries
         doomed = {entry.worker for entry in lasting(entries) if entry.ends}
         return frozenset(listening_workers(entries, self.options.listeners)) - doomed

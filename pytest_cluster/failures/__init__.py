@@ -1,1 +1,1 @@
-"""Reports a failed test: the cause, the timeline, logs, artefacts."""
+"""Report a failed test: the cause, the timeline, logs, artefacts."""

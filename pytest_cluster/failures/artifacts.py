@@ -1,4 +1,4 @@
-"""What a failed test leaves on disk: the whole journal, all logs, the stacks, in a folder of pytest's cache.
+"""Write the artefacts of a failed test: the whole journal, all logs, the stacks, in a folder of pytest's cache.
 
 Bounded: the newest failures stay.  A disk that is full costs the artefacts, and a line in the report that says so.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pytest
 
     from ..server.launcher import ServerProcess
+    from ..story.entries import JournalEntry
 
 __all__ = ["KEPT_FAILURES", "artifacts_folder", "forget_oldest", "write_artifacts"]
 
@@ -77,7 +78,7 @@ def forget_oldest(config: pytest.Config) -> None:
 
 
 def _folder_of(base: str, name: str) -> str:
-    """Two tests whose names are the same without what a path cannot have: the later one's gets a number of its own."""
+    """Return a folder for *name*, with a hash at its end where another test's name gives the same path."""
     plain = re.sub(r"[^\w.=-]+", "_", name).strip("_")[-NAME_CHARACTERS:]
     folder = os.path.join(base, plain)
     if not os.path.exists(folder) or _test_of(folder) in ("", name):
@@ -96,5 +97,5 @@ def _write(path: str, text: str) -> None:
         file.write(text[-LOG_BYTES:])
 
 
-def _line(entry: Any) -> str:
+def _line(entry: JournalEntry) -> str:
     return json.dumps(dataclasses.asdict(entry), default=repr) + "\n"

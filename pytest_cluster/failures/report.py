@@ -1,8 +1,8 @@
-"""What a failure should show: one line of cause, who was there, what happened, and what each process had to say.
+"""Write the texts of a failure's report: the cause in one line, the topology, the timeline, the logs.
 
-Everything is bounded and plain text: it goes through xdist, to the terminal and into JUnit XML, whose writer takes only
-sections that begin with *stdout*, *stderr* or *log*, and leaves their titles out: so each text says in its first line
-what it is.  What is cut is in the artefacts, and the report says where.
+Everything is bounded and plain text, for xdist, the terminal and JUnit XML.  The writer of JUnit XML takes only
+sections that begin with *stdout*, *stderr* or *log*, and leaves out their titles, so each text says in its first line
+what it is.  The artefacts have what is cut here, and the report says where they are.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from ..clusters.changes import Snapshot, take_snapshot
 from ..clusters.readiness import worker_ids
+from ..errors import Unanswered
 from ..processes.worker import WorkerProxy
 from ..server.exits import error_in_log, why_ended
 from ..story.entries import JournalEntry
 
 if TYPE_CHECKING:
     from ..clusters.cluster import Cluster
-    from ..requests.unanswered import Unanswered
 
 __all__ = [
     "LOG_LINES",
@@ -43,7 +43,7 @@ DEAD_WORKERS = 5
 
 
 def living(cluster: Cluster) -> list[WorkerProxy]:
-    """The workers that have not exited; those that have are passed over at once, however many they are."""
+    """Return the workers that have not exited; those that have are passed over at once, however many they are."""
     entries = cluster.journal.entries
     gone = {entry.worker for entry in entries if entry.event == "exit"}
     found = [WorkerProxy(cluster.server, one) for one in worker_ids(entries) if one not in gone]
@@ -51,7 +51,7 @@ def living(cluster: Cluster) -> list[WorkerProxy]:
 
 
 def picture_of(cluster: Cluster) -> Snapshot:
-    """The cluster as a report shows it: as it was when its ``with`` block ended, or as it is.
+    """Return the snapshot that a report shows: the cluster as it was when its ``with`` block ended, or as it is.
 
     Of the workers, those that live and those of the dead that say most: the last ones, and the one that is the cause.
     """
@@ -97,7 +97,7 @@ def cause_of(
 
 
 def topology(cluster: Cluster, picture: Snapshot, uid: str) -> str:
-    """Who is, and was, in the cluster."""
+    """List the primary and the workers, also those that have ended."""
     where = cluster.address if isinstance(cluster.address, str) else cluster.url
     state = "" if picture.returncode is None else f"ended, return code {picture.returncode}"
     parts = [f"primary pid {picture.primary_pid}", where, f"policy {cluster.options.policy_in_force}", uid, state]
@@ -115,7 +115,7 @@ def topology(cluster: Cluster, picture: Snapshot, uid: str) -> str:
 
 
 def timeline(entries: Sequence[JournalEntry], start: float, full: str) -> str:
-    """The last entries, by seconds since the test began; *full* says where the rest is."""
+    """List the last entries, by seconds since the test began; *full* says where the rest is."""
     shown = entries[-TIMELINE_ENTRIES:]
     title = f"the last {len(shown)} of {len(entries)} entries" if len(shown) < len(entries) else "all entries"
     title += f" (the rest is in {full})" if full and len(shown) < len(entries) else ""
@@ -123,7 +123,7 @@ def timeline(entries: Sequence[JournalEntry], start: float, full: str) -> str:
 
 
 def log_sections(cluster: Cluster, picture: Snapshot) -> list[Section]:
-    """The log since the test began of the primary and of each worker in the picture, cut to its last lines."""
+    """Return the log since the test began of the primary and of each worker in the picture, cut to its last lines."""
     shown = {worker.id for worker in picture.workers}
     named = [("primary", cluster.server.logs.primary)]
     named += [(f"worker {one}", log) for one, log in cluster.server.logs.of_workers().items() if one in shown]
@@ -139,12 +139,12 @@ def log_sections(cluster: Cluster, picture: Snapshot) -> list[Section]:
 
 
 def reproduce_line(nodeid: str, settings: Sequence[str]) -> str:
-    """The command that runs this test again."""
+    """Return the command that runs this test again."""
     return f"reproduce: {shlex.join(['pytest', nodeid, *settings])}"
 
 
 def _unasked_ends(entries: Sequence[JournalEntry]) -> list[JournalEntry]:
-    """The ends of workers that nobody had asked for."""
+    """Return the ends of workers that nobody had asked for."""
     return [
         entry
         for entry in entries
@@ -155,7 +155,7 @@ def _unasked_ends(entries: Sequence[JournalEntry]) -> list[JournalEntry]:
 
 
 def _first_to_end(cluster: Cluster) -> WorkerProxy | None:
-    """The first worker whose end nobody meant, or else the first that the test has ended."""
+    """Return the first worker whose end nobody meant, or else the first that the test has ended."""
     ended = [WorkerProxy(cluster.server, entry.worker) for entry in _unasked_ends(cluster.journal.entries)]
     return next((one for one in ended if "(injected" not in one.describe_end()), ended[0] if ended else None)
 

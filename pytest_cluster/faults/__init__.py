@@ -1,1 +1,1 @@
-"""Injects faults: kills, pauses, holds steps, makes calls fail; and undoes them."""
+"""Inject faults: kill, pause, hold steps, make calls fail; and undo them."""

@@ -1,8 +1,8 @@
-"""Breaking a cluster on purpose.
+"""Break a cluster on purpose: slow it, fail its requests and boots, hold its steps.
 
-Each fault is in the journal as *injected* before it happens, so that a report can tell what the test did from what
-the cluster did. Whatever lasts (a pause, a failpoint, a limit) is undone at the end of its block or of the test,
-whichever comes first; where it could have ended a process, the journal has its end as well.
+Each fault is in the journal as *injected* before it happens, so that a report can tell the test's doing from the
+cluster's.  A pause, a failpoint or a limit is undone at the end of its block or of the test, whichever comes first;
+where it could have ended a process, the journal has its end as well.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ..errors import FaultError, OptionError
 from ..processes.worker import WorkerProxy
 from ..server.launcher import ServerProcess
 from ..story.entries import JournalEntry, worker_id
-from ..wire.records import MESSAGE, Delay, Do, End, Fail, Failpoint, Hold
+from ..wire.records import MESSAGE, Action, Delay, Do, End, Fail, Failpoint, Hold
 from ..wire.remote import function_record
-from .failpoints import Action, Failpoints, check_step
+from .failpoints import Failpoints, check_step
 from .gates import Gate
-from .injecting import pickled
+from .injector import pickled
 from .process_faults import ProcessFaults
 
 __all__ = ["BOOT_FAILURES", "Faults"]
@@ -115,7 +115,7 @@ class Faults(ProcessFaults):
         self,
         step: str,
         function: Callable[..., Any] | str,
-        *args: Any,
+        *args: object,
         worker: WorkerProxy | int | None = None,
         times: int | None = 1,
     ) -> None:
@@ -163,7 +163,7 @@ class Faults(ProcessFaults):
         failpoint = self._failpoints.prepare(step, Hold(), worker_id(worker))
         gate = self._failpoints.add_gate(failpoint, parties)
         try:
-            with self._undoing.after(lambda: self._disarm(failpoint, entry)):
+            with self._undo_stack.after(lambda: self._disarm(failpoint, entry)):
                 self._failpoints.arm(failpoint, worker)
                 yield gate
         finally:
@@ -182,7 +182,7 @@ class Faults(ProcessFaults):
         check_step(step)
         entry = self._note_workers(worker, what, harmless=harmless, only_later=only_later)
         failpoint = self._failpoints.prepare(step, action, worker_id(worker))
-        self._undoing.later(lambda: self._disarm(failpoint, entry))
+        self._undo_stack.later(lambda: self._disarm(failpoint, entry))
         if not only_later:
             self._failpoints.arm(failpoint, worker)
 

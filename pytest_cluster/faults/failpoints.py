@@ -1,25 +1,24 @@
-"""What is to happen at named steps: told to the workers that there are, and to those that come later.
+"""Arm failpoints at named steps, in the workers that there are and in those that come later.
 
-What a new worker is told in its welcome is changed first, so that a worker that boots meanwhile is told one way or the
-other (see :mod:`.control`). A worker that ends while it is told is none that could come to the step.
+The welcome of new workers is changed first, so that a worker that boots meanwhile hears of the failpoint one way or the
+other (see :mod:`pytest_cluster.wire.control`).  A worker that ends while it is told cannot come to the step any more.
 """
 
 from __future__ import annotations
 
 import contextlib
 from itertools import count
-from typing import Any
 
 from ..errors import ClusterError, FaultError, NotImportable, ProcessGone
-from ..processes.process import ask_process
+from ..processes.proxy import ask_process
 from ..processes.worker import WorkerProxy
 from ..server.launcher import ServerProcess
 from ..waiting import scaled
-from ..wire.records import Delay, Do, End, Fail, Failpoint, Hello, Hold, Reached
+from ..wire.records import Action, Failpoint, Hello, Hold, Reached
 from ..wire.remote import value_of
 from .gates import Gate
 
-__all__ = ["Action", "Failpoints", "check_step"]
+__all__ = ["Failpoints", "check_step"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
@@ -27,8 +26,6 @@ TELL_SECONDS = 5.0
 
 SERVER_STEPS = ("fork", "online", "boot", "ready", "listening", "request")
 BEFORE_ANY_LOOP = ("fork", "online")
-
-Action = Hold | Delay | Fail | End | Do
 
 
 def check_step(step: str, *, waits: bool = False) -> None:
@@ -97,15 +94,15 @@ class Failpoints:
         return gate
 
     def remove_gate(self, number: int) -> None:
-        """Nobody looks at it any more."""
+        """Forget the gate of a failpoint."""
         self._gates.pop(number, None)
 
     def _workers(self) -> list[Hello]:
-        """Those that are connected; by their own word, which may be ahead of the journal's."""
+        """Return the connected workers; their hello may be ahead of the journal."""
         connected = set(self._server.control.pids())
         return [one for one in self._server.control.hellos if one.worker is not None and one.pid in connected]
 
-    def _tell(self, pid: int, title: str, change: tuple[str, Any], timeout: float | None = None) -> None:
+    def _tell(self, pid: int, title: str, change: tuple[str, object], timeout: float | None = None) -> None:
         value_of(ask_process(self._server, pid, title, "steps", change, timeout), f"{change[0]} in {title}")
 
     def _reached(self, hello: Hello, reached: Reached) -> None:

@@ -1,4 +1,4 @@
-"""Steps that are held: who has come there, and letting them go on."""
+"""Wait for calls that are held at a step, and release them."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Gate:
         self._let_go(waiting)
 
     def reached(self, hello: Hello, reached: Reached) -> None:
-        """For the plugin: a call has come here.  Called in the thread that reads, so nothing is asked of a process."""
+        """Note a call that has come here, in the thread that reads, where no process can be asked; for the plugin."""
         with self._changed:
             self._arrivals.append(Arrival(hello.worker or 0, hello.pid, reached.where))
             self._waiting.append(_Waiting(hello.pid, reached.arrival))

@@ -1,4 +1,4 @@
-"""Faults of one process: its end, a time in which it is stuck, a limit."""
+"""Kill, crash, pause, block or limit one process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import FaultError, OptionError
 from ..processes.primary import PrimaryProxy
 from ..processes.worker import WorkerProxy
 from ..wire.records import MESSAGE
-from .injecting import Injecting, Target, pickled
+from .injector import Injector, Target, pickled
 
 __all__ = ["ProcessFaults"]
 
@@ -24,8 +24,8 @@ SIGN_OF_LIFE_SECONDS = 1.5
 """A worker gives one every second: at the beginning of a pause the last may be so old."""
 
 
-class ProcessFaults(Injecting):
-    """What can be done to a worker or the primary, from outside or within."""
+class ProcessFaults(Injector):
+    """The faults of a worker or the primary, from outside or within."""
 
     # Ends
 

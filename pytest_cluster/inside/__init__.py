@@ -1,8 +1,8 @@
-"""The part of the plugin that runs inside the processes of a cluster under test.
+"""Serve the test inside the processes of its cluster.
 
-``nodecluster_compat.under_test`` loads it when the plugin's token is in the environment, and at no other time. It gets
-what it needs of the server handed in (:mod:`.hosts`), imports neither gevent nor gunicorn, and talks to the test
-only.
+``nodecluster_compat.under_test`` imports this package when the plugin's token is in the environment, and at no other
+time, and hands in what it needs of the server (:mod:`.hosts`).  It imports neither gevent nor gunicorn, and talks to
+the test only.
 """
 
 from .agent import connect, enter_primary, enter_worker, leave, mark, reach, wrap

@@ -1,9 +1,9 @@
-"""The agent: one in each process of a cluster under test, from the process' beginning to its end.
+"""Answer the test's calls inside a process of its cluster: the agent, one in each process.
 
-Life: a primary enters and greets the test at once. A worker is forked: it leaves what it inherited (the link, the
-files), opens its own, greets the test, which tells it what is to happen at its steps, and connects the link to its
-loop as soon as it has one. Any other child only leaves. When the link ends, the test is gone: a primary ends its
-server, a worker goes on until its primary does.
+The agent of a primary connects to the test at once.  A worker is forked: it closes what it has inherited (the link, the
+files), opens its own, greets the test, hears of its failpoints, and attaches the link to its loop as soon as it has
+one.  Any other child only closes.  When the link ends, the test is gone: a primary ends its server, a worker goes on
+until its primary ends.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from ..server.tallies import Tallies
-from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Call, End, Hello, Outcome, Reply
+from ..values import Pickled
+from ..wire.files import tallies_path
+from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Call, End, Hello, Outcome, Reached, Reply
+from ..wire.tallies import Tallies
 from .dumps import Dumps
 from .functions import outcome_of, resolve
 from .hosts import PrimaryHost, WorkerHost
 from .link import Link
 from .output import take_own_output
 from .steps import Steps, end_process
-from .web import MarkedSocket, Watched
+from .web import Connection, MarkedSocket, WrappedApplication
 
 __all__ = ["connect", "enter_primary", "enter_worker", "leave", "mark", "reach", "wrap"]
 
@@ -33,7 +35,7 @@ _SLICE_SECONDS = 0.02
 
 
 class _Agent:
-    """What the agents of primary and worker have in common."""
+    """The base of the agents of primary and worker."""
 
     def __init__(self, worker: int | None, greenlets: Callable[[FrameType | None], str] | None = None) -> None:
         path = os.environ[CONTROL_VARIABLE]
@@ -48,26 +50,26 @@ class _Agent:
             self.steps.arm(failpoint, early=True)
 
     def leave(self) -> None:
-        """In a forked child: nothing of this is the child's."""
+        """Close what a forked child has inherited."""
         self._link.close()
         self._dumps.leave()
 
-    def _tell(self, record: Any) -> None:
+    def _tell(self, record: Reached) -> None:
         self._link.send(record)
 
     def _answer(self, call: Call, work: Callable[[], Any]) -> None:
         self._link.send(Reply(call.id, outcome_of(work)))
 
-    def _arguments(self, call: Call) -> Any:
+    def _arguments(self, call: Call) -> Pickled:
         return pickle.loads(call.payload)  # noqa: S301 - from the test, see wire
 
-    def _run(self, call: Call) -> Any:
+    def _run(self, call: Call) -> Pickled:
         function, args, kwargs = self._arguments(call)
         return resolve(function)(*args, **kwargs)
 
-    def _change_steps(self, call: Call) -> Any:
+    def _change_steps(self, call: Call) -> object:
         operation, *values = self._arguments(call)
-        change: Callable[..., Any] = getattr(self.steps, operation)
+        change: Callable[..., object] = getattr(self.steps, operation)
         return change(*values)
 
     def _hang(self, block: Callable[[float], None], call: Call) -> None:
@@ -86,7 +88,7 @@ class _Agent:
 class _WorkerAgent(_Agent):
     def __init__(self, worker: int) -> None:
         super().__init__(worker)
-        self.tallies = Tallies(os.path.join(self.folder, "tallies"))
+        self.tallies = Tallies(tallies_path(self.folder))
         self._host: WorkerHost
 
     def connect(self, host: WorkerHost) -> None:
@@ -136,7 +138,7 @@ class _PrimaryAgent(_Agent):
         else:
             self._answer(call, partial(self._do, call))
 
-    def _do(self, call: Call) -> Any:
+    def _do(self, call: Call) -> object:
         if call.operation == "run":
             return self._run(call)
         if call.operation == "status":
@@ -144,11 +146,11 @@ class _PrimaryAgent(_Agent):
         if call.operation == "keep":
             self._kept = True
             return None
-        work: Callable[..., Any] = getattr(self._host, call.operation)
+        work: Callable[..., object] = getattr(self._host, call.operation)
         return work(*self._arguments(call))
 
     def _begin_reload(self, call: Call) -> None:
-        def done(report: Any) -> None:
+        def done(report: object) -> None:
             self._answer(call, lambda: report)
 
         outcome = outcome_of(lambda: self._host.reload(done))
@@ -165,13 +167,13 @@ class _ThisProcess:
 
 
 def enter_primary(host: PrimaryHost) -> None:
-    """This process is a primary."""
+    """Start the agent of a primary."""
     with contextlib.suppress(OSError):  # nobody listens there: the test is gone
         _ThisProcess.agent = _PrimaryAgent(host)
 
 
 def enter_worker(worker: int) -> None:
-    """This process was forked to be a worker; it has left what was its parent's."""
+    """Start the agent of a worker, which was just forked and has left its parent's agent."""
     folder = os.path.dirname(os.environ[CONTROL_VARIABLE])
     with contextlib.suppress(OSError):
         take_own_output(folder, worker)
@@ -180,21 +182,21 @@ def enter_worker(worker: int) -> None:
 
 
 def connect(host: WorkerHost) -> None:
-    """The worker has a loop now."""
+    """Connect the agent to the worker's loop, which it has from now on."""
     agent = _ThisProcess.agent
     if isinstance(agent, _WorkerAgent):
         agent.connect(host)
 
 
 def leave() -> None:
-    """In a forked child: nothing of the parent's agent is the child's."""
+    """Close what a forked child has inherited of its parent's agent."""
     agent, _ThisProcess.agent = _ThisProcess.agent, None
     if agent is not None:
         agent.leave()
 
 
 def reach(step: str) -> None:
-    """This process has come to a step of the server's."""
+    """Act at a step of the server's, to which this process has come."""
     agent = _ThisProcess.agent
     if agent is not None:
         if step == "ready":
@@ -208,10 +210,10 @@ def wrap(application: Callable[..., Any]) -> Callable[..., Any]:
     if not isinstance(agent, _WorkerAgent) or agent.worker is None:
         return application
     agent.steps.application = application
-    return Watched(application, agent.worker, agent.tallies, agent.steps)
+    return WrappedApplication(application, agent.worker, agent.tallies, agent.steps)
 
 
-def mark(client: Any) -> Any:
+def mark(client: Connection) -> Connection:
     """Return the socket on which the server answers by itself: the application has raised, or the request is bad."""
     agent = _ThisProcess.agent
     if not isinstance(agent, _WorkerAgent) or agent.worker is None:

@@ -1,4 +1,4 @@
-"""Writing this process' stacks when the test asks for them: see :mod:`pytest_cluster.server.stacks`."""
+"""Write the stacks of this process when the test asks for them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
-from ..server.stacks import END_LINE, STACK_SIGNAL, stacks_path
+from ..wire.files import END_LINE, STACK_SIGNAL, stacks_path
 
 __all__ = ["Dumps"]
 
 
 class Dumps:
-    """The file of this process, and what is written to it.
+    """The file that the stacks of this process are written to.
 
     Each process opens a file of its own; the one that a forked child inherits is closed there.
     """
@@ -27,7 +27,7 @@ class Dumps:
         faulthandler.register(STACK_SIGNAL, self._fd, all_threads=True, chain=True)
 
     def leave(self) -> None:
-        """In a forked child: the file is the parent's."""
+        """Close the parent's file in a forked child."""
         faulthandler.unregister(STACK_SIGNAL)
         signal.signal(STACK_SIGNAL, signal.SIG_DFL)
         _socket.close(self._fd)  # gevent's os.close puts it off

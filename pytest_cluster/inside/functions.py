@@ -1,4 +1,4 @@
-"""Running a function that the test names, and carrying its outcome back."""
+"""Find the function that the test names, call it, and pickle its outcome."""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-"""What the agent asks of the process around it."""
+"""Declare what the agent needs of the process around it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol
+
+from ..values import Message
 
 __all__ = ["PrimaryHost", "Reactor", "WorkerHost"]
 
@@ -26,7 +28,7 @@ class Reactor(Protocol):
 
 
 class WorkerHost(Reactor, Protocol):
-    """A worker."""
+    """The worker around its agent."""
 
     def spawn(self, call: Callable[[], None]) -> None:
         """Run ``call`` beside requests; it may block."""
@@ -42,9 +44,9 @@ class WorkerHost(Reactor, Protocol):
 
 
 class PrimaryHost(Reactor, Protocol):
-    """The primary."""
+    """The primary around its agent."""
 
-    def send(self, worker: int, message: Any) -> bool:
+    def send(self, worker: int, message: Message) -> bool:
         """Send a message to a worker."""
 
     def disconnect_worker(self, worker: int) -> None:
@@ -56,11 +58,11 @@ class PrimaryHost(Reactor, Protocol):
     def scale(self, workers: int) -> None:
         """Have so many workers from now on."""
 
-    def reload(self, callback: Callable[[Any], Any]) -> None:
+    def reload(self, callback: Callable[[object], object]) -> None:
         """``cluster.reload()``; call back with the report."""
 
     def status(self) -> dict[str, Any]:
         """``cluster.status`` as a mapping; empty where there is none."""
 
     def end(self) -> None:
-        """The test is gone: end the server, quickly."""
+        """End the server, quickly: the test is gone."""

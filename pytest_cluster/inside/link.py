@@ -1,13 +1,12 @@
-"""This process' end of the connection to the test."""
+"""Connect this process to the test, and exchange records with it."""
 
 from __future__ import annotations
 
 import _socket
 import contextlib
 from collections.abc import Callable
-from typing import Any
 
-from ..wire.records import Hello, Unpacker, Welcome, pack
+from ..wire.records import Call, Hello, Record, Unpacker, Welcome, pack
 from .hosts import Reactor
 
 __all__ = ["Link"]
@@ -29,7 +28,7 @@ class Link:
         self._unpacker = Unpacker()
         self._outgoing = bytearray()
         self._reactor: Reactor | None = None
-        self._on_record: Callable[[Any], None]
+        self._on_call: Callable[[Call], None]
         self._on_end: Callable[[], None]
 
     def greet(self, hello: Hello) -> Welcome:
@@ -46,14 +45,14 @@ class Link:
                 assert isinstance(record, Welcome)
                 return record
 
-    def attach(self, reactor: Reactor, on_record: Callable[[Any], None], on_end: Callable[[], None]) -> None:
+    def attach(self, reactor: Reactor, on_call: Callable[[Call], None], on_end: Callable[[], None]) -> None:
         """Read in ``reactor``'s loop from now on."""
-        self._on_record, self._on_end, self._reactor = on_record, on_end, reactor
+        self._on_call, self._on_end, self._reactor = on_call, on_end, reactor
         self._sock.setblocking(False)
         reactor.add_reader(self._sock.fileno(), self._read)
         self._feed(b"")
 
-    def send(self, record: Any) -> None:
+    def send(self, record: Record) -> None:
         """Send a record, now or as soon as there is room."""
         waiting = bool(self._outgoing)
         self._outgoing += pack(record)
@@ -92,7 +91,8 @@ class Link:
 
     def _feed(self, data: bytes) -> None:
         for record in self._unpacker.feed(data):
-            self._on_record(record)
+            if isinstance(record, Call):
+                self._on_call(record)
 
     def _end(self) -> None:
         if self._reactor is not None and self._sock.fileno() >= 0:

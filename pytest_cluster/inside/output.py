@@ -1,27 +1,24 @@
-"""A worker's output in a file of its own, so that a report can show it apart from the others'."""
+"""Send a worker's output to a file of its own, so that a report can show it apart from the others'."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-__all__ = ["take_own_output", "worker_log"]
+from ..wire.files import server_log_path, worker_log_path
 
-
-def worker_log(folder: str, worker: int, pid: int) -> str:
-    """Return the path of a worker's output."""
-    return os.path.join(folder, f"worker-{worker}-{pid}.log")
+__all__ = ["take_own_output"]
 
 
 def take_own_output(folder: str, worker: int) -> None:
     """Let stdout and stderr of this process go to its own file, where they went to the server's log."""
-    ours = os.stat(os.path.join(folder, "server.log"))
+    ours = os.stat(server_log_path(folder))
     shared = [fd for fd in (1, 2) if os.path.sameopenfile(fd, fd) and _is_same(fd, ours)]
     if not shared:
         return
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    own = os.open(worker_log(folder, worker, os.getpid()), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    own = os.open(worker_log_path(folder, worker, os.getpid()), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for fd in shared:
         os.dup2(own, fd)
     os.close(own)

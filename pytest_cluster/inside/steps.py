@@ -1,4 +1,4 @@
-"""The failpoints of this process: what happens when it comes to a named step.
+"""Act at the failpoints of this process: hold, delay, fail, end, call.
 
 A step is one of the server's own (``fork``, ``online``, ``boot``, ``ready``, ``listening``, ``request``) or a function
 of the application, which is replaced by a wrapper where its module, class or object keeps it. With no failpoint at a
@@ -17,22 +17,28 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from ..wire.records import Delay, Do, End, Fail, Failpoint, Hold, Reached
+from ..wire.records import Action, Delay, Do, End, Fail, Failpoint, Hold, Reached
 from .functions import resolve
 
+if TYPE_CHECKING:
+    from threading import Event
+
 __all__ = ["Answer", "Steps"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 HOLD_SECONDS = 300.0
 """A test that forgets what it holds does not hold it for ever."""
 
 
-_ABSENT: Any = object()
+_ABSENT = object()
 
 
 class Answer(Exception):
-    """The request is to be answered with a status instead of by the application."""
+    """Answers a request with a status, in place of the application."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(status, message)
@@ -45,7 +51,7 @@ class _Armed:
     failpoint: Failpoint
     left: int | None
     random: random.Random
-    waiting: dict[int, Any] = field(default_factory=dict)  # arrival → event
+    waiting: dict[int, Event] = field(default_factory=dict)  # by arrival
 
 
 class Steps:
@@ -58,7 +64,7 @@ class Steps:
         self._replaced: dict[str, _Replaced] = {}
         self._pending: set[str] = set()  # functions whose module is not there before the application is loaded
         self._arrivals = 0
-        self.application: Any = None  # as the server has it
+        self.application: object = None  # as the server has it
 
     def arm(self, failpoint: Failpoint, *, early: bool = False) -> None:
         """Let it happen from now on.
@@ -84,7 +90,7 @@ class Steps:
         self._by_step.setdefault(failpoint.step, []).append(armed)
 
     def loaded(self) -> None:
-        """The application is there now."""
+        """Replace the functions that could not be before the application was loaded."""
         while self._pending:
             step = self._pending.pop()
             try:
@@ -108,7 +114,7 @@ class Steps:
             event.set()
 
     def disarm_all(self) -> None:
-        """The test is gone, or has undone everything."""
+        """Disarm every failpoint: the test is gone, or has undone everything."""
         for number in list(self._armed):
             self.disarm(number)
 
@@ -122,7 +128,7 @@ class Steps:
                 event.set()
 
     def reach(self, step: str) -> None:
-        """This process has come to a step."""
+        """Act at a step, to which this process has come."""
         for armed in list(self._by_step.get(step, ())):
             self._act(armed)
 
@@ -158,7 +164,7 @@ class Steps:
             raise TypeError(f"{step} is {original!r:.100}, and only what is called can be a step")
         if original is self.application:
             raise TypeError("it is the application itself, which the server has already; hold 'request' instead")
-        self._replaced[step] = _Replaced.by(owner, name, lambda: self.reach(step))
+        self._replaced[step] = _Replaced.put(owner, name, lambda: self.reach(step))
 
     def _unwrap(self, step: str) -> None:
         if step in self._replaced:
@@ -167,19 +173,19 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class _Replaced:
-    """A function that has a wrapper in its place, as ``unittest.mock.patch`` replaces: where it was found.
+    """A function that is replaced by a wrapper where it was found, as ``unittest.mock.patch`` replaces.
 
     What a class keeps is wrapped as it is kept, so that a static method stays one; what is inherited, or belongs to the
     class of an object, is left alone, and hidden for the time.
     """
 
-    owner: Any
+    owner: object
     name: str
-    kept: Any
+    kept: object
     """As the owner has it; ``_ABSENT`` when it has it from elsewhere."""
 
     @classmethod
-    def by(cls, owner: Any, name: str, before: Callable[[], None]) -> _Replaced:
+    def put(cls, owner: object, name: str, before: Callable[[], None]) -> _Replaced:
         """Put a wrapper there that calls *before* and then the original."""
         kept = vars(owner).get(name, _ABSENT)
         static = inspect.getattr_static(owner, name, None) if isinstance(owner, type) else None
@@ -197,9 +203,9 @@ class _Replaced:
             setattr(self.owner, self.name, self.kept)
 
 
-def _wrapper(original: Callable[..., Any], before: Callable[[], None]) -> Callable[..., Any]:
+def _wrapper(original: Callable[P, T], before: Callable[[], None]) -> Callable[P, T]:
     @functools.wraps(original)
-    def reached(*args: Any, **kwargs: Any) -> Any:
+    def reached(*args: P.args, **kwargs: P.kwargs) -> T:
         before()
         return original(*args, **kwargs)
 
@@ -216,7 +222,7 @@ def end_process(action: End) -> None:
     os._exit(action.code or 0)
 
 
-def _check(action: Any) -> None:
+def _check(action: Action) -> None:
     """Find out now, not at the step, whether it can be done."""
     if isinstance(action, Fail) and action.error is not None:
         _error_of(action)
@@ -232,9 +238,9 @@ def _error_of(action: Fail) -> Exception:
     return error
 
 
-def _place(step: str) -> tuple[Any, str]:
+def _place(step: str) -> tuple[object, str]:
     module, _, path = step.partition(":")
-    owner: Any = importlib.import_module(module)
+    owner: object = importlib.import_module(module)
     *parents, name = path.split(".")
     for parent in parents:
         owner = getattr(owner, parent)

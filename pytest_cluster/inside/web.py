@@ -1,34 +1,44 @@
-"""The application under test, with the worker's id in each response, its requests counted, and its failpoints."""
+"""Wrap the WSGI application: mark each response with the worker's id, count requests, reach failpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
-from typing import Any
+from types import MethodType
+from typing import TYPE_CHECKING, Protocol, cast
 
-from ..server.tallies import Tallies
 from ..wire.records import HEADER, PAGE_HEADER
+from ..wire.tallies import Tallies
 from .steps import Answer, Steps
 
-__all__ = ["MarkedSocket", "Watched"]
+if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-Application = Callable[..., Iterable[bytes]]
+__all__ = ["Connection", "MarkedSocket", "WrappedApplication"]
 
 
-class Watched:
+class Connection(Protocol):
+    """A client's socket, as far as the server writes an error page to it."""
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send all of it."""
+
+
+class WrappedApplication:
     """A WSGI application around *application*."""
 
-    def __init__(self, application: Application, worker: int, tallies: Tallies, steps: Steps) -> None:
+    def __init__(self, application: WSGIApplication, worker: int, tallies: Tallies, steps: Steps) -> None:
         self._application = application
         self._worker = worker
         self._tallies = tallies
         self._steps = steps
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         self._tallies.begin(self._worker)
         try:
-            answer = self._answer(environ, _Marking(start_response, self._worker))
+            answer = self._answer(environ, _MarkedResponse(start_response, self._worker))
         except BaseException:
             self._tallies.end(self._worker)
             raise
@@ -40,7 +50,7 @@ class Watched:
     def _end(self) -> None:
         self._tallies.end(self._worker)
 
-    def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
             self._steps.reach("request")
         except Answer as answer:
@@ -60,26 +70,28 @@ def _phrase(status: int) -> str:
         return "Unknown"
 
 
-class _Marking:
+class _MarkedResponse:
     """``start_response`` that adds the worker's id; everything else is the server's own object's."""
 
-    def __init__(self, start_response: Any, worker: int) -> None:
+    def __init__(self, start_response: StartResponse, worker: int) -> None:
         self._start_response = start_response
         self._worker = str(worker)
 
     @property
-    def __self__(self) -> Any:
+    def __self__(self) -> object:
         """The server's response, which a bound method has."""
-        return self._start_response.__self__
+        return cast("MethodType", self._start_response).__self__
 
-    def __call__(self, status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+    def __call__(
+        self, status: str, headers: list[tuple[str, str]], *error: OptExcInfo | None
+    ) -> Callable[[bytes], object]:
         return self._start_response(status, [*headers, (HEADER, self._worker)], *error)
 
 
 class MarkedSocket:
-    """A connection on which the next thing sent is a whole response head, to which the worker's id is added."""
+    """A connection on which the server sends a whole response head, to which the worker's id is added."""
 
-    def __init__(self, sock: Any, worker: int) -> None:
+    def __init__(self, sock: Connection, worker: int) -> None:
         self._sock = sock
         self._field = f"{PAGE_HEADER}: {worker}\r\n".encode()
 
@@ -88,7 +100,7 @@ class MarkedSocket:
         status, end, rest = data.partition(b"\r\n")
         self._sock.sendall(status + end + self._field + rest)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._sock, name)
 
 
@@ -103,7 +115,7 @@ class _Body:
         return iter(self._body)
 
     def close(self) -> None:
-        """As the server does, once."""
+        """Close the application's iterable, and end the request; the server calls it once."""
         on_end, self._on_end = self._on_end, None
         try:
             close = getattr(self._body, "close", None)

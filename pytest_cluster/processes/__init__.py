@@ -1,1 +1,1 @@
-"""Reaches into the processes of a cluster: the primary and its workers."""
+"""Reach into the processes of a cluster: the primary and its workers."""

@@ -1,4 +1,4 @@
-"""One function in all workers at the same time, and whether they agree."""
+"""Call one function in all workers at the same time, and compare the results."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import ClusterError
+from ..values import Pickled
 from .worker import WorkerProxy
 
 __all__ = ["Result", "assert_same", "run_in", "value_in_all"]
@@ -25,14 +25,14 @@ _MISSING = object()
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a function returned in a worker, or what it raised there."""
+    """The result of a function in a worker: its value, or its error."""
 
-    value: Any = None
+    value: Pickled = None
     error: Exception | None = None
 
 
 def run_in(
-    workers: Sequence[WorkerProxy], function: Callable[..., Any] | str, args: Sequence[Any], timeout: float | None
+    workers: Sequence[WorkerProxy], function: Callable[..., object] | str, args: Sequence[object], timeout: float | None
 ) -> dict[int, Result]:
     """Call *function* in each of *workers*, and return what came of it, by id.
 
@@ -55,7 +55,7 @@ def run_in(
     return results
 
 
-def value_in_all(results: Mapping[int, Result]) -> dict[int, Any]:
+def value_in_all(results: Mapping[int, Result]) -> dict[int, Pickled]:
     """Return the values, or raise the first error."""
     for result in results.values():
         if result.error is not None:
@@ -63,7 +63,7 @@ def value_in_all(results: Mapping[int, Result]) -> dict[int, Any]:
     return {worker: result.value for worker, result in results.items()}
 
 
-def assert_same(name: str, results: Mapping[int, Result]) -> Any:
+def assert_same(name: str, results: Mapping[int, Result]) -> Pickled:
     """Fail unless all results are equal, and show where they are not; return one.
 
     :raises Exception: what every worker has raised.
@@ -77,7 +77,7 @@ def assert_same(name: str, results: Mapping[int, Result]) -> Any:
     what, shown = _difference(name, values) if not errors else ("", _cut(list(map(repr, values))))
     texts = iter(shown)
     lines = [
-        f"  worker {worker}: {next(texts) if result.error is None else f'raised {_told(result.error)}'}"
+        f"  worker {worker}: {next(texts) if result.error is None else f'raised {_short(result.error)}'}"
         for worker, result in results.items()
     ]
     hint = [] if errors else _hint(values)
@@ -85,7 +85,7 @@ def assert_same(name: str, results: Mapping[int, Result]) -> Any:
     raise AssertionError(told) from (errors[0] if errors else None)
 
 
-def _differ(name: str, values: Sequence[Any]) -> bool:
+def _differ(name: str, values: Sequence[object]) -> bool:
     """Whether one is not as the first.
 
     :raises AssertionError: they cannot be compared.
@@ -97,7 +97,7 @@ def _differ(name: str, values: Sequence[Any]) -> bool:
         raise AssertionError(f"{name}() returned {what}: return plain data") from error
 
 
-def _difference(name: str, values: Sequence[Any]) -> tuple[str, list[str]]:
+def _difference(name: str, values: Sequence[Pickled]) -> tuple[str, list[str]]:
     """Say what part of the values is shown, and show that part of each."""
     if all(isinstance(value, Mapping) for value in values):
         parts, form = [dict(value) for value in values], "{!r}: {!r}"
@@ -116,7 +116,7 @@ def _difference(name: str, values: Sequence[Any]) -> tuple[str, list[str]]:
 
 
 def _cut(texts: Sequence[str]) -> list[str]:
-    """Long ones are cut to what is around the first difference."""
+    """Cut long texts to the part around the first difference."""
     if max(map(len, texts)) <= SHOWN_CHARACTERS:
         return list(texts)
     alike = next((place for place, those in enumerate(zip(*texts, strict=False)) if len(set(those)) > 1), 0)
@@ -129,11 +129,11 @@ def _part(text: str, begin: int) -> str:
     return ("…" if begin else "") + part + (f"… ({len(text)} characters)" if begin + len(part) < len(text) else "")
 
 
-def _told(error: Exception) -> str:
+def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
-def _hint(values: Sequence[Any]) -> list[str]:
+def _hint(values: Sequence[object]) -> list[str]:
     if len({_ADDRESS.sub("", repr(value)) for value in values}) > 1:
         return []
     return ["they look the same, and do not compare equal (a class without __eq__, NaN): return plain data that does"]

@@ -1,4 +1,4 @@
-"""The primary as a test sees it; readable after its end."""
+"""Read the state of the primary and send it signals; readable after its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..server.logs import ProcessLog
 from ..signals import DEADLY, signal_number
 from ..story.entries import last_fault
 from ..waiting import scaled
-from .process import ProcessProxy
+from .proxy import ProcessProxy
 
 if TYPE_CHECKING:
     from ..server.launcher import ServerProcess
@@ -62,7 +62,7 @@ class PrimaryProxy(ProcessProxy):
             raise ProcessGone(f"the primary (pid {self.pid}) has ended already: {self.describe_end()}")
 
     def describe_end(self) -> str:
-        """How it ended, in words, and what the test had done to it last."""
+        """Say how it ended, and what the test had done to it last."""
         if self.returncode is None:
             return "it lives"
         text = describe_returncode(self.returncode)

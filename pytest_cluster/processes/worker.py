@@ -1,21 +1,21 @@
-"""One worker as a test sees it; readable after its end."""
+"""Read the state of a worker, send it messages and signals; readable after its end."""
 
 from __future__ import annotations
 
 import os
 import signal
-from typing import Any
 
 from ..errors import ClusterError, ProcessGone
 from ..server.exits import describe_exit, why_ended
 from ..server.launcher import ServerProcess
 from ..server.leaks import is_running
 from ..server.logs import ProcessLog
-from ..server.tallies import Tally
 from ..signals import DEADLY, signal_number
 from ..story.entries import LIFECYCLE, JournalEntry, last_fault, lasting
+from ..values import Message
+from ..wire.tallies import Tally
 from .primary import PrimaryProxy
-from .process import ProcessProxy
+from .proxy import ProcessProxy
 
 __all__ = ["WorkerProxy"]
 
@@ -23,7 +23,7 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 
 
 class WorkerProxy(ProcessProxy):
-    """One worker: what the journal says about it, and ways to reach it.
+    """One worker: its state, as the journal has it, and ways to reach it.
 
     Attributes:
         id: from 1, never used again.
@@ -102,7 +102,7 @@ class WorkerProxy(ProcessProxy):
         return doomed or self.state == "disconnected" or not is_running(self.pid)
 
     def describe_end(self) -> str:
-        """How it ended, in words; whether the test did it."""
+        """Say how it ended, and whether the test did it."""
         entry = self._latest("exit")
         if entry is None:
             return "nobody was left to see how: the primary had ended" if self.is_dead() else "it lives"
@@ -113,7 +113,7 @@ class WorkerProxy(ProcessProxy):
             )
         return f"{entry.signal or f'exit code {entry.code}'} (injected: {fault.detail})"
 
-    def send(self, message: Any) -> bool:
+    def send(self, message: Message) -> bool:
         """Let the primary send it a message, as ``cluster.workers[id].send(message)`` does there."""
         self.check_alive()
         taken: bool = self._primary().ask("send", (self.id, message))
@@ -152,7 +152,7 @@ class WorkerProxy(ProcessProxy):
         return self._journal.note_fault(self.id, self.pid, f"{detail} to {self.title}", ends=ends)
 
     def _story(self) -> list[JournalEntry]:
-        """What the journal has on it, newest first."""
+        """Return its entries in the journal, newest first."""
         story = [entry for entry in reversed(self._journal.entries) if entry.worker == self.id]
         story = [entry for entry in story if entry.event in LIFECYCLE]
         if not story:
@@ -163,7 +163,7 @@ class WorkerProxy(ProcessProxy):
         return next((entry for entry in self._story() if entry.event in events), None)
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is the same worker of the same cluster: each look at ``cluster.workers`` makes new objects."""
+        """Whether it is the same worker of the same cluster: ``cluster.workers`` makes new objects each time."""
         if not isinstance(other, WorkerProxy):
             return NotImplemented
         return (self._server, self.id) == (other._server, other.id)

@@ -1,1 +1,1 @@
-"""Sends requests to a cluster and counts the answers."""
+"""Send requests to a cluster and count the answers."""

@@ -1,4 +1,4 @@
-"""A small HTTP client: one request on one connection, and who has answered it.
+"""Send HTTP requests, each on a connection of its own, and tell which worker has answered.
 
 Keep-alive would pin every request of a test to one worker, and a test of distribution would lie.
 """
@@ -12,15 +12,19 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from ..asked.checks import check_seconds
 from ..errors import WaitTimeout
+from ..values import Json
 from ..waiting import poll, scaled, timed_out
 from .endpoint import DEFAULT_TIMEOUT, Endpoint, Response
 from .hits import Hit, Hits
 
-__all__ = ["Client"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["BodyOptions", "Client", "RequestOptions"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
@@ -29,6 +33,20 @@ JOIN_SECONDS = 5.0
 MOST_AT_A_TIME = 1000
 """More threads than that are a mistake in a test, not a load."""
 HIT_BYTES = 1000
+
+
+class BodyOptions(TypedDict, total=False):
+    """Keywords of a request: its header fields, and its body, as bytes or as what JSON can carry."""
+
+    headers: Mapping[str, str] | None
+    body: bytes | None
+    json: Json
+
+
+class RequestOptions(BodyOptions, total=False):
+    """All keywords of a request: *timeout* is seconds without a byte from the server."""
+
+    timeout: float | None
 
 
 class Client:
@@ -59,7 +77,9 @@ class Client:
         self._submitted: set[Future[Response]] = set()
         self._connections: set[socket.socket] = set()
 
-    def request(self, method: str, path: str = "/", *, timeout: float | None = None, **options: Any) -> Response:
+    def request(
+        self, method: str, path: str = "/", *, timeout: float | None = None, **options: Unpack[BodyOptions]
+    ) -> Response:
         """Send a request and return the answer; ``answer.worker`` is who gave it.
 
         :param method: any, as it is on the wire: ``"PUT"``.
@@ -72,7 +92,7 @@ class Client:
         """
         return self._ask_and_explain(method, path, {"timeout": timeout, **options}, with_stacks=True)
 
-    def _ask_and_explain(self, method: str, path: str, options: dict[str, Any], *, with_stacks: bool) -> Response:
+    def _ask_and_explain(self, method: str, path: str, options: RequestOptions, *, with_stacks: bool) -> Response:
         try:
             return self._ask(method, path, **options)
         except WaitTimeout as error:
@@ -85,7 +105,7 @@ class Client:
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        json: Any = None,
+        json: Json = None,
         timeout: float | None = None,
     ) -> Response:
         fields = dict(headers or {})
@@ -102,15 +122,15 @@ class Client:
             self._on_answer(answer.worker)
         return answer
 
-    def get(self, path: str = "/", **options: Any) -> Response:
+    def get(self, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
         """GET *path*: :meth:`request`, with its options and errors."""
         return self.request("GET", path, **options)
 
-    def post(self, path: str = "/", **options: Any) -> Response:
+    def post(self, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
         """POST to *path*: :meth:`request`, with its options and errors."""
         return self.request("POST", path, **options)
 
-    def submit(self, path: str = "/", method: str = "GET", **options: Any) -> Future[Response]:
+    def submit(self, path: str = "/", method: str = "GET", **options: Unpack[RequestOptions]) -> Future[Response]:
         """Send a request from another thread: for one that a fault holds.
 
         Up to 1000 are under way at a time, more wait for their turn.  What is under way at the end of the cluster is
@@ -125,7 +145,13 @@ class Client:
         return future
 
     def get_many(
-        self, path: str = "/", count: int = 100, *, concurrency: int = 1, method: str = "GET", **options: Any
+        self,
+        path: str = "/",
+        count: int = 100,
+        *,
+        concurrency: int = 1,
+        method: str = "GET",
+        **options: Unpack[RequestOptions],
     ) -> Hits:
         """Send the same request many times; what fails is in the result, and raises nothing.
 
@@ -148,7 +174,9 @@ class Client:
         return hits
 
     @contextmanager
-    def load(self, path: str = "/", *, concurrency: int = 2, method: str = "GET", **options: Any) -> Iterator[Hits]:
+    def load(
+        self, path: str = "/", *, concurrency: int = 2, method: str = "GET", **options: Unpack[RequestOptions]
+    ) -> Iterator[Hits]:
         """Send the same request again and again while a block runs; what came of it is complete after the block.
 
         The block begins after the first answers, and at least one more request is made after it has ended.
@@ -211,7 +239,7 @@ class Client:
             raise ValueError(f"expected a concurrency of 1 to {MOST_AT_A_TIME}, got {concurrency}")
         return Hits([], concurrency, self._listening())
 
-    def _hit(self, method: str, path: str, options: Mapping[str, Any]) -> Hit:
+    def _hit(self, method: str, path: str, options: RequestOptions) -> Hit:
         try:
             answer = self._ask(method, path, **options)
         except (OSError, http.client.HTTPException) as error:
@@ -227,5 +255,5 @@ def _wait_for_first_answers(hits: Hits, tasks: Sequence[Future[None]]) -> None:
             task.result()
 
 
-def _dumped(value: Any) -> bytes:
+def _dumped(value: Json) -> bytes:
     return json.dumps(value).encode()

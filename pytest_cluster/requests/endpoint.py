@@ -1,4 +1,4 @@
-"""Where a server is, and one request on a connection of its own."""
+"""Connect to a server, by TCP, TLS or a unix socket, and send it one request."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from ..values import Json
 from ..waiting import scaled
 from ..wire.records import HEADER, PAGE_HEADER
 
@@ -46,7 +46,7 @@ class Response:
         """The body as UTF-8."""
         return self.body.decode()
 
-    def json(self) -> Any:
+    def json(self) -> Json:
         """The body as JSON."""
         return json.loads(self.body)
 

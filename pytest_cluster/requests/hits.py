@@ -1,4 +1,4 @@
-"""Who answered what, and what may be expected of it."""
+"""Count requests by the worker that has answered, and assert their distribution."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Hits(Sequence[Hit]):
         return "\n".join(f"{names[one]:>10} {count:6d} {'#' * (BAR * count // most)}" for one, count in counts.items())
 
     def append(self, hit: Hit) -> None:
-        """One more; from any thread."""
+        """Add a request; from any thread."""
         self._hits.append(hit)
 
     def __len__(self) -> int:
@@ -90,11 +90,11 @@ def assert_no_request_lost(hits: Hits) -> None:
     if not hits:
         raise AssertionError("no request was made, so none can be said not to be lost")
     if lost:
-        shown = "\n".join(map(_told, lost[:SHOWN]))
+        shown = "\n".join(map(_line, lost[:SHOWN]))
         raise AssertionError(f"{len(lost)} of {len(hits)} requests were lost:\n{shown}")
 
 
-def _told(hit: Hit) -> str:
+def _line(hit: Hit) -> str:
     who = "no worker answered" if hit.worker is None else f"worker {hit.worker}"
     return f"  {hit.path} → {hit.error or hit.status} ({who})"
 

@@ -1,11 +1,11 @@
-"""Who has a request that got no answer: what kept each process when the time was over."""
+"""Find the process that keeps a request without an answer: stopped, busy, late, or faulty."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..errors import ClusterError, WaitTimeout
+from ..errors import ClusterError, Unanswered, WaitTimeout
 from ..processes.worker import WorkerProxy
 from ..server.launcher import ServerProcess
 from ..server.leaks import is_stopped
@@ -13,7 +13,7 @@ from ..story.entries import JournalEntry, lasting
 from ..waiting import scaled
 from ..wire.remote import value_of
 
-__all__ = ["Unanswered", "find_holders"]
+__all__ = ["find_holders"]
 
 LATE_SECONDS = 0.5
 """A loop that was late by so much lately may be why."""
@@ -21,62 +21,44 @@ LATE_SECONDS = 0.5
 ASK_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """Who may have a request that a cluster has not answered.
-
-    Attributes:
-        primary_pid: of the cluster.
-        holders: in words, who had requests or was stopped; empty when nobody was.
-        signs: in words, what else may be why: loops that stood still lately, faults that the test has injected.
-    """
-
-    primary_pid: int
-    holders: str
-    signs: str
-
-    def __str__(self) -> str:
-        return self.holders or "; ".join(filter(None, ["no worker has begun it", self.signs]))
-
-
 def find_holders(server: ServerProcess, workers: Iterable[WorkerProxy]) -> Unanswered:
-    """Look at the processes of a cluster: who is stopped, which of the living *workers* has requests or is late.
+    """Observe the processes of a cluster: who is stopped, which of the living *workers* has requests or is late.
 
     Many threads may ask at once, so nobody is asked for stacks here.
     """
     faults = [entry for entry in lasting(server.journal.entries) if entry.injected]
-    primary, lags = _look_at_primary(server)
-    looks = [(primary, _fault_of(0, faults))]
-    looks += [(_look_at(worker, lags.get(worker.id, 0.0)), _fault_of(worker.id, faults)) for worker in workers]
-    holders = [_told(look, fault) for look, fault in looks if look.holds]
-    signs = [_told(look, fault) for look, fault in looks if not look.holds]
+    primary, lags = _observe_primary(server)
+    observed = [(primary, _fault_of(0, faults))]
+    observed += [(_observe(worker, lags.get(worker.id, 0.0)), _fault_of(worker.id, faults)) for worker in workers]
+    holders = [_describe(one, fault) for one, fault in observed if one.holds]
+    signs = [_describe(one, fault) for one, fault in observed if not one.holds]
     return Unanswered(server.pid, "; ".join(filter(None, holders)), "; ".join(filter(None, signs)))
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """A process as it was found: what keeps it, in words, and whether that is sure to keep requests."""
+class _Observed:
+    """A process as it was found: its states, in words, and whether they are sure to hold requests."""
 
     who: str
     states: tuple[str, ...] = ()
     holds: bool = False
 
 
-def _look_at_primary(server: ServerProcess) -> tuple[_Look, dict[int, float]]:
-    """The primary, and by how much it has seen the loop of each worker late lately."""
+def _observe_primary(server: ServerProcess) -> tuple[_Observed, dict[int, float]]:
+    """Observe the primary; return also by how much it has seen the loop of each worker late lately."""
     who = f"the primary (pid {server.pid})"
     if is_stopped(server.pid):
-        return _Look(who, ("is stopped",), holds=True), {}
+        return _Observed(who, ("is stopped",), holds=True), {}
     try:
         status = value_of(server.control.call(server.pid, "status", timeout=scaled(ASK_SECONDS)), who)
     except WaitTimeout:
-        return _Look(who, ("does not answer",)), {}
+        return _Observed(who, ("does not answer",)), {}
     except ClusterError:  # it has ended
-        return _Look(who), {}
-    return _Look(who), {one["id"]: one["lag"] for one in status.get("workers", ())}
+        return _Observed(who), {}
+    return _Observed(who), {one["id"]: one["lag"] for one in status.get("workers", ())}
 
 
-def _look_at(worker: WorkerProxy, lag: float) -> _Look:
+def _observe(worker: WorkerProxy, lag: float) -> _Observed:
     pid, count = worker.pid, worker.tally.in_flight
     stopped = is_stopped(pid)
     states = [f"has {count} request{'s' if count > 1 else ''} in flight"] if count else []
@@ -84,17 +66,17 @@ def _look_at(worker: WorkerProxy, lag: float) -> _Look:
         states.append("is stopped")
     elif lag >= LATE_SECONDS:
         states.append(f"stood still for {lag:.1f} s")
-    return _Look(f"{worker.title} (pid {pid})", tuple(states), holds=bool(count) or stopped)
+    return _Observed(f"{worker.title} (pid {pid})", tuple(states), holds=bool(count) or stopped)
 
 
 def _fault_of(worker: int, faults: list[JournalEntry]) -> JournalEntry | None:
-    """The newest fault of a worker (0: of the primary)."""
+    """Return the newest fault of a worker (0: of the primary)."""
     return next((one for one in reversed(faults) if one.concerns(worker)), None)
 
 
-def _told(look: _Look, fault: JournalEntry | None) -> str:
-    """Who, in what state, and why; of a process without one, the fault that lasts in it."""
-    why = f"injected: {fault.detail}" if fault and (look.states or fault.lasts) else ""
-    if not look.states:
+def _describe(one: _Observed, fault: JournalEntry | None) -> str:
+    """Name a process, its states and the fault behind them; without a state, the fault that lasts in it."""
+    why = f"injected: {fault.detail}" if fault and (one.states or fault.lasts) else ""
+    if not one.states:
         return why
-    return f"{look.who} {' and '.join(look.states)}" + (f" ({why})" if why else "")
+    return f"{one.who} {' and '.join(one.states)}" + (f" ({why})" if why else "")

@@ -1,1 +1,1 @@
-"""Starts the server of a cluster, watches it, and ends it without a leak."""
+"""Start the server of a cluster, watch it, and end it without a leak."""

@@ -1,4 +1,4 @@
-"""What a server is started with: a command line, and an environment."""
+"""Build the command line and the environment of a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ``gunicorn.conf.py`` of a cluster: settings as literal assignments, then the test's own source."""
+"""Write the ``gunicorn.conf.py`` of a cluster: settings as literal assignments, then the test's own source."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import ast
 import os
 import sys
 import textwrap
-from typing import Any
 
 from ..asked.options import ClusterOptions
 from ..errors import OptionError
@@ -19,7 +18,7 @@ DEFAULT_BIND = "127.0.0.1:0"
 
 def conf_source(options: ClusterOptions, *, pythonpath: str, bind: str = DEFAULT_BIND) -> str:
     """Return the text of the file that starts what *options* ask for."""
-    settings: dict[str, Any] = {
+    settings: dict[str, object] = {
         "bind": bind,
         "pythonpath": pythonpath,
         # From 25.1 on gunicorn opens a socket at one path per user, which a second cluster would take over.
@@ -45,12 +44,12 @@ def _command_to_run_again() -> list[str]:
 
 
 def _check(names: list[str]) -> list[str]:
-    """The server knows which names are settings of its gunicorn; it would ignore the others."""
+    """Return the lines that refuse unknown names, which only the server's gunicorn can tell, and would ignore."""
     module = "nodecluster_compat._gunicorn.known_settings"
     return [f"from {module} import check_settings", f"check_settings({names!r})"] if names else []
 
 
-def _literal(name: str, value: Any) -> str:
+def _literal(name: str, value: object) -> str:
     text = repr(value)
     try:
         same = ast.literal_eval(text) == value

@@ -1,4 +1,4 @@
-"""What an exit code, a signal and a log say about the end of a process, in words."""
+"""Explain the end of a process: put its exit code, its signal and its log into words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of a cluster: everything of it that is on disk."""
+"""Make the folder of a cluster, for everything of it that is on disk."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The guard: a small process that outlives pytest by a moment, and ends what pytest can no longer end.
+"""Kill what is left of the clusters when pytest has died: the guard, a process that outlives it by a moment.
 
-A cluster whose pytest has gone ends by itself: its primary reads end-of-file from the test. A primary that is
-stopped, stuck, or of a stock class reads nothing. So one process, started with the first cluster in a session of its
-own, reads from a pipe which clusters there are, or are about to be: a tag and a folder first, the number of the session
-when there is one, and each file at which the workers listen. The pipe's end, whatever killed pytest, is its signal: it
-gives the clusters a moment, then kills what is left of their sessions, or has their tag, and removes their folders and
-sockets. With nothing left to guard it just ends.
+A cluster whose pytest has died ends by itself: its primary reads end-of-file from the test.  A primary that is stopped,
+stuck, or of a stock class does not.  So one process, started with the first cluster in a session of its own, reads from
+a pipe which clusters there are: first the tag and the folder, then the number of the session, then each file at which
+the workers listen.  The pipe ends with pytest, whatever has killed it.  The guard then gives the clusters a moment,
+kills what is left in their sessions or with their tag, and removes their folders and sockets.  It just ends when no
+cluster is left.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from types import ModuleType
 
 __all__ = ["Guard", "guard", "main"]
 
@@ -37,20 +37,20 @@ class Guard:
         self._lock = threading.RLock()
 
     def announce(self, tag: str, folder: str) -> None:
-        """A cluster is about to be started."""
+        """Guard a cluster that is about to be started."""
         self._tell(f"+ {tag} {folder}")
 
     def watch(self, tag: str, session: int) -> None:
-        """It runs, in this session."""
+        """Note the session of a cluster that was started."""
         self._tell(f"= {tag} {session}")
 
     def note_socket(self, tag: str, path: str) -> None:
-        """Its workers listen at this file."""
+        """Note a socket file at which a cluster's workers listen."""
         if self._process is not None:  # as long as the cluster is watched: no process is started for a last word
             self._tell(f"@ {tag} {os.fsencode(path).hex()}")
 
     def release(self, tag: str) -> None:
-        """It is gone, or is meant to stay."""
+        """Guard a cluster no more: it is gone, or is meant to stay."""
         self._tell(f"- {tag}")
 
     def _prepare(self) -> None:
@@ -71,11 +71,11 @@ class Guard:
             )
 
     def acquire(self) -> None:
-        """A run of pytest uses it; one inside another, as pytester makes them, shares it."""
+        """Count a run of pytest that uses the guard; one inside another, as pytester makes them, shares it."""
         self._users += 1
 
     def drop(self) -> None:
-        """A run has ended: with the last, the process ends, which has nothing to guard any more."""
+        """Count out a run that has ended, and end the process with the last."""
         self._users -= 1
         if self._users:
             return
@@ -96,8 +96,8 @@ guard = Guard()
 
 
 @dataclass
-class _Watched:
-    """A cluster as the guard knows it."""
+class _GuardedCluster:
+    """A cluster that the guard is to clean up."""
 
     tag: str
     folder: str
@@ -107,7 +107,7 @@ class _Watched:
 
 def main(lines: Iterable[str]) -> None:
     """Read until pytest has gone, then clean up."""
-    leaks, stale = _neighbours()  # now: at the end the folder that holds them may be gone as well
+    leaks, stale = _standalone_modules()  # now: at the end the folder that holds them may be gone as well
     clusters = _left_at_the_end(lines)
     deadline = time.monotonic() + GRACE_SECONDS
     for one in clusters:
@@ -119,12 +119,12 @@ def main(lines: Iterable[str]) -> None:
         shutil.rmtree(one.folder, ignore_errors=True)
 
 
-def _left_at_the_end(lines: Iterable[str]) -> list[_Watched]:
-    clusters: dict[str, _Watched] = {}
+def _left_at_the_end(lines: Iterable[str]) -> list[_GuardedCluster]:
+    clusters: dict[str, _GuardedCluster] = {}
     for line in lines:
         word, tag, *rest = line.rstrip("\n").split(" ", 2)
         if word == "+":
-            clusters[tag] = _Watched(tag, rest[0])
+            clusters[tag] = _GuardedCluster(tag, rest[0])
         elif word == "=":
             clusters[tag].session = int(rest[0])
         elif word == "@":
@@ -134,8 +134,8 @@ def _left_at_the_end(lines: Iterable[str]) -> list[_Watched]:
     return list(clusters.values())
 
 
-def _neighbours() -> tuple[Any, Any]:
-    """Return the modules ``leaks`` and ``stale``, which are beside this file: it runs alone, outside of its package."""
+def _standalone_modules() -> tuple[ModuleType, ModuleType]:
+    """Import ``leaks`` and ``stale`` from beside this file, which runs alone, outside of its package."""
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     return importlib.import_module("leaks"), importlib.import_module("stale")
 

@@ -1,16 +1,15 @@
-"""The server as a process: furnish it, start it in a session of its own, stop it, and leave nothing behind.
+"""Prepare a server process, start it in a session of its own, stop it, and leave nothing behind.
 
-Between the first two a test may already say what is to happen in its processes, and nothing runs yet.
+Between the first two steps nothing runs, and a test may already inject faults.
 
-What is promised (and tested with servers that misbehave):
+Tests with servers that misbehave hold it to these promises:
 
-- its output goes to files: a pipe that nobody drains would stop it, an inherited descriptor would end up in
-  whichever capture phase of pytest is active;
-- only the journal's writing end is handed down; the reading end, like the folder, is released on every way
-  out;
-- stopping is a ladder: the signal, a bounded wait, SIGKILL for the session.  Whatever it took, no process of
-  the session is left afterwards, and that something had to be killed is an error;
-- it is guarded before it exists: whatever ends pytest ends it as well (see ``guard``).
+- The output goes to files.  A pipe that nobody reads would stop the server, and an inherited descriptor would end up in
+  whichever capture phase of pytest is active.
+- Only the journal's writing end is handed down.  The reading end and the folder are released on every way out.
+- Stopping takes up to three steps: the signal, a bounded wait, SIGKILL for the session.  No process of the session is
+  left afterwards, and it is an error if something had to be killed.
+- The server is guarded before it exists: it ends with pytest, whatever ends pytest (see ``guard``).
 """
 
 from __future__ import annotations
@@ -28,7 +27,9 @@ from ..errors import LeakError, OptionError, StartError, StopError
 from ..story.journal import Journal
 from ..waiting import evidence, scaled
 from ..wire.control import Control
+from ..wire.files import control_path, server_log_path, tallies_path
 from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Hello, Reached
+from ..wire.tallies import Tallies
 from .command import command_of, environment_of
 from .conf import DEFAULT_BIND, conf_source
 from .exits import describe_returncode
@@ -38,7 +39,6 @@ from .leaks import TAG_VARIABLE, kill_cluster, wait_cluster_empty
 from .logs import LogFolder
 from .socket_files import SocketFiles
 from .stacks import StackTaker
-from .tallies import Tallies
 
 __all__ = ["ServerProcess"]
 
@@ -58,7 +58,7 @@ def _tail(text: str) -> str:
 
 
 class ServerProcess:
-    """A server of our own, from before its start to the moment when nothing of it is left.
+    """The server of one cluster, from before its start to the moment when nothing of it is left.
 
     Attributes:
         bind: what it was told to bind.
@@ -77,7 +77,7 @@ class ServerProcess:
         self.bind = bind
         self.folder = make_folder()
         self._stack_taker = StackTaker(self.folder)
-        self.log_path = os.path.join(self.folder, "server.log")
+        self.log_path = server_log_path(self.folder)
         self.tag = secrets.token_hex(16)
         self.logs = LogFolder(self.folder)
         self.reached: Callable[[Hello, Reached], None] | None = None
@@ -87,7 +87,7 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         with self._undone_on_error():
             guard.announce(self.tag, self.folder)
-            self._furnish(source)
+            self._prepare_files(source)
 
     def start(self) -> None:
         """Start the process, which then is not ready yet; once only."""
@@ -109,7 +109,7 @@ class ServerProcess:
 
     @property
     def timeout(self) -> object:
-        """Of gunicorn's settings the ``timeout``, if the test has set it."""
+        """Gunicorn's setting ``timeout``, if the test has set it."""
         return self._options.settings.get("timeout")
 
     @property
@@ -118,7 +118,7 @@ class ServerProcess:
         return self.logs.everything
 
     def log_tail(self) -> str:
-        """The ends of two logs, short enough for an error message: the primary's, and the worker's that ended last.
+        """Return the ends of two logs, short enough for a message: the primary's, and the worker's that ended last.
 
         Of workers that all live it is the youngest's.
         """
@@ -133,14 +133,14 @@ class ServerProcess:
         return self.process.poll() is not None
 
     def settle(self) -> bool:
-        """As :meth:`ended`, but a primary that has closed its journal is given a moment to be gone."""
+        """Return whether the primary has ended; give one that has closed its journal a moment to be gone."""
         if self.journal.ended:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(JOURNAL_SECONDS)
         return self.ended()
 
     def stacks(self) -> list[tuple[str, str]]:
-        """What every process of the cluster is doing, one titled section each."""
+        """Return the stacks of every process of the cluster, one titled section each."""
         known = {one.pid for one in self.control.hellos}
         texts = self._stack_taker.take([pid for pid in self.control.pids() if pid in known])
         roles = {one.pid: one.worker for one in self.control.hellos}
@@ -148,7 +148,7 @@ class ServerProcess:
         return [(f"stacks of {titles[pid]} (pid {pid})", text) for pid, text in sorted(texts.items())]
 
     def start_error(self, cause: str) -> StartError:
-        """The error that says why the cluster did not start, with everything that may explain it."""
+        """Return the error that says why the cluster did not start, with everything that may explain it."""
         code = self.process.poll()
         sections = self.journal.evidence()
         if code is not None:
@@ -239,7 +239,7 @@ class ServerProcess:
             raise
 
     def _give_up(self) -> None:
-        """Undo what came to no more than this, wherever it was."""
+        """Release what a preparation or a start that failed has left."""
         kill_cluster(None, self.tag)
         if self._process is not None:
             self._process.kill()
@@ -254,12 +254,12 @@ class ServerProcess:
         shutil.rmtree(self.folder, ignore_errors=True)
         guard.release(self.tag)
 
-    def _furnish(self, source: str) -> None:
-        """Make what is there before the server: files in the folder, the connections to come, the journal."""
+    def _prepare_files(self, source: str) -> None:
+        """Make what must be there before the server: files in the folder, the control socket, the journal."""
         conf_path = os.path.join(self.folder, "gunicorn.conf.py")
         try:
-            self.tallies = Tallies(os.path.join(self.folder, "tallies"))
-            self.control = Control(os.path.join(self.folder, "control"), self._tell_reached)
+            self.tallies = Tallies(tallies_path(self.folder))
+            self.control = Control(control_path(self.folder), self._tell_reached)
             with open(conf_path, "w", encoding="utf-8") as conf:
                 conf.write(source)
         except OSError as error:
@@ -275,8 +275,8 @@ class ServerProcess:
             raise
 
     def _environment(self) -> dict[str, str]:
-        door = {CONTROL_VARIABLE: self.control.path, TOKEN_VARIABLE: self.control.token}
-        environment = environment_of(self._options, door, self._pythonpath)
+        own = {CONTROL_VARIABLE: self.control.path, TOKEN_VARIABLE: self.control.token}
+        environment = environment_of(self._options, own, self._pythonpath)
         return {**environment, JOURNAL_VARIABLE: str(self._journal_end.fileno()), TAG_VARIABLE: self.tag}
 
     def _spawn(self) -> None:

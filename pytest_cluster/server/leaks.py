@@ -1,8 +1,8 @@
-"""Which processes belong to a cluster: those of its session, and those that carry its tag, by exact comparison.
+"""Find and kill the processes of a cluster: those of its session, and those that carry its tag.
 
-The tag is in the environment that a process was started with, which its children inherit: one that has left the
-session is found all the same. (A program that overwrites its environment area, as ``setproctitle`` does, is found by
-its session.)
+The tag is in the environment that a process was started with.  Its children inherit it, so that one that has left the
+session is found all the same.  A program that overwrites its environment area, as ``setproctitle`` does, is found by
+its session.
 
 Standard library only, and no relative import: the guard runs this file alone.
 """

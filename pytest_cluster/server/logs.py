@@ -1,6 +1,6 @@
-"""What the processes of a cluster have written: the primary to one file, each worker to one of its own.
+"""Read the output of a cluster's processes: the primary's file, and one for each worker.
 
-Readable while they run, after their end and, kept in memory up to a bound, after the folder is gone.
+They can be read while the processes run, after their end and, kept in memory up to a bound, after the folder is gone.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+
+from ..wire.files import server_log_path, worker_log_path
 
 __all__ = ["LogFolder", "ProcessLog"]
 
@@ -25,7 +27,7 @@ class ProcessLog:
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """The whole log."""
         return self._read(0)
 
     def tail(self, lines: int = 50) -> str:
@@ -33,16 +35,16 @@ class ProcessLog:
         return "\n".join(self.text.splitlines()[-lines:])
 
     def since_test_start(self) -> str:
-        """What was written since the test began; the cluster may be older than the test."""
+        """Return what was written since the test began; the cluster may be older than the test."""
         return self._read(self._start)
 
     def mark(self) -> None:
-        """A test begins."""
+        """Note where the log ends when a test begins."""
         with contextlib.suppress(OSError):
             self._start = os.path.getsize(self.path)
 
     def keep(self) -> None:
-        """The file is about to be removed."""
+        """Keep the log in memory: the file is about to be removed."""
         data = self._file()
         dropped = max(0, len(data) - _KEPT_BYTES)
         self._kept = data[dropped:]
@@ -65,41 +67,41 @@ class LogFolder:
     """The logs of one cluster."""
 
     def __init__(self, folder: str) -> None:
-        self.primary = ProcessLog(os.path.join(folder, "server.log"))
+        self.primary = ProcessLog(server_log_path(folder))
         self._folder = folder
         self._workers: dict[tuple[int, int], ProcessLog] = {}
 
     def worker(self, worker: int, pid: int) -> ProcessLog:
         """Return the log of a worker."""
-        self._look()
-        name = os.path.join(self._folder, f"worker-{worker}-{pid}.log")
-        return self._workers.setdefault((worker, pid), ProcessLog(name))
+        self._find_files()
+        path = worker_log_path(self._folder, worker, pid)
+        return self._workers.setdefault((worker, pid), ProcessLog(path))
 
     @property
     def everything(self) -> str:
         """The primary's log, then each worker's, by id."""
-        self._look()
+        self._find_files()
         every = [self.primary, *(self._workers[key] for key in sorted(self._workers))]
         return "".join(one.text for one in every)
 
     def of_workers(self) -> dict[int, ProcessLog]:
         """Return the log of each worker that has one; of two with one id, the later."""
-        self._look()
+        self._find_files()
         return {worker: self._workers[worker, pid] for worker, pid in sorted(self._workers)}
 
     def mark(self) -> None:
-        """A test begins."""
-        self._look()
+        """Note where the log ends when a test begins."""
+        self._find_files()
         for one in (self.primary, *self._workers.values()):
             one.mark()
 
     def keep(self) -> None:
-        """The folder is about to be removed."""
-        self._look()
+        """Keep all logs in memory: the folder is about to be removed."""
+        self._find_files()
         for one in (self.primary, *self._workers.values()):
             one.keep()
 
-    def _look(self) -> None:
+    def _find_files(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(self._folder):
                 found = _WORKER_FILE.match(name)

@@ -1,4 +1,4 @@
-"""The files at which a cluster's workers listen: known to the guard as well, so that none outlives a killed primary."""
+"""Remove the socket files of a cluster; the guard knows them as well, so that none outlives a killed primary."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["SocketFiles"]
 
 
 class SocketFiles:
-    """Those of one cluster.
+    """The socket files of one cluster.
 
     Args:
         tag: by which the guard knows the cluster.
@@ -25,19 +25,19 @@ class SocketFiles:
         self._paths: set[str] = set()
 
     def note(self, entry: JournalEntry) -> None:
-        """Read where a worker listens."""
+        """Add the file at which a worker listens, by its entry in the journal."""
         file = None if entry.address is None else entry.address.socket_file
         if file is not None:
             self.add(file)
 
     def add(self, file: str) -> None:
-        """The server is told, or says, to listen here."""
+        """Add a file at which the server is told, or says, to listen."""
         path = os.path.abspath(os.path.join(self._cwd, file))
         if path not in self._paths:
             self._paths.add(path)
             guard.note_socket(self._tag, path)
 
     def remove(self) -> None:
-        """Remove those that are left; not such as are somebody else's by now."""
+        """Remove the files that are left, unless somebody else listens there by now."""
         for path in self._paths:
             remove_stale_socket(path)

@@ -1,36 +1,25 @@
-"""Asking a process for its stacks, however stuck it is: the words that both sides need.
+"""Take the stacks of a cluster's processes, however stuck they are.
 
-A signal makes the process write all of its threads to a file (``faulthandler``, which needs no Python to run) and
-then, as soon as Python does run, its greenlets. A line ends each dump; a process that is stuck outside Python never
-writes that line.
-
-A process that is stopped is not asked: signals of this kind queue, and the handlers of many at once, one inside the
-other, overflow the small stack that faulthandler has for them.
+A signal makes each process write them to a file of its own (see :mod:`pytest_cluster.wire.files`); one that is stuck
+outside Python never writes the line that ends a dump.  A process that is stopped is not asked: such signals queue, and
+the nested handlers of many at once overflow the small stack that faulthandler has for them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import time
 
 from ..waiting import poll
+from ..wire.files import END_LINE, STACK_SIGNAL, stacks_path
 from .leaks import is_stopped
 
-__all__ = ["END_LINE", "STACK_SIGNAL", "StackTaker", "stacks_path"]
-
-STACK_SIGNAL = signal.SIGRTMIN + 5
-END_LINE = "(end of the dump)"
+__all__ = ["StackTaker"]
 
 _STUCK_SECONDS = 1.5
 _OVERTIME_SECONDS = 0.5  # a test whose time is over is when stacks are wanted
-
-
-def stacks_path(folder: str, pid: int) -> str:
-    """Return where the process *pid* writes."""
-    return os.path.join(folder, f"stacks-{pid}")
 
 
 class StackTaker:

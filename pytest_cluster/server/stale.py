@@ -1,4 +1,4 @@
-"""Unix sockets that a primary has left: it removes them at its end, but not when it is killed.
+"""Remove unix sockets that a killed primary has left; one that ends by itself removes them.
 
 Standard library only, and no relative import: the guard runs this file alone.
 """

@@ -1,1 +1,1 @@
-"""Runs a pytest session: parameters, reuse of clusters, comparison, summary."""
+"""Manage the clusters of a pytest session: parameters, reuse, comparison, summary."""

@@ -1,4 +1,4 @@
-"""``--cluster-compare``: which tests pass with one worker and fail with several."""
+"""Compare the runs of each test with one worker and with several (``--cluster-compare``)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Comparison", "Result", "comparison", "name_and_workers"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one run of a test ended."""
+    """The end of one run of a test."""
 
     test: str
     workers: int
@@ -25,7 +25,7 @@ class Result:
 
 
 class Comparison:
-    """How the tests of a run ended; of one that ran several times, its last attempt."""
+    """The ends of the tests of a run; of one that ran several times, its last attempt."""
 
     def __init__(self) -> None:
         self._results: dict[tuple[str, int], Result] = {}
@@ -39,7 +39,7 @@ class Comparison:
             self._results[test, workers] = Result(test, workers, report.passed)
 
     def lines(self) -> list[str]:
-        """Return what is to be told."""
+        """Return the lines of the comparison."""
         return comparison(self._results.values())
 
 

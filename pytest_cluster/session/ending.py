@@ -1,4 +1,4 @@
-"""What the end of a test has to say of its cluster: that it was left running, or had ended by itself."""
+"""Keep a cluster running at the end of its test, or tell that its primary has crashed."""
 
 from __future__ import annotations
 

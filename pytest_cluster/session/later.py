@@ -1,4 +1,4 @@
-"""Which later test can use the cluster of an earlier one, before any of them has said what it asks for."""
+"""Predict whether a later test can use the same cluster, before any of them has said what it asks for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LaterUse:
 
 
 def _kind(item: pytest.Item) -> str:
-    """What marker, command line and overridden fixtures say, as a text to compare."""
+    """Return what marker, command line and overridden fixtures say, as a text to compare."""
     params = getattr(getattr(item, "callspec", None), "params", {})
     given = [params.get(name) for name in ("cluster_workers", "cluster_app", "cluster_options")]
     markers = [sorted(marker.kwargs.items(), key=lambda pair: pair[0]) for marker in item.iter_markers("cluster")]
@@ -36,6 +36,6 @@ def _kind(item: pytest.Item) -> str:
 
 
 def _definition(item: pytest.Item, name: str) -> int:
-    """Which of the fixtures of this name *item* gets: the innermost one."""
+    """Identify the fixture of this name that *item* gets: the innermost one."""
     definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}).get(name)
     return id(definitions[-1]) if definitions else 0

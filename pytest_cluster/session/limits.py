@@ -1,4 +1,4 @@
-"""The end of a test as pytest-timeout has it: our waits end before its alarm, so that their message is what is seen."""
+"""End waits before the alarm of pytest-timeout, so that their message is what is seen."""
 
 from __future__ import annotations
 
@@ -7,21 +7,37 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
+from ..stash import CLUSTERS, STARTED
 from ..waiting import cut, end_waits_at
-from .run import CLUSTERS, STARTED
 
-__all__ = ["end_with_stacks", "limit_waits", "own_limit"]
+__all__ = ["TimeoutSettings", "end_with_stacks", "limit_waits", "own_limit"]
 
 SHARE = 0.9
 
 
+class TimeoutSettings(Protocol):
+    """The settings of pytest-timeout for one test."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds."""
+
+    @property
+    def method(self) -> str:
+        """``thread`` or ``signal``."""
+
+    @property
+    def disable_debugger_detection(self) -> bool:
+        """Whether the alarm comes even when somebody debugs."""
+
+
 @contextmanager
 def own_limit() -> Iterator[None]:
-    """Begin without a limit, and give what is around its limit back: the next test's, or an outer run's."""
+    """Begin a block without a limit, and restore the former limit after it: the next test's, or an outer run's."""
     former = end_waits_at(None)
     try:
         yield
@@ -39,7 +55,7 @@ def limit_waits(item: pytest.Item) -> None:
     end_waits_at(None if not seconds else item.stash.get(STARTED, time.monotonic()) + SHARE * seconds)
 
 
-def end_with_stacks(item: pytest.Item, settings: Any) -> None:
+def end_with_stacks(item: pytest.Item, settings: TimeoutSettings) -> None:
     """Set pytest-timeout's timer, whose end is that of pytest: no report follows, so the stacks are shown before.
 
     :param settings: pytest-timeout's, of this test.
@@ -55,7 +71,7 @@ def end_with_stacks(item: pytest.Item, settings: Any) -> None:
     timer.start()
 
 
-def _end(item: pytest.Item, settings: Any) -> None:
+def _end(item: pytest.Item, settings: TimeoutSettings) -> None:
     plugin: Any = item.config.pluginmanager.getplugin("timeout")
     try:
         if settings.disable_debugger_detection or not plugin.is_debugging():

@@ -1,4 +1,4 @@
-"""How often a test runs, and whether its marker can be."""
+"""Parametrize a test by its number of workers, and check its marker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from ..asked import settings
 from ..asked.options import ClusterOptions
 from ..errors import OptionError
-from ..fixtures import FIXTURES
+from ..stash import FIXTURES
 
 __all__ = ["check_marker", "worker_counts", "workers_of"]
 

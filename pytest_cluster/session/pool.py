@@ -1,13 +1,13 @@
-"""Lease, verify, reuse: a test gets a cluster that an earlier one has left exactly as it was, or a new one.
+"""Reuse clusters: lease a test one that an earlier test has left exactly as it was, or a new one.
 
-A cluster is worth keeping only while a later test of this run asks for the same, so it is kept no longer: it is ended
-in the teardown of the last test that can use it, and what goes wrong with its end is that test's failure. At most two
-are kept; a third takes the place of the one that has waited longest. *The same* is the options, where the server
-imports from, and the environment that it would have.
+A cluster is kept only while a later test of this run asks for the same.  It ends in the teardown of the last test that
+can use it, so that what goes wrong with its end is that test's failure.  At most two are kept; a third takes the place
+of the one that has waited longest.  *The same* means the options, the folders that the server imports from, and its
+environment.
 
-*As it was* means: the same workers, nothing injected, nothing ended, no request under way, no traceback in the logs,
-no descriptor more in the primary. What the application itself remembers is not looked at: a test that minds says
-``fresh=True``.
+*As an earlier test has left it* means: the same workers, nothing injected, nothing ended, no request under way, no
+traceback in the logs, no more descriptors in the primary.  What the application itself remembers is not checked: a test
+that minds says ``fresh=True``.
 """
 
 from __future__ import annotations

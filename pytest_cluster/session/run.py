@@ -1,4 +1,4 @@
-"""One run of pytest: the clusters of its tests, and what is to be told at the end."""
+"""Start, lease and end the clusters of one run of pytest, and collect what its summary tells."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..asked import settings
+from ..stash import CLUSTERS, FAILED
 from .totals import Totals
 
 if TYPE_CHECKING:
@@ -19,18 +20,13 @@ if TYPE_CHECKING:
     from .later import LaterUse
     from .pool import Lease, Pool
 
-__all__ = ["CLUSTERS", "FAILED", "STARTED", "ClusterRun"]
+__all__ = ["ClusterRun"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
-# The clusters that a test uses, for the report of its failure; nothing when it does not ask for any.
-CLUSTERS: pytest.StashKey[list[Cluster]] = pytest.StashKey()
-FAILED = pytest.StashKey[bool]()
-STARTED = pytest.StashKey[float]()
-
 
 class ClusterRun:
-    """What the fixtures need of the run.
+    """The clusters and the totals of one run of pytest.
 
     Attributes:
         is_last: no test follows the one that is being torn down.
@@ -83,8 +79,8 @@ class ClusterRun:
 
         return name_and_workers(item)
 
-    def recipe(self, item: pytest.Item, fixtures: Mapping[str, Any], app: Any, workers: int | None) -> Recipe:
-        """Return what a test asks for; from now on its waits end before pytest-timeout's alarm.
+    def recipe(self, item: pytest.Item, fixtures: Mapping[str, Any], app: object, workers: int | None) -> Recipe:
+        """Return the recipe that a test asks for; from now on its waits end before pytest-timeout's alarm.
 
         :raises ClusterError: something that cannot be.
         """
@@ -123,7 +119,7 @@ class ClusterRun:
         :raises ClusterError: it did not end as it should.
         """
         if not self._keep(cluster, item):
-            with _crash_told(cluster, item):
+            with _crash_raised_after(cluster, item):
                 self._close(cluster)
 
     def lease(self, recipe: Recipe, item: pytest.Item) -> Lease:
@@ -135,13 +131,13 @@ class ClusterRun:
         return lease
 
     def give_back(self, lease: Lease, item: pytest.Item) -> None:
-        """A test has ended that had this cluster.
+        """Take back the cluster of a test that has ended.
 
         :raises ClusterError: it, or one that had to make place for it, did not end as it should.
         """
         if not self._keep(lease.cluster, item):
             failed, wanted = item.stash.get(FAILED, False), self._is_wanted_later(item)
-            with _crash_told(lease.cluster, item):
+            with _crash_raised_after(lease.cluster, item):
                 self.pool.give_back(lease, failed=failed, wanted=wanted)
 
     def end_idle(self) -> list[Exception]:
@@ -155,7 +151,7 @@ class ClusterRun:
         return problems
 
     def release_guard(self) -> None:
-        """The run is over: there is nothing left to guard."""
+        """Release the guard: the run is over."""
         if self._guards:
             from ..server.guard import guard
 
@@ -201,8 +197,8 @@ class ClusterRun:
 
 
 @contextmanager
-def _crash_told(cluster: Cluster, item: pytest.Item) -> Iterator[None]:
-    """Look before the end at what is to be told after it, of a test that has passed."""
+def _crash_raised_after(cluster: Cluster, item: pytest.Item) -> Iterator[None]:
+    """Find out before the cluster's end whether its primary has crashed, and raise that after the end."""
     from .ending import crash_of
 
     crash = None if item.stash.get(FAILED, False) else crash_of(cluster)

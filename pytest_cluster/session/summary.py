@@ -1,10 +1,12 @@
-"""The last lines of a run: what was compared, kept, leaked, and not measured."""
+"""Write the last lines of a run: what was compared, kept, leaked, and not measured."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pytest
+
     from .run import ClusterRun
 
 __all__ = ["COVERAGE_LINES", "write_summary"]
@@ -16,7 +18,7 @@ patch = ["subprocess"]
 concurrency = ["gevent", "thread"]"""
 
 
-def write_summary(reporter: Any, run: ClusterRun) -> None:
+def write_summary(reporter: pytest.TerminalReporter, run: ClusterRun) -> None:
     """Write a section for each thing that there is to tell."""
     if run.comparison is not None:
         reporter.section("cluster: 1 worker against several")

@@ -1,4 +1,4 @@
-"""What a run adds up to; the processes of xdist send theirs to the one that prints."""
+"""Add up the figures of a run; the processes of xdist send theirs to the one that prints."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class Totals:
         self.problems += [f"{type(problem).__name__}: {problem}" for problem in problems]
 
     def as_mapping(self) -> dict[str, Any]:
-        """For another process."""
+        """Return the totals as plain data, for another process."""
         return dataclasses.asdict(self)
 
     def add(self, other: Mapping[str, Any]) -> None:
-        """Add those of another process."""
+        """Add the totals of another process."""
         theirs = Totals(**other)
         self.started += theirs.started
         self.reused += theirs.reused

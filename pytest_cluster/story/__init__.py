@@ -1,1 +1,1 @@
-"""Tells what happened in a cluster: the journal, waits and expectations."""
+"""Tell what happened in a cluster: the journal, waits and expectations."""

@@ -1,4 +1,4 @@
-"""What stands in the journal: one frozen record for each event, message and fault; and which of them somebody wants."""
+"""Parse the entries of the journal, one for each event, message and fault, and select among them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..errors import OptionError
+from ..values import Message
 
 __all__ = [
     "LIFECYCLE",
@@ -65,7 +66,7 @@ class JournalEntry:
     signal: str | None = None
     sent: bool | None = None
     """Of a message: the primary has sent it (true), or received it."""
-    message: Any = None
+    message: Message = None
     """The message itself, where it is JSON of up to 16 KiB; otherwise the beginning of its text."""
     handle: bool = False
     """Whether a descriptor came with the message."""
@@ -142,7 +143,7 @@ def parse_entry(line: bytes, seq: int) -> tuple[JournalEntry, int]:
 
 
 class AnyWorker(Protocol):
-    """What has the id of a worker."""
+    """Anything with the id of a worker."""
 
     @property
     def id(self) -> int:
@@ -163,7 +164,7 @@ def worker_id(which: int | AnyWorker | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which entries somebody waits for."""
+    """The entries that somebody waits for, by event, worker and predicate."""
 
     event: str | None = None
     worker: int | None = None
@@ -187,7 +188,7 @@ class Wanted:
 
 
 def last_fault(entries: Sequence[JournalEntry], worker: int) -> JournalEntry | None:
-    """The newest fault that explains the end of *worker* (0: the primary): the test's, and it still lasted."""
+    """Return the newest fault that explains the end of *worker* (0: the primary): the test's, and it still lasted."""
     return next((one for one in reversed(lasting(entries)) if one.may_end(worker)), None)
 
 

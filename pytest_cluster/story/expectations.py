@@ -1,4 +1,4 @@
-"""Expectations: said before the action, kept after it, so that nothing can happen unseen in between.
+"""Expect events: said before the action and checked after it, so that nothing happens unseen in between.
 
 ::
 
@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Any
 
 from ..errors import ClusterError, WaitTimeout
+from ..values import Message
 from ..waiting import Deadline, evidence, scaled, timed_out
 from .entries import JournalEntry, Wanted
 from .journal import Journal
@@ -99,7 +99,7 @@ class Expectation:
         return self.value.pid
 
     @property
-    def message(self) -> Any:
+    def message(self) -> Message:
         """Of a ``message``: the message."""
         return self.value.message
 
@@ -151,5 +151,5 @@ class Expectation:
         sections = [("what happened instead", "\n".join(map(str, seen))), *self._journal.evidence()]
         if len(seen) > most:
             raise WaitTimeout(evidence(f"expected {self._said()}, and {len(seen)} came", sections))
-        # Who has not watched to the end cannot say that nothing came.
+        # A watch that was cut short cannot say that nothing came.
         raise timed_out(self._said(), seconds, sections, early=early)

@@ -1,10 +1,9 @@
-"""The journal: what the primary says happened, in the order in which it happened.
+"""Read the journal, in which the primary writes all that happens, and wait for its entries.
 
-The primary writes one JSON object per line to a pipe whose number is in ``NODECLUSTER_JOURNAL_FD``.  A daemon
-thread reads it to the end, so the primary never waits for a test; everything else here looks at the list that
-the thread fills, under one condition variable.  A line that is not understood is kept in
-:attr:`Journal.problems` and shown with every time-out: it is a defect of the writer, and no reason to lose
-the rest.
+The primary writes one JSON object per line to a pipe whose number is in ``NODECLUSTER_JOURNAL_FD``.  A daemon thread
+reads it to the end, so the primary never waits for a test; everything else here reads the list that the thread fills,
+under one condition variable.  A line that is not understood is a defect of the writer, and no reason to lose the rest:
+:attr:`Journal.problems` keeps it, and every time-out shows it.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ T = TypeVar("T")
 DEFAULT_TIMEOUT = 10.0
 LAST_ENTRIES = 20
 MANY_ENTRIES = 2000
-LOOK_SECONDS = 0.1
+FLOOD_PAUSE_SECONDS = 0.1
 
 
 class Journal:
@@ -151,7 +150,7 @@ class Journal:
         timeout = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
         deadline = Deadline(timeout)
         while True:
-            # Asked first: what it sees (the server's end) may not hide an entry that came before.
+            # Asked before the entries are read: the server's end must not hide an entry that came before it.
             over = deadline.expired or (interrupted is not None and interrupted())
             with self._changed:
                 entries, ended = tuple(self._entries), self._ended
@@ -162,15 +161,10 @@ class Journal:
                 told = [seen() if seen is not None else "", deadline.early_end("the server had ended")]
                 sections = [*self.evidence(), *self.diagnose()]
                 raise timed_out(expected, timeout, sections, early="; ".join(filter(None, told)))
-            if len(entries) > MANY_ENTRIES:
-                # A flood of messages: whoever looks at all of them for each one keeps the reader from its work.
-                time.sleep(min(deadline.remaining, LOOK_SECONDS))
-            with self._changed:
-                if len(self._entries) == len(entries) and not self._ended:
-                    self._changed.wait(min(deadline.remaining, 0.05))
+            self._wait_for_news(len(entries), deadline)
 
     def evidence(self) -> list[tuple[str, str]]:
-        """What a failure should show: the last entries and the end of the server's log."""
+        """Return the sections that a failure shows: the last entries and the end of the server's log."""
         with self._changed:
             entries, ended, problems = self._entries[-LAST_ENTRIES:], self._ended, list(self.problems)
         lines = [str(entry) for entry in entries] or ["(no entry)"]
@@ -189,6 +183,15 @@ class Journal:
 
     def __repr__(self) -> str:
         return f"<journal of {self.last_seq} entries{', ended' if self.ended else ''}>"
+
+    def _wait_for_news(self, known: int, deadline: Deadline) -> None:
+        """Wait a moment, at most until there are more than *known* entries."""
+        if known > MANY_ENTRIES:
+            # A flood of messages: whoever reads all of them for each one keeps the reading thread from its work.
+            time.sleep(min(deadline.remaining, FLOOD_PAUSE_SECONDS))
+        with self._changed:
+            if len(self._entries) == known and not self._ended:
+                self._changed.wait(min(deadline.remaining, 0.05))
 
     def _read(self, fd: int) -> None:
         with os.fdopen(fd, "rb") as stream:

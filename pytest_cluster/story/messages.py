@@ -1,10 +1,10 @@
-"""The messages between primary and workers, as the primary saw them."""
+"""Read and expect the messages between primary and workers, as the primary saw them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from ..values import Message
 from .entries import AnyWorker, JournalEntry, Wanted, worker_id
 from .expectations import Expectation
 from .journal import Journal
@@ -32,7 +32,7 @@ class Messages:
 
     def expect(
         self,
-        match: Any = None,
+        match: object = None,
         *,
         worker: int | AnyWorker | None = None,
         sent: bool | None = None,
@@ -57,12 +57,12 @@ class Messages:
         return Expectation(self._journal, wanted, timeout=timeout, count=count, exactly=exactly, none=none)
 
 
-def _described(match: Any, sent: bool | None) -> str:
+def _described(match: object, sent: bool | None) -> str:
     way = {None: "between primary and workers", True: "from the primary", False: "to the primary"}[sent]
     return way if match is None else f"{way} like {getattr(match, '__name__', None) or repr(match)}"
 
 
-def _matches(match: Any, message: Any) -> bool:
+def _matches(match: object, message: Message) -> bool:
     if match is None:
         return True
     if callable(match):

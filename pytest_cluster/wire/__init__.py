@@ -1,1 +1,1 @@
-"""Talks to the agents inside a cluster's processes."""
+"""Talk to the agents inside a cluster's processes."""

@@ -1,12 +1,12 @@
-"""The test's end of the connections to the processes of a cluster.
+"""Connect the test to the processes of its cluster, and call them.
 
-A thread accepts on a unix socket in the cluster's folder (0700) and does all reading and writing, so that no process,
-however stuck, keeps a thread of the test's own; those leave their calls with it and wait for the replies. A process is
-known by its pid, because two primaries, as in an upgrade, number their workers alike. Nothing here waits for a process
-that has gone: the end of its connection ends its calls.
+A thread accepts on a unix socket in the cluster's folder (mode 0700), and does all reading and writing.  The test's own
+threads leave their calls with it and wait for the replies, each no longer than its time-out, so that a process that is
+stuck blocks none of them.  A process is known by its pid, because two primaries, as in an upgrade, number their workers
+alike.  The calls of a process end with its connection.
 
-A process is welcomed before anybody can call it, and no failpoint falls between its welcome and the first call: both
-happen under one lock, so one that is added meanwhile is told one way, or both ways, never neither.
+One lock covers a process' welcome and the list of failpoints, so a failpoint that is added meanwhile is told in the
+welcome, or by a call, or both, and never lost.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..errors import ProcessGone, WaitTimeout
 from ..waiting import Deadline
-from .records import Call, Failpoint, Hello, Outcome, Reached, Reply, Unpacker, Welcome, pack
+from .records import Call, Failpoint, Hello, Outcome, Reached, Record, Reply, Unpacker, Welcome, pack
 
 __all__ = ["Control", "Peer"]
 
@@ -48,7 +47,7 @@ class Peer:
 
 
 class Control:
-    """All processes of one cluster.
+    """The connections to all processes of one cluster.
 
     :param path: of the socket, which is made here.
     :param on_reached: called in the thread here, with the process' hello and what it has reached.
@@ -74,7 +73,7 @@ class Control:
         self._thread = threading.Thread(target=self._run, name="cluster-control", daemon=True)
         self._thread.start()
 
-    def call(self, pid: int, operation: str, arguments: Any = None, *, timeout: float) -> Outcome:
+    def call(self, pid: int, operation: str, arguments: object = None, *, timeout: float) -> Outcome:
         """Ask the process *pid* for *operation* and return how it ended there.
 
         :raises ProcessGone: it has no connection (any more).
@@ -101,12 +100,12 @@ class Control:
         return outcome
 
     def add_failpoint(self, failpoint: Failpoint) -> None:
-        """Tell it to the workers that are welcomed from now on."""
+        """Tell a failpoint to the workers that are welcomed from now on."""
         with self._changed:
             self._failpoints[failpoint.id] = failpoint
 
     def remove_failpoint(self, number: int) -> None:
-        """Tell it to nobody any more."""
+        """Tell a failpoint to nobody any more."""
         with self._changed:
             self._failpoints.pop(number, None)
 
@@ -191,7 +190,7 @@ class Control:
             more = selectors.EVENT_WRITE if peer.outgoing else 0
         self._selector.modify(peer.sock, selectors.EVENT_READ | more, peer)
 
-    def _received(self, peer: Peer, record: Any) -> bool:
+    def _received(self, peer: Peer, record: Record) -> bool:
         """Take a record; return whether the connection is one to keep."""
         if isinstance(record, Hello) and hmac.compare_digest(record.token, self.token):
             self._welcome(peer, record)

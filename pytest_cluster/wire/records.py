@@ -1,14 +1,14 @@
-"""What the test and the processes of its cluster say to each other: frozen records on a unix socket.
+"""Define the records that the test and the processes of its cluster exchange on a unix socket.
 
     frame = length (4 bytes, big endian) · pickle of one record
 
-Each process connects to the socket of the test, says :class:`Hello` with the token, and is told in :class:`Welcome`
-what it is to do to itself. From then on the test sends :class:`Call` and gets one :class:`Reply` for each; a process
-says :class:`Reached` when a call of the application has come to a step that is held.
+Each process connects to the socket of the test, sends :class:`Hello` with the token, and receives :class:`Welcome` with
+its failpoints.  From then on the test sends :class:`Call` and gets one :class:`Reply` for each; a process sends
+:class:`Reached` when a call of the application has come to a step that is held.
 
-What users pass along (functions' arguments and results) is pickled on its own, inside the record: bytes that cannot be
-read then spoil one call, never the connection.  Both ends are the same program under test and trust each other; nobody
-else can connect, because the socket lies in a folder of the user's alone, or be believed, without the token.
+The arguments and results of a user's function are pickled on their own, inside the record: bytes that cannot be read
+then spoil one call, never the connection.  Both ends trust each other, because they are the same program under test.
+Nobody else can connect: the socket lies in a folder of the user's alone, and a process needs the token.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pickle
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 __all__ = [
     "CONTROL_VARIABLE",
@@ -25,6 +25,7 @@ __all__ = [
     "MESSAGE",
     "PAGE_HEADER",
     "TOKEN_VARIABLE",
+    "Action",
     "Call",
     "Delay",
     "Do",
@@ -36,6 +37,7 @@ __all__ = [
     "Hold",
     "Outcome",
     "Reached",
+    "Record",
     "Reply",
     "Unpacker",
     "Welcome",
@@ -58,7 +60,7 @@ _LENGTH = struct.Struct("!I")
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A process introduces itself; ``worker`` is ``None`` for a primary, ``measured`` says that coverage runs in it."""
+    """Introduces a process: ``worker`` is ``None`` for a primary, ``measured`` says that coverage runs in it."""
 
     token: str
     worker: int | None
@@ -120,9 +122,12 @@ class Do:
     times: int | None = 1
 
 
+Action: TypeAlias = Hold | Delay | Fail | End | Do
+
+
 @dataclass(frozen=True, slots=True)
 class Failpoint:
-    """What is to happen at a named step, in one worker or in all.
+    """An action at a named step, in one worker or in all.
 
     Steps: ``fork`` (the first thing in the process), ``online`` (before it says so), ``boot`` (before the application
     is loaded), ``ready`` (before the worker listens), ``listening`` (it has said so), ``request`` (before the
@@ -131,7 +136,7 @@ class Failpoint:
 
     id: int
     step: str
-    action: Hold | Delay | Fail | End | Do
+    action: Action
     worker: int | None = None
 
 
@@ -144,7 +149,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The test asks for an operation."""
+    """A call of the test: an operation, and its pickled arguments."""
 
     id: int
     operation: str
@@ -153,7 +158,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an operation ended: the pickle of its value, or its error."""
+    """The end of an operation: the pickle of its value, or its error."""
 
     value: bytes | None = None
     error: bytes | None = None
@@ -173,14 +178,17 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A step that is held was reached; *arrival* is this process' number for it."""
+    """A call has come to a step that is held; *arrival* is this process' number for it."""
 
     failpoint: int
     arrival: int
     where: str
 
 
-def pack(record: Any) -> bytes:
+Record: TypeAlias = Hello | Welcome | Call | Reply | Reached
+
+
+def pack(record: Record) -> bytes:
     """Return the frame of a record."""
     body = pickle.dumps(record)
     return _LENGTH.pack(len(body)) + body
@@ -192,7 +200,7 @@ class Unpacker:
     def __init__(self) -> None:
         self._data = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Any]:
+    def feed(self, data: bytes) -> Iterator[Record]:
         """Yield the records that are complete now."""
         self._data += data
         while len(self._data) >= _LENGTH.size:

@@ -1,4 +1,4 @@
-"""Running the test's functions inside the processes of a cluster."""
+"""Name a function for a call in another process, and read the outcome of the call."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pickle
 import sys
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
 
 from ..errors import NotImportable, RemoteError, RemoteTraceback
+from ..values import Pickled
 from .records import Function, Outcome
 
 __all__ = ["function_record", "value_of"]
@@ -17,7 +17,7 @@ __all__ = ["function_record", "value_of"]
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 
-def function_record(function: Callable[..., Any] | str) -> Function:
+def function_record(function: Callable[..., object] | str) -> Function:
     """Return how a worker finds *function*, which may be a name: ``"module:name"``.
 
     :raises NotImportable: it cannot; the sentence says what to do.
@@ -39,7 +39,7 @@ def function_record(function: Callable[..., Any] | str) -> Function:
     return Function(module, name, None, _by_value(function, name))
 
 
-def value_of(outcome: Outcome, where: str) -> Any:
+def value_of(outcome: Outcome, where: str) -> Pickled:
     """Return the value, or raise what was raised there, with the traceback of the other process as its cause.
 
     :raises RemoteError: the exception, or the value, cannot be brought over.
@@ -57,14 +57,14 @@ def value_of(outcome: Outcome, where: str) -> Any:
     raise raised from cause
 
 
-def _found(module: str, name: str) -> Any:
-    found: Any = sys.modules.get(module)
+def _found(module: str, name: str) -> object:
+    found: object = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
     return found
 
 
-def _by_value(function: Callable[..., Any], name: str) -> bytes:
+def _by_value(function: Callable[..., object], name: str) -> bytes:
     if importlib.util.find_spec("cloudpickle") is None:
         raise NotImportable(
             f"a worker cannot import {name}: a lambda, or a function inside another, has no name there; "

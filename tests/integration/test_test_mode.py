@@ -26,7 +26,7 @@ def agents(cluster: Cluster) -> list[int]:
 def loaded(pid: int) -> bool:
     """Whether the agent is in the process: its signal has a handler."""
     caught = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
-    from pytest_cluster.server.stacks import STACK_SIGNAL
+    from pytest_cluster.wire.files import STACK_SIGNAL
 
     return bool(int(caught.split()[1], 16) >> (STACK_SIGNAL - 1) & 1)
 

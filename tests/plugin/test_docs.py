@@ -11,7 +11,7 @@ import pytest_cluster
 from pytest_cluster import ClusterOptions, Faults, WorkerProxy
 from pytest_cluster.asked.settings import SETTINGS
 from pytest_cluster.faults.cluster_faults import BOOT_FAILURES
-from pytest_cluster.fixtures import FIXTURES
+from pytest_cluster.stash import FIXTURES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
 

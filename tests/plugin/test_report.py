@@ -794,6 +794,6 @@ def test_ends_for_gunicorns_limits_in_words() -> None:
 )
 def test_time_outs_by_name(name: str, is_timeout: bool) -> None:
     """Those of HTTP clients, and before Python 3.11 that of ``concurrent.futures``, are no ``TimeoutError``."""
-    from pytest_cluster.failures.failure import _is_timeout
+    from pytest_cluster.failures.sections import _is_timeout
 
     assert _is_timeout(type(name, (Exception,), {})("no answer")) is is_timeout

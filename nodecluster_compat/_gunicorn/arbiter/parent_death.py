@@ -22,7 +22,7 @@ from typing import Any, Final
 __all__ = ["ask_for_signal", "on_parent_death"]
 
 _PR_SET_PDEATHSIG: Final = 1
-_SIGNAL: Final = signals.SIGRTMIN + 9  # those below are taken: pytest_cluster.server.stacks, heartbeat
+_SIGNAL: Final = signals.SIGRTMIN + 9  # those below are taken: pytest_cluster.wire.files, heartbeat
 _LAST_WORDS_SECONDS: Final = 0.75
 
 _prctl = ctypes.CDLL(None).prctl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nodecluster_compat._gunicorn.arbiter import parent_death
 from nodecluster_compat.machine import heartbeat
-from pytest_cluster.server import stacks
+from pytest_cluster.wire import files
 
 
 def test_no_signal_has_two_meanings() -> None:
@@ -14,6 +14,6 @@ def test_no_signal_has_two_meanings() -> None:
         heartbeat.GREENLETS_SIGNAL,
         heartbeat.LAST_WORDS_SIGNAL,
         parent_death._SIGNAL,
-        stacks.STACK_SIGNAL,
+        files.STACK_SIGNAL,
     ]
     assert len(set(numbers)) == len(numbers)

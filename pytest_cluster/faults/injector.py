@@ -1,11 +1,10 @@
-"""What every fault has in common: it is in the journal before it happens, and what lasts is undone."""
+"""Note each fault in the journal before it happens, and undo what lasts."""
 
 from __future__ import annotations
 
 import contextlib
 import pickle
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from ..asked.options import ClusterOptions
 from ..errors import FaultError
@@ -13,17 +12,17 @@ from ..processes.primary import PrimaryProxy
 from ..processes.worker import WorkerProxy
 from ..server.launcher import ServerProcess
 from ..story.entries import JournalEntry
-from .undoing import Undoing
+from .undo_stack import UndoStack
 
-__all__ = ["Injecting", "Target", "pickled"]
+__all__ = ["Injector", "Target", "pickled"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 Target = WorkerProxy | PrimaryProxy
 
 
-class Injecting:
-    """The base of a cluster's faults.
+class Injector:
+    """The base of the classes that inject faults.
 
     Attributes:
         injected: how many there were so far.
@@ -32,12 +31,12 @@ class Injecting:
     def __init__(self, server: ServerProcess, options: ClusterOptions) -> None:
         self._server = server
         self._options = options
-        self._undoing = Undoing()
+        self._undo_stack = UndoStack()
         self.injected = 0
 
     def undo(self) -> None:
         """End everything that still lasts.  The fixture does this."""
-        self._undoing.all()
+        self._undo_stack.all()
 
     def __repr__(self) -> str:
         return f"<faults of the cluster of {self._options.target}: {self.injected} injected>"
@@ -51,7 +50,7 @@ class Injecting:
             undo()
             self._note_end(entry)
 
-        with self._undoing.after(end):
+        with self._undo_stack.after(end):
             yield
 
     def _note(self, target: Target, what: str, *, ends: bool = False, lasts: bool = False) -> JournalEntry:
@@ -67,7 +66,7 @@ class Injecting:
             )
 
 
-def pickled(value: Any, what: str) -> bytes:
+def pickled(value: object, what: str) -> bytes:
     """Return the pickle of what a worker is to get; *what* names it in the error.
 
     :raises FaultError: it has none.

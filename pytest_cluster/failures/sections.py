@@ -1,4 +1,4 @@
-"""Adding what a cluster has to say to the report of a failed test."""
+"""Add sections about the cluster to the report of a failed test."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..asked import settings
-from ..errors import ServerError, WaitTimeout
-from ..requests.unanswered import Unanswered, find_holders
-from ..session.run import CLUSTERS, FAILED, STARTED
+from ..errors import ServerError, Unanswered, WaitTimeout
+from ..requests.unanswered import find_holders
+from ..server.launcher import ServerProcess
+from ..stash import CLUSTERS, FAILED, STARTED
 from ..waiting import cut, poll, scaled
 from . import report
 
 if TYPE_CHECKING:
     from ..clusters.cluster import Cluster
-    from ..server.launcher import ServerProcess
 
-__all__ = ["Moment", "describe_failure", "look_now"]
+__all__ = ["Moment", "describe_failure", "observe_clusters"]
 
 MOST_CLUSTERS = 3  # of a test that starts many: the last ones
 
 # A client sees the end of a worker before the primary has said so: the report waits for the primary's word.
 SETTLE_SECONDS = 1.0
 
-Told = tuple[str, str, str]
-"""Stream, title and text of a section."""
+ReportSection = tuple[str, str, str]
+"""The stream, title and text of a section."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What everybody in a cluster was doing when a test failed.
+    """The stacks and requests of a cluster's processes when a test failed.
 
     Attributes:
         stacks: titles and texts.
@@ -47,8 +47,8 @@ class Moment:
     busy: Unanswered | None = None
 
 
-def look_now(item: pytest.Item, error: BaseException) -> dict[int, Moment]:
-    """Look at the clusters right after a time-out, before they go on, by the primary's pid; not after anything else."""
+def observe_clusters(item: pytest.Item, error: BaseException) -> dict[int, Moment]:
+    """Observe the clusters of a test right after a time-out, before they go on; by the primary's pid."""
     if not _is_timeout(error):
         return {}
     is_ours = any(isinstance(one, WaitTimeout) for one in _chain(error))
@@ -68,10 +68,10 @@ def describe_failure(
     A server that did not start, or did not end, has no cluster that could be asked any more: its error is the cause.
 
     :param error: what was raised; ``None`` where a test passed that should not have.
-    :param moments: what :func:`look_now` returned.
+    :param moments: what :func:`observe_clusters` returned.
     """
     broken = next((one for one in _chain(error) if isinstance(one, ServerError)), None)
-    server = None if broken is None else broken.server
+    server = broken.server if broken is not None and isinstance(broken.server, ServerProcess) else None
     has_failed = item.stash.get(FAILED, False)
     clusters: list[Cluster] = []
     if result.when != "teardown" or not (has_failed or server):
@@ -82,11 +82,11 @@ def describe_failure(
         _add(item, result, name, partial(_sections, item, cluster, number, moment, error))
     if server is not None:
         part = f".{result.when}" if clusters or has_failed else ""
-        _add(item, result, f"cluster{part}", partial(_of_broken, item, server, str(broken), part))
+        _add(item, result, f"cluster{part}", partial(_sections_of_failed_server, item, server, str(broken), part))
 
 
-def _add(item: pytest.Item, result: pytest.TestReport, name: str, tell: Callable[[], list[Told]]) -> None:
-    """To the report, and to the item: the report of the teardown, which JUnit XML is made of, is made of that."""
+def _add(item: pytest.Item, result: pytest.TestReport, name: str, tell: Callable[[], list[ReportSection]]) -> None:
+    """Add sections to the report, and to the item, from which the teardown's report, JUnit XML's source, is made."""
     try:
         sections = tell()
     except Exception as problem:  # noqa: BLE001 - the failure itself must be reported, whatever this one says
@@ -99,7 +99,7 @@ def _add(item: pytest.Item, result: pytest.TestReport, name: str, tell: Callable
 
 def _sections(
     item: pytest.Item, cluster: Cluster, number: int, moment: Moment, error: BaseException | None
-) -> list[Told]:
+) -> list[ReportSection]:
     start = item.stash.get(STARTED, time.monotonic())
     poll(lambda: not any(worker.is_ending() for worker in report.living(cluster)), scaled(SETTLE_SECONDS))
     cluster.server.settle()
@@ -121,18 +121,18 @@ def _sections(
     return sections + [("stderr", one, log) for one, log in report.log_sections(cluster, picture)]
 
 
-def _of_broken(item: pytest.Item, server: ServerProcess, error: str, part: str) -> list[Told]:
+def _sections_of_failed_server(item: pytest.Item, server: ServerProcess, error: str, part: str) -> list[ReportSection]:
     place, problem = _artefacts(item, server, [("error", error)], part)
     return [_summary(item, error.partition("\n")[0], place, problem)]
 
 
-def _summary(item: pytest.Item, cause: str, place: str, problem: str) -> Told:
+def _summary(item: pytest.Item, cause: str, place: str, problem: str) -> ReportSection:
     lines = [f"cause: {cause}", problem, f"artefacts: {place}" if place else "", _reproduce(item)]
     return "stdout", "cause", "\n".join(filter(None, lines))
 
 
 def _artefacts(item: pytest.Item, server: ServerProcess, extra: list[tuple[str, str]], part: str) -> tuple[str, str]:
-    """Return the folder, from the root if it is there, and what went wrong."""
+    """Write the artefacts; return their folder, and a sentence about what went wrong."""
     from .artifacts import artifacts_folder, write_artifacts
 
     try:
@@ -165,7 +165,7 @@ def _uid(config: pytest.Config) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and those that it came of, or has in it: what a fixture raises is told without a traceback."""
+    """Yield the error, its causes, and the members of a group."""
     found: list[Any] = [error]
     for one in found:
         if one is not None:
@@ -175,7 +175,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _unanswered(error: BaseException | None, primary_pid: int) -> Unanswered | None:
-    """The request to this cluster that the test has failed for."""
+    """Return the request to this cluster that the test has failed for."""
     told = (one.unanswered for one in _chain(error) if isinstance(one, WaitTimeout))
     return next((one for one in told if one is not None and one.primary_pid == primary_pid), None)
 

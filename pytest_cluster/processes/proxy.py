@@ -1,13 +1,14 @@
-"""What a test can ask of any process of the cluster: a call of its own code, its stacks."""
+"""Call functions in a process of the cluster, and take its stacks."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar, overload
 
 from ..errors import ProcessGone, WaitTimeout
 from ..server.launcher import ServerProcess
+from ..values import Pickled
 from ..waiting import evidence, scaled
 from ..wire.records import Outcome
 from ..wire.remote import function_record, value_of
@@ -22,7 +23,7 @@ CALL_SECONDS = 10.0
 
 
 def ask_process(
-    server: ServerProcess, pid: int, title: str, operation: str, arguments: Any = None, timeout: float | None = None
+    server: ServerProcess, pid: int, title: str, operation: str, arguments: object = None, timeout: float | None = None
 ) -> Outcome:
     """Ask the agent in the process *pid* for something, and return how that ended there.
 
@@ -41,7 +42,7 @@ def ask_process(
 
 
 class ProcessProxy:
-    """What a test can ask of any process of the cluster."""
+    """A process of the cluster, which a test can call and examine."""
 
     def __init__(self, server: ServerProcess) -> None:
         self._server = server
@@ -56,7 +57,13 @@ class ProcessProxy:
         """What messages call it."""
         raise NotImplementedError
 
-    def run(self, function: Callable[..., T] | str, *args: Any, timeout: float | None = None, **kwargs: Any) -> T:
+    @overload
+    def run(self, function: Callable[..., T], *args: object, timeout: float | None = ..., **kwargs: object) -> T: ...
+    @overload
+    def run(self, function: str, *args: object, timeout: float | None = ..., **kwargs: object) -> Pickled: ...
+    def run(
+        self, function: Callable[..., object] | str, *args: object, timeout: float | None = None, **kwargs: object
+    ) -> Pickled:
         """Call *function* in that process and return what it returns.
 
         In a worker it runs beside the requests, in a greenlet of its own; in the primary between two events, and
@@ -73,18 +80,17 @@ class ProcessProxy:
         """
         record = function_record(function)
         where = f"{record.module}.{record.name} in {self.title}"
-        result: T = value_of(self._outcome("run", (record, args, kwargs), timeout), where)
-        return result
+        return value_of(self._outcome("run", (record, args, kwargs), timeout), where)
 
     def stacks(self) -> str:
-        """What each thread and each greenlet of the process is doing, however stuck it is; of a dead one, its end."""
+        """Return the stacks of its threads and greenlets, however stuck it is; of a dead process, how it ended."""
         try:
             self.check_alive()
         except ProcessGone as error:
             return f"({error})"
         return next((text for title, text in self._server.stacks() if f"(pid {self.pid})" in title), "(no answer)")
 
-    def ask(self, operation: str, arguments: Any = None, timeout: float | None = None) -> Any:
+    def ask(self, operation: str, arguments: object = None, timeout: float | None = None) -> Pickled:
         """Ask the agent in that process; for the plugin's own use."""
         return value_of(self._outcome(operation, arguments, timeout), f"{operation} in {self.title}")
 
@@ -97,7 +103,7 @@ class ProcessProxy:
 
     @contextlib.contextmanager
     def reached(self) -> Iterator[None]:
-        """A block in which the process is reached by its pid.
+        """Run a block that reaches the process by its pid.
 
         :raises ProcessGone: it has ended, and its primary has had no time to say so.
         """
@@ -106,6 +112,6 @@ class ProcessProxy:
         except (ProcessLookupError, FileNotFoundError):
             raise ProcessGone(f"{self.title} (pid {self.pid}) has ended just now") from None
 
-    def _outcome(self, operation: str, arguments: Any, timeout: float | None) -> Outcome:
+    def _outcome(self, operation: str, arguments: object, timeout: float | None) -> Outcome:
         self.check_alive()
         return ask_process(self._server, self.pid, self.title, operation, arguments, timeout)

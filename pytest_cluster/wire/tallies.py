@@ -1,8 +1,8 @@
-"""How many requests each worker has begun and served, in memory that the test and all workers share.
+"""Count the requests that each worker has begun and served, in memory that the test and all workers share.
 
-A worker that is killed cannot report any more; what it counted is still here.  One file of fixed size, a slot of two
-counters for each worker id; only that worker writes there, and it has one thread.  A worker counts an answer when it
-has sent it, so whoever has just read that answer may be ahead of the count: :meth:`Tallies.settled` waits for it.
+The counts of a worker that was killed are still here.  The file has a fixed size, with a slot of two counters for each
+worker id; only that worker writes there, and it has one thread.  A worker counts an answer after it has sent it, so
+whoever has just read that answer may be ahead of the count: :meth:`Tallies.settled` waits for it.
 """
 
 from __future__ import annotations
@@ -57,27 +57,27 @@ class Tallies:
         return Tally(*_SLOT.unpack_from(self._memory, worker * _SLOT.size))
 
     def seen(self, worker: int) -> None:
-        """In the test: an answer of *worker* has arrived."""
+        """Note, in the test, that an answer of *worker* has arrived."""
         with self._lock:
             self._seen[worker] += 1
 
     def settled(self, worker: int) -> Tally:
-        """As :meth:`of`, when the answers that have arrived are counted; a worker that died too soon counts no more."""
+        """Wait until the answers that have arrived are counted, and return :meth:`of`; a dead worker counts no more."""
         seen = self._seen[worker]
         if self.of(worker).served < seen and not isinstance(self._memory, bytes):
             poll(lambda: self.of(worker).served >= seen, SETTLE_SECONDS)
         return self.of(worker)
 
     def begin(self, worker: int) -> None:
-        """*worker* has begun a request."""
+        """Count a request that *worker* has begun."""
         self._add(worker, 1, 0)
 
     def end(self, worker: int) -> None:
-        """*worker* has ended one."""
+        """Count a request that *worker* has ended."""
         self._add(worker, 0, 1)
 
     def keep(self) -> None:
-        """Nobody counts any more: keep the figures, let go of the memory."""
+        """Keep the figures and let go of the memory: nobody counts any more."""
         if not isinstance(self._memory, bytes):
             memory, self._memory = self._memory, bytes(self._memory)
             memory.close()

@@ -1,4 +1,4 @@
-"""What is to be undone: at the end of a block, or of the test when that comes first."""
+"""Undo faults at the end of a block, or of the test when that comes first."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 from itertools import count
 
-__all__ = ["Undoing"]
+__all__ = ["UndoStack"]
 
 
-class Undoing:
-    """Undo functions, each of which runs once; the newest first."""
+class UndoStack:
+    """Functions that undo faults, each of which runs once; the newest first."""
 
     def __init__(self) -> None:
         self._numbers = count()

@@ -1,0 +1,22 @@
+"""Keep what the hooks and the fixtures know about a test in pytest's stash."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .clusters.cluster import Cluster
+
+__all__ = ["CLUSTERS", "FAILED", "FIXTURES", "STARTED"]
+
+FIXTURES = ("cluster", "cluster_factory", "cluster_client", "cluster_faults", "cluster_journal")
+"""A test that uses none of these starts no cluster, whatever its marker says."""
+
+CLUSTERS: pytest.StashKey[list[Cluster]] = pytest.StashKey()
+"""The clusters that a test uses, for the report of its failure; nothing when it does not ask for any."""
+FAILED = pytest.StashKey[bool]()
+"""Whether one of the test's phases has failed."""
+STARTED = pytest.StashKey[float]()
+"""When the test began, by the monotonic clock."""
