@@ -43,9 +43,9 @@ from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patching
 from ..arbiter import install
 from ..arbiter.forking import Birth, release_signals, this_birth
+from ..arbiter.in_force import settings_in_force
 from ..arbiter.parent_death import on_parent_death
 from ..arbiter.service import hold_back_ready
-from ..arbiter.supervising import settings_in_force
 from ..requests import savings as serving
 from ..requests.clean_requests import use_clean_requests
 from ..requests.request_waits import knows_idle, tell_waits
