@@ -11,7 +11,11 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .base.loop import Loop
+    from .operations.desk import Desk
 
 __all__ = ["connect_worker", "enter_primary", "enter_worker", "is_on", "leave", "mark", "reach", "wrap"]
 
@@ -34,11 +38,11 @@ class _Inside:
     module: Any = None
 
 
-def enter_primary(host: Any) -> None:
+def enter_primary(loop: Loop, desk: Desk) -> None:
     """This process is a primary; it is under test where :func:`is_on` says so."""
     if is_on():
         _Inside.module = importlib.import_module("pytest_cluster.inside")
-        _Inside.module.enter_primary(host)
+        _Inside.module.enter_primary(loop, desk)
 
 
 def enter_worker(worker_id: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol
 
-__all__ = ["PrimaryHost", "Reactor", "WorkerHost"]
+__all__ = ["Desk", "Reactor", "WorkerHost"]
 
 
 class Reactor(Protocol):
@@ -41,26 +41,8 @@ class WorkerHost(Reactor, Protocol):
         """Block the whole process, greenlets and all."""
 
 
-class PrimaryHost(Reactor, Protocol):
-    """The primary."""
+class Desk(Protocol):
+    """Where the primary takes orders."""
 
-    def send(self, worker: int, message: Any) -> bool:
-        """Send a message to a worker."""
-
-    def disconnect_worker(self, worker: int) -> None:
-        """``worker.disconnect()``."""
-
-    def disconnect(self) -> None:
-        """``cluster.disconnect()``."""
-
-    def scale(self, workers: int) -> None:
-        """Have so many workers from now on."""
-
-    def reload(self, callback: Callable[[Any], Any]) -> None:
-        """``cluster.reload()``; call back with the report."""
-
-    def status(self) -> dict[str, Any]:
-        """``cluster.status`` as a mapping; empty where there is none."""
-
-    def end(self) -> None:
-        """The test is gone: end the server, quickly."""
+    def perform(self, verb: str, *arguments: Any) -> Any:
+        """Carry out ``send``, ``disconnect``, ``scale``, ``reload``, ``status`` or ``end``, say."""

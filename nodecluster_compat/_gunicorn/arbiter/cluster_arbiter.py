@@ -24,7 +24,7 @@ from ... import under_test as test_mode
 from ...base.emitter import set_log
 from ...base.loop import Loop
 from ...lifecycle.crew import Crew
-from ...operations.desk import PrimaryTestHost
+from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
@@ -99,7 +99,9 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         self.reloader = Reloader(self)
         cluster.become_primary(self.primary)
         self._seat_helpers()
-        test_mode.enter_primary(PrimaryTestHost(self))
+        scale, end_signal = (self.scale, signals.SIGQUIT) if self.is_supervised else (None, signals.SIGTERM)
+        self.desk = Desk(cluster, scale, end_signal)
+        test_mode.enter_primary(self.loop, self.desk)
 
     def _seat_helpers(self) -> None:
         loop, log, crew, registry = self.loop, self.log, self.crew, self.primary.registry
@@ -124,12 +126,6 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
                 served.get(id(listener)) or self.primary.listeners.add(listener.sock, listener.FAMILY)
                 for listener in self.LISTENERS
             ]
-
-    def become_service(self) -> None:
-        """Speak with the manager of the service, if there is one."""
-        self.service = Service(
-            self.loop, self.crew, self.upgrade, self.status, lambda: self.judge.is_degraded, self.cfg.env_orig
-        )
 
     # --- waiting -------------------------------------------------------------------------------
 
@@ -233,13 +229,6 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
             self.journal.close()
         return ends
 
-    def end_worker(self, pid: int) -> None:
-        """Tell a worker of a generation that is given up to end; one that still boots has nothing to finish."""
-        self.kill_worker(pid, signals.SIGTERM)
-        mate = self.crew.with_pid(pid)
-        if mate is not None and mate.listening_since is None:
-            self.kill_worker(pid, signals.SIGKILL)
-
     def kill_worker(self, pid: int, sig: int) -> None:
         """Extends gunicorn's: a worker that is told to end gets no further connection."""
         mate = self.crew.with_pid(pid)
@@ -300,7 +289,14 @@ def adopt(arbiter: _Base) -> None:
     stock = type(arbiter)
     arbiter.__class__ = type("ClusterArbiter", (ClusterArbiter, stock), {"__module__": stock.__module__})
     arbiter.become_cluster_arbiter()
-    arbiter.become_service()
+    arbiter.service = Service(
+        arbiter.loop,
+        arbiter.crew,
+        arbiter.upgrade,
+        arbiter.status,
+        lambda: arbiter.judge.is_degraded,
+        arbiter.cfg.env_orig,
+    )
     arbiter.serve_listeners()
     if not cluster.settings:
         cluster.setup_primary()

@@ -156,6 +156,11 @@ class Hosting:
         self.SIG_QUEUE.put_nowait(signals.SIGHUP)
         self.loop.wake()
 
+    def scale(self, workers: int) -> None:
+        """Have so many workers from now on."""
+        self.num_workers = workers
+        self.wakeup()
+
     def finish(self) -> None:
         """See :class:`~nodecluster_compat.roles.host.Host`."""
         self.upgrade.forget()

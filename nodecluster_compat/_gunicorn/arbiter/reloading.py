@@ -20,6 +20,7 @@ before the first of them.
 
 from __future__ import annotations
 
+import signal as signals
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -46,8 +47,8 @@ Callback = Callable[[ReloadReport], Any]
 class _Seat(ConfiguredSeat, Protocol):
     """The arbiter, which reloads."""
 
-    def end_worker(self, pid: int) -> None:
-        """Tell a worker of a generation that is given up to end."""
+    def kill_worker(self, pid: int, sig: int) -> None:
+        """Send a signal to a worker."""
 
 
 class Reloader:
@@ -98,7 +99,7 @@ class Reloader:
         callbacks, self._waiting = self._waiting, []
         for mate in crew.booting:
             if mate.generation == crew.generation:
-                arbiter.end_worker(mate.pid)
+                self._end_worker(mate.pid)
         self._tell(report, callbacks)
 
     # --- going on ------------------------------------------------------------------------------
@@ -139,12 +140,19 @@ class Reloader:
             assert self._savepoint is not None
             same_sockets = self._savepoint.listeners == arbiter.LISTENERS
             for pid in crew.give_up_rollout(self._savepoint.num_workers, keeps_new=same_sockets):
-                arbiter.end_worker(pid)
+                self._end_worker(pid)
             self._savepoint.restore()
         else:
             crew.rollout = None
             self._close_former_listeners()
         self._end(report)
+
+    def _end_worker(self, pid: int) -> None:
+        """Tell a worker of a generation that is given up to end; one that still boots has nothing to finish."""
+        self._arbiter.kill_worker(pid, signals.SIGTERM)
+        mate = self._arbiter.crew.with_pid(pid)
+        if mate is not None and mate.listening_since is None:
+            self._arbiter.kill_worker(pid, signals.SIGKILL)
 
     # --- listeners that go ---------------------------------------------------------------------
 

@@ -22,7 +22,6 @@ from gunicorn.workers.base import Worker
 
 from ... import under_test as test_mode
 from ...base.emitter import set_uncaught
-from ...operations.desk import WorkerTestHost
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...runtime.gevent_reactor import GeventReactor
@@ -33,6 +32,7 @@ from ...runtime.servers.home import set_home
 from ...runtime.servers.net_server import NetServer
 from ...runtime.servers.worker_home import WorkerHome
 from ..arbiter import forking
+from ..worker.under_test import WorkerUnderTest
 from . import config as script_config
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class _Main:
         self._beat = LoopBeat(birth.heartbeat)
         self._home.receiver.start(self._reactor)
         birth.member.attach(self)
-        test_mode.connect_worker(WorkerTestHost(self._reactor, self._throw))
+        test_mode.connect_worker(WorkerUnderTest(self._reactor, self._throw))
         forking.release_signals()
 
     def serve(self) -> None:

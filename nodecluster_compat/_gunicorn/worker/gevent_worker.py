@@ -34,7 +34,6 @@ from ... import under_test as test_mode
 from ...base.emitter import Log
 from ...connections.receiver import Receiver
 from ...lifecycle.recycling import requests_of
-from ...operations.desk import WorkerTestHost
 from ...runtime.client_socket import ClientSocket
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.greenlet_pool import GreenletPool
@@ -51,6 +50,7 @@ from ..requests.clean_requests import use_clean_requests
 from ..requests.request_waits import knows_idle, tell_waits
 from ..requests.served_listener import ServedListener, address_of
 from .draining import Drain
+from .under_test import WorkerUnderTest
 
 __all__ = ["ClusterGeventWorker"]
 
@@ -145,7 +145,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
             on_parent_death()
             runtime = _Runtime(self)
             self._birth.member.attach(runtime)
-            test_mode.connect_worker(WorkerTestHost(runtime, self._throw))
+            test_mode.connect_worker(WorkerUnderTest(runtime, self._throw))
         release_signals()
 
     def load_wsgi(self) -> None:
