@@ -71,7 +71,6 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
     log: GunicornLog
     journal: Journal | None
     spawning: WorkerHandle | None
-    judge: Judge
     recycler: Recycler
     health: Health
     service: Service
@@ -290,12 +289,7 @@ def adopt(arbiter: _Base) -> None:
     arbiter.__class__ = type("ClusterArbiter", (ClusterArbiter, stock), {"__module__": stock.__module__})
     arbiter.become_cluster_arbiter()
     arbiter.service = Service(
-        arbiter.loop,
-        arbiter.crew,
-        arbiter.upgrade,
-        arbiter.status,
-        lambda: arbiter.judge.is_degraded,
-        arbiter.cfg.env_orig,
+        arbiter.loop, arbiter.crew, arbiter.upgrade, arbiter.status, arbiter.is_degraded, arbiter.cfg.env_orig
     )
     arbiter.serve_listeners()
     if not cluster.settings:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ...roles.status import ClusterStatus
     from ...roles.worker_handle import WorkerHandle
     from ..gunicorn_types import Settings
+    from .judging import Judge
     from .limits import Limits
     from .reloading import Reloader
     from .status_board import StatusBoard
@@ -52,6 +53,7 @@ class Hosting:
     exiting: Mate | None
     is_stopping: bool
     limits: Limits
+    judge: Judge
     reloader: Reloader
     board: StatusBoard
     upgrade: Upgrade
@@ -126,6 +128,10 @@ class Hosting:
     def status(self) -> ClusterStatus:
         """See :class:`~nodecluster_compat.roles.host.Host`."""
         return self.board.status()
+
+    def is_degraded(self) -> bool:
+        """Whether workers keep failing."""
+        return self.judge.is_degraded
 
     # --- what has happened ---------------------------------------------------------------------
 

@@ -93,7 +93,7 @@ class Reloader:
         return True
 
     def _supersede(self) -> None:
-        arbiter, crew = self._arbiter, self._arbiter.crew
+        crew = self._arbiter.crew
         assert crew.rollout is not None
         report = crew.rollout.advance("replaced", time.monotonic(), "another reload came before its end")
         callbacks, self._waiting = self._waiting, []
