@@ -11,13 +11,15 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from .base.loop import Loop
     from .operations.desk import Desk
 
 __all__ = ["connect_worker", "enter_primary", "enter_worker", "is_on", "leave", "mark", "reach", "wrap"]
+
+_Client = TypeVar("_Client")
 
 _TOKEN: Final = "NODECLUSTER_TEST_TOKEN"  # noqa: S105 - a name
 _CONTROL: Final = "NODECLUSTER_TEST_CONTROL"
@@ -51,7 +53,7 @@ def enter_worker(worker_id: int) -> None:
         _Inside.module.enter_worker(worker_id)
 
 
-def connect_worker(host: Any) -> None:
+def connect_worker(host: object) -> None:
     """The worker has a loop now."""
     if _Inside.module is not None:
         _Inside.module.connect(host)
@@ -77,6 +79,9 @@ def wrap(application: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def mark(client: Any) -> Any:
+def mark(client: _Client) -> _Client:
     """Return the socket on which the server itself answers under test, or as it is."""
-    return client if _Inside.module is None else _Inside.module.mark(client)
+    if _Inside.module is None:
+        return client
+    marked: _Client = _Inside.module.mark(client)
+    return marked

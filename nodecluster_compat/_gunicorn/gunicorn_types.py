@@ -9,14 +9,41 @@ from ..base.emitter import Log
 
 if TYPE_CHECKING:
     import socket
+    from contextlib import AbstractContextManager
+    from io import BytesIO
 
-__all__ = ["Application", "Environ", "GunicornLog", "GunicornWorker", "ListeningSocket", "ServerHook", "Settings"]
+__all__ = [
+    "Application",
+    "Create",
+    "Created",
+    "Environ",
+    "GunicornLog",
+    "GunicornWorker",
+    "Headers",
+    "ListeningSocket",
+    "PlainRequest",
+    "RequestWait",
+    "Response",
+    "ServerHook",
+    "Settings",
+    "Unreader",
+]
 
 Environ: TypeAlias = dict[str, Any]
 """A WSGI environ: keys and values as PEP 3333 has them."""
 
 Application: TypeAlias = Callable[..., Any]
 """A WSGI application, or a stand-in of ours for one."""
+
+Headers: TypeAlias = list[tuple[str, str]]
+
+RequestWait: TypeAlias = "AbstractContextManager[object]"
+"""In which gunicorn waits for a request."""
+
+Created: TypeAlias = "tuple[Response, Environ]"
+
+Create: TypeAlias = "Callable[..., Created]"
+"""gunicorn's ``create``, which makes the response and the environ of a request."""
 
 ServerHook: TypeAlias = Callable[..., Any]
 """A function of the user's that is a setting of gunicorn's."""
@@ -90,3 +117,41 @@ class GunicornWorker(Protocol):
 
     aborted: bool
     tmp: Any
+
+
+class Unreader(Protocol):
+    """What gunicorn reads a connection through: bytes can be put back."""
+
+    buf: BytesIO
+    sock: socket.socket
+    mxchunk: int
+
+    def read(self, size: int | None = None) -> bytes:
+        """Return what was put back, or what comes next; nothing at the end of the connection."""
+
+    def unread(self, data: bytes) -> None:
+        """Put back what belongs to the next request."""
+
+
+class PlainRequest(Protocol):
+    """gunicorn's request: what is read of one here."""
+
+    method: str
+    uri: str
+    path: str
+    query: str
+    version: tuple[int, int]
+    headers: Headers
+    scheme: str
+    body: object
+    proxy_protocol_info: object
+
+    def should_close(self) -> bool:
+        """Whether its connection ends with the answer."""
+
+
+class Response(Protocol):
+    """gunicorn's response: what is used of one here."""
+
+    def start_response(self, status: str, headers: Headers, exc_info: object = None) -> Callable[[bytes], None]:
+        """Begin the answer, as PEP 3333 has it."""

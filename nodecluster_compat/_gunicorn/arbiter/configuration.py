@@ -51,7 +51,7 @@ class ConfiguredSeat(Seat, Protocol):
     proc_name: str
     pidfile: Any
 
-    def setup(self, app: Any) -> None:
+    def setup(self, app: object) -> None:
         """Take the settings of the application; gunicorn's."""
 
     def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:

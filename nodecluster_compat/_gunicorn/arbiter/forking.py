@@ -140,7 +140,7 @@ def _fork_behind_hook(arbiter: _Seat, worker: WorkerHandle) -> None:
 
 
 def _in_front(users_hook: Callable[[Any, Any], Any]) -> Callable[[Any, Any], None]:
-    def pre_fork(server: Any, gunicorn_worker: Any) -> None:
+    def pre_fork(server: _Seat, gunicorn_worker: object) -> None:
         users_hook(server, gunicorn_worker)
         worker, _ThisProcess.expected = _ThisProcess.expected, None
         if worker is not None:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gevent import getcurrent
 from gevent.pool import Pool
 from gevent.server import StreamServer
 from gunicorn.sock import ssl_context
 
+from ..requests.served_listener import AnyListener
+
 if TYPE_CHECKING:
     from .membership import Membership
     from .source import ServingWorker
 
 __all__ = ["AcceptingSource"]
+
+
+class InheritedSocket(AnyListener, Protocol):
+    """gunicorn's object around a listening socket, of which this process has the descriptor."""
+
+    def setblocking(self, flag: bool) -> None:
+        """Let its calls wait, or not."""
 
 
 class AcceptingSource:
@@ -33,7 +42,7 @@ class AcceptingSource:
         self,
         worker: ServingWorker,
         membership: Membership,
-        listeners: Sequence[Any],
+        listeners: Sequence[InheritedSocket],
         serving: dict[Any, Any],
         ended: Callable[[], None],
     ) -> None:
@@ -63,7 +72,7 @@ class AcceptingSource:
         """Whether no further connection can come: at once."""
         return True
 
-    def _server(self, listener: Any) -> StreamServer:
+    def _server(self, listener: InheritedSocket) -> StreamServer:
         listener.setblocking(True)
         cfg = self._worker.cfg
         tls = {"ssl_context": ssl_context(cfg)} if cfg.is_ssl else {}
@@ -73,7 +82,7 @@ class AcceptingSource:
             server.max_accept = 1
         return server
 
-    def _serve(self, listener: Any, client: Any, peer: Any) -> None:
+    def _serve(self, listener: InheritedSocket, client: object, peer: object) -> None:
         self._serving[getcurrent()] = client
         try:
             self._worker.handle(listener, client, peer)

@@ -14,7 +14,8 @@ import random
 import signal as signals
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
 
 from gevent import GreenletExit, get_hub, getcurrent
 from gevent.event import Event
@@ -44,6 +45,9 @@ from .membership import Membership
 from .source import ConnectionSource
 from .under_test import WorkerUnderTest
 
+if TYPE_CHECKING:
+    from ..gunicorn_types import RequestWait, Settings
+
 __all__ = ["ClusterGeventWorker"]
 
 _NOTIFY_SECONDS: Final = 1.0
@@ -62,11 +66,11 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         hold_back_ready()
 
     @classmethod
-    def check_config(cls, cfg: Any, log: Log) -> None:
+    def check_config(cls, cfg: Settings, log: Log) -> None:
         """Called by gunicorn just before the first fork; see :mod:`nodecluster_compat._gunicorn.arbiter.install`."""
         install.check_config(cfg)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         # Made before the fork and therefore without gevent: events come with the signals.
         self._changed: Event | None = None  # set at whatever the main greenlet may wait for
         self._alive = True
@@ -76,7 +80,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._served: dict[int, ServedListener] = {}
         self._serving: dict[Any, Any] = {}  # the sockets of the connections by greenlet, None before they are made
         self._idle_limit: IdleLimit | None = None
-        self._request_wait: Any = None
+        self._request_wait: RequestWait | None = None
         self.wsgi: Any
         settings = settings_in_force()
         self._handshake_timeout = settings.handshake_timeout
@@ -194,11 +198,11 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         # self.timeout is half of the setting: a sign of life a second would come too late for timeout = 1
         return min(_NOTIFY_SECONDS, self.timeout or _NOTIFY_SECONDS)
 
-    def timeout_ctx(self) -> Any:
+    def timeout_ctx(self) -> RequestWait:
         """Replaces gunicorn's, which makes a timer for each wait."""
         return self._request_wait or super().timeout_ctx()
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+    def handle_error(self, req: object, client: object, addr: object, exc: BaseException) -> None:
         """Extends gunicorn's: under test its error page, too, says whose it is."""
         super().handle_error(req, test_mode.mark(client), addr, exc)
 
@@ -209,17 +213,17 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     # --- ending --------------------------------------------------------------------------------
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Extends gunicorn's: a worker that a signal ends does not leave by its own wish."""
         self._signalled = True
         super().handle_exit(sig, frame)
 
-    def handle_quit(self, sig: int, frame: Any) -> None:
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """Extends gunicorn's: as :meth:`handle_exit`."""
         self._signalled = True
         super().handle_quit(sig, frame)
 
-    def handle_abort(self, sig: int, frame: Any) -> None:
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """Extends gunicorn's: as :meth:`handle_exit`; this one is the master's time-out."""
         self._signalled = True
         super().handle_abort(sig, frame)
