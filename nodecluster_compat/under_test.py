@@ -11,9 +11,15 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from .base.loop import Loop
+    from .operations.desk import Desk
 
 __all__ = ["connect_worker", "enter_primary", "enter_worker", "is_on", "leave", "mark", "reach", "wrap"]
+
+_Client = TypeVar("_Client")
 
 _TOKEN: Final = "NODECLUSTER_TEST_TOKEN"  # noqa: S105 - a name
 _CONTROL: Final = "NODECLUSTER_TEST_CONTROL"
@@ -34,11 +40,11 @@ class _Inside:
     module: Any = None
 
 
-def enter_primary(host: Any) -> None:
+def enter_primary(loop: Loop, desk: Desk) -> None:
     """This process is a primary; it is under test where :func:`is_on` says so."""
     if is_on():
         _Inside.module = importlib.import_module("pytest_cluster.inside")
-        _Inside.module.enter_primary(host)
+        _Inside.module.enter_primary(loop, desk)
 
 
 def enter_worker(worker_id: int) -> None:
@@ -47,7 +53,7 @@ def enter_worker(worker_id: int) -> None:
         _Inside.module.enter_worker(worker_id)
 
 
-def connect_worker(host: Any) -> None:
+def connect_worker(host: object) -> None:
     """The worker has a loop now."""
     if _Inside.module is not None:
         _Inside.module.connect(host)
@@ -73,6 +79,9 @@ def wrap(application: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def mark(client: Any) -> Any:
+def mark(client: _Client) -> _Client:
     """Return the socket on which the server itself answers under test, or as it is."""
-    return client if _Inside.module is None else _Inside.module.mark(client)
+    if _Inside.module is None:
+        return client
+    marked: _Client = _Inside.module.mark(client)
+    return marked

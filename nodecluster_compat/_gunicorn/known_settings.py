@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Final
 
 from gunicorn import __version__
 from gunicorn.config import KNOWN_SETTINGS
@@ -23,14 +23,14 @@ _MOST_MATCHES: Final = 3
 _SIMILAR: Final = 0.7
 
 
-class _Asked(dict[str, Any]):
+class _Asked(dict[str, object]):
     """Settings that note which names were looked for, so that no list of them has to be kept."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **settings: object) -> None:
         super().__init__(settings)
         self.names: set[str] = set()
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: object = None) -> object:
         self.names.add(name)
         return super().get(name, default)
 

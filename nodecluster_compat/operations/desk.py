@@ -1,89 +1,106 @@
-"""What the agents of a test ask of the arbiter and of a worker; see :mod:`nodecluster_compat.under_test`."""
+"""Carries out what somebody outside asks of a running cluster: one table of verbs, whoever asks.
+
+It knows neither sockets nor the arbiter.  Whoever stands at it (the agent of a test, a control socket) brings the
+question; whoever sets it up says what only the server can do.  A capability adds its verbs by :meth:`Desk.on`.
+"""
 
 from __future__ import annotations
 
 import os
-import signal as signals
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import NotInCluster
-from ..roles.cluster import cluster
 
 if TYPE_CHECKING:
-    from .._gunicorn.arbiter.cluster_arbiter import ClusterArbiter
     from ..lifecycle.rollout import ReloadReport
+    from ..roles.cluster import Cluster
     from ..roles.worker_handle import WorkerHandle
 
-__all__ = ["PrimaryTestHost", "WorkerTestHost"]
+__all__ = ["Desk"]
+
+Handler: TypeAlias = Callable[..., object]
 
 
-class PrimaryTestHost:
-    """The primary, as its agent needs it."""
+class Desk:
+    """Where the primary takes orders.
 
-    def __init__(self, arbiter: ClusterArbiter) -> None:
-        self._arbiter = arbiter
-        loop = arbiter.loop
-        self.add_reader, self.remove_reader = loop.add_reader, loop.remove_reader
-        self.add_writer, self.remove_writer = loop.add_writer, loop.remove_writer
+    Args:
+        cluster: the primary's.
+        scale: has so many workers from now on; ``None`` in script mode, where nobody keeps a number.
+        end_signal: ends the server, quickly.
+    """
 
-    def send(self, worker: int, message: Any) -> bool:
-        """Send a message to a worker."""
+    def __init__(self, cluster: Cluster, scale: Callable[[int], None] | None, end_signal: int) -> None:
+        self._cluster = cluster
+        self._scale_server = scale
+        self._end_signal = end_signal
+        self._handlers: dict[str, Handler] = {}
+        self.on("send", self._send)
+        self.on("disconnect_worker", self._disconnect_worker)
+        self.on("disconnect", self._disconnect)
+        self.on("scale", self._scale)
+        self.on("reload", self._reload)
+        self.on("status", self._status)
+        self.on("end", self._end)
+
+    def on(self, verb: str, handler: Handler) -> None:
+        """Let ``handler`` carry out ``verb`` from now on.
+
+        Raises:
+            ValueError: another one does.
+        """
+        if verb in self._handlers:
+            raise ValueError(f"expected a new verb, got {verb!r}, which has a handler")
+        self._handlers[verb] = handler
+
+    def perform(self, verb: str, *arguments: object) -> object:
+        """Carry out ``verb``; return what its handler returns, raise what it raises.
+
+        Raises:
+            LookupError: nobody carries it out.
+        """
+        try:
+            handler = self._handlers[verb]
+        except KeyError:
+            raise LookupError(f"expected one of {', '.join(self._handlers)}, got {verb!r}") from None
+        return handler(*arguments)
+
+    # --- the verbs of every cluster ------------------------------------------------------------
+
+    def _send(self, worker: int, message: Any) -> bool:
         return self._worker(worker).send(message)
 
-    def disconnect_worker(self, worker: int) -> None:
-        """Disconnect a worker."""
+    def _disconnect_worker(self, worker: int) -> None:
         self._worker(worker).disconnect()
 
-    def disconnect(self) -> None:
-        """Disconnect all of them."""
-        cluster.disconnect()
+    def _disconnect(self) -> None:
+        self._cluster.disconnect()
 
-    def scale(self, workers: int) -> None:
-        """Have so many workers from now on, as after TTIN and TTOU."""
-        if not self._arbiter.is_supervised:
+    def _scale(self, workers: int) -> None:
+        """As after TTIN and TTOU."""
+        if self._scale_server is None:
             raise NotInCluster("nobody keeps a number of workers in script mode: the script forks")
-        self._arbiter.num_workers = workers
-        self._arbiter.wakeup()
+        self._scale_server(workers)
 
-    def reload(self, callback: Callable[[Any], Any]) -> None:
-        """Reload; call back with the report as a mapping."""
+    def _reload(self, callback: Callable[[Any], Any]) -> None:
+        """Call back with the report as a mapping."""
 
         def done(report: ReloadReport) -> None:
             callback(asdict(report))
 
-        cluster.reload(done)
+        self._cluster.reload(done)
 
-    def status(self) -> dict[str, Any]:
-        """Return the status as a mapping; empty in script mode."""
-        return asdict(cluster.status) if self._arbiter.is_supervised else {}
+    def _status(self) -> dict[str, Any]:
+        """Return a mapping; empty in script mode."""
+        return {} if self._scale_server is None else asdict(self._cluster.status)
 
-    def end(self) -> None:
-        """End at once: QUIT in server mode, TERM in script mode."""
-        os.kill(os.getpid(), signals.SIGQUIT if self._arbiter.is_supervised else signals.SIGTERM)
+    def _end(self) -> None:
+        os.kill(os.getpid(), self._end_signal)
 
     def _worker(self, worker: int) -> WorkerHandle:
         try:
-            return cluster.workers[worker]
+            return self._cluster.workers[worker]
         except KeyError:
             raise NotInCluster(f"there is no worker {worker} (any more)") from None
-
-
-class WorkerTestHost:
-    """A worker, as its agent needs it.
-
-    Args:
-        reactor: the runtime's.
-        throw: raises an exception in the main greenlet.
-    """
-
-    def __init__(self, reactor: Any, throw: Callable[[BaseException], None]) -> None:
-        from ..runtime.greenlet_stacks import blocking_sleep, greenlet_stacks
-
-        self.add_reader, self.remove_reader = reactor.add_reader, reactor.remove_reader
-        self.add_writer, self.remove_writer = reactor.add_writer, reactor.remove_writer
-        self.spawn: Callable[[Callable[[], None]], None] = reactor.spawn
-        self.crash = throw
-        self.greenlets = greenlet_stacks
-        self.block = blocking_sleep

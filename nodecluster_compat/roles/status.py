@@ -1,18 +1,15 @@
-"""How the cluster is, in one record, and that record as a file for the programs around the server."""
+"""Describes how the cluster is, in one record."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-from dataclasses import asdict, dataclass
-from typing import Final, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from ..connections.waiting import QueueStatus
 from ..lifecycle.rollout import ReloadReport
 from ..lifecycle.states import State
 
-__all__ = ["ClusterState", "ClusterStatus", "WorkerHealth", "WorkerStatus", "write_status"]
+__all__ = ["ClusterState", "ClusterStatus", "WorkerHealth", "WorkerStatus"]
 
 ClusterState: TypeAlias = Literal["starting", "running", "reloading", "degraded", "stopping"]
 WorkerHealth: TypeAlias = Literal["ok", "blocked", "stopped"]
@@ -35,9 +32,6 @@ class WorkerStatus:
     state: State
     health: WorkerHealth
     lag: float
-
-
-_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +67,3 @@ class ClusterStatus:
     last_fault: str | None
     reload: ReloadReport | None
     upgrade: str | None
-
-
-def write_status(status: ClusterStatus, path: str) -> None:
-    """Write the status as JSON, so that a reader finds the old file or the new one, never a part.
-
-    Everybody may read it, less the umask.  It is a new file each time: whoever may write in that folder can replace it,
-    but cannot have this process write into a file of his choice.
-
-    Raises:
-        OSError: it cannot be written; the old file, if any, is as it was.
-    """
-    draft = f"{path}.{status.pid}"
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)  # of a process that had this pid and was killed
-        with open(os.open(draft, _NEW_FILE, 0o644), "w", encoding="utf-8") as file:
-            json.dump(asdict(status), file)
-            file.write("\n")
-        os.replace(draft, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)
-        raise

@@ -48,7 +48,7 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
         self._sock.setblocking(False)
         self.timeout = _socket.getdefaulttimeout()
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - gevent's attributes, of which it gives no types
         """Extends gevent's: what its methods need is made when they look for it."""
         if name == "hub":
             self._is_ours = False
@@ -83,7 +83,7 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
         """Let other greenlets run until there is something to read."""
         get_hub().wait(self._read_event)
 
-    def sendall(self, data: Any, flags: int = 0) -> None:
+    def sendall(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
         """Send all of ``data``; as :meth:`socket.socket.sendall`."""
         view = memoryview(data).cast("B") if not isinstance(data, bytes) else data
         try:
@@ -93,7 +93,7 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
         if sent < len(view):
             super().sendall(memoryview(view)[sent:], flags)
 
-    def _drop_events_and_close(self, closefd: bool = True, *rest: Any) -> None:
+    def _drop_events_and_close(self, closefd: bool = True, *rest: object) -> None:
         """Extends gevent's: nothing is let go in steps that nobody waits for."""
         reader = self._reader
         if not (closefd and self._is_ours and (reader is None or reader.callback is None)):

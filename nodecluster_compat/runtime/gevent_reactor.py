@@ -56,7 +56,7 @@ class GeventReactor:
         """Call back, in the hub, before it waits again."""
         self._loop.run_callback(callback)
 
-    def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
+    def call_soon(self, callback: Callable[..., Any], *args: object) -> None:
         """Call back on the next turn, in a greenlet of its own: a user's callback may block."""
         self._greenlets.start(run_guarded, "a deferred call", None, callback, *args)
 
@@ -86,7 +86,7 @@ class GeventReactor:
             watcher.close()
 
 
-def _call(call: Callable[..., None], *args: Any) -> None:
+def _call(call: Callable[..., None], *args: object) -> None:
     call(*args)
 
 

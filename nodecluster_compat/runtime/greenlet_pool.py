@@ -17,10 +17,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import getweakrefcount
 
 from gevent import get_hub, getcurrent, spawn_raw
+
+if TYPE_CHECKING:
+    from greenlet import greenlet
 
 __all__ = ["GreenletPool"]
 
@@ -40,7 +43,7 @@ class GreenletPool:
         self._hub = get_hub()
         self._parked: list[Any] = []
 
-    def start(self, *job: Any) -> Any:
+    def start(self, *job: object) -> greenlet:
         """Do a job on the next turn of the loop.
 
         Args:
@@ -55,7 +58,7 @@ class GreenletPool:
         self._hub.loop.run_callback(worker.switch, job)
         return worker
 
-    def _reusable(self) -> Any:
+    def _reusable(self) -> greenlet | None:
         while self._parked:
             worker = self._parked.pop()
             if sys.getrefcount(worker) == _UNSHARED and not getweakrefcount(worker):

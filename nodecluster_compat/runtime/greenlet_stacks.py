@@ -47,7 +47,7 @@ def blocking_sleep(seconds: float) -> None:
     get_original("time", "sleep")(seconds)
 
 
-def _alive(current: Any) -> list[Any]:
+def _alive(current: greenlet) -> list[Any]:
     """Return the greenlets that have a stack, the current one first."""
     found = {id(current): current}
     for one in [current, *(thing for thing in gc.get_objects() if isinstance(thing, greenlet))]:

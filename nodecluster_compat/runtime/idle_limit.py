@@ -27,11 +27,14 @@ import socket
 from collections.abc import Mapping
 from time import monotonic
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from gevent import Timeout, get_hub, getcurrent
 from gevent.ssl import SSLSocket
+
+if TYPE_CHECKING:
+    from .client_socket import ClientSocket
 
 __all__ = ["LINGER_SECONDS", "SWEEP_SECONDS", "IdleLimit", "NotedInside"]
 
@@ -85,13 +88,13 @@ class IdleLimit:
         self.forget(getcurrent())
         return error is self._expired
 
-    def note(self, greenlet: Any) -> None:
+    def note(self, greenlet: object) -> None:
         """``greenlet``, the current one, waits from now on, and is idle."""
         self._waiting[greenlet] = monotonic() + self._seconds
         if self._timer is None:
             self._start()
 
-    def forget(self, greenlet: Any) -> None:
+    def forget(self, greenlet: object) -> None:
         """``greenlet``, the current one, waits no longer."""
         self._waiting.pop(greenlet, None)
         if self._began:
@@ -169,7 +172,7 @@ class NotedInside:
         return error is self._expired
 
 
-def _has_sent(client: Any) -> bool:
+def _has_sent(client: ClientSocket | SSLSocket) -> bool:
     """Whether there is something to read: bytes, or the end of the connection."""
     if isinstance(client, SSLSocket) and client.pending():
         return True

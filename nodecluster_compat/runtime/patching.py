@@ -64,7 +64,7 @@ def late_imports() -> tuple[str, ...]:
 class _LoadedPlugin:
     """An entry point whose module is there."""
 
-    def __init__(self, subscriber: Any) -> None:
+    def __init__(self, subscriber: object) -> None:
         self.load = lambda: subscriber
 
 
@@ -77,7 +77,7 @@ def prepare_patching() -> None:
     _Known.references = -1 if context is None or _is_held(context) else sys.getrefcount(context)
 
 
-def _loaded(plugin: Any) -> Any:
+def _loaded(plugin: metadata.EntryPoint) -> metadata.EntryPoint | _LoadedPlugin:
     """Return ``plugin``, loaded when that imports nothing: its module may want to find everything patched."""
     return _LoadedPlugin(plugin.load()) if getattr(plugin, "module", None) in sys.modules else plugin
 
@@ -105,11 +105,11 @@ def patching() -> Iterator[None]:
 def _known_plugins() -> Iterator[None]:
     original: Any = metadata.entry_points
 
-    def entry_points(**wanted: Any) -> Any:
+    def entry_points(**wanted: str) -> object:
         found = _Known.plugins.get(wanted.get("group", "")) if len(wanted) == 1 else None
         return original(**wanted) if found is None else found
 
-    metadata.entry_points = entry_points
+    metadata.entry_points = entry_points  # type: ignore[assignment]  # which has overloads
     try:
         yield
     finally:
@@ -123,7 +123,7 @@ def _frozen() -> Iterator[None]:
     gc.disable()
     shown = []
 
-    def show_all(event: Any) -> None:
+    def show_all(event: object) -> None:
         if isinstance(event, events.GeventWillPatchModuleEvent) and event.module_name == "ssl":
             context = getattr(event.target, "SSLContext", None)
             if sys.getrefcount(context) != _Known.references:

@@ -6,10 +6,10 @@ the test only.
 """
 
 from .agent import connect, enter_primary, enter_worker, leave, mark, reach, wrap
-from .hosts import PrimaryHost, Reactor, WorkerHost
+from .hosts import Desk, Reactor, WorkerHost
 
 __all__ = [
-    "PrimaryHost",
+    "Desk",
     "Reactor",
     "WorkerHost",
     "connect",

@@ -23,7 +23,7 @@ from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Call, End, Hello, O
 from ..wire.tallies import Tallies
 from .dumps import Dumps
 from .functions import outcome_of, resolve
-from .hosts import PrimaryHost, WorkerHost
+from .hosts import Desk, Reactor, WorkerHost
 from .link import Link
 from .output import take_own_output
 from .steps import Steps, end_process
@@ -123,10 +123,10 @@ class _WorkerAgent(_Agent):
 
 
 class _PrimaryAgent(_Agent):
-    def __init__(self, host: PrimaryHost) -> None:
+    def __init__(self, reactor: Reactor, desk: Desk) -> None:
         super().__init__(None)
-        self._host = host
-        self._link.attach(host, self._received, self._test_gone)
+        self._desk = desk
+        self._link.attach(reactor, self._received, self._test_gone)
 
     def _received(self, call: Call) -> None:
         if call.operation == "hang":
@@ -141,35 +141,32 @@ class _PrimaryAgent(_Agent):
     def _do(self, call: Call) -> object:
         if call.operation == "run":
             return self._run(call)
-        if call.operation == "status":
-            return self._host.status()
         if call.operation == "keep":
             self._kept = True
             return None
-        work: Callable[..., object] = getattr(self._host, call.operation)
-        return work(*self._arguments(call))
+        return self._desk.perform(call.operation, *self._arguments(call))
 
     def _begin_reload(self, call: Call) -> None:
         def done(report: object) -> None:
             self._answer(call, lambda: report)
 
-        outcome = outcome_of(lambda: self._host.reload(done))
+        outcome = outcome_of(lambda: self._desk.perform("reload", done))
         if outcome.value is None:
             self._link.send(Reply(call.id, outcome))
 
     def _test_gone(self) -> None:
         if not self._kept:
-            self._host.end()
+            self._desk.perform("end")
 
 
 class _ThisProcess:
     agent: _Agent | None = None
 
 
-def enter_primary(host: PrimaryHost) -> None:
+def enter_primary(reactor: Reactor, desk: Desk) -> None:
     """Start the agent of a primary."""
     with contextlib.suppress(OSError):  # nobody listens there: the test is gone
-        _ThisProcess.agent = _PrimaryAgent(host)
+        _ThisProcess.agent = _PrimaryAgent(reactor, desk)
 
 
 def enter_worker(worker: int) -> None:

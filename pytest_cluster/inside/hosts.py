@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
-from ..values import Message
-
-__all__ = ["PrimaryHost", "Reactor", "WorkerHost"]
+__all__ = ["Desk", "Reactor", "WorkerHost"]
 
 
 class Reactor(Protocol):
@@ -43,26 +41,8 @@ class WorkerHost(Reactor, Protocol):
         """Block the whole process, greenlets and all."""
 
 
-class PrimaryHost(Reactor, Protocol):
-    """The primary around its agent."""
+class Desk(Protocol):
+    """Where the primary takes orders."""
 
-    def send(self, worker: int, message: Message) -> bool:
-        """Send a message to a worker."""
-
-    def disconnect_worker(self, worker: int) -> None:
-        """``worker.disconnect()``."""
-
-    def disconnect(self) -> None:
-        """``cluster.disconnect()``."""
-
-    def scale(self, workers: int) -> None:
-        """Have so many workers from now on."""
-
-    def reload(self, callback: Callable[[object], object]) -> None:
-        """``cluster.reload()``; call back with the report."""
-
-    def status(self) -> dict[str, Any]:
-        """``cluster.status`` as a mapping; empty where there is none."""
-
-    def end(self) -> None:
-        """End the server, quickly: the test is gone."""
+    def perform(self, verb: str, *arguments: object) -> object:
+        """Carry out ``send``, ``disconnect``, ``scale``, ``reload``, ``status`` or ``end``, say."""

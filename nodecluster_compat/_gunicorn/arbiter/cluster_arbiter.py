@@ -1,4 +1,4 @@
-"""The cluster arbiter: gunicorn's arbiter, waiting in our loop, with Node's primary inside.
+"""Extends gunicorn's arbiter: it waits in our loop, with Node's primary inside, and asks the helpers of this folder.
 
 Theory of operation
 -------------------
@@ -13,11 +13,10 @@ around a fork.
 
 from __future__ import annotations
 
-import errno
 import signal as signals
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from gunicorn.errors import HaltServer
 
@@ -25,31 +24,34 @@ from ... import under_test as test_mode
 from ...base.emitter import set_log
 from ...base.loop import Loop
 from ...lifecycle.crew import Crew
-from ...operations.desk import PrimaryTestHost
+from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
 from . import forking, reaping, stopping
 from .copy_on_write import prepare_for_workers
 from .health import Health
+from .hosting import Hosting
+from .in_force import settings_in_force
+from .judging import Judge
+from .limits import Limits
+from .metrics import report_workers
 from .pressure import Pressure
 from .recycler import Recycler
 from .reloading import Reloader
 from .service import Service
-from .supervising import Supervisor, settings_in_force
+from .status_board import StatusBoard
 from .upgrading import Upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from gunicorn.arbiter import Arbiter as _Base
 
     from ...base.records import ServedAddress
-    from ...lifecycle.crew import Mate
-    from ...lifecycle.rollout import ReloadReport
     from ...lifecycle.steps import Step
-    from ...roles.status import ClusterStatus
-    from ...roles.worker_handle import WorkerHandle
+    from ...roles.worker_handle import ChildEnds, WorkerHandle
+    from ..gunicorn_types import GunicornLog, GunicornWorker, ListeningSocket
 else:
     _Base = object  # the real base is the class of the arbiter that is adopted
 
@@ -58,36 +60,21 @@ __all__ = ["ClusterArbiter", "adopt"]
 QUEUE_LIMIT: Final = 128
 """Accepted connections that wait in the primary, for each listener; beyond it the kernel's backlog holds them."""
 
-KILL_MARGIN: Final = 2.0
-"""Seconds after ``graceful_timeout`` until a worker that was told to end is killed."""
-
 _ENDING_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGQUIT, signals.SIGINT})
 
 
-class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
+class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no type hints
     """A mixin for gunicorn's :class:`~gunicorn.arbiter.Arbiter`; see the module for how it gets in place."""
 
-    is_supervised = True
-    """Whether workers that end are replaced here; false where a script alone forks."""
-
-    loop: Loop
-    primary: Primary
-    crew: Crew
+    pid: int
+    log: GunicornLog
     journal: Journal | None
-    served: list[ServedAddress]
     spawning: WorkerHandle | None
-    exiting: Mate | None
-    reloader: Reloader
-    supervisor: Supervisor
     recycler: Recycler
     health: Health
-    pressure: Pressure
     service: Service
-    upgrade: Upgrade
-    is_stopping: bool
-    WORKERS: dict[int, Any]
-    LISTENERS: list[Any]
-    _last_logged_active_worker_count: int | None
+    WORKERS: dict[int, GunicornWorker]
+    LISTENERS: list[ListeningSocket]
 
     def become_cluster_arbiter(self) -> None:
         """Set up loop, primary and listeners; called once, before the first fork."""
@@ -100,7 +87,7 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self.exiting = None
         self.is_stopping = False
         self._is_finishing = False
-        self._requested: deque[WorkerHandle] = deque()
+        self._requested = deque()
         self.primary = Primary(self, self.loop, cluster, self.log, self.cfg.graceful_timeout, QUEUE_LIMIT)
         self.journal = attach_journal(self.primary)
         set_log(self.log)
@@ -109,11 +96,19 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self.upgrade = Upgrade(self)
         self.reloader = Reloader(self)
         cluster.become_primary(self.primary)
-        self.supervisor = Supervisor(self)
-        self.recycler = Recycler(self)
-        self.health = Health(self)
-        self.pressure = Pressure(self)
-        test_mode.enter_primary(PrimaryTestHost(self))
+        self._seat_helpers()
+        scale, end_signal = (self.scale, signals.SIGQUIT) if self.is_supervised else (None, signals.SIGTERM)
+        self.desk = Desk(cluster, scale, end_signal)
+        test_mode.enter_primary(self.loop, self.desk)
+
+    def _seat_helpers(self) -> None:
+        loop, log, crew, registry = self.loop, self.log, self.crew, self.primary.registry
+        self.judge = Judge(self, self.reloader, self.upgrade)
+        self.limits = Limits(loop, log, crew, self.kill_worker)
+        self.recycler = Recycler(loop, crew, log, self.wakeup)
+        self.health = Health(loop, log, crew, registry, self.kill_worker, warns_unasked=self.is_supervised)
+        pressure = Pressure(loop, self.primary.listeners, log)
+        self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure)
 
     def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
         """Accept on the listeners for the workers, unless they accept for themselves.
@@ -176,41 +171,43 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         It reaps as well: in a primary that a user has monkey-patched, gevent takes SIGCHLD for itself.
         """
         self.reap_workers()
-        if self.is_stopping or self._is_finishing or self.primary.is_disconnecting:
+        if self.starts_no_more:
             return
-        if not getattr(self.worker_class, "is_cluster_worker", False):
+        if not self.has_channels:
             self.give_up_requested("a reload changed the worker class")
-        self.reloader.look()
-        self.recycler.look()
-        self._make_room_for_requested()
+        self.reloader.turn()
+        self.recycler.turn()
+        self.make_room_for_requested()
         step = self._next_step()
         for pid in self.crew.pids_of(self.reloader.may_retire(step.retire)):
             self.kill_worker(pid, signals.SIGTERM)
         self.spawn_workers()
         self.upgrade.tell_if_ready()
-        self.supervisor.look()
-        self.service.look()
-        self._report_workers()
+        self.limits.turn(settings_in_force().boot_timeout, self.num_workers)
+        self.judge.turn()
+        self.board.turn()
+        self.service.turn()
+        report_workers(self)
 
     def spawn_workers(self) -> None:
         """Replaces gunicorn's, which sleeps after each fork."""
         missing = self._next_step().start
-        for _ in range(min(missing, self.supervisor.allowed()) if missing else 0):
+        for _ in range(min(missing, self.judge.allowed()) if missing else 0):
             if self.spawn_worker() is None:
                 return  # logged; tried again on a later turn
 
     def _next_step(self) -> Step:
         target = self.num_workers
-        return self.crew.next_step(target, self.supervisor.settings.bounds(target))
+        return self.crew.next_step(target, settings_in_force().bounds(target))
 
     def spawn_worker(self) -> int | None:
         """Extends gunicorn's: the worker is born with channels, and TERM cannot fall into the gap."""
-        if not getattr(self.worker_class, "is_cluster_worker", False):
+        if not self.has_channels:
             pid: int | None = super().spawn_worker()
             handle = None
         else:
             try:
-                handle = self._requested.popleft() if self._requested else self.primary.new_worker()
+                handle = self.next_requested()
             except OSError as error:
                 self.log.error("Could not start a worker: %s. Trying again.", error)
                 return None
@@ -219,12 +216,16 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             self.crew.add(self.worker_age, pid, handle, time.monotonic())
         return pid
 
-    def end_worker(self, pid: int) -> None:
-        """Tell a worker of a generation that is given up to end; one that still boots has nothing to finish."""
-        self.kill_worker(pid, signals.SIGTERM)
-        mate = self.crew.with_pid(pid)
-        if mate is not None and mate.listening_since is None:
-            self.kill_worker(pid, signals.SIGKILL)
+    def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
+        """In a forked child: leave what is the primary's; return the ends of ``worker``, if it is to be that."""
+        self.upgrade.abandon()
+        self.reloader.abandon()
+        self.health.abandon(worker)
+        ends = self.primary.in_child(worker)
+        cluster.become_worker(None)
+        if ends is not None and self.journal is not None:
+            self.journal.close()
+        return ends
 
     def kill_worker(self, pid: int, sig: int) -> None:
         """Extends gunicorn's: a worker that is told to end gets no further connection."""
@@ -234,12 +235,12 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             if mate.handle is not None:
                 self.primary.retire(mate.handle)
             if first and not self.is_stopping:
-                self._limit_end(mate, None)
+                self.limits.limit_end(mate, self.cfg.graceful_timeout, "graceful_timeout")
         super().kill_worker(pid, sig)
 
     def murder_workers(self) -> None:
         """Replaces gunicorn's, which ends a silent worker before anybody knows what it was doing."""
-        self.health.murder()
+        self.health.murder(self.WORKERS, self.timeout)
 
     def reap_workers(self) -> None:
         """Replaces gunicorn's, which throws away the exit status that the ``exit`` event reports."""
@@ -248,119 +249,14 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         except SystemExit as error:
             self._exit_in_order(error)
 
-    def _limit_end(self, mate: Mate, timeout: float | None) -> None:
-        seconds = self.cfg.graceful_timeout if timeout is None else timeout
-        limit = "graceful_timeout" if timeout is None else f"{timeout:g} s"
-        self.loop.call_later(seconds + KILL_MARGIN, self._kill_late, mate, limit)
-
-    def _kill_late(self, mate: Mate, limit: str) -> None:
-        if self.crew.with_pid(mate.pid) is mate:
-            self.log.error("Worker (pid:%s) did not end within %s: killed", mate.pid, limit)
-            self.kill_worker(mate.pid, signals.SIGKILL)
-
-    def _make_room_for_requested(self) -> None:
-        """``cluster.fork()`` beyond the vacancies raises the number; a pause of the back-off holds for it, too."""
-        extra = len(self._requested) - self.crew.missing(self.num_workers)
-        if extra > 0:
-            self.num_workers += extra
-
-    def _report_workers(self) -> None:
-        """The two metrics of gunicorn's ``manage_workers``, with our own queue in the backlog."""
-        count = len(self.crew.staying)
-        if self._last_logged_active_worker_count != count:
-            self._last_logged_active_worker_count = count
-            extra = {"metric": "gunicorn.workers", "value": count, "mtype": "gauge"}
-            self.log.debug("%s workers", count, extra=extra)
-        if self.cfg.enable_backlog_metric:
-            backlog = sum(listener.get_backlog() or 0 for listener in self.LISTENERS)
-            if backlog >= 0:
-                backlog += self.primary.listeners.waiting_connections
-                extra = {"metric": "gunicorn.backlog", "value": backlog, "mtype": "histogram"}
-                self.log.debug("socket backlog: %s", backlog, extra=extra)
-
-    # --- what the primary asks of its host -----------------------------------------------------
-
-    def spawn_soon(self, worker: WorkerHandle) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`."""
-        reason = self._why_not()
-        if reason is None:
-            self._requested.append(worker)
-            self.wakeup()
-        else:
-            self.primary.failed_to_start(worker, OSError(errno.ECANCELED, reason))
-
-    def _why_not(self) -> str | None:
-        """Return why ``cluster.fork()`` cannot have a worker now, ``None`` when it can."""
-        if self.is_stopping or self._is_finishing or self.primary.is_disconnecting:
-            return "the server is ending"
-        if not getattr(self.worker_class, "is_cluster_worker", False):
-            return f"the workers are now of {self.worker_class.__name__}, which has no channel"
-        if self.exiting is not None and self.exiting.told_to_end and not self.crew.missing(self.num_workers):
-            return "the worker that exits was retired and leaves no place"
-        return None
-
-    def give_up_requested(self, reason: str) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`."""
-        while self._requested:
-            self.primary.failed_to_start(self._requested.popleft(), OSError(errno.ECANCELED, reason))
-
-    def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
-        """See ``Host``: as long as one that a signal ends, unless told otherwise."""
-        mate = self.crew.with_pid(worker.process.pid) if worker.process.pid is not None else None
-        if mate is not None:
-            self._limit_end(mate, timeout)
-
-    def is_dealing(self) -> bool:
-        """See :class:`~nodecluster_compat.roles.host.Host`."""
-        return bool(self.served)
-
-    def message_limit(self) -> int:
-        """See :class:`~nodecluster_compat.roles.host.Host`."""
-        return settings_in_force().max_message_bytes
-
-    def is_binding(self) -> bool:
-        """See :class:`~nodecluster_compat.roles.host.Host`: gunicorn's ``bind`` says it all."""
-        return not self.is_supervised
-
-    def in_worker(self) -> None:
-        """In a forked worker: let go of what only the primary needs."""
-
-    def stand_in(self) -> WorkerHandle | None:
-        """See :class:`~nodecluster_compat.roles.host.Host`."""
-        return self.crew.stand_in(self.exiting) if self.exiting is not None else None
-
-    def worker_listens(self, worker: WorkerHandle) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`."""
-        self.crew.listens(worker, time.monotonic())
-        self.wakeup()
-
-    def reload_soon(self, callback: Callable[[ReloadReport], Any] | None) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`."""
-        self.reloader.ask(callback)
-        self.SIG_QUEUE.put_nowait(signals.SIGHUP)
-        self.loop.wake()
-
-    def status(self) -> ClusterStatus:
-        """See :class:`~nodecluster_compat.roles.host.Host`."""
-        return self.supervisor.status()
-
-    def worker_changed(self) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`."""
-        self.wakeup()
-
-    def finish(self) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`."""
-        self.upgrade.forget()
-        self._is_finishing = True  # nobody is started any more, although the signal is still to be handled
-        self.SIG_QUEUE.put_nowait(signals.SIGTERM)
-        self.loop.wake()
-
     # --- reload and stop -----------------------------------------------------------------------
 
     def reload(self) -> None:
         """Replaces gunicorn's, which waits for the old workers with nobody accepting."""
         self.service.begin_reload()
-        self.reloader.begin()
+        if self.reloader.begin():
+            self.judge.retry_now()
+            self.manage_workers()
 
     def reexec(self) -> None:
         """Extends gunicorn's: the new master says when it is ready."""
@@ -373,25 +269,27 @@ class ClusterArbiter(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     def handle_ttin(self) -> None:
         """Extends gunicorn's: who asks for a worker wants it now."""
-        self.supervisor.retry_now()
+        self.judge.retry_now()
         super().handle_ttin()
 
     def stop(self, graceful: bool = True) -> None:
         """Replaces gunicorn's, which sleeps and drops connections that the kernel has completed."""
         if not self.is_stopping:
             self.service.stop()
-        stopping.stop(self, graceful)
-        self.supervisor.close()
+        stopping.stop(self, graceful, is_alone=self.upgrade.is_alone)
+        self.board.close()
 
 
-def adopt(arbiter: Any) -> None:
+def adopt(arbiter: _Base) -> None:
     """Turn an arbiter into a cluster arbiter; its own class, whatever it is, stays the base."""
     if isinstance(arbiter, ClusterArbiter):
         return
     stock = type(arbiter)
     arbiter.__class__ = type("ClusterArbiter", (ClusterArbiter, stock), {"__module__": stock.__module__})
     arbiter.become_cluster_arbiter()
-    arbiter.service = Service(arbiter)
+    arbiter.service = Service(
+        arbiter.loop, arbiter.crew, arbiter.upgrade, arbiter.status, arbiter.is_degraded, arbiter.cfg.env_orig
+    )
     arbiter.serve_listeners()
     if not cluster.settings:
         cluster.setup_primary()

@@ -1,4 +1,4 @@
-"""The configuration as something that can be put back: a reload applies all of a new one, or nothing.
+"""Loads the configuration, and can put the former one back: a reload applies all of a new one, or nothing.
 
 gunicorn's ``Application.reload`` replaces the configuration before it knows that the new one loads, and its way
 of saying that it does not is ``sys.exit``.  A :class:`Savepoint` holds everything that loading touches: the
@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gunicorn import sock as gunicorn_sock
 from gunicorn import util
@@ -22,11 +22,15 @@ from gunicorn.pidfile import Pidfile
 
 from ...errors import ConfigurationNotLoaded
 from ...roles.cluster import cluster
+from .seat import Seat
 
 if TYPE_CHECKING:
-    from .cluster_arbiter import ClusterArbiter
+    from collections.abc import Mapping
 
-__all__ = ["Savepoint", "close_socket", "is_given", "load"]
+    from ...base.records import ServedAddress
+    from ..gunicorn_types import ListeningSocket, Settings
+
+__all__ = ["ConfiguredSeat", "Savepoint", "close_socket", "is_given", "load"]
 
 _CONFIG_MODULE: Final = "__config__"
 """The name under which gunicorn executes ``gunicorn.conf.py``, again on every HUP."""
@@ -34,10 +38,30 @@ _CONFIG_MODULE: Final = "__config__"
 _ARBITERS: Final = ("app", "cfg", "worker_class", "address", "timeout", "proc_name", "LISTENERS", "served", "pidfile")
 
 
+class ConfiguredSeat(Seat, Protocol):
+    """The arbiter, which can be configured anew.
+
+    Attributes:
+        app: gunicorn's application object.
+        proc_name: how the process is to be called.
+        pidfile: gunicorn's object, if there is to be such a file.
+    """
+
+    app: Any
+    proc_name: str
+    pidfile: Any
+
+    def setup(self, app: object) -> None:
+        """Take the settings of the application; gunicorn's."""
+
+    def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
+        """Accept on the listeners for the workers, unless they accept for themselves."""
+
+
 class Savepoint:
     """The configuration in force, before another one is loaded.  Made, it takes the file's handlers out of use."""
 
-    def __init__(self, arbiter: ClusterArbiter) -> None:
+    def __init__(self, arbiter: ConfiguredSeat) -> None:
         self._arbiter = arbiter
         self._app = dict(arbiter.app.__dict__)
         self._own = {name: getattr(arbiter, name) for name in _ARBITERS}
@@ -51,12 +75,12 @@ class Savepoint:
         self._forgotten = arbiter.primary.forget(_CONFIG_MODULE)
 
     @property
-    def listeners(self) -> list[Any]:
+    def listeners(self) -> list[ListeningSocket]:
         """The listening sockets of this configuration."""
         return list(self._own["LISTENERS"])
 
     @property
-    def served(self) -> list[Any]:
+    def served(self) -> list[ServedAddress]:
         """How the primary serves them."""
         return list(self._own["served"])
 
@@ -99,7 +123,7 @@ class Savepoint:
         util._setproctitle(f"master [{arbiter.proc_name}]")
 
 
-def load(arbiter: ClusterArbiter) -> Savepoint:
+def load(arbiter: ConfiguredSeat) -> Savepoint:
     """Load the configuration and apply it; return how to put the former one back.
 
     The former listeners stay open: the workers of before serve them.
@@ -126,7 +150,7 @@ def _reason(error: BaseException) -> str:
     return f"the configuration could not be applied: {type(error).__name__}: {error}"
 
 
-def _load(arbiter: ClusterArbiter, former: Savepoint) -> None:
+def _load(arbiter: ConfiguredSeat, former: Savepoint) -> None:
     old_cfg, old_address = arbiter.cfg, arbiter.cfg.address
     _restore_environment(arbiter)
     arbiter.app.reload()
@@ -142,7 +166,7 @@ def _load(arbiter: ClusterArbiter, former: Savepoint) -> None:
     arbiter.primary.grace = arbiter.cfg.graceful_timeout
 
 
-def _restore_environment(arbiter: ClusterArbiter) -> None:
+def _restore_environment(arbiter: ConfiguredSeat) -> None:
     for name in arbiter.cfg.env:
         if name in arbiter.cfg.env_orig:
             os.environ[name] = arbiter.cfg.env_orig[name]
@@ -153,12 +177,12 @@ def _restore_environment(arbiter: ClusterArbiter) -> None:
 # --- listeners ---------------------------------------------------------------------------------
 
 
-def is_given(listener: Any, cfg: Any) -> bool:
+def is_given(listener: ListeningSocket, cfg: Settings) -> bool:
     """Whether a listening socket was passed as ``fd://``: whoever passed it may go on with it."""
     return listener.cfg_addr not in cfg.address and any(isinstance(address, int) for address in cfg.address)
 
 
-def close_socket(listener: Any, cfg: Any, *, unlink: bool) -> None:
+def close_socket(listener: ListeningSocket, cfg: Settings, *, unlink: bool) -> None:
     """Close a listening socket by gunicorn's ``close_sockets``.
 
     Args:
@@ -172,7 +196,7 @@ def close_socket(listener: Any, cfg: Any, *, unlink: bool) -> None:
     gunicorn_sock.close_sockets([listener], unlink and is_own_path)
 
 
-def _replace_listeners(arbiter: ClusterArbiter, former: Savepoint, old_address: list[Any]) -> None:
+def _replace_listeners(arbiter: ConfiguredSeat, former: Savepoint, old_address: list[Any]) -> None:
     """Open what is new, keep what stays, and leave what goes to the workers of before."""
     kept = dict(zip(old_address, former.listeners, strict=False))
     # In place before it is complete: when one cannot be had, restoring closes those that are not of before.
@@ -187,7 +211,7 @@ def _replace_listeners(arbiter: ClusterArbiter, former: Savepoint, old_address: 
     arbiter.log.info("Listening at: %s", ",".join(str(listener) for listener in listeners))
 
 
-def _check_free(address: Any) -> None:
+def _check_free(address: object) -> None:
     """Find out without the five seconds that gunicorn sleeps for an address that somebody else has.
 
     Raises:
@@ -203,15 +227,15 @@ def _check_free(address: Any) -> None:
 class _OneAddress:
     """A configuration that has one address."""
 
-    def __init__(self, cfg: Any, address: Any) -> None:
+    def __init__(self, cfg: Settings, address: object) -> None:
         self._cfg = cfg
         self.address = [address]
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._cfg, name)
 
 
-def _drop_listeners(arbiter: ClusterArbiter, listeners: list[Any], served: list[Any]) -> None:
+def _drop_listeners(arbiter: ConfiguredSeat, listeners: list[ListeningSocket], served: list[ServedAddress]) -> None:
     """Close the listeners that are not among these."""
     for one in arbiter.served:
         if one not in served:
@@ -224,7 +248,7 @@ def _drop_listeners(arbiter: ClusterArbiter, listeners: list[Any], served: list[
 # --- the pid file ------------------------------------------------------------------------------
 
 
-def _swap_pidfile(arbiter: ClusterArbiter, old: Any, new: Any) -> None:
+def _swap_pidfile(arbiter: ConfiguredSeat, old: Pidfile | None, new: Pidfile | None) -> None:
     if new is not None:
         new.create(arbiter.pid)  # first, because it may fail
     if old is not None and (new is None or new.fname != old.fname):

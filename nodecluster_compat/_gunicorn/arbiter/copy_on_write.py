@@ -27,10 +27,13 @@ import gc
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ...runtime.patching import late_imports, prepare_patching
 from ..requests.clean_requests import prepare_clean_requests
+
+if TYPE_CHECKING:
+    from ..gunicorn_types import Settings
 
 __all__ = ["hold_collector", "keep_shared", "prepare_for_workers", "release_collector"]
 
@@ -53,7 +56,7 @@ class _Collector:
     was_enabled = True
 
 
-def prepare_for_workers(cfg: Any) -> None:
+def prepare_for_workers(cfg: Settings) -> None:
     """In the primary, before the first fork: import what every worker needs, find out what every worker would."""
     for name in (*_FOR_WORKERS, *late_imports()):
         with suppress(ImportError):  # the C parser is optional, _sha2 younger than Python 3.11

@@ -1,4 +1,4 @@
-"""Forking a worker, and what every forked child has to let go of.
+"""Forks a worker, and lets every forked child let go of what is the primary's.
 
 Invariants (DESIGN §4.4): a worker holds no end of a sibling's channel, nor any descriptor of the primary that it
 does not need; nor does any other child of the primary or of a worker.  All of it hangs on one
@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ... import under_test as test_mode
 from ...machine.systemd import forget_manager
@@ -23,6 +23,7 @@ from ...roles.process import process
 from ...roles.this_worker import ClusterWorker
 from .copy_on_write import hold_collector, keep_shared, release_collector
 from .parent_death import ask_for_signal
+from .seat import Seat
 
 if TYPE_CHECKING:
     import _socket
@@ -30,14 +31,32 @@ if TYPE_CHECKING:
     from ...base.records import ServedAddress
     from ...connections.receiver import Receiver
     from ...machine.heartbeat import Heartbeat
-    from ...roles.worker_handle import WorkerHandle
-    from .cluster_arbiter import ClusterArbiter
+    from ...roles.worker_handle import ChildEnds, WorkerHandle
+    from .health import Health
 
 __all__ = ["Birth", "fork_worker", "register", "release_signals", "this_birth"]
 
 HELD_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGUSR1, signals.SIGABRT})
 """Blocked during the fork, and then noted until the worker has handlers: otherwise the child's copy of the arbiter eats
 them.  Not blocked for longer: a program that a hook starts would inherit that for ever."""
+
+
+class _Seat(Seat, Protocol):
+    """The arbiter, which forks.
+
+    Attributes:
+        is_supervised: whether workers are to end with it.
+        spawning: the worker that is being forked, behind the ``pre_fork`` hook.
+        WORKER_BOOT_ERROR: the exit code of a worker that could not boot.
+    """
+
+    is_supervised: bool
+    spawning: WorkerHandle | None
+    health: Health
+    WORKER_BOOT_ERROR: int
+
+    def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
+        """In a forked child: leave what is the primary's; return the ends of ``worker``, if it is to be that."""
 
 
 @dataclass(slots=True)
@@ -61,14 +80,14 @@ class Birth:
 
 
 class _ThisProcess:
-    arbiter: ClusterArbiter | None = None
+    arbiter: _Seat | None = None
     expected: WorkerHandle | None = None  # whose fork is the next one behind the ``pre_fork`` hook
     noted: list[int] = []  # noqa: RUF012 - of the process, like the class
     birth: Birth | None = None
     registered = False
 
 
-def register(arbiter: ClusterArbiter) -> None:
+def register(arbiter: _Seat) -> None:
     """The arbiter of this process is a cluster arbiter from now on."""
     _ThisProcess.arbiter = arbiter
     if not _ThisProcess.registered:
@@ -81,7 +100,7 @@ def this_birth() -> Birth | None:
     return _ThisProcess.birth
 
 
-def fork_worker(arbiter: ClusterArbiter, worker: WorkerHandle, spawn: Callable[[], int]) -> int | None:
+def fork_worker(arbiter: _Seat, worker: WorkerHandle, spawn: Callable[[], int]) -> int | None:
     """Fork ``worker`` by gunicorn's own ``spawn``; return its pid, or ``None`` when there can be no process.
 
     The child never returns from here: it leaves by ``SystemExit``.  So there is no ``finally``.
@@ -112,7 +131,7 @@ def release_signals() -> None:
         signals.raise_signal(_ThisProcess.noted.pop(0))
 
 
-def _fork_behind_hook(arbiter: Any, worker: WorkerHandle) -> None:
+def _fork_behind_hook(arbiter: _Seat, worker: WorkerHandle) -> None:
     """See to it that the next fork behind the user's ``pre_fork`` hook is known as this worker's: the hook may fork."""
     _ThisProcess.expected = worker
     if not hasattr(arbiter.cfg.pre_fork, "users_hook"):  # not again for each fork: gunicorn takes a look at each hook
@@ -120,7 +139,7 @@ def _fork_behind_hook(arbiter: Any, worker: WorkerHandle) -> None:
 
 
 def _in_front(users_hook: Callable[[Any, Any], Any]) -> Callable[[Any, Any], None]:
-    def pre_fork(server: Any, gunicorn_worker: Any) -> None:
+    def pre_fork(server: _Seat, gunicorn_worker: object) -> None:
         users_hook(server, gunicorn_worker)
         worker, _ThisProcess.expected = _ThisProcess.expected, None
         if worker is not None:
@@ -162,7 +181,7 @@ def _in_child() -> None:
         os._exit(arbiter.WORKER_BOOT_ERROR)
 
 
-def _leave_primary(arbiter: Any) -> None:
+def _leave_primary(arbiter: _Seat) -> None:
     signals.set_wakeup_fd(-1)
     worker = arbiter.spawning
     if worker is not None:
@@ -172,16 +191,10 @@ def _leave_primary(arbiter: Any) -> None:
             ask_for_signal(arbiter.pid)
         test_mode.enter_worker(worker.id)
         test_mode.reach("fork")
-    arbiter.upgrade.abandon()
-    arbiter.reloader.abandon()
-    arbiter.health.abandon(worker)
-    ends = arbiter.primary.in_child(worker)
-    cluster.become_worker(None)
-    if ends is None:
+    ends = arbiter.let_go(worker)
+    if worker is None or ends is None:
         return
-    if arbiter.journal is not None:
-        arbiter.journal.close()
-    arbiter.in_worker()
+    assert worker.heartbeat is not None
     member = ClusterWorker(
         worker.id, ends.messages, process, arbiter.log, worker.env, worker.line.serializer, worker.max_message_bytes
     )

@@ -1,4 +1,4 @@
-"""The health of the workers: whose loop is blocked, what it is doing there, and gunicorn's ``timeout``.
+"""Watches the health of the workers: whose loop is blocked, what it is doing there, and gunicorn's ``timeout``.
 
 Replaces gunicorn's ``Arbiter.murder_workers``, which ends a silent worker before anybody knows what it was doing.  When
 it ends and how (SIGABRT, and SIGKILL on a later turn) is gunicorn's; the stacks are asked for before, which takes a
@@ -16,37 +16,64 @@ from __future__ import annotations
 import os
 import signal as signals
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ...lifecycle.loop_lag import BEAT_SECONDS, LoopWatch
 from ...machine.heartbeat import END_OF_STACKS, GREENLETS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL, Heartbeat
 from ...machine.process_state import catches, condition_of
 from ...roles.cluster import cluster
+from .in_force import settings_in_force
 
 if TYPE_CHECKING:
+    from ...base.loop import Loop
+    from ...lifecycle.crew import Crew
     from ...lifecycle.loop_lag import Change
+    from ...lifecycle.registry import Registry
     from ...roles.worker_handle import WorkerHandle
-    from .cluster_arbiter import ClusterArbiter
+    from ..gunicorn_types import GunicornLog, GunicornWorker
 
 __all__ = ["Health"]
 
-_LOOKS: Final = 4  # within ``blocked_after``
-_SHORTEST_LOOK: Final = 0.05
-_LONGEST_LOOK: Final = 1.0
+_SAMPLES: Final = 4  # within ``blocked_after``
+_SHORTEST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
 _STACKS_SECONDS: Final = 1.0
-_STACKS_LOOK: Final = 0.02
+_STACKS_PAUSE: Final = 0.02
 
 
 class Health:
-    """Watches the workers of one arbiter."""
+    """Watches the workers of one arbiter.
 
-    def __init__(self, arbiter: ClusterArbiter) -> None:
-        self._arbiter = arbiter
+    Args:
+        loop: the arbiter's.
+        log: says who is blocked, and what it is doing.
+        crew: the workers, as the arbiter knows them.
+        registry: the workers, as the primary knows them.
+        kill: sends a signal to the worker with a pid.
+        warns_unasked: whether there is a limit where ``blocked_after`` is not set; not in script mode, as in Node.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        log: GunicornLog,
+        crew: Crew,
+        registry: Registry[WorkerHandle],
+        kill: Callable[[int, int], None],
+        *,
+        warns_unasked: bool,
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._crew = crew
+        self._registry = registry
+        self._kill = kill
+        self._warns_unasked = warns_unasked
         self._watches: dict[int, LoopWatch] = {}  # by the worker's id
         self._examined: set[int] = set()  # the pids that are asked for their stacks before they are ended
-        self._look_later(time.monotonic())
+        self._sample_later(time.monotonic())
 
     def born(self, worker: WorkerHandle) -> None:
         """A worker is about to be forked.
@@ -64,7 +91,7 @@ class Health:
 
     def abandon(self, worker: WorkerHandle | None) -> None:
         """In a forked child: keep the memory of ``worker`` only."""
-        for other in self._arbiter.primary.registry.by_id.values():
+        for other in self._registry.by_id.values():
             if other is not worker and other.heartbeat is not None:
                 other.heartbeat.close()
 
@@ -72,24 +99,21 @@ class Health:
 
     @property
     def _limit(self) -> float:
-        """Seconds; in script mode nobody is warned unasked, as in Node."""
-        supervisor = self._arbiter.supervisor
-        supervisor.configure()
-        is_asked = self._arbiter.is_supervised or "blocked_after" in cluster.settings
-        return supervisor.settings.blocked_after if is_asked else 0.0
+        is_asked = self._warns_unasked or "blocked_after" in cluster.settings
+        return settings_in_force().blocked_after if is_asked else 0.0
 
-    def _look_later(self, now: float) -> None:
+    def _sample_later(self, now: float) -> None:
         limit = self._limit
-        pause = max(_SHORTEST_LOOK, min(limit / _LOOKS, _LONGEST_LOOK)) if limit else _LONGEST_LOOK
-        self._arbiter.loop.call_later(pause, self._look, now + pause)
+        pause = max(_SHORTEST_PAUSE, min(limit / _SAMPLES, _LONGEST_PAUSE)) if limit else _LONGEST_PAUSE
+        self._loop.call_later(pause, self._sample, now + pause)
 
-    def _look(self, due: float) -> None:
+    def _sample(self, due: float) -> None:
         now = time.monotonic()
-        self._look_later(now)
+        self._sample_later(now)
         limit = self._limit
         if now - due > BEAT_SECONDS:
             return
-        for worker in list(self._arbiter.primary.registry.by_id.values()):
+        for worker in list(self._registry.by_id.values()):
             if worker.heartbeat is not None and worker.is_connected():
                 watch = self._watches.setdefault(worker.id, LoopWatch())
                 change = watch.look(worker.heartbeat.read(), now, limit)
@@ -97,7 +121,7 @@ class Health:
                     self._changed(worker, change)
 
     def _changed(self, worker: WorkerHandle, change: Change) -> None:
-        pid, log = worker.process.pid or 0, self._arbiter.log
+        pid, log = worker.process.pid or 0, self._log
         condition = condition_of(pid)
         if change.word == "unblocked":
             worker.health = "ok"
@@ -116,34 +140,38 @@ class Health:
 
     # --- timeout -------------------------------------------------------------------------------
 
-    def murder(self) -> None:
-        """Once a turn: end the workers that gave no sign of life for longer than ``timeout``."""
-        timeout = self._arbiter.timeout
-        for pid, worker in list(self._arbiter.WORKERS.items()) if timeout else ():
+    def murder(self, workers: Mapping[int, GunicornWorker], timeout: float) -> None:
+        """Once a turn: end the workers that gave no sign of life for longer than ``timeout``.
+
+        Args:
+            workers: the arbiter's, by pid.
+            timeout: seconds; 0 for no limit.
+        """
+        for pid, worker in list(workers.items()) if timeout else ():
             if not _is_silent(worker, timeout) or pid in self._examined:
                 continue
             if worker.aborted:
-                self._arbiter.kill_worker(pid, signals.SIGKILL)
+                self._kill(pid, signals.SIGKILL)
             else:
                 worker.aborted = True
-                self._arbiter.log.critical("WORKER TIMEOUT (pid:%s)", pid)
+                self._log.critical("WORKER TIMEOUT (pid:%s)", pid)
                 self._abort(pid, timeout)
 
     def _abort(self, pid: int, timeout: float) -> None:
-        mate = self._arbiter.crew.with_pid(pid)
+        mate = self._crew.with_pid(pid)
         if mate is not None:
             mate.overdue = f"gave no sign of life within timeout ({timeout:g} s)"
         if mate is None or mate.handle is None or condition_of(pid) in ("stopped", "dead"):
-            self._arbiter.kill_worker(pid, signals.SIGABRT)
+            self._kill(pid, signals.SIGABRT)
             return
         self._examined.add(pid)
         self._examine(mate.handle, LAST_WORDS_SIGNAL, partial(self._abort_examined, pid))
 
     def _abort_examined(self, pid: int, stacks: str) -> None:
         self._examined.discard(pid)
-        if pid in self._arbiter.WORKERS:
-            _tell(self._arbiter.log.error, f"What worker (pid:{pid}) is doing", stacks)
-            self._arbiter.kill_worker(pid, signals.SIGABRT)
+        if self._crew.with_pid(pid) is not None:
+            _tell(self._log.error, f"What worker (pid:{pid}) is doing", stacks)
+            self._kill(pid, signals.SIGABRT)
 
     # --- stacks --------------------------------------------------------------------------------
 
@@ -169,7 +197,7 @@ class Health:
         elif time.monotonic() >= deadline:
             tell(said.decode(errors="replace").strip() + "\n(no greenlets: it is outside Python)")
         else:
-            self._arbiter.loop.call_later(_STACKS_LOOK, self._collect, worker, second, deadline, tell)
+            self._loop.call_later(_STACKS_PAUSE, self._collect, worker, second, deadline, tell)
 
 
 def _ask(worker: WorkerHandle, number: int) -> None:
@@ -177,7 +205,7 @@ def _ask(worker: WorkerHandle, number: int) -> None:
         os.kill(worker.process.pid, number)  # not reaped: the pid is its own
 
 
-def _is_silent(worker: Any, timeout: float) -> bool:
+def _is_silent(worker: GunicornWorker, timeout: float) -> bool:
     try:
         silent: bool = time.monotonic() - worker.tmp.last_update() > timeout
     except (OSError, ValueError):

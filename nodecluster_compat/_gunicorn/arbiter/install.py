@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import SettingsError
 from ...roles.cluster import cluster
-from .cluster_arbiter import adopt
+from .cluster_arbiter import ClusterArbiter, adopt
+
+if TYPE_CHECKING:
+    from ..gunicorn_types import Settings
 
 __all__ = ["check_config"]
 
 
-def check_config(cfg: Any) -> None:
+def check_config(cfg: Settings) -> None:
     """Prepare the arbiter of this configuration for adoption, or stop at start with a sentence.
 
     Raises:
@@ -35,14 +38,14 @@ def check_config(cfg: Any) -> None:
         raise RuntimeError(f"nodecluster-compat: {error}") from error
     users_hook: Callable[[Any], Any] = cfg.when_ready
 
-    def when_ready(server: Any) -> None:
+    def when_ready(server: ClusterArbiter) -> None:
         adopt(server)
         users_hook(server)
 
     cfg.set("when_ready", when_ready)
 
 
-def _refuse_what_cannot_work(cfg: Any) -> None:
+def _refuse_what_cannot_work(cfg: Settings) -> None:
     if not sys.platform.startswith("linux"):
         raise SettingsError(f"expected Linux (epoll and SOCK_SEQPACKET), got {sys.platform}: use -k gevent here")
     if cfg.reuse_port and cluster.asks_for_round_robin:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal as signals
-from typing import Any, Final
+from typing import Final
 
 __all__ = ["ask_for_signal", "on_parent_death"]
 
@@ -41,6 +41,6 @@ def on_parent_death() -> None:
     ask_for_signal(os.getppid())
 
 
-def _set_alarm(*_: Any) -> None:
+def _set_alarm(*_: object) -> None:
     signals.signal(signals.SIGALRM, signals.SIG_DFL)
     signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)

@@ -1,4 +1,4 @@
-"""The queues of the primary, looked at every now and then; what is looked for is in ``queue_watch``."""
+"""Samples the queues of the primary every now and then, for ``queue_timeout`` and the status."""
 
 from __future__ import annotations
 
@@ -6,33 +6,41 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ...connections.waiting import LOOK_SECONDS, QueueWatch
+from .in_force import settings_in_force
 
 if TYPE_CHECKING:
+    from ...base.log import Log
+    from ...base.loop import Loop
+    from ...connections.listeners import Listeners
     from ...connections.waiting import QueueStatus
-    from .cluster_arbiter import ClusterArbiter
 
 __all__ = ["Pressure"]
 
-_LOOKS: Final = 4  # within ``queue_timeout``
-_SHORTEST_LOOK: Final = 0.05
+_SAMPLES: Final = 4  # within ``queue_timeout``
+_SHORTEST_PAUSE: Final = 0.05
 
 
 class Pressure:
-    """Has the queues of one arbiter looked at."""
+    """Samples the queues of one primary.
 
-    def __init__(self, arbiter: ClusterArbiter) -> None:
-        self._arbiter = arbiter
-        self._watch = QueueWatch(arbiter.primary.listeners, arbiter.log)
-        self._look()
+    Args:
+        loop: the primary's.
+        listeners: those that have the queues.
+        log: says when connections are closed because nobody takes them.
+    """
+
+    def __init__(self, loop: Loop, listeners: Listeners, log: Log) -> None:
+        self._loop = loop
+        self._watch = QueueWatch(listeners, log)
+        self._sample()
 
     @property
     def status(self) -> QueueStatus:
         """How many wait, and how many no longer do."""
         return self._watch.status
 
-    def _look(self) -> None:
-        self._arbiter.supervisor.configure()
-        limit = self._arbiter.supervisor.settings.queue_timeout
+    def _sample(self) -> None:
+        limit = settings_in_force().queue_timeout
         self._watch.look(time.monotonic(), limit)
-        pause = max(_SHORTEST_LOOK, min(limit / _LOOKS, LOOK_SECONDS)) if limit else LOOK_SECONDS
-        self._arbiter.loop.call_later(pause, self._look)
+        pause = max(_SHORTEST_PAUSE, min(limit / _SAMPLES, LOOK_SECONDS)) if limit else LOOK_SECONDS
+        self._loop.call_later(pause, self._sample)

@@ -1,4 +1,4 @@
-"""Reaping workers: gunicorn's ``Arbiter.reap_workers`` with the exit status kept.
+"""Reaps workers: gunicorn's ``Arbiter.reap_workers`` with the exit status kept.
 
 Replaces gunicorn's method because that gives the status to nobody: ``child_exit`` does not get it, and peeking
 with ``waitid`` before calling it leaves a gap in which a worker dies unseen.  Log lines, hooks and exit codes are
@@ -9,17 +9,44 @@ from __future__ import annotations
 
 import os
 import signal as signals
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ...base.records import ExitStatus
+from .seat import Seat
 
 if TYPE_CHECKING:
-    from .cluster_arbiter import ClusterArbiter
+    from ...lifecycle.crew import Mate
+    from ..gunicorn_types import GunicornWorker
+    from .health import Health
+    from .judging import Judge
+    from .upgrading import Upgrade
 
 __all__ = ["reap"]
 
 
-def reap(arbiter: ClusterArbiter) -> None:
+class _Seat(Seat, Protocol):
+    """The arbiter, whose children end.
+
+    Attributes:
+        WORKERS: gunicorn's worker objects, by pid.
+        reexec_pid: the new master's, or 0.
+        is_supervised: whether workers that end are replaced.
+        exiting: the worker whose ``exit`` is being told.
+        dirty_arbiter_pid, dirty_arbiter: gunicorn's, from 25 on.
+    """
+
+    WORKERS: dict[int, GunicornWorker]
+    reexec_pid: int
+    is_supervised: bool
+    exiting: Mate | None
+    dirty_arbiter_pid: int
+    dirty_arbiter: object
+    health: Health
+    judge: Judge
+    upgrade: Upgrade
+
+
+def reap(arbiter: _Seat) -> None:
     """Take note of every child that has ended.
 
     Raises:
@@ -35,7 +62,7 @@ def reap(arbiter: ClusterArbiter) -> None:
         _reaped(arbiter, pid, status)
 
 
-def _reaped(arbiter: ClusterArbiter, pid: int, status: int) -> None:
+def _reaped(arbiter: _Seat, pid: int, status: int) -> None:
     if pid == arbiter.reexec_pid:
         arbiter.reexec_pid = 0
         arbiter.upgrade.ended(exit_status(status))
@@ -64,7 +91,7 @@ def exit_status(status: int) -> ExitStatus:
         return ExitStatus(None, f"SIG{-code}")  # a real-time signal without a name
 
 
-def _tell_cluster(arbiter: ClusterArbiter, pid: int, status: ExitStatus) -> None:
+def _tell_cluster(arbiter: _Seat, pid: int, status: ExitStatus) -> None:
     mate = arbiter.crew.with_pid(pid)
     if mate is None:
         return
@@ -73,17 +100,17 @@ def _tell_cluster(arbiter: ClusterArbiter, pid: int, status: ExitStatus) -> None
     arbiter.crew.remove(pid)
     if arbiter.is_supervised and not arbiter.is_stopping:
         # First, so that a handler's fork() meets the crew as it will be.
-        arbiter.supervisor.ended(mate, status)
+        arbiter.judge.ended(mate, status)
     if mate.handle is not None:
         arbiter.health.gone(mate.handle)
         arbiter.exiting = mate
         arbiter.primary.reaped(mate.handle, status)
         arbiter.exiting = None
     if arbiter.is_supervised:
-        arbiter.supervisor.halt_if_unbootable(mate, status)
+        arbiter.judge.halt_if_unbootable(mate, status)
 
 
-def _log_end(arbiter: ClusterArbiter, pid: int, status: int) -> None:
+def _log_end(arbiter: _Seat, pid: int, status: int) -> None:
     ended = exit_status(status)
     if ended.signal is None:
         if ended.code:
@@ -96,7 +123,7 @@ def _log_end(arbiter: ClusterArbiter, pid: int, status: int) -> None:
         arbiter.log.warning("Worker (pid:%s) was sent %s!", pid, ended.signal)
 
 
-def _dirty_arbiter_ended(arbiter: ClusterArbiter, pid: int, status: int) -> None:
+def _dirty_arbiter_ended(arbiter: _Seat, pid: int, status: int) -> None:
     if hasattr(arbiter, "handle_dirty_arbiter_exit"):  # gunicorn 26.2 and later
         arbiter.handle_dirty_arbiter_exit(pid, status)
     else:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from ...lifecycle.recycling import Due, Recycling
+from .in_force import settings_in_force
 
 if TYPE_CHECKING:
-    from ...lifecycle.crew import Mate
-    from .cluster_arbiter import ClusterArbiter
+    from ...base.log import Log
+    from ...base.loop import Loop
+    from ...lifecycle.crew import Crew, Mate
 
 __all__ = ["Recycler"]
 
@@ -27,21 +29,30 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class Recycler:
-    """Finds the workers of one arbiter that are due."""
+    """Finds the workers of one arbiter that are due.
 
-    def __init__(self, arbiter: ClusterArbiter) -> None:
-        self._arbiter = arbiter
-        self._recycling = Recycling(arbiter.supervisor.settings.recycling, random.random)
+    Args:
+        loop: the arbiter's.
+        crew: its workers.
+        log: says who is due, and why.
+        wakeup: lets the main loop take another turn.
+    """
+
+    def __init__(self, loop: Loop, crew: Crew, log: Log, wakeup: Callable[[], None]) -> None:
+        self._loop = loop
+        self._crew = crew
+        self._log = log
+        self._wakeup = wakeup
+        self._recycling = Recycling(settings_in_force().recycling, random.random)
         self._is_sampling = False
 
-    def look(self) -> None:
-        """Once a turn of the main loop: who is due by age or by requests."""
-        crew = self._arbiter.crew
-        self._recycling.policy = self._arbiter.supervisor.settings.recycling
+    def turn(self) -> None:
+        """Once a turn of the main loop: mark who is due by age or by requests."""
+        self._recycling.policy = settings_in_force().recycling
         if self._recycling.policy.max_memory and not self._is_sampling:
             self._sample_later()
         candidates = self._candidates()
-        self._recycling.forget_others(mate.pid for mate in crew.staying)
+        self._recycling.forget_others(mate.pid for mate in self._crew.staying)
         since = {pid: mate.listening_since for pid, mate in candidates.items() if mate.listening_since is not None}
         self._mark(self._recycling.aged(time.monotonic(), since), candidates)
         for mate in candidates.values():
@@ -50,17 +61,17 @@ class Recycler:
 
     def _candidates(self) -> dict[int, Mate]:
         """Return those that serve and are not due; nobody during a reload, which replaces all of them."""
-        crew = self._arbiter.crew
+        crew = self._crew
         return {} if crew.rollout is not None else {mate.pid: mate for mate in crew.listening if not mate.is_due}
 
     def _mark(self, due: Iterable[Due], candidates: dict[int, Mate]) -> None:
         for one in due:
             candidates[one.pid].is_due = True
-            self._arbiter.log.info("Recycling worker (pid:%s): %s", one.pid, one.reason)
+            self._log.info("Recycling worker (pid:%s): %s", one.pid, one.reason)
 
     def _sample_later(self) -> None:
         self._is_sampling = True
-        self._arbiter.loop.call_later(self._recycling.policy.interval, self._sample)
+        self._loop.call_later(self._recycling.policy.interval, self._sample)
 
     def _sample(self) -> None:
         self._is_sampling = False
@@ -68,7 +79,7 @@ class Recycler:
             self._sample_later()
             candidates = self._candidates()
             self._mark(self._recycling.heavy(_resident(candidates)), candidates)
-            self._arbiter.wakeup()
+            self._wakeup()
 
 
 def _resident(pids: Iterable[int]) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""HUP and ``cluster.reload()``: gunicorn's ``Arbiter.reload``, gated and without the wait.
+"""Reloads on HUP and ``cluster.reload()``: gunicorn's ``Arbiter.reload``, gated and without the wait.
 
 Replaces gunicorn's method, which forks the new workers, tells the old ones to end at once, and then stands still
 until they have; and which ends the server when the configuration or the application does not load.
@@ -7,7 +7,7 @@ Theory of operation
 -------------------
 A reload is a transaction in two steps.  *Loading* the configuration is one call: it is applied as a whole, or put
 back as a whole (``configuration``).  *Rolling out* takes as long as the workers take to boot; ``manage_workers``
-drives it, one :meth:`Reloader.look` a turn, with the arithmetic of ``supervision.roll``.  The former configuration
+drives it, one :meth:`Reloader.turn` a turn, with the arithmetic of ``steps.roll``.  The former configuration
 is kept until every worker is of the new generation, so that a new generation that cannot boot is undone as well:
 its workers end, the old ones stay, and settings, handlers, timers and sockets are those of before.
 
@@ -20,19 +20,20 @@ before the first of them.
 
 from __future__ import annotations
 
+import signal as signals
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ...errors import ConfigurationNotLoaded
 from ...lifecycle.rollout import ReloadReport
 from ...roles.cluster import cluster
 from . import configuration
+from .configuration import ConfiguredSeat
 
 if TYPE_CHECKING:
     from ...connections.listener import Listener
     from ...lifecycle.steps import Member
-    from .cluster_arbiter import ClusterArbiter
     from .configuration import Savepoint
 
 __all__ = ["Reloader"]
@@ -43,10 +44,17 @@ _HAND_OVER_SHARE: Final = 0.5
 Callback = Callable[[ReloadReport], Any]
 
 
+class _Seat(ConfiguredSeat, Protocol):
+    """The arbiter, which reloads."""
+
+    def kill_worker(self, pid: int, sig: int) -> None:
+        """Send a signal to a worker."""
+
+
 class Reloader:
     """The reloads of one arbiter, one at a time."""
 
-    def __init__(self, arbiter: ClusterArbiter) -> None:
+    def __init__(self, arbiter: _Seat) -> None:
         self.last_report: ReloadReport | None = None
         self._arbiter = arbiter
         self._count = 0
@@ -62,8 +70,8 @@ class Reloader:
         if callback is not None:
             self._asked.append(callback)
 
-    def begin(self) -> None:
-        """Load the configuration and start a new generation of workers."""
+    def begin(self) -> bool:
+        """Load the configuration and begin a new generation; return whether there is one to start."""
         arbiter, crew = self._arbiter, self._arbiter.crew
         if hasattr(arbiter, "_stats"):  # gunicorn 25.1 and later
             arbiter._stats["reloads"] += 1
@@ -74,32 +82,30 @@ class Reloader:
             savepoint = configuration.load(arbiter)
         except ConfigurationNotLoaded as error:
             self._tell(ReloadReport(self._count, "failed", str(error)), callbacks)
-            return
+            return False
         if crew.rollout is not None:
             self._supersede()
         self._savepoint = self._savepoint or savepoint
         self._waiting = callbacks
         self._hand_over_until = None
         self.last_report = crew.begin_rollout(self._count, before, time.monotonic()).report
-        arbiter.supervisor.configure()
-        arbiter.supervisor.retry_now()
         arbiter.log.info("Reload %s: starting generation %s", self._count, crew.generation)
-        arbiter.manage_workers()
+        return True
 
     def _supersede(self) -> None:
-        arbiter, crew = self._arbiter, self._arbiter.crew
+        crew = self._arbiter.crew
         assert crew.rollout is not None
         report = crew.rollout.advance("replaced", time.monotonic(), "another reload came before its end")
         callbacks, self._waiting = self._waiting, []
         for mate in crew.booting:
             if mate.generation == crew.generation:
-                arbiter.end_worker(mate.pid)
+                self._end_worker(mate.pid)
         self._tell(report, callbacks)
 
     # --- going on ------------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """Find out whether the rollout is complete."""
+    def turn(self) -> None:
+        """Once a turn of the main loop: find out whether the rollout is complete."""
         arbiter, crew = self._arbiter, self._arbiter.crew
         if crew.rollout is not None and crew.is_rolled_out(arbiter.num_workers):
             report = crew.rollout.advance("all", time.monotonic())
@@ -125,7 +131,7 @@ class Reloader:
         """The new generation cannot boot: undo it.
 
         With no old worker left to serve, or when the server ends, there is nothing to go back to: the new
-        configuration stays, and the supervisor goes on trying.
+        configuration stays, and the judge goes on trying.
         """
         arbiter, crew = self._arbiter, self._arbiter.crew
         assert crew.rollout is not None
@@ -134,13 +140,19 @@ class Reloader:
             assert self._savepoint is not None
             same_sockets = self._savepoint.listeners == arbiter.LISTENERS
             for pid in crew.give_up_rollout(self._savepoint.num_workers, keeps_new=same_sockets):
-                arbiter.end_worker(pid)
+                self._end_worker(pid)
             self._savepoint.restore()
-            arbiter.supervisor.configure()
         else:
             crew.rollout = None
             self._close_former_listeners()
         self._end(report)
+
+    def _end_worker(self, pid: int) -> None:
+        """Tell a worker of a generation that is given up to end; one that still boots has nothing to finish."""
+        self._arbiter.kill_worker(pid, signals.SIGTERM)
+        mate = self._arbiter.crew.with_pid(pid)
+        if mate is not None and mate.listening_since is None:
+            self._arbiter.kill_worker(pid, signals.SIGKILL)
 
     # --- listeners that go ---------------------------------------------------------------------
 

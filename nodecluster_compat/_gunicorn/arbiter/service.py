@@ -1,4 +1,4 @@
-"""The server as a service: what systemd is told of it, and when.
+"""Tells systemd of the server: ready, reloading, stopping, its status, and signs of life.
 
 gunicorn says ``READY=1`` when its sockets are bound, before any worker is forked.  Here, where :func:`hold_back_ready`
 keeps that one from going out:
@@ -20,15 +20,18 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, Final
 
 from gunicorn import systemd as gunicorn_systemd
 
 from ...machine.systemd import Notifier, drop_watchdog_pid, manager_of
 
 if TYPE_CHECKING:
+    from ...base.loop import Loop
+    from ...lifecycle.crew import Crew
     from ...roles.status import ClusterStatus
-    from .cluster_arbiter import ClusterArbiter
+    from .upgrading import Upgrade
 
 __all__ = ["Service", "hold_back_ready"]
 
@@ -41,38 +44,59 @@ def hold_back_ready() -> None:
     gunicorn_systemd.sd_notify = _not_yet
 
 
-def _not_yet(state: str, logger: Any, unset_environment: bool = False) -> None:
+def _not_yet(state: str, logger: object, unset_environment: bool = False) -> None:
     """Say nothing: :class:`Service` will."""
 
 
 class Service:
-    """What the manager of one arbiter knows."""
+    """Speaks with the manager of one arbiter.
 
-    def __init__(self, arbiter: ClusterArbiter) -> None:
-        self._arbiter = arbiter
+    Args:
+        loop: the arbiter's.
+        crew: its workers.
+        upgrade: says which of two masters speaks.
+        status: returns how the cluster is.
+        is_degraded: whether workers keep failing.
+        inherited: the environment of a new master.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        crew: Crew,
+        upgrade: Upgrade,
+        status: Callable[[], ClusterStatus],
+        is_degraded: Callable[[], bool],
+        inherited: MutableMapping[str, str],
+    ) -> None:
+        self._loop = loop
+        self._crew = crew
+        self._upgrade = upgrade
+        self._cluster_status = status
+        self._is_degraded = is_degraded
         self._pid = os.getpid()
         self._manager = manager_of(os.environ, self._pid)
         self._notifier = None if self._manager is None else Notifier(self._manager.address)
         self._is_ready = self._is_reloading = False
-        self._was_in_charge = arbiter.upgrade.is_in_charge
+        self._was_in_charge = upgrade.is_in_charge
         self._status = ""
-        drop_watchdog_pid(os.environ, arbiter.cfg.env_orig)
+        drop_watchdog_pid(os.environ, inherited)
         if self._manager is not None and self._manager.watchdog:
             self._beat_later()
 
     # --- what happens --------------------------------------------------------------------------
 
-    def look(self) -> None:
+    def turn(self) -> None:
         """Once a turn of the main loop: tell what has changed."""
         if self._notifier is None:
             return
         self._notifier.flush()
         if self._follow_upgrade():
-            self._tell_state(self._arbiter.supervisor.status())
+            self._tell_state(self._cluster_status())
 
     def begin_reload(self) -> None:
         """The configuration is about to be read."""
-        if self._notifier is not None and self._is_ready and self._arbiter.upgrade.is_in_charge:
+        if self._notifier is not None and self._is_ready and self._upgrade.is_in_charge:
             self._is_reloading = True
             now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
             self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={now}")
@@ -81,8 +105,8 @@ class Service:
         """The server begins to end; a new master that is told to end gives the service back to the old one."""
         if self._notifier is None or not self._follow_upgrade():
             return
-        if self._arbiter.master_pid:
-            self._notifier.send(f"MAINPID={self._arbiter.master_pid}")
+        if self._upgrade.old_master:
+            self._notifier.send(f"MAINPID={self._upgrade.old_master}")
         else:
             self._notifier.send("STOPPING=1", "STATUS=stopping")
 
@@ -91,9 +115,9 @@ class Service:
     def _follow_upgrade(self) -> bool:
         """Hand the service over, or take it back; return whether this master speaks for it."""
         assert self._notifier is not None
-        before, self._was_in_charge = self._was_in_charge, self._arbiter.upgrade.is_in_charge
+        before, self._was_in_charge = self._was_in_charge, self._upgrade.is_in_charge
         if before and not self._was_in_charge:
-            self._notifier.send(f"MAINPID={self._arbiter.reexec_pid}")
+            self._notifier.send(f"MAINPID={self._upgrade.new_master}")
         elif not before and self._was_in_charge and self._is_ready:
             self._notifier.send(f"MAINPID={self._pid}", "READY=1")
             self._status = ""
@@ -102,10 +126,10 @@ class Service:
     def _tell_state(self, status: ClusterStatus) -> None:
         assert self._notifier is not None
         lines: list[str] = []
-        if not self._is_ready and (self._arbiter.crew.has_listened or not status.target):
+        if not self._is_ready and (self._crew.has_listened or not status.target):
             self._is_ready = True
             lines.append("READY=1")
-        elif self._is_reloading and self._arbiter.crew.rollout is None:
+        elif self._is_reloading and self._crew.rollout is None:
             self._is_reloading = False
             lines.append("READY=1")
         line = _described(status)
@@ -119,16 +143,16 @@ class Service:
 
     def _beat_later(self) -> None:
         assert self._manager is not None
-        self._arbiter.loop.call_later(self._manager.watchdog * _SHARE, self._beat)
+        self._loop.call_later(self._manager.watchdog * _SHARE, self._beat)
 
     def _beat(self) -> None:
         self._beat_later()
-        if self._notifier is not None and self._arbiter.upgrade.is_in_charge and not self._is_hopeless():
+        if self._notifier is not None and self._upgrade.is_in_charge and not self._is_hopeless():
             # With the status: a new master's first one may have come before the manager knew it.
             self._notifier.send("WATCHDOG=1", *([f"STATUS={self._status}"] if self._status else []))
 
     def _is_hopeless(self) -> bool:
-        return self._arbiter.supervisor.is_degraded and not self._arbiter.crew.listening
+        return self._is_degraded() and not self._crew.listening
 
 
 def _described(status: ClusterStatus) -> str:

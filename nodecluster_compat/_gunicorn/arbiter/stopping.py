@@ -1,4 +1,4 @@
-"""TERM, INT, QUIT and the end of the server: gunicorn's ``Arbiter.stop`` without losing anybody.
+"""Stops the server on TERM, INT and QUIT: gunicorn's ``Arbiter.stop`` without losing anybody.
 
 Replaces gunicorn's method, which closes the listeners first (resetting the clients that the kernel had already
 completed) and then sleeps in steps.  A graceful stop here is:
@@ -18,13 +18,14 @@ from __future__ import annotations
 import signal as signals
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ...machine.quiesce import quiesce
 from .configuration import close_socket, is_given
+from .seat import Seat
 
 if TYPE_CHECKING:
-    from .cluster_arbiter import ClusterArbiter
+    from ..gunicorn_types import GunicornWorker
 
 __all__ = ["stop"]
 
@@ -35,13 +36,44 @@ _CUT_SECONDS: Final = 2.0  # after graceful_timeout, for workers that cut what h
 _TURN: Final = 0.2
 
 
-def stop(arbiter: ClusterArbiter, graceful: bool) -> None:
-    """End all workers; returns when they are gone."""
+class _Seat(Seat, Protocol):
+    """The arbiter, which stops.
+
+    Attributes:
+        WORKERS: gunicorn's worker objects, by pid.
+    """
+
+    WORKERS: dict[int, GunicornWorker]
+
+    def turn(self, timeout: float) -> None:
+        """Run one turn of the loop."""
+
+    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
+        """Return the signals that have come."""
+
+    def kill_workers(self, sig: int) -> None:
+        """Send a signal to every worker; gunicorn's."""
+
+    def reap_workers(self) -> None:
+        """Take note of every child that has ended."""
+
+    def kill_dirty_arbiter(self, sig: int) -> None:
+        """Send a signal to the dirty arbiter, where there is one; gunicorn's, from 25 on."""
+
+
+def stop(arbiter: _Seat, graceful: bool, *, is_alone: bool) -> None:
+    """End all workers; returns when they are gone.
+
+    Args:
+        arbiter: whose they are.
+        graceful: whether they may finish what they have.
+        is_alone: whether nobody else accepts on the listening sockets.
+    """
     if arbiter.is_stopping:
         return
     arbiter.is_stopping = True
     stopper = _Stopper(arbiter, graceful)
-    stopper.close_listeners()
+    stopper.close_listeners(is_alone)
     if graceful:
         stopper.hand_over_connections()
     stopper.end_workers()
@@ -49,17 +81,17 @@ def stop(arbiter: ClusterArbiter, graceful: bool) -> None:
 
 
 class _Stopper:
-    def __init__(self, arbiter: ClusterArbiter, graceful: bool) -> None:
+    def __init__(self, arbiter: _Seat, graceful: bool) -> None:
         self._arbiter = arbiter
         self._quick = not graceful
         self._start = time.monotonic()
         self._limit = self._start + arbiter.cfg.graceful_timeout
 
-    def close_listeners(self) -> None:
+    def close_listeners(self, is_alone: bool) -> None:
         """Steps 1 and 2."""
-        arbiter, is_alone = self._arbiter, self._arbiter.upgrade.is_alone
+        arbiter = self._arbiter
         takes_backlog = is_alone and not self._quick
-        if takes_backlog and arbiter.is_dealing():
+        if takes_backlog and arbiter.served:
             for listener in arbiter.LISTENERS:
                 if not is_given(listener, arbiter.cfg):
                     quiesce(listener.sock)

@@ -1,4 +1,4 @@
-"""USR2: gunicorn's ``Arbiter.reexec``, with word from the new master when it is ready.
+"""Upgrades on USR2: starts a new master by gunicorn's ``Arbiter.reexec``, and hears from it when it is ready.
 
 Extends gunicorn's.  The two masters share a pipe.  The new one writes into it when as many of its workers listen as
 there should be; if one of them cannot boot before that, it ends with gunicorn's exit code, and the pipe closes.
@@ -16,13 +16,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from ...roles.cluster import cluster
+from .seat import Seat
 
 if TYPE_CHECKING:
     from ...base.records import ExitStatus
-    from .cluster_arbiter import ClusterArbiter
 
 __all__ = ["Upgrade"]
 
@@ -32,16 +32,43 @@ _EXEC_FAILED: Final = 1
 UpgradeState: TypeAlias = Literal["pending", "ready", "failed"]
 
 
+class _Seat(Seat, Protocol):
+    """The arbiter, whose program is upgraded.
+
+    Attributes:
+        reexec_pid: of the new master that it started, or 0.
+        master_pid: of the old master that started it, or 0.
+        systemd: whether systemd holds the listening sockets.
+    """
+
+    reexec_pid: int
+    master_pid: int
+    systemd: bool
+
+    def finish(self) -> None:
+        """End the server, in order."""
+
+
 class Upgrade:
     """This master's part in an upgrade: the old one's, the new one's, or none."""
 
-    def __init__(self, arbiter: ClusterArbiter) -> None:
+    def __init__(self, arbiter: _Seat) -> None:
         self._arbiter = arbiter
         self.state: UpgradeState | None = None
         self._child = 0
         self._reading = -1
         self._held_term = False
         self._telling = self._inherited()
+
+    @property
+    def old_master(self) -> int:
+        """The pid of the master that started this one; 0 when none did, or it has gone."""
+        return self._arbiter.master_pid
+
+    @property
+    def new_master(self) -> int:
+        """The pid of the master that this one started; 0 without one."""
+        return self._arbiter.reexec_pid
 
     # --- the new master ------------------------------------------------------------------------
 
@@ -109,10 +136,10 @@ class Upgrade:
         self._let_inherit(writing, inheritable=False)
         os.close(writing)
         del arbiter.cfg.env_orig[_VARIABLE]
-        if not arbiter.reexec_pid:
+        if not self.new_master:
             os.close(reading)
             return
-        self._child, self._reading, self.state = arbiter.reexec_pid, reading, "pending"
+        self._child, self._reading, self.state = self.new_master, reading, "pending"
         arbiter.loop.add_reader(reading, self._heard)
 
     def _let_inherit(self, pipe: int, inheritable: bool) -> None:

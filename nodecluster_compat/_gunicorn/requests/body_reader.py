@@ -23,7 +23,7 @@ class BodyReader(LengthReader):  # type: ignore[misc]  # gunicorn has no type hi
     unreader: Any
     length: int
 
-    def read(self, size: Any) -> bytes:
+    def read(self, size: object) -> bytes:
         """Return ``size`` bytes, fewer at the end of the body or of the connection; as gunicorn's."""
         wanted = min(self.length, size) if isinstance(size, int) else 0
         if wanted < _LEAST or wanted <= len(held := self.unreader.buf.getvalue()):

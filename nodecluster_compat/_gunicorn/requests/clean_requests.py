@@ -20,9 +20,9 @@ a tenth of a request, and would have to follow each version of gunicorn in what 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gevent import getcurrent
 from gunicorn.http import message
@@ -34,6 +34,9 @@ from ...runtime.idle_limit import IdleLimit
 from .body_reader import BodyReader
 from .environs import use_short_create
 from .request_waits import WaitingParser, tell_waits
+
+if TYPE_CHECKING:
+    from ..gunicorn_types import PlainRequest, RequestWait, Settings, Unreader
 
 __all__ = ["CleanParser", "CleanReader", "CleanRequest", "prepare_clean_requests", "use_clean_requests"]
 
@@ -108,7 +111,7 @@ class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
 class CleanReader:
     """Makes clean requests of bytes, with one process's settings."""
 
-    def __init__(self, cfg: Any) -> None:
+    def __init__(self, cfg: Settings) -> None:
         self._parse: Callable[..., Any] = message._fast_parser_module.parse_request
         sample = _limits(cfg)
         self._limits = {
@@ -161,7 +164,7 @@ class CleanReader:
         request: CleanRequest = self._request(parser, method, target, version, headers, environ, body)
         return request
 
-    def _fields(self, said: Any) -> tuple[list[tuple[str, str]], dict[str, str]] | None:
+    def _fields(self, said: Iterable[tuple[bytes, bytes]]) -> tuple[list[tuple[str, str]], dict[str, str]] | None:
         headers: list[tuple[str, str]] = []
         environ: dict[str, str] = {}
         names = self._names
@@ -203,12 +206,12 @@ class CleanParser(WaitingParser):
     reader: ClassVar[CleanReader]
     mesg: Any
 
-    def __init__(self, cfg: Any, source: Any, source_addr: Any, *rest: Any) -> None:
+    def __init__(self, cfg: Settings, source: object, source_addr: object, *rest: object) -> None:
         super().__init__(cfg, source, source_addr, *rest)
         self.no_body = Body(LengthReader(self.unreader, 0))
         self.environ_base: dict[str, Any] = {}
 
-    def __next__(self) -> Any:
+    def __next__(self) -> PlainRequest:
         """Extends :class:`WaitingParser`: a wait is noted if there is one."""
         last = self.mesg
         if last is not None:
@@ -220,14 +223,14 @@ class CleanParser(WaitingParser):
         self.mesg = request = self._next()
         return request
 
-    def mesg_class(self, cfg: Any, unreader: Any, peer: Any, number: int = 1) -> Any:
+    def mesg_class(self, cfg: Settings, unreader: Unreader, peer: object, number: int = 1) -> PlainRequest:
         """Extends :meth:`WaitingParser.mesg_class`: a clean request is read here."""
         data = self._await() if number > 1 else unreader.read()
         if not data:
             raise StopIteration  # as gunicorn's Request
         return self.reader.read(data, self) or self.odd(data)
 
-    def _next(self) -> Any:
+    def _next(self) -> PlainRequest:
         """The next request, where no body of the last one is in the way."""
         data: bytes | None = None
         if self.unreader.buf.getvalue():
@@ -243,7 +246,7 @@ class CleanParser(WaitingParser):
             raise StopIteration
         return request or self._next_noted()
 
-    def _next_noted(self) -> Any:
+    def _next_noted(self) -> PlainRequest:
         if not self._is_timed:
             return self.mesg_class(self.cfg, self.unreader, self.source_addr, self.req_count)
         greenlet = getcurrent()
@@ -263,7 +266,7 @@ class CleanParser(WaitingParser):
         return data
 
 
-def use_clean_requests(cfg: Any, waits: IdleLimit) -> Any:
+def use_clean_requests(cfg: Settings, waits: IdleLimit) -> RequestWait:
     """Take the short way in this worker, if its settings allow it; ``waits`` is told of every request either way.
 
     Returns:
@@ -276,7 +279,7 @@ def use_clean_requests(cfg: Any, waits: IdleLimit) -> Any:
     return tell_waits(cfg, waits, CleanParser)
 
 
-def _is_usable(cfg: Any) -> bool:
+def _is_usable(cfg: Settings) -> bool:
     uses_c_parser = getattr(message, "_check_fast_parser", None)
     if uses_c_parser is None or any(getattr(cfg, flag, False) for flag in _FLAGS):
         return False
@@ -285,14 +288,14 @@ def _is_usable(cfg: Any) -> bool:
     return bool(uses_c_parser(cfg)) and getattr(cfg, "protocol", "http") == "http"
 
 
-def prepare_clean_requests(cfg: Any) -> None:
+def prepare_clean_requests(cfg: Settings) -> None:
     """In the primary, before the first fork: find out what every worker would that has these settings."""
     with suppress(RuntimeError):  # gunicorn's, about ``http_parser``: the worker will raise it
         if _is_usable(cfg):
             _limits(cfg)
 
 
-def _limits(cfg: Any) -> dict[str, Any]:
+def _limits(cfg: Settings) -> dict[str, Any]:
     """What gunicorn makes of the limits."""
     settings = (cfg.limit_request_line, cfg.limit_request_fields, cfg.limit_request_field_size)
     if settings not in _known_limits:
@@ -300,7 +303,7 @@ def _limits(cfg: Any) -> dict[str, Any]:
     return dict(_known_limits[settings])
 
 
-def _sampled_limits(cfg: Any) -> dict[str, Any]:
+def _sampled_limits(cfg: Settings) -> dict[str, Any]:
     """Read them off a request of gunicorn's own."""
     sample = Request(cfg, IterUnreader([b"GET / HTTP/1.1\r\n\r\n"]), ("127.0.0.1", 1))
     names = ("limit_request_line", "limit_request_fields", "limit_request_field_size", "max_buffer_headers")

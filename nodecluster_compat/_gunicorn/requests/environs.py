@@ -8,12 +8,15 @@ request.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gunicorn.http import wsgi
 
+from ..gunicorn_types import PlainRequest
 from .responses import CleanResponse
+
+if TYPE_CHECKING:
+    from ..gunicorn_types import Create, Created, Environ, Settings
 
 __all__ = ["ShortCreate", "use_short_create"]
 
@@ -52,6 +55,13 @@ _DYNAMIC: Final = frozenset(
 )
 
 
+class ShortRequest(PlainRequest, Protocol):
+    """A request that was read the short way: see :mod:`clean_requests`, which is built on this."""
+
+    header_environ: dict[str, str]
+    environ_base: Environ
+
+
 class ShortCreate:
     """Makes the response and the ``environ`` of a request, as gunicorn's ``create`` does.
 
@@ -61,7 +71,7 @@ class ShortCreate:
         clean: the class of those that are.
     """
 
-    def __init__(self, cfg: Any, original: Callable[..., Any], clean: Any) -> None:
+    def __init__(self, cfg: Settings, original: Create, clean: type[ShortRequest]) -> None:
         self._cfg = cfg
         self._original = original
         self._clean = clean
@@ -69,7 +79,16 @@ class ShortCreate:
         self._hints = getattr(wsgi, "_make_early_hints_callback", None)
         self._variables: Any = getattr(os.environ, "_data", None)  # without decoding what is nearly never there
 
-    def create(self, req: Any, sock: Any, client: Any, server: Any, cfg: Any, *rest: Any, **more: Any) -> Any:
+    def create(
+        self,
+        req: PlainRequest,
+        sock: object,
+        client: object,
+        server: object,
+        cfg: Settings,
+        *rest: object,
+        **more: object,
+    ) -> Created:
         """Return the pair for a request."""
         if not isinstance(req, self._clean) or rest or more or req.proxy_protocol_info:
             return self._original(req, sock, client, server, cfg, *rest, **more)
@@ -95,7 +114,7 @@ class ShortCreate:
             environ["wsgi.early_hints"] = self._hints(req, sock, response)
         return response, environ
 
-    def _first(self, req: Any, sock: Any, client: Any, server: Any, cfg: Any) -> Any:
+    def _first(self, req: ShortRequest, sock: object, client: object, server: object, cfg: Settings) -> Created:
         """The first request of a connection."""
         if not isinstance(client, tuple) or not isinstance(server, tuple):
             return self._original(req, sock, client, server, cfg)
@@ -114,7 +133,7 @@ class ShortCreate:
         )
         return self.create(req, sock, client, server, cfg)
 
-    def _learn(self, req: Any, sock: Any, client: Any, server: Any, cfg: Any) -> Any:
+    def _learn(self, req: ShortRequest, sock: object, client: object, server: object, cfg: Settings) -> Created:
         """Take the static part from gunicorn; a key that is not known here keeps the short way off."""
         response, environ = self._original(req, sock, client, server, cfg)
         known = _STATIC | _DYNAMIC | req.header_environ.keys()
@@ -123,6 +142,6 @@ class ShortCreate:
         return response, environ
 
 
-def use_short_create(cfg: Any, clean: type) -> None:
+def use_short_create(cfg: Settings, clean: type[ShortRequest]) -> None:
     """Let gunicorn make the environs of clean requests here, in this process, for good."""
     wsgi.create = ShortCreate(cfg, wsgi.create, clean).create

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent import getcurrent
 from gunicorn.sock import ssl_context
@@ -19,6 +19,12 @@ from ...runtime.idle_limit import IdleLimit
 from . import savings as serving
 from .request_waits import knows_idle
 from .served_listener import ServedListener
+
+if TYPE_CHECKING:
+    from ssl import SSLSocket
+
+    from ...runtime.client_socket import ClientSocket
+    from ..gunicorn_types import GunicornLog, RequestWait, Settings
 
 __all__ = ["HttpHandler"]
 
@@ -35,7 +41,12 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
     """
 
     def __init__(
-        self, application: Callable[..., Any], cfg: Any, log: Any, waits: IdleLimit, request_wait: Any
+        self,
+        application: Callable[..., Any],
+        cfg: Settings,
+        log: GunicornLog,
+        waits: IdleLimit,
+        request_wait: RequestWait,
     ) -> None:
         # Not gunicorn's: there is no process, no heartbeat and no signal here.
         self.cfg = cfg
@@ -50,17 +61,18 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         self._waits = waits
         self._request_wait = request_wait
 
-    def serve(self, served: ServedAddress, client: Any, peer: PeerAddress) -> None:
+    def serve(self, served: ServedAddress, client: ClientSocket, peer: PeerAddress) -> None:
         """Serve a connection to its end, in the greenlet of the caller."""
+        connection: ClientSocket | SSLSocket = client
         if self._tls is not None:
-            client = self._tls.wrap_socket(client, server_side=True)
+            connection = self._tls.wrap_socket(client, server_side=True)
         greenlet = getcurrent()
-        self._clients[greenlet] = client
+        self._clients[greenlet] = connection
         try:
-            self.handle(ServedListener(served, self.cfg), client, peer)
+            self.handle(ServedListener(served, self.cfg), connection, peer)
         finally:
             del self._clients[greenlet]
-            client.close()
+            connection.close()
 
     def close_idle(self) -> None:
         """Answer no request after those in flight: connections that wait for a further one end now (Node since 19)."""
@@ -72,10 +84,10 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         """Connections that wait for a further request end now, however short they have waited."""
         self._waits.finish_now()
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+    def handle_error(self, req: object, client: object, addr: object, exc: BaseException) -> None:
         """Extends gunicorn's: under test its error page, too, says whose it is."""
         super().handle_error(req, test_mode.mark(client), addr, exc)
 
-    def timeout_ctx(self) -> Any:
+    def timeout_ctx(self) -> RequestWait:
         """Replaces gunicorn's, which makes a timer for each wait."""
         return self._request_wait

@@ -6,7 +6,7 @@ to gunicorn, so that what it reads and answers is its own.  :mod:`clean_requests
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from gevent import getcurrent
 from gunicorn import http
@@ -15,6 +15,9 @@ from gunicorn.http.parser import RequestParser
 
 from ...runtime.client_socket import ClientSocket
 from ...runtime.idle_limit import IdleLimit
+
+if TYPE_CHECKING:
+    from ..gunicorn_types import PlainRequest, RequestWait, Settings, Unreader
 
 __all__ = ["WaitingParser", "knows_idle", "tell_waits"]
 
@@ -28,46 +31,50 @@ class WaitingParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
 
     waits: ClassVar[IdleLimit]
 
-    def __init__(self, cfg: Any, source: Any, source_addr: Any, *rest: Any) -> None:
+    def __init__(self, cfg: Settings, source: object, source_addr: object, *rest: object) -> None:
         super().__init__(cfg, source, source_addr, *rest)
         self._client = source if isinstance(source, ClientSocket) else None
         self._is_timed = bool(cfg.keepalive)  # without it, gunicorn waits for a connection's only request for ever
 
-    def __next__(self) -> Any:
+    def __next__(self) -> PlainRequest:
         """Extends gunicorn's: the wait is noted."""
         if self.req_count and self.waits.is_over:
             raise StopIteration
+        request: PlainRequest
         if not self._is_timed:
-            return super().__next__()
+            request = super().__next__()
+            return request
         greenlet = getcurrent()
         self.waits.note(greenlet)
         try:
             if not self.req_count:
                 self.waits.began()
-            return super().__next__()
+            request = super().__next__()
+            return request
         finally:
             self.waits.forget(greenlet)
 
-    def mesg_class(self, cfg: Any, unreader: Any, peer: Any, number: int = 1) -> Any:
+    def mesg_class(self, cfg: Settings, unreader: Unreader, peer: object, number: int = 1) -> PlainRequest:
         """Replaces gunicorn's attribute, the class of a request: once it has begun, the connection is not idle."""
         data = unreader.read()
         if not data:
             raise StopIteration  # as gunicorn's Request
         return self.odd(data)
 
-    def odd(self, data: bytes) -> Any:
+    def odd(self, data: bytes) -> PlainRequest:
         """Let gunicorn read the request that begins with ``data``, and wait for the rest of it."""
         self.waits.began()
         self.unreader.unread(data)
-        return Request(self.cfg, self.unreader, self.source_addr, self.req_count)
+        request: PlainRequest = Request(self.cfg, self.unreader, self.source_addr, self.req_count)
+        return request
 
 
-def knows_idle(cfg: Any) -> bool:
+def knows_idle(cfg: Settings) -> bool:
     """Whether it is known which connections are idle: uwsgi has a parser, and a life of connections, of its own."""
     return getattr(cfg, "protocol", "http") == "http"
 
 
-def tell_waits(cfg: Any, waits: IdleLimit, parser: type[WaitingParser] = WaitingParser) -> Any:
+def tell_waits(cfg: Settings, waits: IdleLimit, parser: type[WaitingParser] = WaitingParser) -> RequestWait:
     """Tell ``waits`` of every request that this process reads from now on.
 
     Args:

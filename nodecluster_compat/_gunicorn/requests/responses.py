@@ -16,11 +16,15 @@ What is learnt is bounded: an application that makes up names or statuses is ans
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gunicorn import util
 from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
+
+if TYPE_CHECKING:
+    from ..gunicorn_types import Headers, PlainRequest, Settings
 
 __all__ = ["CleanResponse", "OneSendResponse"]
 
@@ -106,7 +110,7 @@ class CleanResponse(OneSendResponse):
     _heads: ClassVar[dict[Any, str]] = {}
     _heads_date: ClassVar[str] = ""
 
-    def __init__(self, req: Any, sock: Any, cfg: Any) -> None:
+    def __init__(self, req: PlainRequest, sock: object, cfg: Settings) -> None:
         # Not gunicorn's: the rest is in the class.
         self.req = req
         self.sock = sock
@@ -114,16 +118,16 @@ class CleanResponse(OneSendResponse):
         self.version = wsgi.SERVER
         self.headers: list[tuple[str, str]] = []
 
-    def start_response(self, status: Any, headers: Any, exc_info: Any = None) -> Any:
+    def start_response(self, status: str, headers: Headers, exc_info: object = None) -> Callable[[bytes], None]:
         """Extends gunicorn's: a plain answer needs no check."""
         if exc_info is None and self.status is None and self._take_plain(status, headers):
             return self.write
         self._is_plain = False
-        write = super().start_response(status, headers, exc_info)
+        write: Callable[[bytes], None] = super().start_response(status, headers, exc_info)
         self._learn()
         return write
 
-    def _take_plain(self, status: Any, headers: Any) -> bool:
+    def _take_plain(self, status: object, headers: object) -> bool:
         """Take a plain answer; for any other one return ``False`` and change nothing."""
         if type(status) is not str or type(headers) is not list or self.req.method == "HEAD":
             return False
@@ -166,7 +170,7 @@ class CleanResponse(OneSendResponse):
             if not util.is_hoppish(name):
                 self._names[name] = name.lower() == "content-length"
 
-    def write(self, arg: Any) -> None:
+    def write(self, arg: bytes) -> None:
         """Extends :meth:`OneSendResponse.write`: the first piece of a plain answer."""
         if self.headers_sent or not self._is_plain or type(arg) is not bytes:
             super().write(arg)

@@ -17,7 +17,8 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn import util
 from gunicorn.http import message, wsgi
@@ -25,12 +26,15 @@ from gunicorn.http.wsgi import Response
 
 from .responses import OneSendResponse
 
+if TYPE_CHECKING:
+    from ..gunicorn_types import Settings
+
 __all__ = ["save_work", "with_one_send"]
 
 _MOST_ADDRESSES: Final = 4096
 
 
-def save_work(cfg: Any) -> None:
+def save_work(cfg: Settings) -> None:
     """Apply every saving of this module but :func:`with_one_send` to this worker, which has loaded its application."""
     _cache_settings(cfg)
     _cache_date()
@@ -39,15 +43,15 @@ def save_work(cfg: Any) -> None:
     gc.freeze()  # what the application made while it was loaded stays: no collection looks at it again
 
 
-def with_one_send(application: Callable[..., Iterable[bytes]], server: Any) -> Callable[..., Iterable[bytes]]:
+def with_one_send(application: Callable[..., Iterable[bytes]], server: object) -> Callable[..., Iterable[bytes]]:
     """Return ``application``, answered through :class:`OneSendResponse` on behalf of ``server``.
 
     gunicorn makes the response and passes its ``start_response`` to the application; before 26.2 there is no
     other place to choose its class.  HTTP/2 responses are of another class and stay what they are.
     """
 
-    def call(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        response = start_response.__self__
+    def call(environ: dict[str, Any], start_response: MethodType) -> Iterable[bytes]:
+        response: Any = start_response.__self__
         if type(response) is Response:
             response.__class__ = OneSendResponse
         response.server = server
@@ -59,18 +63,18 @@ def with_one_send(application: Callable[..., Iterable[bytes]], server: Any) -> C
 class _CachedSettings:
     """Mixed into gunicorn's ``Config``: a setting that was read once is an ordinary attribute."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         value = super().__getattr__(name)  # type: ignore[misc]  # Config's, in front of which this is mixed
         self.__dict__[name] = value
         return value
 
-    def set(self, name: str, value: Any) -> None:
+    def set(self, name: str, value: object) -> None:
         """Change a setting, also after it was read."""
         self.__dict__.pop(name, None)
         super().set(name, value)  # type: ignore[misc]
 
 
-def _cache_settings(cfg: Any) -> None:
+def _cache_settings(cfg: Settings) -> None:
     """Let the settings of this process be looked up once each."""
     if not isinstance(cfg, _CachedSettings):
         cfg.__class__ = type("Config", (_CachedSettings, type(cfg)), {})
@@ -100,7 +104,7 @@ def _cache_errors_stream() -> None:
     known: list[Any] = []
     stream: Any = None
 
-    def errors_stream(cfg: Any) -> Any:
+    def errors_stream(cfg: Settings) -> object:
         nonlocal known, stream
         now = [sys.stderr, *[getattr(handler, "stream", handler) for handler in error_log.handlers]]
         if now != known or stream.closed:
@@ -115,7 +119,7 @@ def _cache_trust() -> None:
     original: Callable[[str, Any, Any], bool] = message._ip_in_allow_list
     known: dict[str, tuple[Any, Any, bool]] = {}
 
-    def is_allowed(address: str, allow_list: Any, networks: Any) -> bool:
+    def is_allowed(address: str, allow_list: object, networks: object) -> bool:
         entry = known.get(address)
         if entry is not None and entry[0] is allow_list and entry[1] is networks:
             return entry[2]

@@ -1,4 +1,4 @@
-"""A listening socket as a worker sees it that does not have it: its address.
+"""Stands in for a listening socket that only the primary has: tells its address.
 
 gunicorn's handlers ask a listener for ``getsockname()``, once for each connection; here the answer costs no system
 call.  It must be exactly what the kernel says: SERVER_NAME and SERVER_PORT come from it.
@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Any
+from typing import Protocol
 
 from ...base.records import Address, ServedAddress, SocketName
+from ..gunicorn_types import Settings
 
-__all__ = ["ServedListener", "address_of"]
+__all__ = ["AnyListener", "ServedListener", "address_of"]
+
+
+class AnyListener(Protocol):
+    """gunicorn's socket object, or what stands in for it."""
+
+    def getsockname(self) -> SocketName:
+        """Return what the socket is bound to."""
 
 
 class ServedListener:
     """Stands in for gunicorn's socket object; the descriptor is the primary's alone."""
 
-    def __init__(self, served: ServedAddress, conf: Any) -> None:
+    def __init__(self, served: ServedAddress, conf: Settings) -> None:
         self.family = self.FAMILY = served.family
         self.conf = conf
         self._name = served.name
@@ -38,7 +46,7 @@ class ServedListener:
         return f"<served by the primary: {self._name!r}>"
 
 
-def address_of(listener: Any) -> Address:
+def address_of(listener: AnyListener) -> Address:
     """Return the ``listening`` event's address of a listener, ours or a real socket."""
     name = listener.getsockname()
     if isinstance(name, tuple):

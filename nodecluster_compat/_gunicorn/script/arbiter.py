@@ -32,7 +32,8 @@ from ...runtime.script import exit_code_of, print_uncaught, run_script
 from ...runtime.servers.home import set_home
 from ...runtime.servers.primary_home import PrimaryHome
 from ..arbiter import forking
-from ..arbiter.cluster_arbiter import KILL_MARGIN, ClusterArbiter
+from ..arbiter.cluster_arbiter import ClusterArbiter
+from ..arbiter.limits import KILL_MARGIN
 from . import config as script_config
 from .streams import WorkerStreams
 from .worker import ScriptWorker
@@ -40,7 +41,7 @@ from .worker import ScriptWorker
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...roles.worker_handle import WorkerHandle
+    from ...roles.worker_handle import ChildEnds, WorkerHandle
 
 __all__ = ["ScriptApplication", "ScriptArbiter", "run"]
 
@@ -147,9 +148,12 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             self.crew.add(self.worker_age, pid, worker)
             streams.attach(worker.process, self.loop)
 
-    def in_worker(self) -> None:
-        """In a forked worker: let go of the servers of the primary."""
-        self._home.leave()
+    def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
+        """Extends server mode's: a worker lets go of the servers of the primary, too."""
+        ends = super().let_go(worker)
+        if ends is not None:
+            self._home.leave()
+        return ends
 
     def stand_in(self) -> None:
         """See :class:`~nodecluster_compat.roles.host.Host`: nobody is replaced here."""

@@ -9,12 +9,17 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from ...errors import SettingsError
+
+if TYPE_CHECKING:
+    from ...runtime.idle_limit import IdleLimit
+    from ..gunicorn_types import GunicornLog, RequestWait, Settings
+    from ..requests.http_handler import HttpHandler
 
 __all__ = ["SERVING_SETTINGS", "configured", "request_handler", "set_config", "with_settings"]
 
@@ -38,13 +43,12 @@ _DEFAULTS: Final = {"loglevel": "warning", "timeout": 0, "workers": 0, "bind": [
 
 
 class _Current:
-    cfg: Any = None
-    log: Any = None
-    waits: Any = None  # once the first server serves
-    request_wait: Any = None
+    cfg: Settings | None = None
+    log: GunicornLog | None = None
+    waits: tuple[IdleLimit, RequestWait] | None = None  # once the first server serves
 
 
-def configured() -> Any:
+def configured() -> Settings:
     """Return gunicorn's settings as the environment has them.
 
     Raises:
@@ -60,10 +64,10 @@ def configured() -> Any:
         raise SettingsError("expected gunicorn's options in GUNICORN_CMD_ARGS, see above") from error
     given = {name: value for name, value in vars(arguments).items() if value is not None and name in cfg.settings}
     with_settings(cfg, {name: value for name, value in given.items() if name in SERVING_SETTINGS})
-    return cfg
+    return cast("Settings", cfg)
 
 
-def with_settings(cfg: Any, settings: Mapping[str, Any]) -> None:
+def with_settings(cfg: Settings, settings: Mapping[str, Any]) -> None:
     """Set some of gunicorn's settings.
 
     Raises:
@@ -76,23 +80,25 @@ def with_settings(cfg: Any, settings: Mapping[str, Any]) -> None:
             raise SettingsError(f"gunicorn does not take {value!r} as setting {name!r}: {error}") from error
 
 
-def set_config(cfg: Any, log: Any) -> None:
+def set_config(cfg: Settings, log: GunicornLog) -> None:
     """Serve with these settings in this process from now on."""
     _Current.cfg, _Current.log = cfg, log
 
 
-def request_handler(application: Callable[..., Any]) -> Any:
+def request_handler(application: Callable[..., Any]) -> HttpHandler:
     """Return what serves HTTP for an application, with the settings of this process."""
     from ...runtime.idle_limit import IdleLimit
     from ..requests import savings as serving
     from ..requests.clean_requests import use_clean_requests
     from ..requests.http_handler import HttpHandler
 
-    if _Current.cfg is None:
+    cfg, log = _Current.cfg, _Current.log
+    if cfg is None or log is None:
         cfg = configured()
-        set_config(cfg, Logger(cfg))
+        log = Logger(cfg)
+        set_config(cfg, log)
     if _Current.waits is None:
-        _Current.waits = IdleLimit(_Current.cfg.keepalive)
-        serving.save_work(_Current.cfg)
-        _Current.request_wait = use_clean_requests(_Current.cfg, _Current.waits)
-    return HttpHandler(application, _Current.cfg, _Current.log, _Current.waits, _Current.request_wait)
+        waits = IdleLimit(cfg.keepalive)
+        serving.save_work(cfg)
+        _Current.waits = waits, use_clean_requests(cfg, waits)
+    return HttpHandler(application, cfg, log, *_Current.waits)

@@ -22,21 +22,22 @@ from gunicorn.workers.base import Worker
 
 from ... import under_test as test_mode
 from ...base.emitter import set_uncaught
-from ...operations.desk import WorkerTestHost
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patch_worker
 from ...runtime.script import print_uncaught, run_script
-from ...runtime.servers.home import set_home
+from ...runtime.servers.home import Sharer, set_home
 from ...runtime.servers.net_server import NetServer
 from ...runtime.servers.worker_home import WorkerHome
 from ..arbiter import forking
+from ..worker.under_test import WorkerUnderTest
 from . import config as script_config
 
 if TYPE_CHECKING:
     from ..arbiter.forking import Birth
+    from ..gunicorn_types import GunicornLog
 
 __all__ = ["ScriptWorker"]
 
@@ -100,13 +101,13 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         self.booted = True
 
 
-class _Main:
+class _Main(GeventReactor):
     """The main greenlet of a script worker, and the runtime that :class:`ClusterWorker` asks."""
 
-    def __init__(self, birth: Birth, log: Any) -> None:
+    def __init__(self, birth: Birth, log: GunicornLog) -> None:
+        super().__init__()
         self._member = birth.member
         self._log = log
-        self._reactor = GeventReactor()
         self._greenlet = getcurrent()
         self._released = Event()  # set once the channel is closed and it was right so
         self._exit_code: int | None = None
@@ -119,9 +120,9 @@ class _Main:
         set_home(self._home)
         set_uncaught(self.uncaught)
         self._beat = LoopBeat(birth.heartbeat)
-        self._home.receiver.start(self._reactor)
+        self._home.receiver.start(self)
         birth.member.attach(self)
-        test_mode.connect_worker(WorkerTestHost(self._reactor, self._throw))
+        test_mode.connect_worker(WorkerUnderTest(self, self._throw))
         forking.release_signals()
 
     def serve(self) -> None:
@@ -131,9 +132,6 @@ class _Main:
         gevent.wait()
 
     # --- the runtime of ClusterWorker ----------------------------------------------------------
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
 
     def begin_drain(self) -> None:
         """Close every server, and the channel after the last connection; asked again, only the limit is new."""
@@ -206,7 +204,7 @@ class _Main:
         self._home.receiver.close()
         self._released.set()
 
-    def _closing(self, server: Any) -> Event:
+    def _closing(self, server: Sharer) -> Event:
         event = Event()
         server.close(lambda *_: event.set())
         return event

@@ -1,56 +1,52 @@
-"""The worker class: gunicorn's gevent worker, fed by the primary instead of accepting.
+"""Extends gunicorn's gevent worker: ``-k nodecluster_compat.Worker``.
 
 ``GeventWorker`` serves a connection exactly as it does for ``-k gevent`` (keep-alive, HTTP/2, PROXY protocol,
-limits, hooks, access log: its ``handle``); what is ours is how a connection gets here and how the worker ends.
-
-Phases: booting (``online`` has been said, TERM is held back) → serving (``listening`` has been said) → draining (no
-further connection, requests in flight finish: ``draining``) → finished (channel closed, so the primary tells
-``disconnect``).
+limits, hooks, access log: its ``handle``); what is ours is how a connection gets here (dealt by the primary: ``fed``;
+accepted here: ``accepting``) and how the worker ends (``membership``, ``draining``).
 
 A worker whose arbiter is not ours (a reload from another worker class) accepts for itself, like its base class.
 """
 
 from __future__ import annotations
 
-import _socket
 import os
 import random
 import signal as signals
-import socket as sockets
-import ssl
 import sys
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Final
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
 
-from gevent import GreenletExit, Timeout, get_hub, getcurrent
+from gevent import GreenletExit, get_hub, getcurrent
 from gevent.event import Event
-from gevent.pool import Pool
-from gevent.server import StreamServer
-from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 from ... import under_test as test_mode
 from ...base.log import Log
-from ...connections.receiver import Receiver
 from ...lifecycle.recycling import requests_of
-from ...operations.desk import WorkerTestHost
-from ...runtime.client_socket import ClientSocket
 from ...runtime.gevent_reactor import GeventReactor
-from ...runtime.greenlet_pool import GreenletPool
 from ...runtime.idle_limit import IdleLimit
 from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patching
 from ..arbiter import install
 from ..arbiter.forking import Birth, release_signals, this_birth
+from ..arbiter.in_force import settings_in_force
 from ..arbiter.parent_death import on_parent_death
 from ..arbiter.service import hold_back_ready
-from ..arbiter.supervising import settings_in_force
-from ..requests import savings as serving
+from ..requests import savings
 from ..requests.clean_requests import use_clean_requests
 from ..requests.request_waits import knows_idle, tell_waits
-from ..requests.served_listener import ServedListener, address_of
+from ..requests.served_listener import ServedListener
+from .accepting import AcceptingSource
 from .draining import Drain
+from .fed import FedSource
+from .feed import Feed
+from .membership import Membership
+from .source import ConnectionSource
+from .under_test import WorkerUnderTest
+
+if TYPE_CHECKING:
+    from ..gunicorn_types import RequestWait, Settings
 
 __all__ = ["ClusterGeventWorker"]
 
@@ -70,11 +66,11 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         hold_back_ready()
 
     @classmethod
-    def check_config(cls, cfg: Any, log: Log) -> None:
+    def check_config(cls, cfg: Settings, log: Log) -> None:
         """Called by gunicorn just before the first fork; see :mod:`nodecluster_compat._gunicorn.arbiter.install`."""
         install.check_config(cfg)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         # Made before the fork and therefore without gevent: events come with the signals.
         self._changed: Event | None = None  # set at whatever the main greenlet may wait for
         self._alive = True
@@ -83,11 +79,8 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._birth: Birth | None = None
         self._served: dict[int, ServedListener] = {}
         self._serving: dict[Any, Any] = {}  # the sockets of the connections by greenlet, None before they are made
-        self._tls: ssl.SSLContext | None = None
         self._idle_limit: IdleLimit | None = None
-        self._request_wait: Any = None
-        self._receiver: Receiver
-        self._greenlets: GreenletPool
+        self._request_wait: RequestWait | None = None
         self.wsgi: Any
         settings = settings_in_force()
         self._handshake_timeout = settings.handshake_timeout
@@ -145,7 +138,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
             on_parent_death()
             runtime = _Runtime(self)
             self._birth.member.attach(runtime)
-            test_mode.connect_worker(WorkerTestHost(runtime, self._throw))
+            test_mode.connect_worker(WorkerUnderTest(runtime, self._throw))
         release_signals()
 
     def load_wsgi(self) -> None:
@@ -159,123 +152,57 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
     # --- serving -------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Replaces gunicorn's for workers that the primary feeds; extends it for those that accept."""
+        """Replaces gunicorn's, which accepts, and ends in another way; extends it where the arbiter is not ours."""
         test_mode.reach("ready")
         if self._birth is None:
             super().run()
             return
         self._beat = LoopBeat(self._birth.heartbeat)
         self._beat.start()
+        self._run_member(self._birth, Membership(self._birth, self._due_after))
+
+    def _run_member(self, birth: Birth, membership: Membership) -> None:
+        source = self._source(birth, membership)
+        self._save_work()
+        source.begin()
+        while self.alive:
+            self.notify()
+            self._wait(self._patience)
+            source.turn()
+            membership.served(self.nr)
+        if not self._signalled:
+            membership.leaves()
+        source.stop()
+        self._drain(birth, source.has_left)
+        membership.finish()
+
+    def _source(self, birth: Birth, membership: Membership) -> ConnectionSource:
+        """Return where the connections come from: dealt by the primary, or accepted here."""
+        if not self._served:
+            return AcceptingSource(self, membership, self.sockets, self._serving, self._ended)
+        feed = Feed(birth, membership, self._served, self._wake)
+        return FedSource(self, feed, self._serving, self._ended, self._handshake_timeout)
+
+    def _save_work(self) -> None:
+        """Serve with what is ours on gunicorn's request path; all of it only where the primary deals."""
+        self.wsgi = savings.with_one_send(self.wsgi, self)
+        self._idle_limit = IdleLimit(self.cfg.keepalive)
         if self._served:
-            self._run_fed(self._birth)
+            savings.save_work(self.cfg)
+            self._request_wait = use_clean_requests(self.cfg, self._idle_limit)
         else:
-            self._run_accepting(self._birth)
+            self._request_wait = tell_waits(self.cfg, self._idle_limit)
 
     @property
     def _patience(self) -> float:
         # self.timeout is half of the setting: a sign of life a second would come too late for timeout = 1
         return min(_NOTIFY_SECONDS, self.timeout or _NOTIFY_SECONDS)
 
-    def _run_accepting(self, birth: Birth) -> None:
-        """As the base class runs, except that it ends as a fed worker does."""
-        self.wsgi = serving.with_one_send(self.wsgi, self)
-        self._idle_limit = IdleLimit(self.cfg.keepalive)
-        self._request_wait = tell_waits(self.cfg, self._idle_limit)
-        servers = [self._acceptor(listener) for listener in self.sockets]
-        for server, listener in zip(servers, self.sockets, strict=True):
-            server.start()
-            birth.member.announce_listening(0, address_of(listener))
-        while self.alive:
-            self.notify()
-            self._wait(self._patience)
-            self._tell_if_due(birth)
-        self._announce_leaving(birth)
-        for server in servers:
-            server.close()
-        self._drain(birth, lambda: True)
-        self._finish(birth)
-
-    def _acceptor(self, listener: Any) -> StreamServer:
-        listener.setblocking(True)
-        tls = {"ssl_context": ssl_context(self.cfg)} if self.cfg.is_ssl else {}
-        serve = partial(self._serve_accepted, listener)
-        server = StreamServer(listener, handle=serve, spawn=Pool(self.worker_connections), **tls)
-        if self.cfg.workers > 1:
-            server.max_accept = 1
-        return server
-
-    def _serve_accepted(self, listener: Any, client: Any, peer: Any) -> None:
-        self._serving[getcurrent()] = client
-        try:
-            self.handle(listener, client, peer)
-        finally:
-            self._ended()
-
-    def _run_fed(self, birth: Birth) -> None:
-        self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
-        self.wsgi = serving.with_one_send(self.wsgi, self)
-        serving.save_work(self.cfg)
-        self._idle_limit = IdleLimit(self.cfg.keepalive)
-        self._request_wait = use_clean_requests(self.cfg, self._idle_limit)
-        self._greenlets = GreenletPool(self._serve)
-        self._receiver = birth.receiver = Receiver(
-            birth.connections, self._take, self._has_room, self._wake, self._primary_gone
-        )
-        self._receiver.start(GeventReactor())
-        self.notify()  # gunicorn's timeout counts from the first sign of life
-        for number, listener in self._served.items():
-            birth.member.announce_listening(number, address_of(listener))
-        test_mode.reach("listening")
-        while self.alive:
-            self.notify()
-            self._wait(self._patience)
-            # Room is told when a connection ends; what else this process ran out of comes back untold.
-            self._receiver.room_made()
-            self._tell_if_due(birth)
-        self._announce_leaving(birth)
-        self._receiver.stop()
-        self._drain(birth, lambda: self._receiver.has_left)
-        self._finish(birth)
-
-    def _tell_if_due(self, birth: Birth) -> None:
-        if self._due_after and self.nr >= self._due_after:
-            self._due_after = 0
-            birth.member.announce_due()
-
-    def timeout_ctx(self) -> Any:
+    def timeout_ctx(self) -> RequestWait:
         """Replaces gunicorn's, which makes a timer for each wait."""
         return self._request_wait or super().timeout_ctx()
 
-    def _has_room(self, _: int) -> bool:
-        room: bool = len(self._serving) < self.worker_connections
-        return room
-
-    def _take(self, listener_id: int, fd: int) -> None:
-        self._serving[self._greenlets.start(self._served[listener_id], fd)] = None
-
-    def _serve(self, listener: ServedListener, fd: int) -> None:
-        """In a greenlet of its own: serve one connection to its end."""
-        client: Any = None
-        try:
-            client = ClientSocket(listener.family, sockets.SOCK_STREAM, 0, fileno=fd)
-            peer = client.getpeername()
-            if self._tls is not None:
-                with Timeout(self._handshake_timeout or None, TimeoutError("no TLS handshake in time")):
-                    client = self._tls.wrap_socket(client, server_side=True)
-            self._serving[getcurrent()] = client
-            self.handle(listener, client, peer)
-        except OSError as error:
-            # gone before it was served, or it does not speak TLS: nobody to answer
-            self.log.debug("Closing a connection before its first request: %s", error)
-        finally:
-            if client is not None:
-                client.close()
-            else:
-                _socket.close(fd)  # not even a socket object could be made of it
-            self._ended()
-            self._receiver.room_made()
-
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+    def handle_error(self, req: object, client: object, addr: object, exc: BaseException) -> None:
         """Extends gunicorn's: under test its error page, too, says whose it is."""
         super().handle_error(req, test_mode.mark(client), addr, exc)
 
@@ -284,23 +211,19 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         if not self._alive and not self._serving:
             self._wake()
 
-    def _primary_gone(self) -> None:
-        if self._birth is not None and self._birth.member.exited_after_disconnect is None:
-            self._birth.member.lose_channel()
-
     # --- ending --------------------------------------------------------------------------------
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Extends gunicorn's: a worker that a signal ends does not leave by its own wish."""
         self._signalled = True
         super().handle_exit(sig, frame)
 
-    def handle_quit(self, sig: int, frame: Any) -> None:
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """Extends gunicorn's: as :meth:`handle_exit`."""
         self._signalled = True
         super().handle_quit(sig, frame)
 
-    def handle_abort(self, sig: int, frame: Any) -> None:
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """Extends gunicorn's: as :meth:`handle_exit`; this one is the master's time-out."""
         self._signalled = True
         super().handle_abort(sig, frame)
@@ -344,16 +267,6 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
                 return
             self.notify()
             self._wait(self._patience)
-
-    def _announce_leaving(self, birth: Birth) -> None:
-        """Nobody asked from outside, so this end is the worker's own wish: max_requests, a changed file."""
-        if not self._signalled:
-            birth.member.announce_leaving()
-
-    def _finish(self, birth: Birth) -> None:
-        birth.member.finish()
-        if birth.receiver is not None:
-            birth.receiver.close()
 
 
 class _Runtime(GeventReactor):

@@ -66,7 +66,7 @@ class Sharer(Protocol):
     def passable_fd(self) -> int | None:
         """Return the descriptor of its socket, ``None`` when this process has none."""
 
-    def close(self, callback: Callable[..., Any] | None = None) -> Any:
+    def close(self, callback: Callable[..., Any] | None = None) -> object:
         """Take no more and end when the last connection has."""
 
 
@@ -95,7 +95,7 @@ class Home:
         """Nobody listens for this error: the program ends as after an uncaught exception."""
         raise NotImplementedError
 
-    def spawn(self, call: Callable[..., Any], *args: Any) -> None:
+    def spawn(self, call: Callable[..., Any], *args: object) -> None:
         """Run ``call`` in a greenlet; an exception is reported and harms nothing else."""
         gevent.spawn(call, *args)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
@@ -11,13 +11,16 @@ from ...base.records import PeerAddress, ServedAddress
 from .home import ListeningSocket
 from .net_server import NetServer
 
+if TYPE_CHECKING:
+    from ..client_socket import ClientSocket
+
 __all__ = ["HttpServer", "RequestHandler"]
 
 
 class RequestHandler(Protocol):
     """Serves HTTP on a connection."""
 
-    def serve(self, served: ServedAddress, client: Any, peer: PeerAddress) -> None:
+    def serve(self, served: ServedAddress, client: ClientSocket, peer: PeerAddress) -> None:
         """Serve a connection to its end."""
 
     def close_idle(self) -> None:
@@ -46,7 +49,7 @@ class HttpServer(NetServer):
         self._served = ServedAddress(0, sock.family, sock.name)
         super().bound(sock)
 
-    def _handle(self, client: Any, peer: PeerAddress) -> None:
+    def _handle(self, client: ClientSocket, peer: PeerAddress) -> None:
         if self._requests is None:
             self._requests = self._make_handler()
         if self._served is None:

@@ -13,7 +13,7 @@ __all__ = ["checked_port", "path_request", "with_fd"]
 _MOST_PORT = 65535
 
 
-def checked_port(port: Any) -> int:
+def checked_port(port: object) -> int:
     """Return ``port`` as a number.
 
     Raises:
@@ -29,7 +29,9 @@ def checked_port(port: Any) -> int:
     return number
 
 
-def path_request(path: Any, backlog: int, readable_all: bool, writable_all: bool) -> ListenRequest:
+def path_request(
+    path: str | bytes | os.PathLike[str], backlog: int, readable_all: bool, writable_all: bool
+) -> ListenRequest:
     """Return the request for a unix socket.
 
     Raises:
@@ -48,7 +50,7 @@ def path_request(path: Any, backlog: int, readable_all: bool, writable_all: bool
     )
 
 
-def with_fd(fd: Any, backlog: int) -> ListenRequest:
+def with_fd(fd: object, backlog: int) -> ListenRequest:
     """Return the request for a descriptor, in a worker one of the primary's.
 
     Raises:

@@ -175,10 +175,11 @@ class NetServer(Emitter):
         cut_connections(clients)
         return len(clients)
 
-    def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:
+    def emit(self, event: str, *args: object, **kwargs: object) -> bool:
         """Emit an event; ``emit("connection", socket)`` lets this server serve a socket that came from elsewhere."""
         if event == "connection" and len(args) == 1:
-            self.inject(args[0])
+            sock: Any = args[0]
+            self.inject(sock)
             return True
         return super().emit(event, *args, **kwargs)
 
@@ -188,7 +189,7 @@ class NetServer(Emitter):
         self._home.opened(self)
         self._home.adopt(self, bound)
 
-    def inject(self, sock: Any) -> None:
+    def inject(self, sock: sockets.socket) -> None:
         """Serve a connected socket as if it had been accepted here (Node: ``server.emit('connection', socket)``)."""
         self._spawn(sock.detach(), sock.family)
 
@@ -280,7 +281,7 @@ class NetServer(Emitter):
             self._home.room_made()
             self._check_drained()
 
-    def _handle(self, client: Any, peer: PeerAddress) -> None:
+    def _handle(self, client: ClientSocket, peer: PeerAddress) -> None:
         if self._handler is not None:
             self._handler(client, peer)
 

@@ -6,7 +6,7 @@ import _socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...base.records import Address, ListenAnswer, ListenRequest, SocketName
 from ...connections.receiver import Receiver
@@ -53,7 +53,7 @@ class WorkerHome(Home):
     def __init__(
         self,
         member: ClusterWorker,
-        sock: Any,
+        sock: _socket.socket,
         on_primary_gone: Callable[[], None],
         on_uncaught: Callable[[BaseException], None],
     ) -> None:

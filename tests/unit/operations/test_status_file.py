@@ -11,7 +11,8 @@ import pytest
 
 from nodecluster_compat.connections.waiting import QueueStatus
 from nodecluster_compat.lifecycle.rollout import ReloadReport
-from nodecluster_compat.roles.status import ClusterStatus, WorkerStatus, write_status
+from nodecluster_compat.operations.status_file import write_status
+from nodecluster_compat.roles.status import ClusterStatus, WorkerStatus
 
 WORKER = WorkerStatus(1, 8, "listening", "blocked", 1.5)
 RELOAD = ReloadReport(1, "failed", "why", 2.5)

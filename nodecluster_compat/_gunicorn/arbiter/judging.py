@@ -1,0 +1,162 @@
+"""Judges how workers end: whether it was a fault, when another may be started, whether the server ends with it.
+
+Facts, time and chance for the arithmetic of ``restarts``.  Replaces gunicorn's rules for a worker that ends: fork
+another at once, and end the server when its exit code is 3 or 4.  Those codes end the server while it has never served;
+a new master of USR2 ends on any failed boot, so that the old one serves on; during a reload they undo the reload;
+afterwards they are faults like others.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from gunicorn.errors import HaltServer
+
+from ...lifecycle.restarts import Restarts
+from ...roles.cluster import cluster
+from .in_force import settings_in_force
+from .seat import Seat
+from .source_watch import SourceWatch, application_sources
+
+if TYPE_CHECKING:
+    from ...base.records import ExitStatus
+    from ...lifecycle.crew import Mate
+    from ...machine.sources import Fingerprint
+    from ...roles.status import ClusterStatus
+    from .reloading import Reloader
+    from .upgrading import Upgrade
+
+__all__ = ["Judge"]
+
+
+class _Seat(Seat, Protocol):
+    """The arbiter, whose workers are judged."""
+
+    app: object
+    WORKER_BOOT_ERROR: int
+    APP_LOAD_ERROR: int
+
+    def wakeup(self) -> None:
+        """Let the main loop take another turn."""
+
+    def status(self) -> ClusterStatus:
+        """Return how the cluster is."""
+
+
+class Judge:
+    """Judges how workers end, and says when another may be started."""
+
+    def __init__(self, arbiter: _Seat, reloader: Reloader, upgrade: Upgrade) -> None:
+        self._arbiter = arbiter
+        self._reloader = reloader
+        self._upgrade = upgrade
+        self._restarts = Restarts(settings_in_force().restarts, random.random)
+        self._sources = SourceWatch(
+            arbiter.loop, self._sample_sources, lambda: self._restarts.is_backing_off, self._sources_changed
+        )
+        self.last_fault: str | None = None
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether workers keep failing."""
+        return self._restarts.is_degraded
+
+    @property
+    def faults(self) -> int:
+        """How many workers failed within the period that counts."""
+        return self._restarts.recent_faults(time.monotonic())
+
+    # --- the end of a worker -------------------------------------------------------------------
+
+    def ended(self, mate: Mate, status: ExitStatus) -> None:
+        """Judge the end of a worker, before it is told."""
+        if mate.told_to_end or (mate.is_ending and mate.listening_since is not None):
+            return
+        crew, now = self._arbiter.crew, time.monotonic()
+        self._configure()
+        how = _describe(mate, status)
+        if crew.rollout is not None and mate.generation == crew.generation and mate.listening_since is None:
+            serves_on = crew.has_old_listeners()
+            self._reloader.fail(f"a worker of the new generation {how}")
+            self._configure()
+            if serves_on:
+                return
+        if status.signal == "SIGKILL" and mate.overdue is None:
+            if mate.listening_since is None:
+                self.last_fault = how
+            if self._restarts.killed(now, mate.listening_since is not None):
+                self._tell_degraded(now)
+            return
+        self.last_fault = how
+        self._sources.begin()
+        if self._restarts.fault(now, 0.0 if mate.listening_since is None else now - mate.listening_since):
+            self._tell_degraded(now)
+
+    def halt_if_unbootable(self, mate: Mate | None, status: ExitStatus) -> None:
+        """End the server when its very first boot fails.
+
+        Raises:
+            HaltServer: with gunicorn's exit code.
+        """
+        arbiter = self._arbiter
+        if arbiter.is_stopping or mate is None or mate.told_to_end or mate.listening_since is not None:
+            return
+        codes = {arbiter.WORKER_BOOT_ERROR: "Worker failed to boot.", arbiter.APP_LOAD_ERROR: "App failed to load."}
+        if self._upgrade.is_candidate:
+            code = status.code if status.code in codes else arbiter.WORKER_BOOT_ERROR
+            raise HaltServer(codes[code], code)
+        if status.code in codes and not arbiter.crew.has_listened and self._reloader.last_report is None:
+            raise HaltServer(codes[status.code], status.code)
+
+    # --- what may be started -------------------------------------------------------------------
+
+    def allowed(self) -> int:
+        """How many workers may be started now."""
+        self._configure()
+        count = self._restarts.allowed(time.monotonic(), self._arbiter.crew.trials)
+        if count and self._restarts.is_backing_off:
+            self._sources.note()
+        return count
+
+    def retry_now(self) -> None:
+        """Somebody asks for workers now: a reload, TTIN."""
+        self._configure()
+        self._restarts.retry_now()
+
+    def turn(self) -> None:
+        """Once a turn of the main loop: find out whether the crew has recovered."""
+        self._configure()
+        if self._restarts.look(time.monotonic(), self._arbiter.crew.trials):
+            self._arbiter.log.info("Workers run again: %s listen", len(self._arbiter.crew.listening))
+            self._arbiter.loop.call_soon(cluster.emit, "recovered", self._arbiter.status())
+
+    def _configure(self) -> None:
+        self._restarts.policy = settings_in_force().restarts
+
+    def _sample_sources(self) -> Fingerprint:
+        return application_sources(self._arbiter.app, self._arbiter.cfg, settings_in_force().watch)
+
+    def _sources_changed(self) -> None:
+        self._arbiter.log.info("The application's files have changed: starting workers at once")
+        self._restarts.retry_now()
+        self._arbiter.wakeup()
+
+    def _tell_degraded(self, now: float) -> None:
+        self._arbiter.log.error(
+            "Workers keep failing: %s faults, the last one %s. Next attempt in %.1f s; a changed source file or HUP "
+            "tries at once.",
+            self._restarts.unhealed_faults(now),
+            self.last_fault,
+            max(0.0, self._restarts.hold_until - now),
+        )
+        self._arbiter.loop.call_soon(cluster.emit, "degraded", self._arbiter.status())
+
+
+def _describe(mate: Mate, status: ExitStatus) -> str:
+    if mate.overdue is not None:
+        return mate.overdue
+    when = "while booting" if mate.listening_since is None else "after it had listened"
+    how = f"exited with code {status.code}" if status.signal is None else f"was ended by {status.signal}"
+    return f"{how} {when}"

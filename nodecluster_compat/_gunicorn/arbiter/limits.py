@@ -1,0 +1,82 @@
+"""Ends workers that exceed a limit of time: of booting, of leaving, of staying although they said that they leave.
+
+gunicorn limits a worker that runs (``timeout``) and not one that boots: its heartbeat begins with serving.  So there
+is a limit of its own for that, ``boot_timeout``.
+"""
+
+from __future__ import annotations
+
+import signal as signals
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ...base.loop import Loop
+    from ...lifecycle.crew import Crew, Mate
+    from ..gunicorn_types import GunicornLog
+
+__all__ = ["KILL_MARGIN", "Limits"]
+
+KILL_MARGIN: Final = 2.0
+"""Seconds after ``graceful_timeout`` until a worker that was told to end is killed."""
+
+_ABORT_SECONDS: Final = 1.0
+
+
+class Limits:
+    """The limits of one arbiter's workers.
+
+    Args:
+        loop: the arbiter's.
+        log: says who was ended, and why.
+        crew: the workers.
+        kill: sends a signal to the worker with a pid.
+    """
+
+    def __init__(self, loop: Loop, log: GunicornLog, crew: Crew, kill: Callable[[int, int], None]) -> None:
+        self._loop = loop
+        self._log = log
+        self._crew = crew
+        self._kill = kill
+
+    def limit_end(self, mate: Mate, seconds: float, limit: str) -> None:
+        """A worker was told to end, or leaves: kill it a moment after so many seconds, which ``limit`` names."""
+        self._loop.call_later(seconds + KILL_MARGIN, self._kill_late, mate, limit)
+
+    def _kill_late(self, mate: Mate, limit: str) -> None:
+        if self._crew.with_pid(mate.pid) is mate:
+            self._log.error("Worker (pid:%s) did not end within %s: killed", mate.pid, limit)
+            self._kill(mate.pid, signals.SIGKILL)
+
+    def turn(self, boot_timeout: float, target: int) -> None:
+        """Once a turn of the main loop: end those that boot for too long, and those that left and stay.
+
+        Args:
+            boot_timeout: seconds; 0 for no limit.
+            target: how many workers there should be.
+        """
+        if boot_timeout:
+            self._end_overdue(boot_timeout)
+        self._end_overstaying(target)
+
+    def _end_overdue(self, limit: float) -> None:
+        now = time.monotonic()
+        for mate in self._crew.booting:
+            if now - mate.started > limit and mate.overdue is None:
+                mate.overdue = f"did not listen within boot_timeout ({limit:g} s)"
+                self._log.critical("WORKER BOOT TIMEOUT (pid:%s): not listening after %g s", mate.pid, limit)
+                self._kill(mate.pid, signals.SIGABRT)
+                self._loop.call_later(_ABORT_SECONDS, self._kill_aborted, mate)
+
+    def _kill_aborted(self, mate: Mate) -> None:
+        if self._crew.with_pid(mate.pid) is mate:
+            self._kill(mate.pid, signals.SIGKILL)
+
+    def _end_overstaying(self, target: int) -> None:
+        for mate in self._crew.overstaying(target):
+            self._log.error(
+                "Worker (pid:%s) said that it leaves and did not end, like too many others: killed", mate.pid
+            )
+            mate.told_to_end = True
+            self._kill(mate.pid, signals.SIGKILL)

@@ -1,0 +1,46 @@
+"""Says what the arbiter is to the helpers that stand in for methods of gunicorn's.
+
+Each of them adds what it needs besides in its own file.  A helper that stands in for nothing sees no arbiter, but gets
+its arguments.  So an import goes from the arbiter to its helpers, never back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ...base.loop import Loop
+    from ...base.records import ServedAddress
+    from ...lifecycle.crew import Crew
+    from ...roles.primary import Primary
+    from ..gunicorn_types import GunicornLog, ListeningSocket, Settings
+
+__all__ = ["Seat"]
+
+
+class Seat(Protocol):
+    """The arbiter, as each of these helpers sees it.
+
+    Attributes:
+        pid: this process's.
+        cfg: gunicorn's settings; a reload replaces them.
+        log: gunicorn's logger.
+        loop: what the arbiter waits in.
+        primary: Node's primary.
+        crew: the workers that run.
+        num_workers: how many there should be.
+        is_stopping: whether the server ends.
+        LISTENERS: gunicorn's listening sockets.
+        served: how the primary serves them, in the same order; empty where the workers accept.
+    """
+
+    pid: int
+    cfg: Settings
+    log: GunicornLog
+    loop: Loop
+    primary: Primary
+    crew: Crew
+    num_workers: int
+    is_stopping: bool
+    LISTENERS: list[ListeningSocket]
+    served: list[ServedAddress]

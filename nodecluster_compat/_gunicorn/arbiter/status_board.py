@@ -1,0 +1,86 @@
+"""Draws up the status of the cluster, and keeps the status file."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from ...operations.status_file import write_status
+from ...roles.status import ClusterState, ClusterStatus, WorkerStatus
+from .in_force import settings_in_force
+
+if TYPE_CHECKING:
+    from ...roles.worker_handle import WorkerHandle
+    from .judging import Judge
+    from .pressure import Pressure
+    from .reloading import Reloader
+    from .seat import Seat
+    from .upgrading import Upgrade
+
+__all__ = ["StatusBoard"]
+
+_LAG_DIGITS: Final = 1
+
+
+class StatusBoard:
+    """Says how the cluster of one arbiter is."""
+
+    def __init__(self, arbiter: Seat, judge: Judge, reloader: Reloader, upgrade: Upgrade, pressure: Pressure) -> None:
+        self._arbiter = arbiter
+        self._judge = judge
+        self._reloader = reloader
+        self._upgrade = upgrade
+        self._pressure = pressure
+        self._written: ClusterStatus | None = None
+
+    def status(self) -> ClusterStatus:
+        """How the cluster is now."""
+        arbiter, crew = self._arbiter, self._arbiter.crew
+        return ClusterStatus(
+            pid=arbiter.pid,
+            state=self._state(),
+            target=arbiter.num_workers,
+            listening=len(crew.listening),
+            booting=len(crew.booting),
+            ending=crew.ending,
+            generation=crew.generation,
+            workers=tuple(_status_of(worker) for worker in arbiter.primary.registry.by_id.values()),
+            queue=self._pressure.status,
+            faults=self._judge.faults,
+            last_fault=self._judge.last_fault,
+            reload=self._reloader.last_report,
+            upgrade=self._upgrade.state,
+        )
+
+    def _state(self) -> ClusterState:
+        if self._arbiter.is_stopping:
+            return "stopping"
+        if self._judge.is_degraded:
+            return "degraded"
+        if self._arbiter.crew.rollout is not None:
+            return "reloading"
+        return "running" if self._arbiter.crew.has_listened else "starting"
+
+    def turn(self) -> None:
+        """Once a turn of the main loop: write the status file when something has changed."""
+        path = settings_in_force().status_file
+        if path is None or not self._upgrade.is_in_charge:
+            return
+        status = self.status()
+        if status != self._written:
+            self._written = status
+            with suppress(OSError):  # a full disk is no reason to stop serving; the file keeps its age
+                write_status(status, path)
+
+    def close(self) -> None:
+        """The server has ended: it has no status any more."""
+        path = settings_in_force().status_file
+        if path is not None and self._upgrade.is_in_charge:
+            with suppress(OSError):
+                os.unlink(path)
+
+
+def _status_of(worker: WorkerHandle) -> WorkerStatus:
+    lag = round(worker.lag, _LAG_DIGITS)  # not finer, or the file would be written all the time
+    return WorkerStatus(worker.id, worker.process.pid, worker.state, worker.health, lag)

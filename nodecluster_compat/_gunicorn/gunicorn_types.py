@@ -1,0 +1,157 @@
+"""Names the types of what gunicorn hands over untyped: settings, sockets, its logger, a worker in the arbiter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from ..base.log import Log
+
+if TYPE_CHECKING:
+    import socket
+    from contextlib import AbstractContextManager
+    from io import BytesIO
+
+__all__ = [
+    "Application",
+    "Create",
+    "Created",
+    "Environ",
+    "GunicornLog",
+    "GunicornWorker",
+    "Headers",
+    "ListeningSocket",
+    "PlainRequest",
+    "RequestWait",
+    "Response",
+    "ServerHook",
+    "Settings",
+    "Unreader",
+]
+
+Environ: TypeAlias = dict[str, Any]
+"""A WSGI environ: keys and values as PEP 3333 has them."""
+
+Application: TypeAlias = Callable[..., Any]
+"""A WSGI application, or a stand-in of ours for one."""
+
+Headers: TypeAlias = list[tuple[str, str]]
+
+RequestWait: TypeAlias = "AbstractContextManager[object]"
+"""In which gunicorn waits for a request."""
+
+Created: TypeAlias = "tuple[Response, Environ]"
+
+Create: TypeAlias = "Callable[..., Created]"
+"""gunicorn's ``create``, which makes the response and the environ of a request."""
+
+ServerHook: TypeAlias = Callable[..., Any]
+"""A function of the user's that is a setting of gunicorn's."""
+
+
+class Settings(Protocol):
+    """gunicorn's ``Config``: those of its settings that are read here."""
+
+    address: list[Any]
+    chdir: str
+    child_exit: ServerHook
+    config: str | None
+    enable_backlog_metric: bool
+    env: Mapping[str, str]
+    env_orig: MutableMapping[str, str]
+    gid: int
+    graceful_timeout: float
+    initgroups: bool
+    is_ssl: bool
+    keepalive: float
+    limit_request_field_size: int
+    limit_request_fields: int
+    limit_request_line: int
+    on_reload: ServerHook
+    pidfile: str | None
+    pre_fork: ServerHook
+    reload_extra_files: list[str]
+    reuse_port: bool
+    secure_scheme_headers: Mapping[str, str]
+    settings: Mapping[str, Any]
+    when_ready: ServerHook
+    worker_connections: int
+    workers: int
+
+    def set(self, name: str, value: object) -> None:
+        """Check a value and let it be the setting."""
+
+
+class ListeningSocket(Protocol):
+    """gunicorn's object around a listening socket."""
+
+    FAMILY: int
+    cfg_addr: Any
+    sock: socket.socket
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
+
+    def get_backlog(self) -> int | None:
+        """Return how many connections wait in the kernel."""
+
+    def close(self) -> None:
+        """Close it, and remove no file."""
+
+
+class GunicornLog(Log, Protocol):
+    """gunicorn's logger."""
+
+    def critical(self, msg: str, *args: object) -> None:
+        """Log ``msg % args``."""
+
+    def setup(self, cfg: Settings) -> None:
+        """Log as these settings say."""
+
+    def reopen_files(self) -> None:
+        """Write into new files, after the old ones were renamed."""
+
+
+class GunicornWorker(Protocol):
+    """gunicorn's worker object, as it stands in the arbiter's ``WORKERS``."""
+
+    aborted: bool
+    tmp: Any
+
+
+class Unreader(Protocol):
+    """What gunicorn reads a connection through: bytes can be put back."""
+
+    buf: BytesIO
+    sock: socket.socket
+    mxchunk: int
+
+    def read(self, size: int | None = None) -> bytes:
+        """Return what was put back, or what comes next; nothing at the end of the connection."""
+
+    def unread(self, data: bytes) -> None:
+        """Put back what belongs to the next request."""
+
+
+class PlainRequest(Protocol):
+    """gunicorn's request: what is read of one here."""
+
+    method: str
+    uri: str
+    path: str
+    query: str
+    version: tuple[int, int]
+    headers: Headers
+    scheme: str
+    body: object
+    proxy_protocol_info: object
+
+    def should_close(self) -> bool:
+        """Whether its connection ends with the answer."""
+
+
+class Response(Protocol):
+    """gunicorn's response: what is used of one here."""
+
+    def start_response(self, status: str, headers: Headers, exc_info: object = None) -> Callable[[bytes], None]:
+        """Begin the answer, as PEP 3333 has it."""

@@ -1,0 +1,103 @@
+"""Serves the connections that the primary deals, each in a greenlet: a gevent worker with round robin."""
+
+from __future__ import annotations
+
+import _socket
+import socket as sockets
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gevent import Timeout, getcurrent
+from gunicorn.sock import ssl_context
+
+from ... import under_test as test_mode
+from ...runtime.client_socket import ClientSocket
+from ...runtime.gevent_reactor import GeventReactor
+from ...runtime.greenlet_pool import GreenletPool
+
+if TYPE_CHECKING:
+    from ..requests.served_listener import ServedListener
+    from .feed import Feed
+    from .source import ServingWorker
+
+__all__ = ["FedSource"]
+
+
+class FedSource:
+    """See :class:`~nodecluster_compat._gunicorn.worker.source.ConnectionSource`.
+
+    Args:
+        worker: serves a connection.
+        feed: brings it.
+        serving: the sockets of the connections by greenlet, ``None`` before they are made.
+        ended: called in the greenlet of a connection that has ended.
+        handshake_timeout: seconds that a TLS handshake may take; 0 for no limit.
+    """
+
+    def __init__(
+        self,
+        worker: ServingWorker,
+        feed: Feed,
+        serving: dict[Any, Any],
+        ended: Callable[[], None],
+        handshake_timeout: float,
+    ) -> None:
+        self._worker = worker
+        self._feed = feed
+        self._listeners = feed.listeners
+        self._serving = serving
+        self._ended = ended
+        self._handshake_timeout = handshake_timeout
+        self._tls: ssl.SSLContext | None = ssl_context(worker.cfg) if worker.cfg.is_ssl else None
+        self._most = worker.worker_connections
+        self._greenlets = GreenletPool(self._serve)
+        self._room_made: Callable[[], None]
+
+    def begin(self) -> None:
+        """Take connections from now on."""
+        self._feed.begin(GeventReactor(), self._take, self._has_room)
+        self._room_made = self._feed.room_made
+        self._worker.notify()  # gunicorn's timeout counts from the first sign of life
+        self._feed.announce()
+        test_mode.reach("listening")
+
+    def turn(self) -> None:
+        """Room is told when a connection ends; what else this process ran out of comes back untold."""
+        self._room_made()
+
+    def stop(self) -> None:
+        """Take no more."""
+        self._feed.stop()
+
+    def has_left(self) -> bool:
+        """Whether no further connection can come."""
+        return self._feed.has_left
+
+    def _has_room(self, _: int) -> bool:
+        return len(self._serving) < self._most
+
+    def _take(self, listener_id: int, fd: int) -> None:
+        self._serving[self._greenlets.start(self._listeners[listener_id], fd)] = None
+
+    def _serve(self, listener: ServedListener, fd: int) -> None:
+        """In a greenlet of its own: serve one connection to its end."""
+        client: Any = None
+        try:
+            client = ClientSocket(listener.family, sockets.SOCK_STREAM, 0, fileno=fd)
+            peer = client.getpeername()
+            if self._tls is not None:
+                with Timeout(self._handshake_timeout or None, TimeoutError("no TLS handshake in time")):
+                    client = self._tls.wrap_socket(client, server_side=True)
+            self._serving[getcurrent()] = client
+            self._worker.handle(listener, client, peer)
+        except OSError as error:
+            # gone before it was served, or it does not speak TLS: nobody to answer
+            self._worker.log.debug("Closing a connection before its first request: %s", error)
+        finally:
+            if client is not None:
+                client.close()
+            else:
+                _socket.close(fd)  # not even a socket object could be made of it
+            self._ended()
+            self._room_made()

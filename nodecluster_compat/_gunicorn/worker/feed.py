@@ -1,0 +1,72 @@
+"""Feeds a worker with the connections that the primary deals, whatever its engine: greenlets, threads, asyncio.
+
+The engine says how a connection is served (``take``) and whether there is room; the feed holds the receiver, says which
+addresses are served, and stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from ...connections.receiver import Receiver
+
+if TYPE_CHECKING:
+    from ...base.reactor import Reactor
+    from ..arbiter.forking import Birth
+    from ..requests.served_listener import ServedListener
+    from .membership import Membership
+
+__all__ = ["Feed"]
+
+
+class Feed:
+    """The primary's connections, as a worker gets them.
+
+    Args:
+        birth: what the worker was born with.
+        membership: its place in the cluster.
+        listeners: what stands for the primary's listening sockets, by their number.
+        wake: called when the primary has confirmed that no further connection comes.
+    """
+
+    def __init__(
+        self,
+        birth: Birth,
+        membership: Membership,
+        listeners: Mapping[int, ServedListener],
+        wake: Callable[[], None],
+    ) -> None:
+        self.listeners = listeners
+        self._birth = birth
+        self._membership = membership
+        self._wake = wake
+        self._receiver: Receiver
+
+    def begin(self, reactor: Reactor, take: Callable[[int, int], None], has_room: Callable[[int], bool]) -> None:
+        """Answer the primary's offers from now on.
+
+        Args:
+            reactor: of the engine.
+            take: given a listener's number and the descriptor of a connection that is now this worker's.
+            has_room: whether one more connection of this listener can be served.
+        """
+        self._receiver = Receiver(self._birth.connections, take, has_room, self._wake, self._membership.primary_gone)
+        self._birth.receiver = self._receiver
+        self._receiver.start(reactor)
+        # For each connection: no call more than it takes.
+        self.room_made = self._receiver.room_made
+
+    def announce(self) -> None:
+        """Say that the worker listens, wherever the primary does."""
+        for number, listener in self.listeners.items():
+            self._membership.listens(number, listener)
+
+    def stop(self) -> None:
+        """Take no further connection; those on their way are given back."""
+        self._receiver.stop()
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the primary has confirmed that no further connection comes."""
+        return self._receiver.has_left

@@ -1,0 +1,56 @@
+"""Tells the primary how a worker goes, whatever its engine: it listens, it is due, it leaves, it has finished.
+
+Phases: booting (``online`` has been said, TERM is held back) → serving (``listening`` has been said) → draining (no
+further connection, requests in flight finish: ``draining``) → finished (channel closed, so the primary tells
+``disconnect``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..requests.served_listener import address_of
+
+if TYPE_CHECKING:
+    from ..arbiter.forking import Birth
+    from ..requests.served_listener import AnyListener
+
+__all__ = ["Membership"]
+
+
+class Membership:
+    """One worker's place in its cluster.
+
+    Args:
+        birth: what it was born with.
+        due_after: so many requests; 0 for never.
+    """
+
+    def __init__(self, birth: Birth, due_after: int) -> None:
+        self._birth = birth
+        self._due_after = due_after
+
+    def listens(self, number: int, listener: AnyListener) -> None:
+        """The worker serves a listening socket; ``number`` is the primary's, 0 for one that is the worker's own."""
+        self._birth.member.announce_listening(number, address_of(listener))
+
+    def served(self, requests: int) -> None:
+        """It has served so many requests: say once when it should serve no more."""
+        if self._due_after and requests >= self._due_after:
+            self._due_after = 0
+            self._birth.member.announce_due()
+
+    def leaves(self) -> None:
+        """Nobody asked from outside, so this end is its own wish: ``max_requests``, a changed file."""
+        self._birth.member.announce_leaving()
+
+    def primary_gone(self) -> None:
+        """The primary has closed the connection channel."""
+        if self._birth.member.exited_after_disconnect is None:
+            self._birth.member.lose_channel()
+
+    def finish(self) -> None:
+        """Nothing is left to serve: close the channels."""
+        self._birth.member.finish()
+        if self._birth.receiver is not None:
+            self._birth.receiver.close()

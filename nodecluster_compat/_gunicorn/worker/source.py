@@ -1,0 +1,40 @@
+"""Names what a worker's connections come from, and what such a source needs of the worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ..gunicorn_types import GunicornLog, Settings
+
+__all__ = ["ConnectionSource", "ServingWorker"]
+
+
+class ConnectionSource(Protocol):
+    """Where a worker's connections come from: the primary, or the kernel."""
+
+    def begin(self) -> None:
+        """Serve from now on, and say so."""
+
+    def turn(self) -> None:
+        """Once a turn of the worker's main loop."""
+
+    def stop(self) -> None:
+        """Take no further connection."""
+
+    def has_left(self) -> bool:
+        """Whether no further connection can come."""
+
+
+class ServingWorker(Protocol):
+    """gunicorn's worker object, as a source sees it."""
+
+    cfg: Settings
+    log: GunicornLog
+    worker_connections: int
+
+    def notify(self) -> None:
+        """Give a sign of life; gunicorn's."""
+
+    def handle(self, listener: object, client: object, addr: object) -> None:
+        """Serve one connection to its end; gunicorn's."""
