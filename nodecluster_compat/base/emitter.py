@@ -155,5 +155,5 @@ class Emitter(EventEmitter):
         self._origins[event, k] = origin
         super()._add_event_handler(event, k, partial(run_guarded, f"event {event!r}", origin, v))
 
-    def _emit_handle_potential_error(self, event: str, error: Any) -> None:
+    def _emit_handle_potential_error(self, event: str, error: object) -> None:
         _Context.log.error("Unhandled %r event of %r: %s", event, self, error)

@@ -47,7 +47,7 @@ _EPOLLOUT: Final = 0x004
 _WRITABLE: Final = _EPOLLOUT | 0x008 | 0x010  # an error or a hang-up is for the writer to find out too
 
 
-def _original(module: str, name: str) -> Any:
+def _original(module: str, name: str) -> Any:  # noqa: ANN401 - a module or a function
     """Return what a module had before gevent patched it: users may patch the primary too."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None:

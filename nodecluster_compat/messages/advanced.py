@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..base.records import Message
 from ..errors import FrameError, MessageNotSerializable
 from . import advanced_nodes as nodes
 from .advanced_decoder import EXCEPTIONS, Decoder, made_exception
@@ -46,7 +47,7 @@ _MOST_REASON: Final = 200  # characters; what a constructor says of garbage may 
 class Advanced:
     """The serializer; see :class:`~nodecluster_compat.messages.serialization.Serializer`."""
 
-    def encode(self, message: Any) -> bytes:
+    def encode(self, message: Message) -> bytes:
         """Return the message as bytes; see the protocol."""
         try:
             return _Encoder().encode(message)
@@ -57,7 +58,7 @@ class Advanced:
                 f"got {type(message).__name__}: {reason}"
             ) from error
 
-    def decode(self, payload: bytes | bytearray) -> Any:
+    def decode(self, payload: bytes | bytearray) -> Message:
         """Return the message; see the protocol."""
         try:
             return Decoder(nodes.unpack(payload), len(payload)).root()
@@ -72,11 +73,11 @@ class _Encoder:
         self._known: dict[int, int] = {}
         self._alive: list[Any] = []  # an id is an object's name only while it lives
 
-    def encode(self, message: Any) -> bytes:
+    def encode(self, message: Message) -> bytes:
         root = self._value(message)
         return nodes.pack(nodes.Message(root, self._nodes))
 
-    def _value(self, value: Any) -> Any:
+    def _value(self, value: Message) -> Message:
         kind = type(value)
         if isinstance(value, float):
             return float(value)
@@ -89,7 +90,7 @@ class _Encoder:
         known = self._known.get(id(value))
         return (self._node(value) if known is None else known,)
 
-    def _node(self, value: Any) -> int:
+    def _node(self, value: Message) -> int:
         index = len(self._nodes)
         self._nodes.append(None)
         self._known[id(value)] = index
@@ -100,7 +101,7 @@ class _Encoder:
     def _values(self, values: Iterable[Any]) -> list[Any]:
         return [self._value(value) for value in values]
 
-    def _described(self, value: Any) -> nodes.Node:
+    def _described(self, value: Message) -> nodes.Node:
         for kind, describe in _DESCRIBED:
             if isinstance(value, kind):
                 return describe(self, value)
@@ -136,7 +137,7 @@ def _rebuilds(name: str, args: tuple[Any, ...]) -> bool:
     return True
 
 
-def _attributes(value: Any) -> dict[str, Any]:
+def _attributes(value: Message) -> dict[str, Any]:
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     try:

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+from ..base.records import Message
 from . import advanced_nodes as nodes
 
 __all__ = ["EXCEPTIONS", "Decoder", "made_exception"]
@@ -104,7 +105,7 @@ class Decoder:
         self._shapes: dict[int, _Shape] = {}  # of tuples and frozensets, by id
         self._limits = _Limits(size, clock)
 
-    def root(self) -> Any:
+    def root(self) -> Message:
         """Return the message.
 
         Raises:
@@ -112,10 +113,10 @@ class Decoder:
         """
         return self._value(self._message.root)
 
-    def _value(self, value: Any) -> Any:
+    def _value(self, value: Message) -> Message:
         return self._object(value[0]) if type(value) is tuple else value
 
-    def _object(self, index: int) -> Any:
+    def _object(self, index: int) -> Message:
         if index not in self._made:
             if index < 0:
                 raise IndexError("a reference to no node")
@@ -182,7 +183,7 @@ class Decoder:
             raise ValueError("it is nested too deeply")
         self._shapes[id(made)] = _Shape(depth, weight if type(made) is tuple else 1 + len(made), made)
 
-    def _pay_for(self, key: Any) -> None:
+    def _pay_for(self, key: Message) -> None:
         """A key is to be hashed and compared."""
         kind = type(key)
         if kind is str or kind is bytes:

@@ -11,8 +11,9 @@ import socket
 from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+from ..base.records import Handle
 from ..errors import FrameError, HandleNotPassable
 from ..machine.letting_go import let_go
 
@@ -46,7 +47,7 @@ class Passage:
     fd: int
 
 
-def passage_of(handle: Any, keep_open: bool) -> Passage | None:
+def passage_of(handle: Handle, keep_open: bool) -> Passage | None:
     """Take a handle out of this process.
 
     Args:
@@ -77,7 +78,7 @@ def passage_of(handle: Any, keep_open: bool) -> Passage | None:
     return Passage(kind, handle.detach())
 
 
-def unpack(kind: bytes | bytearray, fd: int, serves: bool = True) -> Any:
+def unpack(kind: bytes | bytearray, fd: int, serves: bool = True) -> Handle:
     """Make of a received descriptor what its sender meant.
 
     Args:

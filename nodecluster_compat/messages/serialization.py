@@ -6,10 +6,11 @@ Node; :mod:`~nodecluster_compat.roles.serializers` has them by name.
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
+from ..base.records import Message
 from ..errors import FrameError, MessageNotSerializable
 
 __all__ = ["JSON", "Serializer"]
@@ -18,14 +19,14 @@ __all__ = ["JSON", "Serializer"]
 class Serializer(Protocol):
     """Encodes and decodes messages."""
 
-    def encode(self, message: Any) -> bytes:
+    def encode(self, message: Message) -> bytes:
         """Return the message as bytes.
 
         Raises:
             MessageNotSerializable: it holds what this serialization cannot carry.
         """
 
-    def decode(self, payload: bytes | bytearray) -> Any:
+    def decode(self, payload: bytes | bytearray) -> Message:
         """Return the message.
 
         Raises:
@@ -36,7 +37,7 @@ class Serializer(Protocol):
 class _Json:
     """JSON by msgspec.  Datetimes, bytes, sets and dataclasses arrive as their JSON form."""
 
-    def encode(self, message: Any) -> bytes:
+    def encode(self, message: Message) -> bytes:
         try:
             return msgspec.json.encode(message)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
@@ -46,7 +47,7 @@ class _Json:
                 f"got {type(message).__name__}: {reason}"
             ) from error
 
-    def decode(self, payload: bytes | bytearray) -> Any:
+    def decode(self, payload: bytes | bytearray) -> Message:
         try:
             return msgspec.json.decode(payload)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:

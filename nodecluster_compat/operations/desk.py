@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..base.records import Message
 from ..errors import NotInCluster
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Desk:
 
     # --- the verbs of every cluster ------------------------------------------------------------
 
-    def _send(self, worker: int, message: Any) -> bool:
+    def _send(self, worker: int, message: Message) -> bool:
         return self._worker(worker).send(message)
 
     def _disconnect_worker(self, worker: int) -> None:

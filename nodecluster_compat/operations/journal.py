@@ -17,7 +17,7 @@ from itertools import count
 from typing import Any, Final
 
 from ..base.loop import Loop
-from ..base.records import Address
+from ..base.records import Address, Handle, Message
 from ..errors import FrameError
 from ..messages.frames import Frame, FrameKind
 from ..roles.primary import Primary
@@ -46,7 +46,7 @@ class Journal:
         """Write a lifecycle event."""
         self._write(event, worker, _details(event, worker, args))
 
-    def record_sent(self, worker: WorkerHandle, message: Any, handle: Any) -> None:
+    def record_sent(self, worker: WorkerHandle, message: Message, handle: Handle) -> None:
         """Write that a message goes to a worker."""
         if not self._is_behind():
             self._write("message", worker, {"sent": True, "handle": handle is not None, **_told(message)})
@@ -104,7 +104,7 @@ class Journal:
             self._loop.remove_writer(self._fd)
 
 
-def _told(message: Any) -> dict[str, Any]:
+def _told(message: Message) -> dict[str, Any]:
     if not _is_small(message):
         return {"text": reprlib.repr(message)}
     try:
@@ -114,7 +114,7 @@ def _told(message: Any) -> dict[str, Any]:
     return {"message": message} if len(text) <= _MESSAGE_CHARACTERS else {"text": text[:_MESSAGE_CHARACTERS]}
 
 
-def _is_small(message: Any) -> bool:
+def _is_small(message: Message) -> bool:
     """Whether walking through it ends: one list that contains another twice, sixty levels deep, has 2**60 parts."""
     waiting, left = [message], _MOST_PARTS
     while waiting and left:

@@ -99,7 +99,7 @@ class Cluster(Emitter):
         return self._settings
 
     @property
-    def scheduling_policy(self) -> Any:
+    def scheduling_policy(self) -> object:
         """``SCHED_RR`` or ``SCHED_NONE``; what it is at the first ``setup_primary()`` or ``fork()`` counts."""
         return self._policy
 
@@ -256,7 +256,7 @@ class Cluster(Emitter):
 class _InWorker(Cluster):
     """The cluster as a worker sees it: Node has none of the primary's members there."""
 
-    def __getattribute__(self, name: str) -> Any:
+    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - object has it so
         if name in _PRIMARY_ONLY:
             worker: ClusterWorker = object.__getattribute__(self, "_worker")
             raise AttributeError(f"cluster.{name} exists only in the primary, and this is worker {worker.id}")

@@ -7,7 +7,7 @@ for settings of the primary, it keeps keys that it does not know, and the file i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -118,7 +118,7 @@ def _recycling(settings: Mapping[str, Any]) -> RecyclePolicy:
     return policy
 
 
-def _resolve(amount: int | str, target: int, rounded: Any) -> int:
+def _resolve(amount: int | str, target: int, rounded: Callable[[float], int]) -> int:
     return amount if isinstance(amount, int) else int(rounded(target * int(amount[:-1]) / 100))
 
 

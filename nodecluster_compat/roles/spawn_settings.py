@@ -71,19 +71,19 @@ class SpawnSettings:
         )
 
 
-def _cwd(value: Any) -> str | None:
+def _cwd(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise SettingsError(f"expected the path of a folder as setting 'cwd', got {value!r}")
     return value
 
 
-def _identity(name: str, value: Any) -> int | None:
+def _identity(name: str, value: object) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not -_INT32 <= value < _INT32):
         raise SettingsError(f"expected a number that fits 32 bits as setting {name!r}, got {value!r}")
     return value
 
 
-def _streams(stdio: Any, silent: bool) -> tuple[Stream, ...]:
+def _streams(stdio: object, silent: bool) -> tuple[Stream, ...]:
     if stdio is None:
         stdio = "pipe" if silent else "inherit"
     if isinstance(stdio, str):
@@ -95,11 +95,11 @@ def _streams(stdio: Any, silent: bool) -> tuple[Stream, ...]:
     return tuple(_stream(entry) for entry in stdio)
 
 
-def _stream(entry: Any) -> Stream:
+def _stream(entry: object) -> Stream:
     if entry is None:
         return "ignore"
     if entry == "ipc" or (isinstance(entry, int) and not isinstance(entry, bool) and entry >= 0):
-        return cast("Stream", entry)
+        return entry if isinstance(entry, int) else "ipc"
     if entry not in _WORDS:
         raise SettingsError(f"expected one of {', '.join(map(repr, _WORDS))} in setting 'stdio', got {entry!r}")
     return "pipe" if entry == "overlapped" else cast("Stream", entry)

@@ -39,14 +39,14 @@ class Worker(Emitter):
             self.process.on("message", lambda message, handle=None: self.emit("message", message, handle))
 
     @property
-    def state(self) -> Any:
+    def state(self) -> object:
         """What it was made with."""
         return self._state
 
 
-def _int32(value: Any) -> int:
+def _int32(value: object) -> int:
     try:
-        number = int(float(value or 0)) % _INT32
+        number = int(float(value or 0))  # type: ignore[arg-type]  # what is no number raises % _INT32
     except (TypeError, ValueError, OverflowError):
         return 0
     return number - _INT32 if number >= _INT32 // 2 else number
