@@ -7,12 +7,13 @@ reload that changed ``worker_class``) has no handle here and counts as listening
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..roles.worker_handle import WorkerHandle
 from .restarts import Trial
 from .rollout import Rollout
 from .steps import Bounds, Member, Step, missing, recycle, roll
+from .way_out import WayOut
 
 __all__ = ["Crew", "Mate"]
 
@@ -26,9 +27,7 @@ class Mate:
     Attributes:
         started: when it was forked.
         listening_since: when it first said that it serves; ``None`` before.
-        told_to_end: a signal that ends it was sent from here.
-        overdue: the limit for which it was ended, in words: of booting, of silence; ``None`` when it was not.
-        is_due: it is to be replaced although nothing is wrong.
+        way_out: how far it has come on its way out; its handle's, where it has one.
     """
 
     age: int
@@ -37,14 +36,11 @@ class Mate:
     handle: WorkerHandle | None
     started: float = 0.0
     listening_since: float | None = None
-    told_to_end: bool = False
-    overdue: str | None = None
-    is_due: bool = False
+    way_out: WayOut = field(default_factory=WayOut)
 
-    @property
-    def is_ending(self) -> bool:
-        """Whether it was told to end, or said that it will."""
-        return self.told_to_end or (self.handle is not None and self.handle.is_leaving)
+    def __post_init__(self) -> None:
+        if self.handle is not None:
+            self.way_out = self.handle.way_out
 
     @property
     def is_listening(self) -> bool:
@@ -53,7 +49,7 @@ class Mate:
 
     def as_member(self) -> Member:
         """Return what supervision needs to know."""
-        return Member(self.age, self.generation, self.is_listening, self.is_ending, self.is_due)
+        return Member(self.age, self.generation, self.is_listening, self.way_out.is_ending, self.way_out.was_due)
 
 
 class Crew:
@@ -80,7 +76,7 @@ class Crew:
     @property
     def staying(self) -> list[Mate]:
         """The workers that are not on the way out."""
-        return [mate for mate in self._by_pid.values() if not mate.is_ending]
+        return [mate for mate in self._by_pid.values() if not mate.way_out.is_ending]
 
     @property
     def booting(self) -> list[Mate]:
@@ -108,7 +104,7 @@ class Crew:
         Each has a successor, so workers that say that they leave, and stay, would fill the machine.  Those that were
         told to end have a limit of time.
         """
-        leavers = [mate for mate in self._by_pid.values() if mate.is_ending and not mate.told_to_end]
+        leavers = [mate for mate in self._by_pid.values() if mate.way_out.is_ending and not mate.way_out.was_told]
         leavers.sort(key=lambda mate: mate.age)
         return leavers[: max(0, len(leavers) - _LEAVERS - _LEAVERS_PER_PLACE * target)]
 
@@ -180,7 +176,7 @@ class Crew:
         A Node program forks in its ``exit`` handler.  When the worker that exits was retired, its successor
         runs already, and that is the worker the program asks for.
         """
-        if not leaver.is_ending and leaver.generation == self.generation:
+        if not leaver.way_out.is_ending and leaver.generation == self.generation:
             return None
         heirs = [mate for mate in self.staying if mate.handle is not None]
         return max(heirs, key=lambda mate: mate.age).handle if heirs else None

@@ -69,7 +69,7 @@ class Departures:
 
     def leave_all(self, worker: WorkerHandle) -> None:
         """No further connection for this worker, whoever wants that."""
-        worker.is_leaving = True
+        worker.way_out.leave()
         self._listeners.leave(worker.id)
         self._shared.lost(worker.id)
 
@@ -91,7 +91,7 @@ class Departures:
         self._tell(worker, "disconnect")
         if not worker.is_dead():
             # Its place is filled when it has exited, so that an exit handler's fork() finds the vacancy.
-            orderly = asked or worker.is_leaving  # it has taken leave of its connections: a signal from outside
+            orderly = asked or worker.way_out.is_ending  # it has taken leave of its connections: a signal from outside
             seconds = self.grace if orderly else min(self.grace, _UNASKED_SECONDS)
             self._loop.call_later(seconds, self._end_if_alive, worker, seconds)
 

@@ -91,7 +91,7 @@ class Inbound:
     def _listening(self, worker: WorkerHandle, frame: Frame) -> None:
         listener_id, address = decode_address(frame.payload)
         self._advance(worker, "listening")
-        if not worker.is_leaving:
+        if not worker.way_out.is_ending:
             self._listeners.join(worker.id, listener_id)
         if worker.can_serve:
             self._host.worker_listens(worker)
@@ -102,14 +102,14 @@ class Inbound:
         self._host.worker_changed()
 
     def _due(self, worker: WorkerHandle, _: Frame) -> None:
-        worker.is_due = True
+        worker.wants_successor = True
         self._host.worker_changed()
 
     def _query(self, worker: WorkerHandle, frame: Frame) -> None:
         request_id, request = decode_request(frame.payload)
         if not self._host.is_binding():
             raise FrameError("a worker asked for a socket, which gunicorn's settings alone say here")
-        if worker.is_leaving:
+        if worker.way_out.is_ending:
             return  # as in Node: no reply, no error
         shared = self._shared.query(worker.id, request_id, request)
         kind = FrameKind.ANSWER if shared.fd is None else FrameKind.SHARED

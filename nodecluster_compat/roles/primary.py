@@ -235,7 +235,7 @@ class Primary:
 
     def _join_again(self, worker_id: int, listener_id: int) -> None:
         worker = self.registry.by_id.get(worker_id)
-        if worker is not None and worker.is_connected() and not worker.is_leaving:
+        if worker is not None and worker.is_connected() and not worker.way_out.is_ending:
             self.listeners.join(worker_id, listener_id)
 
     # --- events --------------------------------------------------------------------------------

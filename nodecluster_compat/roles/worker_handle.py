@@ -18,6 +18,7 @@ from ..base.records import Handle, Message
 from ..errors import ClusterError
 from ..lifecycle.loop_lag import lag_at
 from ..lifecycle.states import Lifecycle, State
+from ..lifecycle.way_out import WayOut
 from ..messages.channel import SendCallback
 from ..messages.frames import MAX_MESSAGE_BYTES
 from .worker import Worker
@@ -126,8 +127,8 @@ class WorkerHandle(Worker):
         self.heartbeat: Heartbeat | None = None
         self.health: WorkerHealth = "ok"
         self.is_fork_told = True  # false between its start and the ``fork`` event
-        self.is_leaving = False  # it was told to end, or said that it will: its place is to be filled
-        self.is_due = False  # it said that it is to be replaced, and serves on until then
+        self.way_out = WayOut()
+        self.wants_successor = False  # it said that it is to be replaced, and serves on until then
         self._owner = owner
 
     def __repr__(self) -> str:

@@ -231,7 +231,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         """Extends gunicorn's: a worker that is told to end gets no further connection."""
         mate = self.crew.with_pid(pid)
         if mate is not None and sig in _ENDING_SIGNALS:
-            first, mate.told_to_end = not mate.told_to_end, True
+            first = mate.way_out.tell()
             if mate.handle is not None:
                 self.primary.retire(mate.handle)
             if first and not self.is_stopping:

@@ -160,7 +160,7 @@ class Health:
     def _abort(self, pid: int, timeout: float) -> None:
         mate = self._crew.with_pid(pid)
         if mate is not None:
-            mate.overdue = f"gave no sign of life within timeout ({timeout:g} s)"
+            mate.way_out.overrun(f"gave no sign of life within timeout ({timeout:g} s)")
         if mate is None or mate.handle is None or condition_of(pid) in ("stopped", "dead"):
             self._kill(pid, signals.SIGABRT)
             return

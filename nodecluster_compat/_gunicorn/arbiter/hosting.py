@@ -88,7 +88,7 @@ class Hosting:
             return "the server is ending"
         if not self.has_channels:
             return f"the workers are now of {self.worker_class.__name__}, which has no channel"
-        if self.exiting is not None and self.exiting.told_to_end and not self.crew.missing(self.num_workers):
+        if self.exiting is not None and self.exiting.way_out.was_told and not self.crew.missing(self.num_workers):
             return "the worker that exits was retired and leaves no place"
         return None
 

@@ -72,7 +72,7 @@ class Judge:
 
     def ended(self, mate: Mate, status: ExitStatus) -> None:
         """Judge the end of a worker, before it is told."""
-        if mate.told_to_end or (mate.is_ending and mate.listening_since is not None):
+        if mate.way_out.was_told or (mate.way_out.is_ending and mate.listening_since is not None):
             return
         crew, now = self._arbiter.crew, time.monotonic()
         self._configure()
@@ -83,7 +83,7 @@ class Judge:
             self._configure()
             if serves_on:
                 return
-        if status.signal == "SIGKILL" and mate.overdue is None:
+        if status.signal == "SIGKILL" and mate.way_out.overran is None:
             if mate.listening_since is None:
                 self.last_fault = how
             if self._restarts.killed(now, mate.listening_since is not None):
@@ -101,7 +101,7 @@ class Judge:
             HaltServer: with gunicorn's exit code.
         """
         arbiter = self._arbiter
-        if arbiter.is_stopping or mate is None or mate.told_to_end or mate.listening_since is not None:
+        if arbiter.is_stopping or mate is None or mate.way_out.was_told or mate.listening_since is not None:
             return
         codes = {arbiter.WORKER_BOOT_ERROR: "Worker failed to boot.", arbiter.APP_LOAD_ERROR: "App failed to load."}
         if self._upgrade.is_candidate:
@@ -155,8 +155,8 @@ class Judge:
 
 
 def _describe(mate: Mate, status: ExitStatus) -> str:
-    if mate.overdue is not None:
-        return mate.overdue
+    if mate.way_out.overran is not None:
+        return mate.way_out.overran
     when = "while booting" if mate.listening_since is None else "after it had listened"
     how = f"exited with code {status.code}" if status.signal is None else f"was ended by {status.signal}"
     return f"{how} {when}"

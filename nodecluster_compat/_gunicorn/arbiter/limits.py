@@ -63,8 +63,8 @@ class Limits:
     def _end_overdue(self, limit: float) -> None:
         now = time.monotonic()
         for mate in self._crew.booting:
-            if now - mate.started > limit and mate.overdue is None:
-                mate.overdue = f"did not listen within boot_timeout ({limit:g} s)"
+            if now - mate.started > limit and mate.way_out.overran is None:
+                mate.way_out.overrun(f"did not listen within boot_timeout ({limit:g} s)")
                 self._log.critical("WORKER BOOT TIMEOUT (pid:%s): not listening after %g s", mate.pid, limit)
                 self._kill(mate.pid, signals.SIGABRT)
                 self._loop.call_later(_ABORT_SECONDS, self._kill_aborted, mate)
@@ -78,5 +78,5 @@ class Limits:
             self._log.error(
                 "Worker (pid:%s) said that it leaves and did not end, like too many others: killed", mate.pid
             )
-            mate.told_to_end = True
+            mate.way_out.tell()
             self._kill(mate.pid, signals.SIGKILL)

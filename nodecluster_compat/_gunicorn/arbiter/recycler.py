@@ -56,17 +56,19 @@ class Recycler:
         since = {pid: mate.listening_since for pid, mate in candidates.items() if mate.listening_since is not None}
         self._mark(self._recycling.aged(time.monotonic(), since), candidates)
         for mate in candidates.values():
-            if mate.handle is not None and mate.handle.is_due:
+            if mate.handle is not None and mate.handle.wants_successor:
                 self._mark([Due(mate.pid, _SERVED)], candidates)
 
     def _candidates(self) -> dict[int, Mate]:
         """Return those that serve and are not due; nobody during a reload, which replaces all of them."""
         crew = self._crew
-        return {} if crew.rollout is not None else {mate.pid: mate for mate in crew.listening if not mate.is_due}
+        return (
+            {} if crew.rollout is not None else {mate.pid: mate for mate in crew.listening if not mate.way_out.was_due}
+        )
 
     def _mark(self, due: Iterable[Due], candidates: dict[int, Mate]) -> None:
         for one in due:
-            candidates[one.pid].is_due = True
+            candidates[one.pid].way_out.fall_due()
             self._log.info("Recycling worker (pid:%s): %s", one.pid, one.reason)
 
     def _sample_later(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from types import SimpleNamespace
 
 from nodecluster_compat.lifecycle.crew import Crew
 from nodecluster_compat.lifecycle.restarts import Trial
 from nodecluster_compat.lifecycle.steps import Bounds
+from nodecluster_compat.lifecycle.way_out import WayOut
 
 
 @dataclass
@@ -16,9 +17,14 @@ class Handle:
 
     id: int = 0
     state: str = "listening"
-    is_leaving: bool = False
+    is_leaving: InitVar[bool] = False
     is_cut_off: bool = False
+    way_out: WayOut = field(default_factory=WayOut)
     process: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(pid=None))
+
+    def __post_init__(self, is_leaving: bool) -> None:
+        if is_leaving:
+            self.way_out.leave()
 
     @property
     def can_serve(self) -> bool:
@@ -66,7 +72,7 @@ def test_rollout_that_is_given_up_leaves_the_old_generation() -> None:
     for pid in (103, 104):
         mate = crew.with_pid(pid)
         assert mate is not None
-        mate.told_to_end = True
+        mate.way_out.tell()
     assert crew.rollout is None
     assert crew.missing(2) == 0
     assert to_retire(crew, 2) == []
@@ -101,7 +107,7 @@ def test_leaving_worker_leaves_a_place() -> None:
     crew = crew_of(Handle(1), Handle(2))
     mate = crew.with_pid(101)
     assert mate is not None
-    mate.told_to_end = True
+    mate.way_out.tell()
     assert crew.missing(2) == 1
     assert [one.pid for one in crew.staying] == [102]
 
@@ -177,7 +183,7 @@ def test_leavers_that_stay_are_bounded() -> None:
     for pid in (101, 102, 103):
         mate = crew.with_pid(pid)
         assert mate is not None
-        mate.told_to_end = True
+        mate.way_out.tell()
     assert crew.overstaying(2) == []
 
 

@@ -1,0 +1,100 @@
+"""Follow a worker on its way out: where it stands, in one table, from serving to told.
+
+    serving ──fall_due──▶ due ──leave──▶ leaving ──tell──▶ told
+       └──────overrun──────┴──▶ overdue ──leave, tell──▶ leaving, told
+
+*serving*: it boots or serves, and nobody wants it gone.  *due*: it is to be replaced although nothing is wrong, and serves
+until its successor listens.  *leaving*: it was asked to leave over its channel, or said that it will; its place is to be
+filled.  *told*: a signal that ends it was sent from here, so it has a limit of time.  *overdue*: it was ended for a limit
+(of booting, of silence), so its end is a fault.
+
+Whoever asks may ask twice, and any of them may come first, so every step is legal everywhere; a step that would lead back
+changes nothing.  Two facts outlast the state: that the worker was due, and the limit that it overran.  What Node
+calls ``exited_after_disconnect`` is no part of this: it says who wished the end, not how far it has come.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+__all__ = ["TRANSITIONS", "Stage", "WayOut", "WayOutStep"]
+
+Stage: TypeAlias = Literal["serving", "due", "leaving", "told", "overdue"]
+WayOutStep: TypeAlias = Literal["fall_due", "leave", "tell", "overrun"]
+
+TRANSITIONS: Final[dict[tuple[Stage, WayOutStep], Stage]] = {
+    ("serving", "fall_due"): "due",
+    ("serving", "leave"): "leaving",
+    ("serving", "tell"): "told",
+    ("serving", "overrun"): "overdue",
+    ("due", "fall_due"): "due",
+    ("due", "leave"): "leaving",
+    ("due", "tell"): "told",
+    ("due", "overrun"): "overdue",
+    ("overdue", "fall_due"): "overdue",
+    ("overdue", "leave"): "leaving",
+    ("overdue", "tell"): "told",
+    ("overdue", "overrun"): "overdue",
+    ("leaving", "fall_due"): "leaving",
+    ("leaving", "leave"): "leaving",
+    ("leaving", "tell"): "told",
+    ("leaving", "overrun"): "leaving",
+    ("told", "fall_due"): "told",
+    ("told", "leave"): "told",
+    ("told", "tell"): "told",
+    ("told", "overrun"): "told",
+}
+
+
+class WayOut:
+    """How far one worker has come on its way out.
+
+    Attributes:
+        was_due: it fell due at some time.
+        overran: the limit for which it was ended, in words; ``None`` when it was not.
+    """
+
+    __slots__ = ("_stage", "overran", "was_due")
+
+    def __init__(self) -> None:
+        self._stage: Stage = "serving"
+        self.was_due = False
+        self.overran: str | None = None
+
+    @property
+    def stage(self) -> Stage:
+        """Where it stands now."""
+        return self._stage
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether its end was asked for, by anybody: its place is to be filled."""
+        return self._stage in ("leaving", "told")
+
+    @property
+    def was_told(self) -> bool:
+        """Whether a signal that ends it was sent from here."""
+        return self._stage == "told"
+
+    def fall_due(self) -> None:
+        """It is to be replaced although nothing is wrong."""
+        self.was_due = True
+        self._take("fall_due")
+
+    def leave(self) -> None:
+        """It was asked to leave, or said that it will."""
+        self._take("leave")
+
+    def tell(self) -> bool:
+        """A signal that ends it is sent from here; return whether it is the first one."""
+        first = self._stage != "told"
+        self._take("tell")
+        return first
+
+    def overrun(self, limit: str) -> None:
+        """It is ended for a limit, said in words that continue "the worker ..."."""
+        self.overran = limit
+        self._take("overrun")
+
+    def _take(self, step: WayOutStep) -> None:
+        self._stage = TRANSITIONS[self._stage, step]
