@@ -152,6 +152,17 @@ def test_command_that_serves_the_example(page: str, tmp_path: Path) -> None:
     assert server.wait(20) == 0
 
 
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "docs/performance.md"])
+def test_figure_is_the_measured_one(page: str) -> None:
+    """The page says of a keep-alive request what the table of results says."""
+    said = re.search(r"keep-alive\s+request\s+costs\s+(\d\.\d\d)\s+of", (ROOT / page).read_text())
+    results = (ROOT / "docs" / "performance.md").read_text()
+    measured = re.search(r"\| keep-alive hello, CPU per request \| .* stock `-k gevent` \| (\d\.\d\d) ", results)
+    assert said is not None
+    assert measured is not None
+    assert said[1] == measured[1]
+
+
 def test_units_of_systemd_can_be_read() -> None:
     (unit,) = (block for block in BLOCKS if "[Service]" in block.code)
     parser = configparser.ConfigParser(interpolation=None)
