@@ -63,7 +63,7 @@ def name_of(value: object) -> str:
 
 
 def test_every_title_is_one_that_is_run() -> None:
-    known = {"gunicorn.conf.py", "server.py", *PROJECTS}
+    known = {"gunicorn.conf.py", "server.py", "shop.py", "test_visits.py", *PROJECTS}
     assert {block.title for block in BLOCKS if block.title} == known
 
 
@@ -98,24 +98,40 @@ def runs() -> list[tuple[Path, str, list[Block]]]:
     return [(page, project, list(found)) for (page, project, _), found in groups]
 
 
-@pytest.mark.parametrize(("page", "project", "tests"), runs(), ids=lambda value: Path(str(value)).name[:20])
-def test_tests_do_what_the_page_says(page: Path, project: str, tests: list[Block], tmp_path: Path) -> None:
-    folder = tmp_path / project
-    shutil.copytree(ROOT / "examples" / project, folder, ignore=shutil.ignore_patterns("test_*", "__pycache__"))
-    for number, block in enumerate(tests):
-        (folder / f"test_block_{number}.py").write_text(block.code)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """As the owner of the folder runs it."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options],
         cwd=folder,
         env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize(("page", "project", "tests"), runs(), ids=lambda value: Path(str(value)).name[:20])
+def test_tests_do_what_the_page_says(page: Path, project: str, tests: list[Block], tmp_path: Path) -> None:
+    folder = tmp_path / project
+    shutil.copytree(ROOT / "examples" / project, folder, ignore=shutil.ignore_patterns("test_*", "__pycache__"))
+    for number, block in enumerate(tests):
+        (folder / f"test_block_{number}.py").write_text(block.code)
+    done = run_pytest(folder)
     assert "error" not in done.stdout.splitlines()[-1], done.stdout
     for block in tests:
         assert done.returncode == (1 if block.title in FAILS else 0), done.stdout
         assert FAILS.get(block.title, "") in done.stdout
+
+
+def test_counter_is_wrong_as_the_page_says(tmp_path: Path) -> None:
+    """What the page prints of its first recipe is printed."""
+    (tmp_path / "shop.py").write_text("".join(block.code for block in titled("shop.py")))
+    (tmp_path / "test_visits.py").write_text("".join(block.code for block in titled("test_visits.py")))
+    done = run_pytest(tmp_path, "--cluster-app=shop:app", "--cluster-compare")
+    assert "test_visits.py::test_visits: passes with 1 worker, fails with 2" in done.stdout
+    assert "AssertionError: assert ['1', '1', '2'] == ['1', '2', '3']" in done.stdout
+    assert "AssertionError: visits_here() is not the same in every worker:" in done.stdout
+    assert sorted(re.findall(r"(?m)^E +worker [12]: (\d)$", done.stdout)) == ["0", "1"]
 
 
 def commands() -> list[str]:
