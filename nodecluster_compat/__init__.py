@@ -10,7 +10,7 @@ asked for, because gunicorn needs the class before it patches.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import dgram as dgram

@@ -88,7 +88,8 @@ class Client:
         :param options: ``headers``, ``body``, ``json``.
         :raises WaitTimeout: no byte came in that time, a ``TimeoutError``: with who has the request, and the stacks of
             that moment.
-        :raises OSError, http.client.HTTPException: there was no answer.
+        :raises OSError: there was no answer.
+        :raises http.client.HTTPException: the answer is not HTTP.
         """
         return self._ask_and_explain(method, path, {"timeout": timeout, **options}, with_stacks=True)
 

@@ -47,7 +47,10 @@ class Messages:
             whether a message counts; ``None``: any message.
         :param worker: the worker at the other end, or its id.
         :param sent: true: from the primary to the worker; false: from the worker.
-        :param timeout, count, exactly, none: as for :meth:`pytest_cluster.Cluster.expect`.
+        :param timeout: as for :meth:`~pytest_cluster.Cluster.expect`.
+        :param count: as for :meth:`~pytest_cluster.Cluster.expect`.
+        :param exactly: as for :meth:`~pytest_cluster.Cluster.expect`.
+        :param none: as for :meth:`~pytest_cluster.Cluster.expect`.
         """
 
         def counts(entry: JournalEntry) -> bool:

@@ -1,4 +1,4 @@
-"""docs/testing.md says everything that there is, by its name."""
+"""docs/testing.md and docs/testing-reference.md name everything that there is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pytest_cluster.asked.settings import SETTINGS
 from pytest_cluster.faults.cluster_faults import BOOT_FAILURES
 from pytest_cluster.stash import FIXTURES
 
-PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = "".join((DOCS / name).read_text() for name in ("testing.md", "testing-reference.md"))
 
 
 def public(one: type) -> list[str]:

@@ -1,0 +1,201 @@
+"""The pages hold: Python compiles, files with a title run, links lead somewhere, table cells are short."""
+
+from __future__ import annotations
+
+import configparser
+import itertools
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from pytest_cluster import ClusterFactory
+from pytest_cluster.waiting import poll
+
+ROOT: Final = Path(__file__).parents[2]
+PAGES: Final = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / folder / "README.md" for folder in ("bench", "examples/node_port", "tests/fuzz")),
+]
+FENCE: Final = re.compile(r'(?ms)^( *)```(\w*)(?: title="([^"]+)")?\n(.*?)^\1```$')
+# A test with a title runs in a copy of the project that has its application, under the name it has here.
+PROJECTS: Final = {"test_shop.py": "flask_shop", "test_pay.py": "flask_shop", "test_polls.py": "django_polls"}
+# The pages show how this one fails.
+FAILS: Final = {"test_pay.py": "SIGKILL (injected: SIGKILL to worker"}
+
+
+class Block(NamedTuple):
+    """A code block of a page; one with a title is a whole file, any other is a fragment."""
+
+    page: Path
+    language: str
+    title: str
+    code: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.title}"
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    for indent, language, title, code in FENCE.findall(page.read_text()):
+        yield Block(page, language, title, re.sub(rf"(?m)^{indent}", "", code))
+
+
+BLOCKS: Final = [block for page in PAGES for block in blocks_of(page)]
+
+
+def titled(*titles: str) -> list[Block]:
+    return [block for block in BLOCKS if block.title in titles]
+
+
+def name_of(value: object) -> str:
+    return value.name if isinstance(value, Block) else str(value)
+
+
+def test_every_title_is_one_that_is_run() -> None:
+    known = {"gunicorn.conf.py", "server.py", "shop.py", "test_visits.py", *PROJECTS}
+    assert {block.title for block in BLOCKS if block.title} == known
+
+
+def test_python_compiles() -> None:
+    """Fragments, too."""
+    python = [block for block in BLOCKS if block.language == "python"]
+    assert len(python) > 20
+    for block in python:
+        compile(block.code, block.name, "exec")
+
+
+@pytest.mark.parametrize("block", titled("gunicorn.conf.py"), ids=name_of)
+def test_configuration_serves(block: Block, cluster_factory: ClusterFactory) -> None:
+    server = cluster_factory(workers=3, config=block.code)
+    assert server.get("/").status == 200
+    server.stop()
+    assert server.returncode == 0
+
+
+@pytest.mark.parametrize("block", titled("server.py"), ids=name_of)
+def test_script_serves(block: Block, cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    assert ".listen(8000)" in block.code
+    (tmp_path / "server.py").write_text(block.code.replace(".listen(8000)", ".listen(0)"))
+    server = cluster_factory(script=str(tmp_path / "server.py"), workers=2)
+    assert server.get("/").status == 200
+
+
+def runs() -> list[tuple[Path, str, list[Block]]]:
+    """What one run of pytest can take together: the tests of a page for one project, with one way to end."""
+    tests = sorted(titled(*PROJECTS), key=lambda block: (block.page, PROJECTS[block.title], block.title in FAILS))
+    groups = itertools.groupby(tests, lambda block: (block.page, PROJECTS[block.title], block.title in FAILS))
+    return [(page, project, list(found)) for (page, project, _), found in groups]
+
+
+def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """As the owner of the folder runs it."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options],
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("page", "project", "tests"), runs(), ids=lambda value: Path(str(value)).name[:20])
+def test_tests_do_what_the_page_says(page: Path, project: str, tests: list[Block], tmp_path: Path) -> None:
+    folder = tmp_path / project
+    shutil.copytree(ROOT / "examples" / project, folder, ignore=shutil.ignore_patterns("test_*", "__pycache__"))
+    for number, block in enumerate(tests):
+        (folder / f"test_block_{number}.py").write_text(block.code)
+    done = run_pytest(folder)
+    assert "error" not in done.stdout.splitlines()[-1], done.stdout
+    for block in tests:
+        assert done.returncode == (1 if block.title in FAILS else 0), done.stdout
+        assert FAILS.get(block.title, "") in done.stdout
+
+
+def test_counter_is_wrong_as_the_page_says(tmp_path: Path) -> None:
+    """What the page prints of its first recipe is printed."""
+    (tmp_path / "shop.py").write_text("".join(block.code for block in titled("shop.py")))
+    (tmp_path / "test_visits.py").write_text("".join(block.code for block in titled("test_visits.py")))
+    done = run_pytest(tmp_path, "--cluster-app=shop:app", "--cluster-compare")
+    assert "test_visits.py::test_visits: passes with 1 worker, fails with 2" in done.stdout
+    assert "AssertionError: assert ['1', '1', '2'] == ['1', '2', '3']" in done.stdout
+    assert "AssertionError: visits_here() is not the same in every worker:" in done.stdout
+    assert sorted(re.findall(r"(?m)^E +worker [12]: (\d)$", done.stdout)) == ["0", "1"]
+
+
+def commands() -> list[str]:
+    """Every line of a block of commands, or after a prompt."""
+    shell = [line for block in BLOCKS if block.language == "sh" for line in block.code.splitlines()]
+    console = [line[2:] for block in BLOCKS if block.language == "console" for line in block.code.splitlines()]
+    return [*shell, *(line for line in console if line)]
+
+
+def test_commands_name_what_exists() -> None:
+    named = {
+        word
+        for line in commands()
+        for word in re.findall(r"(?<![\w/.])(?:bench|docs|examples|tests)/[\w./-]+", line)
+        if "*" not in word
+    }
+    assert named
+    assert {word for word in named if not (ROOT / word).exists()} == set()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_command_that_serves_the_example(page: str, tmp_path: Path) -> None:
+    """The installing part is taken as done, and the port is any."""
+    line = next(block.code for block in blocks_of(ROOT / page) if "bin/gunicorn -c" in block.code)
+    command = shlex.split(line.rpartition("&&")[2])
+    command[0] = str(Path(sys.executable).with_name(Path(command[0]).name))
+    output = tmp_path / "output"
+    with output.open("w") as file:
+        server = subprocess.Popen([*command, "-b", "127.0.0.1:0"], cwd=ROOT, stdout=file, stderr=file)
+    try:
+        assert poll(lambda: output.read_text().count("listens on 127.0.0.1:") == 3, 20), output.read_text()
+    finally:
+        server.send_signal(signal.SIGTERM)
+    assert server.wait(20) == 0
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "docs/performance.md"])
+def test_figure_is_the_measured_one(page: str) -> None:
+    """The page says of a keep-alive request what the table of results says."""
+    said = re.search(r"keep-alive\s+request\s+costs\s+(\d\.\d\d)\s+of", (ROOT / page).read_text())
+    results = (ROOT / "docs" / "performance.md").read_text()
+    measured = re.search(r"\| keep-alive hello, CPU per request \| .* stock `-k gevent` \| (\d\.\d\d) ", results)
+    assert said is not None
+    assert measured is not None
+    assert said[1] == measured[1]
+
+
+def test_units_of_systemd_can_be_read() -> None:
+    (unit,) = (block for block in BLOCKS if "[Service]" in block.code)
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(unit.code)
+    assert "nodecluster_compat.reload" in parser["Service"]["ExecReload"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Also from the pages that the site does not have."""
+    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", FENCE.sub("", page.read_text()))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_table_cells_are_short(page: Path) -> None:
+    """Two lines at most; more is prose or a list."""
+    rows = [line for line in FENCE.sub("", page.read_text()).splitlines() if line.startswith("|")]
+    cells = [cell.strip() for row in rows for cell in re.split(r"(?<!\\)\|", row)]
+    assert [cell for cell in cells if len(cell) > 160] == []

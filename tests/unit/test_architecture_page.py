@@ -1,0 +1,56 @@
+"""docs/architecture.md cannot go stale: every file, class, method and function that it names exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
+PROSE = re.sub(r"(?ms)^```.*?^```$", "", PAGE)
+NAMED = re.findall(r"`([^`\s]+)`", PROSE)
+# A file may be named by itself where the page says which folder it is in.
+SEARCHED = ("", "nodecluster_compat", "nodecluster_compat/_gunicorn/arbiter", "nodecluster_compat/_gunicorn/requests")
+# What is not ours, or an attribute of an object: gunicorn's, the standard library's, the public API.
+FOREIGN = {"Arbiter", "cluster", "os", "process", "pyproject", "server", "socket", "sys", "wsgi"}
+
+
+def definitions(module: Path) -> Iterator[str]:
+    """Each class, ``Class.member`` and ``module.function`` of a file."""
+    for node in ast.parse(module.read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            yield f"{module.stem}.{node.name}"
+        elif isinstance(node, ast.ClassDef):
+            yield node.name
+            yield from (f"{node.name}.{one.name}" for one in node.body if isinstance(one, ast.FunctionDef))
+
+
+KNOWN = {
+    name
+    for package in ("nodecluster_compat", "pytest_cluster")
+    for module in (ROOT / package).rglob("*.py")
+    for name in definitions(module)
+}
+
+
+def exists(path: str) -> bool:
+    return any((ROOT / folder / path).exists() for folder in SEARCHED)
+
+
+def test_files_and_folders_exist() -> None:
+    """Also the rooms in the picture."""
+    paths = [name for name in NAMED if name.endswith((".py", "/"))]
+    rooms = re.findall(r"(?m)^│ (\w+/)", PAGE) + re.findall(r"│ (\w+/) ", PAGE)
+    assert len(paths) > 100
+    assert len(rooms) > 5
+    assert [path for path in (*paths, *rooms) if not exists(path)] == []
+
+
+def test_classes_methods_and_functions_exist() -> None:
+    """``Class``, ``Class.method`` and ``module.function``; a word in capitals is a frame or a signal."""
+    names = [name for name in NAMED if re.fullmatch(r"[A-Z][a-z]\w+(\.\w+)?|[a-z_]+\.(?!py$)\w+", name)]
+    ours = [name for name in names if name.partition(".")[0] not in FOREIGN]
+    assert len(ours) > 60
+    assert [name for name in ours if name not in KNOWN] == []
