@@ -14,7 +14,7 @@ __all__ = ["on_page_content"]
 _ROLE: Final = re.compile(r":(?:attr|class|data|exc|func|meth|mod|obj):<code>(~?)([\w.]+)</code>")
 
 
-def on_page_content(html: str, page: Any, **_: Any) -> str:
+def on_page_content(html: str, page: Any, **_: Any) -> str:  # noqa: ANN401 - mkdocs has no types
     """Return the page's HTML without roles; pages of prose have none."""
     if not page.url.startswith("api/"):
         return html

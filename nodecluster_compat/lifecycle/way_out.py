@@ -4,9 +4,9 @@
        └──────overrun──────┴──▶ overdue ──leave, tell──▶ leaving, told
 
 *serving*: it boots or serves, and nobody wants it gone.  *due*: it is to be replaced although nothing is wrong, and
-serves until its successor listens.  *leaving*: it was asked to leave over its channel, or said that it will; its place is
-to be filled.  *told*: a signal that ends it was sent from here, so it has a limit of time.  *overdue*: it was ended for a
-limit (of booting, of silence).
+serves until its successor listens.  *leaving*: it was asked to leave over its channel, or said that it will; its place
+is to be filled.  *told*: a signal that ends it was sent from here, so it has a limit of time.  *overdue*: it was ended
+for a limit (of booting, of silence).
 
 Whoever asks may ask twice, and any of them may come first, so every step is legal everywhere; a step that would lead
 back changes nothing.  Two facts outlast the stage: that the worker was due, and the limit that it overran.  What Node
