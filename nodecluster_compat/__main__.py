@@ -1,4 +1,4 @@
-"""``nodecluster server.py [args]``: runs a script as the primary of its cluster."""
+"""Runs a script as the primary of its cluster: ``nodecluster server.py [args]``."""
 
 from __future__ import annotations
 

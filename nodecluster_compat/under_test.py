@@ -1,4 +1,4 @@
-"""Test mode: the one door between this package and ``pytest_cluster``.
+"""Opens this process to ``pytest_cluster`` when a test has started it: the one door between the two packages.
 
 When the plugin's token is in the environment, every process of the cluster has an agent that connects *out* to the
 test: the test sees the worker behind each response, runs code in a process, holds it at a step. Nothing listens for

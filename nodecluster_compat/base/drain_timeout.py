@@ -1,4 +1,4 @@
-"""The ``timeout`` of a drain: what users may give.  Pure."""
+"""Checks the ``timeout`` that users give a drain.  Pure."""
 
 from __future__ import annotations
 

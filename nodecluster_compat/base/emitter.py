@@ -1,4 +1,4 @@
-"""Node's event emitter over pyee, with two rules of ours.
+"""Emits events as Node does, over pyee, with two rules of ours.
 
 * A handler that raises is logged with its traceback and harms nothing else: the other handlers run,
   the caller goes on (Node: an uncaught exception ends the process; DESIGN §4.1, difference D6).

@@ -1,4 +1,4 @@
-"""The primary's event loop: one thread, one epoll, no sleeping.
+"""Runs the primary's event loop: one thread, one epoll, no sleeping.
 
 Theory of operation
 -------------------

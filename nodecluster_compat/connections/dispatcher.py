@@ -1,4 +1,4 @@
-"""Deal the connections of one listening socket to the workers that serve it.
+"""Deals the connections of one listening socket to the workers that serve it.
 
 Theory of operation
 -------------------

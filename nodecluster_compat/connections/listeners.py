@@ -1,4 +1,4 @@
-"""Keep all listening sockets of the primary: what a worker says or suffers concerns each of them."""
+"""Deals on all listening sockets of the primary: what a worker says or suffers concerns each of them."""
 
 from __future__ import annotations
 

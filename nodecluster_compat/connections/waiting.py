@@ -1,4 +1,4 @@
-"""Watch the connections that wait in the primary: close those whose client has left, or that wait for too long.
+"""Watches the connections that wait in the primary: closes those whose client has left, or that wait for too long.
 
 A look every :data:`LOOK_SECONDS` is all: nothing is noted of a connection when it comes, and most never meet a look.  A
 connection that a look meets has *waited*; how long, counts from the first look that met it.

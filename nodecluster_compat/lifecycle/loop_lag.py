@@ -1,4 +1,4 @@
-"""Measure how late an event loop turns, and find the one that no longer does.  Pure: the clock comes in.
+"""Measures how late an event loop turns, and finds the one that no longer does.  Pure: the clock comes in.
 
 A worker's loop *beats*: every :data:`BEAT_SECONDS` a timer of it notes the time.  What the beat is late by is the
 loop's *lag*: as long did everything else on it wait.  The worker says the worst of its last few seconds, because a lag

@@ -1,4 +1,4 @@
-"""When a worker that ended may be replaced: back-off, restart intensity, recovery.  Pure: clock and chance come in.
+"""Backs off from restarting workers that fail, and says when they have recovered.  Pure: clock and chance come in.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""One reload, from the new configuration to its end: one table, and what is known of it.  Pure.
+"""Follows one reload from the new configuration to its end: one table of states.  Pure.
 
     rolling ──all──▶ succeeded
        ├────failed──▶ failed        the old generation serves on

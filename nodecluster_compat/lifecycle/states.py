@@ -1,4 +1,4 @@
-"""The life of one worker, as the primary sees it: one table, nothing else.
+"""Defines the states of a worker, as the primary sees it: one table, nothing else.
 
     none ──online──▶ online ──listening──▶ listening ─┐
       │                │                    │  ▲ listening (one for each socket served)

@@ -1,4 +1,4 @@
-"""How many workers to start and which to retire: arithmetic on facts, no processes.
+"""Computes how many workers to start and which to retire: arithmetic on facts, no processes.
 
 Invariants:
 

@@ -1,4 +1,4 @@
-"""Where a worker writes its beats and its stacks, and its primary reads them: a little memory that both have.
+"""Shares a little memory between a worker, which writes its heartbeats and stacks, and its primary, which reads them.
 
     beat (two doubles) · stacks, as text
 

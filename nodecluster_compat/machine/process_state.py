@@ -1,4 +1,4 @@
-"""What the kernel says of another process, in ``/proc``: whether it runs, and which signals it is prepared for."""
+"""Reads from ``/proc`` whether another process runs, and which signals it handles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Let a listening socket take no further client, and keep those it has: what must come before its end.
+"""Stops a listening socket from taking new clients and keeps those it has, before it is closed.
 
 Theory of operation
 -------------------

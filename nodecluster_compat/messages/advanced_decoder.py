@@ -1,4 +1,4 @@
-"""From the nodes of an ``advanced`` message to Python's objects, for a reader that trusts nobody.
+"""Decodes an ``advanced`` message into Python's objects, for a reader that trusts nobody.
 
 Theory of operation
 -------------------

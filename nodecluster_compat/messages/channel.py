@@ -1,4 +1,4 @@
-"""The message channel: one end of a stream socket pair that carries frames.
+"""Carries frames over the message channel: one end of a stream socket pair.
 
 Theory of operation
 -------------------

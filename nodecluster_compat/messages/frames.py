@@ -1,4 +1,4 @@
-"""Cut a channel's stream of bytes into frames, and make frames of payloads.
+"""Cuts a channel's stream of bytes into frames, and makes frames of payloads.
 
     frame   = length (4 bytes, big endian, of the payload) · kind (1 byte) · payload
 

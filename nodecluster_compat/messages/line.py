@@ -1,4 +1,4 @@
-"""Send and receive messages over a channel: one line per worker, the same on both sides (Node: ``send``).
+"""Sends and receives messages over a channel: one line per worker, the same on both sides (Node: ``send``).
 
 Theory of operation
 -------------------

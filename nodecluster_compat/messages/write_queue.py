@@ -1,4 +1,4 @@
-"""The frames of a channel that the kernel does not have yet, and which of them are worth a system call of their own.
+"""Queues the frames that a channel has not written yet, and decides which are worth a system call of their own.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""When a channel's frames are written: at once, at the end of the turn, when the kernel takes more, before the end.
+"""Writes a channel's frames: at once, at the end of the turn, when the kernel takes more, or before the end.
 
 Theory of operation
 -------------------

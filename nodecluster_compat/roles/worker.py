@@ -1,4 +1,4 @@
-"""Node's ``cluster.Worker``: the class that every worker object is an instance of, and that can be made by hand."""
+"""Defines Node's ``cluster.Worker``: the class of every worker object, which can be made by hand too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose the worker for each connection: one small class per policy, behind one protocol."""
+"""Chooses the worker for each connection: one small class per policy, behind one protocol."""
 
 from __future__ import annotations
 
