@@ -28,8 +28,9 @@ from ..base.records import Message
 from ..errors import FrameError, MessageNotSerializable
 from . import advanced_nodes as nodes
 from .advanced_decoder import EXCEPTIONS, Decoder, made_exception
+from .serialization import Serializer
 
-__all__ = ["Advanced"]
+__all__ = ["ADVANCED", "Advanced"]
 
 _INT64: Final = range(-(2**63), 2**63)
 _NOT_DATA: Final = (
@@ -65,6 +66,9 @@ class Advanced:
         except Exception as error:  # whatever garbage makes of the constructors that it reaches
             reason = str(error)[:_MOST_REASON]
             raise FrameError(f"a message frame holds no message of serialization 'advanced': {reason}") from error
+
+
+ADVANCED: Final[Serializer] = Advanced()
 
 
 class _Encoder:

@@ -1,7 +1,7 @@
 """Serializes messages: the ``serialization`` setting, and JSON (node-cluster-spec §4.4).
 
 Chosen for each worker when it is forked; both ends of its channel use the same.  ``json`` is the default, as in
-Node; :mod:`~nodecluster_compat.roles.serializers` has them by name.
+Node; ``spawn_settings`` has them by name.
 """
 
 from __future__ import annotations

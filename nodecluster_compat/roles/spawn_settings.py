@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from ..errors import SettingsError
+from ..messages.advanced import ADVANCED
+from ..messages.serialization import JSON, Serializer
 
-__all__ = ["SpawnSettings", "Stream"]
+__all__ = ["SpawnSettings", "Stream", "serializer_named"]
 
 Stream: TypeAlias = Literal["inherit", "pipe", "ignore", "ipc"] | int
 
@@ -30,7 +32,7 @@ class SpawnSettings:
         cwd: where it runs; ``None``: where the primary does.
         uid, gid: who it runs as; ``None``: as the primary.
         streams: what its descriptors 0, 1, 2, … are.
-        serialization: of its messages.
+        serializer: of its messages.
         serving: gunicorn's settings among the rest, by name.
     """
 
@@ -40,7 +42,7 @@ class SpawnSettings:
     uid: int | None
     gid: int | None
     streams: tuple[Stream, ...]
-    serialization: object
+    serializer: Serializer
     serving: Mapping[str, Any]
 
     @classmethod
@@ -66,7 +68,7 @@ class SpawnSettings:
             _identity("uid", settings.get("uid")),
             _identity("gid", settings.get("gid")),
             _streams(settings.get("stdio"), bool(settings.get("silent"))),
-            settings.get("serialization"),
+            serializer_named(settings.get("serialization")),
             {name: value for name, value in settings.items() if name in serving_names},
         )
 
@@ -103,3 +105,16 @@ def _stream(entry: object) -> Stream:
     if entry not in _WORDS:
         raise SettingsError(f"expected one of {', '.join(map(repr, _WORDS))} in setting 'stdio', got {entry!r}")
     return "pipe" if entry == "overlapped" else cast("Stream", entry)
+
+
+def serializer_named(name: object) -> Serializer:
+    """Return the serializer of a ``serialization`` setting; ``None`` means ``json``.
+
+    Raises:
+        SettingsError: there is none of that name.
+    """
+    if name in (None, False, "json"):
+        return JSON
+    if name == "advanced":
+        return ADVANCED
+    raise SettingsError(f"expected 'json' or 'advanced' as serialization, got {name!r}")

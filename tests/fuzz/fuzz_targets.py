@@ -18,6 +18,7 @@ from nodecluster_compat.base.records import Address, ListenAnswer, ListenRequest
 from nodecluster_compat.connections.packets import PacketKind, decode_packet, encode_packet
 from nodecluster_compat.errors import FrameError, MessageNotSerializable
 from nodecluster_compat.messages import advanced_nodes as nodes
+from nodecluster_compat.messages.advanced import ADVANCED
 from nodecluster_compat.messages.frames import HEADER, Frame, FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.messages.payloads import (
     decode_address,
@@ -34,7 +35,6 @@ from nodecluster_compat.messages.payloads import (
     encode_request,
 )
 from nodecluster_compat.messages.serialization import JSON
-from nodecluster_compat.roles.serializers import ADVANCED
 
 __all__ = ["TARGETS", "Target"]
 

@@ -14,8 +14,8 @@ from nodecluster_compat.base.emitter import Emitter
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.records import ExitStatus
 from nodecluster_compat.connections.packets import PacketKind, encode_packet
+from nodecluster_compat.messages.advanced import ADVANCED
 from nodecluster_compat.roles.primary import Primary
-from nodecluster_compat.roles.serializers import ADVANCED
 
 __all__ = ["WORKER"]
 

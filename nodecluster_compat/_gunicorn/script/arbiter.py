@@ -26,7 +26,6 @@ from ...errors import NotInCluster
 from ...messages.writer import write_collected
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.process import process
-from ...roles.serializers import serializer_named
 from ...roles.spawn_settings import SpawnSettings
 from ...runtime.script import exit_code_of, print_uncaught, run_script
 from ...runtime.servers.home import set_home
@@ -128,7 +127,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
     def spawn_soon(self, worker: WorkerHandle) -> None:
         """See :class:`~nodecluster_compat.roles.host.Host`: here the process starts at once."""
         settings = SpawnSettings.checked(cluster.settings, script_config.SERVING_SETTINGS)
-        worker.line.serializer = serializer_named(settings.serialization)
+        worker.line.serializer = settings.serializer
         _check_identity(settings)
         if settings.cwd is not None and not os.path.isdir(settings.cwd):
             self.primary.failed_to_start(worker, FileNotFoundError(2, f"no such folder: {settings.cwd}"))

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from nodecluster_compat.errors import FrameError, MessageNotSerializable, SettingsError
 from nodecluster_compat.messages import advanced_decoder
 from nodecluster_compat.messages import advanced_nodes as nodes
+from nodecluster_compat.messages.advanced import ADVANCED
 from nodecluster_compat.messages.advanced_decoder import Decoder
 from nodecluster_compat.messages.serialization import JSON
-from nodecluster_compat.roles.serializers import ADVANCED, serializer_named
+from nodecluster_compat.roles.spawn_settings import serializer_named
 
 scalars = st.one_of(
     st.none(),
