@@ -33,9 +33,10 @@ from ..arbiter.forking import Birth, release_signals, this_birth
 from ..arbiter.in_force import settings_in_force
 from ..arbiter.parent_death import on_parent_death
 from ..arbiter.service import hold_back_ready
-from ..requests import savings
+from ..requests.caching import cache_repeated_work
 from ..requests.clean_requests import use_clean_requests
 from ..requests.request_waits import knows_idle, tell_waits
+from ..requests.responses import with_one_send
 from ..requests.served_listener import ServedListener
 from .accepting import AcceptingSource
 from .draining import Drain
@@ -185,10 +186,10 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     def _save_work(self) -> None:
         """Serve with what is ours on gunicorn's request path; all of it only where the primary deals."""
-        self.wsgi = savings.with_one_send(self.wsgi, self)
+        self.wsgi = with_one_send(self.wsgi, self)
         self._idle_limit = IdleLimit(self.cfg.keepalive)
         if self._served:
-            savings.save_work(self.cfg)
+            cache_repeated_work(self.cfg)
             self._request_wait = use_clean_requests(self.cfg, self._idle_limit)
         else:
             self._request_wait = tell_waits(self.cfg, self._idle_limit)
