@@ -13,7 +13,6 @@ import signal as signals
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ... import under_test as test_mode
@@ -21,21 +20,17 @@ from ...machine.systemd import forget_manager
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.this_worker import ClusterWorker
+from .birth import Birth
 from .copy_on_write import hold_collector, keep_shared, release_collector
 from .parent_death import ask_for_signal
 from .seat import Seat
 
 if TYPE_CHECKING:
-    import _socket
-
-    from ...base.records import ServedAddress
-    from ...connections.receiver import Receiver
-    from ...machine.heartbeat import Heartbeat
     from ...roles.child_ends import ChildEnds
     from ...roles.worker_handle import WorkerHandle
     from .health import Health
 
-__all__ = ["Birth", "fork_worker", "register", "release_signals", "this_birth"]
+__all__ = ["fork_worker", "register", "release_signals", "this_birth"]
 
 HELD_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGUSR1, signals.SIGABRT})
 """Blocked during the fork, and then noted until the worker has handlers: otherwise the child's copy of the arbiter eats
@@ -58,26 +53,6 @@ class _Seat(Seat, Protocol):
 
     def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
         """In a forked child: leave what is the primary's; return the ends of ``worker``, if it is to be that."""
-
-
-@dataclass(slots=True)
-class Birth:
-    """What a worker process is born with."""
-
-    member: ClusterWorker
-    connections: _socket.socket
-    served: list[ServedAddress]
-    heartbeat: Heartbeat
-    receiver: Receiver | None = None
-
-    def abandon(self) -> None:
-        """In a process that the worker forked: none of this is that process's own."""
-        self.member.abandon()
-        self.heartbeat.close()
-        if self.receiver is not None:
-            self.receiver.abandon()
-        else:
-            self.connections.close()
 
 
 class _ThisProcess:

@@ -37,7 +37,7 @@ from ..worker.under_test import WorkerUnderTest
 from . import config as script_config
 
 if TYPE_CHECKING:
-    from ..arbiter.forking import Birth
+    from ..arbiter.birth import Birth
     from ..gunicorn_types import GunicornLog
 
 __all__ = ["ScriptWorker"]
