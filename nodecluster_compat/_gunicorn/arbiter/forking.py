@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ... import under_test as test_mode
+from ... import under_test
 from ...machine.systemd import forget_manager
 from ...roles.cluster import cluster
 from ...roles.process import process
@@ -138,7 +138,7 @@ def _note_signals() -> None:
 
 
 def _in_child() -> None:
-    test_mode.leave()
+    under_test.leave()
     birth, _ThisProcess.birth = _ThisProcess.birth, None
     if birth is not None:
         birth.abandon()
@@ -165,8 +165,8 @@ def _leave_primary(arbiter: _Seat) -> None:
         if arbiter.is_supervised:
             forget_manager(os.environ)
             ask_for_signal(arbiter.pid)
-        test_mode.enter_worker(worker.id)
-        test_mode.reach("fork")
+        under_test.enter_worker(worker.id)
+        under_test.reach("fork")
     ends = arbiter.let_go(worker)
     if worker is None or ends is None:
         return
@@ -177,6 +177,6 @@ def _leave_primary(arbiter: _Seat) -> None:
     os.environ.update(worker.env)
     cluster.become_worker(member)
     _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served), worker.heartbeat)
-    test_mode.reach("online")
+    under_test.reach("online")
     member.announce_online()
     _note_signals()

@@ -20,7 +20,7 @@ from gevent import GreenletExit, get_hub, getcurrent
 from gevent.event import Event
 from gunicorn.workers.base import Worker
 
-from ... import under_test as test_mode
+from ... import under_test
 from ...base.emitter import set_uncaught
 from ...roles.cluster import cluster
 from ...roles.process import process
@@ -58,10 +58,10 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         self._enter(birth)
         main = _Main(birth, self.log)
         self._drop_rights()
-        test_mode.reach("boot")
+        under_test.reach("boot")
         try:
             run_script(self.app.spawn_settings.script, self.app.spawn_settings.args)
-            test_mode.reach("ready")
+            under_test.reach("ready")
             main.serve()
         except (SystemExit, GreenletExit):
             raise
@@ -123,7 +123,7 @@ class _Main(GeventReactor):
         self._beat = LoopBeat(birth.heartbeat)
         self._servers.receiver.start(self)
         birth.member.attach(self)
-        test_mode.connect_worker(WorkerUnderTest(self, self._throw))
+        under_test.connect_worker(WorkerUnderTest(self, self._throw))
         forking.release_signals()
 
     def serve(self) -> None:

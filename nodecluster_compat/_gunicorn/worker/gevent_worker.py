@@ -21,7 +21,7 @@ from gevent import GreenletExit, get_hub, getcurrent
 from gevent.event import Event
 from gunicorn.workers.ggevent import GeventWorker
 
-from ... import under_test as test_mode
+from ... import under_test
 from ...base.emitter import Log
 from ...lifecycle.recycling import requests_of
 from ...runtime.gevent_reactor import GeventReactor
@@ -140,22 +140,22 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
             on_parent_death()
             runtime = _Runtime(self)
             self._birth.member.attach(runtime)
-            test_mode.connect_worker(WorkerUnderTest(runtime, self._throw))
+            under_test.connect_worker(WorkerUnderTest(runtime, self._throw))
         release_signals()
 
     def load_wsgi(self) -> None:
         """Extends gunicorn's: hooks and applications that look at ``sockets`` find addresses there."""
         if self._served:
             self.sockets = list(self._served.values())
-        test_mode.reach("boot")
+        under_test.reach("boot")
         super().load_wsgi()
-        self.wsgi = test_mode.wrap(self.wsgi)
+        self.wsgi = under_test.wrap(self.wsgi)
 
     # --- serving -------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Replaces gunicorn's, which accepts, and ends in another way; extends it where the arbiter is not ours."""
-        test_mode.reach("ready")
+        under_test.reach("ready")
         if self._birth is None:
             super().run()
             return
@@ -206,7 +206,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     def handle_error(self, req: object, client: object, addr: object, exc: BaseException) -> None:
         """Extends gunicorn's: under test its error page, too, says whose it is."""
-        super().handle_error(req, test_mode.mark(client), addr, exc)
+        super().handle_error(req, under_test.mark(client), addr, exc)
 
     def _ended(self) -> None:
         self._serving.pop(getcurrent(), None)
