@@ -142,7 +142,7 @@ class _PrimaryAgent(_Agent):
         if call.operation == "keep":
             self._kept = True
             return None
-        return self._desk.perform(call.operation, *self._arguments(call))
+        return self._desk.perform(call.operation, *(self._arguments(call) or ()))
 
     def _begin_reload(self, call: Call) -> None:
         def done(report: Any) -> None:
