@@ -1,4 +1,4 @@
-"""Opens this process to ``pytest_cluster`` when a test has started it: the one door between the two packages.
+"""Lets ``pytest_cluster`` into the processes of a server under test: the one door between the two packages.
 
 When the plugin's token is in the environment, every process of the cluster has an agent that connects *out* to the
 test: the test sees the worker behind each response, runs code in a process, holds it at a step. Nothing listens for
@@ -34,54 +34,54 @@ def is_on() -> bool:
     return os.path.exists(os.environ.get(_CONTROL, ""))
 
 
-class _Inside:
+class _ThisProcess:
     """The plugin's part, once it is loaded; a process that is not under test never has it."""
 
-    module: Any = None
+    agent: Any = None
 
 
 def enter_primary(loop: Loop, desk: Desk) -> None:
     """This process is a primary; it is under test where :func:`is_on` says so."""
     if is_on():
-        _Inside.module = importlib.import_module("pytest_cluster.inside")
-        _Inside.module.enter_primary(loop, desk)
+        _ThisProcess.agent = importlib.import_module("pytest_cluster.inside")
+        _ThisProcess.agent.enter_primary(loop, desk)
 
 
 def enter_worker(worker_id: int) -> None:
     """This process was forked to be a worker."""
-    if _Inside.module is not None:
-        _Inside.module.enter_worker(worker_id)
+    if _ThisProcess.agent is not None:
+        _ThisProcess.agent.enter_worker(worker_id)
 
 
 def connect_worker(host: object) -> None:
     """The worker has a loop now."""
-    if _Inside.module is not None:
-        _Inside.module.connect(host)
+    if _ThisProcess.agent is not None:
+        _ThisProcess.agent.connect(host)
 
 
 def leave() -> None:
     """In a forked child: nothing of it is the child's."""
-    if _Inside.module is not None:
-        _Inside.module.leave()
+    if _ThisProcess.agent is not None:
+        _ThisProcess.agent.leave()
 
 
 def reach(step: str) -> None:
     """This process has come to a step at which a test may hold it."""
-    if _Inside.module is not None:
-        _Inside.module.reach(step)
+    if _ThisProcess.agent is not None:
+        _ThisProcess.agent.reach(step)
 
 
 def wrap(application: Callable[..., Any]) -> Callable[..., Any]:
     """Return the application as it is served under test, or as it is."""
-    if _Inside.module is None:
+    if _ThisProcess.agent is None:
         return application
-    wrapped: Callable[..., Any] = _Inside.module.wrap(application)
+    wrapped: Callable[..., Any] = _ThisProcess.agent.wrap(application)
     return wrapped
 
 
 def mark(client: _Client) -> _Client:
     """Return the socket on which the server itself answers under test, or as it is."""
-    if _Inside.module is None:
+    if _ThisProcess.agent is None:
         return client
-    marked: _Client = _Inside.module.mark(client)
+    marked: _Client = _ThisProcess.agent.mark(client)
     return marked

@@ -16,23 +16,13 @@ from __future__ import annotations
 
 import _socket
 import os
-import signal
 import struct
 import tempfile
 from typing import Final
 
 from ..base.records import NO_BEAT, Beat, checked
 
-__all__ = ["END_OF_STACKS", "GREENLETS_SIGNAL", "LAST_WORDS_SIGNAL", "THREADS_SIGNAL", "Heartbeat"]
-
-THREADS_SIGNAL: Final = signal.SIGRTMIN + 6
-"""The primary asks a worker to write what its threads are doing."""
-
-GREENLETS_SIGNAL: Final = signal.SIGRTMIN + 7
-"""... and what its greenlets are doing, as soon as Python runs."""
-
-LAST_WORDS_SIGNAL: Final = signal.SIGRTMIN + 8
-"""... the same, even if a system call must be interrupted for that: the worker is about to be ended."""
+__all__ = ["END_OF_STACKS", "Heartbeat"]
 
 END_OF_STACKS: Final = b"(end of the stacks)\n"
 """What the worker writes behind its last stack."""

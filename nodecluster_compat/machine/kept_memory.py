@@ -31,13 +31,13 @@ _COPIES: Final = 4  # of a message, at the same time
 _KEEPS: Final = 2  # malloc, of the largest block that was given back
 
 
-class _Process:
+class _ThisProcess:
     taught: int = 0  # the largest block that was given back for this
 
 
 def keep_memory_for(size: int) -> None:
     """Messages of ``size`` bytes (at least :data:`LEAST_BYTES`) come and go here."""
     block = min(_COPIES * size, MOST_KEPT // _KEEPS)
-    if block > _Process.taught:
-        _Process.taught = block
+    if block > _ThisProcess.taught:
+        _ThisProcess.taught = block
         bytearray(block)

@@ -1,4 +1,4 @@
-"""Writes every lifecycle event and message to the program that started the server.
+"""Writes a journal of every lifecycle event and message, for the program that started the primary.
 
 When ``NODECLUSTER_JOURNAL_FD`` names an open descriptor, one JSON object a line goes there: ``seq``, ``time``
 (monotonic), ``event``, ``worker``, ``pid``, ``state`` and what the event has to say.  Test tools wait for these lines

@@ -1,1 +1,1 @@
-"""How a kind of worker runs: the only package, beside the gunicorn glue, that may import gevent."""
+"""Runs a kind of worker: the only package, beside the gunicorn glue, that may import gevent."""

@@ -1,4 +1,4 @@
-"""The socket of a client, as gunicorn and the application get it.
+"""Makes gevent's socket cheaper for a client's connection, as gunicorn and the application get it.
 
 It is gevent's socket, with two differences that cost nothing to whoever does not look:
 

@@ -1,4 +1,4 @@
-"""The worker's side of its health: the loop beats, and stacks are written when the primary asks.
+"""Beats with the worker's loop, and writes stacks when the primary asks: the worker's side of its health.
 
 Signals ask.  For the first one ``faulthandler`` writes what each thread is doing, whatever it is doing: it needs no
 Python to run, so it works in C code that never comes back.  For the second one a handler writes the greenlets, as soon
@@ -19,7 +19,8 @@ from typing import Any
 from gevent import get_hub
 
 from ..lifecycle.loop_lag import BEAT_SECONDS, LagMeter
-from ..machine.heartbeat import END_OF_STACKS, GREENLETS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL, Heartbeat
+from ..machine.heartbeat import END_OF_STACKS, Heartbeat
+from ..machine.real_time_signals import GREENLETS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL
 from .greenlet_stacks import greenlet_stacks
 
 __all__ = ["LoopBeat"]

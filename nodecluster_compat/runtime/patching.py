@@ -41,7 +41,7 @@ _THREAD_PATCHER: Final = f"gevent.monkey._patch_thread_{'gte' if sys.version_inf
 _OWN_MODULES: Final = ("ssl", "gevent.ssl")
 
 
-class _Known:
+class _ThisProcess:
     """What the primary has found out."""
 
     plugins: Mapping[str, tuple[Any, ...]] = MappingProxyType({})
@@ -72,9 +72,11 @@ def prepare_patching() -> None:
     """In the primary: find out what is installed, and whether anybody holds what gevent warns of."""
     found: Any = metadata.entry_points()
     names = {getattr(event, "ENTRY_POINT_NAME", None) for event in vars(events).values()}
-    _Known.plugins = {name: tuple(map(_loaded, found.select(group=name))) for name in names if isinstance(name, str)}
+    _ThisProcess.plugins = {
+        name: tuple(map(_loaded, found.select(group=name))) for name in names if isinstance(name, str)
+    }
     context = getattr(sys.modules.get("ssl"), "SSLContext", None)
-    _Known.references = -1 if context is None or _is_held(context) else sys.getrefcount(context)
+    _ThisProcess.references = -1 if context is None or _is_held(context) else sys.getrefcount(context)
 
 
 def _loaded(plugin: metadata.EntryPoint) -> metadata.EntryPoint | _LoadedPlugin:
@@ -106,7 +108,7 @@ def _known_plugins() -> Iterator[None]:
     original: Any = metadata.entry_points
 
     def entry_points(**wanted: str) -> object:
-        found = _Known.plugins.get(wanted.get("group", "")) if len(wanted) == 1 else None
+        found = _ThisProcess.plugins.get(wanted.get("group", "")) if len(wanted) == 1 else None
         return original(**wanted) if found is None else found
 
     metadata.entry_points = entry_points  # type: ignore[assignment]  # which has overloads
@@ -126,7 +128,7 @@ def _frozen() -> Iterator[None]:
     def show_all(event: object) -> None:
         if isinstance(event, events.GeventWillPatchModuleEvent) and event.module_name == "ssl":
             context = getattr(event.target, "SSLContext", None)
-            if sys.getrefcount(context) != _Known.references:
+            if sys.getrefcount(context) != _ThisProcess.references:
                 gc.unfreeze()
                 shown.append(True)
 

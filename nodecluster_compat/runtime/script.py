@@ -1,4 +1,4 @@
-"""Running a file as the main program, as ``python file args`` does."""
+"""Runs a file as the main program, as ``python file args`` does."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from gunicorn.errors import HaltServer
 
-from ... import under_test as test_mode
+from ... import under_test
 from ...base.emitter import set_log
 from ...base.loop import Loop
 from ...lifecycle.crew import Crew
@@ -99,7 +99,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         self._seat_helpers()
         scale, end_signal = (self.scale, signals.SIGQUIT) if self.is_supervised else (None, signals.SIGTERM)
         self.desk = Desk(cluster, scale, end_signal)
-        test_mode.enter_primary(self.loop, self.desk)
+        under_test.enter_primary(self.loop, self.desk)
 
     def _seat_helpers(self) -> None:
         loop, log, crew, registry = self.loop, self.log, self.crew, self.primary.registry

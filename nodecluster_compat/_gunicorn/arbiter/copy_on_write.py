@@ -1,4 +1,4 @@
-"""What a worker shares with its primary, so that it starts fast and takes little memory of its own.
+"""Shares memory between primary and workers (copy-on-write), so that a worker starts fast and takes little.
 
 Theory of operation
 -------------------
@@ -52,8 +52,8 @@ _FOR_WORKERS: Final = (
 )
 
 
-class _Collector:
-    was_enabled = True
+class _ThisProcess:
+    collected = True
 
 
 def prepare_for_workers(cfg: Settings) -> None:
@@ -69,7 +69,7 @@ def prepare_for_workers(cfg: Settings) -> None:
 
 def hold_collector() -> None:
     """In the primary: no collection from here on, the next thing is a fork."""
-    _Collector.was_enabled = gc.isenabled()
+    _ThisProcess.collected = gc.isenabled()
     gc.disable()
 
 
@@ -81,5 +81,5 @@ def keep_shared() -> None:
 
 def release_collector() -> None:
     """On either side, after the fork: collect as before."""
-    if _Collector.was_enabled:
+    if _ThisProcess.collected:
         gc.enable()

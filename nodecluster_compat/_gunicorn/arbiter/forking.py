@@ -13,28 +13,23 @@ import signal as signals
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ... import under_test as test_mode
+from ... import under_test
 from ...machine.systemd import forget_manager
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.this_worker import ClusterWorker
+from .birth import Birth
 from .copy_on_write import hold_collector, keep_shared, release_collector
 from .parent_death import ask_for_signal
 from .seat import Seat
 
 if TYPE_CHECKING:
-    import _socket
-
-    from ...base.records import ServedAddress
-    from ...connections.receiver import Receiver
-    from ...machine.heartbeat import Heartbeat
     from ...roles.worker_handle import ChildEnds, WorkerHandle
     from .health import Health
 
-__all__ = ["Birth", "fork_worker", "register", "release_signals", "this_birth"]
+__all__ = ["fork_worker", "register", "release_signals", "this_birth"]
 
 HELD_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGUSR1, signals.SIGABRT})
 """Blocked during the fork, and then noted until the worker has handlers: otherwise the child's copy of the arbiter eats
@@ -57,26 +52,6 @@ class _Seat(Seat, Protocol):
 
     def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
         """In a forked child: leave what is the primary's; return the ends of ``worker``, if it is to be that."""
-
-
-@dataclass(slots=True)
-class Birth:
-    """What a worker process is born with."""
-
-    member: ClusterWorker
-    connections: _socket.socket
-    served: list[ServedAddress]
-    heartbeat: Heartbeat
-    receiver: Receiver | None = None
-
-    def abandon(self) -> None:
-        """In a process that the worker forked: none of this is that process's own."""
-        self.member.abandon()
-        self.heartbeat.close()
-        if self.receiver is not None:
-            self.receiver.abandon()
-        else:
-            self.connections.close()
 
 
 class _ThisProcess:
@@ -162,7 +137,7 @@ def _note_signals() -> None:
 
 
 def _in_child() -> None:
-    test_mode.leave()
+    under_test.leave()
     birth, _ThisProcess.birth = _ThisProcess.birth, None
     if birth is not None:
         birth.abandon()
@@ -189,8 +164,8 @@ def _leave_primary(arbiter: _Seat) -> None:
         if arbiter.is_supervised:
             forget_manager(os.environ)
             ask_for_signal(arbiter.pid)
-        test_mode.enter_worker(worker.id)
-        test_mode.reach("fork")
+        under_test.enter_worker(worker.id)
+        under_test.reach("fork")
     ends = arbiter.let_go(worker)
     if worker is None or ends is None:
         return
@@ -201,6 +176,6 @@ def _leave_primary(arbiter: _Seat) -> None:
     os.environ.update(worker.env)
     cluster.become_worker(member)
     _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served), worker.heartbeat)
-    test_mode.reach("online")
+    under_test.reach("online")
     member.announce_online()
     _note_signals()

@@ -21,8 +21,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ...lifecycle.loop_lag import BEAT_SECONDS, LoopWatch
-from ...machine.heartbeat import END_OF_STACKS, GREENLETS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL, Heartbeat
+from ...machine.heartbeat import END_OF_STACKS, Heartbeat
 from ...machine.process_state import catches, condition_of
+from ...machine.real_time_signals import GREENLETS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL
 from ...roles.cluster import cluster
 from .in_force import settings_in_force
 

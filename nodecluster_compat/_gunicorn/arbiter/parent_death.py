@@ -1,4 +1,4 @@
-"""The kernel's word that the primary is gone, for a worker that does not turn its loop.
+"""Ends a worker when its primary dies (``PR_SET_PDEATHSIG``), also one that does not turn its loop.
 
 A worker knows of its primary's end by end-of-file on its channel (DESIGN §4.5), which its loop reads. One that
 computes, imports a large module or waits in a C call reads nothing, and would live on until it comes back. So the
@@ -19,10 +19,11 @@ import os
 import signal as signals
 from typing import Final
 
+from ...machine.real_time_signals import PARENT_DEATH_SIGNAL
+
 __all__ = ["ask_for_signal", "on_parent_death"]
 
 _PR_SET_PDEATHSIG: Final = 1
-_SIGNAL: Final = signals.SIGRTMIN + 9  # those below are taken: pytest_cluster.wire.files, heartbeat
 _LAST_WORDS_SECONDS: Final = 0.75
 
 _prctl = ctypes.CDLL(None).prctl
@@ -30,14 +31,14 @@ _prctl = ctypes.CDLL(None).prctl
 
 def ask_for_signal(parent: int) -> None:
     """In a forked child: be told of the end of ``parent``; do not survive it when it has ended already."""
-    _prctl(_PR_SET_PDEATHSIG, int(_SIGNAL), 0, 0, 0)
+    _prctl(_PR_SET_PDEATHSIG, int(PARENT_DEATH_SIGNAL), 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
 
 
 def on_parent_death() -> None:
     """In a worker: from now on its parent's end leaves it a moment for what it has to say."""
-    signals.signal(_SIGNAL, _set_alarm)
+    signals.signal(PARENT_DEATH_SIGNAL, _set_alarm)
     ask_for_signal(os.getppid())
 
 

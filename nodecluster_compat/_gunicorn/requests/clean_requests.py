@@ -1,4 +1,4 @@
-"""The short way from bytes to a request, for requests about which there is nothing to decide.
+"""Parses requests about which there is nothing to decide, a shorter way than gunicorn's.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker as nothing but a handler of HTTP connections: what ``http.Server`` serves with.
+"""Serves HTTP on the connections of an ``http.Server``: gunicorn's gevent worker as nothing but a handler.
 
 One for each server: its application, whether it is still open, and which of its connections wait for a next request.
 """
@@ -13,11 +13,11 @@ from gevent import getcurrent
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
-from ... import under_test as test_mode
+from ... import under_test
 from ...base.records import PeerAddress, ServedAddress
 from ...runtime.idle_limit import IdleLimit
-from . import savings as serving
 from .request_waits import knows_idle
+from .responses import with_one_send
 from .served_listener import ServedListener
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         # Not gunicorn's: there is no process, no heartbeat and no signal here.
         self.cfg = cfg
         self.log = log
-        self.wsgi = serving.with_one_send(test_mode.wrap(application), self)
+        self.wsgi = with_one_send(under_test.wrap(application), self)
         self.alive = True
         self.nr = 0
         self.max_requests = sys.maxsize
@@ -86,7 +86,7 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
 
     def handle_error(self, req: object, client: object, addr: object, exc: BaseException) -> None:
         """Extends gunicorn's: under test its error page, too, says whose it is."""
-        super().handle_error(req, test_mode.mark(client), addr, exc)
+        super().handle_error(req, under_test.mark(client), addr, exc)
 
     def timeout_ctx(self) -> RequestWait:
         """Replaces gunicorn's, which makes a timer for each wait."""

@@ -1,4 +1,4 @@
-"""The response: gunicorn's, whose head and first piece of body leave in one ``send``.
+"""Sends a response: gunicorn's, whose head and first piece of body leave in one ``send``.
 
 Theory of operation
 -------------------
@@ -16,7 +16,8 @@ What is learnt is bounded: an application that makes up names or statuses is ans
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gunicorn import util
@@ -26,7 +27,7 @@ from gunicorn.http.wsgi import Response
 if TYPE_CHECKING:
     from ..gunicorn_types import Headers, PlainRequest, Settings
 
-__all__ = ["CleanResponse", "OneSendResponse"]
+__all__ = ["CleanResponse", "OneSendResponse", "with_one_send"]
 
 _JOIN_BYTES: Final = 64 * 1024  # above, copying costs more than a second send
 _MOST_LEARNT: Final = 1024
@@ -87,6 +88,23 @@ class _Held:
 
     def sendall(self, data: bytes) -> None:
         self.parts.append(data)
+
+
+def with_one_send(application: Callable[..., Iterable[bytes]], server: object) -> Callable[..., Iterable[bytes]]:
+    """Return ``application``, answered through :class:`OneSendResponse` on behalf of ``server``.
+
+    gunicorn makes the response and passes its ``start_response`` to the application; before 26.2 there is no
+    other place to choose its class.  HTTP/2 responses are of another class and stay what they are.
+    """
+
+    def call(environ: dict[str, Any], start_response: MethodType) -> Iterable[bytes]:
+        response: Any = start_response.__self__
+        if type(response) is Response:
+            response.__class__ = OneSendResponse
+        response.server = server
+        return application(environ, start_response)
+
+    return call
 
 
 class CleanResponse(OneSendResponse):

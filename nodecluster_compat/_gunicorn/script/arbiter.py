@@ -1,4 +1,4 @@
-"""Script mode's primary: the cluster arbiter under Node's rules instead of gunicorn's.
+"""Runs script mode's primary: the cluster arbiter under Node's rules instead of gunicorn's.
 
 What is the same: the class, the loop, the channels, forking, reaping, events.  What differs: the script forks and
 nobody respawns; a worker's ``listen()`` makes the primary bind; signals do what they do to any program; and the primary
@@ -28,8 +28,8 @@ from ...roles.cluster import SCHED_RR, cluster
 from ...roles.process import process
 from ...roles.spawn_settings import SpawnSettings
 from ...runtime.script import exit_code_of, print_uncaught, run_script
-from ...runtime.servers.home import set_home
-from ...runtime.servers.primary_home import PrimaryHome
+from ...runtime.servers.servers_in_primary import ServersInPrimary
+from ...runtime.servers.servers_in_process import set_servers_here
 from ..arbiter import forking
 from ..arbiter.cluster_arbiter import ClusterArbiter
 from ..arbiter.limits import KILL_MARGIN
@@ -87,7 +87,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
     def __init__(self, app: ScriptApplication) -> None:
         super().__init__(app)
         self.worker_class = ScriptWorker
-        self._home: PrimaryHome
+        self._servers: ServersInPrimary
 
     def run_script(self, path: str, args: Sequence[str]) -> int:
         """Run the script, then serve until nothing is left; return the exit code.
@@ -98,8 +98,8 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.pid = os.getpid()
         self._take_signals_over()
         self.become_cluster_arbiter()
-        self._home = PrimaryHome(self.loop)
-        set_home(self._home)
+        self._servers = ServersInPrimary(self.loop)
+        set_servers_here(self._servers)
         run_script(path, args)
         while self._has_work():
             self.turn(_TURN_SECONDS)
@@ -110,11 +110,11 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
     def close(self) -> None:
         """Give back sockets and their files; workers end when they see that the primary has gone."""
         self.primary.shared.close()
-        for server in list(self._home.open):
+        for server in list(self._servers.open):
             server.close()
 
     def _has_work(self) -> bool:
-        return bool(self.primary.registry.by_id or self._home.open or self.loop.has_work or self.WORKERS)
+        return bool(self.primary.registry.by_id or self._servers.open or self.loop.has_work or self.WORKERS)
 
     def _take_signals_over(self) -> None:
         signals.signal(signals.SIGCHLD, self.signal)
@@ -151,7 +151,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         """Extends server mode's: a worker lets go of the servers of the primary, too."""
         ends = super().let_go(worker)
         if ends is not None:
-            self._home.leave()
+            self._servers.leave()
         return ends
 
     def stand_in(self) -> None:

@@ -1,4 +1,4 @@
-"""gunicorn's settings in script mode: where they come from, and which mean something there.
+"""Reads gunicorn's settings in script mode, and says which mean something there.
 
 From ``GUNICORN_CMD_ARGS``, as for the ``gunicorn`` command, and from ``cluster.setup_primary(keepalive=5, …)``.  What
 script mode decides by itself (who binds, how many workers, which class, daemons, reloads) has no meaning here.
@@ -42,7 +42,7 @@ SERVING_SETTINGS: Final = frozenset(
 _DEFAULTS: Final = {"loglevel": "warning", "timeout": 0, "workers": 0, "bind": [], "control_socket_disable": True}
 
 
-class _Current:
+class _ThisProcess:
     cfg: Settings | None = None
     log: GunicornLog | None = None
     waits: tuple[IdleLimit, RequestWait] | None = None  # once the first server serves
@@ -82,23 +82,23 @@ def with_settings(cfg: Settings, settings: Mapping[str, Any]) -> None:
 
 def set_config(cfg: Settings, log: GunicornLog) -> None:
     """Serve with these settings in this process from now on."""
-    _Current.cfg, _Current.log = cfg, log
+    _ThisProcess.cfg, _ThisProcess.log = cfg, log
 
 
 def request_handler(application: Callable[..., Any]) -> HttpHandler:
     """Return what serves HTTP for an application, with the settings of this process."""
     from ...runtime.idle_limit import IdleLimit
-    from ..requests import savings as serving
+    from ..requests.caching import cache_repeated_work
     from ..requests.clean_requests import use_clean_requests
     from ..requests.http_handler import HttpHandler
 
-    cfg, log = _Current.cfg, _Current.log
+    cfg, log = _ThisProcess.cfg, _ThisProcess.log
     if cfg is None or log is None:
         cfg = configured()
         log = Logger(cfg)
         set_config(cfg, log)
-    if _Current.waits is None:
+    if _ThisProcess.waits is None:
         waits = IdleLimit(cfg.keepalive)
-        serving.save_work(cfg)
-        _Current.waits = waits, use_clean_requests(cfg, waits)
-    return HttpHandler(application, cfg, log, *_Current.waits)
+        cache_repeated_work(cfg)
+        _ThisProcess.waits = waits, use_clean_requests(cfg, waits)
+    return HttpHandler(application, cfg, log, *_ThisProcess.waits)

@@ -1,4 +1,4 @@
-"""A script worker's descriptors 0, 1, 2, …: the settings ``silent`` and ``stdio``."""
+"""Redirects a script worker's stdin, stdout, stderr and further descriptors: the settings ``silent`` and ``stdio``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Script mode's worker: runs the script again as ``__main__``, then serves until its primary lets it go.
+"""Runs script mode's worker: the script again as ``__main__``, then its servers until its primary lets it go.
 
 Phases: born (``online`` has been said) → running the script → serving (the channel keeps it alive) → draining (servers
 close, connections end) → disconnected → ended, when nothing that the script started is left (Node: an empty loop).
@@ -20,7 +20,7 @@ from gevent import GreenletExit, get_hub, getcurrent
 from gevent.event import Event
 from gunicorn.workers.base import Worker
 
-from ... import under_test as test_mode
+from ... import under_test
 from ...base.emitter import set_uncaught
 from ...roles.cluster import cluster
 from ...roles.process import process
@@ -28,15 +28,16 @@ from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patch_worker
 from ...runtime.script import print_uncaught, run_script
-from ...runtime.servers.home import Sharer, set_home
 from ...runtime.servers.net_server import NetServer
-from ...runtime.servers.worker_home import WorkerHome
+from ...runtime.servers.server_socket import OpenServer
+from ...runtime.servers.servers_in_process import set_servers_here
+from ...runtime.servers.servers_in_worker import ServersInWorker
 from ..arbiter import forking
 from ..worker.under_test import WorkerUnderTest
 from . import config as script_config
 
 if TYPE_CHECKING:
-    from ..arbiter.forking import Birth
+    from ..arbiter.birth import Birth
     from ..gunicorn_types import GunicornLog
 
 __all__ = ["ScriptWorker"]
@@ -57,10 +58,10 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         self._enter(birth)
         main = _Main(birth, self.log)
         self._drop_rights()
-        test_mode.reach("boot")
+        under_test.reach("boot")
         try:
             run_script(self.app.spawn_settings.script, self.app.spawn_settings.args)
-            test_mode.reach("ready")
+            under_test.reach("ready")
             main.serve()
         except (SystemExit, GreenletExit):
             raise
@@ -115,14 +116,14 @@ class _Main(GeventReactor):
         self._limits: list[Any] = []
         self._cut_off = Event()
         self._exit_callback: Any = None
-        self._home = WorkerHome(birth.member, birth.connections, self._primary_gone, self.uncaught)
-        birth.receiver = self._home.receiver
-        set_home(self._home)
+        self._servers = ServersInWorker(birth.member, birth.connections, self._primary_gone, self.uncaught)
+        birth.receiver = self._servers.receiver
+        set_servers_here(self._servers)
         set_uncaught(self.uncaught)
         self._beat = LoopBeat(birth.heartbeat)
-        self._home.receiver.start(self)
+        self._servers.receiver.start(self)
         birth.member.attach(self)
-        test_mode.connect_worker(WorkerUnderTest(self, self._throw))
+        under_test.connect_worker(WorkerUnderTest(self, self._throw))
         forking.release_signals()
 
     def serve(self) -> None:
@@ -179,7 +180,7 @@ class _Main(GeventReactor):
 
     def _drain(self) -> None:
         goodbye = gevent.spawn(self._member.tell_disconnecting, self._member.drain_timeout)
-        closed = [self._closing(server) for server in list(self._home.open)]
+        closed = [self._closing(server) for server in list(self._servers.open)]
         for event in closed:
             event.wait()
         gevent.wait([goodbye, self._cut_off], count=1)
@@ -187,7 +188,7 @@ class _Main(GeventReactor):
 
     def _cut(self, seconds: float) -> None:
         """The limit of the drain: end what is left, and say how much it was."""
-        count = sum(server.cut() for server in list(self._home.open) if isinstance(server, NetServer))
+        count = sum(server.cut() for server in list(self._servers.open) if isinstance(server, NetServer))
         if not self._released.is_set():
             self._log.warning(
                 "Worker drain timeout (pid:%s): cut %s connections that had not ended within %g s",
@@ -201,10 +202,10 @@ class _Main(GeventReactor):
         for timer in self._limits:
             timer.close()
         self._member.leave()
-        self._home.receiver.close()
+        self._servers.receiver.close()
         self._released.set()
 
-    def _closing(self, server: Sharer) -> Event:
+    def _closing(self, server: OpenServer) -> Event:
         event = Event()
         server.close(lambda *_: event.set())
         return event

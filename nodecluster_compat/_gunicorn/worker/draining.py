@@ -1,4 +1,4 @@
-"""The end of a worker's service: who goes at once, who may finish, and what happens to the rest.
+"""Drains a worker that ends: idle connections go at once, requests in flight may finish, the rest is cut.
 
     begin ──▶ ``disconnecting`` is told; idle connections end; every further answer says ``Connection: close``
       │

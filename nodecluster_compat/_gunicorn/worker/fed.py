@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gevent import Timeout, getcurrent
 from gunicorn.sock import ssl_context
 
-from ... import under_test as test_mode
+from ... import under_test
 from ...runtime.client_socket import ClientSocket
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.greenlet_pool import GreenletPool
@@ -60,7 +60,7 @@ class FedSource:
         self._room_made = self._feed.room_made
         self._worker.notify()  # gunicorn's timeout counts from the first sign of life
         self._feed.announce()
-        test_mode.reach("listening")
+        under_test.reach("listening")
 
     def turn(self) -> None:
         """Room is told when a connection ends; what else this process ran out of comes back untold."""

@@ -13,7 +13,7 @@ from ...connections.receiver import Receiver
 
 if TYPE_CHECKING:
     from ...base.reactor import Reactor
-    from ..arbiter.forking import Birth
+    from ..arbiter.birth import Birth
     from ..requests.served_listener import ServedListener
     from .membership import Membership
 

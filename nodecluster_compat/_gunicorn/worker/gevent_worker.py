@@ -21,7 +21,7 @@ from gevent import GreenletExit, get_hub, getcurrent
 from gevent.event import Event
 from gunicorn.workers.ggevent import GeventWorker
 
-from ... import under_test as test_mode
+from ... import under_test
 from ...base.log import Log
 from ...lifecycle.recycling import requests_of
 from ...runtime.gevent_reactor import GeventReactor
@@ -29,13 +29,15 @@ from ...runtime.idle_limit import IdleLimit
 from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patching
 from ..arbiter import install
-from ..arbiter.forking import Birth, release_signals, this_birth
+from ..arbiter.birth import Birth
+from ..arbiter.forking import release_signals, this_birth
 from ..arbiter.in_force import settings_in_force
 from ..arbiter.parent_death import on_parent_death
 from ..arbiter.service import hold_back_ready
-from ..requests import savings
+from ..requests.caching import cache_repeated_work
 from ..requests.clean_requests import use_clean_requests
 from ..requests.request_waits import knows_idle, tell_waits
+from ..requests.responses import with_one_send
 from ..requests.served_listener import ServedListener
 from .accepting import AcceptingSource
 from .draining import Drain
@@ -138,22 +140,22 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
             on_parent_death()
             runtime = _Runtime(self)
             self._birth.member.attach(runtime)
-            test_mode.connect_worker(WorkerUnderTest(runtime, self._throw))
+            under_test.connect_worker(WorkerUnderTest(runtime, self._throw))
         release_signals()
 
     def load_wsgi(self) -> None:
         """Extends gunicorn's: hooks and applications that look at ``sockets`` find addresses there."""
         if self._served:
             self.sockets = list(self._served.values())
-        test_mode.reach("boot")
+        under_test.reach("boot")
         super().load_wsgi()
-        self.wsgi = test_mode.wrap(self.wsgi)
+        self.wsgi = under_test.wrap(self.wsgi)
 
     # --- serving -------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Replaces gunicorn's, which accepts, and ends in another way; extends it where the arbiter is not ours."""
-        test_mode.reach("ready")
+        under_test.reach("ready")
         if self._birth is None:
             super().run()
             return
@@ -185,10 +187,10 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     def _save_work(self) -> None:
         """Serve with what is ours on gunicorn's request path; all of it only where the primary deals."""
-        self.wsgi = savings.with_one_send(self.wsgi, self)
+        self.wsgi = with_one_send(self.wsgi, self)
         self._idle_limit = IdleLimit(self.cfg.keepalive)
         if self._served:
-            savings.save_work(self.cfg)
+            cache_repeated_work(self.cfg)
             self._request_wait = use_clean_requests(self.cfg, self._idle_limit)
         else:
             self._request_wait = tell_waits(self.cfg, self._idle_limit)
@@ -204,7 +206,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     def handle_error(self, req: object, client: object, addr: object, exc: BaseException) -> None:
         """Extends gunicorn's: under test its error page, too, says whose it is."""
-        super().handle_error(req, test_mode.mark(client), addr, exc)
+        super().handle_error(req, under_test.mark(client), addr, exc)
 
     def _ended(self) -> None:
         self._serving.pop(getcurrent(), None)

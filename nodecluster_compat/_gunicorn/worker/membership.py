@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..requests.served_listener import address_of
 
 if TYPE_CHECKING:
-    from ..arbiter.forking import Birth
+    from ..arbiter.birth import Birth
     from ..requests.served_listener import AnyListener
 
 __all__ = ["Membership"]

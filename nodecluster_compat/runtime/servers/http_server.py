@@ -1,4 +1,4 @@
-"""``http.Server``: a :class:`NetServer` whose connections are served by a handler of HTTP."""
+"""Serves HTTP on a :class:`NetServer`: ``http.Server``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import gevent
 
 from ...base.records import PeerAddress, ServedAddress
-from .home import ListeningSocket
 from .net_server import NetServer
+from .server_socket import ServerSocket
 
 if TYPE_CHECKING:
     from ..client_socket import ClientSocket
@@ -44,7 +44,7 @@ class HttpServer(NetServer):
         self._former: RequestHandler | None = None  # of connections from before close()
         self._served: ServedAddress | None = None
 
-    def bound(self, sock: ListeningSocket) -> None:
+    def bound(self, sock: ServerSocket) -> None:
         """Extends :meth:`NetServer.bound`: requests are told the address of the listening socket."""
         self._served = ServedAddress(0, sock.family, sock.name)
         super().bound(sock)

@@ -1,4 +1,4 @@
-"""The arguments of ``listen()`` and ``bind()``, checked where the call is made, as in Node."""
+"""Checks the arguments of ``listen()`` and ``bind()`` where the call is made, as in Node."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from ...base.records import ListenRequest
 from ...errors import ArgumentError
 
-__all__ = ["checked_port", "path_request", "with_fd"]
+__all__ = ["checked_port", "path_request", "port_request", "with_fd"]
 
 _MOST_PORT = 65535
 
@@ -27,6 +27,15 @@ def checked_port(port: object) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _MOST_PORT:
         raise ArgumentError(f"expected a port from 0 to {_MOST_PORT}, got {port!r}")
     return number
+
+
+def port_request(port: object, backlog: int, ipv6_only: bool, reuse_port: bool) -> ListenRequest:
+    """Return the request for a TCP port on every address.
+
+    Raises:
+        ArgumentError: it is no port.
+    """
+    return ListenRequest(None, checked_port(port), 4, backlog=backlog, ipv6_only=ipv6_only, reuse_port=reuse_port)
 
 
 def path_request(

@@ -1,8 +1,8 @@
-"""``net.Server``: Node's, for one kind of handler: a function that is given a connected socket.
+"""Serves connections, each by a function that is given the socket: Node's ``net.Server``.
 
 Theory of operation
 -------------------
-A server gets its listening socket from its ``Home`` (see ``home``): in a worker the primary
+A server gets its listening socket from its process (see ``servers_in_process``): in a worker the primary
 binds, shares and (under round robin) accepts; elsewhere, and for ``exclusive``, this process does.  Where a connection
 comes from makes no difference from :meth:`NetServer.take` on.
 
@@ -31,8 +31,9 @@ from ...errors import ListenError, ServerAlreadyListening, ServerNotRunning
 from ...machine.binding import BoundSocket
 from ...messages.passing import PassageKind
 from ..client_socket import ClientSocket, cut_connections
-from .home import ListeningSocket, current_home
-from .listen_options import checked_port, path_request, with_fd
+from .listen_options import path_request, port_request, with_fd
+from .server_socket import ServerSocket
+from .servers_in_process import servers_here
 from .states import ServerLife
 
 __all__ = ["NetServer"]
@@ -65,9 +66,9 @@ class NetServer(Emitter):
         self.drop_max_connection = False
         self._handler = handler
         self._life = ServerLife()
-        self._home = current_home()
+        self._process = servers_here()
         self._request: ListenRequest | None = None
-        self._socket: ListeningSocket | None = None
+        self._socket: ServerSocket | None = None
         self._serving: dict[Any, Any] = {}  # sockets by greenlet, None before they are made
 
     def __repr__(self) -> str:
@@ -127,15 +128,10 @@ class NetServer(Emitter):
         elif fd is not None:
             request = with_fd(fd, backlog)
         else:
-            request = ListenRequest(None, checked_port(port), 4, backlog=backlog)
-            request = replace(request, ipv6_only=ipv6_only, reuse_port=reuse_port)
+            request = port_request(port, backlog, ipv6_only, reuse_port)
         if callback is not None:
             self.once("listening", callback)
-        if self._life.state == "closed":
-            self._home = current_home()
-            self._life.advance("listen")
-            self._home.opened(self)
-            self._home.spawn(self._begin, request, host, exclusive and fd is None)
+        self._ask_for(request, host, exclusive and fd is None)
         return self
 
     def address(self) -> Address | None:
@@ -166,7 +162,7 @@ class NetServer(Emitter):
         else:
             if state == "starting":
                 self._life.advance("close")
-            self._home.spawn(self._not_running, callback)
+            self._process.spawn(self._not_running, callback)
         return self
 
     def cut(self) -> int:
@@ -186,45 +182,45 @@ class NetServer(Emitter):
     def adopt(self, bound: BoundSocket) -> None:
         """Take the connections of a socket that listens already."""
         self._life.advance("listen")
-        self._home.opened(self)
-        self._home.adopt(self, bound)
+        self._process.opened(self)
+        self._process.adopt(self, bound)
 
     def inject(self, sock: sockets.socket) -> None:
         """Serve a connected socket as if it had been accepted here (Node: ``server.emit('connection', socket)``)."""
         self._spawn(sock.detach(), sock.family)
 
-    # --- what its home tells -------------------------------------------------------------------
+    # --- what its process tells ----------------------------------------------------------------
 
-    def bound(self, sock: ListeningSocket) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`."""
+    def bound(self, sock: ServerSocket) -> None:
+        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
         if self._life.advance("bound") == "closed":
             sock.close()
-            self._home.closed(self)
+            self._process.closed(self)
             return
         self._socket = sock
-        self._home.spawn(self._announce, sock)
+        self._process.spawn(self._announce, sock)
 
     def failed(self, error: OSError) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`."""
+        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
         was = self._life.state
         self._life.advance("failed")
-        self._home.closed(self)
+        self._process.closed(self)
         if was != "starting":
             return
         if self.listener_count("error"):
-            self._home.spawn(self.emit, "error", error)
+            self._process.spawn(self.emit, "error", error)
         else:
-            self._home.uncaught(error)
+            self._process.uncaught(error)
 
     def take(self, fd: int, family: int) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`."""
+        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
         if self._is_full():
-            self._home.spawn(self._drop, fd, family)
+            self._process.spawn(self._drop, fd, family)
         else:
             self._spawn(fd, family)
 
     def has_room(self) -> bool:
-        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`."""
+        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
         return self.listening and (self.drop_max_connection or not self._is_full())
 
     def passable_fd(self) -> int | None:
@@ -237,6 +233,13 @@ class NetServer(Emitter):
 
     # --- inside --------------------------------------------------------------------------------
 
+    def _ask_for(self, request: ListenRequest, host: str | None, exclusive: bool) -> None:
+        if self._life.state == "closed":
+            self._process = servers_here()
+            self._life.advance("listen")
+            self._process.opened(self)
+            self._process.spawn(self._begin, request, host, exclusive)
+
     def _begin(self, request: ListenRequest, host: str | None, exclusive: bool) -> None:
         if host:
             try:
@@ -246,9 +249,9 @@ class NetServer(Emitter):
                 return
             request = replace(request, address=address, address_type=kind)
         self._request = request
-        self._home.bind(self, request, exclusive)
+        self._process.bind(self, request, exclusive)
 
-    def _announce(self, sock: ListeningSocket) -> None:
+    def _announce(self, sock: ServerSocket) -> None:
         self.emit("listening")
         if self._socket is sock and self._request is not None:
             name, request = sock.name, self._request
@@ -278,7 +281,7 @@ class NetServer(Emitter):
             if client is not None:
                 client.close()
             self._serving.pop(gevent.getcurrent(), None)
-            self._home.room_made()
+            self._process.room_made()
             self._check_drained()
 
     def _handle(self, client: ClientSocket, peer: PeerAddress) -> None:
@@ -302,11 +305,11 @@ class NetServer(Emitter):
     def _check_drained(self) -> None:
         if self._life.state == "closing" and not self._serving:
             self._life.advance("drained")
-            self._home.spawn(self._closed)
+            self._process.spawn(self._closed)
 
     def _closed(self) -> None:
         self.emit("close")
-        self._home.closed(self)
+        self._process.closed(self)
 
     def _not_running(self, callback: Callable[..., Any] | None) -> None:
         if callback is not None:

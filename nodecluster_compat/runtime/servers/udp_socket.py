@@ -1,4 +1,4 @@
-"""``dgram.Socket``: Node's UDP socket, for a callable that is given each datagram.
+"""Sends and receives datagrams: Node's ``dgram.Socket``.
 
 In a worker ``bind()`` asks the primary and shares its socket with the siblings that bind the same address, whatever the
 scheduling policy: the kernel chooses who reads a datagram (node-cluster-spec §3.6).  A socket that sends before it was
@@ -21,8 +21,9 @@ from ...base.records import Address, ListenRequest
 from ...errors import ArgumentError, ServerAlreadyListening, ServerNotRunning
 from ...machine.binding import BoundSocket
 from ...messages.passing import PassageKind
-from .home import ListeningSocket, current_home
 from .listen_options import checked_port
+from .server_socket import ServerSocket
+from .servers_in_process import servers_here
 from .states import ServerLife
 
 __all__ = ["UdpSocket"]
@@ -62,8 +63,8 @@ class UdpSocket(Emitter):
         self._reuse_port = reuse_port
         self._ipv6_only = ipv6_only
         self._life = ServerLife()
-        self._home = current_home()
-        self._socket: ListeningSocket | None = None
+        self._process = servers_here()
+        self._socket: ServerSocket | None = None
         self._sock: Any = None
         self._watcher: Any = None
         self._request: ListenRequest | None = None
@@ -101,10 +102,10 @@ class UdpSocket(Emitter):
         number = checked_port(port)
         if callback is not None:
             self.once("listening", callback)
-        self._home = current_home()
+        self._process = servers_here()
         self._life.advance("listen")
-        self._home.opened(self)
-        self._home.spawn(self._begin, number, address, fd, exclusive)
+        self._process.opened(self)
+        self._process.spawn(self._begin, number, address, fd, exclusive)
         return self
 
     listen = bind
@@ -128,7 +129,7 @@ class UdpSocket(Emitter):
         number = checked_port(port)
         if self._life.state == "closed":
             self.bind(0, exclusive=True)
-        self._home.spawn(self._send, payload, number, address or _LOCAL[self._kind], callback)
+        self._process.spawn(self._send, payload, number, address or _LOCAL[self._kind], callback)
 
     def address(self) -> Address | None:
         """Return what it is bound to; ``None`` when it is not."""
@@ -150,24 +151,24 @@ class UdpSocket(Emitter):
         if self._life.advance("close") == "closing":
             self._life.advance("drained")
             self._stop()
-            self._home.closed(self)
-        self._home.spawn(self.emit, "close")
+            self._process.closed(self)
+        self._process.spawn(self.emit, "close")
         return self
 
     def adopt(self, bound: BoundSocket) -> None:
         """Receive on a socket that is bound already."""
         bound.sock.setblocking(False)
         self._life.advance("listen")
-        self._home.opened(self)
-        self._home.adopt(self, bound)
+        self._process.opened(self)
+        self._process.adopt(self, bound)
 
-    # --- what its home tells -------------------------------------------------------------------
+    # --- what its process tells ----------------------------------------------------------------
 
-    def bound(self, sock: ListeningSocket) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`."""
+    def bound(self, sock: ServerSocket) -> None:
+        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
         if self._life.advance("bound") == "closed":
             sock.close()
-            self._home.closed(self)
+            self._process.closed(self)
             return
         self._socket = sock
         self._sock = sockets.socket(fileno=_duplicate(sock))
@@ -175,22 +176,25 @@ class UdpSocket(Emitter):
         self._watcher = get_hub().loop.io(self._sock.fileno(), 1)
         self._watcher.start(self._readable)
         self._ready.set()
-        self._home.spawn(self._announce, sock)
+        self._process.spawn(self._announce, sock)
 
     def failed(self, error: OSError) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`."""
+        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
         was = self._life.state
         self._life.advance("failed")
         self._ready.set()
-        self._home.closed(self)
+        self._process.closed(self)
         if was == "starting":
             self._report(error)
 
     def take(self, fd: int, family: int) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`: never called, datagrams are no connections."""
+        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`.
+
+        Never called: datagrams are no connections.
+        """
 
     def has_room(self) -> bool:
-        """See :class:`~nodecluster_compat.runtime.servers.home.Sharer`."""
+        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
         return False
 
     def passable_fd(self) -> int | None:
@@ -220,9 +224,9 @@ class UdpSocket(Emitter):
             reuse_address=self._reuse_address,
             reuse_port=self._reuse_port,
         )
-        self._home.bind(self, self._request, exclusive)
+        self._process.bind(self, self._request, exclusive)
 
-    def _announce(self, sock: ListeningSocket) -> None:
+    def _announce(self, sock: ServerSocket) -> None:
         self.emit("listening")
         if self._socket is sock and self._request is not None:
             name: Any = sock.name
@@ -238,9 +242,9 @@ class UdpSocket(Emitter):
                 return  # a sibling was faster, or everything is read
             except OSError as error:
                 if error.errno != errno.ECONNREFUSED:  # what an earlier datagram of ours met
-                    self._home.spawn(self._report, error)
+                    self._process.spawn(self._report, error)
                 return
-            self._home.spawn(self.emit, "message", data, peer)
+            self._process.spawn(self.emit, "message", data, peer)
 
     def _send(self, data: bytes, port: int, host: str, callback: Callable[..., Any] | None) -> None:
         try:
@@ -260,9 +264,9 @@ class UdpSocket(Emitter):
 
     def _report(self, error: OSError) -> None:
         if self.listener_count("error"):
-            self._home.spawn(self.emit, "error", error)
+            self._process.spawn(self.emit, "error", error)
         else:
-            self._home.uncaught(error)
+            self._process.uncaught(error)
 
     def _stop(self) -> None:
         if self._watcher is not None:
@@ -277,7 +281,7 @@ class UdpSocket(Emitter):
             sock.close()
 
 
-def _duplicate(sock: ListeningSocket) -> int:
+def _duplicate(sock: ServerSocket) -> int:
     fd = sock.fd
     assert fd is not None
     return os.dup(fd)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from nodecluster_compat._gunicorn.arbiter import parent_death
-from nodecluster_compat.machine import heartbeat
+from nodecluster_compat.machine import real_time_signals
 from pytest_cluster.wire import files
 
 
 def test_no_signal_has_two_meanings() -> None:
     """The last handler would win, silently."""
     numbers = [
-        heartbeat.THREADS_SIGNAL,
-        heartbeat.GREENLETS_SIGNAL,
-        heartbeat.LAST_WORDS_SIGNAL,
-        parent_death._SIGNAL,
+        real_time_signals.THREADS_SIGNAL,
+        real_time_signals.GREENLETS_SIGNAL,
+        real_time_signals.LAST_WORDS_SIGNAL,
+        real_time_signals.PARENT_DEATH_SIGNAL,
         files.STACK_SIGNAL,
     ]
     assert len(set(numbers)) == len(numbers)

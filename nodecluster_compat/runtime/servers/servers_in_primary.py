@@ -1,4 +1,4 @@
-"""Servers in a script's primary, beside its loop.
+"""Runs servers in a script's primary, beside its loop.
 
 A hub of gevent runs them, on the primary's own thread: the loop waits *in* the hub, so either is served while the other
 is idle.  The hub is made for the first server and is not gevent's default one: a worker that is forked leaves it alone
@@ -17,13 +17,14 @@ from gevent._hub_local import get_hub_class, get_hub_if_exists
 from gevent.hub import set_hub
 
 from ...base.loop import Loop
-from .home import OwnHome, Sharer
+from .server_socket import OpenServer
+from .servers_in_process import ServersBoundHere
 
-__all__ = ["PrimaryHome"]
+__all__ = ["ServersInPrimary"]
 
 
-class PrimaryHome(OwnHome):
-    """The home of servers in a primary.
+class ServersInPrimary(ServersBoundHere):
+    """The servers of a primary.
 
     Args:
         loop: the primary's.
@@ -34,8 +35,8 @@ class PrimaryHome(OwnHome):
         self._loop = loop
         self._hub: Any = None
 
-    def opened(self, server: Sharer) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.home.Home`."""
+    def opened(self, server: OpenServer) -> None:
+        """See :class:`~nodecluster_compat.runtime.servers.servers_in_process.ServersInProcess`."""
         super().opened(server)
         self.start()
 
@@ -48,7 +49,7 @@ class PrimaryHome(OwnHome):
             self._loop.wait_in = self._wait
 
     def uncaught(self, error: BaseException) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.home.Home`."""
+        """See :class:`~nodecluster_compat.runtime.servers.servers_in_process.ServersInProcess`."""
         sys.excepthook(type(error), error, error.__traceback__)
         self._loop.call_soon(sys.exit, 1)
         self._loop.wake()

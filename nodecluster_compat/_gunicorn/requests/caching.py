@@ -1,6 +1,5 @@
-"""Small savings on gunicorn's request path that nobody can observe.
+"""Caches what gunicorn looks up or formats anew for each request, where nobody can observe it.
 
-* the head of a response and its first piece of body leave in one ``send`` (gunicorn: two);
 * a setting is looked up once (gunicorn: through three calls at each of some fifteen uses in a request);
 * the ``Date`` of a response is formatted once a second;
 * ``wsgi.errors`` is made again only when the log's streams have changed;
@@ -16,48 +15,27 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable
-from types import MethodType
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn import util
 from gunicorn.http import message, wsgi
-from gunicorn.http.wsgi import Response
-
-from .responses import OneSendResponse
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Settings
 
-__all__ = ["save_work", "with_one_send"]
+__all__ = ["cache_repeated_work"]
 
 _MOST_ADDRESSES: Final = 4096
 
 
-def save_work(cfg: Settings) -> None:
-    """Apply every saving of this module but :func:`with_one_send` to this worker, which has loaded its application."""
+def cache_repeated_work(cfg: Settings) -> None:
+    """Cache all of it in this worker, which has loaded its application."""
     _cache_settings(cfg)
     _cache_date()
     _cache_errors_stream()
     _cache_trust()
     gc.freeze()  # what the application made while it was loaded stays: no collection looks at it again
-
-
-def with_one_send(application: Callable[..., Iterable[bytes]], server: object) -> Callable[..., Iterable[bytes]]:
-    """Return ``application``, answered through :class:`OneSendResponse` on behalf of ``server``.
-
-    gunicorn makes the response and passes its ``start_response`` to the application; before 26.2 there is no
-    other place to choose its class.  HTTP/2 responses are of another class and stay what they are.
-    """
-
-    def call(environ: dict[str, Any], start_response: MethodType) -> Iterable[bytes]:
-        response: Any = start_response.__self__
-        if type(response) is Response:
-            response.__class__ = OneSendResponse
-        response.server = server
-        return application(environ, start_response)
-
-    return call
 
 
 class _CachedSettings:

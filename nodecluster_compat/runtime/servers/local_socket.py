@@ -1,4 +1,4 @@
-"""A socket that this process accepts or receives on: exclusive servers, ``SCHED_NONE``, primaries, plain programs."""
+"""Accepts in this process, for one server: exclusive ones, ``SCHED_NONE``, primaries, plain programs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from gevent import get_hub
 if TYPE_CHECKING:
     from ...base.records import Address, SocketName
     from ...machine.binding import BoundSocket
-    from .home import Sharer
+    from .server_socket import OpenServer
 
-__all__ = ["OwnSocket"]
+__all__ = ["LocalSocket"]
 
 _PAUSE_SECONDS: Final = 0.1
 _ACCEPTS_PER_TURN: Final = 16
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class OwnSocket:
+class LocalSocket:
     """Accepts for one server.
 
     Args:
@@ -35,7 +35,7 @@ class OwnSocket:
     def __init__(
         self,
         bound: BoundSocket,
-        server: Sharer,
+        server: OpenServer,
         on_announce: Callable[[Address], None] | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:

@@ -1,4 +1,4 @@
-"""A worker as the home of servers: the primary binds, shares and deals."""
+"""Runs servers in a worker of script mode: the primary binds, shares and deals."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from ...connections.receiver import Receiver
 from ...errors import ListenError
 from ...machine.binding import BoundSocket
 from ...roles.this_worker import ClusterWorker
-from .home import Home, Sharer
-from .own_socket import OwnSocket
+from .local_socket import LocalSocket
+from .server_socket import OpenServer
+from .servers_in_process import ServersInProcess
 
 if TYPE_CHECKING:
     from ...base.records import SharingKey
 
-__all__ = ["WorkerHome"]
+__all__ = ["ServersInWorker"]
 
 
 @dataclass(slots=True)
-class _Dealt:
+class _DealtSocket:
     """A socket that the primary accepts on for this worker's server."""
 
-    home: WorkerHome
+    servers: ServersInWorker
     listener_id: int
     family: int
     name: SocketName
@@ -34,13 +35,13 @@ class _Dealt:
     fd: int | None = None
 
     def announce(self, address: Address) -> None:
-        self.home.announce(self.listener_id, address)
+        self.servers.announce(self.listener_id, address)
 
     def close(self) -> None:
-        self.home.leave(self.listener_id, self.key)
+        self.servers.leave(self.listener_id, self.key)
 
 
-class WorkerHome(Home):
+class ServersInWorker(ServersInProcess):
     """Servers of a worker.
 
     Args:
@@ -60,12 +61,12 @@ class WorkerHome(Home):
         super().__init__()
         self._member = member
         self._on_uncaught = on_uncaught
-        self._dealt: dict[int, tuple[Sharer, int]] = {}
+        self._dealt: dict[int, tuple[OpenServer, int]] = {}
         self._ordinals: dict[SharingKey, list[int]] = {}  # [open now, next ordinal]
         self.receiver = Receiver(sock, self._take, self._has_room, lambda: None, on_primary_gone)
 
-    def bind(self, server: Sharer, request: ListenRequest, exclusive: bool) -> None:
-        """See :class:`Home`."""
+    def bind(self, server: OpenServer, request: ListenRequest, exclusive: bool) -> None:
+        """See :class:`ServersInProcess`."""
         if exclusive or request.reuse_port:
             self.bind_own(server, request, "bind" if request.is_udp else "listen")
             return
@@ -73,11 +74,11 @@ class WorkerHome(Home):
         self._member.ask(numbered, partial(self._answered, server, numbered, request.key))
 
     def room_made(self) -> None:
-        """See :class:`Home`."""
+        """See :class:`ServersInProcess`."""
         self.receiver.room_made()
 
     def uncaught(self, error: BaseException) -> None:
-        """See :class:`Home`."""
+        """See :class:`ServersInProcess`."""
         self._on_uncaught(error)
 
     def announce(self, listener_id: int, address: Address) -> None:
@@ -106,7 +107,7 @@ class WorkerHome(Home):
                 del self._ordinals[key]
 
     def _answered(
-        self, server: Sharer, request: ListenRequest, key: SharingKey, answer: ListenAnswer, fd: int | None
+        self, server: OpenServer, request: ListenRequest, key: SharingKey, answer: ListenAnswer, fd: int | None
     ) -> None:
         port = None if request.port < 0 else request.port
         if answer.errno:
@@ -114,11 +115,13 @@ class WorkerHome(Home):
             server.failed(ListenError(answer.errno, "bind", request.address, port))
         elif fd is None:
             self._dealt[answer.listener_id] = (server, answer.family)
-            server.bound(_Dealt(self, answer.listener_id, answer.family, answer.name, key))
+            server.bound(_DealtSocket(self, answer.listener_id, answer.family, answer.name, key))
         else:
             self._shared(server, request, key, answer, fd)
 
-    def _shared(self, server: Sharer, request: ListenRequest, key: SharingKey, answer: ListenAnswer, fd: int) -> None:
+    def _shared(
+        self, server: OpenServer, request: ListenRequest, key: SharingKey, answer: ListenAnswer, fd: int
+    ) -> None:
         sock = _socket.socket(fileno=fd)
         sock.setblocking(False)
         try:
@@ -130,7 +133,7 @@ class WorkerHome(Home):
             server.failed(ListenError(error.errno or 0, "listen", request.address, request.port))
             return
         announce = partial(self.announce, answer.listener_id)
-        server.bound(OwnSocket(BoundSocket(sock), server, announce, partial(self.leave, answer.listener_id, key)))
+        server.bound(LocalSocket(BoundSocket(sock), server, announce, partial(self.leave, answer.listener_id, key)))
 
     def _has_room(self, listener_id: int) -> bool:
         entry = self._dealt.get(listener_id)

@@ -1,0 +1,36 @@
+"""Holds what a worker process is born with: its channels, the addresses that it serves, its heartbeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import _socket
+
+    from ...base.records import ServedAddress
+    from ...connections.receiver import Receiver
+    from ...machine.heartbeat import Heartbeat
+    from ...roles.this_worker import ClusterWorker
+
+__all__ = ["Birth"]
+
+
+@dataclass(slots=True)
+class Birth:
+    """What a worker process is born with."""
+
+    member: ClusterWorker
+    connections: _socket.socket
+    served: list[ServedAddress]
+    heartbeat: Heartbeat
+    receiver: Receiver | None = None
+
+    def abandon(self) -> None:
+        """In a process that the worker forked: none of this is that process's own."""
+        self.member.abandon()
+        self.heartbeat.close()
+        if self.receiver is not None:
+            self.receiver.abandon()
+        else:
+            self.connections.close()

@@ -1,0 +1,131 @@
+"""Says what a server asks of its process: where sockets come from, what keeps it alive, who hears of an error.
+
+There are three kinds of processes: a worker (asks the primary for its sockets), a script's primary and a plain program
+(both bind for themselves).  Exactly one is current; a fork that makes a worker replaces it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent.event import Event
+
+from ...errors import ListenError
+from ...machine.binding import BoundSocket, bind
+from .local_socket import LocalSocket
+
+if TYPE_CHECKING:
+    from ...base.records import ListenRequest
+    from .server_socket import OpenServer
+
+__all__ = ["ServersBoundHere", "ServersInProcess", "ServersInProgram", "servers_here", "set_servers_here"]
+
+
+class ServersInProcess:
+    """The servers of this process; the base of the three kinds."""
+
+    def __init__(self) -> None:
+        self.open: set[OpenServer] = set()
+
+    def opened(self, server: OpenServer) -> None:
+        """A server listens, or will: it keeps this process alive."""
+        self.open.add(server)
+
+    def closed(self, server: OpenServer) -> None:
+        """A server is closed."""
+        self.open.discard(server)
+
+    def bind(self, server: OpenServer, request: ListenRequest, exclusive: bool) -> None:
+        """Get a socket for a server; :meth:`OpenServer.bound` or :meth:`OpenServer.failed` follows."""
+        raise NotImplementedError
+
+    def room_made(self) -> None:
+        """A connection has ended."""
+
+    def uncaught(self, error: BaseException) -> None:
+        """Nobody listens for this error: the program ends as after an uncaught exception."""
+        raise NotImplementedError
+
+    def spawn(self, call: Callable[..., Any], *args: object) -> None:
+        """Run ``call`` in a greenlet; an exception is reported and harms nothing else."""
+        gevent.spawn(call, *args)
+
+    def bind_own(self, server: OpenServer, request: ListenRequest, syscall: str = "listen") -> None:
+        """Bind in this process, and accept here."""
+        try:
+            bound = bind(request, syscall=syscall)
+        except ListenError as error:
+            server.failed(error)
+        else:
+            self.adopt(server, bound)
+
+    def adopt(self, server: OpenServer, bound: BoundSocket) -> None:
+        """Let a server have a socket that exists already."""
+        server.bound(LocalSocket(bound, server))
+
+
+class ServersBoundHere(ServersInProcess):
+    """A process that binds for itself."""
+
+    def bind(self, server: OpenServer, request: ListenRequest, exclusive: bool) -> None:
+        """See :class:`ServersInProcess`."""
+        self.bind_own(server, request, "bind" if request.is_udp else "listen")
+
+
+class ServersInProgram(ServersBoundHere):
+    """A program that no cluster started: it lives on after its last line while a server listens, as in Node."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._failed = False
+        self._waiting = False
+        self._changed = Event()
+
+    def opened(self, server: OpenServer) -> None:
+        """See :class:`ServersInProcess`."""
+        super().opened(server)
+        if not self._waiting:
+            self._waiting = True
+            atexit.register(self._serve)
+
+    def uncaught(self, error: BaseException) -> None:
+        """See :class:`ServersInProcess`."""
+        sys.excepthook(type(error), error, error.__traceback__)
+        self._failed = True
+        self._changed.set()
+
+    def closed(self, server: OpenServer) -> None:
+        """See :class:`ServersInProcess`."""
+        super().closed(server)
+        self._changed.set()
+
+    def _serve(self) -> None:
+        """At the end of the program: until the last server is closed."""
+        while self.open and not self._failed:
+            self._changed.wait()
+            self._changed.clear()
+        if self._failed:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
+
+
+class _ThisProcess:
+    servers: ServersInProcess | None = None
+
+
+def set_servers_here(servers: ServersInProcess | None) -> None:
+    """This process is of another kind from now on."""
+    _ThisProcess.servers = servers
+
+
+def servers_here() -> ServersInProcess:
+    """Return the servers of this process; one that nothing was said of is a plain program."""
+    if _ThisProcess.servers is None:
+        _ThisProcess.servers = ServersInProgram()
+    return _ThisProcess.servers
