@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,18 @@ APPS = Path(__file__).parent / "apps"
 sys.path.append(str(Path(__file__).parent / "support"))
 sys.path.append(str(Path(__file__).parent / "fuzz"))
 pytest.register_assert_rewrite("cells", "chaos", "invariants")
+
+# The tests start some two thousand Pythons. Where bytecode is not kept, as in many containers, each of them compiles
+# every module again, which is a quarter of all the work.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# A signal that is ignored, as by nohup or by a script's "&", stays ignored in every process started here, and some
+# tests send it. One that has a handler is at its default there.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)  # this run itself goes on without its terminal
 
 # No test depends on how fast the machine is; and what is accepted or not does not depend on chance.
 hypothesis.settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)

@@ -31,7 +31,7 @@ MEBIBYTE = 1024 * 1024
 # Both channels of the worker as raw descriptors, and the frames and packets that go there.
 CHANNELS = """
 import socket, struct
-from nodecluster_compat._gunicorn.forking import this_birth
+from nodecluster_compat._gunicorn.arbiter.forking import this_birth
 messages = socket.socket(fileno=os.dup(cluster.worker._channel.fileno()))
 packets = socket.socket(fileno=os.dup(this_birth().receiver._end.fileno()))
 frame = lambda kind, payload=b'': messages.send(struct.pack('!IB', len(payload), kind) + payload)
