@@ -41,6 +41,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-seed", type=int, default=1, help="of tests/faults/test_chaos.py: what happens")
     group.addoption("--chaos-seconds", type=float, default=8.0, help="of the same: how long")
     group.addoption("--soak", type=float, default=0.1, metavar="MINUTES", help="of tests/faults/test_soak.py: how long")
+    parser.addoption(
+        "--record", action="store_true", help="write what Node and the stock worker say: see recordings.py"
+    )
+
+
+@pytest.fixture
+def recording_anew(request: pytest.FixtureRequest) -> bool:
+    """Whether tests write recordings, in place of verifying them."""
+    return bool(request.config.getoption("--record"))
 
 
 @pytest.fixture(scope="session")
