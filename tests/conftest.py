@@ -17,7 +17,7 @@ APPS = Path(__file__).parent / "apps"
 # What several files of tests import: they are no package (import mode importlib), so the folder is named here.
 sys.path.append(str(Path(__file__).parent / "support"))
 sys.path.append(str(Path(__file__).parent / "fuzz"))
-pytest.register_assert_rewrite("cells", "chaos", "invariants")
+pytest.register_assert_rewrite("cells", "chaos", "invariants", "recordings", "stock")
 
 # The tests start some two thousand Pythons. Where bytecode is not kept, as in many containers, each of them compiles
 # every module again, which is a quarter of all the work.
@@ -41,9 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-seed", type=int, default=1, help="of tests/faults/test_chaos.py: what happens")
     group.addoption("--chaos-seconds", type=float, default=8.0, help="of the same: how long")
     group.addoption("--soak", type=float, default=0.1, metavar="MINUTES", help="of tests/faults/test_soak.py: how long")
-    parser.addoption(
-        "--record", action="store_true", help="write what Node and the stock worker say: see recordings.py"
-    )
+    parser.addoption("--record", action="store_true", help="write what Node and the stock worker say")
 
 
 @pytest.fixture
