@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,19 @@ APPS = Path(__file__).parent / "apps"
 # What several files of tests import: they are no package (import mode importlib), so the folder is named here.
 sys.path.append(str(Path(__file__).parent / "support"))
 sys.path.append(str(Path(__file__).parent / "fuzz"))
-pytest.register_assert_rewrite("cells", "chaos", "invariants")
+pytest.register_assert_rewrite("cells", "chaos", "invariants", "recordings", "stock")
+
+# The tests start some two thousand Pythons. Where bytecode is not kept, as in many containers, each of them compiles
+# every module again, which is a quarter of all the work.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# A signal that is ignored, as by nohup or by a script's "&", stays ignored in every process started here, and some
+# tests send it. One that has a handler is at its default there.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)  # this run itself goes on without its terminal
 
 # No test depends on how fast the machine is; and what is accepted or not does not depend on chance.
 hypothesis.settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
@@ -28,6 +41,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-seed", type=int, default=1, help="of tests/faults/test_chaos.py: what happens")
     group.addoption("--chaos-seconds", type=float, default=8.0, help="of the same: how long")
     group.addoption("--soak", type=float, default=0.1, metavar="MINUTES", help="of tests/faults/test_soak.py: how long")
+    parser.addoption("--record", action="store_true", help="write what Node and the stock worker say")
+
+
+@pytest.fixture
+def recording_anew(request: pytest.FixtureRequest) -> bool:
+    """Whether tests write recordings, in place of verifying them."""
+    return bool(request.config.getoption("--record"))
 
 
 @pytest.fixture(scope="session")

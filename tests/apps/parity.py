@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "parity.txt")
+
 
 def describe(environ: dict[str, Any]) -> bytes:
     """What the application was told, without what names this process or connection."""
@@ -39,8 +41,8 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         start_response("200 OK", [("Content-Length", "70000")])
         return environ["wsgi.file_wrapper"](io.BytesIO(b"x" * 70000))  # type: ignore[no-any-return]
     if path == "/disk":
-        start_response("200 OK", [("Content-Length", str(os.path.getsize(__file__)))])
-        return environ["wsgi.file_wrapper"](open(__file__, "rb"))  # type: ignore[no-any-return]
+        start_response("200 OK", [("Content-Length", str(os.path.getsize(FILE)))])
+        return environ["wsgi.file_wrapper"](open(FILE, "rb"))  # type: ignore[no-any-return]
     if path == "/hints":
         environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload")])
     if path == "/raise":

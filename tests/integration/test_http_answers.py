@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import re
 import runpy
-import socket
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from raw_http import APPS, folder_of
+from raw_http import APPS, folder_of, normalised, send
+from recordings import told
+from stock import stock_recording
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -65,17 +65,26 @@ ATOMS: Final = (
     "%(h)s %(l)s %(u)s %(r)s %(s)s %(m)s %(U)s %(q)s %(H)s %(b)s %(B)s %(f)s %(a)s %({host}i)s %({x-a}o)s"
     " %({content-type}o)s %({raw_uri}e)s"
 )
-HOOKS: Final = """
+HOOKS: Final = '''
 def note(*facts):
     with open("hooks.log", "a") as file:
         print(*facts, file=file)
+
+SEEN = {}
+
+def keys(environ):
+    """The keys the first time, and then the number of that time."""
+    told = tuple(sorted(environ))
+    if not environ["PATH_INFO"].startswith(("/answer/", "/odd/")):
+        return told
+    return f"as in {SEEN[told]}" if told in SEEN else (SEEN.setdefault(told, len(SEEN)), told)
 
 def pre_request(worker, req):
     note("pre", req.method, req.uri, req.path, req.query, req.version, sorted(req.headers), req.body is not None)
 
 def post_request(worker, req, environ, resp):
-    note("post", req.uri, sorted(environ), resp and (resp.status, resp.sent, resp.headers, resp.chunked))
-"""
+    note("post", req.uri, keys(environ), resp and (resp.status, resp.sent, resp.headers, resp.chunked))
+'''
 OBSERVED: dict[str, dict[str, Any]] = {
     "nothing set": {},
     "logs and hooks": {"settings": {"accesslog": "access.log", "access_log_format": ATOMS}, "config": HOOKS},
@@ -91,24 +100,28 @@ OBSERVED: dict[str, dict[str, Any]] = {
 FILES: Final = ("access.log", "hooks.log", "error.log")
 
 
-def answer(cluster: Cluster, request: bytes) -> bytes:
-    """Send the bytes, then end of input; return everything that comes back but the date."""
-    received = b""
-    with cluster.connect(timeout=20) as client:
-        with contextlib.suppress(OSError):
-            client.sendall(request)
-            client.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(ConnectionResetError):
-            while data := client.recv(65536):
-                received += data
-    return re.sub(rb"Date: [^\r]*", b"Date: *", received)
+STOCK: Final = stock_recording("http_answers")
 
 
-def observed(cluster: Cluster) -> tuple[dict[tuple[str, int], bytes], list[str]]:
-    """What a client sees, twice (a server may remember what it was told before), and what the files say."""
-    answers = {(name, turn): answer(cluster, request) for turn in (1, 2) for name, request in TOLD.items()}
+def started(cluster_factory: ClusterFactory, how: str, worker_class: str = "nodecluster_compat.Worker") -> Cluster:
+    """A server that is observed in one of the ways."""
+    options: dict[str, Any] = {"settings": {}, **OBSERVED[how], "workers": 1, "app": "answering:app"}
+    options["settings"] = {"graceful_timeout": 2, "keepalive": 2, "errorlog": "error.log", **options["settings"]}
+    return cluster_factory(**options, worker_class=worker_class)
+
+
+def observed(cluster: Cluster) -> dict[str, Any]:
+    """What a client sees, and what the files say.
+
+    Twice: a server may remember what it was told before. The second answer is named where it is another than the first.
+    """
+    first, second = ({name: told(normalised(send(cluster, request))) for name, request in TOLD.items()} for _ in "12")
+    answers = {**first, **{f"{name}, again": said for name, said in second.items() if said != first[name]}}
     folder = folder_of(cluster)
-    return answers, [line for name in FILES if (folder / name).exists() for line in lines_of(folder / name)]
+    return {
+        "answers": answers,
+        "lines": [line for name in FILES if (folder / name).exists() for line in lines_of(folder / name)],
+    }
 
 
 def lines_of(file: Path) -> list[str]:
@@ -123,16 +136,27 @@ def test_whatever_an_application_does_is_answered_as_by_the_stock_worker(
     cluster_factory: ClusterFactory, how: str
 ) -> None:
     """Statuses, headers and bodies of every kind, errors at every point; what hooks and logs are told of them."""
-    options: dict[str, Any] = {**OBSERVED[how], "workers": 1, "app": "answering:app"}
-    options["settings"] = {
-        "graceful_timeout": 2,
-        "keepalive": 2,
-        "errorlog": "error.log",
-        **options.get("settings", {}),
-    }
-    ours, our_lines = observed(cluster_factory(**options))
-    stock, stock_lines = observed(cluster_factory(**options, worker_class="gevent"))
-    assert {name: (said, stock[name]) for name, said in ours.items() if said != stock[name]} == {}
-    changes = "\n".join(difflib.unified_diff(stock_lines, our_lines, lineterm="", n=0))
+    stock = STOCK[how] if how in STOCK else observed(started(cluster_factory, how, "gevent"))
+    assert_alike(observed(started(cluster_factory, how)), stock)
+    assert stock["lines"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", OBSERVED)
+@pytest.mark.timeout(300)
+def test_stock_worker_answers_as_recorded(cluster_factory: ClusterFactory, how: str, recording_anew: bool) -> None:
+    """The recording that the test above compares with is what the stock worker says."""
+    stock = observed(started(cluster_factory, how, "gevent"))
+    if recording_anew:
+        STOCK.write(how, stock)
+    if how in STOCK:
+        assert_alike(stock, STOCK[how])
+
+
+def assert_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Say which answers and which lines differ."""
+    answers = other["answers"]
+    assert {name: said for name, said in one["answers"].items() if said != answers.get(name)} == {}
+    assert one["answers"] == answers
+    changes = "\n".join(difflib.unified_diff(other["lines"], one["lines"], lineterm="", n=0))
     assert not changes, changes
-    assert stock_lines

@@ -7,7 +7,8 @@ import struct
 from typing import Any
 
 import pytest
-from raw_http import CLOSE, GET, HEAD, disagreement, environ_of, exchange, normalised, send
+from raw_http import CLOSE, GET, HEAD, environ_of, exchange, normalised, send
+from stock import Comparison, stock_recording
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -100,23 +101,30 @@ CASES: dict[str, tuple[dict[str, Any], Corpus]] = {
 }
 
 
+STOCK = Comparison(stock_recording("settings_http"), {"": lambda _: 1, "pieces": lambda _: 7})
+
+
+def started(cluster_factory: ClusterFactory, case: str, worker_class: str = "nodecluster_compat.Worker") -> Cluster:
+    """A server with the settings of a case."""
+    settings = {"graceful_timeout": 2, **CASES[case][0]}
+    return cluster_factory(workers=1, app="parity:app", settings=settings, worker_class=worker_class)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_answers_with_a_setting_are_those_of_the_stock_worker(cluster_factory: ClusterFactory, case: str) -> None:
     """Status, headers, body and environ are the same to the byte, whole and in pieces."""
-    settings, corpus = CASES[case]
-    settings = {"graceful_timeout": 2, **settings}
-    with (
-        cluster_factory(workers=1, app="parity:app", settings=settings) as ours,
-        cluster_factory(workers=1, app="parity:app", settings=settings, worker_class="gevent") as stock,
-    ):
-        differences = {
-            (name, pieces): said
-            for name, request in corpus.items()
-            for pieces in (1, 7)
-            if (said := disagreement(ours, stock, request, pieces))
-        }
+    corpus = CASES[case][1]
+    expected = STOCK.expected(case, corpus, lambda: started(cluster_factory, case, "gevent"))
+    with started(cluster_factory, case) as ours:
+        assert STOCK.differences(ours, corpus, expected) == {}
         assert "Traceback" not in ours.log
-    assert differences == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_stock_worker_answers_as_recorded(cluster_factory: ClusterFactory, case: str, recording_anew: bool) -> None:
+    """The recording that the test above compares with is what the stock worker says."""
+    STOCK.verify(case, CASES[case][1], started(cluster_factory, case, "gevent"), recording_anew)
 
 
 @pytest.mark.cluster(workers=1, app="echo:app", settings={"secure_scheme_headers": {"X-SSL": "on"}})

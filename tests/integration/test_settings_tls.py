@@ -6,12 +6,13 @@ import json
 import socket
 import ssl
 from pathlib import Path
-from typing import Any
 
 import gunicorn
 import pytest
 from h2_client import fetch
 from raw_http import CLOSE, GET, Certificate, environ_of, exchange, make_certificate, normalised, send
+from recordings import told
+from stock import Comparison, stock_recording
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -49,29 +50,56 @@ def tls(server: Cluster, context: ssl.SSLContext) -> ssl.SSLSocket:
     return context.wrap_socket(socket.create_connection((server.host, server.port), 20))
 
 
-@pytest.mark.parametrize("handshake", [False, True])
+STOCK = Comparison(stock_recording("settings_tls"), rounds=1)
+HANDSHAKES = {"handshake when first read": False, "handshake on connect": True}
+
+
+def started(
+    cluster_factory: ClusterFactory,
+    certificate: Certificate,
+    case: str,
+    worker_class: str = "nodecluster_compat.Worker",
+) -> Cluster:
+    """A server that speaks TLS."""
+    settings = {
+        "keyfile": certificate.key,
+        "certfile": certificate.cert,
+        "graceful_timeout": 2,
+        "do_handshake_on_connect": HANDSHAKES[case],
+    }
+    return cluster_factory(workers=1, app="parity:app", settings=settings, worker_class=worker_class)
+
+
+def to_plain(server: Cluster) -> list[str]:
+    """What a client is told that does not speak TLS."""
+    return [told(normalised(exchange(socket.create_connection((server.host, server.port), 20), CORPUS["get"])))]
+
+
+@pytest.mark.parametrize("case", HANDSHAKES)
 def test_answers_over_tls_are_those_of_the_stock_worker(
-    cluster_factory: ClusterFactory, certificate: Certificate, handshake: bool
+    cluster_factory: ClusterFactory, certificate: Certificate, case: str
 ) -> None:
-    """Bytes and environ, with the handshake on connect and without."""
-    settings: dict[str, Any] = {**certificate._asdict(), "graceful_timeout": 2, "do_handshake_on_connect": handshake}
-    settings["keyfile"], settings["certfile"] = settings.pop("key"), settings.pop("cert")
-    with (
-        cluster_factory(workers=1, app="parity:app", settings=settings) as ours,
-        cluster_factory(workers=1, app="parity:app", settings=settings, worker_class="gevent") as stock,
-    ):
-        differences = {
-            name: (mine, theirs)
-            for name, request in CORPUS.items()
-            if (mine := normalised(send(ours, request))) != (theirs := normalised(send(stock, request)))
-        }
-        plain = [
-            normalised(exchange(socket.create_connection((one.host, one.port), 20), CORPUS["get"]))
-            for one in (ours, stock)
-        ]
+    """Bytes and environ, with the handshake on connect and without; and what is said to a client without TLS."""
+
+    def stock() -> Cluster:
+        return started(cluster_factory, certificate, case, "gevent")
+
+    expected = STOCK.expected(case, CORPUS, stock)
+    with started(cluster_factory, certificate, case) as ours:
+        assert STOCK.differences(ours, CORPUS, expected) == {}
+        assert to_plain(ours) == STOCK.recorded(f"{case}, plain", lambda: to_plain(stock()))
         assert b'"wsgi.url_scheme": "https"' in send(ours, CORPUS["get"])
-    assert differences == {}
-    assert plain[0] == plain[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", HANDSHAKES)
+def test_stock_worker_answers_as_recorded(
+    cluster_factory: ClusterFactory, certificate: Certificate, case: str, recording_anew: bool
+) -> None:
+    """The recording that the test above compares with is what the stock worker says."""
+    with started(cluster_factory, certificate, case, "gevent") as stock:
+        STOCK.verify(case, CORPUS, stock, recording_anew)
+        STOCK.verify_as_whole(f"{case}, plain", to_plain(stock), recording_anew)
 
 
 def test_client_certificate_ciphers_and_context_hook(

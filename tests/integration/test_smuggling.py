@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from gunicorn_settings import known
-from raw_http import disagreement
 from smuggling import SMUGGLING
+from stock import Comparison, stock_recording
 
-from pytest_cluster import ClusterFactory
+from pytest_cluster import Cluster, ClusterFactory
 
 # Without the plugin's agent, which marks each response.
 pytestmark = pytest.mark.cluster(env={"NODECLUSTER_TEST_TOKEN": None}, workers=1, app="parity:app")
@@ -18,16 +18,25 @@ pytestmark = pytest.mark.cluster(env={"NODECLUSTER_TEST_TOKEN": None}, workers=1
 SETTINGS: dict[str, Any] = {"graceful_timeout": 2, "keepalive": 1, "forwarded_allow_ips": "192.0.2.1"}
 
 
+STOCK = Comparison(stock_recording("smuggling"), {"": lambda _: 1, "bytes": lambda request: min(len(request), 400)})
+
+
+def started(cluster_factory: ClusterFactory, parser: str, worker_class: str = "nodecluster_compat.Worker") -> Cluster:
+    """A server with one of gunicorn's parsers."""
+    return cluster_factory(settings=known({**SETTINGS, "http_parser": parser}), worker_class=worker_class)
+
+
 @pytest.mark.parametrize("parser", ["auto", "python"])
 @pytest.mark.timeout(180)
 def test_smuggling_is_answered_as_the_stock_worker_answers_it(cluster_factory: ClusterFactory, parser: str) -> None:
     """In one piece with the request behind it, and byte by byte; by the parser in C, if there is one, and in Python."""
-    settings = known({**SETTINGS, "http_parser": parser})
-    with cluster_factory(settings=settings) as ours, cluster_factory(settings=settings, worker_class="gevent") as stock:
-        differences = {
-            (name, how): said
-            for name, request in SMUGGLING.items()
-            for how, pieces in (("whole", 1), ("bytes", min(len(request), 400)))
-            if (said := disagreement(ours, stock, request, pieces))
-        }
-    assert differences == {}
+    expected = STOCK.expected(parser, SMUGGLING, lambda: started(cluster_factory, parser, "gevent"))
+    assert STOCK.differences(started(cluster_factory, parser), SMUGGLING, expected) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parser", ["auto", "python"])
+@pytest.mark.timeout(180)
+def test_stock_worker_answers_as_recorded(cluster_factory: ClusterFactory, parser: str, recording_anew: bool) -> None:
+    """The recording that the test above compares with is what the stock worker says."""
+    STOCK.verify(parser, SMUGGLING, started(cluster_factory, parser, "gevent"), recording_anew)

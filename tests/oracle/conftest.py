@@ -7,7 +7,7 @@ from node import NODE_VERSIONS, node
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Once for a machine."""
-    if any("oracle" in item.nodeid for item in session.items) and not session.config.option.collectonly:
+    """Once for a machine, and only where a test runs it."""
+    if any("test_node_itself" in item.nodeid for item in session.items) and not session.config.option.collectonly:
         for version in NODE_VERSIONS:
             node(version)

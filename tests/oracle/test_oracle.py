@@ -1,5 +1,7 @@
 """Node itself as the judge: each scenario runs on real Node and on ours, and both leave the same trace.
 
+What Node says is recorded in ``recordings/``, for each version; the slow tests verify that Node still says so.
+
 A scenario is a JavaScript file and its Python twin in ``scenarios/``.  Lines are compared for each observer (the
 primary, what the primary sees of one worker, a worker), because between processes there is no order.
 
@@ -13,13 +15,14 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from functools import cache
 from pathlib import Path
 
 import pytest
 from node import NODE_VERSIONS, node
+from recordings import Recording
 
 SCENARIOS = Path(__file__).parent / "scenarios"
+RECORDINGS = {version: Recording(SCENARIOS.parent / "recordings" / f"node{version}.json") for version in NODE_VERSIONS}
 NODE_RUNS = 10
 NAMES = sorted(str(path.relative_to(SCENARIOS).with_suffix("")) for path in SCENARIOS.glob("*/*.js"))
 
@@ -53,7 +56,6 @@ def run(name: str, command: list[str]) -> Trace:
     return trace
 
 
-@cache
 def run_node(name: str, version: str) -> Trace:
     """The trace of Node, in which ``disconnect`` comes before ``exit``.
 
@@ -76,12 +78,6 @@ def is_reversed(lines: list[str]) -> bool:
     return False
 
 
-@cache
-def run_ours(name: str) -> Trace:
-    """Our trace."""
-    return run(name, [sys.executable, "-m", "nodecluster_compat", f"{name}.py"])
-
-
 def expected(name: str, who: str) -> Trace | None:
     """What is on record where the two differ."""
     path = SCENARIOS / f"{name}.{who}.txt"
@@ -91,16 +87,24 @@ def expected(name: str, who: str) -> Trace | None:
 @pytest.mark.parametrize("name", NAMES)
 def test_ours_leaves_the_trace_that_node_leaves(name: str) -> None:
     """On the newest of the three; or, where we differ on purpose, what is on record."""
-    assert run_ours(name) == (expected(name, "ours") or run_node(name, NODE_VERSIONS[-1]))
+    ours = run(name, [sys.executable, "-m", "nodecluster_compat", f"{name}.py"])
+    assert ours == (expected(name, "ours") or RECORDINGS[NODE_VERSIONS[-1]][name])
 
 
 @pytest.mark.parametrize("version", NODE_VERSIONS)
-@pytest.mark.parametrize("name", NAMES)
-def test_every_node_leaves_the_trace_on_record(name: str, version: str) -> None:
+def test_every_node_leaves_the_trace_on_record(version: str) -> None:
     """Where we differ on purpose Node must do what we say it does; elsewhere all three versions do the same."""
-    record = expected(name, f"node{version}") or expected(name, "node")
-    if record is None:
-        if version == NODE_VERSIONS[-1]:
-            return  # compared with ours above
-        record = run_ours(name)
-    assert run_node(name, version) == record
+    for name in NAMES:
+        record = expected(name, f"node{version}") or expected(name, "node") or RECORDINGS[NODE_VERSIONS[-1]][name]
+        assert RECORDINGS[version][name] == record, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", NODE_VERSIONS)
+@pytest.mark.parametrize("name", NAMES)
+def test_node_itself_leaves_the_recorded_trace(name: str, version: str, recording_anew: bool) -> None:
+    """The recordings are what Node does."""
+    trace = run_node(name, version)
+    if recording_anew:
+        RECORDINGS[version].write(name, trace)
+    assert trace == RECORDINGS[version][name]

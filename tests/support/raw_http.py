@@ -32,7 +32,6 @@ __all__ = [
     "HEAD",
     "Certificate",
     "Server",
-    "disagreement",
     "environ_of",
     "exchange",
     "folder_of",
@@ -50,7 +49,6 @@ HEAD: Final = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 GET: Final = b"GET %s HTTP/1.1\r\nHost: example.test\r\n%s\r\n"
 CLOSE: Final = b"Connection: close\r\n"
 PATIENCE: Final = 20.0
-_ROUNDS: Final = 20
 
 CHANGE: Final = "import os\nif os.path.exists('second'):\n    exec(open('second').read())\n"
 """The end of a ``gunicorn.conf.py`` that a test can change: write the file ``second`` and send HUP."""
@@ -99,21 +97,6 @@ def _is_read(client: socket.socket) -> bool:
 def send(cluster: Cluster, request: bytes, pieces: int = 1) -> bytes:
     """Send raw bytes on a connection of their own; return the whole answer."""
     return exchange(cluster.connect(timeout=PATIENCE), request, pieces)
-
-
-def disagreement(one: Cluster, other: Cluster, request: bytes, pieces: int = 1) -> list[set[bytes]]:
-    """Ask both until they have given one same answer; return what each said if they never do.
-
-    What a parser says of garbage depends on how much had arrived when it looked, and a server that closes while
-    bytes are under way resets the connection: both are the kernel's timing, so one pair of answers proves nothing.
-    """
-    said: list[set[bytes]] = [set(), set()]
-    for _ in range(_ROUNDS):
-        for answers, server in zip(said, (one, other), strict=True):
-            answers.add(normalised(send(server, request, pieces)))
-        if said[0] & said[1]:
-            return []
-    return said
 
 
 def normalised(answer: bytes) -> bytes:

@@ -12,6 +12,7 @@ import pytest
 
 from nodecluster_compat._gunicorn.arbiter.limits import KILL_MARGIN, Limits
 from nodecluster_compat.lifecycle.crew import Crew, Mate
+from nodecluster_compat.lifecycle.way_out import WayOut
 
 
 class Server:
@@ -26,7 +27,7 @@ class Server:
         self.limits = Limits(loop, log, self.crew, lambda pid, number: self.killed.append((pid, number)))
 
     def add(self, pid: int, started: float) -> Mate:
-        handle: Any = SimpleNamespace(is_leaving=False, can_serve=False)
+        handle: Any = SimpleNamespace(way_out=WayOut(), can_serve=False)
         self.crew.add(pid, pid, handle, started)
         mate = self.crew.with_pid(pid)
         assert mate is not None
