@@ -21,7 +21,7 @@ from typing import Final
 from ..base.records import ListenAnswer, ListenRequest, SharingKey
 from ..errors import ListenError
 from ..machine.binding import BoundSocket, bind
-from .listeners import Listeners
+from .dealer import Dealer
 
 __all__ = ["SharedAnswer", "SharedSockets"]
 
@@ -49,12 +49,12 @@ class SharedSockets:
     """The sockets by what was asked for.
 
     Args:
-        listeners: accepts on those that the primary deals.
+        dealer: accepts on those that the primary deals.
         is_dealing: whether the primary deals connections; asked once a socket is made.
     """
 
-    def __init__(self, listeners: Listeners, is_dealing: Callable[[], bool]) -> None:
-        self._listeners = listeners
+    def __init__(self, dealer: Dealer, is_dealing: Callable[[], bool]) -> None:
+        self._dealer = dealer
         self._is_dealing = is_dealing
         self._by_key: dict[SharingKey, _Shared] = {}
         self._by_id: dict[int, _Shared] = {}
@@ -105,10 +105,8 @@ class SharedSockets:
             raise ListenError(errno.EMFILE, "bind", request.address, None if request.port < 0 else request.port)
         dealt = not request.is_udp and self._is_dealing()
         bound = bind(request, listen=dealt)
-        if dealt:
-            listener_id = self._listeners.add(bound.sock, bound.sock.family).listener_id
-        else:
-            listener_id = self._listeners.next_id()
+        dealer = self._dealer
+        listener_id = dealer.add(bound.sock, bound.sock.family).listener_id if dealt else dealer.next_id()
         shared = _Shared(request.key, bound, listener_id, dealt)
         self._by_key[request.key] = shared
         self._by_id[listener_id] = shared
@@ -121,7 +119,7 @@ class SharedSockets:
 
     def _drop(self, shared: _Shared) -> None:
         if shared.dealt:
-            self._listeners.remove(shared.listener_id)
+            self._dealer.remove(shared.listener_id)
         shared.bound.close()
         del self._by_key[shared.key], self._by_id[shared.listener_id]
 

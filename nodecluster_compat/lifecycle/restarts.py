@@ -7,7 +7,7 @@ What counts is how a worker ended:
 * *orderly* (asked to, ``max_requests``, ``disconnect``): nothing, replaced at once; nobody tells this module.
 * *fault* (an exit code or a signal of its own, a boot or a request that took too long).  A worker that had listened
   for ``stable`` seconds is replaced at once.  Each other fault doubles a pause in which nothing is started, for
-  the whole crew and not for each place, because workers that run the same code fail together.
+  the whole roster and not for each place, because workers that run the same code fail together.
 * *killed* (SIGKILL, which no program sends itself by accident): replaced at once when it had listened; one that was
   killed while it booted, as the kernel does when memory is short, waits for a short pause of its own.  More than
   ``_KILLS_BORNE`` of these, and nobody who began to listen in between, are told as a crash loop.
@@ -75,7 +75,7 @@ class Trial:
 
 
 class Restarts:
-    """The faults of a crew, and what they allow.
+    """The faults of a roster, and what they allow.
 
     Args:
         policy: the numbers.
@@ -114,7 +114,7 @@ class Restarts:
         return max(self.recent_faults(now), self._streak, self._killed_streak)
 
     def fault(self, now: float, listened: float) -> bool:
-        """A worker failed that had listened for so many seconds; return whether this is what degrades the crew."""
+        """A worker failed that had listened for so many seconds; return whether this is what degrades the roster."""
         self._faults.append(now)
         self._last_fault = now
         if listened < self.policy.stable:
@@ -125,7 +125,7 @@ class Restarts:
         return degrades
 
     def killed(self, now: float, had_listened: bool) -> bool:
-        """A worker was killed from outside; return whether this is what degrades the crew."""
+        """A worker was killed from outside; return whether this is what degrades the roster."""
         if had_listened:
             self._killed_streak = 0
             return False
@@ -143,9 +143,9 @@ class Restarts:
         self._streak = self._killed_streak = 0
         self._hold_until = float("-inf")
 
-    def look(self, now: float, crew: Iterable[Trial]) -> bool:
-        """Take note of who listens, and for how long; return whether this is what heals the crew."""
-        since = [one.listening_since for one in crew if one.started >= self._last_fault and one.listening_since]
+    def look(self, now: float, roster: Iterable[Trial]) -> bool:
+        """Take note of who listens, and for how long; return whether this is what heals the roster."""
+        since = [one.listening_since for one in roster if one.started >= self._last_fault and one.listening_since]
         if any(start >= self._last_killed for start in since):
             self._killed_streak = 0
         if not any(now - start >= self.policy.stable for start in since):
@@ -154,14 +154,14 @@ class Restarts:
         healed, self.is_degraded = self.is_degraded, False
         return healed
 
-    def allowed(self, now: float, crew: Iterable[Trial]) -> int:
+    def allowed(self, now: float, roster: Iterable[Trial]) -> int:
         """Return how many workers may be started now."""
         if now < self._hold_until:
             return 0
         if not self._streak:
             return UNLIMITED
         vouching = young = 0
-        for one in crew:
+        for one in roster:
             if one.listening_since is not None and now - one.listening_since >= PROBATION:
                 vouching += 1
             else:

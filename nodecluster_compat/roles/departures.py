@@ -19,7 +19,7 @@ from .worker_handle import WorkerHandle
 if TYPE_CHECKING:
     from ..base.loop import Loop
     from ..base.records import ExitStatus
-    from ..connections.listeners import Listeners
+    from ..connections.dealer import Dealer
     from ..connections.shared_sockets import SharedSockets
     from ..errors import ClusterError, FrameError
     from ..lifecycle.registry import Registry
@@ -37,7 +37,7 @@ class Departures:
         loop: the primary's.
         log: told of channels that break and of workers that do not end.
         registry: has the workers; one leaves it just before ``exit``.
-        listeners: what workers serve.
+        dealer: has the listening sockets that workers serve.
         shared: the sockets that they asked for.
         tell: emits an event of a worker, and of the cluster.
         grace: seconds that a worker without a channel has left to live.
@@ -48,7 +48,7 @@ class Departures:
         loop: Loop,
         log: Log,
         registry: Registry[WorkerHandle],
-        listeners: Listeners,
+        dealer: Dealer,
         shared: SharedSockets,
         tell: Callable[..., None],
         grace: float,
@@ -56,7 +56,7 @@ class Departures:
         self._loop = loop
         self._log = log
         self._registry = registry
-        self._listeners = listeners
+        self._dealer = dealer
         self._shared = shared
         self._tell = tell
         self.grace = grace
@@ -70,7 +70,7 @@ class Departures:
     def leave_all(self, worker: WorkerHandle) -> None:
         """No further connection for this worker, whoever wants that."""
         worker.way_out.leave()
-        self._listeners.leave(worker.id)
+        self._dealer.leave(worker.id)
         self._shared.lost(worker.id)
 
     # --- the end of its channels ---------------------------------------------------------------
@@ -82,7 +82,7 @@ class Departures:
         # What it still answered counts: only then is it known what it had not acknowledged.
         worker.connections.finish()
         worker.line.closed()
-        self._listeners.lost(worker.id)
+        self._dealer.lost(worker.id)
         self._shared.lost(worker.id)
         asked = worker.exited_after_disconnect is not None
         if not asked:
@@ -97,7 +97,7 @@ class Departures:
 
     def connections_closed(self, worker: WorkerHandle, error: FrameError | None) -> None:
         """The connection channel is closed: others get what it had not acknowledged."""
-        self._listeners.lost(worker.id)
+        self._dealer.lost(worker.id)
         if error is not None:
             self._log.error("The connection channel of worker %s is closed: %s", worker.id, error)
         # Without it the worker cannot serve.  In an orderly end the message channel closes right after,

@@ -19,7 +19,7 @@ from ..messages.payloads import decode_address, decode_closed, decode_request, e
 from .worker_handle import WorkerHandle
 
 if TYPE_CHECKING:
-    from ..connections.listeners import Listeners
+    from ..connections.dealer import Dealer
     from ..connections.shared_sockets import SharedSockets
     from ..lifecycle.states import Step
     from .deliveries import Deliveries
@@ -34,7 +34,7 @@ class Inbound:
 
     Args:
         host: the server around the primary.
-        listeners: what workers serve.
+        dealer: has the listening sockets that workers serve.
         shared: the sockets that they asked for.
         deliveries: where messages go.
         departures: how workers leave.
@@ -48,14 +48,14 @@ class Inbound:
     def __init__(
         self,
         host: Host,
-        listeners: Listeners,
+        dealer: Dealer,
         shared: SharedSockets,
         deliveries: Deliveries,
         departures: Departures,
         tell: Callable[..., None],
     ) -> None:
         self._host = host
-        self._listeners = listeners
+        self._dealer = dealer
         self._shared = shared
         self._departures = departures
         self._tell = tell
@@ -92,7 +92,7 @@ class Inbound:
         listener_id, address = decode_address(frame.payload)
         self._advance(worker, "listening")
         if not worker.way_out.is_ending:
-            self._listeners.join(worker.id, listener_id)
+            self._dealer.join(worker.id, listener_id)
         if worker.can_serve:
             self._host.worker_listens(worker)
         self._tell(worker, "listening", address)
@@ -117,7 +117,7 @@ class Inbound:
 
     def _closed(self, worker: WorkerHandle, frame: Frame) -> None:
         listener_id = decode_closed(frame.payload)
-        self._listeners.leave_one(worker.id, listener_id)
+        self._dealer.leave_one(worker.id, listener_id)
         self._shared.leave(worker.id, listener_id)
 
     def _advance(self, worker: WorkerHandle, step: Step) -> None:
@@ -129,13 +129,13 @@ class Inbound:
     # --- packets -------------------------------------------------------------------------------
 
     def _accepted(self, worker: WorkerHandle, packet: Packet) -> None:
-        self._listeners.accepted(worker.id, packet.listener_id)
+        self._dealer.accepted(worker.id, packet.listener_id)
 
     def _refused(self, worker: WorkerHandle, packet: Packet) -> None:
-        self._listeners.refused(worker.id, packet.listener_id)
+        self._dealer.refused(worker.id, packet.listener_id)
 
     def _has_room(self, worker: WorkerHandle, packet: Packet) -> None:
-        self._listeners.has_room(worker.id, packet.listener_id)
+        self._dealer.has_room(worker.id, packet.listener_id)
 
     def _leaves(self, worker: WorkerHandle, _: Packet) -> None:
         self._departures.leave_all(worker)

@@ -23,8 +23,8 @@ from ..base.emitter import Emitter, Origin, current_origin, run_guarded
 from ..base.log import Log
 from ..base.loop import Loop
 from ..base.records import ExitStatus, Handle, Message
+from ..connections.dealer import Dealer
 from ..connections.handoffs import Handoffs
-from ..connections.listeners import Listeners
 from ..connections.offers import OfferingEnd, connection_pair
 from ..connections.policies import RoundRobin
 from ..connections.shared_sockets import SharedSockets
@@ -62,11 +62,11 @@ class Primary:
         self.loop = loop
         self.registry: Registry[WorkerHandle] = Registry()
         handoffs = Handoffs(self._connections_of, loop, log, self._join_again)
-        self.listeners = Listeners(loop, log, RoundRobin, handoffs.deliver, queue_limit)
-        self.shared = SharedSockets(self.listeners, host.is_dealing)
+        self.dealer = Dealer(loop, log, RoundRobin, handoffs.deliver, queue_limit)
+        self.shared = SharedSockets(self.dealer, host.is_dealing)
         self.deliveries = Deliveries(self.registry, loop, events, log, host.is_binding)
-        self._departures = Departures(loop, log, self.registry, self.listeners, self.shared, self._emit, grace)
-        self.inbound = Inbound(host, self.listeners, self.shared, self.deliveries, self._departures, self._emit)
+        self._departures = Departures(loop, log, self.registry, self.dealer, self.shared, self._emit, grace)
+        self.inbound = Inbound(host, self.dealer, self.shared, self.deliveries, self._departures, self._emit)
         self._host = host
         self._events = events
         self._log = log
@@ -145,7 +145,7 @@ class Primary:
         for worker_id, ends in self._child_ends.items():
             if worker is None or worker_id != worker.id:
                 ends.close()
-        self.listeners.abandon()
+        self.dealer.abandon()
         self.shared.abandon()
         self.loop.abandon()
         return None if worker is None else self._child_ends[worker.id]
@@ -236,7 +236,7 @@ class Primary:
     def _join_again(self, worker_id: int, listener_id: int) -> None:
         worker = self.registry.by_id.get(worker_id)
         if worker is not None and worker.is_connected() and not worker.way_out.is_ending:
-            self.listeners.join(worker_id, listener_id)
+            self.dealer.join(worker_id, listener_id)
 
     # --- events --------------------------------------------------------------------------------
 

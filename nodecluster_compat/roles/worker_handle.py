@@ -10,13 +10,14 @@ import os
 import signal as signals
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from ..base.drain_timeout import checked_timeout
 from ..base.emitter import Emitter
 from ..base.records import Handle, Message
 from ..errors import ClusterError
 from ..lifecycle.loop_lag import lag_at
+from ..lifecycle.roster import Roster, RosterEntry
 from ..lifecycle.states import Lifecycle, State
 from ..lifecycle.way_out import WayOut
 from ..messages.channel import SendCallback
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from .pipes import ReadablePipe, WritablePipe
     from .status import WorkerHealth
 
-__all__ = ["ChildEnds", "Owner", "WorkerHandle", "WorkerProcess"]
+__all__ = ["ChildEnds", "Owner", "WorkerEntry", "WorkerHandle", "WorkerProcess", "WorkerRoster"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,10 @@ class WorkerHandle(Worker):
         return True
 
     destroy = kill
+
+
+WorkerRoster: TypeAlias = Roster[WorkerHandle]
+WorkerEntry: TypeAlias = RosterEntry[WorkerHandle]
 
 
 def _signal_number(signal: str | int | None) -> signals.Signals:

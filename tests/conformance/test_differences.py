@@ -15,7 +15,7 @@ def test_d2_a_full_worker_is_not_asked_again_before_it_has_room(play: Play) -> N
     trace = play("""
         if cluster.is_primary:
             from nodecluster_compat.connections.packets import PacketKind
-            listeners, refused = cluster._primary.listeners, []
+            listeners, refused = cluster._primary.dealer, []
             answered = listeners.answered
             def counted(worker_id, packet):
                 if packet.kind is PacketKind.REFUSED: refused.append(worker_id)
@@ -58,7 +58,7 @@ def test_d3_the_queue_of_accepted_connections_has_a_bound(play: Play) -> None:
                     cluster.call_later(0.3, look)
                 cluster.call_later(0.05, go)
             def look():
-                waiting = cluster._primary.listeners.waiting_connections
+                waiting = cluster._primary.dealer.waiting_connections
                 trace(0 < waiting <= 130)
                 w.process.kill('SIGCONT')
                 import threading

@@ -311,7 +311,7 @@ def test_grandchild_that_holds_a_channel_hides_nothing(cluster: Cluster) -> None
         assert healthy(cluster)
 
 
-FEW_LEAVERS = "from nodecluster_compat.lifecycle import crew\ncrew._LEAVERS = crew._LEAVERS_PER_PLACE = 0\n"
+FEW_LEAVERS = "from nodecluster_compat.lifecycle import roster\nroster._LEAVERS = roster._LEAVERS_PER_PLACE = 0\n"
 
 
 @pytest.mark.cluster(**{**REMOTE, "config": CONF + FEW_LEAVERS}, workers=2)

@@ -140,7 +140,7 @@ def held_connections() -> int:
     from nodecluster_compat import cluster
 
     primary: Any = cluster._primary
-    count: int = primary.listeners.waiting_connections
+    count: int = primary.dealer.waiting_connections
     return count
 
 
@@ -149,7 +149,7 @@ def closed_doors() -> int:
     from nodecluster_compat import cluster
 
     primary: Any = cluster._primary
-    return sum(1 for listener in primary.listeners if not listener._open)
+    return sum(1 for listener in primary.dealer if not listener._open)
 
 
 def note_acks(path: str) -> None:

@@ -23,11 +23,11 @@ from gunicorn.errors import HaltServer
 from ... import under_test
 from ...base.emitter import set_log
 from ...base.loop import Loop
-from ...lifecycle.crew import Crew
 from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
+from ...roles.worker_handle import WorkerRoster
 from . import forking, reaping, stopping
 from .copy_on_write import prepare_for_workers
 from .health import Health
@@ -81,7 +81,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         prepare_for_workers(self.cfg)
         self.WORKERS = dict(self.WORKERS)  # gunicorn's is a class attribute, shared by every arbiter
         self.loop = Loop(self.log)
-        self.crew = Crew()
+        self.roster = WorkerRoster()
         self.served = []
         self.spawning = None
         self.exiting = None
@@ -102,12 +102,12 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         under_test.enter_primary(self.loop, self.desk)
 
     def _seat_helpers(self) -> None:
-        loop, log, crew, registry = self.loop, self.log, self.crew, self.primary.registry
+        loop, log, roster, registry = self.loop, self.log, self.roster, self.primary.registry
         self.judge = Judge(self, self.reloader, self.upgrade)
-        self.limits = Limits(loop, log, crew, self.kill_worker)
-        self.recycler = Recycler(loop, crew, log, self.wakeup)
-        self.health = Health(loop, log, crew, registry, self.kill_worker, warns_unasked=self.is_supervised)
-        pressure = Pressure(loop, self.primary.listeners, log)
+        self.limits = Limits(loop, log, roster, self.kill_worker)
+        self.recycler = Recycler(loop, roster, log, self.wakeup)
+        self.health = Health(loop, log, roster, registry, self.kill_worker, warns_unasked=self.is_supervised)
+        pressure = Pressure(loop, self.primary.dealer, log)
         self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure)
 
     def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
@@ -121,7 +121,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         if cluster.freeze_policy() == SCHED_RR:
             served = known or {}
             self.served = [
-                served.get(id(listener)) or self.primary.listeners.add(listener.sock, listener.FAMILY)
+                served.get(id(listener)) or self.primary.dealer.add(listener.sock, listener.FAMILY)
                 for listener in self.LISTENERS
             ]
 
@@ -179,7 +179,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         self.recycler.turn()
         self.make_room_for_requested()
         step = self._next_step()
-        for pid in self.crew.pids_of(self.reloader.may_retire(step.retire)):
+        for pid in self.roster.pids_of(self.reloader.may_retire(step.retire)):
             self.kill_worker(pid, signals.SIGTERM)
         self.spawn_workers()
         self.upgrade.tell_if_ready()
@@ -198,7 +198,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
 
     def _next_step(self) -> Step:
         target = self.num_workers
-        return self.crew.next_step(target, settings_in_force().bounds(target))
+        return self.roster.next_step(target, settings_in_force().bounds(target))
 
     def spawn_worker(self) -> int | None:
         """Extends gunicorn's: the worker is born with channels, and TERM cannot fall into the gap."""
@@ -213,7 +213,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
                 return None
             pid = forking.fork_worker(self, handle, super().spawn_worker)
         if pid is not None:
-            self.crew.add(self.worker_age, pid, handle, time.monotonic())
+            self.roster.add(self.worker_age, pid, handle, time.monotonic())
         return pid
 
     def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
@@ -229,13 +229,13 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
 
     def kill_worker(self, pid: int, sig: int) -> None:
         """Extends gunicorn's: a worker that is told to end gets no further connection."""
-        mate = self.crew.with_pid(pid)
-        if mate is not None and sig in _ENDING_SIGNALS:
-            first = mate.way_out.tell()
-            if mate.handle is not None:
-                self.primary.retire(mate.handle)
+        entry = self.roster.with_pid(pid)
+        if entry is not None and sig in _ENDING_SIGNALS:
+            first = entry.way_out.tell()
+            if entry.handle is not None:
+                self.primary.retire(entry.handle)
             if first and not self.is_stopping:
-                self.limits.limit_end(mate, self.cfg.graceful_timeout, "graceful_timeout")
+                self.limits.limit_end(entry, self.cfg.graceful_timeout, "graceful_timeout")
         super().kill_worker(pid, sig)
 
     def murder_workers(self) -> None:
@@ -288,7 +288,7 @@ def adopt(arbiter: _Base) -> None:
     arbiter.__class__ = type("ClusterArbiter", (ClusterArbiter, stock), {"__module__": stock.__module__})
     arbiter.become_cluster_arbiter()
     arbiter.service = Service(
-        arbiter.loop, arbiter.crew, arbiter.upgrade, arbiter.status, arbiter.is_degraded, arbiter.cfg.env_orig
+        arbiter.loop, arbiter.roster, arbiter.upgrade, arbiter.status, arbiter.is_degraded, arbiter.cfg.env_orig
     )
     arbiter.serve_listeners()
     if not cluster.settings:

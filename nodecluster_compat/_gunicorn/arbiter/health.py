@@ -29,10 +29,9 @@ from .in_force import settings_in_force
 
 if TYPE_CHECKING:
     from ...base.loop import Loop
-    from ...lifecycle.crew import Crew
     from ...lifecycle.loop_lag import Change
     from ...lifecycle.registry import Registry
-    from ...roles.worker_handle import WorkerHandle
+    from ...roles.worker_handle import WorkerHandle, WorkerRoster
     from ..gunicorn_types import GunicornLog, GunicornWorker
 
 __all__ = ["Health"]
@@ -50,7 +49,7 @@ class Health:
     Args:
         loop: the arbiter's.
         log: says who is blocked, and what it is doing.
-        crew: the workers, as the arbiter knows them.
+        roster: the workers, as the arbiter knows them.
         registry: the workers, as the primary knows them.
         kill: sends a signal to the worker with a pid.
         warns_unasked: whether there is a limit where ``blocked_after`` is not set; not in script mode, as in Node.
@@ -60,7 +59,7 @@ class Health:
         self,
         loop: Loop,
         log: GunicornLog,
-        crew: Crew,
+        roster: WorkerRoster,
         registry: Registry[WorkerHandle],
         kill: Callable[[int, int], None],
         *,
@@ -68,7 +67,7 @@ class Health:
     ) -> None:
         self._loop = loop
         self._log = log
-        self._crew = crew
+        self._roster = roster
         self._registry = registry
         self._kill = kill
         self._warns_unasked = warns_unasked
@@ -159,18 +158,18 @@ class Health:
                 self._abort(pid, timeout)
 
     def _abort(self, pid: int, timeout: float) -> None:
-        mate = self._crew.with_pid(pid)
-        if mate is not None:
-            mate.way_out.overrun(f"gave no sign of life within timeout ({timeout:g} s)")
-        if mate is None or mate.handle is None or condition_of(pid) in ("stopped", "dead"):
+        entry = self._roster.with_pid(pid)
+        if entry is not None:
+            entry.way_out.overrun(f"gave no sign of life within timeout ({timeout:g} s)")
+        if entry is None or entry.handle is None or condition_of(pid) in ("stopped", "dead"):
             self._kill(pid, signals.SIGABRT)
             return
         self._examined.add(pid)
-        self._examine(mate.handle, LAST_WORDS_SIGNAL, partial(self._abort_examined, pid))
+        self._examine(entry.handle, LAST_WORDS_SIGNAL, partial(self._abort_examined, pid))
 
     def _abort_examined(self, pid: int, stacks: str) -> None:
         self._examined.discard(pid)
-        if self._crew.with_pid(pid) is not None:
+        if self._roster.with_pid(pid) is not None:
             _tell(self._log.error, f"What worker (pid:{pid}) is doing", stacks)
             self._kill(pid, signals.SIGABRT)
 

@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
     from ...base.loop import Loop
     from ...base.records import ServedAddress
-    from ...lifecycle.crew import Crew, Mate
     from ...lifecycle.rollout import ReloadReport
     from ...roles.primary import Primary
     from ...roles.status import ClusterStatus
-    from ...roles.worker_handle import WorkerHandle
+    from ...roles.worker_handle import WorkerEntry, WorkerHandle, WorkerRoster
     from ..gunicorn_types import Settings
     from .judging import Judge
     from .limits import Limits
@@ -48,9 +47,9 @@ class Hosting:
 
     loop: Loop
     primary: Primary
-    crew: Crew
+    roster: WorkerRoster
     served: list[ServedAddress]
-    exiting: Mate | None
+    exiting: WorkerEntry | None
     is_stopping: bool
     limits: Limits
     judge: Judge
@@ -88,7 +87,7 @@ class Hosting:
             return "the server is ending"
         if not self.has_channels:
             return f"the workers are now of {self.worker_class.__name__}, which has no channel"
-        if self.exiting is not None and self.exiting.way_out.was_told and not self.crew.missing(self.num_workers):
+        if self.exiting is not None and self.exiting.way_out.was_told and not self.roster.missing(self.num_workers):
             return "the worker that exits was retired and leaves no place"
         return None
 
@@ -99,7 +98,7 @@ class Hosting:
 
     def make_room_for_requested(self) -> None:
         """``cluster.fork()`` beyond the vacancies raises the number; a pause of the back-off holds for it, too."""
-        extra = len(self._requested) - self.crew.missing(self.num_workers)
+        extra = len(self._requested) - self.roster.missing(self.num_workers)
         if extra > 0:
             self.num_workers += extra
 
@@ -109,7 +108,7 @@ class Hosting:
 
     def stand_in(self) -> WorkerHandle | None:
         """See :class:`~nodecluster_compat.roles.host.Host`."""
-        return self.crew.stand_in(self.exiting) if self.exiting is not None else None
+        return self.roster.stand_in(self.exiting) if self.exiting is not None else None
 
     # --- what is so ----------------------------------------------------------------------------
 
@@ -137,7 +136,7 @@ class Hosting:
 
     def worker_listens(self, worker: WorkerHandle) -> None:
         """See :class:`~nodecluster_compat.roles.host.Host`."""
-        self.crew.listens(worker, time.monotonic())
+        self.roster.listens(worker, time.monotonic())
         self.wakeup()
 
     def worker_changed(self) -> None:
@@ -146,13 +145,13 @@ class Hosting:
 
     def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
         """See ``Host``: as long as one that a signal ends, unless told otherwise."""
-        mate = self.crew.with_pid(worker.process.pid) if worker.process.pid is not None else None
-        if mate is None:
+        entry = self.roster.with_pid(worker.process.pid) if worker.process.pid is not None else None
+        if entry is None:
             return
         if timeout is None:
-            self.limits.limit_end(mate, self.cfg.graceful_timeout, "graceful_timeout")
+            self.limits.limit_end(entry, self.cfg.graceful_timeout, "graceful_timeout")
         else:
-            self.limits.limit_end(mate, timeout, f"{timeout:g} s")
+            self.limits.limit_end(entry, timeout, f"{timeout:g} s")
 
     # --- what is asked for ---------------------------------------------------------------------
 

@@ -22,9 +22,9 @@ from .source_watch import SourceWatch, application_sources
 
 if TYPE_CHECKING:
     from ...base.records import ExitStatus
-    from ...lifecycle.crew import Mate
     from ...machine.sources import Fingerprint
     from ...roles.status import ClusterStatus
+    from ...roles.worker_handle import WorkerEntry
     from .reloading import Reloader
     from .upgrading import Upgrade
 
@@ -70,44 +70,44 @@ class Judge:
 
     # --- the end of a worker -------------------------------------------------------------------
 
-    def ended(self, mate: Mate, status: ExitStatus) -> None:
+    def ended(self, entry: WorkerEntry, status: ExitStatus) -> None:
         """Judge the end of a worker, before it is told."""
-        if mate.way_out.was_told or (mate.way_out.is_ending and mate.listening_since is not None):
+        if entry.way_out.was_told or (entry.way_out.is_ending and entry.listening_since is not None):
             return
-        crew, now = self._arbiter.crew, time.monotonic()
+        roster, now = self._arbiter.roster, time.monotonic()
         self._configure()
-        how = _describe(mate, status)
-        if crew.rollout is not None and mate.generation == crew.generation and mate.listening_since is None:
-            serves_on = crew.has_old_listeners()
+        how = _describe(entry, status)
+        if roster.rollout is not None and entry.generation == roster.generation and entry.listening_since is None:
+            serves_on = roster.has_old_listeners()
             self._reloader.fail(f"a worker of the new generation {how}")
             self._configure()
             if serves_on:
                 return
-        if status.signal == "SIGKILL" and mate.way_out.overran is None:
-            if mate.listening_since is None:
+        if status.signal == "SIGKILL" and entry.way_out.overran is None:
+            if entry.listening_since is None:
                 self.last_fault = how
-            if self._restarts.killed(now, mate.listening_since is not None):
+            if self._restarts.killed(now, entry.listening_since is not None):
                 self._tell_degraded(now)
             return
         self.last_fault = how
         self._sources.begin()
-        if self._restarts.fault(now, 0.0 if mate.listening_since is None else now - mate.listening_since):
+        if self._restarts.fault(now, 0.0 if entry.listening_since is None else now - entry.listening_since):
             self._tell_degraded(now)
 
-    def halt_if_unbootable(self, mate: Mate | None, status: ExitStatus) -> None:
+    def halt_if_unbootable(self, entry: WorkerEntry | None, status: ExitStatus) -> None:
         """End the server when its very first boot fails.
 
         Raises:
             HaltServer: with gunicorn's exit code.
         """
         arbiter = self._arbiter
-        if arbiter.is_stopping or mate is None or mate.way_out.was_told or mate.listening_since is not None:
+        if arbiter.is_stopping or entry is None or entry.way_out.was_told or entry.listening_since is not None:
             return
         codes = {arbiter.WORKER_BOOT_ERROR: "Worker failed to boot.", arbiter.APP_LOAD_ERROR: "App failed to load."}
         if self._upgrade.is_candidate:
             code = status.code if status.code in codes else arbiter.WORKER_BOOT_ERROR
             raise HaltServer(codes[code], code)
-        if status.code in codes and not arbiter.crew.has_listened and self._reloader.last_report is None:
+        if status.code in codes and not arbiter.roster.has_listened and self._reloader.last_report is None:
             raise HaltServer(codes[status.code], status.code)
 
     # --- what may be started -------------------------------------------------------------------
@@ -115,7 +115,7 @@ class Judge:
     def allowed(self) -> int:
         """How many workers may be started now."""
         self._configure()
-        count = self._restarts.allowed(time.monotonic(), self._arbiter.crew.trials)
+        count = self._restarts.allowed(time.monotonic(), self._arbiter.roster.trials)
         if count and self._restarts.is_backing_off:
             self._sources.note()
         return count
@@ -126,10 +126,10 @@ class Judge:
         self._restarts.retry_now()
 
     def turn(self) -> None:
-        """Once a turn of the main loop: find out whether the crew has recovered."""
+        """Once a turn of the main loop: find out whether the roster has recovered."""
         self._configure()
-        if self._restarts.look(time.monotonic(), self._arbiter.crew.trials):
-            self._arbiter.log.info("Workers run again: %s listen", len(self._arbiter.crew.listening))
+        if self._restarts.look(time.monotonic(), self._arbiter.roster.trials):
+            self._arbiter.log.info("Workers run again: %s listen", len(self._arbiter.roster.listening))
             self._arbiter.loop.call_soon(cluster.emit, "recovered", self._arbiter.status())
 
     def _configure(self) -> None:
@@ -154,9 +154,9 @@ class Judge:
         self._arbiter.loop.call_soon(cluster.emit, "degraded", self._arbiter.status())
 
 
-def _describe(mate: Mate, status: ExitStatus) -> str:
-    if mate.way_out.overran is not None:
-        return mate.way_out.overran
-    when = "while booting" if mate.listening_since is None else "after it had listened"
+def _describe(entry: WorkerEntry, status: ExitStatus) -> str:
+    if entry.way_out.overran is not None:
+        return entry.way_out.overran
+    when = "while booting" if entry.listening_since is None else "after it had listened"
     how = f"exited with code {status.code}" if status.signal is None else f"was ended by {status.signal}"
     return f"{how} {when}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from ...base.loop import Loop
-    from ...lifecycle.crew import Crew, Mate
+    from ...roles.worker_handle import WorkerEntry, WorkerRoster
     from ..gunicorn_types import GunicornLog
 
 __all__ = ["KILL_MARGIN", "Limits"]
@@ -30,24 +30,24 @@ class Limits:
     Args:
         loop: the arbiter's.
         log: says who was ended, and why.
-        crew: the workers.
+        roster: the workers.
         kill: sends a signal to the worker with a pid.
     """
 
-    def __init__(self, loop: Loop, log: GunicornLog, crew: Crew, kill: Callable[[int, int], None]) -> None:
+    def __init__(self, loop: Loop, log: GunicornLog, roster: WorkerRoster, kill: Callable[[int, int], None]) -> None:
         self._loop = loop
         self._log = log
-        self._crew = crew
+        self._roster = roster
         self._kill = kill
 
-    def limit_end(self, mate: Mate, seconds: float, limit: str) -> None:
+    def limit_end(self, entry: WorkerEntry, seconds: float, limit: str) -> None:
         """A worker was told to end, or leaves: kill it a moment after so many seconds, which ``limit`` names."""
-        self._loop.call_later(seconds + KILL_MARGIN, self._kill_late, mate, limit)
+        self._loop.call_later(seconds + KILL_MARGIN, self._kill_late, entry, limit)
 
-    def _kill_late(self, mate: Mate, limit: str) -> None:
-        if self._crew.with_pid(mate.pid) is mate:
-            self._log.error("Worker (pid:%s) did not end within %s: killed", mate.pid, limit)
-            self._kill(mate.pid, signals.SIGKILL)
+    def _kill_late(self, entry: WorkerEntry, limit: str) -> None:
+        if self._roster.with_pid(entry.pid) is entry:
+            self._log.error("Worker (pid:%s) did not end within %s: killed", entry.pid, limit)
+            self._kill(entry.pid, signals.SIGKILL)
 
     def turn(self, boot_timeout: float, target: int) -> None:
         """Once a turn of the main loop: end those that boot for too long, and those that left and stay.
@@ -62,21 +62,21 @@ class Limits:
 
     def _end_overdue(self, limit: float) -> None:
         now = time.monotonic()
-        for mate in self._crew.booting:
-            if now - mate.started > limit and mate.way_out.overran is None:
-                mate.way_out.overrun(f"did not listen within boot_timeout ({limit:g} s)")
-                self._log.critical("WORKER BOOT TIMEOUT (pid:%s): not listening after %g s", mate.pid, limit)
-                self._kill(mate.pid, signals.SIGABRT)
-                self._loop.call_later(_ABORT_SECONDS, self._kill_aborted, mate)
+        for entry in self._roster.booting:
+            if now - entry.started > limit and entry.way_out.overran is None:
+                entry.way_out.overrun(f"did not listen within boot_timeout ({limit:g} s)")
+                self._log.critical("WORKER BOOT TIMEOUT (pid:%s): not listening after %g s", entry.pid, limit)
+                self._kill(entry.pid, signals.SIGABRT)
+                self._loop.call_later(_ABORT_SECONDS, self._kill_aborted, entry)
 
-    def _kill_aborted(self, mate: Mate) -> None:
-        if self._crew.with_pid(mate.pid) is mate:
-            self._kill(mate.pid, signals.SIGKILL)
+    def _kill_aborted(self, entry: WorkerEntry) -> None:
+        if self._roster.with_pid(entry.pid) is entry:
+            self._kill(entry.pid, signals.SIGKILL)
 
     def _end_overstaying(self, target: int) -> None:
-        for mate in self._crew.overstaying(target):
+        for entry in self._roster.overstaying(target):
             self._log.error(
-                "Worker (pid:%s) said that it leaves and did not end, like too many others: killed", mate.pid
+                "Worker (pid:%s) said that it leaves and did not end, like too many others: killed", entry.pid
             )
-            mate.way_out.tell()
-            self._kill(mate.pid, signals.SIGKILL)
+            entry.way_out.tell()
+            self._kill(entry.pid, signals.SIGKILL)

@@ -17,7 +17,7 @@ class _Seat(Seat, Protocol):
 
 def report_workers(arbiter: _Seat) -> None:
     """Report both, with our own queue in the backlog."""
-    count = len(arbiter.crew.staying)
+    count = len(arbiter.roster.staying)
     if arbiter._last_logged_active_worker_count != count:
         arbiter._last_logged_active_worker_count = count
         extra = {"metric": "gunicorn.workers", "value": count, "mtype": "gauge"}
@@ -25,6 +25,6 @@ def report_workers(arbiter: _Seat) -> None:
     if arbiter.cfg.enable_backlog_metric:
         backlog = sum(listener.get_backlog() or 0 for listener in arbiter.LISTENERS)
         if backlog >= 0:
-            backlog += arbiter.primary.listeners.waiting_connections
+            backlog += arbiter.primary.dealer.waiting_connections
             extra = {"metric": "gunicorn.backlog", "value": backlog, "mtype": "histogram"}
             arbiter.log.debug("socket backlog: %s", backlog, extra=extra)

@@ -11,7 +11,7 @@ from .in_force import settings_in_force
 if TYPE_CHECKING:
     from ...base.log import Log
     from ...base.loop import Loop
-    from ...connections.listeners import Listeners
+    from ...connections.dealer import Dealer
     from ...connections.waiting import QueueStatus
 
 __all__ = ["Pressure"]
@@ -29,7 +29,7 @@ class Pressure:
         log: says when connections are closed because nobody takes them.
     """
 
-    def __init__(self, loop: Loop, listeners: Listeners, log: Log) -> None:
+    def __init__(self, loop: Loop, listeners: Dealer, log: Log) -> None:
         self._loop = loop
         self._watch = QueueWatch(listeners, log)
         self._sample()

@@ -15,7 +15,7 @@ from ...base.records import ExitStatus
 from .seat import Seat
 
 if TYPE_CHECKING:
-    from ...lifecycle.crew import Mate
+    from ...roles.worker_handle import WorkerEntry
     from ..gunicorn_types import GunicornWorker
     from .health import Health
     from .judging import Judge
@@ -38,7 +38,7 @@ class _Seat(Seat, Protocol):
     WORKERS: dict[int, GunicornWorker]
     reexec_pid: int
     is_supervised: bool
-    exiting: Mate | None
+    exiting: WorkerEntry | None
     dirty_arbiter_pid: int
     dirty_arbiter: object
     health: Health
@@ -92,22 +92,22 @@ def exit_status(status: int) -> ExitStatus:
 
 
 def _tell_cluster(arbiter: _Seat, pid: int, status: ExitStatus) -> None:
-    mate = arbiter.crew.with_pid(pid)
-    if mate is None:
+    entry = arbiter.roster.with_pid(pid)
+    if entry is None:
         return
-    if mate.handle is not None:
-        arbiter.primary.hear_out(mate.handle)  # it may have listened, or said that it leaves, just before
-    arbiter.crew.remove(pid)
+    if entry.handle is not None:
+        arbiter.primary.hear_out(entry.handle)  # it may have listened, or said that it leaves, just before
+    arbiter.roster.remove(pid)
     if arbiter.is_supervised and not arbiter.is_stopping:
-        # First, so that a handler's fork() meets the crew as it will be.
-        arbiter.judge.ended(mate, status)
-    if mate.handle is not None:
-        arbiter.health.gone(mate.handle)
-        arbiter.exiting = mate
-        arbiter.primary.reaped(mate.handle, status)
+        # First, so that a handler's fork() meets the roster as it will be.
+        arbiter.judge.ended(entry, status)
+    if entry.handle is not None:
+        arbiter.health.gone(entry.handle)
+        arbiter.exiting = entry
+        arbiter.primary.reaped(entry.handle, status)
         arbiter.exiting = None
     if arbiter.is_supervised:
-        arbiter.judge.halt_if_unbootable(mate, status)
+        arbiter.judge.halt_if_unbootable(entry, status)
 
 
 def _log_end(arbiter: _Seat, pid: int, status: int) -> None:

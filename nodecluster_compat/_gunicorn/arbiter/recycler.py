@@ -20,7 +20,7 @@ from .in_force import settings_in_force
 if TYPE_CHECKING:
     from ...base.log import Log
     from ...base.loop import Loop
-    from ...lifecycle.crew import Crew, Mate
+    from ...roles.worker_handle import WorkerEntry, WorkerRoster
 
 __all__ = ["Recycler"]
 
@@ -33,14 +33,14 @@ class Recycler:
 
     Args:
         loop: the arbiter's.
-        crew: its workers.
+        roster: its workers.
         log: says who is due, and why.
         wakeup: lets the main loop take another turn.
     """
 
-    def __init__(self, loop: Loop, crew: Crew, log: Log, wakeup: Callable[[], None]) -> None:
+    def __init__(self, loop: Loop, roster: WorkerRoster, log: Log, wakeup: Callable[[], None]) -> None:
         self._loop = loop
-        self._crew = crew
+        self._roster = roster
         self._log = log
         self._wakeup = wakeup
         self._recycling = Recycling(settings_in_force().recycling, random.random)
@@ -52,21 +52,23 @@ class Recycler:
         if self._recycling.policy.max_memory and not self._is_sampling:
             self._sample_later()
         candidates = self._candidates()
-        self._recycling.forget_others(mate.pid for mate in self._crew.staying)
-        since = {pid: mate.listening_since for pid, mate in candidates.items() if mate.listening_since is not None}
+        self._recycling.forget_others(entry.pid for entry in self._roster.staying)
+        since = {pid: entry.listening_since for pid, entry in candidates.items() if entry.listening_since is not None}
         self._mark(self._recycling.aged(time.monotonic(), since), candidates)
-        for mate in candidates.values():
-            if mate.handle is not None and mate.handle.wants_successor:
-                self._mark([Due(mate.pid, _SERVED)], candidates)
+        for entry in candidates.values():
+            if entry.handle is not None and entry.handle.wants_successor:
+                self._mark([Due(entry.pid, _SERVED)], candidates)
 
-    def _candidates(self) -> dict[int, Mate]:
+    def _candidates(self) -> dict[int, WorkerEntry]:
         """Return those that serve and are not due; nobody during a reload, which replaces all of them."""
-        crew = self._crew
+        roster = self._roster
         return (
-            {} if crew.rollout is not None else {mate.pid: mate for mate in crew.listening if not mate.way_out.was_due}
+            {}
+            if roster.rollout is not None
+            else {entry.pid: entry for entry in roster.listening if not entry.way_out.was_due}
         )
 
-    def _mark(self, due: Iterable[Due], candidates: dict[int, Mate]) -> None:
+    def _mark(self, due: Iterable[Due], candidates: dict[int, WorkerEntry]) -> None:
         for one in due:
             candidates[one.pid].way_out.fall_due()
             self._log.info("Recycling worker (pid:%s): %s", one.pid, one.reason)

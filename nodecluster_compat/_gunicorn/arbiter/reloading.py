@@ -72,7 +72,7 @@ class Reloader:
 
     def begin(self) -> bool:
         """Load the configuration and begin a new generation; return whether there is one to start."""
-        arbiter, crew = self._arbiter, self._arbiter.crew
+        arbiter, roster = self._arbiter, self._arbiter.roster
         if hasattr(arbiter, "_stats"):  # gunicorn 25.1 and later
             arbiter._stats["reloads"] += 1
         self._count += 1
@@ -83,33 +83,33 @@ class Reloader:
         except ConfigurationNotLoaded as error:
             self._tell(ReloadReport(self._count, "failed", str(error)), callbacks)
             return False
-        if crew.rollout is not None:
+        if roster.rollout is not None:
             self._supersede()
         self._savepoint = self._savepoint or savepoint
         self._waiting = callbacks
         self._hand_over_until = None
-        self.last_report = crew.begin_rollout(self._count, before, time.monotonic()).report
-        arbiter.log.info("Reload %s: starting generation %s", self._count, crew.generation)
+        self.last_report = roster.begin_rollout(self._count, before, time.monotonic()).report
+        arbiter.log.info("Reload %s: starting generation %s", self._count, roster.generation)
         return True
 
     def _supersede(self) -> None:
-        crew = self._arbiter.crew
-        assert crew.rollout is not None
-        report = crew.rollout.advance("replaced", time.monotonic(), "another reload came before its end")
+        roster = self._arbiter.roster
+        assert roster.rollout is not None
+        report = roster.rollout.advance("replaced", time.monotonic(), "another reload came before its end")
         callbacks, self._waiting = self._waiting, []
-        for mate in crew.booting:
-            if mate.generation == crew.generation:
-                self._end_worker(mate.pid)
+        for entry in roster.booting:
+            if entry.generation == roster.generation:
+                self._end_worker(entry.pid)
         self._tell(report, callbacks)
 
     # --- going on ------------------------------------------------------------------------------
 
     def turn(self) -> None:
         """Once a turn of the main loop: find out whether the rollout is complete."""
-        arbiter, crew = self._arbiter, self._arbiter.crew
-        if crew.rollout is not None and crew.is_rolled_out(arbiter.num_workers):
-            report = crew.rollout.advance("all", time.monotonic())
-            crew.rollout = None
+        arbiter, roster = self._arbiter, self._arbiter.roster
+        if roster.rollout is not None and roster.is_rolled_out(arbiter.num_workers):
+            report = roster.rollout.advance("all", time.monotonic())
+            roster.rollout = None
             self._close_former_listeners()
             self._end(report)
 
@@ -118,12 +118,12 @@ class Reloader:
 
         The last ones that serve a socket that goes stay until its connections are handed over.
         """
-        crew = self._arbiter.crew
+        roster = self._arbiter.roster
         going = self._going_listeners()
-        if crew.rollout is None or not going:
+        if roster.rollout is None or not going:
             return retire
         leaving = {member.age for member in retire}
-        if any(mate.age not in leaving for mate in crew.listening if mate.generation != crew.generation):
+        if any(entry.age not in leaving for entry in roster.listening if entry.generation != roster.generation):
             return retire
         return () if self._is_handing_over(going) else retire
 
@@ -133,25 +133,25 @@ class Reloader:
         With no old worker left to serve, or when the server ends, there is nothing to go back to: the new
         configuration stays, and the judge goes on trying.
         """
-        arbiter, crew = self._arbiter, self._arbiter.crew
-        assert crew.rollout is not None
-        report = crew.rollout.advance("failed", time.monotonic(), reason)
-        if crew.has_old_listeners() and not arbiter.is_stopping:
+        arbiter, roster = self._arbiter, self._arbiter.roster
+        assert roster.rollout is not None
+        report = roster.rollout.advance("failed", time.monotonic(), reason)
+        if roster.has_old_listeners() and not arbiter.is_stopping:
             assert self._savepoint is not None
             same_sockets = self._savepoint.listeners == arbiter.LISTENERS
-            for pid in crew.give_up_rollout(self._savepoint.num_workers, keeps_new=same_sockets):
+            for pid in roster.give_up_rollout(self._savepoint.num_workers, keeps_new=same_sockets):
                 self._end_worker(pid)
             self._savepoint.restore()
         else:
-            crew.rollout = None
+            roster.rollout = None
             self._close_former_listeners()
         self._end(report)
 
     def _end_worker(self, pid: int) -> None:
         """Tell a worker of a generation that is given up to end; one that still boots has nothing to finish."""
         self._arbiter.kill_worker(pid, signals.SIGTERM)
-        mate = self._arbiter.crew.with_pid(pid)
-        if mate is not None and mate.listening_since is None:
+        entry = self._arbiter.roster.with_pid(pid)
+        if entry is not None and entry.listening_since is None:
             self._arbiter.kill_worker(pid, signals.SIGKILL)
 
     # --- listeners that go ---------------------------------------------------------------------
@@ -159,7 +159,7 @@ class Reloader:
     def _going_listeners(self) -> list[Listener]:
         if self._savepoint is None:
             return []
-        listeners, served = self._arbiter.primary.listeners, self._arbiter.served
+        listeners, served = self._arbiter.primary.dealer, self._arbiter.served
         return [listeners[one.listener_id] for one in self._savepoint.served if one not in served]
 
     def _is_handing_over(self, going: list[Listener]) -> bool:

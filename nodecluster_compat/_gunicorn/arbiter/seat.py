@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from ...base.loop import Loop
     from ...base.records import ServedAddress
-    from ...lifecycle.crew import Crew
     from ...roles.primary import Primary
+    from ...roles.worker_handle import WorkerRoster
     from ..gunicorn_types import GunicornLog, ListeningSocket, Settings
 
 __all__ = ["Seat"]
@@ -27,7 +27,7 @@ class Seat(Protocol):
         log: gunicorn's logger.
         loop: what the arbiter waits in.
         primary: Node's primary.
-        crew: the workers that run.
+        roster: the workers that run.
         num_workers: how many there should be.
         is_stopping: whether the server ends.
         LISTENERS: gunicorn's listening sockets.
@@ -39,7 +39,7 @@ class Seat(Protocol):
     log: GunicornLog
     loop: Loop
     primary: Primary
-    crew: Crew
+    roster: WorkerRoster
     num_workers: int
     is_stopping: bool
     LISTENERS: list[ListeningSocket]

@@ -29,8 +29,8 @@ from ...machine.systemd import Notifier, drop_watchdog_pid, manager_of
 
 if TYPE_CHECKING:
     from ...base.loop import Loop
-    from ...lifecycle.crew import Crew
     from ...roles.status import ClusterStatus
+    from ...roles.worker_handle import WorkerRoster
     from .upgrading import Upgrade
 
 __all__ = ["Service", "hold_back_ready"]
@@ -53,7 +53,7 @@ class Service:
 
     Args:
         loop: the arbiter's.
-        crew: its workers.
+        roster: its workers.
         upgrade: says which of two masters speaks.
         status: returns how the cluster is.
         is_degraded: whether workers keep failing.
@@ -63,14 +63,14 @@ class Service:
     def __init__(
         self,
         loop: Loop,
-        crew: Crew,
+        roster: WorkerRoster,
         upgrade: Upgrade,
         status: Callable[[], ClusterStatus],
         is_degraded: Callable[[], bool],
         inherited: MutableMapping[str, str],
     ) -> None:
         self._loop = loop
-        self._crew = crew
+        self._roster = roster
         self._upgrade = upgrade
         self._cluster_status = status
         self._is_degraded = is_degraded
@@ -126,10 +126,10 @@ class Service:
     def _tell_state(self, status: ClusterStatus) -> None:
         assert self._notifier is not None
         lines: list[str] = []
-        if not self._is_ready and (self._crew.has_listened or not status.target):
+        if not self._is_ready and (self._roster.has_listened or not status.target):
             self._is_ready = True
             lines.append("READY=1")
-        elif self._is_reloading and self._crew.rollout is None:
+        elif self._is_reloading and self._roster.rollout is None:
             self._is_reloading = False
             lines.append("READY=1")
         line = _described(status)
@@ -152,7 +152,7 @@ class Service:
             self._notifier.send("WATCHDOG=1", *([f"STATUS={self._status}"] if self._status else []))
 
     def _is_hopeless(self) -> bool:
-        return self._is_degraded() and not self._crew.listening
+        return self._is_degraded() and not self._roster.listening
 
 
 def _described(status: ClusterStatus) -> str:

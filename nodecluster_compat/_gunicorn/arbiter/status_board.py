@@ -36,15 +36,15 @@ class StatusBoard:
 
     def status(self) -> ClusterStatus:
         """How the cluster is now."""
-        arbiter, crew = self._arbiter, self._arbiter.crew
+        arbiter, roster = self._arbiter, self._arbiter.roster
         return ClusterStatus(
             pid=arbiter.pid,
             state=self._state(),
             target=arbiter.num_workers,
-            listening=len(crew.listening),
-            booting=len(crew.booting),
-            ending=crew.ending,
-            generation=crew.generation,
+            listening=len(roster.listening),
+            booting=len(roster.booting),
+            ending=roster.ending,
+            generation=roster.generation,
             workers=tuple(_status_of(worker) for worker in arbiter.primary.registry.by_id.values()),
             queue=self._pressure.status,
             faults=self._judge.faults,
@@ -58,9 +58,9 @@ class StatusBoard:
             return "stopping"
         if self._judge.is_degraded:
             return "degraded"
-        if self._arbiter.crew.rollout is not None:
+        if self._arbiter.roster.rollout is not None:
             return "reloading"
-        return "running" if self._arbiter.crew.has_listened else "starting"
+        return "running" if self._arbiter.roster.has_listened else "starting"
 
     def turn(self) -> None:
         """Once a turn of the main loop: write the status file when something has changed."""

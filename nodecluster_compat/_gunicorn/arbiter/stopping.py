@@ -95,7 +95,7 @@ class _Stopper:
             for listener in arbiter.LISTENERS:
                 if not is_given(listener, arbiter.cfg):
                     quiesce(listener.sock)
-        for dealt in arbiter.primary.listeners:
+        for dealt in arbiter.primary.dealer:
             dealt.stop_accepting(takes_backlog)
         for listener in arbiter.LISTENERS:
             close_socket(listener, arbiter.cfg, unlink=is_alone and not arbiter.cfg.reuse_port)
@@ -105,7 +105,7 @@ class _Stopper:
         """Step 3."""
         arbiter = self._arbiter
         limit = self._start + arbiter.cfg.graceful_timeout * _FLUSH_SHARE
-        self._turn_until(lambda: not arbiter.primary.listeners.waiting_connections or not arbiter.WORKERS, limit)
+        self._turn_until(lambda: not arbiter.primary.dealer.waiting_connections or not arbiter.WORKERS, limit)
 
     def end_workers(self) -> None:
         """Step 4."""
@@ -123,7 +123,7 @@ class _Stopper:
             self._arbiter.log.error("Worker (pid:%s) did not end within %.0f s: killed", pid, seconds)
         self._signal_all(signals.SIGKILL)
         self._turn_until(self._all_gone, time.monotonic() + _KILLED_SECONDS)
-        for listener in self._arbiter.primary.listeners:
+        for listener in self._arbiter.primary.dealer:
             listener.close()
 
     def _all_gone(self) -> bool:

@@ -101,7 +101,7 @@ class Upgrade:
 
     def tell_if_ready(self) -> None:
         """Once a turn: tell the old master when there are enough workers."""
-        if self.is_candidate and len(self._arbiter.crew.listening) >= self._arbiter.num_workers:
+        if self.is_candidate and len(self._arbiter.roster.listening) >= self._arbiter.num_workers:
             with suppress(OSError):  # the old master has gone
                 os.write(self._telling, b"ready")
             os.close(self._telling)

@@ -144,7 +144,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
                 raise
             _end_process(error)
         if pid is not None:
-            self.crew.add(self.worker_age, pid, worker)
+            self.roster.add(self.worker_age, pid, worker)
             streams.attach(worker.process, self.loop)
 
     def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:

@@ -11,27 +11,27 @@ from typing import Any
 import pytest
 
 from nodecluster_compat._gunicorn.arbiter.limits import KILL_MARGIN, Limits
-from nodecluster_compat.lifecycle.crew import Crew, Mate
+from nodecluster_compat.lifecycle.roster import Roster, RosterEntry
 from nodecluster_compat.lifecycle.way_out import WayOut
 
 
 class Server:
-    """A crew, and what is done to it."""
+    """A roster, and what is done to it."""
 
     def __init__(self) -> None:
-        self.crew = Crew()
+        self.roster = Roster()
         self.killed: list[tuple[int, int]] = []
         self.later: list[tuple[float, Any, Any]] = []
         loop: Any = SimpleNamespace(call_later=lambda seconds, call, *args: self.later.append((seconds, call, args)))
         log: Any = logging.getLogger("nodecluster_compat.tests.limits")
-        self.limits = Limits(loop, log, self.crew, lambda pid, number: self.killed.append((pid, number)))
+        self.limits = Limits(loop, log, self.roster, lambda pid, number: self.killed.append((pid, number)))
 
-    def add(self, pid: int, started: float) -> Mate:
+    def add(self, pid: int, started: float) -> RosterEntry:
         handle: Any = SimpleNamespace(way_out=WayOut(), can_serve=False)
-        self.crew.add(pid, pid, handle, started)
-        mate = self.crew.with_pid(pid)
-        assert mate is not None
-        return mate
+        self.roster.add(pid, pid, handle, started)
+        entry = self.roster.with_pid(pid)
+        assert entry is not None
+        return entry
 
     def let_time_pass(self) -> None:
         due, self.later = self.later, []
@@ -51,7 +51,7 @@ def test_worker_that_boots_for_too_long_is_aborted_then_killed(server: Server) -
     for _ in range(2):
         server.limits.turn(5.0, 2)
     assert server.killed == [(7, signal.SIGABRT)]
-    assert late.overdue == "did not listen within boot_timeout (5 s)"
+    assert late.way_out.overran == "did not listen within boot_timeout (5 s)"
     server.let_time_pass()
     assert server.killed[1:] == [(7, signal.SIGKILL)]
 
@@ -74,7 +74,7 @@ def test_worker_that_does_not_end_in_time_is_killed(server: Server) -> None:
 def test_worker_that_has_ended_takes_nobody_along(server: Server) -> None:
     """Its pid may be another's by then."""
     server.limits.limit_end(server.add(7, 0.0), 3.0, "graceful_timeout")
-    server.crew.remove(7)
+    server.roster.remove(7)
     server.add(7, 0.0)
     server.let_time_pass()
     assert server.killed == []

@@ -27,9 +27,9 @@ def forks_of_a_crash_loop(workers: int, boot: float, life: float, until: float, 
         while running and running[0][0] <= now:
             heapq.heappop(running)
             faults.fault(now, life)
-        crew = [Trial(fork, fork + boot if fork + boot <= now else None) for _, fork in running]
-        faults.look(now, crew)
-        for _ in range(min(workers - len(running), faults.allowed(now, crew))):
+        roster = [Trial(fork, fork + boot if fork + boot <= now else None) for _, fork in running]
+        faults.look(now, roster)
+        for _ in range(min(workers - len(running), faults.allowed(now, roster))):
             heapq.heappush(running, (now + boot + life, now))
             forks.append(now)
         now += 0.05

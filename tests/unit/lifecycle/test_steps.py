@@ -14,10 +14,10 @@ def member(age: int, generation: int = 0, *, listening: bool = True, ending: boo
 
 def test_missing_counts_only_those_that_stay_in_this_generation() -> None:
     """Old and ending workers fill no place."""
-    crew = [member(1), member(2, ending=True), member(3, 1)]
-    assert missing(crew, 3, 1) == 2
-    assert missing(crew, 3, 0) == 2
-    assert missing(crew, 0, 1) == 0
+    members = [member(1), member(2, ending=True), member(3, 1)]
+    assert missing(members, 3, 1) == 2
+    assert missing(members, 3, 0) == 2
+    assert missing(members, 0, 1) == 0
 
 
 def test_old_generation_stays_until_the_new_one_listens() -> None:
@@ -42,40 +42,42 @@ members = st.builds(Member, st.integers(1, 9), st.integers(0, 2), st.booleans(),
 
 
 @given(st.lists(members, max_size=9, unique_by=lambda m: m.age), st.integers(0, 6))
-def test_retiring_never_leaves_fewer_listening_than_the_target(crew: list[Member], target: int) -> None:
-    """Whatever the crew, retiring keeps enough that listen, or all that did."""
-    retired = surplus(crew, target)
-    before = [m for m in crew if m.listening and not m.ending]
+def test_retiring_never_leaves_fewer_listening_than_the_target(members: list[Member], target: int) -> None:
+    """Whatever the members, retiring keeps enough that listen, or all that did."""
+    retired = surplus(members, target)
+    before = [m for m in members if m.listening and not m.ending]
     after = [m for m in before if m not in retired]
     assert len(after) >= min(len(before), target)
     assert all(not m.ending for m in retired)
-    assert len([m for m in crew if not m.ending]) - len(retired) >= min(target, len([m for m in crew if not m.ending]))
+    assert len([m for m in members if not m.ending]) - len(retired) >= min(
+        target, len([m for m in members if not m.ending])
+    )
 
 
 @given(st.lists(members, max_size=9, unique_by=lambda m: m.age), st.integers(0, 6))
-def test_retired_are_the_oldest_that_stay_and_in_that_order(crew: list[Member], target: int) -> None:
+def test_retired_are_the_oldest_that_stay_and_in_that_order(members: list[Member], target: int) -> None:
     """Nobody is retired before somebody older who stays."""
-    retired = surplus(crew, target)
-    staying = sorted((m for m in crew if not m.ending), key=lambda m: m.age)
+    retired = surplus(members, target)
+    staying = sorted((m for m in members if not m.ending), key=lambda m: m.age)
     assert retired == staying[: len(retired)]
 
 
 @given(st.lists(members, max_size=9, unique_by=lambda m: m.age), st.integers(0, 6), st.integers(0, 2))
-def test_missing_and_surplus_do_not_fight(crew: list[Member], target: int, generation: int) -> None:
+def test_missing_and_surplus_do_not_fight(members: list[Member], target: int, generation: int) -> None:
     """What was started for a target is never retired for the same target while nothing else changed."""
-    age = max((m.age for m in crew), default=0)
-    count = missing(crew, target, generation)
+    age = max((m.age for m in members), default=0)
+    count = missing(members, target, generation)
     started = [Member(age + n, generation, listening=True, ending=False) for n in range(1, count + 1)]
-    retired = surplus([*crew, *started], target)
+    retired = surplus([*members, *started], target)
     assert not set(retired) & set(started)
-    assert missing([*crew, *started], target, generation) == 0
+    assert missing([*members, *started], target, generation) == 0
 
 
 @given(st.lists(members, max_size=9, unique_by=lambda m: m.age), st.integers(0, 6))
-def test_retiring_is_done_at_once(crew: list[Member], target: int) -> None:
+def test_retiring_is_done_at_once(members: list[Member], target: int) -> None:
     """Asked again with those retired on their way out, there is nothing more to do."""
-    retired = surplus(crew, target)
-    after = [Member(m.age, m.generation, m.listening, m.ending or m in retired) for m in crew]
+    retired = surplus(members, target)
+    after = [Member(m.age, m.generation, m.listening, m.ending or m in retired) for m in members]
     assert surplus(after, target) == []
 
 
@@ -103,20 +105,20 @@ def test_rollout_keeps_its_bounds_and_ends(
 ) -> None:
     """Whoever listens first: never more than the surge allows, never fewer that listen, and in the end all are new."""
     bounds = Bounds(surge or int(not unavailable), unavailable)
-    crew = [member(age) for age in range(before)]
+    members = [member(age) for age in range(before)]
     highest, lowest = max(before, target) + bounds.max_surge, min(before, target) - unavailable
     for turn in range(100):
-        step = roll(crew, target, before, 1, bounds)
-        crew = [one for one in crew if one not in step.retire]
-        crew += [member(1000 * (turn + 1) + n, 1, listening=False) for n in range(step.start)]
-        assert len(crew) <= highest
-        assert sum(one.listening for one in crew) >= lowest
-        booting = [one for one in crew if not one.listening]
+        step = roll(members, target, before, 1, bounds)
+        members = [one for one in members if one not in step.retire]
+        members += [member(1000 * (turn + 1) + n, 1, listening=False) for n in range(step.start)]
+        assert len(members) <= highest
+        assert sum(one.listening for one in members) >= lowest
+        booting = [one for one in members if not one.listening]
         if booting:
             chosen = booting[(order[turn % len(order)] if order else 0) % len(booting)]
-            crew[crew.index(chosen)] = member(chosen.age, 1)
-    assert len(crew) == target
-    assert {one.generation for one in crew} <= {1}
+            members[members.index(chosen)] = member(chosen.age, 1)
+    assert len(members) == target
+    assert {one.generation for one in members} <= {1}
 
 
 def test_rollout_retires_nobody_on_trust() -> None:
@@ -141,10 +143,10 @@ def test_rollout_without_surge_makes_room_first() -> None:
 
 def test_due_worker_leaves_when_its_successor_listens() -> None:
     """First one more is started; nobody goes while that boots; then the one that is due, not the oldest."""
-    crew = [member(1), member(2, due=True)]
-    assert recycle(crew, 2, 0) == Step(1, ())
-    assert recycle([*crew, member(3, listening=False)], 2, 0) == Step(0, ())
-    assert recycle([*crew, member(3)], 2, 0) == Step(0, (crew[1],))
+    members = [member(1), member(2, due=True)]
+    assert recycle(members, 2, 0) == Step(1, ())
+    assert recycle([*members, member(3, listening=False)], 2, 0) == Step(0, ())
+    assert recycle([*members, member(3)], 2, 0) == Step(0, (members[1],))
 
 
 def test_due_workers_take_turns() -> None:
@@ -159,27 +161,27 @@ def test_due_workers_take_turns() -> None:
 
 def test_due_worker_is_the_one_that_a_smaller_number_takes() -> None:
     """TTOU while one is due: nothing is started for it."""
-    crew = [member(1), member(2, due=True)]
-    assert recycle(crew, 1, 0) == Step(0, (crew[1],))
+    members = [member(1), member(2, due=True)]
+    assert recycle(members, 1, 0) == Step(0, (members[1],))
 
 
 def test_successor_that_ends_is_started_again() -> None:
     """The due worker serves on, and counts as missing until somebody has taken its place."""
-    crew = [member(1), member(2, due=True), member(3, ending=True)]
-    assert recycle(crew, 2, 0) == Step(1, ())
+    members = [member(1), member(2, due=True), member(3, ending=True)]
+    assert recycle(members, 2, 0) == Step(1, ())
 
 
 mixed = st.builds(Member, st.integers(1, 9), st.just(0), st.booleans(), st.booleans(), st.booleans())
 
 
 @given(st.lists(mixed, max_size=9, unique_by=lambda m: m.age), st.integers(0, 6))
-def test_recycling_keeps_the_number_that_listens_and_adds_one_at_most(crew: list[Member], target: int) -> None:
-    """Whatever the crew: no capacity is lost, and at most one more than is missing is started."""
-    step = recycle(crew, target, 0)
-    staying = [m for m in crew if not m.ending and m not in step.retire]
-    listening = [m for m in crew if m.listening and not m.ending]
+def test_recycling_keeps_the_number_that_listens_and_adds_one_at_most(members: list[Member], target: int) -> None:
+    """Whatever the members: no capacity is lost, and at most one more than is missing is started."""
+    step = recycle(members, target, 0)
+    staying = [m for m in members if not m.ending and m not in step.retire]
+    listening = [m for m in members if m.listening and not m.ending]
     assert sum(m.listening for m in staying) >= min(len(listening), target)
-    assert step.start <= missing(crew, target, 0) + 1
+    assert step.start <= missing(members, target, 0) + 1
     assert not step.start or len(staying) + step.start <= target + 1
 
 
@@ -187,13 +189,13 @@ def test_recycling_keeps_the_number_that_listens_and_adds_one_at_most(crew: list
 def test_recycling_ends_with_nobody_due(due: list[bool]) -> None:
     """Step after step, with workers that boot and end in between: never below the number, never two above."""
     target = len(due)
-    crew = [member(age, due=is_due) for age, is_due in enumerate(due, 1)]
+    members = [member(age, due=is_due) for age, is_due in enumerate(due, 1)]
     for _ in range(4 * target):
-        step = recycle(crew, target, 0)
-        crew = [m for m in crew if m not in step.retire and not m.ending]
-        crew = [Member(m.age, 0, listening=True, ending=False, due=m.due) for m in crew]
-        youngest = max(m.age for m in crew)
-        crew += [member(youngest + 1 + n, listening=False) for n in range(step.start)]
-        crew += [member(m.age, ending=True, due=m.due) for m in step.retire]
-        assert target <= sum(m.listening and not m.ending for m in crew) <= target + 1
-    assert not any(m.due for m in crew)
+        step = recycle(members, target, 0)
+        members = [m for m in members if m not in step.retire and not m.ending]
+        members = [Member(m.age, 0, listening=True, ending=False, due=m.due) for m in members]
+        youngest = max(m.age for m in members)
+        members += [member(youngest + 1 + n, listening=False) for n in range(step.start)]
+        members += [member(m.age, ending=True, due=m.due) for m in step.retire]
+        assert target <= sum(m.listening and not m.ending for m in members) <= target + 1
+    assert not any(m.due for m in members)

@@ -15,7 +15,7 @@ import pytest
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.records import ListenRequest
-from nodecluster_compat.connections.listeners import Listeners
+from nodecluster_compat.connections.dealer import Dealer
 from nodecluster_compat.connections.policies import RoundRobin
 from nodecluster_compat.connections.shared_sockets import SharedSockets
 from nodecluster_compat.errors import (
@@ -231,7 +231,7 @@ def test_pipes() -> None:
 @pytest.fixture
 def shared() -> Iterator[SharedSockets]:
     loop = Loop(LOG)
-    made = SharedSockets(Listeners(loop, LOG, RoundRobin, lambda *_: True, 4), lambda: True)
+    made = SharedSockets(Dealer(loop, LOG, RoundRobin, lambda *_: True, 4), lambda: True)
     yield made
     made.close()
     loop.close()

@@ -240,12 +240,12 @@ def test_unacknowledged_connection_of_a_dead_worker_goes_to_another(rig: Rig) ->
     listening.bind(("127.0.0.1", 0))
     listening.listen()
     listening.setblocking(False)
-    served = rig.primary.listeners.add(listening, socket.AF_INET)
+    served = rig.primary.dealer.add(listening, socket.AF_INET)
     first = rig.start(served.listener_id)
     client = socket.socket()
     client.connect(listening.getsockname())
     rig.turn()
-    assert rig.primary.listeners.waiting_connections == 1
+    assert rig.primary.dealer.waiting_connections == 1
     second = rig.start(served.listener_id)
     first.die()
     rig.turn()
@@ -254,9 +254,9 @@ def test_unacknowledged_connection_of_a_dead_worker_goes_to_another(rig: Rig) ->
     assert ancillary
     second.connections.send(encode_packet(PacketKind.ACCEPTED, served.listener_id))
     rig.turn()
-    assert rig.primary.listeners.waiting_connections == 0
+    assert rig.primary.dealer.waiting_connections == 0
     os.close(int.from_bytes(ancillary[0][2][:4], "little"))
-    rig.primary.listeners[served.listener_id].close()
+    rig.primary.dealer[served.listener_id].close()
     client.close()
     listening.close()
 

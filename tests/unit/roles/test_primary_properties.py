@@ -55,7 +55,7 @@ class Lives(RuleBasedStateMachine):
         self.primary = Primary(self, self.loop, self.cluster, LOG, 30, 4)  # type: ignore[arg-type]
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
-        self.served = self.primary.listeners.add(self.listener, socket.AF_INET)
+        self.served = self.primary.dealer.add(self.listener, socket.AF_INET)
         self.lives: list[Life] = []
         self.clients: list[socket.socket] = []
         self.pids = iter(range(10_000_000, 20_000_000))
@@ -223,7 +223,7 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def no_more_than_one_connection_is_unanswered_and_none_is_forgotten(self) -> None:
-        dispatcher = self.primary.listeners[self.served.listener_id]._dispatcher
+        dispatcher = self.primary.dealer[self.served.listener_id]._dispatcher
         assert dispatcher.unacknowledged <= len([life for life in self.lives if not life.reaped])
         assert dispatcher.pending <= 4 + len(self.lives)
         for connection in (*dispatcher.queue, *dispatcher._unacknowledged.values()):
@@ -237,7 +237,7 @@ class Lives(RuleBasedStateMachine):
                 life.connections.close()
                 self.primary.reaped(life.handle, ExitStatus(0, None))
         self.turn()
-        for listener in self.primary.listeners:
+        for listener in self.primary.dealer:
             listener.close()
         for sock in (*self.clients, self.listener):
             sock.close()

@@ -8,20 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
-from ..roles.worker_handle import WorkerHandle
 from .restarts import Trial
 from .rollout import Rollout
 from .steps import Bounds, Member, Step, missing, recycle, roll
 from .way_out import WayOut
 
-__all__ = ["Crew", "Mate"]
+__all__ = ["Roster", "RosterEntry"]
 
 _LEAVERS, _LEAVERS_PER_PLACE = 8, 2
 
 
+class _Process(Protocol):
+    @property
+    def pid(self) -> int | None: ...
+
+
+class _Handle(Protocol):
+    """What the roster asks of a worker's handle."""
+
+    @property
+    def process(self) -> _Process: ...
+
+    @property
+    def way_out(self) -> WayOut: ...
+
+    @property
+    def can_serve(self) -> bool: ...
+
+
+Handle = TypeVar("Handle", bound=_Handle)
+
+
 @dataclass(slots=True)
-class Mate:
+class RosterEntry(Generic[Handle]):
     """One running worker process.
 
     Attributes:
@@ -33,7 +54,7 @@ class Mate:
     age: int
     pid: int
     generation: int
-    handle: WorkerHandle | None
+    handle: Handle | None
     started: float = 0.0
     listening_since: float | None = None
     way_out: WayOut = field(default_factory=WayOut)
@@ -52,41 +73,41 @@ class Mate:
         return Member(self.age, self.generation, self.is_listening, self.way_out.is_ending, self.way_out.was_due)
 
 
-class Crew:
+class Roster(Generic[Handle]):
     """The workers that run, and the generation that new ones belong to."""
 
     def __init__(self) -> None:
         self.generation = 0
         self.rollout: Rollout | None = None
         self.has_listened = False  # any worker, ever: the first boot is over
-        self._by_pid: dict[int, Mate] = {}
+        self._by_pid: dict[int, RosterEntry[Handle]] = {}
 
-    def add(self, age: int, pid: int, handle: WorkerHandle | None, now: float = 0.0) -> None:
+    def add(self, age: int, pid: int, handle: Handle | None, now: float = 0.0) -> None:
         """A worker was forked; one without a handle cannot say when it listens."""
-        self._by_pid[pid] = Mate(age, pid, self.generation, handle, now, now if handle is None else None)
+        self._by_pid[pid] = RosterEntry(age, pid, self.generation, handle, now, now if handle is None else None)
 
-    def remove(self, pid: int) -> Mate | None:
-        """A worker was reaped; ``None`` when it is not one of the crew."""
+    def remove(self, pid: int) -> RosterEntry[Handle] | None:
+        """A worker was reaped; ``None`` when it is not one of the roster."""
         return self._by_pid.pop(pid, None)
 
-    def with_pid(self, pid: int) -> Mate | None:
+    def with_pid(self, pid: int) -> RosterEntry[Handle] | None:
         """Return the worker with this pid."""
         return self._by_pid.get(pid)
 
     @property
-    def staying(self) -> list[Mate]:
+    def staying(self) -> list[RosterEntry[Handle]]:
         """The workers that are not on the way out."""
-        return [mate for mate in self._by_pid.values() if not mate.way_out.is_ending]
+        return [entry for entry in self._by_pid.values() if not entry.way_out.is_ending]
 
     @property
-    def booting(self) -> list[Mate]:
+    def booting(self) -> list[RosterEntry[Handle]]:
         """The workers that do not serve yet, and are not on the way out."""
-        return [mate for mate in self.staying if mate.listening_since is None]
+        return [entry for entry in self.staying if entry.listening_since is None]
 
     @property
-    def listening(self) -> list[Mate]:
+    def listening(self) -> list[RosterEntry[Handle]]:
         """The workers that serve, and are not on the way out."""
-        return [mate for mate in self.staying if mate.is_listening]
+        return [entry for entry in self.staying if entry.is_listening]
 
     @property
     def ending(self) -> int:
@@ -96,42 +117,42 @@ class Crew:
     @property
     def trials(self) -> list[Trial]:
         """What the back-off has to know of the workers."""
-        return [Trial(mate.started, mate.listening_since) for mate in self.staying]
+        return [Trial(entry.started, entry.listening_since) for entry in self.staying]
 
-    def overstaying(self, target: int) -> list[Mate]:
+    def overstaying(self, target: int) -> list[RosterEntry[Handle]]:
         """The workers that left by their own wish, did not end, and are too many; the oldest first.
 
         Each has a successor, so workers that say that they leave, and stay, would fill the machine.  Those that were
         told to end have a limit of time.
         """
-        leavers = [mate for mate in self._by_pid.values() if mate.way_out.is_ending and not mate.way_out.was_told]
-        leavers.sort(key=lambda mate: mate.age)
+        leavers = [entry for entry in self._by_pid.values() if entry.way_out.is_ending and not entry.way_out.was_told]
+        leavers.sort(key=lambda entry: entry.age)
         return leavers[: max(0, len(leavers) - _LEAVERS - _LEAVERS_PER_PLACE * target)]
 
-    def listens(self, worker: WorkerHandle, now: float) -> None:
+    def listens(self, worker: Handle, now: float) -> None:
         """The worker has said that it serves."""
-        mate = self._by_pid.get(worker.process.pid or 0)
-        if mate is not None and mate.listening_since is None:
-            mate.listening_since = now
+        entry = self._by_pid.get(worker.process.pid or 0)
+        if entry is not None and entry.listening_since is None:
+            entry.listening_since = now
             self.has_listened = True
 
     def missing(self, target: int) -> int:
         """How many workers of the current generation must be started."""
-        members = [mate.as_member() for mate in self._by_pid.values()]
+        members = [entry.as_member() for entry in self._by_pid.values()]
         if self.rollout is None:
             return recycle(members, target, self.generation).start
         return missing(members, target, self.generation)
 
     def next_step(self, target: int, bounds: Bounds) -> Step:
         """What to do now; ``bounds`` matter during a rollout only."""
-        members = [mate.as_member() for mate in self._by_pid.values()]
+        members = [entry.as_member() for entry in self._by_pid.values()]
         if self.rollout is None:
             return recycle(members, target, self.generation)
         return roll(members, target, self.rollout.before, self.rollout.generation, bounds)
 
     def pids_of(self, members: Iterable[Member]) -> list[int]:
         """Return the pids of these workers."""
-        pids = {mate.age: mate.pid for mate in self._by_pid.values()}
+        pids = {entry.age: entry.pid for entry in self._by_pid.values()}
         return [pids[member.age] for member in members]
 
     # --- rollouts ------------------------------------------------------------------------------
@@ -144,12 +165,12 @@ class Crew:
 
     def is_rolled_out(self, target: int) -> bool:
         """Whether all workers that stay are of the new generation, and as many listen as there should be."""
-        new = sum(1 for mate in self.listening if mate.generation == self.generation)
-        return new >= target and all(mate.generation == self.generation for mate in self.staying)
+        new = sum(1 for entry in self.listening if entry.generation == self.generation)
+        return new >= target and all(entry.generation == self.generation for entry in self.staying)
 
     def has_old_listeners(self) -> bool:
         """Whether a worker of before the rollout serves."""
-        return any(mate.generation != self.generation for mate in self.listening)
+        return any(entry.generation != self.generation for entry in self.listening)
 
     def give_up_rollout(self, target: int, *, keeps_new: bool = True) -> list[int]:
         """Keep the old generation; return the pids of the new workers to end.
@@ -160,17 +181,17 @@ class Crew:
                 are those that listen on other sockets than the old ones.
         """
         rejected = self.generation
-        needed = target - sum(1 for mate in self.staying if mate.generation != rejected) if keeps_new else 0
-        new = sorted((mate for mate in self.staying if mate.generation == rejected), key=lambda mate: mate.age)
-        kept = [mate for mate in new if mate.is_listening][: max(0, needed)]
+        needed = target - sum(1 for entry in self.staying if entry.generation != rejected) if keeps_new else 0
+        new = sorted((entry for entry in self.staying if entry.generation == rejected), key=lambda entry: entry.age)
+        kept = [entry for entry in new if entry.is_listening][: max(0, needed)]
         self.rollout = None
         self.generation += 1
-        for mate in self.staying:
-            if mate.generation != rejected or mate in kept:
-                mate.generation = self.generation
-        return [mate.pid for mate in new if mate not in kept]
+        for entry in self.staying:
+            if entry.generation != rejected or entry in kept:
+                entry.generation = self.generation
+        return [entry.pid for entry in new if entry not in kept]
 
-    def stand_in(self, leaver: Mate) -> WorkerHandle | None:
+    def stand_in(self, leaver: RosterEntry[Handle]) -> Handle | None:
         """Return the worker that has taken the place of one that was replaced, ``None`` for a vacancy.
 
         A Node program forks in its ``exit`` handler.  When the worker that exits was retired, its successor
@@ -178,5 +199,5 @@ class Crew:
         """
         if not leaver.way_out.is_ending and leaver.generation == self.generation:
             return None
-        heirs = [mate for mate in self.staying if mate.handle is not None]
-        return max(heirs, key=lambda mate: mate.age).handle if heirs else None
+        heirs = [entry for entry in self.staying if entry.handle is not None]
+        return max(heirs, key=lambda entry: entry.age).handle if heirs else None

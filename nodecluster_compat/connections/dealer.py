@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from ..base.log import Log
     from ..base.loop import Loop
 
-__all__ = ["Listeners"]
+__all__ = ["Dealer"]
 
 
-class Listeners:
-    """The listeners by number.
+class Dealer:
+    """All listeners of the primary, by number.
 
     Args:
         loop: the primary's loop.
