@@ -70,7 +70,7 @@ class ServersInProcess:
 
 
 class ServersBoundHere(ServersInProcess):
-    """A process that binds for itself."""
+    """The servers of a process that binds for itself."""
 
     def bind(self, server: OpenServer, request: ListenRequest, exclusive: bool) -> None:
         """See :class:`ServersInProcess`."""
@@ -78,7 +78,7 @@ class ServersBoundHere(ServersInProcess):
 
 
 class ServersInProgram(ServersBoundHere):
-    """A program that no cluster started: it lives on after its last line while a server listens, as in Node."""
+    """The servers of a program that no cluster started: while one listens it outlives its last line, as in Node."""
 
     def __init__(self) -> None:
         super().__init__()
