@@ -78,7 +78,7 @@ def _messages() -> Any:
     from nodecluster_compat import cluster
 
     assert cluster.worker is not None
-    return cluster.worker._channel._sock
+    return cluster.worker._line._channel._sock
 
 
 def _connections() -> Any:
@@ -117,7 +117,7 @@ def fill(worker_id: int, most: int) -> bool:
     """Send a worker messages until its channel takes no more; return whether it came to that."""
     from nodecluster_compat import cluster
 
-    channel = cluster.workers[worker_id].channel
+    channel = cluster.workers[worker_id].line._channel
     channel._max_queued = most
     for _ in range(10_000):
         before = channel.queued_bytes
@@ -132,7 +132,7 @@ def queued(worker_id: int) -> int:
     from nodecluster_compat import cluster
 
     worker = cluster.workers.get(worker_id)
-    return -1 if worker is None else worker.channel.queued_bytes
+    return -1 if worker is None else worker.line._channel.queued_bytes
 
 
 def held_connections() -> int:
