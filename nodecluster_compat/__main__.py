@@ -1,4 +1,4 @@
-"""Runs a script as the primary of its cluster: ``nodecluster server.py [args]``."""
+"""Run a script as the primary of its cluster: ``nodecluster server.py [args]``."""
 
 from __future__ import annotations
 

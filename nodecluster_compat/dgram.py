@@ -1,4 +1,4 @@
-"""Offers Node's ``dgram``: UDP sockets that workers share.
+"""Offer Node's ``dgram``: UDP sockets that workers share.
 
 sock = dgram.create_socket("udp4", lambda data, peer: print(data))
 sock.bind(41234)

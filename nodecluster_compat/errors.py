@@ -1,4 +1,4 @@
-"""Defines every exception of the package, named by its cause.
+"""Define every exception of the package, named by its cause.
 
 ``ClusterError`` is the common base.  The name says whose doing it was: *Closed* means this side ended
 the thing, *Broken* means the other side or the machine did.  ``InternalError`` is always a bug of ours.

@@ -1,4 +1,4 @@
-"""Offers Node's ``http``, as far as a cluster needs it: servers of WSGI applications.
+"""Offer Node's ``http``, as far as a cluster needs it: servers of WSGI applications.
 
     server = http.create_server(app)        # any WSGI callable: Flask, Django, ...
     server.listen(8000)

@@ -1,4 +1,4 @@
-"""Offers Node's ``net``, as far as a cluster needs it: servers of connections.
+"""Offer Node's ``net``, as far as a cluster needs it: servers of connections.
 
     server = net.create_server(lambda sock, peer: sock.sendall(b"hello"))
     server.listen(8000)

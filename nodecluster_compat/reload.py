@@ -1,4 +1,4 @@
-"""Reloads a server and waits for the outcome: ``python -m nodecluster_compat.reload STATUS_FILE``.
+"""Reload a server and wait for the outcome: ``python -m nodecluster_compat.reload STATUS_FILE``.
 
 A signal has no answer, so this reads it from the file that ``setup_primary(status_file=...)`` names.
 

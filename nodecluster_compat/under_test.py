@@ -1,4 +1,4 @@
-"""Lets ``pytest_cluster`` into the processes of a server under test: the one door between the two packages.
+"""Let ``pytest_cluster`` into the processes of a server under test: the one door between the two packages.
 
 When the plugin's token is in the environment, every process of the cluster has an agent that connects *out* to the
 test: the test sees the worker behind each response, runs code in a process, holds it at a step. Nothing listens for

@@ -1,4 +1,4 @@
-"""Names the types of what gunicorn hands over untyped: settings, sockets, its logger, a worker in the arbiter."""
+"""Name the types of what gunicorn hands over untyped: settings, sockets, its logger, a worker in the arbiter."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Holds what every room stands on: records, the log, the emitter, the loop."""
+"""Hold what every room stands on: records, the log, the emitter, the loop."""

@@ -1,4 +1,4 @@
-"""Checks the ``timeout`` that users give a drain.  Pure."""
+"""Check the ``timeout`` that users give a drain.  Pure."""
 
 from __future__ import annotations
 

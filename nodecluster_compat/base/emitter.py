@@ -1,4 +1,4 @@
-"""Emits events as Node does, over pyee, with two rules of ours.
+"""Emit events as Node does, over pyee, with two rules of ours.
 
 * A handler that raises is logged with its traceback and harms nothing else: the other handlers run,
   the caller goes on (Node: an uncaught exception ends the process; DESIGN §4.1, difference D6).
@@ -29,7 +29,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 Origin = str | None
 
 
-class _Context:
+class _ThisProcess:
     """What all emitters of one process share."""
 
     log: Log = logging.getLogger("nodecluster_compat")
@@ -39,18 +39,18 @@ class _Context:
 
 def set_log(log: Log) -> None:
     """Send what emitters have to say to this logger from now on."""
-    _Context.log = log
+    _ThisProcess.log = log
 
 
 def set_uncaught(handler: Callable[[BaseException], None] | None) -> None:
     """Call this, instead of logging, when user code raises: a script's worker ends then, as in Node."""
-    _Context.uncaught = handler
+    _ThisProcess.uncaught = handler
 
 
 def current_origin() -> Origin:
     """Return the origin that a registration made right now would have; ``None`` outside any module's top level."""
-    if _Context.running is not None:
-        return _Context.running
+    if _ThisProcess.running is not None:
+        return _ThisProcess.running
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_name == "<module>":
@@ -62,16 +62,16 @@ def current_origin() -> Origin:
 
 def run_guarded(what: str, origin: Origin, call: Callable[..., Any], *args: Any) -> None:
     """Call user code; whatever it registers has ``origin``, whatever it raises is logged."""
-    outer, _Context.running = _Context.running, origin
+    outer, _ThisProcess.running = _ThisProcess.running, origin
     try:
         call(*args)
     except Exception as error:  # noqa: BLE001 - whatever a user's handler raises harms nothing else
-        if _Context.uncaught is not None:
-            _Context.uncaught(error)
+        if _ThisProcess.uncaught is not None:
+            _ThisProcess.uncaught(error)
             return
-        _Context.log.exception("A handler raised: %s (%r)", what, call)
+        _ThisProcess.log.exception("A handler raised: %s (%r)", what, call)
     finally:
-        _Context.running = outer
+        _ThisProcess.running = outer
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +156,4 @@ class Emitter(EventEmitter):
         super()._add_event_handler(event, k, partial(run_guarded, f"event {event!r}", origin, v))
 
     def _emit_handle_potential_error(self, event: str, error: object) -> None:
-        _Context.log.error("Unhandled %r event of %r: %s", event, self, error)
+        _ThisProcess.log.error("Unhandled %r event of %r: %s", event, self, error)

@@ -1,4 +1,4 @@
-"""Finds the handler of a frame or a packet by its kind, in a table that capabilities register in.
+"""Find the handler of a frame or a packet by its kind, in a table that capabilities register in.
 
 A capability adds a kind where kinds are listed, and calls :meth:`Handlers.on`; no code that dispatches is edited.
 """

@@ -1,4 +1,4 @@
-"""Logs through any logger that has five methods: gunicorn's, or the standard library's."""
+"""Log through any logger that has five methods: gunicorn's, or the standard library's."""
 
 from __future__ import annotations
 

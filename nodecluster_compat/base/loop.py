@@ -1,4 +1,4 @@
-"""Runs the primary's event loop: one thread, one epoll, no sleeping.
+"""Run the primary's event loop: one thread, one epoll, no sleeping.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""Defines what a channel asks of the event loop of its process.
+"""Define what a channel asks of the event loop of its process.
 
 The primary's :class:`~nodecluster_compat.base.loop.Loop` and the worker runtimes both offer it, so the
 channels themselves assume neither epoll nor gevent.

@@ -1,4 +1,4 @@
-"""Defines the frozen records that the layers hand each other.
+"""Define the frozen records that the layers hand each other.
 
 No layer hands another a bare tuple or dict that has a meaning; it hands one of these.
 """

@@ -1,1 +1,1 @@
-"""Deals connections: from the listening socket to the worker that serves it."""
+"""Deal connections: from the listening socket to the worker that serves it."""

@@ -1,4 +1,4 @@
-"""Deals on all listening sockets of the primary: what a worker says or suffers concerns each of them."""
+"""Deal on all listening sockets of the primary: what a worker says or suffers concerns each of them."""
 
 from __future__ import annotations
 

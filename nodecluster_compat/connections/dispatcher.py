@@ -1,4 +1,4 @@
-"""Deals the connections of one listening socket to the workers that serve it.
+"""Deal the connections of one listening socket to the workers that serve it.
 
 Theory of operation
 -------------------

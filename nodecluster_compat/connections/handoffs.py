@@ -1,4 +1,4 @@
-"""Hands connections to workers, and pauses a worker to which the kernel cannot hand one now.
+"""Hand connections to workers, and pause a worker to which the kernel cannot hand one now.
 
 A worker to which nothing can be handed (too many descriptors under way, no memory, a channel that is full because its
 worker breaks the protocol) is left alone for a moment: the connection goes to another, or waits.  That is logged once

@@ -1,4 +1,4 @@
-"""Accepts on one listening socket of the primary, and feeds its dispatcher.
+"""Accept on one listening socket of the primary, and feed its dispatcher.
 
 It watches its socket only while the dispatcher wants connections, so with nobody to serve them, or with
 the queue at its bound, clients wait in the kernel's backlog, where they cost nothing and where another

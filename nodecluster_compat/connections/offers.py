@@ -1,4 +1,4 @@
-"""Offers connections to a worker over its connection channel, a SEQPACKET pair for descriptors and answers.
+"""Offer connections to a worker over its connection channel, a SEQPACKET pair for descriptors and answers.
 
 It is separate from the message channel so that neither waits for the other (DESIGN §4.6).  At most one
 offer per listener is under way, so the pair never fills: a full one means that the peer breaks the

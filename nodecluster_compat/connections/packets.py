@@ -1,4 +1,4 @@
-"""Encodes and decodes the packets of the connection channel: fixed size, one decision each.  No sockets.
+"""Encode and decode the packets of the connection channel: fixed size, one decision each.  No sockets.
 
 The connection channel is a SEQPACKET pair of its own, so that no message, however large, stands
 between a connection and its worker (DESIGN §4.6).  A packet from the primary that offers a connection

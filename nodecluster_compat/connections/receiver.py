@@ -1,4 +1,4 @@
-"""Takes, in a worker, the connections that the primary offers.
+"""Take, in a worker, the connections that the primary offers.
 
 The answer is given before any application code sees the connection, and a worker that cannot say
 ACCEPTED does not serve: so "no answer" always means "nobody has touched it", and the primary may give the

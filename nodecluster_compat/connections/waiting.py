@@ -1,7 +1,7 @@
-"""Watches the connections that wait in the primary: closes those whose client has left, or that wait for too long.
+"""Watch the connections that wait in the primary: close those whose client has left, or that wait for too long.
 
-A look every :data:`LOOK_SECONDS` is all: nothing is noted of a connection when it comes, and most never meet a look.  A
-connection that a look meets has *waited*; how long, counts from the first look that met it.
+One sample every :data:`SAMPLE_SECONDS` is all: nothing is noted of a connection when it comes, and most never meet a
+sample.  A connection that a sample meets has *waited*; how long, counts from the first sample that met it.
 
 With ``queue_timeout`` a connection that waits longer is closed.  Without reading from it nothing can be said to the
 client (is it HTTP? TLS? has it asked yet?), and who answers before reading everything resets the answer away.  So
@@ -19,9 +19,9 @@ from typing import Final, Protocol
 from ..base.log import Log
 from ..base.records import Connection, ServedAddress
 
-__all__ = ["LOOK_SECONDS", "QueueStatus", "QueueWatch", "WaitingTimes"]
+__all__ = ["SAMPLE_SECONDS", "QueueStatus", "QueueWatch", "WaitingTimes"]
 
-LOOK_SECONDS: Final = 0.5
+SAMPLE_SECONDS: Final = 0.5
 
 
 class _Listener(Protocol):
@@ -57,7 +57,7 @@ class WaitingTimes:
     def __init__(self) -> None:
         self._since: dict[Connection, float] = {}
 
-    def look(self, now: float, queue: Iterable[Connection], limit: float) -> list[Connection]:
+    def note(self, now: float, queue: Iterable[Connection], limit: float) -> list[Connection]:
         """Note who waits; return those that have waited for ``limit`` seconds, 0 for nobody."""
         self._since = {connection: self._since.get(connection, now) for connection in queue}
         return [one for one, since in self._since.items() if limit and now - since >= limit]
@@ -84,7 +84,7 @@ class QueueWatch:
         """What is to be known."""
         return QueueStatus(sum(len(one.waiting) for one in self._listeners), self._left, self._overdue)
 
-    def look(self, now: float, limit: float) -> None:
+    def sample(self, now: float, limit: float) -> None:
         """Look at every queue.
 
         Args:
@@ -95,16 +95,16 @@ class QueueWatch:
         for listener in self._listeners:
             number = listener.served.listener_id
             self._times[number] = before.get(number) or WaitingTimes()
-            self._look_at(listener, self._times[number], now, limit)
+            self._sample(listener, self._times[number], now, limit)
         if self._told_at is not None and not self.status.waiting:
             self._log.warning(
                 "Nobody waits for a worker any more; %s connections were closed", self._overdue - self._told_at
             )
             self._told_at = None
 
-    def _look_at(self, listener: _Listener, times: WaitingTimes, now: float, limit: float) -> None:
+    def _sample(self, listener: _Listener, times: WaitingTimes, now: float, limit: float) -> None:
         self._left += listener.drop_those_that_left(listener.waiting)
-        overdue = times.look(now, listener.waiting, limit)
+        overdue = times.note(now, listener.waiting, limit)
         if not overdue:
             return
         if self._told_at is None:

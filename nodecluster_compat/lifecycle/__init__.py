@@ -1,1 +1,1 @@
-"""Keeps the life of workers: states, generations, restarts.  Pure."""
+"""Keep the life of workers: states, generations, restarts.  Pure."""

@@ -1,4 +1,4 @@
-"""Measures how late an event loop turns, and finds the one that no longer does.  Pure: the clock comes in.
+"""Measure how late an event loop turns, and find the one that no longer does.  Pure: the clock comes in.
 
 A worker's loop *beats*: every :data:`BEAT_SECONDS` a timer of it notes the time.  What the beat is late by is the
 loop's *lag*: as long did everything else on it wait.  The worker says the worst of its last few seconds, because a lag
@@ -81,7 +81,7 @@ class LoopWatch:
     def __init__(self) -> None:
         self._stuck: Beat | None = None  # the last beat before it stood still
 
-    def look(self, beat: Beat, now: float, limit: float) -> Change | None:
+    def observe(self, beat: Beat, now: float, limit: float) -> Change | None:
         """Compare its last beat with the time; return what is new, once an episode.
 
         Args:

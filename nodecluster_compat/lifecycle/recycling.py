@@ -1,4 +1,4 @@
-"""Finds the workers that are *due* by age, memory or requests.  Pure: clock, chance and measurements come in.
+"""Find the workers that are *due* by age, memory or requests.  Pure: clock, chance and measurements come in.
 
 A worker is due by age, by memory or by requests.  What follows is not decided here: a due worker serves on until its
 successor listens, and one is replaced at a time (``supervision.recycle``).

@@ -1,4 +1,4 @@
-"""Registers the workers of a cluster by id.  Pure bookkeeping.
+"""Register the workers of a cluster by id.  Pure bookkeeping.
 
 Ids start at 1, only grow, and are never used again (``reference/node-cluster-spec`` §1.3).  A worker
 stays in :attr:`Registry.by_id` until it has both disconnected and exited (difference D9).

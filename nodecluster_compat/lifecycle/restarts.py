@@ -1,4 +1,4 @@
-"""Backs off from restarting workers that fail, and says when they have recovered.  Pure: clock and chance come in.
+"""Back off from restarting workers that fail, and say when they have recovered.  Pure: clock and chance come in.
 
 Theory of operation
 -------------------
@@ -143,7 +143,7 @@ class Restarts:
         self._streak = self._killed_streak = 0
         self._hold_until = float("-inf")
 
-    def look(self, now: float, roster: Iterable[Trial]) -> bool:
+    def observe(self, now: float, roster: Iterable[Trial]) -> bool:
         """Take note of who listens, and for how long; return whether this is what heals the roster."""
         since = [one.listening_since for one in roster if one.started >= self._last_fault and one.listening_since]
         if any(start >= self._last_killed for start in since):

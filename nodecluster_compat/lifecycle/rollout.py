@@ -1,4 +1,4 @@
-"""Follows one reload from the new configuration to its end: one table of states.  Pure.
+"""Follow one reload from the new configuration to its end: one table of states.  Pure.
 
     rolling ──all──▶ succeeded
        ├────failed──▶ failed        the old generation serves on

@@ -1,4 +1,4 @@
-"""Keeps the roster of running workers: ages, generations, and who is on the way out.  Pure bookkeeping.
+"""Keep the roster of running workers: ages, generations, and who is on the way out.  Pure bookkeeping.
 
 gunicorn numbers its workers by *age* and knows nothing of generations; a worker of another class (after a
 reload that changed ``worker_class``) has no handle here and counts as listening from the start.

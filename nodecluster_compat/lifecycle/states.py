@@ -1,4 +1,4 @@
-"""Defines the states of a worker, as the primary sees it: one table, nothing else.
+"""Define the states of a worker, as the primary sees it: one table, nothing else.
 
     none ──online──▶ online ──listening──▶ listening ─┐
       │                │                    │  ▲ listening (one for each socket served)

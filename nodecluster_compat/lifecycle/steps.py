@@ -1,4 +1,4 @@
-"""Computes how many workers to start and which to retire: arithmetic on facts, no processes.
+"""Compute how many workers to start and which to retire: arithmetic on facts, no processes.
 
 Invariants:
 

@@ -1,4 +1,4 @@
-"""Follows a worker on its way out: where it stands, in one table, from serving to told.
+"""Follow a worker on its way out: where it stands, in one table, from serving to told.
 
     serving ──fall_due──▶ due ──leave──▶ leaving ──tell──▶ told
        └──────overrun──────┴──▶ overdue ──leave, tell──▶ leaving, told

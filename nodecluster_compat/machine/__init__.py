@@ -1,1 +1,1 @@
-"""Wraps what Linux gives: sockets, descriptors, memory, processes, systemd."""
+"""Wrap what Linux gives: sockets, descriptors, memory, processes, systemd."""

@@ -1,4 +1,4 @@
-"""Makes the sockets that servers listen on: in the primary for its workers, in any process for itself.
+"""Make the sockets that servers listen on: in the primary for its workers, in any process for itself.
 
 What Node does is kept, where it shows (node-cluster-spec §3.3, §3.4):
 

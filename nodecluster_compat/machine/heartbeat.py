@@ -1,4 +1,4 @@
-"""Shares a little memory between a worker, which writes its heartbeats and stacks, and its primary, which reads them.
+"""Share a little memory between a worker, which writes its heartbeats and stacks, and its primary, which reads them.
 
     beat (two doubles) · stacks, as text
 

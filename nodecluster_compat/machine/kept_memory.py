@@ -1,4 +1,4 @@
-"""Lets the process keep the memory of large messages from one to the next.
+"""Let the process keep the memory of large messages from one to the next.
 
 Theory of operation
 -------------------

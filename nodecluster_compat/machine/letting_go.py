@@ -1,4 +1,4 @@
-"""Closes descriptors that another process has or had, without waiting for a client.
+"""Close descriptors that another process has or had, without waiting for a client.
 
 The kernel's ``close`` of a connection may wait: where SO_LINGER is set, for a client that does not read, by the one who
 closes last.  A worker that sets it, or its application, and closes first would make the primary wait in its place, for

@@ -1,4 +1,4 @@
-"""Reads from ``/proc`` whether another process runs, and which signals it handles."""
+"""Read from ``/proc`` whether another process runs, and which signals it handles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stops a listening socket from taking new clients and keeps those it has, before it is closed.
+"""Stop a listening socket from taking new clients and keep those it has, before it is closed.
 
 Theory of operation
 -------------------

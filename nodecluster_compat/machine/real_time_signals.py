@@ -1,4 +1,4 @@
-"""Allots the real-time signals by which the processes of a server ask each other for something.
+"""Allot the real-time signals by which the processes of a server ask each other for something.
 
 ``SIGRTMIN + 5`` is the plugin's, which asks any process of a cluster under test for its stacks.
 """

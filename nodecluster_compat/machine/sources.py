@@ -1,4 +1,4 @@
-"""Notices when the source files of an application change.
+"""Notice when the source files of an application change.
 
 Looked at only while workers keep failing, and bounded, because the primary has other things to do.  It reads
 names, sizes and times, never contents.  Compiled files do not count: the failing workers write them.

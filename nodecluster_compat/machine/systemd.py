@@ -1,4 +1,4 @@
-"""Notifies systemd: the datagrams of sd_notify(3).
+"""Notify systemd: the datagrams of sd_notify(3).
 
 Sending never blocks and never fails: what the manager cannot take now is kept, in order, up to a bound, and sent before
 the next.  A datagram has a socket of its own, so nothing has to be closed in forked children.

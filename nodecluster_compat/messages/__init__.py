@@ -1,1 +1,1 @@
-"""Carries messages: from ``send()`` to bytes on a channel, and back."""
+"""Carry messages: from ``send()`` to bytes on a channel, and back."""

@@ -1,4 +1,4 @@
-"""Decodes an ``advanced`` message into Python's objects, for a reader that trusts nobody.
+"""Decode an ``advanced`` message into Python's objects, for a reader that trusts nobody.
 
 Theory of operation
 -------------------

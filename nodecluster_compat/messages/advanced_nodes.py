@@ -1,4 +1,4 @@
-"""Defines the wire format of ``serialization="advanced"``: the nodes of a message.
+"""Define the wire format of ``serialization="advanced"``: the nodes of a message.
 
     message = [root, [node, node, ...]]        MessagePack, every array of a known shape
     node    = [tag, fields ...]                what MessagePack lacks, one class below for each tag

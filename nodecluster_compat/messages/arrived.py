@@ -1,4 +1,4 @@
-"""Keeps messages that have arrived until somebody listens: still encoded, with the descriptors that came along.
+"""Keep messages that have arrived until somebody listens: still encoded, with the descriptors that came along.
 
 Those that come before anybody listens are kept up to a bound and delivered in order (difference D7: Node loses
 them).  The bound is on messages and on bytes, so a peer that floods a program which never listens costs a known

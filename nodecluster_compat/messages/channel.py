@@ -1,4 +1,4 @@
-"""Carries frames over the message channel: one end of a stream socket pair.
+"""Carry frames over the message channel: one end of a stream socket pair.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""Cuts a channel's stream of bytes into frames, and makes frames of payloads.
+"""Cut a channel's stream of bytes into frames, and make frames of payloads.
 
     frame   = length (4 bytes, big endian, of the payload) · kind (1 byte) · payload
 

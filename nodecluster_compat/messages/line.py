@@ -1,4 +1,4 @@
-"""Sends and receives messages over a channel: one line per worker, the same on both sides (Node: ``send``).
+"""Send and receive messages over a channel: one line per worker, the same on both sides (Node: ``send``).
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""Encodes and decodes the payload of each kind of frame: messages, and the runtime's own traffic.
+"""Encode and decode the payload of each kind of frame: messages, and the runtime's own traffic.
 
 A message is JSON, as in Node's default serialization, or what the line's serializer makes of it.  What a worker
 sends is checked here, field by field, before anybody acts on it.  No sockets.

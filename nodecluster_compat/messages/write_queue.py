@@ -1,4 +1,4 @@
-"""Queues the frames that a channel has not written yet, and decides which are worth a system call of their own.
+"""Queue the frames that a channel has not written yet, and decide which are worth a system call of their own.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""Writes a channel's frames: at once, at the end of the turn, when the kernel takes more, or before the end.
+"""Write a channel's frames: at once, at the end of the turn, when the kernel takes more, or before the end.
 
 Theory of operation
 -------------------

@@ -1,1 +1,1 @@
-"""Shows a running cluster to operators and tests, and steers it."""
+"""Show a running cluster to operators and tests, and steer it."""

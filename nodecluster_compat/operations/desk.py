@@ -1,4 +1,4 @@
-"""Carries out what somebody outside asks of a running cluster: one table of verbs, whoever asks.
+"""Carry out what somebody outside asks of a running cluster: one table of verbs, whoever asks.
 
 It knows neither sockets nor the arbiter.  Whoever stands at it (the agent of a test, a control socket) brings the
 question; whoever sets it up says what only the server can do.  A capability adds its verbs by :meth:`Desk.on`.

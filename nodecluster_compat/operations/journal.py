@@ -1,4 +1,4 @@
-"""Writes a journal of every lifecycle event and message, for the program that started the primary.
+"""Write a journal of every lifecycle event and message, for the program that started the primary.
 
 When ``NODECLUSTER_JOURNAL_FD`` names an open descriptor, one JSON object a line goes there: ``seq``, ``time``
 (monotonic), ``event``, ``worker``, ``pid``, ``state`` and what the event has to say.  Test tools wait for these lines

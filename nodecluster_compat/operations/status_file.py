@@ -1,4 +1,4 @@
-"""Writes the status of the cluster into a file, for the programs around the server."""
+"""Write the status of the cluster into a file, for the programs around the server."""
 
 from __future__ import annotations
 

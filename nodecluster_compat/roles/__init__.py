@@ -1,1 +1,1 @@
-"""Plays the two roles of a process: the primary, and a worker."""
+"""Play the two roles of a process: the primary, and a worker."""

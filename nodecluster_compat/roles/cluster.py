@@ -1,4 +1,4 @@
-"""Gives Node's ``cluster`` module as an object, the same name in every role.
+"""Give Node's ``cluster`` module as an object, the same name in every role.
 
 The role is decided by the server, not by this module: until an arbiter adopts it the process counts as a
 primary without a cluster (a plain program, a unit test, ``gunicorn.conf.py`` while it is read), where

@@ -1,4 +1,4 @@
-"""Delivers the messages of workers to handlers in the primary.
+"""Deliver the messages of workers to handlers in the primary.
 
 Those that come before the first ``message`` listener are kept, up to a bound, and delivered in order when there is one
 (difference D7).  A message that cannot be decoded closes its worker's channel, whenever that is found out.

@@ -1,4 +1,4 @@
-"""Tells how a worker leaves: it is retired, its channels close (``disconnect``), its process has ended (``exit``).
+"""Tell how a worker leaves: it is retired, its channels close (``disconnect``), its process has ended (``exit``).
 
     retire ─▶ the message channel closes: disconnect ─▶ the process was reaped: exit
 

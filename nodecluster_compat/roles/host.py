@@ -1,4 +1,4 @@
-"""Defines what the primary asks of the server around it: the arbiter answers, in server mode and in script mode."""
+"""Define what the primary asks of the server around it: the arbiter answers, in server mode and in script mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Acts on what workers send to the primary: frames of the message channel, packets of the connection channel.
+"""Act on what workers send to the primary: frames of the message channel, packets of the connection channel.
 
 Each kind has one handler in a table; a capability registers its own with ``inbound.frames.on(kind, handler)`` or
 ``inbound.packets.on(kind, handler)``.  A handler is called as ``handler(worker, frame)``, on the primary's thread, and

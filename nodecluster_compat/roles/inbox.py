@@ -1,4 +1,4 @@
-"""Delivers the messages of the primary in a worker: one after another, in order, by one deliverer.
+"""Deliver the messages of the primary in a worker: one after another, in order, by one deliverer.
 
 A handler may block: later messages wait for it, requests do not.  Messages that arrive before the first ``message``
 listener are kept and delivered in order (difference D7: Node loses them).  When handlers are slow, reading pauses, so

@@ -1,4 +1,4 @@
-"""Reads and writes a worker's standard streams: ``worker.process.stdin``, ``stdout``, ``stderr``, ``stdio[n]``.
+"""Read and write a worker's standard streams: ``worker.process.stdin``, ``stdout``, ``stderr``, ``stdio[n]``.
 
 Made where the settings ``silent`` or ``stdio`` ask for pipes (Node: ``child_process`` documentation).  They live in the
 primary's loop and never block it.

@@ -1,4 +1,4 @@
-"""Describes this process to its application: Node's ``process`` under ``cluster``.
+"""Describe this process to its application: Node's ``process`` under ``cluster``.
 
 In a process that is not a worker, registering handlers is always safe; ``connected`` is ``False`` and
 ``send`` raises with a sentence that says why.

@@ -1,4 +1,4 @@
-"""Checks the settings of supervision: ``cluster.setup_primary(**settings)`` in ``gunicorn.conf.py``.  Pure.
+"""Check the settings of supervision: ``cluster.setup_primary(**settings)`` in ``gunicorn.conf.py``.  Pure.
 
 gunicorn has no settings for this and rejects unknown ones on its command line; ``setup_primary`` is Node's place
 for settings of the primary, it keeps keys that it does not know, and the file is read again on HUP.

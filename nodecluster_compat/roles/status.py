@@ -1,4 +1,4 @@
-"""Describes how the cluster is, in one record."""
+"""Describe how the cluster is, in one record."""
 
 from __future__ import annotations
 

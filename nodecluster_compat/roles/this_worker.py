@@ -1,4 +1,4 @@
-"""Shows a worker to itself: Node's ``cluster.worker``.
+"""Show a worker to itself: Node's ``cluster.worker``.
 
 It talks to the primary over its line and asks what it cannot do itself (finish requests, end the process) of its
 :class:`Runtime`, the only part that knows how this kind of worker runs.  Messages are delivered by its ``inbox``.

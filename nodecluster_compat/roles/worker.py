@@ -1,4 +1,4 @@
-"""Defines Node's ``cluster.Worker``: the class of every worker object, which can be made by hand too."""
+"""Define Node's ``cluster.Worker``: the class of every worker object, which can be made by hand too."""
 
 from __future__ import annotations
 

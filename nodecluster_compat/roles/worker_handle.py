@@ -1,4 +1,4 @@
-"""Shows a worker to the primary: Node's ``Worker`` object, primary side.
+"""Show a worker to the primary: Node's ``Worker`` object, primary side.
 
 Source: ``reference/node-cluster-spec`` §1.3.  The handle stays readable after its worker is dead.  It
 holds no policy: what a method does to the cluster is the :class:`Owner`'s to carry out.

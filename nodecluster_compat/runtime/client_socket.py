@@ -1,4 +1,4 @@
-"""Makes gevent's socket cheaper for a client's connection, as gunicorn and the application get it.
+"""Make gevent's socket cheaper for a client's connection, as gunicorn and the application get it.
 
 It is gevent's socket, with two differences that cost nothing to whoever does not look:
 

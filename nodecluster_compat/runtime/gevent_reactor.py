@@ -1,4 +1,4 @@
-"""Runs channels on gevent's hub: a :class:`~nodecluster_compat.base.reactor.Reactor`.
+"""Run channels on gevent's hub: a :class:`~nodecluster_compat.base.reactor.Reactor`.
 
 Callbacks run in the hub: they must not block, and an exception in one is gevent's to report.
 

@@ -1,4 +1,4 @@
-"""Reuses greenlets: one serves a connection after another.
+"""Reuse greenlets: one serves a connection after another.
 
 A new greenlet needs memory for Python's frames, which CPython since 3.11 maps and unmaps for each: two system calls and
 a page fault, some 8 us, a tenth of what a short connection costs.  So a greenlet that is done waits here for the next

@@ -1,4 +1,4 @@
-"""Prints the stacks of all greenlets, for a worker that is stuck; and blocks a worker, for a test.
+"""Print the stacks of all greenlets, for a worker that is stuck; and block a worker, for a test.
 
 Not ``gevent.util.format_run_info``: it walks down from roots that the collector knows, and a worker has put the hub,
 which is the parent of nearly every greenlet, out of the collector's sight (``gc.freeze``).  Here the parents of what

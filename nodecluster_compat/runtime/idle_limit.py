@@ -1,4 +1,4 @@
-"""Ends connections on which no further request comes: after a while, or at once when a drain begins.
+"""End connections on which no further request comes: after a while, or at once when a drain begins.
 
 gunicorn starts a timer when it waits for a request and stops it when one has come, which is nearly always at once.
 Here the wait is noted with its deadline, and a sweep every now and then looks at the oldest.  All deadlines are equally

@@ -1,4 +1,4 @@
-"""Beats with the worker's loop, and writes stacks when the primary asks: the worker's side of its health.
+"""Beat with the worker's loop, and write stacks when the primary asks: the worker's side of its health.
 
 Signals ask.  For the first one ``faulthandler`` writes what each thread is doing, whatever it is doing: it needs no
 Python to run, so it works in C code that never comes back.  For the second one a handler writes the greenlets, as soon

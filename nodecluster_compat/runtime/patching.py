@@ -1,4 +1,4 @@
-"""Makes a worker cooperative after its primary has imported things.
+"""Make a worker cooperative after its primary has imported things.
 
 A script's primary is not patched (its loop must not be gevent's), so a module that it imported may hold the blocking
 original of something that gevent replaces: ``from time import sleep``, ``from ssl import SSLContext``.  After the

@@ -1,4 +1,4 @@
-"""Runs a file as the main program, as ``python file args`` does."""
+"""Run a file as the main program, as ``python file args`` does."""
 
 from __future__ import annotations
 

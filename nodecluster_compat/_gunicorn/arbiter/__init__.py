@@ -1,1 +1,1 @@
-"""Extends gunicorn's arbiter: fork, reap, reload, stop, supervise."""
+"""Extend gunicorn's arbiter: fork, reap, reload, stop, supervise."""

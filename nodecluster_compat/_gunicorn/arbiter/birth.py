@@ -1,4 +1,4 @@
-"""Holds what a worker process is born with: its channels, the addresses that it serves, its heartbeat."""
+"""Hold what a worker process is born with: its channels, the addresses that it serves, its heartbeat."""
 
 from __future__ import annotations
 

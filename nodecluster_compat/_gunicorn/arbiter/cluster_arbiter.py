@@ -1,4 +1,4 @@
-"""Extends gunicorn's arbiter: it waits in our loop, with Node's primary inside, and asks the helpers of this folder.
+"""Extend gunicorn's arbiter: let it wait in our loop, with Node's primary inside, and asks the helpers of this folder.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""Loads the configuration, and can put the former one back: a reload applies all of a new one, or nothing.
+"""Load the configuration, and put the former one back: a reload applies all of a new one, or nothing.
 
 gunicorn's ``Application.reload`` replaces the configuration before it knows that the new one loads, and its way
 of saying that it does not is ``sys.exit``.  A :class:`Savepoint` holds everything that loading touches: the

@@ -1,4 +1,4 @@
-"""Shares memory between primary and workers (copy-on-write), so that a worker starts fast and takes little.
+"""Share memory between primary and workers (copy-on-write), so that a worker starts fast and takes little.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""Forks a worker, and lets every forked child let go of what is the primary's.
+"""Fork a worker, and let every forked child let go of what is the primary's.
 
 Invariants (DESIGN §4.4): a worker holds no end of a sibling's channel, nor any descriptor of the primary that it
 does not need; nor does any other child of the primary or of a worker.  All of it hangs on one

@@ -1,4 +1,4 @@
-"""Watches the health of the workers: whose loop is blocked, what it is doing there, and gunicorn's ``timeout``.
+"""Watch the health of the workers: whose loop is blocked, what it is doing there, and gunicorn's ``timeout``.
 
 Replaces gunicorn's ``Arbiter.murder_workers``, which ends a silent worker before anybody knows what it was doing.  When
 it ends and how (SIGABRT, and SIGKILL on a later turn) is gunicorn's; the stacks are asked for before, which takes a
@@ -116,7 +116,7 @@ class Health:
         for worker in list(self._registry.by_id.values()):
             if worker.heartbeat is not None and worker.is_connected():
                 watch = self._watches.setdefault(worker.id, LoopWatch())
-                change = watch.look(worker.heartbeat.read(), now, limit)
+                change = watch.observe(worker.heartbeat.read(), now, limit)
                 if change is not None:
                     self._changed(worker, change)
 

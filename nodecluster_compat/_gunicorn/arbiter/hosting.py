@@ -1,4 +1,4 @@
-"""Answers what the primary asks of its host (:class:`~nodecluster_compat.roles.host.Host`), in server mode.
+"""Answer what the primary asks of its host (:class:`~nodecluster_compat.roles.host.Host`), in server mode.
 
 A part of the arbiter in a file of its own: starting a process and ending the server is the arbiter's to do.
 """

@@ -1,4 +1,4 @@
-"""Reads the primary's own settings out of ``cluster.settings``, once for each change of them."""
+"""Read the primary's own settings out of ``cluster.settings``, once for each change of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gets our arbiter in place under the stock ``gunicorn`` command.
+"""Put our arbiter in place under the stock ``gunicorn`` command.
 
 gunicorn has no setting for an arbiter class, and builds its own before it imports the worker class.  What
 is left without touching a private name: ``Worker.check_config(cfg, log)`` is called just before the first

@@ -1,4 +1,4 @@
-"""Judges how workers end: whether it was a fault, when another may be started, whether the server ends with it.
+"""Judge how workers end: whether it was a fault, when another may be started, whether the server ends with it.
 
 Facts, time and chance for the arithmetic of ``restarts``.  Replaces gunicorn's rules for a worker that ends: fork
 another at once, and end the server when its exit code is 3 or 4.  Those codes end the server while it has never served;
@@ -128,7 +128,7 @@ class Judge:
     def turn(self) -> None:
         """Once a turn of the main loop: find out whether the roster has recovered."""
         self._configure()
-        if self._restarts.look(time.monotonic(), self._arbiter.roster.trials):
+        if self._restarts.observe(time.monotonic(), self._arbiter.roster.trials):
             self._arbiter.log.info("Workers run again: %s listen", len(self._arbiter.roster.listening))
             self._arbiter.loop.call_soon(cluster.emit, "recovered", self._arbiter.status())
 

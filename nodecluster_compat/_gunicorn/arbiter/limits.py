@@ -1,4 +1,4 @@
-"""Ends workers that exceed a limit of time: of booting, of leaving, of staying although they said that they leave.
+"""End workers that exceed a limit of time: of booting, of leaving, of staying although they said that they leave.
 
 gunicorn limits a worker that runs (``timeout``) and not one that boots: its heartbeat begins with serving.  So there
 is a limit of its own for that, ``boot_timeout``.

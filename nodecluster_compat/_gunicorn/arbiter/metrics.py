@@ -1,4 +1,4 @@
-"""Reports the two metrics of gunicorn's ``Arbiter.manage_workers``: how many workers run, how many connections wait."""
+"""Report the two metrics of gunicorn's ``Arbiter.manage_workers``: how many workers run, how many connections wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends a worker when its primary dies (``PR_SET_PDEATHSIG``), also one that does not turn its loop.
+"""End a worker when its primary dies (``PR_SET_PDEATHSIG``), also one that does not turn its loop.
 
 A worker knows of its primary's end by end-of-file on its channel (DESIGN §4.5), which its loop reads. One that
 computes, imports a large module or waits in a C call reads nothing, and would live on until it comes back. So the

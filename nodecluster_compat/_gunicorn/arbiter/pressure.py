@@ -1,11 +1,11 @@
-"""Samples the queues of the primary every now and then, for ``queue_timeout`` and the status."""
+"""Sample the queues of the primary every now and then, for ``queue_timeout`` and the status."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Final
 
-from ...connections.waiting import LOOK_SECONDS, QueueWatch
+from ...connections.waiting import SAMPLE_SECONDS, QueueWatch
 from .in_force import settings_in_force
 
 if TYPE_CHECKING:
@@ -41,6 +41,6 @@ class Pressure:
 
     def _sample(self) -> None:
         limit = settings_in_force().queue_timeout
-        self._watch.look(time.monotonic(), limit)
-        pause = max(_SHORTEST_PAUSE, min(limit / _SAMPLES, LOOK_SECONDS)) if limit else LOOK_SECONDS
+        self._watch.sample(time.monotonic(), limit)
+        pause = max(_SHORTEST_PAUSE, min(limit / _SAMPLES, SAMPLE_SECONDS)) if limit else SAMPLE_SECONDS
         self._loop.call_later(pause, self._sample)

@@ -1,7 +1,20 @@
-"""Reaps workers: gunicorn's ``Arbiter.reap_workers`` with the exit status kept.
+"""Reap workers: from the wait status of a process to the ``exit`` event of its worker.
 
-Replaces gunicorn's method because that gives the status to nobody: ``child_exit`` does not get it, and peeking
-with ``waitid`` before calling it leaves a gap in which a worker dies unseen.  Log lines, hooks and exit codes are
+What happens, in this order, and why in this order:
+
+1. ``waitpid`` says how a child ended.  It may be a new master (USR2), gunicorn's dirty arbiter, or a worker.
+2. gunicorn's log line, word for word.
+3. What the worker had said before it died is delivered (``Departures.hear_out``): it may have listened, or said that
+   it leaves, just before.  Where its channel was still open, ``disconnect`` is told here.
+4. It leaves the roster, so its place is vacant.
+5. Its end is judged (``Judge.ended``): a fault or not, does it undo a reload, when may another be started.  Before any
+   handler runs, so that a handler's ``fork()`` meets the roster and the back-off as they will be.
+6. ``exit`` is told (``Departures.reaped``), to the worker's handlers and then to the cluster's.
+7. The server ends if this was its very first boot (``Judge.halt_if_unbootable``).
+8. gunicorn's ``child_exit`` hook runs.
+
+Replaces gunicorn's ``Arbiter.reap_workers``, which gives the exit status to nobody: ``child_exit`` does not get it, and
+peeking with ``waitid`` before calling it leaves a gap in which a worker dies unseen.  Hooks and exit codes are
 gunicorn's.
 """
 
@@ -73,9 +86,10 @@ def _reaped(arbiter: _Seat, pid: int, status: int) -> None:
         if worker is None:
             arbiter.log.debug("Reaped unknown child process (pid:%s, status:%s)", pid, status)
             return
+        ended = exit_status(status)
         if arbiter.is_supervised:
-            _log_end(arbiter, pid, status)
-        _tell_cluster(arbiter, pid, exit_status(status))
+            _log_end(arbiter, pid, ended)
+        _tell_cluster(arbiter, pid, ended)
         worker.tmp.close()
         arbiter.cfg.child_exit(arbiter, worker)
 
@@ -96,10 +110,9 @@ def _tell_cluster(arbiter: _Seat, pid: int, status: ExitStatus) -> None:
     if entry is None:
         return
     if entry.handle is not None:
-        arbiter.primary.hear_out(entry.handle)  # it may have listened, or said that it leaves, just before
+        arbiter.primary.hear_out(entry.handle)
     arbiter.roster.remove(pid)
     if arbiter.is_supervised and not arbiter.is_stopping:
-        # First, so that a handler's fork() meets the roster as it will be.
         arbiter.judge.ended(entry, status)
     if entry.handle is not None:
         arbiter.health.gone(entry.handle)
@@ -110,8 +123,7 @@ def _tell_cluster(arbiter: _Seat, pid: int, status: ExitStatus) -> None:
         arbiter.judge.halt_if_unbootable(entry, status)
 
 
-def _log_end(arbiter: _Seat, pid: int, status: int) -> None:
-    ended = exit_status(status)
+def _log_end(arbiter: _Seat, pid: int, ended: ExitStatus) -> None:
     if ended.signal is None:
         if ended.code:
             arbiter.log.error("Worker (pid:%s) exited with code %s.", pid, ended.code)

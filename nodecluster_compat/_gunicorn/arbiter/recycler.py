@@ -1,4 +1,4 @@
-"""Measures the workers that serve, and marks those that are due; the arithmetic is in ``recycling``.
+"""Measure the workers that serve, and mark those that are due; the arithmetic is in ``recycling``.
 
 Resident memory (RSS) is one number in ``/proc/<pid>/statm``.  Rejected: the proportional share (PSS), for which the
 kernel walks all page tables, and which falls and rises with the number of siblings, so that a worker would become due

@@ -1,4 +1,4 @@
-"""Tells systemd of the server: ready, reloading, stopping, its status, and signs of life.
+"""Tell systemd of the server: ready, reloading, stopping, its status, and signs of life.
 
 gunicorn says ``READY=1`` when its sockets are bound, before any worker is forked.  Here, where :func:`hold_back_ready`
 keeps that one from going out:

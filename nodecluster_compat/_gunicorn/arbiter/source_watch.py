@@ -1,4 +1,4 @@
-"""Watches the application's files while workers fail, so that a corrected file is tried at once."""
+"""Watch the application's files while workers fail, so that a corrected file is tried at once."""
 
 from __future__ import annotations
 

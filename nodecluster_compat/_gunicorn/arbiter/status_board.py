@@ -1,4 +1,4 @@
-"""Draws up the status of the cluster, and keeps the status file."""
+"""Draw up the status of the cluster, and keep the status file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stops the server on TERM, INT and QUIT: gunicorn's ``Arbiter.stop`` without losing anybody.
+"""Stop the server on TERM, INT and QUIT: gunicorn's ``Arbiter.stop`` without losing anybody.
 
 Replaces gunicorn's method, which closes the listeners first (resetting the clients that the kernel had already
 completed) and then sleeps in steps.  A graceful stop here is:

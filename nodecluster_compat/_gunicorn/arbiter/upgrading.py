@@ -1,4 +1,4 @@
-"""Upgrades on USR2: starts a new master by gunicorn's ``Arbiter.reexec``, and hears from it when it is ready.
+"""Upgrade on USR2: start a new master by gunicorn's ``Arbiter.reexec``, and hear from it when it is ready.
 
 Extends gunicorn's.  The two masters share a pipe.  The new one writes into it when as many of its workers listen as
 there should be; if one of them cannot boot before that, it ends with gunicorn's exit code, and the pipe closes.

@@ -1,1 +1,1 @@
-"""Serves HTTP requests through gunicorn's parsers and responses."""
+"""Serve HTTP requests through gunicorn's parsers and responses."""

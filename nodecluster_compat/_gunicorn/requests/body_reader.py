@@ -1,4 +1,4 @@
-"""Reads the body of a clean request off the socket, in the pieces that the application asks for.
+"""Read the body of a clean request off the socket, in the pieces that the application asks for.
 
 gunicorn reads up to a mebibyte ahead and copies what is left of it with every piece that is taken.  Here a piece is
 received as such, so a body is copied once; small pieces (lines, a few bytes) are still read ahead by gunicorn's method.

@@ -1,4 +1,4 @@
-"""Caches what gunicorn looks up or formats anew for each request, where nobody can observe it.
+"""Cache what gunicorn looks up or formats anew for each request, where nobody can observe it.
 
 * a setting is looked up once (gunicorn: through three calls at each of some fifteen uses in a request);
 * the ``Date`` of a response is formatted once a second;

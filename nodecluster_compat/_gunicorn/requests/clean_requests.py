@@ -1,4 +1,4 @@
-"""Parses requests about which there is nothing to decide, a shorter way than gunicorn's.
+"""Parse requests about which there is nothing to decide, a shorter way than gunicorn's.
 
 Theory of operation
 -------------------

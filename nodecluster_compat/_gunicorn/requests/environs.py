@@ -1,4 +1,4 @@
-"""Makes the ``environ`` of a clean request: what its connection has in common, and what the request says.
+"""Make the ``environ`` of a clean request: what its connection has in common, and what the request says.
 
 The static part is taken from gunicorn's own ``create``, once for each address that is listened on: when that has a key
 that is not known here, the short way is off.  What a connection adds (its socket, its peer) is made with its first

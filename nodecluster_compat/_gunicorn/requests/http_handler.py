@@ -1,4 +1,4 @@
-"""Serves HTTP on the connections of an ``http.Server``: gunicorn's gevent worker as nothing but a handler.
+"""Serve HTTP on the connections of an ``http.Server``: gunicorn's gevent worker as nothing but a handler.
 
 One for each server: its application, whether it is still open, and which of its connections wait for a next request.
 """

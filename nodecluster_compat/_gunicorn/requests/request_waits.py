@@ -1,4 +1,4 @@
-"""Says which connections are idle: gunicorn's parser of a connection, which tells when it waits for a request.
+"""Tell which connections are idle: gunicorn's parser of a connection, which says when it waits for a request.
 
 gunicorn waits for a request and reads it in one call.  Here the first bytes are waited for, noted, put back and given
 to gunicorn, so that what it reads and answers is its own.  :mod:`clean_requests` builds on this.

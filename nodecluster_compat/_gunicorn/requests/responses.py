@@ -1,4 +1,4 @@
-"""Sends a response: gunicorn's, whose head and first piece of body leave in one ``send``.
+"""Send a response: gunicorn's, whose head and first piece of body leave in one ``send``.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""Stands in for a listening socket that only the primary has: tells its address.
+"""Stand in for a listening socket that only the primary has, and tell its address.
 
 gunicorn's handlers ask a listener for ``getsockname()``, once for each connection; here the answer costs no system
 call.  It must be exactly what the kernel says: SERVER_NAME and SERVER_PORT come from it.

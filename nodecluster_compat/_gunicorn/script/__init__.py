@@ -1,1 +1,1 @@
-"""Runs script mode: the arbiter and the worker of ``nodecluster server.py``."""
+"""Run script mode: the arbiter and the worker of ``nodecluster server.py``."""

@@ -1,4 +1,4 @@
-"""Runs script mode's primary: the cluster arbiter under Node's rules instead of gunicorn's.
+"""Run script mode's primary: the cluster arbiter under Node's rules instead of gunicorn's.
 
 What is the same: the class, the loop, the channels, forking, reaping, events.  What differs: the script forks and
 nobody respawns; a worker's ``listen()`` makes the primary bind; signals do what they do to any program; and the primary

@@ -1,4 +1,4 @@
-"""Reads gunicorn's settings in script mode, and says which mean something there.
+"""Read gunicorn's settings in script mode, and say which mean something there.
 
 From ``GUNICORN_CMD_ARGS``, as for the ``gunicorn`` command, and from ``cluster.setup_primary(keepalive=5, …)``.  What
 script mode decides by itself (who binds, how many workers, which class, daemons, reloads) has no meaning here.

@@ -1,4 +1,4 @@
-"""Redirects a script worker's stdin, stdout, stderr and further descriptors: the settings ``silent`` and ``stdio``."""
+"""Redirect a script worker's stdin, stdout, stderr and further descriptors: the settings ``silent`` and ``stdio``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs script mode's worker: the script again as ``__main__``, then its servers until its primary lets it go.
+"""Run script mode's worker: the script again as ``__main__``, then its servers until its primary lets it go.
 
 Phases: born (``online`` has been said) → running the script → serving (the channel keeps it alive) → draining (servers
 close, connections end) → disconnected → ended, when nothing that the script started is left (Node: an empty loop).

@@ -1,1 +1,1 @@
-"""Serves as gunicorn's worker class: ``-k nodecluster_compat.Worker``."""
+"""Serve as gunicorn's worker class: ``-k nodecluster_compat.Worker``."""

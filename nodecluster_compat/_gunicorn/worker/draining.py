@@ -1,4 +1,4 @@
-"""Drains a worker that ends: idle connections go at once, requests in flight may finish, the rest is cut.
+"""Drain a worker that ends: idle connections go at once, requests in flight may finish, the rest is cut.
 
     begin ──▶ ``disconnecting`` is told; idle connections end; every further answer says ``Connection: close``
       │

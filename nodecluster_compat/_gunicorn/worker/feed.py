@@ -1,4 +1,4 @@
-"""Feeds a worker with the connections that the primary deals, whatever its engine: greenlets, threads, asyncio.
+"""Feed a worker with the connections that the primary deals, whatever its engine: greenlets, threads, asyncio.
 
 The engine says how a connection is served (``take``) and whether there is room; the feed holds the receiver, says which
 addresses are served, and stops.

@@ -1,4 +1,4 @@
-"""Extends gunicorn's gevent worker: ``-k nodecluster_compat.Worker``.
+"""Extend gunicorn's gevent worker: ``-k nodecluster_compat.Worker``.
 
 ``GeventWorker`` serves a connection exactly as it does for ``-k gevent`` (keep-alive, HTTP/2, PROXY protocol,
 limits, hooks, access log: its ``handle``); what is ours is how a connection gets here (dealt by the primary: ``fed``;
@@ -39,12 +39,12 @@ from ..requests.clean_requests import use_clean_requests
 from ..requests.request_waits import knows_idle, tell_waits
 from ..requests.responses import with_one_send
 from ..requests.served_listener import ServedListener
-from .accepting import AcceptingSource
+from .accepting_source import AcceptingSource
+from .connection_source import ConnectionSource
 from .draining import Drain
-from .fed import FedSource
+from .fed_source import FedSource
 from .feed import Feed
 from .membership import Membership
-from .source import ConnectionSource
 from .under_test import WorkerUnderTest
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Gives the agent of a test what it asks of a worker; see :mod:`nodecluster_compat.under_test`."""
+"""Give the agent of a test what it asks of a worker; see :mod:`nodecluster_compat.under_test`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chooses the worker for each connection: one small class per policy, behind one protocol."""
+"""Choose the worker for each connection: one small class per policy, behind one protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defines what a dealing policy is: the choice of a worker for each connection.
+"""Define what a dealing policy is: the choice of a worker for each connection.
 
 The dispatcher owns the workers' states and the queues; a policy owns only the choice.  It is called for every
 connection, so each method should cost O(1).  A policy may choose among the idle workers only, as round robin does, or

@@ -1,1 +1,1 @@
-"""Serves ``http``, ``net`` and ``dgram`` servers in script mode."""
+"""Serve ``http``, ``net`` and ``dgram`` servers in script mode."""

@@ -1,4 +1,4 @@
-"""Serves HTTP on a :class:`NetServer`: ``http.Server``."""
+"""Serve HTTP on a :class:`NetServer`: ``http.Server``."""
 
 from __future__ import annotations
 

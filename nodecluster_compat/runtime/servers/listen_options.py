@@ -1,4 +1,4 @@
-"""Checks the arguments of ``listen()`` and ``bind()`` where the call is made, as in Node."""
+"""Check the arguments of ``listen()`` and ``bind()`` where the call is made, as in Node."""
 
 from __future__ import annotations
 

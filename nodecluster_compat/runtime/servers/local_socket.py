@@ -1,4 +1,4 @@
-"""Accepts in this process, for one server: exclusive ones, ``SCHED_NONE``, primaries, plain programs."""
+"""Accept in this process, for one server: exclusive ones, ``SCHED_NONE``, primaries, plain programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Serves connections, each by a function that is given the socket: Node's ``net.Server``.
+"""Serve connections, each by a function that is given the socket: Node's ``net.Server``.
 
 Theory of operation
 -------------------

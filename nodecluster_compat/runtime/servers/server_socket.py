@@ -1,4 +1,4 @@
-"""Names what a server and its socket ask of each other, wherever the socket is accepted on."""
+"""Name what a server and its socket ask of each other, wherever the socket is accepted on."""
 
 from __future__ import annotations
 

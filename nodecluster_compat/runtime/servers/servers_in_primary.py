@@ -1,4 +1,4 @@
-"""Runs servers in a script's primary, beside its loop.
+"""Run servers in a script's primary, beside its loop.
 
 A hub of gevent runs them, on the primary's own thread: the loop waits *in* the hub, so either is served while the other
 is idle.  The hub is made for the first server and is not gevent's default one: a worker that is forked leaves it alone

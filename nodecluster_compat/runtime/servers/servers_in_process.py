@@ -1,4 +1,4 @@
-"""Says what a server asks of its process: where sockets come from, what keeps it alive, who hears of an error.
+"""Say what a server asks of its process: where sockets come from, what keeps it alive, who hears of an error.
 
 There are three kinds of processes: a worker (asks the primary for its sockets), a script's primary and a plain program
 (both bind for themselves).  Exactly one is current; a fork that makes a worker replaces it.

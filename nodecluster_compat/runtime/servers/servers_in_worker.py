@@ -1,4 +1,4 @@
-"""Runs servers in a worker of script mode: the primary binds, shares and deals."""
+"""Run servers in a worker of script mode: the primary binds, shares and deals."""
 
 from __future__ import annotations
 

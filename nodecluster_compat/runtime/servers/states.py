@@ -1,4 +1,4 @@
-"""Tracks the life of one server, as the process that made it sees it: one table.
+"""Track the life of one server, as the process that made it sees it: one table.
 
     closed ──listen──▶ starting ──bound──▶ listening ──close──▶ closing ──drained──▶ closed
                           │ failed ▶ closed

@@ -1,4 +1,4 @@
-"""Sends and receives datagrams: Node's ``dgram.Socket``.
+"""Send and receive datagrams: Node's ``dgram.Socket``.
 
 In a worker ``bind()`` asks the primary and shares its socket with the siblings that bind the same address, whatever the
 scheduling policy: the kernel chooses who reads a datagram (node-cluster-spec §3.6).  A socket that sends before it was

@@ -32,18 +32,18 @@ def test_time_counts_from_the_first_look() -> None:
     """And ends at the limit; nobody is overdue without one."""
     times = WaitingTimes()
     queue = [Connection(5, "a"), Connection(6, "b")]
-    assert times.look(100.0, queue[:1], 3.0) == []
-    assert times.look(102.9, queue, 3.0) == []
-    assert times.look(103.0, queue, 0.0) == []
-    assert times.look(103.0, queue, 3.0) == queue[:1]
-    assert times.look(105.9, queue, 3.0) == queue
+    assert times.note(100.0, queue[:1], 3.0) == []
+    assert times.note(102.9, queue, 3.0) == []
+    assert times.note(103.0, queue, 0.0) == []
+    assert times.note(103.0, queue, 3.0) == queue[:1]
+    assert times.note(105.9, queue, 3.0) == queue
 
 
 def test_another_connection_with_the_same_descriptor_begins_anew() -> None:
     """Descriptors come again."""
     times = WaitingTimes()
-    times.look(100.0, [Connection(5, "a")], 3.0)
-    assert times.look(104.0, [Connection(5, "a")], 3.0) == []
+    times.note(100.0, [Connection(5, "a")], 3.0)
+    assert times.note(104.0, [Connection(5, "a")], 3.0) == []
 
 
 def test_episode_is_told_at_both_ends(caplog: pytest.LogCaptureFixture) -> None:
@@ -52,11 +52,11 @@ def test_episode_is_told_at_both_ends(caplog: pytest.LogCaptureFixture) -> None:
     watch = QueueWatch([listener], logging.getLogger("test"))  # type: ignore[list-item]
     kept = listener.waiting
     for now in (0.0, 1.0, 2.0):
-        watch.look(now, 2.0)
+        watch.sample(now, 2.0)
     assert watch.status == QueueStatus(0, 0, 2)
     listener.waiting = kept
     for now in (3.0, 4.0, 5.0, 6.0):
-        watch.look(now, 2.0)
+        watch.sample(now, 2.0)
     begun = [one for one in caplog.messages if "No worker takes the connections of here" in one]
     ended = [one for one in caplog.messages if "Nobody waits for a worker any more; 2 connections" in one]
     assert (len(begun), len(ended)) == (2, 2)
@@ -67,7 +67,7 @@ def test_clients_that_have_left_are_counted() -> None:
     listener = FakeListener(5, 6, 7)
     listener.gone = {6}
     watch = QueueWatch([listener], logging.getLogger("test"))  # type: ignore[list-item]
-    watch.look(0.0, 0.0)
+    watch.sample(0.0, 0.0)
     assert watch.status == QueueStatus(2, 1, 0)
 
 

@@ -45,25 +45,25 @@ def test_blocked_and_unblocked_are_told_once() -> None:
     """An episode has a beginning and an end, whatever happens between."""
     watch = LoopWatch()
     beat = Beat(10.0, 0.0)
-    assert watch.look(beat, 10.2, 1.0) is None
-    assert watch.look(beat, 11.0 + BEAT_SECONDS, 1.0) == Change("blocked", 1.0)
-    assert watch.look(beat, 12.0, 1.0) is None
-    assert watch.look(Beat(14.0 + BEAT_SECONDS, 4.0), 20.0, 1.0) == Change("unblocked", 4.0)
-    assert watch.look(Beat(14.0 + BEAT_SECONDS, 4.0), 14.3, 1.0) is None
+    assert watch.observe(beat, 10.2, 1.0) is None
+    assert watch.observe(beat, 11.0 + BEAT_SECONDS, 1.0) == Change("blocked", 1.0)
+    assert watch.observe(beat, 12.0, 1.0) is None
+    assert watch.observe(Beat(14.0 + BEAT_SECONDS, 4.0), 20.0, 1.0) == Change("unblocked", 4.0)
+    assert watch.observe(Beat(14.0 + BEAT_SECONDS, 4.0), 14.3, 1.0) is None
 
 
 def test_length_of_a_block_is_not_that_of_a_longer_one_before() -> None:
     """A lag that is remembered may be older than this episode."""
     watch = LoopWatch()
-    watch.look(Beat(10.0, 9.0), 12.0, 1.0)
-    assert watch.look(Beat(12.25, 9.0), 12.25, 1.0) == Change("unblocked", 2.0)
+    watch.observe(Beat(10.0, 9.0), 12.0, 1.0)
+    assert watch.observe(Beat(12.25, 9.0), 12.25, 1.0) == Change("unblocked", 2.0)
 
 
 def test_watch_that_is_off_tells_nothing() -> None:
     """And one whose worker has not begun, neither."""
     watch = LoopWatch()
-    assert watch.look(Beat(10.0, 0.0), 1000.0, 0.0) is None
-    assert watch.look(NO_BEAT, 1000.0, 1.0) is None
+    assert watch.observe(Beat(10.0, 0.0), 1000.0, 0.0) is None
+    assert watch.observe(NO_BEAT, 1000.0, 1.0) is None
 
 
 @pytest.mark.parametrize("turned", [math.nan, math.inf, -1.0, 0.0])

@@ -28,7 +28,7 @@ def forks_of_a_crash_loop(workers: int, boot: float, life: float, until: float, 
             heapq.heappop(running)
             faults.fault(now, life)
         roster = [Trial(fork, fork + boot if fork + boot <= now else None) for _, fork in running]
-        faults.look(now, roster)
+        faults.observe(now, roster)
         for _ in range(min(workers - len(running), faults.allowed(now, roster))):
             heapq.heappush(running, (now + boot + life, now))
             forks.append(now)
@@ -87,11 +87,11 @@ def test_more_faults_than_the_intensity_within_the_period_degrade_once() -> None
     faults = restarts()
     assert [faults.fault(float(n), 0.0) for n in range(6)] == [False, False, False, True, False, False]
     assert faults.recent_faults(5.0) == 6
-    assert not faults.look(40.0, [Trial(-100.0, -99.0)])
-    assert not faults.look(40.0, [Trial(35.0, 36.0)])
+    assert not faults.observe(40.0, [Trial(-100.0, -99.0)])
+    assert not faults.observe(40.0, [Trial(35.0, 36.0)])
     assert faults.is_degraded
-    assert faults.look(46.0, [Trial(35.0, 36.0)])
-    assert not faults.look(47.0, [Trial(35.0, 36.0)])
+    assert faults.observe(46.0, [Trial(35.0, 36.0)])
+    assert not faults.observe(47.0, [Trial(35.0, 36.0)])
     assert not faults.is_degraded
     assert faults.allowed(47.0, []) == UNLIMITED
     assert faults.recent_faults(47.0) == 0
@@ -107,7 +107,7 @@ def test_slow_imports_that_all_fail_degrade() -> None:
     """However long each attempt takes: no worker has been sound in between."""
     faults = restarts()
     assert [faults.fault(120.0 * n, 0.0) for n in range(5)] == [False, False, False, True, False]
-    assert faults.look(700.0, [Trial(600.0, 690.0)])
+    assert faults.observe(700.0, [Trial(600.0, 690.0)])
     assert not faults.fault(800.0, 0.0)
 
 
@@ -115,7 +115,7 @@ def test_long_pause_is_no_proof() -> None:
     """Time alone resets nothing, nor does a worker that is older than the last fault."""
     faults = restarts()
     faults.fault(0.0, 0.0)
-    faults.look(1000.0, [Trial(-50.0, -49.0), Trial(999.0, None)])
+    faults.observe(1000.0, [Trial(-50.0, -49.0), Trial(999.0, None)])
     assert faults.is_backing_off
 
 
@@ -146,7 +146,7 @@ def test_killed_while_booting_waits_a_little() -> None:
         faults.killed(10.0 * n, False)
     assert faults.hold_until == 92.0
     assert faults.allowed(91.0, []) == 0
-    faults.look(95.0, [Trial(93.0, 94.0)])
+    faults.observe(95.0, [Trial(93.0, 94.0)])
     faults.killed(96.0, False)
     assert faults.hold_until == 96.1
 
@@ -156,9 +156,9 @@ def test_workers_that_are_all_killed_while_booting_degrade() -> None:
     faults, told = restarts(), []
     for n in range(12):
         told.append(faults.killed(2.0 * n, False))
-        faults.look(2.0 * n + 1.0, [Trial(-100.0, -99.0)])
+        faults.observe(2.0 * n + 1.0, [Trial(-100.0, -99.0)])
     assert [n for n, degraded in enumerate(told) if degraded] == [8]
     assert faults.hold_until == 24.0
-    assert not faults.look(35.0, [Trial(24.0, 25.5)])
-    assert faults.look(36.0, [Trial(24.0, 25.5)])
+    assert not faults.observe(35.0, [Trial(24.0, 25.5)])
+    assert faults.observe(36.0, [Trial(24.0, 25.5)])
     assert not faults.killed(40.0, False)

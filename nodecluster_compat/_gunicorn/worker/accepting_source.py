@@ -1,4 +1,4 @@
-"""Accepts connections in the worker itself, as stock gunicorn's gevent worker: ``SCHED_NONE``, the kernel chooses."""
+"""Accept connections in the worker itself, as stock gunicorn's gevent worker: ``SCHED_NONE``, the kernel chooses."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gunicorn.sock import ssl_context
 from ..requests.served_listener import AnyListener
 
 if TYPE_CHECKING:
+    from .connection_source import ServingWorker
     from .membership import Membership
-    from .source import ServingWorker
 
 __all__ = ["AcceptingSource"]
 
@@ -28,7 +28,7 @@ class InheritedSocket(AnyListener, Protocol):
 
 
 class AcceptingSource:
-    """See :class:`~nodecluster_compat._gunicorn.worker.source.ConnectionSource`.
+    """See :class:`~nodecluster_compat._gunicorn.worker.connection_source.ConnectionSource`.
 
     Args:
         worker: serves a connection.

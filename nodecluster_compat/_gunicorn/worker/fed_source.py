@@ -1,4 +1,4 @@
-"""Serves the connections that the primary deals, each in a greenlet: a gevent worker with round robin."""
+"""Serve the connections that the primary deals, each in a greenlet: a gevent worker with round robin."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ...runtime.greenlet_pool import GreenletPool
 
 if TYPE_CHECKING:
     from ..requests.served_listener import ServedListener
+    from .connection_source import ServingWorker
     from .feed import Feed
-    from .source import ServingWorker
 
 __all__ = ["FedSource"]
 
 
 class FedSource:
-    """See :class:`~nodecluster_compat._gunicorn.worker.source.ConnectionSource`.
+    """See :class:`~nodecluster_compat._gunicorn.worker.connection_source.ConnectionSource`.
 
     Args:
         worker: serves a connection.

@@ -1,4 +1,4 @@
-"""Names what a worker's connections come from, and what such a source needs of the worker."""
+"""Name what a worker's connections come from, and what such a source needs of the worker."""
 
 from __future__ import annotations
 
