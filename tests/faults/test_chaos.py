@@ -19,6 +19,7 @@ def test_same_seed_gives_the_same_actions() -> None:
     assert list(islice(actions(5), 50)) != list(islice(actions(6), 50))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_chaos(pytestconfig: pytest.Config) -> None:
     seed, seconds = pytestconfig.getoption("chaos_seed"), pytestconfig.getoption("chaos_seconds")

@@ -20,6 +20,7 @@ cluster.on("message", lambda worker, message, handle: worker.send(message))
 OPTIONS = ClusterOptions(workers=2, app="chatty:app", config=CONFIG, settings={"pythonpath": APPS}, cwd=None)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_soak(pytestconfig: pytest.Config) -> None:
     minutes: float = pytestconfig.getoption("soak")

@@ -13,10 +13,15 @@ SHOP = HERE.parent / "apps" / "shop.py"
 
 
 @pytest.fixture(autouse=True)
-def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_settings_from_outside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this run of pytest was given is not for the runs inside it."""
+    if "pytester" in request.fixturenames:
+        request.getfixturevalue("pytester")  # which takes PYTEST_ADDOPTS away
     for name in ("WORKERS", "APP", "POLICY", "START_TIMEOUT", "SLOW_FACTOR", "COMPARE", "KEEP"):
         monkeypatch.delenv(f"PYTEST_CLUSTER_{name}", raising=False)
+    # Hypothesis, xdist and others take longer to import than most of these runs last; tests/zoo runs beside them.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p cluster -p timeout")
 
 
 @pytest.fixture

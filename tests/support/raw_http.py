@@ -49,6 +49,7 @@ HEAD: Final = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 GET: Final = b"GET %s HTTP/1.1\r\nHost: example.test\r\n%s\r\n"
 CLOSE: Final = b"Connection: close\r\n"
 PATIENCE: Final = 20.0
+_GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 CHANGE: Final = "import os\nif os.path.exists('second'):\n    exec(open('second').read())\n"
 """The end of a ``gunicorn.conf.py`` that a test can change: write the file ``second`` and send HUP."""
@@ -84,7 +85,7 @@ def _is_read(client: socket.socket) -> bool:
 
     def settled() -> bool:
         nonlocal answered
-        answered = bool(select.select([client], [], [], 0)[0])
+        answered = bool(select.select([client], [], [], 0)[0]) and client.recv(128, socket.MSG_PEEK) != _GO_ON
         return answered or not unread_by_peer(client)
 
     if not settled():
