@@ -36,7 +36,7 @@ from ..errors import SettingsError
 from .emitter import Origin, current_origin, run_guarded
 from .log import Log
 
-__all__ = ["Loop", "Timer"]
+__all__ = ["Loop", "Timer", "original"]
 
 Callback = Callable[[], None]
 _READ_BYTES: Final = 4096
@@ -47,7 +47,7 @@ _EPOLLOUT: Final = 0x004
 _WRITABLE: Final = _EPOLLOUT | 0x008 | 0x010  # an error or a hang-up is for the writer to find out too
 
 
-def _original(module: str, name: str) -> Any:  # noqa: ANN401 - a module or a function
+def original(module: str, name: str) -> Any:  # noqa: ANN401 - a module or a function
     """Return what a module had before gevent patched it: users may patch the primary too."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None:
@@ -87,7 +87,7 @@ class Loop:
         if not hasattr(select, "epoll") and "gevent.monkey" not in sys.modules:
             raise SettingsError("nodecluster-compat needs epoll, which only Linux has")
         self._log = log
-        self._epoll = _original("select", "epoll")()
+        self._epoll = original("select", "epoll")()
         self._readers: dict[int, Callback] = {}
         self._writers: dict[int, Callback] = {}
         self._soon: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()

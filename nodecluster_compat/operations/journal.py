@@ -16,7 +16,7 @@ import time
 from itertools import count
 from typing import Any, Final
 
-from ..base.loop import Loop
+from ..base.loop import Loop, original
 from ..base.records import Address, Handle, Message
 from ..errors import FrameError
 from ..messages.frames import Frame, FrameKind
@@ -26,8 +26,10 @@ from ..roles.worker_handle import WorkerHandle
 __all__ = ["Journal", "attach_journal"]
 
 _VARIABLE: Final = "NODECLUSTER_JOURNAL_FD"
+_LAST_SECONDS: Final = 1.0
 _MOST_WAITING: Final = 1024 * 1024
 _MOST_PARTS: Final = 100_000  # of a message that is told as it is
+_POLLOUT: Final = 0x004  # spelled out because gevent removes it from the select module
 _MESSAGE_CHARACTERS: Final = 16 * 1024  # a longer message is told by its beginning
 
 
@@ -67,6 +69,14 @@ class Journal:
         behind = len(self._waiting) > _MOST_WAITING
         self._lost += behind
         return behind
+
+    def finish(self, seconds: float = _LAST_SECONDS) -> None:
+        """Before the primary ends: wait up to ``seconds`` until the reader has taken everything."""
+        writable, limit = original("select", "poll")(), time.monotonic() + seconds
+        writable.register(self._fd, _POLLOUT)
+        while self._waiting and (patience := limit - time.monotonic()) > 0:
+            writable.poll(patience * 1000)
+            self._flush()
 
     def close(self) -> None:
         """In a worker: the journal is the primary's."""

@@ -278,6 +278,8 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
             self.service.stop()
         stopping.stop(self, graceful, is_alone=self.upgrade.is_alone)
         self.board.close()
+        if self.journal is not None:
+            self.journal.finish()
 
 
 def adopt(arbiter: _Base) -> None:

@@ -112,6 +112,8 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.primary.shared.close()
         for server in list(self._servers.open):
             server.close()
+        if self.journal is not None:
+            self.journal.finish()
 
     def _has_work(self) -> bool:
         return bool(self.primary.registry.by_id or self._servers.open or self.loop.has_work or self.WORKERS)
