@@ -103,8 +103,8 @@ def _importtime_of(told: str) -> tuple[list[str], float]:
 
 def measure_boot(rounds: int) -> Row:
     """From the start of the process to the primary's word that both workers listen: bare, and by the plugin."""
-    from pytest_cluster.asked.options import ClusterOptions
     from pytest_cluster.clusters.cluster import Cluster
+    from pytest_cluster.options.cluster_options import ClusterOptions
     from pytest_cluster.server.guard import guard
 
     guard.acquire()

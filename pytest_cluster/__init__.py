@@ -16,7 +16,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .asked.options import ClusterOptions as ClusterOptions
     from .clusters.changes import ReloadReport as ReloadReport
     from .clusters.changes import Snapshot as Snapshot
     from .clusters.changes import WorkerSnapshot as WorkerSnapshot
@@ -37,6 +36,12 @@ if TYPE_CHECKING:
     from .faults.gates import Arrival as Arrival
     from .faults.gates import Gate as Gate
     from .fixtures import ClusterFactory as ClusterFactory
+    from .journal.entries import JournalEntry as JournalEntry
+    from .journal.entries import ListeningAddress as ListeningAddress
+    from .journal.expectations import Expectation as Expectation
+    from .journal.journal import Journal as Journal
+    from .journal.messages import Messages as Messages
+    from .options.cluster_options import ClusterOptions as ClusterOptions
     from .processes.primary import PrimaryProxy as PrimaryProxy
     from .processes.worker import WorkerProxy as WorkerProxy
     from .requests.client import Client as Client
@@ -45,11 +50,6 @@ if TYPE_CHECKING:
     from .requests.hits import Hits as Hits
     from .requests.hits import assert_distribution as assert_distribution
     from .requests.hits import assert_no_request_lost as assert_no_request_lost
-    from .story.entries import JournalEntry as JournalEntry
-    from .story.entries import ListeningAddress as ListeningAddress
-    from .story.expectations import Expectation as Expectation
-    from .story.journal import Journal as Journal
-    from .story.messages import Messages as Messages
 
 __all__ = [
     "Arrival",
@@ -95,19 +95,19 @@ _HOME = {
     "Cluster": "clusters.cluster",
     "ClusterError": "errors",
     "ClusterFactory": "fixtures",
-    "ClusterOptions": "asked.options",
+    "ClusterOptions": "options.cluster_options",
     "CrashError": "errors",
-    "Expectation": "story.expectations",
+    "Expectation": "journal.expectations",
     "FaultError": "errors",
     "Faults": "faults.cluster_faults",
     "Gate": "faults.gates",
     "Hit": "requests.hits",
     "Hits": "requests.hits",
-    "Journal": "story.journal",
-    "JournalEntry": "story.entries",
+    "Journal": "journal.journal",
+    "JournalEntry": "journal.entries",
     "LeakError": "errors",
-    "ListeningAddress": "story.entries",
-    "Messages": "story.messages",
+    "ListeningAddress": "journal.entries",
+    "Messages": "journal.messages",
     "NotImportable": "errors",
     "OptionError": "errors",
     "PreparedCluster": "clusters.prepared",

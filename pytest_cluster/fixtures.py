@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from .clusters.cluster import Cluster
     from .clusters.prepared import PreparedCluster
     from .faults.cluster_faults import Faults
+    from .journal.journal import Journal
     from .requests.client import Client
     from .session.run import ClusterRun
-    from .story.journal import Journal
 
 __all__ = [
     "RUN",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from .asked import settings
 from .fixtures import (
     RUN,
     cluster,
@@ -23,6 +22,7 @@ from .fixtures import (
     cluster_workers,
     fail_without_traceback,
 )
+from .options import settings
 from .stash import CLUSTERS, FAILED, FIXTURES, STARTED
 
 if TYPE_CHECKING:

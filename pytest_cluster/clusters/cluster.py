@@ -8,10 +8,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, overload
 
-from ..asked.checks import most_workers
-from ..asked.options import ClusterOptions
 from ..errors import ClusterError, WaitTimeout
 from ..faults.cluster_faults import Faults
+from ..journal.messages import Messages
+from ..options.checks import most_workers
+from ..options.cluster_options import ClusterOptions
 from ..processes.everywhere import assert_same, run_in, value_in_all
 from ..processes.worker import WorkerProxy
 from ..requests.client import Client, RequestOptions
@@ -19,7 +20,6 @@ from ..requests.endpoint import Endpoint, Response
 from ..requests.unanswered import find_holders
 from ..server.launcher import ServerProcess
 from ..signals import signal_number
-from ..story.messages import Messages
 from ..values import Message, Pickled
 from ..waiting import Deadline, evidence, poll, scaled, timed_out
 from .changes import ReloadReport, Snapshot, check_reloaded, check_scaled

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from ..asked.checks import check_count
-from ..asked.options import ClusterOptions
 from ..errors import ClusterError
 from ..faults.cluster_faults import Faults
+from ..options.checks import check_count
+from ..options.cluster_options import ClusterOptions
 from .cluster import Cluster
 from .readiness import bring_up, prepare_server
 

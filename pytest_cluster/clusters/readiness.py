@@ -11,14 +11,14 @@ import http.client
 import socket
 from collections.abc import Sequence
 
-from ..asked.options import ClusterOptions
 from ..errors import OptionError, WaitTimeout
+from ..journal.entries import LIFECYCLE, JournalEntry, ListeningAddress, lasting
+from ..options.cluster_options import ClusterOptions
 from ..processes.worker import WorkerProxy
 from ..requests.endpoint import Endpoint
 from ..server.conf import DEFAULT_BIND
 from ..server.exits import error_in_log, last_words
 from ..server.launcher import ServerProcess
-from ..story.entries import LIFECYCLE, JournalEntry, ListeningAddress, lasting
 from ..waiting import Deadline, poll
 
 __all__ = ["bring_up", "distinct_addresses", "listening_workers", "prepare_server", "worker_ids"]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..asked.options import ClusterOptions
 from ..errors import ClusterError
+from ..journal.entries import AnyWorker, JournalEntry, ListeningAddress, Wanted, lasting, worker_id
+from ..journal.expectations import Expectation
+from ..journal.journal import Journal
+from ..options.cluster_options import ClusterOptions
 from ..processes.primary import PrimaryProxy
 from ..processes.worker import WorkerProxy
 from ..requests.endpoint import Endpoint
 from ..server.launcher import ServerProcess
-from ..story.entries import AnyWorker, JournalEntry, ListeningAddress, Wanted, lasting, worker_id
-from ..story.expectations import Expectation
-from ..story.journal import Journal
 from .changes import Snapshot, take_snapshot
 from .readiness import distinct_addresses, listening_workers, worker_ids
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
+    from ..journal.entries import JournalEntry
     from ..server.launcher import ServerProcess
-    from ..story.entries import JournalEntry
 
 __all__ = ["KEPT_FAILURES", "artifacts_folder", "forget_oldest", "write_artifacts"]
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from ..clusters.changes import Snapshot, take_snapshot
 from ..clusters.readiness import worker_ids
 from ..errors import Unanswered
+from ..journal.entries import JournalEntry
 from ..processes.worker import WorkerProxy
 from ..server.exits import error_in_log, why_ended
-from ..story.entries import JournalEntry
 
 if TYPE_CHECKING:
     from ..clusters.cluster import Cluster

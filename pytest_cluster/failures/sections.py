@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..asked import settings
 from ..errors import ServerError, Unanswered, WaitTimeout
+from ..options import settings
 from ..requests.unanswered import find_holders
 from ..server.launcher import ServerProcess
 from ..stash import CLUSTERS, FAILED, STARTED

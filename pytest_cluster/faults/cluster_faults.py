@@ -13,12 +13,12 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..asked.checks import check_count, check_seconds
-from ..asked.options import ClusterOptions
 from ..errors import FaultError, OptionError
+from ..journal.entries import JournalEntry, worker_id
+from ..options.checks import check_count, check_seconds
+from ..options.cluster_options import ClusterOptions
 from ..processes.worker import WorkerProxy
 from ..server.launcher import ServerProcess
-from ..story.entries import JournalEntry, worker_id
 from ..wire.records import MESSAGE, Action, Delay, Do, End, Fail, Failpoint, Hold
 from ..wire.remote import function_record
 from .failpoints import Failpoints, check_step

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..story.journal import Journal
+from ..journal.journal import Journal
 from ..waiting import Deadline, scaled, timed_out
 from ..wire.records import Hello, Reached
 

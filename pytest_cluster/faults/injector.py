@@ -6,12 +6,12 @@ import contextlib
 import pickle
 from collections.abc import Callable, Iterator
 
-from ..asked.options import ClusterOptions
 from ..errors import FaultError
+from ..journal.entries import JournalEntry
+from ..options.cluster_options import ClusterOptions
 from ..processes.primary import PrimaryProxy
 from ..processes.worker import WorkerProxy
 from ..server.launcher import ServerProcess
-from ..story.entries import JournalEntry
 from .undo_stack import UndoStack
 
 __all__ = ["Injector", "Target", "pickled"]

@@ -6,10 +6,10 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ProcessGone
+from ..journal.entries import last_fault
 from ..server.exits import describe_returncode
 from ..server.logs import ProcessLog
 from ..signals import DEADLY, signal_number
-from ..story.entries import last_fault
 from ..waiting import scaled
 from .proxy import ProcessProxy
 

@@ -14,8 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypedDict
 
-from ..asked.checks import check_seconds
 from ..errors import WaitTimeout
+from ..options.checks import check_seconds
 from ..values import Json
 from ..waiting import poll, scaled, timed_out
 from .endpoint import DEFAULT_TIMEOUT, Endpoint, Response

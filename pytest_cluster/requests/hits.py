@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..asked.settings import POLICIES
+from ..options.settings import POLICIES
 
 __all__ = ["Hit", "Hits", "assert_distribution", "assert_no_request_lost"]
 

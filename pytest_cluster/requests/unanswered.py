@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import ClusterError, Unanswered, WaitTimeout
+from ..journal.entries import JournalEntry, lasting
 from ..processes.worker import WorkerProxy
 from ..server.launcher import ServerProcess
 from ..server.leaks import is_stopped
-from ..story.entries import JournalEntry, lasting
 from ..waiting import scaled
 from ..wire.remote import value_of
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from ..asked.options import ClusterOptions
+from ..options.cluster_options import ClusterOptions
 
 __all__ = ["command_of", "environment_of"]
 

@@ -7,8 +7,8 @@ import os
 import sys
 import textwrap
 
-from ..asked.options import ClusterOptions
 from ..errors import OptionError
+from ..options.cluster_options import ClusterOptions
 
 __all__ = ["DEFAULT_BIND", "conf_source"]
 

@@ -22,9 +22,9 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 
-from ..asked.options import ClusterOptions
 from ..errors import LeakError, OptionError, StartError, StopError
-from ..story.journal import Journal
+from ..journal.journal import Journal
+from ..options.cluster_options import ClusterOptions
 from ..waiting import evidence, scaled
 from ..wire.control import Control
 from ..wire.files import control_path, server_log_path, tallies_path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..story.entries import JournalEntry
+from ..journal.entries import JournalEntry
 from .guard import guard
 from .stale import remove_stale_socket
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import ClusterError, CrashError
+from ..journal.entries import last_fault
 from ..server.exits import error_in_log
-from ..story.entries import last_fault
 
 if TYPE_CHECKING:
     from ..clusters.cluster import Cluster

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from ..asked import settings
-from ..asked.options import ClusterOptions
 from ..errors import OptionError
+from ..options import settings
+from ..options.cluster_options import ClusterOptions
 from ..stash import FIXTURES
 
 __all__ = ["check_marker", "worker_counts", "workers_of"]

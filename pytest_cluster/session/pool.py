@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from ..waiting import poll, scaled
 
 if TYPE_CHECKING:
-    from ..asked.recipe import Recipe
     from ..clusters.cluster import Cluster
+    from ..options.recipe import Recipe
 
 __all__ = ["Lease", "Pool"]
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..asked import settings
+from ..options import settings
 from ..stash import CLUSTERS, FAILED
 from .totals import Totals
 
 if TYPE_CHECKING:
-    from ..asked.recipe import Recipe
     from ..clusters.cluster import Cluster
     from ..clusters.prepared import PreparedCluster
+    from ..options.recipe import Recipe
     from .compare import Comparison
-    from .later import LaterUse
     from .pool import Lease, Pool
+    from .reuse_forecast import LaterUse
 
 __all__ = ["ClusterRun"]
 
@@ -84,7 +84,7 @@ class ClusterRun:
 
         :raises ClusterError: something that cannot be.
         """
-        from ..asked.recipe import recipe_of
+        from ..options.recipe import recipe_of
         from .limits import limit_waits
 
         item.stash.setdefault(CLUSTERS, [])
@@ -160,7 +160,7 @@ class ClusterRun:
 
     def _guard(self) -> None:
         if not self._guards:
-            from ..asked.versions import check_gunicorn
+            from ..options.versions import check_gunicorn
             from ..server.guard import guard
 
             check_gunicorn()
@@ -190,7 +190,7 @@ class ClusterRun:
         return was_kept
 
     def _is_wanted_later(self, item: pytest.Item) -> bool:
-        from .later import LaterUse
+        from .reuse_forecast import LaterUse
 
         self._later = self._later or LaterUse(item.session.items)
         return not self.is_last and self._later.comes_after(item)

@@ -20,7 +20,7 @@ from track import OPTIONS, PATIENT
 from witness import Acks, acks_of
 
 from pytest_cluster import Cluster, ClusterOptions
-from pytest_cluster.asked.checks import cores
+from pytest_cluster.options.checks import cores
 
 SLOW_TRACKS = 2 + 2 * cores()  # they wait
 QUICK_TRACKS = cores()

@@ -9,8 +9,8 @@ import pytest
 
 import pytest_cluster
 from pytest_cluster import ClusterOptions, Faults, WorkerProxy
-from pytest_cluster.asked.settings import SETTINGS
 from pytest_cluster.faults.cluster_faults import BOOT_FAILURES
+from pytest_cluster.options.settings import SETTINGS
 from pytest_cluster.stash import FIXTURES
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_cluster import ClusterError, Expectation, Journal, Messages, WaitTimeout
-from pytest_cluster.story.entries import Wanted
+from pytest_cluster.journal.entries import Wanted
 from pytest_cluster.waiting import end_waits_at
 
 

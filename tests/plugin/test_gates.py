@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_cluster.faults.gates import Gate
-from pytest_cluster.story.journal import Journal
+from pytest_cluster.journal.journal import Journal
 from pytest_cluster.wire.records import Hello, Reached
 
 FIRST, SECOND = (Hello("", worker, 1000 + worker, measured=False) for worker in (1, 2))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pytest_cluster.asked.options import ClusterOptions
-from pytest_cluster.asked.recipe import Recipe
+from pytest_cluster.options.cluster_options import ClusterOptions
+from pytest_cluster.options.recipe import Recipe
 from pytest_cluster.session.pool import Pool
 
 HEAD = """

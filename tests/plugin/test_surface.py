@@ -9,8 +9,8 @@ import signal
 
 import pytest
 
-from pytest_cluster.asked.checks import cores
-from pytest_cluster.asked.settings import SETTINGS, Setting
+from pytest_cluster.options.checks import cores
+from pytest_cluster.options.settings import SETTINGS, Setting
 from pytest_cluster.server.leaks import cluster_members
 from pytest_cluster.waiting import poll
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from witness import Acks, Witness
 
 from pytest_cluster import Cluster, ReloadReport
+from pytest_cluster.journal.entries import LIFECYCLE
 from pytest_cluster.server.leaks import cluster_members
-from pytest_cluster.story.entries import LIFECYCLE
 from pytest_cluster.waiting import poll
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_cluster import Cluster
-from pytest_cluster.story.entries import JournalEntry
+from pytest_cluster.journal.entries import JournalEntry
 
 __all__ = ["wait_later"]
 

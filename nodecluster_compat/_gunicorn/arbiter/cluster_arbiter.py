@@ -30,9 +30,9 @@ from ...roles.primary import Primary
 from ...roles.worker_handle import WorkerRoster
 from . import forking, reaping, stopping
 from .copy_on_write import prepare_for_workers
+from .current_settings import settings_in_force
 from .health import Health
 from .hosting import Hosting
-from .in_force import settings_in_force
 from .judging import Judge
 from .limits import Limits
 from .metrics import report_workers

@@ -25,7 +25,7 @@ from ...machine.heartbeat import END_OF_STACKS, Heartbeat
 from ...machine.process_state import catches, condition_of
 from ...machine.real_time_signals import GREENLETS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL
 from ...roles.cluster import cluster
-from .in_force import settings_in_force
+from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
     from ...base.loop import Loop

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .in_force import settings_in_force
+from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
     from queue import SimpleQueue

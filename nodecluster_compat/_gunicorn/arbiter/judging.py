@@ -16,7 +16,7 @@ from gunicorn.errors import HaltServer
 
 from ...lifecycle.restarts import Restarts
 from ...roles.cluster import cluster
-from .in_force import settings_in_force
+from .current_settings import settings_in_force
 from .seat import Seat
 from .source_watch import SourceWatch, application_sources
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ...connections.waiting import SAMPLE_SECONDS, QueueWatch
-from .in_force import settings_in_force
+from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
     from ...base.log import Log

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from ...lifecycle.recycling import Due, Recycling
-from .in_force import settings_in_force
+from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
     from ...base.log import Log

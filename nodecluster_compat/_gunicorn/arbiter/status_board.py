@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...operations.status_file import write_status
 from ...roles.status import ClusterState, ClusterStatus, WorkerStatus
-from .in_force import settings_in_force
+from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
     from ...roles.worker_handle import WorkerHandle

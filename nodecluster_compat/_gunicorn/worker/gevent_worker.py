@@ -30,8 +30,8 @@ from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patching
 from ..arbiter import install
 from ..arbiter.birth import Birth
+from ..arbiter.current_settings import settings_in_force
 from ..arbiter.forking import release_signals, this_birth
-from ..arbiter.in_force import settings_in_force
 from ..arbiter.parent_death import on_parent_death
 from ..arbiter.service import hold_back_ready
 from ..requests.caching import cache_repeated_work

@@ -12,7 +12,7 @@ from ..errors import OptionError
 from ..waiting import scaled
 from . import settings
 from .apps import locate
-from .options import START_TIMEOUT, ClusterOptions
+from .cluster_options import START_TIMEOUT, ClusterOptions
 
 if TYPE_CHECKING:
     import pytest
