@@ -1,4 +1,4 @@
-"""Check the names of the settings of a test: gunicorn ignores those that it does not know.
+"""Check setting names for ``pytest_cluster``: gunicorn ignores those that it does not know.
 
 It has to, because a ``gunicorn.conf.py`` may have variables of its own.  One that the plugin has written has none: a
 name in it that is no setting is a slip of the test's, and the test would pass without what it asked for.

@@ -1,1 +1,1 @@
-"""Hold what every room stands on: records, the log, the emitter, the loop."""
+"""Hold what every other folder builds on: records, the log, the emitter, the loop."""

@@ -97,7 +97,7 @@ class Dispatcher:
         self._first = self._last = 0
         self._aged: frozenset[Connection] = frozenset()  # those that have waited for long
 
-    # --- what is to be known -------------------------------------------------------------------
+    # --- state ---------------------------------------------------------------------------------
 
     @property
     def pending(self) -> int:

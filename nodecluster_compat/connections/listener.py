@@ -92,7 +92,7 @@ class Listener:
         self._delay = 0.0  # of the pauses of this episode; 0 while accepting works
         self._dispatcher = Dispatcher(policy, partial(deliver, served.listener_id), _release, limit, _is_gone)
 
-    # --- what is to be known -------------------------------------------------------------------
+    # --- state ---------------------------------------------------------------------------------
 
     @property
     def waiting(self) -> tuple[Connection, ...]:

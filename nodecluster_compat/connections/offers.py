@@ -5,7 +5,7 @@ offer per listener is under way, so the pair never fills: a full one means that 
 protocol.  :class:`OfferingEnd` is the primary's, :class:`TakingEnd` the worker's.
 
 Descriptors are closed by ``_socket.close``, here and wherever a worker gets rid of one: gevent's ``os.close`` puts it
-off until its loop wakes up, and as long the client of a connection that another worker has ended sees no end.
+off until its loop wakes up; until then the client of a connection that another worker has ended sees no end.
 """
 
 from __future__ import annotations

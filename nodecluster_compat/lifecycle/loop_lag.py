@@ -1,9 +1,9 @@
 """Measure how late an event loop turns, and find the one that no longer does.  Pure: the clock comes in.
 
 A worker's loop *beats*: every :data:`BEAT_SECONDS` a timer of it notes the time.  What the beat is late by is the
-loop's *lag*: as long did everything else on it wait.  The worker says the worst of its last few seconds, because a lag
-that was over when somebody looked is the usual one.  A loop that does not turn says nothing at all, so whoever looks
-adds what is overdue by then.
+loop's *lag*: everything else on the loop waited as long.  The worker says the worst of its last few seconds, because
+a lag that was over when somebody looked is the usual one.  A loop that does not turn says nothing at all, so whoever
+looks adds what is overdue by then.
 
     turning ──no beat for ``limit`` seconds too long──▶ blocked ──a beat──▶ turning
 

@@ -1,7 +1,7 @@
 """Find the workers that are *due* by age, memory or requests.  Pure: clock, chance and measurements come in.
 
 A worker is due by age, by memory or by requests.  What follows is not decided here: a due worker serves on until its
-successor listens, and one is replaced at a time (``supervision.recycle``).
+successor listens, and one is replaced at a time (``steps.recycle``).
 
 * Age counts from when it listens, so a slow boot takes nothing of it.
 * Memory counts when it is over the limit in so many samples *in a row*: one large request is a spike, no leak.

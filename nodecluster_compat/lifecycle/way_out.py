@@ -9,7 +9,7 @@ is to be filled.  *told*: a signal that ends it was sent from here, so it has a 
 for a limit (of booting, of silence).
 
 Whoever asks may ask twice, and any of them may come first, so every step is legal everywhere; a step that would lead
-back changes nothing.  Two facts outlast the stage: that the worker was due, and the limit that it overran.  What Node
+back changes nothing.  Two facts outlast the stage: why the worker was due, and the limit that it overran.  What Node
 calls ``exited_after_disconnect`` is no part of this: it says who wished the end, not how far it has come.
 """
 
@@ -50,15 +50,15 @@ class WayOut:
     """How far one worker has come on its way out.
 
     Attributes:
-        was_due: it fell due at some time.
+        due: why it fell due, in words; ``None`` when it did not.
         overran: the limit for which it was ended, in words; ``None`` when it was not.
     """
 
-    __slots__ = ("_stage", "overran", "was_due")
+    __slots__ = ("_stage", "due", "overran")
 
     def __init__(self) -> None:
         self._stage: Stage = "serving"
-        self.was_due = False
+        self.due: str | None = None
         self.overran: str | None = None
 
     @property
@@ -76,9 +76,14 @@ class WayOut:
         """Whether a signal that ends it was sent from here."""
         return self._stage == "told"
 
-    def fall_due(self) -> None:
-        """It is to be replaced although nothing is wrong."""
-        self.was_due = True
+    @property
+    def was_due(self) -> bool:
+        """Whether it fell due at some time."""
+        return self.due is not None
+
+    def fall_due(self, reason: str) -> None:
+        """It is to be replaced although nothing is wrong; the reason continues "the worker is due because ..."."""
+        self.due = reason
         self._take("fall_due")
 
     def leave(self) -> None:

@@ -6,7 +6,7 @@ Both sides use this class; only the reactor differs.  Until :meth:`Channel.attac
 worker sends ``online`` before its runtime exists) the channel writes what the kernel takes and keeps
 the rest.
 
-Sending never blocks: ``channel_writer`` says when a frame goes to the kernel.  The queue is bounded in bytes: at the
+Sending never blocks: ``writer`` says when a frame goes to the kernel.  The queue is bounded in bytes: at the
 bound :meth:`send` refuses the whole frame, so a receiver that has stopped costs that much memory on this one channel
 and nothing else.  One message up to the size limit is always taken when the queue is empty.
 

@@ -26,7 +26,6 @@ __all__ = [
     "encode_answer",
     "encode_closed",
     "encode_disconnect",
-    "encode_message",
     "encode_payload",
     "encode_request",
 ]
@@ -70,11 +69,6 @@ def encode_payload(message: Message, limit: int = MAX_MESSAGE_BYTES, serializer:
             f"expected a message of at most {limit} bytes once encoded, got {len(payload)}: send it in parts"
         )
     return payload
-
-
-def encode_message(message: Message, limit: int = MAX_MESSAGE_BYTES, serializer: Serializer = JSON) -> bytes:
-    """Return the frame of a user's message; see :func:`encode_payload`."""
-    return encode_frame(FrameKind.MESSAGE, encode_payload(message, limit, serializer))
 
 
 def encode_address(listener_id: int, address: Address) -> bytes:

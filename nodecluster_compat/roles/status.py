@@ -1,4 +1,4 @@
-"""Describe how the cluster is, in one record."""
+"""Define the status of a cluster: the record of ``cluster.status`` and of the status file."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ client has just asked for something; nor is one that has sent a part of a reques
 :meth:`IdleLimit.began`.
 
 A drain ends an idle connection as its time-out would, unless the kernel has bytes of it already: then a request has
-come after all, and it is answered.  One that was answered less than :data:`LINGER_SECONDS` ago has as long: the next
+come after all, and it is answered.  One that was answered less than :data:`LINGER_SECONDS` ago gets that long: the next
 request of a busy client is on its way, and its answer says ``Connection: close``, so that nothing is lost.  Rejected:
 shutting the reading half, which OpenSSL takes for an attack and answers with an alert.
 """

@@ -10,7 +10,7 @@ Three things that gevent does while it patches cost more than all the rest of a 
 * before and after each of its dozen steps it asks all installed distributions for plug-ins that want to hear of it.
   Who they are is looked up once, in the primary; they are told as ever;
 * it takes every object into a list, to find locks that are held, and so gets a copy of every page of memory.  Objects
-  that are frozen (``_gunicorn/copy_on_write.py``) are not in that list, and of the locks that it can find only those of
+  that are frozen (``copy_on_write``) are not in that list, and of the locks that it can find only those of
   imports exist, which are found here by their registry;
 * it looks through all objects for those that hold the unpatched ``SSLContext``, to warn of them.  The primary has
   looked; while there are as many references as there were then, and none to warn of, frozen objects stay out of this

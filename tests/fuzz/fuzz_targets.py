@@ -30,7 +30,6 @@ from nodecluster_compat.messages.payloads import (
     encode_answer,
     encode_closed,
     encode_disconnect,
-    encode_message,
     encode_payload,
     encode_request,
 )
@@ -128,7 +127,7 @@ def check_json(data: bytes) -> None:
     except FrameError as error:
         _check_reason(error)
         return
-    [frame] = FrameDecoder().feed(encode_message(value))
+    [frame] = FrameDecoder().feed(encode_frame(FrameKind.MESSAGE, encode_payload(value)))
     assert JSON.decode(frame.payload) == value
 
 
@@ -201,7 +200,7 @@ _MADE: Final = [
     nodes.Message((0,), [nodes.Exception_("KeyError", ["a", (1,)], ["note"]), nodes.Datetime("2020-01-01T00:00", 1)]),
 ]
 _FRAMES: Final = [
-    encode_message({"a": [1, 2.5, None, "text", {"b": []}]}),
+    encode_frame(FrameKind.MESSAGE, encode_payload({"a": [1, 2.5, None, "text", {"b": []}]})),
     encode_frame(FrameKind.HANDLE, b"s" + encode_payload([1])),
     encode_frame(FrameKind.ONLINE) + encode_frame(FrameKind.LEAVING) + encode_frame(FrameKind.DUE),
     encode_address(1, Address("127.0.0.1", 8000, 4)),

@@ -1,4 +1,4 @@
-"""Extend gunicorn's arbiter: let it wait in our loop, with Node's primary inside, and asks the helpers of this folder.
+"""Turn gunicorn's arbiter into a cluster arbiter: it waits in our loop and leaves each task to a helper of this folder.
 
 Theory of operation
 -------------------

@@ -70,7 +70,7 @@ class Recycler:
 
     def _mark(self, due: Iterable[Due], candidates: dict[int, WorkerEntry]) -> None:
         for one in due:
-            candidates[one.pid].way_out.fall_due()
+            candidates[one.pid].way_out.fall_due(one.reason)
             self._log.info("Recycling worker (pid:%s): %s", one.pid, one.reason)
 
     def _sample_later(self) -> None:

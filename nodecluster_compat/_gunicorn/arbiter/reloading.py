@@ -1,4 +1,4 @@
-"""Reload on HUP and ``cluster.reload()``: gunicorn's ``Arbiter.reload``, gated and without the wait.
+"""Reload on HUP and ``cluster.reload()``: gunicorn's ``Arbiter.reload``, but old workers stay until new ones listen.
 
 Replaces gunicorn's method, which forks the new workers, tells the old ones to end at once, and then stands still
 until they have; and which ends the server when the configuration or the application does not load.

@@ -1,8 +1,8 @@
 """Extend gunicorn's gevent worker: ``-k nodecluster_compat.Worker``.
 
 ``GeventWorker`` serves a connection exactly as it does for ``-k gevent`` (keep-alive, HTTP/2, PROXY protocol,
-limits, hooks, access log: its ``handle``); what is ours is how a connection gets here (dealt by the primary: ``fed``;
-accepted here: ``accepting``) and how the worker ends (``membership``, ``draining``).
+limits, hooks, access log: its ``handle``); what is ours is how a connection gets here (dealt by the primary:
+``fed_source``; accepted here: ``accepting_source``) and how the worker ends (``membership``, ``draining``).
 
 A worker whose arbiter is not ours (a reload from another worker class) accepts for itself, like its base class.
 """

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from message_frames import encode_message
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.records import ListenRequest
@@ -30,7 +31,7 @@ from nodecluster_compat.machine.binding import bind
 from nodecluster_compat.messages.channel import Channel
 from nodecluster_compat.messages.frames import Frame, FrameKind, encode_frame
 from nodecluster_compat.messages.line import Line
-from nodecluster_compat.messages.payloads import encode_message, encode_payload
+from nodecluster_compat.messages.payloads import encode_payload
 from nodecluster_compat.roles.pipes import ReadablePipe, WritablePipe
 
 LOG = logging.getLogger("test")

@@ -8,17 +8,12 @@ import datetime as dt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from message_frames import encode_message
 
 from nodecluster_compat.base.records import Address
 from nodecluster_compat.errors import FrameError, MessageNotSerializable, MessageTooLarge
 from nodecluster_compat.messages.frames import HEADER, Frame, FrameDecoder, FrameKind, encode_frame
-from nodecluster_compat.messages.payloads import (
-    decode_address,
-    decode_disconnect,
-    encode_address,
-    encode_disconnect,
-    encode_message,
-)
+from nodecluster_compat.messages.payloads import decode_address, decode_disconnect, encode_address, encode_disconnect
 from nodecluster_compat.messages.serialization import JSON
 
 json_values = st.recursive(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from message_frames import encode_message
 
 from nodecluster_compat.base.emitter import Emitter
 from nodecluster_compat.base.loop import Loop
@@ -19,13 +20,7 @@ from nodecluster_compat.connections.packets import PacketKind, encode_packet
 from nodecluster_compat.errors import ArgumentError, ClusterError
 from nodecluster_compat.lifecycle.rollout import ReloadReport
 from nodecluster_compat.messages.frames import Frame, FrameDecoder, FrameKind, encode_frame
-from nodecluster_compat.messages.payloads import (
-    decode_disconnect,
-    encode_address,
-    encode_message,
-    encode_payload,
-    encode_request,
-)
+from nodecluster_compat.messages.payloads import decode_disconnect, encode_address, encode_payload, encode_request
 from nodecluster_compat.messages.serialization import JSON
 from nodecluster_compat.roles.primary import Primary
 from nodecluster_compat.roles.status import ClusterStatus

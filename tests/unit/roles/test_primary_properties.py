@@ -15,13 +15,14 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from message_frames import encode_message
 
 from nodecluster_compat.base.emitter import Emitter
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.records import Address, Connection, ExitStatus
 from nodecluster_compat.connections.packets import PacketKind, encode_packet
 from nodecluster_compat.messages.frames import FrameKind, encode_frame
-from nodecluster_compat.messages.payloads import encode_address, encode_message
+from nodecluster_compat.messages.payloads import encode_address
 from nodecluster_compat.roles.primary import Primary
 from nodecluster_compat.roles.worker_handle import WorkerHandle
 
