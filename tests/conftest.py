@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import hypothesis
 import pytest
 
 APPS = Path(__file__).parent / "apps"
-NEIGHBOURS = 8
 
 # What several files of tests import: they are no package (import mode importlib), so the folder is named here.
 sys.path.append(str(Path(__file__).parent / "support"))
@@ -44,20 +42,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-seconds", type=float, default=8.0, help="of the same: how long")
     group.addoption("--soak", type=float, default=0.1, metavar="MINUTES", help="of tests/faults/test_soak.py: how long")
     parser.addoption("--record", action="store_true", help="write what Node and the stock worker say")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tell ``--dist loadgroup`` to keep a few neighbours together, so that no long file is the tail.
-
-    The cells of the matrix are one group: they share the clusters of one process.
-    """
-    if config.pluginmanager.hasplugin("xdist"):
-        numbers: Counter[str] = Counter()
-        for item in items:
-            number = numbers[item.path.name] // NEIGHBOURS
-            numbers[item.path.name] += item.path.name != "test_matrix.py"
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{number}"))
 
 
 @pytest.fixture
