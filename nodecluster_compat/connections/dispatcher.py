@@ -188,12 +188,16 @@ class Dispatcher:
 
     def drop(self, connections: Collection[Connection]) -> None:
         """Close connections that wait; others are left alone."""
-        for connection in connections:
-            for queue in (self._line, *self._named.values()):
-                for place in [one for one in queue if one[1] is connection]:
-                    queue.remove(place)
-                    self._release(connection)
+        dropped = {id(one) for one in connections}
+        for queue in (self._line, *self._named.values()):
+            places = list(queue)
+            queue.clear()
+            for place in places:
+                if id(place[1]) in dropped:
+                    self._release(place[1])
                     self.dropped += 1
+                else:
+                    queue.append(place)
         self._named = {worker_id: queue for worker_id, queue in self._named.items() if queue}
 
     def close(self) -> None:
@@ -211,8 +215,10 @@ class Dispatcher:
     def _become_idle(self, worker_id: int) -> None:
         self._idle.add(worker_id)
         self._policy.add(worker_id)
-        if self._line or self._named:
+        if self._named:
             self._deal_to(worker_id)
+        elif self._line:
+            self._deal_line()
 
     def _deal_to(self, worker_id: int) -> None:
         """Give a worker that became idle what has waited longest of what may go to it."""
@@ -222,22 +228,29 @@ class Dispatcher:
             if queue and not (self._line and self._line[0] < queue[0]):
                 self._deal_named(worker_id, queue)
             elif self._line:
-                self._deal_head(kept)
+                place = self._line.popleft()
+                if not self._has_left(place[1]) and not self._place(place):
+                    kept.append(place)
             else:
                 break
-        self._line.extendleft(reversed(kept))
+        self._keep(kept)
+        if self._line:  # the worker may have been out of reach, and left to others what waited for it
+            self._deal_line()
 
     def _deal_line(self) -> None:
         """Deal what waits for anybody, the oldest first, as long as somebody is idle."""
-        kept: list[_Place] = []
-        while self._line and self._idle:
-            self._deal_head(kept)
-        self._line.extendleft(reversed(kept))
-
-    def _deal_head(self, kept: list[_Place]) -> None:
-        place = self._line.popleft()
-        if not self._has_left(place[1]) and not self._place(place):
-            kept.append(place)
+        line, kept = self._line, []
+        while line:
+            if self._aged and self._has_left(line[0][1]):
+                line.popleft()
+                continue
+            if not self._idle:
+                break
+            place = line.popleft()
+            if not self._place(place):
+                kept.append(place)
+            line = self._line
+        self._keep(kept)
 
     def _deal_named(self, worker_id: int, queue: deque[_Place]) -> None:
         place = queue.popleft()
@@ -247,9 +260,12 @@ class Dispatcher:
             return
         self._policy.remove(worker_id)
         if not self._offer(worker_id, place[1]):
-            self._named.setdefault(worker_id, deque()).appendleft(place)
-            self._reopen(worker_id)
-            self._deal_line()
+            self._keep([place])
+
+    def _keep(self, places: list[_Place]) -> None:
+        """Let these wait for anybody, in the order of their age."""
+        if places:
+            self._line = deque(merge(self._line, places))
 
     def _place(self, place: _Place) -> bool:
         """Offer a connection, or let it wait for the worker that is named; ``False``: it waits for anybody."""
@@ -281,6 +297,7 @@ class Dispatcher:
             self._unacknowledged[worker_id] = connection
             return True
         self._members.discard(worker_id)
+        self._reopen(worker_id)
         return False
 
     def _put_back(self, connection: Connection) -> None:
@@ -289,10 +306,10 @@ class Dispatcher:
         self._line.appendleft((self._first, connection))
 
     def _reopen(self, worker_id: int) -> None:
-        """What waits for this worker waits for anybody, in the order of its age."""
+        """The worker does not serve any more: what waits for it waits for anybody."""
         queue = self._named.pop(worker_id, None)
         if queue:
-            self._line = deque(merge(self._line, queue))
+            self._keep(list(queue))
 
     def _has_left(self, connection: Connection) -> bool:
         """Drop a connection that has waited for long and whose client has left; return whether that was so."""

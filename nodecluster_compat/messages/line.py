@@ -28,7 +28,7 @@ from ..base.records import Handle, Message
 from ..errors import ChannelClosed, ChannelFull, ClusterError, FrameError
 from ..machine.letting_go import let_go
 from .channel import FRAME_COST, MAX_QUEUED_BYTES, PRESSURE_BYTES, Channel, SendCallback
-from .frames import MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
+from .frames import HEADER, MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
 from .passing import passage_of, unpack
 from .payloads import encode_payload
 from .serialization import JSON, Serializer
@@ -137,7 +137,7 @@ class Line:
         payload = encode_payload(message, self._limit, self.serializer)
         try:
             if handle is not None and self._channel.is_open:
-                self._check(len(payload))
+                self._check(HEADER.size + 1 + len(payload))
                 passage = passage_of(handle, keep_open)  # last: what cannot be sent must not cost the sender its socket
                 if passage is not None:
                     frame = encode_frame(FrameKind.HANDLE, passage.kind.value + payload)

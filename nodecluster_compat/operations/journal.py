@@ -74,9 +74,8 @@ class Journal:
         """Before the primary ends: wait up to ``seconds`` until the reader has taken everything."""
         writable, limit = original("select", "poll")(), time.monotonic() + seconds
         writable.register(self._fd, _POLLOUT)
-        while self._waiting and (patience := limit - time.monotonic()) > 0:
+        while self._write_waiting() and (patience := limit - time.monotonic()) > 0:
             writable.poll(patience * 1000)
-            self._flush()
 
     def close(self) -> None:
         """In a worker: the journal is the primary's."""
@@ -101,17 +100,23 @@ class Journal:
             self._flush()
 
     def _flush(self) -> None:
+        if self._write_waiting():
+            self._loop.add_writer(self._fd, self._flush)
+            return
+        with contextlib.suppress(OSError):
+            self._loop.remove_writer(self._fd)
+
+    def _write_waiting(self) -> bool:
+        """Write as much as the reader takes; return whether something still waits."""
         try:
             while self._waiting:
                 written = os.write(self._fd, self._waiting)
                 del self._waiting[:written]
         except BlockingIOError:
-            self._loop.add_writer(self._fd, self._flush)
-            return
+            return True
         except OSError:  # the reader is gone; the primary loses nothing
             self._waiting.clear()
-        with contextlib.suppress(OSError):
-            self._loop.remove_writer(self._fd)
+        return False
 
 
 def _told(message: Message) -> dict[str, Any]:

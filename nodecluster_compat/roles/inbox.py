@@ -55,7 +55,7 @@ class Inbox:
         """Deliver by ``deliverer`` from now on."""
         self._deliverer = deliverer
 
-    def received(self, frame: Frame) -> None:
+    def received(self, _: object, frame: Frame) -> None:
         """A message has come: deliver or keep it."""
         if not self._has_listener():
             self._arrived.keep(frame)
@@ -66,10 +66,10 @@ class Inbox:
             self._is_paused = True
             self._line.pause_reading()
 
-    def received_with_handle(self, frame: Frame) -> None:
+    def received_with_handle(self, worker: object, frame: Frame) -> None:
         """A message has come that goes with a descriptor; one that did not arrive is asked for again."""
         if self._line.confirm(frame):
-            self.received(frame)
+            self.received(worker, frame)
 
     def _listener_added(self, event: str, _: Callable[..., object]) -> None:
         if event == "message" and self._deliverer is not None:

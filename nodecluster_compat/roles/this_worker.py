@@ -7,6 +7,7 @@ It talks to the primary over its line and asks what it cannot do itself (finish 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from ..base.drain_timeout import checked_timeout
@@ -90,12 +91,12 @@ class ClusterWorker(Worker):
         self._requests: dict[int, Callable[[ListenAnswer, int | None], None]] = {}
         self._last_request = 0
         self.frames: Handlers[ClusterWorker, Frame] = Handlers("the primary sent a frame that only workers send")
-        channel = Channel(sock, lambda frame: self.frames.handle(self, frame), self._closed)
+        channel = Channel(sock, partial(self.frames.handle, self), self._closed)
         self._line = Line(channel, log, serializer, max_message_bytes)
         self._inbox = Inbox(self._line, (self, process), log)
         for kind, handler in {
-            FrameKind.MESSAGE: lambda _, frame: self._inbox.received(frame),
-            FrameKind.HANDLE: lambda _, frame: self._inbox.received_with_handle(frame),
+            FrameKind.MESSAGE: self._inbox.received,
+            FrameKind.HANDLE: self._inbox.received_with_handle,
             FrameKind.ANSWER: ClusterWorker._answered,
             FrameKind.SHARED: ClusterWorker._answered,
             FrameKind.TAKEN: lambda *_: self._line.taken(),

@@ -46,7 +46,7 @@ class Worker(Emitter):
 
 def _int32(value: object) -> int:
     try:
-        number = int(float(value or 0))  # type: ignore[arg-type]  # what is no number raises % _INT32
+        number = int(float(value or 0)) % _INT32  # type: ignore[arg-type]  # what is no number raises
     except (TypeError, ValueError, OverflowError):
         return 0
     return number - _INT32 if number >= _INT32 // 2 else number

@@ -223,8 +223,9 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         self.health.abandon(worker)
         ends = self.primary.in_child(worker)
         cluster.become_worker(None)
-        if ends is not None and self.journal is not None:
-            self.journal.close()
+        journal, self.journal = self.journal, None
+        if ends is not None and journal is not None:  # a new master inherits the descriptor
+            journal.close()
         return ends
 
     def kill_worker(self, pid: int, sig: int) -> None:

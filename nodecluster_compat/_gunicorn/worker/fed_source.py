@@ -50,7 +50,6 @@ class FedSource:
         self._ended = ended
         self._handshake_timeout = handshake_timeout
         self._tls: ssl.SSLContext | None = ssl_context(worker.cfg) if worker.cfg.is_ssl else None
-        self._most = worker.worker_connections
         self._greenlets = GreenletPool(self._serve)
         self._room_made: Callable[[], None]
 
@@ -75,7 +74,7 @@ class FedSource:
         return self._feed.has_left
 
     def _has_room(self, _: int) -> bool:
-        return len(self._serving) < self._most
+        return len(self._serving) < self._worker.worker_connections
 
     def _take(self, listener_id: int, fd: int) -> None:
         self._serving[self._greenlets.start(self._listeners[listener_id], fd)] = None

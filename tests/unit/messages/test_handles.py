@@ -28,7 +28,7 @@ from nodecluster_compat.errors import (
     ListenError,
 )
 from nodecluster_compat.machine.binding import bind
-from nodecluster_compat.messages.channel import Channel
+from nodecluster_compat.messages.channel import FRAME_COST, Channel
 from nodecluster_compat.messages.frames import Frame, FrameKind, encode_frame
 from nodecluster_compat.messages.line import Line
 from nodecluster_compat.messages.payloads import encode_payload
@@ -154,6 +154,21 @@ def test_closed_channel_leaves_the_socket_with_its_sender(rig: Rig) -> None:
     assert rig.send("x", ours, report=told.append) is False
     assert isinstance(told[0], ChannelClosed)
     assert ours.fileno() >= 0
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("spare", range(8))
+def test_socket_of_a_message_that_is_refused_at_the_bound_stays(rig: Rig, spare: int) -> None:
+    """Whatever the size: either the message is taken, or the sender keeps its socket."""
+    rig.near._max_queued = 1_000_000
+    while rig.near.queued_bytes < 500_000:
+        rig.near.send(encode_message("x" * 100_000))
+    room = 1_000_000 - rig.near.queued_bytes - FRAME_COST * len(rig.near._writer.queue.frames)
+    ours, theirs = socket.socketpair()
+    errors: list[ClusterError] = []
+    rig.send("x" * (room - 2 - spare), ours, report=errors.append)
+    assert (ours.fileno() >= 0) is bool(errors)
     ours.close()
     theirs.close()
 
