@@ -44,6 +44,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", action="store_true", help="write what Node and the stock worker say")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Refine ``--dist loadfile``; any other way of dealing is xdist's own."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from neighbours import NeighbourScheduling
+
+    return NeighbourScheduling(config, log)
+
+
 @pytest.fixture
 def recording_anew(request: pytest.FixtureRequest) -> bool:
     """Whether tests write recordings, in place of verifying them."""
