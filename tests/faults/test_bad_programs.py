@@ -49,7 +49,7 @@ def test_programs_that_hooks_start_block_no_signals(cluster: Cluster) -> None:
         assert int((folder_of(cluster) / name).read_text().split()[1], 16) == 0
 
 
-@pytest.mark.cluster(workers=2, app=APP, config=FORKING + CHANGE)
+@pytest.mark.cluster(workers=2, app=APP, config=FORKING + CHANGE, settings={"graceful_timeout": 1})
 def test_exit_handler_that_forks_survives_a_change_of_the_worker_class(cluster: Cluster) -> None:
     """The workers of another class are as many as there should be; fork() says why it cannot."""
     (folder_of(cluster) / "second").write_text("worker_class = 'gevent'\n")
@@ -103,7 +103,7 @@ def test_hook_of_a_worker_that_a_signal_ends_is_not_cut(cluster: Cluster) -> Non
     assert "killed" not in cluster.log
 
 
-@pytest.mark.cluster(**REMOTE, workers=2, settings={"graceful_timeout": 2})
+@pytest.mark.cluster(**REMOTE, workers=2, settings={"graceful_timeout": 1})
 def test_disconnect_of_a_worker_that_does_not_hear_has_a_limit(cluster: Cluster) -> None:
     """Its handler blocks and its channel is full: it is killed when a signal would have killed it, and replaced."""
     tell(cluster, "worker/1", "process.on('message', lambda m, h: __import__('time').sleep(60))")

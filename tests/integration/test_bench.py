@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SPEED = Path(__file__).resolve().parents[2] / "bench" / "speed.py"
 
 
+@pytest.mark.slow
 def test_it_measures_and_prints_a_table() -> None:
     command = [sys.executable, str(SPEED), "--here", "--quick", "--sides", "ours", "--only", "fork"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)

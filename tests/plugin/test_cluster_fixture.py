@@ -325,7 +325,7 @@ def test_end_of_the_log_is_the_primarys_and_one_workers(fakes: pytest.Pytester) 
 
 
 def test_descriptors_are_released(fakes: pytest.Pytester) -> None:
-    """Ten clusters later pytest holds as many descriptors and threads as before."""
+    """Four clusters later pytest holds as many descriptors and threads as before."""
     fakes.makepyfile(
         """
         import os, threading
@@ -337,7 +337,7 @@ def test_descriptors_are_released(fakes: pytest.Pytester) -> None:
             with cluster_factory(workers=1):
                 pass  # the guard stays
             before = held()
-            for _ in range(10):
+            for _ in range(4):
                 with cluster_factory(workers=1):
                     pass
             assert held() == before
