@@ -225,9 +225,9 @@ def test_start_timeout_shows_how_far_it_got(fakes: pytest.Pytester) -> None:
 
         def test_it(cluster_factory):
             with pytest.raises(StartError) as caught:
-                cluster_factory(app="stuck", workers=1, start_timeout=1)
+                cluster_factory(app="stuck", workers=1, start_timeout=3)
             text = str(caught.value)
-            assert "did not get ready within 1 s (0 of 1 workers listened)" in text
+            assert "did not get ready within 3 s (0 of 1 workers listened)" in text
             assert "online worker=1" in text
             assert "fake server: stuck" in text
         """
