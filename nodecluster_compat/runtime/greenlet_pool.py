@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
-from weakref import getweakrefcount
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from weakref import WeakSet, getweakrefcount
 
-from gevent import get_hub, getcurrent, spawn_raw
+from gevent import GreenletExit, get_hub, getcurrent, spawn_raw
 
 if TYPE_CHECKING:
     from greenlet import greenlet
@@ -38,10 +38,13 @@ class GreenletPool:
         work: does one job, in a greenlet of its own; what it raises ends that greenlet.
     """
 
+    _all: ClassVar[WeakSet[GreenletPool]] = WeakSet()
+
     def __init__(self, work: Callable[..., None]) -> None:
         self._work = work
         self._hub = get_hub()
         self._parked: list[Any] = []
+        self._all.add(self)
 
     def start(self, *job: object) -> greenlet:
         """Do a job on the next turn of the loop.
@@ -57,6 +60,15 @@ class GreenletPool:
             return spawn_raw(self._run, job)  # of gevent's own kind: killall and others want more than a greenlet
         self._hub.loop.run_callback(worker.switch, job)
         return worker
+
+    @classmethod
+    def end_parked(cls) -> None:
+        """In the main greenlet, at the end of the process: end every greenlet that waits, whoever it belongs to."""
+        for pool in list(cls._all):
+            while pool._parked:
+                worker = pool._parked.pop()
+                worker.parent = getcurrent()  # not the hub, which would go on with everything else
+                worker.throw(GreenletExit)
 
     def _reusable(self) -> greenlet | None:
         while self._parked:

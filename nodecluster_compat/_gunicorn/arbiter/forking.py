@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ...roles.worker_handle import ChildEnds, WorkerHandle
     from .health import Health
 
-__all__ = ["fork_worker", "register", "release_signals", "this_birth"]
+__all__ = ["fork_worker", "let_go", "register", "release_signals", "this_birth"]
 
 HELD_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGUSR1, signals.SIGABRT})
 """Blocked during the fork, and then noted until the worker has handlers: otherwise the child's copy of the arbiter eats
@@ -104,6 +104,11 @@ def release_signals() -> None:
     """In a worker that has handlers now: deliver what came since the fork."""
     while _ThisProcess.noted:
         signals.raise_signal(_ThisProcess.noted.pop(0))
+
+
+def let_go() -> None:
+    """The process ends: refer to nothing of the server."""
+    _ThisProcess.arbiter = _ThisProcess.expected = _ThisProcess.birth = None
 
 
 def _fork_behind_hook(arbiter: _Seat, worker: WorkerHandle) -> None:

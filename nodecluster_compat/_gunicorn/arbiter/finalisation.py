@@ -1,0 +1,38 @@
+"""Let Python finalise what the application holds: at the end of a process, let go of everything that is held for it.
+
+Python closes files, runs ``__del__`` and collects cycles when an interpreter ends, but only of what nobody refers to.
+The server refers to the application from many places that live as long as the process: greenlets that wait for a next
+job, handlers on ``cluster`` and ``process``, the arbiter, the memory that no collection looks at (``copy_on_write``).
+So the last of the ``atexit`` functions lets go of all of them.  It is registered before any application is loaded, and
+so runs behind the application's own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import sys
+
+from ...base.emitter import set_uncaught
+from ...roles.cluster import cluster
+from ...roles.process import process
+from . import forking
+
+__all__ = ["finalise_as_python_does"]
+
+
+def finalise_as_python_does() -> None:
+    """Let go of the application behind every function that is registered with ``atexit`` from now on."""
+    atexit.unregister(_let_go)
+    atexit.register(_let_go)
+
+
+def _let_go() -> None:
+    pools = sys.modules.get("nodecluster_compat.runtime.greenlet_pool")
+    if pools is not None:
+        pools.GreenletPool.end_parked()
+    set_uncaught(None)
+    cluster.let_go()
+    process.let_go()
+    forking.let_go()
+    gc.unfreeze()
