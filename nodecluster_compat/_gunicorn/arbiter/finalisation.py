@@ -28,9 +28,11 @@ def finalise_as_python_does() -> None:
 
 
 def _let_go() -> None:
-    pools = sys.modules.get("nodecluster_compat.runtime.greenlet_pool")
-    if pools is not None:
-        pools.GreenletPool.end_parked()
+    """Let go in this order: what runs greenlets first, what refers to them then, what is kept from collections last."""
+    for name in ("runtime.gevent_reactor", "runtime.servers.servers_in_process"):
+        module = sys.modules.get(f"nodecluster_compat.{name}")  # the primary of server mode imports neither
+        if module is not None:
+            module.let_go()
     set_uncaught(None)
     cluster.let_go()
     process.let_go()

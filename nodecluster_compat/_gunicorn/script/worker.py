@@ -8,7 +8,6 @@ Signals do what they do to any program: SIGTERM kills.
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal as signals
 import sys
@@ -35,6 +34,7 @@ from ...runtime.servers.servers_in_worker import ServersInWorker
 from ..arbiter import forking
 from ..worker.under_test import WorkerUnderTest
 from . import config as script_config
+from .ending import forget_inherited_endings
 
 if TYPE_CHECKING:
     from ..arbiter.birth import Birth
@@ -64,6 +64,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
             under_test.reach("ready")
             main.serve()
         except (SystemExit, GreenletExit):
+            main.is_ending()
             raise
         except BaseException as error:  # noqa: BLE001 - uncaught in the script: as Python ends on it
             print_uncaught(error)
@@ -88,7 +89,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         settings = self.app.spawn_settings
         for number in _DEFAULT:
             signals.signal(number, signals.SIG_DFL)
-        atexit._clear()
+        forget_inherited_endings()
         self.app.streams.take()
         if settings.cwd is not None:
             os.chdir(settings.cwd)
@@ -150,6 +151,11 @@ class _Main(GeventReactor):
             self._exit_code = code
             self.tell_exit(code)
             self._exit_callback = get_hub().loop.run_callback(self._greenlet.throw, SystemExit(code))
+
+    def is_ending(self) -> None:
+        """The main greenlet is on its way out: throw no second exit into what it does there."""
+        if self._exit_callback is not None:
+            self._exit_callback.stop()
 
     def _throw(self, error: BaseException) -> None:
         get_hub().loop.run_callback(self._greenlet.throw, error)
