@@ -36,8 +36,12 @@ class GreenletPool:
 
     Args:
         work: does one job, in a greenlet of its own; what it raises ends that greenlet.
+
+    Attributes:
+        parks: whether greenlets wait for a next job; in a process that a worker forked none does.
     """
 
+    parks: ClassVar[bool] = True
     _all: ClassVar[WeakSet[GreenletPool]] = WeakSet()
 
     def __init__(self, work: Callable[..., None]) -> None:
@@ -82,7 +86,7 @@ class GreenletPool:
     def _run(self, job: tuple[Any, ...] | None) -> None:
         while job is not None:
             self._work(*job)
-            if getweakrefcount(getcurrent()) or len(self._parked) >= _MOST_PARKED:
+            if not self.parks or getweakrefcount(getcurrent()) or len(self._parked) >= _MOST_PARKED:
                 return
             self._parked.append(getcurrent())
             job = self._hub.switch()

@@ -20,8 +20,10 @@ from ...machine.systemd import forget_manager
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.this_worker import ClusterWorker
+from ...runtime.forked_child import detach, is_child
 from .birth import Birth
 from .copy_on_write import hold_collector, keep_shared, release_collector
+from .left_signals import leave_signals
 from .parent_death import ask_for_signal
 from .seat import Seat
 
@@ -147,6 +149,9 @@ def _in_child() -> None:
     if birth is not None:
         birth.abandon()
         cluster.become_worker(None)
+    if birth is not None or is_child():
+        detach()
+        leave_signals()
     arbiter, _ThisProcess.arbiter = _ThisProcess.arbiter, None
     if arbiter is None:
         return
