@@ -47,7 +47,7 @@ def ended_among(pids: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def _waited(pid: int) -> tuple[int, int]:
-    """Like ``waitpid``, also where gevent has patched the process: either it has taken the status, or it does not know."""
+    """Like ``waitpid``, also where gevent has patched the process, and may have taken the status itself."""
     waitpid = original("os", "waitpid")
     try:
         status: tuple[int, int] = waitpid(pid, os.WNOHANG)

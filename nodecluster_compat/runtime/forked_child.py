@@ -14,8 +14,8 @@ everybody else, and answer them a second time.  So in the child, which has only 
 A thread that is not the hub's has neither greenlets nor watchers of the worker.  One of gevent's pool waits for further
 jobs when it is done: in the child it finds the order to end.
 
-Rejected: a new hub, because sockets, locks and events refer to the one they were made with; killing the other greenlets,
-which would run their ``finally``; ``os._exit`` in place of all this, because the child may go on for long.
+Rejected: a new hub, because sockets, locks and events refer to the one they were made with; killing the other
+greenlets, which would run their ``finally``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Inherited(Protocol):
 class _ThisProcess:
     hub: Hub | None = None
     is_child = False
-    holders: WeakSet[Inherited] = WeakSet()
+    holders: WeakSet[Inherited] = WeakSet()  # noqa: RUF012 - of the process, like the class
 
 
 def worker_begins() -> None:
@@ -162,8 +162,8 @@ def _ender(forker: Any, main: Any) -> greenlet.greenlet:  # noqa: ANN401 - any g
     def wait() -> None:
         try:
             forker.switch()
-        except LoopExit as error:
-            _end(_code_of(None if forker.dead or isinstance(forker, Hub) else error))
+        except LoopExit:
+            _end(0 if forker.dead or isinstance(forker, Hub) else _never_resumed())
         except BaseException as error:  # noqa: BLE001 - whatever has ended the hub ends the process
             _end(_code_of(error))
         _end(0)
@@ -179,6 +179,13 @@ def _end_pool_thread(hub: Hub) -> None:
         pool.task_queue._queue.clear()
         pool.task_queue._queue.append(None)
         pool.task_queue.unfinished_tasks = 2
+
+
+def _never_resumed() -> int:
+    sys.stderr.write(
+        f"Process {os.getpid()}, which a worker forked, waits for something that only the worker can do: it ends.\n"
+    )
+    return 1
 
 
 def _code_of(error: BaseException | None) -> int:

@@ -4,8 +4,8 @@ A pool has threads that pass on tasks and results.  gevent makes greenlets of th
 calls that gevent does not know: ``os.read`` on the pipes and ``sem_wait`` in its locks.  There the whole process waits,
 and the greenlet that would send the task never runs, so ``Pool().map()`` hangs for ever.
 
-Here a pipe is read, or written, once it is ready, and a lock that is taken is tried again.  The modules are changed when
-they are imported, or now if they have been.
+Here a pipe is read, or written, once it is ready, and a lock that is taken is tried again.  The modules are changed
+when they are imported, or now if they have been.
 
 Rejected: importing them in every worker (10 ms and half a megabyte), and waiting for locks in threads, which would have
 them when the greenlet that asked is gone.

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ... import under_test
+from ...base.emitter import set_uncaught
 from ...machine.systemd import forget_manager
 from ...roles.cluster import cluster
 from ...roles.process import process
@@ -149,6 +150,7 @@ def _in_child() -> None:
     if birth is not None:
         birth.abandon()
         cluster.become_worker(None)
+        set_uncaught(None)
     if birth is not None or is_child():
         detach()
         leave_signals()

@@ -1,4 +1,4 @@
-"""Give back, in a process that a worker forked, the signals that the worker handles: to that process they mean the default.
+"""Give back the signals that a worker handles, in a process that it forked: there they mean what they do by default.
 
 Otherwise ``Process.terminate()`` of ``multiprocessing``, and every pool with it, would wait for a child that takes
 SIGTERM for the request to drain.

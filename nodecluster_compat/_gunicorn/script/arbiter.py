@@ -5,7 +5,7 @@ nobody respawns; a worker's ``listen()`` makes the primary bind; signals do what
 ends when no worker, no server and no timer is left.
 
 A fork happens where the script asks for it, so the pid is there at once, as in Node.  The child therefore runs far up
-the script's own stack: it never returns there, but ends in :func:`~nodecluster_compat._gunicorn.script.ending.end_as_python_does`.
+the script's own stack: it never returns there, but ends where it is (``ending.py``).
 """
 
 from __future__ import annotations

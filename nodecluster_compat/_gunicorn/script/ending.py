@@ -1,6 +1,6 @@
-"""End a script's worker as Python ends a program, although it runs far up the stack of the primary's copy of the script.
+"""End a script's worker as Python ends a program, although it runs far up the stack of the primary's script.
 
-Unwinding that stack would run the ``finally`` blocks of the primary.  ``Py_Exit`` ends the interpreter where it is called:
+Unwinding that stack would run the ``finally`` blocks of the primary.  ``Py_Exit`` ends the interpreter where it is:
 threads, ``atexit``, streams, then every module and what it holds.  Names in the frames below are left as they are.
 
 What the primary has registered for its own end is not the worker's: ``atexit`` functions, ``weakref.finalize``, the

@@ -12,6 +12,7 @@ import os
 import signal as signals
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -23,6 +24,7 @@ from ... import under_test
 from ...base.emitter import set_uncaught
 from ...roles.cluster import cluster
 from ...roles.process import process
+from ...runtime.forked_child import end_if_child, worker_begins
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patch_worker
@@ -61,12 +63,15 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         under_test.reach("boot")
         try:
             run_script(self.app.spawn_settings.script, self.app.spawn_settings.args)
+            end_if_child()
             under_test.reach("ready")
             main.serve()
-        except (SystemExit, GreenletExit):
+        except (SystemExit, GreenletExit) as error:
+            end_if_child(error)
             main.is_ending()
             raise
         except BaseException as error:  # noqa: BLE001 - uncaught in the script: as Python ends on it
+            end_if_child(error)
             print_uncaught(error)
             birth.member.flush()
             raise SystemExit(1) from None
@@ -98,6 +103,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
             self.log.setup(self.cfg)
         script_config.set_config(self.cfg, self.log)
         patch_worker()
+        worker_begins()
         cluster.remove_all_listeners()
         process.remove_all_listeners()
         self.booted = True
@@ -120,6 +126,7 @@ class _Main(GeventReactor):
         self._servers = ServersInWorker(birth.member, birth.connections, self._primary_gone, self.uncaught)
         birth.receiver = self._servers.receiver
         set_servers_here(self._servers)
+        birth.on_abandoned = partial(set_servers_here, None)
         set_uncaught(self.uncaught)
         self._beat = LoopBeat(birth.heartbeat)
         self._servers.receiver.start(self)

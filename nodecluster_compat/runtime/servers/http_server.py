@@ -49,6 +49,11 @@ class HttpServer(NetServer):
         self._served = ServedAddress(0, sock.family, sock.name)
         super().bound(sock)
 
+    def inherited_fds(self) -> list[int]:
+        """Extends :meth:`NetServer.inherited_fds`: a request is answered by the worker, also the one that forks."""
+        here = self._serving.get(gevent.getcurrent())
+        return [*super().inherited_fds(), *([] if here is None else [here.fileno()])]
+
     def _handle(self, client: ClientSocket, peer: PeerAddress) -> None:
         if self._requests is None:
             self._requests = self._make_handler()
