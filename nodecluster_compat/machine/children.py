@@ -15,9 +15,9 @@ from contextlib import suppress
 from typing import Final
 
 from ..base.loop import original
-from .process_state import parent_of_dead
+from .process_state import condition_of, parent_of_dead
 
-__all__ = ["FORGOTTEN_SECONDS", "LOST_STATUS", "ForgottenChildren", "ended_among"]
+__all__ = ["FORGOTTEN_SECONDS", "LOST_STATUS", "ForgottenChildren", "ended_among", "living_children"]
 
 FORGOTTEN_SECONDS: Final = 60.0
 """So long an exit status waits for whoever may ask for it; gevent keeps them as long."""
@@ -56,6 +56,17 @@ def _waited(pid: int) -> tuple[int, int]:
             raise
         return os.waitpid(pid, os.WNOHANG)
     return status
+
+
+def living_children() -> list[int]:
+    """Return the pids of the children of this process that have not ended; none where the kernel does not list them."""
+    here = os.getpid()
+    pids: list[int] = []
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{here}/task"):
+            with open(f"/proc/{here}/task/{thread}/children", "rb") as children:
+                pids.extend(map(int, children.read().split()))
+    return [pid for pid in pids if condition_of(pid) != "dead"]
 
 
 class ForgottenChildren:

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
+import os
 import sys
 
 from ...base.emitter import set_uncaught
+from ...machine.children import living_children
 from ...roles.cluster import cluster
 from ...roles.process import process
 from . import forking
@@ -33,8 +36,20 @@ def _let_go() -> None:
         module = sys.modules.get(f"nodecluster_compat.{name}")  # the primary of server mode imports neither
         if module is not None:
             module.let_go()
+    if cluster.is_worker:
+        _name_children()
     set_uncaught(None)
     cluster.let_go()
     process.let_go()
     forking.let_go()
     gc.unfreeze()
+
+
+def _name_children() -> None:
+    """What the application has started and not waited for outlives the worker: say so, nobody else knows."""
+    pids = living_children()
+    if pids:
+        names = ", ".join(map(str, pids))
+        logging.getLogger("gunicorn.error").warning(
+            "Worker (pid:%s) ends before processes that it has started, and they go on: pid %s", os.getpid(), names
+        )

@@ -12,6 +12,7 @@ import os
 import signal as signals
 import sys
 import traceback
+from _thread import get_ident
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -63,6 +64,7 @@ class _ThisProcess:
     noted: list[int] = []  # noqa: RUF012 - of the process, like the class
     birth: Birth | None = None
     registered = False
+    mask: dict[int, set[Any]] = {}  # noqa: RUF012 - by thread that forks
 
 
 def register(arbiter: _Seat) -> None:
@@ -70,7 +72,7 @@ def register(arbiter: _Seat) -> None:
     _ThisProcess.arbiter = arbiter
     if not _ThisProcess.registered:
         _ThisProcess.registered = True
-        os.register_at_fork(after_in_child=_in_child)
+        os.register_at_fork(before=_hold_signals, after_in_parent=_restore_signals, after_in_child=_in_child)
 
 
 def this_birth() -> Birth | None:
@@ -144,6 +146,18 @@ def _note_signals() -> None:
     _unblock()
 
 
+def _hold_signals() -> None:
+    """Before a worker forks: what is sent to the child meanwhile must not meet the worker's handlers."""
+    if _ThisProcess.birth is not None or is_child():
+        _ThisProcess.mask[get_ident()] = signals.pthread_sigmask(signals.SIG_BLOCK, HELD_SIGNALS)
+
+
+def _restore_signals() -> None:
+    mask = _ThisProcess.mask.pop(get_ident(), None)
+    if mask is not None:
+        signals.pthread_sigmask(signals.SIG_SETMASK, mask)
+
+
 def _in_child() -> None:
     under_test.leave()
     birth, _ThisProcess.birth = _ThisProcess.birth, None
@@ -154,6 +168,7 @@ def _in_child() -> None:
     if birth is not None or is_child():
         detach()
         leave_signals()
+        _restore_signals()
     arbiter, _ThisProcess.arbiter = _ThisProcess.arbiter, None
     if arbiter is None:
         return

@@ -36,8 +36,8 @@ def forget_inherited_endings() -> None:
     for finalizer in list(finalizers._registry):
         finalizer.detach()
     finalizers._registered_with_atexit = False  # the next one registers again
-    finalise_as_python_does()
     atexit.register(logging.shutdown)
+    finalise_as_python_does()
     if "multiprocessing.util" in sys.modules:
         _forget_children()
 
