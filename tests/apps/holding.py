@@ -38,7 +38,7 @@ class Holder:
 
 
 audit = open(f"audit.{BORN}", "a")  # noqa: SIM115 - the point of it
-temporary = tempfile.NamedTemporaryFile(dir=".", prefix="temporary.")
+temporary = tempfile.NamedTemporaryFile(dir=".", prefix="temporary.")  # noqa: SIM115 - as above
 handler = logging.StreamHandler()
 module, cycle, finalized, listening = Held("module"), Held("cycle"), Held("finalized"), Held("handler")
 cycle.name_of = [cycle]  # type: ignore[attr-defined]
