@@ -118,6 +118,37 @@ def test_script_worker_ends_as_a_program(play: Play, tmp_path: Path, end: str, c
     assert (tmp_path / "audit").read_text() == "written"
 
 
+CONNECTED = """
+from http.client import HTTPConnection
+if cluster.is_primary:
+    import threading
+    def ask(worker, port):
+        client = HTTPConnection("127.0.0.1", port)
+        client.request("GET", "/")
+        client.getresponse().read()
+        cluster.call_soon_threadsafe(worker.send, "end")
+        ended.wait()
+    ended = threading.Event()
+    worker = cluster.fork()
+    worker.on("listening", lambda address: threading.Thread(target=ask, args=(worker, address.port)).start())
+    worker.on("exit", lambda code, signal: (trace("exit", code), ended.set()))
+else:
+    audit = open("audit", "w")
+    def app(environ, start_response):
+        audit.write("written")
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+    http.create_server(app).listen()
+    process.on("message", lambda *_: process.exit(5))
+"""
+
+
+def test_connection_that_is_open_holds_nothing(play: Play, tmp_path: Path) -> None:
+    """``process.exit()`` while a client may still ask: an orderly end of it, without a traceback."""
+    assert play(CONNECTED)["P"] == ["exit 5"]
+    assert (tmp_path / "audit").read_text() == "written"
+
+
 ENDLESS = """
 from nodecluster_compat import cluster, process
 import threading

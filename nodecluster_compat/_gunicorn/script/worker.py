@@ -160,9 +160,13 @@ class _Main(GeventReactor):
             self._exit_callback = get_hub().loop.run_callback(self._greenlet.throw, SystemExit(code))
 
     def is_ending(self) -> None:
-        """The main greenlet is on its way out: throw no second exit into what it does there."""
+        """The main greenlet is on its way out: throw no second exit into it; end connections, which hold the script."""
         if self._exit_callback is not None:
             self._exit_callback.stop()
+        self._cut_all()
+
+    def _cut_all(self) -> int:
+        return sum(server.cut() for server in list(self._servers.open) if isinstance(server, NetServer))
 
     def _throw(self, error: BaseException) -> None:
         get_hub().loop.run_callback(self._greenlet.throw, error)
@@ -201,7 +205,7 @@ class _Main(GeventReactor):
 
     def _cut(self, seconds: float) -> None:
         """The limit of the drain: end what is left, and say how much it was."""
-        count = sum(server.cut() for server in list(self._servers.open) if isinstance(server, NetServer))
+        count = self._cut_all()
         if not self._released.is_set():
             self._log.warning(
                 "Worker drain timeout (pid:%s): cut %s connections that had not ended within %g s",

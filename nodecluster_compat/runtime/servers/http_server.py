@@ -69,7 +69,9 @@ class HttpServer(NetServer):
 
     def cut(self) -> int:
         """Extends :meth:`NetServer.cut`: an idle connection loses nothing, so it does not count."""
-        if self._former is not None:
-            self._former.cut_idle()
-            gevent.sleep(0)
+        for requests in (self._former, self._requests):
+            if requests is not None:
+                requests.close_idle()
+                requests.cut_idle()
+        gevent.sleep(0)
         return super().cut()
