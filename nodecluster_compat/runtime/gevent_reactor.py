@@ -102,4 +102,10 @@ def _unwatch_all() -> None:
             reactor._unwatch(fd, event)
 
 
-os.register_at_fork(after_in_child=_unwatch_all)  # before those who close what is watched
+def _in_child() -> None:
+    for loop in {reactor._loop for reactor in GeventReactor._all}:
+        loop.reinit()  # libuv would edit the set that it shares with the parent
+    _unwatch_all()
+
+
+os.register_at_fork(after_in_child=_in_child)  # before those who close what is watched

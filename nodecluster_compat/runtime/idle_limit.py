@@ -172,7 +172,7 @@ class NotedInside:
         return _is_over(error, self._expired)
 
 
-def _is_over(error: BaseException | None, expired: Timeout) -> bool:
+def _is_over(error: BaseException | None, expired: BaseException) -> bool:
     """Whether a wait has ended by ``expired``, which is used again: it must not hold the frames it came through."""
     if error is not expired:
         return False

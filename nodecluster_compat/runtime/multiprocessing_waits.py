@@ -25,12 +25,10 @@ from types import ModuleType
 from typing import Any, Final
 
 import gevent
-from gevent import get_hub
+from gevent.socket import wait_read, wait_write
 
 __all__ = ["make_multiprocessing_cooperative"]
 
-_READ: Final = 1
-_WRITE: Final = 2
 _PIPE_BYTES: Final = 4096  # PIPE_BUF: a pipe that is ready takes so many without waiting
 _FIRST_TRY_SECONDS: Final = 0.001
 _TRY_SECONDS: Final = 0.01
@@ -47,7 +45,7 @@ def make_multiprocessing_cooperative() -> None:
 def read_when_ready(fd: int, size: int) -> bytes:
     """Like ``os.read``, while other greenlets run."""
     while True:
-        _wait(fd, _READ)
+        wait_read(fd)
         try:
             return os.read(fd, size)
         except BlockingIOError:  # somebody else was faster
@@ -59,7 +57,7 @@ def write_when_ready(fd: int, data: bytes | memoryview) -> int:
     view = memoryview(data)
     written = 0
     while written < len(view):
-        _wait(fd, _WRITE)
+        wait_write(fd)
         try:
             written += os.write(fd, view[written : written + _PIPE_BYTES])
         except BlockingIOError:
@@ -85,12 +83,6 @@ def acquire_when_free(semaphore: Any, block: bool = True, timeout: float | None 
             return True
         pause = min(2 * pause, _TRY_SECONDS)
     return False
-
-
-def _wait(fd: int, events: int) -> None:
-    hub = get_hub()
-    with hub.loop.io(fd, events) as watcher:
-        hub.wait(watcher)
 
 
 def _change_connection(module: Any) -> None:  # noqa: ANN401 - a module
