@@ -17,6 +17,7 @@ import sys
 
 from ...base.emitter import set_uncaught
 from ...machine.children import living_children
+from ...machine.last_words import renew_last_words
 from ...roles.cluster import cluster
 from ...roles.process import process
 from . import forking
@@ -32,6 +33,7 @@ def finalise_as_python_does() -> None:
 
 def _let_go() -> None:
     """Let go in this order: what runs greenlets first, what refers to them then, what is kept from collections last."""
+    renew_last_words()
     for name in ("runtime.gevent_reactor", "runtime.servers.servers_in_process"):
         module = sys.modules.get(f"nodecluster_compat.{name}")  # the primary of server mode imports neither
         if module is not None:

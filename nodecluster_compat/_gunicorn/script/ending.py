@@ -21,6 +21,7 @@ from typing import Any, Final, NoReturn
 from gevent import Timeout
 from gevent.exceptions import LoopExit
 
+from ...machine.last_words import renew_last_words
 from ..arbiter.finalisation import finalise_as_python_does
 
 __all__ = ["end_as_python_does", "forget_inherited_endings"]
@@ -44,6 +45,7 @@ def forget_inherited_endings() -> None:
 
 def end_as_python_does(code: int) -> NoReturn:
     """End this process here and now with ``code``."""
+    renew_last_words()
     try:
         _end_threads()
     finally:

@@ -22,6 +22,7 @@ from gunicorn.workers.base import Worker
 
 from ... import under_test
 from ...base.emitter import set_uncaught
+from ...machine.last_words import limit_last_words
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...runtime.forked_child import end_if_child, worker_begins
@@ -181,8 +182,7 @@ class _Main(GeventReactor):
 
     def orphaned(self) -> None:
         """The channel is lost and nobody asked for it: end with 0, soon whatever happens."""
-        signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)
-        signals.signal(signals.SIGALRM, signals.SIG_DFL)
+        limit_last_words(_LAST_WORDS_SECONDS)
         self.exit_now(0)
 
     def tell_exit(self, code: int) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal as signals
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -24,6 +23,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from ... import under_test
 from ...base.log import Log
 from ...lifecycle.recycling import requests_of
+from ...machine.last_words import limit_last_words
 from ...runtime.forked_child import end_if_child, worker_begins
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.idle_limit import IdleLimit
@@ -257,8 +257,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     def orphaned(self) -> None:
         """The primary is gone: end, and let the kernel end this process if it takes its time."""
-        signals.signal(signals.SIGALRM, signals.SIG_DFL)
-        signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)
+        limit_last_words(_LAST_WORDS_SECONDS)
         self.exit_now(0)
 
     def _drain(self, birth: Birth, has_left: Callable[[], bool]) -> None:
