@@ -227,12 +227,18 @@ class Engine:
                     self._became_free(end)
 
     def _became_free(self, end: OfferingEnd) -> None:
+        listeners = self._listeners.values() if len(self._listeners) < 2 else self._in_turn(end)  # noqa: PLR2004 - several
         end.taken()
         self._offers.pop(end.worker_id, None)
-        for listener in self._listeners.values():
+        for listener in listeners:
             listener.dispatcher.idle(end.worker_id)
             if end.is_busy:
                 break
+
+    def _in_turn(self, end: OfferingEnd) -> list[Listener]:
+        """Return the listeners in the order in which they may offer to a worker: the one that did last comes last."""
+        last = 0 if end.offered is None else end.offered[0]
+        return sorted(self, key=lambda listener: listener.served.listener_id <= last)
 
     def _take_back(self, end: OfferingEnd) -> None:
         """Give what lies in a worker's channel to others; nothing when the worker has it after all."""
@@ -259,6 +265,7 @@ class Engine:
 
     def arm(self) -> None:
         """See that the loop wakes up for whatever can change something; whoever changed something calls it."""
+        self._rests = self._rests and not self._somebody_is_idle()
         is_told = self._rests or any(listener.dispatcher.pending for listener in self._listeners.values())
         if is_told is not self._is_told:
             self._is_told = is_told
@@ -268,7 +275,6 @@ class Engine:
             self._loop.call_later(_TICK, self._tick)
 
     def _edges(self, _: int) -> None:
-        self._rests = False
         self._find_idle()
 
     def _tick(self) -> None:
@@ -278,10 +284,16 @@ class Engine:
         for end in list(self._offers.values()):
             end.age += 1
             if end.offered is not None and self._others_are_idle(end.offered[0], end.worker_id):
-                if self._stuck.is_stuck(end.worker_id, self._pids[end.worker_id], end.age, now):
-                    self._take_back(end)
+                self._take_back_if_stuck(end, now)
         # With nobody idle nothing can be done for what lies: the next edge says when that changes.
-        self._rests = bool(self._offers) and not any(one.dispatcher.idle_workers for one in self)
+        self._rests = bool(self._offers) and not self._somebody_is_idle()
+
+    def _somebody_is_idle(self) -> bool:
+        return any(listener.dispatcher.idle_workers for listener in self._listeners.values())
+
+    def _take_back_if_stuck(self, end: OfferingEnd, now: float) -> None:
+        if self._stuck.is_stuck(end.worker_id, self._pids[end.worker_id], end.age, now):
+            self._take_back(end)
 
     def _others_are_idle(self, listener_id: int, worker_id: int) -> bool:
         listener = self._listeners.get(listener_id)
@@ -320,8 +332,9 @@ class Engine:
             return
         if fd is not None:
             _socket.close(fd)
-        if kind is PacketKind.TAKEN and self._asks:
-            self._became_free(end)
+        if kind is PacketKind.TAKEN:
+            if self._asks:  # otherwise the kernel has said so already
+                self._became_free(end)
         elif kind is PacketKind.ROOM:
             self._has_room(end, listener_id)
         elif kind is PacketKind.LEAVE:

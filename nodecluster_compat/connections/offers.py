@@ -255,10 +255,10 @@ class TakingEnd:
             raise
 
     def _take(self, kind: PacketKind, listener_id: int, fd: int | None) -> None:
+        if kind is not PacketKind.OFFER:
+            self.say(PacketKind.TAKEN)
         if kind is PacketKind.PROBE:
             return
-        if kind is PacketKind.OFFER_TO_ANSWER:
-            self.say(PacketKind.TAKEN)
         if fd is None:
             raise OSError(errno.EMFILE, "a connection was lost, because this process has no descriptor left for it")
         self._last_fd = fd

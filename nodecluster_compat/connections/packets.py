@@ -28,7 +28,7 @@ class PacketKind(IntEnum):
     OFFER = 1  # [P→W] a connection of this listener, its descriptor beside the packet
     OFFER_TO_ANSWER = 2  # [P→W] the same, where the kernel does not tell what was taken: answer TAKEN
     PROBE = 3  # [P→W] nothing: that it is taken shows that the worker reads again
-    TAKEN = 4  # [W→P] the answer
+    TAKEN = 4  # [W→P] the answer, to a probe as well
     REFUSED = 5  # [W→P] a connection of this listener, given back: do not offer me one of it before ROOM
     ROOM = 6  # [W→P] I refused connections of this listener and can take them again
     LEAVE = 7  # [W→P] I take no more
@@ -57,10 +57,13 @@ def decode_packet(data: bytes) -> Packet:
     """Return the packet.
 
     Raises:
-        FrameError: it has another length or an unknown kind.
+        FrameError: it has another length, an unknown kind, or something where nothing belongs.
     """
     try:
         number, listener_id = _LAYOUT.unpack(data)
-        return Packet(_KINDS[number], listener_id)
+        packet = Packet(_KINDS[number], listener_id)
     except (struct.error, KeyError):
-        raise FrameError(f"a packet on the connection channel makes no sense: {data[:16]!r}") from None
+        packet = None
+    if packet is None or encode_packet(*packet) != data:
+        raise FrameError(f"a packet on the connection channel makes no sense: {data[:16]!r}")
+    return packet
