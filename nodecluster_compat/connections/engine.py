@@ -327,7 +327,7 @@ class Engine:
 
     def _act_on(self, end: OfferingEnd, packet: Packet, fd: int | None) -> None:
         kind, listener_id = packet
-        if kind is PacketKind.REFUSED and fd is not None:
+        if kind is PacketKind.REFUSED:
             self._refused(end, listener_id, fd)
             return
         if fd is not None:
@@ -342,13 +342,13 @@ class Engine:
         else:
             raise FrameError(f"a worker sent a packet that only the primary sends: {kind.name}")
 
-    def _refused(self, end: OfferingEnd, listener_id: int, fd: int) -> None:
+    def _refused(self, end: OfferingEnd, listener_id: int, fd: int | None) -> None:
         listener = self._listeners.get(listener_id)
-        if listener is not None:
+        if listener is not None and fd is not None:
             listener.dispatcher.refused(end.worker_id, Connection(fd, _peer_of(fd)))
             listener.update()
-            return
-        _socket.close(fd)
+        elif fd is not None:
+            _socket.close(fd)
         if listener_id > self._last_id:
             raise FrameError(f"a worker answered for a listener that never existed: {listener_id}")
 

@@ -193,6 +193,10 @@ class TakingEnd:
         self._last_fd = 0
         self.is_open = True
 
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once closed."""
+        return self._sock.fileno()
+
     def attach(self, reactor: Reactor) -> None:
         """Take offers through ``reactor``."""
         self._reactor = reactor

@@ -71,9 +71,7 @@ class Rig:
         self.asks = asks
         self.left: list[int] = []
         self.closed: list[tuple[int, bool]] = []
-        self.engine = Engine(
-            self.loop, logging.getLogger("test"), RoundRobin, 4, asks, self.left.append, self._closed
-        )
+        self.engine = Engine(self.loop, logging.getLogger("test"), RoundRobin, 4, asks, self.left.append, self._closed)
         self.conditions: dict[int, Condition] = {}
         self.ran: dict[int, float] = {}
         self.engine._stuck._condition_of = lambda pid: self.conditions.get(pid, "running")
