@@ -232,6 +232,8 @@ class Engine:
         self._offers.pop(end.worker_id, None)
         for listener in listeners:
             listener.dispatcher.idle(end.worker_id)
+            if not listener.is_watching:  # otherwise it finds out by itself that it should not
+                listener.update()
             if end.is_busy:
                 break
 

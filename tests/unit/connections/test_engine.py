@@ -162,6 +162,19 @@ def test_worker_that_is_busy_gets_no_second_offer(rig: Rig) -> None:
     assert not first.has_offer()
 
 
+def test_listener_at_its_bound_goes_on_when_somebody_takes(rig: Rig) -> None:
+    """The kernel's backlog holds the rest meanwhile."""
+    worker = rig.worker()
+    for _ in range(8):
+        rig.connect()
+    assert (rig.waiting(), rig.engine[rig.listener_ids[0]].is_watching) == (4, False)
+    for _ in range(8):
+        worker.take()
+        rig.turn()
+    assert len(worker.has) == 8
+    assert (rig.waiting(), rig.engine[rig.listener_ids[0]].is_watching) == (0, True)
+
+
 def test_primary_keeps_no_copy_of_what_it_has_offered(rig: Rig) -> None:
     """The end of the connection is the worker's to make."""
     worker = rig.worker()
