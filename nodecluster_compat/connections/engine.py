@@ -45,7 +45,7 @@ from .handoffs import Handoffs
 from .listener import Listener
 from .offers import OfferingEnd
 from .packets import Packet, PacketKind
-from .policies import PolicyFactory
+from .policies import GuardedPolicy, Policy, PolicyFactory, RoundRobin
 from .stuck_offers import StuckOffers
 
 if TYPE_CHECKING:
@@ -122,8 +122,11 @@ class Engine:
     def add(self, sock: _socket.socket, family: int) -> ServedAddress:
         """Serve a listening socket: its connections go to the workers that join it."""
         served = ServedAddress(self.next_id(), family, sock.getsockname())
+        policy: Policy = self._make_policy()
+        if type(policy) is not RoundRobin:  # which cannot fail, and is asked for each connection
+            policy = GuardedPolicy(policy, self._log)
         self._listeners[served.listener_id] = Listener(
-            sock, served, self._loop, self._log, self._make_policy(), self._deliver, self._find_idle, self._limit
+            sock, served, self._loop, self._log, policy, self._deliver, self._find_idle, self._limit
         )
         return served
 
@@ -227,7 +230,7 @@ class Engine:
                     self._became_free(end)
 
     def _became_free(self, end: OfferingEnd) -> None:
-        listeners = self._listeners.values() if len(self._listeners) < 2 else self._in_turn(end)  # noqa: PLR2004 - several
+        listeners = self._listeners.values() if len(self._listeners) < 2 else self._in_turn(end)
         end.taken()
         self._offers.pop(end.worker_id, None)
         for listener in listeners:

@@ -236,8 +236,7 @@ class TakingEnd:
 
     def read(self) -> None:
         """Take one offer.  There is rarely a second, and the loop calls again when there is."""
-        soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        if self._last_fd + _ABOVE_MARGIN >= soft_limit != resource.RLIM_INFINITY and not self._has_descriptor():
+        if not self._has_place():
             self._rest()
             return
         try:
@@ -268,8 +267,11 @@ class TakingEnd:
         self._last_fd = fd
         self._on_offer(listener_id, fd)
 
-    def _has_descriptor(self) -> bool:
-        """Whether this process has room for one more: the kernel would throw it away."""
+    def _has_place(self) -> bool:
+        """Whether this process can have one more descriptor: otherwise the kernel would throw the offer's away."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if limit == resource.RLIM_INFINITY or self._last_fd + _ABOVE_MARGIN < limit:
+            return True
         try:
             _socket.close(os.dup(self._sock.fileno()))
         except OSError:

@@ -1,8 +1,8 @@
 """Clients that ask all the time and can prove it: which requests failed, and whether a worker had taken them.
 
-A request is known by its client's port. The primary notes each that a worker has taken, with that port and the worker's id
-(``injuries.note_acks``), so a request that got no answer is one of two: *taken* by a worker, which may lose
-it by dying, or *lost*, which must not happen.
+A request is known by its client's port. The primary notes each that a worker has taken, with that port and the worker's
+id (``injuries.note_acks``), so a request that got no answer is one of two: *taken* by a worker, which may lose it by
+dying, or *lost*, which must not happen.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The dealer's two threads: dealing goes on whatever the arbiter's loop does, forks have one thread, faults are told."""
+"""The dealer beside the arbiter: it deals whatever the other does, ends for a fork, and is told of when it dies."""
 
 from __future__ import annotations
 
