@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..base.log import Log
 from ..base.loop import original
-from ..base.records import Connection, PeerAddress, ServedAddress
+from ..base.records import Connection, ServedAddress
 from ..errors import FrameError
 from ..machine.process_state import condition_of, seconds_run
 from ..machine.spare_descriptor import SpareDescriptor
@@ -44,9 +44,9 @@ from .dealing_loop import EDGE, READABLE, WRITABLE, DealingLoop
 from .handoffs import Handoffs
 from .listener import Listener
 from .offers import OfferingEnd
-from .packets import Packet, PacketKind
 from .policies import GuardedPolicy, Policy, PolicyFactory, RoundRobin
 from .stuck_offers import StuckOffers
+from .worker_packets import WorkerPackets
 
 if TYPE_CHECKING:
     import select
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _TICK: Final = 0.001
-_HUNG_UP: Final = 0x008 | 0x010 | 0x2000  # epoll_ctl(2): an error, a hang-up, the worker has shut its end
 
 
 class Engine:
@@ -98,6 +97,7 @@ class Engine:
         self._rests = False  # whether ticks are of no use before the next edge
         self._has_tick = False
         self._spare = SpareDescriptor()
+        self._packets = WorkerPackets(self, self._spare)
         self._stuck = StuckOffers(condition_of, seconds_run)
         self._handoffs = Handoffs(loop, log, self.join)
         loop.watch(self._taken.fileno(), 0, self._edges)
@@ -146,7 +146,7 @@ class Engine:
         """A worker has a process: its channel is used from now on."""
         self._ends[end.worker_id] = self._by_fd[end.fileno()] = end
         self._pids[end.worker_id] = pid
-        self._loop.watch(end.fileno(), READABLE, lambda _: self._read(end))
+        self._loop.watch(end.fileno(), READABLE, lambda _: self._packets.read(end))
         if not self._asks:
             self._taken.register(end.fileno(), WRITABLE | EDGE)
 
@@ -179,7 +179,7 @@ class Engine:
         if end is None:
             return
         self.leave(worker_id)
-        self._read_rest(end)
+        self._packets.read_rest(end)
         self._take_back(end)
         if end.offered is not None:
             end.taken()
@@ -304,60 +304,28 @@ class Engine:
         listener = self._listeners.get(listener_id)
         return listener is not None and bool(listener.dispatcher.idle_workers - {worker_id})
 
-    # --- what workers say ----------------------------------------------------------------------
+    # --- what workers say (``worker_packets``) --------------------------------------------------
 
-    def _read(self, end: OfferingEnd) -> None:
-        """Act on one packet.  There is rarely a second, and the loop calls again when there is."""
-        try:
-            self._read_one(end)
-        except EOFError:
-            self._end(end, None)
-        except FrameError as error:
-            self._end(end, error)
+    def is_known(self, listener_id: int) -> bool:
+        """Whether there is, or was, such a listener."""
+        return 0 < listener_id <= self._last_id
 
-    def _read_rest(self, end: OfferingEnd) -> None:
-        try:
-            while self._read_one(end):
-                pass
-        except (EOFError, FrameError):
-            pass
+    def taken(self, end: OfferingEnd) -> None:
+        """The worker answers an offer; where the kernel tells, it has done so already."""
+        if self._asks:
+            self._became_free(end)
 
-    def _read_one(self, end: OfferingEnd) -> bool:
-        self._spare.give_up()
-        received = end.read()
-        self._spare.restore()
-        if received is not None:
-            self._act_on(end, *received)
-        return received is not None
-
-    def _act_on(self, end: OfferingEnd, packet: Packet, fd: int | None) -> None:
-        kind, listener_id = packet
-        if kind is PacketKind.REFUSED:
-            self._refused(end, listener_id, fd)
-            return
-        if fd is not None:
-            _socket.close(fd)
-        if kind is PacketKind.TAKEN:
-            if self._asks:  # otherwise the kernel has said so already
-                self._became_free(end)
-        elif kind is PacketKind.ROOM:
-            self._has_room(end, listener_id)
-        elif kind is PacketKind.LEAVE:
-            self._leaves(end)
-        else:
-            raise FrameError(f"a worker sent a packet that only the primary sends: {kind.name}")
-
-    def _refused(self, end: OfferingEnd, listener_id: int, fd: int | None) -> None:
+    def refused(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
+        """The worker gives a connection back, untouched; of a listener that is gone nobody serves it any more."""
         listener = self._listeners.get(listener_id)
-        if listener is not None and fd is not None:
-            listener.dispatcher.refused(end.worker_id, Connection(fd, _peer_of(fd)))
+        if listener is None:
+            _socket.close(connection.fd)
+        else:
+            listener.dispatcher.refused(end.worker_id, connection)
             listener.update()
-        elif fd is not None:
-            _socket.close(fd)
-        if listener_id > self._last_id:
-            raise FrameError(f"a worker answered for a listener that never existed: {listener_id}")
 
-    def _has_room(self, end: OfferingEnd, listener_id: int) -> None:
+    def has_room(self, end: OfferingEnd, listener_id: int) -> None:
+        """The worker, which had refused, can take connections again."""
         listener = self._listeners.get(listener_id)
         if listener is not None:
             listener.dispatcher.has_room(end.worker_id)
@@ -366,25 +334,15 @@ class Engine:
                 listener.dispatcher.idle(end.worker_id)
             listener.update()
 
-    def _leaves(self, end: OfferingEnd) -> None:
-        """What lies in its channel now it can no longer take."""
+    def leaves(self, end: OfferingEnd) -> None:
+        """The worker takes no more: what lies in its channel now it can no longer take."""
         end.has_left = True
         self.leave(end.worker_id)
         self._take_back(end)
         self._loop.unwatch(end.fileno())  # its end is shut, which would be readable for ever
         self._left(end.worker_id)
 
-    def _end(self, end: OfferingEnd, error: FrameError | None) -> None:
+    def ended(self, end: OfferingEnd, error: FrameError | None) -> None:
+        """The channel is at its end, or broken: the worker gets nothing more."""
         self.lost(end.worker_id)
         self._closed(end.worker_id, error)
-
-
-def _peer_of(fd: int) -> PeerAddress:
-    sock = _socket.socket(fileno=fd)
-    try:
-        peer: PeerAddress = sock.getpeername()
-    except OSError:  # it has left
-        peer = ""
-    finally:
-        sock.detach()
-    return peer
