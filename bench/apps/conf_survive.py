@@ -1,7 +1,7 @@
 """gunicorn's configuration in the measurements of survival: what ``conf.py`` notes, and more.
 
 In BENCH_EVENTS: forks and the ends of reloads. In the file ``taken``: each connection that a worker has taken, as
-``time pid port``; ours is the primary's word that the worker has acknowledged it, stock's the worker's own, its first
+``time pid port``; ours is the primary's word that the worker has taken it, stock's the worker's own, its first
 line after ``accept``. ``after_boot.py`` runs in each worker that has booted.
 """
 

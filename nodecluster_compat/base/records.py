@@ -153,7 +153,7 @@ class Connection(Struct, frozen=True, eq=False, gc=False):  # one for each conne
     """An accepted connection that waits for a worker; equal to nothing but itself, since descriptors come again.
 
     Attributes:
-        fd: the primary's copy of the descriptor; it stays open until a worker has acknowledged it.
+        fd: the primary's copy of the descriptor; it is closed when the connection was offered.
         peer: the client's address as ``accept`` returned it.
     """
 

@@ -146,7 +146,7 @@ def test_close_releases_everything() -> None:
 
 
 def test_worker_that_left_and_came_back_still_owes_its_answer() -> None:
-    """One unacknowledged connection per worker holds across leaving and joining again."""
+    """One offer per worker holds across leaving and joining again."""
     rig = rig_of()
     rig.join(1)
     rig.add(1)
