@@ -5,6 +5,9 @@ The server refers to the application from many places that live as long as the p
 job, handlers on ``cluster`` and ``process``, the arbiter, the memory that no collection looks at (``copy_on_write``).
 So the last of the ``atexit`` functions lets go of all of them.  It is registered before any application is loaded, and
 so runs behind the application's own.
+
+Collecting what was frozen costs a worker processor time at its end, as it costs every program.  Rejected: leaving
+frozen what the primary had made, because modules that are never collected hold what the application gave them.
 """
 
 from __future__ import annotations
