@@ -208,8 +208,8 @@ class UdpSocket(Emitter):
     # --- inside --------------------------------------------------------------------------------
 
     def _begin(self, port: int, host: str | None, fd: int | None, exclusive: bool) -> None:
-        address = host or _EVERYWHERE[self._kind]
-        if host is not None:
+        address = None if fd is not None else host or _EVERYWHERE[self._kind]
+        if host is not None and fd is None:
             try:
                 address = str(sockets.getaddrinfo(host, port, _FAMILIES[self._kind], sockets.SOCK_DGRAM)[0][4][0])
             except OSError as error:
@@ -230,7 +230,8 @@ class UdpSocket(Emitter):
         self.emit("listening")
         if self._socket is sock and self._request is not None:
             name: Any = sock.name
-            sock.announce(Address(self._request.address, name[1], self._kind, -1))
+            fd = -1 if self._request.fd is None else self._request.fd
+            sock.announce(Address(self._request.address, name[1], self._kind, fd))
 
     def _readable(self) -> None:
         for _ in range(_PER_TURN):
