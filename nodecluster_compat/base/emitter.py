@@ -34,7 +34,7 @@ class _ThisProcess:
 
     log: Log = logging.getLogger("nodecluster_compat")
     running: Origin = None
-    uncaught: Callable[[BaseException], None] | None = None
+    uncaught: Callable[[BaseException], bool] | None = None
 
 
 def set_log(log: Log) -> None:
@@ -42,8 +42,8 @@ def set_log(log: Log) -> None:
     _ThisProcess.log = log
 
 
-def set_uncaught(handler: Callable[[BaseException], None] | None) -> None:
-    """Call this, instead of logging, when user code raises: a script's worker ends then, as in Node."""
+def set_uncaught(handler: Callable[[BaseException], bool] | None) -> None:
+    """Call this when user code raises, which is logged if it returns false: a script's worker ends then, as in Node."""
     _ThisProcess.uncaught = handler
 
 
@@ -66,8 +66,7 @@ def run_guarded(what: str, origin: Origin, call: Callable[..., Any], *args: Any)
     try:
         call(*args)
     except Exception as error:  # noqa: BLE001 - whatever a user's handler raises harms nothing else
-        if _ThisProcess.uncaught is not None:
-            _ThisProcess.uncaught(error)
+        if _ThisProcess.uncaught is not None and _ThisProcess.uncaught(error):
             return
         _ThisProcess.log.exception("A handler raised: %s (%r)", what, call)
     finally:

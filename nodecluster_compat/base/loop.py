@@ -12,6 +12,9 @@ descriptor), connections, workers' answers and messages at once.  One turn:
        leave the rest to the next turn: nobody starves the others;
     4. timers that are due.
 
+Whatever is asked of the loop while it waits ends the wait: by a signal handler, by another thread, by a greenlet where
+the loop waits in a hub.  Nothing is late because of who asked.
+
 A callback that raises is logged and the loop goes on.  Rejected: a gevent hub (greenlets and watchers
 of the parent go on in a forked child, even after ``reinit``), asyncio and threads (locks held at fork).
 
@@ -35,8 +38,9 @@ from typing import Any, Final
 from ..errors import SettingsError
 from .emitter import Origin, current_origin, run_guarded
 from .log import Log
+from .timers import Timer
 
-__all__ = ["Loop", "Timer", "original"]
+__all__ = ["Loop", "original"]
 
 Callback = Callable[[], None]
 _READ_BYTES: Final = 4096
@@ -53,23 +57,6 @@ def original(module: str, name: str) -> Any:  # noqa: ANN401 - a module or a fun
     if monkey is not None:
         return monkey.get_original(module, name)
     return getattr(sys.modules[module], name)
-
-
-class Timer:
-    """A callback that waits for its time; see :meth:`Loop.call_later`."""
-
-    __slots__ = ("args", "callback", "cancelled", "holds", "origin")
-
-    def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...], origin: Origin) -> None:
-        self.callback = callback
-        self.args = args
-        self.origin = origin
-        self.cancelled = False
-        self.holds = False  # a script's primary lives on until it was called
-
-    def cancel(self) -> None:
-        """Never call back; a no-op when it already has."""
-        self.cancelled = True
 
 
 class Loop:
@@ -92,7 +79,8 @@ class Loop:
         self._writers: dict[int, Callback] = {}
         self._soon: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
-        self._sequence = count()
+        self._sequence = count(1)
+        self._is_waiting = False
         self.wait_in: Callable[[int, float], None] | None = None
         self._wake_in, self._wake_out = _socket.socketpair()
         for end in (self._wake_in, self._wake_out):
@@ -132,10 +120,12 @@ class Loop:
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call back on the next turn, in the order of the calls."""
         self._soon.append((callback, args))
+        if self._is_waiting:
+            self._end_wait()
 
     def at_turn_end(self, callback: Callback) -> None:
         """Call back before this loop waits again."""
-        self._soon.append((callback, ()))
+        self.call_soon(callback)
 
     def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
         """Like :meth:`call_soon`, from any thread."""
@@ -143,19 +133,27 @@ class Loop:
         self.wake()
 
     def call_later(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
-        """Call back after ``seconds`` (Node's ``setTimeout``); ``cancel()`` on the timer calls it off."""
-        return self.start(Timer(callback, args, current_origin()), seconds)
+        """Call back after ``seconds``; ``cancel()`` on the timer calls it off."""
+        return self.start(Timer(callback, args, current_origin(), seconds), seconds)
 
     def start(self, timer: Timer, seconds: float) -> Timer:
-        """Let a timer that was made before the loop run from now."""
-        due = time.monotonic() + max(0.0, seconds)
-        heapq.heappush(self._timers, (due, next(self._sequence), timer))
+        """Let ``timer`` fire after ``seconds``; if it was started before, only then."""
+        number = next(self._sequence)
+        timer.clock, timer.start_number = self, number
+        heapq.heappush(self._timers, (time.monotonic() + max(0.0, seconds), number, timer))
+        if self._is_waiting:
+            self._end_wait()
         return timer
+
+    def changed(self, _: Timer) -> None:
+        """A timer was cancelled, or holds the process otherwise: whoever runs the loop looks again."""
+        if self._is_waiting:
+            self._end_wait()
 
     @property
     def has_work(self) -> bool:
-        """Whether a deferred call or a user's timer is still to come."""
-        return bool(self._soon) or any(timer.holds and not timer.cancelled for _, _, timer in self._timers)
+        """Whether a deferred call, or a timer that holds the process, is still to come."""
+        return bool(self._soon) or any(entry[2].holds and not _is_void(entry) for entry in self._timers)
 
     def take_timers(self, origin: Origin) -> list[tuple[float, int, Timer]]:
         """Stop every timer that was set from ``origin``; return them for :meth:`give_back_timers`."""
@@ -173,13 +171,13 @@ class Loop:
         """Run one turn that waits at most ``timeout`` seconds."""
         if self._soon:
             self.run_soon()
-        if self._soon or self._timers:
-            timeout = self._patience(timeout)
-        if self.wait_in is not None and timeout > 0:
-            self.wait_in(self._epoll.fileno(), timeout)
-            timeout = 0
+        self._is_waiting = True  # from here on whatever is asked for ends the wait
+        try:
+            ready_now = self._wait(timeout)
+        finally:
+            self._is_waiting = False
         readers, writers = self._readers, self._writers
-        for fd, ready in self._epoll.poll(timeout):
+        for fd, ready in ready_now:
             # An earlier callback of this turn may have removed this one.
             if ready != _EPOLLOUT and (callback := readers.get(fd)) is not None:
                 try:
@@ -208,11 +206,26 @@ class Loop:
         self._timers.clear()
         self.close()
 
+    def _wait(self, timeout: float) -> list[tuple[int, int]]:
+        """Return which descriptors are ready, and for what."""
+        if self._soon or self._timers:
+            timeout = self._patience(timeout)
+        if self.wait_in is not None and timeout > 0:
+            self.wait_in(self._epoll.fileno(), timeout)
+            timeout = 0
+        return self._epoll.poll(timeout)  # type: ignore[no-any-return]  # original() gives anything
+
+    def _end_wait(self) -> None:
+        self._is_waiting = False  # once is enough
+        self.wake()
+
     def _patience(self, timeout: float) -> float:
+        while self._timers and _is_void(self._timers[0]):
+            entry = heapq.heappop(self._timers)
+            if not _is_void(entry):  # a signal handler has set one between these two lines
+                heapq.heappush(self._timers, entry)
         if self._soon:
             return 0.0
-        while self._timers and self._timers[0][2].cancelled:
-            heapq.heappop(self._timers)
         if self._timers:
             timeout = min(timeout, self._timers[0][0] - time.monotonic())
         return max(0.0, timeout)
@@ -226,9 +239,9 @@ class Loop:
     def _run_timers(self) -> None:
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
-            timer = heapq.heappop(self._timers)[2]
-            if not timer.cancelled:
-                run_guarded("a timer", timer.origin, timer.callback, *timer.args)
+            entry = heapq.heappop(self._timers)
+            if not _is_void(entry):
+                entry[2].fire()
 
     def _failed(self, callback: Callback) -> None:
         self._log.exception("A channel or listener callback failed: %r", callback)
@@ -249,3 +262,9 @@ class Loop:
                 pass
         except BlockingIOError:
             pass
+
+
+def _is_void(entry: tuple[float, int, Timer]) -> bool:
+    """Whether its timer was cancelled, or started again, since."""
+    _, number, timer = entry
+    return timer.cancelled or timer.start_number != number

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from ..base.drain_timeout import checked_timeout
 from ..base.emitter import Emitter, Origin, current_origin
-from ..base.loop import Timer
+from ..base.timers import Timer, checked_callback, seconds_of
 from ..errors import NotInCluster, SettingsError
 from ..lifecycle.rollout import ReloadReport
 from .primary import Primary
@@ -185,18 +185,65 @@ class Cluster(Emitter):
         return self._primary.status()
 
     def call_later(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
-        """Call back in the primary after ``seconds`` (Node's ``setTimeout``); ``timer.cancel()`` calls it off.
+        """Call back in the primary after ``seconds``; :meth:`set_timeout` is the same in Node's words, in both roles.
 
         Set before the server runs, the time counts from its start.
         """
-        timer = Timer(callback, args, current_origin())
-        timer.holds = True
-        self._with_primary(lambda primary: primary.loop.start(timer, seconds))
+        timer = Timer(callback, args, current_origin(), seconds, holds=True)
+        self._start(timer)
         return timer
 
     def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call back on the primary's next turn.  The one member that another thread may call."""
         self._with_primary(lambda primary: primary.loop.call_soon_threadsafe(callback, *args))
+
+    # --- timers, in both roles -----------------------------------------------------------------
+
+    def set_timeout(self, callback: Callable[..., Any], milliseconds: float | None = None, *args: Any) -> Timer:
+        """Call ``callback(*args)`` once after a while (Node: ``setTimeout``); :meth:`clear_timeout` calls it off.
+
+        In a worker it runs in a greenlet of its own and may block; in the primary it must not.  What it raises is an
+        uncaught exception.  May be called in a signal handler.
+
+        Args:
+            callback: what to call.
+            milliseconds: 1 or more, as in Node; ``None`` is 1.
+            args: what to call it with.
+
+        Returns:
+            A timer with Node's methods: ``unref()``, ``ref()``, ``has_ref()``, ``refresh()``, ``close()``.
+
+        Raises:
+            ArgumentError: ``callback`` cannot be called, or the delay is no number.
+        """
+        return self._set(callback, milliseconds, args, "set_timeout(callback, milliseconds)", repeats=False)
+
+    def set_interval(self, callback: Callable[..., Any], milliseconds: float | None = None, *args: Any) -> Timer:
+        """Call ``callback(*args)`` again and again (Node: ``setInterval``); otherwise as :meth:`set_timeout`.
+
+        The next time counts from the beginning of this one, and comes when this one has returned.
+        """
+        return self._set(callback, milliseconds, args, "set_interval(callback, milliseconds)", repeats=True)
+
+    def clear_timeout(self, timer: object) -> None:
+        """Call off what :meth:`set_timeout` or :meth:`set_interval` returned; anything else is ignored, as in Node."""
+        if isinstance(timer, Timer):
+            timer.cancel()
+
+    clear_interval = clear_timeout
+
+    def _set(self, callback: object, milliseconds: object, args: tuple[Any, ...], call: str, *, repeats: bool) -> Timer:
+        seconds = seconds_of(milliseconds)
+        checked = checked_callback(callback, call)
+        timer = Timer(checked, args, current_origin(), seconds, repeats=repeats, holds=True)
+        self._start(timer)
+        return timer
+
+    def _start(self, timer: Timer) -> None:
+        if self._worker is not None:
+            self._worker.start_timer(timer)
+        else:
+            self._with_primary(lambda primary: primary.loop.start(timer, timer.seconds))
 
     # --- for the server around it --------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..base.emitter import Emitter, Origin, Registration
-from ..base.loop import Loop, Timer
+from ..base.loop import Loop
+from ..base.timers import Timer
 
 __all__ = ["Forgotten", "forget"]
 

@@ -121,6 +121,7 @@ class Primary:
         worker.process.pid = pid
         self._child_ends.pop(worker.id).close()
         worker.line.attach(self.loop)
+        worker.line.pause_reading()  # whatever it says is told after its fork
         worker.connections.attach(self.loop)
         worker.is_fork_told = False
         self.loop.call_soon(self._tell_fork, worker)
@@ -210,6 +211,10 @@ class Primary:
         """See :class:`~nodecluster_compat.roles.worker_handle.Supervisor`; on a later turn, as in Node."""
         self.loop.call_soon(self._send_failed, worker, error)
 
+    def holding_changed(self) -> None:
+        """See :class:`~nodecluster_compat.roles.worker_handle.Owner`: whoever runs the loop looks again."""
+        self.loop.wake()
+
     def reload(self, callback: Callable[[ReloadReport], Any] | None = None) -> None:
         """See :meth:`~nodecluster_compat.roles.cluster.Cluster.reload`."""
         self._host.reload_soon(None if callback is None else partial(run_guarded, "reload", current_origin(), callback))
@@ -241,6 +246,9 @@ class Primary:
     # --- events --------------------------------------------------------------------------------
 
     def _emit(self, worker: WorkerHandle, event: str, *args: object) -> None:
+        if not worker.is_fork_told:
+            self.loop.call_soon(self._emit, worker, event, *args)  # behind its fork, which is queued
+            return
         for tap in self.taps:
             tap(event, worker, args)
         worker.emit(event, *args)
@@ -249,6 +257,7 @@ class Primary:
     def _tell_fork(self, worker: WorkerHandle) -> None:
         worker.is_fork_told = True
         self._emit(worker, "fork")
+        worker.line.resume_reading()
 
     def _spawn_failed(self, worker: WorkerHandle, error: OSError) -> None:
         self._log.error("Could not start worker %s: %s", worker.id, error)

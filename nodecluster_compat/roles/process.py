@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 from ..base.emitter import Emitter
@@ -15,7 +16,7 @@ from ..base.records import Handle, Message
 from ..errors import NotInCluster
 from ..messages.channel import SendCallback
 
-__all__ = ["Process", "process"]
+__all__ = ["ChannelHold", "Process", "process"]
 
 
 class _Worker(Protocol):
@@ -31,6 +32,32 @@ class _Worker(Protocol):
 
     def exit(self, code: int) -> None: ...
 
+    def hold_channel(self, holds: bool) -> None: ...
+
+
+class ChannelHold:
+    """Whether a channel keeps its process alive: Node's ``process.channel``."""
+
+    def __init__(self, hold: Callable[[bool], None]) -> None:
+        self._hold = hold
+        self._holds = True
+
+    def ref(self) -> ChannelHold:
+        """Keep the process alive while the channel is open, as it does unless told otherwise."""
+        self._holds = True
+        self._hold(True)
+        return self
+
+    def unref(self) -> ChannelHold:
+        """Let the process end although the channel is open: when no server, timer or connection is left."""
+        self._holds = False
+        self._hold(False)
+        return self
+
+    def has_ref(self) -> bool:
+        """Whether it keeps the process alive."""
+        return self._holds
+
 
 class Process(Emitter):
     """This process.
@@ -44,6 +71,7 @@ class Process(Emitter):
     def __init__(self) -> None:
         super().__init__()
         self._worker: _Worker | None = None
+        self._channel: tuple[_Worker, ChannelHold] | None = None
         self.exit_code: int | None = None
 
     @property
@@ -55,6 +83,16 @@ class Process(Emitter):
     def connected(self) -> bool:
         """Whether there is an open channel to a primary."""
         return self._worker is not None and self._worker.is_connected()
+
+    @property
+    def channel(self) -> ChannelHold | None:
+        """The channel to the primary, to :meth:`~ChannelHold.unref` it; ``None`` where none is open."""
+        worker = self._worker
+        if worker is None or not worker.is_connected():
+            return None
+        if self._channel is None or self._channel[0] is not worker:
+            self._channel = worker, ChannelHold(worker.hold_channel)
+        return self._channel[1]
 
     def send(
         self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None

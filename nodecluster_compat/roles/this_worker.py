@@ -15,6 +15,7 @@ from ..base.handlers import Handlers
 from ..base.log import Log
 from ..base.reactor import Reactor
 from ..base.records import Address, Handle, ListenAnswer, ListenRequest, Message
+from ..base.timers import Timer
 from ..errors import ClusterError
 from ..messages.channel import Channel, SendCallback
 from ..messages.frames import MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
@@ -46,6 +47,12 @@ class Runtime(Reactor, Protocol):
 
     def spawn(self, call: Callable[[], None]) -> None:
         """Run ``call`` beside requests; it may block."""
+
+    def start(self, timer: Timer, seconds: float) -> object:
+        """See :class:`~nodecluster_compat.base.timers.Clock`."""
+
+    def hold_channel(self, holds: bool) -> None:
+        """Whether the channel alone keeps this process alive."""
 
     def begin_drain(self) -> None:
         """Take no more connections, finish those in flight within the worker's ``drain_timeout``, then end."""
@@ -86,6 +93,8 @@ class ClusterWorker(Worker):
         self.drain_timeout: float | None = None
         self._log = log
         self._runtime: Runtime | None = None
+        self._early_timers: list[Timer] = []
+        self._channel_holds = True
         self._finishing = False
         self._has_announced_leaving = False
         self._requests: dict[int, Callable[[ListenAnswer, int | None], None]] = {}
@@ -202,6 +211,23 @@ class ClusterWorker(Worker):
         self._runtime = runtime
         self._inbox.attach(runtime)
         self._line.attach(runtime)
+        runtime.hold_channel(self._channel_holds)
+        for timer in self._early_timers:
+            runtime.start(timer, timer.seconds)
+        self._early_timers.clear()
+
+    def start_timer(self, timer: Timer) -> None:
+        """Let a timer of this process run, from when the runtime is up."""
+        if self._runtime is None:
+            self._early_timers.append(timer)
+        else:
+            self._runtime.start(timer, timer.seconds)
+
+    def hold_channel(self, holds: bool) -> None:
+        """Whether the channel alone keeps this process alive, as it does unless told otherwise."""
+        self._channel_holds = holds
+        if self._runtime is not None:
+            self._runtime.hold_channel(holds)
 
     def tell_disconnecting(self, seconds: float | None) -> None:
         """The drain begins: let the application say goodbye.

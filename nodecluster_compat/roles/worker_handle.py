@@ -22,6 +22,7 @@ from ..lifecycle.states import Lifecycle, State
 from ..lifecycle.way_out import WayOut
 from ..messages.channel import SendCallback
 from ..messages.frames import MAX_MESSAGE_BYTES
+from .process import ChannelHold
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ class Owner(Protocol):
     def report_send_error(self, worker: WorkerHandle, error: ClusterError) -> None:
         """A message without a callback could not be sent."""
 
+    def holding_changed(self) -> None:
+        """A worker keeps the primary alive otherwise than before."""
+
 
 class WorkerProcess(Emitter):
     """The operating system's side of a worker: Node's ``worker.process``.  Event: ``message(message, handle)``.
@@ -79,11 +83,33 @@ class WorkerProcess(Emitter):
         self.exit_code: int | None = None
         self.signal_code: str | None = None
         self.is_reaped = False  # from here on the pid may be another process'
+        self._is_held = True
+        self._channel = ChannelHold(lambda _: self._worker.holding_changed())
 
     @property
     def connected(self) -> bool:
         """Whether the channel to the worker is open."""
         return self._worker.is_connected()
+
+    @property
+    def channel(self) -> ChannelHold | None:
+        """The channel to the worker, to :meth:`~ChannelHold.unref` it; ``None`` once it is closed."""
+        return self._channel if self.connected else None
+
+    def ref(self) -> None:
+        """Keep a script's primary alive until this worker has exited, as it does unless told otherwise."""
+        self._is_held = True
+        self._worker.holding_changed()
+
+    def unref(self) -> None:
+        """Let a script's primary end before this worker, if the channel may be left, too: ``channel.unref()``."""
+        self._is_held = False
+        self._worker.holding_changed()
+
+    @property
+    def holds(self) -> bool:
+        """Whether it, or its open channel, keeps a script's primary alive."""
+        return self._is_held or (self.connected and self._channel.has_ref())
 
     def kill(self, signal: str | int | None = "SIGTERM") -> bool:
         """Send a signal; see :meth:`WorkerHandle.kill`."""
@@ -148,6 +174,10 @@ class WorkerHandle(Worker):
     def is_connected(self) -> bool:
         """Whether the channel to the worker is open."""
         return self.line.is_open
+
+    def holding_changed(self) -> None:
+        """Its process, or its channel, keeps the primary alive otherwise than before."""
+        self._owner.holding_changed()
 
     @property
     def can_serve(self) -> bool:

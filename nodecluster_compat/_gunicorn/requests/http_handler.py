@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gevent import getcurrent
+from gevent import GreenletExit, getcurrent
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -83,6 +84,11 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
     def cut_idle(self) -> None:
         """Connections that wait for a further request end now, however short they have waited."""
         self._waits.finish_now()
+
+    def handle_request(self, listener_name: object, req: object, sock: object, addr: object) -> None:
+        """Replaces gunicorn's, which swallows ``sys.exit()``: in a script it ends the worker, also amid a request."""
+        with suppress(GreenletExit):
+            super(GeventWorker, self).handle_request(listener_name, req, sock, addr)
 
     def handle_error(self, req: object, client: object, addr: object, exc: BaseException) -> None:
         """Extends gunicorn's: under test its error page, too, says whose it is."""

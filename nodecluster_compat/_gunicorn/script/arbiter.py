@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
+from ...base.emitter import set_uncaught
 from ...errors import NotInCluster
 from ...messages.writer import write_collected
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.process import process
 from ...roles.spawn_settings import SpawnSettings
+from ...runtime.faults import UncaughtListeners
 from ...runtime.script import exit_code_of, print_uncaught, run_script
 from ...runtime.servers.servers_in_primary import ServersInPrimary
 from ...runtime.servers.servers_in_process import set_servers_here
@@ -100,7 +102,13 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.become_cluster_arbiter()
         self._servers = ServersInPrimary(self.loop)
         set_servers_here(self._servers)
-        run_script(path, args)
+        listeners = UncaughtListeners(process)
+        set_uncaught(listeners.take)
+        try:
+            run_script(path, args)
+        except Exception as error:
+            if not listeners.take(error):
+                raise
         while self._has_work():
             self.turn(_TURN_SECONDS)
             self._take_signals()
@@ -116,7 +124,9 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             self.journal.finish()
 
     def _has_work(self) -> bool:
-        return bool(self.primary.registry.by_id or self._servers.open or self.loop.has_work or self.WORKERS)
+        workers = self.primary.registry.by_id.values()
+        left_alone = sum(not worker.process.holds for worker in workers)
+        return bool(self.loop.has_work or self._servers.keep_alive or max(len(workers), len(self.WORKERS)) > left_alone)
 
     def _take_signals_over(self) -> None:
         signals.signal(signals.SIGCHLD, self.signal)

@@ -21,13 +21,13 @@ from gevent.event import Event
 from gunicorn.workers.base import Worker
 
 from ... import under_test
-from ...base.emitter import set_uncaught
 from ...roles.cluster import cluster
 from ...roles.process import process
+from ...runtime.faults import Faults
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patch_worker
-from ...runtime.script import print_uncaught, run_script
+from ...runtime.script import exit_code_of, run_script
 from ...runtime.servers.net_server import NetServer
 from ...runtime.servers.server_socket import OpenServer
 from ...runtime.servers.servers_in_process import set_servers_here
@@ -37,6 +37,8 @@ from ..worker.under_test import WorkerUnderTest
 from . import config as script_config
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..arbiter.birth import Birth
     from ..gunicorn_types import GunicornLog
 
@@ -60,17 +62,20 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         self._drop_rights()
         under_test.reach("boot")
         try:
-            run_script(self.app.spawn_settings.script, self.app.spawn_settings.args)
-            under_test.reach("ready")
-            main.serve()
-        except (SystemExit, GreenletExit):
+            _judged(main, self._run_script)
+            while not _judged(main, main.serve):
+                pass  # a listener of ``process`` has said that it may go on
+        except SystemExit as error:
+            main.tell_exit(exit_code_of(error))
             raise
-        except BaseException as error:  # noqa: BLE001 - uncaught in the script: as Python ends on it
-            print_uncaught(error)
-            birth.member.flush()
-            raise SystemExit(1) from None
+        birth.member.flush()
         main.tell_exit(process.exit_code or 0)
         raise SystemExit(process.exit_code or 0)
+
+    def _run_script(self) -> None:
+        settings = self.app.spawn_settings
+        run_script(settings.script, settings.args)
+        under_test.reach("ready")
 
     def _drop_rights(self) -> None:
         """Become another user; only now, because that one may not be able to read where Python's own modules are."""
@@ -102,6 +107,23 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         self.booted = True
 
 
+def _judged(main: _Main, call: Callable[[], None]) -> bool:
+    """Call on the main greenlet; what is not caught ends the worker, unless a listener of ``process`` lets it go on.
+
+    Returns:
+        Whether it came to its end.
+    """
+    try:
+        call()
+    except (SystemExit, GreenletExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - uncaught in the script: as Python ends on it
+        main.uncaught(error)
+        main.leave_if_ending()
+        return False
+    return True
+
+
 class _Main(GeventReactor):
     """The main greenlet of a script worker, and the runtime that :class:`ClusterWorker` asks."""
 
@@ -110,7 +132,8 @@ class _Main(GeventReactor):
         self._member = birth.member
         self._log = log
         self._greenlet = getcurrent()
-        self._released = Event()  # set once the channel is closed and it was right so
+        self._has_left = False
+        self._exit_told = False
         self._exit_code: int | None = None
         self._draining = False
         self._limits: list[Any] = []
@@ -119,7 +142,8 @@ class _Main(GeventReactor):
         self._servers = ServersInWorker(birth.member, birth.connections, self._primary_gone, self.uncaught)
         birth.receiver = self._servers.receiver
         set_servers_here(self._servers)
-        set_uncaught(self.uncaught)
+        self._faults = Faults(process, self._end_by_fault, self._asked_to_exit)
+        self._faults.watch()
         self._beat = LoopBeat(birth.heartbeat)
         self._servers.receiver.start(self)
         birth.member.attach(self)
@@ -127,9 +151,8 @@ class _Main(GeventReactor):
         forking.release_signals()
 
     def serve(self) -> None:
-        """Until the channel is closed, and then until nothing is left."""
+        """Until nothing is left: no channel or server that holds this process, no timer, no greenlet that waits."""
         self._beat.start()
-        self._released.wait()
         gevent.wait()
 
     # --- the runtime of ClusterWorker ----------------------------------------------------------
@@ -169,14 +192,30 @@ class _Main(GeventReactor):
         self.exit_now(0)
 
     def tell_exit(self, code: int) -> None:
-        """Emit ``exit`` on ``process``."""
-        process.emit("exit", code)
+        """Emit ``exit`` on ``process``, once."""
+        if not self._exit_told:
+            self._exit_told = True
+            process.emit("exit", code)
 
     def uncaught(self, error: BaseException) -> None:
-        """End as after an uncaught exception."""
-        print_uncaught(error)
+        """Judge an exception that nobody caught; see ``faults``."""
+        self._faults.uncaught(error)
+
+    def leave_if_ending(self) -> None:
+        """On the main greenlet: end the process now if it is to end."""
+        if self._exit_code is not None:
+            self._exit_callback.stop()
+            raise SystemExit(self._exit_code)
+
+    def _end_by_fault(self, code: int) -> None:
         self._member.flush()
-        self.exit_now(1)
+        self.exit_now(code)
+
+    def _asked_to_exit(self, error: SystemExit) -> None:
+        """Some greenlet, or a signal handler amid the wait, has called ``sys.exit()``: as Python ends on it."""
+        if isinstance(error.code, str):
+            sys.stderr.write(f"{error.code}\n")
+        self._end_by_fault(exit_code_of(error))
 
     def _drain(self) -> None:
         goodbye = gevent.spawn(self._member.tell_disconnecting, self._member.drain_timeout)
@@ -189,7 +228,7 @@ class _Main(GeventReactor):
     def _cut(self, seconds: float) -> None:
         """The limit of the drain: end what is left, and say how much it was."""
         count = sum(server.cut() for server in list(self._servers.open) if isinstance(server, NetServer))
-        if not self._released.is_set():
+        if not self._has_left:
             self._log.warning(
                 "Worker drain timeout (pid:%s): cut %s connections that had not ended within %g s",
                 process.pid,
@@ -203,7 +242,8 @@ class _Main(GeventReactor):
             timer.close()
         self._member.leave()
         self._servers.receiver.close()
-        self._released.set()
+        self._has_left = True
+        self.hold_channel(False)
 
     def _closing(self, server: OpenServer) -> Event:
         event = Event()

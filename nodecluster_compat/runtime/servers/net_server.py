@@ -7,7 +7,9 @@ binds, shares and (under round robin) accepts; elsewhere, and for ``exclusive``,
 comes from makes no difference from :meth:`NetServer.take` on.
 
 ``close()`` stops new connections and waits for those that are open; ``close`` is emitted after the last of them.  A
-handler's connection ends when the handler returns.
+handler's connection ends when the handler returns.  A connection that is taken is told at once, before anything else
+runs that could close the server.  So ``connection`` and ``drop`` never come after ``close()``, and what is not taken
+goes to another worker.
 
 Events and callbacks run in a greenlet of their own, never in the caller's: ``listen`` returns first, as in Node.
 """
@@ -30,6 +32,7 @@ from ...base.records import Address, ListenRequest, PeerAddress
 from ...errors import ListenError, ServerAlreadyListening, ServerNotRunning
 from ...machine.binding import BoundSocket
 from ...messages.passing import PassageKind
+from ..at_once import run_at_once
 from ..client_socket import ClientSocket, cut_connections
 from .listen_options import path_request, port_request, with_fd
 from .server_socket import ServerSocket
@@ -53,6 +56,7 @@ class NetServer(Emitter):
             the socket is closed, unless it was passed on.
 
     Attributes:
+        holds: whether it keeps its process alive while it is open; see :meth:`unref`.
         max_connections: how many it takes at once; ``None``: no limit; 0: none (Node since 22).
         drop_max_connection: at the limit, take and close a connection (``drop`` is emitted) instead of leaving it to
             other workers.  Where this process accepts alone there are no others, so it always does.
@@ -62,6 +66,7 @@ class NetServer(Emitter):
         super().__init__()
         if handler is not None and not callable(handler):
             raise TypeError(f"expected a callable as the handler of connections, got {type(handler).__name__}")
+        self.holds = True
         self.max_connections: int | None = None
         self.drop_max_connection = False
         self._handler = handler
@@ -165,6 +170,14 @@ class NetServer(Emitter):
             self._process.spawn(self._not_running, callback)
         return self
 
+    def ref(self) -> NetServer:
+        """Keep the process alive while this server is open, as servers do unless told otherwise."""
+        return self._hold(True)
+
+    def unref(self) -> NetServer:
+        """Let the process end although this server is open: a worker when its channel is closed or let go of, too."""
+        return self._hold(False)
+
     def cut(self) -> int:
         """End the connections that are open, whatever they are at; return how many they were."""
         clients = dict(self._serving)
@@ -215,7 +228,7 @@ class NetServer(Emitter):
     def take(self, fd: int, family: int) -> None:
         """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
         if self._is_full():
-            self._process.spawn(self._drop, fd, family)
+            run_at_once(gevent.Greenlet(self._drop, fd, family))
         else:
             self._spawn(fd, family)
 
@@ -232,6 +245,11 @@ class NetServer(Emitter):
         return PassageKind.SERVER
 
     # --- inside --------------------------------------------------------------------------------
+
+    def _hold(self, holds: bool) -> NetServer:
+        self.holds = holds
+        self._process.holding_changed(self)
+        return self
 
     def _ask_for(self, request: ListenRequest, host: str | None, exclusive: bool) -> None:
         if self._life.state == "closed":
@@ -252,6 +270,8 @@ class NetServer(Emitter):
         self._process.bind(self, request, exclusive)
 
     def _announce(self, sock: ServerSocket) -> None:
+        if self._socket is not sock:
+            return  # closed meanwhile: as in Node, it never comes
         self.emit("listening")
         if self._socket is sock and self._request is not None:
             name, request = sock.name, self._request
@@ -264,7 +284,7 @@ class NetServer(Emitter):
     def _spawn(self, fd: int, family: int) -> None:
         greenlet = gevent.Greenlet(self._serve, fd, family)
         self._serving[greenlet] = None
-        greenlet.start()
+        run_at_once(greenlet)
 
     def _serve(self, fd: int, family: int) -> None:
         client = None

@@ -37,8 +37,13 @@ class ServersInPrimary(ServersBoundHere):
 
     def opened(self, server: OpenServer) -> None:
         """See :class:`~nodecluster_compat.runtime.servers.servers_in_process.ServersInProcess`."""
-        super().opened(server)
         self.start()
+        super().opened(server)
+
+    def holding_changed(self, server: OpenServer) -> None:
+        """Extends :class:`ServersInProcess`: whoever runs the loop asks again whether something is left to do."""
+        super().holding_changed(server)
+        self._loop.wake()
 
     def start(self) -> None:
         """Run greenlets from now on, in the turns of the primary's loop."""
@@ -52,10 +57,10 @@ class ServersInPrimary(ServersBoundHere):
         """See :class:`~nodecluster_compat.runtime.servers.servers_in_process.ServersInProcess`."""
         sys.excepthook(type(error), error, error.__traceback__)
         self._loop.call_soon(sys.exit, 1)
-        self._loop.wake()
 
     def leave(self) -> None:
         """In a forked worker: let go of the primary's hub and of the sockets of its servers."""
+        self.keep_alive.abandon()
         for server in self.open:
             fd = server.passable_fd()
             if fd is not None:

@@ -3,6 +3,9 @@
 In a worker ``bind()`` asks the primary and shares its socket with the siblings that bind the same address, whatever the
 scheduling policy: the kernel chooses who reads a datagram (node-cluster-spec §3.6).  A socket that sends before it was
 bound gets a port of its own.
+
+A datagram is taken from the kernel by the greenlet that then calls the handlers, and the next one by the next greenlet:
+what comes after ``close()`` stays where it is, for a sibling that shares the socket.
 """
 
 from __future__ import annotations
@@ -38,6 +41,9 @@ _LOCAL: Final = {"udp4": "127.0.0.1", "udp6": "::1"}
 class UdpSocket(Emitter):
     """A UDP socket.  Events: ``message(data, peer)``, ``listening()``, ``close()``, ``error(exc)``.
 
+    Attributes:
+        holds: whether it keeps its process alive while it is open; see :meth:`unref`.
+
     Args:
         kind: ``"udp4"`` or ``"udp6"``.
         reuse_address: others may bind the same address.
@@ -69,6 +75,8 @@ class UdpSocket(Emitter):
         self._watcher: Any = None
         self._request: ListenRequest | None = None
         self._ready = Event()
+        self._turn_left = 0  # datagrams that this turn may still take; 0: nobody is taking any
+        self.holds = True
         if on_message is not None:
             self.on("message", on_message)
 
@@ -155,6 +163,14 @@ class UdpSocket(Emitter):
         self._process.spawn(self.emit, "close")
         return self
 
+    def ref(self) -> UdpSocket:
+        """Keep the process alive while this socket is open, as sockets do unless told otherwise."""
+        return self._hold(True)
+
+    def unref(self) -> UdpSocket:
+        """Let the process end although this socket is open: a worker when its channel is closed or let go of, too."""
+        return self._hold(False)
+
     def adopt(self, bound: BoundSocket) -> None:
         """Receive on a socket that is bound already."""
         bound.sock.setblocking(False)
@@ -173,7 +189,7 @@ class UdpSocket(Emitter):
         self._socket = sock
         self._sock = sockets.socket(fileno=_duplicate(sock))
         self._sock.setblocking(False)
-        self._watcher = get_hub().loop.io(self._sock.fileno(), 1)
+        self._watcher = get_hub().loop.io(self._sock.fileno(), 1, ref=False)
         self._watcher.start(self._readable)
         self._ready.set()
         self._process.spawn(self._announce, sock)
@@ -226,7 +242,14 @@ class UdpSocket(Emitter):
         )
         self._process.bind(self, self._request, exclusive)
 
+    def _hold(self, holds: bool) -> UdpSocket:
+        self.holds = holds
+        self._process.holding_changed(self)
+        return self
+
     def _announce(self, sock: ServerSocket) -> None:
+        if self._socket is not sock:
+            return  # closed meanwhile: as in Node, it never comes
         self.emit("listening")
         if self._socket is sock and self._request is not None:
             name: Any = sock.name
@@ -234,18 +257,30 @@ class UdpSocket(Emitter):
             sock.announce(Address(self._request.address, name[1], self._kind, fd))
 
     def _readable(self) -> None:
-        for _ in range(_PER_TURN):
-            if self._sock is None:
-                return
-            try:
-                data, peer = self._sock.recvfrom(_LARGEST)
-            except BlockingIOError:
-                return  # a sibling was faster, or everything is read
-            except OSError as error:
-                if error.errno != errno.ECONNREFUSED:  # what an earlier datagram of ours met
-                    self._process.spawn(self._report, error)
-                return
-            self._process.spawn(self.emit, "message", data, peer)
+        if not self._turn_left:
+            self._turn_left = _PER_TURN
+            self._process.spawn(self._take_one)
+
+    def _take_one(self) -> None:
+        """Take a datagram and call the handlers; before they can wait, somebody else is to take the next one."""
+        datagram = self._received()
+        self._turn_left = 0 if datagram is None else self._turn_left - 1
+        if datagram is not None:
+            if self._turn_left:
+                self._process.spawn(self._take_one)
+            self.emit("message", *datagram)
+
+    def _received(self) -> tuple[bytes, tuple[Any, ...]] | None:
+        if self._sock is None:
+            return None
+        try:
+            return self._sock.recvfrom(_LARGEST)  # type: ignore[no-any-return]  # a socket of any module
+        except BlockingIOError:
+            pass  # a sibling was faster, or everything is read
+        except OSError as error:
+            if error.errno != errno.ECONNREFUSED:  # what an earlier datagram of ours met
+                self._report(error)
+        return None
 
     def _send(self, data: bytes, port: int, host: str, callback: Callable[..., Any] | None) -> None:
         try:
