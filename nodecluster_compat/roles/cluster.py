@@ -28,6 +28,7 @@ from .settings import SupervisionSettings
 from .status import ClusterStatus
 from .this_worker import ClusterWorker
 from .worker import Worker
+from .worker_environment import worker_environment
 from .worker_handle import WorkerHandle
 
 __all__ = ["SCHED_NONE", "SCHED_RR", "Cluster", "cluster"]
@@ -133,23 +134,26 @@ class Cluster(Emitter):
 
     setup_master = setup_primary
 
-    def fork(self, env: Mapping[str, str] | None = None) -> WorkerHandle:
+    def fork(self, env: Mapping[str, object] | None = None) -> WorkerHandle:
         """Start a worker: fill a vacancy, or with none raise the number of workers by one, as TTIN does.
 
         Args:
-            env: added to the environment of this worker.
+            env: added to the environment of this worker, as text: ``8000`` becomes ``"8000"``, ``True`` becomes
+                ``"true"``, and a variable that is ``None`` is not there.
 
         Returns:
             Its handle, at once; the process and the events follow on a later turn.
 
         Raises:
+            ArgumentError: a variable that no environment can have; nothing has happened.
             NotInCluster: there is no running cluster.
             OSError: no descriptors are left for its channels.
         """
+        added = worker_environment(env)
         if self._primary is None:
             raise NotInCluster(_NEEDS_SERVER.format("cluster.fork()"))
         self.setup_primary()
-        return self._primary.fork(env)
+        return self._primary.fork(added)
 
     def disconnect(self, callback: Callable[[], Any] | None = None, timeout: float | None = None) -> None:
         """Disconnect all workers; in server mode the server then ends as after TERM.

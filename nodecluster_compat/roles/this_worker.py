@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from ..base.drain_timeout import checked_timeout
+from ..base.event_names import KnownEvents
 from ..base.handlers import Handlers
 from ..base.log import Log
 from ..base.reactor import Reactor
@@ -70,19 +71,28 @@ class ClusterWorker(Worker):
         drain_timeout: seconds that whoever asked it to leave allows for that; ``None`` for the usual limit.
     """
 
+    known = KnownEvents(
+        {"message": 2, "disconnecting": 1, "disconnect": 0, "error": 1},
+        {
+            "exit": "a worker hears of its own end by process.on('exit')",
+            "online": "the primary hears of it; here it has happened before any code runs",
+            "listening": "the primary hears of it; here write server.on('listening')",
+        },
+    )
+
     def __init__(
         self,
         worker_id: int,
         sock: _socket.socket,
         process: Process,
         log: Log,
-        env: Mapping[str, str],
+        env: Mapping[str, str | None],
         serializer: Serializer = JSON,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         super().__init__({"id": worker_id, "state": "online"})
         self.process: Process = process
-        self.env = dict(env)
+        self.env = {name: value for name, value in env.items() if value is not None}
         self.drain_timeout: float | None = None
         self._log = log
         self._runtime: Runtime | None = None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from ..base.drain_timeout import checked_timeout
 from ..base.emitter import Emitter
+from ..base.event_names import KnownEvents
 from ..base.records import Handle, Message
 from ..errors import ClusterError
 from ..lifecycle.loop_lag import lag_at
@@ -62,11 +63,19 @@ class Owner(Protocol):
 
 
 class WorkerProcess(Emitter):
-    """The operating system's side of a worker: Node's ``worker.process``.  Event: ``message(message, handle)``.
+    """The operating system's side of a worker: Node's ``worker.process``.
+
+    Events, each after that of the worker and of the cluster: ``spawn()``, ``message(message, handle)``,
+    ``disconnect()``, ``exit(code, signal)``, ``close(code, signal)`` once its pipes have ended too, ``error(exc)``.
 
     Attributes:
         stdin, stdout, stderr: streams where the settings asked for pipes, otherwise ``None``.
     """
+
+    known = KnownEvents(
+        {"spawn": 0, "message": 2, "disconnect": 0, "exit": 2, "close": 2, "error": 1},
+        {"internalMessage": "what the runtime says to itself is no message here; 'message' has those of programs"},
+    )
 
     def __init__(self, worker: WorkerHandle) -> None:
         super().__init__()
@@ -103,7 +112,7 @@ class WorkerProcess(Emitter):
 class WorkerHandle(Worker):
     """One worker of this cluster.
 
-    Events: ``online()``, ``listening(address)``, ``message(message, handle)``, ``disconnect()``,
+    Events: ``fork()``, ``online()``, ``listening(address)``, ``message(message, handle)``, ``disconnect()``,
     ``exit(code, signal)``, ``error(exc)``, ``blocked(seconds)``, ``unblocked(seconds)``.
 
     Attributes:
@@ -111,14 +120,32 @@ class WorkerHandle(Worker):
         process: its process.
         exited_after_disconnect: ``None`` while it lives and nothing was asked; ``True`` for every end that
             the primary or the worker asked for; ``False`` for crashes and signals from outside.
-        env: what :meth:`cluster.fork` was given to add to the worker's environment.
+        env: what :meth:`cluster.fork` was given to add to the worker's environment; ``None``: not to be there.
         health: ``ok``, ``blocked`` while its loop does not turn, ``stopped`` while a signal such as SIGSTOP holds it.
     """
 
-    def __init__(self, worker_id: int, owner: Owner, env: Mapping[str, str] | None = None) -> None:
+    known = KnownEvents(
+        {
+            "fork": 0,
+            "online": 0,
+            "listening": 1,
+            "message": 2,
+            "disconnect": 0,
+            "exit": 2,
+            "error": 1,
+            "blocked": 1,
+            "unblocked": 1,
+        },
+        {
+            "spawn": "write worker.on('online'), or worker.process.on('spawn')",
+            "close": "write worker.on('exit'), or worker.process.on('close')",
+        },
+    )
+
+    def __init__(self, worker_id: int, owner: Owner, env: Mapping[str, str | None] | None = None) -> None:
         super().__init__({"id": worker_id})
         self.process: WorkerProcess = WorkerProcess(self)
-        self.env: dict[str, str] = dict(env or {})
+        self.env: dict[str, str | None] = dict(env or {})
         self.lifecycle = Lifecycle()
         self.line: Line
         self.max_message_bytes = MAX_MESSAGE_BYTES  # of what it sends
@@ -214,7 +241,7 @@ WorkerEntry: TypeAlias = RosterEntry[WorkerHandle]
 
 
 def _signal_number(signal: str | int | None) -> signals.Signals:
-    if not signal:
+    if signal is None or signal == 0 or signal == "":
         return signals.SIGTERM
     try:
         return signals.Signals[signal.upper()] if isinstance(signal, str) else signals.Signals(signal)
