@@ -241,7 +241,7 @@ WorkerEntry: TypeAlias = RosterEntry[WorkerHandle]
 
 
 def _signal_number(signal: str | int | None) -> signals.Signals:
-    if signal is None or signal == 0 or signal == "":
+    if signal in (None, 0, ""):
         return signals.SIGTERM
     try:
         return signals.Signals[signal.upper()] if isinstance(signal, str) else signals.Signals(signal)
