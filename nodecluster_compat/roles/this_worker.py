@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from ..base.drain_timeout import checked_timeout
 from ..base.event_names import KnownEvents
@@ -30,6 +30,7 @@ from ..messages.payloads import (
 from ..messages.serialization import JSON, Serializer
 from .inbox import Inbox
 from .process import Process
+from .sending import SendOptions, sent_as
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -126,13 +127,21 @@ class ClusterWorker(Worker):
     # --- what users ask ------------------------------------------------------------------------
 
     def send(
-        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self,
+        message: Message,
+        handle: Handle | Callable[..., Any] = None,
+        options: SendOptions = None,
+        callback: SendCallback | None = None,
+        *,
+        keep_open: bool = False,
     ) -> bool:
         """Send a message to the primary; see :meth:`nodecluster_compat.messages.line.Line.send`.
 
+        As in Node the callback may follow any argument, and ``options`` may be ``{"keepOpen": True}``.
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged.
         """
-        return self._line.send(message, handle, keep_open, callback, self._report)
+        passed, keep_open, told = sent_as(handle, options, callback, keep_open)
+        return self._line.send(message, passed, keep_open, told, self._report)
 
     def disconnect(self, timeout: float | None = None) -> ClusterWorker:
         """Finish what is in flight, then leave; a second call is a no-op.

@@ -10,7 +10,7 @@ import os
 import signal as signals
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ..base.drain_timeout import checked_timeout
 from ..base.emitter import Emitter
@@ -23,6 +23,7 @@ from ..lifecycle.states import Lifecycle, State
 from ..lifecycle.way_out import WayOut
 from ..messages.channel import SendCallback
 from ..messages.frames import MAX_MESSAGE_BYTES
+from .sending import SendOptions, sent_as
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -99,10 +100,16 @@ class WorkerProcess(Emitter):
         return self._worker.kill(signal)
 
     def send(
-        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self,
+        message: Message,
+        handle: Handle | Callable[..., Any] = None,
+        options: SendOptions = None,
+        callback: SendCallback | None = None,
+        *,
+        keep_open: bool = False,
     ) -> bool:
         """Send a message; see :meth:`WorkerHandle.send`."""
-        return self._worker.send(message, handle, keep_open=keep_open, callback=callback)
+        return self._worker.send(message, handle, options, callback, keep_open=keep_open)
 
     def disconnect(self) -> None:
         """Close the channel at once: the worker, not having been asked to leave, exits with code 0."""
@@ -186,17 +193,25 @@ class WorkerHandle(Worker):
         return self.process.exit_code is not None or self.process.signal_code is not None
 
     def send(
-        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self,
+        message: Message,
+        handle: Handle | Callable[..., Any] = None,
+        options: SendOptions = None,
+        callback: SendCallback | None = None,
+        *,
+        keep_open: bool = False,
     ) -> bool:
         """Send a message to the worker; see :meth:`nodecluster_compat.messages.line.Line.send`.
 
+        As in Node the callback may follow any argument, and ``options`` may be ``{"keepOpen": True}``.
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged (difference D6).
         """
+        passed, keep_open, told = sent_as(handle, options, callback, keep_open)
         taken = self.line.send(
-            message, handle, keep_open, callback, lambda error: self._owner.report_send_error(self, error)
+            message, passed, keep_open, told, lambda error: self._owner.report_send_error(self, error)
         )
         if self.sent_tap is not None:
-            self.sent_tap(self, message, handle)
+            self.sent_tap(self, message, passed)
         return taken
 
     def disconnect(self, timeout: float | None = None) -> WorkerHandle:

@@ -64,7 +64,7 @@ class UdpSocket(Emitter):
         on_message: Callable[[bytes, tuple[Any, ...]], Any] | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(kind, str) or kind not in _FAMILIES:
+        if str(kind) not in _FAMILIES:
             raise ArgumentError(f"expected 'udp4' or 'udp6' as the kind of a socket, got {kind!r}")
         self._kind: Any = kind
         self._reuse_address = reuse_address
