@@ -10,6 +10,7 @@ from errno import errorcode
 
 __all__ = [
     "ArgumentError",
+    "ArgumentTypeError",
     "ChannelBroken",
     "ChannelClosed",
     "ChannelFull",
@@ -79,6 +80,10 @@ class FrameError(ClusterError):
 
 class ArgumentError(ClusterError, ValueError):
     """An argument that no call can work with; the sentence names it and says what was expected."""
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """An argument of a type that no call can work with; the sentence says what was expected."""
 
 
 class HandleNotPassable(ClusterError, TypeError):

@@ -15,7 +15,7 @@ from ..errors import ArgumentError
 from .drain_timeout import LONGEST
 from .emitter import Origin, run_guarded
 
-__all__ = ["Clock", "Timer", "checked_callback", "seconds_of"]
+__all__ = ["Clock", "Timer", "seconds_of"]
 
 _LEAST_MILLISECONDS: Final = 1
 
@@ -123,18 +123,3 @@ def seconds_of(milliseconds: object) -> float:
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or isnan(milliseconds):
         raise ArgumentError(f"expected a delay in milliseconds as the second argument, got {milliseconds!r}")
     return min(max(_LEAST_MILLISECONDS, milliseconds) / 1000, LONGEST)
-
-
-def checked_callback(callback: object, what: str) -> Callable[..., Any]:
-    """Return ``callback``.
-
-    Args:
-        callback: what is to be called.
-        what: how the call is written, for the sentence.
-
-    Raises:
-        ArgumentError: it cannot be called.
-    """
-    if not callable(callback):
-        raise ArgumentError(f"expected a callable as the first argument of {what}, got {callback!r}")
-    return callback

@@ -10,6 +10,7 @@ import os
 from collections import deque
 from typing import Final
 
+from ..base.arguments import checked_bytes
 from ..base.emitter import Emitter
 from ..base.loop import Loop
 from ..errors import ChannelClosed
@@ -93,7 +94,7 @@ class WritablePipe:
         """
         if not self.is_open or self._ending:
             raise ChannelClosed("the pipe is closed: the worker has ended, or end() was called")
-        self._queue.append(data.encode() if isinstance(data, str) else bytes(data))
+        self._queue.append(checked_bytes(data))
         if len(self._queue) == 1:
             self._loop.add_writer(self._fd, self._writable)
 

@@ -87,7 +87,7 @@ class Primary:
 
     # --- the life of a worker ------------------------------------------------------------------
 
-    def new_worker(self, env: Mapping[str, str] | None = None) -> WorkerHandle:
+    def new_worker(self, env: Mapping[str, str | None] | None = None) -> WorkerHandle:
         """Return the handle of a worker that has channels and no process yet.
 
         Raises:
@@ -167,7 +167,7 @@ class Primary:
 
     # --- what users and handles ask ------------------------------------------------------------
 
-    def fork(self, env: Mapping[str, str] | None = None) -> WorkerHandle:
+    def fork(self, env: Mapping[str, str | None] | None = None) -> WorkerHandle:
         """Make a worker, its process and events follow on a later turn; or return the one that stands in."""
         present = self._host.stand_in()
         if present is not None:

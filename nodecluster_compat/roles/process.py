@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from ..base.emitter import Emitter
 from ..base.records import Handle, Message
 from ..errors import NotInCluster
 from ..messages.channel import SendCallback
+from .sending import SendOptions
 
 __all__ = ["ChannelHold", "Process", "process"]
 
@@ -25,7 +26,13 @@ class _Worker(Protocol):
     def is_connected(self) -> bool: ...
 
     def send(
-        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self,
+        message: Message,
+        handle: Handle | Callable[..., Any] = None,
+        options: SendOptions = None,
+        callback: SendCallback | None = None,
+        *,
+        keep_open: bool = False,
     ) -> bool: ...
 
     def lose_channel(self) -> None: ...
@@ -95,14 +102,20 @@ class Process(Emitter):
         return self._channel[1]
 
     def send(
-        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self,
+        message: Message,
+        handle: Handle | Callable[..., Any] = None,
+        options: SendOptions = None,
+        callback: SendCallback | None = None,
+        *,
+        keep_open: bool = False,
     ) -> bool:
         """Send a message to the primary; see :meth:`ClusterWorker.send`.
 
         Raises:
             NotInCluster: this process has no primary.
         """
-        return self._own_worker("process.send()").send(message, handle, keep_open=keep_open, callback=callback)
+        return self._own_worker("process.send()").send(message, handle, options, callback, keep_open=keep_open)
 
     def disconnect(self) -> None:
         """Close the channel to the primary at once; a worker that nobody asked to leave exits with 0."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from ..base.drain_timeout import checked_timeout
+from ..base.event_names import KnownEvents
 from ..base.handlers import Handlers
 from ..base.log import Log
 from ..base.reactor import Reactor
@@ -30,6 +31,7 @@ from ..messages.payloads import (
 from ..messages.serialization import JSON, Serializer
 from .inbox import Inbox
 from .process import Process
+from .sending import SendOptions, sent_as
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -77,19 +79,28 @@ class ClusterWorker(Worker):
         drain_timeout: seconds that whoever asked it to leave allows for that; ``None`` for the usual limit.
     """
 
+    known = KnownEvents(
+        {"message": 2, "disconnecting": 1, "disconnect": 0, "error": 1},
+        {
+            "exit": "a worker hears of its own end by process.on('exit')",
+            "online": "the primary hears of it; here it has happened before any code runs",
+            "listening": "the primary hears of it; here write server.on('listening')",
+        },
+    )
+
     def __init__(
         self,
         worker_id: int,
         sock: _socket.socket,
         process: Process,
         log: Log,
-        env: Mapping[str, str],
+        env: Mapping[str, str | None],
         serializer: Serializer = JSON,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         super().__init__({"id": worker_id, "state": "online"})
         self.process: Process = process
-        self.env = dict(env)
+        self.env = {name: value for name, value in env.items() if value is not None}
         self.drain_timeout: float | None = None
         self._log = log
         self._runtime: Runtime | None = None
@@ -125,13 +136,21 @@ class ClusterWorker(Worker):
     # --- what users ask ------------------------------------------------------------------------
 
     def send(
-        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self,
+        message: Message,
+        handle: Handle | Callable[..., Any] = None,
+        options: SendOptions = None,
+        callback: SendCallback | None = None,
+        *,
+        keep_open: bool = False,
     ) -> bool:
         """Send a message to the primary; see :meth:`nodecluster_compat.messages.line.Line.send`.
 
+        As in Node the callback may follow any argument, and ``options`` may be ``{"keepOpen": True}``.
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged.
         """
-        return self._line.send(message, handle, keep_open, callback, self._report)
+        passed, keep_open, told = sent_as(handle, options, callback, keep_open)
+        return self._line.send(message, passed, keep_open, told, self._report)
 
     def disconnect(self, timeout: float | None = None) -> ClusterWorker:
         """Finish what is in flight, then leave; a second call is a no-op.

@@ -10,10 +10,11 @@ import os
 import signal as signals
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ..base.drain_timeout import checked_timeout
 from ..base.emitter import Emitter
+from ..base.event_names import KnownEvents
 from ..base.records import Handle, Message
 from ..errors import ClusterError
 from ..lifecycle.loop_lag import lag_at
@@ -23,6 +24,7 @@ from ..lifecycle.way_out import WayOut
 from ..messages.channel import SendCallback
 from ..messages.frames import MAX_MESSAGE_BYTES
 from .process import ChannelHold
+from .sending import SendOptions, sent_as
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -66,11 +68,19 @@ class Owner(Protocol):
 
 
 class WorkerProcess(Emitter):
-    """The operating system's side of a worker: Node's ``worker.process``.  Event: ``message(message, handle)``.
+    """The operating system's side of a worker: Node's ``worker.process``.
+
+    Events, each after that of the worker and of the cluster: ``spawn()``, ``message(message, handle)``,
+    ``disconnect()``, ``exit(code, signal)``, ``close(code, signal)`` once its pipes have ended too, ``error(exc)``.
 
     Attributes:
         stdin, stdout, stderr: streams where the settings asked for pipes, otherwise ``None``.
     """
+
+    known = KnownEvents(
+        {"spawn": 0, "message": 2, "disconnect": 0, "exit": 2, "close": 2, "error": 1},
+        {"internalMessage": "what the runtime says to itself is no message here; 'message' has those of programs"},
+    )
 
     def __init__(self, worker: WorkerHandle) -> None:
         super().__init__()
@@ -116,10 +126,16 @@ class WorkerProcess(Emitter):
         return self._worker.kill(signal)
 
     def send(
-        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self,
+        message: Message,
+        handle: Handle | Callable[..., Any] = None,
+        options: SendOptions = None,
+        callback: SendCallback | None = None,
+        *,
+        keep_open: bool = False,
     ) -> bool:
         """Send a message; see :meth:`WorkerHandle.send`."""
-        return self._worker.send(message, handle, keep_open=keep_open, callback=callback)
+        return self._worker.send(message, handle, options, callback, keep_open=keep_open)
 
     def disconnect(self) -> None:
         """Close the channel at once: the worker, not having been asked to leave, exits with code 0."""
@@ -129,7 +145,7 @@ class WorkerProcess(Emitter):
 class WorkerHandle(Worker):
     """One worker of this cluster.
 
-    Events: ``online()``, ``listening(address)``, ``message(message, handle)``, ``disconnect()``,
+    Events: ``fork()``, ``online()``, ``listening(address)``, ``message(message, handle)``, ``disconnect()``,
     ``exit(code, signal)``, ``error(exc)``, ``blocked(seconds)``, ``unblocked(seconds)``.
 
     Attributes:
@@ -137,14 +153,32 @@ class WorkerHandle(Worker):
         process: its process.
         exited_after_disconnect: ``None`` while it lives and nothing was asked; ``True`` for every end that
             the primary or the worker asked for; ``False`` for crashes and signals from outside.
-        env: what :meth:`cluster.fork` was given to add to the worker's environment.
+        env: what :meth:`cluster.fork` was given to add to the worker's environment; ``None``: not to be there.
         health: ``ok``, ``blocked`` while its loop does not turn, ``stopped`` while a signal such as SIGSTOP holds it.
     """
 
-    def __init__(self, worker_id: int, owner: Owner, env: Mapping[str, str] | None = None) -> None:
+    known = KnownEvents(
+        {
+            "fork": 0,
+            "online": 0,
+            "listening": 1,
+            "message": 2,
+            "disconnect": 0,
+            "exit": 2,
+            "error": 1,
+            "blocked": 1,
+            "unblocked": 1,
+        },
+        {
+            "spawn": "write worker.on('online'), or worker.process.on('spawn')",
+            "close": "write worker.on('exit'), or worker.process.on('close')",
+        },
+    )
+
+    def __init__(self, worker_id: int, owner: Owner, env: Mapping[str, str | None] | None = None) -> None:
         super().__init__({"id": worker_id})
         self.process: WorkerProcess = WorkerProcess(self)
-        self.env: dict[str, str] = dict(env or {})
+        self.env: dict[str, str | None] = dict(env or {})
         self.lifecycle = Lifecycle()
         self.line: Line
         self.max_message_bytes = MAX_MESSAGE_BYTES  # of what it sends
@@ -189,17 +223,25 @@ class WorkerHandle(Worker):
         return self.process.exit_code is not None or self.process.signal_code is not None
 
     def send(
-        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self,
+        message: Message,
+        handle: Handle | Callable[..., Any] = None,
+        options: SendOptions = None,
+        callback: SendCallback | None = None,
+        *,
+        keep_open: bool = False,
     ) -> bool:
         """Send a message to the worker; see :meth:`nodecluster_compat.messages.line.Line.send`.
 
+        As in Node the callback may follow any argument, and ``options`` may be ``{"keepOpen": True}``.
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged (difference D6).
         """
+        passed, keep_open, told = sent_as(handle, options, callback, keep_open)
         taken = self.line.send(
-            message, handle, keep_open, callback, lambda error: self._owner.report_send_error(self, error)
+            message, passed, keep_open, told, lambda error: self._owner.report_send_error(self, error)
         )
         if self.sent_tap is not None:
-            self.sent_tap(self, message, handle)
+            self.sent_tap(self, message, passed)
         return taken
 
     def disconnect(self, timeout: float | None = None) -> WorkerHandle:
@@ -244,7 +286,7 @@ WorkerEntry: TypeAlias = RosterEntry[WorkerHandle]
 
 
 def _signal_number(signal: str | int | None) -> signals.Signals:
-    if not signal:
+    if signal in (None, 0, ""):
         return signals.SIGTERM
     try:
         return signals.Signals[signal.upper()] if isinstance(signal, str) else signals.Signals(signal)

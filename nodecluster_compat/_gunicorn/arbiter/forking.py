@@ -173,7 +173,11 @@ def _leave_primary(arbiter: _Seat) -> None:
     member = ClusterWorker(
         worker.id, ends.messages, process, arbiter.log, worker.env, worker.line.serializer, worker.max_message_bytes
     )
-    os.environ.update(worker.env)
+    for name, value in worker.env.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
     cluster.become_worker(member)
     _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served), worker.heartbeat)
     under_test.reach("online")

@@ -19,22 +19,25 @@ from __future__ import annotations
 import errno
 import ipaddress
 import logging
+import os
 import socket as sockets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import gevent
 from gevent.socket import socket as gevent_socket
 
+from ...base.arity import checked_callback
 from ...base.emitter import Emitter
+from ...base.event_names import KnownEvents
 from ...base.records import Address, ListenRequest, PeerAddress
-from ...errors import ListenError, ServerAlreadyListening, ServerNotRunning
+from ...errors import ArgumentTypeError, ListenError, ServerAlreadyListening, ServerNotRunning
 from ...machine.binding import BoundSocket
 from ...messages.passing import PassageKind
 from ..at_once import run_at_once
 from ..client_socket import ClientSocket, cut_connections
-from .listen_options import path_request, port_request, with_fd
+from .listen_options import ListenArguments, checked_host, path_request, port_request, with_fd
 from .server_socket import ServerSocket
 from .servers_in_process import servers_here
 from .states import ServerLife
@@ -62,14 +65,14 @@ class NetServer(Emitter):
             other workers.  Where this process accepts alone there are no others, so it always does.
     """
 
+    known = KnownEvents({"listening": 0, "connection": 1, "close": 0, "error": 1, "drop": 1})
+
     def __init__(self, handler: Handler | None = None) -> None:
         super().__init__()
-        if handler is not None and not callable(handler):
-            raise TypeError(f"expected a callable as the handler of connections, got {type(handler).__name__}")
         self.holds = True
-        self.max_connections: int | None = None
+        self._max_connections: int | None = None
         self.drop_max_connection = False
-        self._handler = handler
+        self._handler = checked_callback(handler, 2, "the handler of connections")
         self._life = ServerLife()
         self._process = servers_here()
         self._request: ListenRequest | None = None
@@ -78,6 +81,17 @@ class NetServer(Emitter):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._life.state}>"
+
+    @property
+    def max_connections(self) -> int | None:
+        """How many it takes at once; ``None``: no limit."""
+        return self._max_connections
+
+    @max_connections.setter
+    def max_connections(self, most: int | None) -> None:
+        if most is not None and (isinstance(most, bool) or not isinstance(most, int)):
+            raise ArgumentTypeError(f"expected a number of connections or None as max_connections, got {most!r}")
+        self._max_connections = most
 
     @property
     def listening(self) -> bool:
@@ -91,27 +105,31 @@ class NetServer(Emitter):
 
     def listen(
         self,
-        port: int | str | None = 0,
-        host: str | None = None,
+        port: int | str | Mapping[str, Any] | Callable[..., Any] | None = None,
+        host: str | int | Callable[..., Any] | None = None,
+        backlog: int | Callable[..., Any] | None = None,
+        callback: Callable[[], Any] | None = None,
         *,
-        path: str | None = None,
+        path: str | bytes | os.PathLike[str] | None = None,
         fd: int | None = None,
-        backlog: int = 511,
         exclusive: bool = False,
         ipv6_only: bool = False,
         reuse_port: bool = False,
         readable_all: bool = False,
         writable_all: bool = False,
-        callback: Callable[[], Any] | None = None,
     ) -> NetServer:
-        """Listen; ``listening`` or ``error`` follows (Node: ``server.listen(options)``).
+        """Listen; ``listening`` or ``error`` follows.
+
+        As in Node the callback may follow any argument, a path may stand in the place of the port, the backlog in that
+        of the host, and a mapping of options in place of all: ``listen(8000, ready)``, ``listen("app.sock", ready)``,
+        ``listen({"port": 8000, "exclusive": True}, ready)``.
 
         Args:
-            port: 0 to 65535; 0 takes any that is free, in a worker the same one as its siblings.
+            port: 0 to 65535; 0, or none, takes any that is free, in a worker the same one as its siblings.
             host: a name or an IP address; ``None``: every address.
             path: of a unix socket, instead of a port.
             fd: a listening descriptor, instead of a port; in a worker one of the primary's.
-            backlog: how many connections the kernel keeps; of the first worker that asks.
+            backlog: how many connections the kernel keeps, 511 if nothing is said; of the first worker that asks.
             exclusive: do not share with other workers.
             ipv6_only: do not take IPv4 on an IPv6 address.
             reuse_port: bind in this process and let the kernel choose among those that do.
@@ -128,15 +146,23 @@ class NetServer(Emitter):
         """
         if self._life.state in ("listening", "closing"):
             raise ServerAlreadyListening("listen() was called on a server that listens: close() it first")
+        given = ListenArguments.of(port, host, backlog, callback)
+        if given.options:
+            return self.listen(
+                given.port, checked_host(given.host), given.backlog, given.callback, path=given.path, **given.options
+            )
+        port, backlog = given.port, given.backlog
+        path = given.path if path is None else path
+        name, call = checked_host(given.host), checked_callback(given.callback, 0, "the callback of listen()")
         if path is not None:
             request = path_request(path, backlog, readable_all, writable_all)
         elif fd is not None:
             request = with_fd(fd, backlog)
         else:
             request = port_request(port, backlog, ipv6_only, reuse_port)
-        if callback is not None:
-            self.once("listening", callback)
-        self._ask_for(request, host, exclusive and fd is None)
+        if call is not None:
+            self.once("listening", call)
+        self._ask_for(request, name, bool(exclusive) and fd is None)
         return self
 
     def address(self) -> Address | None:
@@ -154,6 +180,7 @@ class NetServer(Emitter):
         Args:
             callback: called then, with nothing; with :class:`ServerNotRunning` when it did not listen.
         """
+        callback = checked_callback(callback, 1, "the callback of close()")
         state = self._life.state
         if state == "listening":
             if callback is not None:

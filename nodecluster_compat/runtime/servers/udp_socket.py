@@ -13,18 +13,21 @@ from __future__ import annotations
 import errno
 import os
 import socket as sockets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gevent import get_hub
 from gevent.event import Event
 
+from ...base.arguments import checked_bytes, checked_options, take_callback
+from ...base.arity import checked_callback
 from ...base.emitter import Emitter
+from ...base.event_names import KnownEvents
 from ...base.records import Address, ListenRequest
 from ...errors import ArgumentError, ServerAlreadyListening, ServerNotRunning
 from ...machine.binding import BoundSocket
 from ...messages.passing import PassageKind
-from .listen_options import checked_port
+from .listen_options import BIND_OPTIONS, checked_host, checked_port, with_fd
 from .server_socket import ServerSocket
 from .servers_in_process import servers_here
 from .states import ServerLife
@@ -52,6 +55,11 @@ class UdpSocket(Emitter):
         on_message: added as a listener of ``message``.
     """
 
+    known = KnownEvents(
+        {"message": 2, "listening": 0, "close": 0, "error": 1},
+        {"connect": "a socket is not connected here: give the address to each send()"},
+    )
+
     def __init__(
         self,
         kind: str,
@@ -62,7 +70,7 @@ class UdpSocket(Emitter):
         on_message: Callable[[bytes, tuple[Any, ...]], Any] | None = None,
     ) -> None:
         super().__init__()
-        if kind not in _FAMILIES:
+        if str(kind) not in _FAMILIES:
             raise ArgumentError(f"expected 'udp4' or 'udp6' as the kind of a socket, got {kind!r}")
         self._kind: Any = kind
         self._reuse_address = reuse_address
@@ -85,14 +93,16 @@ class UdpSocket(Emitter):
 
     def bind(
         self,
-        port: int | str | None = 0,
-        address: str | None = None,
+        port: int | str | Mapping[str, Any] | Callable[..., Any] | None = 0,
+        address: str | Callable[..., Any] | None = None,
+        callback: Callable[[], Any] | None = None,
         *,
         fd: int | None = None,
         exclusive: bool = False,
-        callback: Callable[[], Any] | None = None,
     ) -> UdpSocket:
         """Receive on an address; ``listening`` or ``error`` follows (Node: ``socket.bind``).
+
+        As in Node the callback may follow any argument, and a mapping of options may stand in place of all.
 
         Args:
             port: 0 to 65535; 0 takes any that is free.
@@ -107,37 +117,50 @@ class UdpSocket(Emitter):
         """
         if self._life.state != "closed":
             raise ServerAlreadyListening("bind() was called on a socket that is bound, or being bound")
-        number = checked_port(port)
-        if callback is not None:
-            self.once("listening", callback)
+        (port, address), callback = take_callback((port, address), callback)
+        if isinstance(port, Mapping):
+            return self.bind(callback=callback, **checked_options(port, BIND_OPTIONS, "bind()"))
+        number, host = checked_port(port), checked_host(address)
+        with_fd(0 if fd is None else fd, None)
+        call = checked_callback(callback, 0, "the callback of bind()")
+        if call is not None:
+            self.once("listening", call)
         self._process = servers_here()
         self._life.advance("listen")
         self._process.opened(self)
-        self._process.spawn(self._begin, number, address, fd, exclusive)
+        self._process.spawn(self._begin, number, host, fd, bool(exclusive))
         return self
 
     listen = bind
 
     def send(
         self,
-        data: bytes | str,
+        data: bytes | str | Sequence[bytes | str],
         port: int,
-        address: str | None = None,
+        address: str | Callable[..., Any] | None = None,
         callback: Callable[[OSError | None, int], Any] | None = None,
     ) -> None:
         """Send one datagram; a socket that is not bound is first bound to a port of its own.
 
         Args:
-            data: bytes, or text as UTF-8.
+            data: bytes, or text as UTF-8, or a list of them, which are sent as one.
             port: 1 to 65535.
             address: a name or an IP address; ``None``: this machine.
             callback: called with ``(None, bytes sent)``, or with ``(error, 0)``; without it an error is emitted.
+
+        Raises:
+            ArgumentError: an argument that can never work.
         """
-        payload = data.encode() if isinstance(data, str) else bytes(data)
-        number = checked_port(port)
+        (address,), callback = take_callback((address,), callback)
+        parts = data if isinstance(data, list | tuple) else [data]
+        payload = b"".join(map(checked_bytes, parts))
+        number, host = checked_port(port), checked_host(address)
+        if number == 0:
+            raise ArgumentError("expected a port from 1 to 65535 to send to, got 0")
+        call = checked_callback(callback, 2, "the callback of send()")
         if self._life.state == "closed":
             self.bind(0, exclusive=True)
-        self._process.spawn(self._send, payload, number, address or _LOCAL[self._kind], callback)
+        self._process.spawn(self._send, payload, number, host or _LOCAL[self._kind], call)
 
     def address(self) -> Address | None:
         """Return what it is bound to; ``None`` when it is not."""
@@ -154,8 +177,9 @@ class UdpSocket(Emitter):
         """
         if self._life.state not in ("starting", "listening"):
             raise ServerNotRunning("close() was called on a socket that is not bound")
-        if callback is not None:
-            self.once("close", callback)
+        call = checked_callback(callback, 0, "the callback of close()")
+        if call is not None:
+            self.once("close", call)
         if self._life.advance("close") == "closing":
             self._life.advance("drained")
             self._stop()
