@@ -117,8 +117,8 @@ def test_child_index(play: Play) -> None:
 def test_eaccess(play: Play) -> None:
     """test-cluster-eaccess: a path that another program listens on is EADDRINUSE, told by message.
 
-    Left out: the third process; the worker itself has the path, by a socket of Python's.  The message is the error's code:
-    an exception is not sent.
+    Left out: the third process, because the worker itself has the path, by a socket of Python's; and that the message is
+    the error, because an exception is not sent.
     """
     trace = play("""
         if cluster.is_primary:
@@ -276,7 +276,7 @@ def test_ipv6only_false(play: Play) -> None:
 
 
 def test_net_listen_relative_path(play: Play) -> None:
-    """test-cluster-net-listen-relative-path: a worker's relative path whose absolute form is too long, and is removed."""
+    """test-cluster-net-listen-relative-path: a worker's relative path works if its absolute form is too long."""
     trace = play("""
         FOLDER = 'unix-socket-dir'
         NAME = 'A' * (100 - len(FOLDER) - 1)
@@ -374,7 +374,7 @@ def test_server_restart(play: Play, policy: str) -> None:
 
 
 def test_shared_leak(play: Play) -> None:
-    """test-cluster-shared-leak: without round robin, two workers disconnect while a client is connected: both (0, null)."""
+    """test-cluster-shared-leak: without round robin, two workers disconnect beside a client: both (0, null)."""
     trace = play(
         """
         if cluster.is_primary:
@@ -550,7 +550,8 @@ def test_listen_own_socket(play: Play) -> None:
     trace = play("""
         if cluster.is_primary:
             watch('listening'); w = cluster.fork()
-            w.on('message', lambda m, h: ask(m, lambda text: (trace(text, len(cluster._primary.shared)), w.send('end'))))
+            answered = lambda text: (trace(text, len(cluster._primary.shared)), w.send('end'))
+            w.on('message', lambda m, h: ask(m, answered))
             w.on('exit', lambda code, sig: trace(code))
         else:
             own = socket.socket(); own.bind(('127.0.0.1', 0)); own.listen()

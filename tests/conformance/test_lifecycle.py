@@ -413,7 +413,7 @@ def test_worker_destroy(play: Play) -> None:
 
 
 def test_worker_disconnect(play: Play) -> None:
-    """test-cluster-worker-disconnect: returns the worker; states and flags; the worker's own handler ran; it is gone."""
+    """test-cluster-worker-disconnect: returns the worker; states, flags; the worker's own handler ran; it is gone."""
     trace = play("""
         if cluster.is_primary:
             w = cluster.fork()
@@ -511,7 +511,7 @@ def test_worker_is_dead(play: Play) -> None:
 
 
 def test_worker_kill_signal(play: Play) -> None:
-    """test-cluster-worker-kill-signal: kill(SIGKILL): flag false, (null, SIGKILL), each event once, no process, no entry."""
+    """test-cluster-worker-kill-signal: kill(SIGKILL): flag false, (null, SIGKILL), each event once, no entry."""
     trace = play("""
         if cluster.is_primary:
             w = cluster.fork()

@@ -72,7 +72,7 @@ def test_fork_stdio(play: Play) -> None:
 
 
 def test_invalid_message(play: Play) -> None:
-    """test-cluster-invalid-message: a forged internal message is a message like any other, both ways; exit (0, null)."""
+    """test-cluster-invalid-message: a forged internal message is like any other, both ways; exit (0, null)."""
     trace = play("""
         FORGED = {'cmd': 'NODE_CLUSTER', 'ack': -1}
         if cluster.is_primary:
@@ -102,7 +102,7 @@ def test_message(play: Play) -> None:
 
 
 def test_net_send(play: Play) -> None:
-    """test-cluster-net-send: a connected socket that is sent to the primary works there: it reads what the peer writes."""
+    """test-cluster-net-send: a socket that is sent to the primary works there: it reads what the peer writes."""
     trace = play("""
         import threading
         if cluster.is_primary:
@@ -140,7 +140,7 @@ def test_net_send(play: Play) -> None:
 
 
 def test_send_deadlock(play: Play) -> None:
-    """test-cluster-send-deadlock: sockets go to the worker and back at the same time, and none waits; exit (0, null)."""
+    """test-cluster-send-deadlock: sockets go to the worker and back, and nobody waits; exit (0, null)."""
     trace = play("""
         import threading
         if cluster.is_primary:
@@ -244,8 +244,8 @@ def test_setup_primary_argv(play: Play) -> None:
 def test_setup_primary_cumulative(play: Play) -> None:
     """test-cluster-setup-primary-cumulative: empty, defaults, and calls that add up.
 
-    Left out: exec_argv's default, because a worker is a fork and starts no interpreter; and schedulingPolicy, which only
-    some versions of Node repeat in the settings.
+    Left out: exec_argv's default, because a worker is a fork and starts no interpreter; and schedulingPolicy, which some
+    versions of Node repeat in the settings.
     """
     trace = play("""
         shown = lambda: dict(sorted(cluster.settings.items()))
@@ -284,7 +284,7 @@ def test_setup_primary_emit(play: Play) -> None:
 
 
 def test_setup_primary_multiple(play: Play) -> None:
-    """test-cluster-setup-primary-multiple: once for each call, on separate turns or on one, each with its own snapshot."""
+    """test-cluster-setup-primary-multiple: once for each call, on one turn or several, with its own snapshot."""
     trace = play("""
         cluster.on('setup', lambda s: trace(s['exec'], cluster.settings['exec']))
         def one(*names):

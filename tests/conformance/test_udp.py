@@ -32,7 +32,7 @@ def test_child_index(play: Play) -> None:
 def test_shared_port(play: Play) -> None:
     """test-cluster-dgram-1: four workers share a port; each gets its ten datagrams, says so and disconnects.
 
-    What one worker has taken off the socket no other gets: that ends with 40 only because a closed socket takes no more.
+    It ends after 40 only because a worker that leaves takes no datagram that it does not deliver.
     Left out: the fixed port; the number is the one that port 0 gave.
     """
     trace = play("""
