@@ -65,11 +65,11 @@ class Faults:
 
     Args:
         process: emits the events.
-        end: ends the process with a code.
+        end: ends the process with a code; told whether ``exit`` is to be emitted.
         leave: ends it as ``sys.exit()`` asks.
     """
 
-    def __init__(self, process: Emitter, end: Callable[[int], None], leave: Callable[[SystemExit], None]) -> None:
+    def __init__(self, process: Emitter, end: Callable[[int, bool], None], leave: Callable[[SystemExit], None]) -> None:
         self._listeners = UncaughtListeners(process)
         self._end = end
         self._leave = leave
@@ -87,10 +87,10 @@ class Faults:
         Returns:
             True: there is nothing else to say about it.
         """
-        code = _LISTENER_CODE if self._listeners.are_called else _UNCAUGHT_CODE
+        is_listeners = self._listeners.are_called
         if not self._listeners.take(error):
             print_uncaught(error)
-            self._end(code)
+            self._end(_LISTENER_CODE if is_listeners else _UNCAUGHT_CODE, not is_listeners)
         return True
 
     def _failed(

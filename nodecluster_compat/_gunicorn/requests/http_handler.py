@@ -91,7 +91,7 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
             super(GeventWorker, self).handle_request(listener_name, req, sock, addr)
 
     def handle_error(self, req: object, client: object, addr: object, exc: BaseException) -> None:
-        """Extends gunicorn's: a request that exits ends the process; under test its error page, too, says whose it is."""
+        """Extends gunicorn's: a request may end the process; under test its error page, too, says whose it is."""
         if isinstance(exc, SystemExit):
             get_hub().handle_error(self, type(exc), exc, exc.__traceback__)
         else:
