@@ -65,11 +65,11 @@ class Faults:
 
     Args:
         process: emits the events.
-        end: ends the process with a code.
+        end: ends the process with a code; told whether ``exit`` is to be emitted.
         leave: ends it as ``sys.exit()`` asks.
     """
 
-    def __init__(self, process: Emitter, end: Callable[[int], None], leave: Callable[[SystemExit], None]) -> None:
+    def __init__(self, process: Emitter, end: Callable[[int, bool], None], leave: Callable[[SystemExit], None]) -> None:
         self._listeners = UncaughtListeners(process)
         self._end = end
         self._leave = leave
@@ -87,10 +87,10 @@ class Faults:
         Returns:
             True: there is nothing else to say about it.
         """
-        code = _LISTENER_CODE if self._listeners.are_called else _UNCAUGHT_CODE
+        is_listeners = self._listeners.are_called
         if not self._listeners.take(error):
             print_uncaught(error)
-            self._end(code)
+            self._end(_LISTENER_CODE if is_listeners else _UNCAUGHT_CODE, not is_listeners)
         return True
 
     def _failed(
@@ -133,9 +133,38 @@ class Faults:
 def _is_caught(context: object) -> bool:
     """Whether somebody waits for what has raised, or can still ask for it."""
     if isinstance(context, Greenlet):
-        return any(_is_waiting(link) for link in context._links)
+        return any(map(_is_waiting, _links(context))) or _is_of_a_map(context)
     # gevent names a task of a thread pool so; whoever has its result gets the exception.
-    return isinstance(context, tuple) and hasattr(context[0], "apply_async")
+    return isinstance(context, tuple) and type(context[0]).__module__ == "gevent.threadpool"
+
+
+class _Probe:
+    """Equals nothing, and notes what it was compared with."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.met: list[object] = []
+
+    def __eq__(self, other: object) -> bool:
+        self.met.append(other)
+        return False
+
+
+def _links(greenlet: Greenlet) -> list[object]:
+    """Return who is to hear of the end of ``greenlet``.
+
+    gevent's compiled class keeps the list to itself; what is to be taken off it is compared with all that are there.
+    """
+    probe = _Probe()
+    greenlet.unlink(probe)
+    return probe.met
+
+
+def _is_of_a_map(greenlet: Greenlet) -> bool:
+    """Whether a pool's ``map`` has made it, which asks its greenlets for their results one after another."""
+    maker = greenlet.spawning_greenlet() if greenlet.spawning_greenlet is not None else None
+    return getattr(getattr(maker, "_run", None), "__module__", None) == "gevent.pool"
 
 
 def _is_waiting(link: object) -> bool:

@@ -207,7 +207,8 @@ class _Main(GeventReactor):
             self._exit_callback.stop()
             raise SystemExit(self._exit_code)
 
-    def _end_by_fault(self, code: int) -> None:
+    def _end_by_fault(self, code: int, tells_exit: bool) -> None:
+        self._exit_told = self._exit_told or not tells_exit
         self._member.flush()
         self.exit_now(code)
 
@@ -215,7 +216,7 @@ class _Main(GeventReactor):
         """Some greenlet, or a signal handler amid the wait, has called ``sys.exit()``: as Python ends on it."""
         if isinstance(error.code, str):
             sys.stderr.write(f"{error.code}\n")
-        self._end_by_fault(exit_code_of(error))
+        self._end_by_fault(exit_code_of(error), True)
 
     def _drain(self) -> None:
         goodbye = gevent.spawn(self._member.tell_disconnecting, self._member.drain_timeout)

@@ -194,6 +194,7 @@ class NetServer(Emitter):
         else:
             if state == "starting":
                 self._life.advance("close")
+                self._process.abandoned(self)
             self._process.spawn(self._not_running, callback)
         return self
 

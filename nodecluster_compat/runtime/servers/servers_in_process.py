@@ -49,6 +49,10 @@ class ServersInProcess:
         self.open.discard(server)
         self.holding_changed(server)
 
+    def abandoned(self, server: OpenServer) -> None:
+        """A server was closed before it had its socket, which may never come: it keeps nobody alive."""
+        self.keep_alive.release(server)
+
     def holding_changed(self, server: OpenServer) -> None:
         """A server was opened, closed, or told whether to keep this process alive."""
         if server.holds and server in self.open:

@@ -184,6 +184,8 @@ class UdpSocket(Emitter):
             self._life.advance("drained")
             self._stop()
             self._process.closed(self)
+        else:
+            self._process.abandoned(self)
         self._process.spawn(self.emit, "close")
         return self
 
