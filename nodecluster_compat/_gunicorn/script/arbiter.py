@@ -100,12 +100,18 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.become_cluster_arbiter()
         self._servers = ServersInPrimary(self.loop)
         set_servers_here(self._servers)
+        process.signals.run_by(self.loop.call_soon_threadsafe, {signals.SIGCHLD})
         run_script(path, args)
+        self._serve()
+        while process.emit("beforeExit", process.exit_code or 0) and self._has_work():
+            self._serve()
+        return process.exit_code or 0
+
+    def _serve(self) -> None:
         while self._has_work():
             self.turn(_TURN_SECONDS)
             self._take_signals()
             self.reap_workers()
-        return process.exit_code or 0
 
     def close(self) -> None:
         """Give back sockets and their files; workers end when they see that the primary has gone."""
@@ -211,15 +217,17 @@ def run(path: str, args: Sequence[str]) -> int:
         arbiter.close()
         _die_of(signals.SIGINT)
     except SystemExit as error:
-        process.emit("exit", exit_code_of(error))
-        raise
+        code = exit_code_of(error)
+        final = process.ended(code)
+        if final == code:
+            raise
+        code = final
     except BaseException as error:  # noqa: BLE001 - uncaught in the script: as Python ends on it
         print_uncaught(error)
         code = 1
     finally:
         arbiter.close()
-    process.emit("exit", code)
-    return code
+    return process.ended(code)
 
 
 def _die(number: int, _: object) -> NoReturn:

@@ -13,6 +13,7 @@ import os
 import signal as signals
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -69,8 +70,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
             print_uncaught(error)
             birth.member.flush()
             raise SystemExit(1) from None
-        main.tell_exit(process.exit_code or 0)
-        raise SystemExit(process.exit_code or 0)
+        raise SystemExit(process.ended(process.exit_code or 0))
 
     def _drop_rights(self) -> None:
         """Become another user; only now, because that one may not be able to read where Python's own modules are."""
@@ -98,7 +98,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         script_config.set_config(self.cfg, self.log)
         patch_worker()
         cluster.remove_all_listeners()
-        process.remove_all_listeners()
+        process.reborn()
         self.booted = True
 
 
@@ -120,6 +120,7 @@ class _Main(GeventReactor):
         birth.receiver = self._servers.receiver
         set_servers_here(self._servers)
         set_uncaught(self.uncaught)
+        process.signals.run_by(partial(get_hub().loop.run_callback_threadsafe, gevent.spawn))
         self._beat = LoopBeat(birth.heartbeat)
         self._servers.receiver.start(self)
         birth.member.attach(self)
@@ -131,6 +132,8 @@ class _Main(GeventReactor):
         self._beat.start()
         self._released.wait()
         gevent.wait()
+        while process.emit("beforeExit", process.exit_code or 0) and _has_more():
+            gevent.wait()
 
     # --- the runtime of ClusterWorker ----------------------------------------------------------
 
@@ -170,7 +173,7 @@ class _Main(GeventReactor):
 
     def tell_exit(self, code: int) -> None:
         """Emit ``exit`` on ``process``."""
-        process.emit("exit", code)
+        process.ended(code)
 
     def uncaught(self, error: BaseException) -> None:
         """End as after an uncaught exception."""
@@ -213,3 +216,9 @@ class _Main(GeventReactor):
     def _primary_gone(self) -> None:
         if self._member.exited_after_disconnect is None:
             self._member.lose_channel()
+
+
+def _has_more() -> bool:
+    """Whether something was begun that keeps this process alive."""
+    loop = get_hub().loop
+    return bool(loop.pendingcnt or loop.activecnt or loop._callbacks)
