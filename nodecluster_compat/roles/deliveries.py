@@ -77,7 +77,11 @@ class Deliveries:
         worker.process.emit("message", message, handle)
 
     def _has_message_listener(self, worker: WorkerHandle) -> bool:
-        return bool(self._events.listener_count("message") or worker.listener_count("message"))
+        return bool(
+            self._events.listener_count("message")
+            or worker.listener_count("message")
+            or worker.process.listener_count("message")
+        )
 
     def _listener_added(self, event: str, _: Callable[..., object]) -> None:
         if event == "message":

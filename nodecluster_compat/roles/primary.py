@@ -40,6 +40,7 @@ from .departures import Departures
 from .forgetting import Forgotten, forget
 from .host import Host
 from .inbound import Inbound
+from .process import process
 from .status import ClusterStatus
 from .worker_handle import ChildEnds, WorkerHandle
 
@@ -114,6 +115,7 @@ class Primary:
         self.registry.add(worker)
         worker.early_messages = ArrivedMessages(f"worker {worker.id}", self._log)
         self.deliveries.watch(worker)
+        self.deliveries.watch(worker.process)
         return worker
 
     def started(self, worker: WorkerHandle, pid: int) -> None:
@@ -124,6 +126,14 @@ class Primary:
         worker.connections.attach(self.loop)
         worker.is_fork_told = False
         self.loop.call_soon(self._tell_fork, worker)
+
+    def lift(self, worker: WorkerHandle, lowest: int) -> None:
+        """Move the worker's ends of its channels, which no process has yet, to descriptors from ``lowest`` on.
+
+        Raises:
+            OSError: no descriptors are left.
+        """
+        self._child_ends[worker.id] = self._child_ends[worker.id].moved(lowest)
 
     def failed_to_start(self, worker: WorkerHandle, error: OSError) -> None:
         """The process could not be made: Node's spawn failure (node-cluster-spec §2.10), without dying."""
@@ -220,7 +230,8 @@ class Primary:
 
     def forget(self, origin: Origin) -> Forgotten:
         """Remove the handlers and timers that were registered from ``origin``; return them for :meth:`recall`."""
-        return forget(origin, [self._events, *self.registry.by_id.values()], self.loop)
+        workers = self.registry.by_id.values()
+        return forget(origin, [self._events, process, *workers, *(one.process for one in workers)], self.loop)
 
     def recall(self, forgotten: Forgotten) -> None:
         """Put back what :meth:`forget` removed, in place of what has been registered from there since."""
@@ -245,16 +256,17 @@ class Primary:
             tap(event, worker, args)
         worker.emit(event, *args)
         self._events.emit(event, worker, *args)
+        worker.process.tell(event, *args)
 
     def _tell_fork(self, worker: WorkerHandle) -> None:
         worker.is_fork_told = True
+        worker.process.emit("spawn")
         self._emit(worker, "fork")
 
     def _spawn_failed(self, worker: WorkerHandle, error: OSError) -> None:
         self._log.error("Could not start worker %s: %s", worker.id, error)
         worker.process.exit_code = -(error.errno or 1)
-        if worker.listener_count("error"):
-            worker.emit("error", error)
+        worker.tell_error(error)
         self._emit(worker, "fork")
         self.registry.remove(worker)
         worker.line.attach(self.loop)  # callbacks of what was sent to it hear of the end
@@ -263,9 +275,7 @@ class Primary:
         self._check_empty()
 
     def _send_failed(self, worker: WorkerHandle, error: ClusterError) -> None:
-        if worker.listener_count("error"):
-            worker.emit("error", error)
-        else:
+        if not worker.tell_error(error):
             self._log.error("A message to worker %s was not sent: %s", worker.id, error)
 
     def _check_empty(self) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NoReturn, Protocol
 
-from ..base.emitter import Emitter
+from ..base.emitter import Emitter, Registration
 from ..base.event_names import KnownEvents
 from ..base.records import Handle, Message
 from ..errors import ArgumentTypeError, NotInCluster
@@ -55,8 +55,8 @@ class Process(Emitter):
     """This process.
 
     Events, in a worker: ``message(message, handle)``, ``disconnecting(seconds)``, ``disconnect()``, ``error(exc)``;
-    everywhere: ``exit(code)`` once, at every end but by a signal, ``beforeExit(code)`` in a script that has nothing left
-    to do, and each signal by its name, ``SIGTERM(name, number)``, except those that gunicorn acts on.
+    everywhere: ``exit(code)`` once, at every end but by a signal, ``beforeExit(code)`` in a script that has nothing
+    left to do, and each signal by its name, ``SIGTERM(name, number)``, except those that gunicorn acts on.
 
     Attributes:
         exit_code: the code to end with when nothing is left to do; ``None`` means 0 (Node: ``process.exitCode``).
@@ -175,6 +175,13 @@ class Process(Emitter):
         elif event == "exit":
             self._watch_end_of_program()
         super()._add_event_handler(event, k, v)
+
+    def recall(self, forgotten: Sequence[Registration]) -> None:
+        """Register again what :meth:`forget` removed, in the same order."""
+        super().recall(forgotten)
+        for one in forgotten:
+            if one.event in SIGNAL_EVENTS:
+                self.signals.watch(one.event)
 
     def _remove_listener(self, event: str, f: Callable[..., Any]) -> None:
         super()._remove_listener(event, f)

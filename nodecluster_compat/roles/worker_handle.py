@@ -6,6 +6,8 @@ holds no policy: what a method does to the cluster is the :class:`Owner`'s to ca
 
 from __future__ import annotations
 
+import _socket
+import fcntl
 import os
 import signal as signals
 import time
@@ -27,14 +29,13 @@ from .sending import SendOptions, sent_as
 from .worker import Worker
 
 if TYPE_CHECKING:
-    import _socket
     from collections.abc import Callable, Mapping
 
     from ..connections.offers import OfferingEnd
     from ..machine.heartbeat import Heartbeat
     from ..messages.arrived import ArrivedMessages
     from ..messages.line import Line
-    from .pipes import ReadablePipe, WritablePipe
+    from .pipes import Pipe, ReadablePipe, WritablePipe
     from .status import WorkerHealth
 
 __all__ = ["ChildEnds", "Owner", "WorkerEntry", "WorkerHandle", "WorkerProcess", "WorkerRoster"]
@@ -46,6 +47,24 @@ class ChildEnds:
 
     messages: _socket.socket
     connections: _socket.socket
+
+    def moved(self, lowest: int) -> ChildEnds:
+        """Return both at descriptors from ``lowest`` on; the old ones are closed.
+
+        Raises:
+            OSError: no descriptors are left.
+        """
+        fds: list[int] = []
+        try:
+            for end in (self.messages, self.connections):
+                fds.append(fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, lowest))  # noqa: PERF401 - closed below
+        except OSError:
+            for fd in fds:
+                os.close(fd)
+            raise
+        self.close()
+        messages, connections = (_socket.socket(fileno=fd) for fd in fds)
+        return ChildEnds(messages, connections)
 
     def close(self) -> None:
         """Close both."""
@@ -71,6 +90,7 @@ class WorkerProcess(Emitter):
 
     Attributes:
         stdin, stdout, stderr: streams where the settings asked for pipes, otherwise ``None``.
+        stdio: the same by number, and further ones, which are read and written.
     """
 
     known = KnownEvents(
@@ -83,7 +103,7 @@ class WorkerProcess(Emitter):
         self.stdin: WritablePipe | None = None
         self.stdout: ReadablePipe | None = None
         self.stderr: ReadablePipe | None = None
-        self.stdio: list[ReadablePipe | WritablePipe | None] = []
+        self.stdio: list[Pipe | None] = []
         self._worker = worker
         self.pid: int | None = None
         self.exit_code: int | None = None
@@ -114,6 +134,39 @@ class WorkerProcess(Emitter):
     def disconnect(self) -> None:
         """Close the channel at once: the worker, not having been asked to leave, exits with code 0."""
         self._worker.line.close()
+
+    # --- for the primary -----------------------------------------------------------------------
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the process has ended and its pipes, too."""
+        return (self.is_reaped or self.pid is None) and not any(pipe.is_open for pipe in self.stdio if pipe)
+
+    def tell(self, event: str, *args: object) -> None:
+        """Emit what the worker and the cluster have emitted, if it is an event of a process, too."""
+        if event == "disconnect":
+            self.emit(event)
+        elif event == "exit":
+            self.emit(event, *args)
+            self._close_pipes()
+            if self.is_closed:
+                self.emit("close", *args)
+
+    def abandon_pipes(self) -> None:
+        """In a forked child: close the inherited copies."""
+        for pipe in self.stdio:
+            if pipe is not None:
+                pipe.abandon()
+
+    def _close_pipes(self) -> None:
+        for pipe in self.stdio:
+            if pipe is not None and pipe.is_open:
+                pipe.once("close", self._pipe_closed)
+                pipe.worker_ended()
+
+    def _pipe_closed(self) -> None:
+        if self.is_closed:
+            self.emit("close", self.exit_code, self.signal_code)
 
 
 class WorkerHandle(Worker):
@@ -213,6 +266,13 @@ class WorkerHandle(Worker):
         if self.sent_tap is not None:
             self.sent_tap(self, message, passed)
         return taken
+
+    def tell_error(self, error: Exception) -> bool:
+        """Emit ``error`` here and on the process; return whether somebody listens."""
+        heard = [one for one in (self, self.process) if one.listener_count("error")]
+        for one in heard:
+            one.emit("error", error)
+        return bool(heard)
 
     def disconnect(self, timeout: float | None = None) -> WorkerHandle:
         """Let the worker finish what is in flight and end; a second call is a no-op (difference D5).

@@ -34,13 +34,14 @@ from ..arbiter import forking
 from ..arbiter.cluster_arbiter import ClusterArbiter
 from ..arbiter.limits import KILL_MARGIN
 from . import config as script_config
-from .streams import WorkerStreams
+from .streams import WorkerStreams, occupied
 from .worker import ScriptWorker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...roles.worker_handle import ChildEnds, WorkerHandle
+    from ...roles.spawn_settings import Stream
+    from ...roles.worker_handle import ChildEnds, WorkerHandle, WorkerProcess
 
 __all__ = ["ScriptApplication", "ScriptArbiter", "run"]
 
@@ -88,6 +89,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         super().__init__(app)
         self.worker_class = ScriptWorker
         self._servers: ServersInPrimary
+        self._piped: list[WorkerProcess] = []  # of workers that run, or whose pipes have not ended
 
     def run_script(self, path: str, args: Sequence[str]) -> int:
         """Run the script, then serve until nothing is left; return the exit code.
@@ -122,7 +124,13 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             self.journal.finish()
 
     def _has_work(self) -> bool:
-        return bool(self.primary.registry.by_id or self._servers.open or self.loop.has_work or self.WORKERS)
+        return bool(
+            self.primary.registry.by_id
+            or self._servers.open
+            or self.loop.has_work
+            or self.WORKERS
+            or not all(process_of_worker.is_closed for process_of_worker in self._piped)
+        )
 
     def _take_signals_over(self) -> None:
         signals.signal(signals.SIGCHLD, self.signal)
@@ -141,7 +149,16 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             self.primary.failed_to_start(worker, FileNotFoundError(2, f"no such folder: {settings.cwd}"))
             return
         self.app.spawn_settings = settings
-        self.app.streams = streams = WorkerStreams(settings.streams)
+        with occupied(settings.streams):
+            self._start(worker, settings.streams)
+
+    def _start(self, worker: WorkerHandle, streams: Sequence[Stream]) -> None:
+        try:
+            self.primary.lift(worker, len(streams))
+            self.app.streams = WorkerStreams(streams)
+        except OSError as error:
+            self.primary.failed_to_start(worker, error)
+            return
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         here = os.getpid()
@@ -151,13 +168,19 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             if os.getpid() == here:
                 raise
             _end_process(error)
-        if pid is not None:
+        if pid is None:
+            self.app.streams.close()
+        else:
             self.roster.add(self.worker_age, pid, worker)
-            streams.attach(worker.process, self.loop)
+            self.app.streams.attach(worker.process, self.loop)
+            self._piped = [process for process in self._piped if not process.is_closed]
+            self._piped.append(worker.process)
 
     def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
         """Extends server mode's: a worker lets go of the servers of the primary, too."""
         ends = super().let_go(worker)
+        for process_of_sibling in self._piped:
+            process_of_sibling.abandon_pipes()
         if ends is not None:
             self._servers.leave()
         return ends

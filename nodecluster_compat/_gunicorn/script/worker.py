@@ -89,6 +89,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         for number in _DEFAULT:
             signals.signal(number, signals.SIG_DFL)
         atexit._clear()
+        self._primarys_script = sys.modules["__main__"]  # collected, its files would close descriptors that streams have
         self.app.streams.take()
         if settings.cwd is not None:
             os.chdir(settings.cwd)
