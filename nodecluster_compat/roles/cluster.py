@@ -53,7 +53,7 @@ class Cluster(Emitter):
     SCHED_NONE = SCHED_NONE
     SCHED_RR = SCHED_RR
     Worker = Worker
-    known = KnownEvents(
+    _known = KnownEvents(
         {
             "setup": 1,
             "fork": 1,
@@ -307,10 +307,10 @@ class Cluster(Emitter):
 class _InWorker(Cluster):
     """The cluster as a worker sees it: Node has none of the primary's members there."""
 
-    known = KnownEvents(
+    _known = KnownEvents(
         {},
         {
-            **dict.fromkeys(Cluster.known.counts, "it is the primary's: register it behind 'if cluster.is_primary:'"),
+            **dict.fromkeys(Cluster._known.counts, "it is the primary's: register it behind 'if cluster.is_primary:'"),
             "message": "in a worker messages come by process.on('message')",
             "disconnect": "in a worker write process.on('disconnect')",
             "exit": "in a worker write process.on('exit')",

@@ -37,7 +37,7 @@ class Pipe(Emitter):
         loop: the primary's.
     """
 
-    known = KnownEvents({"close": 0}, {**_INSTEAD, "data": "the worker reads this stream", "end": "write 'close'"})
+    _known = KnownEvents({"close": 0}, {**_INSTEAD, "data": "the worker reads this stream", "end": "write 'close'"})
 
     def __init__(self, fd: int, loop: Loop) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class ReadablePipe(Pipe):
     holds waits for it.  What nobody has listened for when the worker has ended is thrown away, as in Node.
     """
 
-    known = KnownEvents({"data": 1, "end": 0, "close": 0}, _INSTEAD)
+    _known = KnownEvents({"data": 1, "end": 0, "close": 0}, _INSTEAD)
 
     def __init__(self, fd: int, loop: Loop) -> None:
         super().__init__(fd, loop)

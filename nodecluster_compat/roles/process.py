@@ -62,7 +62,7 @@ class Process(Emitter):
         exit_code: the code to end with when nothing is left to do; ``None`` means 0 (Node: ``process.exitCode``).
     """
 
-    known = KnownEvents(
+    _known = KnownEvents(
         {
             "message": 2,
             "disconnecting": 1,

@@ -72,7 +72,7 @@ class ClusterWorker(Worker):
         drain_timeout: seconds that whoever asked it to leave allows for that; ``None`` for the usual limit.
     """
 
-    known = KnownEvents(
+    _known = KnownEvents(
         {"message": 2, "disconnecting": 1, "disconnect": 0, "error": 1},
         {
             "exit": "a worker hears of its own end by process.on('exit')",

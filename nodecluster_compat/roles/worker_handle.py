@@ -93,7 +93,7 @@ class WorkerProcess(Emitter):
         stdio: the same by number, and further ones, which are read and written.
     """
 
-    known = KnownEvents(
+    _known = KnownEvents(
         {"spawn": 0, "message": 2, "disconnect": 0, "exit": 2, "close": 2, "error": 1},
         {"internalMessage": "what the runtime says to itself is no message here; 'message' has those of programs"},
     )
@@ -184,7 +184,7 @@ class WorkerHandle(Worker):
         health: ``ok``, ``blocked`` while its loop does not turn, ``stopped`` while a signal such as SIGSTOP holds it.
     """
 
-    known = KnownEvents(
+    _known = KnownEvents(
         {
             "fork": 0,
             "online": 0,
