@@ -46,8 +46,11 @@ class Cluster(Emitter):
 
     Events, in the primary: ``setup(settings)``, ``fork(worker)``, ``online(worker)``, ``listening(worker, address)``,
     ``message(worker, message, handle)``, ``disconnect(worker)``, ``exit(worker, code, signal)``; and of our own
-    ``reloaded(report)``, ``reload_failed(report)``, ``degraded(status)``, ``recovered(status)``, ``upgrade_ready(pid)``
-    and ``upgrade_failed(pid)``.  A handler runs inside the primary's loop: while it blocks, no connection is dealt.
+    ``request(worker, message, reply)``, ``blocked(worker, seconds)``, ``unblocked(worker, seconds)``,
+    ``reloaded(report)``, ``reload_failed(report)``, ``degraded(status)``, ``recovered(status)``,
+    ``upgrade_ready(pid)`` and ``upgrade_failed(pid)``.
+
+    A handler runs inside the primary's loop: while it blocks, no connection is dealt.
     """
 
     SCHED_NONE = SCHED_NONE
@@ -60,6 +63,7 @@ class Cluster(Emitter):
             "online": 1,
             "listening": 2,
             "message": 3,
+            "request": 3,
             "disconnect": 1,
             "exit": 3,
             "blocked": 2,
@@ -314,6 +318,7 @@ class _InWorker(Cluster):
             "message": "in a worker messages come by process.on('message')",
             "disconnect": "in a worker write process.on('disconnect')",
             "exit": "in a worker write process.on('exit')",
+            "request": "in a worker write process.on('request')",
         },
     )
 

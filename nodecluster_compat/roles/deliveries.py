@@ -86,6 +86,12 @@ class Deliveries:
     def _listener_added(self, event: str, _: Callable[..., object]) -> None:
         if event == "message":
             self._loop.call_soon(self._deliver_early_messages)
+        elif event == "request":
+            self._loop.call_soon(self._deliver_early_requests)
+
+    def _deliver_early_requests(self) -> None:
+        for worker in list(self._registry.by_id.values()):
+            worker.requests.listener_added()
 
     def _deliver_early_messages(self) -> None:
         for worker in list(self._registry.by_id.values()):

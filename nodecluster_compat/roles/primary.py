@@ -17,7 +17,8 @@ from __future__ import annotations
 import _socket
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from threading import Event
+from typing import Any, Final
 
 from ..base.emitter import Emitter, Origin, current_origin, run_guarded
 from ..base.log import Log
@@ -28,7 +29,7 @@ from ..connections.handoffs import Handoffs
 from ..connections.offers import OfferingEnd, connection_pair
 from ..connections.policies import RoundRobin
 from ..connections.shared_sockets import SharedSockets
-from ..errors import ClusterError, SettingsError
+from ..errors import ClusterError, SettingsError, WouldBlock
 from ..lifecycle.registry import Registry
 from ..lifecycle.rollout import ReloadReport
 from ..messages.arrived import ArrivedMessages
@@ -41,10 +42,13 @@ from .forgetting import Forgotten, forget
 from .host import Host
 from .inbound import Inbound
 from .process import process
+from .requests import Reply, Requests
 from .status import ClusterStatus
 from .worker_handle import ChildEnds, WorkerHandle
 
 __all__ = ["Primary"]
+
+_TURN_SECONDS: Final = 1.0
 
 
 class Primary:
@@ -74,6 +78,7 @@ class Primary:
         self._child_ends: dict[int, ChildEnds] = {}
         self._when_empty: list[tuple[Origin, Callable[[], Any]]] = []
         self.is_disconnecting = False
+        self.turn: Callable[[float], None] | None = None  # while the script runs, and no turn of the loop
         self.taps: list[Callable[[str, WorkerHandle, tuple[Any, ...]], None]] = []
         self.sent_tap: Callable[[WorkerHandle, Message, Handle], None] | None = None
 
@@ -104,6 +109,12 @@ class Primary:
             max_message=self._host.message_limit(),
         )
         worker.line = Line(channel, self._log)
+        worker.requests = Requests(
+            worker.line,
+            f"worker {worker.id}",
+            partial(self._asked, worker),
+            lambda: bool(self._events.listener_count("request") or worker.listener_count("request")),
+        )
         worker.connections = OfferingEnd(
             connection_ends[0],
             partial(self.inbound.packets.handle, worker),
@@ -238,6 +249,31 @@ class Primary:
         self.forget(forgotten.origin)
         forgotten.put_back(self.loop)
 
+    def wait_for(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """See :class:`~nodecluster_compat.roles.worker_handle.Owner`."""
+        if self.loop.is_elsewhere():
+            done = Event()
+            self.loop.call_soon_threadsafe(begin, done.set)
+            done.wait()
+        elif self.turn is not None:
+            self._turn_until(begin, self.turn)
+        elif self.loop.wait_beside is None or not self.loop.wait_beside(begin):
+            raise WouldBlock(
+                "expected a callback: a handler in the primary must not wait, for no connection is dealt meanwhile; "
+                "write worker.request(message, callback)"
+            )
+
+    def _turn_until(self, begin: Callable[[Callable[[], None]], None], turn: Callable[[float], None]) -> None:
+        """The script itself waits: nothing else is under way, so the loop may turn; in its handlers nobody may wait."""
+        ended: list[bool] = []
+        self.turn = None
+        try:
+            begin(lambda: ended.append(True))
+            while not ended:
+                turn(_TURN_SECONDS)
+        finally:
+            self.turn = turn
+
     # --- what dealing asks ---------------------------------------------------------------------
 
     def _connections_of(self, worker_id: int) -> OfferingEnd | None:
@@ -262,6 +298,10 @@ class Primary:
         worker.is_fork_told = True
         worker.process.emit("spawn")
         self._emit(worker, "fork")
+
+    def _asked(self, worker: WorkerHandle, message: Message, reply: Reply) -> None:
+        self._events.emit("request", worker, message, reply)
+        worker.emit("request", message, reply)
 
     def _spawn_failed(self, worker: WorkerHandle, error: OSError) -> None:
         self._log.error("Could not start worker %s: %s", worker.id, error)

@@ -46,6 +46,10 @@ class _Worker(Protocol):
         keep_open: bool = False,
     ) -> bool: ...
 
+    def request(
+        self, message: Message, callback: Callable[..., Any] | None = None, *, timeout: float | None = 30.0
+    ) -> Message: ...
+
     def lose_channel(self) -> None: ...
 
     def exit(self, code: int) -> None: ...
@@ -54,9 +58,10 @@ class _Worker(Protocol):
 class Process(Emitter):
     """This process.
 
-    Events, in a worker: ``message(message, handle)``, ``disconnecting(seconds)``, ``disconnect()``, ``error(exc)``;
-    everywhere: ``exit(code)`` once, at every end but by a signal, ``beforeExit(code)`` in a script that has nothing
-    left to do, and each signal by its name, ``SIGTERM(name, number)``, except those that gunicorn acts on.
+    Events, in a worker: ``message(message, handle)``, ``request(message, reply)``, ``disconnecting(seconds)``,
+    ``disconnect()``, ``error(exc)``; everywhere: ``exit(code)`` once, at every end but by a signal;
+    ``beforeExit(code)`` in a script with nothing left to do; and each signal by its name, ``SIGTERM(name, number)``,
+    except those that gunicorn acts on.
 
     Attributes:
         exit_code: the code to end with when nothing is left to do; ``None`` means 0 (Node: ``process.exitCode``).
@@ -65,6 +70,7 @@ class Process(Emitter):
     _known = KnownEvents(
         {
             "message": 2,
+            "request": 2,
             "disconnecting": 1,
             "disconnect": 0,
             "error": 1,
@@ -117,6 +123,16 @@ class Process(Emitter):
             NotInCluster: this process has no primary.
         """
         return self._own_worker("process.send()").send(message, handle, options, callback, keep_open=keep_open)
+
+    def request(
+        self, message: Message, callback: Callable[..., Any] | None = None, *, timeout: float | None = 30.0
+    ) -> Message:
+        """Ask the primary, and wait for what it replies; see :meth:`ClusterWorker.request`.
+
+        Raises:
+            NotInCluster: this process has no primary.
+        """
+        return self._own_worker("process.request()").request(message, callback, timeout=timeout)
 
     def disconnect(self) -> None:
         """Close the channel to the primary at once; a worker that nobody asked to leave exits with 0."""

@@ -12,10 +12,12 @@ import os
 import signal as signals
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from ..base.arity import checked_callback
 from ..base.drain_timeout import checked_timeout
-from ..base.emitter import Emitter
+from ..base.emitter import Emitter, current_origin, run_guarded
 from ..base.event_names import KnownEvents
 from ..base.records import Handle, Message
 from ..errors import ClusterError
@@ -25,12 +27,14 @@ from ..lifecycle.states import Lifecycle, State
 from ..lifecycle.way_out import WayOut
 from ..messages.channel import SendCallback
 from ..messages.frames import MAX_MESSAGE_BYTES
+from .requests import Requests, checked_request_timeout, waited
 from .sending import SendOptions, sent_as
 from .worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ..base.loop import Loop
     from ..connections.offers import OfferingEnd
     from ..machine.heartbeat import Heartbeat
     from ..messages.arrived import ArrivedMessages
@@ -78,6 +82,17 @@ class Owner(Protocol):
     def disconnect_worker(self, worker: WorkerHandle, timeout: float | None = None) -> None:
         """Let the worker finish what is in flight, close its channel and end."""
 
+    def wait_for(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """Call ``begin(done)`` and wait until ``done()`` is called.
+
+        Raises:
+            WouldBlock: the caller must not wait.
+        """
+
+    @property
+    def loop(self) -> Loop:
+        """The primary's."""
+
     def report_send_error(self, worker: WorkerHandle, error: ClusterError) -> None:
         """A message without a callback could not be sent."""
 
@@ -108,6 +123,7 @@ class WorkerProcess(Emitter):
         self.pid: int | None = None
         self.exit_code: int | None = None
         self.signal_code: str | None = None
+        self._is_close_told = False
         self.is_reaped = False  # from here on the pid may be another process'
 
     @property
@@ -149,8 +165,7 @@ class WorkerProcess(Emitter):
         elif event == "exit":
             self.emit(event, *args)
             self._close_pipes()
-            if self.is_closed:
-                self.emit("close", *args)
+            self._tell_closed()
 
     def abandon_pipes(self) -> None:
         """In a forked child: close the inherited copies."""
@@ -161,11 +176,12 @@ class WorkerProcess(Emitter):
     def _close_pipes(self) -> None:
         for pipe in self.stdio:
             if pipe is not None and pipe.is_open:
-                pipe.once("close", self._pipe_closed)
+                pipe.once("close", self._tell_closed)
                 pipe.worker_ended()
 
-    def _pipe_closed(self) -> None:
-        if self.is_closed:
+    def _tell_closed(self) -> None:
+        if self.is_closed and not self._is_close_told:
+            self._is_close_told = True
             self.emit("close", self.exit_code, self.signal_code)
 
 
@@ -173,7 +189,7 @@ class WorkerHandle(Worker):
     """One worker of this cluster.
 
     Events: ``fork()``, ``online()``, ``listening(address)``, ``message(message, handle)``, ``disconnect()``,
-    ``exit(code, signal)``, ``error(exc)``, ``blocked(seconds)``, ``unblocked(seconds)``.
+    ``exit(code, signal)``, ``error(exc)``, ``request(message, reply)``, ``blocked(seconds)``, ``unblocked(seconds)``.
 
     Attributes:
         id: from 1, never used again.
@@ -193,6 +209,7 @@ class WorkerHandle(Worker):
             "disconnect": 0,
             "exit": 2,
             "error": 1,
+            "request": 2,
             "blocked": 1,
             "unblocked": 1,
         },
@@ -208,6 +225,7 @@ class WorkerHandle(Worker):
         self.env: dict[str, str | None] = dict(env or {})
         self.lifecycle = Lifecycle()
         self.line: Line
+        self.requests: Requests
         self.max_message_bytes = MAX_MESSAGE_BYTES  # of what it sends
         self.connections: OfferingEnd
         self.early_messages: ArrivedMessages
@@ -266,6 +284,36 @@ class WorkerHandle(Worker):
         if self.sent_tap is not None:
             self.sent_tap(self, message, passed)
         return taken
+
+    def request(
+        self, message: Message, callback: Callable[..., Any] | None = None, *, timeout: float | None = 30.0
+    ) -> Message:
+        """Ask the worker, and wait for what it replies (``request`` event there).
+
+        Only code that may wait can call it without ``callback``: the script itself, a thread, a greenlet of a server.
+        A handler in the primary gives one, because no connection is dealt while it waits.
+
+        Args:
+            message: anything that a message can be.
+            callback: called with ``(error, reply)``, the error ``None`` if there is a reply; then nothing is returned.
+            timeout: seconds above 0; ``None``: as long as the channel is open.
+
+        Raises:
+            RequestFailed: the worker replied by ``reply.fail(reason)``.
+            RequestTimedOut: it did not reply in time.
+            ChannelClosed: it ended first.
+            WouldBlock: there is no ``callback``, and this code must not wait.
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        seconds = checked_request_timeout(timeout)
+        call = checked_callback(callback, 2, "the callback of request()")
+        if call is None:
+            return waited(
+                self._owner.wait_for, lambda done: self.requests.ask(message, seconds, done, self._owner.loop)
+            )
+        replied = partial(run_guarded, "request", current_origin(), call)
+        self.requests.ask(message, seconds, replied, self._owner.loop)
+        return None
 
     def tell_error(self, error: Exception) -> bool:
         """Emit ``error`` here and on the process; return whether somebody listens."""

@@ -103,7 +103,9 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self._servers = ServersInPrimary(self.loop)
         set_servers_here(self._servers)
         process.signals.run_by(self.loop.call_soon_threadsafe, {signals.SIGCHLD})
+        self.primary.turn = self.turn
         run_script(path, args)
+        self.primary.turn = None
         self._serve()
         while process.emit("beforeExit", process.exit_code or 0) and self._has_work():
             self._serve()
@@ -183,6 +185,9 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             process_of_sibling.abandon_pipes()
         if ends is not None:
             self._servers.leave()
+            # Before the worker is made, which listens itself.
+            cluster.remove_all_listeners()
+            process.reborn()
         return ends
 
     def stand_in(self) -> None:

@@ -23,7 +23,6 @@ from gunicorn.workers.base import Worker
 
 from ... import under_test
 from ...base.emitter import set_uncaught
-from ...roles.cluster import cluster
 from ...roles.process import process
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.loop_beat import LoopBeat
@@ -89,7 +88,8 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         for number in _DEFAULT:
             signals.signal(number, signals.SIG_DFL)
         atexit._clear()
-        self._primarys_script = sys.modules["__main__"]  # collected, its files would close descriptors that streams have
+        # Collected, it would close its files, whose descriptors may be numbers of our streams now.
+        self._script_of_primary = sys.modules["__main__"]
         self.app.streams.take()
         if settings.cwd is not None:
             os.chdir(settings.cwd)
@@ -98,8 +98,6 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
             self.log.setup(self.cfg)
         script_config.set_config(self.cfg, self.log)
         patch_worker()
-        cluster.remove_all_listeners()
-        process.reborn()
         self.booted = True
 
 
