@@ -24,9 +24,12 @@ __all__ = [
     "MessageNotSerializable",
     "MessageTooLarge",
     "NotInCluster",
+    "RequestFailed",
+    "RequestTimedOut",
     "ServerAlreadyListening",
     "ServerNotRunning",
     "SettingsError",
+    "WouldBlock",
 ]
 
 
@@ -72,6 +75,18 @@ class MessageNotSerializable(ClusterError, TypeError):
 
 class MessageTooLarge(ClusterError, ValueError):
     """The encoded message is over the limit of one message.  Nothing was sent."""
+
+
+class RequestFailed(ClusterError):
+    """The other side answered a request by ``reply.fail(reason)``; the sentence ends with its reason."""
+
+
+class RequestTimedOut(ClusterError, TimeoutError):
+    """Nobody answered a request within its time-out: nothing listens for ``request`` there, or it takes too long."""
+
+
+class WouldBlock(ClusterError, RuntimeError):
+    """A call that waits, made where nothing may wait: in a handler of the primary, whose loop deals connections."""
 
 
 class FrameError(ClusterError):

@@ -100,7 +100,7 @@ class Emitter(EventEmitter):
         known: the events of its kind; ``None`` where every name is a program's own.
     """
 
-    known: ClassVar[KnownEvents | None] = None
+    _known: ClassVar[KnownEvents | None] = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,10 +175,10 @@ class Emitter(EventEmitter):
         super()._add_event_handler(event, k, partial(run_guarded, f"event {event!r}", origin, v))
 
     def _argument_count(self, event: str) -> int | None:
-        return None if self.known is None else self.known.counts.get(event)
+        return None if self._known is None else self._known.counts.get(event)
 
     def _check_name(self, event: str) -> None:
-        complaint = None if self.known is None else self.known.complaint(event)
+        complaint = None if self._known is None else self._known.complaint(event)
         if complaint is not None:
             self._complain(event, complaint)
 

@@ -68,6 +68,8 @@ class Loop:
     Attributes:
         wait_in: when set, called instead of waiting, with the descriptor to wait for and how many seconds at most;
             somebody else's loop runs meanwhile.
+        wait_beside: when set, ``wait_beside(begin)`` calls ``begin(done)`` and waits until ``done()`` is called, if the
+            caller may wait while this loop turns; it says whether.
     """
 
     def __init__(self, log: Log) -> None:
@@ -82,6 +84,8 @@ class Loop:
         self._sequence = count(1)
         self._is_waiting = False
         self.wait_in: Callable[[int, float], None] | None = None
+        self.wait_beside: Callable[[Callable[[Callback], None]], bool] | None = None
+        self._thread = original("_thread", "get_ident")()
         self._wake_in, self._wake_out = _socket.socketpair()
         for end in (self._wake_in, self._wake_out):
             end.setblocking(False)
@@ -191,6 +195,10 @@ class Loop:
                     self._failed(callback)
         if self._timers:
             self._run_timers()
+
+    def is_elsewhere(self) -> bool:
+        """Whether the caller is in another thread than this loop."""
+        return bool(original("_thread", "get_ident")() != self._thread)
 
     def close(self) -> None:
         """Give back every descriptor of the loop itself."""

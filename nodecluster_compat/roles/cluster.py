@@ -46,20 +46,24 @@ class Cluster(Emitter):
 
     Events, in the primary: ``setup(settings)``, ``fork(worker)``, ``online(worker)``, ``listening(worker, address)``,
     ``message(worker, message, handle)``, ``disconnect(worker)``, ``exit(worker, code, signal)``; and of our own
-    ``reloaded(report)``, ``reload_failed(report)``, ``degraded(status)``, ``recovered(status)``, ``upgrade_ready(pid)``
-    and ``upgrade_failed(pid)``.  A handler runs inside the primary's loop: while it blocks, no connection is dealt.
+    ``request(worker, message, reply)``, ``blocked(worker, seconds)``, ``unblocked(worker, seconds)``,
+    ``reloaded(report)``, ``reload_failed(report)``, ``degraded(status)``, ``recovered(status)``,
+    ``upgrade_ready(pid)`` and ``upgrade_failed(pid)``.
+
+    A handler runs inside the primary's loop: while it blocks, no connection is dealt.
     """
 
     SCHED_NONE = SCHED_NONE
     SCHED_RR = SCHED_RR
     Worker = Worker
-    known = KnownEvents(
+    _known = KnownEvents(
         {
             "setup": 1,
             "fork": 1,
             "online": 1,
             "listening": 2,
             "message": 3,
+            "request": 3,
             "disconnect": 1,
             "exit": 3,
             "blocked": 2,
@@ -354,13 +358,14 @@ class Cluster(Emitter):
 class _InWorker(Cluster):
     """The cluster as a worker sees it: Node has none of the primary's members there."""
 
-    known = KnownEvents(
+    _known = KnownEvents(
         {},
         {
-            **dict.fromkeys(Cluster.known.counts, "it is the primary's: register it behind 'if cluster.is_primary:'"),
+            **dict.fromkeys(Cluster._known.counts, "it is the primary's: register it behind 'if cluster.is_primary:'"),
             "message": "in a worker messages come by process.on('message')",
             "disconnect": "in a worker write process.on('disconnect')",
             "exit": "in a worker write process.on('exit')",
+            "request": "in a worker write process.on('request')",
         },
     )
 

@@ -82,6 +82,7 @@ class Departures:
         # What it still answered counts: only then is it known what it had not acknowledged.
         worker.connections.finish()
         worker.line.closed()
+        worker.requests.closed()
         self._dealer.lost(worker.id)
         self._shared.lost(worker.id)
         asked = worker.exited_after_disconnect is not None

@@ -10,14 +10,16 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+from ..base.arity import checked_callback
 from ..base.drain_timeout import checked_timeout
+from ..base.emitter import current_origin, run_guarded
 from ..base.event_names import KnownEvents
 from ..base.handlers import Handlers
 from ..base.log import Log
 from ..base.reactor import Reactor
 from ..base.records import Address, Handle, ListenAnswer, ListenRequest, Message
 from ..base.timers import Timer
-from ..errors import ClusterError
+from ..errors import ClusterError, NotInCluster
 from ..messages.channel import Channel, SendCallback
 from ..messages.frames import MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
 from ..messages.line import Line
@@ -31,6 +33,7 @@ from ..messages.payloads import (
 from ..messages.serialization import JSON, Serializer
 from .inbox import Inbox
 from .process import Process
+from .requests import Reply, Requests, checked_request_timeout, waited
 from .sending import SendOptions, sent_as
 from .worker import Worker
 
@@ -62,6 +65,13 @@ class Runtime(Reactor, Protocol):
     def exit_now(self, code: int) -> None:
         """End this process without waiting for requests; returns, the end comes when the caller yields."""
 
+    def wait(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """Call ``begin(done)`` and hold the caller up, and nobody else, until ``done()`` is called.
+
+        Raises:
+            WouldBlock: the caller must not wait.
+        """
+
     def leave_caller(self) -> None:
         """Do not return to the caller of ``process.exit()``, which may be any of this worker's tasks."""
 
@@ -70,7 +80,10 @@ class Runtime(Reactor, Protocol):
 
 
 class ClusterWorker(Worker):
-    """This worker.  Events: ``message(message, handle)``, ``disconnecting(seconds)``, ``disconnect()``, ``error(exc)``.
+    """This worker.
+
+    Events: ``message(message, handle)``, ``request(message, reply)``, ``disconnecting(seconds)``, ``disconnect()``,
+    ``error(exc)``.
 
     Attributes:
         id: the number that the primary knows it by.
@@ -79,8 +92,8 @@ class ClusterWorker(Worker):
         drain_timeout: seconds that whoever asked it to leave allows for that; ``None`` for the usual limit.
     """
 
-    known = KnownEvents(
-        {"message": 2, "disconnecting": 1, "disconnect": 0, "error": 1},
+    _known = KnownEvents(
+        {"message": 2, "request": 2, "disconnecting": 1, "disconnect": 0, "error": 1},
         {
             "exit": "a worker hears of its own end by process.on('exit')",
             "online": "the primary hears of it; here it has happened before any code runs",
@@ -114,7 +127,17 @@ class ClusterWorker(Worker):
         channel = Channel(sock, partial(self.frames.handle, self), self._closed)
         self._line = Line(channel, log, serializer, max_message_bytes)
         self._inbox = Inbox(self._line, (self, process), log)
+        self.requests = Requests(
+            self._line,
+            "the primary",
+            self._asked,
+            lambda: bool(self.listener_count("request") or self.process.listener_count("request")),
+        )
+        for emitter in (self, process):
+            emitter.on("new_listener", self._listener_added)
         for kind, handler in {
+            FrameKind.REQUEST: lambda _, frame: self.requests.asked(frame),
+            FrameKind.REPLY: lambda _, frame: self.requests.replied(frame),
             FrameKind.MESSAGE: self._inbox.received,
             FrameKind.HANDLE: self._inbox.received_with_handle,
             FrameKind.ANSWER: ClusterWorker._answered,
@@ -151,6 +174,36 @@ class ClusterWorker(Worker):
         """
         passed, keep_open, told = sent_as(handle, options, callback, keep_open)
         return self._line.send(message, passed, keep_open, told, self._report)
+
+    def request(
+        self, message: Message, callback: Callable[..., Any] | None = None, *, timeout: float | None = 30.0
+    ) -> Message:
+        """Ask the primary, and wait for what it replies (``request`` event there); requests are served meanwhile.
+
+        Args:
+            message: anything that a message can be.
+            callback: called with ``(error, reply)`` in a greenlet of its own, the error ``None`` if there is a reply;
+                then nothing is returned.
+            timeout: seconds above 0; ``None``: as long as the channel is open.
+
+        Raises:
+            RequestFailed: the primary replied by ``reply.fail(reason)``.
+            RequestTimedOut: it did not reply in time.
+            ChannelClosed: it has gone.
+            WouldBlock: there is no ``callback``, and this code must not wait.
+            NotInCluster: this worker does not run yet, or no longer.
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        seconds = checked_request_timeout(timeout)
+        call = checked_callback(callback, 2, "the callback of request()")
+        runtime = self._runtime
+        if runtime is None:
+            raise NotInCluster("request() needs a worker that runs, and this one is not up yet")
+        if call is None:
+            return waited(runtime.wait, lambda done: self.requests.ask(message, seconds, done, runtime))
+        replied = partial(runtime.call_soon, partial(run_guarded, "request", current_origin(), call))
+        self.requests.ask(message, seconds, replied, runtime)
+        return None
 
     def disconnect(self, timeout: float | None = None) -> ClusterWorker:
         """Finish what is in flight, then leave; a second call is a no-op.
@@ -303,6 +356,18 @@ class ClusterWorker(Worker):
         if on_answer is not None:
             on_answer(answer, frame.fd)
 
+    def _listener_added(self, event: str, _: object) -> None:
+        if event == "request" and self._runtime is not None:
+            self._runtime.call_soon(self.requests.listener_added)
+
+    def _asked(self, message: Message, reply: Reply) -> None:
+        assert self._runtime is not None  # nothing is read before
+        self._runtime.spawn(partial(self._tell_asked, message, reply))
+
+    def _tell_asked(self, message: Message, reply: Reply) -> None:
+        self.emit("request", message, reply)
+        self.process.emit("request", message, reply)
+
     def _told_to_disconnect(self, frame: Frame) -> None:
         timeout = decode_disconnect(frame.payload)
         self.exited_after_disconnect = True
@@ -312,6 +377,7 @@ class ClusterWorker(Worker):
 
     def _closed(self, error: ClusterError | None) -> None:
         self._line.closed()
+        self.requests.closed()
         if error is not None:
             self._log.error("The channel to the primary is closed: %s", error)
         if self._runtime is None or self._finishing:

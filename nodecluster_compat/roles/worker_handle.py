@@ -6,14 +6,18 @@ holds no policy: what a method does to the cluster is the :class:`Owner`'s to ca
 
 from __future__ import annotations
 
+import _socket
+import fcntl
 import os
 import signal as signals
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from ..base.arity import checked_callback
 from ..base.drain_timeout import checked_timeout
-from ..base.emitter import Emitter
+from ..base.emitter import Emitter, current_origin, run_guarded
 from ..base.event_names import KnownEvents
 from ..base.records import Handle, Message
 from ..errors import ClusterError
@@ -24,18 +28,19 @@ from ..lifecycle.way_out import WayOut
 from ..messages.channel import SendCallback
 from ..messages.frames import MAX_MESSAGE_BYTES
 from .process import ChannelHold
+from .requests import Requests, checked_request_timeout, waited
 from .sending import SendOptions, sent_as
 from .worker import Worker
 
 if TYPE_CHECKING:
-    import _socket
     from collections.abc import Callable, Mapping
 
+    from ..base.loop import Loop
     from ..connections.offers import OfferingEnd
     from ..machine.heartbeat import Heartbeat
     from ..messages.arrived import ArrivedMessages
     from ..messages.line import Line
-    from .pipes import ReadablePipe, WritablePipe
+    from .pipes import Pipe, ReadablePipe, WritablePipe
     from .status import WorkerHealth
 
 __all__ = ["ChildEnds", "Owner", "WorkerEntry", "WorkerHandle", "WorkerProcess", "WorkerRoster"]
@@ -48,6 +53,24 @@ class ChildEnds:
     messages: _socket.socket
     connections: _socket.socket
 
+    def moved(self, lowest: int) -> ChildEnds:
+        """Return both at descriptors from ``lowest`` on; the old ones are closed.
+
+        Raises:
+            OSError: no descriptors are left.
+        """
+        fds: list[int] = []
+        try:
+            for end in (self.messages, self.connections):
+                fds.append(fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, lowest))  # noqa: PERF401 - closed below
+        except OSError:
+            for fd in fds:
+                os.close(fd)
+            raise
+        self.close()
+        messages, connections = (_socket.socket(fileno=fd) for fd in fds)
+        return ChildEnds(messages, connections)
+
     def close(self) -> None:
         """Close both."""
         self.messages.close()
@@ -59,6 +82,17 @@ class Owner(Protocol):
 
     def disconnect_worker(self, worker: WorkerHandle, timeout: float | None = None) -> None:
         """Let the worker finish what is in flight, close its channel and end."""
+
+    def wait_for(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """Call ``begin(done)`` and wait until ``done()`` is called.
+
+        Raises:
+            WouldBlock: the caller must not wait.
+        """
+
+    @property
+    def loop(self) -> Loop:
+        """The primary's."""
 
     def report_send_error(self, worker: WorkerHandle, error: ClusterError) -> None:
         """A message without a callback could not be sent."""
@@ -75,9 +109,10 @@ class WorkerProcess(Emitter):
 
     Attributes:
         stdin, stdout, stderr: streams where the settings asked for pipes, otherwise ``None``.
+        stdio: the same by number, and further ones, which are read and written.
     """
 
-    known = KnownEvents(
+    _known = KnownEvents(
         {"spawn": 0, "message": 2, "disconnect": 0, "exit": 2, "close": 2, "error": 1},
         {"internalMessage": "what the runtime says to itself is no message here; 'message' has those of programs"},
     )
@@ -87,11 +122,12 @@ class WorkerProcess(Emitter):
         self.stdin: WritablePipe | None = None
         self.stdout: ReadablePipe | None = None
         self.stderr: ReadablePipe | None = None
-        self.stdio: list[ReadablePipe | WritablePipe | None] = []
+        self.stdio: list[Pipe | None] = []
         self._worker = worker
         self.pid: int | None = None
         self.exit_code: int | None = None
         self.signal_code: str | None = None
+        self._is_close_told = False
         self.is_reaped = False  # from here on the pid may be another process'
         self._is_held = True
         self._channel = ChannelHold(lambda _: self._worker.holding_changed())
@@ -141,12 +177,45 @@ class WorkerProcess(Emitter):
         """Close the channel at once: the worker, not having been asked to leave, exits with code 0."""
         self._worker.line.close()
 
+    # --- for the primary -----------------------------------------------------------------------
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the process has ended and its pipes, too."""
+        return (self.is_reaped or self.pid is None) and not any(pipe.is_open for pipe in self.stdio if pipe)
+
+    def tell(self, event: str, *args: object) -> None:
+        """Emit what the worker and the cluster have emitted, if it is an event of a process, too."""
+        if event == "disconnect":
+            self.emit(event)
+        elif event == "exit":
+            self.emit(event, *args)
+            self._close_pipes()
+            self._tell_closed()
+
+    def abandon_pipes(self) -> None:
+        """In a forked child: close the inherited copies."""
+        for pipe in self.stdio:
+            if pipe is not None:
+                pipe.abandon()
+
+    def _close_pipes(self) -> None:
+        for pipe in self.stdio:
+            if pipe is not None and pipe.is_open:
+                pipe.once("close", self._tell_closed)
+                pipe.worker_ended()
+
+    def _tell_closed(self) -> None:
+        if self.is_closed and not self._is_close_told:
+            self._is_close_told = True
+            self.emit("close", self.exit_code, self.signal_code)
+
 
 class WorkerHandle(Worker):
     """One worker of this cluster.
 
     Events: ``fork()``, ``online()``, ``listening(address)``, ``message(message, handle)``, ``disconnect()``,
-    ``exit(code, signal)``, ``error(exc)``, ``blocked(seconds)``, ``unblocked(seconds)``.
+    ``exit(code, signal)``, ``error(exc)``, ``request(message, reply)``, ``blocked(seconds)``, ``unblocked(seconds)``.
 
     Attributes:
         id: from 1, never used again.
@@ -157,7 +226,7 @@ class WorkerHandle(Worker):
         health: ``ok``, ``blocked`` while its loop does not turn, ``stopped`` while a signal such as SIGSTOP holds it.
     """
 
-    known = KnownEvents(
+    _known = KnownEvents(
         {
             "fork": 0,
             "online": 0,
@@ -166,6 +235,7 @@ class WorkerHandle(Worker):
             "disconnect": 0,
             "exit": 2,
             "error": 1,
+            "request": 2,
             "blocked": 1,
             "unblocked": 1,
         },
@@ -181,6 +251,7 @@ class WorkerHandle(Worker):
         self.env: dict[str, str | None] = dict(env or {})
         self.lifecycle = Lifecycle()
         self.line: Line
+        self.requests: Requests
         self.max_message_bytes = MAX_MESSAGE_BYTES  # of what it sends
         self.connections: OfferingEnd
         self.early_messages: ArrivedMessages
@@ -243,6 +314,43 @@ class WorkerHandle(Worker):
         if self.sent_tap is not None:
             self.sent_tap(self, message, passed)
         return taken
+
+    def request(
+        self, message: Message, callback: Callable[..., Any] | None = None, *, timeout: float | None = 30.0
+    ) -> Message:
+        """Ask the worker, and wait for what it replies (``request`` event there).
+
+        Only code that may wait can call it without ``callback``: the script itself, a thread, a greenlet of a server.
+        A handler in the primary gives one, because no connection is dealt while it waits.
+
+        Args:
+            message: anything that a message can be.
+            callback: called with ``(error, reply)``, the error ``None`` if there is a reply; then nothing is returned.
+            timeout: seconds above 0; ``None``: as long as the channel is open.
+
+        Raises:
+            RequestFailed: the worker replied by ``reply.fail(reason)``.
+            RequestTimedOut: it did not reply in time.
+            ChannelClosed: it ended first.
+            WouldBlock: there is no ``callback``, and this code must not wait.
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        seconds = checked_request_timeout(timeout)
+        call = checked_callback(callback, 2, "the callback of request()")
+        if call is None:
+            return waited(
+                self._owner.wait_for, lambda done: self.requests.ask(message, seconds, done, self._owner.loop)
+            )
+        replied = partial(run_guarded, "request", current_origin(), call)
+        self.requests.ask(message, seconds, replied, self._owner.loop)
+        return None
+
+    def tell_error(self, error: Exception) -> bool:
+        """Emit ``error`` here and on the process; return whether somebody listens."""
+        heard = [one for one in (self, self.process) if one.listener_count("error")]
+        for one in heard:
+            one.emit("error", error)
+        return bool(heard)
 
     def disconnect(self, timeout: float | None = None) -> WorkerHandle:
         """Let the worker finish what is in flight and end; a second call is a no-op (difference D5).

@@ -17,10 +17,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 from weakref import WeakSet
 
-from gevent import get_hub
+from gevent import get_hub, getcurrent
+from gevent.event import Event
 
 from ..base.emitter import run_guarded
 from ..base.timers import Timer
+from ..errors import WouldBlock
 from .greenlet_pool import GreenletPool
 from .keep_alive import KeepAlive
 
@@ -116,6 +118,20 @@ class GeventReactor:
         if watcher is not None:
             watcher.stop()
             watcher.close()
+
+    def wait(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """Call ``begin(done)`` and wait, in this greenlet, until ``done()`` is called.
+
+        Raises:
+            WouldBlock: this is no greenlet of the main thread, or the hub, which must not wait.
+        """
+        if get_hub().loop is not self._loop or getcurrent() is get_hub():
+            raise WouldBlock(
+                "expected a call that waits in a greenlet of the main thread: give it a callback, or spawn a greenlet"
+            )
+        event = Event()
+        begin(event.set)
+        event.wait()
 
     def _watch(self, fd: int, event: int, callback: Callable[[], None]) -> None:
         if (fd, event) not in self._watchers:

@@ -244,7 +244,7 @@ def test_setup_primary_argv(play: Play) -> None:
 def test_setup_primary_cumulative(play: Play) -> None:
     """test-cluster-setup-primary-cumulative: empty, defaults, and calls that add up.
 
-    Left out: exec_argv's default, because a worker is a fork and starts no interpreter; and schedulingPolicy, which some
+    Left out: exec_argv's default, because a worker is a fork and starts no interpreter; schedulingPolicy, which some
     versions of Node repeat in the settings.
     """
     trace = play("""

@@ -27,7 +27,9 @@ from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
+from ...roles.process import process
 from ...roles.worker_handle import WorkerRoster
+from ...runtime.script import exit_code_of
 from . import forking, reaping, stopping
 from .copy_on_write import prepare_for_workers
 from .current_settings import settings_in_force
@@ -95,6 +97,8 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         signals.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
         self.upgrade = Upgrade(self)
         self.reloader = Reloader(self)
+        if self.is_supervised:
+            process.serve_under_gunicorn({*self.SIGNALS, signals.SIGCHLD, signals.SIGABRT})
         cluster.become_primary(self.primary)
         self._seat_helpers()
         scale, end_signal = (self.scale, signals.SIGQUIT) if self.is_supervised else (None, signals.SIGTERM)
@@ -272,6 +276,13 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         """Extends gunicorn's: who asks for a worker wants it now."""
         self.judge.retry_now()
         super().handle_ttin()
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        """Extends gunicorn's: ``process`` emits ``exit``."""
+        try:
+            super().halt(reason, exit_status)
+        except SystemExit as error:
+            raise SystemExit(process.ended(exit_code_of(error))) from None
 
     def stop(self, graceful: bool = True) -> None:
         """Replaces gunicorn's, which sleeps and drops connections that the kernel has completed."""

@@ -20,6 +20,7 @@ from ...machine.systemd import forget_manager
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.this_worker import ClusterWorker
+from ...runtime.script import exit_code_of
 from .birth import Birth
 from .copy_on_write import hold_collector, keep_shared, release_collector
 from .parent_death import ask_for_signal
@@ -84,6 +85,10 @@ def fork_worker(arbiter: _Seat, worker: WorkerHandle, spawn: Callable[[], int]) 
     try:
         arbiter.health.born(worker)
         pid = spawn()
+    except SystemExit as error:  # in the child only, and it has ended
+        code = exit_code_of(error)
+        final = process.ended(code)
+        raise error if final == code else SystemExit(final) from None
     except Exception as error:  # in the parent only: a child turns every error into SystemExit
         arbiter.spawning = None
         _unblock()

@@ -13,6 +13,7 @@ import os
 import signal as signals
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -21,7 +22,6 @@ from gevent.event import Event
 from gunicorn.workers.base import Worker
 
 from ... import under_test
-from ...roles.cluster import cluster
 from ...roles.process import process
 from ...runtime.faults import Faults
 from ...runtime.gevent_reactor import GeventReactor
@@ -94,6 +94,8 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         for number in _DEFAULT:
             signals.signal(number, signals.SIG_DFL)
         atexit._clear()
+        # Collected, it would close its files, whose descriptors may be numbers of our streams now.
+        self._script_of_primary = sys.modules["__main__"]
         self.app.streams.take()
         if settings.cwd is not None:
             os.chdir(settings.cwd)
@@ -102,8 +104,6 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
             self.log.setup(self.cfg)
         script_config.set_config(self.cfg, self.log)
         patch_worker()
-        cluster.remove_all_listeners()
-        process.remove_all_listeners()
         self.booted = True
 
 
@@ -144,6 +144,7 @@ class _Main(GeventReactor):
         set_servers_here(self._servers)
         self._faults = Faults(process, self._end_by_fault, self._asked_to_exit)
         self._faults.watch()
+        process.signals.run_by(partial(get_hub().loop.run_callback_threadsafe, gevent.spawn))
         self._beat = LoopBeat(birth.heartbeat)
         self._servers.receiver.start(self)
         birth.member.attach(self)
@@ -154,6 +155,8 @@ class _Main(GeventReactor):
         """Until nothing is left: no channel or server that holds this process, no timer, no greenlet that waits."""
         self._beat.start()
         gevent.wait()
+        while process.emit("beforeExit", process.exit_code or 0) and _has_more():
+            gevent.wait()
 
     # --- the runtime of ClusterWorker ----------------------------------------------------------
 
@@ -195,7 +198,7 @@ class _Main(GeventReactor):
         """Emit ``exit`` on ``process``, once."""
         if not self._exit_told:
             self._exit_told = True
-            process.emit("exit", code)
+            process.ended(code)
 
     def uncaught(self, error: BaseException) -> None:
         """Judge an exception that nobody caught; see ``faults``."""
@@ -254,3 +257,9 @@ class _Main(GeventReactor):
     def _primary_gone(self) -> None:
         if self._member.exited_after_disconnect is None:
             self._member.lose_channel()
+
+
+def _has_more() -> bool:
+    """Whether something was begun that keeps this process alive."""
+    loop = get_hub().loop
+    return bool(loop.pendingcnt or loop.activecnt or loop._callbacks)

@@ -38,8 +38,8 @@ class HttpServer(NetServer):
         make_handler: makes what serves; called for each ``listen()``, so that settings made before it count.
     """
 
-    known = KnownEvents(
-        NetServer.known.counts,
+    _known = KnownEvents(
+        NetServer._known.counts,
         {
             **dict.fromkeys(
                 ("request", "checkContinue", "checkExpectation"),

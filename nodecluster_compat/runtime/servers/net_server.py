@@ -65,7 +65,7 @@ class NetServer(Emitter):
             other workers.  Where this process accepts alone there are no others, so it always does.
     """
 
-    known = KnownEvents({"listening": 0, "connection": 1, "close": 0, "error": 1, "drop": 1})
+    _known = KnownEvents({"listening": 0, "connection": 1, "close": 0, "error": 1, "drop": 1})
 
     def __init__(self, handler: Handler | None = None) -> None:
         super().__init__()

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from gevent import Timeout, get_hub
+from gevent import Timeout, get_hub, getcurrent
 from gevent._hub_local import get_hub_class, get_hub_if_exists
+from gevent.event import Event
 from gevent.hub import set_hub
 
 from ...base.loop import Loop
@@ -52,6 +54,7 @@ class ServersInPrimary(ServersBoundHere):
                 set_hub(get_hub_class()(default=False))
             self._hub = get_hub()
             self._loop.wait_in = self._wait
+            self._loop.wait_beside = self._wait_beside
 
     def uncaught(self, error: BaseException) -> None:
         """See :class:`~nodecluster_compat.runtime.servers.servers_in_process.ServersInProcess`."""
@@ -70,6 +73,16 @@ class ServersInPrimary(ServersBoundHere):
             if not self._hub.loop.default:
                 os.close(self._hub.loop.fileno())
                 set_hub(None)
+
+    def _wait_beside(self, begin: Callable[[Callable[[], None]], None]) -> bool:
+        """See :attr:`~nodecluster_compat.base.loop.Loop.wait_beside`."""
+        here: Any = getcurrent()
+        if here is self._hub or here.parent is not self._hub:
+            return False
+        event = Event()
+        begin(event.set)
+        event.wait()
+        return True
 
     def _wait(self, fd: int, seconds: float) -> None:
         watcher = self._hub.loop.io(fd, 1)

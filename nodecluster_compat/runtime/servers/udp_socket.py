@@ -55,7 +55,7 @@ class UdpSocket(Emitter):
         on_message: added as a listener of ``message``.
     """
 
-    known = KnownEvents(
+    _known = KnownEvents(
         {"message": 2, "listening": 0, "close": 0, "error": 1},
         {"connect": "a socket is not connected here: give the address to each send()"},
     )
