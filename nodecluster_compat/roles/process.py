@@ -56,6 +56,10 @@ class _Worker(Protocol):
 
     def hold_channel(self, holds: bool) -> None: ...
 
+    def emit(self, event: str, *args: Any) -> bool: ...
+
+    def listener_count(self, event: str) -> int: ...
+
 
 class ChannelHold:
     """Whether a channel keeps its process alive: Node's ``process.channel``."""
@@ -191,6 +195,14 @@ class Process(Emitter):
             self._worker.exit(number)
         sys.exit(number)
 
+    def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:
+        """Emit an event; an ``error`` is one of ``cluster.worker`` first, as in Node."""
+        worker = self._worker
+        if event == "error" and worker is not None and worker.listener_count(event):
+            worker.emit(event, *args)
+            return not self.listener_count(event) or super().emit(event, *args)
+        return super().emit(event, *args, **kwargs)
+
     # --- for the runtime around it -------------------------------------------------------------
 
     def ended(self, code: int) -> int:
@@ -201,6 +213,10 @@ class Process(Emitter):
             self.emit("exit", code)
             return self.exit_code & 0xFF
         return code
+
+    def end_untold(self) -> None:
+        """This process ends, and emits no ``exit``: a listener of ``uncaughtException`` has raised, as in Node."""
+        self._ended = True
 
     def reborn(self) -> None:
         """In a forked worker of a script: nothing is left of what the primary registered."""

@@ -395,8 +395,6 @@ class ClusterWorker(Worker):
 
     def _report(self, error: ClusterError) -> None:
         if self.listener_count("error") or self.process.listener_count("error"):
-            for emitter in (self, self.process):
-                if emitter.listener_count("error"):
-                    emitter.emit("error", error)
+            self.process.emit("error", error)
         else:
             self._log.error("A message to the primary was not sent: %s", error)

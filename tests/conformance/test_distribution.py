@@ -576,18 +576,6 @@ def test_listen_twice(play: Play) -> None:
     assert (trace["P"], trace["W1"]) == (["0"], ["listening", "closed"])
 
 
-def test_close_before_reply(play: Play) -> None:
-    """test-net-server-close-before-ipc-response: closed before the reply: released, and the process can end."""
-    trace = play("""
-        if cluster.is_primary:
-            w = cluster.fork()
-            w.on('message', lambda m, h: w.disconnect()); w.on('exit', lambda code, sig: trace(code))
-        else:
-            net.create_server().listen(0, '127.0.0.1').close(lambda e: process.send('closed'))
-    """)
-    assert trace["P"] == ["0"]
-
-
 def test_listen_shared_ports(play: Play) -> None:
     """sequential/test-net-listen-shared-ports: shared works in both, exclusive is EADDRINUSE in the second.
 

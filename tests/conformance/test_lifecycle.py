@@ -234,24 +234,24 @@ def test_disconnect(play: Play) -> None:
 
 
 def test_ipc_throw(play: Play) -> None:
-    """test-cluster-ipc-throw: an error handler that throws after disconnect() ends the worker, not the primary."""
-    trace = play(
-        """
+    """test-cluster-ipc-throw: an error handler that throws after disconnect() is one uncaughtException; the worker ends."""
+    trace = play("""
+        s = http.create_server(lambda environ, start: [])
         if cluster.is_primary:
-            holder = net.create_server()
-            holder.listen(0, '127.0.0.1', callback=lambda: cluster.fork({'PORT': str(holder.address().port)}))
-            cluster.on('exit', lambda w, code, sig: (trace(code, sig), holder.close()))
+            def start():
+                w = cluster.fork({'PORT': s.address().port})
+                w.on('exit', lambda code, sig: (trace(code, sig), s.close()))
+            s.listen(port=0, callback=start)
         else:
-            s = net.create_server()
+            process.on('uncaughtException', lambda error: trace('uncaught', error.code))
+            s.listen(os.environ['PORT'])
             def failed(e):
+                trace('error', e.code)
                 cluster.worker.disconnect()
-                raise RuntimeError('accident')
+                raise e
             s.on('error', failed)
-            s.listen(int(os.environ['PORT']), '127.0.0.1')
-    """,
-        quiet=False,
-    )
-    assert trace["P"] == ["1 -"]
+    """)
+    assert (trace["P"], trace["W1"]) == (["0 -"], ["error EADDRINUSE", "uncaught EADDRINUSE"])
 
 
 def test_kill_disconnect(play: Play) -> None:
@@ -345,45 +345,22 @@ def test_process_disconnect(play: Play) -> None:
     assert trace["P"] == ["0 -"]
 
 
-def test_rr_handle_close(play: Play) -> None:
-    """test-cluster-rr-handle-close: a worker whose server is closed ends when its channel is."""
-    trace = play("""
-        if cluster.is_primary:
-            cluster.fork().on('exit', lambda code, sig: trace(code, sig))
-        else:
-            s = net.create_server()
-            s.listen(0, '127.0.0.1', callback=lambda: s.close(lambda: cluster.worker.disconnect()))
-    """)
-    assert trace["P"] == ["0 -"]
-
-
-def test_rr_handle_keep_loop_alive(play: Play) -> None:
-    """test-cluster-rr-handle-keep-loop-alive: a worker with an open server lives although it does nothing."""
-    trace = play("""
-        if cluster.is_primary:
-            w = cluster.fork()
-            w.on('listening', lambda a: cluster.call_later(0.5, lambda: (trace(w.is_dead()), w.kill())))
-        else:
-            net.create_server().listen(0, '127.0.0.1')
-    """)
-    assert trace["P"] == ["false"]
-
-
 def test_uncaught_exception(play: Play) -> None:
-    """test-cluster-uncaught-exception: the program's own hook decides about an uncaught exception."""
+    """test-cluster-uncaught-exception: the program's own listener decides about an uncaught exception, and on the code."""
     trace = play(
         """
-        def hook(kind, error, tb):
-            trace('hook', str(error))
-            os._exit(42)
-        sys.excepthook = hook
         if cluster.is_primary:
+            def decide(error, origin):
+                trace('uncaught', str(error), origin)
+                cluster.set_timeout(lambda: process.exit(42))
+            process.on('uncaughtException', decide)
             cluster.fork()
-            raise RuntimeError('accident')
+            raise RuntimeError('kill primary')
+        process.exit()
     """,
         code=42,
     )
-    assert trace["P"] == ["hook accident"]
+    assert trace["P"] == ["uncaught kill primary uncaughtException"]
 
 
 def test_worker_death(play: Play) -> None:
@@ -591,21 +568,27 @@ def test_worker_wait_server_close(play: Play) -> None:
 
 
 def test_fork_closed_channel(play: Play) -> None:
-    """test-child-process-fork-closed-channel-segfault: handles sent to a worker that exits never hurt the primary."""
-    trace = play(
-        """
+    """test-child-process-fork-closed-channel-segfault: handles for a worker that exits upon the first never hurt the
+    primary; the channel is None at close."""
+    trace = play("""
         if cluster.is_primary:
-            w = cluster.fork()
-            s = net.create_server(lambda sock, peer: [w.send('x', sock, keep_open=True) for _ in range(50)])
-            w.on('error', lambda e: None)
-            w.on('exit', lambda *_: (trace('exit'), s.close()))
-            w.on('online', lambda: s.listen(0, '127.0.0.1', callback=lambda: ask(s.address().port, lambda t: None)))
+            allowed = ('ERR_IPC_CHANNEL_CLOSED', 'ECONNRESET', 'ECONNREFUSED', 'EMFILE')
+            s = net.create_server(lambda sock, peer: sock.recv(1))
+            def start():
+                w = cluster.fork()
+                def send(callback):
+                    c = socket.create_connection(('127.0.0.1', s.address().port))
+                    w.send({}, c, callback)
+                def second(error):
+                    if error is not None and getattr(error, 'code', None) not in allowed: trace('second', error)
+                w.on('online', lambda: send(lambda error: (trace('first', error), send(second))))
+                w.on('error', lambda error: error.code in allowed or trace('never', error))
+                w.process.once('close', lambda code: (trace('close', code, w.process.channel), s.close()))
+            s.listen(0, '127.0.0.1', start)
         else:
-            process.on('message', lambda m, h: process.exit(0))
-    """,
-        quiet=False,
-    )
-    assert trace["P"] == ["exit"]
+            process.on('message', lambda m: process.exit(1))
+    """)
+    assert trace["P"] == ["first -", "close 1 -"]
 
 
 def test_cluster_preload(play: Play) -> None:

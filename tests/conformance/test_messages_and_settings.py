@@ -13,15 +13,16 @@ def test_advanced_serialization(play: Play) -> None:
     """test-cluster-advanced-serialization: an object that refers to itself makes the round trip."""
     trace = play("""
         if cluster.is_primary:
-            cluster.setup_primary(serialization='advanced')
-            loop = {'a': 1}; loop['me'] = loop
+            cluster.settings['serialization'] = 'advanced'
             w = cluster.fork()
-            w.on('message', lambda m, h: (trace(m['me'] is m, m['a']), w.disconnect()))
-            w.send(loop)
+            circular = {}
+            circular['circular'] = circular
+            w.on('online', lambda: w.send(circular))
+            w.on('message', lambda m: (trace(list(m), m['circular'] is m), w.kill()))
         else:
-            process.on('message', lambda m, h: process.send(m))
+            process.on('message', lambda m: process.send(m))
     """)
-    assert trace["P"] == ["true 1"]
+    assert trace["P"] == ['["circular"] true']
 
 
 def test_cwd(play: Play) -> None:
@@ -57,18 +58,33 @@ def test_fork_env(play: Play) -> None:
 
 
 def test_fork_stdio(play: Play) -> None:
-    """test-cluster-fork-stdio: a further pipe works; exit (0, null)."""
+    """test-cluster-fork-stdio: a further pipe works both ways; exit (0, null).
+
+    Left out: pipe.unref(): a socket of Python's has none, so the worker closes it when it has disconnected.
+    """
     trace = play("""
         if cluster.is_primary:
             cluster.setup_primary(stdio=['pipe', 'pipe', 'pipe', 'ipc', 'pipe'])
             w = cluster.fork()
-            trace(len(w.process.stdio))
-            w.process.stdio[4].on('data', lambda d: trace(d.decode()))
+            channel = w.process.stdio[4]
+            response = []
+            def data(piece):
+                response.append(piece)
+                if b''.join(response) == b'foobar': trace('answered'); w.disconnect()
             w.on('exit', lambda code, sig: trace(code, sig))
+            channel.on('data', data)
+            channel.write(b'foobar')
         else:
-            os.write(4, b'hello'); process.exit(0)
+            import threading
+            pipe = socket.socket(fileno=4)
+            def echo():
+                try:
+                    while data := pipe.recv(100): pipe.sendall(data)
+                except OSError: pass
+            threading.Thread(target=echo).start()
+            process.on('disconnect', pipe.close)
     """)
-    assert sorted(trace["P"]) == ["0 -", "5", "hello"]
+    assert trace["P"] == ["answered", "0 -"]
 
 
 def test_invalid_message(play: Play) -> None:
@@ -208,7 +224,8 @@ def test_send_socket_to_worker_http_server(play: Play) -> None:
 
 
 def test_send_handle_large_payload(play: Play) -> None:
-    """sequential/test-cluster-send-handle-large-payload: 800 KB with a socket, there and back."""
+    """sequential/test-cluster-send-handle-large-payload: 800 KB with a socket, there and back; the worker ends by itself
+    once nothing but the channel is left."""
     trace = play("""
         PAYLOAD = 'a' * 800004
         if cluster.is_primary:
@@ -216,16 +233,18 @@ def test_send_handle_large_payload(play: Play) -> None:
             s = net.create_server(lambda sock, peer: w.send({'payload': PAYLOAD}, sock))
             def back(m, sock):
                 trace(m == {'payload': PAYLOAD}, isinstance(sock, socket.socket))
-                sock.close(); s.close(); w.disconnect()
+                s.close(); sock.close()
             w.on('message', back)
-            s.listen(0, '127.0.0.1', callback=lambda: ask(s.address().port, lambda text: None))
+            w.on('exit', lambda code: trace(code))
+            s.listen(0, '127.0.0.1', lambda: ask(s.address().port, lambda text: None))
         else:
             def received(m, sock):
                 trace(m == {'payload': PAYLOAD}, isinstance(sock, socket.socket))
                 process.send(m, sock)
+                process.channel.unref()
             process.on('message', received)
     """)
-    assert (trace["P"], trace["W1"]) == (["true true"], ["true true"])
+    assert (trace["P"], trace["W1"]) == (["true true", "0"], ["true true"])
 
 
 def test_setup_primary_argv(play: Play) -> None:
@@ -338,18 +357,29 @@ def test_worker_constructor(play: Play) -> None:
 
 
 def test_worker_events(play: Play) -> None:
-    """test-cluster-worker-events: a message is seen on both objects; errors surface on the worker."""
+    """test-cluster-worker-events: a message is seen on both objects; an error of process is one of the worker's."""
     trace = play("""
         if cluster.is_primary:
             w = cluster.fork()
-            w.on('message', lambda m, h: trace('worker', m))
-            w.process.on('message', lambda m, h: (trace('process', m), w.disconnect()))
-            w.on('error', lambda e: trace('error'))
-            w.on('exit', lambda *_: w.send('too late'))
+            w.on('exit', lambda code: (trace('exit', code), process.exit(0)))
+            trace(w.send('SOME MESSAGE'))
         else:
-            cluster.worker.on('message', lambda m, h: process.send(m)); process.send('hi')
+            messages = []
+            def failed(e):
+                trace('error', e)
+                process.exit(2)
+            def check(who, m):
+                trace(who, m)
+                messages.append(m)
+                if len(messages) == 2:
+                    trace(messages[0] == messages[1])
+                    cluster.worker.once('error', failed)
+                    process.emit('error', 'HI')
+            process.on('message', lambda m: check('process', m))
+            cluster.worker.on('message', lambda m: check('worker', m))
     """)
-    assert trace["P"] == ["worker hi", "process hi", "error"]
+    assert trace["P"] == ["true", "exit 2"]
+    assert trace["W1"] == ["worker SOME MESSAGE", "process SOME MESSAGE", "true", "error HI"]
 
 
 def test_tls_ticket(play: Play, tmp_path: Path) -> None:
@@ -396,3 +426,31 @@ def test_tls_ticket(play: Play, tmp_path: Path) -> None:
             net.create_server(handler).listen(0, '127.0.0.1')
     """)
     assert trace["P"] == ["4 15"]
+
+
+def test_socket_constructor(play: Play) -> None:
+    """test-net-socket-constructor: sockets made of a worker's further descriptors are read and written; exit (0, null).
+
+    Left out: the ways to construct one in the primary, which are Node's own.
+    """
+    trace = play("""
+        if cluster.is_primary:
+            cluster.setup_primary(stdio=['pipe', 'pipe', 'pipe', 'ipc', 'pipe', 'pipe', 'pipe'])
+            w = cluster.fork()
+            for number in (4, 5, 6):
+                pipe = w.process.stdio[number]
+                pipe.on('data', lambda data, number=number: trace_as(f'P{number}', data.decode()))
+                pipe.end(f'to {number}')
+            w.on('exit', lambda code, sig: trace(len(w.process.stdio), code, sig))
+        else:
+            import threading
+            def use(number):
+                with socket.socket(fileno=number) as pipe:
+                    pipe.sendall(f'{number} got '.encode() + pipe.recv(100))
+            threads = [threading.Thread(target=use, args=(number,)) for number in (4, 5, 6)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+            process.disconnect()
+    """)
+    assert trace["P"] == ["7 0 -"]
+    assert [trace[f"P{n}"] for n in (4, 5, 6)] == [["4 got to 4"], ["5 got to 5"], ["6 got to 6"]]

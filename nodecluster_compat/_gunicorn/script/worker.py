@@ -133,7 +133,6 @@ class _Main(GeventReactor):
         self._log = log
         self._greenlet = getcurrent()
         self._has_left = False
-        self._exit_told = False
         self._exit_code: int | None = None
         self._draining = False
         self._limits: list[Any] = []
@@ -196,9 +195,7 @@ class _Main(GeventReactor):
 
     def tell_exit(self, code: int) -> None:
         """Emit ``exit`` on ``process``, once."""
-        if not self._exit_told:
-            self._exit_told = True
-            process.ended(code)
+        process.ended(code)
 
     def uncaught(self, error: BaseException) -> None:
         """Judge an exception that nobody caught; see ``faults``."""
@@ -211,7 +208,8 @@ class _Main(GeventReactor):
             raise SystemExit(self._exit_code)
 
     def _end_by_fault(self, code: int, tells_exit: bool) -> None:
-        self._exit_told = self._exit_told or not tells_exit
+        if not tells_exit:
+            process.end_untold()
         self._member.flush()
         self.exit_now(code)
 
