@@ -117,8 +117,8 @@ def test_child_index(play: Play) -> None:
 def test_eaccess(play: Play) -> None:
     """test-cluster-eaccess: a path that another program listens on is EADDRINUSE, told by message.
 
-    Left out: the third process, because the worker itself has the path, by a socket of Python's; that the message is the
-    error, because an exception is not sent.
+    Left out: the third process, because the worker itself has the path, by a socket of Python's; that the message is
+    the error, because an exception is not sent.
     """
     trace = play("""
         if cluster.is_primary:

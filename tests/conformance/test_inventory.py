@@ -1,4 +1,4 @@
-"""Every portable test of Node's own has its counterpart here, which asserts all that it asserts or says what it leaves out."""
+"""Every portable test of Node's own has its counterpart here, which asserts as much or says what it leaves out."""
 
 from __future__ import annotations
 

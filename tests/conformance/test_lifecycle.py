@@ -234,7 +234,7 @@ def test_disconnect(play: Play) -> None:
 
 
 def test_ipc_throw(play: Play) -> None:
-    """test-cluster-ipc-throw: an error handler that throws after disconnect() is one uncaughtException; the worker ends."""
+    """test-cluster-ipc-throw: an error handler that throws after disconnect(): one uncaughtException, an end."""
     trace = play("""
         s = http.create_server(lambda environ, start: [])
         if cluster.is_primary:
@@ -346,7 +346,7 @@ def test_process_disconnect(play: Play) -> None:
 
 
 def test_uncaught_exception(play: Play) -> None:
-    """test-cluster-uncaught-exception: the program's own listener decides about an uncaught exception, and on the code."""
+    """test-cluster-uncaught-exception: the program's own listener decides about an uncaught exception."""
     trace = play(
         """
         if cluster.is_primary:

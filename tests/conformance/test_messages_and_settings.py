@@ -224,8 +224,8 @@ def test_send_socket_to_worker_http_server(play: Play) -> None:
 
 
 def test_send_handle_large_payload(play: Play) -> None:
-    """sequential/test-cluster-send-handle-large-payload: 800 KB with a socket, there and back; the worker ends by itself
-    once nothing but the channel is left."""
+    """sequential/test-cluster-send-handle-large-payload: 800 KB with a socket, there and back; the worker ends by
+    itself once nothing but the channel is left."""
     trace = play("""
         PAYLOAD = 'a' * 800004
         if cluster.is_primary:
