@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from types import FunctionType, MethodType
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from ..errors import ArgumentTypeError
 __all__ = ["Arity", "arity_of", "checked_callback", "fitted"]
 
 _STARRED: Final = inspect.CO_VARARGS | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_Cached: Final = type(lru_cache(lambda: None))
 _BY_POSITION: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -57,7 +59,7 @@ def arity_of(handler: Callable[..., Any], what: str) -> Arity | None:
     try:
         signature = inspect.signature(handler, follow_wrapped=False)
     except (TypeError, ValueError):
-        return None
+        return arity_of(handler.__wrapped__, what) if isinstance(handler, _Cached) else None
     parameters = list(signature.parameters.values())
     needed = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.default is one.empty]
     if needed:
@@ -114,7 +116,10 @@ def _takes_exactly(handler: object, count: int) -> bool:
 
 
 def _is_coroutine_function(handler: object) -> bool:
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
+    try:
+        return any(map(inspect.iscoroutinefunction, (handler, getattr(handler, "__call__", None))))  # noqa: B004
+    except TypeError:  # a mock that pretends to be a function
+        return False
 
 
 def _adapter(target: Callable[..., Any], arity: Arity) -> Callable[..., Any]:

@@ -29,7 +29,16 @@ from .arity import fitted
 from .event_names import KnownEvents
 from .log import Log
 
-__all__ = ["Emitter", "Origin", "Registration", "current_origin", "run_guarded", "set_log", "set_uncaught"]
+__all__ = [
+    "Emitter",
+    "Origin",
+    "Registration",
+    "current_origin",
+    "line_outside",
+    "run_guarded",
+    "set_log",
+    "set_uncaught",
+]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Origin = str | None
@@ -182,12 +191,12 @@ class Emitter(EventEmitter):
         if complaint is not None:
             self._complain(event, complaint)
 
-    def _complain(self, event: str, complaint: str) -> None:
+    def _complain(self, event: str, complaint: str, where: str | None = None) -> None:
         """Say, once for each name, that a handler waits for what does not come."""
         kind = self._kind()
         if (kind, event) not in _ThisProcess.complaints:
             _ThisProcess.complaints.add((kind, event))
-            _ThisProcess.log.warning("%s: %s has no event %r: %s", _line_outside(), kind, event, complaint)
+            _ThisProcess.log.warning("%s: %s has no event %r: %s", where or line_outside(), kind, event, complaint)
 
     def _kind(self) -> str:
         return type(self).__name__
@@ -196,7 +205,7 @@ class Emitter(EventEmitter):
         _ThisProcess.log.error("Unhandled %r event of %r: %s", event, self, error)
 
 
-def _line_outside() -> str:
+def line_outside() -> str:
     """Return file and line of the nearest caller that is neither this package nor pyee."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and str(frame.f_globals.get("__name__")).startswith(("nodecluster_compat", "pyee")):

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NoReturn, Protocol
 
-from ..base.emitter import Emitter, Registration
+from ..base.emitter import Emitter, Registration, line_outside
 from ..base.event_names import KnownEvents
 from ..base.records import Handle, Message
 from ..errors import ArgumentTypeError, NotInCluster
@@ -128,6 +128,7 @@ class Process(Emitter):
         self._under_gunicorn = False
         self._ended = False
         self._atexit_pid: int | None = None
+        self._registered_at: dict[str, str] = {}
 
     @property
     def pid(self) -> int:
@@ -228,7 +229,7 @@ class Process(Emitter):
         """Know that gunicorn runs this process, and acts on these signals; say so to who waits for them."""
         self._under_gunicorn = True
         for name in [*self.signals.yield_to_owner(signals), *(_NOT_UNDER_GUNICORN.keys() & self.event_names())]:
-            self._check_name(name)
+            self._complain(name, _NOT_UNDER_GUNICORN.get(name, _OWNED), self._registered_at.get(name))
 
     # --- registering ---------------------------------------------------------------------------
 
@@ -239,6 +240,8 @@ class Process(Emitter):
             self.signals.unwatch(name)
 
     def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
+        if event in SIGNAL_EVENTS or event in _NOT_UNDER_GUNICORN:
+            self._registered_at.setdefault(event, line_outside())
         if event in SIGNAL_EVENTS:
             self.signals.watch(event)
         elif event == "exit":

@@ -133,7 +133,7 @@ class Requests:
         self._numbers = count(1)
         self._asked: dict[int, Replied] = {}
         self._deadlines: list[tuple[float, int]] = []
-        self._is_timing = False
+        self._wakes_at: float | None = None
         self._kept: deque[tuple[Message, Reply]] = deque()
 
     # --- asking --------------------------------------------------------------------------------
@@ -180,20 +180,24 @@ class Requests:
             self._deadlines = [entry for entry in self._deadlines if entry[1] in self._asked]
             heapq.heapify(self._deadlines)
         deadline = self._clock() + seconds
-        is_first = not self._deadlines or deadline < self._deadlines[0][0]
         heapq.heappush(self._deadlines, (deadline, number))
-        if is_first or not self._is_timing:
-            self._is_timing = True
-            timer.call_later(seconds, lambda: self._time_out(timer))
+        if self._wakes_at is None or deadline < self._wakes_at:
+            self._wake(deadline, timer)
 
-    def _time_out(self, timer: RequestTimer) -> None:
+    def _wake(self, deadline: float, timer: RequestTimer) -> None:
+        self._wakes_at = deadline
+        timer.call_later(max(0.0, deadline - self._clock()), lambda: self._time_out(deadline, timer))
+
+    def _time_out(self, deadline: float, timer: RequestTimer) -> None:
+        if deadline != self._wakes_at:
+            return  # an earlier one has been set since
+        self._wakes_at = None
         now = self._clock()
         while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][1] not in self._asked):
             _, number = heapq.heappop(self._deadlines)
             self._end(number, RequestTimedOut(f"{self._peer} did not reply in time"), None)
-        self._is_timing = bool(self._deadlines)
-        if self._is_timing:
-            timer.call_later(self._deadlines[0][0] - now, lambda: self._time_out(timer))
+        if self._deadlines:
+            self._wake(self._deadlines[0][0], timer)
 
     # --- answering -----------------------------------------------------------------------------
 

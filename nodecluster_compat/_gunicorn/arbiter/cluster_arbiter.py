@@ -31,6 +31,7 @@ from ...roles.process import process
 from ...roles.worker_handle import WorkerRoster
 from ...runtime.script import exit_code_of
 from . import forking, reaping, stopping
+from .configuration import CONFIG_MODULE
 from .copy_on_write import prepare_for_workers
 from .current_settings import settings_in_force
 from .health import Health
@@ -227,6 +228,8 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         self.health.abandon(worker)
         ends = self.primary.in_child(worker)
         cluster.become_worker(None)
+        if ends is not None:
+            process.forget(CONFIG_MODULE)  # the primary's
         journal, self.journal = self.journal, None
         if ends is not None and journal is not None:  # a new master inherits the descriptor
             journal.close()
