@@ -659,3 +659,24 @@ def test_listen_handle_sent(play: Play) -> None:
             process.on('message', received)
     """)
     assert (trace["P"], trace["W1"]) == (["0 shared 0"], ["- true true"])
+
+
+def test_server_close_before_ipc_response(play: Play) -> None:
+    """test-net-server-close-before-ipc-response: closed before the reply: no listening, its share is given back, and
+    the process can end by itself."""
+    trace = play("""
+        if cluster.is_primary:
+            w = cluster.fork()
+            w.on('message', lambda m: (trace(m, 'shared', len(cluster._primary.shared)), w.send('end')))
+            w.on('exit', lambda code, sig: trace(code, sig))
+        else:
+            s = net.create_server()
+            s.on('listening', lambda: trace('never'))
+            def closed(error):
+                trace('closed', error.code)
+                other.listen(0, '127.0.0.1', lambda: other.close(lambda: process.send('closed')))  # answered after s
+            s.listen(0, '127.0.0.1').close(closed)
+            other = net.create_server()
+            process.on('message', lambda: process.channel.unref())
+    """)
+    assert (trace["P"], trace["W1"]) == (["closed shared 0", "0 -"], ["closed ERR_SERVER_NOT_RUNNING"])

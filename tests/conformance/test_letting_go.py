@@ -23,7 +23,7 @@ HELD = """
     else:
         how = os.environ['HOW']
         server = dgram.create_socket('udp4') if how == 'udp' else net.create_server()
-        server.on('connection', lambda sock: trace('never'))
+        server.on('message' if how == 'udp' else 'connection', lambda *_: trace('never'))
         def listening():
             if how == 'ref':
                 server.unref()

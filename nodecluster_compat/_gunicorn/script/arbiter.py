@@ -140,7 +140,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             self.loop.has_work
             or self._servers.keep_alive
             or max(len(workers), len(self.WORKERS)) > left_alone
-            or not all(process_of_worker.is_closed for process_of_worker in self._piped)
+            or any(ended.is_reaped and not ended.is_closed for ended in self._piped)
         )
 
     def _take_signals_over(self) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat.base.timers import Timer, checked_callback, seconds_of
+from nodecluster_compat import cluster
+from nodecluster_compat.base.timers import Timer, seconds_of
 from nodecluster_compat.errors import ArgumentError
 
 
@@ -88,4 +89,4 @@ def test_what_is_no_delay_is_refused(given: object) -> None:
 def test_what_cannot_be_called_is_refused(given: Any) -> None:
     """Seconds first, as ``call_later`` has them, is refused as well."""
     with pytest.raises(ArgumentError, match=r"first argument of set_timeout\(callback, milliseconds\), got"):
-        checked_callback(given, "set_timeout(callback, milliseconds)")
+        cluster.set_timeout(given, 100)
