@@ -330,7 +330,8 @@ class NetServer(Emitter):
 
     def _closed(self) -> None:
         self.emit("close")
-        self._process.closed(self)
+        if self._life.state == "closed":  # a listener may have made it listen again
+            self._process.closed(self)
 
     def _not_running(self, callback: Callable[..., Any] | None) -> None:
         if callback is not None:
