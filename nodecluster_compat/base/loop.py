@@ -176,10 +176,13 @@ class Loop:
         if self._soon:
             self.run_soon()
         self._is_waiting = True  # from here on whatever is asked for ends the wait
-        try:
-            ready_now = self._wait(timeout)
-        finally:
-            self._is_waiting = False
+        if self._soon or self._timers:
+            timeout = self._patience(timeout)
+        if self.wait_in is not None and timeout > 0:
+            self.wait_in(self._epoll.fileno(), timeout)
+            timeout = 0
+        ready_now = self._epoll.poll(timeout)
+        self._is_waiting = False
         readers, writers = self._readers, self._writers
         for fd, ready in ready_now:
             # An earlier callback of this turn may have removed this one.
@@ -214,28 +217,20 @@ class Loop:
         self._timers.clear()
         self.close()
 
-    def _wait(self, timeout: float) -> list[tuple[int, int]]:
-        """Return which descriptors are ready, and for what."""
-        if self._soon or self._timers:
-            timeout = self._patience(timeout)
-        if self.wait_in is not None and timeout > 0:
-            self.wait_in(self._epoll.fileno(), timeout)
-            timeout = 0
-        return self._epoll.poll(timeout)  # type: ignore[no-any-return]  # original() gives anything
-
     def _end_wait(self) -> None:
         self._is_waiting = False  # once is enough
         self.wake()
 
     def _patience(self, timeout: float) -> float:
-        while self._timers and _is_void(self._timers[0]):
-            entry = heapq.heappop(self._timers)
+        timers = self._timers
+        while timers and _is_void(timers[0]):
+            entry = heapq.heappop(timers)
             if not _is_void(entry):  # a signal handler has set one between these two lines
-                heapq.heappush(self._timers, entry)
+                heapq.heappush(timers, entry)
         if self._soon:
             return 0.0
-        if self._timers:
-            timeout = min(timeout, self._timers[0][0] - time.monotonic())
+        if timers:
+            timeout = min(timeout, timers[0][0] - time.monotonic())
         return max(0.0, timeout)
 
     def run_soon(self) -> None:
@@ -274,5 +269,5 @@ class Loop:
 
 def _is_void(entry: tuple[float, int, Timer]) -> bool:
     """Whether its timer was cancelled, or started again, since."""
-    _, number, timer = entry
-    return timer.cancelled or timer.start_number != number
+    timer = entry[2]
+    return timer.cancelled or timer.start_number != entry[1]

@@ -173,6 +173,7 @@ class _Main(GeventReactor):
         """End with ``code``; the first one counts."""
         if self._exit_code is None:
             self._exit_code = code
+            self._servers.exiting()
             self.tell_exit(code)
             self._exit_callback = get_hub().loop.run_callback(self._greenlet.throw, SystemExit(code))
 

@@ -262,7 +262,7 @@ class NetServer(Emitter):
 
     def has_room(self) -> bool:
         """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
-        return self.listening and (self.drop_max_connection or not self._is_full())
+        return self.listening and not self._process.is_ending and (self.drop_max_connection or not self._is_full())
 
     def passable_fd(self) -> int | None:
         """See :class:`~nodecluster_compat.messages.passing.Passable`."""
@@ -357,7 +357,8 @@ class NetServer(Emitter):
 
     def _closed(self) -> None:
         self.emit("close")
-        self._process.closed(self)
+        if self._life.state == "closed":  # a listener may have made it listen again
+            self._process.closed(self)
 
     def _not_running(self, callback: Callable[..., Any] | None) -> None:
         if callback is not None:

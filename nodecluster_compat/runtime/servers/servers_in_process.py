@@ -39,6 +39,11 @@ class ServersInProcess:
         self.open: set[OpenServer] = set()
         self.keep_alive = KeepAlive()
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether this process is about to end: what it took from a socket now would be lost."""
+        return False
+
     def opened(self, server: OpenServer) -> None:
         """A server listens, or will: it keeps this process alive, unless it was told not to."""
         self.open.add(server)

@@ -183,10 +183,10 @@ class UdpSocket(Emitter):
         if self._life.advance("close") == "closing":
             self._life.advance("drained")
             self._stop()
-            self._process.closed(self)
+            self._process.spawn(self._closed)
         else:
             self._process.abandoned(self)
-        self._process.spawn(self.emit, "close")
+            self._process.spawn(self.emit, "close")
         return self
 
     def ref(self) -> UdpSocket:
@@ -297,7 +297,7 @@ class UdpSocket(Emitter):
             self.emit("message", *datagram)
 
     def _received(self) -> tuple[bytes, tuple[Any, ...]] | None:
-        if self._sock is None:
+        if self._sock is None or self._process.is_ending:
             return None
         try:
             return self._sock.recvfrom(_LARGEST)  # type: ignore[no-any-return]  # a socket of any module
@@ -307,6 +307,11 @@ class UdpSocket(Emitter):
             if error.errno != errno.ECONNREFUSED:  # what an earlier datagram of ours met
                 self._report(error)
         return None
+
+    def _closed(self) -> None:
+        self.emit("close")
+        if self._life.state == "closed":  # a listener may have bound it again
+            self._process.closed(self)
 
     def _send(self, data: bytes, port: int, host: str, callback: Callable[..., Any] | None) -> None:
         try:
