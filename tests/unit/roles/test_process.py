@@ -155,3 +155,15 @@ def test_send_that_is_refused(spelt: tuple[Any, Any, Any]) -> None:
     """A sentence for each."""
     with pytest.raises(ArgumentError):
         sent_as(*spelt, keep_open=False)
+
+
+def test_error_is_one_of_the_worker_first() -> None:
+    """As in Node: the runtime listens on ``process`` before the program does."""
+    made, worker = Process(), emitters.Emitter()
+    told: list[Any] = []
+    made._worker = worker  # type: ignore[assignment]
+    worker.on("error", lambda error: told.append(("worker", error)))
+    assert made.emit("error", "HI")
+    made.on("error", lambda error: told.append(("process", error)))
+    assert made.emit("error", "again")
+    assert told == [("worker", "HI"), ("worker", "again"), ("process", "again")]
