@@ -65,6 +65,7 @@ def test_sys_exit_in_a_signal_handler_ends_the_worker(play: Play) -> None:
             how = os.environ['HOW']
             def handle(*_):
                 process.send('handled')
+                threading.Timer(60, print).start()  # waits for its thread, which the hub could not
                 if how == 'timer':
                     cluster.set_timeout(sys.exit, 1, 6)
                 else:

@@ -32,6 +32,7 @@ from ...runtime.servers.net_server import NetServer
 from ...runtime.servers.server_socket import OpenServer
 from ...runtime.servers.servers_in_process import set_servers_here
 from ...runtime.servers.servers_in_worker import ServersInWorker
+from ...runtime.signal_handlers import let_handlers_wait
 from ..arbiter import forking
 from ..worker.under_test import WorkerUnderTest
 from . import config as script_config
@@ -104,6 +105,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
             self.log.setup(self.cfg)
         script_config.set_config(self.cfg, self.log)
         patch_worker()
+        let_handlers_wait()
         self.booted = True
 
 
