@@ -89,7 +89,7 @@ def checked_host(host: object) -> str | None:
     Raises:
         ArgumentTypeError: it is no text.
     """
-    if host is not None and not isinstance(host, str):
+    if host is not None and (not isinstance(host, str) or "\0" in host):
         raise ArgumentTypeError(f"expected a name or an IP address as host, got {host!r}")
     return host
 
@@ -173,6 +173,6 @@ def with_fd(fd: object, backlog: object) -> ListenRequest:
     Raises:
         ArgumentError: it is no number.
     """
-    if isinstance(fd, bool) or not isinstance(fd, int) or fd < 0:
+    if isinstance(fd, bool) or not isinstance(fd, int) or fd < 0 or fd not in _INT32:
         raise ArgumentError(f"expected a descriptor (a number from 0), got {fd!r}")
     return ListenRequest(None, -1, None, fd=fd, backlog=checked_backlog(backlog))
