@@ -11,9 +11,10 @@ import fcntl
 import os
 import signal as signals
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from ..base.arity import checked_callback
 from ..base.drain_timeout import checked_timeout
@@ -45,8 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["ChildEnds", "Owner", "WorkerEntry", "WorkerHandle", "WorkerProcess", "WorkerRoster"]
 
 
-@dataclass(frozen=True, slots=True)
-class ChildEnds:
+class ChildEnds(Struct, frozen=True):
     """The worker's ends of its two channels, made before the fork: the child keeps them, the parent closes them."""
 
     messages: _socket.socket

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ...base.arguments import checked_options, take_callback
 from ...base.records import ListenRequest
@@ -47,8 +48,7 @@ CREATE_SOCKET_OPTIONS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ListenArguments:
+class ListenArguments(Struct, frozen=True):
     """What ``listen()`` was given, each argument in its own place, however it was spelt.
 
     Attributes:

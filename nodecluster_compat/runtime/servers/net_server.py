@@ -20,11 +20,11 @@ import logging
 import os
 import socket as sockets
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import gevent
 from gevent.socket import socket as gevent_socket
+from msgspec.structs import replace
 
 from ...base.arity import checked_callback
 from ...base.emitter import Emitter
