@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from ..errors import ArgumentError, ArgumentTypeError
@@ -84,6 +83,8 @@ def checked_options(options: Mapping[Any, Any], names: Mapping[str, str], call: 
     known = {**names, **{name: name for name in names.values()}}
     for name in options:
         if name not in known:
+            from difflib import get_close_matches
+
             near = get_close_matches(str(name), known, 1)
             meant = f"did you mean {near[0]!r}?" if near else f"expected some of {', '.join(sorted(names.values()))}"
             raise ArgumentError(f"{call} has no option {name!r}: {meant}")

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from types import FunctionType, MethodType
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ..errors import ArgumentTypeError
 
@@ -24,8 +25,7 @@ _Cached: Final = type(lru_cache(lambda: None))
 _BY_POSITION: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-@dataclass(frozen=True, slots=True)
-class Arity:
+class Arity(Struct, frozen=True):
     """How many positional arguments a callable takes.
 
     Attributes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Final
 
 __all__ = ["KnownEvents"]
@@ -38,6 +37,8 @@ class KnownEvents:
             return None
         if name in self._instead:
             return self._instead[name]
+        from difflib import get_close_matches
+
         near = get_close_matches(name, self.counts, 1, 0.6) or self._spelt_otherwise(name)
         meant = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(repr, sorted(self._told())))}"
         return f"it is called only if the program itself emits it; {meant}"

@@ -15,9 +15,10 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from ..base.records import Message
 from ..errors import ArgumentTypeError, ChannelClosed, ClusterError, RequestFailed, RequestTimedOut
@@ -88,8 +89,7 @@ class Reply:
         return taken
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """How a request has ended."""
 
     error: Exception | None = None

@@ -203,6 +203,36 @@ def test_further_streams_in_both_directions(play: Play) -> None:
     assert trace["P"] == ["[4,6,8,10,12,14,16,18,20,22,24,26]"] * 2
 
 
+def test_calls_that_cannot_work_end_the_worker_by_a_sentence(play: Play) -> None:
+    """None leaves one that neither listens nor ends; a stream that is not open is a spawn that failed, as in Node."""
+    trace = play(
+        """
+        calls = [
+            lambda: net.create_server().listen(0, "a" * 300),
+            lambda: net.create_server().listen(fd=2**40),
+            lambda: net.create_server().listen(fd=999),
+            lambda: net.create_server().listen("/nonexistent/s.sock"),
+            lambda: net.create_server().emit("connection", 5),
+            lambda: dgram.create_socket("udp4").bind(0, "a" * 300),
+            lambda: dgram.create_socket("udp4").send(b"x", 5, "a" * 300),
+            lambda: dgram.create_socket("udp4").send(b"x" * 70000, 5),
+        ]
+        if cluster.is_primary:
+            for number in range(len(calls)):
+                cluster.fork({"CALL": number})
+            cluster.on("exit", lambda worker, code: trace("exit", code))
+            def refused():
+                cluster.setup_primary(stdio=["inherit", 999, sys.stderr, "ipc"])
+                cluster.fork().on("error", lambda error: trace(error.errno))
+            cluster.call_later(0, refused)
+        else:
+            calls[int(os.environ["CALL"])]()
+        """,
+        quiet=False,
+    )
+    assert sorted(trace["P"]) == ["9"] + ["exit 1"] * 8
+
+
 REQUESTS = """
     from nodecluster_compat.errors import ChannelClosed, RequestFailed, RequestTimedOut, WouldBlock
     import gevent, threading

@@ -43,9 +43,15 @@ class WorkerStreams:
 
     Args:
         streams: what each descriptor is to be.
+
+    Raises:
+        OSError: one of them is not open, or no descriptors are left.
     """
 
     def __init__(self, streams: Sequence[Stream]) -> None:
+        for stream in streams:
+            if isinstance(stream, int):
+                os.fstat(stream)  # here, where somebody hears of it
         self._streams = streams
         self._ours: dict[int, int] = {}
         self._theirs: dict[int, int] = {}

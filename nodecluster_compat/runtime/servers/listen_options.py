@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ...base.arguments import checked_options, take_callback
 from ...base.records import ListenRequest
@@ -47,8 +48,7 @@ CREATE_SOCKET_OPTIONS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ListenArguments:
+class ListenArguments(Struct, frozen=True):
     """What ``listen()`` was given, each argument in its own place, however it was spelt.
 
     Attributes:
@@ -89,7 +89,7 @@ def checked_host(host: object) -> str | None:
     Raises:
         ArgumentTypeError: it is no text.
     """
-    if host is not None and not isinstance(host, str):
+    if host is not None and (not isinstance(host, str) or "\0" in host):
         raise ArgumentTypeError(f"expected a name or an IP address as host, got {host!r}")
     return host
 
@@ -173,6 +173,6 @@ def with_fd(fd: object, backlog: object) -> ListenRequest:
     Raises:
         ArgumentError: it is no number.
     """
-    if isinstance(fd, bool) or not isinstance(fd, int) or fd < 0:
+    if isinstance(fd, bool) or not isinstance(fd, int) or fd < 0 or fd not in _INT32:
         raise ArgumentError(f"expected a descriptor (a number from 0), got {fd!r}")
     return ListenRequest(None, -1, None, fd=fd, backlog=checked_backlog(backlog))

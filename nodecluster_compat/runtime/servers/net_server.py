@@ -216,6 +216,8 @@ class NetServer(Emitter):
         """Emit an event; ``emit("connection", socket)`` lets this server serve a socket that came from elsewhere."""
         if event == "connection" and len(args) == 1:
             sock: Any = args[0]
+            if not hasattr(sock, "detach"):
+                raise ArgumentTypeError(f"expected a connected socket, got {sock!r}")
             self.inject(sock)
             return True
         return super().emit(event, *args, **kwargs)
@@ -290,7 +292,7 @@ class NetServer(Emitter):
         if host:
             try:
                 address, kind = _resolved(host, request.port)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:  # the latter: no name can be like that
                 self.failed(_not_found(error, host, request.port))
                 return
             request = replace(request, address=address, address_type=kind)
@@ -370,13 +372,14 @@ def _resolved(host: str, port: int) -> tuple[str, Any]:
     try:
         return host, ipaddress.ip_address(host.partition("%")[0]).version
     except ValueError:
+        host.encode("idna")  # raises here what gevent would print from a thread
         # The module's, which is cooperative in a worker.  Elsewhere it blocks, for once: gevent's would need a thread,
         # and a plain program that serves after its last line can start none.
         family, _, _, _, name = sockets.getaddrinfo(host, port, 0, sockets.SOCK_STREAM)[0]
         return str(name[0]), 6 if family == sockets.AF_INET6 else 4
 
 
-def _not_found(error: OSError, host: str, port: int) -> ListenError:
+def _not_found(error: Exception, host: str, port: int) -> ListenError:
     failure = ListenError(errno.ENOENT, "getaddrinfo", host, port)
     failure.code = "ENOTFOUND"
     failure.__cause__ = error

@@ -253,9 +253,10 @@ class UdpSocket(Emitter):
         address = None if fd is not None else host or _EVERYWHERE[self._kind]
         if host is not None and fd is None:
             try:
+                host.encode("idna")  # raises here what gevent would print from a thread
                 address = str(sockets.getaddrinfo(host, port, _FAMILIES[self._kind], sockets.SOCK_DGRAM)[0][4][0])
-            except OSError as error:
-                self.failed(error)
+            except (OSError, UnicodeError) as error:
+                self.failed(_not_found(error))
                 return
         self._request = ListenRequest(
             address,
@@ -315,16 +316,18 @@ class UdpSocket(Emitter):
 
     def _send(self, data: bytes, port: int, host: str, callback: Callable[..., Any] | None) -> None:
         try:
+            host.encode("idna")
             target = sockets.getaddrinfo(host, port, _FAMILIES[self._kind], sockets.SOCK_DGRAM)[0][4]
             self._ready.wait()
             if self._sock is None:
                 raise OSError(errno.EBADF, "the socket is closed")
             sent = self._sock.sendto(data, target)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
+            failure = _not_found(error)
             if callback is None:
-                self._report(error)
+                self._report(failure)
             else:
-                callback(error, 0)
+                callback(failure, 0)
             return
         if callback is not None:
             callback(None, sent)
@@ -346,6 +349,15 @@ class UdpSocket(Emitter):
         sock, self._socket = self._socket, None
         if sock is not None:
             sock.close()
+
+
+def _not_found(error: OSError | UnicodeError) -> OSError:
+    """Return the error; one that says that no name can be like that is one of the system's, too."""
+    if isinstance(error, OSError):
+        return error
+    failure = OSError(errno.ENOENT, f"no such host: {error}")
+    failure.__cause__ = error
+    return failure
 
 
 def _duplicate(sock: ServerSocket) -> int:
