@@ -38,7 +38,7 @@ from .waiting import QueueStatus, QueueWatch
 
 if TYPE_CHECKING:
     from ..base.loop import Loop
-from ..base.timers import Timer
+    from ..base.timers import Timer
     from ..errors import FrameError
 
 __all__ = ["SWITCH_SECONDS", "Dealer"]
