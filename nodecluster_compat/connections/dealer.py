@@ -37,7 +37,8 @@ from .policies import PolicyFactory
 from .waiting import QueueStatus, QueueWatch
 
 if TYPE_CHECKING:
-    from ..base.loop import Loop, Timer
+    from ..base.loop import Loop
+    from ..base.timers import Timer
     from ..errors import FrameError
 
 __all__ = ["SWITCH_SECONDS", "Dealer"]

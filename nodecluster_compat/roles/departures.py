@@ -80,6 +80,7 @@ class Departures:
         if error is not None:
             self._log.error("The channel of worker %s is closed: %s", worker.id, error)
         worker.line.closed()
+        worker.requests.closed()
         self._dealer.lost(worker.id)
         self._shared.lost(worker.id)
         asked = worker.exited_after_disconnect is not None

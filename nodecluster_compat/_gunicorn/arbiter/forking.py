@@ -23,6 +23,7 @@ from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.this_worker import ClusterWorker
 from ...runtime.forked_child import detach, is_child
+from ...runtime.script import exit_code_of
 from .birth import Birth
 from .copy_on_write import hold_collector, keep_shared, release_collector
 from .left_signals import leave_signals
@@ -89,6 +90,10 @@ def fork_worker(arbiter: _Seat, worker: WorkerHandle, spawn: Callable[[], int]) 
     try:
         arbiter.health.born(worker)
         pid = spawn()
+    except SystemExit as error:  # in the child only, and it has ended
+        code = exit_code_of(error)
+        final = process.ended(code)
+        raise error if final == code else SystemExit(final) from None
     except Exception as error:  # in the parent only: a child turns every error into SystemExit
         arbiter.spawning = None
         _unblock()
@@ -200,7 +205,11 @@ def _leave_primary(arbiter: _Seat) -> None:
     member = ClusterWorker(
         worker.id, ends.messages, process, arbiter.log, worker.env, worker.line.serializer, worker.max_message_bytes
     )
-    os.environ.update(worker.env)
+    for name, value in worker.env.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
     cluster.become_worker(member)
     _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served), worker.heartbeat)
     under_test.reach("online")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
+from ...base.event_names import KnownEvents
 from ...base.records import PeerAddress, ServedAddress
 from .net_server import NetServer
 from .server_socket import ServerSocket
@@ -36,6 +37,22 @@ class HttpServer(NetServer):
     Args:
         make_handler: makes what serves; called for each ``listen()``, so that settings made before it count.
     """
+
+    _known = KnownEvents(
+        NetServer._known.counts,
+        {
+            **dict.fromkeys(
+                ("request", "checkContinue", "checkExpectation"),
+                "the WSGI application that http.create_server(app) is given answers every request",
+            ),
+            **dict.fromkeys(
+                ("connect", "upgrade"),
+                "a WSGI application gets the socket as environ['gunicorn.socket'] and takes over",
+            ),
+            **dict.fromkeys(("clientError", "timeout", "dropRequest"), "gunicorn answers such a client, and logs it"),
+            "secureConnection": "write 'connection'; gunicorn's settings certfile and keyfile make it TLS",
+        },
+    )
 
     def __init__(self, make_handler: Callable[[], RequestHandler]) -> None:
         super().__init__()
