@@ -23,6 +23,7 @@ from gunicorn.errors import HaltServer
 from ... import under_test
 from ...base.emitter import set_log
 from ...base.loop import Loop
+from ...machine.children import ForgottenChildren
 from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
 from ...roles.cluster import SCHED_RR, cluster
@@ -85,6 +86,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         self.served = []
         self.spawning = None
         self.exiting = None
+        self.forgotten = ForgottenChildren()
         self.is_stopping = False
         self._is_finishing = False
         self._requested = deque()
