@@ -90,7 +90,8 @@ class Departures:
         self._tell(worker, "disconnect")
         if not worker.is_dead():
             # Its place is filled when it has exited, so that an exit handler's fork() finds the vacancy.
-            orderly = asked or worker.way_out.is_ending  # it has taken leave of its connections: a signal from outside
+            # A signal from outside: it has taken leave of its connections, although that may not be told yet.
+            orderly = asked or worker.way_out.is_ending or worker.connections.has_left
             seconds = self.grace if orderly else min(self.grace, _UNASKED_SECONDS)
             self._loop.call_later(seconds, self._end_if_alive, worker, seconds)
 
