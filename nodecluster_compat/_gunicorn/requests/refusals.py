@@ -20,6 +20,7 @@ from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.errors import InvalidHeader, InvalidHeaderName, InvalidRequestLine, UnsupportedTransferCoding
 from gunicorn.http.message import Request
 
+from .c_parser import has_lax_parser
 from .chunks import StrictChunkedReader
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ class StrictRequest(Request):  # type: ignore[misc]  # gunicorn has no type hint
                 raise InvalidHeader(name)
             if name == "EXPECT" and value.lower() != "100-continue":
                 raise _unmet(value)
+        return rest
+
+    def _parse_fast(self, unreader: Unreader, buffer: bytearray) -> bytes:
+        """Extends gunicorn's, which trusts any parser in C."""
+        read = self._parse_python if has_lax_parser() else super()._parse_fast
+        rest: bytes = read(unreader, buffer)
         return rest
 
     def parse_headers(self, data: bytes, from_trailer: bool = False) -> Headers:
@@ -129,7 +136,7 @@ def refuse_repeats(fields: Headers, request: object) -> None:
 
 def strict_request(version: tuple[int, ...] = gunicorn.version_info) -> type[Request]:
     """Return the class of requests for a gunicorn: its own, or the one that adds what it does not refuse yet."""
-    return StrictRequest if version < _ALL_RULES_SINCE else Request
+    return Request if version >= _ALL_RULES_SINCE and not has_lax_parser() else StrictRequest
 
 
 def _unmet(expectation: str) -> Exception:
