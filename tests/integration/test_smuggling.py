@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import gunicorn
 import pytest
 from gunicorn_settings import known
 from raw_http import send
 from refused import BROKEN_BODIES, REFUSED
 from smuggling import SMUGGLING
-from stock import Comparison, stock_recording
+from stock import Comparison, is_refusal, stock_recording
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -34,21 +33,7 @@ def started(cluster_factory: ClusterFactory, parser: str, worker_class: str = "n
 def test_smuggling_is_answered_as_the_stock_worker_answers_it(cluster_factory: ClusterFactory, parser: str) -> None:
     """In one piece with the request behind it, and byte by byte; by the parser in C, if there is one, and in Python."""
     expected = STOCK.expected(parser, SMUGGLING, lambda: started(cluster_factory, parser, "gevent"))
-    differences = STOCK.differences(started(cluster_factory, parser), SMUGGLING, expected)
-    if gunicorn.version_info < (27,):
-        differences = {name: both for name, both in differences.items() if not is_stricter(name, both[0])}
-    assert differences == {}
-
-
-def is_stricter(name: str, ours: list[str]) -> bool:
-    """Whether what differs from an older gunicorn is that ours refused, or closed behind a CONNECT."""
-    is_tunnel = name.startswith("line: authority form")
-    return all(is_refusal(answer) or (is_tunnel and answer.count("HTTP/1.1 ") == 1) for answer in ours)
-
-
-def is_refusal(answer: str) -> bool:
-    """Whether an answer, or none, is a refusal and nothing more: nothing behind the request was served."""
-    return not answer or (answer.startswith(("HTTP/1.1 4", "HTTP/1.1 5")) and answer.count("HTTP/1.1 ") == 1)
+    assert STOCK.differences(started(cluster_factory, parser), SMUGGLING, expected) == {}
 
 
 @pytest.mark.parametrize("parser", ["auto", "python"])
