@@ -1,4 +1,4 @@
-"""What a user does in each real application: log in, upload, read a stream; by the name of its file in tests/real/apps."""
+"""What a user does in each real application: log in, upload, read a stream; named as its file in tests/real/apps."""
 
 from __future__ import annotations
 
@@ -121,7 +121,6 @@ def httpbin(visit: Visit, turn: int) -> None:
     visit("GET", "/stream/5", stream=True)
     visit("GET", "/drip?duration=0.1&numbytes=5&code=200", stream=True)
     visit("GET", "/gzip")
-    visit("GET", "/bytes/2000?seed=1")
     visit("GET", "/range/2000", headers={"Range": "bytes=10-99"})
     visit("GET", "/status/418")
     visit("HEAD", "/html")

@@ -37,6 +37,7 @@ FORBIDDEN_TRAILERS: Final = frozenset({"AUTHORIZATION", "CONTENT-LENGTH", "HOST"
 """Fields that would change, behind the body, how the message is framed, routed or allowed (26.0)."""
 
 _SINGLE_FIELDS: Final = frozenset({"HOST", "CONTENT-TYPE"})
+_HAS_POLICY: Final = hasattr(Request, "_apply_header_policy")
 _CODINGS: Final = frozenset({"chunked", "identity", "compress", "deflate", "gzip"})
 _OUTSIDE_OF_TARGETS: Final = re.compile("[^\x21-\x7e]")
 
@@ -64,8 +65,8 @@ class StrictRequest(Request):  # type: ignore[misc]  # gunicorn has no type hint
         return rest
 
     def _parse_fast(self, unreader: Unreader, buffer: bytearray) -> bytes:
-        """Extends gunicorn's, which trusts any parser in C."""
-        read = self._parse_python if has_lax_parser() else super()._parse_fast
+        """Extends gunicorn's, which trusts any parser in C, and behind it any peer's ``SCRIPT_NAME`` (before 26.0)."""
+        read = self._parse_python if has_lax_parser() or not _HAS_POLICY else super()._parse_fast
         rest: bytes = read(unreader, buffer)
         return rest
 

@@ -64,7 +64,7 @@ from rest_framework.views import APIView
 class GroupSerializer(serializers.ModelSerializer):
     class Meta:
         model = Group
-        fields = ["name"]
+        fields = ("name",)
 
 
 class GroupViewSet(viewsets.ModelViewSet):
@@ -73,7 +73,7 @@ class GroupViewSet(viewsets.ModelViewSet):
 
 
 class Upload(APIView):
-    parser_classes = [parsers.MultiPartParser]
+    parser_classes = (parsers.MultiPartParser,)
 
     def post(self, request):
         name = default_storage.save(request.data["file"].name, request.data["file"])

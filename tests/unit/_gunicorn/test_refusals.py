@@ -134,6 +134,14 @@ def test_parser_that_is_too_old_is_not_used(monkeypatch: pytest.MonkeyPatch) -> 
     assert served(NEXT) == [("/next", b"")]
 
 
+@pytest.mark.parametrize("parser", ["auto", "python"])
+def test_nobody_sets_the_path_who_is_not_trusted(parser: str) -> None:
+    """``forwarder_headers`` has SCRIPT_NAME and PATH_INFO; the peer here is not one of ``forwarded_allow_ips``."""
+    data = b"GET / HTTP/1.1\r\nHost: x\r\nSCRIPT_NAME: /evil\r\nX_A: 1\r\n\r\n"
+    request = StrictRequest(config(http_parser=parser), IterUnreader([data]), PEER)
+    assert request.headers == [("HOST", "x")]
+
+
 def test_probes_tell_a_lax_parser() -> None:
     def strict(data: bytes, **_: object) -> None:
         raise ValueError
