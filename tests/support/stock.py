@@ -18,17 +18,13 @@ from recordings import Recording, told
 
 from pytest_cluster import Cluster
 
-__all__ = ["PARSERS", "Answers", "Comparison", "is_refusal", "stock_recording"]
+__all__ = ["Answers", "Comparison", "is_refusal", "stock_recording"]
 
 _FOLDER: Final = Path(__file__).parents[1] / "integration" / "recordings"
 # What the parser in C says of garbage is not what the one in Python says.
 _INSTALLED: Final = f"gunicorn-{gunicorn.__version__}{'-h1c' if find_spec('gunicorn_h1c') else ''}"
 _ALIKE: Final = 3
 _IS_OLD: Final = gunicorn.version_info < (27,)
-
-# The parser in C of 25.2 and 25.3 trusts any peer, and is not used here: there is nothing to compare it with.
-PARSERS: Final = ("python",) if (25, 2) <= gunicorn.version_info < (26,) else ("auto", "python")
-"""The values of ``http_parser`` under which the two are compared."""
 
 Answers = dict[str, list[str]]
 Corpus = Mapping[str, bytes]
