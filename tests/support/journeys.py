@@ -85,7 +85,7 @@ def django(visit: Visit, turn: int) -> None:
     visit("POST", "/admin/auth/group/add/", data=data)
     visit("GET", "/api/groups/?format=json")
     visit("POST", "/api/groups/", json={"name": f"other {turn}"}, auth=("admin", "secret"))
-    visit("POST", "/upload/", files={"file": ("upload.bin", DATA)}, auth=("admin", "secret"))
+    visit("POST", "/upload/", files={"file": (f"upload{turn}.bin", DATA)}, auth=("admin", "secret"))
     visit("GET", "/upload/", auth=("admin", "secret"), stream=True)
     visit("GET", "/stream/", stream=True)
 
@@ -202,7 +202,7 @@ def wagtail(visit: Visit, turn: int) -> None:
     visit("POST", "/admin/login/", data=data)
     form = visit("GET", "/admin/images/add/")
     data = {"title": f"image {turn}", "csrfmiddlewaretoken": _token(form, "csrfmiddlewaretoken"), "collection": "1"}
-    visit("POST", "/admin/images/add/", data=data, files={"file": ("a.png", PNG, "image/png")})
+    visit("POST", "/admin/images/add/", data=data, files={"file": (f"image{turn}.png", PNG, "image/png")})
     form = visit("GET", "/admin/documents/add/")
     data = {"title": f"document {turn}", "csrfmiddlewaretoken": _token(form, "csrfmiddlewaretoken"), "collection": "1"}
     visit("POST", "/admin/documents/add/", data=data, files={"file": (f"{turn}.txt", DATA)})

@@ -80,7 +80,7 @@ class Upload(APIView):
         return Response({"name": name, "size": default_storage.size(name)})
 
     def get(self, request):
-        return FileResponse(default_storage.open("upload.bin"))
+        return FileResponse(default_storage.open("upload1.bin"))
 
 
 router = routers.DefaultRouter()
