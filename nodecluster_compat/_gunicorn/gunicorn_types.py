@@ -26,6 +26,7 @@ __all__ = [
     "Response",
     "ServerHook",
     "Settings",
+    "Stream",
     "Unreader",
 ]
 
@@ -59,8 +60,12 @@ class Settings(Protocol):
     enable_backlog_metric: bool
     env: Mapping[str, str]
     env_orig: MutableMapping[str, str]
+    forwarded_allow_ips: list[str]
+    forwarded_allow_networks: Callable[[], list[Any]]
+    forwarder_headers: list[str]
     gid: int
     graceful_timeout: float
+    header_map: str
     initgroups: bool
     is_ssl: bool
     keepalive: float
@@ -117,6 +122,16 @@ class GunicornWorker(Protocol):
 
     aborted: bool
     tmp: Any
+
+
+class Stream(Protocol):
+    """One request of an HTTP/2 connection, as gunicorn keeps it."""
+
+    def get_pseudo_headers(self) -> Mapping[str, str]:
+        """Return method, target, scheme and authority, by names with a colon."""
+
+    def get_regular_headers(self) -> Headers:
+        """Return the other fields, their names in small letters."""
 
 
 class Unreader(Protocol):

@@ -7,6 +7,7 @@ import struct
 from typing import Any
 
 import pytest
+from gunicorn_settings import known
 from raw_http import CLOSE, GET, HEAD, environ_of, exchange, normalised, send
 from stock import Comparison, stock_recording
 
@@ -184,7 +185,7 @@ def test_unix_socket_answers_like_the_stock_worker(cluster_factory: ClusterFacto
     """Peers without an address are trusted, as always."""
     answers = []
     for worker_class in ("nodecluster_compat.Worker", "gevent"):
-        server = cluster_factory(worker_class=worker_class, settings={"graceful_timeout": 2})
+        server = cluster_factory(worker_class=worker_class, settings=known({"graceful_timeout": 2}))
         path = f"/proc/{server.primary.pid}/cwd/parity.sock"
         for request in TRUST.values():
             client = socket.socket(socket.AF_UNIX)

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from gunicorn_settings import known
+from raw_http import send
+from refused import BROKEN_BODIES, REFUSED
 from smuggling import SMUGGLING
-from stock import Comparison, stock_recording
+from stock import Comparison, is_refusal, stock_recording
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -32,6 +34,16 @@ def test_smuggling_is_answered_as_the_stock_worker_answers_it(cluster_factory: C
     """In one piece with the request behind it, and byte by byte; by the parser in C, if there is one, and in Python."""
     expected = STOCK.expected(parser, SMUGGLING, lambda: started(cluster_factory, parser, "gevent"))
     assert STOCK.differences(started(cluster_factory, parser), SMUGGLING, expected) == {}
+
+
+@pytest.mark.parametrize("parser", ["auto", "python"])
+def test_every_gunicorn_refuses_what_the_newest_does(cluster_factory: ClusterFactory, parser: str) -> None:
+    """400 or 501 for each fault of a head; behind a broken body nothing is served, whatever the application says."""
+    cluster = started(cluster_factory, parser)
+    answers = {name: send(cluster, request) for name, request in REFUSED.items()}
+    assert {answer[:12] for answer in answers.values()} <= {b"HTTP/1.1 400", b"HTTP/1.1 501"}
+    answers |= {name: send(cluster, request) for name, request in BROKEN_BODIES.items()}
+    assert [name for name, answer in answers.items() if not is_refusal(answer.decode("latin-1"))] == []
 
 
 @pytest.mark.slow

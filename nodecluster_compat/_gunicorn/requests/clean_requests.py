@@ -6,10 +6,11 @@ A request is *clean* when everything about it that gunicorn would check, merge, 
 target, header names without underscores that occur once, none that sets a scheme or speaks of the body in any other
 way than one plain ``Content-Length``.  A clean request is built straight from what gunicorn's own C parser says.  Every
 other one, and whatever that parser refuses, is put back and read again by gunicorn, so its answers, errors and order of
-checks are gunicorn's by construction: this module can only be slow, not lax.
+checks are gunicorn's by construction, with what :mod:`refusals` adds: this module can only be slow, not
+lax.
 
-It is used only where gunicorn itself would use that parser (``http_parser``, no compatibility flag, no PROXY protocol),
-and it is the same for every gunicorn that has one.
+It is used only where gunicorn itself would use that parser (``http_parser``, no compatibility flag, no PROXY protocol)
+and the parser refuses what it has to (:mod:`c_parser`); it is the same for every gunicorn that has one.
 
 The connection loop (``handle``) and what is done with a request (``handle_request``) are gunicorn's.  Three things are
 put in their way, each a subclass of gunicorn's: the parser of a connection (here), the pair that ``create`` makes
@@ -32,6 +33,7 @@ from gunicorn.http.unreader import IterUnreader
 
 from ...runtime.idle_limit import IdleLimit
 from .body_reader import BodyReader
+from .c_parser import has_lax_parser
 from .environs import use_short_create
 from .request_waits import WaitingParser, tell_waits
 
@@ -281,7 +283,7 @@ def use_clean_requests(cfg: Settings, waits: IdleLimit) -> RequestWait:
 
 def _is_usable(cfg: Settings) -> bool:
     uses_c_parser = getattr(message, "_check_fast_parser", None)
-    if uses_c_parser is None or any(getattr(cfg, flag, False) for flag in _FLAGS):
+    if uses_c_parser is None or has_lax_parser() or any(getattr(cfg, flag, False) for flag in _FLAGS):
         return False
     if getattr(cfg, "proxy_protocol", False) not in (False, "off"):
         return False

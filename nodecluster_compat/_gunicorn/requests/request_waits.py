@@ -6,15 +6,16 @@ to gunicorn, so that what it reads and answers is its own.  :mod:`clean_requests
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gevent import getcurrent
 from gunicorn import http
-from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 
 from ...runtime.client_socket import ClientSocket
 from ...runtime.idle_limit import IdleLimit
+from .http2_refusals import refuse_over_http2
+from .refusals import strict_request
 
 if TYPE_CHECKING:
     from ..gunicorn_types import PlainRequest, RequestWait, Settings, Unreader
@@ -27,9 +28,11 @@ class WaitingParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
 
     Attributes:
         waits: is told of every wait; of this process.
+        odd_request: the class of what gunicorn reads.
     """
 
     waits: ClassVar[IdleLimit]
+    odd_request: ClassVar[Any] = strict_request()
 
     def __init__(self, cfg: Settings, source: object, source_addr: object, *rest: object) -> None:
         super().__init__(cfg, source, source_addr, *rest)
@@ -65,7 +68,7 @@ class WaitingParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
         """Let gunicorn read the request that begins with ``data``, and wait for the rest of it."""
         self.waits.began()
         self.unreader.unread(data)
-        request: PlainRequest = Request(self.cfg, self.unreader, self.source_addr, self.req_count)
+        request: PlainRequest = self.odd_request(self.cfg, self.unreader, self.source_addr, self.req_count)
         return request
 
 
@@ -88,5 +91,6 @@ def tell_waits(cfg: Settings, waits: IdleLimit, parser: type[WaitingParser] = Wa
     if not knows_idle(cfg):
         return waits
     parser.waits = waits
+    refuse_over_http2()
     http.RequestParser = parser
     return waits.noted_inside
