@@ -18,8 +18,6 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from gunicorn.errors import HaltServer
-
 from ... import under_test
 from ...base.emitter import set_log
 from ...base.loop import Loop
@@ -35,6 +33,7 @@ from .health import Health
 from .hosting import Hosting
 from .judging import Judge
 from .limits import Limits
+from .main_loop import MainLoop
 from .metrics import report_workers
 from .pressure import Pressure
 from .recycler import Recycler
@@ -42,6 +41,7 @@ from .reloading import Reloader
 from .service import Service
 from .status_board import StatusBoard
 from .upgrading import Upgrade
+from .waiting_signals import WaitingSignals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ QUEUE_LIMIT: Final = 128
 _ENDING_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGQUIT, signals.SIGINT})
 
 
-class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no type hints
+class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicorn has no type hints
     """A mixin for gunicorn's :class:`~gunicorn.arbiter.Arbiter`; see the module for how it gets in place."""
 
     pid: int
@@ -81,6 +81,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         prepare_for_workers(self.cfg)
         self.WORKERS = dict(self.WORKERS)  # gunicorn's is a class attribute, shared by every arbiter
         self.loop = Loop(self.log)
+        self.waiting_signals = WaitingSignals()
         self.roster = WorkerRoster()
         self.served = []
         self.spawning = None
@@ -124,44 +125,6 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
                 served.get(id(listener)) or self.primary.dealer.add(listener.sock, listener.FAMILY)
                 for listener in self.LISTENERS
             ]
-
-    # --- waiting -------------------------------------------------------------------------------
-
-    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """Replaces the wait in gunicorn's signal queue: the same answer, from our loop."""
-        deadline = time.monotonic() + timeout
-        while self.SIG_QUEUE.empty():
-            patience = deadline - time.monotonic()
-            if patience <= 0:
-                break
-            self.turn(patience)
-        return self._take_signals()
-
-    def turn(self, timeout: float) -> None:
-        """Run one turn of the loop."""
-        try:
-            self.loop.run_once(timeout)
-        except SystemExit as error:
-            self._exit_in_order(error)
-
-    def _exit_in_order(self, error: SystemExit) -> None:
-        """Let a handler in the primary that calls ``sys.exit`` end the server, workers and all."""
-        if not self.is_stopping:
-            code = error.code if isinstance(error.code, int) else int(bool(error.code))
-            raise HaltServer("A handler in the primary asked to exit.", code) from error
-
-    def wakeup(self) -> None:
-        """Extends gunicorn's: the queue alone would not end a wait in our loop.  Any thread may call it."""
-        super().wakeup()
-        self.loop.wake()
-
-    def _take_signals(self) -> list[int]:
-        received: list[int] = []
-        while not self.SIG_QUEUE.empty():
-            number = self.SIG_QUEUE.get_nowait()
-            if number != self.WAKEUP_REQUEST:
-                received.append(number)
-        return received
 
     # --- keeping the number of workers ---------------------------------------------------------
 

@@ -103,7 +103,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         run_script(path, args)
         while self._has_work():
             self.turn(_TURN_SECONDS)
-            self._take_signals()
+            self.take_signals()
             self.reap_workers()
         return process.exit_code or 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket
 import contextlib
 import errno
+import itertools
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.errors import ChannelBroken, ChannelClosed, ChannelFull, ClusterError, FrameError
+from nodecluster_compat.messages import reader
 from nodecluster_compat.messages.channel import PRESSURE_BYTES, Channel
 from nodecluster_compat.messages.frames import Frame, FrameKind, encode_frame
+from nodecluster_compat.messages.reader import SLICE_FRAMES
 
 
 class End:
@@ -194,6 +197,75 @@ def test_flood_gets_one_slice_a_turn(pair: Pair) -> None:
     pair.loop.run_once(0)
     assert seen == ["turn"]
     assert pair.a.frames == []
+
+
+@pytest.mark.parametrize("kind", [FrameKind.MESSAGE, FrameKind.TAKEN, FrameKind.DUE, FrameKind.LISTENING])
+def test_many_small_frames_are_more_than_one_slice(pair: Pair, kind: FrameKind) -> None:
+    """A slice is limited by frames, too: those of a few bytes are thousands to a read.  All arrive, in order."""
+    sent = [encode_frame(kind, b"%d" % number) for number in range(3 * SLICE_FRAMES)]
+    pair.a.channel._sock.send(b"".join(sent))
+    pair.loop.run_once(0)
+    assert 0 < len(pair.b.frames) <= SLICE_FRAMES
+    for _ in range(1000):
+        before = len(pair.b.frames)
+        pair.loop.run_once(0)
+        assert len(pair.b.frames) - before <= SLICE_FRAMES
+    assert [frame.payload for frame in pair.b.frames] == [b"%d" % number for number in range(3 * SLICE_FRAMES)]
+
+
+def test_slice_is_limited_by_time(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame whose handler takes long is the last one of its turn."""
+    clock = itertools.count()
+    monkeypatch.setattr(reader.time, "monotonic", lambda: float(next(clock)))
+    pair.a.channel._sock.send(frame(b"slow") * 3)
+    pair.loop.run_once(0)
+    assert len(pair.b.frames) == 1
+
+
+def test_frames_of_a_slice_come_before_the_end_of_the_peer(pair: Pair) -> None:
+    """What waits for its turn is delivered before the channel is closed."""
+    pair.a.channel._sock.send(frame(b"x") * 2 * SLICE_FRAMES)
+    pair.a.channel.close()
+    for _ in range(1000):
+        pair.loop.run_once(0)
+    assert len(pair.b.frames) == 2 * SLICE_FRAMES
+    assert pair.b.closed == [None]
+
+
+def test_frames_of_a_slice_wait_while_the_channel_is_paused(pair: Pair) -> None:
+    """Pausing holds back what was received, too."""
+    pair.a.channel._sock.send(frame(b"x") * 3 * SLICE_FRAMES)
+    pair.loop.run_once(0)
+    pair.b.channel.pause_reading()
+    arrived = len(pair.b.frames)
+    pair.turn()
+    assert len(pair.b.frames) == arrived
+    pair.b.channel.resume_reading()
+    for _ in range(1000):
+        pair.loop.run_once(0)
+    assert len(pair.b.frames) == 3 * SLICE_FRAMES
+
+
+def test_handler_that_raises_holds_up_no_later_frame(pair: Pair) -> None:
+    """What it leaves of the slice goes on."""
+
+    def broken(frame: Frame) -> None:
+        pair.b.frames.append(frame)
+        if len(pair.b.frames) == 2:
+            raise ValueError("a bug")
+
+    pair.b.channel._reader._on_frame = broken
+    pair.a.channel._sock.send(frame(b"x") * 5)
+    pair.turn()
+    assert len(pair.b.frames) == 5
+
+
+def test_dead_peer_is_heard_out_at_once(pair: Pair) -> None:
+    """Before ``exit`` is told, everything that it had written is, whatever a slice is."""
+    pair.a.channel._sock.send(frame(b"x") * 3 * SLICE_FRAMES)
+    pair.loop.run_once(0)
+    pair.b.channel.drain()
+    assert len(pair.b.frames) == 3 * SLICE_FRAMES
 
 
 def test_paused_channel_leaves_bytes_in_the_kernel(pair: Pair) -> None:
