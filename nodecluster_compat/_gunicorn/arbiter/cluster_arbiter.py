@@ -13,6 +13,7 @@ around a fork.
 
 from __future__ import annotations
 
+import logging
 import signal as signals
 import time
 from collections import deque
@@ -23,6 +24,7 @@ from ...base.emitter import set_log
 from ...base.loop import Loop
 from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
+from ...operations.log_writer import LogWriter
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
 from ...roles.worker_handle import WorkerRoster
@@ -92,6 +94,8 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.primary = Primary(self, self.loop, cluster, self.log, self.cfg.graceful_timeout, QUEUE_LIMIT)
         self.journal = attach_journal(self.primary)
         set_log(self.log)
+        self.log_writer = LogWriter(_loggers_of(self.log))
+        self.log_writer.begin()
         forking.register(self)
         signals.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
         self.upgrade = Upgrade(self)
@@ -133,6 +137,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
 
         It reaps as well: in a primary that a user has monkey-patched, gevent takes SIGCHLD for itself.
         """
+        self.log_writer.follow()
         self.reap_workers()
         if self.starts_no_more:
             return
@@ -181,6 +186,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
 
     def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
         """In a forked child: leave what is the primary's; return the ends of ``worker``, if it is to be that."""
+        self.log_writer.abandon()
         self.upgrade.abandon()
         self.reloader.abandon()
         self.health.abandon(worker)
@@ -236,6 +242,13 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.judge.retry_now()
         super().handle_ttin()
 
+    def handle_usr1(self) -> None:
+        """Replaces gunicorn's, which opens log files where a hung disk would stop everything: the log writer does."""
+        self.log_writer.call(self.log.reopen_files)
+        self.kill_workers(signals.SIGUSR1)
+        if getattr(self, "dirty_arbiter_pid", 0):
+            self.kill_dirty_arbiter(signals.SIGUSR1)
+
     def stop(self, graceful: bool = True) -> None:
         """Replaces gunicorn's, which sleeps and drops connections that the kernel has completed."""
         if not self.is_stopping:
@@ -244,6 +257,16 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.board.close()
         if self.journal is not None:
             self.journal.finish()
+
+
+def _loggers_of(log: GunicornLog) -> list[logging.Logger]:
+    """Return the standard library's loggers behind gunicorn's; a ``logger_class`` of a user's may have others."""
+    names = {"error_log": "gunicorn.error", "access_log": "gunicorn.access"}
+    found = [getattr(log, attribute, None) for attribute in names]
+    return [
+        logger if isinstance(logger, logging.Logger) else logging.getLogger(name)
+        for logger, name in zip(found, names.values(), strict=True)
+    ]
 
 
 def adopt(arbiter: _Base) -> None:

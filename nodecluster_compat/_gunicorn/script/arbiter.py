@@ -114,6 +114,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             server.close()
         if self.journal is not None:
             self.journal.finish()
+        self.log_writer.finish()
 
     def _has_work(self) -> bool:
         return bool(self.primary.registry.by_id or self._servers.open or self.loop.has_work or self.WORKERS)
