@@ -18,7 +18,7 @@ from .log_records import dropped, emit, held, renew_stream, stream_fd
 
 __all__ = ["LogThread"]
 
-_PATIENCE: Final = 0.1  # at a fork, for a write that cannot be interrupted; it goes on after the fork
+_PATIENCE: Final = 0.05  # at a fork, for a write that cannot be interrupted; it goes on after the fork
 _POLLIN, _POLLOUT = 0x001, 0x004  # spelled out because gevent removes them from the select module
 
 

@@ -13,22 +13,22 @@ around a fork.
 
 from __future__ import annotations
 
-import logging
 import signal as signals
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ... import under_test
 from ...base.emitter import set_log
 from ...base.loop import Loop
+from ...machine.background import Background
 from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
-from ...operations.log_writer import LogWriter
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
 from ...roles.worker_handle import WorkerRoster
-from . import forking, reaping, stopping
+from . import forking, log_files, reaping, stopping
 from .copy_on_write import prepare_for_workers
 from .current_settings import settings_in_force
 from .health import Health
@@ -62,6 +62,7 @@ __all__ = ["ClusterArbiter", "adopt"]
 QUEUE_LIMIT: Final = 128
 """Accepted connections that wait in the primary, for each listener; beyond it the kernel's backlog holds them."""
 
+_LAST_SECONDS: Final = 1.0  # for the disk, before the server ends
 _ENDING_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGQUIT, signals.SIGINT})
 
 
@@ -94,8 +95,9 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.primary = Primary(self, self.loop, cluster, self.log, self.cfg.graceful_timeout, QUEUE_LIMIT)
         self.journal = attach_journal(self.primary)
         set_log(self.log)
-        self.log_writer = LogWriter(_loggers_of(self.log))
+        self.log_writer = log_files.log_writer_of(self.log)
         self.log_writer.begin()
+        self.background = Background(self._background_failed)
         forking.register(self)
         signals.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
         self.upgrade = Upgrade(self)
@@ -113,7 +115,10 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.recycler = Recycler(loop, roster, log, self.wakeup)
         self.health = Health(loop, log, roster, registry, self.kill_worker, warns_unasked=self.is_supervised)
         pressure = Pressure(loop, self.primary.dealer, log)
-        self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure)
+        self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.background)
+
+    def _background_failed(self, error: BaseException) -> None:
+        self.loop.call_soon_threadsafe(partial(self.log.error, "A job in the background failed", exc_info=error))
 
     def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
         """Accept on the listeners for the workers, unless they accept for themselves.
@@ -187,6 +192,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
     def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
         """In a forked child: leave what is the primary's; return the ends of ``worker``, if it is to be that."""
         self.log_writer.abandon()
+        self.background.abandon()
         self.upgrade.abandon()
         self.reloader.abandon()
         self.health.abandon(worker)
@@ -243,11 +249,8 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         super().handle_ttin()
 
     def handle_usr1(self) -> None:
-        """Replaces gunicorn's, which opens log files where a hung disk would stop everything: the log writer does."""
-        self.log_writer.call(self.log.reopen_files)
-        self.kill_workers(signals.SIGUSR1)
-        if getattr(self, "dirty_arbiter_pid", 0):
-            self.kill_dirty_arbiter(signals.SIGUSR1)
+        """Replaces gunicorn's, which waits where a disk hangs."""
+        log_files.reopen(self)
 
     def stop(self, graceful: bool = True) -> None:
         """Replaces gunicorn's, which sleeps and drops connections that the kernel has completed."""
@@ -255,18 +258,9 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
             self.service.stop()
         stopping.stop(self, graceful, is_alone=self.upgrade.is_alone)
         self.board.close()
+        self.background.finish(_LAST_SECONDS)
         if self.journal is not None:
             self.journal.finish()
-
-
-def _loggers_of(log: GunicornLog) -> list[logging.Logger]:
-    """Return the standard library's loggers behind gunicorn's; a ``logger_class`` of a user's may have others."""
-    names = {"error_log": "gunicorn.error", "access_log": "gunicorn.access"}
-    found = [getattr(log, attribute, None) for attribute in names]
-    return [
-        logger if isinstance(logger, logging.Logger) else logging.getLogger(name)
-        for logger, name in zip(found, names.values(), strict=True)
-    ]
 
 
 def adopt(arbiter: _Base) -> None:
