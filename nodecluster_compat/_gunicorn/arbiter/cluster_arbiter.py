@@ -29,6 +29,7 @@ from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
 from ...roles.worker_handle import WorkerRoster
 from . import forking, log_files, reaping, stopping
+from .control_server import start_control_server
 from .copy_on_write import prepare_for_workers
 from .current_settings import settings_in_force
 from .health import Health
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from ...lifecycle.steps import Step
     from ...roles.worker_handle import ChildEnds, WorkerHandle
     from ..gunicorn_types import GunicornLog, GunicornWorker, ListeningSocket
+    from .control_server import ControlServer
 else:
     _Base = object  # the real base is the class of the arbiter that is adopted
 
@@ -76,6 +78,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
     recycler: Recycler
     health: Health
     service: Service
+    _control_server: ControlServer | None
     WORKERS: dict[int, GunicornWorker]
     LISTENERS: list[ListeningSocket]
 
@@ -91,6 +94,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.exiting = None
         self.is_stopping = False
         self._is_finishing = False
+        self._control_server = None
         self._requested = deque()
         self.primary = Primary(self, self.loop, cluster, self.log, self.cfg.graceful_timeout, QUEUE_LIMIT)
         self.journal = attach_journal(self.primary)
@@ -193,6 +197,8 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         """In a forked child: leave what is the primary's; return the ends of ``worker``, if it is to be that."""
         self.log_writer.abandon()
         self.background.abandon()
+        if self._control_server is not None:
+            self._control_server.abandon()
         self.upgrade.abandon()
         self.reloader.abandon()
         self.health.abandon(worker)
@@ -247,6 +253,15 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         """Extends gunicorn's: who asks for a worker wants it now."""
         self.judge.retry_now()
         super().handle_ttin()
+
+    def _start_control_server(self) -> None:
+        """Replaces gunicorn's, whose thread holds up each fork; its ``_stop_control_server`` stops this one."""
+        self._control_server = start_control_server(self)
+
+    def take_control_back(self) -> None:
+        """A new master has gone: it may have had the control socket."""
+        if self._control_server is not None:
+            self._control_server.take_back()
 
     def handle_usr1(self) -> None:
         """Replaces gunicorn's, which waits where a disk hangs."""
