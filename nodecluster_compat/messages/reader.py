@@ -4,7 +4,8 @@ Theory of operation
 -------------------
 A slice ends after so many bytes, so many frames and so much time, whichever comes first: sixteen KiB may be three
 thousand frames, and a frame may have a handler.  Frames that are left have their turn next, before anything else is
-read.  The slices of a large frame are larger, and go from the kernel to the payload over one buffer of the process.
+read.  Who fills slice after slice gets a share of the time (``pace``).  The slices of a large frame are larger, and go
+from the kernel to the payload over one buffer of the process.
 
 The kernel ends a read behind a byte that has a descriptor beside it, so descriptors arrive in the order of frames.
 A peer that sends descriptors nobody announced is garbage before it can fill this process with them.
@@ -13,7 +14,9 @@ A peer that sends descriptors nobody announced is garbage before it can fill thi
 from __future__ import annotations
 
 import _socket
+import fcntl
 import struct
+import termios
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,6 +27,7 @@ from ..errors import ChannelBroken, ClusterError, FrameError
 from ..machine.kept_memory import LEAST_BYTES, keep_memory_for
 from ..machine.letting_go import let_go
 from .frames import CARRIES_DESCRIPTOR, LARGE_BYTES, Frame, FrameDecoder
+from .pace import Pace
 
 __all__ = ["SLICE_FRAMES", "ChannelReader"]
 
@@ -33,8 +37,9 @@ SLICE_FRAMES: Final = 128
 _SLICE_BYTES: Final = 256 * 1024
 _SMALL_SLICE_BYTES: Final = 16 * 1024  # unless a large message is under way: that many may be thousands of messages
 _SLICE_SECONDS: Final = 0.001
-_MOST_SLICES_AT_END: Final = 64
+_MOST_UNREAD: Final = 1024 * 1024  # if the kernel does not say
 _MOST_DESCRIPTORS: Final = 8  # received ahead of their frames; a peer of ours never has two under way
+_COUNT: Final = struct.Struct("i")
 _FD: Final = struct.Struct("i")
 _FD_SPACE: Final = _socket.CMSG_SPACE(_FD.size)
 _MSG_CMSG_CLOEXEC: Final = _socket.MSG_CMSG_CLOEXEC
@@ -66,6 +71,8 @@ class ChannelReader:
         self._descriptors: deque[int] = deque()
         self._frames: Iterator[Frame] | None = None  # received, and left for the next turn
         self._reactor: Reactor | None = None
+        self._pace = Pace(time.monotonic())
+        self._is_full = False  # the last slice: there may be more
         self._has_turn = False  # whether the reactor will deliver more of them
         self._is_paused = False
         self._has_stopped = False
@@ -89,15 +96,19 @@ class ChannelReader:
             self._go_on_later()
 
     def drain(self) -> None:
-        """Deliver what a peer that is dead had written.
+        """Deliver what a peer that is dead had written, and find the end behind it.
 
-        Bounded, because a process of the peer's may have inherited its end and go on writing.
+        No more than is there now: a process of the peer's may have inherited its end and go on writing.
         """
-        for _ in range(_MOST_SLICES_AT_END):
-            if not self._receive():
-                break
-            while self._frames is not None:
-                self._deliver()
+        self._deliver_all()
+        left = -1 if self._has_stopped else _unread(self._sock)
+        while left >= 0 and (size := self._receive()):
+            left -= size
+            self._deliver_all()
+
+    def _deliver_all(self) -> None:
+        while self._frames is not None:
+            self._deliver()
 
     def stop(self) -> None:
         """Read no more, and close the descriptors that no frame has claimed."""
@@ -121,22 +132,36 @@ class ChannelReader:
         self._has_turn = False
         if self._frames is None or self._is_paused:
             return
+        started = time.thread_time() if self._is_full else 0.0
         try:
             self._deliver()
         finally:
-            self._go_on_later()
+            rest = self._pace.spend(time.thread_time() - started, time.monotonic()) if self._is_full else 0.0
+            if rest:
+                self._rest(rest)
+            else:
+                self._go_on_later()
 
     def _go_on_later(self) -> None:
         if self._frames is not None and self._reactor is not None and not self._has_turn:
             self._has_turn = True
             self._reactor.at_turn_end(self._go_on)
 
-    def _receive(self) -> bool:
-        """Read from the kernel; return whether something came.  What came before has been delivered, or is here."""
-        if self._frames is not None:
-            return True
+    def _rest(self, seconds: float) -> None:
+        if self._reactor is not None and not self._has_stopped:
+            self._has_turn = True
+            self._reactor.remove_reader(self._sock.fileno())
+            self._reactor.call_later(seconds, self._rested)
+
+    def _rested(self) -> None:
+        if self._reactor is not None and not self._has_stopped and not self._is_paused:
+            self._reactor.add_reader(self._sock.fileno(), self._readable)
+        self._go_on()
+
+    def _receive(self) -> int:
+        """Read from the kernel, once everything that came before is delivered; return how many bytes came."""
         if self._has_stopped:
-            return False
+            return 0
         missing = self._decoder.missing
         try:
             if missing < LARGE_BYTES:
@@ -150,18 +175,19 @@ class ChannelReader:
             if ancillary:
                 self._keep_descriptors(ancillary)
         except BlockingIOError:
-            return False
+            return 0
         except ConnectionResetError:
             size = 0  # the peer closed with something unread: its end all the same
         except OSError as error:
             self._ended(ChannelBroken(f"reading from the channel failed: {error}"))
-            return False
+            return 0
         except FrameError as error:
             self._ended(error)
-            return False
+            return 0
+        self._is_full = size == _SMALL_SLICE_BYTES and missing < LARGE_BYTES
         if not size:
             self._ended(None)
-        return not self._has_stopped
+        return size
 
     def _deliver(self) -> None:
         """Pass received frames on, as many as one slice has."""
@@ -188,3 +214,11 @@ class ChannelReader:
     def _with_descriptor(self, frame: Frame) -> Frame:
         fd = self._descriptors.popleft() if self._descriptors else None
         return Frame(frame.kind, frame.payload, fd)
+
+
+def _unread(sock: _socket.socket) -> int:
+    """Return how many bytes have arrived and were not read."""
+    try:
+        return int(_COUNT.unpack(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(_COUNT.size)))[0])
+    except OSError:
+        return _MOST_UNREAD

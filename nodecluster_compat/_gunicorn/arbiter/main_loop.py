@@ -33,6 +33,7 @@ class MainLoop(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     loop: Loop
     is_stopping: bool
     waiting_signals: WaitingSignals
+    _is_woken = False
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
         """Replaces the wait in gunicorn's signal queue: at most one signal, after at least one turn of our loop."""
@@ -53,7 +54,7 @@ class MainLoop(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     def _collect_signals(self) -> bool:
         """Take over what gunicorn's handlers have queued; return whether a signal waits, or somebody woke the loop."""
-        is_woken = False
+        is_woken, self._is_woken = self._is_woken, False
         while not self.SIG_QUEUE.empty():
             is_woken = True
             number = self.SIG_QUEUE.get_nowait()
@@ -75,6 +76,11 @@ class MainLoop(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             raise HaltServer("A handler in the primary asked to exit.", code) from error
 
     def wakeup(self) -> None:
-        """Extends gunicorn's: the queue alone would not end a wait in our loop.  Any thread may call it."""
-        super().wakeup()
-        self.loop.wake()
+        """Extends gunicorn's: the queue alone would not end a wait in our loop.  Any thread may call it.
+
+        Woken once is enough until the loop has looked: a worker's frames may wake it thousands of times.
+        """
+        if not self._is_woken:
+            self._is_woken = True
+            super().wakeup()
+            self.loop.wake()

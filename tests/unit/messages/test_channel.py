@@ -14,7 +14,7 @@ import pytest
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.errors import ChannelBroken, ChannelClosed, ChannelFull, ClusterError, FrameError
-from nodecluster_compat.messages import reader
+from nodecluster_compat.messages import pace, reader
 from nodecluster_compat.messages.channel import PRESSURE_BYTES, Channel
 from nodecluster_compat.messages.frames import Frame, FrameKind, encode_frame
 from nodecluster_compat.messages.reader import SLICE_FRAMES
@@ -266,6 +266,59 @@ def test_dead_peer_is_heard_out_at_once(pair: Pair) -> None:
     pair.loop.run_once(0)
     pair.b.channel.drain()
     assert len(pair.b.frames) == 3 * SLICE_FRAMES
+    pair.b.channel.close()
+    pair.b.channel.drain()  # its end was seen before: nothing more is there
+    assert pair.b.closed == [None]
+
+
+def test_flood_rests_and_everything_arrives(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who fills slice after slice is read at a pace; nothing is lost, and the end is seen."""
+    monkeypatch.setattr(pace, "BURST_SECONDS", 0.0)
+    rests: list[float] = []
+    call_later = pair.loop.call_later
+    monkeypatch.setattr(pair.loop, "call_later", lambda seconds, call: rests.append(seconds) or call_later(0.0, call))
+    for _ in range(5):
+        pair.a.channel.send(frame(b"x" * 10) * 3000)
+    pair.a.channel.flush(0)
+    while len(pair.b.frames) < 15_000:
+        pair.loop.run_once(0.01)
+    assert rests
+    pair.a.channel.close()
+    pair.turn()
+    assert pair.b.closed == [None]
+
+
+def test_rest_survives_a_pause_and_an_end(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever happens to a channel while it rests, its timer finds it as it is."""
+    monkeypatch.setattr(pace, "BURST_SECONDS", -1.0)
+    pair.a.channel._sock.send(frame(b"x" * 10) * 2000)
+    pair.loop.run_once(0)
+    rested = pair.b.channel._reader._rested
+    arrived = len(pair.b.frames)
+    pair.b.channel.pause_reading()
+    rested()
+    assert len(pair.b.frames) == arrived
+    pair.b.channel.resume_reading()
+    rested()
+    assert len(pair.b.frames) > arrived
+    pair.b.channel.close()
+    rested()
+
+
+def test_heir_of_a_dead_peer_that_writes_on_is_not_heard_for_ever(pair: Pair) -> None:
+    """A process that the peer forked may have its end: what it writes while the peer is heard out does not count."""
+    sock = pair.a.channel._sock
+
+    def write_on(heard: Frame) -> None:
+        pair.b.frames.append(heard)
+        assert len(pair.b.frames) < 20_000
+        with contextlib.suppress(BlockingIOError):
+            sock.send(frame(b"x"))
+
+    pair.b.channel._reader._on_frame = write_on
+    sock.send(frame(b"x") * 1000)
+    pair.b.channel.drain()
+    assert len(pair.b.frames) >= 1000
 
 
 def test_paused_channel_leaves_bytes_in_the_kernel(pair: Pair) -> None:
