@@ -33,7 +33,8 @@ class Background:
         self._failed = failed
         self._jobs: dict[str, Callable[[], object]] = {}
         self._lock = original("_thread", "allocate_lock")()
-        self._wakes = -1
+        self._wakes = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._has_begun = False
         self._is_over = False
         self._thread = HelperThread("background", self._work, self._wake, failed, _PATIENCE)
 
@@ -46,8 +47,8 @@ class Background:
         """
         if self._is_over:
             return
-        if self._wakes < 0:
-            self._wakes = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        if not self._has_begun:
+            self._has_begun = True
             self._thread.start()
         with self._lock:
             self._jobs.pop(kind, None)
@@ -56,7 +57,7 @@ class Background:
 
     def finish(self, seconds: float) -> bool:
         """Wait up to ``seconds`` until everything is done, then end; return whether it is."""
-        if self._wakes < 0 or self._is_over:
+        if not self._has_begun or self._is_over:
             return True
         done = original("_thread", "allocate_lock")()
         done.acquire()
@@ -68,9 +69,7 @@ class Background:
     def abandon(self) -> None:
         """In a forked child: give back the descriptor, and do nothing any more."""
         self._is_over = True
-        if self._wakes >= 0:
-            os.close(self._wakes)
-            self._wakes = -1
+        os.close(self._wakes)
 
     def _wake(self) -> None:
         os.eventfd_write(self._wakes, 1)

@@ -14,7 +14,7 @@ from ..base.loop import original
 from ..machine.helper_thread import HelperThread
 from ..machine.outlet import Outlet
 from .log_queue import Call, Dropped, Entry, LogQueue, Written
-from .log_records import dropped, emit, held, renew_stream, stream_fd
+from .log_records import dropped, emit, held, is_direct, renew_stream, stream_fd
 
 __all__ = ["LogThread"]
 
@@ -85,6 +85,12 @@ class LogThread:
     def wake(self) -> None:
         """Look at the queue, and at whether to stop.  Any thread may call it."""
         os.eventfd_write(self._wakes, 1)
+
+    def prepare(self, handler: logging.Handler) -> None:
+        """On the thread: open what this handler will need, rather now than when descriptors are scarce."""
+        if is_direct(handler):
+            with suppress(OSError):
+                self._outlet_of(handler)
 
     def forget(self, handler: logging.Handler) -> None:
         """On the thread: this handler is not used any more."""

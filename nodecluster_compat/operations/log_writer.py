@@ -87,6 +87,7 @@ class LogWriter:
         for handler in handlers - self._detours.keys():
             self._detours[handler] = detour = _Detour(handler, self)
             handler.addFilter(detour)
+            self.call(partial(self._thread.prepare, handler))
 
     def _handlers(self) -> Iterable[logging.Handler]:
         any_kind = not has_patched_locks()

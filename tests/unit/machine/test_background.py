@@ -73,7 +73,7 @@ def test_end_does_not_wait_for_a_disk_that_hangs(jobs: Jobs) -> None:
 
 
 def test_thread_begins_with_the_first_job(jobs: Jobs) -> None:
-    assert Background(jobs.errors.append).finish(0)
+    assert jobs.background.finish(0)
     assert not jobs.background._thread.is_running
     jobs.do("status", "first")
     assert jobs.background._thread.is_running
