@@ -118,7 +118,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.limits = Limits(loop, log, roster, self.kill_worker)
         self.recycler = Recycler(loop, roster, log, self.wakeup)
         self.health = Health(loop, log, roster, registry, self.kill_worker, warns_unasked=self.is_supervised)
-        pressure = Pressure(loop, self.primary.dealer, log)
+        pressure = Pressure(loop, self.primary.dealer)
         self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.background)
 
     def _background_failed(self, error: BaseException) -> None:
@@ -138,6 +138,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
                 served.get(id(listener)) or self.primary.dealer.add(listener.sock, listener.FAMILY)
                 for listener in self.LISTENERS
             ]
+            self.primary.dealer.run_beside()
 
     # --- keeping the number of workers ---------------------------------------------------------
 
