@@ -122,6 +122,7 @@ class ChannelReader:
         """In a forked child: read no more."""
         self._has_stopped = True
         self._frames = None
+        self._on_frame = self._ended = _ignore  # the channel can be freed without a search for cycles
 
     def _readable(self) -> None:
         if self._frames is None and self._receive():
@@ -214,6 +215,10 @@ class ChannelReader:
     def _with_descriptor(self, frame: Frame) -> Frame:
         fd = self._descriptors.popleft() if self._descriptors else None
         return Frame(frame.kind, frame.payload, fd)
+
+
+def _ignore(_: object) -> None:
+    """Nobody listens any more."""
 
 
 def _unread(sock: _socket.socket) -> int:
