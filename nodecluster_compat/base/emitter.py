@@ -114,6 +114,11 @@ class Emitter(EventEmitter):
             super().remove_listener(event, f)
             self._origins.pop((event, f), None)
 
+    def remove_all_listeners(self, event: str | None = None) -> None:
+        """Remove every handler of ``event``; without it, of every event."""
+        super().remove_all_listeners(event)
+        self._origins = {} if event is None else {key: of for key, of in self._origins.items() if key[0] != event}
+
     def listener_count(self, event: str) -> int:
         """Return how many handlers ``event`` has."""
         return len(self._events.get(event, ()))

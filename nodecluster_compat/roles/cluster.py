@@ -246,6 +246,13 @@ class Cluster(Emitter):
         self.__class__ = Cluster if worker is None else _InWorker
         process._worker = worker
 
+    def let_go(self) -> None:
+        """The process ends: refer to nothing of the application and the server."""
+        self.become_worker(None)
+        self.remove_all_listeners()
+        self._before_primary.clear()
+        self._settings = _NO_SETTINGS
+
     def _with_primary(self, call: Callable[[Primary], Any]) -> None:
         if self._primary is None or self._is_loading:
             self._before_primary.append(call)

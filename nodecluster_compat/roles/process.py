@@ -76,6 +76,10 @@ class Process(Emitter):
             self._worker.exit(code)
         sys.exit(code)
 
+    def let_go(self) -> None:
+        """The process ends: refer to nothing of the application."""
+        self.remove_all_listeners()
+
     def _own_worker(self, what: str) -> _Worker:
         if self._worker is None:
             raise NotInCluster(

@@ -249,6 +249,7 @@ class ClusterWorker(Worker):
     def abandon(self) -> None:
         """In a process that this worker forked: let go of the channel, which is not its own."""
         self._line.abandon()
+        self._inbox.abandon()
 
     # --- the channel ---------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from gevent import get_hub
 from ..base.emitter import run_guarded
 from .greenlet_pool import GreenletPool
 
-__all__ = ["GeventReactor"]
+__all__ = ["GeventReactor", "let_go"]
 
 _READ: Final = 1
 _WRITE: Final = 2
@@ -86,14 +86,26 @@ class GeventReactor:
             watcher.close()
 
 
+def let_go() -> None:
+    """The process ends: watch nothing any more, and end the greenlets that wait for a next job."""
+    _unwatch_all()
+    GreenletPool.end_parked()
+
+
 def _call(call: Callable[..., None], *args: object) -> None:
     call(*args)
 
 
-def _in_child() -> None:
+def _unwatch_all() -> None:
     for reactor in list(GeventReactor._all):
         for fd, event in list(reactor._watchers):
             reactor._unwatch(fd, event)
+
+
+def _in_child() -> None:
+    for loop in {reactor._loop for reactor in GeventReactor._all}:
+        loop.reinit()  # libuv would edit the set that it shares with the parent
+    _unwatch_all()
 
 
 os.register_at_fork(after_in_child=_in_child)  # before those who close what is watched

@@ -23,6 +23,7 @@ from ... import under_test
 from ...base.emitter import set_log
 from ...base.loop import Loop
 from ...machine.background import Background
+from ...machine.children import ForgottenChildren
 from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
 from ...roles.cluster import SCHED_RR, cluster
@@ -92,6 +93,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.served = []
         self.spawning = None
         self.exiting = None
+        self.forgotten = ForgottenChildren()
         self.is_stopping = False
         self._is_finishing = False
         self._control_server = None

@@ -5,13 +5,11 @@ nobody respawns; a worker's ``listen()`` makes the primary bind; signals do what
 ends when no worker, no server and no timer is left.
 
 A fork happens where the script asks for it, so the pid is there at once, as in Node.  The child therefore runs far up
-the script's own stack: it never returns there, but ends in :func:`_end_process`.
+the script's own stack: it never returns there, but ends where it is (``ending.py``).
 """
 
 from __future__ import annotations
 
-import atexit
-import logging
 import os
 import signal as signals
 import sys
@@ -34,6 +32,7 @@ from ..arbiter import forking
 from ..arbiter.cluster_arbiter import ClusterArbiter
 from ..arbiter.limits import KILL_MARGIN
 from . import config as script_config
+from .ending import end_as_python_does
 from .streams import WorkerStreams
 from .worker import ScriptWorker
 
@@ -141,13 +140,15 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.app.streams = streams = WorkerStreams(settings.streams)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        here = os.getpid()
+        here, code = os.getpid(), None
         try:
             pid = forking.fork_worker(self, worker, super(ClusterArbiter, self).spawn_worker)
         except BaseException as error:
             if os.getpid() == here:
                 raise
-            _end_process(error)
+            code = _code_of(error)
+        if code is not None:  # in the worker; no longer inside ``except``, where the frames of the script are held
+            end_as_python_does(code)
         if pid is not None:
             self.roster.add(self.worker_age, pid, worker)
             streams.attach(worker.process, self.loop)
@@ -247,19 +248,11 @@ def _check_identity(settings: SpawnSettings) -> None:
                 raise PermissionError(1, f"spawn EPERM: only root can start a worker with another {name} ({wanted})")
 
 
-def _end_process(error: BaseException) -> NoReturn:
-    """In a worker: end here, far up the script's stack, without running any of its ``finally``."""
-    code = 1
-    if isinstance(error, SystemExit):
-        code = exit_code_of(error)
-        if isinstance(error.code, str):
-            sys.stderr.write(f"{error.code}\n")  # as Python does
-    else:
+def _code_of(error: BaseException) -> int:
+    """Return the exit code of a worker that ends by ``error``, and print what Python prints then."""
+    if not isinstance(error, SystemExit):
         sys.excepthook(type(error), error, error.__traceback__)
-    try:
-        atexit._run_exitfuncs()
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-    finally:
-        os._exit(code & 0xFF)
+        return 1
+    if isinstance(error.code, str):
+        sys.stderr.write(f"{error.code}\n")
+    return exit_code_of(error)

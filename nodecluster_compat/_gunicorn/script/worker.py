@@ -8,11 +8,11 @@ Signals do what they do to any program: SIGTERM kills.
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal as signals
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -22,8 +22,10 @@ from gunicorn.workers.base import Worker
 
 from ... import under_test
 from ...base.emitter import set_uncaught
+from ...machine.last_words import limit_last_words
 from ...roles.cluster import cluster
 from ...roles.process import process
+from ...runtime.forked_child import end_if_child, worker_begins
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patch_worker
@@ -35,6 +37,7 @@ from ...runtime.servers.servers_in_worker import ServersInWorker
 from ..arbiter import forking
 from ..worker.under_test import WorkerUnderTest
 from . import config as script_config
+from .ending import forget_inherited_endings
 
 if TYPE_CHECKING:
     from ..arbiter.birth import Birth
@@ -61,11 +64,15 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         under_test.reach("boot")
         try:
             run_script(self.app.spawn_settings.script, self.app.spawn_settings.args)
+            end_if_child()
             under_test.reach("ready")
             main.serve()
-        except (SystemExit, GreenletExit):
+        except (SystemExit, GreenletExit) as error:
+            end_if_child(error)
+            main.is_ending()
             raise
         except BaseException as error:  # noqa: BLE001 - uncaught in the script: as Python ends on it
+            end_if_child(error)
             print_uncaught(error)
             birth.member.flush()
             raise SystemExit(1) from None
@@ -88,7 +95,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         settings = self.app.spawn_settings
         for number in _DEFAULT:
             signals.signal(number, signals.SIG_DFL)
-        atexit._clear()
+        forget_inherited_endings()
         self.app.streams.take()
         if settings.cwd is not None:
             os.chdir(settings.cwd)
@@ -97,6 +104,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
             self.log.setup(self.cfg)
         script_config.set_config(self.cfg, self.log)
         patch_worker()
+        worker_begins()
         cluster.remove_all_listeners()
         process.remove_all_listeners()
         self.booted = True
@@ -119,6 +127,7 @@ class _Main(GeventReactor):
         self._servers = ServersInWorker(birth.member, birth.connections, self._primary_gone, self.uncaught)
         birth.receiver = self._servers.receiver
         set_servers_here(self._servers)
+        birth.on_abandoned = partial(set_servers_here, None)
         set_uncaught(self.uncaught)
         self._beat = LoopBeat(birth.heartbeat)
         self._servers.receiver.start(self)
@@ -151,6 +160,15 @@ class _Main(GeventReactor):
             self.tell_exit(code)
             self._exit_callback = get_hub().loop.run_callback(self._greenlet.throw, SystemExit(code))
 
+    def is_ending(self) -> None:
+        """The main greenlet is on its way out: throw no second exit into it; end connections, which hold the script."""
+        if self._exit_callback is not None:
+            self._exit_callback.stop()
+        self._cut_all()
+
+    def _cut_all(self) -> int:
+        return sum(server.cut() for server in list(self._servers.open) if isinstance(server, NetServer))
+
     def _throw(self, error: BaseException) -> None:
         get_hub().loop.run_callback(self._greenlet.throw, error)
 
@@ -164,8 +182,7 @@ class _Main(GeventReactor):
 
     def orphaned(self) -> None:
         """The channel is lost and nobody asked for it: end with 0, soon whatever happens."""
-        signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)
-        signals.signal(signals.SIGALRM, signals.SIG_DFL)
+        limit_last_words(_LAST_WORDS_SECONDS)
         self.exit_now(0)
 
     def tell_exit(self, code: int) -> None:
@@ -188,7 +205,7 @@ class _Main(GeventReactor):
 
     def _cut(self, seconds: float) -> None:
         """The limit of the drain: end what is left, and say how much it was."""
-        count = sum(server.cut() for server in list(self._servers.open) if isinstance(server, NetServer))
+        count = self._cut_all()
         if not self._released.is_set():
             self._log.warning(
                 "Worker drain timeout (pid:%s): cut %s connections that had not ended within %g s",

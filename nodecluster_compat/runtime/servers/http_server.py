@@ -49,6 +49,11 @@ class HttpServer(NetServer):
         self._served = ServedAddress(0, sock.family, sock.name)
         super().bound(sock)
 
+    def inherited_fds(self) -> list[int]:
+        """Extends :meth:`NetServer.inherited_fds`: a request is answered by the worker, also the one that forks."""
+        here = self._serving.get(gevent.getcurrent())
+        return [*super().inherited_fds(), *([] if here is None else [here.fileno()])]
+
     def _handle(self, client: ClientSocket, peer: PeerAddress) -> None:
         if self._requests is None:
             self._requests = self._make_handler()
@@ -64,7 +69,9 @@ class HttpServer(NetServer):
 
     def cut(self) -> int:
         """Extends :meth:`NetServer.cut`: an idle connection loses nothing, so it does not count."""
-        if self._former is not None:
-            self._former.cut_idle()
-            gevent.sleep(0)
+        for requests in (self._former, self._requests):
+            if requests is not None:
+                requests.close_idle()
+                requests.cut_idle()
+        gevent.sleep(0)
         return super().cut()

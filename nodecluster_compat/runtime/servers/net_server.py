@@ -31,6 +31,7 @@ from ...errors import ListenError, ServerAlreadyListening, ServerNotRunning
 from ...machine.binding import BoundSocket
 from ...messages.passing import PassageKind
 from ..client_socket import ClientSocket, cut_connections
+from ..forked_child import end_if_child, keep_from_children
 from .listen_options import path_request, port_request, with_fd
 from .server_socket import ServerSocket
 from .servers_in_process import servers_here
@@ -70,6 +71,7 @@ class NetServer(Emitter):
         self._request: ListenRequest | None = None
         self._socket: ServerSocket | None = None
         self._serving: dict[Any, Any] = {}  # sockets by greenlet, None before they are made
+        keep_from_children(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._life.state}>"
@@ -231,6 +233,13 @@ class NetServer(Emitter):
         """See :class:`~nodecluster_compat.messages.passing.Passable`."""
         return PassageKind.SERVER
 
+    def inherited_fds(self) -> list[int]:
+        """See :class:`~nodecluster_compat.runtime.forked_child.Inherited`: all but those of the handler that forks."""
+        here = gevent.getcurrent()
+        fds = [client.fileno() for greenlet, client in self._serving.items() if client is not None and greenlet != here]
+        listening = None if self._socket is None else self._socket.fd
+        return fds if listening is None else [*fds, listening]
+
     # --- inside --------------------------------------------------------------------------------
 
     def _ask_for(self, request: ListenRequest, host: str | None, exclusive: bool) -> None:
@@ -273,9 +282,12 @@ class NetServer(Emitter):
             peer = client.getpeername()
             super().emit("connection", client)
             self._handle(client, peer)
+            end_if_child()
         except OSError as error:
+            end_if_child(error)
             _log.debug("A connection ended: %s", error)
-        except Exception:  # noqa: BLE001 - one connection must not end the others
+        except Exception as error:  # noqa: BLE001 - one connection must not end the others
+            end_if_child(error)
             _log.exception("The handler of a connection raised")
         finally:
             if client is not None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...base.records import ListenRequest
     from .server_socket import OpenServer
 
-__all__ = ["ServersBoundHere", "ServersInProcess", "ServersInProgram", "servers_here", "set_servers_here"]
+__all__ = ["ServersBoundHere", "ServersInProcess", "ServersInProgram", "let_go", "servers_here", "set_servers_here"]
 
 
 class ServersInProcess:
@@ -122,6 +122,11 @@ class _ThisProcess:
 def set_servers_here(servers: ServersInProcess | None) -> None:
     """This process is of another kind from now on."""
     _ThisProcess.servers = servers
+
+
+def let_go() -> None:
+    """The process ends: refer to no server."""
+    set_servers_here(None)
 
 
 def servers_here() -> ServersInProcess:
