@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from ..base.log import Log
 
 if TYPE_CHECKING:
+    import logging
     import socket
     from contextlib import AbstractContextManager
     from io import BytesIO
@@ -105,7 +106,14 @@ class ListeningSocket(Protocol):
 
 
 class GunicornLog(Log, Protocol):
-    """gunicorn's logger."""
+    """gunicorn's logger.
+
+    Attributes:
+        error_log, access_log: the standard library's loggers behind it.
+    """
+
+    error_log: logging.Logger
+    access_log: logging.Logger
 
     def critical(self, msg: str, *args: object) -> None:
         """Log ``msg % args``."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -82,3 +84,29 @@ def test_reload_reopen_and_shutdown(server: Cluster, control: Callable[[str], di
     control("shutdown")
     wait(lambda: server.returncode is not None, "the end", server)
     assert server.returncode == 0
+
+
+def test_client_that_says_nothing_costs_no_fork_anything_and_stays(
+    server: Cluster, control: Callable[[str], dict[str, Any]]
+) -> None:
+    """gunicorn's own server cuts it off at each fork, and waits two seconds for it from Python 3.12 on."""
+    control("help")
+    with socket.socket(socket.AF_UNIX) as idle:
+        idle.connect(str(folder_of(server) / "ctl"))
+        for number in (3, 4):
+            server.primary.signal("TTIN")
+            server.wait_listening(number)
+        payload = json.dumps({"id": 5, "command": "show stats"}).encode()
+        idle.sendall(struct.pack(">I", len(payload)) + payload)
+        idle.settimeout(30)
+        answer = idle.recv(65536)
+    assert json.loads(answer[4:])["data"]["workers_spawned"] == 4
+    assert "did not stop before fork" not in server.log
+    assert server.log.count("Control socket listening") == 1
+
+
+def test_answer_to_shutdown_arrives(server: Cluster, control: Callable[[str], dict[str, Any]]) -> None:
+    """It is written before the server ends."""
+    assert control("shutdown") == {"status": "shutting_down", "mode": "graceful"}
+    wait(lambda: server.returncode == 0, "the end of the server", server)
+    assert not (folder_of(server) / "ctl").exists()

@@ -16,13 +16,13 @@ from __future__ import annotations
 import signal as signals
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
-
-from gunicorn.errors import HaltServer
 
 from ... import under_test
 from ...base.emitter import set_log
 from ...base.loop import Loop
+from ...machine.background import Background
 from ...machine.children import ForgottenChildren
 from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
@@ -31,14 +31,16 @@ from ...roles.primary import Primary
 from ...roles.process import process
 from ...roles.worker_handle import WorkerRoster
 from ...runtime.script import exit_code_of
-from . import forking, reaping, stopping
+from . import forking, log_files, reaping, stopping
 from .configuration import CONFIG_MODULE
+from .control_server import start_control_server
 from .copy_on_write import prepare_for_workers
 from .current_settings import settings_in_force
 from .health import Health
 from .hosting import Hosting
 from .judging import Judge
 from .limits import Limits
+from .main_loop import MainLoop
 from .metrics import report_workers
 from .pressure import Pressure
 from .recycler import Recycler
@@ -46,6 +48,7 @@ from .reloading import Reloader
 from .service import Service
 from .status_board import StatusBoard
 from .upgrading import Upgrade
+from .waiting_signals import WaitingSignals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from ...lifecycle.steps import Step
     from ...roles.worker_handle import ChildEnds, WorkerHandle
     from ..gunicorn_types import GunicornLog, GunicornWorker, ListeningSocket
+    from .control_server import ControlServer
 else:
     _Base = object  # the real base is the class of the arbiter that is adopted
 
@@ -64,10 +68,11 @@ __all__ = ["ClusterArbiter", "adopt"]
 QUEUE_LIMIT: Final = 128
 """Accepted connections that wait in the primary, for each listener; beyond it the kernel's backlog holds them."""
 
+_LAST_SECONDS: Final = 1.0  # for the disk, before the server ends
 _ENDING_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGQUIT, signals.SIGINT})
 
 
-class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no type hints
+class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicorn has no type hints
     """A mixin for gunicorn's :class:`~gunicorn.arbiter.Arbiter`; see the module for how it gets in place."""
 
     pid: int
@@ -77,6 +82,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
     recycler: Recycler
     health: Health
     service: Service
+    _control_server: ControlServer | None
     WORKERS: dict[int, GunicornWorker]
     LISTENERS: list[ListeningSocket]
 
@@ -85,6 +91,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         prepare_for_workers(self.cfg)
         self.WORKERS = dict(self.WORKERS)  # gunicorn's is a class attribute, shared by every arbiter
         self.loop = Loop(self.log)
+        self.waiting_signals = WaitingSignals()
         self.roster = WorkerRoster()
         self.served = []
         self.spawning = None
@@ -92,10 +99,14 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         self.forgotten = ForgottenChildren()
         self.is_stopping = False
         self._is_finishing = False
+        self._control_server = None
         self._requested = deque()
         self.primary = Primary(self, self.loop, cluster, self.log, self.cfg.graceful_timeout, QUEUE_LIMIT)
         self.journal = attach_journal(self.primary)
         set_log(self.log)
+        self.log_writer = log_files.log_writer_of(self.log)
+        self.log_writer.begin()
+        self.background = Background(self._background_failed)
         forking.register(self)
         signals.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
         self.upgrade = Upgrade(self)
@@ -115,7 +126,10 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         self.recycler = Recycler(loop, roster, log, self.wakeup)
         self.health = Health(loop, log, roster, registry, self.kill_worker, warns_unasked=self.is_supervised)
         pressure = Pressure(loop, self.primary.dealer)
-        self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure)
+        self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.background)
+
+    def _background_failed(self, error: BaseException) -> None:
+        self.loop.call_soon_threadsafe(partial(self.log.error, "A job in the background failed", exc_info=error))
 
     def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
         """Accept on the listeners for the workers, unless they accept for themselves.
@@ -133,44 +147,6 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
             ]
             self.primary.dealer.run_beside()
 
-    # --- waiting -------------------------------------------------------------------------------
-
-    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """Replaces the wait in gunicorn's signal queue: the same answer, from our loop."""
-        deadline = time.monotonic() + timeout
-        while self.SIG_QUEUE.empty():
-            patience = deadline - time.monotonic()
-            if patience <= 0:
-                break
-            self.turn(patience)
-        return self._take_signals()
-
-    def turn(self, timeout: float) -> None:
-        """Run one turn of the loop."""
-        try:
-            self.loop.run_once(timeout)
-        except SystemExit as error:
-            self._exit_in_order(error)
-
-    def _exit_in_order(self, error: SystemExit) -> None:
-        """Let a handler in the primary that calls ``sys.exit`` end the server, workers and all."""
-        if not self.is_stopping:
-            code = error.code if isinstance(error.code, int) else int(bool(error.code))
-            raise HaltServer("A handler in the primary asked to exit.", code) from error
-
-    def wakeup(self) -> None:
-        """Extends gunicorn's: the queue alone would not end a wait in our loop.  Any thread may call it."""
-        super().wakeup()
-        self.loop.wake()
-
-    def _take_signals(self) -> list[int]:
-        received: list[int] = []
-        while not self.SIG_QUEUE.empty():
-            number = self.SIG_QUEUE.get_nowait()
-            if number != self.WAKEUP_REQUEST:
-                received.append(number)
-        return received
-
     # --- keeping the number of workers ---------------------------------------------------------
 
     def manage_workers(self) -> None:
@@ -178,6 +154,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
 
         It reaps as well: in a primary that a user has monkey-patched, gevent takes SIGCHLD for itself.
         """
+        self.log_writer.follow()
         self.reap_workers()
         if self.starts_no_more:
             return
@@ -226,6 +203,10 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
 
     def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
         """In a forked child: leave what is the primary's; return the ends of ``worker``, if it is to be that."""
+        self.log_writer.abandon()
+        self.background.abandon()
+        if self._control_server is not None:
+            self._control_server.abandon()
         self.upgrade.abandon()
         self.reloader.abandon()
         self.health.abandon(worker)
@@ -290,12 +271,26 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         except SystemExit as error:
             raise SystemExit(process.ended(exit_code_of(error))) from None
 
+    def _start_control_server(self) -> None:
+        """Replaces gunicorn's, whose thread holds up each fork; its ``_stop_control_server`` stops this one."""
+        self._control_server = start_control_server(self)
+
+    def take_control_back(self) -> None:
+        """A new master has gone: it may have had the control socket."""
+        if self._control_server is not None:
+            self._control_server.take_back()
+
+    def handle_usr1(self) -> None:
+        """Replaces gunicorn's, which waits where a disk hangs."""
+        log_files.reopen(self)
+
     def stop(self, graceful: bool = True) -> None:
         """Replaces gunicorn's, which sleeps and drops connections that the kernel has completed."""
         if not self.is_stopping:
             self.service.stop()
         stopping.stop(self, graceful, is_alone=self.upgrade.is_alone)
         self.board.close()
+        self.background.finish(_LAST_SECONDS)
         if self.journal is not None:
             self.journal.finish()
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...base.records import ServedAddress
+    from ...operations.log_writer import LogWriter
     from ..gunicorn_types import ListeningSocket, Settings
 
 __all__ = ["CONFIG_MODULE", "ConfiguredSeat", "Savepoint", "close_socket", "is_given", "load"]
@@ -45,11 +46,13 @@ class ConfiguredSeat(Seat, Protocol):
         app: gunicorn's application object.
         proc_name: how the process is to be called.
         pidfile: gunicorn's object, if there is to be such a file.
+        log_writer: writes the log.
     """
 
     app: Any
     proc_name: str
     pidfile: Any
+    log_writer: LogWriter
 
     def setup(self, app: object) -> None:
         """Take the settings of the application; gunicorn's."""
@@ -115,6 +118,7 @@ class Savepoint:
         arbiter = self._arbiter
         try:
             arbiter.log.setup(arbiter.cfg)
+            arbiter.log_writer.follow()
             if arbiter.num_workers != self.num_workers:
                 arbiter.num_workers = self.num_workers
         except Exception:
@@ -155,7 +159,8 @@ def _load(arbiter: ConfiguredSeat, former: Savepoint) -> None:
     _restore_environment(arbiter)
     arbiter.app.reload()
     arbiter.setup(arbiter.app)
-    arbiter.log.reopen_files()
+    arbiter.log_writer.follow()
+    arbiter.log_writer.call(arbiter.log.reopen_files)
     if old_address != arbiter.cfg.address:
         _replace_listeners(arbiter, former, old_address)
     arbiter.cfg.on_reload(arbiter)

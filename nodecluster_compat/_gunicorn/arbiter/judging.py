@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from gunicorn.errors import HaltServer
@@ -21,7 +23,9 @@ from .seat import Seat
 from .source_watch import SourceWatch, application_sources
 
 if TYPE_CHECKING:
+    from ...base.loop import Loop
     from ...base.records import ExitStatus
+    from ...machine.background import Background
     from ...machine.sources import Fingerprint
     from ...roles.status import ClusterStatus
     from ...roles.worker_handle import WorkerEntry
@@ -32,9 +36,15 @@ __all__ = ["Judge"]
 
 
 class _Seat(Seat, Protocol):
-    """The arbiter, whose workers are judged."""
+    """The arbiter, whose workers are judged.
+
+    Attributes:
+        app: gunicorn's application object.
+        background: does what a disk may hold up.
+    """
 
     app: object
+    background: Background
     WORKER_BOOT_ERROR: int
     APP_LOAD_ERROR: int
 
@@ -135,8 +145,11 @@ class Judge:
     def _configure(self) -> None:
         self._restarts.policy = settings_in_force().restarts
 
-    def _sample_sources(self) -> Fingerprint:
-        return application_sources(self._arbiter.app, self._arbiter.cfg, settings_in_force().watch)
+    def _sample_sources(self, purpose: str, tell: Callable[[Fingerprint], None]) -> None:
+        arbiter = self._arbiter
+        sample = partial(application_sources, arbiter.app, arbiter.cfg, settings_in_force().watch)
+        job = partial(_sample, arbiter.loop, sample, tell)
+        arbiter.background.do(f"sources: {purpose}", job)
 
     def _sources_changed(self) -> None:
         self._arbiter.log.info("The application's files have changed: starting workers at once")
@@ -152,6 +165,10 @@ class Judge:
             max(0.0, self._restarts.hold_until - now),
         )
         self._arbiter.loop.call_soon(cluster.emit, "degraded", self._arbiter.status())
+
+
+def _sample(loop: Loop, sample: Callable[[], Fingerprint], tell: Callable[[Fingerprint], None]) -> None:
+    loop.call_soon_threadsafe(tell, sample())
 
 
 def _describe(entry: WorkerEntry, status: ExitStatus) -> str:

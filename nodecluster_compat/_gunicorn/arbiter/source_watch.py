@@ -37,7 +37,8 @@ class SourceWatch:
 
     Args:
         loop: the arbiter's.
-        sample: returns how the files are.
+        sample: called with a word for what it is for, and with a function that is to be told how the files are, later
+            and on this thread.  A disk may take its time.
         is_needed: whether workers still fail.
         on_change: called when the files have changed and are at rest.
     """
@@ -45,12 +46,13 @@ class SourceWatch:
     def __init__(
         self,
         loop: Loop,
-        sample: Callable[[], Fingerprint],
+        sample: Callable[[str, Callable[[Fingerprint], None]], None],
         is_needed: Callable[[], bool],
         on_change: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._sample_sources = sample
+        self._is_watching = False
         self._is_needed = is_needed
         self._on_change = on_change
         self._seen: Fingerprint | None = None  # the sources, as the last workers found them
@@ -60,21 +62,29 @@ class SourceWatch:
 
     def begin(self) -> None:
         """A worker has failed: watch from now on, unless it is so already."""
-        if self._seen is None:
+        if not self._is_watching:
+            self._is_watching = True
+            self._seen = self._changed = None
             self.note()
-            self._changed = None
             self._loop.call_later(_SAMPLE_SECONDS, self._sample)
 
     def note(self) -> None:
         """Workers are about to start, and find the sources as they are now."""
-        self._seen = self._sample_sources()
+        self._sample_sources("note", self._noted)
+
+    def _noted(self, found: Fingerprint) -> None:
+        self._seen = found
 
     def _sample(self) -> None:
         if not self._is_needed():
-            self._seen, self._retry_pause = None, _FIRST_RETRY_PAUSE
+            self._is_watching, self._retry_pause = False, _FIRST_RETRY_PAUSE
             return
         self._loop.call_later(_SAMPLE_SECONDS, self._sample)
-        found = self._sample_sources()
+        self._sample_sources("sample", self._sampled)
+
+    def _sampled(self, found: Fingerprint) -> None:
+        if not self._is_watching or self._seen is None:
+            return
         settled, self._changed = found == self._changed, found
         if found != self._seen and settled:
             self._tell_change(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ...operations.status_file import write_status
@@ -11,6 +12,7 @@ from ...roles.status import ClusterState, ClusterStatus, WorkerStatus
 from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
+    from ...machine.background import Background
     from ...roles.worker_handle import WorkerHandle
     from .judging import Judge
     from .pressure import Pressure
@@ -21,13 +23,23 @@ if TYPE_CHECKING:
 __all__ = ["StatusBoard"]
 
 _LAG_DIGITS: Final = 1
+_FILE: Final = "status file"
 
 
 class StatusBoard:
     """Says how the cluster of one arbiter is."""
 
-    def __init__(self, arbiter: Seat, judge: Judge, reloader: Reloader, upgrade: Upgrade, pressure: Pressure) -> None:
+    def __init__(
+        self,
+        arbiter: Seat,
+        judge: Judge,
+        reloader: Reloader,
+        upgrade: Upgrade,
+        pressure: Pressure,
+        background: Background,
+    ) -> None:
         self._arbiter = arbiter
+        self._background = background
         self._judge = judge
         self._reloader = reloader
         self._upgrade = upgrade
@@ -63,22 +75,30 @@ class StatusBoard:
         return "running" if self._arbiter.roster.has_listened else "starting"
 
     def turn(self) -> None:
-        """Once a turn of the main loop: write the status file when something has changed."""
+        """Once a turn of the main loop: have the status file written when something has changed."""
         path = settings_in_force().status_file
         if path is None or not self._upgrade.is_in_charge:
             return
         status = self.status()
         if status != self._written:
             self._written = status
-            with suppress(OSError):  # a full disk is no reason to stop serving; the file keeps its age
-                write_status(status, path)
+            self._background.do(_FILE, partial(_write, status, os.path.abspath(path)))
 
     def close(self) -> None:
-        """The server has ended: it has no status any more."""
+        """The server has ended: it has no status any more, whatever was about to be written."""
         path = settings_in_force().status_file
         if path is not None and self._upgrade.is_in_charge:
-            with suppress(OSError):
-                os.unlink(path)
+            self._background.do(_FILE, partial(_remove, os.path.abspath(path)))
+
+
+def _write(status: ClusterStatus, path: str) -> None:
+    with suppress(OSError):  # a full disk is no reason to stop serving; the file keeps its age
+        write_status(status, path)
+
+
+def _remove(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)
 
 
 def _status_of(worker: WorkerHandle) -> WorkerStatus:

@@ -48,7 +48,7 @@ class _Seat(Seat, Protocol):
     def turn(self, timeout: float) -> None:
         """Run one turn of the loop."""
 
-    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
+    def take_signals(self) -> list[int]:
         """Return the signals that have come."""
 
     def kill_workers(self, sig: int) -> None:
@@ -142,7 +142,7 @@ class _Stopper:
                 self._arbiter.reap_dirty_arbiter()
 
     def _hurry_if_asked(self) -> None:
-        received = self._arbiter.wait_for_signals(0)
+        received = self._arbiter.take_signals()
         if self._quick or not {signals.SIGINT, signals.SIGQUIT} & set(received):
             return
         self._arbiter.log.info("Quick shutdown requested")

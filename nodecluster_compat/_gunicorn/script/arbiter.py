@@ -122,7 +122,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
     def _serve(self) -> None:
         while self._has_work():
             self.turn(_TURN_SECONDS)
-            self._take_signals()
+            self.take_signals()
             self.reap_workers()
 
     def close(self) -> None:
@@ -133,6 +133,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             server.close()
         if self.journal is not None:
             self.journal.finish()
+        self.log_writer.finish()
 
     def _has_work(self) -> bool:
         workers = self.primary.registry.by_id.values()

@@ -23,7 +23,7 @@ class Watched:
         self._due: list[Callable[[], None]] = []
         monkeypatch.setattr(source_watch.time, "monotonic", lambda: self.now)
         loop: Any = SimpleNamespace(call_later=lambda seconds, call: self._due.append(call))
-        sample: Any = lambda: self.files  # noqa: E731 - as short as it is
+        sample: Any = lambda purpose, tell: tell(self.files)  # noqa: E731 - as short as it is
         self.watch = SourceWatch(loop, sample, lambda: self.is_needed, lambda: self.changes.append(self.now))
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket
 import contextlib
 import errno
+import itertools
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.errors import ChannelBroken, ChannelClosed, ChannelFull, ClusterError, FrameError
+from nodecluster_compat.messages import pace, reader
 from nodecluster_compat.messages.channel import PRESSURE_BYTES, Channel
 from nodecluster_compat.messages.frames import Frame, FrameKind, encode_frame
+from nodecluster_compat.messages.reader import SLICE_FRAMES
 
 
 class End:
@@ -194,6 +197,128 @@ def test_flood_gets_one_slice_a_turn(pair: Pair) -> None:
     pair.loop.run_once(0)
     assert seen == ["turn"]
     assert pair.a.frames == []
+
+
+@pytest.mark.parametrize("kind", [FrameKind.MESSAGE, FrameKind.TAKEN, FrameKind.DUE, FrameKind.LISTENING])
+def test_many_small_frames_are_more_than_one_slice(pair: Pair, kind: FrameKind) -> None:
+    """A slice is limited by frames, too: those of a few bytes are thousands to a read.  All arrive, in order."""
+    sent = [encode_frame(kind, b"%d" % number) for number in range(3 * SLICE_FRAMES)]
+    pair.a.channel._sock.send(b"".join(sent))
+    pair.loop.run_once(0)
+    assert 0 < len(pair.b.frames) <= SLICE_FRAMES
+    for _ in range(1000):
+        before = len(pair.b.frames)
+        pair.loop.run_once(0)
+        assert len(pair.b.frames) - before <= SLICE_FRAMES
+    assert [frame.payload for frame in pair.b.frames] == [b"%d" % number for number in range(3 * SLICE_FRAMES)]
+
+
+def test_slice_is_limited_by_time(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame whose handler takes long is the last one of its turn."""
+    clock = itertools.count()
+    monkeypatch.setattr(reader.time, "monotonic", lambda: float(next(clock)))
+    pair.a.channel._sock.send(frame(b"slow") * 3)
+    pair.loop.run_once(0)
+    assert len(pair.b.frames) == 1
+
+
+def test_frames_of_a_slice_come_before_the_end_of_the_peer(pair: Pair) -> None:
+    """What waits for its turn is delivered before the channel is closed."""
+    pair.a.channel._sock.send(frame(b"x") * 2 * SLICE_FRAMES)
+    pair.a.channel.close()
+    for _ in range(1000):
+        pair.loop.run_once(0)
+    assert len(pair.b.frames) == 2 * SLICE_FRAMES
+    assert pair.b.closed == [None]
+
+
+def test_frames_of_a_slice_wait_while_the_channel_is_paused(pair: Pair) -> None:
+    """Pausing holds back what was received, too."""
+    pair.a.channel._sock.send(frame(b"x") * 3 * SLICE_FRAMES)
+    pair.loop.run_once(0)
+    pair.b.channel.pause_reading()
+    arrived = len(pair.b.frames)
+    pair.turn()
+    assert len(pair.b.frames) == arrived
+    pair.b.channel.resume_reading()
+    for _ in range(1000):
+        pair.loop.run_once(0)
+    assert len(pair.b.frames) == 3 * SLICE_FRAMES
+
+
+def test_handler_that_raises_holds_up_no_later_frame(pair: Pair) -> None:
+    """What it leaves of the slice goes on."""
+
+    def broken(frame: Frame) -> None:
+        pair.b.frames.append(frame)
+        if len(pair.b.frames) == 2:
+            raise ValueError("a bug")
+
+    pair.b.channel._reader._on_frame = broken
+    pair.a.channel._sock.send(frame(b"x") * 5)
+    pair.turn()
+    assert len(pair.b.frames) == 5
+
+
+def test_dead_peer_is_heard_out_at_once(pair: Pair) -> None:
+    """Before ``exit`` is told, everything that it had written is, whatever a slice is."""
+    pair.a.channel._sock.send(frame(b"x") * 3 * SLICE_FRAMES)
+    pair.loop.run_once(0)
+    pair.b.channel.drain()
+    assert len(pair.b.frames) == 3 * SLICE_FRAMES
+    pair.b.channel.close()
+    pair.b.channel.drain()  # its end was seen before: nothing more is there
+    assert pair.b.closed == [None]
+
+
+def test_flood_rests_and_everything_arrives(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who fills slice after slice is read at a pace; nothing is lost, and the end is seen."""
+    monkeypatch.setattr(pace, "BURST_SECONDS", 0.0)
+    rests: list[float] = []
+    call_later = pair.loop.call_later
+    monkeypatch.setattr(pair.loop, "call_later", lambda seconds, call: rests.append(seconds) or call_later(0.0, call))
+    for _ in range(5):
+        pair.a.channel.send(frame(b"x" * 10) * 3000)
+    pair.a.channel.flush(0)
+    while len(pair.b.frames) < 15_000:
+        pair.loop.run_once(0.01)
+    assert rests
+    pair.a.channel.close()
+    pair.turn()
+    assert pair.b.closed == [None]
+
+
+def test_rest_survives_a_pause_and_an_end(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever happens to a channel while it rests, its timer finds it as it is."""
+    monkeypatch.setattr(pace, "BURST_SECONDS", -1.0)
+    pair.a.channel._sock.send(frame(b"x" * 10) * 2000)
+    pair.loop.run_once(0)
+    rested = pair.b.channel._reader._rested
+    arrived = len(pair.b.frames)
+    pair.b.channel.pause_reading()
+    rested()
+    assert len(pair.b.frames) == arrived
+    pair.b.channel.resume_reading()
+    rested()
+    assert len(pair.b.frames) > arrived
+    pair.b.channel.close()
+    rested()
+
+
+def test_heir_of_a_dead_peer_that_writes_on_is_not_heard_for_ever(pair: Pair) -> None:
+    """A process that the peer forked may have its end: what it writes while the peer is heard out does not count."""
+    sock = pair.a.channel._sock
+
+    def write_on(heard: Frame) -> None:
+        pair.b.frames.append(heard)
+        assert len(pair.b.frames) < 20_000
+        with contextlib.suppress(BlockingIOError):
+            sock.send(frame(b"x"))
+
+    pair.b.channel._reader._on_frame = write_on
+    sock.send(frame(b"x") * 1000)
+    pair.b.channel.drain()
+    assert len(pair.b.frames) >= 1000
 
 
 def test_paused_channel_leaves_bytes_in_the_kernel(pair: Pair) -> None:

@@ -1,0 +1,98 @@
+"""Do on a thread what a disk may hold up: write a file, look at a folder.
+
+Jobs are done one after another.  One that waits is replaced by a newer one of its kind, so a disk that hangs costs one
+job of each kind, whatever happens meanwhile.  The thread begins with the first job.
+"""
+
+from __future__ import annotations
+
+import _thread  # noqa: F401 - ``original`` looks for it
+import os
+import select  # noqa: F401 - ``original`` looks for it
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from ..base.loop import original
+from .helper_thread import HelperThread
+
+__all__ = ["Background"]
+
+_PATIENCE: Final = 0.05  # at a fork; a job that takes longer goes on beside it
+_POLLIN: Final = 0x001  # spelled out because gevent removes it from the select module
+
+
+class Background:
+    """Jobs on a thread of their own.
+
+    Args:
+        failed: called, on the thread, with what a job has raised.
+    """
+
+    def __init__(self, failed: Callable[[BaseException], None]) -> None:
+        self._failed = failed
+        self._jobs: dict[str, Callable[[], object]] = {}
+        self._lock = original("_thread", "allocate_lock")()
+        self._wakes = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._has_begun = False
+        self._is_over = False
+        self._thread = HelperThread("background", self._work, self._wake, failed, _PATIENCE)
+
+    def do(self, kind: str, job: Callable[[], object]) -> None:
+        """Do this, behind what waits; one of this kind that waits is not done any more.  Nothing is, once finished.
+
+        Args:
+            kind: of job.
+            job: must not log, nor wait for anything but the disk.
+        """
+        if self._is_over:
+            return
+        if not self._has_begun:
+            self._has_begun = True
+            self._thread.start()
+        with self._lock:
+            self._jobs.pop(kind, None)
+            self._jobs[kind] = job
+        self._wake()
+
+    def finish(self, seconds: float) -> bool:
+        """Wait up to ``seconds`` until everything is done, then end; return whether it is."""
+        if not self._has_begun or self._is_over:
+            return True
+        done = original("_thread", "allocate_lock")()
+        done.acquire()
+        self.do("finish", done.release)
+        self._is_over = True
+        is_done: bool = done.acquire(timeout=seconds)
+        return self._thread.stop() and is_done
+
+    def abandon(self) -> None:
+        """In a forked child: give back the descriptor, and do nothing any more."""
+        self._is_over = True
+        os.close(self._wakes)
+
+    def _wake(self) -> None:
+        os.eventfd_write(self._wakes, 1)
+
+    def _work(self) -> None:
+        while not self._thread.is_stopping:
+            job = self._next()
+            if job is None:
+                self._rest()
+                continue
+            try:
+                job()
+            except Exception as error:  # noqa: BLE001 - the next job has nothing to do with it
+                self._failed(error)
+
+    def _next(self) -> Callable[[], object] | None:
+        with self._lock:
+            kind = next(iter(self._jobs), None)
+            return None if kind is None else self._jobs.pop(kind)
+
+    def _rest(self) -> None:
+        poll = original("select", "poll")()
+        poll.register(self._wakes, _POLLIN)
+        poll.poll()
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wakes)

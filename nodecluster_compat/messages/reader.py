@@ -1,0 +1,229 @@
+"""Read a channel's frames: a slice each turn, so that a peer that floods gets its share of the loop and no more.
+
+Theory of operation
+-------------------
+A slice ends after so many bytes, so many frames and so much time, whichever comes first: sixteen KiB may be three
+thousand frames, and a frame may have a handler.  Frames that are left have their turn next, before anything else is
+read.  Who fills slice after slice gets a share of the time (``pace``).  The slices of a large frame are larger, and go
+from the kernel to the payload over one buffer of the process.
+
+The kernel ends a read behind a byte that has a descriptor beside it, so descriptors arrive in the order of frames.
+A peer that sends descriptors nobody announced is garbage before it can fill this process with them.
+"""
+
+from __future__ import annotations
+
+import _socket
+import fcntl
+import struct
+import termios
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from ..base.reactor import Reactor
+from ..errors import ChannelBroken, ClusterError, FrameError
+from ..machine.kept_memory import LEAST_BYTES, keep_memory_for
+from ..machine.letting_go import let_go
+from .frames import CARRIES_DESCRIPTOR, LARGE_BYTES, Frame, FrameDecoder
+from .pace import Pace
+
+__all__ = ["SLICE_FRAMES", "ChannelReader"]
+
+SLICE_FRAMES: Final = 128
+"""Frames that are passed on in one turn."""
+
+_SLICE_BYTES: Final = 256 * 1024
+_SMALL_SLICE_BYTES: Final = 16 * 1024  # unless a large message is under way: that many may be thousands of messages
+_SLICE_SECONDS: Final = 0.001
+_MOST_UNREAD: Final = 1024 * 1024  # if the kernel does not say
+_MOST_DESCRIPTORS: Final = 8  # received ahead of their frames; a peer of ours never has two under way
+_COUNT: Final = struct.Struct("i")
+_FD: Final = struct.Struct("i")
+_FD_SPACE: Final = _socket.CMSG_SPACE(_FD.size)
+_MSG_CMSG_CLOEXEC: Final = _socket.MSG_CMSG_CLOEXEC
+
+_slice: Final = memoryview(bytearray(_SLICE_BYTES))  # nothing is left in it between two calls
+
+
+class ChannelReader:
+    """Reads one channel's frames.
+
+    Args:
+        sock: the channel's, which does not block.
+        on_frame: called with each frame, in order.
+        ended: called when no frame can come any more; it calls :meth:`stop`.
+        max_message: the largest message that may come, in bytes once encoded.
+    """
+
+    def __init__(
+        self,
+        sock: _socket.socket,
+        on_frame: Callable[[Frame], None],
+        ended: Callable[[ClusterError | None], None],
+        max_message: int,
+    ) -> None:
+        self._sock = sock
+        self._on_frame = on_frame
+        self._ended = ended
+        self._decoder = FrameDecoder(max_message + 1)  # the kind of a handle
+        self._descriptors: deque[int] = deque()
+        self._frames: Iterator[Frame] | None = None  # received, and left for the next turn
+        self._reactor: Reactor | None = None
+        self._pace = Pace(time.monotonic())
+        self._is_full = False  # the last slice: there may be more
+        self._has_turn = False  # whether the reactor will deliver more of them
+        self._is_paused = False
+        self._has_stopped = False
+
+    def attach(self, reactor: Reactor) -> None:
+        """Read through ``reactor`` from now on."""
+        self._reactor = reactor
+        reactor.add_reader(self._sock.fileno(), self._readable)
+
+    def pause(self) -> None:
+        """Leave what arrives in the kernel, so that the sender feels it."""
+        self._is_paused = True
+        if self._reactor is not None:
+            self._reactor.remove_reader(self._sock.fileno())
+
+    def resume(self) -> None:
+        """Undo :meth:`pause`."""
+        self._is_paused = False
+        if self._reactor is not None:
+            self._reactor.add_reader(self._sock.fileno(), self._readable)
+            self._go_on_later()
+
+    def drain(self) -> None:
+        """Deliver what a peer that is dead had written, and find the end behind it.
+
+        No more than is there now: a process of the peer's may have inherited its end and go on writing.
+        """
+        self._deliver_all()
+        left = -1 if self._has_stopped else _unread(self._sock)
+        while left >= 0 and (size := self._receive()):
+            left -= size
+            self._deliver_all()
+
+    def _deliver_all(self) -> None:
+        while self._frames is not None:
+            self._deliver()
+
+    def stop(self) -> None:
+        """Read no more, and close the descriptors that no frame has claimed."""
+        self.abandon()
+        if self._reactor is not None:
+            self._reactor.remove_reader(self._sock.fileno())
+        while self._descriptors:
+            let_go(self._descriptors.popleft())
+
+    def abandon(self) -> None:
+        """In a forked child: read no more."""
+        self._has_stopped = True
+        self._frames = None
+        self._on_frame = self._ended = _ignore  # the channel can be freed without a search for cycles
+
+    def _readable(self) -> None:
+        if self._frames is None and self._receive():
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Deliver the frames of one slice, and see to it that the rest of them has its turn."""
+        self._has_turn = False
+        if self._frames is None or self._is_paused:
+            return
+        started = time.thread_time() if self._is_full else 0.0
+        try:
+            self._deliver()
+        finally:
+            rest = self._pace.spend(time.thread_time() - started, time.monotonic()) if self._is_full else 0.0
+            if rest:
+                self._rest(rest)
+            else:
+                self._go_on_later()
+
+    def _go_on_later(self) -> None:
+        if self._frames is not None and self._reactor is not None and not self._has_turn:
+            self._has_turn = True
+            self._reactor.at_turn_end(self._go_on)
+
+    def _rest(self, seconds: float) -> None:
+        if self._reactor is not None and not self._has_stopped:
+            self._has_turn = True
+            self._reactor.remove_reader(self._sock.fileno())
+            self._reactor.call_later(seconds, self._rested)
+
+    def _rested(self) -> None:
+        if self._reactor is not None and not self._has_stopped and not self._is_paused:
+            self._reactor.add_reader(self._sock.fileno(), self._readable)
+        self._go_on()
+
+    def _receive(self) -> int:
+        """Read from the kernel, once everything that came before is delivered; return how many bytes came."""
+        if self._has_stopped:
+            return 0
+        missing = self._decoder.missing
+        try:
+            if missing < LARGE_BYTES:
+                data, ancillary, _, _ = self._sock.recvmsg(_SMALL_SLICE_BYTES, _FD_SPACE, _MSG_CMSG_CLOEXEC)
+                size, self._frames = len(data), self._decoder.feed(data)
+            else:
+                if missing >= LEAST_BYTES:
+                    keep_memory_for(missing)
+                size, ancillary, _, _ = self._sock.recvmsg_into((_slice[:missing],), _FD_SPACE, _MSG_CMSG_CLOEXEC)
+                self._frames = iter(self._decoder.collect(_slice[:size]))
+            if ancillary:
+                self._keep_descriptors(ancillary)
+        except BlockingIOError:
+            return 0
+        except ConnectionResetError:
+            size = 0  # the peer closed with something unread: its end all the same
+        except OSError as error:
+            self._ended(ChannelBroken(f"reading from the channel failed: {error}"))
+            return 0
+        except FrameError as error:
+            self._ended(error)
+            return 0
+        self._is_full = size == _SMALL_SLICE_BYTES and missing < LARGE_BYTES
+        if not size:
+            self._ended(None)
+        return size
+
+    def _deliver(self) -> None:
+        """Pass received frames on, as many as one slice has."""
+        assert self._frames is not None
+        until = time.monotonic() + _SLICE_SECONDS
+        try:
+            for count, frame in enumerate(self._frames, 1):
+                self._on_frame(self._with_descriptor(frame) if frame.kind in CARRIES_DESCRIPTOR else frame)
+                if self._has_stopped:
+                    return
+                if count >= SLICE_FRAMES or time.monotonic() > until:
+                    return
+            self._frames = None
+        except FrameError as error:
+            self._ended(error)
+
+    def _keep_descriptors(self, ancillary: list[tuple[int, int, bytes]]) -> None:
+        for level, kind, data in ancillary:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                self._descriptors.extend(fd for (fd,) in _FD.iter_unpack(data[: len(data) // _FD.size * _FD.size]))
+        if len(self._descriptors) > _MOST_DESCRIPTORS:
+            raise FrameError("descriptors came that no frame announced")
+
+    def _with_descriptor(self, frame: Frame) -> Frame:
+        fd = self._descriptors.popleft() if self._descriptors else None
+        return Frame(frame.kind, frame.payload, fd)
+
+
+def _ignore(_: object) -> None:
+    """Nobody listens any more."""
+
+
+def _unread(sock: _socket.socket) -> int:
+    """Return how many bytes have arrived and were not read."""
+    try:
+        return int(_COUNT.unpack(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(_COUNT.size)))[0])
+    except OSError:
+        return _MOST_UNREAD
