@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from gevent import getcurrent
 from gunicorn.sock import ssl_context
-from gunicorn.workers.ggevent import GeventWorker
 
 from ... import under_test
 from ...base.records import PeerAddress, ServedAddress
 from ...runtime.idle_limit import IdleLimit
+from .http_worker import HttpWorker
 from .request_waits import knows_idle
 from .responses import with_one_send
 from .served_listener import ServedListener
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["HttpHandler"]
 
 
-class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hints
+class HttpHandler(HttpWorker):
     """Serves connections of one server.
 
     Args:
@@ -83,10 +83,6 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
     def cut_idle(self) -> None:
         """Connections that wait for a further request end now, however short they have waited."""
         self._waits.finish_now()
-
-    def handle_error(self, req: object, client: object, addr: object, exc: BaseException) -> None:
-        """Extends gunicorn's: under test its error page, too, says whose it is."""
-        super().handle_error(req, under_test.mark(client), addr, exc)
 
     def timeout_ctx(self) -> RequestWait:
         """Replaces gunicorn's, which makes a timer for each wait."""

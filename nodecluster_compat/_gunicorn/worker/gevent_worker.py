@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gevent import GreenletExit, get_hub, getcurrent
 from gevent.event import Event
-from gunicorn.workers.ggevent import GeventWorker
 
 from ... import under_test
 from ...base.log import Log
@@ -36,6 +35,7 @@ from ..arbiter.parent_death import on_parent_death
 from ..arbiter.service import hold_back_ready
 from ..requests.caching import cache_repeated_work
 from ..requests.clean_requests import use_clean_requests
+from ..requests.http_worker import HttpWorker
 from ..requests.request_waits import knows_idle, tell_waits
 from ..requests.responses import with_one_send
 from ..requests.served_listener import ServedListener
@@ -56,7 +56,7 @@ _NOTIFY_SECONDS: Final = 1.0
 _LAST_WORDS_SECONDS: Final = 1.0
 
 
-class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hints
+class ClusterGeventWorker(HttpWorker):
     """``gunicorn -k nodecluster_compat.Worker``."""
 
     is_cluster_worker = True
@@ -203,10 +203,6 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
     def timeout_ctx(self) -> RequestWait:
         """Replaces gunicorn's, which makes a timer for each wait."""
         return self._request_wait or super().timeout_ctx()
-
-    def handle_error(self, req: object, client: object, addr: object, exc: BaseException) -> None:
-        """Extends gunicorn's: under test its error page, too, says whose it is."""
-        super().handle_error(req, under_test.mark(client), addr, exc)
 
     def _ended(self) -> None:
         self._serving.pop(getcurrent(), None)
