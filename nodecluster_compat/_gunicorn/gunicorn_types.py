@@ -116,6 +116,7 @@ class GunicornWorker(Protocol):
     """gunicorn's worker object, as it stands in the arbiter's ``WORKERS``."""
 
     aborted: bool
+    booted: bool
     tmp: Any
 
 

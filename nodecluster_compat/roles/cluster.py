@@ -121,9 +121,11 @@ class Cluster(Emitter):
 
         Raises:
             SettingsError: ``scheduling_policy`` is neither ``SCHED_RR`` nor ``SCHED_NONE``, or one of those keys has
-                a value that cannot be; nothing is changed.
+                a value that cannot be, or no effect in script mode; nothing is changed.
         """
         self.freeze_policy()
+        if self._primary is not None:
+            self._primary.check_settings(settings)
         defaults = {"exec": sys.argv[0], "args": sys.argv[1:], "silent": False}
         snapshot = MappingProxyType({**defaults, **self._settings, **settings})
         SupervisionSettings.of(snapshot)

@@ -15,7 +15,7 @@ and the worker, which then reads end-of-file, exits; if it does not, it is kille
 from __future__ import annotations
 
 import _socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -213,6 +213,10 @@ class Primary:
     def reload(self, callback: Callable[[ReloadReport], Any] | None = None) -> None:
         """See :meth:`~nodecluster_compat.roles.cluster.Cluster.reload`."""
         self._host.reload_soon(None if callback is None else partial(run_guarded, "reload", current_origin(), callback))
+
+    def check_settings(self, names: Iterable[str]) -> None:
+        """See :meth:`~nodecluster_compat.roles.host.Host.check_settings`."""
+        self._host.check_settings(names)
 
     def status(self) -> ClusterStatus:
         """See :attr:`~nodecluster_compat.roles.cluster.Cluster.status`."""

@@ -237,6 +237,8 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
                 self.primary.retire(entry.handle)
             if first and not self.is_stopping:
                 self.limits.limit_end(entry, self.cfg.graceful_timeout, "graceful_timeout")
+        if entry is not None and sig == signals.SIGKILL:
+            entry.way_out.was_killed = True
         super().kill_worker(pid, sig)
 
     def murder_workers(self) -> None:

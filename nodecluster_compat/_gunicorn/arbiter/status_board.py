@@ -11,7 +11,7 @@ from ...roles.status import ClusterState, ClusterStatus, WorkerStatus
 from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
-    from ...roles.worker_handle import WorkerHandle
+    from ...roles.worker_handle import WorkerEntry, WorkerHandle
     from .judging import Judge
     from .pressure import Pressure
     from .reloading import Reloader
@@ -40,9 +40,9 @@ class StatusBoard:
         return ClusterStatus(
             pid=arbiter.pid,
             state=self._state(),
-            target=arbiter.num_workers,
+            target=self._target(),
             listening=len(roster.listening),
-            booting=len(roster.booting),
+            booting=self._booting(),
             ending=roster.ending,
             generation=roster.generation,
             workers=tuple(_status_of(worker) for worker in arbiter.primary.registry.by_id.values()),
@@ -53,6 +53,15 @@ class StatusBoard:
             upgrade=self._upgrade.state,
         )
 
+    def _target(self) -> int:
+        return self._arbiter.num_workers if self._arbiter.is_supervised else len(self._arbiter.roster.staying)
+
+    def _booting(self) -> int:
+        booting = self._arbiter.roster.booting
+        if self._arbiter.is_supervised:
+            return len(booting)
+        return sum(1 for entry in booting if not _is_online(entry))  # a script's worker need not listen
+
     def _state(self) -> ClusterState:
         if self._arbiter.is_stopping:
             return "stopping"
@@ -60,7 +69,10 @@ class StatusBoard:
             return "degraded"
         if self._arbiter.roster.rollout is not None:
             return "reloading"
-        return "running" if self._arbiter.roster.has_listened else "starting"
+        roster = self._arbiter.roster
+        if roster.has_listened or (not self._arbiter.is_supervised and any(map(_is_online, roster.staying))):
+            return "running"
+        return "starting"
 
     def turn(self) -> None:
         """Once a turn of the main loop: write the status file when something has changed."""
@@ -79,6 +91,10 @@ class StatusBoard:
         if path is not None and self._upgrade.is_in_charge:
             with suppress(OSError):
                 os.unlink(path)
+
+
+def _is_online(entry: WorkerEntry) -> bool:
+    return entry.handle is not None and entry.handle.state != "none"
 
 
 def _status_of(worker: WorkerHandle) -> WorkerStatus:

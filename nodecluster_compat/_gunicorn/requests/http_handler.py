@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gevent import getcurrent
+from gevent import Timeout, getcurrent
 from gunicorn.sock import ssl_context
 
 from ... import under_test
@@ -38,6 +38,7 @@ class HttpHandler(HttpWorker):
         log: gunicorn's logger.
         waits: of all servers of this process.
         request_wait: the context manager in which gunicorn waits for a request.
+        handshake_timeout: seconds that a TLS handshake may take; 0 for no limit.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class HttpHandler(HttpWorker):
         log: GunicornLog,
         waits: IdleLimit,
         request_wait: RequestWait,
+        handshake_timeout: float,
     ) -> None:
         # Not gunicorn's: there is no process, no heartbeat and no signal here.
         self.cfg = cfg
@@ -60,12 +62,14 @@ class HttpHandler(HttpWorker):
         self._clients: dict[Any, Any] = {}
         self._waits = waits
         self._request_wait = request_wait
+        self._handshake_timeout = handshake_timeout
 
     def serve(self, served: ServedAddress, client: ClientSocket, peer: PeerAddress) -> None:
         """Serve a connection to its end, in the greenlet of the caller."""
         connection: ClientSocket | SSLSocket = client
         if self._tls is not None:
-            connection = self._tls.wrap_socket(client, server_side=True)
+            with Timeout(self._handshake_timeout or None, TimeoutError("no TLS handshake in time")):
+                connection = self._tls.wrap_socket(client, server_side=True)
         greenlet = getcurrent()
         self._clients[greenlet] = connection
         try:

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from ...errors import NotInCluster
+from ...errors import NotInCluster, SettingsError
 from ...messages.writer import write_collected
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.process import process
+from ...roles.settings import REPLACING_SETTINGS
 from ...roles.spawn_settings import SpawnSettings
 from ...runtime.script import exit_code_of, print_uncaught, run_script
 from ...runtime.servers.servers_in_primary import ServersInPrimary
@@ -38,13 +39,14 @@ from .streams import WorkerStreams
 from .worker import ScriptWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ...roles.worker_handle import ChildEnds, WorkerHandle
 
 __all__ = ["ScriptApplication", "ScriptArbiter", "run"]
 
 _TURN_SECONDS: Final = 1.0
+_STATUS_SECONDS: Final = 0.5
 _DEADLY: Final = (signals.SIGTERM, signals.SIGHUP)
 
 
@@ -100,6 +102,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.become_cluster_arbiter()
         self._servers = ServersInPrimary(self.loop)
         set_servers_here(self._servers)
+        self._show_status()
         run_script(path, args)
         while self._has_work():
             self.turn(_TURN_SECONDS)
@@ -112,8 +115,14 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.primary.shared.close()
         for server in list(self._servers.open):
             server.close()
+        self.board.close()
         if self.journal is not None:
             self.journal.finish()
+
+    def _show_status(self) -> None:
+        """Keep the status file; in server mode each turn of the main loop does."""
+        self.board.turn()
+        self.loop.call_later(_STATUS_SECONDS, self._show_status)
 
     def _has_work(self) -> bool:
         return bool(self.primary.registry.by_id or self._servers.open or self.loop.has_work or self.WORKERS)
@@ -146,7 +155,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
                 raise
             _end_process(error)
         if pid is not None:
-            self.roster.add(self.worker_age, pid, worker)
+            self.roster.add(self.worker_age, pid, worker, time.monotonic())
             streams.attach(worker.process, self.loop)
 
     def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
@@ -174,13 +183,23 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             worker.kill(signals.SIGKILL)
 
     def worker_listens(self, worker: WorkerHandle) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`: nobody waits for it here."""
+        """See :class:`~nodecluster_compat.roles.host.Host`: it shows in the status."""
+        self.roster.listens(worker, time.monotonic())
 
     def reload_soon(self, callback: object) -> None:
         """See :class:`~nodecluster_compat.roles.host.Host`."""
         raise NotInCluster(
             "cluster.reload() belongs to server mode: a script forks new workers and disconnects the old"
         )
+
+    def check_settings(self, names: Iterable[str]) -> None:
+        """See :class:`~nodecluster_compat.roles.host.Host`: nobody is replaced here."""
+        without_effect = sorted(REPLACING_SETTINGS.intersection(names))
+        if without_effect:
+            raise SettingsError(
+                f"expected settings that have an effect in script mode, got {', '.join(without_effect)}: a script "
+                "replaces its workers itself; use server mode, or leave it out"
+            )
 
     def worker_changed(self) -> None:
         """See :class:`~nodecluster_compat.roles.host.Host`: nobody keeps a number here."""
