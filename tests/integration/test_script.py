@@ -185,8 +185,10 @@ def test_setting_that_has_no_effect_in_a_script(play: Play) -> None:
         """
     )
     assert trace["P"] == [
-        "expected settings that have an effect in script mode, got max_worker_age, restart_delay: a script replaces its "
-        "workers itself; use server mode, or leave it out",
+        (
+            "expected settings that have an effect in script mode, got max_worker_age, restart_delay: a script replaces "
+            "its workers itself; use server mode, or leave it out"
+        ),
         "{}",
     ]
 

@@ -28,6 +28,7 @@ from ...operations.journal import Journal, attach_journal
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
 from ...roles.worker_handle import WorkerRoster
+from ..log_lines import keep_lines_whole
 from . import forking, reaping, stopping
 from .copy_on_write import prepare_for_workers
 from .current_settings import settings_in_force
@@ -78,6 +79,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
 
     def become_cluster_arbiter(self) -> None:
         """Set up loop, primary and listeners; called once, before the first fork."""
+        keep_lines_whole(self.log)
         prepare_for_workers(self.cfg)
         self.WORKERS = dict(self.WORKERS)  # gunicorn's is a class attribute, shared by every arbiter
         self.loop = Loop(self.log)

@@ -16,6 +16,7 @@ from gunicorn.glogging import Logger
 
 from ...errors import SettingsError
 from ...roles.settings import SupervisionSettings
+from ..log_lines import keep_lines_whole
 
 if TYPE_CHECKING:
     from ...runtime.idle_limit import IdleLimit
@@ -84,6 +85,7 @@ def with_settings(cfg: Settings, settings: Mapping[str, Any]) -> None:
 
 def set_config(cfg: Settings, log: GunicornLog, handshake_timeout: float = _ThisProcess.handshake_timeout) -> None:
     """Serve with these settings in this process from now on."""
+    keep_lines_whole(log)
     _ThisProcess.cfg, _ThisProcess.log = cfg, log
     _ThisProcess.handshake_timeout = handshake_timeout
 
