@@ -63,6 +63,44 @@ def test_script_that_never_forks_ends(play: Play) -> None:
     assert trace["P"] == ['__main__ ["a","-b","--c"] __main__']
 
 
+PRINTS = """
+import sys
+from nodecluster_compat import cluster
+if cluster.is_primary:
+    cluster.fork().on("exit", lambda *_: print("primary", "done"))
+else:
+    print("one", 2, [3])
+    print("several\\nlines", "of text", sep="\\n")
+    print("no end", end="", flush=True)
+    print()
+    print("an", "error", file=sys.stderr)
+    print("a" * 3000, "b")
+    sys.exit()
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_each_print_is_written_in_one_piece(tmp_path: Path, unbuffered: str) -> None:
+    """Several processes have one pipe: what one of them prints is not torn by another."""
+    (tmp_path / "s.py").write_text(PRINTS)
+    reading, writing = os.pipe2(os.O_DIRECT)  # keeps apart what was written apart
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with open(reading, "rb", buffering=0) as pipe:
+        process = subprocess.Popen([COMMAND, "s.py"], cwd=tmp_path, stdout=writing, stderr=writing, env=env)
+        os.close(writing)
+        pieces = [piece.decode() for piece in iter(lambda: pipe.read(8192), b"")]
+        assert process.wait() == 0
+    assert pieces == [
+        "one 2 [3]\n",
+        "several\nlines\nof text\n",
+        "no end",
+        "\n",
+        "an error\n",
+        f"{'a' * 3000} b\n",
+        "primary done\n",
+    ]
+
+
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A script that serves on a unix socket and says so."""
@@ -186,8 +224,8 @@ def test_setting_that_has_no_effect_in_a_script(play: Play) -> None:
     )
     assert trace["P"] == [
         (
-            "expected settings that have an effect in script mode, got max_worker_age, restart_delay: a script replaces "
-            "its workers itself; use server mode, or leave it out"
+            "expected settings that have an effect in script mode, got max_worker_age, restart_delay: a script "
+            "replaces its workers itself; use server mode, or leave it out"
         ),
         "{}",
     ]
