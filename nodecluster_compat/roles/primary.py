@@ -206,6 +206,11 @@ class Primary:
         self._host.limit_end(worker, timeout)
         self._host.worker_changed()
 
+    def ask_to_leave(self, worker: WorkerHandle) -> None:
+        """Ask over the channel what a signal asks as well: an application may have replaced its handler."""
+        if worker.is_connected():
+            worker.line.send_in_order(encode_disconnect(None))
+
     def report_send_error(self, worker: WorkerHandle, error: ClusterError) -> None:
         """See :class:`~nodecluster_compat.roles.worker_handle.Supervisor`; on a later turn, as in Node."""
         self.loop.call_soon(self._send_failed, worker, error)

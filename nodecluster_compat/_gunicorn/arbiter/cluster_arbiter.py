@@ -23,6 +23,7 @@ from gunicorn.errors import HaltServer
 from ... import under_test
 from ...base.emitter import set_log
 from ...base.loop import Loop
+from ...machine.replaced_handlers import allow_warning
 from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
 from ...roles.cluster import SCHED_RR, cluster
@@ -93,6 +94,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         self.primary = Primary(self, self.loop, cluster, self.log, self.cfg.graceful_timeout, QUEUE_LIMIT)
         self.journal = attach_journal(self.primary)
         set_log(self.log)
+        allow_warning()
         forking.register(self)
         signals.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
         self.upgrade = Upgrade(self)
@@ -231,12 +233,14 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         return ends
 
     def kill_worker(self, pid: int, sig: int) -> None:
-        """Extends gunicorn's: a worker that is told to end gets no further connection."""
+        """Extends gunicorn's: a worker that is told to end gets no further connection, and hears it twice."""
         entry = self.roster.with_pid(pid)
         if entry is not None and sig in _ENDING_SIGNALS:
             first = entry.way_out.tell()
             if entry.handle is not None:
                 self.primary.retire(entry.handle)
+                if first and sig == signals.SIGTERM:
+                    self.primary.ask_to_leave(entry.handle)
             if first and not self.is_stopping:
                 self.limits.limit_end(entry, self.cfg.graceful_timeout, "graceful_timeout")
         if entry is not None and sig == signals.SIGKILL:
@@ -259,6 +263,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
     def reload(self) -> None:
         """Replaces gunicorn's, which waits for the old workers with nobody accepting."""
         self.service.begin_reload()
+        allow_warning()
         if self.reloader.begin():
             self.judge.retry_now()
             self.manage_workers()

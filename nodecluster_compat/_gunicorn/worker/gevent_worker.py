@@ -23,6 +23,7 @@ from gevent.event import Event
 from ... import under_test
 from ...base.log import Log
 from ...lifecycle.recycling import requests_of
+from ...machine.replaced_handlers import warn_of_replaced
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.idle_limit import IdleLimit
 from ...runtime.loop_beat import LoopBeat
@@ -159,6 +160,7 @@ class ClusterGeventWorker(HttpWorker):
         if self._birth is None:
             super().run()
             return
+        warn_of_replaced(self.log, self._handlers)
         self._beat = LoopBeat(self._birth.heartbeat)
         self._beat.start()
         self._run_member(self._birth, Membership(self._birth, self._due_after))
@@ -225,6 +227,15 @@ class ClusterGeventWorker(HttpWorker):
         """Extends gunicorn's: as :meth:`handle_exit`; this one is the master's time-out."""
         self._signalled = True
         super().handle_abort(sig, frame)
+
+    @property
+    def _handlers(self) -> dict[int, Callable[[int, FrameType | None], None]]:
+        return {
+            signals.SIGTERM: self.handle_exit,
+            signals.SIGINT: self.handle_quit,
+            signals.SIGQUIT: self.handle_quit,
+            signals.SIGABRT: self.handle_abort,
+        }
 
     def exit_now(self, code: int) -> None:
         """End with ``code``, whatever phase the main greenlet is in; called by any greenlet, the first code counts."""
