@@ -24,6 +24,8 @@ from gunicorn import util
 from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
 
+from ...runtime.client_gone import KEY, ClientGone, client_watch
+
 if TYPE_CHECKING:
     from ..gunicorn_types import Headers, PlainRequest, Settings
 
@@ -40,9 +42,11 @@ class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type h
 
     Attributes:
         server: what the request was made to; while it is not ``alive`` answers are the last ones of their connections.
+        stream: the client of a body that may be iterated for long.
     """
 
     server: Any = None
+    stream: ClientGone | None = None
 
     def default_headers(self) -> list[str]:
         """Extends gunicorn's: a drain that began after the request, and before its answer, is told the client."""
@@ -56,6 +60,8 @@ class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type h
         if self.headers_sent:
             super().write(arg)
             return
+        if self.stream is not None:
+            self.stream.look()
         sock: Any = self.sock
         held = _Held()
         self.sock: Any = held
@@ -102,7 +108,12 @@ def with_one_send(application: Callable[..., Iterable[bytes]], server: object) -
         if type(response) is Response:
             response.__class__ = OneSendResponse
         response.server = server
-        return application(environ, start_response)
+        gone = environ[KEY] = ClientGone(response)
+        body = application(environ, start_response)
+        if type(body) is not list:
+            response.stream = gone
+            client_watch.add_stream(gone)
+        return body
 
     return call
 
@@ -199,6 +210,8 @@ class CleanResponse(OneSendResponse):
         sent = len(arg)
         if self.chunked and arg:
             arg = b"%X\r\n%b\r\n" % (sent, arg)
+        if self.stream is not None and sent != length:
+            self.stream.look()
         head = self._head()
         self.headers_sent, self.sent = True, sent
         self._send([head, arg])
