@@ -30,6 +30,7 @@ from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from fcntl import ioctl
+from socket import IPPROTO_TCP, TCP_INFO
 from termios import TIOCOUTQ
 from time import monotonic
 from typing import Any, Final
@@ -47,6 +48,7 @@ SWEEP_SECONDS: Final = 0.2
 
 _SILENT_SECONDS: Final = 0.5  # a stream that writes nothing for so long behind the client's end is silent
 _RESET_SECONDS: Final = 2.0  # within them, a write to a client that is gone has been answered by a reset
+_ESTABLISHED: Final = b"\x01"  # the first byte of Linux's tcp_info
 _END: Final = select.EPOLLRDHUP
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
@@ -68,7 +70,7 @@ class ClientGone:
     _sent_then: Any = None
 
     def __init__(self, response: Any) -> None:  # noqa: ANN401 - gunicorn's
-        self.response = response
+        self.response: Any = response
 
     def is_set(self) -> bool:
         """Whether the client has left; asks the kernel."""
@@ -85,11 +87,12 @@ class ClientGone:
         Returns:
             Whether it has left; false when the time is over, or the request has ended.
         """
+        self._asked = True
         if self.is_set() or self.is_over:
             return self._gone
         if self._event is None:
             self._event = Event()
-        self._ask()
+        client_watch.add(self)
         self._event.wait(timeout)
         return self._gone
 
@@ -99,6 +102,7 @@ class ClientGone:
         Args:
             callback: called without arguments; what it raises is logged.
         """
+        self._asked = True
         if self.is_over and not self._gone:
             return
         if self._callbacks is None:
@@ -107,7 +111,7 @@ class ClientGone:
         if self.is_set():
             self._call_back()
         else:
-            self._ask()
+            client_watch.add(self)
 
     def fileno(self) -> int:
         """Return the client's descriptor, -1 once closed."""
@@ -121,7 +125,10 @@ class ClientGone:
 
     def look(self) -> None:
         """The answer of a stream begins: a client whose end is there already has not left because of it."""
-        self.was_open = not _happened(self.fileno())
+        try:
+            self.was_open = self.response.sock._sock.getsockopt(IPPROTO_TCP, TCP_INFO, 1) == _ESTABLISHED
+        except OSError:
+            self.was_open = not _happened(self.fileno())  # a unix socket
 
     def left(self) -> None:
         """The client has left: whoever asked hears of it."""
@@ -133,7 +140,7 @@ class ClientGone:
     def over(self) -> None:
         """The request has ended."""
         self.is_over = True
-        self.stream = self._callbacks = None
+        self.stream = self._callbacks = self.response = None  # which may refer to this: no ring is left
         if self._event is not None:
             self._event.set()
 
@@ -154,10 +161,6 @@ class ClientGone:
         elif now - self._ended_at >= _RESET_SECONDS:
             self.was_open = False  # it reads what is written: it has only shut its sending side
         return False
-
-    def _ask(self) -> None:
-        self._asked = True
-        client_watch.add(self)
 
     def _call_back(self) -> None:
         callbacks, self._callbacks = self._callbacks, None
@@ -200,15 +203,16 @@ class ClientWatch:
 
     def remove(self, client: object) -> None:
         """The request that ``client`` has made, if any, has ended."""
-        if client in self._new:
-            self._new.pop(client).over()
+        gone = self._new.pop(client, None)
+        if gone is not None:
+            gone.over()
         elif client in self._known:
-            fd, gone = self._known.pop(client)
-            if self._by_fd.get(fd) is gone:
+            fd, known = self._known.pop(client)
+            if self._by_fd.get(fd) is known:
                 del self._by_fd[fd]
                 with suppress(OSError, ValueError):  # closed, and with it forgotten
                     self._epoll.unregister(fd)
-            gone.over()
+            known.over()
 
     def _sweep(self) -> None:
         if not self._new and not self._known:
