@@ -10,23 +10,12 @@ import signal as signals
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .said_once import SaidOnce
+from .said_once import Topic, is_first_to_say
 
 if TYPE_CHECKING:
     from ..base.log import Log
 
-__all__ = ["allow_warning", "replaced_handlers", "warn_of_replaced"]
-
-
-class _ThisProcess:
-    warned: SaidOnce | None = None  # of this process and of those that it forks
-
-
-def allow_warning() -> None:
-    """In the primary, before workers of a generation are forked: one of them may warn."""
-    if _ThisProcess.warned is None:
-        _ThisProcess.warned = SaidOnce()
-    _ThisProcess.warned.forget()
+__all__ = ["replaced_handlers", "warn_of_replaced"]
 
 
 def replaced_handlers(ours: Mapping[int, Callable[..., Any]]) -> list[str]:
@@ -42,7 +31,7 @@ def replaced_handlers(ours: Mapping[int, Callable[..., Any]]) -> list[str]:
 def warn_of_replaced(log: Log, ours: Mapping[int, Callable[..., Any]]) -> None:
     """Warn of them, unless another worker of this generation has."""
     replaced = replaced_handlers(ours)
-    if replaced and (_ThisProcess.warned is None or _ThisProcess.warned.is_first()):
+    if replaced and is_first_to_say(Topic.REPLACED_HANDLERS):
         log.warning(
             "The application has replaced signal handlers of the worker: %s. The worker still drains when the server "
             "ends it, but a handler that exits loses the requests in flight: clean up in the worker_exit hook, or in "

@@ -1,27 +1,35 @@
-"""Share a flag between the workers of one primary: who is the first to say something that all of them would say."""
+"""Let one worker of a generation say what all of them would say: a flag in memory that they share."""
 
 from __future__ import annotations
 
 import mmap
+from enum import IntEnum
 
-__all__ = ["SaidOnce"]
+__all__ = ["Topic", "allow_once", "is_first_to_say"]
 
 
-class SaidOnce:
-    """A flag in memory that is shared with every process that is forked from here on.
+class Topic(IntEnum):
+    """What is said once."""
 
-    Two that look in the same moment may both be the first.
-    """
+    REPLACED_HANDLERS = 0
+    GRPC_UNPREPARED = 1
 
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, mmap.PAGESIZE)
 
-    def is_first(self) -> bool:
-        """Whether nobody has asked before."""
-        first = self._memory[0] == 0
-        self._memory[0] = 1
-        return first
+class _ThisProcess:
+    said: mmap.mmap | None = None  # of this process and of those that it forks
 
-    def forget(self) -> None:
-        """From now on somebody may be the first again."""
-        self._memory[0] = 0
+
+def allow_once() -> None:
+    """In the primary, before workers of a generation are forked: one of them may speak of each topic."""
+    if _ThisProcess.said is None:
+        _ThisProcess.said = mmap.mmap(-1, len(Topic))
+    _ThisProcess.said[:] = bytes(len(Topic))
+
+
+def is_first_to_say(topic: Topic) -> bool:
+    """Whether nobody has spoken of it yet; two that ask in the same moment may both be the first."""
+    if _ThisProcess.said is None:
+        return True
+    is_first = not _ThisProcess.said[topic]
+    _ThisProcess.said[topic] = 1
+    return is_first

@@ -23,12 +23,13 @@ from gunicorn.errors import HaltServer
 from ... import under_test
 from ...base.emitter import set_log
 from ...base.loop import Loop
-from ...machine.replaced_handlers import allow_warning
+from ...machine.said_once import allow_once
 from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
 from ...roles.worker_handle import WorkerRoster
+from ...runtime.loaded_early import early_sentences
 from ..log_lines import keep_lines_whole
 from . import forking, reaping, stopping
 from .copy_on_write import prepare_for_workers
@@ -81,6 +82,8 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
     def become_cluster_arbiter(self) -> None:
         """Set up loop, primary and listeners; called once, before the first fork."""
         keep_lines_whole(self.log)
+        for sentence in early_sentences() if self.is_supervised else ():  # a script's worker sees to that itself
+            self.log.warning("%s", sentence)
         prepare_for_workers(self.cfg)
         self.WORKERS = dict(self.WORKERS)  # gunicorn's is a class attribute, shared by every arbiter
         self.loop = Loop(self.log)
@@ -94,7 +97,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         self.primary = Primary(self, self.loop, cluster, self.log, self.cfg.graceful_timeout, QUEUE_LIMIT)
         self.journal = attach_journal(self.primary)
         set_log(self.log)
-        allow_warning()
+        allow_once()
         forking.register(self)
         signals.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
         self.upgrade = Upgrade(self)
@@ -263,7 +266,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
     def reload(self) -> None:
         """Replaces gunicorn's, which waits for the old workers with nobody accepting."""
         self.service.begin_reload()
-        allow_warning()
+        allow_once()
         if self.reloader.begin():
             self.judge.retry_now()
             self.manage_workers()

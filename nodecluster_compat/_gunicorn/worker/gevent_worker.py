@@ -24,8 +24,10 @@ from ... import under_test
 from ...base.log import Log
 from ...lifecycle.recycling import requests_of
 from ...machine.replaced_handlers import warn_of_replaced
+from ...machine.said_once import Topic, is_first_to_say
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.idle_limit import IdleLimit
+from ...runtime.loaded_early import GRPC_UNPREPARED, is_grpc_unprepared
 from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patching
 from ..arbiter import install
@@ -161,6 +163,8 @@ class ClusterGeventWorker(HttpWorker):
             super().run()
             return
         warn_of_replaced(self.log, self._handlers)
+        if is_grpc_unprepared() and is_first_to_say(Topic.GRPC_UNPREPARED):
+            self.log.warning("%s", GRPC_UNPREPARED)
         self._beat = LoopBeat(self._birth.heartbeat)
         self._beat.start()
         self._run_member(self._birth, Membership(self._birth, self._due_after))
