@@ -12,8 +12,9 @@ The one place where this is decided, in this order:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from ..base.records import ExitStatus
@@ -24,8 +25,7 @@ __all__ = ["Ending", "EndingKind", "ending_of", "is_fault_of_script"]
 EndingKind: TypeAlias = Literal["asked", "fault", "killed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How a worker has ended.
 
     Attributes:

@@ -1,0 +1,171 @@
+"""Run work on a native thread that ends for every fork of its process and begins again after it.
+
+A forked child has one thread, so a fork while others run copies whatever they were amid of: locks, half-written
+buffers, descriptors.  Python 3.12 warns of each such fork.  So before a fork, whoever calls it, the threads that were
+made here are asked to end, and in the parent they begin again.  ``_posixsubprocess`` (``subprocess`` without a
+``preexec_fn``) replaces its child at once and runs no such hook: it disturbs nobody.
+
+What the work may not do: take signals (all are blocked, so that the main thread has them), use anything that gevent
+patches, log by :mod:`logging` (its locks are held at a fork), or wait for anything that ``interrupt`` cannot end.
+
+Rejected: ``threading.Thread``, which gevent replaces by a greenlet where the primary is patched, and which Python joins
+at exit.
+"""
+
+from __future__ import annotations
+
+import _thread  # noqa: F401 - ``original`` looks for it
+import os
+import signal as signals
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+from weakref import WeakSet
+
+from ..base.loop import original
+
+__all__ = ["HelperThread"]
+
+_LEFT_SECONDS: Final = 1.0  # for the kernel to see the thread gone, which its lock tells a moment too early
+
+
+class HelperThread:
+    """One thread of work.
+
+    Args:
+        name: what ``ps -T`` and ``top -H`` show, at most 15 characters.
+        work: runs until :attr:`is_stopping`; what it raises is given to ``died``.
+        interrupt: ends any wait of ``work``, so that it looks at :attr:`is_stopping`; called from any thread.
+        died: called on the thread itself, with the error that ended ``work``.
+        patience: seconds that :meth:`stop` and a fork wait for ``work`` to return.
+
+    Attributes:
+        is_stopping: whether ``work`` is to return.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], None],
+        interrupt: Callable[[], None],
+        died: Callable[[BaseException], None],
+        patience: float = 5.0,
+    ) -> None:
+        self._name = name
+        self._work = work
+        self._interrupt = interrupt
+        self._died = died
+        self._patience = patience
+        self._running: Any = None  # a lock that the running thread holds
+        self._deciding = original("_thread", "allocate_lock")()  # whether the thread ends or goes on
+        self._native_id = 0
+        self.is_stopping = False
+        _Threads.of_this_process.add(self)
+        _register_once()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread runs now."""
+        return self._running is not None and self._running.locked()
+
+    def start(self) -> None:
+        """Begin, or go on where :meth:`stop` has asked in vain; a no-op when it runs.
+
+        Raises:
+            RuntimeError: the kernel has no thread left.
+        """
+        with self._deciding:
+            self.is_stopping = False
+            if not self.is_running:
+                self._begin()
+
+    def _begin(self) -> None:
+        running = original("_thread", "allocate_lock")()
+        running.acquire()
+        mask = signals.pthread_sigmask(signals.SIG_BLOCK, signals.valid_signals())  # inherited by the thread
+        try:
+            original("_thread", "start_new_thread")(self._run, (running,))
+        finally:
+            signals.pthread_sigmask(signals.SIG_SETMASK, mask)
+        self._running = running
+
+    def stop(self) -> bool:
+        """End, and return whether it has ended; ``False`` when it still waits for something after ``patience``."""
+        if not self.is_running:
+            return True
+        self.is_stopping = True
+        self._interrupt()
+        if not self._running.acquire(timeout=self._patience):
+            return False
+        self._running.release()
+        _wait_for_the_kernel(self._native_id)
+        return True
+
+    def abandon(self) -> None:
+        """In a forked child: forget the thread, which is not here."""
+        self._running = None
+        _Threads.of_this_process.discard(self)
+
+    def _run(self, running: Any) -> None:  # noqa: ANN401 - the type of a lock has no public name before 3.13
+        try:
+            self._native_id = original("_thread", "get_native_id")()
+            _name_thread(self._native_id, self._name)
+            while not self._has_ended(running):
+                self._work()
+        except BaseException as error:  # noqa: BLE001 - told to whoever made the thread
+            running.release()
+            self._died(error)
+
+    def _has_ended(self, running: Any) -> bool:  # noqa: ANN401 - as above
+        with self._deciding:
+            if self.is_stopping:
+                running.release()
+            return self.is_stopping
+
+
+class _Threads:
+    of_this_process: ClassVar[WeakSet[HelperThread]] = WeakSet()
+    paused: ClassVar[list[HelperThread]] = []
+    registered = False
+
+
+def _register_once() -> None:
+    if not _Threads.registered:
+        _Threads.registered = True
+        os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
+
+
+def _before_fork() -> None:
+    for thread in list(_Threads.of_this_process):
+        if thread.is_running and not thread.is_stopping:
+            _Threads.paused.append(thread)
+            thread.stop()
+
+
+def _in_parent() -> None:
+    paused, _Threads.paused = _Threads.paused, []
+    for thread in paused:
+        try:
+            thread.start()
+        except RuntimeError as error:
+            thread._died(error)
+
+
+def _in_child() -> None:
+    _Threads.paused = []
+    for thread in list(_Threads.of_this_process):
+        thread.abandon()
+
+
+def _name_thread(native_id: int, name: str) -> None:
+    try:
+        with open(f"/proc/self/task/{native_id}/comm", "w", encoding="ascii") as file:
+            file.write(name[:15])
+    except OSError:
+        pass
+
+
+def _wait_for_the_kernel(native_id: int) -> None:
+    deadline = time.monotonic() + _LEFT_SECONDS
+    while os.path.exists(f"/proc/self/task/{native_id}") and time.monotonic() < deadline:
+        os.sched_yield()
