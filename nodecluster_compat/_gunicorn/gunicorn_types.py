@@ -129,6 +129,7 @@ class GunicornWorker(Protocol):
     """gunicorn's worker object, as it stands in the arbiter's ``WORKERS``."""
 
     aborted: bool
+    booted: bool
     tmp: Any
 
 

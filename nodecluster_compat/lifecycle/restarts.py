@@ -112,6 +112,10 @@ class Restarts:
         """How many faults there were within the period, or since a worker was sound: an import may last longer."""
         return max(self.recent_faults(now), self._streak, self._killed_streak)
 
+    def note_fault(self, now: float) -> None:
+        """A worker failed, and nobody is started for it here: it only counts."""
+        self._faults.append(now)
+
     def fault(self, now: float, listened: float) -> bool:
         """A worker failed that had listened for so many seconds; return whether this is what degrades the roster."""
         self._faults.append(now)

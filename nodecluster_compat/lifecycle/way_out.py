@@ -9,8 +9,9 @@ is to be filled.  *told*: a signal that ends it was sent from here, so it has a 
 for a limit (of booting, of silence).
 
 Whoever asks may ask twice, and any of them may come first, so every step is legal everywhere; a step that would lead
-back changes nothing.  Two facts outlast the stage: why the worker was due, and the limit that it overran.  What Node
-calls ``exited_after_disconnect`` is no part of this: it says who wished the end, not how far it has come.
+back changes nothing.  Some facts outlast the stage: why the worker was due, the limit that it overran, and whether a
+signal of ours killed it.  What Node calls ``exited_after_disconnect`` is no part of this: it says who wished the end,
+not how far it has come.  What an end counts as is decided in ``endings``.
 """
 
 from __future__ import annotations
@@ -52,14 +53,18 @@ class WayOut:
     Attributes:
         due: why it fell due, in words; ``None`` when it did not.
         overran: the limit for which it was ended, in words; ``None`` when it was not.
+        was_signalled: whether a signal that ends programs was sent to it by its handle (``worker.kill()``).
+        was_killed: whether SIGKILL was sent from here.
     """
 
-    __slots__ = ("_stage", "due", "overran")
+    __slots__ = ("_stage", "due", "overran", "was_killed", "was_signalled")
 
     def __init__(self) -> None:
         self._stage: Stage = "serving"
         self.due: str | None = None
         self.overran: str | None = None
+        self.was_signalled = False
+        self.was_killed = False
 
     @property
     def stage(self) -> Stage:

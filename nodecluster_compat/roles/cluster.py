@@ -162,12 +162,14 @@ class Cluster(Emitter):
 
         Raises:
             SettingsError: ``scheduling_policy`` is neither ``SCHED_RR`` nor ``SCHED_NONE``, or one of those keys has
-                a value that cannot be; nothing is changed.
+                a value that cannot be, or no effect in script mode; nothing is changed.
         """
         if not isinstance(options, Mapping | None):
             raise ArgumentTypeError(f"expected settings as keywords or as a mapping, got {options!r}")
         settings = {**(options or {}), **settings}
         self.freeze_policy()
+        if self._primary is not None:
+            self._primary.check_settings(settings)
         defaults = {"exec": sys.argv[0], "args": sys.argv[1:], "silent": False}
         snapshot = ClusterSettings({**defaults, **self._settings, **settings}, self._note_settings)
         self._settings = snapshot

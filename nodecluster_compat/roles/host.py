@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -37,6 +37,13 @@ class Host(Protocol):
 
     def give_up_requested(self, reason: str) -> None:
         """Those that ``cluster.fork()`` made and that have no process yet never will."""
+
+    def check_settings(self, names: Iterable[str]) -> None:
+        """``setup_primary()`` was given settings of these names.
+
+        Raises:
+            SettingsError: one of them can have no effect here.
+        """
 
     def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
         """The worker was asked to leave, within so many seconds or the usual limit: see to it that it does."""

@@ -15,7 +15,7 @@ and the worker, which then reads end-of-file, exits; if it does not, it is kille
 from __future__ import annotations
 
 import _socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from threading import Event
 from typing import Any, Final
@@ -222,6 +222,11 @@ class Primary:
         self._host.limit_end(worker, timeout)
         self._host.worker_changed()
 
+    def ask_to_leave(self, worker: WorkerHandle) -> None:
+        """Ask over the channel what a signal asks as well: an application may have replaced its handler."""
+        if worker.is_connected():
+            worker.line.send_in_order(encode_disconnect(None))
+
     def report_send_error(self, worker: WorkerHandle, error: ClusterError) -> None:
         """See :class:`~nodecluster_compat.roles.worker_handle.Supervisor`; on a later turn, as in Node."""
         self.loop.call_soon(self._send_failed, worker, error)
@@ -233,6 +238,10 @@ class Primary:
     def reload(self, callback: Callable[[ReloadReport], Any] | None = None) -> None:
         """See :meth:`~nodecluster_compat.roles.cluster.Cluster.reload`."""
         self._host.reload_soon(None if callback is None else partial(run_guarded, "reload", current_origin(), callback))
+
+    def check_settings(self, names: Iterable[str]) -> None:
+        """See :meth:`~nodecluster_compat.roles.host.Host.check_settings`."""
+        self._host.check_settings(names)
 
     def status(self) -> ClusterStatus:
         """See :attr:`~nodecluster_compat.roles.cluster.Cluster.status`."""

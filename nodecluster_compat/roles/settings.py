@@ -18,7 +18,16 @@ from ..lifecycle.restarts import RestartPolicy
 from ..lifecycle.steps import Bounds
 from ..messages.frames import MAX_MESSAGE_BYTES
 
-__all__ = ["SupervisionSettings"]
+__all__ = ["REPLACING_SETTINGS", "SupervisionSettings"]
+
+REPLACING_SETTINGS: Final = frozenset(
+    {
+        "boot_timeout", "max_surge", "max_unavailable", "max_worker_age", "max_worker_age_jitter", "max_worker_memory",
+        "max_worker_memory_interval", "max_worker_memory_samples", "max_worker_requests", "max_worker_requests_jitter",
+        "restart_delay", "restart_intensity", "restart_max_delay", "restart_period", "restart_stable", "watch",
+    }
+)  # fmt: skip
+"""Those that say when a worker is replaced: of no use where a script alone forks."""
 
 _JITTER: Final = 0.1  # of the limit, unless it is set
 _SHORTEST_INTERVAL: Final = 0.01

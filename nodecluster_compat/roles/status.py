@@ -40,10 +40,11 @@ class ClusterStatus:
 
     Attributes:
         pid: the primary's.
-        state: ``starting`` until a worker has listened; ``degraded`` while workers keep failing; ``reloading``.
-        target: how many workers there should be.
+        state: ``starting`` until a worker has listened (in script mode: is online); ``degraded`` while workers keep
+            failing; ``reloading``.
+        target: how many workers there should be; in script mode, how many there are.
         listening: workers that serve.
-        booting: workers that do not serve yet.
+        booting: workers that do not serve yet; in script mode, that are not online yet.
         ending: workers that finish what they have.
         generation: of the workers that are started now; it grows with every reload.
         workers: each of them.

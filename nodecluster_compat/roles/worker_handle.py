@@ -12,7 +12,7 @@ import os
 import signal as signals
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -384,10 +384,14 @@ class WorkerHandle(Worker):
             os.kill(self.process.pid, number)
         except ProcessLookupError:
             return False
+        self.way_out.was_signalled = self.way_out.was_signalled or number in _ENDING_SIGNALS
+        self.way_out.was_killed = self.way_out.was_killed or number == signals.SIGKILL
         return True
 
     destroy = kill
 
+
+_ENDING_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGHUP, signals.SIGKILL})
 
 WorkerRoster: TypeAlias = Roster[WorkerHandle]
 WorkerEntry: TypeAlias = RosterEntry[WorkerHandle]

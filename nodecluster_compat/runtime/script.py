@@ -8,6 +8,8 @@ import sys
 import types
 from collections.abc import Sequence
 
+from .whole_prints import use_whole_prints
+
 __all__ = ["exit_code_of", "print_uncaught", "run_script"]
 
 
@@ -39,6 +41,7 @@ def run_script(path: str, args: Sequence[str]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A server runs on after its last line: what it prints to a pipe, or a log, is to be seen at once, as in Node.
         sys.stdout.reconfigure(line_buffering=True)
+    use_whole_prints()
     sys.argv = [path, *args]
     folder = os.path.dirname(os.path.abspath(path))
     if sys.path[:1] != [folder]:

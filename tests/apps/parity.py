@@ -11,11 +11,16 @@ from typing import Any
 FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "parity.txt")
 
 
+OURS = ("nodecluster.client_gone",)  # on top of what gunicorn gives
+
+
 def describe(environ: dict[str, Any]) -> bytes:
     """What the application was told, without what names this process or connection."""
     own = {"REMOTE_PORT", "SERVER_PORT", "HTTP_HOST", "wsgi.errors", "wsgi.input", "gunicorn.socket"}
     told = {
-        key: value if isinstance(value, str | int | tuple) else type(value).__name__ for key, value in environ.items()
+        key: value if isinstance(value, str | int | tuple) else type(value).__name__
+        for key, value in environ.items()
+        if key not in OURS
     }
     for key in own & set(told):
         told[key] = "present"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Final
 import pytest
 from deploy import CONF, DEPLOYED, reload, write
 from injuries import closed_doors, held_connections
-from raw_http import folder_of
+from raw_http import APPS, folder_of, until
 from remote_control import said, wait, wait_said
 
 from pytest_cluster import Cluster, assert_no_request_lost
@@ -297,3 +298,39 @@ def test_whoever_asks_gets_an_exit_status(cluster: Cluster) -> None:
     assert command(path.with_name("other")).returncode == 2
     cluster.stop()
     assert not path.exists()
+
+
+MODULE: Final = CONF + "workers = 1\ncontrol_socket_disable = True\nbind = ['127.0.0.1:0']\n"
+
+
+def test_configuration_that_is_a_module_is_read_again(tmp_path: Path) -> None:
+    """``-c python:package.module``: settings and handlers are replaced; a failure restores them."""
+    module, log = tmp_path / "deployment" / "settings.py", tmp_path / "log"
+    module.parent.mkdir()
+    module.write_text(MODULE)
+
+    def told(what: str) -> int:
+        return log.read_text().count(what)
+
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:deployment.settings", "-k", "nodecluster_compat.Worker"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(APPS)])}
+    with log.open("wb") as file:
+        server = subprocess.Popen([*command, "deployed:app"], cwd=tmp_path, env=env, stdout=file, stderr=file)
+    try:
+        until(lambda: told('"told": "fork"') == 1, "the worker")
+        until(lambda: told("Booting worker") == 1, "the worker")
+        module.write_text(MODULE.replace("workers = 1", "workers = 2"))
+        server.send_signal(signal.SIGHUP)
+        until(lambda: told("Reload 1 succeeded") == told('"told": "exit"') == 1, "the reload")
+        module.write_text(
+            MODULE + "workers = 4\ncluster.on('exit', lambda *args: say(new='handler'))\nraise ValueError\n"
+        )
+        server.send_signal(signal.SIGHUP)
+        until(lambda: told("Reload 2 failed"), "the end of the reload")
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+    finally:
+        server.kill()
+        server.wait()
+    assert told('"told": "fork"') == told('"told": "exit"') == 3  # by the handlers of one reading, not of two
+    assert told('"new"') == 0

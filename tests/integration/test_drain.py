@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -363,3 +364,57 @@ def test_script_cuts_at_the_limit_that_it_was_given(tmp_path: Path, how: str) ->
     assert done.stdout.splitlines()[-1] == "P1 cluster exit 0 -"
     (line,) = done.stderr.splitlines()
     assert line.endswith("cut 2 connections that had not ended within 0.2 s")
+
+
+HALF: Final = [
+    PARTS[0],
+    b"POST /leave HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
+    b"POST /leave HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n123",
+]
+
+
+@pytest.mark.cluster(app="draining:app", config=CONF.replace(LIMIT, "graceful_timeout = 1\n"), workers=1)
+@pytest.mark.parametrize("way", [WAYS[3], WAYS[4]])
+def test_half_sent_requests_that_are_cut_are_one_line(cluster: Cluster, way: Callable[[Cluster], object]) -> None:
+    """Whatever part of it has come: nothing has failed."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(cluster.connect(timeout=30)) for _ in HALF]
+        for client, part in zip(clients, HALF, strict=True):
+            client.sendall(part)
+        assert cluster.get("/").status == 200  # dealt after them, so they have arrived
+        way(cluster)
+        assert [rest_of(client) for client in clients] == [b""] * len(HALF)
+    cluster.journal.wait_for("exit", worker=1)
+    assert "cut 3 connections" in cluster.log
+    assert "Traceback" not in cluster.log
+
+
+OWN_HANDLER: Final = LONG + (
+    "import signal\n"
+    "def on_term(number, frame):\n    say(told='own')\n"
+    "def post_worker_init(worker):\n    signal.signal(signal.SIGTERM, on_term)\n"
+)
+
+
+@pytest.mark.cluster(app="draining:app", config=OWN_HANDLER, workers=1)
+@pytest.mark.parametrize("way", [WAYS[3], WAYS[4]])
+def test_worker_whose_sigterm_is_handled_by_the_application_drains(
+    cluster: Cluster, way: Callable[[Cluster], object]
+) -> None:
+    """It is asked over its channel as well; and it was warned, once for all workers."""
+    cluster.primary.signal("SIGTTIN")
+    cluster.wait_listening(2)
+    warned = "replaced signal handlers of the worker: SIGTERM (__config__.on_term)"
+    assert cluster.log.count(warned) == 1
+    cluster.primary.signal("SIGTTOU")
+    cluster.journal.wait_for("exit", worker=1)
+    with cluster.connect(timeout=30) as client:
+        client.sendall(GET % (b"/held", b""))
+        wait_said(cluster, told="held")
+        way(cluster)
+        wait_said(cluster, 2, told="own")
+        wait_said(cluster, 2, told="process")
+        release(cluster)
+        assert rest_of(client).startswith(ANSWER)
+    cluster.journal.wait_for("exit", worker=2)
+    assert "did not end" not in cluster.log

@@ -121,6 +121,8 @@ def test_timeout_tells_what_a_worker_in_c_code_was_doing(cluster: Cluster) -> No
     wait(lambda: len(cluster.wait_listening()) == 2, "its successor", cluster)
     fault = ask(cluster, "primary", "result = cluster.status.last_fault")
     assert fault == "gave no sign of life within timeout (1 s)"
+    assert f"Worker (pid:{pid}) was sent SIGKILL by its primary." in log
+    assert "out of memory" not in log
 
 
 ABORTS: Final = LIMITED + "def worker_abort(worker):\n    say(aborted=worker.pid)\n"
@@ -136,6 +138,8 @@ def test_timeout_tells_what_a_worker_in_python_was_doing(cluster: Cluster, sourc
     log = cluster.log
     steps = [f"WORKER TIMEOUT (pid:{ended.pid})", "in stay", "(running)", "Hub", f'{{"aborted": {ended.pid}}}']
     assert sorted(steps, key=log.index) == steps
+    wait(lambda: len(cluster.wait_listening()) == 2, "its successor", cluster)
+    assert ask(cluster, "primary", "result = cluster.status.faults") == 1
 
 
 @pytest.fixture

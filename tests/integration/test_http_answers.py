@@ -74,7 +74,7 @@ SEEN = {}
 
 def keys(environ):
     """The keys the first time, and then the number of that time."""
-    told = tuple(sorted(environ))
+    told = tuple(sorted(key for key in environ if not key.startswith("nodecluster.")))
     if not environ["PATH_INFO"].startswith(("/answer/", "/odd/")):
         return told
     return f"as in {SEEN[told]}" if told in SEEN else (SEEN.setdefault(told, len(SEEN)), told)
@@ -125,8 +125,12 @@ def observed(cluster: Cluster) -> dict[str, Any]:
 
 
 def lines_of(file: Path) -> list[str]:
-    """The lines of a log, without those that tell of the start, times, and what names a process."""
-    lines = [re.sub(r"^\[[^]]*] \[\d+] ", "", line) for line in file.read_text().splitlines()]
+    """The lines of a log, without those that tell of the start, times, and what names a process.
+
+    Control characters are as we write them; gunicorn does not escape them.
+    """
+    text = file.read_text().replace("\t", "\\x09")
+    lines = [re.sub(r"^\[[^]]*] \[\d+] ", "", line) for line in text.splitlines()]
     return [re.sub(r"\[\d\d/.*?]|0x\w+", "*", line) for line in lines if "/answer/" in line or "/odd/" in line]
 
 
@@ -158,5 +162,6 @@ def assert_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
     answers = other["answers"]
     assert {name: said for name, said in one["answers"].items() if said != answers.get(name)} == {}
     assert one["answers"] == answers
-    changes = "\n".join(difflib.unified_diff(other["lines"], one["lines"], lineterm="", n=0))
+    lines = [line.replace("\t", "\\x09") for line in other["lines"]]  # of a recording
+    changes = "\n".join(difflib.unified_diff(lines, one["lines"], lineterm="", n=0))
     assert not changes, changes

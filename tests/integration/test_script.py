@@ -63,6 +63,44 @@ def test_script_that_never_forks_ends(play: Play) -> None:
     assert trace["P"] == ['__main__ ["a","-b","--c"] __main__']
 
 
+PRINTS = """
+import sys
+from nodecluster_compat import cluster
+if cluster.is_primary:
+    cluster.fork().on("exit", lambda *_: print("primary", "done"))
+else:
+    print("one", 2, [3])
+    print("several\\nlines", "of text", sep="\\n")
+    print("no end", end="", flush=True)
+    print()
+    print("an", "error", file=sys.stderr)
+    print("a" * 3000, "b")
+    sys.exit()
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_each_print_is_written_in_one_piece(tmp_path: Path, unbuffered: str) -> None:
+    """Several processes have one pipe: what one of them prints is not torn by another."""
+    (tmp_path / "s.py").write_text(PRINTS)
+    reading, writing = os.pipe2(os.O_DIRECT)  # keeps apart what was written apart
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with open(reading, "rb", buffering=0) as pipe:
+        process = subprocess.Popen([COMMAND, "s.py"], cwd=tmp_path, stdout=writing, stderr=writing, env=env)
+        os.close(writing)
+        pieces = [piece.decode() for piece in iter(lambda: pipe.read(8192), b"")]
+        assert process.wait() == 0
+    assert pieces == [
+        "one 2 [3]\n",
+        "several\nlines\nof text\n",
+        "no end",
+        "\n",
+        "an error\n",
+        f"{'a' * 3000} b\n",
+        "primary done\n",
+    ]
+
+
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A script that serves on a unix socket and says so."""
@@ -126,6 +164,71 @@ def test_settings_of_gunicorn_count(play: Play, tmp_path: Path) -> None:
     )
     assert trace["P"][0] == '["HTTP/1.1 200 OK","https"]'
     assert trace["P"][1].startswith("HTTP/1.1 4")
+
+
+def test_status_of_a_script(play: Play, tmp_path: Path) -> None:
+    """As in server mode, and in the file that was asked for; an end that nobody asked for is the last fault."""
+    trace = play(
+        """
+        import json
+
+        def shown():
+            with open("status.json") as file:
+                return json.load(file)
+
+        def soon():
+            if "status.json" in os.listdir() and shown()["last_fault"]:
+                trace("file", shown()["state"], shown()["last_fault"])
+                one.disconnect()
+            else:
+                cluster.call_later(0.05, soon)
+
+        if cluster.is_primary:
+            cluster.setup_primary(status_file="status.json")
+            one, two = cluster.fork(), cluster.fork()
+
+            @cluster.on("listening")
+            def listening(worker, address):
+                status = cluster.status
+                if status.listening == 2:
+                    trace(status.state, status.target, status.listening, status.booting, status.ending, status.faults)
+                    two.send("end")
+
+            @two.on("exit")
+            def ended(code, signal):
+                trace(code, cluster.status.faults, cluster.status.last_fault, cluster.status.target)
+                soon()
+        else:
+            process.on("message", lambda *_: process.exit(3))
+            net.create_server().listen(0)
+        """,
+    )
+    assert trace["P"] == [
+        "running 2 2 0 0 0",
+        "3 1 exited with code 3 after it had listened 1",
+        "file running exited with code 3 after it had listened",
+    ]
+    assert not (tmp_path / "status.json").exists()
+
+
+def test_setting_that_has_no_effect_in_a_script(play: Play) -> None:
+    """A sentence, and nothing is changed."""
+    trace = play(
+        """
+        try:
+            cluster.setup_primary(max_worker_age=5, restart_delay=1, status_file="status.json")
+        except ValueError as error:
+            trace(str(error))
+        trace(dict(cluster.settings))
+        """
+    )
+    assert trace["P"] == [
+        (
+            "expected settings that have an effect in script mode, got max_worker_age, restart_delay: a script "
+            "replaces its workers itself; use server mode, or leave it out"
+        ),
+        "{}",
+    ]
 
 
 def test_setting_that_gunicorn_does_not_take(play: Play) -> None:

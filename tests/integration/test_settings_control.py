@@ -51,6 +51,7 @@ def test_what_is_shown(server: Cluster, control: Callable[[str], dict[str, Any]]
     shown = control("show workers")["workers"]
     assert [one["pid"] for one in shown] == [one.pid for one in server.workers]
     assert [one["aborted"] for one in shown] == [False, False]
+    assert [one["booted"] for one in shown] == [True, True]
     assert all(one["last_heartbeat"] is not None for one in shown)
     stats = control("show stats")
     assert (stats["pid"], stats["workers_current"], stats["workers_target"]) == (server.primary.pid, 2, 2)

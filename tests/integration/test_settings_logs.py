@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import socket
+from base64 import b64encode
 from pathlib import Path
+from typing import Final
 
 import pytest
 from raw_http import CLOSE, GET, folder_of, send
@@ -159,3 +161,28 @@ def test_usr1_reopens_the_workers_logs(cluster: Cluster) -> None:
         return set(re.findall(r"\d+", log.read_text())) == {str(one.pid) for one in cluster.workers}
 
     wait(both_write, "a line of each worker", cluster)
+
+
+FORGED: Final = "joe\r\n10.0.0.1 - admin"
+ALL_ATOMS: Final = "%(h)s %(u)s %(r)s %(U)s %(q)s %(f)s %(a)s %({x-one}i)s %({x-two}o)s %({path_info}e)s end"
+FORGING: Final = b"\x85".join([b"X-One: a", b"b\x9b"])
+
+
+@pytest.mark.parametrize("worker_class", ["nodecluster_compat.Worker", "nodecluster_compat.Worker, accepting itself"])
+def test_client_forges_no_line_of_the_access_log(cluster_factory: ClusterFactory, worker_class: str) -> None:
+    """Whatever it sends, decoded or not: gunicorn escapes quotation marks only."""
+    env = {"NODE_CLUSTER_SCHED_POLICY": "none"} if "accepting" in worker_class else {}
+    settings = {"accesslog": "access.log", "access_log_format": ALL_ATOMS}
+    server = cluster_factory(workers=1, app="parity:app", settings=settings, env=env)
+    user = b64encode(f"{FORGED}:password".encode())
+    fields = [b"Authorization: Basic " + user, FORGING, b"Referer: \x85here", b"User-Agent: \xc2\x9b2J", CLOSE.strip()]
+    send(server, GET % (b"/a%0d%0aforged%00%c2%85?q=%0a", b"\r\n".join(fields) + b"\r\n"))
+    access = folder_of(server) / "access.log"
+    wait(lambda: "forged" in access.read_text(errors="replace"), "the request", server)
+    with access.open("rb") as file:
+        [line] = [one for one in file.read().decode().splitlines() if "forged" in one]
+    assert "joe\\x0d\\x0a10.0.0.1 - admin" in line
+    assert "/a\\x0d\\x0aforged\\x00" in line
+    assert "a\\x85b\\x9b" in line
+    assert line.endswith(" end")
+    assert not any(ord(one) < 32 or 127 <= ord(one) < 160 for one in line)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Final
+
 import pytest
+from raw_http import APPS
 from remote_control import REMOTE, ask
 
-from pytest_cluster import Cluster
+from pytest_cluster import Cluster, ClusterFactory
 
 IN_PRIMARY = """
 import sys, threading, gevent.monkey
@@ -52,3 +57,21 @@ def test_worker_leaves_what_it_was_born_with_alone(cluster: Cluster) -> None:
     collects, frozen, looked_at = ask(cluster, "worker/1", "import gc\n" + IN_WORKER)
     assert (collects, frozen) == (True, True)
     assert looked_at < ask(cluster, "primary", "import gc\nresult = len(gc.get_objects())") / 2
+
+
+EARLY: Final = "from time import sleep\n"
+
+
+@pytest.mark.parametrize("patch", ["", "from gevent import monkey; monkey.patch_all()\n"])
+def test_library_that_is_loaded_before_the_patch_is_named(
+    cluster_factory: ClusterFactory, tmp_path: Path, patch: str
+) -> None:
+    """At start, once, with the line that helps; which helps."""
+    (tmp_path / "library.py").write_text(EARLY)
+    (tmp_path / "early.py").write_text("import library\nfrom pid_echo import app\n")
+    path = os.pathsep.join([str(tmp_path), str(APPS)])
+    cluster = cluster_factory(app="early:app", preload=True, config=patch, workers=2, env={"PYTHONPATH": path})
+    assert cluster.get("/").status == 200
+    named = "Loaded before gevent patches the workers: library (time.sleep: stops all of its worker while it waits)"
+    assert cluster.log.count(named) == (0 if patch else 1)
+    assert cluster.log.count("Loaded before") == (0 if patch else 1)

@@ -24,13 +24,16 @@ from ...base.emitter import set_log
 from ...base.loop import Loop
 from ...machine.background import Background
 from ...machine.children import ForgottenChildren
+from ...machine.said_once import allow_once
 from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
 from ...roles.process import process
 from ...roles.worker_handle import WorkerRoster
+from ...runtime.loaded_early import early_sentences
 from ...runtime.script import exit_code_of
+from ..log_lines import keep_lines_whole
 from . import forking, log_files, reaping, stopping
 from .configuration import CONFIG_MODULE
 from .control_server import start_control_server
@@ -88,6 +91,9 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
 
     def become_cluster_arbiter(self) -> None:
         """Set up loop, primary and listeners; called once, before the first fork."""
+        keep_lines_whole(self.log)
+        for sentence in early_sentences() if self.is_supervised else ():  # a script's worker sees to that itself
+            self.log.warning("%s", sentence)
         prepare_for_workers(self.cfg)
         self.WORKERS = dict(self.WORKERS)  # gunicorn's is a class attribute, shared by every arbiter
         self.loop = Loop(self.log)
@@ -107,6 +113,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.log_writer = log_files.log_writer_of(self.log)
         self.log_writer.begin()
         self.background = Background(self._background_failed)
+        allow_once()
         forking.register(self)
         signals.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
         self.upgrade = Upgrade(self)
@@ -220,14 +227,18 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         return ends
 
     def kill_worker(self, pid: int, sig: int) -> None:
-        """Extends gunicorn's: a worker that is told to end gets no further connection."""
+        """Extends gunicorn's: a worker that is told to end gets no further connection, and hears it twice."""
         entry = self.roster.with_pid(pid)
         if entry is not None and sig in _ENDING_SIGNALS:
             first = entry.way_out.tell()
             if entry.handle is not None:
                 self.primary.retire(entry.handle)
+                if first and sig == signals.SIGTERM:
+                    self.primary.ask_to_leave(entry.handle)
             if first and not self.is_stopping:
                 self.limits.limit_end(entry, self.cfg.graceful_timeout, "graceful_timeout")
+        if entry is not None and sig == signals.SIGKILL:
+            entry.way_out.was_killed = True
         super().kill_worker(pid, sig)
 
     def murder_workers(self) -> None:
@@ -246,6 +257,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
     def reload(self) -> None:
         """Replaces gunicorn's, which waits for the old workers with nobody accepting."""
         self.service.begin_reload()
+        allow_once()
         if self.reloader.begin():
             self.judge.retry_now()
             self.manage_workers()

@@ -10,6 +10,7 @@ What a configuration file does to the outside world cannot be taken back.
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import sys
@@ -26,6 +27,7 @@ from .seat import Seat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
 
     from ...base.records import ServedAddress
     from ...operations.log_writer import LogWriter
@@ -35,6 +37,8 @@ __all__ = ["CONFIG_MODULE", "ConfiguredSeat", "Savepoint", "close_socket", "is_g
 
 CONFIG_MODULE: Final = "__config__"
 """The name under which gunicorn executes ``gunicorn.conf.py``, again on every HUP."""
+
+_MODULE_PREFIX: Final = "python:"
 
 _ARBITERS: Final = ("app", "cfg", "worker_class", "address", "timeout", "proc_name", "LISTENERS", "served", "pidfile")
 
@@ -69,13 +73,14 @@ class Savepoint:
         self._app = dict(arbiter.app.__dict__)
         self._own = {name: getattr(arbiter, name) for name in _ARBITERS}
         self.num_workers = arbiter.num_workers
-        self._module = sys.modules.get(CONFIG_MODULE)
+        self._module_name = _config_module(arbiter.cfg)
+        self._module = sys.modules.get(self._module_name)
         self._environment = dict(os.environ)
         self._path = list(sys.path)
         self._folder = os.getcwd()
         self._settings = cluster.settings
         # Executing the file again registers its handlers again: they are replaced, not doubled.
-        self._forgotten = arbiter.primary.forget(CONFIG_MODULE)
+        self._forgotten = arbiter.primary.forget(self._module_name)
 
     @property
     def listeners(self) -> list[ListeningSocket]:
@@ -107,7 +112,7 @@ class Savepoint:
 
     def _restore_process(self) -> None:
         if self._module is not None:
-            sys.modules[CONFIG_MODULE] = self._module
+            _put_module(self._module_name, self._module)
         os.environ.clear()
         os.environ.update(self._environment)
         sys.path[:] = self._path
@@ -136,7 +141,7 @@ def load(arbiter: ConfiguredSeat) -> Savepoint:
         ConfigurationNotLoaded: it cannot be used; the former one is in force.
     """
     savepoint = Savepoint(arbiter)
-    cluster.begin_load(CONFIG_MODULE)
+    cluster.begin_load(_config_module(arbiter.cfg))
     try:
         _load(arbiter, savepoint)
     except (Exception, SystemExit) as error:
@@ -157,6 +162,7 @@ def _reason(error: BaseException) -> str:
 def _load(arbiter: ConfiguredSeat, former: Savepoint) -> None:
     old_cfg, old_address = arbiter.cfg, arbiter.cfg.address
     _restore_environment(arbiter)
+    _forget_module(_config_module(old_cfg))
     arbiter.app.reload()
     arbiter.setup(arbiter.app)
     arbiter.log_writer.follow()
@@ -169,6 +175,33 @@ def _load(arbiter: ConfiguredSeat, former: Savepoint) -> None:
         _swap_pidfile(arbiter, arbiter.pidfile, new)
     util._setproctitle(f"master [{arbiter.proc_name}]")
     arbiter.primary.grace = arbiter.cfg.graceful_timeout
+
+
+def _config_module(cfg: Settings) -> str:
+    """Return the name of the module that the configuration is: of a file's, or the one of ``-c python:module``."""
+    location = str(cfg.config or "")
+    return location[len(_MODULE_PREFIX) :] if location.startswith(_MODULE_PREFIX) else CONFIG_MODULE
+
+
+def _forget_module(name: str) -> None:
+    """Let ``-c python:module`` be executed again: gunicorn imports it, and Python would have it still.
+
+    Its compiled file goes, too: Python takes that for new when source of the same length was changed within a second.
+    """
+    module = None if name in {CONFIG_MODULE, "__main__"} else sys.modules.pop(name, None)
+    compiled = getattr(module, "__cached__", None)
+    if compiled is not None:
+        with suppress(OSError):
+            os.unlink(compiled)
+    importlib.invalidate_caches()
+
+
+def _put_module(name: str, module: ModuleType) -> None:
+    """Put a module back where it was, in its package too."""
+    sys.modules[name] = module
+    package, _, own_name = name.rpartition(".")
+    if package in sys.modules:
+        setattr(sys.modules[package], own_name, module)
 
 
 def _restore_environment(arbiter: ConfiguredSeat) -> None:

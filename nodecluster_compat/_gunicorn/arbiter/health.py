@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from ...base.one_line import Lines
 from ...lifecycle.loop_lag import BEAT_SECONDS, LoopWatch
 from ...machine.heartbeat import END_OF_STACKS, Heartbeat
 from ...machine.process_state import catches, condition_of
@@ -214,4 +215,4 @@ def _is_silent(worker: GunicornWorker, timeout: float) -> bool:
 
 
 def _tell(log: Callable[..., None], title: str, stacks: str) -> None:
-    log("%s\n%s", title, stacks)
+    log("%s\n%s", title, Lines(stacks))

@@ -9,7 +9,7 @@ import errno
 import signal as signals
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .current_settings import settings_in_force
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...roles.primary import Primary
     from ...roles.status import ClusterStatus
     from ...roles.worker_handle import WorkerEntry, WorkerHandle, WorkerRoster
-    from ..gunicorn_types import Settings
+    from ..gunicorn_types import GunicornWorker, Settings
     from .judging import Judge
     from .limits import Limits
     from .reloading import Reloader
@@ -44,6 +44,7 @@ class Hosting:
     num_workers: int
     worker_class: type
     wakeup: Callable[[], None]
+    WORKERS: dict[int, GunicornWorker]
 
     loop: Loop
     primary: Primary
@@ -120,6 +121,9 @@ class Hosting:
         """See :class:`~nodecluster_compat.roles.host.Host`: gunicorn's ``bind`` says it all."""
         return not self.is_supervised
 
+    def check_settings(self, names: Iterable[str]) -> None:
+        """See :class:`~nodecluster_compat.roles.host.Host`: here all of them have an effect."""
+
     def message_limit(self) -> int:
         """See :class:`~nodecluster_compat.roles.host.Host`."""
         return settings_in_force().max_message_bytes
@@ -137,7 +141,14 @@ class Hosting:
     def worker_listens(self, worker: WorkerHandle) -> None:
         """See :class:`~nodecluster_compat.roles.host.Host`."""
         self.roster.listens(worker, time.monotonic())
+        self._has_booted(worker)
         self.wakeup()
+
+    def _has_booted(self, worker: WorkerHandle) -> None:
+        """Set what gunicorn's control interface shows; gunicorn itself sets it in the worker's process only."""
+        gunicorn_worker = self.WORKERS.get(worker.process.pid or 0)
+        if gunicorn_worker is not None:
+            gunicorn_worker.booted = True
 
     def worker_changed(self) -> None:
         """See :class:`~nodecluster_compat.roles.host.Host`."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gunicorn.errors import HaltServer
 
+from ...lifecycle.endings import ending_of, is_fault_of_script
 from ...lifecycle.restarts import Restarts
 from ...roles.cluster import cluster
 from .current_settings import settings_in_force
@@ -82,27 +83,34 @@ class Judge:
 
     def ended(self, entry: WorkerEntry, status: ExitStatus) -> None:
         """Judge the end of a worker, before it is told."""
-        if entry.way_out.was_told or (entry.way_out.is_ending and entry.listening_since is not None):
+        ending = ending_of(entry.way_out, status, has_listened=entry.listening_since is not None)
+        if ending.kind == "asked":
             return
         roster, now = self._arbiter.roster, time.monotonic()
         self._configure()
-        how = _describe(entry, status)
         if roster.rollout is not None and entry.generation == roster.generation and entry.listening_since is None:
             serves_on = roster.has_old_listeners()
-            self._reloader.fail(f"a worker of the new generation {how}")
+            self._reloader.fail(f"a worker of the new generation {ending.how}")
             self._configure()
             if serves_on:
                 return
-        if status.signal == "SIGKILL" and entry.way_out.overran is None:
+        if ending.kind == "killed":
             if entry.listening_since is None:
-                self.last_fault = how
+                self.last_fault = ending.how
             if self._restarts.killed(now, entry.listening_since is not None):
                 self._tell_degraded(now)
             return
-        self.last_fault = how
+        self.last_fault = ending.how
         self._sources.begin()
         if self._restarts.fault(now, 0.0 if entry.listening_since is None else now - entry.listening_since):
             self._tell_degraded(now)
+
+    def noted(self, entry: WorkerEntry, status: ExitStatus) -> None:
+        """Take note of the end of a script's worker: nobody is replaced there, so nothing follows."""
+        if is_fault_of_script(entry.way_out, status):
+            self._configure()
+            self._restarts.note_fault(time.monotonic())
+            self.last_fault = ending_of(entry.way_out, status, has_listened=entry.listening_since is not None).how
 
     def halt_if_unbootable(self, entry: WorkerEntry | None, status: ExitStatus) -> None:
         """End the server when its very first boot fails.
@@ -169,11 +177,3 @@ class Judge:
 
 def _sample(loop: Loop, sample: Callable[[], Fingerprint], tell: Callable[[Fingerprint], None]) -> None:
     loop.call_soon_threadsafe(tell, sample())
-
-
-def _describe(entry: WorkerEntry, status: ExitStatus) -> str:
-    if entry.way_out.overran is not None:
-        return entry.way_out.overran
-    when = "while booting" if entry.listening_since is None else "after it had listened"
-    how = f"exited with code {status.code}" if status.signal is None else f"was ended by {status.signal}"
-    return f"{how} {when}"

@@ -4,7 +4,7 @@ What happens, in this order, and why in this order:
 
 1. ``waitpid`` says how a child ended.  It may be a new master (USR2), gunicorn's dirty arbiter, or a worker; what a
    hook or a handler has started is its own to wait for (``machine/children.py``).
-2. gunicorn's log line, word for word.
+2. gunicorn's log line, word for word; except that it guesses "Perhaps out of memory?" for a SIGKILL that was ours.
 3. What the worker had said before it died is delivered (``Departures.hear_out``): it may have listened, or said that
    it leaves, just before.  Where its channel was still open, ``disconnect`` is told here.
 4. It leaves the roster, so its place is vacant.
@@ -95,7 +95,8 @@ def _reaped(arbiter: _Seat, pid: int, status: int) -> None:
             return  # a handler of the one before has led here, too
         ended = exit_status(status)
         if arbiter.is_supervised:
-            _log_end(arbiter, pid, ended)
+            entry = arbiter.roster.with_pid(pid)
+            _log_end(arbiter, pid, ended, is_ours=entry is not None and entry.way_out.was_killed)
         _tell_cluster(arbiter, pid, ended)
         worker.tmp.close()
         arbiter.cfg.child_exit(arbiter, worker)
@@ -119,7 +120,9 @@ def _tell_cluster(arbiter: _Seat, pid: int, status: ExitStatus) -> None:
     if entry.handle is not None:
         arbiter.primary.hear_out(entry.handle)
     arbiter.roster.remove(pid)
-    if arbiter.is_supervised and not arbiter.is_stopping:
+    if not arbiter.is_supervised:
+        arbiter.judge.noted(entry, status)
+    elif not arbiter.is_stopping:
         arbiter.judge.ended(entry, status)
     if entry.handle is not None:
         arbiter.health.gone(entry.handle)
@@ -130,10 +133,12 @@ def _tell_cluster(arbiter: _Seat, pid: int, status: ExitStatus) -> None:
         arbiter.judge.halt_if_unbootable(entry, status)
 
 
-def _log_end(arbiter: _Seat, pid: int, ended: ExitStatus) -> None:
+def _log_end(arbiter: _Seat, pid: int, ended: ExitStatus, *, is_ours: bool) -> None:
     if ended.signal is None:
         if ended.code:
             arbiter.log.error("Worker (pid:%s) exited with code %s.", pid, ended.code)
+    elif ended.signal == "SIGKILL" and is_ours:
+        arbiter.log.error("Worker (pid:%s) was sent SIGKILL by its primary.", pid)
     elif ended.signal == "SIGKILL":
         arbiter.log.error("Worker (pid:%s) was sent SIGKILL! Perhaps out of memory?", pid)
     elif ended.signal == "SIGTERM":

@@ -30,6 +30,7 @@ class Seat(Protocol):
         roster: the workers that run.
         num_workers: how many there should be.
         is_stopping: whether the server ends.
+        is_supervised: whether workers that end are replaced; not where a script alone forks.
         LISTENERS: gunicorn's listening sockets.
         served: how the primary serves them, in the same order; empty where the workers accept.
     """
@@ -42,5 +43,6 @@ class Seat(Protocol):
     roster: WorkerRoster
     num_workers: int
     is_stopping: bool
+    is_supervised: bool
     LISTENERS: list[ListeningSocket]
     served: list[ServedAddress]

@@ -13,7 +13,7 @@ from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
     from ...machine.background import Background
-    from ...roles.worker_handle import WorkerHandle
+    from ...roles.worker_handle import WorkerEntry, WorkerHandle
     from .judging import Judge
     from .pressure import Pressure
     from .reloading import Reloader
@@ -52,9 +52,9 @@ class StatusBoard:
         return ClusterStatus(
             pid=arbiter.pid,
             state=self._state(),
-            target=arbiter.num_workers,
+            target=self._target(),
             listening=len(roster.listening),
-            booting=len(roster.booting),
+            booting=self._booting(),
             ending=roster.ending,
             generation=roster.generation,
             workers=tuple(_status_of(worker) for worker in arbiter.primary.registry.by_id.values()),
@@ -65,6 +65,15 @@ class StatusBoard:
             upgrade=self._upgrade.state,
         )
 
+    def _target(self) -> int:
+        return self._arbiter.num_workers if self._arbiter.is_supervised else len(self._arbiter.roster.staying)
+
+    def _booting(self) -> int:
+        booting = self._arbiter.roster.booting
+        if self._arbiter.is_supervised:
+            return len(booting)
+        return sum(1 for entry in booting if not _is_online(entry))  # a script's worker need not listen
+
     def _state(self) -> ClusterState:
         if self._arbiter.is_stopping:
             return "stopping"
@@ -72,7 +81,10 @@ class StatusBoard:
             return "degraded"
         if self._arbiter.roster.rollout is not None:
             return "reloading"
-        return "running" if self._arbiter.roster.has_listened else "starting"
+        roster = self._arbiter.roster
+        if roster.has_listened or (not self._arbiter.is_supervised and any(map(_is_online, roster.staying))):
+            return "running"
+        return "starting"
 
     def turn(self) -> None:
         """Once a turn of the main loop: have the status file written when something has changed."""
@@ -99,6 +111,10 @@ def _write(status: ClusterStatus, path: str) -> None:
 def _remove(path: str) -> None:
     with suppress(OSError):
         os.unlink(path)
+
+
+def _is_online(entry: WorkerEntry) -> bool:
+    return entry.handle is not None and entry.handle.state != "none"
 
 
 def _status_of(worker: WorkerHandle) -> WorkerStatus:

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gevent import GreenletExit, get_hub, getcurrent
+from gevent import GreenletExit, Timeout, get_hub, getcurrent
 from gunicorn.sock import ssl_context
-from gunicorn.workers.ggevent import GeventWorker
+from gunicorn.workers.base_async import AsyncWorker
 
 from ... import under_test
 from ...base.records import PeerAddress, ServedAddress
 from ...runtime.idle_limit import IdleLimit
+from .http_worker import HttpWorker
 from .request_waits import knows_idle
 from .responses import with_one_send
 from .served_listener import ServedListener
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from ssl import SSLSocket
 
     from ...runtime.client_socket import ClientSocket
-    from ..gunicorn_types import GunicornLog, RequestWait, Settings
+    from ..gunicorn_types import GunicornLog, PlainRequest, RequestWait, Settings
 
 __all__ = ["HttpHandler"]
 
 
-class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hints
+class HttpHandler(HttpWorker):
     """Serves connections of one server.
 
     Args:
@@ -39,6 +40,7 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         log: gunicorn's logger.
         waits: of all servers of this process.
         request_wait: the context manager in which gunicorn waits for a request.
+        handshake_timeout: seconds that a TLS handshake may take; 0 for no limit.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         log: GunicornLog,
         waits: IdleLimit,
         request_wait: RequestWait,
+        handshake_timeout: float,
     ) -> None:
         # Not gunicorn's: there is no process, no heartbeat and no signal here.
         self.cfg = cfg
@@ -61,12 +64,14 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         self._clients: dict[Any, Any] = {}
         self._waits = waits
         self._request_wait = request_wait
+        self._handshake_timeout = handshake_timeout
 
     def serve(self, served: ServedAddress, client: ClientSocket, peer: PeerAddress) -> None:
         """Serve a connection to its end, in the greenlet of the caller."""
         connection: ClientSocket | SSLSocket = client
         if self._tls is not None:
-            connection = self._tls.wrap_socket(client, server_side=True)
+            with Timeout(self._handshake_timeout or None, TimeoutError("no TLS handshake in time")):
+                connection = self._tls.wrap_socket(client, server_side=True)
         greenlet = getcurrent()
         self._clients[greenlet] = connection
         try:
@@ -85,17 +90,17 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         """Connections that wait for a further request end now, however short they have waited."""
         self._waits.finish_now()
 
-    def handle_request(self, listener_name: object, req: object, sock: object, addr: object) -> None:
+    def serve_request(self, *args: object) -> None:
         """Replaces gunicorn's, which swallows ``sys.exit()``: in a script that ends the worker, also amid a request."""
         with suppress(GreenletExit):
-            super(GeventWorker, self).handle_request(listener_name, req, sock, addr)
+            AsyncWorker.handle_request(self, *args)
 
-    def handle_error(self, req: object, client: object, addr: object, exc: BaseException) -> None:
-        """Extends gunicorn's: a request may end the process; under test its error page, too, says whose it is."""
+    def handle_error(self, req: PlainRequest | None, client: object, addr: object, exc: BaseException) -> None:
+        """Extends server mode's: a request may end the process."""
         if isinstance(exc, SystemExit):
             get_hub().handle_error(self, type(exc), exc, exc.__traceback__)
         else:
-            super().handle_error(req, under_test.mark(client), addr, exc)
+            super().handle_error(req, client, addr, exc)
 
     def timeout_ctx(self) -> RequestWait:
         """Replaces gunicorn's, which makes a timer for each wait."""

@@ -24,6 +24,7 @@ from gunicorn import util
 from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
 
+from ...runtime.client_gone import KEY, ClientGone, client_watch
 from ...runtime.forked_child import end_if_child
 
 if TYPE_CHECKING:
@@ -42,9 +43,11 @@ class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type h
 
     Attributes:
         server: what the request was made to; while it is not ``alive`` answers are the last ones of their connections.
+        stream: the client of a body that may be iterated for long.
     """
 
     server: Any = None
+    stream: ClientGone | None = None
 
     def default_headers(self) -> list[str]:
         """Extends gunicorn's: a drain that began after the request, and before its answer, is told the client."""
@@ -59,6 +62,8 @@ class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type h
         if self.headers_sent:
             super().write(arg)
             return
+        if self.stream is not None:
+            self.stream.look()
         sock: Any = self.sock
         held = _Held()
         self.sock: Any = held
@@ -105,13 +110,17 @@ def with_one_send(application: Callable[..., Iterable[bytes]], server: object) -
         if type(response) is Response:
             response.__class__ = OneSendResponse
         response.server = server
+        gone = environ[KEY] = ClientGone(response)
         try:
-            return application(environ, start_response)
+            body = application(environ, start_response)
         except BaseException as error:
             end_if_child(error)
             raise
-        finally:
-            end_if_child()
+        end_if_child()
+        if type(body) is not list:
+            response.stream = gone
+            client_watch.add_stream(gone)
+        return body
 
     return call
 
@@ -208,6 +217,8 @@ class CleanResponse(OneSendResponse):
         sent = len(arg)
         if self.chunked and arg:
             arg = b"%X\r\n%b\r\n" % (sent, arg)
+        if self.stream is not None and sent != length:
+            self.stream.look()
         head = self._head()
         self.headers_sent, self.sent = True, sent
         self._send([head, arg])

@@ -21,10 +21,11 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
 from ...base.emitter import set_uncaught
-from ...errors import NotInCluster
+from ...errors import NotInCluster, SettingsError
 from ...messages.writer import write_collected
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.process import process
+from ...roles.settings import REPLACING_SETTINGS
 from ...roles.spawn_settings import SpawnSettings
 from ...runtime.faults import UncaughtListeners
 from ...runtime.script import exit_code_of, print_uncaught, run_script
@@ -39,7 +40,7 @@ from .streams import WorkerStreams, occupied
 from .worker import ScriptWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ...roles.spawn_settings import Stream
     from ...roles.worker_handle import ChildEnds, WorkerHandle, WorkerProcess
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["ScriptApplication", "ScriptArbiter", "run"]
 
 _TURN_SECONDS: Final = 1.0
+_STATUS_SECONDS: Final = 0.5
 _DEADLY: Final = (signals.SIGTERM, signals.SIGHUP)
 
 
@@ -104,6 +106,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.primary.dealer.run_beside()
         self._servers = ServersInPrimary(self.loop)
         set_servers_here(self._servers)
+        self._show_status()
         listeners = UncaughtListeners(process)
         set_uncaught(listeners.take)
         process.signals.run_by(self.loop.call_soon_threadsafe, {signals.SIGCHLD})
@@ -131,9 +134,15 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.primary.dealer.close()
         for server in list(self._servers.open):
             server.close()
+        self.board.close()
         if self.journal is not None:
             self.journal.finish()
         self.log_writer.finish()
+
+    def _show_status(self) -> None:
+        """Keep the status file; in server mode each turn of the main loop does."""
+        self.board.turn()
+        self.loop.call_later(_STATUS_SECONDS, self._show_status)
 
     def _has_work(self) -> bool:
         workers = self.primary.registry.by_id.values()
@@ -186,7 +195,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         if pid is None:
             self.app.streams.close()
         else:
-            self.roster.add(self.worker_age, pid, worker)
+            self.roster.add(self.worker_age, pid, worker, time.monotonic())
             self.app.streams.attach(worker.process, self.loop)
             self._piped = [process for process in self._piped if not process.is_closed]
             self._piped.append(worker.process)
@@ -221,13 +230,23 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             worker.kill(signals.SIGKILL)
 
     def worker_listens(self, worker: WorkerHandle) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`: nobody waits for it here."""
+        """See :class:`~nodecluster_compat.roles.host.Host`: it shows in the status."""
+        self.roster.listens(worker, time.monotonic())
 
     def reload_soon(self, callback: object) -> None:
         """See :class:`~nodecluster_compat.roles.host.Host`."""
         raise NotInCluster(
             "cluster.reload() belongs to server mode: a script forks new workers and disconnects the old"
         )
+
+    def check_settings(self, names: Iterable[str]) -> None:
+        """See :class:`~nodecluster_compat.roles.host.Host`: nobody is replaced here."""
+        without_effect = sorted(REPLACING_SETTINGS.intersection(names))
+        if without_effect:
+            raise SettingsError(
+                f"expected settings that have an effect in script mode, got {', '.join(without_effect)}: a script "
+                "replaces its workers itself; use server mode, or leave it out"
+            )
 
     def worker_changed(self) -> None:
         """See :class:`~nodecluster_compat.roles.host.Host`: nobody keeps a number here."""

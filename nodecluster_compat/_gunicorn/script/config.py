@@ -15,6 +15,8 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from ...errors import SettingsError
+from ...roles.settings import SupervisionSettings
+from ..log_lines import keep_lines_whole
 
 if TYPE_CHECKING:
     from ...runtime.idle_limit import IdleLimit
@@ -46,6 +48,7 @@ class _ThisProcess:
     cfg: Settings | None = None
     log: GunicornLog | None = None
     waits: tuple[IdleLimit, RequestWait] | None = None  # once the first server serves
+    handshake_timeout = SupervisionSettings().handshake_timeout
 
 
 def configured() -> Settings:
@@ -80,9 +83,11 @@ def with_settings(cfg: Settings, settings: Mapping[str, Any]) -> None:
             raise SettingsError(f"gunicorn does not take {value!r} as setting {name!r}: {error}") from error
 
 
-def set_config(cfg: Settings, log: GunicornLog) -> None:
+def set_config(cfg: Settings, log: GunicornLog, handshake_timeout: float = _ThisProcess.handshake_timeout) -> None:
     """Serve with these settings in this process from now on."""
+    keep_lines_whole(log)
     _ThisProcess.cfg, _ThisProcess.log = cfg, log
+    _ThisProcess.handshake_timeout = handshake_timeout
 
 
 def request_handler(application: Callable[..., Any]) -> HttpHandler:
@@ -101,4 +106,4 @@ def request_handler(application: Callable[..., Any]) -> HttpHandler:
         waits = IdleLimit(cfg.keepalive)
         cache_repeated_work(cfg)
         _ThisProcess.waits = waits, use_clean_requests(cfg, waits)
-    return HttpHandler(application, cfg, log, *_ThisProcess.waits)
+    return HttpHandler(application, cfg, log, *_ThisProcess.waits, _ThisProcess.handshake_timeout)

@@ -35,6 +35,7 @@ from ...runtime.servers.servers_in_process import set_servers_here
 from ...runtime.servers.servers_in_worker import ServersInWorker
 from ...runtime.signal_handlers import let_handlers_wait
 from ..arbiter import forking
+from ..arbiter.current_settings import settings_in_force
 from ..worker.under_test import WorkerUnderTest
 from . import config as script_config
 from .ending import forget_inherited_endings
@@ -55,6 +56,10 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
     """One worker of ``nodecluster script``."""
 
     is_cluster_worker = True
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._handshake_timeout = settings_in_force().handshake_timeout  # before the fork: a worker has no settings
 
     def init_process(self) -> None:
         """Replaces gunicorn's: there is no application to load and nothing to accept on."""
@@ -109,7 +114,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         script_config.with_settings(self.cfg, settings.serving)
         if settings.serving:
             self.log.setup(self.cfg)
-        script_config.set_config(self.cfg, self.log)
+        script_config.set_config(self.cfg, self.log, self._handshake_timeout)
         patch_worker()
         worker_begins()
         let_handlers_wait()

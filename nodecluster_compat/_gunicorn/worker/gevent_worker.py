@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal as signals
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -18,15 +19,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gevent import GreenletExit, get_hub, getcurrent
 from gevent.event import Event
-from gunicorn.workers.ggevent import GeventWorker
 
 from ... import under_test
 from ...base.log import Log
 from ...lifecycle.recycling import requests_of
 from ...machine.last_words import limit_last_words
+from ...machine.replaced_handlers import warn_of_replaced
+from ...machine.said_once import Topic, is_first_to_say
 from ...runtime.forked_child import end_if_child, worker_begins
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.idle_limit import IdleLimit
+from ...runtime.loaded_early import GRPC_UNPREPARED, is_grpc_unprepared
 from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patching
 from ..arbiter import install
@@ -37,6 +40,7 @@ from ..arbiter.parent_death import on_parent_death
 from ..arbiter.service import hold_back_ready
 from ..requests.caching import cache_repeated_work
 from ..requests.clean_requests import use_clean_requests
+from ..requests.http_worker import HttpWorker
 from ..requests.request_waits import knows_idle, tell_waits
 from ..requests.responses import with_one_send
 from ..requests.served_listener import ServedListener
@@ -57,7 +61,7 @@ _NOTIFY_SECONDS: Final = 1.0
 _LAST_WORDS_SECONDS: Final = 1.0
 
 
-class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hints
+class ClusterGeventWorker(HttpWorker):
     """``gunicorn -k nodecluster_compat.Worker``."""
 
     is_cluster_worker = True
@@ -164,6 +168,9 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         if self._birth is None:
             super().run()
             return
+        warn_of_replaced(self.log, self._handlers)
+        if is_grpc_unprepared() and is_first_to_say(Topic.GRPC_UNPREPARED):
+            self.log.warning("%s", GRPC_UNPREPARED)
         self._beat = LoopBeat(self._birth.heartbeat)
         self._beat.start()
         self._run_member(self._birth, Membership(self._birth, self._due_after))
@@ -209,10 +216,6 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         """Replaces gunicorn's, which makes a timer for each wait."""
         return self._request_wait or super().timeout_ctx()
 
-    def handle_error(self, req: object, client: object, addr: object, exc: BaseException) -> None:
-        """Extends gunicorn's: under test its error page, too, says whose it is."""
-        super().handle_error(req, under_test.mark(client), addr, exc)
-
     def _ended(self) -> None:
         self._serving.pop(getcurrent(), None)
         if not self._alive and not self._serving:
@@ -234,6 +237,15 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         """Extends gunicorn's: as :meth:`handle_exit`; this one is the master's time-out."""
         self._signalled = True
         super().handle_abort(sig, frame)
+
+    @property
+    def _handlers(self) -> dict[int, Callable[[int, FrameType | None], None]]:
+        return {
+            signals.SIGTERM: self.handle_exit,
+            signals.SIGINT: self.handle_quit,
+            signals.SIGQUIT: self.handle_quit,
+            signals.SIGABRT: self.handle_abort,
+        }
 
     def exit_now(self, code: int) -> None:
         """End with ``code``, whatever phase the main greenlet is in; called by any greenlet, the first code counts."""

@@ -1,0 +1,66 @@
+"""Serve connections as gunicorn's gevent worker does, with what differs alike in server mode and script mode.
+
+* A connection that a drain cuts amid a request has not failed: gunicorn would write a traceback and an error page for
+  each one whose request was not read to its end.  One line of the drain's says how many there were.
+* A request whose application did not read all of its body is answered, where gunicorn resets the client.
+* Streams end when their clients have left (:mod:`~nodecluster_compat.runtime.client_gone`).
+* Under test an error page says whose it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gevent import GreenletExit
+from gunicorn.workers.ggevent import GeventWorker
+
+from ... import under_test
+from ...runtime.client_gone import client_watch
+from ...runtime.lingering import linger
+
+if TYPE_CHECKING:
+    from ..gunicorn_types import PlainRequest
+
+__all__ = ["HttpWorker"]
+
+
+class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hints
+    """gunicorn's gevent worker, as far as it serves connections."""
+
+    def handle_request(self, listener_name: object, req: PlainRequest, sock: object, addr: object) -> None:
+        """Extends gunicorn's: nobody is interested any more in whether the client leaves."""
+        try:
+            self.serve_request(listener_name, req, sock, addr)
+        except StopIteration:  # the connection is to be closed
+            if _is_unread(req):
+                linger(sock)
+            raise
+        finally:
+            client_watch.remove(sock)
+
+    def serve_request(self, *args: object) -> None:
+        """Call the application and answer, as gunicorn's gevent worker does: a request that exits ends alone."""
+        super().handle_request(*args)
+
+    def handle_http2_request(self, listener_name: object, req: object, sock: object, *rest: object) -> None:
+        """Extends gunicorn's, from 25 on: as :meth:`handle_request`."""
+        try:
+            super().handle_http2_request(listener_name, req, sock, *rest)
+        finally:
+            client_watch.remove(sock)
+
+    def handle_error(self, req: PlainRequest | None, client: object, addr: object, exc: BaseException) -> None:
+        """Extends gunicorn's: the end of a greenlet that was killed is no error."""
+        if isinstance(exc, GreenletExit):
+            self.log.debug("Closing a connection amid a request: it was cut")
+            return
+        super().handle_error(req, under_test.mark(client), addr, exc)
+        if req is None or _is_unread(req):
+            linger(client)
+
+
+def _is_unread(req: PlainRequest) -> bool:
+    """Whether the client may still be sending the body of a request."""
+    reader = getattr(req.body, "reader", None)
+    length = getattr(reader, "length", None)
+    return length > 0 if isinstance(length, int) else getattr(reader, "parser", None) is not None
