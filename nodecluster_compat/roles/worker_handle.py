@@ -21,7 +21,7 @@ from ..lifecycle.roster import Roster, RosterEntry
 from ..lifecycle.states import Lifecycle, State
 from ..lifecycle.way_out import WayOut
 from ..messages.channel import SendCallback
-from ..messages.frames import MAX_MESSAGE_BYTES
+from ..messages.frames import MAX_MESSAGE_BYTES, FrameKind, encode_frame
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -149,6 +149,10 @@ class WorkerHandle(Worker):
         """Whether the channel to the worker is open."""
         return self.line.is_open
 
+    def served(self) -> int:
+        """Return how many requests it had served when it ended in order; 0 before, and if it did not say."""
+        return 0 if self.heartbeat is None else self.heartbeat.served()
+
     @property
     def can_serve(self) -> bool:
         """Whether it listens, and can be given connections: what it says of itself is not enough."""
@@ -184,6 +188,13 @@ class WorkerHandle(Worker):
         """
         self._owner.disconnect_worker(self, checked_timeout(timeout))
         return self
+
+    def close_idle(self) -> None:
+        """Have a drain, one that has begun or one to come, close idle connections at once.
+
+        For the end of the whole server: nobody else would answer a further request either.
+        """
+        self.line.send_own(encode_frame(FrameKind.CLOSE_IDLE))
 
     def kill(self, signal: str | int | None = "SIGTERM") -> bool:
         """Send a signal, nothing else; the worker does with it what gunicorn documents.

@@ -277,6 +277,8 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         """Replaces gunicorn's, which sleeps and drops connections that the kernel has completed."""
         if not self.is_stopping:
             self.service.stop()
+        if not self.upgrade.serves_on:
+            self.primary.close_idle()
         stopping.stop(self, graceful, is_alone=self.upgrade.is_alone)
         self.board.close()
         if self.journal is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gunicorn.errors import HaltServer
 
-from ...lifecycle.restarts import Restarts
+from ...lifecycle.restarts import PROBATION, Restarts
 from ...roles.cluster import cluster
 from .current_settings import settings_in_force
 from .seat import Seat
@@ -72,7 +72,9 @@ class Judge:
 
     def ended(self, entry: WorkerEntry, status: ExitStatus) -> None:
         """Judge the end of a worker, before it is told."""
-        if entry.way_out.was_told or (entry.way_out.is_ending and entry.listening_since is not None):
+        way_out = entry.way_out
+        if way_out.is_ending and (entry.listening_since is not None or way_out.was_told):
+            self._left(entry)
             return
         roster, now = self._arbiter.roster, time.monotonic()
         self._configure()
@@ -92,6 +94,21 @@ class Judge:
         self.last_fault = how
         self._sources.begin()
         if self._restarts.fault(now, 0.0 if entry.listening_since is None else now - entry.listening_since):
+            self._tell_degraded(now)
+
+    def _left(self, entry: WorkerEntry) -> None:
+        """An end that was asked for is no fault, unless workers leave before they have been of any use."""
+        stayed = _stayed(entry)
+        if stayed is None or self._arbiter.cfg.reload or (entry.handle is not None and entry.handle.served()):
+            return  # with ``reload`` a changed file ends all workers, as often as a developer saves
+        now = time.monotonic()
+        self._configure()
+        faults = self._restarts.recent_faults(now)
+        degrades = self._restarts.left_at_once(now, entry.started, stayed)
+        if self._restarts.recent_faults(now) > faults:
+            self.last_fault = f"left {stayed:.1f} s after it had begun to listen, without having served a request"
+            self._sources.begin()
+        if degrades:
             self._tell_degraded(now)
 
     def halt_if_unbootable(self, entry: WorkerEntry | None, status: ExitStatus) -> None:
@@ -154,9 +171,20 @@ class Judge:
         self._arbiter.loop.call_soon(cluster.emit, "degraded", self._arbiter.status())
 
 
+def _stayed(entry: WorkerEntry) -> float | None:
+    """Return for how long a worker had stayed when it left or fell due; ``None`` where the arbiter sent it away."""
+    if entry.listening_since is None:
+        return None
+    if entry.due_after is not None:
+        return entry.due_after if entry.due_after < PROBATION else None
+    return None if entry.way_out.was_told else time.monotonic() - entry.listening_since
+
+
 def _describe(entry: WorkerEntry, status: ExitStatus) -> str:
     if entry.way_out.overran is not None:
         return entry.way_out.overran
     when = "while booting" if entry.listening_since is None else "after it had listened"
+    if entry.way_out.is_ending:
+        return f"left {when}"
     how = f"exited with code {status.code}" if status.signal is None else f"was ended by {status.signal}"
     return f"{how} {when}"

@@ -13,7 +13,6 @@ import os
 import random
 import signal as signals
 import sys
-from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +23,6 @@ from gunicorn.workers.ggevent import GeventWorker
 from ... import under_test
 from ...base.log import Log
 from ...lifecycle.recycling import requests_of
-from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.idle_limit import IdleLimit
 from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patching
@@ -46,6 +44,7 @@ from .fed_source import FedSource
 from .feed import Feed
 from .membership import Membership
 from .under_test import WorkerUnderTest
+from .worker_runtime import WorkerRuntime
 
 if TYPE_CHECKING:
     from ..gunicorn_types import RequestWait, Settings
@@ -83,6 +82,8 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._serving: dict[Any, Any] = {}  # the sockets of the connections by greenlet, None before they are made
         self._idle_limit: IdleLimit | None = None
         self._request_wait: RequestWait | None = None
+        self._drain: Drain | None = None
+        self._closes_idle = False
         self.wsgi: Any
         settings = settings_in_force()
         self._handshake_timeout = settings.handshake_timeout
@@ -138,7 +139,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         if self._birth is not None:
             os.environ.update(self._birth.member.env)
             on_parent_death()
-            runtime = _Runtime(self)
+            runtime = WorkerRuntime(self)
             self._birth.member.attach(runtime)
             under_test.connect_worker(WorkerUnderTest(runtime, self._throw))
         release_signals()
@@ -164,19 +165,23 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         self._run_member(self._birth, Membership(self._birth, self._due_after))
 
     def _run_member(self, birth: Birth, membership: Membership) -> None:
-        source = self._source(birth, membership)
         self._save_work()
+        source = self._serve(self._source(birth, membership), membership) if self._alive else None
+        if not self._signalled:
+            membership.leaves()
+        if source is not None:
+            source.stop()
+        self._finish_requests(birth, source)
+        membership.finish(self.nr)
+
+    def _serve(self, source: ConnectionSource, membership: Membership) -> ConnectionSource:
         source.begin()
         while self.alive:
             self.notify()
             self._wait(self._patience)
             source.turn()
             membership.served(self.nr)
-        if not self._signalled:
-            membership.leaves()
-        source.stop()
-        self._drain(birth, source.has_left)
-        membership.finish()
+        return source
 
     def _source(self, birth: Birth, membership: Membership) -> ConnectionSource:
         """Return where the connections come from: dealt by the primary, or accepted here."""
@@ -235,6 +240,8 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         if self._exit_code is not None:
             return
         self._exit_code = code
+        if self._birth is not None:
+            self._birth.heartbeat.note_served(self.nr)
         self._exit_callback = get_hub().loop.run_callback(self._main.throw, SystemExit(code))
 
     def _throw(self, error: BaseException) -> None:
@@ -256,40 +263,25 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)
         self.exit_now(0)
 
-    def _drain(self, birth: Birth, has_left: Callable[[], bool]) -> None:
-        """Requests in flight finish, in ``graceful_timeout`` or the time that was given."""
+    def close_idle(self) -> None:
+        """Wait no longer for a further request on idle connections, from the drain on."""
+        self._closes_idle = True
+        if self._drain is not None:
+            self._drain.close_idle()
+
+    def _finish_requests(self, birth: Birth, source: ConnectionSource | None) -> None:
+        """Drain, in ``graceful_timeout`` or the time that was given."""
         asked = birth.member.drain_timeout
         seconds = self.cfg.graceful_timeout if asked is None else asked
         waits = self._idle_limit if knows_idle(self.cfg) else None
         drain = Drain(self._serving, waits, seconds, birth.member.tell_disconnecting, self._wake, self.log)
-        while not (drain.is_over and has_left()):
+        self._drain = drain
+        if self._closes_idle:
+            drain.close_idle()
+        while not (drain.is_over and (source is None or source.has_left())):
             patience = min(self._patience, drain.seconds_left)
             if patience <= 0:
                 drain.cut()
                 return
             self.notify()
             self._wait(self._patience)
-
-
-class _Runtime(GeventReactor):
-    """This kind of worker, as :class:`~nodecluster_compat.roles.this_worker.ClusterWorker` needs it."""
-
-    def __init__(self, worker: ClusterGeventWorker) -> None:
-        super().__init__()
-        self._worker = worker
-
-    def begin_drain(self) -> None:
-        """Take no more connections, finish those in flight, then end."""
-        self._worker.alive = False
-
-    def exit_now(self, code: int) -> None:
-        """End this process without waiting for requests."""
-        self._worker.exit_now(code)
-
-    def leave_caller(self) -> None:
-        """End the calling greenlet; the main one is on its way out."""
-        self._worker.leave_caller()
-
-    def orphaned(self) -> None:
-        """End this process: its primary is gone."""
-        self._worker.orphaned()

@@ -49,8 +49,9 @@ class Membership:
         if self._birth.member.exited_after_disconnect is None:
             self._birth.member.lose_channel()
 
-    def finish(self) -> None:
-        """Nothing is left to serve: close the channels."""
+    def finish(self, requests: int) -> None:
+        """Nothing is left to serve: note how many requests there were, and close the channels."""
+        self._birth.heartbeat.note_served(requests)
         self._birth.member.finish()
         if self._birth.receiver is not None:
             self._birth.receiver.close()
