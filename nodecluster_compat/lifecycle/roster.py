@@ -51,6 +51,7 @@ class RosterEntry(Generic[Handle]):
         way_out: how far it has come on its way out; its handle's, where it has one.
         due_after: for how many seconds it had listened when it fell due; ``None`` before.
         hurried: when it was asked to drain faster; ``None`` before.
+        judged: whether it has been judged that it leaves.
     """
 
     age: int
@@ -62,6 +63,7 @@ class RosterEntry(Generic[Handle]):
     way_out: WayOut = field(default_factory=WayOut)
     due_after: float | None = None
     hurried: float | None = None
+    judged: bool = False
 
     def __post_init__(self) -> None:
         if self.handle is not None:
@@ -114,6 +116,11 @@ class Roster(Generic[Handle]):
         return [entry for entry in self.staying if entry.is_listening]
 
     @property
+    def leaving(self) -> list[RosterEntry[Handle]]:
+        """The workers that are on the way out, the oldest first."""
+        return sorted((entry for entry in self._by_pid.values() if entry.way_out.is_ending), key=lambda one: one.age)
+
+    @property
     def ending(self) -> int:
         """How many workers are on the way out."""
         return len(self._by_pid) - len(self.staying)
@@ -129,7 +136,7 @@ class Roster(Generic[Handle]):
         Each has a successor, and drains as long as its clients have been promised, so those that leave in quick
         succession would fill the machine.
         """
-        leavers = sorted((one for one in self._by_pid.values() if one.way_out.is_ending), key=lambda one: one.age)
+        leavers = self.leaving
         return leavers[: max(0, len(leavers) - _LEAVERS - _LEAVERS_PER_PLACE * target)]
 
     def listens(self, worker: Handle, now: float) -> None:

@@ -149,9 +149,9 @@ class WorkerHandle(Worker):
         """Whether the channel to the worker is open."""
         return self.line.is_open
 
-    def served(self) -> int:
-        """Return how many requests it had served when it ended in order; 0 before, and if it did not say."""
-        return 0 if self.heartbeat is None else self.heartbeat.served()
+    def served(self) -> int | None:
+        """Return how many requests it had served when it left; ``None`` if it has not said that."""
+        return None if self.heartbeat is None else self.heartbeat.served()
 
     @property
     def can_serve(self) -> bool:

@@ -178,6 +178,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         self.reloader.turn()
         self.recycler.turn()
         self.make_room_for_requested()
+        self.judge.look()
         step = self._next_step()
         for pid in self.roster.pids_of(self.reloader.may_retire(step.retire)):
             self.kill_worker(pid, signals.SIGTERM)

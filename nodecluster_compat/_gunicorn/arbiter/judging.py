@@ -74,7 +74,7 @@ class Judge:
         """Judge the end of a worker, before it is told."""
         way_out = entry.way_out
         if way_out.is_ending and (entry.listening_since is not None or way_out.was_told):
-            self._left(entry)
+            self._judge_leaver(entry)
             return
         roster, now = self._arbiter.roster, time.monotonic()
         self._configure()
@@ -85,6 +85,8 @@ class Judge:
             self._configure()
             if serves_on:
                 return
+        if entry.judged:
+            return
         if status.signal == "SIGKILL" and entry.way_out.overran is None:
             if entry.listening_since is None:
                 self.last_fault = how
@@ -96,17 +98,26 @@ class Judge:
         if self._restarts.fault(now, 0.0 if entry.listening_since is None else now - entry.listening_since):
             self._tell_degraded(now)
 
-    def _left(self, entry: WorkerEntry) -> None:
+    def look(self) -> None:
+        """Before workers are started: judge those that leave, as their successors start before they have ended.
+
+        What a worker has served is known when it reacts; one that has never listened has served nothing.
+        """
+        for entry in self._arbiter.roster.leaving:
+            if not entry.way_out.was_told and (entry.listening_since is None or _served(entry) is not None):
+                self._judge_leaver(entry)
+
+    def _judge_leaver(self, entry: WorkerEntry) -> None:
         """An end that was asked for is no fault, unless workers leave before they have been of any use."""
-        stayed = _stayed(entry)
-        if stayed is None or self._arbiter.cfg.reload or (entry.handle is not None and entry.handle.served()):
+        stayed, judged, entry.judged = _stayed(entry), entry.judged, True
+        if stayed is None or judged or self._arbiter.cfg.reload or _served(entry):
             return  # with ``reload`` a changed file ends all workers, as often as a developer saves
         now = time.monotonic()
         self._configure()
         faults = self._restarts.recent_faults(now)
         degrades = self._restarts.left_at_once(now, entry.started, stayed)
         if self._restarts.recent_faults(now) > faults:
-            self.last_fault = f"left {stayed:.1f} s after it had begun to listen, without having served a request"
+            self.last_fault = _describe_leaver(entry, stayed)
             self._sources.begin()
         if degrades:
             self._tell_degraded(now)
@@ -171,13 +182,23 @@ class Judge:
         self._arbiter.loop.call_soon(cluster.emit, "degraded", self._arbiter.status())
 
 
+def _served(entry: WorkerEntry) -> int | None:
+    return None if entry.handle is None else entry.handle.served()
+
+
 def _stayed(entry: WorkerEntry) -> float | None:
     """Return for how long a worker had stayed when it left or fell due; ``None`` where the arbiter sent it away."""
-    if entry.listening_since is None:
-        return None
     if entry.due_after is not None:
         return entry.due_after if entry.due_after < PROBATION else None
-    return None if entry.way_out.was_told else time.monotonic() - entry.listening_since
+    if entry.way_out.was_told:
+        return None
+    return 0.0 if entry.listening_since is None else time.monotonic() - entry.listening_since
+
+
+def _describe_leaver(entry: WorkerEntry, stayed: float) -> str:
+    if entry.listening_since is None:
+        return "left while booting"
+    return f"left {stayed:.1f} s after it had begun to listen, without having served a request"
 
 
 def _describe(entry: WorkerEntry, status: ExitStatus) -> str:
@@ -185,6 +206,6 @@ def _describe(entry: WorkerEntry, status: ExitStatus) -> str:
         return entry.way_out.overran
     when = "while booting" if entry.listening_since is None else "after it had listened"
     if entry.way_out.is_ending:
-        return f"left {when}"
+        return "left while booting"
     how = f"exited with code {status.code}" if status.signal is None else f"was ended by {status.signal}"
     return f"{how} {when}"

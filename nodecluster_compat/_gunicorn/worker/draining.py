@@ -6,8 +6,8 @@
       ├── all have ended, and the handlers of ``disconnecting`` too ──▶ over
       └── the limit ──▶ cut: greenlets are killed (their ``finally`` runs), then their sockets are shut; one warning
 
-A client that was told ``Connection: keep-alive`` may be sending its next request at any moment, and cannot know that its
-worker ends (RFC 9112 §9.6).  So idle connections stay, as with gunicorn's own gevent worker: the successor serves
+A client that was told ``Connection: keep-alive`` may be sending its next request at any moment, and cannot know that
+its worker ends (RFC 9112 §9.6).  So idle connections stay, as with gunicorn's own gevent worker: the successor serves
 already, and nobody waits for this one.  Only where the whole server ends are they closed at once.
 
 A websocket or a stream is a request in flight: it has until the limit.

@@ -167,12 +167,14 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
     def _run_member(self, birth: Birth, membership: Membership) -> None:
         self._save_work()
         source = self._serve(self._source(birth, membership), membership) if self._alive else None
+        membership.ends(self.nr)
         if not self._signalled:
             membership.leaves()
         if source is not None:
             source.stop()
         self._finish_requests(birth, source)
-        membership.finish(self.nr)
+        membership.ends(self.nr)
+        membership.finish()
 
     def _serve(self, source: ConnectionSource, membership: Membership) -> ConnectionSource:
         source.begin()

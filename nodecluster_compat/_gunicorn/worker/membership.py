@@ -40,6 +40,10 @@ class Membership:
             self._due_after = 0
             self._birth.member.announce_due()
 
+    def ends(self, requests: int) -> None:
+        """It serves no further connection; before anybody hears of it, note how many requests it has served."""
+        self._birth.heartbeat.note_served(requests)
+
     def leaves(self) -> None:
         """Nobody asked from outside, so this end is its own wish: ``max_requests``, a changed file."""
         self._birth.member.announce_leaving()
@@ -49,9 +53,8 @@ class Membership:
         if self._birth.member.exited_after_disconnect is None:
             self._birth.member.lose_channel()
 
-    def finish(self, requests: int) -> None:
-        """Nothing is left to serve: note how many requests there were, and close the channels."""
-        self._birth.heartbeat.note_served(requests)
+    def finish(self) -> None:
+        """Nothing is left to serve: close the channels."""
         self._birth.member.finish()
         if self._birth.receiver is not None:
             self._birth.receiver.close()
