@@ -206,8 +206,18 @@ def test_disconnect_carries_its_timeout(rig: Rig) -> None:
     first.handle.disconnect(timeout=2.5)
     rig.primary.disconnect(None, 7)
     rig.turn()
-    assert [decode_disconnect(frame.payload) for frame in first.heard()] == [2.5]
-    assert [decode_disconnect(frame.payload) for frame in second.heard()] == [7]
+    assert decode_disconnect(first.heard()[0].payload) == 2.5
+    assert decode_disconnect(second.heard()[-1].payload) == 7
+
+
+def test_end_of_the_cluster_closes_idle_connections_at_once(rig: Rig) -> None:
+    """Said before workers are told to leave, and to those that drain already; not when one of them leaves."""
+    first, second = rig.start(), rig.start()
+    first.handle.disconnect()
+    rig.primary.disconnect()
+    rig.turn()
+    assert [frame.kind for frame in first.heard()] == [FrameKind.DISCONNECT, FrameKind.CLOSE_IDLE]
+    assert [frame.kind for frame in second.heard()] == [FrameKind.CLOSE_IDLE, FrameKind.DISCONNECT]
 
 
 BREACHES = {
