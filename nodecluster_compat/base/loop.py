@@ -40,6 +40,7 @@ __all__ = ["Loop", "Timer", "original"]
 
 Callback = Callable[[], None]
 _READ_BYTES: Final = 4096
+_FEW_TIMERS: Final = 64
 
 # Spelled out because gevent removes them from the select module when it patches it; see epoll_ctl(2).
 _EPOLLIN: Final = 0x001
@@ -55,6 +56,10 @@ def original(module: str, name: str) -> Any:  # noqa: ANN401 - a module or a fun
     return getattr(sys.modules[module], name)
 
 
+def _nothing() -> None:
+    """What a cancelled timer would call."""
+
+
 class Timer:
     """A callback that waits for its time; see :meth:`Loop.call_later`."""
 
@@ -68,8 +73,9 @@ class Timer:
         self.holds = False  # a script's primary lives on until it was called
 
     def cancel(self) -> None:
-        """Never call back; a no-op when it already has."""
+        """Never call back, and let go of what it would have been called with; a no-op when it already has."""
         self.cancelled = True
+        self.callback, self.args = _nothing, ()
 
 
 class Loop:
@@ -92,6 +98,7 @@ class Loop:
         self._writers: dict[int, Callback] = {}
         self._soon: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
+        self._most_timers = _FEW_TIMERS
         self._sequence = count()
         self.wait_in: Callable[[int, float], None] | None = None
         self._wake_in, self._wake_out = _socket.socketpair()
@@ -150,7 +157,15 @@ class Loop:
         """Let a timer that was made before the loop run from now."""
         due = time.monotonic() + max(0.0, seconds)
         heapq.heappush(self._timers, (due, next(self._sequence), timer))
+        if len(self._timers) > self._most_timers:
+            self._drop_cancelled()
         return timer
+
+    def _drop_cancelled(self) -> None:
+        """Let go of cancelled timers before their time, as often as it costs nothing."""
+        self._timers = [entry for entry in self._timers if not entry[2].cancelled]
+        heapq.heapify(self._timers)
+        self._most_timers = max(_FEW_TIMERS, 2 * len(self._timers))
 
     @property
     def has_work(self) -> bool:

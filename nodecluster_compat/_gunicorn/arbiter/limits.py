@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from ...base.loop import Loop
+    from ...base.loop import Loop, Timer
     from ...roles.worker_handle import WorkerEntry, WorkerRoster
     from ..gunicorn_types import GunicornLog
 
@@ -40,10 +40,17 @@ class Limits:
         self._log = log
         self._roster = roster
         self._kill = kill
+        self._ends: dict[int, list[Timer]] = {}  # by pid
 
     def limit_end(self, entry: WorkerEntry, seconds: float, limit: str) -> None:
         """A worker was told to end, or leaves: kill it a moment after so many seconds, which ``limit`` names."""
-        self._loop.call_later(seconds + KILL_MARGIN, self._kill_late, entry, limit)
+        timer = self._loop.call_later(seconds + KILL_MARGIN, self._kill_late, entry, limit)
+        self._ends.setdefault(entry.pid, []).append(timer)
+
+    def gone(self, pid: int) -> None:
+        """A worker has ended: no limit holds for whoever has its pid next."""
+        for timer in self._ends.pop(pid, ()):
+            timer.cancel()
 
     def _kill_late(self, entry: WorkerEntry, limit: str) -> None:
         if self._roster.with_pid(entry.pid) is entry:

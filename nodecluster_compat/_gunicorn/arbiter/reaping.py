@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..gunicorn_types import GunicornWorker
     from .health import Health
     from .judging import Judge
+    from .limits import Limits
     from .upgrading import Upgrade
 
 __all__ = ["reap"]
@@ -55,6 +56,7 @@ class _Seat(Seat, Protocol):
     dirty_arbiter_pid: int
     dirty_arbiter: object
     health: Health
+    limits: Limits
     judge: Judge
     upgrade: Upgrade
 
@@ -112,6 +114,7 @@ def _tell_cluster(arbiter: _Seat, pid: int, status: ExitStatus) -> None:
     if entry.handle is not None:
         arbiter.primary.hear_out(entry.handle)
     arbiter.roster.remove(pid)
+    arbiter.limits.gone(pid)
     if arbiter.is_supervised and not arbiter.is_stopping:
         arbiter.judge.ended(entry, status)
     if entry.handle is not None:
