@@ -62,6 +62,7 @@ else:
     def child_exit(server: Any, worker: Any) -> None:
         note("exit", worker.pid)
 
+
 if "BENCH_RECYCLED_AFTER" in os.environ:
     from nodecluster_compat import cluster
 
