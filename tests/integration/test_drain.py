@@ -55,6 +55,12 @@ ENDS: Final = [
 ]
 
 
+TO_THE_POLICY: Final = [
+    pytest.param({}, id="fed"),
+    pytest.param({"env": {"NODE_CLUSTER_SCHED_POLICY": "none"}}, id="accepting"),
+]
+
+
 def ask(client: socket.socket, path: bytes = b"/", more: bytes = b"") -> bytes:
     """One request on a connection; what arrives first."""
     client.sendall(GET % (path, more))
@@ -214,6 +220,23 @@ def test_connection_whose_answer_was_under_way_has_one_more(cluster: Cluster) ->
     cluster.journal.wait_for("exit", worker=1)
 
 
+@pytest.mark.parametrize("policy", TO_THE_POLICY)
+def test_answer_that_max_requests_overtakes_keeps_its_connection(
+    cluster_factory: ClusterFactory, policy: dict[str, Any]
+) -> None:
+    """As gunicorn's own tests have it: only requests that begin after the last one are told to close."""
+    cluster = cluster_factory(**DRAINING, workers=1, settings={"max_requests": 2}, **policy)
+    with cluster.connect(timeout=30) as slow, cluster.connect(timeout=30) as other:
+        slow.sendall(GET % (b"/held", b""))
+        wait_said(cluster, told="held")
+        has_last_answer(other)
+        wait_said(cluster, told="process")
+        release(cluster)
+        assert b"Connection: keep-alive" in slow.recv(65536)
+        has_last_answer(slow)
+    cluster.journal.wait_for("exit", worker=1)
+
+
 QUICK: Final = CONF.replace(LIMIT, "graceful_timeout = 120\nkeepalive = 1\n")
 
 
@@ -268,10 +291,6 @@ def test_application_says_goodbye_to_websockets(cluster: Cluster) -> None:
     assert "graceful timeout" not in cluster.log
 
 
-TO_THE_POLICY: Final = [
-    pytest.param({}, id="fed"),
-    pytest.param({"env": {"NODE_CLUSTER_SCHED_POLICY": "none"}}, id="accepting"),
-]
 LIMITED: Final = [
     pytest.param(primary("cluster.workers[1].disconnect(timeout=0.3)"), 0.3, id="worker.disconnect"),
     pytest.param(leave(timeout=0), 0, id="cluster.worker.disconnect"),

@@ -53,6 +53,7 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         self.log = log
         self.wsgi = with_one_send(under_test.wrap(application), self)
         self.alive = True
+        self.ends_connections = False
         self.nr = 0
         self.max_requests = sys.maxsize
         self.worker_connections = cfg.worker_connections
@@ -77,6 +78,7 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
     def close_idle(self) -> None:
         """Answer no request after those in flight: connections that wait for a further one end now (Node since 19)."""
         self.alive = False
+        self.ends_connections = True
         if knows_idle(self.cfg):
             self._waits.finish(self._clients)
 

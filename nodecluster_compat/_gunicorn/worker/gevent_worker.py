@@ -75,6 +75,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         # Made before the fork and therefore without gevent: events come with the signals.
         self._changed: Event | None = None  # set at whatever the main greenlet may wait for
         self._alive = True
+        self.ends_connections = False  # answers say so, also to requests that came before; see begin_drain
         self._exit_code: int | None = None
         self._signalled = False
         self._birth: Birth | None = None
@@ -224,17 +225,17 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Extends gunicorn's: a worker that a signal ends does not leave by its own wish."""
-        self._signalled = True
+        self._signalled = self.ends_connections = True
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """Extends gunicorn's: as :meth:`handle_exit`."""
-        self._signalled = True
+        self._signalled = self.ends_connections = True
         super().handle_quit(sig, frame)
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """Extends gunicorn's: as :meth:`handle_exit`; this one is the master's time-out."""
-        self._signalled = True
+        self._signalled = self.ends_connections = True
         super().handle_abort(sig, frame)
 
     def exit_now(self, code: int) -> None:
@@ -265,9 +266,18 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)
         self.exit_now(0)
 
+    def begin_drain(self) -> None:
+        """End in order, as somebody asked for.
+
+        Requests that are in flight are the last ones of their connections then.  Where the worker ends by itself
+        (``max_requests``), gunicorn has promised each of them one more.
+        """
+        self.ends_connections = True
+        self.alive = False
+
     def close_idle(self) -> None:
         """Wait no longer for a further request on idle connections, from the drain on."""
-        self._closes_idle = True
+        self._closes_idle = self.ends_connections = True
         if self._drain is not None:
             self._drain.close_idle()
 

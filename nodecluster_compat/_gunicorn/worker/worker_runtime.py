@@ -12,7 +12,8 @@ __all__ = ["SteeredWorker", "WorkerRuntime"]
 class SteeredWorker(Protocol):
     """The gunicorn worker, as its runtime sees it."""
 
-    alive: bool
+    def begin_drain(self) -> None:
+        """End in order, as somebody asked for."""
 
     def close_idle(self) -> None:
         """Wait no longer for a further request on idle connections, from the drain on."""
@@ -36,7 +37,7 @@ class WorkerRuntime(GeventReactor):
 
     def begin_drain(self) -> None:
         """Take no more connections, finish those in flight, then end."""
-        self._worker.alive = False
+        self._worker.begin_drain()
 
     def close_idle(self) -> None:
         """Wait for no further request on idle connections."""
