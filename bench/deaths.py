@@ -1,4 +1,4 @@
-"""Figures about SIGKILL: of the primary, of a worker that has acknowledged nothing, of a busy worker."""
+"""Figures about SIGKILL: of the primary, of a worker that has taken nothing, of a busy worker."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def measure_primary(options: Options) -> list[Row]:
 def kill_frozen_worker(server: Server) -> tuple[int, int, float]:
     """Freeze a worker, let connections arrive, kill it.
 
-    A frozen worker acknowledges nothing, so every connection must be answered in the end.
+    A frozen worker takes nothing, so every connection must be answered in the end.
     Returns how many were answered before the kill, in all, and the moment of the kill.
     """
     answered: list[float] = []
@@ -73,7 +73,7 @@ def is_told_in_order(server: Server, since: float) -> bool:
 
 
 def frozen(side: Side, options: Options) -> list[Outcome]:
-    """Connections lost with a killed worker that had acknowledged none, its events, its successor."""
+    """Connections lost with a killed worker that had taken none, its events, its successor."""
     rounds = options.scaled(10, 3)
     before, lost, in_order = [], 0, 0
     successors: list[float] = []

@@ -16,6 +16,7 @@ from importlib import metadata
 
 import deaths
 import distribution
+import held
 import leaks
 import reloads
 import throughput
@@ -27,7 +28,7 @@ SIDES = {side.name: side for side in (OURS, STOCK)}
 
 def all_figures() -> list[Figure]:
     """Every figure, in the order of the table."""
-    modules = (distribution, deaths, throughput, leaks, reloads)
+    modules = (distribution, deaths, held, throughput, leaks, reloads)
     return [figure for module in modules for figure in module.FIGURES]
 
 

@@ -1,7 +1,7 @@
 """gunicorn's configuration in the measurements of survival: what ``conf.py`` notes, and more.
 
 In BENCH_EVENTS: forks and the ends of reloads. In the file ``taken``: each connection that a worker has taken, as
-``time pid port``; ours is the primary's word that the worker has acknowledged it, stock's the worker's own, its first
+``time pid port``; ours is the primary's word that the worker has taken it, stock's the worker's own, its first
 line after ``accept``. ``after_boot.py`` runs in each worker that has booted.
 """
 
@@ -25,24 +25,23 @@ def take(pid: int, port: int) -> None:
 
 if os.environ["BENCH_SIDE"] == "ours":
     from nodecluster_compat import cluster
-    from nodecluster_compat.connections.dispatcher import Dispatcher
+    from nodecluster_compat.connections.offers import OfferingEnd
 
     cluster.setup_primary(status_file="status.json")
     cluster.on("fork", lambda worker: note("fork", worker.process.pid))  # noqa: F821
     cluster.on("reloaded", lambda report: note("reload", 0, state=report.state))  # noqa: F821
     cluster.on("reload_failed", lambda report: note("reload", 0, state=report.state))  # noqa: F821
 
-    if not hasattr(Dispatcher.accepted, "stock"):
-        stock: Any = Dispatcher.accepted
+    if not hasattr(OfferingEnd.taken, "stock"):
+        stock: Any = OfferingEnd.taken
 
-        def accepted(self: Any, worker_id: int) -> None:
-            connection = self._unacknowledged.get(worker_id)
-            if connection is not None:
-                take(cluster.workers[worker_id].process.pid, connection.peer[1])
-            stock(self, worker_id)
+        def taken(self: Any) -> None:
+            if self.offered is not None:
+                take(cluster.workers[self.worker_id].process.pid, self.offered[1][1])
+            stock(self)
 
-        accepted.stock = stock  # type: ignore[attr-defined]
-        Dispatcher.accepted = accepted  # type: ignore[method-assign]
+        taken.stock = stock  # type: ignore[attr-defined]
+        OfferingEnd.taken = taken  # type: ignore[method-assign]
 else:
 
     def post_fork(server: Any, worker: Any) -> None:

@@ -14,11 +14,11 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import FrameType
 from typing import Any, TypeVar, overload
 
+from msgspec import Struct
 from pyee.base import EventEmitter
 
 from .log import Log
@@ -74,8 +74,7 @@ def run_guarded(what: str, origin: Origin, call: Callable[..., Any], *args: Any)
         _ThisProcess.running = outer
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(Struct, frozen=True):
     """A handler that :meth:`Emitter.forget` took off, with what is needed to put it on again."""
 
     event: str

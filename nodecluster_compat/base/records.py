@@ -63,8 +63,7 @@ class Address:
     fd: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ServedAddress:
+class ServedAddress(Struct, frozen=True):
     """One listening socket as a worker knows it: the primary's number for it, and what it is bound to."""
 
     listener_id: int
@@ -72,8 +71,7 @@ class ServedAddress:
     name: SocketName
 
 
-@dataclass(frozen=True, slots=True)
-class SharingKey:
+class SharingKey(Struct, frozen=True):
     """What makes two workers share a listening socket: node-cluster-spec §3.1.
 
     The ordinal counts only with port 0: the n-th ``listen(0)`` of every worker is the same socket, and the same
@@ -88,8 +86,7 @@ class SharingKey:
     ordinal: int
 
 
-@dataclass(frozen=True, slots=True)
-class ListenRequest:
+class ListenRequest(Struct, frozen=True):
     """What a worker asks its primary to bind, or a program binds for itself.
 
     Attributes:
@@ -130,8 +127,7 @@ class ListenRequest:
         return SharingKey(self.address, self.port, self.address_type, self.fd, ordinal)
 
 
-@dataclass(frozen=True, slots=True)
-class ListenAnswer:
+class ListenAnswer(Struct, frozen=True):
     """The primary's answer to a :class:`ListenRequest`.
 
     Attributes:
@@ -153,7 +149,7 @@ class Connection(Struct, frozen=True, eq=False, gc=False):  # one for each conne
     """An accepted connection that waits for a worker; equal to nothing but itself, since descriptors come again.
 
     Attributes:
-        fd: the primary's copy of the descriptor; it stays open until a worker has acknowledged it.
+        fd: the primary's copy of the descriptor; it is closed when the connection was offered.
         peer: the client's address as ``accept`` returned it.
     """
 
@@ -161,16 +157,14 @@ class Connection(Struct, frozen=True, eq=False, gc=False):  # one for each conne
     peer: PeerAddress
 
 
-@dataclass(frozen=True, slots=True)
-class ExitStatus:
+class ExitStatus(Struct, frozen=True):
     """How a process ended: exactly one of ``code`` and ``signal`` is ``None``."""
 
     code: int | None
     signal: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
+class Beat(Struct, frozen=True):
     """What a loop has last said of itself.
 
     Attributes:

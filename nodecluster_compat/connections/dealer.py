@@ -1,33 +1,60 @@
-"""Deal on all listening sockets of the primary: what a worker says or suffers concerns each of them."""
+"""Deal connections on a thread of its own, beside the arbiter's: whatever that waits for, connections flow.
+
+Theory of operation
+-------------------
+The ``engine`` deals; this is the one door to it.  A *short lock* is all that the two threads share: the dealing thread
+holds it while it acts on events, never while it waits, and every method here takes it for a moment.  So the arbiter
+tells and asks as if there were no thread (a worker listens, leaves, is gone; a listener comes and goes; how many
+wait), and is answered at once.  What the engine has to tell goes the other way by the arbiter's loop, on a later turn:
+it logs there, and handlers run there.
+
+The thread ends for every fork and begins again behind it (``helper_thread``), so a child has one thread and the lock
+is free in it.  In the child :meth:`Dealer.abandon` closes what is the primary's.
+
+Should the thread die of a fault of ours, that is said loudly, and the arbiter's loop deals by itself from then on.
+It does so from the beginning where nobody calls :meth:`Dealer.run_beside`: in tests of one process.
+
+Both threads run Python, so one waits for the other's interpreter lock.  :data:`SWITCH_SECONDS` is how long, where the
+arbiter computes; Python's own 5 ms would be waited for at each system call.
+"""
 
 from __future__ import annotations
 
+import _socket
+import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
-from ..base.records import Connection, ServedAddress
-from ..errors import FrameError
-from .listener import Listener
+from ..base.log import Log
+from ..base.records import ServedAddress
+from ..machine.helper_thread import HelperThread
+from .dealing_loop import DealingLoop
+from .engine import Engine
+from .kernel_check import kernel_tells_what_was_taken
+from .offers import OfferingEnd
 from .policies import PolicyFactory
+from .waiting import QueueStatus, QueueWatch
 
 if TYPE_CHECKING:
-    import _socket
+    from ..base.loop import Loop, Timer
+    from ..errors import FrameError
 
-    from ..base.log import Log
-    from ..base.loop import Loop
+__all__ = ["SWITCH_SECONDS", "Dealer"]
 
-__all__ = ["Dealer"]
+SWITCH_SECONDS: Final = 0.0001
 
 
 class Dealer:
-    """All listeners of the primary, by number.
+    """Deals the connections of all listeners of the primary.
 
     Args:
-        loop: the primary's loop.
-        log: told when accepting has to pause.
+        loop: the arbiter's.
+        log: told, on the arbiter's loop, what goes wrong.
         make_policy: makes the policy of each listener.
-        deliver: sends a connection to a worker: listener id, worker id, connection.
         limit: bound of the accepted connections that wait, for each listener.
+        left: called on the arbiter's loop with a worker (its id) that takes no more.
+        closed: called there with a worker whose channel is closed, and why; ``None`` for the end of the stream.
     """
 
     def __init__(
@@ -35,100 +62,215 @@ class Dealer:
         loop: Loop,
         log: Log,
         make_policy: PolicyFactory,
-        deliver: Callable[[int, int, Connection], bool],
         limit: int,
+        left: Callable[[int], None],
+        closed: Callable[[int, FrameError | None], None],
     ) -> None:
         self._loop = loop
         self._log = log
-        self._make_policy = make_policy
-        self._deliver = deliver
-        self._limit = limit
-        self._last_id = 0
-        self._by_id: dict[int, Listener] = {}
+        self._dealing = DealingLoop()
+        later_log = _LaterLog(loop, log)
+        self._engine = Engine(
+            self._dealing,
+            later_log,
+            make_policy,
+            limit,
+            not kernel_tells_what_was_taken(),
+            lambda worker_id: loop.call_soon_threadsafe(left, worker_id),
+            lambda worker_id, error: loop.call_soon_threadsafe(closed, worker_id, error),
+        )
+        self._queues = QueueWatch(self._engine, later_log)
+        self._thread = HelperThread("dealer", self._deal, self._dealing.wake, self._died)
+        self._switch_seconds = sys.getswitchinterval()
+        self._is_here = False
+        self._may_run_beside = False
+        self._timer: Timer | None = None
+        self._deal_here()
 
-    def __iter__(self) -> Iterator[Listener]:
-        return iter(self._by_id.values())
-
-    def __len__(self) -> int:
-        return len(self._by_id)
-
-    def __getitem__(self, listener_id: int) -> Listener:
-        return self._by_id[listener_id]
+    # --- who deals -----------------------------------------------------------------------------
 
     @property
-    def waiting_connections(self) -> int:
-        """Accepted connections that no worker has acknowledged yet."""
-        return sum(listener.unsettled for listener in self)
+    def is_beside(self) -> bool:
+        """Whether a thread of its own deals."""
+        return self._thread.is_running
+
+    def run_beside(self) -> None:
+        """Deal on a thread of its own from now on, if there is anything to deal."""
+        self._may_run_beside = True
+        if len(self._engine):
+            self._begin_beside()
+
+    def _begin_beside(self) -> None:
+        if not self._is_here:
+            return
+        self._is_here = False
+        self._loop.remove_reader(self._dealing.fileno())
+        self._dealing.on_sooner = self._dealing.wake
+        sys.setswitchinterval(SWITCH_SECONDS)
+        self._thread.start()
+
+    def _deal(self) -> None:
+        while not self._thread.is_stopping:
+            self._dealing.turn(waits=True)
+
+    def _died(self, error: BaseException) -> None:
+        self._loop.call_soon_threadsafe(self._go_on_here, error)
+
+    def _go_on_here(self, error: BaseException) -> None:
+        self._log.error(
+            "The thread that deals connections has died: %r. The arbiter deals them from now on, and whatever it waits "
+            "for, clients wait for. Please report this.",
+            error,
+            exc_info=error,
+        )
+        sys.setswitchinterval(self._switch_seconds)
+        self._may_run_beside = False
+        self._deal_here()
+
+    def _deal_here(self) -> None:
+        self._is_here = True
+        self._dealing.on_sooner = self._set_timer
+        self._loop.add_reader(self._dealing.fileno(), self._turn_here)
+        self._turn_here()
+
+    def _turn_here(self) -> None:
+        if self._is_here:
+            self._dealing.turn(waits=False)
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        seconds = self._dealing.seconds_to_timer
+        self._timer = None if seconds is None else self._loop.call_later(seconds, self._turn_here)
+
+    # --- listeners -----------------------------------------------------------------------------
 
     def next_id(self) -> int:
         """Return a number that no listener has or will have."""
-        self._last_id += 1
-        return self._last_id
+        with self.held() as engine:
+            return engine.next_id()
 
     def add(self, sock: _socket.socket, family: int) -> ServedAddress:
         """Serve a listening socket: its connections go to the workers that join it."""
-        served = ServedAddress(self.next_id(), family, sock.getsockname())
-        self._by_id[served.listener_id] = Listener(
-            sock, served, self._loop, self._log, self._make_policy(), self._deliver, self._limit
-        )
+        with self.held() as engine:
+            served = engine.add(sock, family)
+        if self._may_run_beside:
+            self._begin_beside()
         return served
 
     def remove(self, listener_id: int) -> None:
         """Accept no more on this listener and reset what waits: nobody serves it any more."""
-        self._by_id.pop(listener_id).close()
+        with self.held() as engine:
+            engine.remove(listener_id)
 
-    def abandon(self) -> None:
-        """In a forked child: close the inherited copies of connections that wait, or their clients never see an end."""
-        for listener in self:
-            listener.abandon()
+    def stop_accepting(self, take_backlog: bool) -> None:
+        """Accept no more on any listener, so that the owner may close the sockets.
+
+        Args:
+            take_backlog: first accept what the kernel has already completed, whatever the bound, since closing a
+                socket would reset those clients.
+        """
+        with self.held() as engine:
+            for listener in engine:
+                listener.stop_accepting(take_backlog)
+
+    def replace(self, listener_id: int) -> None:
+        """Accept no more on this listener for good: the workers that serve it now are the last."""
+        with self.held() as engine:
+            engine[listener_id].replace()
+
+    def serve_again(self, listener_id: int) -> None:
+        """Undo :meth:`replace`, if that was called: those that were to serve the listener last go on."""
+        with self.held() as engine:
+            engine[listener_id].serve_again()
+
+    def close(self) -> None:
+        """Accept no more, close what waits, and end the thread."""
+        with self.held() as engine:
+            for listener in engine:
+                listener.close()
+        self._thread.stop()
+
+    # --- workers -------------------------------------------------------------------------------
+
+    def enrol(self, end: OfferingEnd, pid: int) -> None:
+        """A worker has a process: its channel is used from now on."""
+        with self.held() as engine:
+            engine.enrol(end, pid)
 
     def join(self, worker_id: int, listener_id: int) -> None:
         """The worker serves this listener from now on; a number that is none of ours is ignored."""
-        listener = self._by_id.get(listener_id)
-        if listener is not None:
-            listener.join(worker_id)
-
-    def accepted(self, worker_id: int, listener_id: int) -> None:
-        """The worker has taken the connection of this listener that it was offered.
-
-        Raises:
-            FrameError: it answers for a listener that does not exist.
-        """
-        listener = self._answered(listener_id)
-        if listener is not None:
-            listener.accepted(worker_id)
-
-    def refused(self, worker_id: int, listener_id: int) -> None:
-        """The worker sent back the connection of this listener that it was offered; as :meth:`accepted`."""
-        listener = self._answered(listener_id)
-        if listener is not None:
-            listener.refused(worker_id)
-
-    def _answered(self, listener_id: int) -> Listener | None:
-        """Return the listener; ``None`` for one whose last worker has left, which is owed nothing any more."""
-        listener = self._by_id.get(listener_id)
-        if listener is None and listener_id > self._last_id:
-            raise FrameError(f"a worker answered for a listener that never existed: {listener_id}")
-        return listener
-
-    def has_room(self, worker_id: int, listener_id: int) -> None:
-        """A worker that had refused can take connections of this listener again."""
-        listener = self._by_id.get(listener_id)
-        if listener is not None:
-            listener.has_room(worker_id)
+        with self.held() as engine:
+            engine.join(worker_id, listener_id)
 
     def leave_one(self, worker_id: int, listener_id: int) -> None:
         """The worker takes no further connections of this listener."""
-        listener = self._by_id.get(listener_id)
-        if listener is not None:
-            listener.leave(worker_id)
+        with self.held() as engine:
+            engine.leave_one(worker_id, listener_id)
 
     def leave(self, worker_id: int) -> None:
-        """The worker takes no further connections; those it has not answered are still its own."""
-        for listener in self:
-            listener.leave(worker_id)
+        """The worker takes no further connections; what it was offered it may still take."""
+        with self.held() as engine:
+            engine.leave(worker_id)
 
     def lost(self, worker_id: int) -> None:
-        """The worker is gone: what it did not acknowledge goes to others."""
-        for listener in self:
-            listener.lost(worker_id)
+        """The worker is gone, or its channel: what it has not taken goes to others.  A no-op for an unknown one."""
+        with self.held() as engine:
+            engine.lost(worker_id)
+
+    # --- what is so ----------------------------------------------------------------------------
+
+    @property
+    def asks(self) -> bool:
+        """Whether workers answer offers, because the kernel does not tell what was taken."""
+        return not kernel_tells_what_was_taken()
+
+    def waiting_connections(self) -> int:
+        """Return how many accepted connections no worker has taken yet."""
+        with self.held() as engine:
+            return sum(engine.unsettled(listener.served.listener_id) for listener in engine)
+
+    def unsettled(self, listener_id: int) -> int:
+        """Return how many connections of a listener no worker has taken yet."""
+        with self.held() as engine:
+            return engine.unsettled(listener_id)
+
+    def queue_status(self) -> QueueStatus:
+        """Return how many connections wait, and how many no longer do."""
+        with self.held():
+            return self._queues.status
+
+    def sample_queues(self, now: float, limit: float) -> None:
+        """Look at every connection that waits; see :class:`~nodecluster_compat.connections.waiting.QueueWatch`."""
+        with self.held():
+            self._queues.sample(now, limit)
+
+    @contextmanager
+    def held(self) -> Iterator[Engine]:
+        """Hold dealing for a moment, to see or change several things at once; wait for nothing meanwhile."""
+        with self._dealing.lock:
+            yield self._engine
+            self._engine.arm()
+
+    def abandon(self) -> None:
+        """In a forked child: close the inherited copies of what is the primary's.
+
+        Connections that wait are among them, or their clients would never see an end.
+        """
+        if not self._is_here:
+            sys.setswitchinterval(self._switch_seconds)
+        self._engine.abandon()
+        self._dealing.close()
+
+
+class _LaterLog:
+    """A log that another thread writes, on a later turn of its loop; without arguments it may hold nobody up."""
+
+    def __init__(self, loop: Loop, log: Log) -> None:
+        self._loop = loop
+        self._log = log
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        method: Callable[..., Any] = getattr(self._log, name)
+        return lambda *args, **kwargs: self._loop.call_soon_threadsafe(lambda: method(*args, **kwargs))

@@ -1,15 +1,19 @@
-"""Deal the connections of one listening socket to the workers that serve it.
+"""Decide which worker gets each connection of one listening socket.
 
 Theory of operation
 -------------------
-One dispatcher belongs to one listener.  Each worker that serves the listener is in one of three
-states, and a connection is in exactly one of three places:
+One dispatcher belongs to one listener.  A worker that serves the listener is idle, busy or full, and a connection waits
+here or has been offered:
 
-    worker      idle ──offer──▶ offered ──accepted──▶ idle
-                                   └──refused──▶ full ──has_room──▶ idle
-    connection  waiting ──offer──▶ offered ──accepted──▶ (our copy is closed)
-                   ▲                  │ refused, or the worker is lost
-                   └──────────────────┘ back to the head: it has waited longest
+    worker      idle ──offer──▶ busy ──idle()──▶ idle          full ──has_room(), idle()──▶ idle
+                                  └──refused()──▶ full
+    connection  waiting ──offer──▶ offered: the kernel has it
+                   ▲                  │
+                   └──────────────────┘ put_back(): refused, taken back, or the worker is lost
+
+What has been offered is no longer known here: it lies in the worker's channel, and either the worker takes it or the
+engine takes it back (``engine``).  Whether a worker has room for one more offer, over all listeners, the engine says by
+:meth:`Dispatcher.idle` and :meth:`Dispatcher.busy`.
 
 The policy chooses an idle worker for a connection, or names a busy one, or nobody.  So connections wait in one *line*
 for anybody, and in one queue for each worker that was named: a connection that waits for a busy worker holds up no
@@ -17,16 +21,16 @@ other.  A worker that becomes idle gets what has waited longest of what may go t
 
 Invariants (DESIGN §4, differences D1-D3):
 
-* at most one open offer per worker: a blocked worker holds one connection, not a pile;
-* a connection that nobody acknowledged is never dropped here while the dispatcher is open, even if
-  its worker is gone: what waited for that worker is asked for again;
+* a connection that waits is never dropped here while the dispatcher is open, even if the worker that it waits for is
+  gone: it is asked for again;
+* one that was put back goes before all that wait: it has waited longest;
 * a worker that refused is not asked again before it said that it has room;
-* what waits is bounded by the caller, who accepts only while :attr:`wants_connections` holds;
-* a connection that has waited for long (:meth:`has_waited`) is looked at before it is handed out: nobody serves a
-  client that has left.  One that is dealt at once is not looked at, which would cost more than it saves.
+* what waits is bounded by the caller, who accepts only while :attr:`Dispatcher.wants_connections` holds;
+* a connection that has waited for long (:meth:`Dispatcher.has_waited`) is looked at before it is handed out: nobody
+  serves a client that has left.  One that is dealt at once is not looked at, which would cost more than it saves.
 
-No sockets here: ``deliver`` and ``release`` are given by the I/O layer.  Not re-entrant: ``deliver``
-must not call back into the dispatcher; it returns ``False`` when the worker cannot be reached.
+No sockets here: ``deliver`` and ``release`` are given by the I/O layer.  Not re-entrant: ``deliver`` must not call back
+into the dispatcher; it returns ``False`` when the worker cannot be reached.
 """
 
 from __future__ import annotations
@@ -50,19 +54,20 @@ class Dispatcher:
     Args:
         policy: chooses the worker.
         deliver: sends a connection to a worker; ``False`` means that the worker is out of reach.
-        release: closes the primary's copy of a connection.
+        release: closes a connection that waits.
         limit: how many waiting connections are enough; see :attr:`wants_connections`.
         is_gone: whether the client of a connection has left and nothing of it is to be read.
 
     Attributes:
         dropped: connections that were closed here while they waited, so far.
+        idle_workers: ids of the workers that could get a connection now.
     """
 
     __slots__ = (
         "_aged",
         "_deliver",
         "_first",
-        "_idle",
+        "_full",
         "_is_gone",
         "_last",
         "_limit",
@@ -71,8 +76,8 @@ class Dispatcher:
         "_named",
         "_policy",
         "_release",
-        "_unacknowledged",
         "dropped",
+        "idle_workers",
     )
 
     def __init__(
@@ -90,8 +95,8 @@ class Dispatcher:
         self._is_gone = is_gone
         self.dropped = 0
         self._members: set[int] = set()
-        self._idle: set[int] = set()  # members without an open offer that have room
-        self._unacknowledged: dict[int, Connection] = {}  # open; their workers may have left meanwhile
+        self._full: set[int] = set()  # members that refused and have not said that they have room
+        self.idle_workers: set[int] = set()
         self._line: deque[_Place] = deque()
         self._named: dict[int, deque[_Place]] = {}  # never empty
         self._first = self._last = 0
@@ -110,11 +115,6 @@ class Dispatcher:
         return tuple(connection for _, connection in merge(self._line, *self._named.values()))
 
     @property
-    def unacknowledged(self) -> int:
-        """How many connections were handed over and not yet answered."""
-        return len(self._unacknowledged)
-
-    @property
     def members(self) -> frozenset[int]:
         """The ids of the workers that serve this listener."""
         return frozenset(self._members)
@@ -127,58 +127,59 @@ class Dispatcher:
     # --- what workers do -----------------------------------------------------------------------
 
     def join(self, worker_id: int) -> None:
-        """The worker serves this listener from now on."""
-        if worker_id not in self._members:
-            self._members.add(worker_id)
-            if worker_id not in self._unacknowledged:
-                self._become_idle(worker_id)
+        """The worker serves this listener from now on; whether it is idle is still to be told."""
+        self._members.add(worker_id)
 
     def leave(self, worker_id: int) -> None:
-        """The worker takes no further connections; one that it has not answered is still its own."""
+        """The worker takes no further connections; what waited for it waits for anybody."""
         self._members.discard(worker_id)
-        self._idle.discard(worker_id)
-        self._policy.remove(worker_id)
+        self._full.discard(worker_id)
+        self.busy(worker_id)
         if worker_id in self._named:
             self._reopen(worker_id)
             self._deal_line()
 
-    def lost(self, worker_id: int) -> None:
-        """The worker is gone: what it did not acknowledge goes to another."""
-        connection = self._unacknowledged.pop(worker_id, None)
-        if connection is not None:
-            self._put_back(connection)
-        self.leave(worker_id)
-        self._deal_line()
-
-    def accepted(self, worker_id: int) -> None:
-        """The worker has taken its connection; an answer to nothing is ignored (a forgery)."""
-        connection = self._unacknowledged.pop(worker_id, None)
-        if connection is None:
+    def idle(self, worker_id: int) -> None:
+        """The worker could get a connection now; one that does not serve, or has no room, cannot."""
+        if worker_id not in self._members or worker_id in self._full or worker_id in self.idle_workers:
             return
-        if worker_id in self._members:
-            self._become_idle(worker_id)
-        self._release(connection)  # last: the worker need not wait for it
-
-    def refused(self, worker_id: int) -> None:
-        """The worker sent its connection back; it is asked again only after :meth:`has_room`."""
-        connection = self._unacknowledged.pop(worker_id, None)
-        if connection is not None:
-            self._put_back(connection)
+        self.idle_workers.add(worker_id)
+        self._policy.add(worker_id)
+        if self._named:
+            self._deal_to(worker_id)
+        elif self._line:
             self._deal_line()
 
-    def has_room(self, worker_id: int) -> None:
-        """A worker that had refused can take connections again."""
-        if worker_id in self._members and worker_id not in self._idle and worker_id not in self._unacknowledged:
-            self._become_idle(worker_id)
+    def busy(self, worker_id: int) -> None:
+        """The worker was offered a connection of another listener, or cannot get one for a while."""
+        self.idle_workers.discard(worker_id)
+        self._policy.remove(worker_id)
 
-    # --- what clients do -----------------------------------------------------------------------
+    def refused(self, worker_id: int, connection: Connection) -> None:
+        """The worker gave a connection back; it is asked again only after :meth:`has_room`."""
+        if worker_id in self._members:
+            self._full.add(worker_id)
+            self.busy(worker_id)
+        self.put_back(connection)
+
+    def has_room(self, worker_id: int) -> None:
+        """A worker that had refused can take connections again, once it is idle."""
+        self._full.discard(worker_id)
+
+    # --- what connections do -------------------------------------------------------------------
 
     def add(self, connection: Connection) -> None:
         """A connection was accepted."""
         self._last += 1
         place = (self._last, connection)
-        if (self._line and not self._idle) or not self._place(place):
+        if (self._line and not self.idle_workers) or not self._place(place):
             self._line.append(place)
+
+    def put_back(self, connection: Connection) -> None:
+        """A connection that was offered has come back, untouched: it has waited longest."""
+        self._first -= 1
+        self._line.appendleft((self._first, connection))
+        self._deal_line()
 
     def has_waited(self, connections: Iterable[Connection]) -> None:
         """These have waited for long; drop those whose client has left, now and before they are handed out."""
@@ -201,29 +202,20 @@ class Dispatcher:
         self._named = {worker_id: queue for worker_id, queue in self._named.items() if queue}
 
     def close(self) -> None:
-        """Give up: close every connection that nobody has acknowledged."""
-        for connection in (*self.queue, *self._unacknowledged.values()):
+        """Give up: close every connection that waits."""
+        for connection in self.queue:
             self._release(connection)
         self._line.clear()
         self._named.clear()
-        self._unacknowledged.clear()
         for worker_id in list(self._members):
             self.leave(worker_id)
 
     # --- dealing -------------------------------------------------------------------------------
 
-    def _become_idle(self, worker_id: int) -> None:
-        self._idle.add(worker_id)
-        self._policy.add(worker_id)
-        if self._named:
-            self._deal_to(worker_id)
-        elif self._line:
-            self._deal_line()
-
     def _deal_to(self, worker_id: int) -> None:
         """Give a worker that became idle what has waited longest of what may go to it."""
         kept: list[_Place] = []
-        while worker_id in self._idle:
+        while worker_id in self.idle_workers:
             queue = self._named.get(worker_id)
             if queue and not (self._line and self._line[0] < queue[0]):
                 self._deal_named(worker_id, queue)
@@ -244,7 +236,7 @@ class Dispatcher:
             if self._aged and self._has_left(line[0][1]):
                 line.popleft()
                 continue
-            if not self._idle:
+            if not self.idle_workers:
                 break
             place = line.popleft()
             if not self._place(place):
@@ -274,11 +266,11 @@ class Dispatcher:
             if worker_id is None:
                 return False
             if worker_id not in self._members:  # anybody else will do
-                if not self._idle:
+                if not self.idle_workers:
                     return False
-                worker_id = next(iter(self._idle))
+                worker_id = next(iter(self.idle_workers))
                 self._policy.remove(worker_id)
-            elif worker_id not in self._idle:
+            elif worker_id not in self.idle_workers:
                 self._wait_for(worker_id, place)
                 return True
             if self._offer(worker_id, place[1]):
@@ -292,18 +284,12 @@ class Dispatcher:
 
     def _offer(self, worker_id: int, connection: Connection) -> bool:
         """Hand a connection to an idle worker; one that is out of reach does not serve any more."""
-        self._idle.discard(worker_id)
+        self.idle_workers.discard(worker_id)
         if self._deliver(worker_id, connection):
-            self._unacknowledged[worker_id] = connection
             return True
         self._members.discard(worker_id)
         self._reopen(worker_id)
         return False
-
-    def _put_back(self, connection: Connection) -> None:
-        """It has waited longest: it goes to the head of the line."""
-        self._first -= 1
-        self._line.appendleft((self._first, connection))
 
     def _reopen(self, worker_id: int) -> None:
         """The worker does not serve any more: what waits for it waits for anybody."""

@@ -1,8 +1,7 @@
-"""Hand connections to workers, and pause a worker to which the kernel cannot hand one now.
+"""Leave a worker alone for a moment when the kernel cannot hand it a connection.
 
-A worker to which nothing can be handed (too many descriptors under way, no memory, a channel that is full because its
-worker breaks the protocol) is left alone for a moment: the connection goes to another, or waits.  That is logged once
-for each episode, which is over when a second has passed without a failure.
+Too many descriptors under way, no memory: the connection goes to another, or waits.  That is logged once for each
+episode, which is over when a second has passed without a failure.
 """
 
 from __future__ import annotations
@@ -12,9 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..base.log import Log
-from ..base.loop import Loop
-from ..base.records import Connection
-from .offers import OfferingEnd
+from .dealing_loop import DealingLoop
 
 __all__ = ["Handoffs"]
 
@@ -23,40 +20,22 @@ _EPISODE_SECONDS: Final = 1.0
 
 
 class Handoffs:
-    """Hands connections to the workers of one primary.
+    """Counts what the kernel refuses, by worker.
 
     Args:
-        end_of: returns the connection channel of a worker (its id), ``None`` when it is gone.
-        loop: the primary's.
+        loop: that of the dealer.
         log: told once for each episode.
         join_again: lets a worker (its id) take connections of a listener (its number) again.
     """
 
-    def __init__(
-        self,
-        end_of: Callable[[int], OfferingEnd | None],
-        loop: Loop,
-        log: Log,
-        join_again: Callable[[int, int], None],
-    ) -> None:
-        self._end_of = end_of
+    def __init__(self, loop: DealingLoop, log: Log, join_again: Callable[[int, int], None]) -> None:
         self._loop = loop
         self._log = log
         self._join_again = join_again
         self._failures: Counter[int] = Counter()  # of each worker, in this episode
 
-    def deliver(self, listener_id: int, worker_id: int, connection: Connection) -> bool:
-        """Send a connection; ``False`` when the worker is out of reach, for good or for now."""
-        end = self._end_of(worker_id)
-        if end is None:
-            return False
-        try:
-            return end.offer(listener_id, connection.fd)
-        except OSError as error:
-            self._failed(worker_id, listener_id, error)
-            return False
-
-    def _failed(self, worker_id: int, listener_id: int, error: OSError) -> None:
+    def failed(self, worker_id: int, listener_id: int, error: OSError) -> None:
+        """A connection of this listener could not be handed to this worker."""
         if not self._failures[worker_id]:
             self._log.warning("Cannot hand connections to worker %s now: %s. Trying again.", worker_id, error)
         self._failures[worker_id] += 1

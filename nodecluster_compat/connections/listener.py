@@ -1,11 +1,11 @@
-"""Accept on one listening socket of the primary, and feed its dispatcher.
+"""Accept on one listening socket of the primary, and feed its dispatcher; on the dealer's thread.
 
 It watches its socket only while the dispatcher wants connections, so with nobody to serve them, or with
 the queue at its bound, clients wait in the kernel's backlog, where they cost nothing and where another
 master (USR2, WINCH) can take them.
 
-No user code runs here.  Running out of descriptors or memory, and whatever else may pass, pauses accepting for a moment
-that doubles up to a second; it is logged once for each episode, and the loop never spins on it.
+No user code runs here, and nothing waits.  Running out of descriptors or memory, and whatever else may pass, pauses
+accepting for a moment that doubles up to a second; it is logged once for each episode, and the loop never spins on it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from __future__ import annotations
 import _socket
 import errno
 from collections.abc import Callable, Collection, Iterable
-from functools import partial
 from typing import Any, Final
 
 from ..base.log import Log
-from ..base.loop import Loop
 from ..base.records import Connection, ServedAddress
 from ..machine.letting_go import let_go
+from .dealing_loop import READABLE, DealingLoop
 from .dispatcher import Dispatcher
 from .policies import Policy
 
@@ -56,14 +55,17 @@ class Listener:
     Args:
         sock: a listening, non-blocking socket.  It is borrowed: whoever made it closes it.
         served: its number and address, as workers know them.
-        loop: the primary's loop.
-        log: told when accepting has to pause.
+        loop: the dealer's loop.
+        log: told when accepting has to pause; must not wait.
         policy: chooses the worker for each connection.
-        deliver: sends a connection of this listener (its number) to a worker (its id); ``False`` means that the
-            worker is out of reach.
+        deliver: sends a connection of this listener to a worker (its id); ``False`` means that the worker is out of
+            reach.
+        find_idle: finds out which workers have become idle, and says so to the dispatchers.
         limit: bound of the connections that wait in the primary.
 
     Attributes:
+        dispatcher: decides which worker gets a connection.
+        is_open: whether it accepts, or will again.
         is_watching: whether the loop calls when a client connects.
     """
 
@@ -71,10 +73,11 @@ class Listener:
         self,
         sock: _socket.socket,
         served: ServedAddress,
-        loop: Loop,
+        loop: DealingLoop,
         log: Log,
         policy: Policy,
-        deliver: Callable[[int, int, Connection], bool],
+        deliver: Callable[[Listener, int, Connection], bool],
+        find_idle: Callable[[], None],
         limit: int,
     ) -> None:
         self.served = served
@@ -83,65 +86,22 @@ class Listener:
         self._fd = sock.fileno()
         self._loop = loop
         self._log = log
+        self._find_idle = find_idle
         self.is_watching = False
-        self._open = True
+        self.is_open = True
         self._replaced = False
         self._batch = 1.0
         self._paused = False
         self._failures = 0
         self._delay = 0.0  # of the pauses of this episode; 0 while accepting works
-        self._dispatcher = Dispatcher(policy, partial(deliver, served.listener_id), _release, limit, _is_gone)
-
-    # --- state ---------------------------------------------------------------------------------
+        self.dispatcher = Dispatcher(
+            policy, lambda worker_id, connection: deliver(self, worker_id, connection), _release, limit, _is_gone
+        )
 
     @property
     def waiting(self) -> tuple[Connection, ...]:
         """The connections that no worker has been offered, the oldest first."""
-        return self._dispatcher.queue
-
-    @property
-    def unsettled(self) -> int:
-        """How many connections no worker has acknowledged yet."""
-        return self._dispatcher.pending + self._dispatcher.unacknowledged
-
-    @property
-    def members(self) -> frozenset[int]:
-        """The ids of the workers that serve it."""
-        return self._dispatcher.members
-
-    # --- what workers do -----------------------------------------------------------------------
-
-    def join(self, worker_id: int) -> None:
-        """The worker serves this listener from now on."""
-        self._dispatcher.join(worker_id)
-        self.update()
-
-    def leave(self, worker_id: int) -> None:
-        """The worker takes no further connections; one that it has not answered is still its own."""
-        self._dispatcher.leave(worker_id)
-        self.update()
-
-    def lost(self, worker_id: int) -> None:
-        """The worker is gone: what it did not acknowledge goes to others."""
-        self._dispatcher.lost(worker_id)
-        self.update()
-
-    def accepted(self, worker_id: int) -> None:
-        """The worker has taken the connection that it was offered."""
-        self._dispatcher.accepted(worker_id)
-        if not self.is_watching:  # otherwise it finds out by itself that it should not
-            self.update()
-
-    def refused(self, worker_id: int) -> None:
-        """The worker sent its connection back; it is asked again only after :meth:`has_room`."""
-        self._dispatcher.refused(worker_id)
-        if not self.is_watching:
-            self.update()
-
-    def has_room(self, worker_id: int) -> None:
-        """A worker that had refused can take connections again."""
-        self._dispatcher.has_room(worker_id)
-        self.update()
+        return self.dispatcher.queue
 
     # --- what waits for too long ----------------------------------------------------------------
 
@@ -150,20 +110,20 @@ class Listener:
 
         They are looked at again before they are handed out.
         """
-        self._dispatcher.has_waited(waited)
+        self.dispatcher.has_waited(waited)
         return self._count_dropped()
 
     def drop(self, connections: Collection[Connection]) -> int:
         """Close connections that wait; return how many that were."""
-        self._dispatcher.drop(connections)
+        self.dispatcher.drop(connections)
         return self._count_dropped()
 
     def abandon(self) -> None:
         """In a forked child: close the inherited copies of connections, or their clients never see an end."""
-        self._dispatcher.close()
+        self.dispatcher.close()
 
     def _count_dropped(self) -> int:
-        count, self._dispatcher.dropped = self._dispatcher.dropped, 0
+        count, self.dispatcher.dropped = self.dispatcher.dropped, 0
         if count:
             self.update()
         return count
@@ -172,16 +132,16 @@ class Listener:
 
     def update(self) -> None:
         """Watch the socket if, and only if, the dispatcher wants connections."""
-        wanted = self._open and not self._paused and self._dispatcher.wants_connections
-        if self._replaced and not self._dispatcher.members:
-            self._dispatcher.close()  # nobody serves this address any more, and nobody will
+        wanted = self.is_open and not self._paused and self.dispatcher.wants_connections
+        if self._replaced and not self.dispatcher.members:
+            self.dispatcher.close()  # nobody serves this address any more, and nobody will
         if wanted is self.is_watching:
             return
         self.is_watching = wanted
         if wanted:
-            self._loop.add_reader(self._fd, self._readable)
+            self._loop.watch(self._fd, READABLE, self._readable)
         else:
-            self._loop.remove_reader(self._fd)
+            self._loop.unwatch(self._fd)
 
     def stop_accepting(self, take_backlog: bool) -> None:
         """Accept no more, so that the owner may close the socket.
@@ -190,11 +150,11 @@ class Listener:
             take_backlog: first accept what the kernel has already completed, whatever the bound, since
                 closing the socket would reset those clients.
         """
-        if take_backlog and self._open and self._dispatcher.members:
+        if take_backlog and self.is_open and self.dispatcher.members:
             for _ in range(_MOST_AT_CLOSE):
                 if not self._accept_one():
                     break
-        self._open = False
+        self.is_open = False
         self.update()
 
     def replace(self) -> None:
@@ -205,19 +165,21 @@ class Listener:
     def serve_again(self) -> None:
         """Undo :meth:`replace`, if that was called: those that were to serve it last go on."""
         if self._replaced:
-            self._open, self._replaced = True, False
+            self.is_open, self._replaced = True, False
             self.update()
 
     def close(self) -> None:
-        """Accept no more and close every connection that no worker has acknowledged."""
+        """Accept no more and close every connection that waits."""
         self.stop_accepting(take_backlog=False)
-        self._dispatcher.close()
+        self.dispatcher.close()
 
-    def _readable(self) -> None:
+    def _readable(self, _: int) -> None:
         # One at first, more while they keep coming: an accept that finds nobody costs as much as one that does.
-        accepted = 0
+        accepted, dispatcher = 0, self.dispatcher
         while accepted < self._batch:
-            if not self._dispatcher.wants_connections:
+            if not dispatcher.idle_workers:
+                self._find_idle()
+            if not dispatcher.wants_connections:
                 self.update()
                 self._batch = 1.0
                 return
@@ -238,7 +200,7 @@ class Listener:
             return self._failed(error)
         if self._delay:
             self._delay = _FIRST_DELAY  # some come back: the next pause is short, the episode goes on
-        self._dispatcher.add(Connection(fd, peer))
+        self.dispatcher.add(Connection(fd, peer))
         return True
 
     def _failed(self, error: OSError) -> bool:
@@ -246,7 +208,7 @@ class Listener:
             return True
         if error.errno in _HOPELESS:
             self._log.error("Accepting on %s failed, no longer accepting there: %s", self.served.name, error)
-            self._open = False
+            self.is_open = False
             self.update()
             return False
         if not self._delay:

@@ -1,8 +1,13 @@
-"""Offer connections to a worker over its connection channel, a SEQPACKET pair for descriptors and answers.
+"""Offer connections to a worker over its connection channel, and take back what it has not taken.
 
-It is separate from the message channel so that neither waits for the other (DESIGN §4.6).  At most one
-offer per listener is under way, so the pair never fills: a full one means that the peer breaks the
-protocol.  :class:`OfferingEnd` is the primary's, :class:`TakingEnd` the worker's.
+The channel is a SEQPACKET pair, separate from the message channel so that neither waits for the other (DESIGN §4.6).
+An offer is a packet with the descriptor of a connection beside it.  It lies in the channel until the worker's
+``recvmsg`` takes it, and that is the whole agreement: there is no answer, and the primary closes its own copy as soon
+as the offer is sent.  Exactly one process has a connection at any moment, because exactly one ``recvmsg`` returns it:
+the worker's, or the primary's, which keeps the worker's end open as well and reads from it what it wants back.  That
+works with a worker that is stopped, that computes, or that is dead.
+
+:class:`OfferingEnd` is the primary's, :class:`TakingEnd` the worker's.
 
 Descriptors are closed by ``_socket.close``, here and wherever a worker gets rid of one: gevent's ``os.close`` puts it
 off until its loop wakes up; until then the client of a connection that another worker has ended sees no end.
@@ -12,55 +17,216 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import errno
+import os
+import resource
 import struct
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
 from ..base.reactor import Reactor
+from ..base.records import PeerAddress
 from ..errors import FrameError
 from .packets import PACKET_BYTES, Packet, PacketKind, decode_packet, encode_packet
 
 __all__ = ["OfferingEnd", "TakingEnd", "connection_pair"]
 
-_MOST_UNREAD: Final = 1024  # more than the kernel's buffer of a pair holds
+_SMALLEST: Final = 1  # the kernel makes it the smallest buffer that it has
 _RECEIVE_BYTES: Final = PACKET_BYTES + 1  # one more than a packet, to notice a longer one
 _FD: Final = struct.Struct("i")
 _FD_SPACE: Final = _socket.CMSG_SPACE(_FD.size)
 _SOL_SOCKET: Final = _socket.SOL_SOCKET
 _SCM_RIGHTS: Final = _socket.SCM_RIGHTS
+_DONTWAIT: Final = _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC
+_ABOVE_MARGIN: Final = 64  # descriptors: closer to its limit, a process looks before it takes one
+_PAUSE: Final = 0.05
 
 
 def connection_pair() -> tuple[_socket.socket, _socket.socket]:
-    """Return the two ends of a new connection channel: the primary's, the worker's."""
-    return _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    """Return the two ends of a new connection channel, the primary's and the worker's: neither waits."""
+    near, far = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    near.setblocking(False)
+    far.setblocking(False)
+    # So small that one packet fills it: it is writable again when that was taken.
+    near.setsockopt(_SOL_SOCKET, _socket.SO_SNDBUF, _SMALLEST)
+    return near, far
 
 
 @lru_cache(maxsize=1024)
-def _offer(listener_id: int) -> tuple[bytes]:
+def _offer(kind: PacketKind, listener_id: int) -> tuple[bytes]:
     """Return the packet of an offer as ``sendmsg`` takes it."""
-    return (encode_packet(PacketKind.OFFER, listener_id),)
+    return (encode_packet(kind, listener_id),)
 
 
-class _End:
-    """What both ends share: the socket, its reader, and the way it closes."""
+class OfferingEnd:
+    """The primary's end of one worker's channel.
 
-    def __init__(self, sock: _socket.socket) -> None:
+    Args:
+        worker_id: whose.
+        near: the first socket of :func:`connection_pair`.
+        far: the second, which the worker has as well.
+        asks: whether the worker is to answer that it has taken an offer, because the kernel does not tell.
+
+    Attributes:
+        is_open: whether anything can still be offered or read.
+        has_left: the worker has said that it takes no more.
+        is_busy: something lies in the channel, as far as is known.
+        offered: the listener and the client's address of the connection in it; ``None`` for none.
+        age: ticks of the engine since it was offered.
+    """
+
+    __slots__ = ("_far", "_kind", "_near", "age", "has_left", "is_busy", "is_open", "offered", "worker_id")
+
+    def __init__(self, worker_id: int, near: _socket.socket, far: _socket.socket, *, asks: bool = False) -> None:
+        self.worker_id = worker_id
+        self._near = near
+        self._far = far
+        self._kind = PacketKind.OFFER_TO_ANSWER if asks else PacketKind.OFFER
+        self.is_open = True
+        self.has_left = False
+        self.is_busy = False
+        self.offered: tuple[int, PeerAddress] | None = None
+        self.age = 0
+
+    def fileno(self) -> int:
+        """Return the descriptor of the near end, -1 once closed."""
+        return self._near.fileno()
+
+    def offer(self, listener_id: int, fd: int, peer: PeerAddress) -> bool:
+        """Send a connection; ``False`` when the worker takes no more.
+
+        Raises:
+            OSError: the kernel cannot take it now (too many descriptors under way, no memory).
+        """
+        try:
+            self._near.sendmsg(_offer(self._kind, listener_id), ((_SOL_SOCKET, _SCM_RIGHTS, _FD.pack(fd)),))
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        self.is_busy = True
+        self.offered = (listener_id, peer)
+        self.age = 0
+        return True
+
+    def probe(self) -> None:
+        """Send a packet that stands for nothing: it is taken when the worker reads again."""
+        with contextlib.suppress(OSError):
+            self._near.send(encode_packet(PacketKind.PROBE))
+            self.is_busy = True
+
+    def taken(self) -> None:
+        """What was in the channel is the worker's."""
+        self.is_busy, self.offered = False, None
+
+    def take_back(self) -> int | None:
+        """Return the descriptor of the connection that the worker has not taken; ``None`` when it has."""
+        while True:
+            try:
+                data, ancillary, _, _ = self._far.recvmsg(_RECEIVE_BYTES, _FD_SPACE, _DONTWAIT)
+            except OSError:
+                return None
+            if not data:
+                return None
+            fd = received_fd(ancillary)
+            if fd is not None:
+                self.is_busy, self.offered = False, None
+                return fd
+
+    def read(self) -> tuple[Packet, int | None] | None:
+        """Return one packet of the worker and the descriptor beside it; ``None`` when there is none now.
+
+        Raises:
+            EOFError: the worker has closed the channel, or is gone.
+            FrameError: the packet makes no sense.
+        """
+        try:
+            data, ancillary, _, _ = self._near.recvmsg(_RECEIVE_BYTES, _FD_SPACE, _DONTWAIT)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise EOFError from error
+        if not data:
+            raise EOFError
+        fd = received_fd(ancillary)
+        try:
+            return decode_packet(data), fd
+        except FrameError:
+            if fd is not None:
+                _socket.close(fd)
+            raise
+
+    def close(self) -> None:
+        """Close both ends: the worker reads the end of the channel.  A no-op when they are closed."""
+        self.is_open = False
+        self._near.close()
+        self._far.close()
+
+    def abandon(self, keeps_far: bool = False) -> None:
+        """In a forked child: close the inherited copies.
+
+        Args:
+            keeps_far: the child is the worker, and the far end its own.
+        """
+        self.is_open = False
+        self._near.close()
+        if not keeps_far:
+            self._far.close()
+
+
+class TakingEnd:
+    """The worker's end.
+
+    Args:
+        sock: the second socket of :func:`connection_pair`.
+        on_offer: called with the listener's id and the descriptor of a connection that is this worker's now.
+        on_closed: called once when the primary has closed its end, or is gone.
+    """
+
+    def __init__(
+        self, sock: _socket.socket, on_offer: Callable[[int, int], None], on_closed: Callable[[], None]
+    ) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._on_offer = on_offer
+        self._on_closed = on_closed
         self._reactor: Reactor | None = None
+        self._last_fd = 0
         self.is_open = True
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
         return self._sock.fileno()
 
+    def attach(self, reactor: Reactor) -> None:
+        """Take offers through ``reactor``."""
+        self._reactor = reactor
+        reactor.add_reader(self._sock.fileno(), self.read)
+
+    def say(self, kind: PacketKind, listener_id: int = 0) -> bool:
+        """Send a notice; ``False`` when the primary can no longer hear it."""
+        return self._send(encode_packet(kind, listener_id), ())
+
+    def give_back(self, listener_id: int, fd: int) -> bool:
+        """Send a connection back, and close it here."""
+        try:
+            return self._send(
+                encode_packet(PacketKind.REFUSED, listener_id), ((_SOL_SOCKET, _SCM_RIGHTS, _FD.pack(fd)),)
+            )
+        finally:
+            _socket.close(fd)
+
+    def leave(self) -> None:
+        """Say that no more is taken, and see to it: what lies in the channel now is the primary's to take back."""
+        self._detach()
+        if self.say(PacketKind.LEAVE):
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(_socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Close this end; a no-op when it is closed."""
         if self.is_open:
+            self._detach()
             self.is_open = False
-            if self._reactor is not None:
-                self._reactor.remove_reader(self._sock.fileno())
             self._sock.close()
 
     def abandon(self) -> None:
@@ -68,141 +234,11 @@ class _End:
         self.is_open = False
         self._sock.close()
 
-    def _send(self, packet: bytes) -> bool:
-        try:
-            self._sock.send(packet)
-        except OSError:
-            return False
-        return True
-
-
-class OfferingEnd(_End):
-    """The primary's end.
-
-    Args:
-        sock: one socket of :func:`connection_pair`.
-        on_answer: called with each packet of the worker.
-        on_closed: called once, with ``None`` at the end of the stream, with the error on garbage.
-    """
-
-    def __init__(
-        self,
-        sock: _socket.socket,
-        on_answer: Callable[[Packet], None],
-        on_closed: Callable[[FrameError | None], None],
-    ) -> None:
-        super().__init__(sock)
-        self._on_answer = on_answer
-        self._on_closed = on_closed
-
-    def attach(self, reactor: Reactor) -> None:
-        """Read the worker's answers through ``reactor``."""
-        self._reactor = reactor
-        reactor.add_reader(self._sock.fileno(), self.read)
-
-    def offer(self, listener_id: int, fd: int) -> bool:
-        """Send a connection; ``False`` when the worker is gone.
-
-        Raises:
-            OSError: the kernel cannot take it now (too many descriptors under way, no memory).
-        """
-        if not self.is_open:
-            return False
-        try:
-            self._sock.sendmsg(_offer(listener_id), ((_SOL_SOCKET, _SCM_RIGHTS, _FD.pack(fd)),))
-        except (BrokenPipeError, ConnectionResetError):
-            return False
-        return True
-
-    def confirm_left(self) -> None:
-        """Tell the worker that no further offer comes."""
-        self._send(encode_packet(PacketKind.LEFT))
-
-    def read(self) -> None:
-        """Deliver one answer.  There is rarely a second, and the loop calls again when there is."""
-        if self.is_open:
-            self._read_one()
-
-    def finish(self) -> None:
-        """Let no further answer in, deliver those that have arrived, and close.
-
-        The order matters: once reading is shut down a worker that still lives cannot answer any more,
-        and a worker that cannot say ACCEPTED does not serve.  So a connection that goes to another
-        worker after this is served once.
-        """
-        if not self.is_open:
-            return
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(_socket.SHUT_RD)
-        for _ in range(_MOST_UNREAD):
-            if not self._read_one():
-                break
-        self._end(None)
-
-    def _read_one(self) -> bool:
-        try:
-            data = self._sock.recv(_RECEIVE_BYTES)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            data = self._behind(error)
-        if not data:
-            self._end(None)
-            return False
-        try:
-            self._on_answer(decode_packet(data))
-        except FrameError as error:
-            self._end(error)
-            return False
-        return True
-
-    def _behind(self, error: OSError) -> bytes:
-        if isinstance(error, ConnectionResetError):
-            # Told first when the worker died with an offer unread; what it had answered is still behind it.
-            with contextlib.suppress(OSError):
-                return self._sock.recv(_RECEIVE_BYTES)
-        return b""
-
-    def _end(self, error: FrameError | None) -> None:
-        if self.is_open:
-            self.close()
-            self._on_closed(error)
-
-
-class TakingEnd(_End):
-    """The worker's end.
-
-    Args:
-        sock: the other socket of :func:`connection_pair`.
-        on_offer: called with the listener's id and the descriptor, or ``None`` when the descriptor could
-            not be received (this process has no room for one more).
-        on_left: called when the primary has confirmed that no further offer comes.
-        on_closed: called once when the primary has closed its end, or is gone.
-    """
-
-    def __init__(
-        self,
-        sock: _socket.socket,
-        on_offer: Callable[[int, int | None], None],
-        on_left: Callable[[], None],
-        on_closed: Callable[[], None],
-    ) -> None:
-        super().__init__(sock)
-        self._on_offer = on_offer
-        self._on_left = on_left
-        self._on_closed = on_closed
-
-    def attach(self, reactor: Reactor) -> None:
-        """Receive offers through ``reactor``."""
-        self._reactor = reactor
-        reactor.add_reader(self._sock.fileno(), self.read)
-
-    def say(self, kind: PacketKind, listener_id: int = 0) -> bool:
-        """Send an answer or a notice; ``False`` when the primary can no longer hear it."""
-        return self._send(encode_packet(kind, listener_id))
-
     def read(self) -> None:
         """Take one offer.  There is rarely a second, and the loop calls again when there is."""
+        if not self._has_place():
+            self._rest()
+            return
         try:
             data, ancillary, _, _ = self._sock.recvmsg(_RECEIVE_BYTES, _FD_SPACE, _socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
@@ -214,25 +250,61 @@ class TakingEnd(_End):
             self._on_closed()
             return
         try:
-            self._take(*decode_packet(data), _received_fd(ancillary))
-        except Exception:
-            # Want of memory.  The primary would wait for an answer for ever: without the channel it knows.
+            self._take(*decode_packet(data), received_fd(ancillary))
+        except MemoryError:
+            # It could not serve: without the channel the primary offers it nothing more.
             self.close()
             self._on_closed()
             raise
 
     def _take(self, kind: PacketKind, listener_id: int, fd: int | None) -> None:
-        if kind is PacketKind.OFFER:
-            self._on_offer(listener_id, fd)
-        elif fd is not None:
-            _socket.close(fd)
-        elif kind is PacketKind.LEFT:
-            self._on_left()
+        if kind is not PacketKind.OFFER:
+            self.say(PacketKind.TAKEN)
+        if kind is PacketKind.PROBE:
+            return
+        if fd is None:
+            raise OSError(errno.EMFILE, "a connection was lost, because this process has no descriptor left for it")
+        self._last_fd = fd
+        self._on_offer(listener_id, fd)
+
+    def _has_place(self) -> bool:
+        """Whether this process can have one more descriptor: otherwise the kernel would throw the offer's away."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if limit == resource.RLIM_INFINITY or self._last_fd + _ABOVE_MARGIN < limit:
+            return True
+        try:
+            _socket.close(os.dup(self._sock.fileno()))
+        except OSError:
+            return False
+        return True
+
+    def _rest(self) -> None:
+        """Take nothing for a moment; the primary asks others meanwhile."""
+        assert self._reactor is not None
+        self._reactor.remove_reader(self._sock.fileno())
+        self._reactor.call_later(_PAUSE, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._reactor is not None and self.is_open:
+            self._reactor.add_reader(self._sock.fileno(), self.read)
+
+    def _detach(self) -> None:
+        if self._reactor is not None:
+            self._reactor.remove_reader(self._sock.fileno())
+            self._reactor = None
+
+    def _send(self, packet: bytes, ancillary: tuple[tuple[int, int, bytes], ...]) -> bool:
+        try:
+            self._sock.sendmsg((packet,), ancillary)
+        except OSError:
+            return False
+        return True
 
 
-def _received_fd(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+def received_fd(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+    """Return the descriptor among what came beside a packet."""
     for level, kind, data in ancillary:
-        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS and len(data) >= _FD.size:
+        if level == _SOL_SOCKET and kind == _SCM_RIGHTS and len(data) >= _FD.size:
             fd: int = _FD.unpack_from(data)[0]
             return fd
     return None

@@ -1,8 +1,10 @@
 """Encode and decode the packets of the connection channel: fixed size, one decision each.  No sockets.
 
-The connection channel is a SEQPACKET pair of its own, so that no message, however large, stands
-between a connection and its worker (DESIGN §4.6).  A packet from the primary that offers a connection
-carries the descriptor beside it.
+The connection channel is a SEQPACKET pair of its own, so that no message, however large, stands between a connection
+and its worker (DESIGN §4.6).  Beside the packet of an offer, and of a refusal, goes the descriptor of the connection.
+
+All packets have one size, and it is large: the kernel calls a channel with the smallest buffer writable again exactly
+when the last packet of at least 200 bytes was taken (``kernel_check``).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from ..errors import FrameError
 
 __all__ = ["PACKET_BYTES", "Packet", "PacketKind", "decode_packet", "encode_packet"]
 
-_LAYOUT: Final = struct.Struct("!BI")
+_LAYOUT: Final = struct.Struct("!BI251x")
 PACKET_BYTES: Final = _LAYOUT.size
 
 
@@ -24,11 +26,12 @@ class PacketKind(IntEnum):
     """What a packet says; the direction in brackets (P primary, W worker)."""
 
     OFFER = 1  # [P→W] a connection of this listener, its descriptor beside the packet
-    ACCEPTED = 2  # [W→P] taken: close your copy
-    REFUSED = 3  # [W→P] not taken: give it to another, and do not ask me before ROOM
-    ROOM = 4  # [W→P] I refused connections of this listener and can take them again
-    LEAVE = 5  # [W→P] offer me no more
-    LEFT = 6  # [P→W] heard: no offer comes after this one
+    OFFER_TO_ANSWER = 2  # [P→W] the same, where the kernel does not tell what was taken: answer TAKEN
+    PROBE = 3  # [P→W] nothing: that it is taken shows that the worker reads again
+    TAKEN = 4  # [W→P] the answer, to a probe as well
+    REFUSED = 5  # [W→P] a connection of this listener, given back: do not offer me one of it before ROOM
+    ROOM = 6  # [W→P] I refused connections of this listener and can take them again
+    LEAVE = 7  # [W→P] I take no more
 
     __hash__ = int.__hash__  # an enumeration's own is a function in Python
 
@@ -54,10 +57,13 @@ def decode_packet(data: bytes) -> Packet:
     """Return the packet.
 
     Raises:
-        FrameError: it has another length or an unknown kind.
+        FrameError: it has another length, an unknown kind, or something where nothing belongs.
     """
     try:
         number, listener_id = _LAYOUT.unpack(data)
-        return Packet(_KINDS[number], listener_id)
+        packet = Packet(_KINDS[number], listener_id)
     except (struct.error, KeyError):
-        raise FrameError(f"a packet on the connection channel makes no sense: {data[:16]!r}") from None
+        packet = None
+    if packet is None or encode_packet(*packet) != data:
+        raise FrameError(f"a packet on the connection channel makes no sense: {data[:16]!r}")
+    return packet

@@ -1,11 +1,10 @@
 """Take, in a worker, the connections that the primary offers.
 
-The answer is given before any application code sees the connection, and a worker that cannot say
-ACCEPTED does not serve: so "no answer" always means "nobody has touched it", and the primary may give the
-connection to another worker without a request ever being run twice.
+A connection that was taken is this worker's.  One for which it has no room, it gives back, untouched, before any
+application code sees it; the primary deals it elsewhere and asks again after ROOM.
 
-States: taking ──stop()──▶ leaving ──LEFT──▶ left.  While leaving, offers that were already under way are
-refused; the primary deals them elsewhere.
+States: taking ──stop()──▶ left.  From then on the kernel refuses the primary every offer, and one that was under way
+already is the primary's to take back.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Receiver:
         sock: the worker's end of the connection channel.
         take: given the listener's id and the descriptor of a connection that is now this worker's.
         has_room: whether one more connection of this listener can be served; asked for every offer.
-        on_left: called when the primary has confirmed that no further offer comes.
+        on_left: called when no further offer comes.
         on_primary_gone: called once when the primary has closed the channel.
     """
 
@@ -42,18 +41,17 @@ class Receiver:
         self._take = take
         self._has_room = has_room
         self._on_left = on_left
-        self._end = TakingEnd(sock, self._offered, self._left, on_primary_gone)
+        self._end = TakingEnd(sock, self._offered, on_primary_gone)
         self._refused: set[int] = set()
-        self._leaving = False
         self.has_left = False
 
     def start(self, reactor: Reactor) -> None:
-        """Answer offers through ``reactor`` from now on."""
+        """Take offers through ``reactor`` from now on."""
         self._end.attach(reactor)
 
     def room_made(self) -> None:
         """A connection has ended: tell the primary, if it was refused one."""
-        if self._refused and not self._leaving:
+        if self._refused and not self.has_left:
             for listener_id in [number for number in self._refused if self._has_room(number)]:
                 self._refused.discard(listener_id)
                 self._end.say(PacketKind.ROOM, listener_id)
@@ -63,11 +61,11 @@ class Receiver:
         self._refused.discard(listener_id)
 
     def stop(self) -> None:
-        """Take no more; :attr:`has_left` once the primary has confirmed it."""
-        if not self._leaving:
-            self._leaving = True
-            if not self._end.say(PacketKind.LEAVE):
-                self._left()
+        """Take no more."""
+        if not self.has_left:
+            self.has_left = True
+            self._end.leave()
+            self._on_left()
 
     def close(self) -> None:
         """Close this end of the channel."""
@@ -77,17 +75,9 @@ class Receiver:
         """In a process that this worker forked: close the inherited copy."""
         self._end.abandon()
 
-    def _offered(self, listener_id: int, fd: int | None) -> None:
-        if fd is None or self._leaving or not self._has_room(listener_id):
-            if fd is not None:
-                _socket.close(fd)
-            self._refused.add(listener_id)
-            self._end.say(PacketKind.REFUSED, listener_id)
-        elif self._end.say(PacketKind.ACCEPTED, listener_id):
+    def _offered(self, listener_id: int, fd: int) -> None:
+        if self._has_room(listener_id):
             self._take(listener_id, fd)
         else:
-            _socket.close(fd)
-
-    def _left(self) -> None:
-        self.has_left = True
-        self._on_left()
+            self._refused.add(listener_id)
+            self._end.give_back(listener_id, fd)

@@ -15,8 +15,9 @@ from __future__ import annotations
 import errno
 import resource
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from ..base.records import ListenAnswer, ListenRequest, SharingKey
 from ..errors import ListenError
@@ -28,16 +29,14 @@ __all__ = ["SharedAnswer", "SharedSockets"]
 _SHARE: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class SharedAnswer:
+class SharedAnswer(Struct, frozen=True):
     """What to tell the worker; ``fd`` goes along when it is to accept or receive by itself."""
 
     answer: ListenAnswer
     fd: int | None = None
 
 
-@dataclass(slots=True)
-class _Shared:
+class _Shared(Struct):
     key: SharingKey
     bound: BoundSocket
     listener_id: int

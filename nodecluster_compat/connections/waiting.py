@@ -6,7 +6,7 @@ sample.  A connection that a sample meets has *waited*; how long, counts from th
 With ``queue_timeout`` a connection that waits longer is closed.  Without reading from it nothing can be said to the
 client (is it HTTP? TLS? has it asked yet?), and who answers before reading everything resets the answer away.  So
 the client sees the connection end, and a proxy asks the next server.  There is no limit unless it is set, because the
-promise without one is that nobody is lost; and the one connection that a blocked worker holds unacknowledged has none,
+promise without one is that nobody is lost; and the one connection that lies in a blocked worker's channel has none,
 because it may be taking it in this moment.
 """
 

@@ -12,8 +12,9 @@ A worker writes its own beats, so nothing in them is trusted: what makes no sens
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from ..base.records import Beat
 
@@ -60,8 +61,7 @@ class LagMeter:
 Word: TypeAlias = Literal["blocked", "unblocked"]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A loop stands still, or turns again.
 
     Attributes:

@@ -13,13 +13,13 @@ A random share of the jitter is drawn for each worker, so that those that began 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 __all__ = ["Due", "RecyclePolicy", "Recycling", "requests_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class RecyclePolicy:
+class RecyclePolicy(Struct, frozen=True):
     """The limits of a worker; 0 for none.
 
     Attributes:
@@ -41,8 +41,7 @@ class RecyclePolicy:
     requests_jitter: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True):
     """A worker that has reached a limit, and which, in words."""
 
     pid: int

@@ -33,8 +33,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 __all__ = ["PROBATION", "UNLIMITED", "RestartPolicy", "Restarts", "Trial"]
 
@@ -51,8 +52,7 @@ _MOST_DOUBLINGS: Final = 32
 _KILLS_BORNE: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class RestartPolicy:
+class RestartPolicy(Struct, frozen=True):
     """The numbers of the back-off, in seconds.
 
     Attributes:
@@ -70,8 +70,7 @@ class RestartPolicy:
     period: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """One running worker that is not on the way out: when it was started, and since when it listens."""
 
     started: float

@@ -7,8 +7,9 @@ reload that changed ``worker_class``) has no handle here and counts as listening
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct, field
 
 from .restarts import Trial
 from .rollout import Rollout
@@ -41,8 +42,7 @@ class _Handle(Protocol):
 Handle = TypeVar("Handle", bound=_Handle)
 
 
-@dataclass(slots=True)
-class RosterEntry(Generic[Handle]):
+class RosterEntry(Struct, Generic[Handle]):
     """One running worker process.
 
     Attributes:

@@ -18,13 +18,13 @@ Kubernetes Deployment's rolling update.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 __all__ = ["Bounds", "Member", "Step", "missing", "recycle", "roll", "surplus"]
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """What supervision needs to know of one worker that runs.
 
     Attributes:
@@ -42,8 +42,7 @@ class Member:
     due: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """How far a rollout may leave the number of workers that there should be.
 
     Attributes:
@@ -55,8 +54,7 @@ class Bounds:
     max_unavailable: int
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What to do now: start so many workers, retire these, oldest first."""
 
     start: int

@@ -18,7 +18,8 @@ import contextlib
 import errno
 import os
 import stat
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..base.records import ListenRequest
 from ..errors import ListenError
@@ -30,8 +31,7 @@ _WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _UDP_FAMILIES = {"udp4": _socket.AF_INET, "udp6": _socket.AF_INET6}
 
 
-@dataclass(frozen=True, slots=True)
-class BoundSocket:
+class BoundSocket(Struct, frozen=True):
     """A bound socket, and the file to remove when it is closed."""
 
     sock: _socket.socket

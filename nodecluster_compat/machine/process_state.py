@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["Condition", "catches", "condition_of"]
+__all__ = ["Condition", "catches", "condition_of", "seconds_run"]
 
 Condition: TypeAlias = Literal["running", "sleeping", "in the kernel", "stopped", "dead"]
+
+_NANOSECONDS: Final = 1e9
 
 # proc_pid_stat(5), the third field.
 _CONDITIONS: Final[dict[str, Condition]] = {
@@ -26,6 +28,13 @@ def condition_of(pid: int) -> Condition:
         # The second field is the command, in brackets, and may hold anything.
         return _CONDITIONS.get(stat.read().rpartition(b")")[2].split()[0].decode(), "dead")
     return "dead"
+
+
+def seconds_run(pid: int) -> float:
+    """Return how long the first thread of a process has run on a processor; 0 where nobody knows."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/schedstat", "rb") as schedstat:
+        return int(schedstat.read().split()[0]) / _NANOSECONDS
+    return 0.0
 
 
 def catches(pid: int, signal: int) -> bool:

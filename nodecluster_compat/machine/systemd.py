@@ -11,8 +11,9 @@ import os
 import socket
 from collections import deque
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 __all__ = ["Manager", "Notifier", "drop_watchdog_pid", "forget_manager", "manager_of"]
 
@@ -23,8 +24,7 @@ _MOST_KEPT: Final = 16
 _UNIT: Final = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Manager:
+class Manager(Struct, frozen=True):
     """The service manager of this process.
 
     Attributes:

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ..base.log import Log
 from ..base.reactor import Reactor
@@ -41,8 +42,7 @@ _TAKEN: Final = encode_frame(FrameKind.TAKEN)
 _NOT_TAKEN: Final = encode_frame(FrameKind.NOT_TAKEN)
 
 
-@dataclass(slots=True)
-class _Parcel:
+class _Parcel(Struct):
     """A frame under way, and the descriptor that goes beside it."""
 
     frame: bytes

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
 from typing import Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from ..base.records import Handle
 from ..errors import FrameError, HandleNotPassable
@@ -39,8 +40,7 @@ class Passable(Protocol):
         """Return what the receiver makes of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(Struct, frozen=True):
     """A descriptor on its way: the sender's to close."""
 
     kind: PassageKind

@@ -3,7 +3,7 @@
     retire ─▶ the message channel closes: disconnect ─▶ the process was reaped: exit
 
 Invariants: ``disconnect`` comes once, and before ``exit``; everything that the worker had said is delivered before
-both; what it had not acknowledged goes to others; a process that lost its channel and does not end is killed.  Whoever
+both; what it had not taken goes to others; a process that lost its channel and does not end is killed.  Whoever
 reaps calls :meth:`Departures.hear_out`, then :meth:`Departures.reaped`.
 """
 
@@ -80,8 +80,6 @@ class Departures:
         """The message channel is closed: ``disconnect``."""
         if error is not None:
             self._log.error("The channel of worker %s is closed: %s", worker.id, error)
-        # What it still answered counts: only then is it known what it had not acknowledged.
-        worker.connections.finish()
         worker.line.closed()
         self._dealer.lost(worker.id)
         self._shared.lost(worker.id)
@@ -97,8 +95,7 @@ class Departures:
             self._later(worker, seconds, self._end_if_alive, worker, seconds)
 
     def connections_closed(self, worker: WorkerHandle, error: FrameError | None) -> None:
-        """The connection channel is closed: others get what it had not acknowledged."""
-        self._dealer.lost(worker.id)
+        """The connection channel is closed; others have got what it had not taken."""
         if error is not None:
             self._log.error("The connection channel of worker %s is closed: %s", worker.id, error)
         # Without it the worker cannot serve.  In an orderly end the message channel closes right after,
@@ -120,7 +117,7 @@ class Departures:
         if not worker.is_fork_told:
             self._loop.run_soon()  # it ended before the turn on which its fork would have been told
         worker.process.is_reaped = True
-        worker.connections.finish()
+        self._dealer.lost(worker.id)
         worker.line.drain()
 
     def reaped(self, worker: WorkerHandle, status: ExitStatus) -> None:

@@ -7,7 +7,8 @@ configuration cannot be used, those of before must be there again, in their orde
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..base.emitter import Emitter, Origin, Registration
 from ..base.loop import Loop, Timer
@@ -15,8 +16,7 @@ from ..base.loop import Loop, Timer
 __all__ = ["Forgotten", "forget"]
 
 
-@dataclass(frozen=True, slots=True)
-class Forgotten:
+class Forgotten(Struct, frozen=True):
     """Handlers and timers of one origin that were taken out of use."""
 
     origin: Origin

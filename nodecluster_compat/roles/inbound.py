@@ -1,9 +1,9 @@
-"""Act on what workers send to the primary: frames of the message channel, packets of the connection channel.
+"""Act on what workers send to the primary over their message channels.
 
-Each kind has one handler in a table; a capability registers its own with ``inbound.frames.on(kind, handler)`` or
-``inbound.packets.on(kind, handler)``.  A handler is called as ``handler(worker, frame)``, on the primary's thread, and
-must not wait.  Nothing that a worker sends is trusted: what makes no sense raises ``FrameError``, which closes that
-worker's channel and harms nobody else.
+Each kind of frame has one handler in a table; a capability registers its own with ``inbound.frames.on(kind, handler)``.
+A handler is called as ``handler(worker, frame)``, on the primary's thread, and must not wait.  Nothing that a worker
+sends is trusted: what makes no sense raises ``FrameError``, which closes that worker's channel and harms nobody else.
+What comes over the connection channels is the dealer's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..base.handlers import Handlers
-from ..connections.packets import Packet, PacketKind
 from ..errors import FrameError, IllegalTransition
 from ..messages.frames import Frame, FrameKind
 from ..messages.payloads import decode_address, decode_closed, decode_request, encode_answer
@@ -30,7 +29,7 @@ __all__ = ["Inbound"]
 
 
 class Inbound:
-    """Handles the frames and packets of every worker of one primary.
+    """Handles the frames of every worker of one primary.
 
     Args:
         host: the server around the primary.
@@ -42,7 +41,6 @@ class Inbound:
 
     Attributes:
         frames: the table of frames; a door for capabilities.
-        packets: the table of packets; likewise.
     """
 
     def __init__(
@@ -60,7 +58,6 @@ class Inbound:
         self._departures = departures
         self._tell = tell
         self.frames: Handlers[WorkerHandle, Frame] = Handlers("a worker sent a frame that only the primary sends")
-        self.packets: Handlers[WorkerHandle, Packet] = Handlers("a worker sent a packet that only the primary sends")
         for frame_kind, on_frame in {
             FrameKind.MESSAGE: deliveries.received,
             FrameKind.HANDLE: deliveries.received_with_handle,
@@ -74,13 +71,6 @@ class Inbound:
             FrameKind.NOT_TAKEN: lambda worker, _: worker.line.not_taken(),
         }.items():
             self.frames.on(frame_kind, on_frame)
-        for packet_kind, on_packet in {
-            PacketKind.ACCEPTED: self._accepted,
-            PacketKind.REFUSED: self._refused,
-            PacketKind.ROOM: self._has_room,
-            PacketKind.LEAVE: self._leaves,
-        }.items():
-            self.packets.on(packet_kind, on_packet)
 
     # --- frames --------------------------------------------------------------------------------
 
@@ -125,19 +115,3 @@ class Inbound:
             worker.lifecycle.advance(step)
         except IllegalTransition as error:
             raise FrameError(str(error)) from error
-
-    # --- packets -------------------------------------------------------------------------------
-
-    def _accepted(self, worker: WorkerHandle, packet: Packet) -> None:
-        self._dealer.accepted(worker.id, packet.listener_id)
-
-    def _refused(self, worker: WorkerHandle, packet: Packet) -> None:
-        self._dealer.refused(worker.id, packet.listener_id)
-
-    def _has_room(self, worker: WorkerHandle, packet: Packet) -> None:
-        self._dealer.has_room(worker.id, packet.listener_id)
-
-    def _leaves(self, worker: WorkerHandle, _: Packet) -> None:
-        self._departures.leave_all(worker)
-        worker.connections.confirm_left()
-        self._host.worker_changed()

@@ -24,11 +24,10 @@ from ..base.log import Log
 from ..base.loop import Loop
 from ..base.records import ExitStatus, Handle, Message
 from ..connections.dealer import Dealer
-from ..connections.handoffs import Handoffs
 from ..connections.offers import OfferingEnd, connection_pair
 from ..connections.policies import RoundRobin
 from ..connections.shared_sockets import SharedSockets
-from ..errors import ClusterError, SettingsError
+from ..errors import ClusterError, FrameError, SettingsError
 from ..lifecycle.registry import Registry
 from ..lifecycle.rollout import ReloadReport
 from ..messages.arrived import ArrivedMessages
@@ -61,8 +60,7 @@ class Primary:
     def __init__(self, host: Host, loop: Loop, events: Emitter, log: Log, grace: float, queue_limit: int) -> None:
         self.loop = loop
         self.registry: Registry[WorkerHandle] = Registry()
-        handoffs = Handoffs(self._connections_of, loop, log, self._join_again)
-        self.dealer = Dealer(loop, log, RoundRobin, handoffs.deliver, queue_limit)
+        self.dealer = Dealer(loop, log, RoundRobin, queue_limit, self._takes_no_more, self._connections_closed)
         self.shared = SharedSockets(self.dealer, host.is_dealing)
         self.deliveries = Deliveries(self.registry, loop, events, log, host.is_binding)
         self._departures = Departures(loop, log, self.registry, self.dealer, self.shared, self._emit, grace)
@@ -103,11 +101,7 @@ class Primary:
             max_message=self._host.message_limit(),
         )
         worker.line = Line(channel, self._log)
-        worker.connections = OfferingEnd(
-            connection_ends[0],
-            partial(self.inbound.packets.handle, worker),
-            partial(self._departures.connections_closed, worker),
-        )
+        worker.connections = OfferingEnd(worker.id, *connection_ends, asks=self.dealer.asks)
         worker.max_message_bytes = self._host.message_limit()
         worker.sent_tap = self.sent_tap
         self._child_ends[worker.id] = ChildEnds(message_ends[1], connection_ends[1])
@@ -119,9 +113,9 @@ class Primary:
     def started(self, worker: WorkerHandle, pid: int) -> None:
         """In the parent: the worker has a process."""
         worker.process.pid = pid
-        self._child_ends.pop(worker.id).close()
+        self._child_ends.pop(worker.id).messages.close()  # the other one is kept, to take offers back
         worker.line.attach(self.loop)
-        worker.connections.attach(self.loop)
+        self.dealer.enrol(worker.connections, pid)
         worker.is_fork_told = False
         self.loop.call_soon(self._tell_fork, worker)
 
@@ -141,7 +135,7 @@ class Primary:
         """In a forked child: let go of everything of the primary; return the ends of ``worker``."""
         for other in self.registry.by_id.values():
             other.line.abandon()
-            other.connections.abandon()
+            other.connections.abandon(keeps_far=other is worker)
         for worker_id, ends in self._child_ends.items():
             if worker is None or worker_id != worker.id:
                 ends.close()
@@ -233,16 +227,18 @@ class Primary:
         self.forget(forgotten.origin)
         forgotten.put_back(self.loop)
 
-    # --- what dealing asks ---------------------------------------------------------------------
+    # --- what dealing tells --------------------------------------------------------------------
 
-    def _connections_of(self, worker_id: int) -> OfferingEnd | None:
+    def _takes_no_more(self, worker_id: int) -> None:
         worker = self.registry.by_id.get(worker_id)
-        return None if worker is None else worker.connections
+        if worker is not None:
+            self._departures.leave_all(worker)
+            self._host.worker_changed()
 
-    def _join_again(self, worker_id: int, listener_id: int) -> None:
+    def _connections_closed(self, worker_id: int, error: FrameError | None) -> None:
         worker = self.registry.by_id.get(worker_id)
-        if worker is not None and worker.is_connected() and not worker.way_out.is_ending:
-            self.dealer.join(worker_id, listener_id)
+        if worker is not None:
+            self._departures.connections_closed(worker, error)
 
     # --- events --------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from ..errors import SettingsError
 from ..lifecycle.recycling import RecyclePolicy
@@ -24,8 +25,7 @@ _SHORTEST_INTERVAL: Final = 0.01
 _SMALLEST_MESSAGE: Final = 64 * 1024  # the runtime's own frames, which have paths in them, must fit as well
 
 
-@dataclass(frozen=True, slots=True)
-class SupervisionSettings:
+class SupervisionSettings(Struct, frozen=True):
     """The settings, checked.
 
     Attributes:

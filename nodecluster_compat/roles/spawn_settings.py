@@ -7,8 +7,9 @@ key is, and mean nothing: a worker is forked from its primary.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, cast
+
+from msgspec import Struct
 
 from ..errors import SettingsError
 from ..messages.advanced import ADVANCED
@@ -22,8 +23,7 @@ _WORDS: Final = ("pipe", "ignore", "inherit", "overlapped")
 _INT32: Final = 2**31
 
 
-@dataclass(frozen=True, slots=True)
-class SpawnSettings:
+class SpawnSettings(Struct, frozen=True):
     """How one worker is started.
 
     Attributes:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import signal as signals
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from ..base.drain_timeout import checked_timeout
 from ..base.emitter import Emitter
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["ChildEnds", "Owner", "WorkerEntry", "WorkerHandle", "WorkerProcess", "WorkerRoster"]
 
 
-@dataclass(frozen=True, slots=True)
-class ChildEnds:
+class ChildEnds(Struct, frozen=True):
     """The worker's ends of its two channels, made before the fork: the child keeps them, the parent closes them."""
 
     messages: _socket.socket

@@ -15,11 +15,11 @@ def test_d2_a_full_worker_is_not_asked_again_before_it_has_room(play: Play) -> N
     trace = play("""
         if cluster.is_primary:
             dealer, told = cluster._primary.dealer, []
-            stock = dealer.refused
-            def refused(worker_id, listener_id):
-                told.append(worker_id)
-                stock(worker_id, listener_id)
-            dealer.refused = refused
+            stock = dealer._engine.refused
+            def refused(end, listener_id, connection):
+                told.append(end.worker_id)
+                stock(end, listener_id, connection)
+            dealer._engine.refused = refused
             ready, clients = [], []
             def listening(w, a):
                 ready.append(w)
@@ -57,7 +57,7 @@ def test_d3_the_queue_of_accepted_connections_has_a_bound(play: Play) -> None:
                     cluster.call_later(0.3, look)
                 cluster.call_later(0.05, go)
             def look():
-                waiting = cluster._primary.dealer.waiting_connections
+                waiting = cluster._primary.dealer.waiting_connections()
                 trace(0 < waiting <= 130)
                 w.process.kill('SIGCONT')
                 import threading

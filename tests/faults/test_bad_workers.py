@@ -35,7 +35,7 @@ from nodecluster_compat._gunicorn.arbiter.forking import this_birth
 messages = socket.socket(fileno=os.dup(cluster.worker._line._channel.fileno()))
 packets = socket.socket(fileno=os.dup(this_birth().receiver._end.fileno()))
 frame = lambda kind, payload=b'': messages.send(struct.pack('!IB', len(payload), kind) + payload)
-packet = lambda kind, listener=0: packets.send(struct.pack('!BI', kind, listener))
+packet = lambda kind, listener=0: packets.send(struct.pack('!BI251x', kind, listener))
 """
 
 # One-byte messages without end, from a thread that nothing in the worker holds up.
@@ -86,13 +86,13 @@ FATAL = [
     pytest.param("packets.send(b'x' * 60000)", "makes no sense", id="long packet"),
     pytest.param("packet(9)", "makes no sense", id="unknown kind of packet"),
     pytest.param("packet(1, 1)", "a packet that only the primary sends", id="packet of the primary's"),
-    pytest.param("packet(2, 99)", "a listener that never existed", id="answer for no listener"),
+    pytest.param("packet(5, 99)", "a listener that never existed", id="answer for no listener"),
     pytest.param("packets.shutdown(socket.SHUT_RDWR)", "", id="connection channel shut down"),
 ]
 
 # Answers to nothing: ignored.
 FORGED = [
-    *("packet(2, 1)", "packet(3, 1)", "packet(4)", "packet(2, 1); packet(3, 1); packet(4)"),
+    *("packet(5, 1)", "packet(6, 1)", "packet(4)", "packet(5, 1); packet(6, 1); packet(4)"),
     "frame(10)",  # a descriptor has arrived
     "frame(11)",  # ... has not
     "frame(12, b'99')",  # a server is closed
@@ -142,7 +142,7 @@ def flood():
     try:
         packets.setblocking(True)
         while True:
-            packets.sendall(struct.pack('!BI', 4, 0))
+            packets.sendall(struct.pack('!BI251x', 6, 0))
     except OSError:
         pass
 gevent.monkey.get_original('_thread', 'start_new_thread')(flood, ())
@@ -317,7 +317,7 @@ FEW_LEAVERS = "from nodecluster_compat.lifecycle import roster\nroster._LEAVERS 
 @pytest.mark.cluster(**{**REMOTE, "config": CONF + FEW_LEAVERS}, workers=2)
 def test_worker_that_says_it_leaves_and_stays_fills_nothing(cluster: Cluster) -> None:
     """Each has a successor, so those that do not end are killed once they are too many; here one is."""
-    tell(cluster, "worker/1", CHANNELS + "frame(5); packet(5)")
+    tell(cluster, "worker/1", CHANNELS + "frame(5); packet(7)")
     assert cluster.journal.wait_for("exit", worker=1).signal == "SIGKILL"
     assert "said that it leaves and did not end, like too many others: killed" in cluster.log
     assert healthy(cluster)

@@ -42,7 +42,7 @@ def ending(client: socket.socket) -> bytes:
 
 @contextmanager
 def blocked(cluster: Cluster, folder: Path) -> Iterator[Gate]:
-    """A cluster of one worker that stands still, with the one connection that it holds unacknowledged."""
+    """A cluster of one worker that stands still, with the one connection that it has not taken."""
     gate = Gate(folder)
     body = gate.source.encode()
     with cluster.connect(timeout=30) as inside:
@@ -88,7 +88,7 @@ def test_clients_that_left_while_they_waited_are_served_by_nobody(cluster: Clust
 FAILING: Final = """
 from nodecluster_compat.connections.offers import OfferingEnd
 original = OfferingEnd.offer
-def offer(self, listener_id, fd):
+def offer(self, listener_id, fd, peer):
     raise OSError({number}, os.strerror({number}))
 def mend():
     OfferingEnd.offer = original

@@ -13,7 +13,7 @@ from fuzz_targets import _FRAMES, Target
 from nodecluster_compat.base.emitter import Emitter
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.records import ExitStatus
-from nodecluster_compat.connections.packets import PacketKind, encode_packet
+from nodecluster_compat.connections.packets import PACKET_BYTES, PacketKind, encode_packet
 from nodecluster_compat.messages.advanced import ADVANCED
 from nodecluster_compat.roles.primary import Primary
 
@@ -83,7 +83,7 @@ class _Stage:
             with contextlib.suppress(OSError):
                 messages.send(frames)
                 for packet in packets:
-                    connections.send(packet or b"\0")
+                    connections.send(packet.ljust(PACKET_BYTES, b"\0"))
             for _ in range(4):
                 self.loop.run_once(0)
         self.primary.reaped(worker, ExitStatus(None, "SIGKILL"))
@@ -111,8 +111,8 @@ def check_worker(data: bytes) -> None:
 
 _SEEDS: Final = [
     b"\0\0" + b"".join((_FRAMES[2][:5], _FRAMES[3], _FRAMES[0], _FRAMES[1])),
-    b"\0\1" + encode_packet(PacketKind.ACCEPTED, 0) + _FRAMES[2],
-    b"\0\2" + encode_packet(PacketKind.ROOM, 1) + encode_packet(PacketKind.LEAVE) + b"".join(_FRAMES[2:]),
+    b"\0\1" + encode_packet(PacketKind.TAKEN, 0)[:5] + _FRAMES[2],
+    b"\0\2" + encode_packet(PacketKind.ROOM, 1)[:5] + encode_packet(PacketKind.LEAVE)[:5] + b"".join(_FRAMES[2:]),
     b"\1\0" + _FRAMES[2][:5] + b"\0\0\0\x05\x01" + ADVANCED.encode([1])[:5],
     *(b"\0\0" + frame for frame in _FRAMES),
 ]

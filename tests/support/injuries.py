@@ -136,11 +136,11 @@ def queued(worker_id: int) -> int:
 
 
 def held_connections() -> int:
-    """How many connections the primary has that no worker has acknowledged."""
+    """How many connections the primary has that no worker has taken."""
     from nodecluster_compat import cluster
 
     primary: Any = cluster._primary
-    count: int = primary.dealer.waiting_connections
+    count: int = primary.dealer.waiting_connections()
     return count
 
 
@@ -149,26 +149,26 @@ def closed_doors() -> int:
     from nodecluster_compat import cluster
 
     primary: Any = cluster._primary
-    return sum(1 for listener in primary.dealer if not listener._open)
+    with primary.dealer.held() as engine:
+        return sum(1 for listener in engine if not listener.is_open)
 
 
 def note_acks(path: str) -> None:
-    """From now on one line for each connection that a worker acknowledges: when, which worker, the client's port."""
-    from nodecluster_compat.connections.dispatcher import Dispatcher
+    """From now on one line for each connection that a worker has taken: when, which worker, the client's port."""
+    from nodecluster_compat.connections.offers import OfferingEnd
 
-    if hasattr(Dispatcher.accepted, "stock"):
+    if hasattr(OfferingEnd.taken, "stock"):
         return
-    stock: Any = Dispatcher.accepted
+    stock: Any = OfferingEnd.taken
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def accepted(self: Any, worker_id: int) -> None:
-        connection = self._unacknowledged.get(worker_id)
-        if connection is not None:
-            os.write(fd, f"{time.monotonic()} {worker_id} {connection.peer[1]}\n".encode())
-        stock(self, worker_id)
+    def taken(self: Any) -> None:
+        if self.offered is not None:
+            os.write(fd, f"{time.monotonic()} {self.worker_id} {self.offered[1][1]}\n".encode())
+        stock(self)
 
-    accepted.stock = stock  # type: ignore[attr-defined]
-    Dispatcher.accepted = accepted  # type: ignore[method-assign]
+    taken.stock = stock  # type: ignore[attr-defined]
+    OfferingEnd.taken = taken  # type: ignore[method-assign]
 
 
 def descriptors() -> dict[str, str]:

@@ -67,9 +67,9 @@ def check_story(cluster: Cluster, worker: int) -> None:
 
 
 def lost(witness: Witness, acks: Acks, dead: set[int]) -> list[str]:
-    """The requests without an answer that no dead worker had acknowledged."""
+    """The requests without an answer that no dead worker had taken."""
     holders = {asked: acks.worker_of(asked) for asked in witness.failures}
-    return [f"{asked}, acknowledged by {worker}" for asked, worker in holders.items() if worker not in dead]
+    return [f"{asked}, taken by {worker}" for asked, worker in holders.items() if worker not in dead]
 
 
 def check(cell: Cell, before: Before, victim: int, witness: Witness, acks: Acks) -> None:

@@ -46,7 +46,7 @@ class Moment:
         step: where the function is called.
         way: how the worker is brought there.
         told: what has been told of the worker by then.
-        serves: the worker may have acknowledged connections, and lose them.
+        serves: the worker may have taken connections, and lose them.
     """
 
     name: str
@@ -60,8 +60,8 @@ BORN: Final = ("fork",)
 ONLINE: Final = (*BORN, "online")
 LISTENING: Final = (*ONLINE, "listening")
 
-OFFERED: Final = "nodecluster_compat.connections.offers:TakingEnd.say"
-ACCEPTED: Final = "nodecluster_compat._gunicorn.worker.gevent_worker:ClusterGeventWorker.handle"
+OFFERED: Final = "nodecluster_compat.connections.offers:TakingEnd._has_place"
+TAKEN: Final = "nodecluster_compat._gunicorn.worker.gevent_worker:ClusterGeventWorker.handle"
 DRAINING: Final = "nodecluster_compat.roles.this_worker:ClusterWorker.tell_disconnecting"
 
 MOMENTS: Final = (
@@ -70,8 +70,8 @@ MOMENTS: Final = (
     Moment("boot", "boot", "successor", ONLINE),
     Moment("before listening", "ready", "successor", ONLINE),
     Moment("after listening", "listening", "successor", LISTENING, serves=True),
-    Moment("handoff, before the acknowledgement", OFFERED, "asked", LISTENING, serves=True),
-    Moment("handoff, after the acknowledgement", ACCEPTED, "asked", LISTENING, serves=True),
+    Moment("handoff, before it is taken", OFFERED, "asked", LISTENING, serves=True),
+    Moment("handoff, after it was taken", TAKEN, "asked", LISTENING, serves=True),
     Moment("request", "request", "asked", LISTENING, serves=True),
     Moment("drain", DRAINING, "disconnected", LISTENING, serves=True),
     Moment("reload, new worker boots", "boot", "reload", ONLINE),

@@ -1,8 +1,8 @@
-"""Clients that ask all the time and can prove it: which requests failed, and whether a worker had acknowledged them.
+"""Clients that ask all the time and can prove it: which requests failed, and whether a worker had taken them.
 
-A request is known by its client's port. The primary notes each acknowledgement with that port and the worker's id
-(``injuries.note_acks``), so a request that got no answer is one of two: *acknowledged* by a worker, which may lose
-it by dying, or *lost*, which must not happen.
+A request is known by its client's port. The primary notes each that a worker has taken, with that port and the worker's
+id (``injuries.note_acks``), so a request that got no answer is one of two: *taken* by a worker, which may lose it by
+dying, or *lost*, which must not happen.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Acks", "Asked", "Witness", "acks_of", "witnesses"]
 REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
 PATIENCE = 40.0
 HEARD_SECONDS = 5.0
-"""The client may see the end of a worker before the primary has read what that had acknowledged."""
+"""The client may see the end of a worker before the primary has read what that had taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ class Asked:
 
 
 class Acks:
-    """What the primary has noted of acknowledgements."""
+    """What the primary has noted of connections that were taken."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def worker_of(self, asked: Asked) -> int | None:
-        """Return the worker that had acknowledged the connection of a request, ``None`` when nobody had."""
+        """Return the worker that had taken the connection of a request, ``None`` when nobody had."""
         found = None
         for line in self.path.read_text(encoding="ascii").splitlines():
             when, worker, port = line.split()
@@ -61,7 +61,7 @@ class Acks:
 
 
 def acks_of(cluster: Cluster) -> Acks:
-    """Let the primary note acknowledgements from now on."""
+    """Let the primary note from now on which worker takes what."""
     path = Path(cluster.server.folder) / "acks"
     cluster.primary.run(note_acks, str(path))
     return Acks(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,11 +12,12 @@ if TYPE_CHECKING:
     from ...machine.heartbeat import Heartbeat
     from ...roles.this_worker import ClusterWorker
 
+from msgspec import Struct
+
 __all__ = ["Birth"]
 
 
-@dataclass(slots=True)
-class Birth:
+class Birth(Struct):
     """What a worker process is born with."""
 
     member: ClusterWorker

@@ -107,7 +107,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         self.limits = Limits(loop, log, roster, self.kill_worker)
         self.recycler = Recycler(loop, roster, log, self.wakeup)
         self.health = Health(loop, log, roster, registry, self.kill_worker, warns_unasked=self.is_supervised)
-        pressure = Pressure(loop, self.primary.dealer, log)
+        pressure = Pressure(loop, self.primary.dealer)
         self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure)
 
     def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
@@ -124,6 +124,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
                 served.get(id(listener)) or self.primary.dealer.add(listener.sock, listener.FAMILY)
                 for listener in self.LISTENERS
             ]
+            self.primary.dealer.run_beside()
 
     # --- waiting -------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ class Savepoint:
         for name, value in self._own.items():
             setattr(arbiter, name, value)
         for one in self.served:
-            arbiter.primary.dealer[one.listener_id].serve_again()
+            arbiter.primary.dealer.serve_again(one.listener_id)
         self._restore_process()
         self._restore_rest()
 
@@ -239,7 +239,7 @@ def _drop_listeners(arbiter: ConfiguredSeat, listeners: list[ListeningSocket], s
     """Close the listeners that are not among these."""
     for one in arbiter.served:
         if one not in served:
-            arbiter.primary.dealer[one.listener_id].close()
+            arbiter.primary.dealer.remove(one.listener_id)
     for listener in arbiter.LISTENERS:
         if listener not in listeners:
             close_socket(listener, arbiter.cfg, unlink=True)

@@ -25,6 +25,6 @@ def report_workers(arbiter: _Seat) -> None:
     if arbiter.cfg.enable_backlog_metric:
         backlog = sum(listener.get_backlog() or 0 for listener in arbiter.LISTENERS)
         if backlog >= 0:
-            backlog += arbiter.primary.dealer.waiting_connections
+            backlog += arbiter.primary.dealer.waiting_connections()
             extra = {"metric": "gunicorn.backlog", "value": backlog, "mtype": "histogram"}
             arbiter.log.debug("socket backlog: %s", backlog, extra=extra)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from ...connections.waiting import SAMPLE_SECONDS, QueueWatch
+from ...connections.waiting import SAMPLE_SECONDS
 from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
-    from ...base.log import Log
     from ...base.loop import Loop
     from ...connections.dealer import Dealer
     from ...connections.waiting import QueueStatus
@@ -25,22 +24,21 @@ class Pressure:
 
     Args:
         loop: the primary's.
-        listeners: those that have the queues.
-        log: says when connections are closed because nobody takes them.
+        dealer: has the queues.
     """
 
-    def __init__(self, loop: Loop, listeners: Dealer, log: Log) -> None:
+    def __init__(self, loop: Loop, dealer: Dealer) -> None:
         self._loop = loop
-        self._watch = QueueWatch(listeners, log)
+        self._dealer = dealer
         self._sample()
 
     @property
     def status(self) -> QueueStatus:
         """How many wait, and how many no longer do."""
-        return self._watch.status
+        return self._dealer.queue_status()
 
     def _sample(self) -> None:
         limit = settings_in_force().queue_timeout
-        self._watch.sample(time.monotonic(), limit)
+        self._dealer.sample_queues(time.monotonic(), limit)
         pause = max(_SHORTEST_PAUSE, min(limit / _SAMPLES, SAMPLE_SECONDS)) if limit else SAMPLE_SECONDS
         self._loop.call_later(pause, self._sample)

@@ -32,7 +32,6 @@ from . import configuration
 from .configuration import ConfiguredSeat
 
 if TYPE_CHECKING:
-    from ...connections.listener import Listener
     from ...lifecycle.steps import Member
     from .configuration import Savepoint
 
@@ -156,24 +155,24 @@ class Reloader:
 
     # --- listeners that go ---------------------------------------------------------------------
 
-    def _going_listeners(self) -> list[Listener]:
+    def _going_listeners(self) -> list[int]:
         if self._savepoint is None:
             return []
-        listeners, served = self._arbiter.primary.dealer, self._arbiter.served
-        return [listeners[one.listener_id] for one in self._savepoint.served if one not in served]
+        served = self._arbiter.served
+        return [one.listener_id for one in self._savepoint.served if one not in served]
 
-    def _is_handing_over(self, going: list[Listener]) -> bool:
-        now = time.monotonic()
+    def _is_handing_over(self, going: list[int]) -> bool:
+        now, dealer = time.monotonic(), self._arbiter.primary.dealer
         if self._hand_over_until is None:
             self._hand_over_until = now + self._arbiter.cfg.graceful_timeout * _HAND_OVER_SHARE
-            for listener in going:
-                listener.replace()
-        waiting = any(listener.unsettled for listener in going)
+            for listener_id in going:
+                dealer.replace(listener_id)
+        waiting = any(dealer.unsettled(listener_id) for listener_id in going)
         return waiting and now < self._hand_over_until
 
     def _close_former_listeners(self) -> None:
-        for listener in self._going_listeners():
-            listener.replace()
+        for listener_id in self._going_listeners():
+            self._arbiter.primary.dealer.replace(listener_id)
         self._close_former_sockets()
 
     def _close_former_sockets(self) -> None:

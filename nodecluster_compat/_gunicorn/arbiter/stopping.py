@@ -6,7 +6,7 @@ completed) and then sleeps in steps.  A graceful stop here is:
     1. let nobody connect any more, and accept what the kernel has completed, unless somebody else (a new master,
        systemd) goes on listening;
     2. close the listeners;
-    3. turn the loop until every accepted connection is with a worker that acknowledged it;
+    3. turn the loop until every accepted connection is with a worker that took it;
     4. tell the workers to end, and turn the loop until they have, or ``graceful_timeout`` is over;
     5. a moment later, so that they can say what they cut, kill the rest.
 
@@ -95,8 +95,7 @@ class _Stopper:
             for listener in arbiter.LISTENERS:
                 if not is_given(listener, arbiter.cfg):
                     quiesce(listener.sock)
-        for dealt in arbiter.primary.dealer:
-            dealt.stop_accepting(takes_backlog)
+        arbiter.primary.dealer.stop_accepting(takes_backlog)
         for listener in arbiter.LISTENERS:
             close_socket(listener, arbiter.cfg, unlink=is_alone and not arbiter.cfg.reuse_port)
         arbiter.LISTENERS = []
@@ -105,7 +104,7 @@ class _Stopper:
         """Step 3."""
         arbiter = self._arbiter
         limit = self._start + arbiter.cfg.graceful_timeout * _FLUSH_SHARE
-        self._turn_until(lambda: not arbiter.primary.dealer.waiting_connections or not arbiter.WORKERS, limit)
+        self._turn_until(lambda: not arbiter.primary.dealer.waiting_connections() or not arbiter.WORKERS, limit)
 
     def end_workers(self) -> None:
         """Step 4."""
@@ -123,8 +122,7 @@ class _Stopper:
             self._arbiter.log.error("Worker (pid:%s) did not end within %.0f s: killed", pid, seconds)
         self._signal_all(signals.SIGKILL)
         self._turn_until(self._all_gone, time.monotonic() + _KILLED_SECONDS)
-        for listener in self._arbiter.primary.dealer:
-            listener.close()
+        self._arbiter.primary.dealer.close()
 
     def _all_gone(self) -> bool:
         return not self._arbiter.WORKERS and not getattr(self._arbiter, "dirty_arbiter_pid", 0)

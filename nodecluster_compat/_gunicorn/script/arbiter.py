@@ -98,6 +98,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.pid = os.getpid()
         self._take_signals_over()
         self.become_cluster_arbiter()
+        self.primary.dealer.run_beside()
         self._servers = ServersInPrimary(self.loop)
         set_servers_here(self._servers)
         run_script(path, args)
@@ -110,6 +111,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
     def close(self) -> None:
         """Give back sockets and their files; workers end when they see that the primary has gone."""
         self.primary.shared.close()
+        self.primary.dealer.close()
         for server in list(self._servers.open):
             server.close()
         if self.journal is not None:

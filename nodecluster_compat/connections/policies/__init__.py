@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .base import Policy, PolicyFactory
+from .guarded import GuardedPolicy
 from .round_robin import RoundRobin
 
-__all__ = ["Policy", "PolicyFactory", "RoundRobin"]
+__all__ = ["GuardedPolicy", "Policy", "PolicyFactory", "RoundRobin"]

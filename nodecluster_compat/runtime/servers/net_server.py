@@ -19,11 +19,11 @@ import ipaddress
 import logging
 import socket as sockets
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import gevent
 from gevent.socket import socket as gevent_socket
+from msgspec.structs import replace
 
 from ...base.emitter import Emitter
 from ...base.records import Address, ListenRequest, PeerAddress

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import _socket
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ...base.records import Address, ListenAnswer, ListenRequest, SocketName
 from ...connections.receiver import Receiver
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ServersInWorker"]
 
 
-@dataclass(slots=True)
-class _DealtSocket:
+class _DealtSocket(Struct):
     """A socket that the primary accepts on for this worker's server."""
 
     servers: ServersInWorker

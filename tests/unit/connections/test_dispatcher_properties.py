@@ -23,7 +23,9 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.dispatcher = Dispatcher(self.policy, self.deliver, self.release, limit=3, is_gone=lambda _: False)
         self.added = 0
         self.waiting: list[int] = []  # the head has waited longest
-        self.held: dict[int, int] = {}
+        self.held: dict[int, Connection] = {}
+        self.served: list[int] = []
+        self.elsewhere: set[int] = set()  # workers in whose channel something of another listener lies
         self.released: list[int] = []
         self.members: set[int] = set()
         self.full: set[int] = set()
@@ -39,7 +41,8 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     def deliver(self, worker: int, connection: Connection) -> bool:
         assert worker in self.members, "offered to a worker that does not serve"
-        assert worker not in self.held, "a second unacknowledged connection for one worker"
+        assert worker not in self.held, "a second offer for a worker that has not taken the first"
+        assert worker not in self.elsewhere, "offered to a worker that is busy with another listener"
         assert worker not in self.full, "offered to a full worker before it said that it has room"
         mine = [one for one in self.waiting if self.may_go_to(one, worker)]
         assert connection.fd in mine, "offered to a worker that it is not for"
@@ -48,23 +51,29 @@ class DispatcherMachine(RuleBasedStateMachine):
             self.members.discard(worker)
             return False
         self.waiting.remove(connection.fd)
-        self.held[worker] = connection.fd
+        self.held[worker] = connection
         return True
 
     def release(self, connection: Connection) -> None:
         assert connection.fd not in self.released, "released twice"
         self.released.append(connection.fd)
 
-    def take_back(self, worker: int) -> bool:
-        if worker not in self.held:
-            return False
-        self.waiting.insert(0, self.held.pop(worker))
-        return True
+    def take_back(self, worker: int) -> Connection:
+        """Return what lies in the worker's channel: it has waited longest."""
+        connection = self.held.pop(worker)
+        self.waiting.insert(0, connection.fd)
+        return connection
 
     @rule(worker=workers)
     def join(self, worker: int) -> None:
         self.members.add(worker)
         self.dispatcher.join(worker)
+        self.become_idle(worker)
+
+    def become_idle(self, worker: int) -> None:
+        """What the engine says when nothing lies in the worker's channel."""
+        if worker not in self.held and worker not in self.elsewhere:
+            self.dispatcher.idle(worker)
 
     @initialize()
     def start(self) -> None:
@@ -85,8 +94,8 @@ class DispatcherMachine(RuleBasedStateMachine):
     def lost(self, worker: int) -> None:
         self.members.discard(worker)
         self.full.discard(worker)
-        self.take_back(worker)
-        self.dispatcher.lost(worker)
+        self.dispatcher.leave(worker)
+        self.put_back(worker)
 
     @rule(wish=st.none())
     def add(self, wish: int | None) -> None:
@@ -96,44 +105,68 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.dispatcher.add(Connection(connection, "" if wish is None else str(wish)))
 
     @rule(worker=workers)
-    def accepted(self, worker: int) -> None:
-        expected = [*self.released, self.held.pop(worker)] if worker in self.held else list(self.released)
-        self.dispatcher.accepted(worker)
-        assert self.released == expected
+    def taken(self, worker: int) -> None:
+        if worker in self.held:
+            self.served.append(self.held.pop(worker).fd)
+        self.become_idle(worker)
+
+    @rule(worker=workers)
+    def put_back(self, worker: int) -> None:
+        """The engine takes back what a worker has left lying; it may be offered something else at once."""
+        if worker in self.held:
+            connection = self.take_back(worker)
+            self.elsewhere.add(worker)  # the probe
+            self.dispatcher.put_back(connection)
+
+    @rule(worker=workers)
+    def busy(self, worker: int) -> None:
+        """Another listener's connection is offered to it."""
+        if worker not in self.held:
+            self.elsewhere.add(worker)
+            self.dispatcher.busy(worker)
+
+    @rule(worker=workers)
+    def free(self, worker: int) -> None:
+        self.elsewhere.discard(worker)
+        self.become_idle(worker)
 
     @rule(worker=workers)
     def refused(self, worker: int) -> None:
-        if self.take_back(worker) and worker in self.members:
-            self.full.add(worker)
-        self.dispatcher.refused(worker)
+        if worker in self.held:
+            connection = self.take_back(worker)
+            if worker in self.members:
+                self.full.add(worker)
+            self.dispatcher.refused(worker, connection)
+            self.become_idle(worker)
 
     @rule(worker=workers)
     def has_room(self, worker: int) -> None:
         self.full.discard(worker)
         self.dispatcher.has_room(worker)
+        self.become_idle(worker)
 
     @rule(worker=workers, reachable=st.booleans())
     def reach(self, worker: int, reachable: bool) -> None:
         (self.out_of_reach.discard if reachable else self.out_of_reach.add)(worker)
 
     def close(self) -> None:
+        self.released_before = list(self.released)
         self.dispatcher.close()
-        assert sorted(self.released) == list(range(self.added)), "not released at the end"
+        assert sorted(self.released) == sorted([*self.released_before, *self.waiting]), "not released at the end"
         self.waiting.clear()
-        self.held.clear()
         self.members.clear()
         self.full.clear()
 
     @invariant()
     def every_connection_is_in_exactly_one_place(self) -> None:
-        places = [*self.waiting, *self.held.values(), *self.released]
+        places = [*self.waiting, *(one.fd for one in self.held.values()), *self.served, *self.released]
         assert sorted(places) == list(range(self.added))
-        assert (self.dispatcher.pending, self.dispatcher.unacknowledged) == (len(self.waiting), len(self.held))
+        assert self.dispatcher.pending == len(self.waiting)
 
     @invariant()
     def nobody_waits_while_somebody_is_idle(self) -> None:
         assert self.dispatcher.members == self.members
-        idle = self.members - self.full - set(self.held)
+        idle = self.members - self.full - set(self.held) - self.elsewhere
         assert not [(one, worker) for one in self.waiting for worker in idle if self.may_go_to(one, worker)]
 
     @invariant()

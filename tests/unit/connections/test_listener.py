@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import os
 import socket
-import struct
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.records import ServedAddress
+from nodecluster_compat.connections.dealing_loop import DealingLoop
 from nodecluster_compat.connections.listener import Listener
 from nodecluster_compat.connections.policies import RoundRobin
 from nodecluster_compat.machine.quiesce import quiesce
@@ -42,7 +39,7 @@ class Rig:
     """A listener with one worker, and the clients that reached it."""
 
     def __init__(self) -> None:
-        self.loop = Loop(logging.getLogger("test"))
+        self.loop = DealingLoop()
         self.sock = socket.create_server(("127.0.0.1", 0))
         self.sock.setblocking(False)
         self.source = Refusing(self.sock)
@@ -55,19 +52,22 @@ class Rig:
             logging.getLogger("test"),
             RoundRobin(),
             self.deliver,
+            lambda: None,
             4,
         )
-        self.listener.join(7)
+        self.listener.dispatcher.join(7)
+        self.listener.dispatcher.idle(7)
         self.listener.update()
         self.client = socket.create_connection(self.sock.getsockname())
 
-    def deliver(self, listener_id: int, worker_id: int, connection: Any) -> bool:
+    def deliver(self, listener: Listener, worker_id: int, connection: Any) -> bool:
         self.delivered.append(worker_id)
+        os.close(connection.fd)
         return True
 
-    def turn(self, seconds: float = 0) -> None:
+    def turn(self) -> None:
         for _ in range(5):
-            self.loop.run_once(seconds)
+            self.loop.turn(waits=False)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_whatever_may_pass_is_waited_for(rig: Rig, number: int, caplog: pytest.L
     assert rig.delivered == []
     assert caplog.text.count("trying again until it works") == 1
     while not rig.delivered:
-        rig.loop.run_once(1)
+        rig.loop.turn(waits=True)
     assert rig.delivered == [7]
 
 
@@ -108,27 +108,6 @@ def test_socket_that_is_none_any_more_is_given_up(rig: Rig, number: int, caplog:
     assert "no longer accepting there" in caplog.text
     rig.turn()
     assert rig.delivered == []
-
-
-def test_client_of_an_acknowledged_connection_holds_nobody_up() -> None:
-    """A worker has set SO_LINGER and is gone: the last copy is the primary's, which does not wait for the client."""
-    rig = Rig()
-    with rig.sock, rig.client:
-        connections: list[Any] = []
-        rig.listener._dispatcher._deliver = lambda _, connection: not connections.append(connection)
-        while not connections:
-            rig.loop.run_once(1)
-        with socket.socket(fileno=os.dup(connections[0].fd)) as worker:
-            worker.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    worker.send(b"x" * 65536)
-            worker.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 30))
-        began = time.monotonic()
-        rig.listener.accepted(7)
-        assert time.monotonic() - began < 25  # it would be 30
-        rig.listener.close()
-    rig.loop.close()
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, socket.AF_UNIX])

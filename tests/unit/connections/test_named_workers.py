@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from dealing import Dealt
 from naming import Naming
 
 from nodecluster_compat.base.records import Connection
 from nodecluster_compat.connections.dispatcher import Dispatcher
 
 
-class Rig:
-    """A dispatcher of workers 1 to 3, whose deliveries and releases are written down."""
+class Rig(Dealt):
+    """A dispatcher of workers 1 to 3."""
 
     def __init__(self) -> None:
-        self.offers: list[tuple[int, int]] = []
-        self.released: list[int] = []
-        self.out_of_reach: set[int] = set()
-        self.gone: set[int] = set()
-        self.dispatcher = Dispatcher(
-            Naming(), self.deliver, lambda c: self.released.append(c.fd), 100, lambda c: c.fd in self.gone
-        )
-        for worker_id in (1, 2, 3):
-            self.dispatcher.join(worker_id)
+        super().__init__(Naming(), 100)
+        self.join(1, 2, 3)
 
-    def deliver(self, worker_id: int, connection: Connection) -> bool:
-        if worker_id in self.out_of_reach:
-            return False
-        self.offers.append((worker_id, connection.fd))
-        return True
-
-    def add(self, fd: int, wish: int | None = None) -> None:
+    def ask(self, fd: int, wish: int | None = None) -> None:
         self.dispatcher.add(Connection(fd, "" if wish is None else str(wish)))
-
-    def waiting(self) -> list[int]:
-        return [one.fd for one in self.dispatcher.queue]
 
 
 @pytest.fixture
@@ -42,89 +27,79 @@ def rig() -> Rig:
 
 
 def test_idle_worker_that_is_named_gets_it_at_once(rig: Rig) -> None:
-    rig.add(10, wish=3)
-    rig.add(11)
+    rig.ask(10, wish=3)
+    rig.ask(11)
     assert rig.offers == [(3, 10), (1, 11)]
 
 
 def test_connection_that_waits_for_a_busy_worker_holds_up_no_other(rig: Rig) -> None:
-    rig.add(10, wish=1)
-    rig.add(11, wish=1)
-    rig.add(12)
-    rig.add(13, wish=3)
+    rig.ask(10, wish=1)
+    rig.ask(11, wish=1)
+    rig.ask(12)
+    rig.ask(13, wish=3)
     assert rig.offers == [(1, 10), (2, 12), (3, 13)]
     assert rig.waiting() == [11]
-    rig.dispatcher.accepted(2)
+    rig.taken(2)
     assert rig.waiting() == [11]
-    rig.dispatcher.accepted(1)
+    rig.taken(1)
     assert rig.offers[-1] == (1, 11)
-
-
-def test_busy_worker_keeps_the_one_that_it_has_not_acknowledged(rig: Rig) -> None:
-    rig.add(10, wish=1)
-    rig.add(11, wish=1)
-    assert rig.dispatcher.unacknowledged == 1
-    rig.dispatcher.accepted(1)
-    assert rig.released == [10]
-    rig.dispatcher.accepted(1)
-    assert rig.released == [10, 11]
 
 
 def test_what_has_waited_longest_goes_first_in_the_line_and_beside_it(rig: Rig) -> None:
     for worker_id in (1, 2, 3):
-        rig.add(worker_id, wish=worker_id)
-    rig.add(10)  # waits for anybody, before the next two
-    rig.add(11, wish=1)
-    rig.add(12)
-    rig.dispatcher.accepted(1)
+        rig.ask(worker_id, wish=worker_id)
+    rig.ask(10)  # waits for anybody, before the next two
+    rig.ask(11, wish=1)
+    rig.ask(12)
+    rig.taken(1)
     assert rig.offers[-1] == (1, 10)
-    rig.dispatcher.accepted(1)
+    rig.taken(1)
     assert rig.offers[-1] == (1, 11)
-    rig.dispatcher.accepted(2)
+    rig.taken(2)
     assert rig.offers[-1] == (2, 12)
 
 
 def test_older_one_in_the_line_that_is_for_another_is_passed_over_and_stays_first(rig: Rig) -> None:
     for worker_id in (1, 2, 3):
-        rig.add(worker_id, wish=worker_id)
-    rig.add(10)
-    rig.add(11, wish=2)  # in the line, behind 10: nobody was idle
-    rig.add(12, wish=1)
-    rig.dispatcher.accepted(1)
-    rig.dispatcher.accepted(1)
+        rig.ask(worker_id, wish=worker_id)
+    rig.ask(10)
+    rig.ask(11, wish=2)  # in the line, behind 10: nobody was idle
+    rig.ask(12, wish=1)
+    rig.taken(1)
+    rig.taken(1)
     assert rig.offers[-2:] == [(1, 10), (1, 12)]
     assert rig.waiting() == [11]
-    rig.dispatcher.accepted(2)
+    rig.taken(2)
     assert rig.offers[-1] == (2, 11)
 
 
 def test_returned_one_is_the_first_of_those_that_wait_for_its_worker(rig: Rig) -> None:
-    rig.add(10, wish=1)
-    rig.add(11, wish=1)
-    rig.dispatcher.refused(1)
+    rig.ask(10, wish=1)
+    rig.ask(11, wish=1)
+    rig.refused(1)
     assert rig.waiting() == [10, 11]
-    rig.dispatcher.has_room(1)
+    rig.has_room(1)
     assert rig.offers == [(1, 10), (1, 10)]
 
 
 def test_one_that_was_returned_goes_before_a_younger_one_that_waits_for_the_worker(rig: Rig) -> None:
     for worker_id in (1, 2, 3):
-        rig.add(worker_id * 10)
-    rig.add(11, wish=1)
-    rig.dispatcher.refused(2)
+        rig.ask(worker_id * 10)
+    rig.ask(11, wish=1)
+    rig.refused(2)
     assert rig.waiting() == [20, 11]
-    rig.dispatcher.accepted(1)
+    rig.taken(1)
     assert rig.offers[-1] == (1, 20)
-    rig.dispatcher.accepted(1)
+    rig.taken(1)
     assert rig.offers[-1] == (1, 11)
 
 
 def test_worker_that_got_what_waited_for_it_is_not_chosen_as_idle(rig: Rig) -> None:
-    rig.dispatcher.leave(3)
-    rig.add(10, wish=1)
-    rig.add(11, wish=1)
-    rig.dispatcher.accepted(1)
-    rig.add(12)
+    rig.leave(3)
+    rig.ask(10, wish=1)
+    rig.ask(11, wish=1)
+    rig.taken(1)
+    rig.ask(12)
     assert rig.offers == [(1, 10), (1, 11), (2, 12)]
 
 
@@ -145,68 +120,69 @@ def test_connection_that_the_policy_lets_wait_holds_up_no_other() -> None:
         Choosy(), lambda worker_id, c: not offers.append((worker_id, c.fd)), lambda _: None, 9, lambda _: False
     )
     dispatcher.join(1)
+    dispatcher.idle(1)
     for fd, wish in ((10, ""), (11, "1"), (12, "")):
         dispatcher.add(Connection(fd, wish))
     assert offers == [(1, 11)]
-    dispatcher.accepted(1)
+    dispatcher.idle(1)
     assert [one.fd for one in dispatcher.queue] == [10, 12]
 
 
 @pytest.mark.parametrize("end", ["leave", "lost"])
 def test_what_waits_for_a_worker_that_goes_is_asked_for_again(rig: Rig, end: str) -> None:
-    rig.add(10, wish=1)
-    rig.add(11, wish=1)
-    rig.add(12, wish=1)
-    getattr(rig.dispatcher, end)(1)
-    assert [fd for _, fd in rig.offers[1:]] == ([11, 12] if end == "leave" else [10, 11])
+    rig.ask(10, wish=1)
+    rig.ask(11, wish=1)
+    rig.ask(12, wish=1)
+    getattr(rig, end)(1)
+    assert [fd for _, fd in rig.offers[1:]] == [11, 12]
     assert {worker_id for worker_id, _ in rig.offers[1:]} == {2, 3}
 
 
 def test_name_of_nobody_is_anybody(rig: Rig) -> None:
-    rig.add(10, wish=9)
+    rig.ask(10, wish=9)
     assert len(rig.offers) == 1
-    rig.add(11, wish=9)
-    rig.add(12, wish=9)
-    rig.add(13, wish=9)
+    rig.ask(11, wish=9)
+    rig.ask(12, wish=9)
+    rig.ask(13, wish=9)
     assert rig.waiting() == [13]
-    rig.dispatcher.accepted(2)
+    rig.taken(2)
     assert rig.offers[-1] == (2, 13)
 
 
 def test_named_worker_that_is_out_of_reach_leaves_what_waits_for_it_to_others(rig: Rig) -> None:
-    rig.add(10, wish=1)
-    rig.add(11, wish=1)
-    rig.add(12, wish=1)
+    rig.ask(10, wish=1)
+    rig.ask(11, wish=1)
+    rig.ask(12, wish=1)
     rig.out_of_reach.add(1)
-    rig.dispatcher.accepted(1)
+    rig.taken(1)
     assert [fd for _, fd in rig.offers] == [10, 11, 12]
     assert {worker_id for worker_id, _ in rig.offers[1:]} == {2, 3}
 
 
 def test_client_that_left_while_it_waited_for_its_worker_is_not_served(rig: Rig) -> None:
-    rig.add(10, wish=1)
-    rig.add(11, wish=1)
-    rig.add(12, wish=1)
+    rig.ask(10, wish=1)
+    rig.ask(11, wish=1)
+    rig.ask(12, wish=1)
     rig.dispatcher.has_waited(rig.dispatcher.queue)
     rig.gone.add(11)
-    rig.dispatcher.accepted(1)
+    rig.taken(1)
     assert rig.offers == [(1, 10), (1, 12)]
-    assert (rig.released, rig.dispatcher.dropped) == ([11, 10], 1)
+    assert (rig.released, rig.dispatcher.dropped) == ([11], 1)
 
 
 def test_dropped_and_closed_ones_are_released_once(rig: Rig) -> None:
-    rig.add(10, wish=1)
-    rig.add(11, wish=1)
-    rig.add(12, wish=1)
+    rig.ask(10, wish=1)
+    rig.ask(11, wish=1)
+    rig.ask(12, wish=1)
     rig.dispatcher.drop([one for one in rig.dispatcher.queue if one.fd == 11])
     assert (rig.waiting(), rig.released) == ([12], [11])
     rig.dispatcher.close()
-    assert sorted(rig.released) == [10, 11, 12]
+    assert sorted(rig.released) == [11, 12]
 
 
 def test_what_waits_for_a_name_counts_for_the_bound(rig: Rig) -> None:
     for fd in range(101):
         assert rig.dispatcher.wants_connections
-        rig.add(fd, wish=1)
+        rig.ask(fd, wish=1)
     assert not rig.dispatcher.wants_connections
     assert rig.dispatcher.pending == 100

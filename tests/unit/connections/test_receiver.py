@@ -5,39 +5,40 @@ from __future__ import annotations
 import _socket
 import logging
 import os
+import resource
 from collections.abc import Iterator
 
 import pytest
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
-from nodecluster_compat.connections.packets import Packet, PacketKind
+from nodecluster_compat.connections.packets import PACKET_BYTES, Packet, PacketKind, encode_packet
 from nodecluster_compat.connections.receiver import Receiver
 from nodecluster_compat.errors import FrameError
 
+LIMIT_OF_DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)
+
 
 class Rig:
-    """A primary's end and a worker's receiver on one loop."""
+    """A primary's end and a worker's receiver, whose loop is turned by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, asks: bool = False) -> None:
         self.loop = Loop(logging.getLogger("test"))
-        ours, theirs = connection_pair()
-        self.answers: list[Packet] = []
-        self.closed: list[FrameError | None] = []
+        near, far = connection_pair()
         self.taken: list[tuple[int, int]] = []
         self.room = True
         self.left: list[str] = []
         self.gone: list[str] = []
-        self.primary = OfferingEnd(ours, self.answers.append, self.closed.append)
-        self.primary.attach(self.loop)
+        self.near = near
+        self.worker_socket = far
+        self.primary = OfferingEnd(1, near, _socket.socket(fileno=os.dup(far.fileno())), asks=asks)
         self.receiver = Receiver(
-            theirs,
+            far,
             lambda listener_id, fd: self.taken.append((listener_id, fd)),
             lambda _: self.room,
             lambda: self.left.append("left"),
             lambda: self.gone.append("gone"),
         )
-        self.worker_socket = theirs
         self.receiver.start(self.loop)
 
     def turn(self) -> None:
@@ -47,10 +48,21 @@ class Rig:
     def offer(self) -> bool:
         reading, writing = os.pipe()
         try:
-            return self.primary.offer(5, reading)
+            return self.primary.offer(5, reading, ("client", 1))
         finally:
             os.close(reading)
             os.close(writing)
+
+    def heard(self) -> list[Packet]:
+        """What the worker has said; descriptors beside it are closed."""
+        packets = []
+        while (received := self.primary.read()) is not None:
+            packet, fd = received
+            packets.append(packet)
+            assert (fd is not None) is (packet.kind is PacketKind.REFUSED)
+            if fd is not None:
+                os.close(fd)
+        return packets
 
 
 @pytest.fixture
@@ -66,120 +78,146 @@ def rig() -> Iterator[Rig]:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_offer_is_acknowledged_and_taken(rig: Rig) -> None:
-    """The descriptor arrives, close-on-exec, with the listener's number, and the answer is ACCEPTED."""
+def test_offer_is_taken_without_an_answer(rig: Rig) -> None:
+    """The descriptor arrives, close-on-exec, with the listener's number; the worker says nothing."""
     assert rig.offer()
+    assert rig.primary.offered == (5, ("client", 1))
     rig.turn()
-    assert rig.answers == [Packet(PacketKind.ACCEPTED, 5)]
     [(listener_id, fd)] = rig.taken
     assert listener_id == 5
     assert not os.get_inheritable(fd)
+    assert rig.heard() == []
 
 
-def test_full_worker_refuses_and_says_when_it_has_room(rig: Rig) -> None:
+def test_worker_answers_where_the_kernel_does_not_tell() -> None:
+    rig = Rig(asks=True)
+    rig.offer()
+    rig.turn()
+    assert rig.heard() == [Packet(PacketKind.TAKEN, 0)]
+    os.close(rig.taken[0][1])
+    rig.primary.close()
+    rig.receiver.close()
+    rig.loop.close()
+
+
+def test_what_was_not_taken_is_taken_back(rig: Rig) -> None:
+    """Whatever became of the worker; and the worker gets nothing then."""
+    rig.offer()
+    fd = rig.primary.take_back()
+    assert fd is not None
+    os.close(fd)
+    assert not rig.primary.is_busy
+    assert rig.primary.offered is None
+    rig.turn()
+    assert rig.taken == []
+
+
+def test_what_was_taken_is_not_taken_back(rig: Rig) -> None:
+    """Exactly one has it."""
+    rig.offer()
+    rig.turn()
+    assert rig.primary.take_back() is None
+    assert len(rig.taken) == 1
+
+
+def test_probe_is_no_connection(rig: Rig) -> None:
+    """Neither for the worker, nor for who takes back."""
+    rig.primary.probe()
+    assert rig.primary.is_busy
+    rig.turn()
+    rig.primary.probe()
+    assert rig.primary.take_back() is None
+    assert (rig.taken, rig.gone) == ([], [])
+
+
+def test_full_worker_gives_the_connection_back_and_says_when_it_has_room(rig: Rig) -> None:
     """A refusal keeps no descriptor; ROOM comes once, when there is some."""
     rig.room = False
     rig.offer()
     rig.turn()
-    assert rig.answers == [Packet(PacketKind.REFUSED, 5)]
+    assert rig.heard() == [Packet(PacketKind.REFUSED, 5)]
     rig.receiver.room_made()
     rig.room = True
     rig.receiver.room_made()
     rig.receiver.room_made()
-    rig.turn()
-    assert rig.answers[1:] == [Packet(PacketKind.ROOM, 5)]
+    assert rig.heard() == [Packet(PacketKind.ROOM, 5)]
     assert rig.taken == []
 
 
-def test_leaving_worker_refuses_until_the_primary_has_heard(rig: Rig) -> None:
-    """Offers that were under way go back; LEFT ends it."""
+def test_worker_that_leaves_takes_no_more(rig: Rig) -> None:
+    """It says so once; an offer that was under way is the primary's, and no other can be made."""
     rig.offer()
     rig.receiver.stop()
     rig.receiver.stop()
     rig.turn()
-    assert rig.answers == [Packet(PacketKind.LEAVE, 0), Packet(PacketKind.REFUSED, 5)]
-    assert not rig.receiver.has_left
-    rig.primary.confirm_left()
-    rig.turn()
-    assert rig.receiver.has_left
-    assert rig.left == ["left"]
+    assert (rig.taken, rig.left, rig.receiver.has_left) == ([], ["left"], True)
+    fd = rig.primary.take_back()
+    assert fd is not None
+    os.close(fd)
+    assert not rig.offer()
+    packet = rig.primary.read()
+    assert packet == (Packet(PacketKind.LEAVE, 0), None)
+    with pytest.raises(EOFError):
+        rig.primary.read()
 
 
 def test_worker_that_fails_to_take_gives_its_channel_up(rig: Rig) -> None:
-    """For want of memory, say: the primary must not wait for an answer that nobody will give."""
+    """For want of memory, say: it could not serve."""
 
-    def fail(_: int, fd: int | None) -> None:
-        assert fd is not None
+    def fail(_: int, fd: int) -> None:
         os.close(fd)
         raise MemoryError
 
     rig.receiver._end._on_offer = fail
     rig.offer()
     rig.turn()
-    assert (rig.gone, rig.closed, rig.answers) == (["gone"], [None], [])
-
-
-def test_worker_that_cannot_answer_does_not_serve(rig: Rig) -> None:
-    """Once the primary has finished with a worker, an unread offer is closed, not served twice."""
-    rig.offer()
-    rig.primary.finish()
-    rig.turn()
-    assert rig.taken == []
-    assert rig.closed == [None]
     assert rig.gone == ["gone"]
 
 
-def test_finish_delivers_answers_that_had_arrived(rig: Rig) -> None:
-    """What the worker acknowledged before it was given up counts."""
-    rig.offer()
-    rig.receiver._end.read()
-    rig.primary.finish()
-    assert rig.answers == [Packet(PacketKind.ACCEPTED, 5)]
-    assert rig.closed == [None]
-
-
-def test_answer_of_a_worker_that_died_with_another_offer_unread_counts(rig: Rig) -> None:
-    """The kernel tells the reset before what is queued behind it; the answer still says who has the connection."""
-    rig.offer()
-    rig.receiver._end.read()
-    rig.offer()  # never read
-    rig.receiver.close()
+def test_worker_hears_when_the_primary_has_closed(rig: Rig) -> None:
+    """And gets nothing more."""
+    rig.primary.close()
     rig.turn()
-    assert rig.answers == [Packet(PacketKind.ACCEPTED, 5)]
-    assert rig.closed == [None]
-    for _, fd in rig.taken:
-        os.close(fd)
-    rig.taken.clear()
+    assert (rig.taken, rig.gone) == ([], ["gone"])
 
 
-def test_garbage_closes_the_primarys_end(rig: Rig) -> None:
-    """A packet that makes no sense is told once, as an error."""
-    rig.worker_socket.send(b"nonsense")
-    rig.turn()
-    assert isinstance(rig.closed[0], FrameError)
-    assert not rig.primary.is_open
-    assert rig.offer() is False
+def test_garbage_is_told(rig: Rig) -> None:
+    """With a descriptor beside it, which is closed."""
+    rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rig.near.fileno().to_bytes(4, "little"))]
+    rig.worker_socket.sendmsg([b"nonsense"], rights)
+    with pytest.raises(FrameError, match="makes no sense"):
+        rig.primary.read()
 
 
-def test_offer_to_a_worker_that_is_gone_is_false(rig: Rig) -> None:
+def test_offer_to_a_worker_that_has_shut_its_end_is_false(rig: Rig) -> None:
     """The dispatcher learns that this worker is out of reach."""
-    rig.receiver.close()
+    rig.worker_socket.shutdown(_socket.SHUT_RDWR)
     assert rig.offer() is False
 
 
-def test_offer_without_its_descriptor_is_refused(rig: Rig) -> None:
-    """A worker out of descriptors gets the packet alone, and sends the connection back."""
-    rig.primary._sock.send(b"\x01\x00\x00\x00\x05")
-    rig.turn()
-    assert rig.answers == [Packet(PacketKind.REFUSED, 5)]
+def test_worker_without_a_descriptor_left_leaves_the_offer_where_it_is(rig: Rig) -> None:
+    """The kernel would throw it away; so the primary can take it back."""
+    rig.receiver._end._last_fd = 1 << 30  # as high as its descriptors have been
+    spare = os.dup(0)
+    os.close(spare)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (spare, LIMIT_OF_DESCRIPTORS[1]))
+        assert rig.primary.offer(5, 0, ("client", 1))
+        rig.turn()
+        assert rig.taken == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, LIMIT_OF_DESCRIPTORS)
+    while not rig.taken:  # it looks again by itself
+        rig.loop.run_once(1)
 
 
-def test_descriptor_that_nobody_asked_for_is_closed(rig: Rig) -> None:
-    """A stray descriptor beside another packet leaks nothing."""
-    reading, writing = os.pipe()
-    rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, reading.to_bytes(4, "little"))]
-    rig.primary._sock.sendmsg([b"\x06\x00\x00\x00\x00"], rights)
-    os.close(reading)
-    os.close(writing)
+def test_offer_without_its_descriptor_is_an_error(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """There is nobody to give it back to."""
+    rig.near.send(encode_packet(PacketKind.OFFER, 5))
     rig.turn()
-    assert rig.taken == []
+    assert "no descriptor left" in caplog.text
+    assert rig.gone == []
+
+
+def test_every_packet_is_as_large_as_the_kernel_needs_it() -> None:
+    assert {len(encode_packet(kind, 7)) for kind in PacketKind} == {PACKET_BYTES} == {256}

@@ -247,7 +247,7 @@ def test_pipes() -> None:
 @pytest.fixture
 def shared() -> Iterator[SharedSockets]:
     loop = Loop(LOG)
-    made = SharedSockets(Dealer(loop, LOG, RoundRobin, lambda *_: True, 4), lambda: True)
+    made = SharedSockets(Dealer(loop, LOG, RoundRobin, 4, lambda _: None, lambda *_: None), lambda: True)
     yield made
     made.close()
     loop.close()

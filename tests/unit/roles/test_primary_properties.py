@@ -163,11 +163,24 @@ class Lives(RuleBasedStateMachine):
             self.say(life, encode_frame(FrameKind.LEAVING))
             life.asked = life.asked or life.handle.is_connected()
 
-    @rule(choice=CHOICE, answer=st.sampled_from([PacketKind.ACCEPTED, PacketKind.REFUSED, PacketKind.ROOM]))
-    def answer(self, choice: int, answer: PacketKind) -> None:
+    @rule(choice=CHOICE, gives_back=st.booleans())
+    def take(self, choice: int, gives_back: bool) -> None:
         if life := self.pick(choice, "listening"):
             with contextlib.suppress(OSError):
-                life.connections.send(encode_packet(answer, self.served.listener_id))
+                _, fds, _, _ = socket.recv_fds(life.connections, 512, 1)
+                if fds and gives_back:
+                    socket.send_fds(life.connections, [self.packet(PacketKind.REFUSED)], fds)
+                for fd in fds:
+                    os.close(fd)
+
+    @rule(choice=CHOICE, kind=st.sampled_from([PacketKind.ROOM, PacketKind.TAKEN, PacketKind.LEAVE]))
+    def say_packet(self, choice: int, kind: PacketKind) -> None:
+        if life := self.pick(choice, "listening"):
+            with contextlib.suppress(OSError):
+                life.connections.send(self.packet(kind))
+
+    def packet(self, kind: PacketKind) -> bytes:
+        return encode_packet(kind, self.served.listener_id)
 
     @rule()
     def connect(self) -> None:
@@ -223,11 +236,12 @@ class Lives(RuleBasedStateMachine):
                     assert handle.exited_after_disconnect is False
 
     @invariant()
-    def no_more_than_one_connection_is_unanswered_and_none_is_forgotten(self) -> None:
-        dispatcher = self.primary.dealer[self.served.listener_id]._dispatcher
-        assert dispatcher.unacknowledged <= len([life for life in self.lives if not life.reaped])
-        assert dispatcher.pending <= 4 + len(self.lives)
-        for connection in (*dispatcher.queue, *dispatcher._unacknowledged.values()):
+    def no_more_than_one_connection_is_offered_to_each_and_none_is_forgotten(self) -> None:
+        with self.primary.dealer.held() as engine:
+            queue = engine[self.served.listener_id].waiting
+            assert engine.unsettled(self.served.listener_id) <= len(queue) + len(self.lives)
+        assert len(queue) <= 4 + len(self.lives)
+        for connection in queue:
             assert isinstance(connection, Connection)
             os.fstat(connection.fd)  # open: nobody has thrown it away
 
@@ -238,8 +252,7 @@ class Lives(RuleBasedStateMachine):
                 life.connections.close()
                 self.primary.reaped(life.handle, ExitStatus(0, None))
         self.turn()
-        for listener in self.primary.dealer:
-            listener.close()
+        self.primary.dealer.close()
         for sock in (*self.clients, self.listener):
             sock.close()
         self.loop.close()

@@ -13,7 +13,7 @@ from pytest_cluster.faults.cluster_faults import BOOT_FAILURES
 from pytest_cluster.options.settings import SETTINGS
 from pytest_cluster.stash import FIXTURES
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 PAGE = "".join((DOCS / name).read_text() for name in ("testing.md", "testing-reference.md"))
 
 

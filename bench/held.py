@@ -1,0 +1,84 @@
+"""Figures about an arbiter that stands still: what new connections wait for meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from figures import Figure, Options, Outcome, Row, each_side, judge, milliseconds
+from load import try_once
+from servers import HERE, BenchError, Server, Side
+
+WORKERS = 4
+REQUESTS = 600
+MARGIN_SECONDS = 0.005
+PATIENCE = 20.0
+
+STEPS: dict[str, Callable[[Server], object]] = {
+    "fork": lambda server: server.send_signal(signal.SIGTTIN),
+    "scale": lambda server: server.send_signal(signal.SIGTTIN),
+    "reap": lambda server: os.kill(server.workers()[0], signal.SIGKILL),
+    "reload": lambda server: server.send_signal(signal.SIGHUP),
+    "configuration": lambda server: server.send_signal(signal.SIGHUP),
+}
+
+
+def latencies(port: int, number: int) -> tuple[list[float], int]:
+    """Ask one after another, a connection each; return how long each took, and how many were not answered."""
+    times, failed = [], 0
+    for _ in range(number):
+        began = time.monotonic()
+        if try_once(port) is None:
+            failed += 1
+        times.append(time.monotonic() - began)
+    return times, failed
+
+
+def p99(times: list[float]) -> float:
+    return statistics.quantiles(times, n=100)[98]
+
+
+def held_at(step: str, side: Side, options: Options) -> list[Outcome]:
+    """The p99 of new connections while the arbiter stands still at a step, and right before."""
+    number = options.scaled(REQUESTS, 100)
+    with tempfile.TemporaryDirectory() as folder:
+        held = Path(folder) / "held"
+        os.environ |= {"BENCH_STEP": step, "BENCH_HELD": str(held)}
+        with Server(side, WORKERS, "-c", str(HERE / "apps" / "conf_held.py")) as server:
+            latencies(server.port, 50)
+            quiet, _ = latencies(server.port, number)
+            held.touch()
+            STEPS[step](server)
+            if not entered(held):
+                raise BenchError(f"the arbiter did not come to {step}")
+            meanwhile, failed = latencies(server.port, number)
+            held.unlink()
+    text = f"{milliseconds(p99(meanwhile))} (quiet {milliseconds(p99(quiet))}), {failed} failed"
+    return [Outcome(text, judge(not failed and p99(meanwhile) - p99(quiet) < MARGIN_SECONDS))]
+
+
+def entered(held: Path) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if Path(f"{held}.entered").exists():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def measure(options: Options) -> list[Row]:
+    rows: list[Row] = []
+    for step in STEPS:
+        title = f"p99 of new connections while the arbiter stands still: {step}"
+        rows += each_side(
+            [(title, "quiet + 5 ms, 0 failed")], lambda side, given, step=step: held_at(step, side, given), options
+        )
+    return rows
+
+
+FIGURES = [Figure("waits", measure)]

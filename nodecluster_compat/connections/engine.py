@@ -1,0 +1,348 @@
+"""Deal connections: listeners, the workers' channels, and what lies in them.
+
+Theory of operation
+-------------------
+The channel is the ledger.  An offer lies in a worker's channel until the worker takes it, the kernel says by an edge of
+EPOLLOUT when it has, and the engine takes back what a worker leaves lying.  So a worker is *busy* from an offer to its
+edge, whichever listener it came from, and nothing of a client's is open in the primary but what waits in a queue.
+
+Edges come to an epoll of their own, ``_taken``, which is asked only when it matters: when nobody is idle any more, and
+at a tick.  It wakes the loop only while somebody waits for an edge.  With few connections that saves a wake-up for
+each.
+
+While an offer lies and somebody is idle, a tick looks at it every millisecond.  What a worker leaves lying because it
+is blocked, computes, is stopped or dead goes to the idle one (``stuck_offers``), and the worker gets a probe instead:
+it is idle again when it has taken that.
+
+    free ──offer──▶ offered ──edge──▶ free
+                       │ stuck                    refused (the worker gives a connection back): not asked again for
+                       └──▶ taken back, probed ──edge──▶ free         that listener before ROOM
+
+Every method is called with the lock of the loop held: on the dealer's thread by the loop, on the arbiter's by
+``Dealer``.  Nothing here waits, logs by itself, or runs code of users.
+
+Where the kernel does not tell what was taken (``kernel_check``), the worker answers each offer instead.
+
+Rejected: an answer for every connection, and a copy kept until it comes (four system calls more, and what a blocked
+worker was offered is its own); taking back after a time alone (round robin is no longer exact on a busy machine).
+"""
+
+from __future__ import annotations
+
+import _socket
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from ..base.log import Log
+from ..base.loop import original
+from ..base.records import Connection, ServedAddress
+from ..errors import FrameError
+from ..machine.process_state import condition_of, seconds_run
+from ..machine.spare_descriptor import SpareDescriptor
+from .dealing_loop import EDGE, READABLE, WRITABLE, DealingLoop
+from .handoffs import Handoffs
+from .listener import Listener
+from .offers import OfferingEnd
+from .policies import GuardedPolicy, Policy, PolicyFactory, RoundRobin
+from .stuck_offers import StuckOffers
+from .worker_packets import WorkerPackets
+
+if TYPE_CHECKING:
+    import select
+
+__all__ = ["Engine"]
+
+_TICK: Final = 0.001
+
+
+class Engine:
+    """Deals the connections of all listeners.
+
+    Args:
+        loop: the dealer's.
+        log: told when accepting or handing over has to pause; must not wait.
+        make_policy: makes the policy of each listener.
+        limit: bound of the accepted connections that wait, for each listener.
+        asks: whether workers answer offers, because the kernel does not tell what was taken.
+        left: told of a worker (its id) that takes no more.
+        closed: told of a worker whose channel is closed, and why; ``None`` for the end of the stream.
+    """
+
+    def __init__(
+        self,
+        loop: DealingLoop,
+        log: Log,
+        make_policy: PolicyFactory,
+        limit: int,
+        asks: bool,
+        left: Callable[[int], None],
+        closed: Callable[[int, FrameError | None], None],
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._make_policy = make_policy
+        self._limit = limit
+        self._asks = asks
+        self._left = left
+        self._closed = closed
+        self._last_id = 0
+        self._listeners: dict[int, Listener] = {}
+        self._ends: dict[int, OfferingEnd] = {}
+        self._pids: dict[int, int] = {}
+        self._by_fd: dict[int, OfferingEnd] = {}
+        self._offers: dict[int, OfferingEnd] = {}  # the ends with an offer that is not known to be taken
+        self._taken: select.epoll = original("select", "epoll")()
+        self._is_told = False  # whether an edge ends the wait of the loop
+        self._rests = False  # whether ticks are of no use before the next edge
+        self._has_tick = False
+        self._spare = SpareDescriptor()
+        self._packets = WorkerPackets(self, self._spare)
+        self._stuck = StuckOffers(condition_of, seconds_run)
+        self._handoffs = Handoffs(loop, log, self.join)
+        loop.watch(self._taken.fileno(), 0, self._edges)
+        loop.at_turn_end = self.arm
+
+    # --- listeners -----------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Listener]:
+        return iter(self._listeners.values())
+
+    def __len__(self) -> int:
+        return len(self._listeners)
+
+    def __getitem__(self, listener_id: int) -> Listener:
+        return self._listeners[listener_id]
+
+    def next_id(self) -> int:
+        """Return a number that no listener has or will have."""
+        self._last_id += 1
+        return self._last_id
+
+    def add(self, sock: _socket.socket, family: int) -> ServedAddress:
+        """Serve a listening socket: its connections go to the workers that join it."""
+        served = ServedAddress(self.next_id(), family, sock.getsockname())
+        policy: Policy = self._make_policy()
+        if type(policy) is not RoundRobin:  # which cannot fail, and is asked for each connection
+            policy = GuardedPolicy(policy, self._log)
+        self._listeners[served.listener_id] = Listener(
+            sock, served, self._loop, self._log, policy, self._deliver, self._find_idle, self._limit
+        )
+        return served
+
+    def remove(self, listener_id: int) -> None:
+        """Accept no more on this listener and reset what waits: nobody serves it any more."""
+        self._listeners.pop(listener_id).close()
+
+    def unsettled(self, listener_id: int) -> int:
+        """Return how many connections of a listener no worker has taken."""
+        self._find_idle()
+        offered = sum(1 for end in self._offers.values() if end.offered is not None and end.offered[0] == listener_id)
+        return self._listeners[listener_id].dispatcher.pending + offered
+
+    # --- workers -------------------------------------------------------------------------------
+
+    def enrol(self, end: OfferingEnd, pid: int) -> None:
+        """A worker has a process: its channel is used from now on."""
+        self._ends[end.worker_id] = self._by_fd[end.fileno()] = end
+        self._pids[end.worker_id] = pid
+        self._loop.watch(end.fileno(), READABLE, lambda _: self._packets.read(end))
+        if not self._asks:
+            self._taken.register(end.fileno(), WRITABLE | EDGE)
+
+    def join(self, worker_id: int, listener_id: int) -> None:
+        """The worker serves this listener from now on; a number that is none of ours is ignored."""
+        listener, end = self._listeners.get(listener_id), self._ends.get(worker_id)
+        if listener is None or end is None or end.has_left:
+            return
+        listener.dispatcher.join(worker_id)
+        if not end.is_busy:
+            listener.dispatcher.idle(worker_id)
+        listener.update()
+
+    def leave_one(self, worker_id: int, listener_id: int) -> None:
+        """The worker takes no further connections of this listener."""
+        listener = self._listeners.get(listener_id)
+        if listener is not None:
+            listener.dispatcher.leave(worker_id)
+            listener.update()
+
+    def leave(self, worker_id: int) -> None:
+        """The worker takes no further connections; what it was offered it may still take."""
+        for listener in self:
+            listener.dispatcher.leave(worker_id)
+            listener.update()
+
+    def lost(self, worker_id: int) -> None:
+        """The worker is gone, or its channel: what it has not taken goes to others."""
+        end = self._ends.pop(worker_id, None)
+        if end is None:
+            return
+        self.leave(worker_id)
+        self._packets.read_rest(end)
+        self._take_back(end)
+        if end.offered is not None:
+            end.taken()
+        self._loop.unwatch(end.fileno())
+        if not self._asks:
+            self._taken.unregister(end.fileno())
+        del self._by_fd[end.fileno()], self._pids[worker_id]
+        self._offers.pop(worker_id, None)
+        self._stuck.forget(worker_id)
+        end.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close what is the primary's; the workers' channels are closed by whoever has them."""
+        for listener in self:
+            listener.dispatcher.close()
+        self._spare.give_up()
+        self._taken.close()
+
+    # --- offers --------------------------------------------------------------------------------
+
+    def _deliver(self, listener: Listener, worker_id: int, connection: Connection) -> bool:
+        end = self._ends.get(worker_id)
+        if end is None or end.has_left:
+            return False
+        listener_id = listener.served.listener_id
+        try:
+            if not end.offer(listener_id, connection.fd, connection.peer):
+                return False
+        except OSError as error:
+            self._handoffs.failed(worker_id, listener_id, error)
+            return False
+        # Here another's close could linger only if that worker had taken it, set SO_LINGER, filled it and closed it.
+        _socket.close(connection.fd)
+        self._offers[worker_id] = end
+        if len(self._listeners) > 1:
+            for other in self:
+                if other is not listener:
+                    other.dispatcher.busy(worker_id)
+        return True
+
+    def _find_idle(self) -> None:
+        """Find out what has been taken."""
+        if self._offers or self._is_told:  # what was probed shows up with the rest
+            by_fd = self._by_fd
+            for fd, _ in self._taken.poll(0):
+                end = by_fd.get(fd)
+                if end is not None and end.is_busy:
+                    self._became_free(end)
+
+    def _became_free(self, end: OfferingEnd) -> None:
+        listeners = self._listeners.values() if len(self._listeners) < 2 else self._in_turn(end)
+        end.taken()
+        self._offers.pop(end.worker_id, None)
+        for listener in listeners:
+            listener.dispatcher.idle(end.worker_id)
+            if not listener.is_watching:  # otherwise it finds out by itself that it should not
+                listener.update()
+            if end.is_busy:
+                break
+
+    def _in_turn(self, end: OfferingEnd) -> list[Listener]:
+        """Return the listeners in the order in which they may offer to a worker: the one that did last comes last."""
+        last = 0 if end.offered is None else end.offered[0]
+        return sorted(self, key=lambda listener: listener.served.listener_id <= last)
+
+    def _take_back(self, end: OfferingEnd) -> None:
+        """Give what lies in a worker's channel to others; nothing when the worker has it after all."""
+        offered = end.offered
+        self._spare.give_up()
+        fd = end.take_back()
+        self._spare.restore()
+        if fd is None or offered is None:
+            return
+        self._offers.pop(end.worker_id, None)
+        if end.is_open and not end.has_left and end.worker_id in self._ends:
+            end.probe()
+        self._put_back(offered[0], Connection(fd, offered[1]))
+
+    def _put_back(self, listener_id: int, connection: Connection) -> None:
+        listener = self._listeners.get(listener_id)
+        if listener is None:  # nobody serves it any more
+            _socket.close(connection.fd)
+        else:
+            listener.dispatcher.put_back(connection)
+            listener.update()
+
+    # --- offers that lie -----------------------------------------------------------------------
+
+    def arm(self) -> None:
+        """See that the loop wakes up for whatever can change something; whoever changed something calls it."""
+        self._rests = self._rests and not self._somebody_is_idle()
+        is_told = self._rests or any(listener.dispatcher.pending for listener in self._listeners.values())
+        if is_told is not self._is_told:
+            self._is_told = is_told
+            self._loop.watch(self._taken.fileno(), READABLE if is_told else 0, self._edges)
+        if self._offers and not self._has_tick and not is_told:
+            self._has_tick = True
+            self._loop.call_later(_TICK, self._tick)
+
+    def _edges(self, _: int) -> None:
+        self._find_idle()
+
+    def _tick(self) -> None:
+        self._has_tick = False
+        self._find_idle()
+        now = time.monotonic()
+        for end in list(self._offers.values()):
+            end.age += 1
+            if end.offered is not None and self._others_are_idle(end.offered[0], end.worker_id):
+                self._take_back_if_stuck(end, now)
+        # With nobody idle nothing can be done for what lies: the next edge says when that changes.
+        self._rests = bool(self._offers) and not self._somebody_is_idle()
+
+    def _somebody_is_idle(self) -> bool:
+        return any(listener.dispatcher.idle_workers for listener in self._listeners.values())
+
+    def _take_back_if_stuck(self, end: OfferingEnd, now: float) -> None:
+        if self._stuck.is_stuck(end.worker_id, self._pids[end.worker_id], end.age, now):
+            self._take_back(end)
+
+    def _others_are_idle(self, listener_id: int, worker_id: int) -> bool:
+        listener = self._listeners.get(listener_id)
+        return listener is not None and bool(listener.dispatcher.idle_workers - {worker_id})
+
+    # --- what workers say (``worker_packets``) --------------------------------------------------
+
+    def is_known(self, listener_id: int) -> bool:
+        """Whether there is, or was, such a listener."""
+        return 0 < listener_id <= self._last_id
+
+    def taken(self, end: OfferingEnd) -> None:
+        """The worker answers an offer; where the kernel tells, it has done so already."""
+        if self._asks:
+            self._became_free(end)
+
+    def refused(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
+        """The worker gives a connection back, untouched; of a listener that is gone nobody serves it any more."""
+        listener = self._listeners.get(listener_id)
+        if listener is None:
+            _socket.close(connection.fd)
+        else:
+            listener.dispatcher.refused(end.worker_id, connection)
+            listener.update()
+
+    def has_room(self, end: OfferingEnd, listener_id: int) -> None:
+        """The worker, which had refused, can take connections again."""
+        listener = self._listeners.get(listener_id)
+        if listener is not None:
+            listener.dispatcher.has_room(end.worker_id)
+            self._find_idle()
+            if not end.is_busy:
+                listener.dispatcher.idle(end.worker_id)
+            listener.update()
+
+    def leaves(self, end: OfferingEnd) -> None:
+        """The worker takes no more: what lies in its channel now it can no longer take."""
+        end.has_left = True
+        self.leave(end.worker_id)
+        self._take_back(end)
+        self._loop.unwatch(end.fileno())  # its end is shut, which would be readable for ever
+        self._left(end.worker_id)
+
+    def ended(self, end: OfferingEnd, error: FrameError | None) -> None:
+        """The channel is at its end, or broken: the worker gets nothing more."""
+        self.lost(end.worker_id)
+        self._closed(end.worker_id, error)

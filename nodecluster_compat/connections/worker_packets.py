@@ -1,0 +1,111 @@
+"""Act on what workers send over their connection channels; on the dealer's thread.
+
+Nothing that a worker sends is trusted: what makes no sense closes that worker's channel and harms nobody else.
+"""
+
+from __future__ import annotations
+
+import _socket
+from typing import Protocol
+
+from ..base.records import Connection, PeerAddress
+from ..errors import FrameError
+from ..machine.spare_descriptor import SpareDescriptor
+from .offers import OfferingEnd
+from .packets import PacketKind
+
+__all__ = ["WorkerPackets"]
+
+
+class Dealing(Protocol):
+    """What the engine does with what a worker says."""
+
+    def is_known(self, listener_id: int) -> bool:
+        """Whether there is, or was, such a listener."""
+
+    def taken(self, end: OfferingEnd) -> None:
+        """The worker has taken what lay in its channel."""
+
+    def refused(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
+        """The worker gives a connection back, untouched."""
+
+    def has_room(self, end: OfferingEnd, listener_id: int) -> None:
+        """The worker, which had refused, can take connections again."""
+
+    def leaves(self, end: OfferingEnd) -> None:
+        """The worker takes no more, and has shut its end."""
+
+    def ended(self, end: OfferingEnd, error: FrameError | None) -> None:
+        """The channel is at its end, or broken."""
+
+
+class WorkerPackets:
+    """Reads the workers' ends of the channels.
+
+    Args:
+        dealing: the engine.
+        spare: given up while a descriptor may come.
+    """
+
+    def __init__(self, dealing: Dealing, spare: SpareDescriptor) -> None:
+        self._dealing = dealing
+        self._spare = spare
+
+    def read(self, end: OfferingEnd) -> None:
+        """Act on one packet.  There is rarely a second, and the loop calls again when there is."""
+        try:
+            self._read_one(end)
+        except EOFError:
+            self._dealing.ended(end, None)
+        except FrameError as error:
+            self._dealing.ended(end, error)
+
+    def read_rest(self, end: OfferingEnd) -> None:
+        """Act on what a worker had said before it was lost."""
+        try:
+            while self._read_one(end):
+                pass
+        except (EOFError, FrameError):
+            pass
+
+    def _read_one(self, end: OfferingEnd) -> bool:
+        self._spare.give_up()
+        received = end.read()
+        self._spare.restore()
+        if received is None:
+            return False
+        (kind, listener_id), fd = received
+        if kind is PacketKind.REFUSED:
+            self._refused(end, listener_id, fd)
+            return True
+        if fd is not None:
+            _socket.close(fd)
+        self._act_on(end, kind, listener_id)
+        return True
+
+    def _act_on(self, end: OfferingEnd, kind: PacketKind, listener_id: int) -> None:
+        if kind is PacketKind.TAKEN:
+            self._dealing.taken(end)
+        elif kind is PacketKind.ROOM:
+            self._dealing.has_room(end, listener_id)
+        elif kind is PacketKind.LEAVE:
+            self._dealing.leaves(end)
+        else:
+            raise FrameError(f"a worker sent a packet that only the primary sends: {kind.name}")
+
+    def _refused(self, end: OfferingEnd, listener_id: int, fd: int | None) -> None:
+        if fd is not None:
+            self._dealing.refused(end, listener_id, Connection(fd, _peer_of(fd)))
+        if not self._dealing.is_known(listener_id):
+            raise FrameError(f"a worker answered for a listener that never existed: {listener_id}")
+
+
+def _peer_of(fd: int) -> PeerAddress:
+    sock = _socket.socket(fileno=fd)
+    try:
+        peer: PeerAddress = sock.getpeername()
+    except OSError:  # it has left
+        peer = ""
+    finally:
+        sock.detach()
+    return peer

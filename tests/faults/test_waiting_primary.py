@@ -1,0 +1,109 @@
+"""The arbiter waits: in a hook, in its configuration, in a handler. Connections are dealt all the same.
+
+In each test its thread stands still until the test has been served; stock gunicorn's workers accept for themselves, so
+there nobody waits either.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from remote_control import freeze, wait
+
+from pytest_cluster import Cluster, ClusterFactory
+
+HELD = """
+import os, time
+
+def hold(*_):
+    if os.path.exists({held!r}):
+        open({entered!r}, "w").close()
+        while os.path.exists({held!r}):
+            time.sleep(0.01)
+"""
+ASKED = 30
+
+Act = Callable[[Cluster], Any]
+
+
+def hup(cluster: Cluster) -> None:
+    cluster.primary.signal("SIGHUP")
+
+
+def kill(cluster: Cluster) -> None:
+    cluster.workers[0].kill()
+
+
+WAITS: list[Any] = [
+    pytest.param("pre_fork = lambda server, worker: hold()", lambda c: c.primary.signal("SIGTTIN"), id="pre_fork"),
+    pytest.param("child_exit = lambda server, worker: hold()", kill, id="child_exit"),
+    pytest.param(
+        "nworkers_changed = lambda server, new, old: hold()",
+        lambda c: c.primary.signal("SIGTTIN"),
+        id="nworkers_changed",
+    ),
+    pytest.param("on_reload = lambda server: hold()", hup, id="on_reload"),
+    pytest.param("hold()", hup, id="configuration at HUP"),
+    pytest.param("from nodecluster_compat import cluster\ncluster.on('exit', hold)", kill, id="exit handler"),
+    pytest.param("from nodecluster_compat import cluster\ncluster.on('fork', hold)", kill, id="fork handler"),
+]
+
+
+class Hold:
+    """A file: while it is there, whoever calls ``hold`` in the primary waits."""
+
+    def __init__(self, folder: Path) -> None:
+        self.held, self.entered = folder / "held", folder / "entered"
+        self.source = HELD.format(held=str(self.held), entered=str(self.entered))
+
+    @contextmanager
+    def while_held(self, cluster: Cluster, act: Act) -> Iterator[None]:
+        self.held.touch()
+        try:
+            act(cluster)
+            wait(self.entered.exists, "the arbiter to wait", cluster)
+            yield
+        finally:
+            self.held.unlink()
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Hold:
+    return Hold(tmp_path)
+
+
+@pytest.mark.parametrize(("config", "act"), WAITS)
+def test_connections_are_dealt_while_the_arbiter_waits(
+    cluster_factory: ClusterFactory, hold: Hold, config: str, act: Act
+) -> None:
+    cluster = cluster_factory(app="pid_echo:app", workers=3, config=f"{hold.source}\n{config}\n", fresh=True)
+    with hold.while_held(cluster, act):
+        assert [cluster.get("/", timeout=20).status for _ in range(ASKED)] == [200] * ASKED
+    cluster.wait_listening()
+
+
+@pytest.mark.parametrize("sign", ["SIGKILL", "SIGSTOP"])
+def test_worker_that_dies_or_stops_meanwhile_keeps_nobody(
+    cluster_factory: ClusterFactory, hold: Hold, sign: str
+) -> None:
+    """The dealer finds out by itself: nobody reaps, and no successor comes."""
+    cluster = cluster_factory(
+        app="pid_echo:app", workers=3, config=f"{hold.source}\non_reload = lambda server: hold()\n", fresh=True
+    )
+    victim = cluster.workers[0].pid
+    with hold.while_held(cluster, hup):
+        if sign == "SIGSTOP":
+            freeze(cluster, victim)
+        else:
+            os.kill(victim, signal.SIGKILL)
+        answers = [cluster.get("/", timeout=20) for _ in range(ASKED)]
+        assert {answer.status for answer in answers} == {200}
+        if sign == "SIGSTOP":
+            os.kill(victim, signal.SIGCONT)
+    cluster.wait_listening()

@@ -1,0 +1,158 @@
+"""The dealer beside the arbiter: it deals whatever the other does, ends for a fork, and is told of when it dies."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.connections.dealer import SWITCH_SECONDS, Dealer
+from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
+from nodecluster_compat.connections.packets import PacketKind, encode_packet
+from nodecluster_compat.connections.policies import RoundRobin
+
+LOG = logging.getLogger("test")
+
+
+class Rig:
+    """A dealer that runs beside this thread, with one listening socket and one worker."""
+
+    def __init__(self) -> None:
+        self.loop = Loop(LOG)
+        self.told: list[object] = []
+        self.dealer = Dealer(self.loop, LOG, RoundRobin, 4, self.told.append, lambda *told: self.told.append(told))
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.sock.setblocking(False)
+        self.dealer.run_beside()
+        self.listener_id = self.dealer.add(self.sock, socket.AF_INET).listener_id
+        near, far = connection_pair()
+        self.worker = socket.socket(fileno=os.dup(far.fileno()))
+        self.worker.settimeout(20)
+        self.dealer.enrol(OfferingEnd(1, near, far, asks=self.dealer.asks), os.getpid())
+        self.dealer.join(1, self.listener_id)
+        self.clients: list[socket.socket] = []
+
+    def connect(self) -> None:
+        self.clients.append(socket.create_connection(self.sock.getsockname()))
+
+    def take(self) -> None:
+        """What the kernel brings, without a turn of the arbiter's loop."""
+        _, fds, _, _ = socket.recv_fds(self.worker, 512, 1)
+        os.close(fds[0])
+
+    def run_until(self, number: int) -> None:
+        while len(self.told) < number:
+            self.loop.run_once(1)
+
+    def close(self) -> None:
+        self.dealer.lost(1)
+        self.dealer.close()
+        for one in (self.worker, self.sock, *self.clients, self.loop):
+            one.close()
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    interval = sys.getswitchinterval()
+    made = Rig()
+    yield made
+    made.close()
+    sys.setswitchinterval(interval)
+
+
+def test_connections_flow_while_the_arbiter_does_something_else(rig: Rig) -> None:
+    """Its loop does not turn once."""
+    assert rig.dealer.is_beside
+    for _ in range(3):
+        rig.connect()
+        rig.take()
+
+
+def test_what_workers_say_is_told_on_the_arbiters_loop(rig: Rig) -> None:
+    rig.worker.send(encode_packet(PacketKind.LEAVE))
+    rig.run_until(1)
+    assert rig.told == [1]
+
+
+def test_numbers_can_be_read_at_any_time(rig: Rig) -> None:
+    rig.connect()
+    while rig.dealer.waiting_connections() != 1:
+        os.sched_yield()
+    assert rig.dealer.unsettled(rig.listener_id) == 1
+    rig.take()
+    assert rig.dealer.waiting_connections() == 0
+    assert rig.dealer.queue_status().waiting == 0
+
+
+def test_nothing_runs_beside_where_there_is_nothing_to_deal() -> None:
+    loop = Loop(LOG)
+    dealer = Dealer(loop, LOG, RoundRobin, 4, lambda _: None, lambda *_: None)
+    dealer.run_beside()
+    assert not dealer.is_beside
+    dealer.close()
+    loop.close()
+
+
+def test_fork_has_one_thread_and_dealing_goes_on(rig: Rig) -> None:
+    threads = len(os.listdir("/proc/self/task"))
+    assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS)
+    pid = os.fork()
+    if not pid:
+        code = 0
+        try:
+            assert len(os.listdir("/proc/self/task")) == 1
+            rig.dealer.abandon()
+            assert sys.getswitchinterval() > SWITCH_SECONDS
+        except BaseException:  # noqa: BLE001 - a child's
+            code = 1
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert len(os.listdir("/proc/self/task")) == threads
+    rig.connect()
+    rig.take()
+
+
+def test_dealer_that_dies_is_told_and_the_arbiter_deals_by_itself(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody is lost by it."""
+
+    def broken() -> bool:
+        raise ZeroDivisionError("a fault of ours")
+
+    with rig.dealer.held() as engine:
+        listener = engine[rig.listener_id]
+        monkeypatch.setattr(listener, "_accept_one", broken)
+    rig.connect()
+    while rig.dealer.is_beside:
+        os.sched_yield()
+    monkeypatch.undo()
+    while "has died" not in caplog.text:
+        rig.loop.run_once(1)
+    taker = threading.Thread(target=rig.take)
+    taker.start()
+    while taker.is_alive():
+        rig.loop.run_once(0.05)
+    assert "ZeroDivisionError" in caplog.text
+    assert not rig.dealer.is_beside
+
+
+def test_timers_of_the_dealer_run_on_the_arbiters_loop_when_that_deals() -> None:
+    """The first is set before anything turns."""
+    loop = Loop(LOG)
+    dealer = Dealer(loop, LOG, RoundRobin, 4, lambda _: None, lambda *_: None)
+    called: list[str] = []
+    with dealer.held():
+        dealer._dealing.call_later(0.02, called.append, "second")
+        dealer._dealing.call_later(0.0, called.append, "first")
+    while len(called) < 2:
+        loop.run_once(1)
+    assert called == ["first", "second"]
+    dealer.close()
+    loop.close()

@@ -1,0 +1,369 @@
+"""The engine with real channels and clients, workers played by hand, and its loop turned by hand."""
+
+from __future__ import annotations
+
+import _socket
+import logging
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from nodecluster_compat.connections import engine as engines
+from nodecluster_compat.connections.dealing_loop import DealingLoop
+from nodecluster_compat.connections.engine import Engine
+from nodecluster_compat.connections.kernel_check import kernel_tells_what_was_taken
+from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
+from nodecluster_compat.connections.packets import PacketKind, decode_packet, encode_packet
+from nodecluster_compat.connections.policies import RoundRobin
+from nodecluster_compat.errors import FrameError
+from nodecluster_compat.machine.process_state import Condition
+
+
+class Played:
+    """A worker that does what the test says."""
+
+    def __init__(self, engine: Engine, worker_id: int, asks: bool) -> None:
+        self.id = worker_id
+        near, far = connection_pair()
+        self.sock = socket.socket(fileno=os.dup(far.fileno()))
+        self.end = OfferingEnd(worker_id, near, far, asks=asks)
+        self.asks = asks
+        self.has: list[int] = []
+        engine.enrol(self.end, worker_id)
+
+    def take(self) -> int:
+        """Take what lies in the channel; return the listener's number, 0 for a probe."""
+        data, fds, _, _ = socket.recv_fds(self.sock, 512, 1)
+        kind, listener_id = decode_packet(data)
+        self.has += fds
+        assert bool(fds) is (kind is not PacketKind.PROBE)
+        if kind is not PacketKind.OFFER:
+            self.sock.send(encode_packet(PacketKind.TAKEN))
+        return listener_id
+
+    def has_offer(self) -> bool:
+        try:
+            self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True
+
+    def give_back(self, listener_id: int) -> None:
+        socket.send_fds(self.sock, [encode_packet(PacketKind.REFUSED, listener_id)], [self.has[-1]])
+        os.close(self.has.pop())
+
+    def say(self, kind: PacketKind, listener_id: int = 0) -> None:
+        self.sock.send(encode_packet(kind, listener_id))
+
+    def close(self) -> None:
+        self.sock.close()
+        for fd in self.has:
+            os.close(fd)
+
+
+class Rig:
+    """An engine, its workers, and two listening sockets."""
+
+    def __init__(self, asks: bool) -> None:
+        self.loop = DealingLoop()
+        self.asks = asks
+        self.left: list[int] = []
+        self.closed: list[tuple[int, bool]] = []
+        self.engine = Engine(self.loop, logging.getLogger("test"), RoundRobin, 4, asks, self.left.append, self._closed)
+        self.conditions: dict[int, Condition] = {}
+        self.ran: dict[int, float] = {}
+        self.engine._stuck._condition_of = lambda pid: self.conditions.get(pid, "running")
+        self.engine._stuck._seconds_run = lambda pid: self.ran.get(pid, 0.0)
+        self.workers: list[Played] = []
+        self.clients: list[socket.socket] = []
+        self.socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        for sock in self.socks:
+            sock.setblocking(False)
+        self.listener_ids = [self.engine.add(sock, socket.AF_INET).listener_id for sock in self.socks]
+
+    def _closed(self, worker_id: int, error: FrameError | None) -> None:
+        self.closed.append((worker_id, error is not None))
+
+    def worker(self, *listeners: int) -> Played:
+        made = Played(self.engine, len(self.workers) + 1, self.asks)
+        self.workers.append(made)
+        for number in listeners or (0,):
+            self.engine.join(made.id, self.listener_ids[number])
+        self.engine.arm()
+        return made
+
+    def connect(self, number: int = 0) -> None:
+        self.clients.append(socket.create_connection(self.socks[number].getsockname()))
+        self.turn()
+
+    def turn(self) -> None:
+        for _ in range(4):
+            self.loop.turn(waits=False)
+
+    def tick(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.loop.turn(waits=True)
+
+    def waiting(self, number: int = 0) -> int:
+        return self.engine[self.listener_ids[number]].dispatcher.pending
+
+    def close(self) -> None:
+        for worker in self.workers:
+            self.engine.lost(worker.id)
+        for listener_id in list(self.listener_ids):
+            self.engine.remove(listener_id)
+        self.engine.abandon()
+        for one in (*self.workers, *self.clients, *self.socks, self.loop):
+            one.close()
+
+
+@pytest.fixture(params=["edges", "answers"])
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """Once for a kernel that tells what was taken, once for one that does not."""
+    kernel_tells_what_was_taken()
+    before = len(os.listdir("/proc/self/fd"))
+    made = Rig(request.param == "answers")
+    yield made
+    made.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_this_kernel_tells_what_was_taken() -> None:
+    assert kernel_tells_what_was_taken()
+
+
+def test_connections_go_round(rig: Rig) -> None:
+    """Each worker gets one, then each the next, in the order in which they took them."""
+    workers = [rig.worker() for _ in range(3)]
+    for worker in (*workers, *workers):
+        rig.connect()
+        assert [one.has_offer() for one in workers] == [one is worker for one in workers]
+        worker.take()
+
+
+def test_worker_that_is_busy_gets_no_second_offer(rig: Rig) -> None:
+    """Others do, and then it waits, and the primary says how much."""
+    first, second = rig.worker(), rig.worker()
+    rig.connect()
+    rig.connect()
+    rig.connect()
+    assert rig.waiting() == 1
+    assert rig.engine.unsettled(rig.listener_ids[0]) == 3
+    second.take()
+    rig.turn()
+    assert second.has_offer()
+    assert rig.engine.unsettled(rig.listener_ids[0]) == 2
+    second.take()
+    first.take()
+    rig.turn()
+    assert rig.engine.unsettled(rig.listener_ids[0]) == 0
+    assert not first.has_offer()
+
+
+def test_listener_at_its_bound_goes_on_when_somebody_takes(rig: Rig) -> None:
+    """The kernel's backlog holds the rest meanwhile."""
+    worker = rig.worker()
+    for _ in range(8):
+        rig.connect()
+    assert (rig.waiting(), rig.engine[rig.listener_ids[0]].is_watching) == (4, False)
+    for _ in range(8):
+        worker.take()
+        rig.turn()
+    assert len(worker.has) == 8
+    assert (rig.waiting(), rig.engine[rig.listener_ids[0]].is_watching) == (0, True)
+
+
+def test_primary_keeps_no_copy_of_what_it_has_offered(rig: Rig) -> None:
+    """The end of the connection is the worker's to make."""
+    worker = rig.worker()
+    rig.connect()
+    worker.take()
+    os.close(worker.has.pop())
+    rig.clients[0].settimeout(10)
+    assert rig.clients[0].recv(1) == b""
+
+
+def test_offers_of_a_lost_worker_go_to_another(rig: Rig) -> None:
+    """What it had taken is gone with it; what it had not is served first."""
+    first = rig.worker()
+    rig.connect()
+    rig.connect()
+    rig.engine.lost(first.id)
+    second = rig.worker()
+    assert second.has_offer()
+    port = rig.clients[0].getsockname()[1]
+    second.take()
+    with socket.socket(fileno=os.dup(second.has[0])) as client:
+        assert client.getpeername()[1] == port
+    rig.turn()
+    assert second.has_offer()
+
+
+def test_worker_that_leaves_is_asked_no_more(rig: Rig) -> None:
+    """What lay in its channel goes to another, and the arbiter is told."""
+    first, second = rig.worker(), rig.worker()
+    rig.connect()
+    first.say(PacketKind.LEAVE)
+    first.sock.shutdown(_socket.SHUT_RDWR)
+    rig.turn()
+    assert rig.left == [first.id]
+    assert second.has_offer()
+    rig.connect()
+    assert rig.waiting() == 1
+    rig.engine.join(first.id, rig.listener_ids[0])
+    assert rig.waiting() == 1
+    assert rig.closed == []
+
+
+@pytest.mark.parametrize("garbage", [b"", b"nonsense", encode_packet(PacketKind.OFFER, 1)])
+def test_channel_that_breaks_is_closed_and_told(rig: Rig, garbage: bytes) -> None:
+    """What was offered over it goes to another."""
+    first, second = rig.worker(), rig.worker()
+    rig.connect()
+    if garbage:
+        first.sock.send(garbage)
+    else:
+        first.sock.shutdown(_socket.SHUT_RDWR)
+    rig.turn()
+    assert rig.closed == [(first.id, bool(garbage))]
+    assert second.has_offer()
+
+
+def test_refused_connection_goes_to_another_and_the_refuser_is_not_asked(rig: Rig) -> None:
+    """Before it has room (difference D2)."""
+    first, second = rig.worker(), rig.worker()
+    rig.connect()
+    listener_id = first.take()
+    rig.turn()
+    first.give_back(listener_id)
+    rig.turn()
+    second.take()
+    rig.connect()
+    second.take()
+    rig.connect()
+    assert not first.has_offer()
+    second.take()
+    rig.connect()
+    rig.connect()
+    assert rig.waiting() == 1
+    first.say(PacketKind.ROOM, listener_id)
+    rig.turn()
+    assert first.has_offer()
+
+
+def test_worker_of_two_listeners_has_one_offer_at_a_time(rig: Rig) -> None:
+    """Whichever socket it came from; the other one waits."""
+    worker = rig.worker(0, 1)
+    rig.connect(0)
+    rig.connect(1)
+    assert (rig.waiting(0), rig.waiting(1)) == (0, 1)
+    assert worker.take() == rig.listener_ids[0]
+    rig.turn()
+    assert worker.take() == rig.listener_ids[1]
+
+
+def test_listener_that_always_has_somebody_leaves_room_for_the_other(rig: Rig) -> None:
+    worker = rig.worker(0, 1)
+    for number in (0, 0, 0, 1):
+        rig.connect(number)
+    seen = []
+    for _ in range(4):
+        seen.append(worker.take())
+        rig.turn()
+    assert seen.index(rig.listener_ids[1]) < 3
+
+
+def test_connection_given_back_for_a_closed_server_is_closed(rig: Rig) -> None:
+    """Nobody serves it any more; the client sees the end."""
+    worker = rig.worker()
+    rig.connect()
+    listener_id = worker.take()
+    rig.engine.remove(listener_id)
+    rig.listener_ids.remove(listener_id)
+    worker.give_back(listener_id)
+    rig.turn()
+    rig.clients[0].settimeout(10)
+    assert rig.clients[0].recv(1) == b""
+
+
+@pytest.mark.parametrize("condition", ["sleeping", "in the kernel", "stopped", "dead"])
+def test_offer_that_a_blocked_worker_leaves_lying_goes_to_an_idle_one(rig: Rig, condition: Condition) -> None:
+    """And the blocked one is asked again once it has taken the probe."""
+    first, second = rig.worker(), rig.worker()
+    rig.conditions[first.id] = condition
+    rig.connect()
+    while not second.has_offer():
+        rig.tick()
+    second.take()
+    rig.connect()
+    assert second.has_offer()
+    assert first.take() == 0  # the probe
+    rig.connect()
+    assert first.has_offer()
+
+
+def test_offer_that_a_computing_worker_leaves_lying_goes_to_an_idle_one(rig: Rig) -> None:
+    first, second = rig.worker(), rig.worker()
+    rig.engine._stuck._seconds_run = lambda _: engines.time.monotonic()
+    rig.connect()
+    while not second.has_offer():
+        rig.tick()
+    assert first.take() == 0
+
+
+def test_offer_of_a_worker_that_had_no_processor_is_left_alone(rig: Rig) -> None:
+    """Round robin stays exact on an overloaded machine."""
+    first, second = rig.worker(), rig.worker()
+    rig.connect()
+    rig.tick(20)
+    assert first.has_offer()
+    assert not second.has_offer()
+
+
+def test_offer_is_left_alone_while_nobody_is_idle(rig: Rig) -> None:
+    """And the loop does not tick for it."""
+    first = rig.worker()
+    rig.conditions[first.id] = "sleeping"
+    rig.connect()
+    rig.tick()
+    assert rig.loop.seconds_to_timer is None
+    assert first.has_offer()
+    second = rig.worker()
+    while not second.has_offer():
+        rig.tick()
+
+
+def test_loop_sleeps_when_everything_is_taken(rig: Rig) -> None:
+    """No timer is left, and no edge wakes it."""
+    worker = rig.worker()
+    rig.worker()
+    rig.connect()
+    worker.take()
+    rig.turn()
+    while rig.loop.seconds_to_timer is not None:
+        rig.tick()
+    assert not rig.engine._is_told
+
+
+def test_worker_to_which_the_kernel_cannot_hand_one_is_left_alone_for_a_moment(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line, the connection goes to the other, and then it is asked again."""
+    first, second = rig.worker(), rig.worker()
+    offer = OfferingEnd.offer
+
+    def failing(self: OfferingEnd, *args: object) -> bool:
+        if self.worker_id == first.id:
+            raise OSError(109, "Too many references")
+        return offer(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(OfferingEnd, "offer", failing)
+    rig.connect()
+    assert second.has_offer()
+    assert caplog.text.count("Cannot hand connections to worker 1 now") == 1
+    monkeypatch.undo()
+    rig.connect()
+    while not first.has_offer():
+        rig.tick()
