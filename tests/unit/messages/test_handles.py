@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import gc
 import logging
 import os
 import socket
@@ -65,6 +66,7 @@ class Rig:
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
+    gc.collect()  # sockets of earlier tests would be closed amid this one
     before = len(os.listdir("/proc/self/fd"))
     made = Rig()
     yield made
