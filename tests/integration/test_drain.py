@@ -99,7 +99,7 @@ def has_last_answer(client: socket.socket, path: bytes = b"/") -> None:
 @pytest.mark.cluster(**DRAINING, workers=1)
 @pytest.mark.parametrize("way", WAYS)
 def test_idle_keeps_its_time_when_a_worker_leaves(cluster: Cluster, way: Callable[[Cluster], object]) -> None:
-    """A server that goes on: each connection has one more answer, and nobody waits for that."""
+    """D14: where the server goes on, each connection has one more answer, and nobody waits for that."""
     with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as busy:
         assert b"Connection: keep-alive" in ask(idle)
         busy.sendall(GET % (b"/held", b""))
