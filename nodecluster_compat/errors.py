@@ -10,6 +10,7 @@ from errno import errorcode
 
 __all__ = [
     "ArgumentError",
+    "ArgumentTypeError",
     "ChannelBroken",
     "ChannelClosed",
     "ChannelFull",
@@ -23,14 +24,23 @@ __all__ = [
     "MessageNotSerializable",
     "MessageTooLarge",
     "NotInCluster",
+    "RequestFailed",
+    "RequestTimedOut",
     "ServerAlreadyListening",
     "ServerNotRunning",
     "SettingsError",
+    "WouldBlock",
 ]
 
 
 class ClusterError(Exception):
-    """Base of every error that this package raises."""
+    """Base of every error that this package raises.
+
+    Attributes:
+        code: Node's name for it, as ``"ERR_IPC_CHANNEL_CLOSED"``; ``None`` for what Node does not know.
+    """
+
+    code: str | None = None
 
 
 class InternalError(ClusterError):
@@ -56,9 +66,14 @@ class ConfigurationNotLoaded(ClusterError):
 class ChannelClosed(ClusterError):
     """The channel is closed, so nothing can be sent any more (Node: ``ERR_IPC_CHANNEL_CLOSED``)."""
 
+    code = "ERR_IPC_CHANNEL_CLOSED"
+
 
 class ChannelBroken(ClusterError):
     """The peer closed or lost the channel while this side still used it (Node: ``EPIPE``)."""
+
+    code = "EPIPE"
+    syscall = "write"
 
 
 class ChannelFull(ClusterError):
@@ -73,6 +88,18 @@ class MessageTooLarge(ClusterError, ValueError):
     """The encoded message is over the limit of one message.  Nothing was sent."""
 
 
+class RequestFailed(ClusterError):
+    """The other side answered a request by ``reply.fail(reason)``; the sentence ends with its reason."""
+
+
+class RequestTimedOut(ClusterError, TimeoutError):
+    """Nobody answered a request within its time-out: nothing listens for ``request`` there, or it takes too long."""
+
+
+class WouldBlock(ClusterError, RuntimeError):
+    """A call that waits, made where nothing may wait: in a handler of the primary, whose loop deals connections."""
+
+
 class FrameError(ClusterError):
     """The bytes on a channel are not frames of this protocol."""
 
@@ -80,17 +107,31 @@ class FrameError(ClusterError):
 class ArgumentError(ClusterError, ValueError):
     """An argument that no call can work with; the sentence names it and says what was expected."""
 
+    code = "ERR_INVALID_ARG_VALUE"
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """An argument of a type that no call can work with; the sentence says what was expected."""
+
+    code = "ERR_INVALID_ARG_TYPE"
+
 
 class HandleNotPassable(ClusterError, TypeError):
     """What was given as handle is no socket or server that another process could take.  Nothing was sent."""
+
+    code = "ERR_INVALID_HANDLE_TYPE"
 
 
 class ServerAlreadyListening(ClusterError):
     """``listen()`` on a server that listens (Node: ``ERR_SERVER_ALREADY_LISTEN``)."""
 
+    code = "ERR_SERVER_ALREADY_LISTEN"
+
 
 class ServerNotRunning(ClusterError):
     """``close()`` on a server that does not listen (Node: ``ERR_SERVER_NOT_RUNNING``)."""
+
+    code = "ERR_SERVER_NOT_RUNNING"
 
 
 class ListenError(ClusterError, OSError):
@@ -107,7 +148,7 @@ class ListenError(ClusterError, OSError):
     """
 
     def __init__(self, number: int, syscall: str, address: str | None = None, port: int | None = None) -> None:
-        self.code = errorcode.get(number, f"E{number}")
+        self.code: str = errorcode.get(number, f"E{number}")
         self.syscall = syscall
         self.address = address
         self.port = port

@@ -13,6 +13,9 @@ from functools import partial
 from typing import Any
 
 from ._gunicorn.script.config import request_handler
+from .base.arguments import checked_callable
+from .base.arity import arity_of
+from .errors import ArgumentTypeError
 from .runtime.servers.http_server import HttpServer
 
 __all__ = ["Server", "create_server"]
@@ -26,6 +29,11 @@ def create_server(application: Callable[..., Any]) -> HttpServer:
     Args:
         application: any WSGI callable (PEP 3333).
     """
-    if not callable(application):
-        raise TypeError(f"expected a WSGI application (a callable), got {type(application).__name__}")
+    checked_callable(application, "a WSGI application")
+    arity = arity_of(application, "a WSGI application")
+    if arity is not None and not arity.takes(2):
+        raise ArgumentTypeError(
+            "expected a WSGI application, which takes (environ, start_response), "
+            f"got one that takes {arity.most} arguments"
+        )
     return HttpServer(partial(request_handler, application))

@@ -12,6 +12,7 @@ import os
 import socket
 
 from .machine.binding import BoundSocket
+from .runtime.servers.listen_options import with_fd
 from .runtime.servers.net_server import Handler, NetServer
 
 __all__ = ["Server", "create_server", "from_fd"]
@@ -24,13 +25,14 @@ def create_server(handler: Handler | None = None) -> NetServer:
 
     Args:
         handler: called with each connected socket and the peer's address, in a greenlet of its own; when it returns
-            the socket is closed.
+            the socket is closed.  A handler with one parameter gets the socket alone, as in Node.
     """
     return NetServer(handler)
 
 
 def from_fd(fd: int) -> NetServer:
     """Return a server that listens on a descriptor of this process, which is its own from now on."""
+    with_fd(fd, None)
     server = NetServer()
     server.adopt(BoundSocket(socket.socket(fileno=os.dup(fd))))
     os.close(fd)

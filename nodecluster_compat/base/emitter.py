@@ -7,6 +7,9 @@
   replaced and not doubled.  Only the nearest module-level frame counts: a module that the file imports is
   cached and will not register again, and a function called later has no such frame at all.  The origin is
   inherited: what a handler registers while it runs has the handler's own origin.
+
+Two more are Node's: a handler is called with as many arguments as it takes (see ``arity``), and nobody listens in vain
+for an event without a word (see ``event_names``).
 """
 
 from __future__ import annotations
@@ -16,14 +19,26 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
-from typing import Any, TypeVar, overload
+from typing import Any, ClassVar, TypeVar, overload
 
 from msgspec import Struct
 from pyee.base import EventEmitter
 
+from ..errors import ArgumentTypeError
+from .arity import fitted
+from .event_names import KnownEvents
 from .log import Log
 
-__all__ = ["Emitter", "Origin", "Registration", "current_origin", "run_guarded", "set_log", "set_uncaught"]
+__all__ = [
+    "Emitter",
+    "Origin",
+    "Registration",
+    "current_origin",
+    "line_outside",
+    "run_guarded",
+    "set_log",
+    "set_uncaught",
+]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Origin = str | None
@@ -34,7 +49,8 @@ class _ThisProcess:
 
     log: Log = logging.getLogger("nodecluster_compat")
     running: Origin = None
-    uncaught: Callable[[BaseException], None] | None = None
+    uncaught: Callable[[BaseException], bool] | None = None
+    complaints: set[tuple[str, str]] = set()  # noqa: RUF012 - of the process, like the class
 
 
 def set_log(log: Log) -> None:
@@ -42,8 +58,8 @@ def set_log(log: Log) -> None:
     _ThisProcess.log = log
 
 
-def set_uncaught(handler: Callable[[BaseException], None] | None) -> None:
-    """Call this, instead of logging, when user code raises: a script's worker ends then, as in Node."""
+def set_uncaught(handler: Callable[[BaseException], bool] | None) -> None:
+    """Call this when user code raises, which is logged if it returns false: a script's worker ends then, as in Node."""
     _ThisProcess.uncaught = handler
 
 
@@ -66,8 +82,7 @@ def run_guarded(what: str, origin: Origin, call: Callable[..., Any], *args: Any)
     try:
         call(*args)
     except Exception as error:  # noqa: BLE001 - whatever a user's handler raises harms nothing else
-        if _ThisProcess.uncaught is not None:
-            _ThisProcess.uncaught(error)
+        if _ThisProcess.uncaught is not None and _ThisProcess.uncaught(error):
             return
         _ThisProcess.log.exception("A handler raised: %s (%r)", what, call)
     finally:
@@ -88,7 +103,12 @@ class Emitter(EventEmitter):
 
     ``on(event, handler)`` also works as a decorator, ``@emitter.on(event)``.  ``off`` is
     ``remove_listener``; removing a handler that is not there is a no-op, as in Node.
+
+    Attributes:
+        known: the events of its kind; ``None`` where every name is a program's own.
     """
+
+    _known: ClassVar[KnownEvents | None] = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,9 +119,11 @@ class Emitter(EventEmitter):
     @overload
     def on(self, event: str, f: Handler) -> Handler: ...
     def on(self, event: str, f: Handler | None = None) -> Handler | Callable[[Handler], Handler]:
-        """Call ``f`` at every ``event``; without ``f``, return a decorator."""
-        if f is not None and not callable(f):
-            raise TypeError(f"expected a callable as the handler of {event!r}, got {type(f).__name__}")
+        """Call ``f`` at every ``event``, with as many arguments as it takes; without ``f``, return a decorator.
+
+        Raises:
+            ArgumentTypeError: ``event`` is no name, or ``f`` can never be called.
+        """
         return self.listens_to(event) if f is None else self.add_listener(event, f)
 
     def off(self, event: str, f: Callable[..., Any]) -> None:
@@ -113,6 +135,11 @@ class Emitter(EventEmitter):
         if f in self.listeners(event):
             super().remove_listener(event, f)
             self._origins.pop((event, f), None)
+
+    def remove_all_listeners(self, event: str | None = None) -> None:
+        """Remove every handler of ``event``; without it, of every event."""
+        super().remove_all_listeners(event)
+        self._origins = {} if event is None else {key: of for key, of in self._origins.items() if key[0] != event}
 
     def listener_count(self, event: str) -> int:
         """Return how many handlers ``event`` has."""
@@ -150,9 +177,41 @@ class Emitter(EventEmitter):
 
     def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
         # pyee's one place of registration: ``k`` names the handler, ``v`` is what it calls for it.
+        if not isinstance(event, str):
+            raise ArgumentTypeError(f"expected the name of an event, got {event!r}")
+        v = fitted(k, self._argument_count(event), f"the handler of {event!r}", v)
+        if getattr(k, "__hash__", None) is None:
+            raise ArgumentTypeError(f"expected a hashable handler of {event!r}, got {k!r}: give one of its methods")
+        self._check_name(event)
         origin = current_origin()
         self._origins[event, k] = origin
         super()._add_event_handler(event, k, partial(run_guarded, f"event {event!r}", origin, v))
 
+    def _argument_count(self, event: str) -> int | None:
+        return None if self._known is None else self._known.counts.get(event)
+
+    def _check_name(self, event: str) -> None:
+        complaint = None if self._known is None else self._known.complaint(event)
+        if complaint is not None:
+            self._complain(event, complaint)
+
+    def _complain(self, event: str, complaint: str, where: str | None = None) -> None:
+        """Say, once for each name, that a handler waits for what does not come."""
+        kind = self._kind()
+        if (kind, event) not in _ThisProcess.complaints:
+            _ThisProcess.complaints.add((kind, event))
+            _ThisProcess.log.warning("%s: %s has no event %r: %s", where or line_outside(), kind, event, complaint)
+
+    def _kind(self) -> str:
+        return type(self).__name__
+
     def _emit_handle_potential_error(self, event: str, error: object) -> None:
         _ThisProcess.log.error("Unhandled %r event of %r: %s", event, self, error)
+
+
+def line_outside() -> str:
+    """Return file and line of the nearest caller that is neither this package nor pyee."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith(("nodecluster_compat", "pyee")):
+        frame = frame.f_back
+    return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

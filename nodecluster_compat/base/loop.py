@@ -12,6 +12,9 @@ descriptor), connections, workers' answers and messages at once.  One turn:
        leave the rest to the next turn: nobody starves the others;
     4. timers that are due.
 
+Whatever is asked of the loop while it waits ends the wait: by a signal handler, by another thread, by a greenlet where
+the loop waits in a hub.  Nothing is late because of who asked.
+
 A callback that raises is logged and the loop goes on.  Rejected: a gevent hub (greenlets and watchers
 of the parent go on in a forked child, even after ``reinit``), asyncio and threads (locks held at fork).
 
@@ -35,8 +38,9 @@ from typing import Any, Final
 from ..errors import SettingsError
 from .emitter import Origin, current_origin, run_guarded
 from .log import Log
+from .timers import Timer
 
-__all__ = ["Loop", "Timer", "original"]
+__all__ = ["Loop", "original"]
 
 Callback = Callable[[], None]
 _READ_BYTES: Final = 4096
@@ -56,28 +60,6 @@ def original(module: str, name: str) -> Any:  # noqa: ANN401 - a module or a fun
     return getattr(sys.modules[module], name)
 
 
-def _nothing() -> None:
-    """What a cancelled timer would call."""
-
-
-class Timer:
-    """A callback that waits for its time; see :meth:`Loop.call_later`."""
-
-    __slots__ = ("args", "callback", "cancelled", "holds", "origin")
-
-    def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...], origin: Origin) -> None:
-        self.callback = callback
-        self.args = args
-        self.origin = origin
-        self.cancelled = False
-        self.holds = False  # a script's primary lives on until it was called
-
-    def cancel(self) -> None:
-        """Never call back, and let go of what it would have been called with; a no-op when it already has."""
-        self.cancelled = True
-        self.callback, self.args = _nothing, ()
-
-
 class Loop:
     """Readiness of descriptors, timers and deferred calls for one process that owns no other loop.
 
@@ -87,6 +69,8 @@ class Loop:
     Attributes:
         wait_in: when set, called instead of waiting, with the descriptor to wait for and how many seconds at most;
             somebody else's loop runs meanwhile.
+        wait_beside: when set, ``wait_beside(begin)`` calls ``begin(done)`` and waits until ``done()`` is called, if the
+            caller may wait while this loop turns; it says whether.
     """
 
     def __init__(self, log: Log) -> None:
@@ -99,8 +83,11 @@ class Loop:
         self._soon: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._most_timers = _FEW_TIMERS
-        self._sequence = count()
+        self._sequence = count(1)
+        self._is_waiting = False
         self.wait_in: Callable[[int, float], None] | None = None
+        self.wait_beside: Callable[[Callable[[Callback], None]], bool] | None = None
+        self._thread = original("_thread", "get_ident")()
         self._wake_in, self._wake_out = _socket.socketpair()
         for end in (self._wake_in, self._wake_out):
             end.setblocking(False)
@@ -139,10 +126,12 @@ class Loop:
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call back on the next turn, in the order of the calls."""
         self._soon.append((callback, args))
+        if self._is_waiting:
+            self._end_wait()
 
     def at_turn_end(self, callback: Callback) -> None:
         """Call back before this loop waits again."""
-        self._soon.append((callback, ()))
+        self.call_soon(callback)
 
     def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
         """Like :meth:`call_soon`, from any thread."""
@@ -150,27 +139,35 @@ class Loop:
         self.wake()
 
     def call_later(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
-        """Call back after ``seconds`` (Node's ``setTimeout``); ``cancel()`` on the timer calls it off."""
-        return self.start(Timer(callback, args, current_origin()), seconds)
+        """Call back after ``seconds``; ``cancel()`` on the timer calls it off."""
+        return self.start(Timer(callback, args, current_origin(), seconds), seconds)
 
     def start(self, timer: Timer, seconds: float) -> Timer:
-        """Let a timer that was made before the loop run from now."""
-        due = time.monotonic() + max(0.0, seconds)
-        heapq.heappush(self._timers, (due, next(self._sequence), timer))
+        """Let ``timer`` fire after ``seconds``; if it was started before, only then."""
+        number = next(self._sequence)
+        timer.clock, timer.start_number = self, number
+        heapq.heappush(self._timers, (time.monotonic() + max(0.0, seconds), number, timer))
         if len(self._timers) > self._most_timers:
-            self._drop_cancelled()
+            self._drop_void()
+        if self._is_waiting:
+            self._end_wait()
         return timer
 
-    def _drop_cancelled(self) -> None:
+    def _drop_void(self) -> None:
         """Let go of cancelled timers before their time, as often as it costs nothing."""
-        self._timers = [entry for entry in self._timers if not entry[2].cancelled]
+        self._timers = [entry for entry in self._timers if not _is_void(entry)]
         heapq.heapify(self._timers)
         self._most_timers = max(_FEW_TIMERS, 2 * len(self._timers))
 
+    def changed(self, _: Timer) -> None:
+        """A timer was cancelled, or holds the process otherwise: whoever runs the loop looks again."""
+        if self._is_waiting:
+            self._end_wait()
+
     @property
     def has_work(self) -> bool:
-        """Whether a deferred call or a user's timer is still to come."""
-        return bool(self._soon) or any(timer.holds and not timer.cancelled for _, _, timer in self._timers)
+        """Whether a deferred call, or a timer that holds the process, is still to come."""
+        return bool(self._soon) or any(entry[2].holds and not _is_void(entry) for entry in self._timers)
 
     def take_timers(self, origin: Origin) -> list[tuple[float, int, Timer]]:
         """Stop every timer that was set from ``origin``; return them for :meth:`give_back_timers`."""
@@ -188,13 +185,16 @@ class Loop:
         """Run one turn that waits at most ``timeout`` seconds."""
         if self._soon:
             self.run_soon()
+        self._is_waiting = True  # from here on whatever is asked for ends the wait
         if self._soon or self._timers:
             timeout = self._patience(timeout)
         if self.wait_in is not None and timeout > 0:
             self.wait_in(self._epoll.fileno(), timeout)
             timeout = 0
+        ready_now = self._epoll.poll(timeout)
+        self._is_waiting = False
         readers, writers = self._readers, self._writers
-        for fd, ready in self._epoll.poll(timeout):
+        for fd, ready in ready_now:
             # An earlier callback of this turn may have removed this one.
             if ready != _EPOLLOUT and (callback := readers.get(fd)) is not None:
                 try:
@@ -208,6 +208,10 @@ class Loop:
                     self._failed(callback)
         if self._timers:
             self._run_timers()
+
+    def is_elsewhere(self) -> bool:
+        """Whether the caller is in another thread than this loop."""
+        return bool(original("_thread", "get_ident")() != self._thread)
 
     def close(self) -> None:
         """Give back every descriptor of the loop itself."""
@@ -223,13 +227,20 @@ class Loop:
         self._timers.clear()
         self.close()
 
+    def _end_wait(self) -> None:
+        self._is_waiting = False  # once is enough
+        self.wake()
+
     def _patience(self, timeout: float) -> float:
+        timers = self._timers
+        while timers and _is_void(timers[0]):
+            entry = heapq.heappop(timers)
+            if not _is_void(entry):  # a signal handler has set one between these two lines
+                heapq.heappush(timers, entry)
         if self._soon:
             return 0.0
-        while self._timers and self._timers[0][2].cancelled:
-            heapq.heappop(self._timers)
-        if self._timers:
-            timeout = min(timeout, self._timers[0][0] - time.monotonic())
+        if timers:
+            timeout = min(timeout, timers[0][0] - time.monotonic())
         return max(0.0, timeout)
 
     def run_soon(self) -> None:
@@ -241,9 +252,9 @@ class Loop:
     def _run_timers(self) -> None:
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
-            timer = heapq.heappop(self._timers)[2]
-            if not timer.cancelled:
-                run_guarded("a timer", timer.origin, timer.callback, *timer.args)
+            entry = heapq.heappop(self._timers)
+            if not _is_void(entry):
+                entry[2].fire()
 
     def _failed(self, callback: Callback) -> None:
         self._log.exception("A channel or listener callback failed: %r", callback)
@@ -264,3 +275,9 @@ class Loop:
                 pass
         except BlockingIOError:
             pass
+
+
+def _is_void(entry: tuple[float, int, Timer]) -> bool:
+    """Whether its timer was cancelled, or started again, since."""
+    timer = entry[2]
+    return timer.cancelled or timer.start_number != entry[1]

@@ -37,7 +37,8 @@ from .policies import PolicyFactory
 from .waiting import QueueStatus, QueueWatch
 
 if TYPE_CHECKING:
-    from ..base.loop import Loop, Timer
+    from ..base.loop import Loop
+    from ..base.timers import Timer
     from ..errors import FrameError
 
 __all__ = ["SWITCH_SECONDS", "Dealer"]
@@ -84,6 +85,7 @@ class Dealer:
         self._switch_seconds = sys.getswitchinterval()
         self._is_here = False
         self._may_run_beside = False
+        self._is_held = False
         self._timer: Timer | None = None
         self._deal_here()
 
@@ -196,28 +198,31 @@ class Dealer:
 
     def enrol(self, end: OfferingEnd, pid: int) -> None:
         """A worker has a process: its channel is used from now on."""
-        with self.held() as engine:
-            engine.enrol(end, pid)
+        self._tell(lambda engine: engine.enrol(end, pid))
 
     def join(self, worker_id: int, listener_id: int) -> None:
         """The worker serves this listener from now on; a number that is none of ours is ignored."""
-        with self.held() as engine:
-            engine.join(worker_id, listener_id)
+        self._tell(lambda engine: engine.join(worker_id, listener_id))
 
     def leave_one(self, worker_id: int, listener_id: int) -> None:
         """The worker takes no further connections of this listener."""
-        with self.held() as engine:
-            engine.leave_one(worker_id, listener_id)
+        self._tell(lambda engine: engine.leave_one(worker_id, listener_id))
 
     def leave(self, worker_id: int) -> None:
         """The worker takes no further connections; what it was offered it may still take."""
-        with self.held() as engine:
-            engine.leave(worker_id)
+        self._tell(lambda engine: engine.leave(worker_id))
 
     def lost(self, worker_id: int) -> None:
         """The worker is gone, or its channel: what it has not taken goes to others.  A no-op for an unknown one."""
-        with self.held() as engine:
-            engine.lost(worker_id)
+        self._tell(lambda engine: engine.lost(worker_id))
+
+    def _tell(self, what: Callable[[Engine], None]) -> None:
+        """Do something, or put it off while the engine is held: a signal's handler has interrupted whoever holds it."""
+        if self._is_held:
+            self._loop.call_soon(self._tell, what)
+        else:
+            with self.held() as engine:
+                what(engine)
 
     # --- what is so ----------------------------------------------------------------------------
 
@@ -248,10 +253,20 @@ class Dealer:
 
     @contextmanager
     def held(self) -> Iterator[Engine]:
-        """Hold dealing for a moment, to see or change several things at once; wait for nothing meanwhile."""
-        with self._dealing.lock:
+        """Hold dealing for a moment, to see or change several things at once; wait for nothing meanwhile.
+
+        Only the arbiter's thread may.  A handler of a signal that has interrupted it here sees what is so.
+        """
+        if self._is_held:
             yield self._engine
-            self._engine.arm()
+            return
+        with self._dealing.lock:
+            self._is_held = True
+            try:
+                yield self._engine
+                self._engine.arm()
+            finally:
+                self._is_held = False
 
     def abandon(self) -> None:
         """In a forked child: close the inherited copies of what is the primary's.

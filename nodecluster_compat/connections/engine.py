@@ -224,9 +224,10 @@ class Engine:
         """Find out what has been taken."""
         if self._offers or self._is_told:  # what was probed shows up with the rest
             by_fd = self._by_fd
-            for fd, _ in self._taken.poll(0):
+            for fd, events in self._taken.poll(0):
                 end = by_fd.get(fd)
-                if end is not None and end.is_busy:
+                # A worker that has shut its end is told as well: what lies in the channel is still there.
+                if end is not None and end.is_busy and events & WRITABLE:
                     self._became_free(end)
 
     def _became_free(self, end: OfferingEnd) -> None:
@@ -247,16 +248,15 @@ class Engine:
 
     def _take_back(self, end: OfferingEnd) -> None:
         """Give what lies in a worker's channel to others; nothing when the worker has it after all."""
-        offered = end.offered
         self._spare.give_up()
-        fd = end.take_back()
+        taken_back = end.take_back()
         self._spare.restore()
-        if fd is None or offered is None:
+        if taken_back is None:
             return
         self._offers.pop(end.worker_id, None)
-        if end.is_open and not end.has_left and end.worker_id in self._ends:
+        if not end.has_left and end.worker_id in self._ends:
             end.probe()
-        self._put_back(offered[0], Connection(fd, offered[1]))
+        self._put_back(*taken_back)
 
     def _put_back(self, listener_id: int, connection: Connection) -> None:
         listener = self._listeners.get(listener_id)

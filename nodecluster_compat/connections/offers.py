@@ -26,7 +26,7 @@ from functools import lru_cache
 from typing import Final
 
 from ..base.reactor import Reactor
-from ..base.records import PeerAddress
+from ..base.records import Connection, PeerAddress
 from ..errors import FrameError
 from .packets import PACKET_BYTES, Packet, PacketKind, decode_packet, encode_packet
 
@@ -118,8 +118,8 @@ class OfferingEnd:
         """What was in the channel is the worker's."""
         self.is_busy, self.offered = False, None
 
-    def take_back(self) -> int | None:
-        """Return the descriptor of the connection that the worker has not taken; ``None`` when it has."""
+    def take_back(self) -> tuple[int, Connection] | None:
+        """Return the connection that the worker has not taken, and its listener; ``None`` when it has."""
         while True:
             try:
                 data, ancillary, _, _ = self._far.recvmsg(_RECEIVE_BYTES, _FD_SPACE, _DONTWAIT)
@@ -129,8 +129,9 @@ class OfferingEnd:
                 return None
             fd = received_fd(ancillary)
             if fd is not None:
+                _, peer = self.offered or (0, "")
                 self.is_busy, self.offered = False, None
-                return fd
+                return decode_packet(data).listener_id, Connection(fd, peer)
 
     def read(self) -> tuple[Packet, int | None] | None:
         """Return one packet of the worker and the descriptor beside it; ``None`` when there is none now.

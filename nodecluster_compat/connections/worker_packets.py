@@ -6,7 +6,8 @@ Nothing that a worker sends is trusted: what makes no sense closes that worker's
 from __future__ import annotations
 
 import _socket
-from typing import Protocol
+import contextlib
+from typing import Final, Protocol
 
 from ..base.records import Connection, PeerAddress
 from ..errors import FrameError
@@ -15,6 +16,8 @@ from .offers import OfferingEnd
 from .packets import PacketKind
 
 __all__ = ["WorkerPackets"]
+
+_MOST_UNREAD: Final = 1024  # more than the kernel's buffer holds: it may be a worker that never stops
 
 
 class Dealing(Protocol):
@@ -62,11 +65,10 @@ class WorkerPackets:
 
     def read_rest(self, end: OfferingEnd) -> None:
         """Act on what a worker had said before it was lost."""
-        try:
-            while self._read_one(end):
-                pass
-        except (EOFError, FrameError):
-            pass
+        with contextlib.suppress(EOFError, FrameError):
+            for _ in range(_MOST_UNREAD):
+                if not self._read_one(end):
+                    break
 
     def _read_one(self, end: OfferingEnd) -> bool:
         self._spare.give_up()

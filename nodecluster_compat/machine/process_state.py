@@ -1,11 +1,11 @@
-"""Read from ``/proc`` whether another process runs, and which signals it handles."""
+"""Read from ``/proc`` whether another process runs, whose child it is, and which signals it handles."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["Condition", "catches", "condition_of", "seconds_run"]
+__all__ = ["Condition", "catches", "condition_of", "parent_of_dead", "seconds_run"]
 
 Condition: TypeAlias = Literal["running", "sleeping", "in the kernel", "stopped", "dead"]
 
@@ -28,6 +28,14 @@ def condition_of(pid: int) -> Condition:
         # The second field is the command, in brackets, and may hold anything.
         return _CONDITIONS.get(stat.read().rpartition(b")")[2].split()[0].decode(), "dead")
     return "dead"
+
+
+def parent_of_dead(pid: int) -> int:
+    """Return the parent of a process that has ended and is not reaped yet; 0 for any other."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/stat", "rb") as stat:
+        state, parent = stat.read().rpartition(b")")[2].split()[:2]
+        return int(parent) if state == b"Z" else 0
+    return 0
 
 
 def seconds_run(pid: int) -> float:

@@ -7,6 +7,7 @@ amount of memory; past it messages are dropped, and that is logged once.
 
 from __future__ import annotations
 
+import _socket
 from collections import deque
 from typing import Final
 
@@ -74,3 +75,9 @@ class ArrivedMessages:
         self.bytes_waiting -= len(frame.payload)
         self._dropping = False
         return frame
+
+    def clear(self) -> None:
+        """In a forked child: forget all, and close the copies of their descriptors."""
+        while (frame := self.take()) is not None:
+            if frame.fd is not None:
+                _socket.close(frame.fd)

@@ -32,6 +32,7 @@ from .channel import FRAME_COST, MAX_QUEUED_BYTES, PRESSURE_BYTES, Channel, Send
 from .frames import HEADER, MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
 from .passing import passage_of, unpack
 from .payloads import encode_payload
+from .request_payloads import encode_asked, encode_reply
 from .serialization import JSON, Serializer
 
 __all__ = ["Line"]
@@ -152,6 +153,35 @@ class Line:
             else:
                 self._channel.tell(callback, error)
             return False
+
+    def send_request(self, number: int, message: Message, callback: SendCallback) -> None:
+        """Send a request, in order with messages; ``callback`` hears whether it was written.
+
+        Raises:
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        self._send_behind(encode_asked(number, message, self._limit, self.serializer), callback)
+
+    def send_reply(self, number: int, is_met: bool, value: Message) -> bool:
+        """Send the reply to a request; return whether the channel took it.
+
+        Raises:
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        frame = encode_reply(number, is_met, value, self._limit, self.serializer)
+        refusal = self._refusal(len(frame)) if self._under_way is not None else self._channel.refusal(len(frame))
+        if refusal is None:
+            self._send_behind(frame, lambda _: None)
+        return refusal is None
+
+    def _send_behind(self, frame: bytes, callback: SendCallback) -> None:
+        try:
+            if self._under_way is None:
+                self._channel.send(frame, callback)
+            else:
+                self._send_frame(frame, callback, None)
+        except (ChannelClosed, ChannelFull) as error:
+            self._channel.tell(callback, error)
 
     def send_own(self, frame: bytes) -> None:
         """Send a frame of the runtime's at once: it may overtake messages that wait behind a handle."""

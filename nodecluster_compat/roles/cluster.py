@@ -13,21 +13,25 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from ..base.arguments import checked_callable, checked_seconds
+from ..base.arity import checked_callback
 from ..base.drain_timeout import checked_timeout
 from ..base.emitter import Emitter, Origin, current_origin
-from ..base.loop import Timer
-from ..errors import NotInCluster, SettingsError
+from ..base.event_names import KnownEvents
+from ..base.timers import Timer, seconds_of
+from ..errors import ArgumentTypeError, NotInCluster, SettingsError
 from ..lifecycle.rollout import ReloadReport
+from .cluster_settings import ClusterSettings
 from .primary import Primary
 from .process import process
-from .settings import SupervisionSettings
 from .status import ClusterStatus
 from .this_worker import ClusterWorker
 from .worker import Worker
+from .worker_environment import worker_environment
 from .worker_handle import WorkerHandle
 
 __all__ = ["SCHED_NONE", "SCHED_RR", "Cluster", "cluster"]
@@ -35,7 +39,6 @@ __all__ = ["SCHED_NONE", "SCHED_RR", "Cluster", "cluster"]
 SCHED_NONE: Final = 1
 SCHED_RR: Final = 2
 _POLICY_VARIABLE: Final = "NODE_CLUSTER_SCHED_POLICY"
-_NO_SETTINGS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Cluster(Emitter):
@@ -43,19 +46,43 @@ class Cluster(Emitter):
 
     Events, in the primary: ``setup(settings)``, ``fork(worker)``, ``online(worker)``, ``listening(worker, address)``,
     ``message(worker, message, handle)``, ``disconnect(worker)``, ``exit(worker, code, signal)``; and of our own
-    ``reloaded(report)``, ``reload_failed(report)``, ``degraded(status)``, ``recovered(status)``, ``upgrade_ready(pid)``
-    and ``upgrade_failed(pid)``.  A handler runs inside the primary's loop: while it blocks, no connection is dealt.
+    ``request(worker, message, reply)``, ``blocked(worker, seconds)``, ``unblocked(worker, seconds)``,
+    ``reloaded(report)``, ``reload_failed(report)``, ``degraded(status)``, ``recovered(status)``,
+    ``upgrade_ready(pid)`` and ``upgrade_failed(pid)``.
+
+    A handler runs inside the primary's loop: while it blocks, no connection is dealt.
     """
 
     SCHED_NONE = SCHED_NONE
     SCHED_RR = SCHED_RR
     Worker = Worker
+    _known = KnownEvents(
+        {
+            "setup": 1,
+            "fork": 1,
+            "online": 1,
+            "listening": 2,
+            "message": 3,
+            "request": 3,
+            "disconnect": 1,
+            "exit": 3,
+            "blocked": 2,
+            "unblocked": 2,
+            "reloaded": 1,
+            "reload_failed": 1,
+            "degraded": 1,
+            "recovered": 1,
+            "upgrade_ready": 1,
+            "upgrade_failed": 1,
+        },
+        {"error": "write worker.on('error')", "death": "it is called 'exit'", "spawn": "it is called 'fork'"},
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self._primary: Primary | None = None
         self._worker: ClusterWorker | None = None
-        self._settings: Mapping[str, Any] = _NO_SETTINGS
+        self._settings = ClusterSettings({}, self._note_settings)
         self._setting_origins: dict[str, Origin] = {}
         asked = {"none": SCHED_NONE, "rr": SCHED_RR}.get(os.environ.get(_POLICY_VARIABLE, ""))
         self._policy: object = asked or SCHED_RR
@@ -94,9 +121,19 @@ class Cluster(Emitter):
         return MappingProxyType({}) if self._primary is None else self._primary.registry.by_id
 
     @property
-    def settings(self) -> Mapping[str, Any]:
-        """The settings; empty before the first :meth:`setup_primary` or :meth:`fork`, replaced by each."""
+    def settings(self) -> ClusterSettings:
+        """The settings; empty before the first :meth:`setup_primary` or :meth:`fork`, replaced by each.
+
+        A program may change them, or set others in their place, without :meth:`setup_primary`: no ``setup`` follows.
+        """
         return self._settings
+
+    @settings.setter
+    def settings(self, settings: Mapping[str, Any]) -> None:
+        if not isinstance(settings, Mapping):
+            raise ArgumentTypeError(f"expected a mapping as cluster.settings, got {settings!r}")
+        self._settings = ClusterSettings(settings, self._note_settings)
+        self._note_settings(settings)
 
     @property
     def scheduling_policy(self) -> object:
@@ -113,43 +150,52 @@ class Cluster(Emitter):
         """Whether somebody asked for round robin, rather than left the default alone."""
         return self._policy_asked and self._policy == SCHED_RR
 
-    def setup_primary(self, **settings: Any) -> None:
+    def setup_primary(self, options: Mapping[str, Any] | None = None, /, **settings: Any) -> None:
         """Merge ``settings`` into :attr:`settings`; ``setup`` follows with this call's snapshot.
 
         Cumulative, unknown keys are kept (``reference/node-cluster-spec`` §5.1).  The keys that concern reloads and
         restarts are :class:`~nodecluster_compat.roles.settings.SupervisionSettings`'.
 
+        Args:
+            options: settings as a mapping, as in Node.
+            settings: the same as keywords, which is more usual here.
+
         Raises:
             SettingsError: ``scheduling_policy`` is neither ``SCHED_RR`` nor ``SCHED_NONE``, or one of those keys has
                 a value that cannot be; nothing is changed.
         """
+        if not isinstance(options, Mapping | None):
+            raise ArgumentTypeError(f"expected settings as keywords or as a mapping, got {options!r}")
+        settings = {**(options or {}), **settings}
         self.freeze_policy()
         defaults = {"exec": sys.argv[0], "args": sys.argv[1:], "silent": False}
-        snapshot = MappingProxyType({**defaults, **self._settings, **settings})
-        SupervisionSettings.of(snapshot)
+        snapshot = ClusterSettings({**defaults, **self._settings, **settings}, self._note_settings)
         self._settings = snapshot
-        self._setting_origins |= dict.fromkeys(settings, current_origin())
+        self._note_settings(settings)
         self._with_primary(lambda primary: primary.loop.call_soon(self.emit, "setup", snapshot))
 
     setup_master = setup_primary
 
-    def fork(self, env: Mapping[str, str] | None = None) -> WorkerHandle:
+    def fork(self, env: Mapping[str, object] | None = None) -> WorkerHandle:
         """Start a worker: fill a vacancy, or with none raise the number of workers by one, as TTIN does.
 
         Args:
-            env: added to the environment of this worker.
+            env: added to the environment of this worker, as text: ``8000`` becomes ``"8000"``, ``True`` becomes
+                ``"true"``, and a variable that is ``None`` is not there.
 
         Returns:
             Its handle, at once; the process and the events follow on a later turn.
 
         Raises:
+            ArgumentError: a variable that no environment can have; nothing has happened.
             NotInCluster: there is no running cluster.
             OSError: no descriptors are left for its channels.
         """
+        added = worker_environment(env)
         if self._primary is None:
             raise NotInCluster(_NEEDS_SERVER.format("cluster.fork()"))
         self.setup_primary()
-        return self._primary.fork(env)
+        return self._primary.fork(added)
 
     def disconnect(self, callback: Callable[[], Any] | None = None, timeout: float | None = None) -> None:
         """Disconnect all workers; in server mode the server then ends as after TERM.
@@ -162,10 +208,10 @@ class Cluster(Emitter):
         Raises:
             ArgumentError: ``timeout`` is something else; nothing has happened.
         """
-        seconds = checked_timeout(timeout)
+        seconds, call = checked_timeout(timeout), checked_callback(callback, 0, "the callback of cluster.disconnect()")
         if self._primary is None:
             raise NotInCluster(_NEEDS_SERVER.format("cluster.disconnect()"))
-        self._primary.disconnect(callback, seconds)
+        self._primary.disconnect(call, seconds)
 
     def reload(self, callback: Callable[[ReloadReport], Any] | None = None) -> None:
         """Read the configuration again and replace the workers, as HUP does.
@@ -173,9 +219,10 @@ class Cluster(Emitter):
         Args:
             callback: called once with the report when the reload has ended, however it has.
         """
+        call = checked_callback(callback, 1, "the callback of cluster.reload()")
         if self._primary is None:
             raise NotInCluster(_NEEDS_SERVER.format("cluster.reload()"))
-        self._primary.reload(callback)
+        self._primary.reload(call)
 
     @property
     def status(self) -> ClusterStatus:
@@ -185,18 +232,67 @@ class Cluster(Emitter):
         return self._primary.status()
 
     def call_later(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
-        """Call back in the primary after ``seconds`` (Node's ``setTimeout``); ``timer.cancel()`` calls it off.
+        """Call back in the primary after ``seconds``; :meth:`set_timeout` is the same in Node's words, in both roles.
 
         Set before the server runs, the time counts from its start.
         """
-        timer = Timer(callback, args, current_origin())
-        timer.holds = True
-        self._with_primary(lambda primary: primary.loop.start(timer, seconds))
+        checked = checked_callable(callback, "the callback of a timer")
+        timer = Timer(checked, args, current_origin(), checked_seconds(seconds), holds=True)
+        self._start(timer)
         return timer
 
     def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call back on the primary's next turn.  The one member that another thread may call."""
+        checked_callable(callback, "the callback of cluster.call_soon_threadsafe()")
         self._with_primary(lambda primary: primary.loop.call_soon_threadsafe(callback, *args))
+
+    # --- timers, in both roles -----------------------------------------------------------------
+
+    def set_timeout(self, callback: Callable[..., Any], milliseconds: float | None = None, *args: Any) -> Timer:
+        """Call ``callback(*args)`` once after a while (Node: ``setTimeout``); :meth:`clear_timeout` calls it off.
+
+        In a worker it runs in a greenlet of its own and may block; in the primary it must not.  What it raises is an
+        uncaught exception.  May be called in a signal handler.
+
+        Args:
+            callback: what to call.
+            milliseconds: 1 or more, as in Node; ``None`` is 1.
+            args: what to call it with.
+
+        Returns:
+            A timer with Node's methods: ``unref()``, ``ref()``, ``has_ref()``, ``refresh()``, ``close()``.
+
+        Raises:
+            ArgumentError: ``callback`` cannot be called, or the delay is no number.
+        """
+        return self._set(callback, milliseconds, args, "set_timeout(callback, milliseconds)", repeats=False)
+
+    def set_interval(self, callback: Callable[..., Any], milliseconds: float | None = None, *args: Any) -> Timer:
+        """Call ``callback(*args)`` again and again (Node: ``setInterval``); otherwise as :meth:`set_timeout`.
+
+        The next time counts from the beginning of this one, and comes when this one has returned.
+        """
+        return self._set(callback, milliseconds, args, "set_interval(callback, milliseconds)", repeats=True)
+
+    def clear_timeout(self, timer: object) -> None:
+        """Call off what :meth:`set_timeout` or :meth:`set_interval` returned; anything else is ignored, as in Node."""
+        if isinstance(timer, Timer):
+            timer.cancel()
+
+    clear_interval = clear_timeout
+
+    def _set(self, callback: object, milliseconds: object, args: tuple[Any, ...], call: str, *, repeats: bool) -> Timer:
+        seconds = seconds_of(milliseconds)
+        checked = checked_callable(callback, f"the first argument of {call}")
+        timer = Timer(checked, args, current_origin(), seconds, repeats=repeats, holds=True)
+        self._start(timer)
+        return timer
+
+    def _start(self, timer: Timer) -> None:
+        if self._worker is not None:
+            self._worker.start_timer(timer)
+        else:
+            self._with_primary(lambda primary: primary.loop.start(timer, timer.seconds))
 
     # --- for the server around it --------------------------------------------------------------
 
@@ -225,7 +321,7 @@ class Cluster(Emitter):
         """The configuration is read again: its settings are forgotten, what it asks for is kept for the end."""
         self._is_loading = True
         kept = {name: value for name, value in self._settings.items() if self._setting_origins.get(name) != origin}
-        self._settings = MappingProxyType(kept)
+        self._settings = ClusterSettings(kept, self._note_settings)
 
     def end_load(self) -> None:
         """It was read to its end: what it asked for now happens."""
@@ -233,7 +329,7 @@ class Cluster(Emitter):
         if self._primary is not None:
             self.become_primary(self._primary)
 
-    def undo_load(self, settings: Mapping[str, Any]) -> None:
+    def undo_load(self, settings: ClusterSettings) -> None:
         """It is not to be used after all: what it asked for does not happen, and ``settings`` are in force again."""
         self._is_loading = False
         self._before_primary.clear()
@@ -246,6 +342,19 @@ class Cluster(Emitter):
         self.__class__ = Cluster if worker is None else _InWorker
         process._worker = worker
 
+    def let_go(self) -> None:
+        """The process ends: refer to nothing of the application and the server."""
+        self.become_worker(None)
+        self.remove_all_listeners()
+        self._before_primary.clear()
+        self._settings = ClusterSettings({}, self._note_settings)
+
+    def _note_settings(self, names: Iterable[str]) -> None:
+        self._setting_origins |= dict.fromkeys(names, current_origin())
+
+    def _kind(self) -> str:
+        return "cluster"
+
     def _with_primary(self, call: Callable[[Primary], Any]) -> None:
         if self._primary is None or self._is_loading:
             self._before_primary.append(call)
@@ -255,6 +364,20 @@ class Cluster(Emitter):
 
 class _InWorker(Cluster):
     """The cluster as a worker sees it: Node has none of the primary's members there."""
+
+    _known = KnownEvents(
+        {},
+        {
+            **dict.fromkeys(Cluster._known.counts, "it is the primary's: register it behind 'if cluster.is_primary:'"),
+            "message": "in a worker messages come by process.on('message')",
+            "disconnect": "in a worker write process.on('disconnect')",
+            "exit": "in a worker write process.on('exit')",
+            "request": "in a worker write process.on('request')",
+        },
+    )
+
+    def _kind(self) -> str:
+        return "cluster, in a worker,"
 
     def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - object has it so
         if name in _PRIMARY_ONLY:

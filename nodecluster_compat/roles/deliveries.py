@@ -77,11 +77,21 @@ class Deliveries:
         worker.process.emit("message", message, handle)
 
     def _has_message_listener(self, worker: WorkerHandle) -> bool:
-        return bool(self._events.listener_count("message") or worker.listener_count("message"))
+        return bool(
+            self._events.listener_count("message")
+            or worker.listener_count("message")
+            or worker.process.listener_count("message")
+        )
 
     def _listener_added(self, event: str, _: Callable[..., object]) -> None:
         if event == "message":
             self._loop.call_soon(self._deliver_early_messages)
+        elif event == "request":
+            self._loop.call_soon(self._deliver_early_requests)
+
+    def _deliver_early_requests(self) -> None:
+        for worker in list(self._registry.by_id.values()):
+            worker.requests.listener_added()
 
     def _deliver_early_messages(self) -> None:
         for worker in list(self._registry.by_id.values()):

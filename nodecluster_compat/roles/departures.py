@@ -17,8 +17,9 @@ from ..base.log import Log
 from .worker_handle import WorkerHandle
 
 if TYPE_CHECKING:
-    from ..base.loop import Loop, Timer
+    from ..base.loop import Loop
     from ..base.records import ExitStatus
+    from ..base.timers import Timer
     from ..connections.dealer import Dealer
     from ..connections.shared_sockets import SharedSockets
     from ..errors import ClusterError, FrameError
@@ -81,6 +82,7 @@ class Departures:
         if error is not None:
             self._log.error("The channel of worker %s is closed: %s", worker.id, error)
         worker.line.closed()
+        worker.requests.closed()
         self._dealer.lost(worker.id)
         self._shared.lost(worker.id)
         asked = worker.exited_after_disconnect is not None
@@ -90,7 +92,8 @@ class Departures:
         self._tell(worker, "disconnect")
         if not worker.is_dead():
             # Its place is filled when it has exited, so that an exit handler's fork() finds the vacancy.
-            orderly = asked or worker.way_out.is_ending  # it has taken leave of its connections: a signal from outside
+            # A signal from outside: it has taken leave of its connections, although that may not be told yet.
+            orderly = asked or worker.way_out.is_ending or worker.connections.has_left
             seconds = self.grace if orderly else min(self.grace, _UNASKED_SECONDS)
             self._later(worker, seconds, self._end_if_alive, worker, seconds)
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from ..base.emitter import Emitter, Origin, Registration
-from ..base.loop import Loop, Timer
+from ..base.loop import Loop
+from ..base.timers import Timer
 
 __all__ = ["Forgotten", "forget"]
 

@@ -61,6 +61,8 @@ class Inbound:
         for frame_kind, on_frame in {
             FrameKind.MESSAGE: deliveries.received,
             FrameKind.HANDLE: deliveries.received_with_handle,
+            FrameKind.REQUEST: lambda worker, frame: worker.requests.asked(frame),
+            FrameKind.REPLY: lambda worker, frame: worker.requests.replied(frame),
             FrameKind.ONLINE: self._online,
             FrameKind.LISTENING: self._listening,
             FrameKind.LEAVING: self._leaving,

@@ -55,6 +55,10 @@ class Inbox:
         """Deliver by ``deliverer`` from now on."""
         self._deliverer = deliverer
 
+    def abandon(self) -> None:
+        """In a process that this worker forked: what has come is not for it."""
+        self._arrived.clear()
+
     def received(self, _: object, frame: Frame) -> None:
         """A message has come: deliver or keep it."""
         if not self._has_listener():

@@ -1,4 +1,4 @@
-"""Read and write a worker's standard streams: ``worker.process.stdin``, ``stdout``, ``stderr``, ``stdio[n]``.
+"""Read and write a worker's streams: ``worker.process.stdin``, ``stdout``, ``stderr``, ``stdio[n]``.
 
 Made where the settings ``silent`` or ``stdio`` ask for pipes (Node: ``child_process`` documentation).  They live in the
 primary's loop and never block it.
@@ -6,53 +6,95 @@ primary's loop and never block it.
 
 from __future__ import annotations
 
+import _socket
 import os
 from collections import deque
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
+from ..base.arguments import checked_bytes
 from ..base.emitter import Emitter
+from ..base.event_names import KnownEvents
 from ..base.loop import Loop
 from ..errors import ChannelClosed
 
-__all__ = ["ReadablePipe", "WritablePipe"]
+__all__ = ["DuplexPipe", "Pipe", "ReadablePipe", "WritablePipe"]
 
 _SLICE_BYTES: Final = 65536
+_INSTEAD: Final = {
+    "readable": "write 'data'",
+    "finish": "write 'close'",
+    "drain": "write() keeps what the worker does not read yet",
+    "error": "a pipe that breaks is closed: write 'close'",
+}
 
 
-class ReadablePipe(Emitter):
-    """What a worker writes.  Events: ``data(bytes)``, ``end()``.
+class Pipe(Emitter):
+    """The primary's end of a stream of a worker.  Event: ``close()``.
 
-    Nothing is read before the first ``data`` listener, so nothing is lost; a worker that writes more than the kernel
-    holds waits for it.
+    Args:
+        fd: its descriptor, the pipe's own from now on.
+        loop: the primary's.
     """
+
+    _known = KnownEvents({"close": 0}, {**_INSTEAD, "data": "the worker reads this stream", "end": "write 'close'"})
 
     def __init__(self, fd: int, loop: Loop) -> None:
         super().__init__()
         os.set_blocking(fd, False)
         self._fd = fd
         self._loop = loop
-        self._flowing = False
         self.is_open = True
-        self.on("new_listener", self._listener_added)
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
         return self._fd if self.is_open else -1
 
     def close(self) -> None:
-        """Read no more."""
+        """Close at once; ``close`` follows on a later turn."""
         if self.is_open:
             self.is_open = False
             self._loop.remove_reader(self._fd)
+            self._loop.remove_writer(self._fd)
             os.close(self._fd)
+            self._loop.call_soon(self.emit, "close")
+
+    destroy = close
 
     def abandon(self) -> None:
         """In a forked child: close the inherited copy."""
         if self.is_open:
             os.close(self._fd)
 
-    def _listener_added(self, event: str, _: object) -> None:
-        if event in ("data", "end") and not self._flowing and self.is_open:
+    def worker_ended(self) -> None:
+        """Nobody is at the other end any more."""
+        self.close()
+
+
+class ReadablePipe(Pipe):
+    """What a worker writes.  Events: ``data(bytes)``, ``end()``, ``close()``.
+
+    Nothing is read before the first ``data`` listener, so nothing is lost; a worker that writes more than the kernel
+    holds waits for it.  What nobody has listened for when the worker has ended is thrown away, as in Node.
+    """
+
+    _known = KnownEvents({"data": 1, "end": 0, "close": 0}, _INSTEAD)
+
+    def __init__(self, fd: int, loop: Loop) -> None:
+        super().__init__(fd, loop)
+        self._flowing = False
+
+    def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
+        super()._add_event_handler(event, k, v)
+        if event in ("data", "end"):
+            self._flow()
+
+    def worker_ended(self) -> None:
+        """Extends :meth:`Pipe.worker_ended`: what it wrote is still read."""
+        self._flow()
+
+    def _flow(self) -> None:
+        if not self._flowing and self.is_open:
             self._flowing = True
             self._loop.add_reader(self._fd, self._readable)
 
@@ -70,50 +112,38 @@ class ReadablePipe(Emitter):
             self.emit("end")
 
 
-class WritablePipe:
-    """What a worker reads."""
+class WritablePipe(Pipe):
+    """What a worker reads.  Event: ``close()``."""
 
     def __init__(self, fd: int, loop: Loop) -> None:
-        os.set_blocking(fd, False)
-        self._fd = fd
-        self._loop = loop
+        super().__init__(fd, loop)
         self._queue: deque[bytes] = deque()
         self._ending = False
-        self.is_open = True
-
-    def fileno(self) -> int:
-        """Return the descriptor, -1 once closed."""
-        return self._fd if self.is_open else -1
 
     def write(self, data: bytes | str) -> None:
         """Write bytes, or text as UTF-8; what the worker does not read yet waits here.
 
         Raises:
+            ArgumentTypeError: ``data`` is neither.
             ChannelClosed: the worker has closed its end, or :meth:`end` was called.
         """
+        payload = checked_bytes(data)
         if not self.is_open or self._ending:
             raise ChannelClosed("the pipe is closed: the worker has ended, or end() was called")
-        self._queue.append(data.encode() if isinstance(data, str) else bytes(data))
-        if len(self._queue) == 1:
+        if payload:
+            self._queue.append(payload)
             self._loop.add_writer(self._fd, self._writable)
 
-    def end(self) -> None:
-        """Close once everything is written: the worker reads end-of-file."""
+    def end(self, data: bytes | str | None = None) -> None:
+        """Close once everything is written, ``data`` last: the worker reads end-of-file."""
+        if data is not None:
+            self.write(data)
         self._ending = True
-        if not self._queue:
-            self.close()
+        if self.is_open and not self._queue:
+            self._finish()
 
-    def close(self) -> None:
-        """Close at once."""
-        if self.is_open:
-            self.is_open = False
-            self._loop.remove_writer(self._fd)
-            os.close(self._fd)
-
-    def abandon(self) -> None:
-        """In a forked child: close the inherited copy."""
-        if self.is_open:
-            os.close(self._fd)
+    def _finish(self) -> None:
+        self.close()
 
     def _writable(self) -> None:
         try:
@@ -130,4 +160,18 @@ class WritablePipe:
         if not self._queue:
             self._loop.remove_writer(self._fd)
             if self._ending:
-                self.close()
+                self._finish()
+
+
+class DuplexPipe(ReadablePipe, WritablePipe):
+    """A further stream of a worker, in both directions: ``stdio[3]`` and above.  Its descriptor is a socket's."""
+
+    def _finish(self) -> None:
+        """Replaces :meth:`WritablePipe._finish`: what the worker writes is still read."""
+        sock = _socket.socket(fileno=self._fd)
+        try:
+            sock.shutdown(_socket.SHUT_WR)
+        except OSError:
+            self.close()  # the worker is gone
+        finally:
+            sock.detach()

@@ -17,7 +17,8 @@ from __future__ import annotations
 import _socket
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from threading import Event
+from typing import Any, Final
 
 from ..base.emitter import Emitter, Origin, current_origin, run_guarded
 from ..base.log import Log
@@ -27,7 +28,7 @@ from ..connections.dealer import Dealer
 from ..connections.offers import OfferingEnd, connection_pair
 from ..connections.policies import RoundRobin
 from ..connections.shared_sockets import SharedSockets
-from ..errors import ClusterError, FrameError, SettingsError
+from ..errors import ClusterError, FrameError, SettingsError, WouldBlock
 from ..lifecycle.registry import Registry
 from ..lifecycle.rollout import ReloadReport
 from ..messages.arrived import ArrivedMessages
@@ -39,10 +40,14 @@ from .departures import Departures
 from .forgetting import Forgotten, forget
 from .host import Host
 from .inbound import Inbound
+from .process import process
+from .requests import Reply, Requests
 from .status import ClusterStatus
 from .worker_handle import ChildEnds, WorkerHandle
 
 __all__ = ["Primary"]
+
+_TURN_SECONDS: Final = 1.0
 
 
 class Primary:
@@ -71,6 +76,7 @@ class Primary:
         self._child_ends: dict[int, ChildEnds] = {}
         self._when_empty: list[tuple[Origin, Callable[[], Any]]] = []
         self.is_disconnecting = False
+        self.turn: Callable[[float], None] | None = None  # while the script runs, and no turn of the loop
         self.taps: list[Callable[[str, WorkerHandle, tuple[Any, ...]], None]] = []
         self.sent_tap: Callable[[WorkerHandle, Message, Handle], None] | None = None
 
@@ -85,7 +91,7 @@ class Primary:
 
     # --- the life of a worker ------------------------------------------------------------------
 
-    def new_worker(self, env: Mapping[str, str] | None = None) -> WorkerHandle:
+    def new_worker(self, env: Mapping[str, str | None] | None = None) -> WorkerHandle:
         """Return the handle of a worker that has channels and no process yet.
 
         Raises:
@@ -101,6 +107,12 @@ class Primary:
             max_message=self._host.message_limit(),
         )
         worker.line = Line(channel, self._log)
+        worker.requests = Requests(
+            worker.line,
+            f"worker {worker.id}",
+            partial(self._asked, worker),
+            lambda: bool(self._events.listener_count("request") or worker.listener_count("request")),
+        )
         worker.connections = OfferingEnd(worker.id, *connection_ends, asks=self.dealer.asks)
         worker.max_message_bytes = self._host.message_limit()
         worker.sent_tap = self.sent_tap
@@ -108,6 +120,7 @@ class Primary:
         self.registry.add(worker)
         worker.early_messages = ArrivedMessages(f"worker {worker.id}", self._log)
         self.deliveries.watch(worker)
+        self.deliveries.watch(worker.process)
         return worker
 
     def started(self, worker: WorkerHandle, pid: int) -> None:
@@ -115,9 +128,18 @@ class Primary:
         worker.process.pid = pid
         self._child_ends.pop(worker.id).messages.close()  # the other one is kept, to take offers back
         worker.line.attach(self.loop)
+        worker.line.pause_reading()  # whatever it says is told after its fork
         self.dealer.enrol(worker.connections, pid)
         worker.is_fork_told = False
         self.loop.call_soon(self._tell_fork, worker)
+
+    def lift(self, worker: WorkerHandle, lowest: int) -> None:
+        """Move the worker's ends of its channels, which no process has yet, to descriptors from ``lowest`` on.
+
+        Raises:
+            OSError: no descriptors are left.
+        """
+        self._child_ends[worker.id] = self._child_ends[worker.id].moved(lowest)
 
     def failed_to_start(self, worker: WorkerHandle, error: OSError) -> None:
         """The process could not be made: Node's spawn failure (node-cluster-spec §2.10), without dying."""
@@ -160,7 +182,7 @@ class Primary:
 
     # --- what users and handles ask ------------------------------------------------------------
 
-    def fork(self, env: Mapping[str, str] | None = None) -> WorkerHandle:
+    def fork(self, env: Mapping[str, str | None] | None = None) -> WorkerHandle:
         """Make a worker, its process and events follow on a later turn; or return the one that stands in."""
         present = self._host.stand_in()
         if present is not None:
@@ -210,6 +232,10 @@ class Primary:
         """See :class:`~nodecluster_compat.roles.worker_handle.Supervisor`; on a later turn, as in Node."""
         self.loop.call_soon(self._send_failed, worker, error)
 
+    def holding_changed(self) -> None:
+        """See :class:`~nodecluster_compat.roles.worker_handle.Owner`: whoever runs the loop looks again."""
+        self.loop.wake()
+
     def reload(self, callback: Callable[[ReloadReport], Any] | None = None) -> None:
         """See :meth:`~nodecluster_compat.roles.cluster.Cluster.reload`."""
         self._host.reload_soon(None if callback is None else partial(run_guarded, "reload", current_origin(), callback))
@@ -220,12 +246,38 @@ class Primary:
 
     def forget(self, origin: Origin) -> Forgotten:
         """Remove the handlers and timers that were registered from ``origin``; return them for :meth:`recall`."""
-        return forget(origin, [self._events, *self.registry.by_id.values()], self.loop)
+        workers = self.registry.by_id.values()
+        return forget(origin, [self._events, process, *workers, *(one.process for one in workers)], self.loop)
 
     def recall(self, forgotten: Forgotten) -> None:
         """Put back what :meth:`forget` removed, in place of what has been registered from there since."""
         self.forget(forgotten.origin)
         forgotten.put_back(self.loop)
+
+    def wait_for(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """See :class:`~nodecluster_compat.roles.worker_handle.Owner`."""
+        if self.loop.is_elsewhere():
+            done = Event()
+            self.loop.call_soon_threadsafe(begin, done.set)
+            done.wait()
+        elif self.turn is not None:
+            self._turn_until(begin, self.turn)
+        elif self.loop.wait_beside is None or not self.loop.wait_beside(begin):
+            raise WouldBlock(
+                "expected a callback: a handler in the primary must not wait, for no connection is dealt meanwhile; "
+                "write worker.request(message, callback)"
+            )
+
+    def _turn_until(self, begin: Callable[[Callable[[], None]], None], turn: Callable[[float], None]) -> None:
+        """The script itself waits: nothing else is under way, so the loop may turn; in its handlers nobody may wait."""
+        ended: list[bool] = []
+        self.turn = None
+        try:
+            begin(lambda: ended.append(True))
+            while not ended:
+                turn(_TURN_SECONDS)
+        finally:
+            self.turn = turn
 
     # --- what dealing tells --------------------------------------------------------------------
 
@@ -243,20 +295,29 @@ class Primary:
     # --- events --------------------------------------------------------------------------------
 
     def _emit(self, worker: WorkerHandle, event: str, *args: object) -> None:
+        if not worker.is_fork_told:
+            self.loop.call_soon(self._emit, worker, event, *args)  # behind its fork, which is queued
+            return
         for tap in self.taps:
             tap(event, worker, args)
         worker.emit(event, *args)
         self._events.emit(event, worker, *args)
+        worker.process.tell(event, *args)
 
     def _tell_fork(self, worker: WorkerHandle) -> None:
         worker.is_fork_told = True
+        worker.process.emit("spawn")
         self._emit(worker, "fork")
+        worker.line.resume_reading()
+
+    def _asked(self, worker: WorkerHandle, message: Message, reply: Reply) -> None:
+        self._events.emit("request", worker, message, reply)
+        worker.emit("request", message, reply)
 
     def _spawn_failed(self, worker: WorkerHandle, error: OSError) -> None:
         self._log.error("Could not start worker %s: %s", worker.id, error)
         worker.process.exit_code = -(error.errno or 1)
-        if worker.listener_count("error"):
-            worker.emit("error", error)
+        worker.tell_error(error)
         self._emit(worker, "fork")
         self.registry.remove(worker)
         worker.line.attach(self.loop)  # callbacks of what was sent to it hear of the end
@@ -265,9 +326,7 @@ class Primary:
         self._check_empty()
 
     def _send_failed(self, worker: WorkerHandle, error: ClusterError) -> None:
-        if worker.listener_count("error"):
-            worker.emit("error", error)
-        else:
+        if not worker.tell_error(error):
             self._log.error("A message to worker %s was not sent: %s", worker.id, error)
 
     def _check_empty(self) -> None:

@@ -6,16 +6,29 @@ In a process that is not a worker, registering handlers is always safe; ``connec
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
-from typing import NoReturn, Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, NoReturn, Protocol
 
-from ..base.emitter import Emitter
+from ..base.emitter import Emitter, Registration, line_outside
+from ..base.event_names import KnownEvents
 from ..base.records import Handle, Message
-from ..errors import NotInCluster
+from ..errors import ArgumentTypeError, NotInCluster
 from ..messages.channel import SendCallback
+from .process_signals import SIGNAL_EVENTS, SignalEvents
+from .sending import SendOptions
 
-__all__ = ["Process", "process"]
+__all__ = ["ChannelHold", "Process", "process"]
+
+_OWNED: Final = (
+    "gunicorn itself acts on it: write process.on('disconnecting') or process.on('exit') in a worker, or one of "
+    "gunicorn's hooks, such as worker_int and on_exit"
+)
+_NOT_UNDER_GUNICORN: Final = {
+    "beforeExit": "gunicorn keeps its processes alive: write process.on('exit')",
+}
 
 
 class _Worker(Protocol):
@@ -24,27 +37,98 @@ class _Worker(Protocol):
     def is_connected(self) -> bool: ...
 
     def send(
-        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self,
+        message: Message,
+        handle: Handle | Callable[..., Any] = None,
+        options: SendOptions = None,
+        callback: SendCallback | None = None,
+        *,
+        keep_open: bool = False,
     ) -> bool: ...
+
+    def request(
+        self, message: Message, callback: Callable[..., Any] | None = None, *, timeout: float | None = 30.0
+    ) -> Message: ...
 
     def lose_channel(self) -> None: ...
 
     def exit(self, code: int) -> None: ...
 
+    def hold_channel(self, holds: bool) -> None: ...
+
+    def emit(self, event: str, *args: Any) -> bool: ...
+
+    def listener_count(self, event: str) -> int: ...
+
+
+class ChannelHold:
+    """Whether a channel keeps its process alive: Node's ``process.channel``."""
+
+    def __init__(self, hold: Callable[[bool], None]) -> None:
+        self._hold = hold
+        self._holds = True
+
+    def ref(self) -> ChannelHold:
+        """Keep the process alive while the channel is open, as it does unless told otherwise."""
+        self._holds = True
+        self._hold(True)
+        return self
+
+    def unref(self) -> ChannelHold:
+        """Let the process end although the channel is open: when no server, timer or connection is left."""
+        self._holds = False
+        self._hold(False)
+        return self
+
+    def has_ref(self) -> bool:
+        """Whether it keeps the process alive."""
+        return self._holds
+
 
 class Process(Emitter):
     """This process.
 
-    Events, in a worker: ``message(message, handle)``, ``disconnecting(seconds)``, ``disconnect()``, ``error(exc)``.
+    Events, in a worker: ``message(message, handle)``, ``request(message, reply)``, ``disconnecting(seconds)``,
+    ``disconnect()``, ``error(exc)``; everywhere: ``exit(code)`` once, at every end but by a signal;
+    ``beforeExit(code)`` in a script with nothing left to do; and each signal by its name, ``SIGTERM(name, number)``,
+    except those that gunicorn acts on.
 
     Attributes:
         exit_code: the code to end with when nothing is left to do; ``None`` means 0 (Node: ``process.exitCode``).
     """
 
+    _known = KnownEvents(
+        {
+            "message": 2,
+            "request": 2,
+            "disconnecting": 1,
+            "disconnect": 0,
+            "error": 1,
+            "exit": 1,
+            "beforeExit": 1,
+            "uncaughtException": 2,
+            "uncaughtExceptionMonitor": 2,
+            **SIGNAL_EVENTS,
+        },
+        {
+            "unhandledRejection": "there are no promises; an exception that nobody catches is 'uncaughtException'",
+            "rejectionHandled": "there are no promises",
+            "multipleResolves": "there are no promises",
+            "warning": "Python's warnings are filtered by the module warnings",
+            "worker": "threads are Python's: write threading.Thread",
+        },
+    )
+
     def __init__(self) -> None:
         super().__init__()
         self._worker: _Worker | None = None
+        self._channel: tuple[_Worker, ChannelHold] | None = None
         self.exit_code: int | None = None
+        self.signals = SignalEvents(self.emit)
+        self._under_gunicorn = False
+        self._ended = False
+        self._atexit_pid: int | None = None
+        self._registered_at: dict[str, str] = {}
 
     @property
     def pid(self) -> int:
@@ -56,25 +140,150 @@ class Process(Emitter):
         """Whether there is an open channel to a primary."""
         return self._worker is not None and self._worker.is_connected()
 
+    @property
+    def channel(self) -> ChannelHold | None:
+        """The channel to the primary, to :meth:`~ChannelHold.unref` it; ``None`` where none is open."""
+        worker = self._worker
+        if worker is None or not worker.is_connected():
+            return None
+        if self._channel is None or self._channel[0] is not worker:
+            self._channel = worker, ChannelHold(worker.hold_channel)
+        return self._channel[1]
+
     def send(
-        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self,
+        message: Message,
+        handle: Handle | Callable[..., Any] = None,
+        options: SendOptions = None,
+        callback: SendCallback | None = None,
+        *,
+        keep_open: bool = False,
     ) -> bool:
         """Send a message to the primary; see :meth:`ClusterWorker.send`.
 
         Raises:
             NotInCluster: this process has no primary.
         """
-        return self._own_worker("process.send()").send(message, handle, keep_open=keep_open, callback=callback)
+        return self._own_worker("process.send()").send(message, handle, options, callback, keep_open=keep_open)
+
+    def request(
+        self, message: Message, callback: Callable[..., Any] | None = None, *, timeout: float | None = 30.0
+    ) -> Message:
+        """Ask the primary, and wait for what it replies; see :meth:`ClusterWorker.request`.
+
+        Raises:
+            NotInCluster: this process has no primary.
+        """
+        return self._own_worker("process.request()").request(message, callback, timeout=timeout)
 
     def disconnect(self) -> None:
         """Close the channel to the primary at once; a worker that nobody asked to leave exits with 0."""
         self._own_worker("process.disconnect()").lose_channel()
 
-    def exit(self, code: int = 0) -> NoReturn:
-        """End this process with ``code`` (0 to 255), whichever greenlet calls it."""
+    def exit(self, code: int | None = None) -> NoReturn:
+        """End this process with ``code`` (0 to 255), whichever greenlet calls it.
+
+        Args:
+            code: ``None``: :attr:`exit_code`, or 0.
+
+        Raises:
+            ArgumentTypeError: it is no whole number; nothing has happened.
+        """
+        if isinstance(code, bool) or not isinstance(code, int | None):
+            raise ArgumentTypeError(f"expected a whole number from 0 to 255 as the exit code, got {code!r}")
+        number = (self.exit_code or 0 if code is None else code) & 0xFF
         if self._worker is not None:
-            self._worker.exit(code)
-        sys.exit(code)
+            self._worker.exit(number)
+        sys.exit(number)
+
+    def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:
+        """Emit an event; an ``error`` is one of ``cluster.worker`` first, as in Node."""
+        worker = self._worker
+        if event == "error" and worker is not None and worker.listener_count(event):
+            worker.emit(event, *args)
+            return not self.listener_count(event) or super().emit(event, *args)
+        return super().emit(event, *args, **kwargs)
+
+    # --- for the runtime around it -------------------------------------------------------------
+
+    def ended(self, code: int) -> int:
+        """This process ends: emit ``exit``, unless that was done; return the code, which a handler may have changed."""
+        if not self._ended:
+            self._ended = True
+            self.exit_code = code
+            self.emit("exit", code)
+            return self.exit_code & 0xFF
+        return code
+
+    def end_untold(self) -> None:
+        """This process ends, and emits no ``exit``: a listener of ``uncaughtException`` has raised, as in Node."""
+        self._ended = True
+
+    def reborn(self) -> None:
+        """In a forked worker of a script: nothing is left of what the primary registered."""
+        self.signals.leave()
+        self.remove_all_listeners()
+        self._atexit_pid = None
+
+    def serve_under_gunicorn(self, signals: Collection[int]) -> None:
+        """Know that gunicorn runs this process, and acts on these signals; say so to who waits for them."""
+        self._under_gunicorn = True
+        for name in [*self.signals.yield_to_owner(signals), *(_NOT_UNDER_GUNICORN.keys() & self.event_names())]:
+            self._complain(name, _NOT_UNDER_GUNICORN.get(name, _OWNED), self._registered_at.get(name))
+
+    # --- registering ---------------------------------------------------------------------------
+
+    def remove_all_listeners(self, event: str | None = None) -> None:
+        """Remove every handler of ``event``, or of all events."""
+        super().remove_all_listeners(event)
+        for name in SIGNAL_EVENTS if event is None else (event,):
+            self.signals.unwatch(name)
+
+    def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
+        if event in SIGNAL_EVENTS or event in _NOT_UNDER_GUNICORN:
+            self._registered_at.setdefault(event, line_outside())
+        if event in SIGNAL_EVENTS:
+            self.signals.watch(event)
+        elif event == "exit":
+            self._watch_end_of_program()
+        super()._add_event_handler(event, k, v)
+
+    def recall(self, forgotten: Sequence[Registration]) -> None:
+        """Register again what :meth:`forget` removed, in the same order."""
+        super().recall(forgotten)
+        for one in forgotten:
+            if one.event in SIGNAL_EVENTS:
+                self.signals.watch(one.event)
+
+    def _remove_listener(self, event: str, f: Callable[..., Any]) -> None:
+        super()._remove_listener(event, f)
+        if event not in self._events:
+            self.signals.unwatch(event)
+
+    def _check_name(self, event: str) -> None:
+        if self.signals.is_owned(event):
+            self._complain(event, _OWNED)
+        elif self._under_gunicorn and event in _NOT_UNDER_GUNICORN:
+            self._complain(event, _NOT_UNDER_GUNICORN[event])
+        else:
+            super()._check_name(event)
+
+    def _kind(self) -> str:
+        return "process"
+
+    def _watch_end_of_program(self) -> None:
+        """In a program that no cluster started, Python alone knows when it ends."""
+        if self._atexit_pid is None:
+            self._atexit_pid = os.getpid()
+            atexit.register(self._program_ended)
+
+    def _program_ended(self) -> None:
+        if os.getpid() == self._atexit_pid:
+            self.ended(self.exit_code or int(hasattr(sys, "last_value")))
+
+    def let_go(self) -> None:
+        """The process ends: refer to nothing of the application."""
+        self.remove_all_listeners()
 
     def _own_worker(self, what: str) -> _Worker:
         if self._worker is None:

@@ -92,8 +92,10 @@ def _streams(stdio: object, silent: bool) -> tuple[Stream, ...]:
         return (_stream(stdio),) * 3
     if not isinstance(stdio, Sequence):
         raise SettingsError(f"expected a word or a list as setting 'stdio', got {stdio!r}")
-    if "ipc" not in stdio:
-        raise SettingsError(f"expected 'ipc' among the entries of setting 'stdio', got {list(stdio)!r}")
+    channels = [entry for entry in stdio if isinstance(entry, str) and entry == "ipc"]
+    if len(channels) != 1:
+        often = "among" if not channels else "only once among"
+        raise SettingsError(f"expected 'ipc' {often} the entries of setting 'stdio', got {list(stdio)!r}")
     return tuple(_stream(entry) for entry in stdio)
 
 
@@ -102,9 +104,18 @@ def _stream(entry: object) -> Stream:
         return "ignore"
     if entry == "ipc" or (isinstance(entry, int) and not isinstance(entry, bool) and entry >= 0):
         return entry if isinstance(entry, int) else "ipc"
-    if entry not in _WORDS:
+    if hasattr(entry, "fileno"):
+        return _descriptor(entry)
+    if not isinstance(entry, str) or entry not in _WORDS:
         raise SettingsError(f"expected one of {', '.join(map(repr, _WORDS))} in setting 'stdio', got {entry!r}")
     return "pipe" if entry == "overlapped" else cast("Stream", entry)
+
+
+def _descriptor(stream: Any) -> int:  # noqa: ANN401 - a file, a socket
+    try:
+        return int(stream.fileno())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"expected an open file in setting 'stdio', got {stream!r}: {error}") from None
 
 
 def serializer_named(name: object) -> Serializer:

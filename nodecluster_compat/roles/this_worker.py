@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+from ..base.arity import checked_callback
 from ..base.drain_timeout import checked_timeout
+from ..base.emitter import current_origin, run_guarded
+from ..base.event_names import KnownEvents
 from ..base.handlers import Handlers
 from ..base.log import Log
 from ..base.reactor import Reactor
 from ..base.records import Address, Handle, ListenAnswer, ListenRequest, Message
-from ..errors import ClusterError
+from ..base.timers import Timer
+from ..errors import ClusterError, NotInCluster
 from ..messages.channel import Channel, SendCallback
 from ..messages.frames import MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
 from ..messages.line import Line
@@ -29,6 +33,8 @@ from ..messages.payloads import (
 from ..messages.serialization import JSON, Serializer
 from .inbox import Inbox
 from .process import Process
+from .requests import Reply, Requests, checked_request_timeout, waited
+from .sending import SendOptions, sent_as
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -47,6 +53,12 @@ class Runtime(Reactor, Protocol):
     def spawn(self, call: Callable[[], None]) -> None:
         """Run ``call`` beside requests; it may block."""
 
+    def start(self, timer: Timer, seconds: float) -> object:
+        """See :class:`~nodecluster_compat.base.timers.Clock`."""
+
+    def hold_channel(self, holds: bool) -> None:
+        """Whether the channel alone keeps this process alive."""
+
     def begin_drain(self) -> None:
         """Take no more connections, finish those in flight within the worker's ``drain_timeout``, then end."""
 
@@ -56,6 +68,13 @@ class Runtime(Reactor, Protocol):
     def exit_now(self, code: int) -> None:
         """End this process without waiting for requests; returns, the end comes when the caller yields."""
 
+    def wait(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """Call ``begin(done)`` and hold the caller up, and nobody else, until ``done()`` is called.
+
+        Raises:
+            WouldBlock: the caller must not wait.
+        """
+
     def leave_caller(self) -> None:
         """Do not return to the caller of ``process.exit()``, which may be any of this worker's tasks."""
 
@@ -64,7 +83,10 @@ class Runtime(Reactor, Protocol):
 
 
 class ClusterWorker(Worker):
-    """This worker.  Events: ``message(message, handle)``, ``disconnecting(seconds)``, ``disconnect()``, ``error(exc)``.
+    """This worker.
+
+    Events: ``message(message, handle)``, ``request(message, reply)``, ``disconnecting(seconds)``, ``disconnect()``,
+    ``error(exc)``.
 
     Attributes:
         id: the number that the primary knows it by.
@@ -73,22 +95,33 @@ class ClusterWorker(Worker):
         drain_timeout: seconds that whoever asked it to leave allows for that; ``None`` for the usual limit.
     """
 
+    _known = KnownEvents(
+        {"message": 2, "request": 2, "disconnecting": 1, "disconnect": 0, "error": 1},
+        {
+            "exit": "a worker hears of its own end by process.on('exit')",
+            "online": "the primary hears of it; here it has happened before any code runs",
+            "listening": "the primary hears of it; here write server.on('listening')",
+        },
+    )
+
     def __init__(
         self,
         worker_id: int,
         sock: _socket.socket,
         process: Process,
         log: Log,
-        env: Mapping[str, str],
+        env: Mapping[str, str | None],
         serializer: Serializer = JSON,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         super().__init__({"id": worker_id, "state": "online"})
         self.process: Process = process
-        self.env = dict(env)
+        self.env = {name: value for name, value in env.items() if value is not None}
         self.drain_timeout: float | None = None
         self._log = log
         self._runtime: Runtime | None = None
+        self._early_timers: list[Timer] = []
+        self._channel_holds = True
         self._finishing = False
         self._has_announced_leaving = False
         self._requests: dict[int, Callable[[ListenAnswer, int | None], None]] = {}
@@ -97,7 +130,17 @@ class ClusterWorker(Worker):
         channel = Channel(sock, partial(self.frames.handle, self), self._closed)
         self._line = Line(channel, log, serializer, max_message_bytes)
         self._inbox = Inbox(self._line, (self, process), log)
+        self.requests = Requests(
+            self._line,
+            "the primary",
+            self._asked,
+            lambda: bool(self.listener_count("request") or self.process.listener_count("request")),
+        )
+        for emitter in (self, process):
+            emitter.on("new_listener", self._listener_added)
         for kind, handler in {
+            FrameKind.REQUEST: lambda _, frame: self.requests.asked(frame),
+            FrameKind.REPLY: lambda _, frame: self.requests.replied(frame),
             FrameKind.MESSAGE: self._inbox.received,
             FrameKind.HANDLE: self._inbox.received_with_handle,
             FrameKind.ANSWER: ClusterWorker._answered,
@@ -120,13 +163,51 @@ class ClusterWorker(Worker):
     # --- what users ask ------------------------------------------------------------------------
 
     def send(
-        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self,
+        message: Message,
+        handle: Handle | Callable[..., Any] = None,
+        options: SendOptions = None,
+        callback: SendCallback | None = None,
+        *,
+        keep_open: bool = False,
     ) -> bool:
         """Send a message to the primary; see :meth:`nodecluster_compat.messages.line.Line.send`.
 
+        As in Node the callback may follow any argument, and ``options`` may be ``{"keepOpen": True}``.
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged.
         """
-        return self._line.send(message, handle, keep_open, callback, self._report)
+        passed, keep_open, told = sent_as(handle, options, callback, keep_open)
+        return self._line.send(message, passed, keep_open, told, self._report)
+
+    def request(
+        self, message: Message, callback: Callable[..., Any] | None = None, *, timeout: float | None = 30.0
+    ) -> Message:
+        """Ask the primary, and wait for what it replies (``request`` event there); requests are served meanwhile.
+
+        Args:
+            message: anything that a message can be.
+            callback: called with ``(error, reply)`` in a greenlet of its own, the error ``None`` if there is a reply;
+                then nothing is returned.
+            timeout: seconds above 0; ``None``: as long as the channel is open.
+
+        Raises:
+            RequestFailed: the primary replied by ``reply.fail(reason)``.
+            RequestTimedOut: it did not reply in time.
+            ChannelClosed: it has gone.
+            WouldBlock: there is no ``callback``, and this code must not wait.
+            NotInCluster: this worker does not run yet, or no longer.
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        seconds = checked_request_timeout(timeout)
+        call = checked_callback(callback, 2, "the callback of request()")
+        runtime = self._runtime
+        if runtime is None:
+            raise NotInCluster("request() needs a worker that runs, and this one is not up yet")
+        if call is None:
+            return waited(runtime.wait, lambda done: self.requests.ask(message, seconds, done, runtime))
+        replied = partial(runtime.call_soon, partial(run_guarded, "request", current_origin(), call))
+        self.requests.ask(message, seconds, replied, runtime)
+        return None
 
     def disconnect(self, timeout: float | None = None) -> ClusterWorker:
         """Finish what is in flight, then leave; a second call is a no-op.
@@ -206,6 +287,23 @@ class ClusterWorker(Worker):
         self._runtime = runtime
         self._inbox.attach(runtime)
         self._line.attach(runtime)
+        runtime.hold_channel(self._channel_holds)
+        for timer in self._early_timers:
+            runtime.start(timer, timer.seconds)
+        self._early_timers.clear()
+
+    def start_timer(self, timer: Timer) -> None:
+        """Let a timer of this process run, from when the runtime is up."""
+        if self._runtime is None:
+            self._early_timers.append(timer)
+        else:
+            self._runtime.start(timer, timer.seconds)
+
+    def hold_channel(self, holds: bool) -> None:
+        """Whether the channel alone keeps this process alive, as it does unless told otherwise."""
+        self._channel_holds = holds
+        if self._runtime is not None:
+            self._runtime.hold_channel(holds)
 
     def tell_disconnecting(self, seconds: float | None) -> None:
         """The drain begins: let the application say goodbye.
@@ -253,6 +351,7 @@ class ClusterWorker(Worker):
     def abandon(self) -> None:
         """In a process that this worker forked: let go of the channel, which is not its own."""
         self._line.abandon()
+        self._inbox.abandon()
 
     # --- the channel ---------------------------------------------------------------------------
 
@@ -261,6 +360,18 @@ class ClusterWorker(Worker):
         on_answer = self._requests.pop(answer.request_id, None)
         if on_answer is not None:
             on_answer(answer, frame.fd)
+
+    def _listener_added(self, event: str, _: object) -> None:
+        if event == "request" and self._runtime is not None:
+            self._runtime.call_soon(self.requests.listener_added)
+
+    def _asked(self, message: Message, reply: Reply) -> None:
+        assert self._runtime is not None  # nothing is read before
+        self._runtime.spawn(partial(self._tell_asked, message, reply))
+
+    def _tell_asked(self, message: Message, reply: Reply) -> None:
+        self.emit("request", message, reply)
+        self.process.emit("request", message, reply)
 
     def _told_to_disconnect(self, frame: Frame) -> None:
         timeout = decode_disconnect(frame.payload)
@@ -275,6 +386,7 @@ class ClusterWorker(Worker):
 
     def _closed(self, error: ClusterError | None) -> None:
         self._line.closed()
+        self.requests.closed()
         if error is not None:
             self._log.error("The channel to the primary is closed: %s", error)
         if self._runtime is None or self._finishing:
@@ -292,8 +404,6 @@ class ClusterWorker(Worker):
 
     def _report(self, error: ClusterError) -> None:
         if self.listener_count("error") or self.process.listener_count("error"):
-            for emitter in (self, self.process):
-                if emitter.listener_count("error"):
-                    emitter.emit("error", error)
+            self.process.emit("error", error)
         else:
             self._log.error("A message to the primary was not sent: %s", error)

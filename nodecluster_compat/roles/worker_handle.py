@@ -6,15 +6,20 @@ holds no policy: what a method does to the cluster is the :class:`Owner`'s to ca
 
 from __future__ import annotations
 
+import _socket
+import fcntl
 import os
 import signal as signals
 import time
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from ..base.arity import checked_callback
 from ..base.drain_timeout import checked_timeout
-from ..base.emitter import Emitter
+from ..base.emitter import Emitter, current_origin, run_guarded
+from ..base.event_names import KnownEvents
 from ..base.records import Handle, Message
 from ..errors import ClusterError
 from ..lifecycle.loop_lag import lag_at
@@ -23,17 +28,20 @@ from ..lifecycle.states import Lifecycle, State
 from ..lifecycle.way_out import WayOut
 from ..messages.channel import SendCallback
 from ..messages.frames import MAX_MESSAGE_BYTES, FrameKind, encode_frame
+from .process import ChannelHold
+from .requests import Requests, checked_request_timeout, waited
+from .sending import SendOptions, sent_as
 from .worker import Worker
 
 if TYPE_CHECKING:
-    import _socket
     from collections.abc import Callable, Mapping
 
+    from ..base.loop import Loop
     from ..connections.offers import OfferingEnd
     from ..machine.heartbeat import Heartbeat
     from ..messages.arrived import ArrivedMessages
     from ..messages.line import Line
-    from .pipes import ReadablePipe, WritablePipe
+    from .pipes import Pipe, ReadablePipe, WritablePipe
     from .status import WorkerHealth
 
 __all__ = ["ChildEnds", "Owner", "WorkerEntry", "WorkerHandle", "WorkerProcess", "WorkerRoster"]
@@ -44,6 +52,24 @@ class ChildEnds(Struct, frozen=True):
 
     messages: _socket.socket
     connections: _socket.socket
+
+    def moved(self, lowest: int) -> ChildEnds:
+        """Return both at descriptors from ``lowest`` on; the old ones are closed.
+
+        Raises:
+            OSError: no descriptors are left.
+        """
+        fds: list[int] = []
+        try:
+            for end in (self.messages, self.connections):
+                fds.append(fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, lowest))  # noqa: PERF401 - closed below
+        except OSError:
+            for fd in fds:
+                os.close(fd)
+            raise
+        self.close()
+        messages, connections = (_socket.socket(fileno=fd) for fd in fds)
+        return ChildEnds(messages, connections)
 
     def close(self) -> None:
         """Close both."""
@@ -57,70 +83,175 @@ class Owner(Protocol):
     def disconnect_worker(self, worker: WorkerHandle, timeout: float | None = None) -> None:
         """Let the worker finish what is in flight, close its channel and end."""
 
+    def wait_for(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """Call ``begin(done)`` and wait until ``done()`` is called.
+
+        Raises:
+            WouldBlock: the caller must not wait.
+        """
+
+    @property
+    def loop(self) -> Loop:
+        """The primary's."""
+
     def report_send_error(self, worker: WorkerHandle, error: ClusterError) -> None:
         """A message without a callback could not be sent."""
 
+    def holding_changed(self) -> None:
+        """A worker keeps the primary alive otherwise than before."""
+
 
 class WorkerProcess(Emitter):
-    """The operating system's side of a worker: Node's ``worker.process``.  Event: ``message(message, handle)``.
+    """The operating system's side of a worker: Node's ``worker.process``.
+
+    Events, each after that of the worker and of the cluster: ``spawn()``, ``message(message, handle)``,
+    ``disconnect()``, ``exit(code, signal)``, ``close(code, signal)`` once its pipes have ended too, ``error(exc)``.
 
     Attributes:
         stdin, stdout, stderr: streams where the settings asked for pipes, otherwise ``None``.
+        stdio: the same by number, and further ones, which are read and written.
     """
+
+    _known = KnownEvents(
+        {"spawn": 0, "message": 2, "disconnect": 0, "exit": 2, "close": 2, "error": 1},
+        {"internalMessage": "what the runtime says to itself is no message here; 'message' has those of programs"},
+    )
 
     def __init__(self, worker: WorkerHandle) -> None:
         super().__init__()
         self.stdin: WritablePipe | None = None
         self.stdout: ReadablePipe | None = None
         self.stderr: ReadablePipe | None = None
-        self.stdio: list[ReadablePipe | WritablePipe | None] = []
+        self.stdio: list[Pipe | None] = []
         self._worker = worker
         self.pid: int | None = None
         self.exit_code: int | None = None
         self.signal_code: str | None = None
+        self._is_close_told = False
         self.is_reaped = False  # from here on the pid may be another process'
+        self._is_held = True
+        self._channel = ChannelHold(lambda _: self._worker.holding_changed())
 
     @property
     def connected(self) -> bool:
         """Whether the channel to the worker is open."""
         return self._worker.is_connected()
 
+    @property
+    def channel(self) -> ChannelHold | None:
+        """The channel to the worker, to :meth:`~ChannelHold.unref` it; ``None`` once it is closed."""
+        return self._channel if self.connected else None
+
+    def ref(self) -> None:
+        """Keep a script's primary alive until this worker has exited, as it does unless told otherwise."""
+        self._is_held = True
+        self._worker.holding_changed()
+
+    def unref(self) -> None:
+        """Let a script's primary end before this worker, if the channel may be left, too: ``channel.unref()``."""
+        self._is_held = False
+        self._worker.holding_changed()
+
+    @property
+    def holds(self) -> bool:
+        """Whether it, or its open channel, keeps a script's primary alive."""
+        return self._is_held or (self.connected and self._channel.has_ref())
+
     def kill(self, signal: str | int | None = "SIGTERM") -> bool:
         """Send a signal; see :meth:`WorkerHandle.kill`."""
         return self._worker.kill(signal)
 
     def send(
-        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self,
+        message: Message,
+        handle: Handle | Callable[..., Any] = None,
+        options: SendOptions = None,
+        callback: SendCallback | None = None,
+        *,
+        keep_open: bool = False,
     ) -> bool:
         """Send a message; see :meth:`WorkerHandle.send`."""
-        return self._worker.send(message, handle, keep_open=keep_open, callback=callback)
+        return self._worker.send(message, handle, options, callback, keep_open=keep_open)
 
     def disconnect(self) -> None:
         """Close the channel at once: the worker, not having been asked to leave, exits with code 0."""
         self._worker.line.close()
 
+    # --- for the primary -----------------------------------------------------------------------
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the process has ended and its pipes, too."""
+        return (self.is_reaped or self.pid is None) and not any(pipe.is_open for pipe in self.stdio if pipe)
+
+    def tell(self, event: str, *args: object) -> None:
+        """Emit what the worker and the cluster have emitted, if it is an event of a process, too."""
+        if event == "disconnect":
+            self.emit(event)
+        elif event == "exit":
+            self.emit(event, *args)
+            self._close_pipes()
+            self._tell_closed()
+
+    def abandon_pipes(self) -> None:
+        """In a forked child: close the inherited copies."""
+        for pipe in self.stdio:
+            if pipe is not None:
+                pipe.abandon()
+
+    def _close_pipes(self) -> None:
+        for pipe in self.stdio:
+            if pipe is not None and pipe.is_open:
+                pipe.once("close", self._tell_closed)
+                pipe.worker_ended()
+
+    def _tell_closed(self) -> None:
+        if self.is_closed and not self._is_close_told:
+            self._is_close_told = True
+            self.emit("close", self.exit_code, self.signal_code)
+
 
 class WorkerHandle(Worker):
     """One worker of this cluster.
 
-    Events: ``online()``, ``listening(address)``, ``message(message, handle)``, ``disconnect()``,
-    ``exit(code, signal)``, ``error(exc)``, ``blocked(seconds)``, ``unblocked(seconds)``.
+    Events: ``fork()``, ``online()``, ``listening(address)``, ``message(message, handle)``, ``disconnect()``,
+    ``exit(code, signal)``, ``error(exc)``, ``request(message, reply)``, ``blocked(seconds)``, ``unblocked(seconds)``.
 
     Attributes:
         id: from 1, never used again.
         process: its process.
         exited_after_disconnect: ``None`` while it lives and nothing was asked; ``True`` for every end that
             the primary or the worker asked for; ``False`` for crashes and signals from outside.
-        env: what :meth:`cluster.fork` was given to add to the worker's environment.
+        env: what :meth:`cluster.fork` was given to add to the worker's environment; ``None``: not to be there.
         health: ``ok``, ``blocked`` while its loop does not turn, ``stopped`` while a signal such as SIGSTOP holds it.
     """
 
-    def __init__(self, worker_id: int, owner: Owner, env: Mapping[str, str] | None = None) -> None:
+    _known = KnownEvents(
+        {
+            "fork": 0,
+            "online": 0,
+            "listening": 1,
+            "message": 2,
+            "disconnect": 0,
+            "exit": 2,
+            "error": 1,
+            "request": 2,
+            "blocked": 1,
+            "unblocked": 1,
+        },
+        {
+            "spawn": "write worker.on('online'), or worker.process.on('spawn')",
+            "close": "write worker.on('exit'), or worker.process.on('close')",
+        },
+    )
+
+    def __init__(self, worker_id: int, owner: Owner, env: Mapping[str, str | None] | None = None) -> None:
         super().__init__({"id": worker_id})
         self.process: WorkerProcess = WorkerProcess(self)
-        self.env: dict[str, str] = dict(env or {})
+        self.env: dict[str, str | None] = dict(env or {})
         self.lifecycle = Lifecycle()
         self.line: Line
+        self.requests: Requests
         self.max_message_bytes = MAX_MESSAGE_BYTES  # of what it sends
         self.connections: OfferingEnd
         self.early_messages: ArrivedMessages
@@ -153,6 +284,10 @@ class WorkerHandle(Worker):
         """Return how many requests it had served when it left; ``None`` if it has not said that."""
         return None if self.heartbeat is None else self.heartbeat.served()
 
+    def holding_changed(self) -> None:
+        """Its process, or its channel, keeps the primary alive otherwise than before."""
+        self._owner.holding_changed()
+
     @property
     def can_serve(self) -> bool:
         """Whether it listens, and can be given connections: what it says of itself is not enough."""
@@ -163,18 +298,63 @@ class WorkerHandle(Worker):
         return self.process.exit_code is not None or self.process.signal_code is not None
 
     def send(
-        self, message: Message, handle: Handle = None, *, keep_open: bool = False, callback: SendCallback | None = None
+        self,
+        message: Message,
+        handle: Handle | Callable[..., Any] = None,
+        options: SendOptions = None,
+        callback: SendCallback | None = None,
+        *,
+        keep_open: bool = False,
     ) -> bool:
         """Send a message to the worker; see :meth:`nodecluster_compat.messages.line.Line.send`.
 
+        As in Node the callback may follow any argument, and ``options`` may be ``{"keepOpen": True}``.
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged (difference D6).
         """
+        passed, keep_open, told = sent_as(handle, options, callback, keep_open)
         taken = self.line.send(
-            message, handle, keep_open, callback, lambda error: self._owner.report_send_error(self, error)
+            message, passed, keep_open, told, lambda error: self._owner.report_send_error(self, error)
         )
         if self.sent_tap is not None:
-            self.sent_tap(self, message, handle)
+            self.sent_tap(self, message, passed)
         return taken
+
+    def request(
+        self, message: Message, callback: Callable[..., Any] | None = None, *, timeout: float | None = 30.0
+    ) -> Message:
+        """Ask the worker, and wait for what it replies (``request`` event there).
+
+        Only code that may wait can call it without ``callback``: the script itself, a thread, a greenlet of a server.
+        A handler in the primary gives one, because no connection is dealt while it waits.
+
+        Args:
+            message: anything that a message can be.
+            callback: called with ``(error, reply)``, the error ``None`` if there is a reply; then nothing is returned.
+            timeout: seconds above 0; ``None``: as long as the channel is open.
+
+        Raises:
+            RequestFailed: the worker replied by ``reply.fail(reason)``.
+            RequestTimedOut: it did not reply in time.
+            ChannelClosed: it ended first.
+            WouldBlock: there is no ``callback``, and this code must not wait.
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        seconds = checked_request_timeout(timeout)
+        call = checked_callback(callback, 2, "the callback of request()")
+        if call is None:
+            return waited(
+                self._owner.wait_for, lambda done: self.requests.ask(message, seconds, done, self._owner.loop)
+            )
+        replied = partial(run_guarded, "request", current_origin(), call)
+        self.requests.ask(message, seconds, replied, self._owner.loop)
+        return None
+
+    def tell_error(self, error: Exception) -> bool:
+        """Emit ``error`` here and on the process; return whether somebody listens."""
+        heard = [one for one in (self, self.process) if one.listener_count("error")]
+        for one in heard:
+            one.emit("error", error)
+        return bool(heard)
 
     def disconnect(self, timeout: float | None = None) -> WorkerHandle:
         """Let the worker finish what is in flight and end; a second call is a no-op (difference D5).
@@ -225,7 +405,7 @@ WorkerEntry: TypeAlias = RosterEntry[WorkerHandle]
 
 
 def _signal_number(signal: str | int | None) -> signals.Signals:
-    if not signal:
+    if signal in (None, 0, ""):
         return signals.SIGTERM
     try:
         return signals.Signals[signal.upper()] if isinstance(signal, str) else signals.Signals(signal)

@@ -1,6 +1,9 @@
-"""Run channels on gevent's hub: a :class:`~nodecluster_compat.base.reactor.Reactor`.
+"""Run channels and timers on gevent's hub: a :class:`~nodecluster_compat.base.reactor.Reactor`.
 
-Callbacks run in the hub: they must not block, and an exception in one is gevent's to report.
+Callbacks run in the hub: they must not block, and an exception in one is gevent's to report.  Timers that users set run
+in greenlets of their own.
+
+A channel that is watched does not keep its process alive; see ``keep_alive``.
 
 A process that a worker forks has a copy of the hub, and goes on with it as soon as it waits for anything.  What was
 watched here is closed there, and libev ends a process that watches a closed descriptor, so the copies of the watchers
@@ -14,25 +17,35 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 from weakref import WeakSet
 
-from gevent import get_hub
+from gevent import get_hub, getcurrent
+from gevent.event import Event
 
 from ..base.emitter import run_guarded
+from ..base.timers import Timer
+from ..errors import WouldBlock
 from .greenlet_pool import GreenletPool
+from .keep_alive import KeepAlive
 
-__all__ = ["GeventReactor"]
+__all__ = ["GeventReactor", "let_go"]
 
 _READ: Final = 1
 _WRITE: Final = 2
 
 
 class GeventReactor:
-    """Readiness of descriptors and deferred calls on the hub of the current thread."""
+    """Readiness of descriptors, timers and deferred calls on the hub of the current thread.
+
+    Attributes:
+        keep_alive: who keeps this process alive: at least the channel, unless told otherwise.
+    """
 
     _all: ClassVar[WeakSet[GeventReactor]] = WeakSet()
 
     def __init__(self) -> None:
         self._loop = get_hub().loop
         self._watchers: dict[tuple[int, int], Any] = {}
+        self._timers: dict[Timer, Any] = {}
+        self.keep_alive = KeepAlive()
         self._greenlets = GreenletPool(_call)
         self._all.add(self)
 
@@ -70,13 +83,59 @@ class GeventReactor:
 
         timer.start(expired)
 
+    def start(self, timer: Timer, seconds: float) -> None:
+        """See :class:`~nodecluster_compat.base.timers.Clock`."""
+        timer.clock = self
+        timer.start_number += 1
+        self._stop(timer)
+        watcher = self._timers[timer] = self._loop.timer(max(0.0, seconds), ref=timer.holds)
+        watcher.start(self._expired, timer, update=True)
+
+    def changed(self, timer: Timer) -> None:
+        """See :class:`~nodecluster_compat.base.timers.Clock`."""
+        if timer.cancelled:
+            self._stop(timer)
+        elif timer in self._timers:
+            self._timers[timer].ref = timer.holds
+
+    def hold_channel(self, holds: bool) -> None:
+        """Whether the channel alone keeps this process alive."""
+        if holds:
+            self.keep_alive.hold(self)
+        else:
+            self.keep_alive.release(self)
+
     def spawn(self, call: Callable[[], None]) -> None:
         """Run ``call`` in a greenlet."""
         self._greenlets.start(call)
 
+    def _expired(self, timer: Timer) -> None:
+        self._stop(timer)
+        self._greenlets.start(timer.fire)
+
+    def _stop(self, timer: Timer) -> None:
+        watcher = self._timers.pop(timer, None)
+        if watcher is not None:
+            watcher.stop()
+            watcher.close()
+
+    def wait(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """Call ``begin(done)`` and wait, in this greenlet, until ``done()`` is called.
+
+        Raises:
+            WouldBlock: this is no greenlet of the main thread, or the hub, which must not wait.
+        """
+        if get_hub().loop is not self._loop or getcurrent() is get_hub():
+            raise WouldBlock(
+                "expected a call that waits in a greenlet of the main thread: give it a callback, or spawn a greenlet"
+            )
+        event = Event()
+        begin(event.set)
+        event.wait()
+
     def _watch(self, fd: int, event: int, callback: Callable[[], None]) -> None:
         if (fd, event) not in self._watchers:
-            watcher = self._watchers[fd, event] = self._loop.io(fd, event)
+            watcher = self._watchers[fd, event] = self._loop.io(fd, event, ref=False)
             watcher.start(callback)
 
     def _unwatch(self, fd: int, event: int) -> None:
@@ -86,14 +145,29 @@ class GeventReactor:
             watcher.close()
 
 
+def let_go() -> None:
+    """The process ends: watch nothing any more, and end the greenlets that wait for a next job."""
+    _unwatch_all()
+    GreenletPool.end_parked()
+
+
 def _call(call: Callable[..., None], *args: object) -> None:
     call(*args)
 
 
-def _in_child() -> None:
+def _unwatch_all() -> None:
     for reactor in list(GeventReactor._all):
         for fd, event in list(reactor._watchers):
             reactor._unwatch(fd, event)
+        for timer in list(reactor._timers):
+            reactor._stop(timer)
+        reactor.keep_alive.abandon()
+
+
+def _in_child() -> None:
+    for loop in {reactor._loop for reactor in GeventReactor._all}:
+        loop.reinit()  # libuv would edit the set that it shares with the parent
+    _unwatch_all()
 
 
 os.register_at_fork(after_in_child=_in_child)  # before those who close what is watched

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
-from weakref import getweakrefcount
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from weakref import WeakSet, getweakrefcount
 
-from gevent import get_hub, getcurrent, spawn_raw
+from gevent import GreenletExit, get_hub, getcurrent, spawn_raw
 
 if TYPE_CHECKING:
     from greenlet import greenlet
@@ -36,12 +36,19 @@ class GreenletPool:
 
     Args:
         work: does one job, in a greenlet of its own; what it raises ends that greenlet.
+
+    Attributes:
+        parks: whether greenlets wait for a next job; in a process that a worker forked none does.
     """
+
+    parks: ClassVar[bool] = True
+    _all: ClassVar[WeakSet[GreenletPool]] = WeakSet()
 
     def __init__(self, work: Callable[..., None]) -> None:
         self._work = work
         self._hub = get_hub()
         self._parked: list[Any] = []
+        self._all.add(self)
 
     def start(self, *job: object) -> greenlet:
         """Do a job on the next turn of the loop.
@@ -58,6 +65,15 @@ class GreenletPool:
         self._hub.loop.run_callback(worker.switch, job)
         return worker
 
+    @classmethod
+    def end_parked(cls) -> None:
+        """In the main greenlet, at the end of the process: end every greenlet that waits, whoever it belongs to."""
+        for pool in list(cls._all):
+            while pool._parked:
+                worker = pool._parked.pop()
+                worker.parent = getcurrent()  # not the hub, which would go on with everything else
+                worker.throw(GreenletExit)
+
     def _reusable(self) -> greenlet | None:
         while self._parked:
             worker = self._parked.pop()
@@ -70,7 +86,7 @@ class GreenletPool:
     def _run(self, job: tuple[Any, ...] | None) -> None:
         while job is not None:
             self._work(*job)
-            if getweakrefcount(getcurrent()) or len(self._parked) >= _MOST_PARKED:
+            if not self.parks or getweakrefcount(getcurrent()) or len(self._parked) >= _MOST_PARKED:
                 return
             self._parked.append(getcurrent())
             job = self._hub.switch()

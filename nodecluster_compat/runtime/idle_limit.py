@@ -86,7 +86,7 @@ class IdleLimit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self.forget(getcurrent())
-        return error is self._expired
+        return _is_over(error, self._expired)
 
     def note(self, greenlet: object) -> None:
         """``greenlet``, the current one, waits from now on, and is idle."""
@@ -169,7 +169,15 @@ class NotedInside:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        return error is self._expired
+        return _is_over(error, self._expired)
+
+
+def _is_over(error: BaseException | None, expired: BaseException) -> bool:
+    """Whether a wait has ended by ``expired``, which is used again: it must not hold the frames it came through."""
+    if error is not expired:
+        return False
+    expired.__traceback__ = expired.__context__ = None
+    return True
 
 
 def _has_sent(client: ClientSocket | SSLSocket) -> bool:

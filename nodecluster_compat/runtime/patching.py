@@ -35,6 +35,8 @@ from typing import Any, Final
 
 from gevent import events, monkey
 
+from .multiprocessing_waits import make_multiprocessing_cooperative
+
 __all__ = ["late_imports", "patch_worker", "patching", "prepare_patching"]
 
 _THREAD_PATCHER: Final = f"gevent.monkey._patch_thread_{'gte' if sys.version_info >= (3, 13) else 'lt'}313"
@@ -101,6 +103,7 @@ def patching() -> Iterator[None]:
     with _known_plugins(), _frozen():
         yield
     _own_import_locks()
+    make_multiprocessing_cooperative()
 
 
 @contextmanager

@@ -13,12 +13,17 @@ from collections.abc import Callable, Iterator
 from ..errors import FaultError, OptionError
 from ..processes.primary import PrimaryProxy
 from ..processes.worker import WorkerProxy
+from ..server.leaks import is_stopped
+from ..waiting import poll
 from ..wire.records import MESSAGE
 from .injector import Injector, Target, pickled
 
 __all__ = ["ProcessFaults"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+STOP_SECONDS = 5.0
+"""For the kernel to stop every thread of a process."""
 
 SIGN_OF_LIFE_SECONDS = 1.5
 """A worker gives one every second: at the beginning of a pause the last may be so old."""
@@ -97,6 +102,7 @@ class ProcessFaults(Injector):
         with self._lasting(target, "SIGSTOP to", resume), _at_latest(limit if guarded else None, resume) as overdue:
             with target.reached():
                 os.kill(pid, signal.SIGSTOP)
+            poll(lambda: is_stopped(pid), STOP_SECONDS)
             yield
         if overdue.is_set():
             raise FaultError(

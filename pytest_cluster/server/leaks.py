@@ -49,8 +49,11 @@ def is_running(pid: int) -> bool:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a signal has stopped the process *pid*."""
-    return _state(pid) == b"T"
+    """Whether a signal has stopped the process *pid*, with each of its threads."""
+    try:
+        return all(_state(f"{pid}/task/{task}") == b"T" for task in os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return False
 
 
 def session_members(session: int) -> list[SessionMember]:
@@ -94,7 +97,7 @@ def kill_cluster(session: int | None, tag: str | None, timeout: float = 5.0) -> 
     return members
 
 
-def _state(pid: int) -> bytes:
+def _state(pid: int | str) -> bytes:
     try:
         return _state_and_session(str(pid))[0]
     except OSError:

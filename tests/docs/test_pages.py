@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
-    *(ROOT / folder / "README.md" for folder in ("bench", "examples/node_port", "tests/fuzz")),
+    *(ROOT / folder / "README.md" for folder in ("bench", "examples/node_port", "examples/ports", "tests/fuzz")),
 ]
 FENCE: Final = re.compile(r'(?ms)^( *)```(\w*)(?: title="([^"]+)")?\n(.*?)^\1```$')
 # A test with a title runs in a copy of the project that has its application, under the name it has here.

@@ -33,6 +33,7 @@ from nodecluster_compat.messages.payloads import (
     encode_payload,
     encode_request,
 )
+from nodecluster_compat.messages.request_payloads import decode_asked, decode_reply, encode_asked, encode_reply
 from nodecluster_compat.messages.serialization import JSON
 
 __all__ = ["TARGETS", "Target"]
@@ -66,6 +67,8 @@ _DECODERS: Final[dict[FrameKind, Callable[[bytes], Any]]] = {
     FrameKind.SHARED: decode_answer,
     FrameKind.CLOSED: decode_closed,
     FrameKind.DISCONNECT: decode_disconnect,
+    FrameKind.REQUEST: decode_asked,
+    FrameKind.REPLY: decode_reply,
 }
 
 
@@ -202,6 +205,7 @@ _MADE: Final = [
 _FRAMES: Final = [
     encode_frame(FrameKind.MESSAGE, encode_payload({"a": [1, 2.5, None, "text", {"b": []}]})),
     encode_frame(FrameKind.HANDLE, b"s" + encode_payload([1])),
+    encode_asked(1, {"stats": True}) + encode_reply(1, True, [1]) + encode_reply(2, False, "no"),
     encode_frame(FrameKind.ONLINE) + encode_frame(FrameKind.LEAVING) + encode_frame(FrameKind.DUE),
     encode_address(1, Address("127.0.0.1", 8000, 4)),
     encode_request(1, ListenRequest("::1", 0, 6)) + encode_request(2, ListenRequest(None, -1, None, fd=3)),

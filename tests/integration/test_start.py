@@ -27,12 +27,12 @@ result = [gc.isenabled(), gc.get_freeze_count() > 10_000, len(gc.get_objects())]
 
 @pytest.mark.cluster(**REMOTE)
 def test_primary_has_imported_and_not_used(cluster: Cluster) -> None:
-    """No hub, no thread, nothing patched, and without ``preload`` not the application; its collector works as ever."""
+    """No hub, no thread but the dealer's, nothing patched, and without ``preload`` not the application; its collector works as ever."""
     assert ask(cluster, "primary", "import gc, os\n" + IN_PRIMARY) == {
         "hub": False,
         "patched": [],
         "threads": 1,
-        "tasks": 1,
+        "tasks": 2,
         "application": False,
         "collects": True,
         "frozen": 0,

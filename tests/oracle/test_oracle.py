@@ -14,28 +14,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
 from node import NODE_VERSIONS, node
 from recordings import Recording
+from traces import Trace, traced
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 RECORDINGS = {version: Recording(SCENARIOS.parent / "recordings" / f"node{version}.json") for version in NODE_VERSIONS}
 NODE_RUNS = 10
 NAMES = sorted(str(path.relative_to(SCENARIOS).with_suffix("")) for path in SCENARIOS.glob("*/*.js"))
-
-Trace = dict[str, list[str]]
-
-
-def traced(output: str) -> Trace:
-    """Lines by observer."""
-    trace: Trace = defaultdict(list)
-    for line in output.splitlines():
-        observer, _, what = line.partition(" ")
-        trace[observer].append(what)
-    return dict(trace)
 
 
 def environment(name: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pytest_cluster import Cluster
+from pytest_cluster.server.leaks import is_stopped
 from pytest_cluster.waiting import poll
 
 __all__ = [
@@ -137,7 +138,7 @@ def state_of(pid: int) -> str:
 def freeze(cluster: Cluster, pid: int) -> None:
     """SIGSTOP a process and wait until it stands still."""
     os.kill(pid, signal.SIGSTOP)
-    wait(lambda: state_of(pid) == "T", f"process {pid} to be stopped", cluster)
+    wait(lambda: is_stopped(pid), f"process {pid} to be stopped", cluster)
 
 
 def occupy(cluster: Cluster, stack: ExitStack) -> socket.socket:

@@ -6,14 +6,14 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+
+from traces import Trace, traced
 
 PRELUDE = Path(__file__).parents[1] / "oracle" / "scenarios"
 HEAD = "from prelude import *\nfrom nodecluster_compat import dgram, http, net\nimport os, socket, sys, signal\n"
 
-Trace = dict[str, list[str]]
 Play = Callable[..., Trace]
 
 
@@ -39,10 +39,6 @@ def player(folder: Path) -> Play:
         assert done.returncode == code, done.stderr + done.stdout
         if quiet:
             assert done.stderr == ""
-        trace: Trace = defaultdict(list)
-        for line in done.stdout.splitlines():
-            observer, _, what = line.partition(" ")
-            trace[observer].append(what)
-        return trace
+        return traced(done.stdout)
 
     return run

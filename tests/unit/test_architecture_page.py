@@ -14,7 +14,7 @@ NAMED = re.findall(r"`([^`\s]+)`", PROSE)
 # A file may be named by itself where the page says which folder it is in.
 SEARCHED = ("", "nodecluster_compat", "nodecluster_compat/_gunicorn/arbiter", "nodecluster_compat/_gunicorn/requests")
 # What is not ours, or an attribute of an object: gunicorn's, the standard library's, the public API.
-FOREIGN = {"Arbiter", "cluster", "os", "process", "pyproject", "server", "socket", "sys", "wsgi"}
+FOREIGN = {"Arbiter", "Py_Exit", "cluster", "loop", "os", "process", "pyproject", "server", "socket", "sys", "wsgi"}
 
 
 def definitions(module: Path) -> Iterator[str]:

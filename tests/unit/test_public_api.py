@@ -9,7 +9,7 @@ import pytest
 
 import nodecluster_compat
 from nodecluster_compat import cluster, process
-from nodecluster_compat.errors import NotInCluster, SettingsError
+from nodecluster_compat.errors import ArgumentError, NotInCluster, SettingsError
 from nodecluster_compat.roles.cluster import Cluster
 
 
@@ -62,8 +62,27 @@ def test_settings_are_cumulative_and_replaced() -> None:
     mine.setup_primary(silent=True)
     assert first["silent"] is False
     assert (mine.settings["args"], mine.settings["silent"], mine.settings["colour"]) == (["a"], True, "red")
-    with pytest.raises(TypeError):
-        first["args"] = 1  # type: ignore[index]
+
+
+def test_settings_may_be_changed_as_in_node() -> None:
+    """By item, by attribute, as a whole; what cannot be is refused and changes nothing."""
+    mine = Cluster()
+    mine.settings.args = ["early"]
+    mine.setup_primary({"exec": "a.py"}, silent=True)
+    mine.settings["exec"] = "b.py"
+    mine.settings.update(max_surge=2)
+    assert (mine.settings.exec, mine.settings["args"], mine.settings["max_surge"]) == ("b.py", ["early"], 2)
+    with pytest.raises(SettingsError, match="max_surge"):
+        mine.settings["max_surge"] = "many"
+    assert mine.settings["max_surge"] == 2
+    del mine.settings["max_surge"]
+    assert "max_surge" not in mine.settings
+    with pytest.raises(AttributeError, match="has no 'exce'"):
+        _ = mine.settings.exce
+    mine.settings = {"exec": "c.py"}  # type: ignore[assignment]
+    assert dict(mine.settings) == {"exec": "c.py"}
+    with pytest.raises(ArgumentError, match="expected a mapping"):
+        mine.settings = "c.py"  # type: ignore[assignment]
 
 
 def test_policy_freezes_at_the_first_setup() -> None:

@@ -50,6 +50,8 @@ def test_streams(given: dict[str, Any], streams: tuple[Any, ...]) -> None:
         ({"gid": 2**40}, "setting 'gid'"),
         ({"uid": True}, "setting 'uid'"),
         ({"stdio": ["pipe"]}, "expected 'ipc' among the entries of setting 'stdio', got ['pipe']"),
+        ({"stdio": ["ipc", "ipc"]}, "expected 'ipc' only once among the entries of setting 'stdio'"),
+        ({"stdio": ["ipc", {}]}, "in setting 'stdio', got {}"),
         ({"stdio": 7}, "expected a word or a list as setting 'stdio', got 7"),
         ({"stdio": ["ipc", "what"]}, "in setting 'stdio', got 'what'"),
         ({"stdio": "what"}, "in setting 'stdio', got 'what'"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import _socket
+    from collections.abc import Callable
 
     from ...base.records import ServedAddress
     from ...connections.receiver import Receiver
@@ -18,18 +19,25 @@ __all__ = ["Birth"]
 
 
 class Birth(Struct):
-    """What a worker process is born with."""
+    """What a worker process is born with.
+
+    Attributes:
+        on_abandoned: called in a process that the worker forks.
+    """
 
     member: ClusterWorker
     connections: _socket.socket
     served: list[ServedAddress]
     heartbeat: Heartbeat
     receiver: Receiver | None = None
+    on_abandoned: Callable[[], None] | None = None
 
     def abandon(self) -> None:
         """In a process that the worker forked: none of this is that process's own."""
         self.member.abandon()
         self.heartbeat.close()
+        if self.on_abandoned is not None:
+            self.on_abandoned()
         if self.receiver is not None:
             self.receiver.abandon()
         else:

@@ -23,12 +23,16 @@ from gunicorn.errors import HaltServer
 from ... import under_test
 from ...base.emitter import set_log
 from ...base.loop import Loop
+from ...machine.children import ForgottenChildren
 from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
+from ...roles.process import process
 from ...roles.worker_handle import WorkerRoster
+from ...runtime.script import exit_code_of
 from . import forking, reaping, stopping
+from .configuration import CONFIG_MODULE
 from .copy_on_write import prepare_for_workers
 from .current_settings import settings_in_force
 from .health import Health
@@ -85,6 +89,7 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         self.served = []
         self.spawning = None
         self.exiting = None
+        self.forgotten = ForgottenChildren()
         self.is_stopping = False
         self._is_finishing = False
         self._requested = deque()
@@ -95,6 +100,8 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         signals.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
         self.upgrade = Upgrade(self)
         self.reloader = Reloader(self)
+        if self.is_supervised:
+            process.serve_under_gunicorn({*self.SIGNALS, signals.SIGCHLD, signals.SIGABRT})
         cluster.become_primary(self.primary)
         self._seat_helpers()
         scale, end_signal = (self.scale, signals.SIGQUIT) if self.is_supervised else (None, signals.SIGTERM)
@@ -225,6 +232,8 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         self.health.abandon(worker)
         ends = self.primary.in_child(worker)
         cluster.become_worker(None)
+        if ends is not None:
+            process.forget(CONFIG_MODULE)  # the primary's
         journal, self.journal = self.journal, None
         if ends is not None and journal is not None:  # a new master inherits the descriptor
             journal.close()
@@ -274,6 +283,13 @@ class ClusterArbiter(Hosting, _Base):  # type: ignore[misc]  # gunicorn has no t
         """Extends gunicorn's: who asks for a worker wants it now."""
         self.judge.retry_now()
         super().handle_ttin()
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        """Extends gunicorn's: ``process`` emits ``exit``."""
+        try:
+            super().halt(reason, exit_status)
+        except SystemExit as error:
+            raise SystemExit(process.ended(exit_code_of(error))) from None
 
     def stop(self, graceful: bool = True) -> None:
         """Replaces gunicorn's, which sleeps and drops connections that the kernel has completed."""

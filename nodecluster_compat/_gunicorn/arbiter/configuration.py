@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ...base.records import ServedAddress
     from ..gunicorn_types import ListeningSocket, Settings
 
-__all__ = ["ConfiguredSeat", "Savepoint", "close_socket", "is_given", "load"]
+__all__ = ["CONFIG_MODULE", "ConfiguredSeat", "Savepoint", "close_socket", "is_given", "load"]
 
-_CONFIG_MODULE: Final = "__config__"
+CONFIG_MODULE: Final = "__config__"
 """The name under which gunicorn executes ``gunicorn.conf.py``, again on every HUP."""
 
 _ARBITERS: Final = ("app", "cfg", "worker_class", "address", "timeout", "proc_name", "LISTENERS", "served", "pidfile")
@@ -66,13 +66,13 @@ class Savepoint:
         self._app = dict(arbiter.app.__dict__)
         self._own = {name: getattr(arbiter, name) for name in _ARBITERS}
         self.num_workers = arbiter.num_workers
-        self._module = sys.modules.get(_CONFIG_MODULE)
+        self._module = sys.modules.get(CONFIG_MODULE)
         self._environment = dict(os.environ)
         self._path = list(sys.path)
         self._folder = os.getcwd()
         self._settings = cluster.settings
         # Executing the file again registers its handlers again: they are replaced, not doubled.
-        self._forgotten = arbiter.primary.forget(_CONFIG_MODULE)
+        self._forgotten = arbiter.primary.forget(CONFIG_MODULE)
 
     @property
     def listeners(self) -> list[ListeningSocket]:
@@ -104,7 +104,7 @@ class Savepoint:
 
     def _restore_process(self) -> None:
         if self._module is not None:
-            sys.modules[_CONFIG_MODULE] = self._module
+            sys.modules[CONFIG_MODULE] = self._module
         os.environ.clear()
         os.environ.update(self._environment)
         sys.path[:] = self._path
@@ -132,7 +132,7 @@ def load(arbiter: ConfiguredSeat) -> Savepoint:
         ConfigurationNotLoaded: it cannot be used; the former one is in force.
     """
     savepoint = Savepoint(arbiter)
-    cluster.begin_load(_CONFIG_MODULE)
+    cluster.begin_load(CONFIG_MODULE)
     try:
         _load(arbiter, savepoint)
     except (Exception, SystemExit) as error:

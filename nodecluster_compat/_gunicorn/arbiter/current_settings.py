@@ -13,12 +13,14 @@ __all__ = ["settings_in_force"]
 
 class _ThisProcess:
     read_from: Mapping[str, Any] | None = None
+    changes = 0
     settings: SupervisionSettings
 
 
 def settings_in_force() -> SupervisionSettings:
-    """Return what ``cluster.settings`` say now; each ``setup_primary()`` makes another mapping of them."""
-    if _ThisProcess.read_from is not cluster.settings:
-        _ThisProcess.settings = SupervisionSettings.of(cluster.settings)
-        _ThisProcess.read_from = cluster.settings
+    """Return what ``cluster.settings`` say now; read again when they were replaced or changed."""
+    now = cluster.settings
+    if _ThisProcess.read_from is not now or _ThisProcess.changes != now.changes:
+        _ThisProcess.settings = SupervisionSettings.of(now)
+        _ThisProcess.read_from, _ThisProcess.changes = now, now.changes
     return _ThisProcess.settings

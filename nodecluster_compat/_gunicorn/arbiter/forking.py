@@ -12,16 +12,21 @@ import os
 import signal as signals
 import sys
 import traceback
+from _thread import get_ident
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ... import under_test
+from ...base.emitter import set_uncaught
 from ...machine.systemd import forget_manager
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.this_worker import ClusterWorker
+from ...runtime.forked_child import detach, is_child
+from ...runtime.script import exit_code_of
 from .birth import Birth
 from .copy_on_write import hold_collector, keep_shared, release_collector
+from .left_signals import leave_signals
 from .parent_death import ask_for_signal
 from .seat import Seat
 
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
     from ...roles.worker_handle import ChildEnds, WorkerHandle
     from .health import Health
 
-__all__ = ["fork_worker", "register", "release_signals", "this_birth"]
+__all__ = ["fork_worker", "let_go", "register", "release_signals", "this_birth"]
 
 HELD_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGUSR1, signals.SIGABRT})
 """Blocked during the fork, and then noted until the worker has handlers: otherwise the child's copy of the arbiter eats
@@ -60,6 +65,7 @@ class _ThisProcess:
     noted: list[int] = []  # noqa: RUF012 - of the process, like the class
     birth: Birth | None = None
     registered = False
+    mask: dict[int, set[Any]] = {}  # noqa: RUF012 - by thread that forks
 
 
 def register(arbiter: _Seat) -> None:
@@ -67,7 +73,7 @@ def register(arbiter: _Seat) -> None:
     _ThisProcess.arbiter = arbiter
     if not _ThisProcess.registered:
         _ThisProcess.registered = True
-        os.register_at_fork(after_in_child=_in_child)
+        os.register_at_fork(before=_hold_signals, after_in_parent=_restore_signals, after_in_child=_in_child)
 
 
 def this_birth() -> Birth | None:
@@ -84,6 +90,10 @@ def fork_worker(arbiter: _Seat, worker: WorkerHandle, spawn: Callable[[], int]) 
     try:
         arbiter.health.born(worker)
         pid = spawn()
+    except SystemExit as error:  # in the child only, and it has ended
+        code = exit_code_of(error)
+        final = process.ended(code)
+        raise error if final == code else SystemExit(final) from None
     except Exception as error:  # in the parent only: a child turns every error into SystemExit
         arbiter.spawning = None
         _unblock()
@@ -104,6 +114,11 @@ def release_signals() -> None:
     """In a worker that has handlers now: deliver what came since the fork."""
     while _ThisProcess.noted:
         signals.raise_signal(_ThisProcess.noted.pop(0))
+
+
+def let_go() -> None:
+    """The process ends: refer to nothing of the server."""
+    _ThisProcess.arbiter = _ThisProcess.expected = _ThisProcess.birth = None
 
 
 def _fork_behind_hook(arbiter: _Seat, worker: WorkerHandle) -> None:
@@ -136,12 +151,29 @@ def _note_signals() -> None:
     _unblock()
 
 
+def _hold_signals() -> None:
+    """Before a worker forks: what is sent to the child meanwhile must not meet the worker's handlers."""
+    if _ThisProcess.birth is not None or is_child():
+        _ThisProcess.mask[get_ident()] = signals.pthread_sigmask(signals.SIG_BLOCK, HELD_SIGNALS)
+
+
+def _restore_signals() -> None:
+    mask = _ThisProcess.mask.pop(get_ident(), None)
+    if mask is not None:
+        signals.pthread_sigmask(signals.SIG_SETMASK, mask)
+
+
 def _in_child() -> None:
     under_test.leave()
     birth, _ThisProcess.birth = _ThisProcess.birth, None
     if birth is not None:
         birth.abandon()
         cluster.become_worker(None)
+        set_uncaught(None)
+    if birth is not None or is_child():
+        detach()
+        leave_signals()
+        _restore_signals()
     arbiter, _ThisProcess.arbiter = _ThisProcess.arbiter, None
     if arbiter is None:
         return
@@ -173,7 +205,11 @@ def _leave_primary(arbiter: _Seat) -> None:
     member = ClusterWorker(
         worker.id, ends.messages, process, arbiter.log, worker.env, worker.line.serializer, worker.max_message_bytes
     )
-    os.environ.update(worker.env)
+    for name, value in worker.env.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
     cluster.become_worker(member)
     _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served), worker.heartbeat)
     under_test.reach("online")

@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Any
 from ...errors import SettingsError
 from ...roles.cluster import cluster
 from .cluster_arbiter import ClusterArbiter, adopt
+from .finalisation import finalise_as_python_does
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Settings
 
 __all__ = ["check_config"]
+
+finalise_as_python_does()  # when the worker class is imported: gunicorn has not loaded an application yet
 
 
 def check_config(cfg: Settings) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from ...base.loop import Loop, Timer
+    from ...base.loop import Loop
+    from ...base.timers import Timer
     from ...roles.worker_handle import WorkerEntry, WorkerRoster
     from ..gunicorn_types import GunicornLog
 

@@ -19,6 +19,7 @@ import os
 import signal as signals
 from typing import Final
 
+from ...machine.last_words import limit_last_words
 from ...machine.real_time_signals import PARENT_DEATH_SIGNAL
 
 __all__ = ["ask_for_signal", "on_parent_death"]
@@ -43,5 +44,4 @@ def on_parent_death() -> None:
 
 
 def _set_alarm(*_: object) -> None:
-    signals.signal(signals.SIGALRM, signals.SIG_DFL)
-    signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)
+    limit_last_words(_LAST_WORDS_SECONDS)

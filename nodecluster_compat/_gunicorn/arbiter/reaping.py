@@ -2,7 +2,8 @@
 
 What happens, in this order, and why in this order:
 
-1. ``waitpid`` says how a child ended.  It may be a new master (USR2), gunicorn's dirty arbiter, or a worker.
+1. ``waitpid`` says how a child ended.  It may be a new master (USR2), gunicorn's dirty arbiter, or a worker; what a
+   hook or a handler has started is its own to wait for (``machine/children.py``).
 2. gunicorn's log line, word for word.
 3. What the worker had said before it died is delivered (``Departures.hear_out``): it may have listened, or said that
    it leaves, just before.  Where its channel was still open, ``disconnect`` is told here.
@@ -22,12 +23,15 @@ from __future__ import annotations
 
 import os
 import signal as signals
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from ...base.records import ExitStatus
+from ...machine.children import LOST_STATUS, ended_among
 from .seat import Seat
 
 if TYPE_CHECKING:
+    from ...machine.children import ForgottenChildren
     from ...roles.worker_handle import WorkerEntry
     from ..gunicorn_types import GunicornWorker
     from .health import Health
@@ -47,6 +51,7 @@ class _Seat(Seat, Protocol):
         is_supervised: whether workers that end are replaced.
         exiting: the worker whose ``exit`` is being told.
         dirty_arbiter_pid, dirty_arbiter: gunicorn's, from 25 on.
+        forgotten: the children that nobody waits for.
     """
 
     WORKERS: dict[int, GunicornWorker]
@@ -55,6 +60,7 @@ class _Seat(Seat, Protocol):
     exiting: WorkerEntry | None
     dirty_arbiter_pid: int
     dirty_arbiter: object
+    forgotten: ForgottenChildren
     health: Health
     limits: Limits
     judge: Judge
@@ -67,14 +73,12 @@ def reap(arbiter: _Seat) -> None:
     Raises:
         HaltServer: the very first boot failed (exit codes 3 and 4), as in gunicorn.
     """
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if not pid:
-            return
+    for pid, status in ended_among([*arbiter.WORKERS, arbiter.reexec_pid, getattr(arbiter, "dirty_arbiter_pid", 0)]):
+        if status == LOST_STATUS and pid in arbiter.WORKERS:
+            arbiter.log.warning("The exit status of pid %s is lost: somebody else has waited for it", pid)
         _reaped(arbiter, pid, status)
+    for pid in arbiter.forgotten.turn(time.monotonic()):
+        arbiter.log.debug("Reaped unknown child process (pid:%s)", pid)
 
 
 def _reaped(arbiter: _Seat, pid: int, status: int) -> None:
@@ -86,8 +90,7 @@ def _reaped(arbiter: _Seat, pid: int, status: int) -> None:
     else:
         worker = arbiter.WORKERS.pop(pid, None)
         if worker is None:
-            arbiter.log.debug("Reaped unknown child process (pid:%s, status:%s)", pid, status)
-            return
+            return  # a handler of the one before has led here, too
         ended = exit_status(status)
         if arbiter.is_supervised:
             _log_end(arbiter, pid, ended)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gevent import getcurrent
+from gevent import GreenletExit, get_hub, getcurrent
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -86,9 +87,17 @@ class HttpHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no type h
         """Connections that wait for a further request end now, however short they have waited."""
         self._waits.finish_now()
 
+    def handle_request(self, listener_name: object, req: object, sock: object, addr: object) -> None:
+        """Replaces gunicorn's, which swallows ``sys.exit()``: in a script that ends the worker, also amid a request."""
+        with suppress(GreenletExit):
+            super(GeventWorker, self).handle_request(listener_name, req, sock, addr)
+
     def handle_error(self, req: object, client: object, addr: object, exc: BaseException) -> None:
-        """Extends gunicorn's: under test its error page, too, says whose it is."""
-        super().handle_error(req, under_test.mark(client), addr, exc)
+        """Extends gunicorn's: a request may end the process; under test its error page, too, says whose it is."""
+        if isinstance(exc, SystemExit):
+            get_hub().handle_error(self, type(exc), exc, exc.__traceback__)
+        else:
+            super().handle_error(req, under_test.mark(client), addr, exc)
 
     def timeout_ctx(self) -> RequestWait:
         """Replaces gunicorn's, which makes a timer for each wait."""

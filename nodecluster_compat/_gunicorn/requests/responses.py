@@ -24,6 +24,8 @@ from gunicorn import util
 from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
 
+from ...runtime.forked_child import end_if_child
+
 if TYPE_CHECKING:
     from ..gunicorn_types import Headers, PlainRequest, Settings
 
@@ -53,6 +55,7 @@ class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type h
 
     def write(self, arg: bytes) -> None:
         """Extends gunicorn's: what the first ``write`` sends goes out together, also when it raises."""
+        end_if_child()
         if self.headers_sent:
             super().write(arg)
             return
@@ -102,7 +105,13 @@ def with_one_send(application: Callable[..., Iterable[bytes]], server: object) -
         if type(response) is Response:
             response.__class__ = OneSendResponse
         response.server = server
-        return application(environ, start_response)
+        try:
+            return application(environ, start_response)
+        except BaseException as error:
+            end_if_child(error)
+            raise
+        finally:
+            end_if_child()
 
     return call
 

@@ -5,13 +5,11 @@ nobody respawns; a worker's ``listen()`` makes the primary bind; signals do what
 ends when no worker, no server and no timer is left.
 
 A fork happens where the script asks for it, so the pid is there at once, as in Node.  The child therefore runs far up
-the script's own stack: it never returns there, but ends in :func:`_end_process`.
+the script's own stack: it never returns there, but ends where it is (``ending.py``).
 """
 
 from __future__ import annotations
 
-import atexit
-import logging
 import os
 import signal as signals
 import sys
@@ -22,11 +20,13 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
+from ...base.emitter import set_uncaught
 from ...errors import NotInCluster
 from ...messages.writer import write_collected
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.process import process
 from ...roles.spawn_settings import SpawnSettings
+from ...runtime.faults import UncaughtListeners
 from ...runtime.script import exit_code_of, print_uncaught, run_script
 from ...runtime.servers.servers_in_primary import ServersInPrimary
 from ...runtime.servers.servers_in_process import set_servers_here
@@ -34,13 +34,15 @@ from ..arbiter import forking
 from ..arbiter.cluster_arbiter import ClusterArbiter
 from ..arbiter.limits import KILL_MARGIN
 from . import config as script_config
-from .streams import WorkerStreams
+from .ending import end_as_python_does
+from .streams import WorkerStreams, occupied
 from .worker import ScriptWorker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...roles.worker_handle import ChildEnds, WorkerHandle
+    from ...roles.spawn_settings import Stream
+    from ...roles.worker_handle import ChildEnds, WorkerHandle, WorkerProcess
 
 __all__ = ["ScriptApplication", "ScriptArbiter", "run"]
 
@@ -88,6 +90,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         super().__init__(app)
         self.worker_class = ScriptWorker
         self._servers: ServersInPrimary
+        self._piped: list[WorkerProcess] = []  # of workers that run, or whose pipes have not ended
 
     def run_script(self, path: str, args: Sequence[str]) -> int:
         """Run the script, then serve until nothing is left; return the exit code.
@@ -101,12 +104,26 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.primary.dealer.run_beside()
         self._servers = ServersInPrimary(self.loop)
         set_servers_here(self._servers)
-        run_script(path, args)
+        listeners = UncaughtListeners(process)
+        set_uncaught(listeners.take)
+        process.signals.run_by(self.loop.call_soon_threadsafe, {signals.SIGCHLD})
+        self.primary.turn = self.turn
+        try:
+            run_script(path, args)
+        except Exception as error:
+            if not listeners.take(error):
+                raise
+        self.primary.turn = None
+        self._serve()
+        while process.emit("beforeExit", process.exit_code or 0) and self._has_work():
+            self._serve()
+        return process.exit_code or 0
+
+    def _serve(self) -> None:
         while self._has_work():
             self.turn(_TURN_SECONDS)
             self._take_signals()
             self.reap_workers()
-        return process.exit_code or 0
 
     def close(self) -> None:
         """Give back sockets and their files; workers end when they see that the primary has gone."""
@@ -118,7 +135,14 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             self.journal.finish()
 
     def _has_work(self) -> bool:
-        return bool(self.primary.registry.by_id or self._servers.open or self.loop.has_work or self.WORKERS)
+        workers = self.primary.registry.by_id.values()
+        left_alone = sum(not worker.process.holds for worker in workers)
+        return bool(
+            self.loop.has_work
+            or self._servers.keep_alive
+            or max(len(workers), len(self.WORKERS)) > left_alone
+            or any(ended.is_reaped and not ended.is_closed for ended in self._piped)
+        )
 
     def _take_signals_over(self) -> None:
         signals.signal(signals.SIGCHLD, self.signal)
@@ -137,25 +161,45 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             self.primary.failed_to_start(worker, FileNotFoundError(2, f"no such folder: {settings.cwd}"))
             return
         self.app.spawn_settings = settings
-        self.app.streams = streams = WorkerStreams(settings.streams)
+        with occupied(settings.streams):
+            self._start(worker, settings.streams)
+
+    def _start(self, worker: WorkerHandle, streams: Sequence[Stream]) -> None:
+        try:
+            self.primary.lift(worker, len(streams))
+            self.app.streams = WorkerStreams(streams)
+        except OSError as error:
+            self.primary.failed_to_start(worker, error)
+            return
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        here = os.getpid()
+        here, code = os.getpid(), None
         try:
             pid = forking.fork_worker(self, worker, super(ClusterArbiter, self).spawn_worker)
         except BaseException as error:
             if os.getpid() == here:
                 raise
-            _end_process(error)
-        if pid is not None:
+            code = _code_of(error)
+        if code is not None:  # in the worker; no longer inside ``except``, where the frames of the script are held
+            end_as_python_does(code)
+        if pid is None:
+            self.app.streams.close()
+        else:
             self.roster.add(self.worker_age, pid, worker)
-            streams.attach(worker.process, self.loop)
+            self.app.streams.attach(worker.process, self.loop)
+            self._piped = [process for process in self._piped if not process.is_closed]
+            self._piped.append(worker.process)
 
     def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
         """Extends server mode's: a worker lets go of the servers of the primary, too."""
         ends = super().let_go(worker)
+        for process_of_sibling in self._piped:
+            process_of_sibling.abandon_pipes()
         if ends is not None:
             self._servers.leave()
+            # Before the worker is made, which listens itself.
+            cluster.remove_all_listeners()
+            process.reborn()
         return ends
 
     def stand_in(self) -> None:
@@ -214,15 +258,17 @@ def run(path: str, args: Sequence[str]) -> int:
         arbiter.close()
         _die_of(signals.SIGINT)
     except SystemExit as error:
-        process.emit("exit", exit_code_of(error))
-        raise
+        code = exit_code_of(error)
+        final = process.ended(code)
+        if final == code:
+            raise
+        code = final
     except BaseException as error:  # noqa: BLE001 - uncaught in the script: as Python ends on it
         print_uncaught(error)
         code = 1
     finally:
         arbiter.close()
-    process.emit("exit", code)
-    return code
+    return process.ended(code)
 
 
 def _die(number: int, _: object) -> NoReturn:
@@ -247,19 +293,11 @@ def _check_identity(settings: SpawnSettings) -> None:
                 raise PermissionError(1, f"spawn EPERM: only root can start a worker with another {name} ({wanted})")
 
 
-def _end_process(error: BaseException) -> NoReturn:
-    """In a worker: end here, far up the script's stack, without running any of its ``finally``."""
-    code = 1
-    if isinstance(error, SystemExit):
-        code = exit_code_of(error)
-        if isinstance(error.code, str):
-            sys.stderr.write(f"{error.code}\n")  # as Python does
-    else:
+def _code_of(error: BaseException) -> int:
+    """Return the exit code of a worker that ends by ``error``, and print what Python prints then."""
+    if not isinstance(error, SystemExit):
         sys.excepthook(type(error), error, error.__traceback__)
-    try:
-        atexit._run_exitfuncs()
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-    finally:
-        os._exit(code & 0xFF)
+        return 1
+    if isinstance(error.code, str):
+        sys.stderr.write(f"{error.code}\n")
+    return exit_code_of(error)

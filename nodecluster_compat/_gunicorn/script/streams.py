@@ -1,11 +1,19 @@
-"""Redirect a script worker's stdin, stdout, stderr and further descriptors: the settings ``silent`` and ``stdio``."""
+"""Redirect a script worker's stdin, stdout, stderr and further descriptors: the settings ``silent`` and ``stdio``.
+
+Each setting is about one number.  Everything that a worker is born with, such as its channels, must have another: so
+while one is made, the numbers that its streams will take are occupied.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
-from typing import TYPE_CHECKING
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
-from ...roles.pipes import ReadablePipe, WritablePipe
+from ...roles.pipes import DuplexPipe, Pipe, ReadablePipe, WritablePipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +22,20 @@ if TYPE_CHECKING:
     from ...roles.spawn_settings import Stream
     from ...roles.worker_handle import WorkerProcess
 
-__all__ = ["WorkerStreams"]
+__all__ = ["WorkerStreams", "occupied"]
+
+_STANDARD: Final = 3
+
+
+@contextmanager
+def occupied(streams: Sequence[Stream]) -> Iterator[None]:
+    """Leave the numbers of these streams to nothing that is opened meanwhile."""
+    placeholders = [_occupy(number) for number in _taken(streams) if not _is_open(number)]
+    try:
+        yield
+    finally:
+        for number in placeholders:
+            os.close(number)
 
 
 class WorkerStreams:
@@ -22,16 +43,25 @@ class WorkerStreams:
 
     Args:
         streams: what each descriptor is to be.
+
+    Raises:
+        OSError: one of them is not open, or no descriptors are left.
     """
 
     def __init__(self, streams: Sequence[Stream]) -> None:
+        for stream in streams:
+            if isinstance(stream, int):
+                os.fstat(stream)  # here, where somebody hears of it
         self._streams = streams
         self._ours: dict[int, int] = {}
         self._theirs: dict[int, int] = {}
-        for number, stream in enumerate(streams):
-            if stream == "pipe":
-                reading, writing = os.pipe()
-                self._ours[number], self._theirs[number] = (writing, reading) if number == 0 else (reading, writing)
+        try:
+            for number, stream in enumerate(streams):
+                if stream == "pipe":
+                    self._ours[number], self._theirs[number] = _ends(number)
+        except OSError:
+            self.close()
+            raise
 
     def attach(self, process: WorkerProcess, loop: Loop) -> None:
         """In the primary: keep our ends."""
@@ -39,23 +69,70 @@ class WorkerStreams:
             os.close(fd)
         process.stdio = [None] * len(self._streams)
         for number, fd in self._ours.items():
-            process.stdio[number] = WritablePipe(fd, loop) if number == 0 else ReadablePipe(fd, loop)
+            process.stdio[number] = _pipe_class(number)(fd, loop)
         ends = [*process.stdio, None, None, None]
         process.stdin, process.stdout, process.stderr = ends[:3]  # type: ignore[assignment]
+
+    def close(self) -> None:
+        """There is no worker after all."""
+        for fd in (*self._ours.values(), *self._theirs.values()):
+            os.close(fd)
 
     def take(self) -> None:
         """In the worker: put everything in its place."""
         for fd in self._ours.values():
             os.close(fd)
-        taken = {number: os.dup(fd) for number, fd in self._theirs.items()}
-        for fd in self._theirs.values():
-            os.close(fd)
+        above = max(len(self._streams), _STANDARD)  # so that nothing stands where something else will
+        taken = {number: _moved(fd, above) for number, fd in self._theirs.items()}
         for number, stream in enumerate(self._streams):
             if stream == "ignore":
-                taken[number] = os.open(os.devnull, os.O_RDWR)
+                taken[number] = _moved(os.open(os.devnull, os.O_RDWR), above)
             elif isinstance(stream, int) and stream != number:
-                taken[number] = os.dup(stream)
+                taken[number] = fcntl.fcntl(stream, fcntl.F_DUPFD_CLOEXEC, above)
         for number, fd in taken.items():
-            os.dup2(fd, number, inheritable=number < 3)
-            if fd != number:
-                os.close(fd)
+            os.dup2(fd, number, inheritable=number < _STANDARD)
+            os.close(fd)
+
+
+def _ends(number: int) -> tuple[int, int]:
+    """Return the primary's end and the worker's.
+
+    The standard streams are real pipes, because programs open ``/dev/stdout`` again, which a socket does not allow.
+    """
+    if number >= _STANDARD:
+        ours, theirs = socket.socketpair()
+        return ours.detach(), theirs.detach()
+    reading, writing = os.pipe()
+    return (writing, reading) if number == 0 else (reading, writing)
+
+
+def _pipe_class(number: int) -> type[Pipe]:
+    if number >= _STANDARD:
+        return DuplexPipe
+    return WritablePipe if number == 0 else ReadablePipe
+
+
+def _moved(fd: int, above: int) -> int:
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above)
+    os.close(fd)
+    return moved
+
+
+def _taken(streams: Sequence[Stream]) -> list[int]:
+    return [number for number, stream in enumerate(streams) if stream not in ("ipc", "inherit")]
+
+
+def _is_open(number: int) -> bool:
+    try:
+        fcntl.fcntl(number, fcntl.F_GETFD)
+    except OSError:
+        return False
+    return True
+
+
+def _occupy(number: int) -> int:
+    source = os.open(os.devnull, os.O_RDWR)
+    if source != number:
+        os.dup2(source, number, inheritable=False)
+        os.close(source)
+    return number

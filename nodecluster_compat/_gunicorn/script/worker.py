@@ -8,11 +8,11 @@ Signals do what they do to any program: SIGTERM kills.
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal as signals
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -21,22 +21,27 @@ from gevent.event import Event
 from gunicorn.workers.base import Worker
 
 from ... import under_test
-from ...base.emitter import set_uncaught
-from ...roles.cluster import cluster
+from ...machine.last_words import limit_last_words
 from ...roles.process import process
+from ...runtime.faults import Faults
+from ...runtime.forked_child import end_if_child, worker_begins
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patch_worker
-from ...runtime.script import print_uncaught, run_script
+from ...runtime.script import exit_code_of, run_script
 from ...runtime.servers.net_server import NetServer
 from ...runtime.servers.server_socket import OpenServer
 from ...runtime.servers.servers_in_process import set_servers_here
 from ...runtime.servers.servers_in_worker import ServersInWorker
+from ...runtime.signal_handlers import let_handlers_wait
 from ..arbiter import forking
 from ..worker.under_test import WorkerUnderTest
 from . import config as script_config
+from .ending import forget_inherited_endings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..arbiter.birth import Birth
     from ..gunicorn_types import GunicornLog
 
@@ -60,17 +65,24 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         self._drop_rights()
         under_test.reach("boot")
         try:
-            run_script(self.app.spawn_settings.script, self.app.spawn_settings.args)
-            under_test.reach("ready")
-            main.serve()
-        except (SystemExit, GreenletExit):
+            _judged(main, self._run_script)
+            while not _judged(main, main.serve):
+                pass  # a listener of ``process`` has said that it may go on
+        except (SystemExit, GreenletExit) as error:
+            end_if_child(error)
+            main.is_ending()
+            if isinstance(error, SystemExit):
+                main.tell_exit(exit_code_of(error))
             raise
-        except BaseException as error:  # noqa: BLE001 - uncaught in the script: as Python ends on it
-            print_uncaught(error)
-            birth.member.flush()
-            raise SystemExit(1) from None
+        birth.member.flush()
         main.tell_exit(process.exit_code or 0)
         raise SystemExit(process.exit_code or 0)
+
+    def _run_script(self) -> None:
+        settings = self.app.spawn_settings
+        run_script(settings.script, settings.args)
+        end_if_child()
+        under_test.reach("ready")
 
     def _drop_rights(self) -> None:
         """Become another user; only now, because that one may not be able to read where Python's own modules are."""
@@ -88,7 +100,9 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         settings = self.app.spawn_settings
         for number in _DEFAULT:
             signals.signal(number, signals.SIG_DFL)
-        atexit._clear()
+        forget_inherited_endings()
+        # Collected, it would close its files, whose descriptors may be numbers of our streams now.
+        self._script_of_primary = sys.modules["__main__"]
         self.app.streams.take()
         if settings.cwd is not None:
             os.chdir(settings.cwd)
@@ -97,9 +111,27 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
             self.log.setup(self.cfg)
         script_config.set_config(self.cfg, self.log)
         patch_worker()
-        cluster.remove_all_listeners()
-        process.remove_all_listeners()
+        worker_begins()
+        let_handlers_wait()
         self.booted = True
+
+
+def _judged(main: _Main, call: Callable[[], None]) -> bool:
+    """Call on the main greenlet; what is not caught ends the worker, unless a listener of ``process`` lets it go on.
+
+    Returns:
+        Whether it came to its end.
+    """
+    try:
+        call()
+    except (SystemExit, GreenletExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - uncaught in the script: as Python ends on it
+        end_if_child(error)
+        main.uncaught(error)
+        main.leave_if_ending()
+        return False
+    return True
 
 
 class _Main(GeventReactor):
@@ -110,7 +142,7 @@ class _Main(GeventReactor):
         self._member = birth.member
         self._log = log
         self._greenlet = getcurrent()
-        self._released = Event()  # set once the channel is closed and it was right so
+        self._has_left = False
         self._exit_code: int | None = None
         self._draining = False
         self._limits: list[Any] = []
@@ -119,7 +151,10 @@ class _Main(GeventReactor):
         self._servers = ServersInWorker(birth.member, birth.connections, self._primary_gone, self.uncaught)
         birth.receiver = self._servers.receiver
         set_servers_here(self._servers)
-        set_uncaught(self.uncaught)
+        birth.on_abandoned = partial(set_servers_here, None)
+        self._faults = Faults(process, self._end_by_fault, self._asked_to_exit)
+        self._faults.watch()
+        process.signals.run_by(partial(get_hub().loop.run_callback_threadsafe, gevent.spawn))
         self._beat = LoopBeat(birth.heartbeat)
         self._servers.receiver.start(self)
         birth.member.attach(self)
@@ -127,10 +162,11 @@ class _Main(GeventReactor):
         forking.release_signals()
 
     def serve(self) -> None:
-        """Until the channel is closed, and then until nothing is left."""
+        """Until nothing is left: no channel or server that holds this process, no timer, no greenlet that waits."""
         self._beat.start()
-        self._released.wait()
         gevent.wait()
+        while process.emit("beforeExit", process.exit_code or 0) and _has_more():
+            gevent.wait()
 
     # --- the runtime of ClusterWorker ----------------------------------------------------------
 
@@ -151,8 +187,18 @@ class _Main(GeventReactor):
         """End with ``code``; the first one counts."""
         if self._exit_code is None:
             self._exit_code = code
+            self._servers.exiting()
             self.tell_exit(code)
             self._exit_callback = get_hub().loop.run_callback(self._greenlet.throw, SystemExit(code))
+
+    def is_ending(self) -> None:
+        """The main greenlet is on its way out: throw no second exit into it; end connections, which hold the script."""
+        if self._exit_callback is not None:
+            self._exit_callback.stop()
+        self._cut_all()
+
+    def _cut_all(self) -> int:
+        return sum(server.cut() for server in list(self._servers.open) if isinstance(server, NetServer))
 
     def _throw(self, error: BaseException) -> None:
         get_hub().loop.run_callback(self._greenlet.throw, error)
@@ -167,19 +213,34 @@ class _Main(GeventReactor):
 
     def orphaned(self) -> None:
         """The channel is lost and nobody asked for it: end with 0, soon whatever happens."""
-        signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)
-        signals.signal(signals.SIGALRM, signals.SIG_DFL)
+        limit_last_words(_LAST_WORDS_SECONDS)
         self.exit_now(0)
 
     def tell_exit(self, code: int) -> None:
-        """Emit ``exit`` on ``process``."""
-        process.emit("exit", code)
+        """Emit ``exit`` on ``process``, once."""
+        process.ended(code)
 
     def uncaught(self, error: BaseException) -> None:
-        """End as after an uncaught exception."""
-        print_uncaught(error)
+        """Judge an exception that nobody caught; see ``faults``."""
+        self._faults.uncaught(error)
+
+    def leave_if_ending(self) -> None:
+        """On the main greenlet: end the process now if it is to end."""
+        if self._exit_code is not None:
+            self._exit_callback.stop()
+            raise SystemExit(self._exit_code)
+
+    def _end_by_fault(self, code: int, tells_exit: bool) -> None:
+        if not tells_exit:
+            process.end_untold()
         self._member.flush()
-        self.exit_now(1)
+        self.exit_now(code)
+
+    def _asked_to_exit(self, error: SystemExit) -> None:
+        """Some greenlet, or a signal handler amid the wait, has called ``sys.exit()``: as Python ends on it."""
+        if isinstance(error.code, str):
+            sys.stderr.write(f"{error.code}\n")
+        self._end_by_fault(exit_code_of(error), True)
 
     def _drain(self) -> None:
         goodbye = gevent.spawn(self._member.tell_disconnecting, self._member.drain_timeout)
@@ -191,8 +252,8 @@ class _Main(GeventReactor):
 
     def _cut(self, seconds: float) -> None:
         """The limit of the drain: end what is left, and say how much it was."""
-        count = sum(server.cut() for server in list(self._servers.open) if isinstance(server, NetServer))
-        if not self._released.is_set():
+        count = self._cut_all()
+        if not self._has_left:
             self._log.warning(
                 "Worker drain timeout (pid:%s): cut %s connections that had not ended within %g s",
                 process.pid,
@@ -206,7 +267,8 @@ class _Main(GeventReactor):
             timer.close()
         self._member.leave()
         self._servers.receiver.close()
-        self._released.set()
+        self._has_left = True
+        self.hold_channel(False)
 
     def _closing(self, server: OpenServer) -> Event:
         event = Event()
@@ -216,3 +278,9 @@ class _Main(GeventReactor):
     def _primary_gone(self) -> None:
         if self._member.exited_after_disconnect is None:
             self._member.lose_channel()
+
+
+def _has_more() -> bool:
+    """Whether something was begun that keeps this process alive."""
+    loop = get_hub().loop
+    return bool(loop.pendingcnt or loop.activecnt or loop._callbacks)

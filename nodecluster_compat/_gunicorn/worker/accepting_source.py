@@ -11,6 +11,7 @@ from gevent.pool import Pool
 from gevent.server import StreamServer
 from gunicorn.sock import ssl_context
 
+from ...runtime.forked_child import keep_from_children
 from ..requests.served_listener import AnyListener
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ class InheritedSocket(AnyListener, Protocol):
 
     def setblocking(self, flag: bool) -> None:
         """Let its calls wait, or not."""
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once closed."""
 
 
 class AcceptingSource:
@@ -52,6 +56,7 @@ class AcceptingSource:
         self._serving = serving
         self._ended = ended
         self._servers: list[StreamServer] = []
+        keep_from_children(self)
 
     def begin(self) -> None:
         """Accept from now on."""
@@ -71,6 +76,11 @@ class AcceptingSource:
     def has_left(self) -> bool:
         """Whether no further connection can come: at once."""
         return True
+
+    def inherited_fds(self) -> list[int]:
+        """See :class:`~nodecluster_compat.runtime.forked_child.Inherited`."""
+        clients = [client for client in self._serving.values() if client is not None]
+        return [sock.fileno() for sock in (*clients, *self._listeners)]
 
     def _server(self, listener: InheritedSocket) -> StreamServer:
         listener.setblocking(True)

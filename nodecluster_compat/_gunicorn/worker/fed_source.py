@@ -13,6 +13,7 @@ from gunicorn.sock import ssl_context
 
 from ... import under_test
 from ...runtime.client_socket import ClientSocket
+from ...runtime.forked_child import keep_from_children
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.greenlet_pool import GreenletPool
 
@@ -52,6 +53,7 @@ class FedSource:
         self._tls: ssl.SSLContext | None = ssl_context(worker.cfg) if worker.cfg.is_ssl else None
         self._greenlets = GreenletPool(self._serve)
         self._room_made: Callable[[], None]
+        keep_from_children(self)
 
     def begin(self) -> None:
         """Take connections from now on."""
@@ -72,6 +74,10 @@ class FedSource:
     def has_left(self) -> bool:
         """Whether no further connection can come."""
         return self._feed.has_left
+
+    def inherited_fds(self) -> list[int]:
+        """See :class:`~nodecluster_compat.runtime.forked_child.Inherited`."""
+        return [client.fileno() for client in self._serving.values() if client is not None]
 
     def _has_room(self, _: int) -> bool:
         return len(self._serving) < self._worker.worker_connections

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal as signals
 import sys
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +22,8 @@ from gunicorn.workers.ggevent import GeventWorker
 from ... import under_test
 from ...base.log import Log
 from ...lifecycle.recycling import requests_of
+from ...machine.last_words import limit_last_words
+from ...runtime.forked_child import end_if_child, worker_begins
 from ...runtime.idle_limit import IdleLimit
 from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patching
@@ -115,6 +116,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     def init_process(self) -> None:
         """Extends gunicorn's: the worker is connected to its primary while it boots."""
+        end_if_child()
         self._birth = this_birth()
         self._main = getcurrent()
         if self._birth is None:
@@ -137,6 +139,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
         """Extends gunicorn's: now that handlers exist, what was held back since the fork is delivered."""
         super().init_signals()
         self._changed = Event()
+        worker_begins()
         if self._birth is not None:
             os.environ.update(self._birth.member.env)
             on_parent_death()
@@ -151,12 +154,14 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
             self.sockets = list(self._served.values())
         under_test.reach("boot")
         super().load_wsgi()
+        end_if_child()
         self.wsgi = under_test.wrap(self.wsgi)
 
     # --- serving -------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Replaces gunicorn's, which accepts, and ends in another way; extends it where the arbiter is not ours."""
+        end_if_child()
         under_test.reach("ready")
         if self._birth is None:
             super().run()
@@ -262,8 +267,7 @@ class ClusterGeventWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has n
 
     def orphaned(self) -> None:
         """The primary is gone: end, and let the kernel end this process if it takes its time."""
-        signals.signal(signals.SIGALRM, signals.SIG_DFL)
-        signals.setitimer(signals.ITIMER_REAL, _LAST_WORDS_SECONDS)
+        limit_last_words(_LAST_WORDS_SECONDS)
         self.exit_now(0)
 
     def begin_drain(self) -> None:

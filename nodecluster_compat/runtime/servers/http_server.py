@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
+from ...base.event_names import KnownEvents
 from ...base.records import PeerAddress, ServedAddress
 from .net_server import NetServer
 from .server_socket import ServerSocket
@@ -37,6 +38,22 @@ class HttpServer(NetServer):
         make_handler: makes what serves; called for each ``listen()``, so that settings made before it count.
     """
 
+    _known = KnownEvents(
+        NetServer._known.counts,
+        {
+            **dict.fromkeys(
+                ("request", "checkContinue", "checkExpectation"),
+                "the WSGI application that http.create_server(app) is given answers every request",
+            ),
+            **dict.fromkeys(
+                ("connect", "upgrade"),
+                "a WSGI application gets the socket as environ['gunicorn.socket'] and takes over",
+            ),
+            **dict.fromkeys(("clientError", "timeout", "dropRequest"), "gunicorn answers such a client, and logs it"),
+            "secureConnection": "write 'connection'; gunicorn's settings certfile and keyfile make it TLS",
+        },
+    )
+
     def __init__(self, make_handler: Callable[[], RequestHandler]) -> None:
         super().__init__()
         self._make_handler = make_handler
@@ -48,6 +65,11 @@ class HttpServer(NetServer):
         """Extends :meth:`NetServer.bound`: requests are told the address of the listening socket."""
         self._served = ServedAddress(0, sock.family, sock.name)
         super().bound(sock)
+
+    def inherited_fds(self) -> list[int]:
+        """Extends :meth:`NetServer.inherited_fds`: a request is answered by the worker, also the one that forks."""
+        here = self._serving.get(gevent.getcurrent())
+        return [*super().inherited_fds(), *([] if here is None else [here.fileno()])]
 
     def _handle(self, client: ClientSocket, peer: PeerAddress) -> None:
         if self._requests is None:
@@ -64,7 +86,9 @@ class HttpServer(NetServer):
 
     def cut(self) -> int:
         """Extends :meth:`NetServer.cut`: an idle connection loses nothing, so it does not count."""
-        if self._former is not None:
-            self._former.cut_idle()
-            gevent.sleep(0)
+        for requests in (self._former, self._requests):
+            if requests is not None:
+                requests.close_idle()
+                requests.cut_idle()
+        gevent.sleep(0)
         return super().cut()

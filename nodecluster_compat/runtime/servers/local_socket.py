@@ -48,7 +48,7 @@ class LocalSocket:
         self._pause: Any = None
         self._watcher: Any = None
         if bound.sock.type == SOCK_STREAM:
-            self._watcher = get_hub().loop.io(bound.sock.fileno(), 1)
+            self._watcher = get_hub().loop.io(bound.sock.fileno(), 1, ref=False)
             self._watcher.start(self._readable)
 
     @property
@@ -94,7 +94,7 @@ class LocalSocket:
     def _rest(self) -> None:
         """No descriptors are left: clients wait in the backlog for a moment."""
         self._watcher.stop()
-        self._pause = get_hub().loop.timer(_PAUSE_SECONDS)
+        self._pause = get_hub().loop.timer(_PAUSE_SECONDS, ref=False)
         self._pause.start(self._go_on)
 
     def _go_on(self) -> None:

@@ -7,7 +7,9 @@ binds, shares and (under round robin) accepts; elsewhere, and for ``exclusive``,
 comes from makes no difference from :meth:`NetServer.take` on.
 
 ``close()`` stops new connections and waits for those that are open; ``close`` is emitted after the last of them.  A
-handler's connection ends when the handler returns.
+handler's connection ends when the handler returns.  A connection that is taken is told at once, before anything else
+runs that could close the server.  So ``connection`` and ``drop`` never come after ``close()``, and what is not taken
+goes to another worker.
 
 Events and callbacks run in a greenlet of their own, never in the caller's: ``listen`` returns first, as in Node.
 """
@@ -17,21 +19,26 @@ from __future__ import annotations
 import errno
 import ipaddress
 import logging
+import os
 import socket as sockets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gevent
 from gevent.socket import socket as gevent_socket
 from msgspec.structs import replace
 
+from ...base.arity import checked_callback
 from ...base.emitter import Emitter
+from ...base.event_names import KnownEvents
 from ...base.records import Address, ListenRequest, PeerAddress
-from ...errors import ListenError, ServerAlreadyListening, ServerNotRunning
+from ...errors import ArgumentTypeError, ListenError, ServerAlreadyListening, ServerNotRunning
 from ...machine.binding import BoundSocket
 from ...messages.passing import PassageKind
+from ..at_once import run_at_once
 from ..client_socket import ClientSocket, cut_connections
-from .listen_options import path_request, port_request, with_fd
+from ..forked_child import end_if_child, keep_from_children
+from .listen_options import ListenArguments, checked_host, path_request, port_request, with_fd
 from .server_socket import ServerSocket
 from .servers_in_process import servers_here
 from .states import ServerLife
@@ -53,26 +60,40 @@ class NetServer(Emitter):
             the socket is closed, unless it was passed on.
 
     Attributes:
+        holds: whether it keeps its process alive while it is open; see :meth:`unref`.
         max_connections: how many it takes at once; ``None``: no limit; 0: none (Node since 22).
         drop_max_connection: at the limit, take and close a connection (``drop`` is emitted) instead of leaving it to
             other workers.  Where this process accepts alone there are no others, so it always does.
     """
 
+    _known = KnownEvents({"listening": 0, "connection": 1, "close": 0, "error": 1, "drop": 1})
+
     def __init__(self, handler: Handler | None = None) -> None:
         super().__init__()
-        if handler is not None and not callable(handler):
-            raise TypeError(f"expected a callable as the handler of connections, got {type(handler).__name__}")
-        self.max_connections: int | None = None
+        self.holds = True
+        self._max_connections: int | None = None
         self.drop_max_connection = False
-        self._handler = handler
+        self._handler = checked_callback(handler, 2, "the handler of connections")
         self._life = ServerLife()
         self._process = servers_here()
         self._request: ListenRequest | None = None
         self._socket: ServerSocket | None = None
         self._serving: dict[Any, Any] = {}  # sockets by greenlet, None before they are made
+        keep_from_children(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._life.state}>"
+
+    @property
+    def max_connections(self) -> int | None:
+        """How many it takes at once; ``None``: no limit."""
+        return self._max_connections
+
+    @max_connections.setter
+    def max_connections(self, most: int | None) -> None:
+        if most is not None and (isinstance(most, bool) or not isinstance(most, int)):
+            raise ArgumentTypeError(f"expected a number of connections or None as max_connections, got {most!r}")
+        self._max_connections = most
 
     @property
     def listening(self) -> bool:
@@ -86,27 +107,31 @@ class NetServer(Emitter):
 
     def listen(
         self,
-        port: int | str | None = 0,
-        host: str | None = None,
+        port: int | str | Mapping[str, Any] | Callable[..., Any] | None = None,
+        host: str | int | Callable[..., Any] | None = None,
+        backlog: int | Callable[..., Any] | None = None,
+        callback: Callable[[], Any] | None = None,
         *,
-        path: str | None = None,
+        path: str | bytes | os.PathLike[str] | None = None,
         fd: int | None = None,
-        backlog: int = 511,
         exclusive: bool = False,
         ipv6_only: bool = False,
         reuse_port: bool = False,
         readable_all: bool = False,
         writable_all: bool = False,
-        callback: Callable[[], Any] | None = None,
     ) -> NetServer:
-        """Listen; ``listening`` or ``error`` follows (Node: ``server.listen(options)``).
+        """Listen; ``listening`` or ``error`` follows.
+
+        As in Node the callback may follow any argument, a path may stand in the place of the port, the backlog in that
+        of the host, and a mapping of options in place of all: ``listen(8000, ready)``, ``listen("app.sock", ready)``,
+        ``listen({"port": 8000, "exclusive": True}, ready)``.
 
         Args:
-            port: 0 to 65535; 0 takes any that is free, in a worker the same one as its siblings.
+            port: 0 to 65535; 0, or none, takes any that is free, in a worker the same one as its siblings.
             host: a name or an IP address; ``None``: every address.
             path: of a unix socket, instead of a port.
             fd: a listening descriptor, instead of a port; in a worker one of the primary's.
-            backlog: how many connections the kernel keeps; of the first worker that asks.
+            backlog: how many connections the kernel keeps, 511 if nothing is said; of the first worker that asks.
             exclusive: do not share with other workers.
             ipv6_only: do not take IPv4 on an IPv6 address.
             reuse_port: bind in this process and let the kernel choose among those that do.
@@ -123,15 +148,23 @@ class NetServer(Emitter):
         """
         if self._life.state in ("listening", "closing"):
             raise ServerAlreadyListening("listen() was called on a server that listens: close() it first")
+        given = ListenArguments.of(port, host, backlog, callback)
+        if given.options:
+            return self.listen(
+                given.port, checked_host(given.host), given.backlog, given.callback, path=given.path, **given.options
+            )
+        port, backlog = given.port, given.backlog
+        path = given.path if path is None else path
+        name, call = checked_host(given.host), checked_callback(given.callback, 0, "the callback of listen()")
         if path is not None:
             request = path_request(path, backlog, readable_all, writable_all)
         elif fd is not None:
             request = with_fd(fd, backlog)
         else:
             request = port_request(port, backlog, ipv6_only, reuse_port)
-        if callback is not None:
-            self.once("listening", callback)
-        self._ask_for(request, host, exclusive and fd is None)
+        if call is not None:
+            self.once("listening", call)
+        self._ask_for(request, name, bool(exclusive) and fd is None)
         return self
 
     def address(self) -> Address | None:
@@ -149,6 +182,7 @@ class NetServer(Emitter):
         Args:
             callback: called then, with nothing; with :class:`ServerNotRunning` when it did not listen.
         """
+        callback = checked_callback(callback, 1, "the callback of close()")
         state = self._life.state
         if state == "listening":
             if callback is not None:
@@ -162,8 +196,17 @@ class NetServer(Emitter):
         else:
             if state == "starting":
                 self._life.advance("close")
+                self._process.abandoned(self)
             self._process.spawn(self._not_running, callback)
         return self
+
+    def ref(self) -> NetServer:
+        """Keep the process alive while this server is open, as servers do unless told otherwise."""
+        return self._hold(True)
+
+    def unref(self) -> NetServer:
+        """Let the process end although this server is open: a worker when its channel is closed or let go of, too."""
+        return self._hold(False)
 
     def cut(self) -> int:
         """End the connections that are open, whatever they are at; return how many they were."""
@@ -175,6 +218,8 @@ class NetServer(Emitter):
         """Emit an event; ``emit("connection", socket)`` lets this server serve a socket that came from elsewhere."""
         if event == "connection" and len(args) == 1:
             sock: Any = args[0]
+            if not hasattr(sock, "detach"):
+                raise ArgumentTypeError(f"expected a connected socket, got {sock!r}")
             self.inject(sock)
             return True
         return super().emit(event, *args, **kwargs)
@@ -215,13 +260,13 @@ class NetServer(Emitter):
     def take(self, fd: int, family: int) -> None:
         """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
         if self._is_full():
-            self._process.spawn(self._drop, fd, family)
+            run_at_once(gevent.Greenlet(self._drop, fd, family))
         else:
             self._spawn(fd, family)
 
     def has_room(self) -> bool:
         """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
-        return self.listening and (self.drop_max_connection or not self._is_full())
+        return self.listening and not self._process.is_ending and (self.drop_max_connection or not self._is_full())
 
     def passable_fd(self) -> int | None:
         """See :class:`~nodecluster_compat.messages.passing.Passable`."""
@@ -231,7 +276,19 @@ class NetServer(Emitter):
         """See :class:`~nodecluster_compat.messages.passing.Passable`."""
         return PassageKind.SERVER
 
+    def inherited_fds(self) -> list[int]:
+        """See :class:`~nodecluster_compat.runtime.forked_child.Inherited`: all but those of the handler that forks."""
+        here = gevent.getcurrent()
+        fds = [client.fileno() for greenlet, client in self._serving.items() if client is not None and greenlet != here]
+        listening = None if self._socket is None else self._socket.fd
+        return fds if listening is None else [*fds, listening]
+
     # --- inside --------------------------------------------------------------------------------
+
+    def _hold(self, holds: bool) -> NetServer:
+        self.holds = holds
+        self._process.holding_changed(self)
+        return self
 
     def _ask_for(self, request: ListenRequest, host: str | None, exclusive: bool) -> None:
         if self._life.state == "closed":
@@ -244,7 +301,7 @@ class NetServer(Emitter):
         if host:
             try:
                 address, kind = _resolved(host, request.port)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:  # the latter: no name can be like that
                 self.failed(_not_found(error, host, request.port))
                 return
             request = replace(request, address=address, address_type=kind)
@@ -252,6 +309,8 @@ class NetServer(Emitter):
         self._process.bind(self, request, exclusive)
 
     def _announce(self, sock: ServerSocket) -> None:
+        if self._socket is not sock:
+            return  # closed meanwhile: as in Node, it never comes
         self.emit("listening")
         if self._socket is sock and self._request is not None:
             name, request = sock.name, self._request
@@ -264,7 +323,7 @@ class NetServer(Emitter):
     def _spawn(self, fd: int, family: int) -> None:
         greenlet = gevent.Greenlet(self._serve, fd, family)
         self._serving[greenlet] = None
-        greenlet.start()
+        run_at_once(greenlet)
 
     def _serve(self, fd: int, family: int) -> None:
         client = None
@@ -273,9 +332,12 @@ class NetServer(Emitter):
             peer = client.getpeername()
             super().emit("connection", client)
             self._handle(client, peer)
+            end_if_child()
         except OSError as error:
+            end_if_child(error)
             _log.debug("A connection ended: %s", error)
-        except Exception:  # noqa: BLE001 - one connection must not end the others
+        except Exception as error:  # noqa: BLE001 - one connection must not end the others
+            end_if_child(error)
             _log.exception("The handler of a connection raised")
         finally:
             if client is not None:
@@ -309,7 +371,8 @@ class NetServer(Emitter):
 
     def _closed(self) -> None:
         self.emit("close")
-        self._process.closed(self)
+        if self._life.state == "closed":  # a listener may have made it listen again
+            self._process.closed(self)
 
     def _not_running(self, callback: Callable[..., Any] | None) -> None:
         if callback is not None:
@@ -321,13 +384,14 @@ def _resolved(host: str, port: int) -> tuple[str, Any]:
     try:
         return host, ipaddress.ip_address(host.partition("%")[0]).version
     except ValueError:
+        host.encode("idna")  # raises here what gevent would print from a thread
         # The module's, which is cooperative in a worker.  Elsewhere it blocks, for once: gevent's would need a thread,
         # and a plain program that serves after its last line can start none.
         family, _, _, _, name = sockets.getaddrinfo(host, port, 0, sockets.SOCK_STREAM)[0]
         return str(name[0]), 6 if family == sockets.AF_INET6 else 4
 
 
-def _not_found(error: OSError, host: str, port: int) -> ListenError:
+def _not_found(error: Exception, host: str, port: int) -> ListenError:
     failure = ListenError(errno.ENOENT, "getaddrinfo", host, port)
     failure.code = "ENOTFOUND"
     failure.__cause__ = error

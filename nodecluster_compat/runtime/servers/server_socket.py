@@ -34,7 +34,13 @@ class ServerSocket(Protocol):
 
 
 class OpenServer(Protocol):
-    """A server or UDP socket, as its process sees it."""
+    """A server or UDP socket, as its process sees it.
+
+    Attributes:
+        holds: whether it keeps its process alive while it is open.
+    """
+
+    holds: bool
 
     def bound(self, sock: ServerSocket) -> None:
         """Here is the socket that was asked for."""

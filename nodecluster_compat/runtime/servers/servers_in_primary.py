@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from gevent import Timeout, get_hub
+from gevent import Timeout, get_hub, getcurrent
 from gevent._hub_local import get_hub_class, get_hub_if_exists
+from gevent.event import Event
 from gevent.hub import set_hub
 
 from ...base.loop import Loop
@@ -37,8 +39,13 @@ class ServersInPrimary(ServersBoundHere):
 
     def opened(self, server: OpenServer) -> None:
         """See :class:`~nodecluster_compat.runtime.servers.servers_in_process.ServersInProcess`."""
-        super().opened(server)
         self.start()
+        super().opened(server)
+
+    def holding_changed(self, server: OpenServer) -> None:
+        """Extends :class:`ServersInProcess`: whoever runs the loop asks again whether something is left to do."""
+        super().holding_changed(server)
+        self._loop.wake()
 
     def start(self) -> None:
         """Run greenlets from now on, in the turns of the primary's loop."""
@@ -47,15 +54,16 @@ class ServersInPrimary(ServersBoundHere):
                 set_hub(get_hub_class()(default=False))
             self._hub = get_hub()
             self._loop.wait_in = self._wait
+            self._loop.wait_beside = self._wait_beside
 
     def uncaught(self, error: BaseException) -> None:
         """See :class:`~nodecluster_compat.runtime.servers.servers_in_process.ServersInProcess`."""
         sys.excepthook(type(error), error, error.__traceback__)
         self._loop.call_soon(sys.exit, 1)
-        self._loop.wake()
 
     def leave(self) -> None:
         """In a forked worker: let go of the primary's hub and of the sockets of its servers."""
+        self.keep_alive.abandon()
         for server in self.open:
             fd = server.passable_fd()
             if fd is not None:
@@ -65,6 +73,16 @@ class ServersInPrimary(ServersBoundHere):
             if not self._hub.loop.default:
                 os.close(self._hub.loop.fileno())
                 set_hub(None)
+
+    def _wait_beside(self, begin: Callable[[Callable[[], None]], None]) -> bool:
+        """See :attr:`~nodecluster_compat.base.loop.Loop.wait_beside`."""
+        here: Any = getcurrent()
+        if here is self._hub or here.parent is not self._hub:
+            return False
+        event = Event()
+        begin(event.set)
+        event.wait()
+        return True
 
     def _wait(self, fd: int, seconds: float) -> None:
         watcher = self._hub.loop.io(fd, 1)

@@ -17,28 +17,53 @@ from gevent.event import Event
 
 from ...errors import ListenError
 from ...machine.binding import BoundSocket, bind
+from ..keep_alive import KeepAlive
 from .local_socket import LocalSocket
 
 if TYPE_CHECKING:
     from ...base.records import ListenRequest
     from .server_socket import OpenServer
 
-__all__ = ["ServersBoundHere", "ServersInProcess", "ServersInProgram", "servers_here", "set_servers_here"]
+__all__ = ["ServersBoundHere", "ServersInProcess", "ServersInProgram", "let_go", "servers_here", "set_servers_here"]
 
 
 class ServersInProcess:
-    """The servers of this process; the base of the three kinds."""
+    """The servers of this process; the base of the three kinds.
+
+    Attributes:
+        open: those that listen, or will, or wait for their last connections.
+        keep_alive: those of them that keep this process alive.
+    """
 
     def __init__(self) -> None:
         self.open: set[OpenServer] = set()
+        self.keep_alive = KeepAlive()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether this process is about to end: what it took from a socket now would be lost."""
+        return False
 
     def opened(self, server: OpenServer) -> None:
-        """A server listens, or will: it keeps this process alive."""
+        """A server listens, or will: it keeps this process alive, unless it was told not to."""
         self.open.add(server)
+        self.holding_changed(server)
 
     def closed(self, server: OpenServer) -> None:
         """A server is closed."""
         self.open.discard(server)
+        self.holding_changed(server)
+
+    def abandoned(self, server: OpenServer) -> None:
+        """A server was closed before it had its socket, which may never come: it keeps nobody alive."""
+        self.keep_alive.release(server)
+
+    def holding_changed(self, server: OpenServer) -> None:
+        """A server was opened, closed, or told whether to keep this process alive."""
+        if server.holds and server in self.open:
+            self.keep_alive.hold(server)
+        else:
+            self.keep_alive.release(server)
 
     def bind(self, server: OpenServer, request: ListenRequest, exclusive: bool) -> None:
         """Get a socket for a server; :meth:`OpenServer.bound` or :meth:`OpenServer.failed` follows."""
@@ -99,14 +124,14 @@ class ServersInProgram(ServersBoundHere):
         self._failed = True
         self._changed.set()
 
-    def closed(self, server: OpenServer) -> None:
+    def holding_changed(self, server: OpenServer) -> None:
         """See :class:`ServersInProcess`."""
-        super().closed(server)
+        super().holding_changed(server)
         self._changed.set()
 
     def _serve(self) -> None:
-        """At the end of the program: until the last server is closed."""
-        while self.open and not self._failed:
+        """At the end of the program: until no server keeps it alive."""
+        while self.keep_alive and not self._failed:
             self._changed.wait()
             self._changed.clear()
         if self._failed:
@@ -122,6 +147,11 @@ class _ThisProcess:
 def set_servers_here(servers: ServersInProcess | None) -> None:
     """This process is of another kind from now on."""
     _ThisProcess.servers = servers
+
+
+def let_go() -> None:
+    """The process ends: refer to no server."""
+    set_servers_here(None)
 
 
 def servers_here() -> ServersInProcess:

@@ -62,9 +62,20 @@ class ServersInWorker(ServersInProcess):
         super().__init__()
         self._member = member
         self._on_uncaught = on_uncaught
+        self._is_exiting = False
         self._dealt: dict[int, tuple[OpenServer, int]] = {}
         self._ordinals: dict[SharingKey, list[int]] = {}  # [open now, next ordinal]
         self.receiver = Receiver(sock, self._take, self._has_room, lambda: None, on_primary_gone)
+
+    @property
+    def is_ending(self) -> bool:
+        """See :class:`ServersInProcess`; a worker that has lost its channel and was not asked to leave ends, too."""
+        member = self._member
+        return self._is_exiting or not (member.is_connected() or member.exited_after_disconnect)
+
+    def exiting(self) -> None:
+        """This process ends as soon as it can."""
+        self._is_exiting = True
 
     def bind(self, server: OpenServer, request: ListenRequest, exclusive: bool) -> None:
         """See :class:`ServersInProcess`."""

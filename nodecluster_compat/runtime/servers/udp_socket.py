@@ -3,6 +3,9 @@
 In a worker ``bind()`` asks the primary and shares its socket with the siblings that bind the same address, whatever the
 scheduling policy: the kernel chooses who reads a datagram (node-cluster-spec §3.6).  A socket that sends before it was
 bound gets a port of its own.
+
+A datagram is taken from the kernel by the greenlet that then calls the handlers, and the next one by the next greenlet:
+what comes after ``close()`` stays where it is, for a sibling that shares the socket.
 """
 
 from __future__ import annotations
@@ -10,18 +13,21 @@ from __future__ import annotations
 import errno
 import os
 import socket as sockets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gevent import get_hub
 from gevent.event import Event
 
+from ...base.arguments import checked_bytes, checked_options, take_callback
+from ...base.arity import checked_callback
 from ...base.emitter import Emitter
+from ...base.event_names import KnownEvents
 from ...base.records import Address, ListenRequest
 from ...errors import ArgumentError, ServerAlreadyListening, ServerNotRunning
 from ...machine.binding import BoundSocket
 from ...messages.passing import PassageKind
-from .listen_options import checked_port
+from .listen_options import BIND_OPTIONS, checked_host, checked_port, with_fd
 from .server_socket import ServerSocket
 from .servers_in_process import servers_here
 from .states import ServerLife
@@ -38,6 +44,9 @@ _LOCAL: Final = {"udp4": "127.0.0.1", "udp6": "::1"}
 class UdpSocket(Emitter):
     """A UDP socket.  Events: ``message(data, peer)``, ``listening()``, ``close()``, ``error(exc)``.
 
+    Attributes:
+        holds: whether it keeps its process alive while it is open; see :meth:`unref`.
+
     Args:
         kind: ``"udp4"`` or ``"udp6"``.
         reuse_address: others may bind the same address.
@@ -45,6 +54,11 @@ class UdpSocket(Emitter):
         ipv6_only: do not take IPv4 on an IPv6 address.
         on_message: added as a listener of ``message``.
     """
+
+    _known = KnownEvents(
+        {"message": 2, "listening": 0, "close": 0, "error": 1},
+        {"connect": "a socket is not connected here: give the address to each send()"},
+    )
 
     def __init__(
         self,
@@ -56,7 +70,7 @@ class UdpSocket(Emitter):
         on_message: Callable[[bytes, tuple[Any, ...]], Any] | None = None,
     ) -> None:
         super().__init__()
-        if kind not in _FAMILIES:
+        if str(kind) not in _FAMILIES:
             raise ArgumentError(f"expected 'udp4' or 'udp6' as the kind of a socket, got {kind!r}")
         self._kind: Any = kind
         self._reuse_address = reuse_address
@@ -69,6 +83,8 @@ class UdpSocket(Emitter):
         self._watcher: Any = None
         self._request: ListenRequest | None = None
         self._ready = Event()
+        self._turn_left = 0  # datagrams that this turn may still take; 0: nobody is taking any
+        self.holds = True
         if on_message is not None:
             self.on("message", on_message)
 
@@ -77,14 +93,16 @@ class UdpSocket(Emitter):
 
     def bind(
         self,
-        port: int | str | None = 0,
-        address: str | None = None,
+        port: int | str | Mapping[str, Any] | Callable[..., Any] | None = 0,
+        address: str | Callable[..., Any] | None = None,
+        callback: Callable[[], Any] | None = None,
         *,
         fd: int | None = None,
         exclusive: bool = False,
-        callback: Callable[[], Any] | None = None,
     ) -> UdpSocket:
         """Receive on an address; ``listening`` or ``error`` follows (Node: ``socket.bind``).
+
+        As in Node the callback may follow any argument, and a mapping of options may stand in place of all.
 
         Args:
             port: 0 to 65535; 0 takes any that is free.
@@ -99,37 +117,50 @@ class UdpSocket(Emitter):
         """
         if self._life.state != "closed":
             raise ServerAlreadyListening("bind() was called on a socket that is bound, or being bound")
-        number = checked_port(port)
-        if callback is not None:
-            self.once("listening", callback)
+        (port, address), callback = take_callback((port, address), callback)
+        if isinstance(port, Mapping):
+            return self.bind(callback=callback, **checked_options(port, BIND_OPTIONS, "bind()"))
+        number, host = checked_port(port), checked_host(address)
+        with_fd(0 if fd is None else fd, None)
+        call = checked_callback(callback, 0, "the callback of bind()")
+        if call is not None:
+            self.once("listening", call)
         self._process = servers_here()
         self._life.advance("listen")
         self._process.opened(self)
-        self._process.spawn(self._begin, number, address, fd, exclusive)
+        self._process.spawn(self._begin, number, host, fd, bool(exclusive))
         return self
 
     listen = bind
 
     def send(
         self,
-        data: bytes | str,
+        data: bytes | str | Sequence[bytes | str],
         port: int,
-        address: str | None = None,
+        address: str | Callable[..., Any] | None = None,
         callback: Callable[[OSError | None, int], Any] | None = None,
     ) -> None:
         """Send one datagram; a socket that is not bound is first bound to a port of its own.
 
         Args:
-            data: bytes, or text as UTF-8.
+            data: bytes, or text as UTF-8, or a list of them, which are sent as one.
             port: 1 to 65535.
             address: a name or an IP address; ``None``: this machine.
             callback: called with ``(None, bytes sent)``, or with ``(error, 0)``; without it an error is emitted.
+
+        Raises:
+            ArgumentError: an argument that can never work.
         """
-        payload = data.encode() if isinstance(data, str) else bytes(data)
-        number = checked_port(port)
+        (address,), callback = take_callback((address,), callback)
+        parts = data if isinstance(data, list | tuple) else [data]
+        payload = b"".join(map(checked_bytes, parts))
+        number, host = checked_port(port), checked_host(address)
+        if number == 0:
+            raise ArgumentError("expected a port from 1 to 65535 to send to, got 0")
+        call = checked_callback(callback, 2, "the callback of send()")
         if self._life.state == "closed":
             self.bind(0, exclusive=True)
-        self._process.spawn(self._send, payload, number, address or _LOCAL[self._kind], callback)
+        self._process.spawn(self._send, payload, number, host or _LOCAL[self._kind], call)
 
     def address(self) -> Address | None:
         """Return what it is bound to; ``None`` when it is not."""
@@ -146,14 +177,25 @@ class UdpSocket(Emitter):
         """
         if self._life.state not in ("starting", "listening"):
             raise ServerNotRunning("close() was called on a socket that is not bound")
-        if callback is not None:
-            self.once("close", callback)
+        call = checked_callback(callback, 0, "the callback of close()")
+        if call is not None:
+            self.once("close", call)
         if self._life.advance("close") == "closing":
             self._life.advance("drained")
             self._stop()
-            self._process.closed(self)
-        self._process.spawn(self.emit, "close")
+            self._process.spawn(self._closed)
+        else:
+            self._process.abandoned(self)
+            self._process.spawn(self.emit, "close")
         return self
+
+    def ref(self) -> UdpSocket:
+        """Keep the process alive while this socket is open, as sockets do unless told otherwise."""
+        return self._hold(True)
+
+    def unref(self) -> UdpSocket:
+        """Let the process end although this socket is open: a worker when its channel is closed or let go of, too."""
+        return self._hold(False)
 
     def adopt(self, bound: BoundSocket) -> None:
         """Receive on a socket that is bound already."""
@@ -173,7 +215,7 @@ class UdpSocket(Emitter):
         self._socket = sock
         self._sock = sockets.socket(fileno=_duplicate(sock))
         self._sock.setblocking(False)
-        self._watcher = get_hub().loop.io(self._sock.fileno(), 1)
+        self._watcher = get_hub().loop.io(self._sock.fileno(), 1, ref=False)
         self._watcher.start(self._readable)
         self._ready.set()
         self._process.spawn(self._announce, sock)
@@ -208,12 +250,13 @@ class UdpSocket(Emitter):
     # --- inside --------------------------------------------------------------------------------
 
     def _begin(self, port: int, host: str | None, fd: int | None, exclusive: bool) -> None:
-        address = host or _EVERYWHERE[self._kind]
-        if host is not None:
+        address = None if fd is not None else host or _EVERYWHERE[self._kind]
+        if host is not None and fd is None:
             try:
+                host.encode("idna")  # raises here what gevent would print from a thread
                 address = str(sockets.getaddrinfo(host, port, _FAMILIES[self._kind], sockets.SOCK_DGRAM)[0][4][0])
-            except OSError as error:
-                self.failed(error)
+            except (OSError, UnicodeError) as error:
+                self.failed(_not_found(error))
                 return
         self._request = ListenRequest(
             address,
@@ -226,38 +269,65 @@ class UdpSocket(Emitter):
         )
         self._process.bind(self, self._request, exclusive)
 
+    def _hold(self, holds: bool) -> UdpSocket:
+        self.holds = holds
+        self._process.holding_changed(self)
+        return self
+
     def _announce(self, sock: ServerSocket) -> None:
+        if self._socket is not sock:
+            return  # closed meanwhile: as in Node, it never comes
         self.emit("listening")
         if self._socket is sock and self._request is not None:
             name: Any = sock.name
-            sock.announce(Address(self._request.address, name[1], self._kind, -1))
+            fd = -1 if self._request.fd is None else self._request.fd
+            sock.announce(Address(self._request.address, name[1], self._kind, fd))
 
     def _readable(self) -> None:
-        for _ in range(_PER_TURN):
-            if self._sock is None:
-                return
-            try:
-                data, peer = self._sock.recvfrom(_LARGEST)
-            except BlockingIOError:
-                return  # a sibling was faster, or everything is read
-            except OSError as error:
-                if error.errno != errno.ECONNREFUSED:  # what an earlier datagram of ours met
-                    self._process.spawn(self._report, error)
-                return
-            self._process.spawn(self.emit, "message", data, peer)
+        if not self._turn_left:
+            self._turn_left = _PER_TURN
+            self._process.spawn(self._take_one)
+
+    def _take_one(self) -> None:
+        """Take a datagram and call the handlers; before they can wait, somebody else is to take the next one."""
+        datagram = self._received()
+        self._turn_left = 0 if datagram is None else self._turn_left - 1
+        if datagram is not None:
+            if self._turn_left:
+                self._process.spawn(self._take_one)
+            self.emit("message", *datagram)
+
+    def _received(self) -> tuple[bytes, tuple[Any, ...]] | None:
+        if self._sock is None or self._process.is_ending:
+            return None
+        try:
+            return self._sock.recvfrom(_LARGEST)  # type: ignore[no-any-return]  # a socket of any module
+        except BlockingIOError:
+            pass  # a sibling was faster, or everything is read
+        except OSError as error:
+            if error.errno != errno.ECONNREFUSED:  # what an earlier datagram of ours met
+                self._report(error)
+        return None
+
+    def _closed(self) -> None:
+        self.emit("close")
+        if self._life.state == "closed":  # a listener may have bound it again
+            self._process.closed(self)
 
     def _send(self, data: bytes, port: int, host: str, callback: Callable[..., Any] | None) -> None:
         try:
+            host.encode("idna")
             target = sockets.getaddrinfo(host, port, _FAMILIES[self._kind], sockets.SOCK_DGRAM)[0][4]
             self._ready.wait()
             if self._sock is None:
                 raise OSError(errno.EBADF, "the socket is closed")
             sent = self._sock.sendto(data, target)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
+            failure = _not_found(error)
             if callback is None:
-                self._report(error)
+                self._report(failure)
             else:
-                callback(error, 0)
+                callback(failure, 0)
             return
         if callback is not None:
             callback(None, sent)
@@ -279,6 +349,15 @@ class UdpSocket(Emitter):
         sock, self._socket = self._socket, None
         if sock is not None:
             sock.close()
+
+
+def _not_found(error: OSError | UnicodeError) -> OSError:
+    """Return the error; one that says that no name can be like that is one of the system's, too."""
+    if isinstance(error, OSError):
+        return error
+    failure = OSError(errno.ENOENT, f"no such host: {error}")
+    failure.__cause__ = error
+    return failure
 
 
 def _duplicate(sock: ServerSocket) -> int:

@@ -7,7 +7,19 @@ import threading
 
 from nodecluster_compat import cluster, process
 
-__all__ = ["ask", "attempt", "cluster", "flags", "later", "process", "trace", "trace_as", "watch", "watch_worker"]
+__all__ = [
+    "ask",
+    "attempt",
+    "cluster",
+    "flags",
+    "get",
+    "later",
+    "process",
+    "trace",
+    "trace_as",
+    "watch",
+    "watch_worker",
+]
 
 
 def show(value):
@@ -68,8 +80,13 @@ def _worker_line(w, event):
     return lambda *args: trace_as(f"P{w.id}", "worker", event, *[s for a in args for s in spread(a)], *flags(w))
 
 
-def ask(where, done):
-    """Connect, read to the end, call back in the primary with the text."""
+def get(where, done):
+    """Ask for a page, call back with all that comes."""
+    ask(where, done, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+
+def ask(where, done, question=b""):
+    """Connect, send, read to the end, call back in the primary with the text."""
 
     def talk():
         try:
@@ -77,6 +94,7 @@ def ask(where, done):
             with socket.socket(family) as client:
                 client.settimeout(20)
                 client.connect(where if isinstance(where, str) else ("127.0.0.1", where))
+                client.sendall(question)
                 text = b""
                 while data := client.recv(65536):
                     text += data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 
 import pytest
 
@@ -96,3 +97,21 @@ def test_what_was_forgotten_can_be_recalled() -> None:
     emitter.emit("e")
     assert seen[1:] == ["mine", "conf 1", "conf once", "conf 2", "mine", "conf 1", "conf 2"]
     assert len(emitter.forget("conf")) == 2
+
+
+def test_what_was_removed_is_referred_to_no_longer() -> None:
+    """Handlers hold what they close over: by event, and all."""
+
+    class Held:
+        def __call__(self) -> None: ...
+
+    emitter, kept = Emitter(), Held()
+    for event in ("one", "two"):
+        emitter.on(event, kept)
+    reference = weakref.ref(kept)
+    del kept
+    emitter.remove_all_listeners("one")
+    assert emitter.listener_count("one") == 0
+    assert emitter.listener_count("two") == 1
+    emitter.remove_all_listeners()
+    assert reference() is None

@@ -5,13 +5,16 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import select
+import signal
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.base.timers import Timer
 
 
 @pytest.fixture
@@ -151,3 +154,79 @@ def test_many_wakes_do_not_block(loop: Loop) -> None:
         loop.wake()
     loop.run_once(60)
     loop.run_once(0)
+
+
+WHILE_IT_WAITS: dict[str, Callable[[Loop, list[str]], object]] = {
+    "a deferred call": lambda loop, seen: loop.call_soon(seen.append, "asked"),
+    "the end of a turn": lambda loop, seen: loop.at_turn_end(lambda: seen.append("asked")),
+    "a timer": lambda loop, seen: loop.call_later(0, seen.append, "asked"),
+    "another thread": lambda loop, seen: loop.call_soon_threadsafe(seen.append, "asked"),
+}
+
+
+@pytest.mark.parametrize("what", WHILE_IT_WAITS)
+def test_whatever_is_asked_while_it_waits_in_another_loop_ends_the_wait(loop: Loop, what: str) -> None:
+    """A greenlet of a hub in which the loop waits asks: the hub finds the descriptor readable."""
+    seen: list[str] = []
+    ended: list[bool] = []
+
+    def wait_in(fd: int, _: float) -> None:
+        if not ended:
+            WHILE_IT_WAITS[what](loop, seen)
+        ended.append(bool(select.select([fd], [], [], 0)[0]))
+
+    loop.wait_in = wait_in
+    while not seen:
+        loop.run_once(60)
+    assert ended[0]
+
+
+@pytest.mark.parametrize("what", WHILE_IT_WAITS)
+def test_whatever_a_signal_handler_asks_for_ends_the_wait(loop: Loop, what: str) -> None:
+    """The handler runs amid the wait, which goes on by itself after a signal."""
+    seen: list[str] = []
+    former = signal.signal(signal.SIGALRM, lambda *_: WHILE_IT_WAITS[what](loop, seen))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        loop.run_once(60)
+        while not seen:
+            loop.run_once(0)
+    finally:
+        signal.signal(signal.SIGALRM, former)
+
+
+def test_a_cancelled_timer_at_the_top_hides_none_that_is_set_meanwhile(loop: Loop) -> None:
+    """A signal handler sets an earlier timer at any moment, also while the loop throws a cancelled one away."""
+    seen: list[str] = []
+    for _ in range(50):
+        loop.call_later(30, seen.append, "never").cancel()
+        loop.call_later(0, seen.append, "now")
+        loop.run_once(0)
+    assert seen == ["now"] * 50
+
+
+def test_a_timer_that_is_let_go_of_is_no_work(loop: Loop) -> None:
+    """Node's ``unref``; a timer that was cancelled or started again is counted once or not at all."""
+    timer = loop.start(Timer(print, (), None, 30, holds=True), 30)
+    assert loop.has_work
+    timer.unref()
+    assert not loop.has_work
+    timer.ref()
+    timer.refresh()
+    assert loop.has_work
+    timer.cancel()
+    assert not loop.has_work
+
+
+def test_a_timer_fires_when_it_was_started_last(loop: Loop) -> None:
+    """``refresh`` puts it off; once it has fired it can be begun again."""
+    seen: list[str] = []
+    timer = loop.start(Timer(seen.append, ("late",), None, 0.05), 0)
+    timer.refresh()
+    loop.call_later(0.01, seen.append, "early")
+    while len(seen) < 2:
+        loop.run_once(1)
+    timer.refresh()
+    while len(seen) < 3:
+        loop.run_once(1)
+    assert seen == ["early", "late", "late"]

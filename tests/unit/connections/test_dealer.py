@@ -90,6 +90,17 @@ def test_numbers_can_be_read_at_any_time(rig: Rig) -> None:
     assert rig.dealer.queue_status().waiting == 0
 
 
+def test_handler_of_a_signal_that_interrupts_a_change_makes_its_own_afterwards(rig: Rig) -> None:
+    """Neither waits for the other, and none is lost."""
+    with rig.dealer.held() as engine:
+        rig.dealer.leave(1)
+        assert rig.dealer.unsettled(rig.listener_id) == 0
+        assert engine[rig.listener_id].dispatcher.members == {1}
+    rig.loop.run_once(0)
+    with rig.dealer.held() as engine:
+        assert engine[rig.listener_id].dispatcher.members == set()
+
+
 def test_nothing_runs_beside_where_there_is_nothing_to_deal() -> None:
     loop = Loop(LOG)
     dealer = Dealer(loop, LOG, RoundRobin, 4, lambda _: None, lambda *_: None)

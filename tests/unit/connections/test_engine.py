@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import gc
 import logging
 import os
 import socket
@@ -123,6 +124,7 @@ class Rig:
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     """Once for a kernel that tells what was taken, once for one that does not."""
     kernel_tells_what_was_taken()
+    gc.collect()  # of other tests
     before = len(os.listdir("/proc/self/fd"))
     made = Rig(request.param == "answers")
     yield made
@@ -215,6 +217,20 @@ def test_worker_that_leaves_is_asked_no_more(rig: Rig) -> None:
     rig.engine.join(first.id, rig.listener_ids[0])
     assert rig.waiting() == 1
     assert rig.closed == []
+
+
+def test_worker_that_leaves_while_others_are_looked_at_keeps_no_offer(rig: Rig) -> None:
+    """That its end is shut is no sign that it has taken what lies there."""
+    first, second = rig.worker(), rig.worker()
+    rig.connect()
+    rig.connect()
+    second.take()
+    first.say(PacketKind.LEAVE)
+    first.sock.shutdown(_socket.SHUT_RDWR)
+    assert rig.engine.unsettled(rig.listener_ids[0]) == 1 + rig.asks  # whose answer is not read yet
+    rig.turn()
+    assert rig.engine.unsettled(rig.listener_ids[0]) == 1
+    assert second.has_offer()
 
 
 @pytest.mark.parametrize("garbage", [b"", b"nonsense", encode_packet(PacketKind.OFFER, 1)])

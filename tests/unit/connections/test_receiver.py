@@ -103,9 +103,11 @@ def test_worker_answers_where_the_kernel_does_not_tell() -> None:
 def test_what_was_not_taken_is_taken_back(rig: Rig) -> None:
     """Whatever became of the worker; and the worker gets nothing then."""
     rig.offer()
-    fd = rig.primary.take_back()
-    assert fd is not None
-    os.close(fd)
+    taken_back = rig.primary.take_back()
+    assert taken_back is not None
+    listener_id, connection = taken_back
+    assert (listener_id, connection.peer) == (5, ("client", 1))
+    os.close(connection.fd)
     assert not rig.primary.is_busy
     assert rig.primary.offered is None
     rig.turn()
@@ -151,9 +153,9 @@ def test_worker_that_leaves_takes_no_more(rig: Rig) -> None:
     rig.receiver.stop()
     rig.turn()
     assert (rig.taken, rig.left, rig.receiver.has_left) == ([], ["left"], True)
-    fd = rig.primary.take_back()
-    assert fd is not None
-    os.close(fd)
+    taken_back = rig.primary.take_back()
+    assert taken_back is not None
+    os.close(taken_back[1].fd)
     assert not rig.offer()
     packet = rig.primary.read()
     assert packet == (Packet(PacketKind.LEAVE, 0), None)

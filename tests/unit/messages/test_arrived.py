@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import pytest
 
@@ -56,3 +57,14 @@ def test_queue_takes_more_than_its_bound_when_somebody_listens() -> None:
     for _ in range(MOST_MESSAGES + 5):
         queue.add(message(b"x"))
     assert len(queue) == queue.bytes_waiting == MOST_MESSAGES + 5
+
+
+def test_queue_that_is_cleared_closes_descriptors() -> None:
+    """A forked child has copies of them."""
+    waiting = ArrivedMessages("the primary", logging.getLogger())
+    reading, writing = os.pipe()
+    waiting.add(Frame(FrameKind.HANDLE, b"x", writing))
+    waiting.clear()
+    assert len(waiting) == 0
+    assert os.read(reading, 1) == b""
+    os.close(reading)

@@ -66,7 +66,7 @@ class Rig:
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    gc.collect()  # sockets of earlier tests would be closed amid this one
+    gc.collect()  # what other tests have left must not be closed meanwhile
     before = len(os.listdir("/proc/self/fd"))
     made = Rig()
     yield made

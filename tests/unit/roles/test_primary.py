@@ -155,6 +155,39 @@ def test_boot_tells_worker_then_cluster_in_order(rig: Rig) -> None:
     assert worker.handle.state == "listening"
 
 
+def test_nothing_is_told_of_a_worker_before_its_fork(rig: Rig) -> None:
+    """It was forked in a deferred call, and has spoken, listened and gone before the turn is over."""
+    rig.loop.call_soon(rig.start)
+    rig.turn()
+    assert [event for who, event in rig.names() if who == "worker"] == ["fork", "online", "listening"]
+
+
+def test_disconnect_before_the_fork_is_told_comes_after_it(rig: Rig) -> None:
+    """``fork().process.disconnect()``: the channel closes at once, its event waits."""
+    handle = rig.primary.new_worker()
+    rig.workers.append(FakeWorker(rig.primary, handle, 1000))
+    handle.process.disconnect()
+    assert rig.names() == []
+    rig.turn()
+    assert rig.names() == [("cluster", "fork"), ("cluster", "disconnect")]
+
+
+def test_worker_holds_its_primary_by_its_process_and_by_its_channel(rig: Rig) -> None:
+    """Both must be let go of, as in Node; a closed channel holds nobody."""
+    process = rig.start().handle.process
+    process.unref()
+    assert process.holds
+    assert process.channel is not None
+    assert not process.channel.unref().has_ref()
+    assert not process.holds
+    process.channel.ref()
+    process.disconnect()
+    assert process.channel is None
+    assert not process.holds
+    process.ref()
+    assert process.holds
+
+
 def test_message_reaches_the_cluster_first(rig: Rig) -> None:
     """Node's one exception to the order, with a handle that is always there."""
     worker = rig.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -136,3 +137,33 @@ def test_a_job_is_killed_as_any_greenlet_of_gevents() -> None:
         gevent.sleep(0)
         gevent.sleep(0)
     assert ended == [0, 1, 2]
+
+
+def test_greenlets_that_wait_end_with_the_process() -> None:
+    """So they hold nothing; what else the hub has does not run meanwhile."""
+
+    class Held:
+        pass
+
+    held = Held()
+    reference = weakref.ref(held)
+    pool = GreenletPool(lambda _, holder=held: None)
+    del held
+    pool.start(None)
+    gevent.sleep(0)
+    beside: list[int] = []
+    other = gevent.spawn(beside.append, 1)
+    GreenletPool.end_parked()
+    del pool
+    assert reference() is None
+    assert beside == []
+    other.join()
+
+
+def test_no_greenlet_waits_in_a_process_that_a_worker_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child ends when nothing is left to do, and a greenlet that waits is something."""
+    monkeypatch.setattr(GreenletPool, "parks", False)
+    pool = GreenletPool(lambda *_: None)
+    job: Any = pool.start(None)
+    gevent.sleep(0)
+    assert job.dead

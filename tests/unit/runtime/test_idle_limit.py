@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import time
+import weakref
 from typing import Any
 
 import gevent
@@ -64,6 +66,19 @@ def test_idle_connection_ends_with_the_drain(clock: list[float]) -> None:
     assert rig.greenlet.dead
     assert rig.ended() is None
     assert rig.limit.waiting == []
+
+
+def test_wait_that_has_ended_is_held_by_nobody(clock: list[float]) -> None:
+    """The exception is used again; with a traceback it would hold the connection's frames, and the application."""
+    rig = Rig(clock)
+    limit, served = rig.limit, weakref.ref(rig.server)
+    clock[0] += idle_limit.LINGER_SECONDS
+    rig.finish()
+    assert rig.ended() is None
+    del rig
+    gc.collect()
+    assert served() is None
+    assert limit.waiting == []
 
 
 def test_connection_that_was_just_answered_lingers_for_its_next_request(clock: list[float]) -> None:

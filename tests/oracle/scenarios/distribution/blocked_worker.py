@@ -1,4 +1,4 @@
-"""A blocked worker holds one connection, the others go elsewhere (spec 3.2)."""
+"""A blocked worker holds one connection in Node (spec 3.2), and nobody here: it goes to one that is idle (D1)."""
 
 from prelude import ask, cluster, trace
 

@@ -1,0 +1,60 @@
+"""Let Python finalise what the application holds: at the end of a process, let go of everything that is held for it.
+
+Python closes files, runs ``__del__`` and collects cycles when an interpreter ends, but only of what nobody refers to.
+The server refers to the application from many places that live as long as the process: greenlets that wait for a next
+job, handlers on ``cluster`` and ``process``, the arbiter, the memory that no collection looks at (``copy_on_write``).
+So the last of the ``atexit`` functions lets go of all of them.  It is registered before any application is loaded, and
+so runs behind the application's own.
+
+Collecting what was frozen costs a worker processor time at its end, as it costs every program.  Rejected: leaving
+frozen what the primary had made, because modules that are never collected hold what the application gave them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import logging
+import os
+import sys
+
+from ...base.emitter import set_uncaught
+from ...machine.children import living_children
+from ...machine.last_words import renew_last_words
+from ...roles.cluster import cluster
+from ...roles.process import process
+from . import forking
+
+__all__ = ["finalise_as_python_does"]
+
+
+def finalise_as_python_does() -> None:
+    """Let go of the application behind every function that is registered with ``atexit`` from now on."""
+    atexit.unregister(_let_go)
+    atexit.register(_let_go)
+
+
+def _let_go() -> None:
+    """Let go in this order: what runs greenlets first, what refers to them then, what is kept from collections last."""
+    renew_last_words()
+    for name in ("runtime.gevent_reactor", "runtime.servers.servers_in_process"):
+        module = sys.modules.get(f"nodecluster_compat.{name}")  # the primary of server mode imports neither
+        if module is not None:
+            module.let_go()
+    if cluster.is_worker:
+        _name_children()
+    set_uncaught(None)
+    cluster.let_go()
+    process.let_go()
+    forking.let_go()
+    gc.unfreeze()
+
+
+def _name_children() -> None:
+    """What the application has started and not waited for outlives the worker: say so, nobody else knows."""
+    pids = living_children()
+    if pids:
+        names = ", ".join(map(str, pids))
+        logging.getLogger("gunicorn.error").warning(
+            "Worker (pid:%s) ends before processes that it has started, and they go on: pid %s", os.getpid(), names
+        )

@@ -1,0 +1,247 @@
+"""Ask the other side of a channel and get its reply: ``reply = process.request(message, timeout=5)``.
+
+What programs do by hand with messages (an id goes out, the id comes back) has frames of its own, so no message of a
+program is taken for a reply, and a request that nobody answers ends: by its time-out, or with the channel.
+
+    ask ──REQUEST──▶ event ``request(message, reply)``       reply(value) ──REPLY──▶ done(None, value)
+                                                             reply.fail(reason) ───▶ done(RequestFailed, None)
+
+Requests that come before the first ``request`` listener are kept, up to a bound, as messages are.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import Any, Final, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from ..base.records import Message
+from ..errors import ArgumentTypeError, ChannelClosed, ClusterError, RequestFailed, RequestTimedOut
+from ..messages.frames import Frame
+from ..messages.line import Line
+from ..messages.request_payloads import decode_asked, decode_reply
+
+__all__ = ["Outcome", "Replied", "Reply", "RequestTimer", "Requests", "checked_request_timeout", "waited"]
+
+Replied: TypeAlias = Callable[[Exception | None, Message], None]
+
+_MOST_KEPT: Final = 1024
+_STALE: Final = 1000
+
+
+class RequestTimer(Protocol):
+    """What requests ask of the event loop of their process."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> object:
+        """Call back after ``seconds``."""
+
+
+def checked_request_timeout(timeout: object) -> float | None:
+    """Return how long a request may take; ``None`` for as long as the channel is open.
+
+    Raises:
+        ArgumentTypeError: it is no number of seconds above 0.
+    """
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0):
+        raise ArgumentTypeError(f"expected a number of seconds above 0 as timeout, or None, got {timeout!r}")
+    return None if timeout is None else float(timeout)
+
+
+class Reply:
+    """Answers one request, now or later: ``reply(value)``.  Only the first answer counts."""
+
+    def __init__(self, send: Callable[[bool, Message], bool]) -> None:
+        self._send: Callable[[bool, Message], bool] | None = send
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the request was answered."""
+        return self._send is None
+
+    def __call__(self, value: Message = None) -> bool:
+        """Answer.
+
+        Args:
+            value: anything that a message can be.
+
+        Returns:
+            Whether this was the first answer, and the channel took it.
+
+        Raises:
+            MessageNotSerializable, MessageTooLarge: nothing was sent; another answer may be.
+        """
+        return self._answer(True, value)
+
+    def fail(self, reason: str) -> bool:
+        """Answer that the request cannot be met: whoever asked gets :class:`RequestFailed` with the reason."""
+        return self._answer(False, str(reason))
+
+    def _answer(self, is_met: bool, value: Message) -> bool:
+        if self._send is None:
+            return False
+        taken = self._send(is_met, value)
+        self._send = None
+        return taken
+
+
+class Outcome(Struct):
+    """How a request has ended."""
+
+    error: Exception | None = None
+    value: Message = None
+
+    def result(self) -> Message:
+        """Return the reply.
+
+        Raises:
+            ClusterError: there is none.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class Requests:
+    """The requests over one line, in both directions.
+
+    Args:
+        line: to the other side.
+        peer: who that is, for the sentences of errors.
+        deliver: emits ``request`` with a message and its :class:`Reply`.
+        has_listener: whether anybody listens for that.
+        clock: seconds that only go on.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        peer: str,
+        deliver: Callable[[Message, Reply], None],
+        has_listener: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._line = line
+        self._peer = peer
+        self._deliver = deliver
+        self._has_listener = has_listener
+        self._clock = clock
+        self._numbers = count(1)
+        self._asked: dict[int, Replied] = {}
+        self._deadlines: list[tuple[float, int]] = []
+        self._wakes_at: float | None = None
+        self._kept: deque[tuple[Message, Reply]] = deque()
+
+    # --- asking --------------------------------------------------------------------------------
+
+    def ask(self, message: Message, seconds: float | None, done: Replied, timer: RequestTimer) -> None:
+        """Send a request; ``done(error, reply)`` follows once, on a later turn.
+
+        Raises:
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        number = next(self._numbers)
+        self._asked[number] = done
+        try:
+            self._line.send_request(number, message, lambda error: self._sent(number, error))
+        except ClusterError:
+            del self._asked[number]
+            raise
+        if seconds is not None and number in self._asked:
+            self._watch(number, seconds, timer)
+
+    def replied(self, frame: Frame) -> None:
+        """A reply has come; one that is no longer waited for is dropped."""
+        number, is_met, value = decode_reply(frame.payload, self._line.serializer)
+        error = None if is_met else RequestFailed(f"{self._peer} answered that it cannot: {value}")
+        self._end(number, error, value if is_met else None)
+
+    def closed(self) -> None:
+        """The channel is closed: nothing is answered any more."""
+        self._kept.clear()
+        for number in list(self._asked):
+            self._end(number, ChannelClosed(f"the channel to {self._peer} was closed before it replied"), None)
+
+    def _sent(self, number: int, error: ClusterError | None) -> None:
+        if error is not None:
+            self._end(number, error, None)
+
+    def _end(self, number: int, error: Exception | None, value: Message) -> None:
+        done = self._asked.pop(number, None)
+        if done is not None:
+            done(error, value)
+
+    def _watch(self, number: int, seconds: float, timer: RequestTimer) -> None:
+        if len(self._deadlines) > 2 * len(self._asked) + _STALE:
+            self._deadlines = [entry for entry in self._deadlines if entry[1] in self._asked]
+            heapq.heapify(self._deadlines)
+        deadline = self._clock() + seconds
+        heapq.heappush(self._deadlines, (deadline, number))
+        if self._wakes_at is None or deadline < self._wakes_at:
+            self._wake(deadline, timer)
+
+    def _wake(self, deadline: float, timer: RequestTimer) -> None:
+        self._wakes_at = deadline
+        timer.call_later(max(0.0, deadline - self._clock()), lambda: self._time_out(deadline, timer))
+
+    def _time_out(self, deadline: float, timer: RequestTimer) -> None:
+        if deadline != self._wakes_at:
+            return  # an earlier one has been set since
+        self._wakes_at = None
+        now = self._clock()
+        while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][1] not in self._asked):
+            _, number = heapq.heappop(self._deadlines)
+            self._end(number, RequestTimedOut(f"{self._peer} did not reply in time"), None)
+        if self._deadlines:
+            self._wake(self._deadlines[0][0], timer)
+
+    # --- answering -----------------------------------------------------------------------------
+
+    def asked(self, frame: Frame) -> None:
+        """A request has come: deliver or keep it."""
+        number, message = decode_asked(frame.payload, self._line.serializer)
+        reply = Reply(lambda is_met, value: self._line.send_reply(number, is_met, value))
+        if self._has_listener() and not self._kept:
+            self._deliver(message, reply)
+        elif len(self._kept) < _MOST_KEPT:
+            self._kept.append((message, reply))
+        else:
+            reply.fail("nobody listens for 'request', and too many wait already")
+
+    def listener_added(self) -> None:
+        """Somebody listens: deliver what was kept."""
+        while self._kept and self._has_listener():
+            self._deliver(*self._kept.popleft())
+
+
+def waited(
+    wait: Callable[[Callable[[Callable[[], None]], None]], None],
+    ask: Callable[[Replied], None],
+) -> Message:
+    """Ask, and wait for the reply.
+
+    Args:
+        wait: ``wait(begin)`` calls ``begin(done)`` and returns after ``done()`` was called.
+        ask: ``ask(replied)`` sends the request.
+
+    Raises:
+        ClusterError: there is no reply, or nothing could be sent.
+    """
+    outcome = Outcome()
+
+    def begin(done: Callable[[], None]) -> None:
+        def replied(error: Exception | None, value: Any) -> None:  # noqa: ANN401 - a message
+            outcome.error, outcome.value = error, value
+            done()
+
+        try:
+            ask(replied)
+        except Exception as error:  # noqa: BLE001 - raised where somebody waits, which may be another thread
+            replied(error, None)
+
+    wait(begin)
+    return outcome.result()

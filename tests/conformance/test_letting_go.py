@@ -1,0 +1,107 @@
+"""Node's own tests of what keeps a worker alive: servers, sockets and the channel, held and let go of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stage import Play, player
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    """Run a program under ``nodecluster``."""
+    return player(tmp_path)
+
+
+HELD = """
+    if cluster.is_primary:
+        for how in sys.argv[1:]:
+            w = cluster.fork({'HOW': how})
+            w.on('exit', lambda code, sig, how=how: trace(how, code, sig))
+            w.on('message', lambda message, handle=None, w=w, how=how: (trace(how, message), w.kill()))
+    else:
+        how = os.environ['HOW']
+        server = dgram.create_socket('udp4') if how == 'udp' else net.create_server()
+        server.on('message' if how == 'udp' else 'connection', lambda *_: trace('never'))
+        def listening():
+            if how == 'ref':
+                server.unref()
+                server.ref()
+                server.close(lambda: process.send('done'))
+            if how == 'close':
+                process.channel.unref()
+                server.close()
+            if how == 'unref':
+                server.ref()
+                server.unref()
+                process.channel.unref()
+            if how == 'hold':
+                process.channel.unref()
+                cluster.set_timeout(process.send, 200, 'alive').unref()
+            if how == 'udp':
+                process.channel.unref()
+        if how == 'udp':
+            server.unref()
+            server.bind()
+            server.on('listening', listening)
+        else:
+            server.listen(0, callback=listening)
+"""
+
+
+def test_what_holds_a_worker(play: Play) -> None:
+    """Workers that end because nothing holds them, and one that lives because its server does.
+
+    test-cluster-rr-ref: a server that was let go of and held again can be closed.
+    test-cluster-rr-handle-close: closed, and without the channel, nothing is left.
+    test-cluster-rr-handle-ref-unref: nor is there with a server that was let go of.
+    test-cluster-rr-handle-keep-loop-alive: an open server holds by itself (upstream waits three seconds).
+    test-dgram-unref-in-cluster: a socket that is let go of before it is bound does not (upstream counts handles).
+    """
+    trace = play(HELD, "ref", "close", "unref", "hold", "udp")
+    assert sorted(trace["P"]) == [
+        "close 0 -",
+        "hold - SIGTERM",
+        "hold alive",
+        "ref - SIGTERM",
+        "ref done",
+        "udp 0 -",
+        "unref 0 -",
+    ]
+
+
+def test_primary_may_end_before_its_worker(play: Play) -> None:
+    """``subprocess.unref()`` and ``channel.unref()``: the worker then ends because its primary has."""
+    trace = play("""
+        if cluster.is_primary:
+            w = cluster.fork()
+            def online():
+                trace(w.process.unref(), w.process.channel.unref().has_ref())
+                server = net.create_server()
+                server.listen(0, '127.0.0.1', callback=lambda: (trace('listening'), server.unref()))
+            w.on('online', online)
+            process.on('exit', lambda code: trace('exit', code, w.is_dead()))
+    """)
+    assert trace["P"] == ["- false", "listening", "exit 0 false"]
+
+
+@pytest.mark.parametrize("kind", ["net", "udp"])
+def test_server_that_listens_again_when_it_is_closed_is_open(play: Play, kind: str) -> None:
+    """It holds its process, and a worker that leaves closes it once more."""
+    trace = play(
+        """
+        if cluster.is_primary:
+            cluster.fork().on('exit', lambda code, sig: trace(code, sig))
+        else:
+            server = dgram.create_socket('udp4') if sys.argv[1] == 'udp' else net.create_server()
+            begin = lambda: (server.bind if sys.argv[1] == 'udp' else server.listen)(0, '127.0.0.1')
+            server.once('close', begin)
+            server.on('close', lambda: trace('close'))
+            server.once('listening', lambda: server.once('listening', cluster.worker.disconnect))
+            server.once('listening', server.close)
+            begin()
+        """,
+        kind,
+    )
+    assert (trace["P"], trace["W1"]) == (["0 -"], ["close", "close"])

@@ -1,0 +1,103 @@
+"""How a script's processes end by their own faults and by ``sys.exit()``, wherever they happen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stage import Play, player
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    """Run a program under ``nodecluster``."""
+    return player(tmp_path)
+
+
+def test_fault_ends_its_worker_wherever_it_happens(play: Play) -> None:
+    """The event first, code 1, ``exit``: in a timer, a greenlet, a thread, a callback of the channel, the script."""
+    trace = play(
+        """
+        import gevent, threading
+        def boom(*_): raise RuntimeError('accident')
+        FAULTS = {
+            'timer': lambda: cluster.set_timeout(boom, 1),
+            'interval': lambda: cluster.set_interval(boom, 1),
+            'greenlet': lambda: gevent.spawn(boom),
+            'thread': lambda: threading.Thread(target=boom).start(),
+            'sent': lambda: process.send('x', callback=boom),
+            'close': lambda: net.create_server().close(boom),
+            'script': boom,
+        }
+        if cluster.is_primary:
+            for how in FAULTS:
+                w = cluster.fork({'HOW': how})
+                w.on('exit', lambda code, sig, how=how: trace(how, code, sig))
+        else:
+            how = os.environ['HOW']
+            process.on('uncaughtExceptionMonitor', lambda error, origin: trace_as(how, str(error)))
+            process.on('exit', lambda code: trace_as(how, 'exit', code))
+            FAULTS[how]()
+        """,
+        quiet=False,
+    )
+    ways = ["timer", "interval", "greenlet", "thread", "sent", "close", "script"]
+    assert sorted(trace["P"]) == sorted(f"{how} 1 -" for how in ways)
+    assert {how: trace[how] for how in ways} == {how: ["accident", "exit 1"] for how in ways}
+
+
+def test_sys_exit_in_a_signal_handler_ends_the_worker(play: Play) -> None:
+    """Idle, amid a request that waits, amid one that computes; a handler may send and set a timer, too."""
+    trace = play("""
+        import threading, time
+        WAYS = ('idle', 'waits', 'computes', 'timer')
+        def talk(port):
+            with socket.create_connection(('127.0.0.1', port)) as c:
+                c.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')
+                c.recv(1)
+        if cluster.is_primary:
+            for how in WAYS:
+                w = cluster.fork({'HOW': how})
+                w.on('listening', lambda a: threading.Thread(target=talk, args=(a.port,), daemon=True).start())
+                w.on('message', lambda m, h, w=w, how=how: w.kill('SIGUSR1') if m == 'go' else trace(how, m))
+                w.on('exit', lambda code, sig, how=how: trace(how, code, sig))
+        else:
+            how = os.environ['HOW']
+            def handle(*_):
+                process.send('handled')
+                threading.Timer(60, print).start()  # waits for its thread, which the hub could not
+                if how == 'timer':
+                    cluster.set_timeout(sys.exit, 1, 6)
+                else:
+                    sys.exit(5)
+            def app(environ, start):
+                process.send('go')
+                while True:
+                    if how == 'waits':
+                        time.sleep(60)
+            signal.signal(signal.SIGUSR1, handle)
+            process.on('exit', lambda code: trace_as(how, 'exit', code))
+            if how in ('idle', 'timer'):
+                process.send('go')
+            else:
+                http.create_server(app).listen(0, '127.0.0.1')
+    """)
+    assert sorted(trace["P"]) == sorted(
+        line
+        for how in ("idle", "waits", "computes", "timer")
+        for line in (f"{how} {6 if how == 'timer' else 5} -", f"{how} handled")
+    )
+    assert [trace[how] for how in ("idle", "waits", "computes", "timer")] == [["exit 5"]] * 3 + [["exit 6"]]
+
+
+def test_listener_of_the_primary_takes_what_nobody_caught(play: Play) -> None:
+    """Of the script and of a handler; then it goes on, and nothing is logged."""
+    trace = play("""
+        def boom(*_): raise RuntimeError('accident')
+        if cluster.is_primary:
+            process.on('uncaughtException', lambda error, origin: trace(str(error), origin))
+            cluster.set_timeout(boom, 1)
+            cluster.set_timeout(trace, 20, 'goes on')
+            boom()
+    """)
+    assert trace["P"] == ["accident uncaughtException"] * 2 + ["goes on"]

@@ -1,0 +1,83 @@
+"""The primary's ends of a worker's streams."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.errors import ArgumentTypeError, ChannelClosed
+from nodecluster_compat.roles.pipes import DuplexPipe, ReadablePipe, WritablePipe
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    """A loop of its own."""
+    made = Loop(logging.getLogger("pipes"))
+    yield made
+    made.close()
+
+
+def turn(loop: Loop, turns: int = 5) -> None:
+    for _ in range(turns):
+        loop.run_once(0)
+
+
+def test_duplex_pipe_ends_one_way_at_a_time(loop: Loop) -> None:
+    """What the worker writes after ``end()`` is still read."""
+    ours, theirs = socket.socketpair()
+    pipe = DuplexPipe(ours.detach(), loop)
+    seen: list[Any] = []
+    pipe.on("data", seen.append)
+    pipe.on("end", lambda: seen.append("end"))
+    pipe.on("close", lambda: seen.append("close"))
+    pipe.write("question")
+    pipe.end(b"?")
+    turn(loop)
+    with theirs.makefile("rb") as written:
+        assert written.read() == b"question?"
+    theirs.sendall(b"answer")
+    turn(loop)
+    assert seen == [b"answer"]
+    with pytest.raises(ChannelClosed):
+        pipe.write("more")
+    theirs.close()
+    turn(loop)
+    assert seen == [b"answer", "end", "close"]
+    assert pipe.fileno() == -1
+
+
+@pytest.mark.parametrize("data", [5, None, ["x"], object()])
+def test_only_bytes_and_text_are_written(loop: Loop, data: Any) -> None:
+    """``bytes(5)`` would be five zeros."""
+    reading, writing = os.pipe()
+    pipe = WritablePipe(writing, loop)
+    with pytest.raises(ArgumentTypeError, match="expected bytes or text"):
+        pipe.write(data)
+    pipe.close()
+    os.close(reading)
+
+
+def test_when_the_worker_has_ended(loop: Loop) -> None:
+    """What nobody listens for is thrown away, so that the descriptor is given back; there is nobody to write to."""
+    reading, writing = os.pipe()
+    os.write(writing, b"unheard")
+    os.close(writing)
+    stdout = ReadablePipe(reading, loop)
+    far, near = os.pipe()
+    os.close(far)
+    stdin = WritablePipe(near, loop)
+    closed: list[str] = []
+    stdout.on("close", lambda: closed.append("stdout"))
+    stdin.on("close", lambda: closed.append("stdin"))
+    turn(loop)
+    assert closed == []
+    stdout.worker_ended()
+    stdin.worker_ended()
+    turn(loop)
+    assert sorted(closed) == ["stdin", "stdout"]
