@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from figures import MISSED, NOTHING, Options, Outcome, progress
+from kept_alive import kept_alive
 from load import RequestFailed
 from loops import crash_loop
 from orphans import killed_primary
@@ -39,6 +40,15 @@ GROUPS = {
         [
             ("20 HUPs in a row under load, application with a 4 s import", "0 failed"),
             ("how long requests took", "p99 within 50 ms of quiet"),
+        ],
+    ),
+    "kept": Group(
+        kept_alive,
+        [
+            ("kept-alive clients that pause 0.6 to 1.7 s and do not look before they send: HUP every 2 s", "0 failed"),
+            ("the same, TTIN and TTOU by turns every 2 s", "0 failed"),
+            ("the same, `max_requests = 20`", "0 failed"),
+            ("the same, `max_worker_requests = 20`", "0 failed"),
         ],
     ),
     "broken": Group(

@@ -61,3 +61,9 @@ else:
 
     def child_exit(server: Any, worker: Any) -> None:
         note("exit", worker.pid)
+
+
+if "BENCH_RECYCLED_AFTER" in os.environ:
+    from nodecluster_compat import cluster
+
+    cluster.setup_primary(max_worker_requests=int(os.environ["BENCH_RECYCLED_AFTER"]))

@@ -76,6 +76,7 @@ class Settings(Protocol):
     on_reload: ServerHook
     pidfile: str | None
     pre_fork: ServerHook
+    reload: bool
     reload_extra_files: list[str]
     reuse_port: bool
     secure_scheme_headers: Mapping[str, str]

@@ -44,6 +44,7 @@ __all__ = ["Loop", "original"]
 
 Callback = Callable[[], None]
 _READ_BYTES: Final = 4096
+_FEW_TIMERS: Final = 64
 
 # Spelled out because gevent removes them from the select module when it patches it; see epoll_ctl(2).
 _EPOLLIN: Final = 0x001
@@ -81,6 +82,7 @@ class Loop:
         self._writers: dict[int, Callback] = {}
         self._soon: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
+        self._most_timers = _FEW_TIMERS
         self._sequence = count(1)
         self._is_waiting = False
         self.wait_in: Callable[[int, float], None] | None = None
@@ -145,9 +147,17 @@ class Loop:
         number = next(self._sequence)
         timer.clock, timer.start_number = self, number
         heapq.heappush(self._timers, (time.monotonic() + max(0.0, seconds), number, timer))
+        if len(self._timers) > self._most_timers:
+            self._drop_void()
         if self._is_waiting:
             self._end_wait()
         return timer
+
+    def _drop_void(self) -> None:
+        """Let go of cancelled timers before their time, as often as it costs nothing."""
+        self._timers = [entry for entry in self._timers if not _is_void(entry)]
+        heapq.heapify(self._timers)
+        self._most_timers = max(_FEW_TIMERS, 2 * len(self._timers))
 
     def changed(self, _: Timer) -> None:
         """A timer was cancelled, or holds the process otherwise: whoever runs the loop looks again."""

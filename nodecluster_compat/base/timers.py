@@ -30,6 +30,10 @@ class Clock(Protocol):
         """``timer`` was cancelled, or holds the process otherwise than before."""
 
 
+def _nothing() -> None:
+    """What a cancelled timer would call."""
+
+
 class Timer:
     """A callback that waits for its time (Node: ``Timeout``).
 
@@ -65,8 +69,9 @@ class Timer:
         self.start_number = 0  # the clock's
 
     def cancel(self) -> None:
-        """Never call back; a no-op when it already has."""
+        """Never call back, and let go of what it would have been called with; a no-op when it already has."""
         self.cancelled = True
+        self.callback, self.args = _nothing, ()
         self._tell_clock()
 
     close = cancel

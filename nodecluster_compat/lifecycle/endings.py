@@ -67,6 +67,8 @@ def _kind(way_out: WayOut, status: ExitStatus, has_listened: bool) -> EndingKind
 def _how(way_out: WayOut, status: ExitStatus, has_listened: bool) -> str:
     if way_out.overran is not None:
         return way_out.overran
+    if way_out.is_ending and not has_listened:
+        return "left while booting"
     when = "after it had listened" if has_listened else "while booting"
     how = f"exited with code {status.code}" if status.signal is None else f"was ended by {status.signal}"
     return f"{how} {when}"

@@ -5,6 +5,10 @@ Theory of operation
 What counts is how a worker ended:
 
 * *orderly* (asked to, ``max_requests``, ``disconnect``): nothing, replaced at once; nobody tells this module.
+* *left at once* (the same, but before it had served a single request, and before it was ``stable``): nothing, as long
+  as its successors stay; when a worker that was started after such an end leaves likewise, that is a fault.  So a
+  program may replace a whole roster that has just begun, and ``max_requests = 1`` is as busy as its clients; what is
+  held up is a loop of workers of which none is of use to anybody.
 * *fault* (an exit code or a signal of its own, a boot or a request that took too long).  A worker that had listened
   for ``stable`` seconds is replaced at once.  Each other fault doubles a pause in which nothing is started, for
   the whole roster and not for each place, because workers that run the same code fail together.
@@ -90,6 +94,7 @@ class Restarts:
         self._streak = 0  # faults of the back-off
         self._killed_streak = 0
         self._last_killed = float("-inf")
+        self._first_left: float | None = None  # when a worker left at once, and nobody has stayed since
         self.is_degraded = False
 
     @property
@@ -127,6 +132,22 @@ class Restarts:
         self.is_degraded = self.is_degraded or degrades
         return degrades
 
+    def left_at_once(self, now: float, started: float, listened: float) -> bool:
+        """A worker left that had served nothing; return whether this is what degrades the roster.
+
+        Args:
+            now: the time.
+            started: when it was started.
+            listened: for how many seconds it had listened.
+        """
+        if listened >= self.policy.stable:
+            return False
+        if self._first_left is not None and started >= self._first_left:
+            return self.fault(now, listened)
+        if self._first_left is None:
+            self._first_left = now
+        return False
+
     def killed(self, now: float, had_listened: bool) -> bool:
         """A worker was killed from outside; return whether this is what degrades the roster."""
         if had_listened:
@@ -144,6 +165,7 @@ class Restarts:
     def retry_now(self) -> None:
         """Something has changed that may have been the cause: the next attempt is the first again."""
         self._streak = self._killed_streak = 0
+        self._first_left = None
         self._hold_until = float("-inf")
 
     def observe(self, now: float, roster: Iterable[Trial]) -> bool:
@@ -154,6 +176,7 @@ class Restarts:
         if not any(now - start >= self.policy.stable for start in since):
             return False
         self._streak = 0
+        self._first_left = None
         healed, self.is_degraded = self.is_degraded, False
         return healed
 

@@ -18,7 +18,7 @@ from .way_out import WayOut
 
 __all__ = ["Roster", "RosterEntry"]
 
-_LEAVERS, _LEAVERS_PER_PLACE = 8, 2
+_LEAVERS, _LEAVERS_PER_PLACE = 8, 2  # that may drain side by side
 
 
 class _Process(Protocol):
@@ -49,6 +49,9 @@ class RosterEntry(Struct, Generic[Handle]):
         started: when it was forked.
         listening_since: when it first said that it serves; ``None`` before.
         way_out: how far it has come on its way out; its handle's, where it has one.
+        due_after: for how many seconds it had listened when it fell due; ``None`` before.
+        hurried: when it was asked to drain faster; ``None`` before.
+        judged: whether it has been judged that it leaves.
     """
 
     age: int
@@ -58,6 +61,9 @@ class RosterEntry(Struct, Generic[Handle]):
     started: float = 0.0
     listening_since: float | None = None
     way_out: WayOut = field(default_factory=WayOut)
+    due_after: float | None = None
+    hurried: float | None = None
+    judged: bool = False
 
     def __post_init__(self) -> None:
         if self.handle is not None:
@@ -110,6 +116,11 @@ class Roster(Generic[Handle]):
         return [entry for entry in self.staying if entry.is_listening]
 
     @property
+    def leaving(self) -> list[RosterEntry[Handle]]:
+        """The workers that are on the way out, the oldest first."""
+        return sorted((entry for entry in self._by_pid.values() if entry.way_out.is_ending), key=lambda one: one.age)
+
+    @property
     def ending(self) -> int:
         """How many workers are on the way out."""
         return len(self._by_pid) - len(self.staying)
@@ -119,14 +130,13 @@ class Roster(Generic[Handle]):
         """What the back-off has to know of the workers."""
         return [Trial(entry.started, entry.listening_since) for entry in self.staying]
 
-    def overstaying(self, target: int) -> list[RosterEntry[Handle]]:
-        """The workers that left by their own wish, did not end, and are too many; the oldest first.
+    def crowding(self, target: int) -> list[RosterEntry[Handle]]:
+        """The workers that are on the way out and too many; the oldest first.
 
-        Each has a successor, so workers that say that they leave, and stay, would fill the machine.  Those that were
-        told to end have a limit of time.
+        Each has a successor, and drains as long as its clients have been promised, so those that leave in quick
+        succession would fill the machine.
         """
-        leavers = [entry for entry in self._by_pid.values() if entry.way_out.is_ending and not entry.way_out.was_told]
-        leavers.sort(key=lambda entry: entry.age)
+        leavers = self.leaving
         return leavers[: max(0, len(leavers) - _LEAVERS - _LEAVERS_PER_PLACE * target)]
 
     def listens(self, worker: Handle, now: float) -> None:

@@ -1,6 +1,6 @@
 """Share a little memory between a worker, which writes its heartbeats and stacks, and its primary, which reads them.
 
-    beat (two doubles) · stacks, as text
+    beat (two doubles) · whether it leaves, and how many requests it has served (two integers) · stacks, as text
 
 Memory, because it must work when nothing else of the worker does: a loop that stands still sends no frame, and a worker
 that is killed leaves what it wrote.  It is a file without a name (``memfd``), because ``faulthandler`` writes to
@@ -28,6 +28,8 @@ END_OF_STACKS: Final = b"(end of the stacks)\n"
 """What the worker writes behind its last stack."""
 
 _BEAT: Final = struct.Struct("dd")
+_SERVED: Final = struct.Struct("QQ")
+_STACKS_AT: Final = _BEAT.size + _SERVED.size
 _MOST_READ: Final = 64 * 1024
 
 
@@ -60,6 +62,11 @@ class Heartbeat:
         if self._fd >= 0:
             os.pwrite(self._fd, _BEAT.pack(beat.turned, beat.lag), 0)
 
+    def note_served(self, requests: int) -> None:
+        """It leaves, and has served so many requests."""
+        if self._fd >= 0:
+            os.pwrite(self._fd, _SERVED.pack(1, requests), _BEAT.size)
+
     # --- the primary's side --------------------------------------------------------------------
 
     def read(self) -> Beat:
@@ -69,14 +76,20 @@ class Heartbeat:
         said = os.pread(self._fd, _BEAT.size, 0)
         return checked(*_BEAT.unpack(said)) if len(said) == _BEAT.size else NO_BEAT
 
+    def served(self) -> int | None:
+        """Return how many requests it had served when it left; ``None`` if it has not said that."""
+        said = b"" if self._fd < 0 else os.pread(self._fd, _SERVED.size, _BEAT.size)
+        leaves, requests = _SERVED.unpack(said) if len(said) == _SERVED.size else (0, 0)
+        return int(requests) if leaves else None
+
     def clear_stacks(self) -> None:
         """What is written from now on is a new dump."""
-        os.ftruncate(self._fd, _BEAT.size)
-        os.lseek(self._fd, _BEAT.size, os.SEEK_SET)
+        os.ftruncate(self._fd, _STACKS_AT)
+        os.lseek(self._fd, _STACKS_AT, os.SEEK_SET)
 
     def stacks(self) -> bytes:
         """Return the dump, as far as it is written."""
-        return b"" if self._fd < 0 else os.pread(self._fd, _MOST_READ, _BEAT.size)
+        return b"" if self._fd < 0 else os.pread(self._fd, _MOST_READ, _STACKS_AT)
 
 
 def _nameless_file() -> int:

@@ -59,9 +59,9 @@ class FrameKind(IntEnum):
     NOT_TAKEN = 11  # [both] it has not: send it again
     CLOSED = 12  # [W→P] a server is closed: the number of its socket; before any QUERY for the same address
     DUE = 13  # [W→P] it has served as many requests as it should: it serves on until it is told to leave
-
     REQUEST = 14  # [both] a user's question: its number and a message
     REPLY = 15  # [both] the answer to the REQUEST of that number
+    CLOSE_IDLE = 16  # [P→W] a worker that drains waits no longer for requests on idle connections
 
     __hash__ = int.__hash__  # an enumeration's own is a function in Python
 

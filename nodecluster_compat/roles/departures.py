@@ -19,6 +19,7 @@ from .worker_handle import WorkerHandle
 if TYPE_CHECKING:
     from ..base.loop import Loop
     from ..base.records import ExitStatus
+    from ..base.timers import Timer
     from ..connections.dealer import Dealer
     from ..connections.shared_sockets import SharedSockets
     from ..errors import ClusterError, FrameError
@@ -60,6 +61,7 @@ class Departures:
         self._shared = shared
         self._tell = tell
         self.grace = grace
+        self._timers: dict[int, list[Timer]] = {}  # by worker, until it has ended: they would keep all of it
 
     def retire(self, worker: WorkerHandle) -> None:
         """No further connection for this worker; its end is asked for, not an accident."""
@@ -93,7 +95,7 @@ class Departures:
             # A signal from outside: it has taken leave of its connections, although that may not be told yet.
             orderly = asked or worker.way_out.is_ending or worker.connections.has_left
             seconds = self.grace if orderly else min(self.grace, _UNASKED_SECONDS)
-            self._loop.call_later(seconds, self._end_if_alive, worker, seconds)
+            self._later(worker, seconds, self._end_if_alive, worker, seconds)
 
     def connections_closed(self, worker: WorkerHandle, error: FrameError | None) -> None:
         """The connection channel is closed; others have got what it had not taken."""
@@ -101,7 +103,10 @@ class Departures:
             self._log.error("The connection channel of worker %s is closed: %s", worker.id, error)
         # Without it the worker cannot serve.  In an orderly end the message channel closes right after,
         # by itself; a worker that closed only this one is disconnected here.
-        self._loop.call_later(0.0 if error else _SECOND_CHANNEL_SECONDS, worker.line.close)
+        self._later(worker, 0.0 if error else _SECOND_CHANNEL_SECONDS, worker.line.close)
+
+    def _later(self, worker: WorkerHandle, seconds: float, callback: Callable[..., None], *args: object) -> None:
+        self._timers.setdefault(worker.id, []).append(self._loop.call_later(seconds, callback, *args))
 
     def _end_if_alive(self, worker: WorkerHandle, seconds: float) -> None:
         if not worker.is_dead():
@@ -121,6 +126,8 @@ class Departures:
     def reaped(self, worker: WorkerHandle, status: ExitStatus) -> None:
         """The process has ended and was heard out: ``disconnect``, unless it was told, then ``exit``."""
         worker.line.close()
+        for timer in self._timers.pop(worker.id, ()):
+            timer.cancel()
         # Only now: at ``disconnect`` a worker is not dead yet (node-cluster-spec 2.3).
         worker.process.exit_code, worker.process.signal_code = status.code, status.signal
         if worker.exited_after_disconnect is None:

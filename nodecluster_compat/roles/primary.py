@@ -206,9 +206,15 @@ class Primary:
             self._when_empty.append((current_origin(), callback))
         self.is_disconnecting = True
         self._host.give_up_requested("cluster.disconnect() was called")
+        self.close_idle()
         for worker in list(self.registry.by_id.values()):
             self.disconnect_worker(worker, timeout)
         self.loop.call_soon(self._check_empty)
+
+    def close_idle(self) -> None:
+        """The whole server ends: workers that drain, now or later, close idle connections at once."""
+        for worker in self.registry.by_id.values():
+            worker.close_idle()
 
     def disconnect_worker(self, worker: WorkerHandle, timeout: float | None = None) -> None:
         """See :meth:`WorkerHandle.disconnect`."""

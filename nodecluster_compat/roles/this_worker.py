@@ -62,6 +62,9 @@ class Runtime(Reactor, Protocol):
     def begin_drain(self) -> None:
         """Take no more connections, finish those in flight within the worker's ``drain_timeout``, then end."""
 
+    def close_idle(self) -> None:
+        """Wait for no further request on idle connections, in a drain that has begun or in one to come."""
+
     def exit_now(self, code: int) -> None:
         """End this process without waiting for requests; returns, the end comes when the caller yields."""
 
@@ -145,6 +148,7 @@ class ClusterWorker(Worker):
             FrameKind.TAKEN: lambda *_: self._line.taken(),
             FrameKind.NOT_TAKEN: lambda *_: self._line.not_taken(),
             FrameKind.DISCONNECT: ClusterWorker._told_to_disconnect,
+            FrameKind.CLOSE_IDLE: ClusterWorker._told_to_close_idle,
         }.items():
             self.frames.on(kind, handler)
 
@@ -375,6 +379,10 @@ class ClusterWorker(Worker):
         self.drain_timeout = self.drain_timeout if timeout is None else timeout
         if self._runtime is not None:
             self._runtime.begin_drain()
+
+    def _told_to_close_idle(self, _: Frame) -> None:
+        if self._runtime is not None:
+            self._runtime.close_idle()
 
     def _closed(self, error: ClusterError | None) -> None:
         self._line.closed()

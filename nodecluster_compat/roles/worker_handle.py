@@ -27,7 +27,7 @@ from ..lifecycle.roster import Roster, RosterEntry
 from ..lifecycle.states import Lifecycle, State
 from ..lifecycle.way_out import WayOut
 from ..messages.channel import SendCallback
-from ..messages.frames import MAX_MESSAGE_BYTES
+from ..messages.frames import MAX_MESSAGE_BYTES, FrameKind, encode_frame
 from .process import ChannelHold
 from .requests import Requests, checked_request_timeout, waited
 from .sending import SendOptions, sent_as
@@ -280,6 +280,10 @@ class WorkerHandle(Worker):
         """Whether the channel to the worker is open."""
         return self.line.is_open
 
+    def served(self) -> int | None:
+        """Return how many requests it had served when it left; ``None`` if it has not said that."""
+        return None if self.heartbeat is None else self.heartbeat.served()
+
     def holding_changed(self) -> None:
         """Its process, or its channel, keeps the primary alive otherwise than before."""
         self._owner.holding_changed()
@@ -364,6 +368,13 @@ class WorkerHandle(Worker):
         """
         self._owner.disconnect_worker(self, checked_timeout(timeout))
         return self
+
+    def close_idle(self) -> None:
+        """Have a drain, one that has begun or one to come, close idle connections at once.
+
+        For the end of the whole server: nobody else would answer a further request either.
+        """
+        self.line.send_own(encode_frame(FrameKind.CLOSE_IDLE))
 
     def kill(self, signal: str | int | None = "SIGTERM") -> bool:
         """Send a signal, nothing else; the worker does with it what gunicorn documents.

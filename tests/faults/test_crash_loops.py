@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from deploy import CONF, DEPLOYED, write
 from raw_http import folder_of
-from remote_control import said, wait, wait_said
+from remote_control import REMOTE, ask, said, wait, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory, StartError
 
@@ -147,3 +147,44 @@ def test_exit_codes_of_gunicorn_stop_the_first_boot(cluster_factory: ClusterFact
     """As gunicorn does: what never served is not worth keeping."""
     with pytest.raises(StartError, match=f"ended with exit code {code}"):
         cluster_factory(**DEPLOYED, env={"AT_IMPORT": f"import os; os._exit({code})"})
+
+
+LEAVES: Final = "from nodecluster_compat import cluster; cluster.worker.disconnect()"
+LEAVES_SOON: Final = "import gevent; from nodecluster_compat import cluster; gevent.spawn(cluster.worker.disconnect)"
+SENT_AWAY: Final = CONF + (
+    "import os\n"
+    "cluster.setup_primary(restart_delay=0.2)\n"
+    "cluster.on('listening', lambda worker, _: os.path.exists('at_import.py') and worker.disconnect())\n"
+)
+SHORT: Final = CONF + "cluster.setup_primary(restart_delay=0.2)\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "source"),
+    [
+        pytest.param(SHORT, LEAVES, id="at import"),
+        pytest.param(SHORT, LEAVES_SOON, id="at once"),
+        pytest.param(SHORT, "import os, gevent; gevent.spawn(os.kill, os.getpid(), 15)", id="TERM to itself"),
+        pytest.param(SENT_AWAY, "pass", id="sent away"),
+    ],
+)
+def test_workers_that_leave_at_once_are_a_crash_loop(cluster_factory: ClusterFactory, config: str, source: str) -> None:
+    """Orderly as each end is: nobody is served."""
+    cluster = cluster_factory(app="deployed:app", config=config, workers=2)
+    before = len(said(cluster, told="fork"))
+    fail(cluster, at_import=source)
+    (line,) = wait_said(cluster, told="degraded")
+    assert "left" in line["what"]["last_fault"]
+    assert len(said(cluster, told="fork")) - before <= 10
+    (folder_of(cluster) / "at_import.py").unlink()
+    cluster.wait_listening(2)
+    assert cluster.get("/").status == 200
+
+
+@pytest.mark.cluster(**REMOTE, workers=2, settings={"max_requests": 1})
+def test_worker_that_leaves_after_one_request_is_no_fault(cluster: Cluster) -> None:
+    """``max_requests = 1``: as busy as its clients, and replaced at once every time."""
+    for _ in range(8):
+        assert cluster.get("/").status == 200
+    assert ask(cluster, "primary", "result = cluster.status.faults") == 0
+    assert cluster.journal.wait_for("exit").exited_after_disconnect is True

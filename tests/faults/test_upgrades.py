@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 from deploy import CONF, DEPLOYED, write
-from raw_http import folder_of
+from raw_http import GET, folder_of
 from remote_control import said, wait, wait_said
 
 from pytest_cluster import Cluster, assert_no_request_lost
@@ -59,6 +59,24 @@ def test_new_master_that_cannot_boot(cluster: Cluster, deploy: dict[str, str], t
     assert ("is dropped" in cluster.log) is term
     assert all(Path(f"/proc/{pid}").exists() for pid in old)
     assert said(cluster, told="upgrade_ready") == []
+
+
+PATIENT: Final = {"keepalive": 300, "graceful_timeout": 120}
+
+
+@pytest.mark.cluster(app="draining:app", config=CONF, workers=1, settings=PATIENT)
+def test_old_master_keeps_idle_connections(cluster: Cluster) -> None:
+    """It ends, and the server does not: a client that kept its connection has one more answer."""
+    with cluster.connect(timeout=30) as idle:
+        idle.sendall(GET % (b"/", b""))
+        assert b"Connection: keep-alive" in idle.recv(65536)
+        new = usr2(cluster, told="upgrade_ready")
+        cluster.primary.signal("SIGTERM")
+        wait_said(cluster, told="process")
+        idle.sendall(GET % (b"/", b""))
+        assert b"Connection: close" in idle.recv(65536)
+    wait(lambda: cluster.returncode is not None, "the end of the old master", cluster)
+    end(cluster, new)
 
 
 @pytest.mark.cluster(**DEPLOYED, workers=2)

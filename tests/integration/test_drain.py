@@ -1,10 +1,9 @@
-"""How a worker leaves: who goes at once, who may finish, who is told, and what happens to the rest."""
+"""How a worker leaves: who keeps its time, who may finish, who is told, and what happens to the rest."""
 
 from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
 import ssl
@@ -48,10 +47,18 @@ def to_worker(cluster: Cluster) -> None:
 WAYS: Final = [
     pytest.param(primary("cluster.workers[1].disconnect()"), id="worker.disconnect"),
     pytest.param(leave(), id="cluster.worker.disconnect"),
-    pytest.param(primary("cluster.disconnect()"), id="cluster.disconnect"),
     pytest.param(lambda cluster: cluster.primary.signal("SIGHUP"), id="HUP"),
-    pytest.param(lambda cluster: cluster.primary.signal("SIGTERM"), id="TERM"),
     pytest.param(to_worker, id="TERM to the worker"),
+]
+ENDS: Final = [
+    pytest.param(primary("cluster.disconnect()"), id="cluster.disconnect"),
+    pytest.param(lambda cluster: cluster.primary.signal("SIGTERM"), id="TERM"),
+]
+
+
+TO_THE_POLICY: Final = [
+    pytest.param({}, id="fed"),
+    pytest.param({"env": {"NODE_CLUSTER_SCHED_POLICY": "none"}}, id="accepting"),
 ]
 
 
@@ -82,15 +89,41 @@ def websocket(cluster: Cluster, path: str) -> Client:
     return one
 
 
+def has_last_answer(client: socket.socket, path: bytes = b"/") -> None:
+    """One more request is answered, and is the last of its connection."""
+    client.sendall(GET % (path, b""))
+    answer = rest_of(client)
+    assert answer.startswith(ANSWER)
+    assert b"Connection: close" in answer
+
+
 @pytest.mark.cluster(**DRAINING, workers=1)
 @pytest.mark.parametrize("way", WAYS)
-def test_idle_goes_at_once_and_what_is_in_flight_finishes(cluster: Cluster, way: Callable[[Cluster], object]) -> None:
-    """For every way to leave: no time-out is near, and a request that began before is the last of its connection."""
+def test_idle_keeps_its_time_when_a_worker_leaves(cluster: Cluster, way: Callable[[Cluster], object]) -> None:
+    """D14: where the server goes on, each connection has one more answer, and nobody waits for that."""
     with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as busy:
         assert b"Connection: keep-alive" in ask(idle)
         busy.sendall(GET % (b"/held", b""))
         wait_said(cluster, told="held")
         way(cluster)
+        wait_said(cluster, told="process", seconds=120)
+        release(cluster)
+        assert b"Connection: close" in rest_of(busy)
+        cluster.journal.wait_for("listening", worker=2)
+        has_last_answer(idle)
+    cluster.journal.wait_for("exit", worker=1)
+    assert "graceful timeout" not in cluster.log
+
+
+@pytest.mark.cluster(**DRAINING, workers=1)
+@pytest.mark.parametrize("end", ENDS)
+def test_idle_goes_at_once_when_the_server_ends(cluster: Cluster, end: Callable[[Cluster], object]) -> None:
+    """No time-out is near, and a request that began before is the last of its connection."""
+    with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as busy:
+        assert b"Connection: keep-alive" in ask(idle)
+        busy.sendall(GET % (b"/held", b""))
+        wait_said(cluster, told="held")
+        end(cluster)
         assert idle.recv(65536) == b""
         wait_said(cluster, told="process", seconds=120)
         release(cluster)
@@ -101,26 +134,44 @@ def test_idle_goes_at_once_and_what_is_in_flight_finishes(cluster: Cluster, way:
     assert "graceful timeout" not in cluster.log
 
 
+@pytest.mark.cluster(**DRAINING, workers=1)
+def test_end_of_the_server_closes_what_a_drain_had_kept(cluster: Cluster) -> None:
+    """A worker that drains since a reload hears of it, too."""
+    with cluster.connect(timeout=30) as idle:
+        assert b"Connection: keep-alive" in ask(idle)
+        cluster.primary.signal("SIGHUP")
+        wait_said(cluster, told="process")
+        cluster.primary.signal("SIGTERM")
+        assert idle.recv(65536) == b""
+        cluster.journal.wait_for("exit", worker=1)
+    assert "graceful timeout" not in cluster.log
+
+
 @pytest.mark.cluster(**DRAINING, workers=2)
-def test_one_worker_less_ends_idle_connections(cluster: Cluster) -> None:
-    """TTOU: those of the worker that leaves, and no others."""
+def test_one_worker_less_ends_its_own_connections(cluster: Cluster) -> None:
+    """TTOU: the next answer is the last one for those of the worker that leaves, and for no others."""
     with cluster.connect(timeout=30) as first, cluster.connect(timeout=30) as second:
         for client in (first, second):
             assert ask(client).startswith(ANSWER)
         cluster.primary.signal("SIGTTOU")
+        wait_said(cluster, told="process")
+        answers = [ask(client) for client in (first, second)]
+        assert all(answer.startswith(ANSWER) for answer in answers)
+        assert sorted(b"Connection: close" in answer for answer in answers) == [False, True]
         cluster.journal.wait_for("exit")
-        (left,), _, _ = select.select([first, second], [], [], 20)
-        assert left.recv(65536) == b""
-        assert ask(second if left is first else first).startswith(ANSWER)
 
 
-@pytest.mark.cluster(**DRAINING, workers=1, settings={"max_requests": 2})
-def test_max_requests_ends_idle_connections(cluster: Cluster) -> None:
+@pytest.mark.parametrize("policy", ["rr", "none"])
+def test_max_requests_keeps_idle_connections(cluster_factory: ClusterFactory, policy: str) -> None:
     """The worker leaves by its own wish; ``disconnecting`` is told then, too."""
+    settings = {"max_requests": 2}
+    cluster = cluster_factory(**DRAINING, workers=1, settings=settings, env={"NODE_CLUSTER_SCHED_POLICY": policy})
     with cluster.connect(timeout=30) as idle:
         assert b"Connection: keep-alive" in ask(idle)
-        assert cluster.get("/").status == 200
-        assert idle.recv(65536) == b""
+        with cluster.connect(timeout=30) as other:
+            has_last_answer(other)
+        cluster.journal.wait_for("listening", worker=2)
+        has_last_answer(idle)
     assert cluster.journal.wait_for("exit", worker=1).exited_after_disconnect is True
     wait_said(cluster, told="worker", seconds=120)
 
@@ -155,12 +206,73 @@ def test_second_request_of_which_a_part_has_come_is_answered(cluster: Cluster) -
     assert b"Connection: close" in answer
 
 
+@pytest.mark.cluster(**DRAINING, workers=1, settings={"max_requests": 2})
+def test_connection_whose_answer_was_under_way_has_one_more(cluster: Cluster) -> None:
+    """The head of a stream said keep-alive, before anybody knew that the worker would leave."""
+    with cluster.connect(timeout=30) as client:
+        assert b"Connection: keep-alive" in ask(client, b"/stream")
+        assert cluster.get("/").status == 200
+        wait_said(cluster, told="process")
+        release(cluster)
+        received = b""
+        while not received.endswith(b"0\r\n\r\n"):
+            received += client.recv(65536)
+        has_last_answer(client)
+    cluster.journal.wait_for("exit", worker=1)
+
+
+@pytest.mark.parametrize("policy", TO_THE_POLICY)
+def test_answer_that_max_requests_overtakes_keeps_its_connection(
+    cluster_factory: ClusterFactory, policy: dict[str, Any]
+) -> None:
+    """As gunicorn's own tests have it: only requests that begin after the last one are told to close."""
+    cluster = cluster_factory(**DRAINING, workers=1, settings={"max_requests": 2}, **policy)
+    with cluster.connect(timeout=30) as slow, cluster.connect(timeout=30) as other:
+        slow.sendall(GET % (b"/held", b""))
+        wait_said(cluster, told="held")
+        has_last_answer(other)
+        wait_said(cluster, told="process")
+        release(cluster)
+        assert b"Connection: keep-alive" in slow.recv(65536)
+        has_last_answer(slow)
+    cluster.journal.wait_for("exit", worker=1)
+
+
+QUICK: Final = CONF.replace(LIMIT, "graceful_timeout = 120\nkeepalive = 1\n")
+
+
+@pytest.mark.cluster(app="draining:app", config=QUICK, workers=1)
+@pytest.mark.parametrize("asks", [True, False], ids=["kept alive", "new"])
+def test_idle_connection_ends_with_keepalive_and_not_before(cluster: Cluster, asks: bool) -> None:
+    """The drain is over then; a client that has not asked yet has as long, as with gunicorn's own worker."""
+    with cluster.connect(timeout=30) as idle:
+        if asks:
+            assert b"Connection: keep-alive" in ask(idle)
+        else:
+            assert cluster.get("/").status == 200  # dealt after it, so it has arrived
+        cluster.primary.signal("SIGHUP")
+        assert idle.recv(65536) == b""
+    cluster.journal.wait_for("exit", worker=1)
+    assert "graceful timeout" not in cluster.log
+
+
 @pytest.mark.cluster(**DRAINING, workers=1)
-def test_stream_whose_head_has_gone_finishes_and_then_its_connection_ends(cluster: Cluster) -> None:
+def test_idle_connection_ends_with_the_limit_of_the_drain(cluster: Cluster) -> None:
+    """It is over before ``keepalive``; nothing was cut, so nothing is said."""
+    with cluster.connect(timeout=30) as idle:
+        assert b"Connection: keep-alive" in ask(idle)
+        primary("cluster.workers[1].disconnect(timeout=0.5)")(cluster)
+        assert idle.recv(65536) == b""
+    cluster.journal.wait_for("exit", worker=1)
+    assert "graceful timeout" not in cluster.log
+
+
+@pytest.mark.cluster(**DRAINING, workers=1)
+def test_stream_finishes_and_then_its_connection_ends_with_the_server(cluster: Cluster) -> None:
     """Its head said keep-alive, before anybody knew: the connection still does not wait for a next request."""
     with cluster.connect(timeout=30) as client:
         assert b"Connection: keep-alive" in ask(client, b"/stream")
-        cluster.primary.signal("SIGHUP")
+        cluster.primary.signal("SIGTERM")
         wait_said(cluster, told="process")
         release(cluster)
         assert rest_of(client).endswith(b"last\n\r\n0\r\n\r\n")
@@ -180,10 +292,6 @@ def test_application_says_goodbye_to_websockets(cluster: Cluster) -> None:
     assert "graceful timeout" not in cluster.log
 
 
-TO_THE_POLICY: Final = [
-    pytest.param({}, id="fed"),
-    pytest.param({"env": {"NODE_CLUSTER_SCHED_POLICY": "none"}}, id="accepting"),
-]
 LIMITED: Final = [
     pytest.param(primary("cluster.workers[1].disconnect(timeout=0.3)"), 0.3, id="worker.disconnect"),
     pytest.param(leave(timeout=0), 0, id="cluster.worker.disconnect"),
@@ -228,27 +336,31 @@ def test_end_of_the_server_counts_what_it_cuts(cluster: Cluster) -> None:
 
 @pytest.mark.cluster(**DRAINING, workers=1, env={"NODE_CLUSTER_SCHED_POLICY": "none"})
 def test_worker_that_accepts_for_itself_drains_alike(cluster: Cluster) -> None:
-    """Idle ones end, those in flight finish and say so, the application is told."""
+    """Idle ones keep their time, those in flight finish and say so, the application is told."""
     with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as busy:
         assert b"Connection: keep-alive" in ask(idle)
         busy.sendall(GET % (b"/held", b""))
         wait_said(cluster, told="held")
         cluster.primary.signal("SIGHUP")
-        assert idle.recv(65536) == b""
         wait_said(cluster, told="process", seconds=120)
         release(cluster)
         assert b"Connection: close" in rest_of(busy)
+        has_last_answer(idle)
     cluster.journal.wait_for("exit", worker=1)
 
 
-def test_idle_connection_over_tls_ends_at_once(cluster_factory: ClusterFactory, certificate: Certificate) -> None:
-    """As at its time-out, without an alert."""
+def test_idle_connection_over_tls(cluster_factory: ClusterFactory, certificate: Certificate) -> None:
+    """As at its time-out, without an alert, when the server ends; it is answered when only its worker does."""
     files = {"keyfile": certificate.key, "certfile": certificate.cert}
     cluster = cluster_factory(**DRAINING, workers=1, settings=files)
-    with cluster.connect(timeout=30) as client:
+    with cluster.connect(timeout=30) as client, cluster.connect(timeout=30) as other:
         assert isinstance(client, ssl.SSLSocket)
-        assert b"Connection: keep-alive" in ask(client)
+        for one in (client, other):
+            assert b"Connection: keep-alive" in ask(one)
         cluster.primary.signal("SIGHUP")
+        wait_said(cluster, told="process", seconds=120)
+        has_last_answer(other)
+        cluster.primary.signal("SIGTERM")
         assert client.recv(65536) == b""
     cluster.journal.wait_for("exit", worker=1)
     assert "Traceback" not in cluster.log

@@ -170,6 +170,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.reloader.turn()
         self.recycler.turn()
         self.make_room_for_requested()
+        self.judge.look()
         step = self._next_step()
         for pid in self.roster.pids_of(self.reloader.may_retire(step.retire)):
             self.kill_worker(pid, signals.SIGTERM)
@@ -300,6 +301,8 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         """Replaces gunicorn's, which sleeps and drops connections that the kernel has completed."""
         if not self.is_stopping:
             self.service.stop()
+        if not self.upgrade.serves_on:
+            self.primary.close_idle()
         stopping.stop(self, graceful, is_alone=self.upgrade.is_alone)
         self.board.close()
         self.background.finish(_LAST_SECONDS)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from gunicorn.errors import HaltServer
 
 from ...lifecycle.endings import ending_of, is_fault_of_script
-from ...lifecycle.restarts import Restarts
+from ...lifecycle.restarts import PROBATION, Restarts
 from ...roles.cluster import cluster
 from .current_settings import settings_in_force
 from .seat import Seat
@@ -85,6 +85,7 @@ class Judge:
         """Judge the end of a worker, before it is told."""
         ending = ending_of(entry.way_out, status, has_listened=entry.listening_since is not None)
         if ending.kind == "asked":
+            self._judge_leaver(entry)
             return
         roster, now = self._arbiter.roster, time.monotonic()
         self._configure()
@@ -94,6 +95,8 @@ class Judge:
             self._configure()
             if serves_on:
                 return
+        if entry.judged:
+            return
         if ending.kind == "killed":
             if entry.listening_since is None:
                 self.last_fault = ending.how
@@ -111,6 +114,30 @@ class Judge:
             self._configure()
             self._restarts.note_fault(time.monotonic())
             self.last_fault = ending_of(entry.way_out, status, has_listened=entry.listening_since is not None).how
+
+    def look(self) -> None:
+        """Before workers are started: judge those that leave, as their successors start before they have ended.
+
+        What a worker has served is known when it reacts; one that has never listened has served nothing.
+        """
+        for entry in self._arbiter.roster.leaving:
+            if not entry.way_out.was_told and (entry.listening_since is None or _served(entry) is not None):
+                self._judge_leaver(entry)
+
+    def _judge_leaver(self, entry: WorkerEntry) -> None:
+        """An end that was asked for is no fault, unless workers leave before they have been of any use."""
+        stayed, judged, entry.judged = _stayed(entry), entry.judged, True
+        if stayed is None or judged or self._arbiter.cfg.reload or _served(entry):
+            return  # with ``reload`` a changed file ends all workers, as often as a developer saves
+        now = time.monotonic()
+        self._configure()
+        faults = self._restarts.recent_faults(now)
+        degrades = self._restarts.left_at_once(now, entry.started, stayed)
+        if self._restarts.recent_faults(now) > faults:
+            self.last_fault = _describe_leaver(entry, stayed)
+            self._sources.begin()
+        if degrades:
+            self._tell_degraded(now)
 
     def halt_if_unbootable(self, entry: WorkerEntry | None, status: ExitStatus) -> None:
         """End the server when its very first boot fails.
@@ -177,3 +204,22 @@ class Judge:
 
 def _sample(loop: Loop, sample: Callable[[], Fingerprint], tell: Callable[[Fingerprint], None]) -> None:
     loop.call_soon_threadsafe(tell, sample())
+
+
+def _served(entry: WorkerEntry) -> int | None:
+    return None if entry.handle is None else entry.handle.served()
+
+
+def _stayed(entry: WorkerEntry) -> float | None:
+    """Return for how long a worker had stayed when it left or fell due; ``None`` where the arbiter sent it away."""
+    if entry.due_after is not None:
+        return entry.due_after if entry.due_after < PROBATION else None
+    if entry.way_out.was_told:
+        return None
+    return 0.0 if entry.listening_since is None else time.monotonic() - entry.listening_since
+
+
+def _describe_leaver(entry: WorkerEntry, stayed: float) -> str:
+    if entry.listening_since is None:
+        return "left while booting"
+    return f"left {stayed:.1f} s after it had begun to listen, without having served a request"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from ...base.loop import Loop
+    from ...base.timers import Timer
     from ...roles.worker_handle import WorkerEntry, WorkerRoster
     from ..gunicorn_types import GunicornLog
 
@@ -22,6 +23,7 @@ KILL_MARGIN: Final = 2.0
 """Seconds after ``graceful_timeout`` until a worker that was told to end is killed."""
 
 _ABORT_SECONDS: Final = 1.0
+_HURRY_SECONDS: Final = 2.0  # to close idle connections, until a worker that leaves by its own wish is killed
 
 
 class Limits:
@@ -39,10 +41,17 @@ class Limits:
         self._log = log
         self._roster = roster
         self._kill = kill
+        self._ends: dict[int, list[Timer]] = {}  # by pid
 
     def limit_end(self, entry: WorkerEntry, seconds: float, limit: str) -> None:
         """A worker was told to end, or leaves: kill it a moment after so many seconds, which ``limit`` names."""
-        self._loop.call_later(seconds + KILL_MARGIN, self._kill_late, entry, limit)
+        timer = self._loop.call_later(seconds + KILL_MARGIN, self._kill_late, entry, limit)
+        self._ends.setdefault(entry.pid, []).append(timer)
+
+    def gone(self, pid: int) -> None:
+        """A worker has ended: no limit holds for whoever has its pid next."""
+        for timer in self._ends.pop(pid, ()):
+            timer.cancel()
 
     def _kill_late(self, entry: WorkerEntry, limit: str) -> None:
         if self._roster.with_pid(entry.pid) is entry:
@@ -58,7 +67,7 @@ class Limits:
         """
         if boot_timeout:
             self._end_overdue(boot_timeout)
-        self._end_overstaying(target)
+        self._hurry_those_that_leave(target)
 
     def _end_overdue(self, limit: float) -> None:
         now = time.monotonic()
@@ -73,10 +82,17 @@ class Limits:
         if self._roster.with_pid(entry.pid) is entry:
             self._kill(entry.pid, signals.SIGKILL)
 
-    def _end_overstaying(self, target: int) -> None:
-        for entry in self._roster.overstaying(target):
-            self._log.error(
-                "Worker (pid:%s) said that it leaves and did not end, like too many others: killed", entry.pid
-            )
-            entry.way_out.tell()
-            self._kill(entry.pid, signals.SIGKILL)
+    def _hurry_those_that_leave(self, target: int) -> None:
+        now = time.monotonic()
+        for entry in self._roster.crowding(target):
+            if entry.hurried is None:
+                entry.hurried = now
+                if entry.handle is not None:
+                    entry.handle.close_idle()
+            elif now - entry.hurried >= _HURRY_SECONDS and not entry.way_out.was_told:  # those have a limit of time
+                self._end_overstaying(entry)
+
+    def _end_overstaying(self, entry: WorkerEntry) -> None:
+        self._log.error("Worker (pid:%s) said that it leaves and did not end, like too many others: killed", entry.pid)
+        entry.way_out.tell()
+        self._kill(entry.pid, signals.SIGKILL)

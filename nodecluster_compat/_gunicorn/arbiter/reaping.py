@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ..gunicorn_types import GunicornWorker
     from .health import Health
     from .judging import Judge
+    from .limits import Limits
     from .upgrading import Upgrade
 
 __all__ = ["reap"]
@@ -61,6 +62,7 @@ class _Seat(Seat, Protocol):
     dirty_arbiter: object
     forgotten: ForgottenChildren
     health: Health
+    limits: Limits
     judge: Judge
     upgrade: Upgrade
 
@@ -120,6 +122,7 @@ def _tell_cluster(arbiter: _Seat, pid: int, status: ExitStatus) -> None:
     if entry.handle is not None:
         arbiter.primary.hear_out(entry.handle)
     arbiter.roster.remove(pid)
+    arbiter.limits.gone(pid)
     if not arbiter.is_supervised:
         arbiter.judge.noted(entry, status)
     elif not arbiter.is_stopping:

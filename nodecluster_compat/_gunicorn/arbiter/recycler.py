@@ -69,8 +69,11 @@ class Recycler:
         )
 
     def _mark(self, due: Iterable[Due], candidates: dict[int, WorkerEntry]) -> None:
+        now = time.monotonic()
         for one in due:
-            candidates[one.pid].way_out.fall_due(one.reason)
+            entry = candidates[one.pid]
+            entry.due_after = 0.0 if entry.listening_since is None else now - entry.listening_since
+            entry.way_out.fall_due(one.reason)
             self._log.info("Recycling worker (pid:%s): %s", one.pid, one.reason)
 
     def _sample_later(self) -> None:

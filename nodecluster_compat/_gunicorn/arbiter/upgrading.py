@@ -88,6 +88,11 @@ class Upgrade:
         arbiter = self._arbiter
         return arbiter.reexec_pid == arbiter.master_pid == 0 and not arbiter.systemd
 
+    @property
+    def serves_on(self) -> bool:
+        """Whether another master serves when this one has ended."""
+        return bool(self._arbiter.reexec_pid or self._arbiter.master_pid)
+
     def _inherited(self) -> int:
         value = os.environ.pop(_VARIABLE, "")
         self._arbiter.cfg.env_orig.pop(_VARIABLE, None)

@@ -57,6 +57,7 @@ class HttpHandler(HttpWorker):
         self.log = log
         self.wsgi = with_one_send(under_test.wrap(application), self)
         self.alive = True
+        self.ends_connections = False
         self.nr = 0
         self.max_requests = sys.maxsize
         self.worker_connections = cfg.worker_connections
@@ -83,6 +84,7 @@ class HttpHandler(HttpWorker):
     def close_idle(self) -> None:
         """Answer no request after those in flight: connections that wait for a further one end now (Node since 19)."""
         self.alive = False
+        self.ends_connections = True
         if knows_idle(self.cfg):
             self._waits.finish(self._clients)
 

@@ -42,7 +42,7 @@ class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type h
     """gunicorn's response whose head waits for the first piece of body, within one ``write``.
 
     Attributes:
-        server: what the request was made to; while it is not ``alive`` answers are the last ones of their connections.
+        server: what the request was made to; once it ``ends_connections`` answers are the last ones of theirs.
         stream: the client of a body that may be iterated for long.
     """
 
@@ -51,7 +51,7 @@ class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type h
 
     def default_headers(self) -> list[str]:
         """Extends gunicorn's: a drain that began after the request, and before its answer, is told the client."""
-        if self.server is not None and not self.server.alive:
+        if self.server is not None and self.server.ends_connections:
             self.force_close()
         headers: list[str] = super().default_headers()
         return headers
@@ -224,7 +224,7 @@ class CleanResponse(OneSendResponse):
         self._send([head, arg])
 
     def _head(self) -> bytes:
-        if self.server is not None and not self.server.alive:
+        if self.server is not None and self.server.ends_connections:
             self.force_close()
         date = util.http_date()
         if date is not CleanResponse._heads_date:

@@ -221,11 +221,12 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
     def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
         """See ``Host``: unless told otherwise it takes what it takes, as in Node."""
         if timeout is not None:
-            self.loop.call_later(timeout + KILL_MARGIN, self._kill_late_drain, worker, timeout)
+            self.loop.call_later(timeout + KILL_MARGIN, self._kill_late_drain, worker.id, timeout)
 
-    def _kill_late_drain(self, worker: WorkerHandle, timeout: float) -> None:
+    def _kill_late_drain(self, worker_id: int, timeout: float) -> None:
         """The worker did not even leave: it is blocked.  One that has left may do what it likes, as in Node."""
-        if worker.is_connected():
+        worker = self.primary.registry.by_id.get(worker_id)
+        if worker is not None and worker.is_connected():
             self.log.error("Worker %s did not disconnect within %g s: killed", worker.id, timeout)
             worker.kill(signals.SIGKILL)
 

@@ -185,6 +185,9 @@ class _Main(GeventReactor):
             self._draining = True
             gevent.spawn(self._drain)
 
+    def close_idle(self) -> None:
+        """Nothing to add: servers that close end their idle connections, as in Node."""
+
     def exit_now(self, code: int) -> None:
         """End with ``code``; the first one counts."""
         if self._exit_code is None:

@@ -1,9 +1,14 @@
-"""Drain a worker that ends: idle connections go at once, requests in flight may finish, the rest is cut.
+"""Drain a worker that ends: connections keep the time that they were promised, and the rest is cut at the limit.
 
-    begin ──▶ ``disconnecting`` is told; idle connections end; every further answer says ``Connection: close``
+    begin ──▶ ``disconnecting`` is told; every further answer says ``Connection: close``
       │
+      ├── ``close_idle`` ──▶ idle connections end; otherwise each has the rest of its ``keepalive``
       ├── all have ended, and the handlers of ``disconnecting`` too ──▶ over
       └── the limit ──▶ cut: greenlets are killed (their ``finally`` runs), then their sockets are shut; one warning
+
+A client that was told ``Connection: keep-alive`` may be sending its next request at any moment, and cannot know that
+its worker ends (RFC 9112 §9.6).  So idle connections stay, as with gunicorn's own gevent worker: the successor serves
+already, and nobody waits for this one.  Only where the whole server ends are they closed at once.
 
 A websocket or a stream is a request in flight: it has until the limit.
 """
@@ -55,8 +60,11 @@ class Drain:
         self._log = log
         self._goodbye = gevent.spawn(say_goodbye, seconds)
         self._goodbye.link(lambda _: wake())
-        if waits is not None:
-            waits.finish(clients)
+
+    def close_idle(self) -> None:
+        """Wait no longer for a further request on idle connections: at once, or when they have been answered."""
+        if self._waits is not None:
+            self._waits.finish(self._clients)
 
     @property
     def is_over(self) -> bool:
@@ -71,8 +79,11 @@ class Drain:
     def cut(self) -> None:
         """End what is left, and say how much it was: an idle connection loses nothing, so it does not count."""
         if self._waits is not None:
+            self._waits.finish(self._clients)
             self._waits.finish_now()
             gevent.sleep(0)
+        if self.is_over:
+            return
         count = len(self._clients)
         self._log.warning(
             "Worker graceful timeout (pid:%s): cut %s connections that had not ended within %g s",

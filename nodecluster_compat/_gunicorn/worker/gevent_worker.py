@@ -27,7 +27,6 @@ from ...machine.last_words import limit_last_words
 from ...machine.replaced_handlers import warn_of_replaced
 from ...machine.said_once import Topic, is_first_to_say
 from ...runtime.forked_child import end_if_child, worker_begins
-from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.idle_limit import IdleLimit
 from ...runtime.loaded_early import GRPC_UNPREPARED, is_grpc_unprepared
 from ...runtime.loop_beat import LoopBeat
@@ -51,6 +50,7 @@ from .fed_source import FedSource
 from .feed import Feed
 from .membership import Membership
 from .under_test import WorkerUnderTest
+from .worker_runtime import WorkerRuntime
 
 if TYPE_CHECKING:
     from ..gunicorn_types import RequestWait, Settings
@@ -81,6 +81,7 @@ class ClusterGeventWorker(HttpWorker):
         # Made before the fork and therefore without gevent: events come with the signals.
         self._changed: Event | None = None  # set at whatever the main greenlet may wait for
         self._alive = True
+        self.ends_connections = False  # answers say so, also to requests that came before; see begin_drain
         self._exit_code: int | None = None
         self._signalled = False
         self._birth: Birth | None = None
@@ -88,6 +89,8 @@ class ClusterGeventWorker(HttpWorker):
         self._serving: dict[Any, Any] = {}  # the sockets of the connections by greenlet, None before they are made
         self._idle_limit: IdleLimit | None = None
         self._request_wait: RequestWait | None = None
+        self._drain: Drain | None = None
+        self._closes_idle = False
         self.wsgi: Any
         settings = settings_in_force()
         self._handshake_timeout = settings.handshake_timeout
@@ -145,7 +148,7 @@ class ClusterGeventWorker(HttpWorker):
         if self._birth is not None:
             os.environ.update(self._birth.member.env)
             on_parent_death()
-            runtime = _Runtime(self)
+            runtime = WorkerRuntime(self)
             self._birth.member.attach(runtime)
             under_test.connect_worker(WorkerUnderTest(runtime, self._throw))
         release_signals()
@@ -176,19 +179,25 @@ class ClusterGeventWorker(HttpWorker):
         self._run_member(self._birth, Membership(self._birth, self._due_after))
 
     def _run_member(self, birth: Birth, membership: Membership) -> None:
-        source = self._source(birth, membership)
         self._save_work()
+        source = self._serve(self._source(birth, membership), membership) if self._alive else None
+        membership.ends(self.nr)
+        if not self._signalled:
+            membership.leaves()
+        if source is not None:
+            source.stop()
+        self._finish_requests(birth, source)
+        membership.ends(self.nr)
+        membership.finish()
+
+    def _serve(self, source: ConnectionSource, membership: Membership) -> ConnectionSource:
         source.begin()
         while self.alive:
             self.notify()
             self._wait(self._patience)
             source.turn()
             membership.served(self.nr)
-        if not self._signalled:
-            membership.leaves()
-        source.stop()
-        self._drain(birth, source.has_left)
-        membership.finish()
+        return source
 
     def _source(self, birth: Birth, membership: Membership) -> ConnectionSource:
         """Return where the connections come from: dealt by the primary, or accepted here."""
@@ -225,17 +234,17 @@ class ClusterGeventWorker(HttpWorker):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Extends gunicorn's: a worker that a signal ends does not leave by its own wish."""
-        self._signalled = True
+        self._signalled = self.ends_connections = True
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """Extends gunicorn's: as :meth:`handle_exit`."""
-        self._signalled = True
+        self._signalled = self.ends_connections = True
         super().handle_quit(sig, frame)
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """Extends gunicorn's: as :meth:`handle_exit`; this one is the master's time-out."""
-        self._signalled = True
+        self._signalled = self.ends_connections = True
         super().handle_abort(sig, frame)
 
     @property
@@ -252,6 +261,8 @@ class ClusterGeventWorker(HttpWorker):
         if self._exit_code is not None:
             return
         self._exit_code = code
+        if self._birth is not None:
+            self._birth.heartbeat.note_served(self.nr)
         self._exit_callback = get_hub().loop.run_callback(self._main.throw, SystemExit(code))
 
     def _throw(self, error: BaseException) -> None:
@@ -272,40 +283,34 @@ class ClusterGeventWorker(HttpWorker):
         limit_last_words(_LAST_WORDS_SECONDS)
         self.exit_now(0)
 
-    def _drain(self, birth: Birth, has_left: Callable[[], bool]) -> None:
-        """Requests in flight finish, in ``graceful_timeout`` or the time that was given."""
+    def begin_drain(self) -> None:
+        """End in order, as somebody asked for.
+
+        Requests that are in flight are the last ones of their connections then.  Where the worker ends by itself
+        (``max_requests``), gunicorn has promised each of them one more.
+        """
+        self.ends_connections = True
+        self.alive = False
+
+    def close_idle(self) -> None:
+        """Wait no longer for a further request on idle connections, from the drain on."""
+        self._closes_idle = self.ends_connections = True
+        if self._drain is not None:
+            self._drain.close_idle()
+
+    def _finish_requests(self, birth: Birth, source: ConnectionSource | None) -> None:
+        """Drain, in ``graceful_timeout`` or the time that was given."""
         asked = birth.member.drain_timeout
         seconds = self.cfg.graceful_timeout if asked is None else asked
         waits = self._idle_limit if knows_idle(self.cfg) else None
         drain = Drain(self._serving, waits, seconds, birth.member.tell_disconnecting, self._wake, self.log)
-        while not (drain.is_over and has_left()):
+        self._drain = drain
+        if self._closes_idle:
+            drain.close_idle()
+        while not (drain.is_over and (source is None or source.has_left())):
             patience = min(self._patience, drain.seconds_left)
             if patience <= 0:
                 drain.cut()
                 return
             self.notify()
             self._wait(self._patience)
-
-
-class _Runtime(GeventReactor):
-    """This kind of worker, as :class:`~nodecluster_compat.roles.this_worker.ClusterWorker` needs it."""
-
-    def __init__(self, worker: ClusterGeventWorker) -> None:
-        super().__init__()
-        self._worker = worker
-
-    def begin_drain(self) -> None:
-        """Take no more connections, finish those in flight, then end."""
-        self._worker.alive = False
-
-    def exit_now(self, code: int) -> None:
-        """End this process without waiting for requests."""
-        self._worker.exit_now(code)
-
-    def leave_caller(self) -> None:
-        """End the calling greenlet; the main one is on its way out."""
-        self._worker.leave_caller()
-
-    def orphaned(self) -> None:
-        """End this process: its primary is gone."""
-        self._worker.orphaned()

@@ -40,6 +40,10 @@ class Membership:
             self._due_after = 0
             self._birth.member.announce_due()
 
+    def ends(self, requests: int) -> None:
+        """It serves no further connection; before anybody hears of it, note how many requests it has served."""
+        self._birth.heartbeat.note_served(requests)
+
     def leaves(self) -> None:
         """Nobody asked from outside, so this end is its own wish: ``max_requests``, a changed file."""
         self._birth.member.announce_leaving()

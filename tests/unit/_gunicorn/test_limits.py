@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import time
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from nodecluster_compat._gunicorn.arbiter import limits
 from nodecluster_compat._gunicorn.arbiter.limits import KILL_MARGIN, Limits
+from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.lifecycle.roster import Roster, RosterEntry
 from nodecluster_compat.lifecycle.way_out import WayOut
 
@@ -21,13 +24,16 @@ class Server:
     def __init__(self) -> None:
         self.roster = Roster()
         self.killed: list[tuple[int, int]] = []
+        self.hurried: list[int] = []
         self.later: list[tuple[float, Any, Any]] = []
         loop: Any = SimpleNamespace(call_later=lambda seconds, call, *args: self.later.append((seconds, call, args)))
         log: Any = logging.getLogger("nodecluster_compat.tests.limits")
         self.limits = Limits(loop, log, self.roster, lambda pid, number: self.killed.append((pid, number)))
 
     def add(self, pid: int, started: float) -> RosterEntry:
-        handle: Any = SimpleNamespace(way_out=WayOut(), can_serve=False)
+        handle: Any = SimpleNamespace(
+            way_out=WayOut(), can_serve=False, close_idle=lambda: self.hurried.append(pid), process=SimpleNamespace()
+        )
         self.roster.add(pid, pid, handle, started)
         entry = self.roster.with_pid(pid)
         assert entry is not None
@@ -71,6 +77,21 @@ def test_worker_that_does_not_end_in_time_is_killed(server: Server) -> None:
     assert server.killed == [(7, signal.SIGKILL)]
 
 
+def test_limits_of_a_worker_that_has_ended_keep_nothing_of_it(server: Server) -> None:
+    """They may be half a minute away, and thousands may end meanwhile."""
+    loop = Loop(logging.getLogger("nodecluster_compat.tests.limits"))
+    server.limits._loop = loop
+    ended = [server.add(pid, 0.0) for pid in range(1, 9)]
+    for entry in ended:
+        server.limits.limit_end(entry, 30.0, "graceful_timeout")
+        server.limits.limit_end(entry, 5.0, "5 s")
+        server.roster.remove(entry.pid)
+        server.limits.gone(entry.pid)
+    # An entry has slots and no weak references: who still refers to one of them is asked instead.
+    assert [holder for entry in ended for holder in gc.get_referrers(entry) if isinstance(holder, tuple)] == []
+    loop.close()
+
+
 def test_worker_that_has_ended_takes_nobody_along(server: Server) -> None:
     """Its pid may be another's by then."""
     server.limits.limit_end(server.add(7, 0.0), 3.0, "graceful_timeout")
@@ -78,3 +99,22 @@ def test_worker_that_has_ended_takes_nobody_along(server: Server) -> None:
     server.add(7, 0.0)
     server.let_time_pass()
     assert server.killed == []
+
+
+def test_too_many_that_drain_are_hurried_and_those_that_stay_are_killed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest, once; one that a signal told to end has a limit of its own."""
+    now = [1000.0]
+    monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
+    leavers = [server.add(pid, now[0]) for pid in range(1, 14)]
+    for one in leavers:
+        one.way_out.leave()
+    leavers[0].way_out.tell()
+    for _ in range(2):
+        server.limits.turn(0, 1)
+    assert (server.hurried, server.killed) == ([1, 2, 3], [])
+    now[0] += 2.0
+    server.roster.remove(3)
+    server.limits.turn(0, 1)
+    assert (server.hurried, server.killed) == ([1, 2, 3], [(2, signal.SIGKILL)])

@@ -23,8 +23,9 @@ class Worker:
             finish=lambda: self.said.append("finished"),
             announce_listening=lambda number, address: self.said.append((number, address.address, address.port)),
         )
+        heartbeat = SimpleNamespace(note_served=lambda requests: self.said.append(("served", requests)))
         birth: Any = SimpleNamespace(
-            member=self.member, receiver=SimpleNamespace(close=lambda: self.said.append("closed"))
+            member=self.member, heartbeat=heartbeat, receiver=SimpleNamespace(close=lambda: self.said.append("closed"))
         )
         self.membership = Membership(birth, due_after)
 
@@ -60,3 +61,11 @@ def test_listening_names_the_socket_and_finishing_closes_both_channels() -> None
     worker.membership.listens(2, listener)
     worker.membership.finish()
     assert worker.said == [(2, "127.0.0.1", 8000), "finished", "closed"]
+
+
+def test_requests_are_noted_before_the_end_is_said() -> None:
+    """Whoever hears of the end judges by them."""
+    worker = Worker()
+    worker.membership.ends(7)
+    worker.membership.leaves()
+    assert worker.said == [("served", 7), "leaving"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import select
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -43,6 +45,27 @@ def test_timers_come_in_order_and_a_cancelled_one_never(loop: Loop) -> None:
     while "later" not in seen:
         loop.run_once(1)
     assert seen == ["now", "later"]
+
+
+class Thing:
+    """What a callback holds."""
+
+    def call(self) -> None: ...
+
+
+def test_cancelled_timer_keeps_nothing(loop: Loop) -> None:
+    """Neither what it would have called, nor its own place for long: its time may be far away."""
+    thing = Thing()
+    gone = weakref.ref(thing)
+    loop.call_later(1000, thing.call).cancel()
+    del thing
+    gc.collect()
+    assert gone() is None
+    kept = loop.call_later(1000, print)
+    for _ in range(10_000):
+        loop.call_later(1000, print).cancel()
+    assert len(loop._timers) < 200
+    assert any(timer is kept for _, _, timer in loop._timers)
 
 
 def test_timers_of_an_origin_can_be_taken_and_given_back(loop: Loop) -> None:

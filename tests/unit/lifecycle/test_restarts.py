@@ -162,3 +162,43 @@ def test_workers_that_are_all_killed_while_booting_degrade() -> None:
     assert not faults.observe(35.0, [Trial(24.0, 25.5)])
     assert faults.observe(36.0, [Trial(24.0, 25.5)])
     assert not faults.killed(40.0, False)
+
+
+def test_program_may_replace_a_roster_that_has_just_begun() -> None:
+    """All leave, none has served; what counts is whether their successors stay."""
+    faults = restarts()
+    for n in range(8):
+        assert not faults.left_at_once(1.0 + n, 0.1 * n, 1.0)
+    assert faults.allowed(9.0, []) == UNLIMITED
+    assert (faults.recent_faults(9.0), faults.is_backing_off) == (0, False)
+
+
+def test_successors_that_leave_at_once_back_off_and_degrade() -> None:
+    """As a crash loop."""
+    faults = restarts()
+    faults.left_at_once(1.0, 0.0, 0.5)
+    told = [faults.left_at_once(float(n), n - 0.5, 0.1) for n in range(2, 7)]
+    assert told == [False, False, False, True, False]
+    assert faults.is_backing_off
+    assert faults.allowed(6.5, []) == 0
+
+
+def test_worker_that_has_stayed_may_leave() -> None:
+    """Stable is stable; and a successor that proves sound ends what the first of them began."""
+    faults = restarts()
+    for n in range(50):
+        faults.left_at_once(20.0 * n, 20.0 * n - 11.0, 10.0)
+    assert faults.recent_faults(1000.0) == 0
+    faults.left_at_once(1000.0, 999.0, 0.5)
+    faults.observe(1020.0, [Trial(1001.0, 1002.0)])
+    faults.left_at_once(1030.0, 1025.0, 4.0)
+    assert faults.recent_faults(1030.0) == 0
+
+
+def test_retry_now_forgets_who_left() -> None:
+    """A reload starts workers that may leave."""
+    faults = restarts()
+    faults.left_at_once(1.0, 0.0, 0.5)
+    faults.retry_now()
+    faults.left_at_once(3.0, 2.0, 0.5)
+    assert faults.recent_faults(3.0) == 0

@@ -176,15 +176,14 @@ def test_stand_in_is_never_a_worker_without_a_handle() -> None:
 
 
 def test_leavers_that_stay_are_bounded() -> None:
-    """Twice the workers and eight more; the oldest are too many; those that were told to end have a limit already."""
+    """Twice the workers and eight more; the oldest are too many, whoever wished that they leave."""
     roster = roster_of(*(Handle(number, is_leaving=number != 14) for number in range(1, 16)))
-    assert [entry.pid for entry in roster.overstaying(2)] == [101, 102]
-    assert roster.overstaying(3) == []
-    for pid in (101, 102, 103):
-        entry = roster.with_pid(pid)
-        assert entry is not None
-        entry.way_out.tell()
-    assert roster.overstaying(2) == []
+    assert [entry.pid for entry in roster.crowding(2)] == [101, 102]
+    assert roster.crowding(3) == []
+    told = roster.with_pid(102)
+    assert told is not None
+    told.way_out.tell()
+    assert [entry.pid for entry in roster.crowding(2)] == [101, 102]
 
 
 def test_worker_that_cannot_be_given_connections_does_not_count_as_one_that_listens() -> None:

@@ -37,6 +37,21 @@ def test_beats_and_stacks(heartbeat: Heartbeat) -> None:
     heartbeat.close()
 
 
+def test_requests_are_known_once_the_worker_leaves(heartbeat: Heartbeat) -> None:
+    """None served is not the same as nothing said; a dump of stacks does not disturb it."""
+    heartbeat.beat(Beat(5.0, 0.25))
+    assert heartbeat.served() is None
+    heartbeat.clear_stacks()
+    assert heartbeat.served() is None
+    for requests in (0, 7):
+        heartbeat.note_served(requests)
+        assert heartbeat.served() == requests
+    os.write(heartbeat.fileno(), END_OF_STACKS)
+    assert (heartbeat.served(), heartbeat.read()) == (7, Beat(5.0, 0.25))
+    assert heartbeat.stacks() == END_OF_STACKS
+    heartbeat.close()
+
+
 @pytest.mark.parametrize("length", [0, 7])
 def test_worker_that_cuts_its_memory_short_has_no_beat(heartbeat: Heartbeat, length: int) -> None:
     """And the primary does not stumble."""
@@ -44,6 +59,7 @@ def test_worker_that_cuts_its_memory_short_has_no_beat(heartbeat: Heartbeat, len
     os.ftruncate(heartbeat.fileno(), length)
     assert heartbeat.read() == NO_BEAT
     assert heartbeat.stacks() == b""
+    assert heartbeat.served() is None
     heartbeat.close()
 
 

@@ -116,7 +116,7 @@ def test_nan_and_buffers() -> None:
     [print, lambda: None, Point, decimal, Point(1, []).__init__, object(), re.compile("a+"), open(__file__)],  # noqa: SIM115
 )
 def test_code_and_handles_are_refused(code: Any) -> None:
-    """The sender hears of it."""
+    """D13 and others: the sender hears of it."""
     with contextlib.ExitStack() as stack:
         if hasattr(code, "close"):
             stack.callback(code.close)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import logging
 import os
 import socket
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -239,8 +241,41 @@ def test_disconnect_carries_its_timeout(rig: Rig) -> None:
     first.handle.disconnect(timeout=2.5)
     rig.primary.disconnect(None, 7)
     rig.turn()
-    assert [decode_disconnect(frame.payload) for frame in first.heard()] == [2.5]
-    assert [decode_disconnect(frame.payload) for frame in second.heard()] == [7]
+    assert decode_disconnect(first.heard()[0].payload) == 2.5
+    assert decode_disconnect(second.heard()[-1].payload) == 7
+
+
+def test_end_of_the_cluster_closes_idle_connections_at_once(rig: Rig) -> None:
+    """Said before workers are told to leave, and to those that drain already; not when one of them leaves."""
+    first, second = rig.start(), rig.start()
+    first.handle.disconnect()
+    rig.primary.disconnect()
+    rig.turn()
+    assert [frame.kind for frame in first.heard()] == [FrameKind.DISCONNECT, FrameKind.CLOSE_IDLE]
+    assert [frame.kind for frame in second.heard()] == [FrameKind.CLOSE_IDLE, FrameKind.DISCONNECT]
+
+
+def test_nothing_is_kept_of_workers_that_have_ended(rig: Rig) -> None:
+    """Whatever way they went: their handles, channels and timers go with them, not half a minute later."""
+    gone = []
+    for number in range(12):
+        worker = rig.start()
+        if number % 3 == 0:
+            worker.handle.disconnect()
+        elif number % 3 == 1:
+            worker.handle.send({"n": number})
+            worker.say(encode_frame(FrameKind.LEAVING))
+        rig.turn()
+        worker.die()
+        rig.turn()
+        rig.primary.reaped(worker.handle, ExitStatus(0, None))
+        gone += [weakref.ref(part) for part in (worker.handle, worker.handle.line, worker.handle.process)]
+    rig.workers.clear()
+    rig.events.clear()
+    del worker
+    rig.turn()
+    gc.collect()
+    assert [one() for one in gone if one() is not None] == []
 
 
 BREACHES = {

@@ -1,0 +1,67 @@
+"""What the primary keeps of workers that have ended and of reloads that are over: nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+from deploy import CONF
+from raw_http import folder_of
+from remote_control import resident_bytes
+
+from pytest_cluster import Cluster
+from pytest_cluster.waiting import poll
+
+REPLACED: Final = 2000
+RELOADED: Final = 1000
+PATIENCE: Final = 60.0
+FLAT_BYTES: Final = 256 * 1024  # over the second half: a quarter of a KiB for each worker, half a KiB for each reload
+REPLACES: Final = CONF + (
+    "import os\n"
+    "def replace(worker, address):\n"
+    "    if os.path.exists('go'):\n"
+    "        worker.kill('SIGKILL' if worker.id % 2 else 'SIGTERM')\n"
+    "cluster.on('listening', replace)\n"
+    "cluster.setup_primary(restart_stable=0.001, restart_delay=0.001)\n"  # all are sound: this is no crash loop
+)
+
+
+def sizes(cluster: Cluster, times: int, step: Callable[[int], object]) -> tuple[int, int]:
+    """The primary's memory after half of so many steps, and after all of them."""
+    found = []
+    for half in (range(times // 2), range(times // 2, times)):
+        for number in half:
+            step(number)
+        found.append(resident_bytes(cluster.primary.pid))
+    return found[0], found[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.cluster(app="deployed:app", config=REPLACES, workers=2)
+def test_replaced_workers_leave_nothing_behind(cluster: Cluster) -> None:
+    """Whether they were killed or ended in order."""
+    (folder_of(cluster) / "go").touch()
+    for worker in cluster.workers:
+        worker.kill()
+    middle, end = sizes(cluster, REPLACED, lambda number: cluster.journal.wait_for("exit", worker=number + 1))
+    assert end - middle < FLAT_BYTES
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.cluster(app="deployed:app", config=CONF, workers=2)
+def test_reloads_leave_nothing_behind(cluster: Cluster) -> None:
+    """Neither configurations nor workers of former generations."""
+
+    def reloaded(number: int) -> bool:
+        report = cluster.primary.status()["reload"]
+        return report is not None and (report["number"], report["state"]) == (number + 1, "succeeded")
+
+    def reload(number: int) -> None:
+        cluster.primary.signal("SIGHUP")
+        assert poll(lambda: reloaded(number), PATIENCE), cluster.log_tail
+
+    middle, end = sizes(cluster, RELOADED, reload)
+    assert end - middle < FLAT_BYTES
