@@ -72,14 +72,21 @@ class Faults:
     def __init__(self, process: Emitter, end: Callable[[int, bool], None], leave: Callable[[SystemExit], None]) -> None:
         self._listeners = UncaughtListeners(process)
         self._end = end
-        self._leave = leave
+        self._exit = leave
         self._hub: Any = get_hub()
+        self._usual_hook = threading.excepthook
 
     def watch(self) -> None:
         """Judge everything from now on that runs on this thread's hub, and every thread of Python's."""
         set_uncaught(self.uncaught)
         self._hub.handle_error = partial(self._failed, self._hub.handle_error)  # gevent's own place for this
         threading.excepthook = self._thread_failed
+
+    def leave(self) -> None:
+        """Judge no more: the process ends, and the hub must hold nothing of the script, or Python cannot finalise it."""
+        set_uncaught(None)
+        self._hub.__dict__.pop("handle_error", None)
+        threading.excepthook = self._usual_hook
 
     def uncaught(self, error: BaseException) -> bool:
         """Tell the listeners of ``process``; end the process where none of them says that it may go on.
@@ -103,7 +110,7 @@ class Faults:
     ) -> None:
         """Replaces the hub's ``handle_error``: a greenlet, a callback of the hub or a signal handler has raised."""
         if isinstance(value, SystemExit):
-            self._leave(value)
+            self._exit(value)
         elif isinstance(value, Exception) and not _is_caught(context):
             value = value if value.__traceback__ is not None else value.with_traceback(trace)
             self._judge(value)
@@ -117,7 +124,7 @@ class Faults:
         try:
             self.uncaught(error)
         except SystemExit as asked:  # by a listener
-            self._leave(asked)
+            self._exit(asked)
 
     def _thread_failed(self, args: threading.ExceptHookArgs) -> None:
         """Replaces Python's, which prints; a thread that calls ``sys.exit()`` ends alone, as ever."""

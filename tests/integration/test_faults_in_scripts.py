@@ -48,17 +48,18 @@ def test_fault_ends_its_worker_wherever_it_happens(play: Play) -> None:
 
 def test_sys_exit_in_a_signal_handler_ends_the_worker(play: Play) -> None:
     """Idle, amid a request that waits, amid one that computes; a handler may send and set a timer, too."""
-    trace = play("""
+    trace = play(
+        """
         import threading, time
         WAYS = ('idle', 'waits', 'computes', 'timer')
-        def talk(port):
-            with socket.create_connection(('127.0.0.1', port)) as c:
+        def talk(address, port):
+            with socket.create_connection((address, port)) as c:
                 c.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')
                 c.recv(1)
         if cluster.is_primary:
             for how in WAYS:
                 w = cluster.fork({'HOW': how})
-                w.on('listening', lambda a: threading.Thread(target=talk, args=(a.port,), daemon=True).start())
+                w.on('listening', lambda a: threading.Thread(target=talk, args=(a.address, a.port), daemon=True).start())
                 w.on('message', lambda m, h, w=w, how=how: w.kill('SIGUSR1') if m == 'go' else trace(how, m))
                 w.on('exit', lambda code, sig, how=how: trace(how, code, sig))
         else:
@@ -80,8 +81,10 @@ def test_sys_exit_in_a_signal_handler_ends_the_worker(play: Play) -> None:
             if how in ('idle', 'timer'):
                 process.send('go')
             else:
-                http.create_server(app).listen(0, '127.0.0.1')
-    """)
+                http.create_server(app).listen(0, '127.0.0.1' if how == 'waits' else '127.0.0.2')  # not shared
+    """,
+        quiet=False,  # a thread that has not ended is named
+    )
     assert sorted(trace["P"]) == sorted(
         line
         for how in ("idle", "waits", "computes", "timer")

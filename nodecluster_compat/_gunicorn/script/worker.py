@@ -81,6 +81,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
             raise
         birth.member.flush()
         main.tell_exit(process.exit_code or 0)
+        main.is_ending()
         raise SystemExit(process.exit_code or 0)
 
     def _run_script(self) -> None:
@@ -201,6 +202,7 @@ class _Main(GeventReactor):
         if self._exit_callback is not None:
             self._exit_callback.stop()
         self._cut_all()
+        self._faults.leave()
 
     def _cut_all(self) -> int:
         return sum(server.cut() for server in list(self._servers.open) if isinstance(server, NetServer))

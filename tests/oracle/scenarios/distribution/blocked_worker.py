@@ -1,4 +1,4 @@
-"""A blocked worker holds one connection in Node (spec 3.2), and nobody here: it goes to one that is idle (D1)."""
+"""A blocked worker holds one connection in Node (spec 3.2), and nobody here: it goes to one that is idle (D15)."""
 
 from prelude import ask, cluster, trace
 
