@@ -16,6 +16,7 @@ import atexit
 import gc
 import logging
 import os
+import signal as signals
 import sys
 
 from ...base.emitter import set_uncaught
@@ -24,6 +25,7 @@ from ...machine.last_words import renew_last_words
 from ...roles.cluster import cluster
 from ...roles.process import process
 from . import forking
+from .forking import HELD_SIGNALS
 
 __all__ = ["finalise_as_python_does"]
 
@@ -43,11 +45,19 @@ def _let_go() -> None:
             module.let_go()
     if cluster.is_worker:
         _name_children()
+        _outlive_signals()
     set_uncaught(None)
     cluster.let_go()
     process.let_go()
     forking.let_go()
     gc.unfreeze()
+
+
+def _outlive_signals() -> None:
+    """What had a handler does nothing from now on: Python takes the handlers off, and a late TERM would cut the end."""
+    for number in HELD_SIGNALS:
+        if callable(signals.getsignal(number)):
+            signals.signal(number, signals.SIG_IGN)
 
 
 def _name_children() -> None:
