@@ -83,7 +83,7 @@ class Faults:
         threading.excepthook = self._thread_failed
 
     def leave(self) -> None:
-        """Judge no more: the process ends, and the hub must hold nothing of the script, or Python cannot finalise it."""
+        """Judge no more: the process ends, and nothing that lives as long may hold the script."""
         set_uncaught(None)
         self._hub.__dict__.pop("handle_error", None)
         threading.excepthook = self._usual_hook

@@ -52,14 +52,14 @@ def test_sys_exit_in_a_signal_handler_ends_the_worker(play: Play) -> None:
         """
         import threading, time
         WAYS = ('idle', 'waits', 'computes', 'timer')
-        def talk(address, port):
-            with socket.create_connection((address, port)) as c:
+        def talk(a):
+            with socket.create_connection((a.address, a.port)) as c:
                 c.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')
                 c.recv(1)
         if cluster.is_primary:
             for how in WAYS:
                 w = cluster.fork({'HOW': how})
-                w.on('listening', lambda a: threading.Thread(target=talk, args=(a.address, a.port), daemon=True).start())
+                w.on('listening', lambda a: threading.Thread(target=talk, args=(a,), daemon=True).start())
                 w.on('message', lambda m, h, w=w, how=how: w.kill('SIGUSR1') if m == 'go' else trace(how, m))
                 w.on('exit', lambda code, sig, how=how: trace(how, code, sig))
         else:
