@@ -486,7 +486,7 @@ HALF: Final = [
 
 
 @pytest.mark.cluster(app="draining:app", config=CONF.replace(LIMIT, "graceful_timeout = 1\n"), workers=1)
-@pytest.mark.parametrize("way", [WAYS[3], WAYS[4]])
+@pytest.mark.parametrize("way", [WAYS[2], ENDS[1]])
 def test_half_sent_requests_that_are_cut_are_one_line(cluster: Cluster, way: Callable[[Cluster], object]) -> None:
     """Whatever part of it has come: nothing has failed."""
     with ExitStack() as stack:
@@ -509,7 +509,7 @@ OWN_HANDLER: Final = LONG + (
 
 
 @pytest.mark.cluster(app="draining:app", config=OWN_HANDLER, workers=1)
-@pytest.mark.parametrize("way", [WAYS[3], WAYS[4]])
+@pytest.mark.parametrize("way", [WAYS[2], ENDS[1]])
 def test_worker_whose_sigterm_is_handled_by_the_application_drains(
     cluster: Cluster, way: Callable[[Cluster], object]
 ) -> None:

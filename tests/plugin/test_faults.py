@@ -187,9 +187,11 @@ def test_pause_beyond_the_timeout_on_purpose(cluster: Cluster, cluster_faults: F
 def test_pause_of_the_primary(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
     """Nobody accepts meanwhile; afterwards everything goes on."""
     with cluster_faults.paused(cluster.primary):
+        answer = cluster_client.submit("/")
         with pytest.raises(WaitTimeout):
             cluster.primary.run(one, timeout=0.2)
-        assert cluster_client.get("/").status == 200  # dealing goes on beside it
+        assert not answer.done()
+    assert answer.result().status == 200
 
 
 def test_hang_is_seen_in_the_stacks_and_ends(cluster: Cluster, cluster_faults: Faults) -> None:

@@ -95,7 +95,7 @@ class Judge:
             self._configure()
             if serves_on:
                 return
-        if entry.judged:
+        if entry.judged and entry.way_out.overran is None:
             return
         if ending.kind == "killed":
             if entry.listening_since is None:
@@ -121,7 +121,10 @@ class Judge:
         What a worker has served is known when it reacts; one that has never listened has served nothing.
         """
         for entry in self._arbiter.roster.leaving:
-            if not entry.way_out.was_told and (entry.listening_since is None or _served(entry) is not None):
+            way_out = entry.way_out
+            if way_out.was_told or way_out.overran is not None:
+                continue
+            if entry.listening_since is None or _served(entry) is not None:
                 self._judge_leaver(entry)
 
     def _judge_leaver(self, entry: WorkerEntry) -> None:

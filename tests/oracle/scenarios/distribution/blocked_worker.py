@@ -20,7 +20,7 @@ if cluster.is_primary:
         by[answer] += 1
         if sum(by.values()) == 7:
             trace(by["1"], by["2"])
-            cluster.workers[1].process.kill("SIGCONT")
+            cluster.call_later(0.5, lambda: cluster.workers[1].process.kill("SIGCONT"))
         if sum(by.values()) == 8:
             trace(by["1"], by["2"])
             cluster.disconnect()
