@@ -62,7 +62,9 @@ def test_thread_runs_until_it_is_stopped(waiter: Waiter) -> None:
     wait_until_named(waiter)
     assert (waiter.thread.is_running, helpers()) == (True, 1)
     assert waiter.thread.stop()
-    assert (waiter.thread.is_running, helpers()) == (False, 0)
+    assert not waiter.thread.is_running
+    while helpers():  # the kernel may still be about to see it gone
+        os.sched_yield()
 
 
 def test_starting_twice_makes_one_thread(waiter: Waiter) -> None:
