@@ -2,18 +2,14 @@
 
 Python closes files, runs ``__del__`` and collects cycles when an interpreter ends, but only of what nobody refers to.
 The server refers to the application from many places that live as long as the process: greenlets that wait for a next
-job, handlers on ``cluster`` and ``process``, the arbiter, the memory that no collection looks at (``copy_on_write``).
-So the last of the ``atexit`` functions lets go of all of them.  It is registered before any application is loaded, and
-so runs behind the application's own.
-
-Collecting what was frozen costs a worker processor time at its end, as it costs every program.  Rejected: leaving
-frozen what the primary had made, because modules that are never collected hold what the application gave them.
+job, handlers on ``cluster`` and ``process``, the arbiter.  So the last of the ``atexit`` functions lets go of all of
+them.  It is registered before any application is loaded, and so runs behind the application's own.  A worker then ends
+by ``worker_end``.
 """
 
 from __future__ import annotations
 
 import atexit
-import gc
 import logging
 import os
 import signal as signals
@@ -50,7 +46,6 @@ def _let_go() -> None:
     cluster.let_go()
     process.let_go()
     forking.let_go()
-    gc.unfreeze()
 
 
 def _outlive_signals() -> None:
