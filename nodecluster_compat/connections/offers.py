@@ -93,6 +93,10 @@ class OfferingEnd:
         """Return the descriptor of the near end, -1 once closed."""
         return self._near.fileno()
 
+    def far_moved(self, far: _socket.socket) -> None:
+        """The worker's end has another descriptor now; whoever moved it has closed the former one."""
+        self._far = far
+
     def offer(self, listener_id: int, fd: int, peer: PeerAddress) -> bool:
         """Send a connection; ``False`` when the worker takes no more.
 

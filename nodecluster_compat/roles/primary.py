@@ -139,7 +139,8 @@ class Primary:
         Raises:
             OSError: no descriptors are left.
         """
-        self._child_ends[worker.id] = self._child_ends[worker.id].moved(lowest)
+        moved = self._child_ends[worker.id] = self._child_ends[worker.id].moved(lowest)
+        worker.connections.far_moved(moved.connections)
 
     def failed_to_start(self, worker: WorkerHandle, error: OSError) -> None:
         """The process could not be made: Node's spawn failure (node-cluster-spec §2.10), without dying."""

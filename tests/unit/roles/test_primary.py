@@ -297,6 +297,17 @@ def test_worker_that_breaks_the_protocol_is_disconnected(rig: Rig, breach: str) 
     assert ("cluster", "disconnect") in rig.names()
 
 
+def test_ends_that_were_moved_are_the_ones_that_are_used(rig: Rig) -> None:
+    """What lies in the channel is read from where the worker's end is now."""
+    handle = rig.primary.new_worker()
+    rig.primary.lift(handle, 100)
+    assert handle.connections.offer(1, 0, "")
+    taken_back = handle.connections.take_back()
+    assert taken_back is not None
+    os.close(taken_back[1].fd)
+    rig.primary.discard(handle)
+
+
 def test_connection_that_a_dead_worker_had_not_taken_goes_to_another(rig: Rig) -> None:
     """Difference D1."""
     listening = socket.socket()
