@@ -1,7 +1,11 @@
-"""What the primary keeps of workers that have ended and of reloads that are over: nothing."""
+"""What the primary keeps of workers that have ended and of reloads that are over: nothing.
+
+``MEMORY_WORKERS=2000 MEMORY_RELOADS=1000`` in the environment makes it a long run.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -13,10 +17,10 @@ from remote_control import resident_bytes
 from pytest_cluster import Cluster
 from pytest_cluster.waiting import poll
 
-REPLACED: Final = 2000
-RELOADED: Final = 1000
+REPLACED: Final = int(os.environ.get("MEMORY_WORKERS", "240"))
+RELOADED: Final = int(os.environ.get("MEMORY_RELOADS", "100"))
 PATIENCE: Final = 60.0
-FLAT_BYTES: Final = 256 * 1024  # over the second half: a quarter of a KiB for each worker, half a KiB for each reload
+FLAT_BYTES: Final = 256 * 1024  # over the second half; 3 KiB for each worker or 8 for each reload would be more
 REPLACES: Final = CONF + (
     "import os\n"
     "def replace(worker, address):\n"
