@@ -18,7 +18,7 @@ from pytest_cluster import Cluster
 from pytest_cluster.waiting import poll
 
 REPLACED: Final = int(os.environ.get("MEMORY_WORKERS", "240"))
-RELOADED: Final = int(os.environ.get("MEMORY_RELOADS", "100"))
+RELOADED: Final = int(os.environ.get("MEMORY_RELOADS", "300"))
 PATIENCE: Final = 60.0
 FLAT_BYTES: Final = 256 * 1024  # over the second half; 3 KiB for each worker or 8 for each reload would be more
 REPLACES: Final = CONF + (
