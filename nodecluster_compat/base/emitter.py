@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any, ClassVar, TypeVar, overload
@@ -34,6 +36,7 @@ __all__ = [
     "Origin",
     "Registration",
     "current_origin",
+    "ending_by_uncaught",
     "line_outside",
     "run_guarded",
     "set_log",
@@ -61,6 +64,23 @@ def set_log(log: Log) -> None:
 def set_uncaught(handler: Callable[[BaseException], bool] | None) -> None:
     """Call this when user code raises, which is logged if it returns false: a script's worker ends then, as in Node."""
     _ThisProcess.uncaught = handler
+
+
+@contextmanager
+def ending_by_uncaught() -> Iterator[None]:
+    """While the handlers of a script's last event run: print what one raises, call no more, and exit with 1."""
+    outer = _ThisProcess.uncaught
+    if outer is not None:
+        _ThisProcess.uncaught = _end_by
+    try:
+        yield
+    finally:
+        _ThisProcess.uncaught = outer
+
+
+def _end_by(error: BaseException) -> bool:
+    traceback.print_exception(error)
+    raise SystemExit(1)
 
 
 def current_origin() -> Origin:

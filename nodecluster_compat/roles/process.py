@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NoReturn, Protocol
 
-from ..base.emitter import Emitter, Registration, line_outside
+from ..base.emitter import Emitter, Registration, ending_by_uncaught, line_outside
 from ..base.event_names import KnownEvents
 from ..base.records import Handle, Message
 from ..errors import ArgumentTypeError, NotInCluster
@@ -127,6 +127,7 @@ class Process(Emitter):
         self.signals = SignalEvents(self.emit)
         self._under_gunicorn = False
         self._ended = False
+        self._is_telling_exit = False
         self._atexit_pid: int | None = None
         self._registered_at: dict[str, str] = {}
 
@@ -192,7 +193,7 @@ class Process(Emitter):
         if isinstance(code, bool) or not isinstance(code, int | None):
             raise ArgumentTypeError(f"expected a whole number from 0 to 255 as the exit code, got {code!r}")
         number = (self.exit_code or 0 if code is None else code) & 0xFF
-        if self._worker is not None:
+        if self._worker is not None and not self._is_telling_exit:
             self._worker.exit(number)
         sys.exit(number)
 
@@ -211,9 +212,20 @@ class Process(Emitter):
         if not self._ended:
             self._ended = True
             self.exit_code = code
-            self.emit("exit", code)
+            self._tell_exit(code)
             return self.exit_code & 0xFF
         return code
+
+    def _tell_exit(self, code: int) -> None:
+        """Emit ``exit``; as in Node, a handler that exits or (in a script) raises is the last and decides the code."""
+        self._is_telling_exit = True
+        try:
+            with ending_by_uncaught():
+                self.emit("exit", code)
+        except SystemExit as error:
+            self.exit_code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        finally:
+            self._is_telling_exit = False
 
     def end_untold(self) -> None:
         """This process ends, and emits no ``exit``: a listener of ``uncaughtException`` has raised, as in Node."""

@@ -104,3 +104,37 @@ def test_listener_of_the_primary_takes_what_nobody_caught(play: Play) -> None:
             boom()
     """)
     assert trace["P"] == ["accident uncaughtException"] * 2 + ["goes on"]
+
+
+def test_handler_of_exit_that_exits_or_raises_is_the_last_and_decides_the_code(play: Play) -> None:
+    """However the end came about; a clean-up that fails is seen."""
+    trace = play(
+        """
+        WAYS = {
+            'timer': lambda: cluster.set_timeout(lambda: process.exit(1), 1),
+            'script': lambda: process.exit(1),
+            'sys.exit': lambda: sys.exit(1),
+            'message': lambda: process.on('message', lambda m, h: process.exit(1)),
+            'nothing left': lambda: process.on('message', lambda m, h: cluster.worker.disconnect()),
+            'raises': lambda: process.exit(0),
+        }
+        if cluster.is_primary:
+            for how in WAYS:
+                w = cluster.fork({'HOW': how})
+                w.on('online', lambda w=w: w.send('end'))
+                w.on('exit', lambda code, sig, how=how: trace(how, code, sig))
+        else:
+            how = os.environ['HOW']
+            def end(code):
+                if how == 'raises':
+                    raise RuntimeError('clean-up failed')
+                process.exit(12)
+            process.on('exit', end)
+            process.on('exit', lambda code: trace_as('late', how))
+            WAYS[how]()
+        """,
+        quiet=False,
+    )
+    ends = ["timer", "script", "sys.exit", "message", "nothing left"]
+    assert sorted(trace["P"]) == sorted([*(f"{how} 12 -" for how in ends), "raises 1 -"])
+    assert "late" not in trace

@@ -91,6 +91,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
     def __init__(self, app: ScriptApplication) -> None:
         super().__init__(app)
         self.worker_class = ScriptWorker
+        self.is_serving = False
         self._servers: ServersInPrimary
         self._piped: list[WorkerProcess] = []  # of workers that run, or whose pipes have not ended
 
@@ -123,6 +124,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         return process.exit_code or 0
 
     def _serve(self) -> None:
+        self.is_serving = True
         while self._has_work():
             self.turn(_TURN_SECONDS)
             self.take_signals()
@@ -274,7 +276,8 @@ def run(path: str, args: Sequence[str]) -> int:
         arbiter.close()
         _die_of(killed.number)
     except KeyboardInterrupt:
-        traceback.print_exc()
+        if not arbiter.is_serving:  # amid the script: where it was is worth knowing
+            traceback.print_exc()
         arbiter.close()
         _die_of(signals.SIGINT)
     except SystemExit as error:

@@ -77,7 +77,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
             end_if_child(error)
             main.is_ending()
             if isinstance(error, SystemExit):
-                main.tell_exit(exit_code_of(error))
+                raise SystemExit(process.ended(exit_code_of(error))) from None
             raise
         birth.member.flush()
         main.tell_exit(process.exit_code or 0)
@@ -194,8 +194,8 @@ class _Main(GeventReactor):
         if self._exit_code is None:
             self._exit_code = code
             self._servers.exiting()
-            self.tell_exit(code)
-            self._exit_callback = get_hub().loop.run_callback(self._greenlet.throw, SystemExit(code))
+            self._exit_code = process.ended(code)
+            self._exit_callback = get_hub().loop.run_callback(self._greenlet.throw, SystemExit(self._exit_code))
 
     def is_ending(self) -> None:
         """The main greenlet is on its way out: throw no second exit into it; end connections, which hold the script."""
