@@ -48,6 +48,13 @@ _SITES: Final = ("site-packages", "dist-packages")
 
 def early_sentences() -> list[str]:
     """In the primary, with all loaded that its workers are born with: say what fails or waits there, by name."""
+    try:
+        return _sentences()
+    except Exception as error:  # noqa: BLE001 - modules hold what they like, and looking must not stop a server
+        return [f"Could not look for libraries that were loaded before gevent has patched: {error!r}"]
+
+
+def _sentences() -> list[str]:
     modules = _modules()
     recursing = _holders(modules, _RECURSING)
     waiting = _holders(modules, _WAITING)
@@ -72,7 +79,7 @@ def _modules() -> list[tuple[str, ModuleType]]:
     found = []
     for name, module in list(sys.modules.items()):
         package = name.partition(".")[0]
-        if package not in _KNOWN and package not in sys.stdlib_module_names and isinstance(module, ModuleType):
+        if package not in _KNOWN and package not in sys.stdlib_module_names and _is_a(module, ModuleType):
             found.append((package, module))
     return found
 
@@ -85,7 +92,7 @@ def _holders(modules: Iterable[tuple[str, ModuleType]], wanted: Mapping[str, tup
         for value in list(vars(module).values()):
             if id(value) in originals:
                 found.setdefault(package, originals[id(value)])
-            elif isinstance(value, type) and value.__module__ == module.__name__:
+            elif _is_a(value, type) and value.__module__ == vars(module).get("__name__"):
                 for base in value.__mro__[1:]:
                     if id(base) in originals:
                         found.setdefault(package, originals[id(base)])
@@ -106,7 +113,7 @@ def _users_of(modules: list[tuple[str, ModuleType]], packages: set[str]) -> set[
     """The installed packages that stand on these, and on those: an operator may know only them by name."""
     uses: dict[str, set[str]] = {}
     for package, module in modules:
-        if any(site in (getattr(module, "__file__", None) or "") for site in _SITES):
+        if any(site in str(vars(module).get("__file__")) for site in _SITES):
             uses.setdefault(package, set()).update(_packages_in(module))
     found: set[str] = set()
     grown = True
@@ -118,8 +125,13 @@ def _users_of(modules: list[tuple[str, ModuleType]], packages: set[str]) -> set[
 
 
 def _packages_in(module: ModuleType) -> Iterator[str]:
-    for value in list(vars(module).values()):
-        if isinstance(value, ModuleType):
-            yield value.__name__.partition(".")[0]
-        elif isinstance(value, type):
+    for value in list[Any](vars(module).values()):
+        if _is_a(value, ModuleType):
+            yield str(vars(value).get("__name__")).partition(".")[0]
+        elif _is_a(value, type):
             yield str(value.__module__).partition(".")[0]
+
+
+def _is_a(value: object, kind: type) -> bool:
+    """Like ``isinstance``, but asks the value itself nothing: Django's settings load what they stand for when asked."""
+    return issubclass(type(value), kind)

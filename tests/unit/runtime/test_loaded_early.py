@@ -11,6 +11,19 @@ import pytest
 FILES = {
     "naps.py": "from time import sleep, monotonic\nimport socket\n",
     "wires.py": "import socket\nclass Wire(socket.socket): pass\n",
+    "lazy.py": (
+        "from time import sleep\n"
+        "class Lazy:\n"
+        "    @property\n"
+        "    def __class__(self): raise RuntimeError('not configured')\n"
+        "    def __getattr__(self, name): raise RuntimeError('not configured')\n"
+        "settings = Lazy()\n"
+    ),
+    "odd.py": (
+        "class Meta(type):\n"
+        "    def __getattribute__(cls, name): raise RuntimeError('odd')\n"
+        "class Odd(metaclass=Meta): pass\n"
+    ),
     "clean.py": "import time, socket, ssl, threading, select\nfrom threading import Lock\n",
     "site-packages/secure/__init__.py": "from . import tls\n",
     "site-packages/secure/tls.py": "import ssl\nfrom ssl import SSLContext\n",
@@ -69,3 +82,12 @@ def test_grpc_that_does_not_know_of_gevent(folder: Path) -> None:
     ask = "from nodecluster_compat.runtime.loaded_early import is_grpc_unprepared as ask; print(ask())\n"
     load = "import grpc._cython.cygrpc as core; print(ask()); core.g_gevent_activated = True; print(ask())"
     assert run(folder, ask + load).split() == ["False", "True", "False"]
+
+
+def test_objects_that_load_when_they_are_asked_are_asked_nothing(folder: Path) -> None:
+    """Django's settings, say, which raise before they are configured."""
+    assert "lazy (time.sleep" in run(folder, f"import lazy\n{SAY}")
+
+
+def test_module_that_cannot_be_looked_at_stops_nothing(folder: Path) -> None:
+    assert run(folder, f"import odd\n{SAY}").startswith("Could not look for libraries")
