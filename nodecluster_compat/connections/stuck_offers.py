@@ -49,7 +49,7 @@ class StuckOffers:
             now: the time in seconds.
         """
         if age < _OLD:
-            self._first_looks.pop(worker_id, None)
+            self._first_looks[worker_id] = (now, self._seconds_run(pid))
             return False
         if self._condition_of(pid) != "running":
             self.forget(worker_id)

@@ -32,17 +32,17 @@ def test_worker_that_is_not_able_to_run_is_stuck(condition: Condition) -> None:
 def test_worker_that_computes_is_stuck() -> None:
     """It ran for half of the time at least."""
     machine = Machine()
-    assert not machine.look(2, 1.000)
+    assert not machine.look(1, 1.000)
     machine.ran = 0.0004
-    assert not machine.look(3, 1.001)
+    assert not machine.look(2, 1.001)
     machine.ran = 0.0012
-    assert machine.look(4, 1.002)
+    assert machine.look(3, 1.002)
 
 
 def test_worker_that_had_no_processor_is_not_stuck() -> None:
     """However long."""
     machine = Machine()
-    assert not any(machine.look(2 + n, 1 + n / 1000) for n in range(1000))
+    assert not any(machine.look(1 + n, 1 + n / 1000) for n in range(1000))
 
 
 def test_next_offer_begins_anew() -> None:
