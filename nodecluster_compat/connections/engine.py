@@ -38,6 +38,7 @@ from ..base.log import Log
 from ..base.loop import original
 from ..base.records import Connection, ServedAddress
 from ..errors import FrameError
+from ..machine.letting_go import let_go
 from ..machine.process_state import condition_of, seconds_run
 from ..machine.spare_descriptor import SpareDescriptor
 from .dealing_loop import EDGE, READABLE, WRITABLE, DealingLoop
@@ -89,7 +90,6 @@ class Engine:
         self._last_id = 0
         self._listeners: dict[int, Listener] = {}
         self._ends: dict[int, OfferingEnd] = {}
-        self._pids: dict[int, int] = {}
         self._by_fd: dict[int, OfferingEnd] = {}
         self._offers: dict[int, OfferingEnd] = {}  # the ends with an offer that is not known to be taken
         self._taken: select.epoll = original("select", "epoll")()
@@ -144,8 +144,8 @@ class Engine:
 
     def enrol(self, end: OfferingEnd, pid: int) -> None:
         """A worker has a process: its channel is used from now on."""
+        end.pid = pid
         self._ends[end.worker_id] = self._by_fd[end.fileno()] = end
-        self._pids[end.worker_id] = pid
         self._loop.watch(end.fileno(), READABLE, lambda _: self._packets.read(end))
         if not self._asks:
             self._taken.register(end.fileno(), WRITABLE | EDGE)
@@ -186,7 +186,7 @@ class Engine:
         self._loop.unwatch(end.fileno())
         if not self._asks:
             self._taken.unregister(end.fileno())
-        del self._by_fd[end.fileno()], self._pids[worker_id]
+        del self._by_fd[end.fileno()]
         self._offers.pop(worker_id, None)
         self._stuck.forget(worker_id)
         end.close()
@@ -297,7 +297,7 @@ class Engine:
         return any(listener.dispatcher.idle_workers for listener in self._listeners.values())
 
     def _take_back_if_stuck(self, end: OfferingEnd, now: float) -> None:
-        if self._stuck.is_stuck(end.worker_id, self._pids[end.worker_id], end.age, now):
+        if self._stuck.is_stuck(end.worker_id, end.pid, end.age, now):
             self._take_back(end)
 
     def _others_are_idle(self, listener_id: int, worker_id: int) -> bool:
@@ -319,7 +319,7 @@ class Engine:
         """The worker gives a connection back, untouched; of a listener that is gone nobody serves it any more."""
         listener = self._listeners.get(listener_id)
         if listener is None:
-            _socket.close(connection.fd)
+            let_go(connection.fd)
         else:
             listener.dispatcher.refused(end.worker_id, connection)
             listener.update()

@@ -28,6 +28,7 @@ from typing import Final
 from ..base.reactor import Reactor
 from ..base.records import Connection, PeerAddress
 from ..errors import FrameError
+from ..machine.letting_go import let_go
 from .packets import PACKET_BYTES, Packet, PacketKind, decode_packet, encode_packet
 
 __all__ = ["OfferingEnd", "TakingEnd", "connection_pair"]
@@ -74,9 +75,10 @@ class OfferingEnd:
         is_busy: something lies in the channel, as far as is known.
         offered: the listener and the client's address of the connection in it; ``None`` for none.
         age: ticks of the engine since it was offered.
+        pid: the worker's process, once it has one.
     """
 
-    __slots__ = ("_far", "_kind", "_near", "age", "has_left", "is_busy", "is_open", "offered", "worker_id")
+    __slots__ = ("_far", "_kind", "_near", "age", "has_left", "is_busy", "is_open", "offered", "pid", "worker_id")
 
     def __init__(self, worker_id: int, near: _socket.socket, far: _socket.socket, *, asks: bool = False) -> None:
         self.worker_id = worker_id
@@ -88,6 +90,7 @@ class OfferingEnd:
         self.is_busy = False
         self.offered: tuple[int, PeerAddress] | None = None
         self.age = 0
+        self.pid = 0
 
     def fileno(self) -> int:
         """Return the descriptor of the near end, -1 once closed."""
@@ -157,7 +160,7 @@ class OfferingEnd:
             return decode_packet(data), fd
         except FrameError:
             if fd is not None:
-                _socket.close(fd)
+                let_go(fd)
             raise
 
     def close(self) -> None:

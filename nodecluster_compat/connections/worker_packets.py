@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from ..base.records import Connection, PeerAddress
 from ..errors import FrameError
+from ..machine.letting_go import let_go
 from ..machine.spare_descriptor import SpareDescriptor
 from .offers import OfferingEnd
 from .packets import PacketKind
@@ -81,7 +82,7 @@ class WorkerPackets:
             self._refused(end, listener_id, fd)
             return True
         if fd is not None:
-            _socket.close(fd)
+            let_go(fd)
         self._act_on(end, kind, listener_id)
         return True
 

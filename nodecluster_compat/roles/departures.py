@@ -82,6 +82,7 @@ class Departures:
         if error is not None:
             self._log.error("The channel of worker %s is closed: %s", worker.id, error)
         worker.line.closed()
+        worker.takes_connections = False
         worker.requests.closed()
         self._dealer.lost(worker.id)
         self._shared.lost(worker.id)
@@ -98,7 +99,13 @@ class Departures:
             self._later(worker, seconds, self._end_if_alive, worker, seconds)
 
     def connections_closed(self, worker: WorkerHandle, error: FrameError | None) -> None:
-        """The connection channel is closed; others have got what it had not taken."""
+        """The connection channel is closed; others have got what it had not taken.
+
+        What the worker had said before counts: the dealer sees this end at once, and the arbiter reads in turn.
+        """
+        if worker.is_fork_told and worker.is_connected():
+            worker.line.drain()
+        worker.takes_connections = False
         if error is not None:
             self._log.error("The connection channel of worker %s is closed: %s", worker.id, error)
         # Without it the worker cannot serve.  In an orderly end the message channel closes right after,

@@ -129,9 +129,9 @@ class Primary:
         self._child_ends.pop(worker.id).messages.close()  # the other one is kept, to take offers back
         worker.line.attach(self.loop)
         worker.line.pause_reading()  # whatever it says is told after its fork
-        self.dealer.enrol(worker.connections, pid)
         worker.is_fork_told = False
         self.loop.call_soon(self._tell_fork, worker)
+        self.dealer.enrol(worker.connections, pid)  # last: what the dealer has to tell is told after the fork
 
     def lift(self, worker: WorkerHandle, lowest: int) -> None:
         """Move the worker's ends of its channels, which no process has yet, to descriptors from ``lowest`` on.

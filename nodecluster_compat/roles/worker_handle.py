@@ -258,6 +258,7 @@ class WorkerHandle(Worker):
         self.sent_tap: Callable[[WorkerHandle, Message, Handle], None] | None = None
         self.heartbeat: Heartbeat | None = None
         self.health: WorkerHealth = "ok"
+        self.takes_connections = True  # as far as the arbiter was told: the dealer may know better already
         self.is_fork_told = True  # false between its start and the ``fork`` event
         self.way_out = WayOut()
         self.wants_successor = False  # it said that it is to be replaced, and serves on until then
@@ -291,7 +292,7 @@ class WorkerHandle(Worker):
     @property
     def can_serve(self) -> bool:
         """Whether it listens, and can be given connections: what it says of itself is not enough."""
-        return self.state == "listening" and self.connections.is_open
+        return self.state == "listening" and self.takes_connections
 
     def is_dead(self) -> bool:
         """Whether the process has ended."""

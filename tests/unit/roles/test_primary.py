@@ -297,6 +297,20 @@ def test_worker_that_breaks_the_protocol_is_disconnected(rig: Rig, breach: str) 
     assert ("cluster", "disconnect") in rig.names()
 
 
+def test_worker_that_listened_before_its_connection_channel_broke_has_listened(rig: Rig) -> None:
+    """The dealer sees the end before the arbiter reads what came first; afterwards the worker cannot serve."""
+    handle = rig.primary.new_worker()
+    worker = FakeWorker(rig.primary, handle, 1001)
+    rig.loop.run_once(0)  # the fork is told
+    worker.boot()
+    worker.connections.shutdown(socket.SHUT_RDWR)
+    rig.primary.dealer._turn_here()
+    rig.turn()
+    assert "worker_listens" in rig.calls
+    assert not handle.can_serve
+    worker.die()
+
+
 def test_ends_that_were_moved_are_the_ones_that_are_used(rig: Rig) -> None:
     """What lies in the channel is read from where the worker's end is now."""
     handle = rig.primary.new_worker()
