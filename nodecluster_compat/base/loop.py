@@ -36,7 +36,7 @@ from itertools import count
 from typing import Any, Final
 
 from ..errors import SettingsError
-from .emitter import Origin, current_origin, run_guarded
+from .emitter import Origin, run_guarded
 from .log import Log
 from .timers import Timer
 
@@ -139,8 +139,11 @@ class Loop:
         self.wake()
 
     def call_later(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
-        """Call back after ``seconds``; ``cancel()`` on the timer calls it off."""
-        return self.start(Timer(callback, args, current_origin(), seconds), seconds)
+        """Call back after ``seconds``; ``cancel()`` on the timer calls it off.
+
+        The timer is the server's own, whichever handler is running: a reload that forgets a module's timers keeps it.
+        """
+        return self.start(Timer(callback, args, None, seconds), seconds)
 
     def start(self, timer: Timer, seconds: float) -> Timer:
         """Let ``timer`` fire after ``seconds``; if it was started before, only then."""

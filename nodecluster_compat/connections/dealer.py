@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["SWITCH_SECONDS", "Dealer"]
 
 SWITCH_SECONDS: Final = 0.0001
+_REST_SECONDS: Final = 0.05
 
 
 class Dealer:
@@ -86,6 +87,7 @@ class Dealer:
         self._is_here = False
         self._may_run_beside = False
         self._is_held = False
+        self._told: set[str] = set()
         self._timer: Timer | None = None
         self._deal_here()
 
@@ -120,8 +122,8 @@ class Dealer:
 
     def _go_on_here(self, error: BaseException) -> None:
         self._log.error(
-            "The thread that deals connections has died: %r. The arbiter deals them from now on, and whatever it waits "
-            "for, clients wait for. Please report this.",
+            "The thread that deals connections has died, or could not begin: %r. The arbiter deals them from now on, "
+            "and whatever it waits for, clients wait for. Please report this.",
             error,
             exc_info=error,
         )
@@ -136,9 +138,22 @@ class Dealer:
         self._turn_here()
 
     def _turn_here(self) -> None:
-        if self._is_here:
+        if not self._is_here:
+            return
+        try:
             self._dealing.turn(waits=False)
+        except Exception as error:  # noqa: BLE001 - what lasts would come with every turn
+            self._rest_after(error)
+        else:
             self._set_timer()
+
+    def _rest_after(self, error: Exception) -> None:
+        """Deal no more for a moment, and say each fault once."""
+        if repr(error) not in self._told:
+            self._told.add(repr(error))
+            self._log.error("Dealing has failed and goes on: %r", error, exc_info=error)
+        self._loop.remove_reader(self._dealing.fileno())
+        self._loop.call_later(_REST_SECONDS, self._deal_here)
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -260,13 +275,13 @@ class Dealer:
         if self._is_held:
             yield self._engine
             return
-        with self._dealing.lock:
-            self._is_held = True
-            try:
+        self._is_held = True  # before the lock is taken, until it is given back: a handler must not wait for it
+        try:
+            with self._dealing.lock:
                 yield self._engine
                 self._engine.arm()
-            finally:
-                self._is_held = False
+        finally:
+            self._is_held = False
 
     def abandon(self) -> None:
         """In a forked child: close the inherited copies of what is the primary's.

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _TICK: Final = 0.001
+_PAUSE: Final = 0.05
 
 
 class Engine:
@@ -94,7 +95,7 @@ class Engine:
         self._offers: dict[int, OfferingEnd] = {}  # the ends with an offer that is not known to be taken
         self._taken: select.epoll = original("select", "epoll")()
         self._is_told = False  # whether an edge ends the wait of the loop
-        self._rests = False  # whether ticks are of no use before the next edge
+        self._rests = False  # no ticks before the next edge: nobody is idle for what lies in the channels
         self._has_tick = False
         self._spare = SpareDescriptor()
         self._packets = WorkerPackets(self, self._spare)
@@ -162,6 +163,7 @@ class Engine:
 
     def leave_one(self, worker_id: int, listener_id: int) -> None:
         """The worker takes no further connections of this listener."""
+        self._handoffs.left(worker_id, listener_id)
         listener = self._listeners.get(listener_id)
         if listener is not None:
             listener.dispatcher.leave(worker_id)
@@ -169,9 +171,8 @@ class Engine:
 
     def leave(self, worker_id: int) -> None:
         """The worker takes no further connections; what it was offered it may still take."""
-        for listener in self:
-            listener.dispatcher.leave(worker_id)
-            listener.update()
+        for listener_id in self._listeners:
+            self.leave_one(worker_id, listener_id)
 
     def lost(self, worker_id: int) -> None:
         """The worker is gone, or its channel: what it has not taken goes to others."""
@@ -188,13 +189,12 @@ class Engine:
             self._taken.unregister(end.fileno())
         del self._by_fd[end.fileno()]
         self._offers.pop(worker_id, None)
-        self._stuck.forget(worker_id)
         end.close()
 
     def abandon(self) -> None:
         """In a forked child: close what is the primary's; the workers' channels are closed by whoever has them."""
         for listener in self:
-            listener.dispatcher.close()
+            listener.abandon()
         self._spare.give_up()
         self._taken.close()
 
@@ -255,13 +255,23 @@ class Engine:
             return
         self._offers.pop(end.worker_id, None)
         if not end.has_left and end.worker_id in self._ends:
-            end.probe()
+            self._probe(end)
         self._put_back(*taken_back)
+
+    def _probe(self, end: OfferingEnd) -> None:
+        try:
+            end.probe()
+        except OSError:  # no memory now, or it has gone: it is asked again after a moment
+            self._loop.call_later(_PAUSE, self._is_free_if_empty, end)
+
+    def _is_free_if_empty(self, end: OfferingEnd) -> None:
+        if end.is_open and end.offered is None:
+            self._became_free(end)
 
     def _put_back(self, listener_id: int, connection: Connection) -> None:
         listener = self._listeners.get(listener_id)
         if listener is None:  # nobody serves it any more
-            _socket.close(connection.fd)
+            let_go(connection.fd)
         else:
             listener.dispatcher.put_back(connection)
             listener.update()
@@ -270,12 +280,12 @@ class Engine:
 
     def arm(self) -> None:
         """See that the loop wakes up for whatever can change something; whoever changed something calls it."""
-        self._rests = self._rests and not self._somebody_is_idle()
+        self._rests = self._rests and not self._could_move()
         is_told = self._rests or any(listener.dispatcher.pending for listener in self._listeners.values())
         if is_told is not self._is_told:
             self._is_told = is_told
             self._loop.watch(self._taken.fileno(), READABLE if is_told else 0, self._edges)
-        if self._offers and not self._has_tick and not is_told:
+        if self._offers and not self._has_tick and not self._rests:
             self._has_tick = True
             self._loop.call_later(_TICK, self._tick)
 
@@ -288,21 +298,17 @@ class Engine:
         now = time.monotonic()
         for end in list(self._offers.values()):
             end.age += 1
-            if end.offered is not None and self._others_are_idle(end.offered[0], end.worker_id):
-                self._take_back_if_stuck(end, now)
-        # With nobody idle nothing can be done for what lies: the next edge says when that changes.
-        self._rests = bool(self._offers) and not self._somebody_is_idle()
+            if self._has_another_for(end) and self._stuck.is_stuck(end, now):
+                self._take_back(end)
+        self._rests = bool(self._offers) and not self._could_move()
 
-    def _somebody_is_idle(self) -> bool:
-        return any(listener.dispatcher.idle_workers for listener in self._listeners.values())
+    def _could_move(self) -> bool:
+        """Whether anything that lies in a channel could go to somebody who is idle; if not, ticks are of no use."""
+        return any(map(self._has_another_for, self._offers.values()))
 
-    def _take_back_if_stuck(self, end: OfferingEnd, now: float) -> None:
-        if self._stuck.is_stuck(end.worker_id, end.pid, end.age, now):
-            self._take_back(end)
-
-    def _others_are_idle(self, listener_id: int, worker_id: int) -> bool:
-        listener = self._listeners.get(listener_id)
-        return listener is not None and bool(listener.dispatcher.idle_workers - {worker_id})
+    def _has_another_for(self, end: OfferingEnd) -> bool:
+        listener = None if end.offered is None else self._listeners.get(end.offered[0])
+        return listener is not None and bool(listener.dispatcher.idle_workers)
 
     # --- what workers say (``worker_packets``) --------------------------------------------------
 

@@ -33,14 +33,25 @@ class Handoffs:
         self._log = log
         self._join_again = join_again
         self._failures: Counter[int] = Counter()  # of each worker, in this episode
+        self._waiting: set[tuple[int, int]] = set()  # workers and listeners: to join again
 
     def failed(self, worker_id: int, listener_id: int, error: OSError) -> None:
         """A connection of this listener could not be handed to this worker."""
         if not self._failures[worker_id]:
             self._log.warning("Cannot hand connections to worker %s now: %s. Trying again.", worker_id, error)
         self._failures[worker_id] += 1
-        self._loop.call_later(_PAUSE, self._join_again, worker_id, listener_id)
+        self._waiting.add((worker_id, listener_id))
+        self._loop.call_later(_PAUSE, self._join, worker_id, listener_id)
         self._loop.call_later(_EPISODE_SECONDS, self._settled, worker_id, self._failures[worker_id])
+
+    def left(self, worker_id: int, listener_id: int) -> None:
+        """The worker takes no further connections of this listener: it does not join again."""
+        self._waiting.discard((worker_id, listener_id))
+
+    def _join(self, worker_id: int, listener_id: int) -> None:
+        if (worker_id, listener_id) in self._waiting:
+            self._waiting.discard((worker_id, listener_id))
+            self._join_again(worker_id, listener_id)
 
     def _settled(self, worker_id: int, failures: int) -> None:
         if failures == self._failures[worker_id]:

@@ -75,10 +75,23 @@ class OfferingEnd:
         is_busy: something lies in the channel, as far as is known.
         offered: the listener and the client's address of the connection in it; ``None`` for none.
         age: ticks of the engine since it was offered.
+        looked_at: see :class:`~nodecluster_compat.connections.stuck_offers.Lying`.
         pid: the worker's process, once it has one.
     """
 
-    __slots__ = ("_far", "_kind", "_near", "age", "has_left", "is_busy", "is_open", "offered", "pid", "worker_id")
+    __slots__ = (
+        "_far",
+        "_kind",
+        "_near",
+        "age",
+        "has_left",
+        "is_busy",
+        "is_open",
+        "looked_at",
+        "offered",
+        "pid",
+        "worker_id",
+    )
 
     def __init__(self, worker_id: int, near: _socket.socket, far: _socket.socket, *, asks: bool = False) -> None:
         self.worker_id = worker_id
@@ -90,6 +103,7 @@ class OfferingEnd:
         self.is_busy = False
         self.offered: tuple[int, PeerAddress] | None = None
         self.age = 0
+        self.looked_at: tuple[float, float] | None = None
         self.pid = 0
 
     def fileno(self) -> int:
@@ -112,14 +126,17 @@ class OfferingEnd:
             return False
         self.is_busy = True
         self.offered = (listener_id, peer)
-        self.age = 0
+        self.age, self.looked_at = 0, None
         return True
 
     def probe(self) -> None:
-        """Send a packet that stands for nothing: it is taken when the worker reads again."""
-        with contextlib.suppress(OSError):
-            self._near.send(encode_packet(PacketKind.PROBE))
-            self.is_busy = True
+        """Send a packet that stands for nothing: it is taken when the worker reads again.
+
+        Raises:
+            OSError: the kernel cannot take it now.
+        """
+        self.is_busy = True
+        self._near.send(encode_packet(PacketKind.PROBE))
 
     def taken(self) -> None:
         """What was in the channel is the worker's."""

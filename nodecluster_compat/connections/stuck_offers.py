@@ -16,7 +16,7 @@ Pure but for what the two functions that it is given read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from ..machine.process_state import Condition
 
@@ -24,6 +24,21 @@ __all__ = ["StuckOffers"]
 
 _OLD: Final = 2  # ticks
 _SHARE: Final = 0.5
+_WINDOW_SECONDS: Final = 0.01  # what it ran before that says nothing of now
+
+
+class Lying(Protocol):
+    """An offer that lies in a worker's channel.
+
+    Attributes:
+        pid: the worker's process.
+        age: ticks since it was offered.
+        looked_at: when its worker was looked at, and for how long that had run by then; ``None`` before.
+    """
+
+    pid: int
+    age: int
+    looked_at: tuple[float, float] | None
 
 
 class StuckOffers:
@@ -37,29 +52,18 @@ class StuckOffers:
     def __init__(self, condition_of: Callable[[int], Condition], seconds_run: Callable[[int], float]) -> None:
         self._condition_of = condition_of
         self._seconds_run = seconds_run
-        self._first_looks: dict[int, tuple[float, float]] = {}  # by worker: when, how long it had run
 
-    def is_stuck(self, worker_id: int, pid: int, age: int, now: float) -> bool:
+    def is_stuck(self, offer: Lying, now: float) -> bool:
         """Return whether the offer should go to another.
 
         Args:
-            worker_id: whose offer.
-            pid: its process.
-            age: ticks since it was offered.
+            offer: notes the look.
             now: the time in seconds.
         """
-        if age < _OLD:
-            self._first_looks[worker_id] = (now, self._seconds_run(pid))
-            return False
-        if self._condition_of(pid) != "running":
-            self.forget(worker_id)
+        if offer.age >= _OLD and self._condition_of(offer.pid) != "running":
             return True
-        first = self._first_looks.setdefault(worker_id, (now, self._seconds_run(pid)))
-        if now <= first[0] or self._seconds_run(pid) - first[1] < _SHARE * (now - first[0]):
+        ran, before = self._seconds_run(offer.pid), offer.looked_at
+        if before is None or now - before[0] > _WINDOW_SECONDS:
+            offer.looked_at = (now, ran)
             return False
-        self.forget(worker_id)
-        return True
-
-    def forget(self, worker_id: int) -> None:
-        """The offer was taken, or taken back; or the worker is gone."""
-        self._first_looks.pop(worker_id, None)
+        return offer.age >= _OLD and now > before[0] and ran - before[1] >= _SHARE * (now - before[0])

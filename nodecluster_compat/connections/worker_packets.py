@@ -28,7 +28,7 @@ class Dealing(Protocol):
         """Whether there is, or was, such a listener."""
 
     def taken(self, end: OfferingEnd) -> None:
-        """The worker has taken what lay in its channel."""
+        """The worker says that it has taken what lay in its channel; that counts where the kernel does not tell."""
 
     def refused(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
         """The worker gives a connection back, untouched."""
@@ -63,10 +63,12 @@ class WorkerPackets:
             self._dealing.ended(end, None)
         except FrameError as error:
             self._dealing.ended(end, error)
+        except OSError as error:  # whatever a worker sends ends that worker's channel, and not the dealer
+            self._dealing.ended(end, FrameError(f"what a worker sent could not be taken: {error}"))
 
     def read_rest(self, end: OfferingEnd) -> None:
         """Act on what a worker had said before it was lost."""
-        with contextlib.suppress(EOFError, FrameError):
+        with contextlib.suppress(EOFError, FrameError, OSError):
             for _ in range(_MOST_UNREAD):
                 if not self._read_one(end):
                     break
@@ -104,7 +106,15 @@ class WorkerPackets:
 
 
 def _peer_of(fd: int) -> PeerAddress:
-    sock = _socket.socket(fileno=fd)
+    """Return the address of the client.
+
+    Raises:
+        FrameError: this is no connection; it is closed.
+    """
+    sock = _connection(fd)
+    if sock is None:
+        let_go(fd)
+        raise FrameError("a worker gave back what is no connection")
     try:
         peer: PeerAddress = sock.getpeername()
     except OSError:  # it has left
@@ -112,3 +122,14 @@ def _peer_of(fd: int) -> PeerAddress:
     finally:
         sock.detach()
     return peer
+
+
+def _connection(fd: int) -> _socket.socket | None:
+    try:
+        sock = _socket.socket(fileno=fd)
+    except OSError:
+        return None
+    if sock.type == _socket.SOCK_STREAM:
+        return sock
+    sock.detach()
+    return None

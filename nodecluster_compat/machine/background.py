@@ -26,7 +26,8 @@ class Background:
     """Jobs on a thread of their own.
 
     Args:
-        failed: called, on the thread, with what a job has raised.
+        failed: called, on the thread, with what a job has raised; or with why there is no thread, which is tried again
+            with the next job.
     """
 
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
@@ -34,7 +35,6 @@ class Background:
         self._jobs: dict[str, Callable[[], object]] = {}
         self._lock = original("_thread", "allocate_lock")()
         self._wakes = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._has_begun = False
         self._is_over = False
         self._thread = HelperThread("background", self._work, self._wake, failed, _PATIENCE)
 
@@ -47,17 +47,15 @@ class Background:
         """
         if self._is_over:
             return
-        if not self._has_begun:
-            self._has_begun = True
-            self._thread.start()
         with self._lock:
             self._jobs.pop(kind, None)
             self._jobs[kind] = job
+        self._thread.start()
         self._wake()
 
     def finish(self, seconds: float) -> bool:
         """Wait up to ``seconds`` until everything is done, then end; return whether it is."""
-        if not self._has_begun or self._is_over:
+        if not self._thread.is_running or self._is_over:
             return True
         done = original("_thread", "allocate_lock")()
         done.acquire()

@@ -40,7 +40,7 @@ class HelperThread:
         name: what ``ps -T`` and ``top -H`` show, at most 15 characters.
         work: runs until :attr:`is_stopping`; what it raises is given to ``died``.
         interrupt: ends any wait of ``work``, so that it looks at :attr:`is_stopping`; called from any thread.
-        died: called on the thread itself, with the error that ended ``work``.
+        died: called with the error that ended ``work``, on the thread itself, or that kept it from beginning.
         patience: seconds that :meth:`stop` and a fork wait for ``work`` to return.
 
     Attributes:
@@ -75,13 +75,15 @@ class HelperThread:
     def start(self) -> None:
         """Begin, or go on where :meth:`stop` has asked in vain; a no-op when it runs.
 
-        Raises:
-            RuntimeError: the kernel has no thread left.
+        Where the kernel has no thread left, ``died`` is called, here.
         """
-        with self._deciding:
-            self.is_stopping = False
-            if not self.is_running:
-                self._begin()
+        try:
+            with self._deciding:
+                self.is_stopping = False
+                if not self.is_running:
+                    self._begin()
+        except RuntimeError as error:
+            self._died(error)
 
     def _begin(self) -> None:
         running = original("_thread", "allocate_lock")()
@@ -130,6 +132,7 @@ class HelperThread:
 class _Threads:
     of_this_process: ClassVar[WeakSet[HelperThread]] = WeakSet()
     paused: ClassVar[list[HelperThread]] = []
+    forks = 0  # under way: several threads may fork at once
     registered = False
 
 
@@ -140,6 +143,7 @@ def _register_once() -> None:
 
 
 def _before_fork() -> None:
+    _Threads.forks += 1
     for thread in list(_Threads.of_this_process):
         if thread.is_running and not thread.is_stopping:
             _Threads.paused.append(thread)
@@ -147,16 +151,16 @@ def _before_fork() -> None:
 
 
 def _in_parent() -> None:
+    _Threads.forks -= 1
+    if _Threads.forks:
+        return  # another thread is about to fork: whoever is the last begins them again
     paused, _Threads.paused = _Threads.paused, []
     for thread in paused:
-        try:
-            thread.start()
-        except RuntimeError as error:
-            thread._died(error)
+        thread.start()
 
 
 def _in_child() -> None:
-    _Threads.paused = []
+    _Threads.forks, _Threads.paused = 0, []
     for thread in list(_Threads.of_this_process):
         thread.abandon()
 

@@ -69,13 +69,9 @@ class LogThread:
         return self._thread.is_running and self._get_ident() == self._ident
 
     def start(self) -> None:
-        """Empty the queue from now on.
-
-        Raises:
-            RuntimeError: the kernel has no thread left.
-        """
-        self._thread.start()
+        """Empty the queue from now on."""
         self._is_alive = True
+        self._thread.start()
 
     def stop(self) -> bool:
         """End; return ``False`` when a write that cannot be interrupted is still under way."""

@@ -117,7 +117,7 @@ class WritablePipe(Pipe):
 
     def __init__(self, fd: int, loop: Loop) -> None:
         super().__init__(fd, loop)
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[memoryview] = deque()
         self._ending = False
 
     def write(self, data: bytes | str) -> None:
@@ -131,7 +131,7 @@ class WritablePipe(Pipe):
         if not self.is_open or self._ending:
             raise ChannelClosed("the pipe is closed: the worker has ended, or end() was called")
         if payload:
-            self._queue.append(payload)
+            self._queue.append(memoryview(payload))
             self._loop.add_writer(self._fd, self._writable)
 
     def end(self, data: bytes | str | None = None) -> None:

@@ -6,7 +6,7 @@ program is taken for a reply, and a request that nobody answers ends: by its tim
     ask ──REQUEST──▶ event ``request(message, reply)``       reply(value) ──REPLY──▶ done(None, value)
                                                              reply.fail(reason) ───▶ done(RequestFailed, None)
 
-Requests that come before the first ``request`` listener are kept, up to a bound, as messages are.
+Requests that come before the first ``request`` listener are kept, still encoded, up to the bounds of messages.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from ..base.records import Message
 from ..errors import ArgumentTypeError, ChannelClosed, ClusterError, RequestFailed, RequestTimedOut
+from ..messages.arrived import MOST_BYTES, MOST_MESSAGES
 from ..messages.frames import Frame
 from ..messages.line import Line
 from ..messages.request_payloads import decode_asked, decode_reply
@@ -30,7 +31,6 @@ __all__ = ["Outcome", "Replied", "Reply", "RequestTimer", "Requests", "checked_r
 
 Replied: TypeAlias = Callable[[Exception | None, Message], None]
 
-_MOST_KEPT: Final = 1024
 _STALE: Final = 1000
 
 
@@ -134,7 +134,8 @@ class Requests:
         self._asked: dict[int, Replied] = {}
         self._deadlines: list[tuple[float, int]] = []
         self._wakes_at: float | None = None
-        self._kept: deque[tuple[Message, Reply]] = deque()
+        self._kept: deque[Frame] = deque()
+        self._kept_bytes = 0
 
     # --- asking --------------------------------------------------------------------------------
 
@@ -163,6 +164,7 @@ class Requests:
     def closed(self) -> None:
         """The channel is closed: nothing is answered any more."""
         self._kept.clear()
+        self._kept_bytes = 0
         for number in list(self._asked):
             self._end(number, ChannelClosed(f"the channel to {self._peer} was closed before it replied"), None)
 
@@ -203,19 +205,25 @@ class Requests:
 
     def asked(self, frame: Frame) -> None:
         """A request has come: deliver or keep it."""
-        number, message = decode_asked(frame.payload, self._line.serializer)
-        reply = Reply(lambda is_met, value: self._line.send_reply(number, is_met, value))
+        message, reply = self._decoded(frame)  # also of one that is kept: what makes no sense is told at once
         if self._has_listener() and not self._kept:
             self._deliver(message, reply)
-        elif len(self._kept) < _MOST_KEPT:
-            self._kept.append((message, reply))
+        elif len(self._kept) < MOST_MESSAGES and self._kept_bytes + len(frame.payload) <= MOST_BYTES:
+            self._kept.append(frame)
+            self._kept_bytes += len(frame.payload)
         else:
             reply.fail("nobody listens for 'request', and too many wait already")
 
     def listener_added(self) -> None:
         """Somebody listens: deliver what was kept."""
         while self._kept and self._has_listener():
-            self._deliver(*self._kept.popleft())
+            frame = self._kept.popleft()
+            self._kept_bytes -= len(frame.payload)
+            self._deliver(*self._decoded(frame))
+
+    def _decoded(self, frame: Frame) -> tuple[Message, Reply]:
+        number, message = decode_asked(frame.payload, self._line.serializer)
+        return message, Reply(lambda is_met, value: self._line.send_reply(number, is_met, value))
 
 
 def waited(

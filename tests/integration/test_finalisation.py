@@ -12,7 +12,7 @@ import pytest
 from raw_http import folder_of, until
 from stage import Play, player
 
-from pytest_cluster import Cluster
+from pytest_cluster import Cluster, ClusterFactory
 
 KINDS: Final = {"atexit", "finalize", "module", "class", "cycle", "finalized", "handler"}
 
@@ -67,7 +67,22 @@ def test_what_a_preloaded_application_holds_is_finalised(cluster: Cluster) -> No
     until(lambda: cluster.returncode is not None, "the end of the server")
     assert_finalised(folder, served, primary, *workers)
     assert (folder / f"audit.{primary}").read_text().split() == [str(served)]
-    assert "_removeHandlerRef" not in cluster.log  # of a temporary file that another has removed stock tells as well
+    assert "Exception ignored" not in cluster.log
+    assert "Traceback" not in cluster.log
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_files_that_are_no_names_of_a_module_are_written_to_their_ends(
+    cluster_factory: ClusterFactory, preload: bool
+) -> None:
+    """A factory's closure, an object's attribute, a handler of logging, a module of Python's."""
+    cluster = cluster_factory(workers=1, app="holding_deeply:create_app()", fresh=True, preload=preload)
+    folder = folder_of(cluster)
+    assert cluster.get("/").status == 200
+    cluster.primary.signal("SIGTERM")
+    until(lambda: cluster.returncode is not None, "the end of the server")
+    places = ("closure", "attribute", "handler", "standard", "builtin")
+    assert {place: (folder / place).read_text() for place in places} == dict.fromkeys(places, "written")
 
 
 @pytest.mark.cluster(workers=1, app="holding:app", fresh=True)

@@ -58,12 +58,13 @@ class ControlClient:
         self._is_open = True
         self._last_heard = time.monotonic()
         loop.add_reader(sock.fileno(), self._readable)
-        loop.call_later(IDLE_SECONDS, self._close_if_idle)
+        self._idle_timer = loop.call_later(IDLE_SECONDS, self._close_if_idle)
 
     def close(self) -> None:
         """Send it away."""
         if self._is_open:
             self._is_open = False
+            self._idle_timer.cancel()
             self._loop.remove_reader(self._sock.fileno())
             self._loop.remove_writer(self._sock.fileno())
             self._sock.close()
@@ -135,7 +136,7 @@ class ControlClient:
             return
         left = self._last_heard + IDLE_SECONDS - time.monotonic()
         if left > 0:
-            self._loop.call_later(left, self._close_if_idle)
+            self._idle_timer = self._loop.call_later(left, self._close_if_idle)
         else:
             self.close()
 

@@ -2,18 +2,23 @@
 
 Python closes files, runs ``__del__`` and collects cycles when an interpreter ends, but only of what nobody refers to.
 The server refers to the application from many places that live as long as the process: greenlets that wait for a next
-job, handlers on ``cluster`` and ``process``, the arbiter.  So the last of the ``atexit`` functions lets go of all of
-them.  It is registered before any application is loaded, and so runs behind the application's own.  A worker then ends
-by ``worker_end``.
+job, handlers on ``cluster`` and ``process``, the arbiter, the memory that no collection looks at (``copy_on_write``).
+So the last of the ``atexit`` functions lets go of all of them.  It is registered before any application is loaded, and
+so runs behind the application's own.
+
+Collecting what was frozen costs a worker processor time at its end, as it costs every program.  Rejected: leaving
+frozen what the primary had made, because modules that are never collected hold what the application gave them.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import signal as signals
 import sys
+from collections.abc import Callable
 
 from ...base.emitter import set_uncaught
 from ...machine.children import living_children
@@ -23,7 +28,17 @@ from ...roles.process import process
 from . import forking
 from .forking import HELD_SIGNALS
 
-__all__ = ["finalise_as_python_does"]
+__all__ = ["at_end", "finalise_as_python_does"]
+
+_holders: list[Callable[[], None]] = []
+
+
+def at_end(let_go: Callable[[], None]) -> None:
+    """Have somebody who refers to the application let go of it at the end of this process.
+
+    By a cycle it would be collected, which comes too late for a file: the collector closes it below its buffer.
+    """
+    _holders.append(let_go)
 
 
 def finalise_as_python_does() -> None:
@@ -46,6 +61,9 @@ def _let_go() -> None:
     cluster.let_go()
     process.let_go()
     forking.let_go()
+    while _holders:
+        _holders.pop()()
+    gc.unfreeze()
 
 
 def _outlive_signals() -> None:

@@ -29,7 +29,6 @@ from .copy_on_write import hold_collector, keep_shared, release_collector
 from .left_signals import leave_signals
 from .parent_death import ask_for_signal
 from .seat import Seat
-from .worker_end import end_worker
 
 if TYPE_CHECKING:
     from ...roles.worker_handle import ChildEnds, WorkerHandle
@@ -47,13 +46,11 @@ class _Seat(Seat, Protocol):
 
     Attributes:
         is_supervised: whether workers are to end with it.
-        app: gunicorn's application object.
         spawning: the worker that is being forked, behind the ``pre_fork`` hook.
         WORKER_BOOT_ERROR: the exit code of a worker that could not boot.
     """
 
     is_supervised: bool
-    app: object
     spawning: WorkerHandle | None
     health: Health
     WORKER_BOOT_ERROR: int
@@ -87,20 +84,19 @@ def this_birth() -> Birth | None:
 def fork_worker(arbiter: _Seat, worker: WorkerHandle, spawn: Callable[[], int]) -> int | None:
     """Fork ``worker`` by gunicorn's own ``spawn``; return its pid, or ``None`` when there can be no process.
 
-    The child never returns from here: in server mode it ends here, in script mode it leaves by ``SystemExit``.  So
-    there is no ``finally``.
+    The child never returns from here: it leaves by ``SystemExit``.  So there is no ``finally``.
     """
     _fork_behind_hook(arbiter, worker)
-    here, code = os.getpid(), None
+    here = os.getpid()
     try:
         arbiter.health.born(worker)
         pid = spawn()
     except SystemExit as error:
         if os.getpid() == here:  # a hook has asked for the end of the server
             raise
-        code = process.ended(exit_code_of(error))
-        if not arbiter.is_supervised:
-            raise SystemExit(code) from None
+        code = exit_code_of(error)
+        final = process.ended(code)
+        raise error if final == code else SystemExit(final) from None
     except Exception as error:  # in the parent only: a child turns every error into SystemExit
         arbiter.spawning = None
         _unblock()
@@ -110,8 +106,6 @@ def fork_worker(arbiter: _Seat, worker: WorkerHandle, spawn: Callable[[], int]) 
         arbiter.health.gone(worker)
         arbiter.primary.failed_to_start(worker, error)
         return None
-    if code is not None:  # no longer inside ``except``, where the frames of the application are held
-        end_worker(code, (arbiter.app, arbiter))
     arbiter.spawning = None
     _unblock()
     release_collector()

@@ -1,6 +1,7 @@
 """End a script's worker as Python ends a program, although it runs far up the stack of the primary's script.
 
-Names in the frames below are left as they are (``worker_end``).
+Unwinding that stack would run the ``finally`` blocks of the primary.  ``Py_Exit`` ends the interpreter where it is:
+threads, ``atexit``, streams, then every module and what it holds.  Names in the frames below are left as they are.
 
 What the primary has registered for its own end is not the worker's: ``atexit`` functions, ``weakref.finalize``, the
 children of ``multiprocessing``.
@@ -9,6 +10,7 @@ children of ``multiprocessing``.
 from __future__ import annotations
 
 import atexit
+import ctypes
 import logging
 import os
 import sys
@@ -19,8 +21,8 @@ from typing import Any, Final, NoReturn
 from gevent import Timeout
 from gevent.exceptions import LoopExit
 
+from ...machine.last_words import renew_last_words
 from ..arbiter.finalisation import finalise_as_python_does
-from ..arbiter.worker_end import end_worker
 
 __all__ = ["end_as_python_does", "forget_inherited_endings"]
 
@@ -43,7 +45,12 @@ def forget_inherited_endings() -> None:
 
 def end_as_python_does(code: int) -> NoReturn:
     """End this process here and now with ``code``."""
-    end_worker(code, wait_for_threads=_end_threads)
+    renew_last_words()
+    try:
+        _end_threads()
+    finally:
+        ctypes.pythonapi.Py_Exit(code & 0xFF)
+    raise AssertionError("Py_Exit returned")
 
 
 def _end_threads() -> None:

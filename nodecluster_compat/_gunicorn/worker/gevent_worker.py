@@ -34,6 +34,7 @@ from ...runtime.patching import patching
 from ..arbiter import install
 from ..arbiter.birth import Birth
 from ..arbiter.current_settings import settings_in_force
+from ..arbiter.finalisation import at_end
 from ..arbiter.forking import release_signals, this_birth
 from ..arbiter.parent_death import on_parent_death
 from ..arbiter.service import hold_back_ready
@@ -161,6 +162,10 @@ class ClusterGeventWorker(HttpWorker):
         super().load_wsgi()
         end_if_child()
         self.wsgi = under_test.wrap(self.wsgi)
+        at_end(self._let_go_of_application)
+
+    def _let_go_of_application(self) -> None:
+        self.wsgi = self.app.callable = None
 
     # --- serving -------------------------------------------------------------------------------
 
