@@ -1,4 +1,4 @@
-"""An application whose open files are no names of its module: in a closure, an object, a cycle, a module of Python's."""
+"""An application whose open files are no names of its module: of a closure, an object, a handler, Python's modules."""
 
 from __future__ import annotations
 

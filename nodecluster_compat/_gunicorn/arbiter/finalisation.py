@@ -13,12 +13,15 @@ frozen what the primary had made, because modules that are never collected hold 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
+import io
 import logging
 import os
 import signal as signals
 import sys
 from collections.abc import Callable
+from typing import Final
 
 from ...base.emitter import set_uncaught
 from ...machine.children import living_children
@@ -30,13 +33,14 @@ from .forking import HELD_SIGNALS
 
 __all__ = ["at_end", "finalise_as_python_does"]
 
+_BUFFERED: Final = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 _holders: list[Callable[[], None]] = []
 
 
 def at_end(let_go: Callable[[], None]) -> None:
     """Have somebody who refers to the application let go of it at the end of this process.
 
-    By a cycle it would be collected, which comes too late for a file: the collector closes it below its buffer.
+    What a cycle holds is collected at the very end only, and not in the order in which it was made.
     """
     _holders.append(let_go)
 
@@ -64,6 +68,15 @@ def _let_go() -> None:
     while _holders:
         _holders.pop()()
     gc.unfreeze()
+    _flush_files()
+
+
+def _flush_files() -> None:
+    """Write what open files have buffered: of those that are part of a cycle the collector may close the file first."""
+    for held in gc.get_objects():
+        if issubclass(type(held), _BUFFERED):
+            with contextlib.suppress(Exception):  # closed, detached, a full disk: its own end will say so
+                held.flush()
 
 
 def _outlive_signals() -> None:
