@@ -83,6 +83,7 @@ class UdpSocket(Emitter):
         self._watcher: Any = None
         self._request: ListenRequest | None = None
         self._ready = Event()
+        self._was_closed = False
         self._turn_left = 0  # datagrams that this turn may still take; 0: nobody is taking any
         self.holds = True
         if on_message is not None:
@@ -126,6 +127,7 @@ class UdpSocket(Emitter):
         if call is not None:
             self.once("listening", call)
         self._process = servers_here()
+        self._ready, self._was_closed = Event(), False
         self._life.advance("listen")
         self._process.opened(self)
         self._process.spawn(self._begin, number, host, fd, bool(exclusive))
@@ -180,11 +182,13 @@ class UdpSocket(Emitter):
         call = checked_callback(callback, 0, "the callback of close()")
         if call is not None:
             self.once("close", call)
+        self._was_closed = True
         if self._life.advance("close") == "closing":
             self._life.advance("drained")
             self._stop()
             self._process.spawn(self._closed)
         else:
+            self._ready.set()
             self._process.abandoned(self)
             self._process.spawn(self.emit, "close")
         return self
@@ -319,6 +323,8 @@ class UdpSocket(Emitter):
             host.encode("idna")
             target = sockets.getaddrinfo(host, port, _FAMILIES[self._kind], sockets.SOCK_DGRAM)[0][4]
             self._ready.wait()
+            if self._was_closed:
+                return  # as in Node: neither sent nor told
             if self._sock is None:
                 raise OSError(errno.EBADF, "the socket is closed")
             sent = self._sock.sendto(data, target)

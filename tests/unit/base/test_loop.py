@@ -71,8 +71,10 @@ def test_cancelled_timer_keeps_nothing(loop: Loop) -> None:
 def test_timers_of_an_origin_can_be_taken_and_given_back(loop: Loop) -> None:
     """What a configuration file set goes when it is read again, and comes back when that was in vain."""
     seen: list[str] = []
-    exec("loop.call_later(0, seen.append, 'conf')", {"__name__": "conf", "loop": loop, "seen": seen})
-    loop.call_later(0, seen.append, "mine")
+    loop.start(Timer(seen.append, ("conf",), "conf"), 0)
+    exec(
+        "loop.call_later(0, seen.append, 'mine')", {"__name__": "conf", "loop": loop, "seen": seen}
+    )  # the server's own
     taken = loop.take_timers("conf")
     loop.run_once(0)
     loop.run_once(0)

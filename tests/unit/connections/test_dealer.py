@@ -16,6 +16,7 @@ from nodecluster_compat.connections.dealer import SWITCH_SECONDS, Dealer
 from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
 from nodecluster_compat.connections.packets import PacketKind, encode_packet
 from nodecluster_compat.connections.policies import RoundRobin
+from nodecluster_compat.machine.helper_thread import HelperThread
 
 LOG = logging.getLogger("test")
 
@@ -99,6 +100,27 @@ def test_handler_of_a_signal_that_interrupts_a_change_makes_its_own_afterwards(r
     rig.loop.run_once(0)
     with rig.dealer.held() as engine:
         assert engine[rig.listener_id].dispatcher.members == set()
+
+
+def test_dealer_without_a_thread_deals_on_the_arbiters_loop(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The user may have no more of them."""
+
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(HelperThread, "_begin", no_thread)
+    rig = Rig()
+    while "could not begin" not in caplog.text:
+        rig.loop.run_once(1)
+    taker = threading.Thread(target=rig.take)
+    taker.start()
+    rig.connect()
+    while taker.is_alive():
+        rig.loop.run_once(0.05)
+    assert not rig.dealer.is_beside
+    rig.close()
 
 
 def test_nothing_runs_beside_where_there_is_nothing_to_deal() -> None:

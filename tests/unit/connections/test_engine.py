@@ -363,6 +363,81 @@ def test_loop_sleeps_when_everything_is_taken(rig: Rig) -> None:
     assert not rig.engine._is_told
 
 
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, None], ids=["datagrams", "a pipe"])
+def test_descriptor_that_is_no_connection_ends_its_worker_and_not_the_dealer(rig: Rig, kind: int | None) -> None:
+    first, second = rig.worker(), rig.worker()
+    if kind is None:
+        fd, other = os.pipe()
+        os.close(other)
+    else:
+        fd = socket.socket(socket.AF_INET, kind).detach()
+    socket.send_fds(first.sock, [encode_packet(PacketKind.REFUSED, rig.listener_ids[0])], [fd])
+    os.close(fd)
+    rig.turn()
+    assert rig.closed == [(first.id, True)]
+    rig.connect()
+    assert second.has_offer()
+
+
+def test_offer_moves_although_somebody_waits_elsewhere(rig: Rig) -> None:
+    """At another listener, whose only worker is busy."""
+    busy = rig.worker(1)
+    rig.connect(1)
+    rig.connect(1)
+    assert (busy.has_offer(), rig.waiting(1)) == (True, 1)
+    first, second = rig.worker(), rig.worker()
+    rig.conditions[first.id] = "sleeping"
+    rig.connect()
+    while not second.has_offer():
+        rig.tick()
+
+
+def test_loop_does_not_tick_for_an_offer_that_nobody_else_may_have(rig: Rig) -> None:
+    """Somebody is idle, but does not serve that listener."""
+    only, _ = rig.worker(0), rig.worker(1)
+    rig.conditions[only.id] = "sleeping"
+    rig.connect(0)
+    rig.tick()
+    assert rig.loop.seconds_to_timer is None
+
+
+@pytest.mark.parametrize("way", ["leave", "leave_one"])
+def test_worker_that_has_left_does_not_join_again(rig: Rig, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """A failed handoff had put it off for a moment."""
+    worker = rig.worker()
+    monkeypatch.setattr(OfferingEnd, "offer", _no_memory)
+    rig.connect()
+    monkeypatch.undo()
+    if way == "leave":
+        rig.engine.leave(worker.id)
+    else:
+        rig.engine.leave_one(worker.id, rig.listener_ids[0])
+    while rig.loop.seconds_to_timer is not None:
+        rig.tick()
+    assert not worker.has_offer()
+    assert rig.waiting() == 1
+
+
+def test_worker_whose_probe_cannot_be_sent_is_asked_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = rig.worker(), rig.worker()
+    rig.conditions[first.id] = "stopped"
+    monkeypatch.setattr(OfferingEnd, "probe", _no_memory)
+    rig.connect()
+    while not second.has_offer():
+        rig.tick()
+    second.take()
+    while rig.loop.seconds_to_timer is not None:
+        rig.tick()
+    rig.connect()
+    rig.connect()  # one for each
+    assert first.has_offer()
+
+
+def _no_memory(self: OfferingEnd, *_: object) -> bool:
+    self.is_busy = self.offered is not None or self.is_busy
+    raise OSError(12, "Cannot allocate memory")
+
+
 def test_worker_to_which_the_kernel_cannot_hand_one_is_left_alone_for_a_moment(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

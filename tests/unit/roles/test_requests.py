@@ -172,6 +172,18 @@ def test_requests_before_the_first_listener_are_kept(sides: tuple[Side, Side]) -
     assert [message for message, _ in other.delivered] == list(range(1024))
 
 
+def test_kept_requests_are_bounded_in_bytes(sides: tuple[Side, Side]) -> None:
+    """A peer that asks a program which never listens costs a known amount of memory."""
+    one, other = sides
+    other.listens = False
+    large = "x" * (6 * 1024 * 1024)
+    ended = [one.ask(large) for _ in range(3)]
+    assert isinstance(ended[-1][0], RequestFailed)
+    other.listens = True
+    other.requests.listener_added()
+    assert [len(str(message)) for message, _ in other.delivered] == [len(large)] * 2
+
+
 def test_waiting_returns_or_raises() -> None:
     """The caller's side of a call that waits, whatever waits for it."""
 
