@@ -1,30 +1,31 @@
-"""Deal connections: listeners, the workers' channels, and what lies in them.
+"""Deal connections: listeners, the workers' channels, and the offers in them.
 
 Theory of operation
 -------------------
-The channel is the ledger.  An offer lies in a worker's channel until the worker takes it, the kernel says by an edge of
-EPOLLOUT when it has, and the engine takes back what a worker leaves lying.  So a worker is *busy* from an offer to its
-edge, whichever listener it came from, and nothing of a client's is open in the primary but what waits in a queue.
+The channel is the ledger.  An offer lies in a worker's channel until the worker takes it.  The kernel reports that by
+an edge of EPOLLOUT, and the engine takes back what a worker leaves there.  So a worker is *busy* from an offer until
+its edge, whichever listener the offer came from, and the primary has no copy of a connection that it has offered.
 
-Edges come to an epoll of their own, ``_taken``, which is asked only when it matters: when nobody is idle any more, and
-at a tick.  It wakes the loop only while somebody waits for an edge.  With few connections that saves a wake-up for
-each.
+Edges come to an epoll of their own, ``_taken``.  It is asked when nobody is idle, and at a tick; it wakes the loop only
+while a connection waits for a worker.  With few connections that saves a wake-up for each.
 
-While an offer lies and somebody is idle, a tick looks at it every millisecond.  What a worker leaves lying because it
-is blocked, computes, is stopped or dead goes to the idle one (``stuck_offers``), and the worker gets a probe instead:
-it is idle again when it has taken that.
+While an offer lies in a channel and another worker of its listener is idle, a tick looks at it every millisecond.  If
+its worker is blocked, computes, is stopped or dead (``stuck_offers``), the offer goes to the idle one, and the worker
+gets a probe: when that is taken, it is idle again.
 
     free ──offer──▶ offered ──edge──▶ free
-                       │ stuck                    refused (the worker gives a connection back): not asked again for
-                       └──▶ taken back, probed ──edge──▶ free         that listener before ROOM
+                       └─stuck─▶ taken back, probed ──edge──▶ free
 
-Every method is called with the lock of the loop held: on the dealer's thread by the loop, on the arbiter's by
-``Dealer``.  Nothing here waits, logs by itself, or runs code of users.
+A worker that *refuses* gives the connection back and is not asked again for that listener before it says ROOM.
 
-Where the kernel does not tell what was taken (``kernel_check``), the worker answers each offer instead.
+Every method is called with the lock of the loop held: by the loop on the dealer's thread, by ``Dealer`` on the
+arbiter's.  Nothing here waits or writes a log by itself; of users' code only a policy runs, and its faults are caught.
 
-Rejected: an answer for every connection, and a copy kept until it comes (four system calls more, and what a blocked
-worker was offered is its own); taking back after a time alone (round robin is no longer exact on a busy machine).
+Where the kernel does not report what was taken (``kernel_check``), workers answer each offer instead.
+
+Rejected: an answer for every connection and a copy kept until it comes, which takes four more system calls and leaves
+with a blocked worker what it was offered; taking back by age alone, with which round robin is not exact on a busy
+machine.
 """
 
 from __future__ import annotations
