@@ -87,6 +87,7 @@ class Dealer:
         self._is_here = False
         self._may_run_beside = False
         self._is_held = False
+        self._is_resting = False
         self._told: set[str] = set()
         self._timer: Timer | None = None
         self._deal_here()
@@ -123,7 +124,7 @@ class Dealer:
     def _go_on_here(self, error: BaseException) -> None:
         self._log.error(
             "The thread that deals connections has died, or could not begin: %r. The arbiter deals them from now on, "
-            "and whatever it waits for, clients wait for. Please report this.",
+            "and clients wait for whatever it waits for. If it has died, please report this.",
             error,
             exc_info=error,
         )
@@ -132,13 +133,13 @@ class Dealer:
         self._deal_here()
 
     def _deal_here(self) -> None:
-        self._is_here = True
+        self._is_here, self._is_resting = True, False
         self._dealing.on_sooner = self._set_timer
         self._loop.add_reader(self._dealing.fileno(), self._turn_here)
         self._turn_here()
 
     def _turn_here(self) -> None:
-        if not self._is_here:
+        if not self._is_here or self._is_resting:
             return
         try:
             self._dealing.turn(waits=False)
@@ -148,10 +149,11 @@ class Dealer:
             self._set_timer()
 
     def _rest_after(self, error: Exception) -> None:
-        """Deal no more for a moment, and say each fault once."""
+        """Deal no more for a moment, and report each fault once."""
+        self._is_resting = True
         if repr(error) not in self._told:
             self._told.add(repr(error))
-            self._log.error("Dealing has failed and goes on: %r", error, exc_info=error)
+            self._log.error("Dealing connections failed: %r. Trying again.", error, exc_info=error)
         self._loop.remove_reader(self._dealing.fileno())
         self._loop.call_later(_REST_SECONDS, self._deal_here)
 

@@ -176,6 +176,26 @@ def test_dealer_that_dies_is_told_and_the_arbiter_deals_by_itself(
     assert not rig.dealer.is_beside
 
 
+def test_fault_that_lasts_is_reported_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the arbiter deals: it neither floods the log nor spins."""
+    loop = Loop(LOG)
+    dealer = Dealer(loop, LOG, RoundRobin, 4, lambda _: None, lambda *_: None)
+    calls: list[int] = []
+
+    def broken() -> None:
+        calls.append(1)
+        raise ZeroDivisionError("a fault of ours")
+
+    with dealer.held():
+        dealer._dealing.call_later(0, broken)
+        dealer._dealing.call_later(0, broken)
+    while len(calls) < 2:
+        loop.run_once(1)
+    assert caplog.text.count("Dealing connections failed") == 1
+    dealer.close()
+    loop.close()
+
+
 def test_timers_of_the_dealer_run_on_the_arbiters_loop_when_that_deals() -> None:
     """The first is set before anything turns."""
     loop = Loop(LOG)
