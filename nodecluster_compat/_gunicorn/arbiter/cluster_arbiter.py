@@ -30,7 +30,7 @@ from ...operations.journal import Journal, attach_journal
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
 from ...roles.process import process
-from ...roles.worker_handle import WorkerRoster
+from ...roles.worker_handle import WorkerEntry, WorkerRoster
 from ...runtime.loaded_early import early_sentences
 from ...runtime.script import exit_code_of
 from ..log_lines import keep_lines_whole
@@ -228,19 +228,26 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         return ends
 
     def kill_worker(self, pid: int, sig: int) -> None:
-        """Extends gunicorn's: a worker that is told to end gets no further connection, and hears it twice."""
+        """Extends gunicorn's: a worker that is told to end gets no further connection, and hears it twice.
+
+        By the signal first: one that ends because of the message would never call the application's own handler.
+        """
         entry = self.roster.with_pid(pid)
-        if entry is not None and sig in _ENDING_SIGNALS:
-            first = entry.way_out.tell()
-            if entry.handle is not None:
-                self.primary.retire(entry.handle)
-                if first and sig == signals.SIGTERM:
-                    self.primary.ask_to_leave(entry.handle)
-            if first and not self.is_stopping:
-                self.limits.limit_end(entry, self.cfg.graceful_timeout, "graceful_timeout")
+        is_first = entry is not None and sig in _ENDING_SIGNALS and self._tell_to_end(entry)
         if entry is not None and sig == signals.SIGKILL:
             entry.way_out.was_killed = True
         super().kill_worker(pid, sig)
+        if is_first and sig == signals.SIGTERM and entry is not None and entry.handle is not None:
+            self.primary.ask_to_leave(entry.handle)
+
+    def _tell_to_end(self, entry: WorkerEntry) -> bool:
+        """Deal it nothing more and limit its time; return whether it was not told before."""
+        is_first = entry.way_out.tell()
+        if entry.handle is not None:
+            self.primary.retire(entry.handle)
+        if is_first and not self.is_stopping:
+            self.limits.limit_end(entry, self.cfg.graceful_timeout, "graceful_timeout")
+        return is_first
 
     def murder_workers(self) -> None:
         """Replaces gunicorn's, which ends a silent worker before anybody knows what it was doing."""
