@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from own_descriptors import own_descriptors
 
 from nodecluster_compat.connections import engine as engines
 from nodecluster_compat.connections.dealing_loop import DealingLoop
@@ -125,11 +126,11 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     """Once for a kernel that tells what was taken, once for one that does not."""
     kernel_tells_what_was_taken()
     gc.collect()  # of other tests
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(own_descriptors())
     made = Rig(request.param == "answers")
     yield made
     made.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(own_descriptors()) == before
 
 
 def test_this_kernel_tells_what_was_taken() -> None:

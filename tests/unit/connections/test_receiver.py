@@ -9,6 +9,7 @@ import resource
 from collections.abc import Iterator
 
 import pytest
+from own_descriptors import own_descriptors
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
@@ -67,7 +68,7 @@ class Rig:
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(own_descriptors())
     made = Rig()
     yield made
     for _, fd in made.taken:
@@ -75,7 +76,7 @@ def rig() -> Iterator[Rig]:
     made.primary.close()
     made.receiver.close()
     made.loop.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(own_descriptors()) == before
 
 
 def test_offer_is_taken_without_an_answer(rig: Rig) -> None:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 from message_frames import encode_message
+from own_descriptors import own_descriptors
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.records import ListenRequest
@@ -67,7 +68,7 @@ class Rig:
 @pytest.fixture
 def rig() -> Iterator[Rig]:
     gc.collect()  # what other tests have left must not be closed meanwhile
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(own_descriptors())
     made = Rig()
     yield made
     made.near.close()
@@ -77,7 +78,7 @@ def rig() -> Iterator[Rig]:
         if frame.fd is not None:
             _socket.close(frame.fd)
     made.loop.close()
-    assert len(os.listdir("/proc/self/fd")) == before, "descriptors leaked"
+    assert len(own_descriptors()) == before, "descriptors leaked"
 
 
 def test_socket_goes_and_order_holds(rig: Rig) -> None:

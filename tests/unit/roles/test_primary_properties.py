@@ -240,10 +240,10 @@ class Lives(RuleBasedStateMachine):
         with self.primary.dealer.held() as engine:
             queue = engine[self.served.listener_id].waiting
             assert engine.unsettled(self.served.listener_id) <= len(queue) + len(self.lives)
-        assert len(queue) <= 4 + len(self.lives)
-        for connection in queue:
-            assert isinstance(connection, Connection)
-            os.fstat(connection.fd)  # open: nobody has thrown it away
+            assert len(queue) <= 4 + len(self.lives)
+            for connection in queue:
+                assert isinstance(connection, Connection)
+                os.fstat(connection.fd)  # open: nobody has thrown it away
 
     def teardown(self) -> None:
         for life in self.lives:
