@@ -11,7 +11,7 @@ handler's connection ends when the handler returns.  A connection that is taken 
 runs that could close the server.  So ``connection`` and ``drop`` never come after ``close()``, and what is not taken
 goes to another worker.
 
-Events and callbacks run in a greenlet of their own, never in the caller's: ``listen`` returns first, as in Node.
+How it gets its socket and tells of it: ``server_base``.
 """
 
 from __future__ import annotations
@@ -29,19 +29,15 @@ from gevent.socket import socket as gevent_socket
 from msgspec.structs import replace
 
 from ...base.arity import checked_callback
-from ...base.emitter import Emitter
 from ...base.event_names import KnownEvents
-from ...base.records import Address, ListenRequest, PeerAddress
+from ...base.records import Address, ListenRequest, PeerAddress, SocketName
 from ...errors import ArgumentTypeError, ListenError, ServerAlreadyListening, ServerNotRunning
-from ...machine.binding import BoundSocket
 from ...messages.passing import PassageKind
 from ..at_once import run_at_once
 from ..client_socket import ClientSocket, cut_connections
 from ..forked_child import end_if_child, keep_from_children
 from .listen_options import ListenArguments, checked_host, path_request, port_request, with_fd
-from .server_socket import ServerSocket
-from .servers_in_process import servers_here
-from .states import ServerLife
+from .server_base import ServerBase, resolve
 
 __all__ = ["NetServer"]
 
@@ -50,7 +46,7 @@ Handler = Callable[[gevent_socket, PeerAddress], Any]
 _log = logging.getLogger("nodecluster_compat")
 
 
-class NetServer(Emitter):
+class NetServer(ServerBase):
     """A server of connections.
 
     Events: ``listening()``, ``connection(socket)``, ``close()``, ``error(exc)``, ``drop(peer)``.
@@ -60,7 +56,6 @@ class NetServer(Emitter):
             the socket is closed, unless it was passed on.
 
     Attributes:
-        holds: whether it keeps its process alive while it is open; see :meth:`unref`.
         max_connections: how many it takes at once; ``None``: no limit; 0: none (Node since 22).
         drop_max_connection: at the limit, take and close a connection (``drop`` is emitted) instead of leaving it to
             other workers.  Where this process accepts alone there are no others, so it always does.
@@ -70,14 +65,9 @@ class NetServer(Emitter):
 
     def __init__(self, handler: Handler | None = None) -> None:
         super().__init__()
-        self.holds = True
         self._max_connections: int | None = None
         self.drop_max_connection = False
         self._handler = checked_callback(handler, 2, "the handler of connections")
-        self._life = ServerLife()
-        self._process = servers_here()
-        self._request: ListenRequest | None = None
-        self._socket: ServerSocket | None = None
         self._serving: dict[Any, Any] = {}  # sockets by greenlet, None before they are made
         keep_from_children(self)
 
@@ -200,14 +190,6 @@ class NetServer(Emitter):
             self._process.spawn(self._not_running, callback)
         return self
 
-    def ref(self) -> NetServer:
-        """Keep the process alive while this server is open, as servers do unless told otherwise."""
-        return self._hold(True)
-
-    def unref(self) -> NetServer:
-        """Let the process end although this server is open: a worker when its channel is closed or let go of, too."""
-        return self._hold(False)
-
     def cut(self) -> int:
         """End the connections that are open, whatever they are at; return how many they were."""
         clients = dict(self._serving)
@@ -224,38 +206,11 @@ class NetServer(Emitter):
             return True
         return super().emit(event, *args, **kwargs)
 
-    def adopt(self, bound: BoundSocket) -> None:
-        """Take the connections of a socket that listens already."""
-        self._life.advance("listen")
-        self._process.opened(self)
-        self._process.adopt(self, bound)
-
     def inject(self, sock: sockets.socket) -> None:
         """Serve a connected socket as if it had been accepted here (Node: ``server.emit('connection', socket)``)."""
         self._spawn(sock.detach(), sock.family)
 
     # --- what its process tells ----------------------------------------------------------------
-
-    def bound(self, sock: ServerSocket) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
-        if self._life.advance("bound") == "closed":
-            sock.close()
-            self._process.closed(self)
-            return
-        self._socket = sock
-        self._process.spawn(self._announce, sock)
-
-    def failed(self, error: OSError) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
-        was = self._life.state
-        self._life.advance("failed")
-        self._process.closed(self)
-        if was != "starting":
-            return
-        if self.listener_count("error"):
-            self._process.spawn(self.emit, "error", error)
-        else:
-            self._process.uncaught(error)
 
     def take(self, fd: int, family: int) -> None:
         """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
@@ -267,10 +222,6 @@ class NetServer(Emitter):
     def has_room(self) -> bool:
         """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
         return self.listening and not self._process.is_ending and (self.drop_max_connection or not self._is_full())
-
-    def passable_fd(self) -> int | None:
-        """See :class:`~nodecluster_compat.messages.passing.Passable`."""
-        return None if self._socket is None else self._socket.fd
 
     def passage_kind(self) -> PassageKind:
         """See :class:`~nodecluster_compat.messages.passing.Passable`."""
@@ -285,16 +236,9 @@ class NetServer(Emitter):
 
     # --- inside --------------------------------------------------------------------------------
 
-    def _hold(self, holds: bool) -> NetServer:
-        self.holds = holds
-        self._process.holding_changed(self)
-        return self
-
     def _ask_for(self, request: ListenRequest, host: str | None, exclusive: bool) -> None:
         if self._life.state == "closed":
-            self._process = servers_here()
-            self._life.advance("listen")
-            self._process.opened(self)
+            self._open()
             self._process.spawn(self._begin, request, host, exclusive)
 
     def _begin(self, request: ListenRequest, host: str | None, exclusive: bool) -> None:
@@ -308,14 +252,9 @@ class NetServer(Emitter):
         self._request = request
         self._process.bind(self, request, exclusive)
 
-    def _announce(self, sock: ServerSocket) -> None:
-        if self._socket is not sock:
-            return  # closed meanwhile: as in Node, it never comes
-        self.emit("listening")
-        if self._socket is sock and self._request is not None:
-            name, request = sock.name, self._request
-            port = name[1] if isinstance(name, tuple) else -1
-            sock.announce(Address(request.address, port, request.address_type, request.fd))
+    def _address(self, request: ListenRequest, name: SocketName) -> Address:
+        port = name[1] if isinstance(name, tuple) else -1
+        return Address(request.address, port, request.address_type, request.fd)
 
     def _is_full(self) -> bool:
         return self.max_connections is not None and len(self._serving) >= self.max_connections
@@ -359,20 +298,10 @@ class NetServer(Emitter):
         client.close()
         self.emit("drop", peer)
 
-    def _stop(self) -> None:
-        sock, self._socket = self._socket, None
-        if sock is not None:
-            sock.close()
-
     def _check_drained(self) -> None:
         if self._life.state == "closing" and not self._serving:
             self._life.advance("drained")
-            self._process.spawn(self._closed)
-
-    def _closed(self) -> None:
-        self.emit("close")
-        if self._life.state == "closed":  # a listener may have made it listen again
-            self._process.closed(self)
+            self._process.spawn(self._tell_closed)
 
     def _not_running(self, callback: Callable[..., Any] | None) -> None:
         if callback is not None:
@@ -384,10 +313,7 @@ def _resolved(host: str, port: int) -> tuple[str, Any]:
     try:
         return host, ipaddress.ip_address(host.partition("%")[0]).version
     except ValueError:
-        host.encode("idna")  # raises here what gevent would print from a thread
-        # The module's, which is cooperative in a worker.  Elsewhere it blocks, for once: gevent's would need a thread,
-        # and a plain program that serves after its last line can start none.
-        family, _, _, _, name = sockets.getaddrinfo(host, port, 0, sockets.SOCK_STREAM)[0]
+        family, name = resolve(host, port, sockets.SOCK_STREAM)
         return str(name[0]), 6 if family == sockets.AF_INET6 else 4
 
 

@@ -21,16 +21,14 @@ from gevent.event import Event
 
 from ...base.arguments import checked_bytes, checked_options, take_callback
 from ...base.arity import checked_callback
-from ...base.emitter import Emitter
 from ...base.event_names import KnownEvents
 from ...base.records import Address, ListenRequest
 from ...errors import ArgumentError, ServerAlreadyListening, ServerNotRunning
 from ...machine.binding import BoundSocket
 from ...messages.passing import PassageKind
 from .listen_options import BIND_OPTIONS, checked_host, checked_port, with_fd
+from .server_base import ServerBase, resolve
 from .server_socket import ServerSocket
-from .servers_in_process import servers_here
-from .states import ServerLife
 
 __all__ = ["UdpSocket"]
 
@@ -41,11 +39,8 @@ _EVERYWHERE: Final = {"udp4": "0.0.0.0", "udp6": "::"}
 _LOCAL: Final = {"udp4": "127.0.0.1", "udp6": "::1"}
 
 
-class UdpSocket(Emitter):
+class UdpSocket(ServerBase):
     """A UDP socket.  Events: ``message(data, peer)``, ``listening()``, ``close()``, ``error(exc)``.
-
-    Attributes:
-        holds: whether it keeps its process alive while it is open; see :meth:`unref`.
 
     Args:
         kind: ``"udp4"`` or ``"udp6"``.
@@ -76,16 +71,11 @@ class UdpSocket(Emitter):
         self._reuse_address = reuse_address
         self._reuse_port = reuse_port
         self._ipv6_only = ipv6_only
-        self._life = ServerLife()
-        self._process = servers_here()
-        self._socket: ServerSocket | None = None
         self._sock: Any = None
         self._watcher: Any = None
-        self._request: ListenRequest | None = None
         self._ready = Event()
         self._was_closed = False
         self._turn_left = 0  # datagrams that this turn may still take; 0: nobody is taking any
-        self.holds = True
         if on_message is not None:
             self.on("message", on_message)
 
@@ -126,10 +116,8 @@ class UdpSocket(Emitter):
         call = checked_callback(callback, 0, "the callback of bind()")
         if call is not None:
             self.once("listening", call)
-        self._process = servers_here()
         self._ready, self._was_closed = Event(), False
-        self._life.advance("listen")
-        self._process.opened(self)
+        self._open()
         self._process.spawn(self._begin, number, host, fd, bool(exclusive))
         return self
 
@@ -186,52 +174,19 @@ class UdpSocket(Emitter):
         if self._life.advance("close") == "closing":
             self._life.advance("drained")
             self._stop()
-            self._process.spawn(self._closed)
+            self._process.spawn(self._tell_closed)
         else:
             self._ready.set()
             self._process.abandoned(self)
             self._process.spawn(self.emit, "close")
         return self
 
-    def ref(self) -> UdpSocket:
-        """Keep the process alive while this socket is open, as sockets do unless told otherwise."""
-        return self._hold(True)
-
-    def unref(self) -> UdpSocket:
-        """Let the process end although this socket is open: a worker when its channel is closed or let go of, too."""
-        return self._hold(False)
-
     def adopt(self, bound: BoundSocket) -> None:
         """Receive on a socket that is bound already."""
         bound.sock.setblocking(False)
-        self._life.advance("listen")
-        self._process.opened(self)
-        self._process.adopt(self, bound)
+        super().adopt(bound)
 
     # --- what its process tells ----------------------------------------------------------------
-
-    def bound(self, sock: ServerSocket) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
-        if self._life.advance("bound") == "closed":
-            sock.close()
-            self._process.closed(self)
-            return
-        self._socket = sock
-        self._sock = sockets.socket(fileno=_duplicate(sock))
-        self._sock.setblocking(False)
-        self._watcher = get_hub().loop.io(self._sock.fileno(), 1, ref=False)
-        self._watcher.start(self._readable)
-        self._ready.set()
-        self._process.spawn(self._announce, sock)
-
-    def failed(self, error: OSError) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
-        was = self._life.state
-        self._life.advance("failed")
-        self._ready.set()
-        self._process.closed(self)
-        if was == "starting":
-            self._report(error)
 
     def take(self, fd: int, family: int) -> None:
         """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`.
@@ -257,8 +212,7 @@ class UdpSocket(Emitter):
         address = None if fd is not None else host or _EVERYWHERE[self._kind]
         if host is not None and fd is None:
             try:
-                host.encode("idna")  # raises here what gevent would print from a thread
-                address = str(sockets.getaddrinfo(host, port, _FAMILIES[self._kind], sockets.SOCK_DGRAM)[0][4][0])
+                address = str(resolve(host, port, sockets.SOCK_DGRAM, _FAMILIES[self._kind])[1][0])
             except (OSError, UnicodeError) as error:
                 self.failed(_not_found(error))
                 return
@@ -273,19 +227,18 @@ class UdpSocket(Emitter):
         )
         self._process.bind(self, self._request, exclusive)
 
-    def _hold(self, holds: bool) -> UdpSocket:
-        self.holds = holds
-        self._process.holding_changed(self)
-        return self
+    def _begin_use(self, sock: ServerSocket) -> None:
+        self._sock = sockets.socket(fileno=_duplicate(sock))
+        self._sock.setblocking(False)
+        self._watcher = get_hub().loop.io(self._sock.fileno(), 1, ref=False)
+        self._watcher.start(self._readable)
+        self._ready.set()
 
-    def _announce(self, sock: ServerSocket) -> None:
-        if self._socket is not sock:
-            return  # closed meanwhile: as in Node, it never comes
-        self.emit("listening")
-        if self._socket is sock and self._request is not None:
-            name: Any = sock.name
-            fd = -1 if self._request.fd is None else self._request.fd
-            sock.announce(Address(self._request.address, name[1], self._kind, fd))
+    def _give_up_use(self) -> None:
+        self._ready.set()
+
+    def _address(self, request: ListenRequest, name: Any) -> Address:  # noqa: ANN401 - an internet address
+        return Address(request.address, name[1], self._kind, -1 if request.fd is None else request.fd)
 
     def _readable(self) -> None:
         if not self._turn_left:
@@ -313,15 +266,9 @@ class UdpSocket(Emitter):
                 self._report(error)
         return None
 
-    def _closed(self) -> None:
-        self.emit("close")
-        if self._life.state == "closed":  # a listener may have bound it again
-            self._process.closed(self)
-
     def _send(self, data: bytes, port: int, host: str, callback: Callable[..., Any] | None) -> None:
         try:
-            host.encode("idna")
-            target = sockets.getaddrinfo(host, port, _FAMILIES[self._kind], sockets.SOCK_DGRAM)[0][4]
+            target = resolve(host, port, sockets.SOCK_DGRAM, _FAMILIES[self._kind])[1]
             self._ready.wait()
             if self._was_closed:
                 return  # as in Node: neither sent nor told
@@ -338,12 +285,6 @@ class UdpSocket(Emitter):
         if callback is not None:
             callback(None, sent)
 
-    def _report(self, error: OSError) -> None:
-        if self.listener_count("error"):
-            self._process.spawn(self.emit, "error", error)
-        else:
-            self._process.uncaught(error)
-
     def _stop(self) -> None:
         if self._watcher is not None:
             self._watcher.stop()
@@ -352,9 +293,7 @@ class UdpSocket(Emitter):
         if self._sock is not None:
             self._sock.close()
             self._sock = None
-        sock, self._socket = self._socket, None
-        if sock is not None:
-            sock.close()
+        super()._stop()
 
 
 def _not_found(error: OSError | UnicodeError) -> OSError:
