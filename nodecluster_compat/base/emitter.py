@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any, ClassVar, TypeVar, overload
+from weakref import ref
 
 from msgspec import Struct
 from pyee.base import EventEmitter
@@ -146,6 +147,16 @@ class Emitter(EventEmitter):
         """
         return self.listens_to(event) if f is None else self.add_listener(event, f)
 
+    def once(self, event: str, f: Callable[..., Any] | None = None) -> Callable[..., Any]:
+        """Call ``f`` at the next ``event`` only; otherwise as :meth:`on`.
+
+        pyee's makes a cycle with the emitter: what waits for an event that never comes would not be freed with it.
+        """
+        if f is None:
+            return partial(self.once, event)
+        self._add_event_handler(event, f, partial(_call_once, ref(self), event, f))
+        return f
+
     def off(self, event: str, f: Callable[..., Any]) -> None:
         """Remove a handler; one that is not registered is ignored."""
         self.remove_listener(event, f)
@@ -227,6 +238,14 @@ class Emitter(EventEmitter):
 
     def _emit_handle_potential_error(self, event: str, error: object) -> None:
         _ThisProcess.log.error("Unhandled %r event of %r: %s", event, self, error)
+
+
+def _call_once(emitter: ref[Emitter], event: str, handler: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Remove the handler and call it, unless it was removed before."""
+    here = emitter()
+    if here is not None and handler in here.listeners(event):
+        here.remove_listener(event, handler)
+        handler(*args, **kwargs)
 
 
 def line_outside() -> str:

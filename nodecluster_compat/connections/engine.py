@@ -201,11 +201,10 @@ class Engine:
 
     # --- offers --------------------------------------------------------------------------------
 
-    def _deliver(self, listener: Listener, worker_id: int, connection: Connection) -> bool:
+    def _deliver(self, listener_id: int, worker_id: int, connection: Connection) -> bool:
         end = self._ends.get(worker_id)
         if end is None or end.has_left:
             return False
-        listener_id = listener.served.listener_id
         try:
             if not end.offer(listener_id, connection.fd, connection.peer):
                 return False
@@ -216,8 +215,8 @@ class Engine:
         _socket.close(connection.fd)
         self._offers[worker_id] = end
         if len(self._listeners) > 1:
-            for other in self:
-                if other is not listener:
+            for other_id, other in self._listeners.items():
+                if other_id != listener_id:
                     other.dispatcher.busy(worker_id)
         return True
 

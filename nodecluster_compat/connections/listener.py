@@ -13,6 +13,7 @@ from __future__ import annotations
 import _socket
 import errno
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Any, Final
 
 from ..base.log import Log
@@ -58,8 +59,8 @@ class Listener:
         loop: the dealer's loop.
         log: told when accepting has to pause; must not wait.
         policy: chooses the worker for each connection.
-        deliver: sends a connection of this listener to a worker (its id); ``False`` means that the worker is out of
-            reach.
+        deliver: sends a connection of a listener (its number) to a worker (its id); ``False`` means that the worker is
+            out of reach.
         find_idle: finds out which workers have become idle, and says so to the dispatchers.
         limit: bound of the connections that wait in the primary.
 
@@ -76,7 +77,7 @@ class Listener:
         loop: DealingLoop,
         log: Log,
         policy: Policy,
-        deliver: Callable[[Listener, int, Connection], bool],
+        deliver: Callable[[int, int, Connection], bool],
         find_idle: Callable[[], None],
         limit: int,
     ) -> None:
@@ -94,9 +95,7 @@ class Listener:
         self._paused = False
         self._failures = 0
         self._delay = 0.0  # of the pauses of this episode; 0 while accepting works
-        self.dispatcher = Dispatcher(
-            policy, lambda worker_id, connection: deliver(self, worker_id, connection), _release, limit, _is_gone
-        )
+        self.dispatcher = Dispatcher(policy, partial(deliver, served.listener_id), _release, limit, _is_gone)
 
     @property
     def waiting(self) -> tuple[Connection, ...]:

@@ -19,7 +19,8 @@ What one side asks and the other answers without a user's doing (a socket, wheth
 A frame of a kind in ``CARRIES_DESCRIPTOR`` has one descriptor beside its first byte.
 
 ``on_closed`` comes exactly once, with ``None`` for an orderly end (the peer closed, or :meth:`close`) and
-with the error otherwise.  Rejected: acknowledging messages (Node does not: the callback says *written*).
+with the error otherwise.  A channel that is closed refers to nobody whom it would call, so it, and what they belong to,
+is freed without a search for cycles.  Rejected: acknowledging messages (Node does not: the callback says *written*).
 """
 
 from __future__ import annotations
@@ -177,6 +178,7 @@ class Channel:
         self._open = False
         self._reader.abandon()
         self._writer.abandon()
+        self._on_closed = _ignore
         self._sock.close()
 
     def refusal(self, size: int) -> ClusterError | None:
@@ -198,4 +200,9 @@ class Channel:
         self._reader.stop()
         self._writer.stop(error or ChannelClosed("the channel was closed before the message was written"))
         self._sock.close()
-        self._on_closed(error)
+        on_closed, self._on_closed = self._on_closed, _ignore
+        on_closed(error)
+
+
+def _ignore(_: object) -> None:
+    """Whoever wanted to know was told."""

@@ -34,6 +34,7 @@ from ..errors import ClusterError
 __all__ = ["BURST_FRAMES", "BURST_SECONDS", "Burst", "SendCallback", "WriteQueue"]
 
 SendCallback = Callable[[ClusterError | None], Any]
+Tell = Callable[[SendCallback, ClusterError | None], None]
 
 BURST_FRAMES: Final = 16
 BURST_SECONDS: Final = 0.001
@@ -73,19 +74,15 @@ class Burst:
 class WriteQueue:
     """Frames in the order in which they go out.
 
-    Args:
-        tell: told of each frame with a callback that has been written.
-
     Attributes:
         frames: those that the kernel does not have; for others to look at.
         bytes_waiting: bytes that the kernel does not have.
         answers_waiting: how many of the frames answer what the peer asked.
     """
 
-    __slots__ = ("_descriptors", "_tell", "answers_waiting", "bytes_waiting", "frames")
+    __slots__ = ("_descriptors", "answers_waiting", "bytes_waiting", "frames")
 
-    def __init__(self, tell: Callable[[SendCallback, ClusterError | None], None]) -> None:
-        self._tell = tell
+    def __init__(self) -> None:
         self.frames: deque[_Outgoing] = deque()
         self._descriptors = 0
         self.bytes_waiting = 0
@@ -104,15 +101,19 @@ class WriteQueue:
         self._descriptors += fd is not None
         self.frames.append(item)
 
-    def write(self, sock: _socket.socket) -> None:
+    def write(self, sock: _socket.socket, tell: Tell) -> None:
         """Write what one system call takes, up to the next frame that carries a descriptor; or that frame.
+
+        Args:
+            sock: the channel's.
+            tell: told of each frame with a callback that has been written.
 
         Raises:
             OSError: the kernel takes nothing now, or the peer is gone.
         """
         frames = self.frames
         if frames and frames[0].written:
-            self._settle()  # an exception has kept the last call from it
+            self._settle(tell)  # an exception has kept the last call from it
         if not frames:
             return
         first = frames[0]
@@ -127,17 +128,21 @@ class WriteQueue:
             waiting = _first(frames, _BUFFERS_PER_WRITE)
             plain = takewhile(lambda item: item.fd is None, waiting) if self._descriptors else waiting
             written += map(sock.sendmsg, ([item.buffer for item in plain],))
-        self._settle()
+        self._settle(tell)
 
-    def clear(self) -> list[SendCallback]:
-        """Forget every frame; return the callbacks that wait for them."""
-        self._settle()
+    def clear(self, tell: Tell) -> list[SendCallback]:
+        """Forget every frame; return the callbacks that wait for them.
+
+        Args:
+            tell: as for :meth:`write`.
+        """
+        self._settle(tell)
         gone = deque[_Outgoing]()
         gone, self.frames = self.frames, gone
         self._descriptors = self.bytes_waiting = self.answers_waiting = 0
         return [item.callback for item in gone if item.callback is not None]
 
-    def _settle(self) -> None:
+    def _settle(self, tell: Tell) -> None:
         """Let go of what the kernel has."""
         frames = self.frames
         while frames and (written := frames[0].written):
@@ -156,7 +161,7 @@ class WriteQueue:
             self.answers_waiting -= item.is_answer
             frames.popleft()
             if item.callback is not None:
-                self._tell(item.callback, None)
+                tell(item.callback, None)
 
 
 def _first(frames: deque[_Outgoing], count: int) -> list[_Outgoing]:

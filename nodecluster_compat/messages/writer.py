@@ -57,7 +57,7 @@ class ChannelWriter:
     """
 
     def __init__(self, sock: _socket.socket) -> None:
-        self.queue = WriteQueue(self.tell)
+        self.queue = WriteQueue()
         self._sock = sock
         self._burst = Burst()
         self._reactor: Reactor | None = None
@@ -160,7 +160,7 @@ class ChannelWriter:
     def _write_all(self) -> None:
         while self.queue.frames and self._open and not self._is_resting:
             try:
-                self.queue.write(self._sock)
+                self.queue.write(self._sock, self.tell)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -175,14 +175,14 @@ class ChannelWriter:
         try:
             self._sock.settimeout(seconds)
             while self.queue.frames:
-                self.queue.write(self._sock)
+                self.queue.write(self._sock, self.tell)
         except OSError:
             pass  # the receiver is gone or too slow; this process ends either way
         finally:
             self._sock.settimeout(0)
 
     def _fail(self, error: ClusterError) -> None:
-        for callback in self.queue.clear():
+        for callback in self.queue.clear(self.tell):
             self.tell(callback, error)
 
     def _writable(self) -> None:

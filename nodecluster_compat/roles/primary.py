@@ -44,6 +44,7 @@ from .process import process
 from .requests import Reply, Requests
 from .status import ClusterStatus
 from .worker_handle import ChildEnds, WorkerHandle
+from .worker_process import Sender
 
 __all__ = ["Primary"]
 
@@ -106,7 +107,7 @@ class Primary:
             partial(self._departures.closed, worker),
             max_message=self._host.message_limit(),
         )
-        worker.line = Line(channel, self._log)
+        worker.line = worker.process.line = Line(channel, self._log)
         worker.requests = Requests(
             worker.line,
             f"worker {worker.id}",
@@ -152,6 +153,7 @@ class Primary:
         self._child_ends.pop(worker.id).close()
         self.registry.remove(worker)
         worker.line.abandon()
+        worker.requests.closed()
         worker.connections.abandon()
 
     def in_child(self, worker: WorkerHandle | None) -> ChildEnds | None:
@@ -234,9 +236,9 @@ class Primary:
         if worker.is_connected():
             worker.line.send_in_order(encode_disconnect(None))
 
-    def report_send_error(self, worker: WorkerHandle, error: ClusterError) -> None:
-        """See :class:`~nodecluster_compat.roles.worker_handle.Supervisor`; on a later turn, as in Node."""
-        self.loop.call_soon(self._send_failed, worker, error)
+    def report_send_error(self, sender: Sender, error: ClusterError) -> None:
+        """See :class:`~nodecluster_compat.roles.worker_handle.Owner`; on a later turn, as in Node."""
+        self.loop.call_soon(self._send_failed, sender, error)
 
     def holding_changed(self) -> None:
         """See :class:`~nodecluster_compat.roles.worker_handle.Owner`: whoever runs the loop looks again."""
@@ -335,9 +337,9 @@ class Primary:
         worker.connections.close()
         self._check_empty()
 
-    def _send_failed(self, worker: WorkerHandle, error: ClusterError) -> None:
-        if not worker.tell_error(error):
-            self._log.error("A message to worker %s was not sent: %s", worker.id, error)
+    def _send_failed(self, sender: Sender, error: ClusterError) -> None:
+        if not sender.tell_error(error):
+            self._log.error("A message to worker %s was not sent: %s", sender.id, error)
 
     def _check_empty(self) -> None:
         if not self.is_disconnecting or self.registry.by_id:

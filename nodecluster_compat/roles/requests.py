@@ -7,6 +7,9 @@ program is taken for a reply, and a request that nobody answers ends: by its tim
                                                              reply.fail(reason) ───▶ done(RequestFailed, None)
 
 Requests that come before the first ``request`` listener are kept, still encoded, up to the bounds of messages.
+
+Once the channel is closed nothing is called that may refer to the worker, and a time-out that is still to come refers
+to nothing of it: so all of it is freed without a search for cycles.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 from typing import Any, Final, Protocol, TypeAlias
+from weakref import ref
 
 from msgspec import Struct
 
@@ -162,7 +166,8 @@ class Requests:
         self._end(number, error, value if is_met else None)
 
     def closed(self) -> None:
-        """The channel is closed: nothing is answered any more."""
+        """The channel is closed: nothing is answered, and nothing comes, any more."""
+        self._deliver, self._has_listener = _ignore, _never
         self._kept.clear()
         self._kept_bytes = 0
         for number in list(self._asked):
@@ -188,11 +193,13 @@ class Requests:
 
     def _wake(self, deadline: float, timer: RequestTimer) -> None:
         self._wakes_at = deadline
-        timer.call_later(max(0.0, deadline - self._clock()), lambda: self._time_out(deadline, timer))
+        this = ref(self)
+        timer.call_later(max(0.0, deadline - self._clock()), lambda: _time_out(this, deadline, timer))
 
-    def _time_out(self, deadline: float, timer: RequestTimer) -> None:
+    def time_out(self, deadline: float, timer: RequestTimer) -> None:
+        """The time of the request that was to end first is over, unless an earlier one was set since."""
         if deadline != self._wakes_at:
-            return  # an earlier one has been set since
+            return
         self._wakes_at = None
         now = self._clock()
         while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][1] not in self._asked):
@@ -224,6 +231,20 @@ class Requests:
     def _decoded(self, frame: Frame) -> tuple[Message, Reply]:
         number, message = decode_asked(frame.payload, self._line.serializer)
         return message, Reply(lambda is_met, value: self._line.send_reply(number, is_met, value))
+
+
+def _time_out(requests: ref[Requests], deadline: float, timer: RequestTimer) -> None:
+    here = requests()
+    if here is not None:
+        here.time_out(deadline, timer)
+
+
+def _ignore(_: Message, reply: Reply) -> None:
+    """Nobody could be answered."""
+
+
+def _never() -> bool:
+    return False
 
 
 def waited(

@@ -1,7 +1,8 @@
 """Show a worker to the primary: Node's ``Worker`` object, primary side.
 
 Source: ``reference/node-cluster-spec`` §1.3.  The handle stays readable after its worker is dead.  It
-holds no policy: what a method does to the cluster is the :class:`Owner`'s to carry out.
+holds no policy: what a method does to the cluster is the :class:`Owner`'s to carry out.  Nothing that it holds refers
+to it once the worker has ended, so whoever has kept none of it has none of it in memory.
 """
 
 from __future__ import annotations
@@ -9,16 +10,15 @@ from __future__ import annotations
 import _socket
 import fcntl
 import os
-import signal as signals
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from ..base.arity import checked_callback
 from ..base.drain_timeout import checked_timeout
-from ..base.emitter import Emitter, current_origin, run_guarded
+from ..base.emitter import current_origin, run_guarded
 from ..base.event_names import KnownEvents
 from ..base.records import Handle, Message
 from ..errors import ClusterError
@@ -28,10 +28,10 @@ from ..lifecycle.states import Lifecycle, State
 from ..lifecycle.way_out import WayOut
 from ..messages.channel import SendCallback
 from ..messages.frames import MAX_MESSAGE_BYTES, FrameKind, encode_frame
-from .process import ChannelHold
 from .requests import Requests, checked_request_timeout, waited
 from .sending import SendOptions, sent_as
 from .worker import Worker
+from .worker_process import Sender, WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,10 +41,9 @@ if TYPE_CHECKING:
     from ..machine.heartbeat import Heartbeat
     from ..messages.arrived import ArrivedMessages
     from ..messages.line import Line
-    from .pipes import Pipe, ReadablePipe, WritablePipe
     from .status import WorkerHealth
 
-__all__ = ["ChildEnds", "Owner", "WorkerEntry", "WorkerHandle", "WorkerProcess", "WorkerRoster"]
+__all__ = ["ChildEnds", "Owner", "WorkerEntry", "WorkerHandle", "WorkerRoster"]
 
 
 class ChildEnds(Struct, frozen=True):
@@ -94,121 +93,11 @@ class Owner(Protocol):
     def loop(self) -> Loop:
         """The primary's."""
 
-    def report_send_error(self, worker: WorkerHandle, error: ClusterError) -> None:
+    def report_send_error(self, sender: Sender, error: ClusterError) -> None:
         """A message without a callback could not be sent."""
 
     def holding_changed(self) -> None:
         """A worker keeps the primary alive otherwise than before."""
-
-
-class WorkerProcess(Emitter):
-    """The operating system's side of a worker: Node's ``worker.process``.
-
-    Events, each after that of the worker and of the cluster: ``spawn()``, ``message(message, handle)``,
-    ``disconnect()``, ``exit(code, signal)``, ``close(code, signal)`` once its pipes have ended too, ``error(exc)``.
-
-    Attributes:
-        stdin, stdout, stderr: streams where the settings asked for pipes, otherwise ``None``.
-        stdio: the same by number, and further ones, which are read and written.
-    """
-
-    _known = KnownEvents(
-        {"spawn": 0, "message": 2, "disconnect": 0, "exit": 2, "close": 2, "error": 1},
-        {"internalMessage": "what the runtime says to itself is no message here; 'message' has those of programs"},
-    )
-
-    def __init__(self, worker: WorkerHandle) -> None:
-        super().__init__()
-        self.stdin: WritablePipe | None = None
-        self.stdout: ReadablePipe | None = None
-        self.stderr: ReadablePipe | None = None
-        self.stdio: list[Pipe | None] = []
-        self._worker = worker
-        self.pid: int | None = None
-        self.exit_code: int | None = None
-        self.signal_code: str | None = None
-        self._is_close_told = False
-        self.is_reaped = False  # from here on the pid may be another process'
-        self._is_held = True
-        self._channel = ChannelHold(lambda _: self._worker.holding_changed())
-
-    @property
-    def connected(self) -> bool:
-        """Whether the channel to the worker is open."""
-        return self._worker.is_connected()
-
-    @property
-    def channel(self) -> ChannelHold | None:
-        """The channel to the worker, to :meth:`~ChannelHold.unref` it; ``None`` once it is closed."""
-        return self._channel if self.connected else None
-
-    def ref(self) -> None:
-        """Keep a script's primary alive until this worker has exited, as it does unless told otherwise."""
-        self._is_held = True
-        self._worker.holding_changed()
-
-    def unref(self) -> None:
-        """Let a script's primary end before this worker, if the channel may be left, too: ``channel.unref()``."""
-        self._is_held = False
-        self._worker.holding_changed()
-
-    @property
-    def holds(self) -> bool:
-        """Whether it, or its open channel, keeps a script's primary alive."""
-        return self._is_held or (self.connected and self._channel.has_ref())
-
-    def kill(self, signal: str | int | None = "SIGTERM") -> bool:
-        """Send a signal; see :meth:`WorkerHandle.kill`."""
-        return self._worker.kill(signal)
-
-    def send(
-        self,
-        message: Message,
-        handle: Handle | Callable[..., Any] = None,
-        options: SendOptions = None,
-        callback: SendCallback | None = None,
-        *,
-        keep_open: bool = False,
-    ) -> bool:
-        """Send a message; see :meth:`WorkerHandle.send`."""
-        return self._worker.send(message, handle, options, callback, keep_open=keep_open)
-
-    def disconnect(self) -> None:
-        """Close the channel at once: the worker, not having been asked to leave, exits with code 0."""
-        self._worker.line.close()
-
-    # --- for the primary -----------------------------------------------------------------------
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the process has ended and its pipes, too."""
-        return (self.is_reaped or self.pid is None) and not any(pipe.is_open for pipe in self.stdio if pipe)
-
-    def tell(self, event: str, *args: object) -> None:
-        """Emit what the worker and the cluster have emitted, if it is an event of a process, too."""
-        if event == "disconnect":
-            self.emit(event)
-        elif event == "exit":
-            self.emit(event, *args)
-            self._close_pipes()
-            self._tell_closed()
-
-    def abandon_pipes(self) -> None:
-        """In a forked child: close the inherited copies."""
-        for pipe in self.stdio:
-            if pipe is not None:
-                pipe.abandon()
-
-    def _close_pipes(self) -> None:
-        for pipe in self.stdio:
-            if pipe is not None and pipe.is_open:
-                pipe.once("close", self._tell_closed)
-                pipe.worker_ended()
-
-    def _tell_closed(self) -> None:
-        if self.is_closed and not self._is_close_told:
-            self._is_close_told = True
-            self.emit("close", self.exit_code, self.signal_code)
 
 
 class WorkerHandle(Worker):
@@ -247,7 +136,8 @@ class WorkerHandle(Worker):
 
     def __init__(self, worker_id: int, owner: Owner, env: Mapping[str, str | None] | None = None) -> None:
         super().__init__({"id": worker_id})
-        self.process: WorkerProcess = WorkerProcess(self)
+        self.way_out = WayOut()
+        self.process: WorkerProcess = WorkerProcess(self, owner)
         self.env: dict[str, str | None] = dict(env or {})
         self.lifecycle = Lifecycle()
         self.line: Line
@@ -260,7 +150,6 @@ class WorkerHandle(Worker):
         self.health: WorkerHealth = "ok"
         self.takes_connections = True  # as far as the arbiter was told: the dealer may know better already
         self.is_fork_told = True  # false between its start and the ``fork`` event
-        self.way_out = WayOut()
         self.wants_successor = False  # it said that it is to be replaced, and serves on until then
         self._owner = owner
 
@@ -285,10 +174,6 @@ class WorkerHandle(Worker):
         """Return how many requests it had served when it left; ``None`` if it has not said that."""
         return None if self.heartbeat is None else self.heartbeat.served()
 
-    def holding_changed(self) -> None:
-        """Its process, or its channel, keeps the primary alive otherwise than before."""
-        self._owner.holding_changed()
-
     @property
     def can_serve(self) -> bool:
         """Whether it listens, and can be given connections: what it says of itself is not enough."""
@@ -296,7 +181,7 @@ class WorkerHandle(Worker):
 
     def is_dead(self) -> bool:
         """Whether the process has ended."""
-        return self.process.exit_code is not None or self.process.signal_code is not None
+        return self.process.has_ended
 
     def send(
         self,
@@ -352,10 +237,8 @@ class WorkerHandle(Worker):
 
     def tell_error(self, error: Exception) -> bool:
         """Emit ``error`` here and on the process; return whether somebody listens."""
-        heard = [one for one in (self, self.process) if one.listener_count("error")]
-        for one in heard:
-            one.emit("error", error)
-        return bool(heard)
+        heard = bool(self.listener_count("error")) and self.emit("error", error)
+        return self.process.tell_error(error) or heard
 
     def disconnect(self, timeout: float | None = None) -> WorkerHandle:
         """Let the worker finish what is in flight and end; a second call is a no-op (difference D5).
@@ -389,30 +272,10 @@ class WorkerHandle(Worker):
         Raises:
             ValueError: no signal has that name or number.
         """
-        number = _signal_number(signal)
-        if self.process.pid is None or self.process.is_reaped or self.is_dead():
-            return False
-        try:
-            os.kill(self.process.pid, number)
-        except ProcessLookupError:
-            return False
-        self.way_out.was_signalled = self.way_out.was_signalled or number in _ENDING_SIGNALS
-        self.way_out.was_killed = self.way_out.was_killed or number == signals.SIGKILL
-        return True
+        return self.process.kill(signal)
 
     destroy = kill
 
 
-_ENDING_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGHUP, signals.SIGKILL})
-
 WorkerRoster: TypeAlias = Roster[WorkerHandle]
 WorkerEntry: TypeAlias = RosterEntry[WorkerHandle]
-
-
-def _signal_number(signal: str | int | None) -> signals.Signals:
-    if signal in (None, 0, ""):
-        return signals.SIGTERM
-    try:
-        return signals.Signals[signal.upper()] if isinstance(signal, str) else signals.Signals(signal)
-    except (KeyError, ValueError):
-        raise ValueError(f"expected the name or number of a signal, got {signal!r}") from None

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ...roles.spawn_settings import Stream
-    from ...roles.worker_handle import ChildEnds, WorkerHandle, WorkerProcess
+    from ...roles.worker_handle import ChildEnds, WorkerHandle
+    from ...roles.worker_process import WorkerProcess
 
 __all__ = ["ScriptApplication", "ScriptArbiter", "run"]
 
@@ -129,6 +130,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             self.turn(_TURN_SECONDS)
             self.take_signals()
             self.reap_workers()
+            self._forget_closed()
 
     def close(self) -> None:
         """Give back sockets and their files; workers end when they see that the primary has gone."""
@@ -199,8 +201,11 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         else:
             self.roster.add(self.worker_age, pid, worker, time.monotonic())
             self.app.streams.attach(worker.process, self.loop)
-            self._piped = [process for process in self._piped if not process.is_closed]
+            self._forget_closed()
             self._piped.append(worker.process)
+
+    def _forget_closed(self) -> None:
+        self._piped = [process for process in self._piped if not process.is_closed]
 
     def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
         """Extends server mode's: a worker lets go of the servers of the primary, too."""

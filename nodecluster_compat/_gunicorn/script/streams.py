@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ...base.loop import Loop
     from ...roles.spawn_settings import Stream
-    from ...roles.worker_handle import WorkerProcess
+    from ...roles.worker_process import WorkerProcess
 
 __all__ = ["WorkerStreams", "occupied"]
 

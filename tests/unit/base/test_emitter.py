@@ -115,3 +115,44 @@ def test_what_was_removed_is_referred_to_no_longer() -> None:
     assert emitter.listener_count("two") == 1
     emitter.remove_all_listeners()
     assert reference() is None
+
+
+def test_what_was_called_once_is_referred_to_no_longer() -> None:
+    """Otherwise an emitter that lives on would keep every handler that it has ever called once."""
+
+    class Held:
+        def __call__(self) -> None: ...
+
+    emitter, kept = Emitter(), Held()
+    emitter.once("x", kept)
+    reference = weakref.ref(kept)
+    del kept
+    emitter.emit("x")
+    assert reference() is None
+
+
+def test_handler_that_is_never_called_keeps_no_emitter() -> None:
+    """What waits for an event that does not come is freed with its emitter, without a search for cycles."""
+    emitter = Emitter()
+    emitter.once("x", lambda: None)
+    reference = weakref.ref(emitter)
+    del emitter
+    assert reference() is None
+
+
+def test_once_is_a_decorator_too_and_can_be_taken_off() -> None:
+    """As a handler of ``on``; one that an earlier handler takes off is not called any more."""
+    emitter, seen = Emitter(), []
+
+    @emitter.once("x")
+    def first() -> None:
+        seen.append("first")
+        emitter.off("x", second)
+
+    def second() -> None:
+        seen.append("second")
+
+    emitter.once("x", second)
+    emitter.emit("x")
+    emitter.emit("x")
+    assert seen == ["first"]

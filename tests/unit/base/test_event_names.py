@@ -17,7 +17,8 @@ from nodecluster_compat.roles.cluster import Cluster, _InWorker
 from nodecluster_compat.roles.pipes import DuplexPipe, ReadablePipe, WritablePipe
 from nodecluster_compat.roles.process import Process
 from nodecluster_compat.roles.this_worker import ClusterWorker
-from nodecluster_compat.roles.worker_handle import WorkerHandle, WorkerProcess
+from nodecluster_compat.roles.worker_handle import WorkerHandle
+from nodecluster_compat.roles.worker_process import WorkerProcess
 
 PACKAGE = Path(nodecluster_compat.__file__).parent
 EVERY_EMITTER = [

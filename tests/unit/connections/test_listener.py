@@ -60,7 +60,7 @@ class Rig:
         self.listener.update()
         self.client = socket.create_connection(self.sock.getsockname())
 
-    def deliver(self, listener: Listener, worker_id: int, connection: Any) -> bool:
+    def deliver(self, listener_id: int, worker_id: int, connection: Any) -> bool:
         self.delivered.append(worker_id)
         os.close(connection.fd)
         return True

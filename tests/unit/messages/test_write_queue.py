@@ -150,13 +150,13 @@ def test_burst_is_more_than_so_many_in_so_short_a_time(pauses: list[float]) -> N
 def test_counts_follow_what_waits(frames: list[tuple[bytes, bool]]) -> None:
     """Bytes and answers are counted in and out, and the order is that of the calls."""
     told: list[int] = []
-    queue = WriteQueue(lambda callback, outcome: callback(outcome))
+    queue = WriteQueue()
     near, far = _socket.socketpair()
     for number, (frame, is_answer) in enumerate(frames):
         queue.add(frame, lambda _, number=number: told.append(number), None, is_answer)
     assert (queue.bytes_waiting, len(queue.frames)) == (sum(len(frame) for frame, _ in frames), len(frames))
     assert queue.answers_waiting == sum(is_answer for _, is_answer in frames)
-    queue.write(near)
+    queue.write(near, lambda callback, outcome: callback(outcome))
     assert (queue.bytes_waiting, queue.answers_waiting, len(queue.frames)) == (0, 0, 0)
     assert told == list(range(len(frames)))
     assert far.recv(10_000) == b"".join(frame for frame, _ in frames)

@@ -20,7 +20,7 @@ from nodecluster_compat.base.emitter import Emitter
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.records import Address, ExitStatus, ListenRequest
 from nodecluster_compat.connections.packets import PacketKind, encode_packet
-from nodecluster_compat.errors import ArgumentError, ClusterError
+from nodecluster_compat.errors import ArgumentError, ChannelClosed, ClusterError, MessageNotSerializable
 from nodecluster_compat.lifecycle.rollout import ReloadReport
 from nodecluster_compat.messages.frames import Frame, FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.messages.payloads import decode_disconnect, encode_address, encode_payload, encode_request
@@ -376,6 +376,36 @@ def test_send_reaches_the_worker_and_fails_with_an_event_once_it_is_gone(rig: Ri
     [(who, event, error)] = [e for e in rig.events if e[1] == "error"]
     assert (who, event) == ("worker", "error")
     assert isinstance(error, ClusterError)
+
+
+def test_process_that_outlives_its_handle_answers_as_a_dead_one(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """A program may keep ``worker.process`` alone; an error comes to it, or is logged."""
+    worker, heard = rig.start(), list[Any]()
+    worker.die()
+    rig.primary.reaped(worker.handle, ExitStatus(0, None))
+    process, handle = worker.handle.process, weakref.ref(worker.handle)
+    rig.workers.clear()
+    rig.events.clear()
+    del worker
+    assert handle() is None
+    assert (process.connected, process.channel, process.exit_code, process.kill()) == (False, None, 0, False)
+    with pytest.raises(ValueError, match="expected the name or number of a signal"):
+        process.kill("SIGNONSENSE")
+    with pytest.raises(MessageNotSerializable):
+        process.send(object())
+    assert process.send("x", heard.append) is False
+    rig.turn()
+    assert isinstance(heard.pop(), ChannelClosed)
+    assert process.send("x") is False
+    rig.turn()
+    assert "A message to worker 1 was not sent" in caplog.text
+    process.on("error", heard.append)
+    process.send("x")
+    rig.turn()
+    assert isinstance(heard.pop(), ChannelClosed)
+    process.disconnect()
+    process.unref()
+    process.ref()
 
 
 def test_cluster_disconnect_calls_back_once_after_the_last(rig: Rig) -> None:
