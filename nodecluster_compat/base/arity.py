@@ -41,17 +41,18 @@ class Arity(Struct, frozen=True):
         return self.least <= count and (self.most is None or count <= self.most)
 
 
-def arity_of(handler: Callable[..., Any], what: str) -> Arity | None:
+def arity_of(handler: Callable[..., Any], what: str, is_awaited: bool = False) -> Arity | None:
     """Return how many arguments ``handler`` takes; ``None`` when nobody can tell.
 
     Args:
         handler: any callable.
         what: what it is, for the sentence of an error: ``"the handler of 'exit'"``.
+        is_awaited: whether an event loop here awaits what it returns.
 
     Raises:
         ArgumentTypeError: it cannot be called by position alone, or is a coroutine function, which nobody would await.
     """
-    if _is_coroutine_function(handler):
+    if not is_awaited and _is_coroutine_function(handler):
         raise ArgumentTypeError(
             f"expected a plain function as {what}, got the coroutine function {_name(handler)}: nothing here awaits "
             "it; run it in an event loop of your own, from a plain function"
@@ -59,7 +60,7 @@ def arity_of(handler: Callable[..., Any], what: str) -> Arity | None:
     try:
         signature = inspect.signature(handler, follow_wrapped=False)
     except (TypeError, ValueError):
-        return arity_of(handler.__wrapped__, what) if isinstance(handler, _Cached) else None
+        return arity_of(handler.__wrapped__, what, is_awaited) if isinstance(handler, _Cached) else None
     parameters = list(signature.parameters.values())
     needed = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.default is one.empty]
     if needed:
@@ -72,11 +73,16 @@ def arity_of(handler: Callable[..., Any], what: str) -> Arity | None:
     if not any(one.kind is one.VAR_POSITIONAL for one in parameters):
         return Arity(least, len(positional))
     wrapped = getattr(handler, "__wrapped__", None) if isinstance(handler, FunctionType) else None
-    return arity_of(wrapped, what) if callable(wrapped) else Arity(least, None)
+    return arity_of(wrapped, what, is_awaited) if callable(wrapped) else Arity(least, None)
 
 
 def fitted(
-    handler: Callable[..., Any], count: int | None, what: str, call: Callable[..., Any] | None = None
+    handler: Callable[..., Any],
+    count: int | None,
+    what: str,
+    call: Callable[..., Any] | None = None,
+    *,
+    is_awaited: bool = False,
 ) -> Callable[..., Any]:
     """Return what to call with ``count`` arguments in place of ``handler``: itself, where it takes as many.
 
@@ -85,6 +91,7 @@ def fitted(
         count: how many arguments there will be; ``None`` when that is not known.
         what: what it is, for the sentence of an error.
         call: what is called in the end, if not ``handler`` itself.
+        is_awaited: whether an event loop here awaits what it returns.
 
     Raises:
         ArgumentTypeError: ``handler`` is not callable, or can never be called with positional arguments alone.
@@ -94,7 +101,7 @@ def fitted(
         return target
     if not callable(handler):
         raise ArgumentTypeError(f"expected a callable as {what}, got {type(handler).__name__}")
-    arity = arity_of(handler, what)
+    arity = arity_of(handler, what, is_awaited)
     if arity is None or (count is not None and arity.takes(count)) or (arity.least == 0 and arity.most is None):
         return target
     return _adapter(target, arity)

@@ -8,6 +8,9 @@
   cached and will not register again, and a function called later has no such frame at all.  The origin is
   inherited: what a handler registers while it runs has the handler's own origin.
 
+Where an event loop runs (:func:`set_awaiting`) a handler may be an ``async def`` function.  What it returns is kept for
+whoever delivers the event (:func:`collect`), who awaits it; an event that nobody delivers so goes to that loop.
+
 Two more are Node's: a handler is called with as many arguments as it takes (see ``arity``), and nobody listens in vain
 for an event without a word (see ``event_names``).
 """
@@ -17,9 +20,11 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
+from inspect import iscoroutine
 from types import FrameType
 from typing import Any, ClassVar, TypeVar, overload
 from weakref import ref
@@ -36,10 +41,12 @@ __all__ = [
     "Emitter",
     "Origin",
     "Registration",
+    "collect",
     "current_origin",
     "ending_by_uncaught",
     "line_outside",
     "run_guarded",
+    "set_awaiting",
     "set_log",
     "set_uncaught",
 ]
@@ -52,9 +59,15 @@ class _ThisProcess:
     """What all emitters of one process share."""
 
     log: Log = logging.getLogger("nodecluster_compat")
-    running: Origin = None
     uncaught: Callable[[BaseException], bool] | None = None
+    awaiting: Callable[[Awaitable[None]], object] | None = None
     complaints: set[tuple[str, str]] = set()  # noqa: RUF012 - of the process, like the class
+
+
+_running: ContextVar[Origin] = ContextVar("nodecluster_running", default=None)
+"""The origin of the handler that runs: of this greenlet, thread or task."""
+
+_collected: ContextVar[list[Awaitable[None]] | None] = ContextVar("nodecluster_collected", default=None)
 
 
 def set_log(log: Log) -> None:
@@ -86,8 +99,9 @@ def _end_by(error: BaseException) -> bool:
 
 def current_origin() -> Origin:
     """Return the origin that a registration made right now would have; ``None`` outside any module's top level."""
-    if _ThisProcess.running is not None:
-        return _ThisProcess.running
+    running = _running.get()
+    if running is not None:
+        return running
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_name == "<module>":
@@ -99,15 +113,69 @@ def current_origin() -> Origin:
 
 def run_guarded(what: str, origin: Origin, call: Callable[..., Any], *args: Any) -> None:
     """Call user code; whatever it registers has ``origin``, whatever it raises is logged."""
-    outer, _ThisProcess.running = _ThisProcess.running, origin
+    token = _running.set(origin)
+    try:
+        result = call(*args)
+        if result is not None and hasattr(type(result), "__await__"):
+            _keep(what, origin, call, result)
+    except Exception as error:  # noqa: BLE001 - whatever a user's handler raises harms nothing else
+        _raised(what, call, error)
+    finally:
+        _running.reset(token)
+
+
+def _raised(what: str, call: Callable[..., Any], error: Exception) -> None:
+    if _ThisProcess.uncaught is None or not _ThisProcess.uncaught(error):
+        _ThisProcess.log.error("A handler raised: %s (%r)", what, call, exc_info=error)
+
+
+def collect(call: Callable[..., object], *args: object) -> list[Awaitable[None]]:
+    """Call what emits events; return what its handlers have left to await, in their order.
+
+    Awaiting one of them never raises what a handler raised: that is logged.
+    """
+    collected: list[Awaitable[None]] = []
+    token = _collected.set(collected)
     try:
         call(*args)
-    except Exception as error:  # noqa: BLE001 - whatever a user's handler raises harms nothing else
-        if _ThisProcess.uncaught is not None and _ThisProcess.uncaught(error):
-            return
-        _ThisProcess.log.exception("A handler raised: %s (%r)", what, call)
     finally:
-        _ThisProcess.running = outer
+        _collected.reset(token)
+    return collected
+
+
+def set_awaiting(awaiting: Callable[[Awaitable[None]], object] | None) -> None:
+    """An event loop runs here, so that handlers may be ``async def`` functions.
+
+    Args:
+        awaiting: given what a handler has left to await, where nobody collects it; ``None``: no loop runs any more.
+    """
+    _ThisProcess.awaiting = awaiting
+
+
+def _keep(what: str, origin: Origin, call: Callable[..., Any], awaitable: Awaitable[object]) -> None:
+    collected = _collected.get()
+    if collected is not None:
+        collected.append(_guarded(what, origin, call, awaitable))
+    elif _ThisProcess.awaiting is not None:
+        _ThisProcess.awaiting(_guarded(what, origin, call, awaitable))
+    elif iscoroutine(awaitable):
+        awaitable.close()
+        _ThisProcess.log.error(
+            "A handler did not run: %s (%r) has returned a coroutine, and no event loop runs here to await it",
+            what,
+            call,
+        )
+
+
+async def _guarded(what: str, origin: Origin, call: Callable[..., Any], awaitable: Awaitable[object]) -> None:
+    """Await what a handler has returned; as :func:`run_guarded`."""
+    token = _running.set(origin)
+    try:
+        await awaitable
+    except Exception as error:  # noqa: BLE001 - as there
+        _raised(what, call, error)
+    finally:
+        _running.reset(token)
 
 
 class Registration(Struct, frozen=True):
@@ -210,7 +278,8 @@ class Emitter(EventEmitter):
         # pyee's one place of registration: ``k`` names the handler, ``v`` is what it calls for it.
         if not isinstance(event, str):
             raise ArgumentTypeError(f"expected the name of an event, got {event!r}")
-        v = fitted(k, self._argument_count(event), f"the handler of {event!r}", v)
+        is_awaited = _ThisProcess.awaiting is not None
+        v = fitted(k, self._argument_count(event), f"the handler of {event!r}", v, is_awaited=is_awaited)
         if getattr(k, "__hash__", None) is None:
             raise ArgumentTypeError(f"expected a hashable handler of {event!r}, got {k!r}: give one of its methods")
         self._check_name(event)

@@ -3,11 +3,15 @@
 A handler may block: later messages wait for it, requests do not.  Messages that arrive before the first ``message``
 listener are kept and delivered in order (difference D7: Node loses them).  When handlers are slow, reading pauses, so
 that the primary's ``send`` feels it and this process does not grow.
+
+Who runs what at once depends on the kind of worker, so the deliverer says how the next message is taken and told: in a
+greenlet, in a thread, in a task that awaits what handlers return.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 from ..base.emitter import Emitter
@@ -25,8 +29,12 @@ _MOST_BYTES: Final = 1024 * 1024
 class Deliverer(Protocol):
     """What an inbox asks of the kind of worker that it is in."""
 
-    def spawn(self, call: Callable[[], None]) -> None:
-        """Run ``call`` beside requests; it may block."""
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """Held by whoever uses the line; see :class:`~nodecluster_compat.roles.this_worker.Runtime`."""
+
+    def deliver(self, take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
+        """Tell one frame after another, beside requests, until ``take`` returns ``None``; telling may block."""
 
     def call_soon(self, callback: Callable[..., None], *args: object) -> None:
         """Call back on a later turn."""
@@ -77,7 +85,12 @@ class Inbox:
 
     def _listener_added(self, event: str, _: Callable[..., object]) -> None:
         if event == "message" and self._deliverer is not None:
-            self._deliverer.call_soon(self._wake_deliverer)
+            self._deliverer.call_soon(self._look_again)
+
+    def _look_again(self) -> None:
+        assert self._deliverer is not None
+        with self._deliverer.lock:
+            self._wake_deliverer()
 
     def _has_listener(self) -> bool:
         this_worker, process = self._emitters  # unrolled, because this is asked for each message
@@ -86,16 +99,25 @@ class Inbox:
     def _wake_deliverer(self) -> None:
         if len(self._arrived) and not self._is_delivering and self._deliverer is not None and self._has_listener():
             self._is_delivering = True
-            self._deliverer.spawn(self._deliver)
+            self._deliverer.deliver(self._take, self._tell)
 
-    def _deliver(self) -> None:
+    def _take(self) -> Frame | None:
+        """Return the next message, ``None`` when there is none to deliver: in one step with what comes meanwhile."""
+        assert self._deliverer is not None
+        with self._deliverer.lock:
+            if self._is_paused and not len(self._arrived):
+                self._is_paused = False
+                self._line.resume_reading()
+            frame = self._arrived.take() if self._has_listener() else None
+            self._is_delivering = frame is not None
+            return frame
+
+    def _tell(self, frame: Frame) -> None:
+        is_told = False
         try:
-            while self._has_listener() and (frame := self._arrived.take()) is not None:
-                message, handle = self._line.open(frame)
-                for emitter in self._emitters:
-                    emitter.emit("message", message, handle)
-                if self._is_paused and not len(self._arrived):
-                    self._is_paused = False
-                    self._line.resume_reading()
+            message, handle = self._line.open(frame)
+            for emitter in self._emitters:
+                emitter.emit("message", message, handle)
+            is_told = True
         finally:
-            self._is_delivering = False
+            self._is_delivering = is_told  # what ends the deliverer does not end deliveries

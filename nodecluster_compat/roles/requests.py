@@ -18,6 +18,7 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from typing import Any, Final, Protocol, TypeAlias
 from weakref import ref
@@ -119,6 +120,9 @@ class Requests:
         deliver: emits ``request`` with a message and its :class:`Reply`.
         has_listener: whether anybody listens for that.
         clock: seconds that only go on.
+
+    Attributes:
+        lock: held by whoever calls; taken here where a handler replies.
     """
 
     def __init__(
@@ -129,6 +133,7 @@ class Requests:
         has_listener: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.lock: AbstractContextManager[object] = nullcontext()
         self._line = line
         self._peer = peer
         self._deliver = deliver
@@ -223,14 +228,19 @@ class Requests:
 
     def listener_added(self) -> None:
         """Somebody listens: deliver what was kept."""
-        while self._kept and self._has_listener():
-            frame = self._kept.popleft()
-            self._kept_bytes -= len(frame.payload)
-            self._deliver(*self._decoded(frame))
+        with self.lock:
+            while self._kept and self._has_listener():
+                frame = self._kept.popleft()
+                self._kept_bytes -= len(frame.payload)
+                self._deliver(*self._decoded(frame))
 
     def _decoded(self, frame: Frame) -> tuple[Message, Reply]:
         number, message = decode_asked(frame.payload, self._line.serializer)
-        return message, Reply(lambda is_met, value: self._line.send_reply(number, is_met, value))
+        return message, Reply(lambda is_met, value: self._send_reply(number, is_met, value))
+
+    def _send_reply(self, number: int, is_met: bool, value: Message) -> bool:
+        with self.lock:
+            return self._line.send_reply(number, is_met, value)
 
 
 def _time_out(requests: ref[Requests], deadline: float, timer: RequestTimer) -> None:

@@ -7,6 +7,7 @@ It talks to the primary over its line and asks what it cannot do itself (finish 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
@@ -33,7 +34,7 @@ from ..messages.payloads import (
 from ..messages.serialization import JSON, Serializer
 from .inbox import Inbox
 from .process import Process
-from .requests import Reply, Requests, checked_request_timeout, waited
+from .requests import Replied, Reply, Requests, checked_request_timeout, waited
 from .sending import SendOptions, sent_as
 from .worker import Worker
 
@@ -48,10 +49,25 @@ _FLUSH_SECONDS: Final = 1.0
 
 
 class Runtime(Reactor, Protocol):
-    """What a worker asks of the kind of worker that it is."""
+    """What a worker asks of the kind of worker that it is.
 
-    def spawn(self, call: Callable[[], None]) -> None:
-        """Run ``call`` beside requests; it may block."""
+    The callbacks of the reactor, ``call_soon`` excepted, run with the ``lock`` held, and run no code of the user's.
+    """
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """Held by who uses the line, and may take it again; where one thread runs all, it is nothing."""
+
+    def spawn(self, call: Callable[[], None], then: Callable[[], None] | None = None) -> None:
+        """Run ``call`` beside requests; it may block.
+
+        Args:
+            call: emits an event, say.
+            then: called when that has ended, however it has, with all that its handlers have left to await.
+        """
+
+    def deliver(self, take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
+        """Tell one frame after another, beside requests, until ``take`` returns ``None``; telling may block."""
 
     def start(self, timer: Timer, seconds: float) -> object:
         """See :class:`~nodecluster_compat.base.timers.Clock`."""
@@ -120,6 +136,7 @@ class ClusterWorker(Worker):
         self.drain_timeout: float | None = None
         self._log = log
         self._runtime: Runtime | None = None
+        self._line_lock: AbstractContextManager[object] = nullcontext()
         self._early_timers: list[Timer] = []
         self._channel_holds = True
         self._finishing = False
@@ -177,7 +194,12 @@ class ClusterWorker(Worker):
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged.
         """
         passed, keep_open, told = sent_as(handle, options, callback, keep_open)
-        return self._line.send(message, passed, keep_open, told, self._report)
+        errors: list[ClusterError] = []  # told when the lock is free: handlers may wait
+        with self._line_lock:
+            is_taken = self._line.send(message, passed, keep_open, told, errors.append)
+        for error in errors:
+            self._report(error)
+        return is_taken
 
     def request(
         self, message: Message, callback: Callable[..., Any] | None = None, *, timeout: float | None = 30.0
@@ -204,10 +226,14 @@ class ClusterWorker(Worker):
         if runtime is None:
             raise NotInCluster("request() needs a worker that runs, and this one is not up yet")
         if call is None:
-            return waited(runtime.wait, lambda done: self.requests.ask(message, seconds, done, runtime))
+            return waited(runtime.wait, lambda done: self._ask(message, seconds, done, runtime))
         replied = partial(runtime.call_soon, partial(run_guarded, "request", current_origin(), call))
-        self.requests.ask(message, seconds, replied, runtime)
+        self._ask(message, seconds, replied, runtime)
         return None
+
+    def _ask(self, message: Message, seconds: float | None, done: Replied, runtime: Runtime) -> None:
+        with self._line_lock:
+            self.requests.ask(message, seconds, done, runtime)
 
     def disconnect(self, timeout: float | None = None) -> ClusterWorker:
         """Finish what is in flight, then leave; a second call is a no-op.
@@ -245,30 +271,34 @@ class ClusterWorker(Worker):
 
     # --- what the runtime tells ----------------------------------------------------------------
 
+    def _send_own(self, frame: bytes) -> None:
+        with self._line_lock:
+            self._line.send_own(frame)
+
     def announce_online(self) -> None:
         """Tell the primary that this worker runs, before any application code does."""
-        self._line.send_own(encode_frame(FrameKind.ONLINE))
+        self._send_own(encode_frame(FrameKind.ONLINE))
 
     def announce_listening(self, listener_id: int, address: Address) -> None:
         """Tell the primary that this worker serves a listener."""
-        self._line.send_own(encode_address(listener_id, address))
+        self._send_own(encode_address(listener_id, address))
         if self.state == "online":
             self._state = "listening"
 
     def announce_closed(self, listener_id: int) -> None:
         """Tell the primary that this worker no longer serves a listener that it had asked for."""
-        self._line.send_own(encode_closed(listener_id))
+        self._send_own(encode_closed(listener_id))
 
     def announce_leaving(self) -> None:
         """Tell the primary that this worker ends by its own wish."""
         if not self._has_announced_leaving:
             self._has_announced_leaving = True
             self.exited_after_disconnect = True
-            self._line.send_own(encode_frame(FrameKind.LEAVING))
+            self._send_own(encode_frame(FrameKind.LEAVING))
 
     def announce_due(self) -> None:
         """Tell the primary that this worker is to be replaced; it serves on until it is told to leave."""
-        self._line.send_own(encode_frame(FrameKind.DUE))
+        self._send_own(encode_frame(FrameKind.DUE))
 
     def ask(self, request: ListenRequest, on_answer: Callable[[ListenAnswer, int | None], None]) -> None:
         """Ask the primary for a listening socket.
@@ -280,11 +310,12 @@ class ClusterWorker(Worker):
         """
         self._last_request += 1
         self._requests[self._last_request] = on_answer
-        self._line.send_own(encode_request(self._last_request, request))
+        self._send_own(encode_request(self._last_request, request))
 
     def attach(self, runtime: Runtime) -> None:
         """The runtime is up: messages flow from now on."""
         self._runtime = runtime
+        self._line_lock = self.requests.lock = runtime.lock
         self._inbox.attach(runtime)
         self._line.attach(runtime)
         runtime.hold_channel(self._channel_holds)
@@ -316,11 +347,15 @@ class ClusterWorker(Worker):
 
     def finish(self) -> None:
         """The last thing a worker does in an orderly end: write what waits, then disconnect."""
+        was_open = self._line.is_open
         self._finishing = True
-        self._line.flush(_FLUSH_SECONDS)
+        self.flush()
         if self.exited_after_disconnect is None:
             self.exited_after_disconnect = False  # a signal from outside ended it
-        self._line.close()
+        with self._line_lock:
+            self._line.close()
+        if was_open:
+            self._tell_disconnected()
 
     def leave(self) -> None:
         """The end of a drain that the primary was not told of when it began: say so, then disconnect."""
@@ -330,15 +365,17 @@ class ClusterWorker(Worker):
 
     def flush(self) -> None:
         """Before this process ends: write what waits."""
-        self._line.flush(_FLUSH_SECONDS)
+        with self._line_lock:
+            self._line.flush(_FLUSH_SECONDS)
 
     def lose_channel(self) -> None:
         """Close the channel as if the primary had gone."""
-        self._line.close()
+        with self._line_lock:
+            self._line.close()
 
     def request_exit(self, code: int) -> None:
         """End this process with ``code`` as soon as the runtime can."""
-        self._line.flush(_FLUSH_SECONDS)
+        self.flush()
         if self._runtime is not None:
             self._runtime.exit_now(code)
 
@@ -389,7 +426,9 @@ class ClusterWorker(Worker):
         self.requests.closed()
         if error is not None:
             self._log.error("The channel to the primary is closed: %s", error)
-        if self._runtime is None or self._finishing:
+        if self._finishing:
+            return  # who called finish() tells it
+        if self._runtime is None:
             self._tell_disconnected()
         else:
             self._runtime.spawn(self._tell_disconnected)

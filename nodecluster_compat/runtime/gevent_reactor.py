@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Final
 from weakref import WeakSet
 
@@ -23,6 +24,7 @@ from gevent.event import Event
 from ..base.emitter import run_guarded
 from ..base.timers import Timer
 from ..errors import WouldBlock
+from ..messages.frames import Frame
 from .greenlet_pool import GreenletPool
 from .keep_alive import KeepAlive
 
@@ -39,6 +41,7 @@ class GeventReactor:
         keep_alive: who keeps this process alive: at least the channel, unless told otherwise.
     """
 
+    lock: Final[AbstractContextManager[object]] = nullcontext()  # one thread runs all
     _all: ClassVar[WeakSet[GeventReactor]] = WeakSet()
 
     def __init__(self) -> None:
@@ -105,9 +108,16 @@ class GeventReactor:
         else:
             self.keep_alive.release(self)
 
-    def spawn(self, call: Callable[[], None]) -> None:
-        """Run ``call`` in a greenlet."""
-        self._greenlets.start(call)
+    def spawn(self, call: Callable[[], None], then: Callable[[], None] | None = None) -> None:
+        """Run ``call`` in a greenlet, and ``then`` behind it, however it ends."""
+        if then is None:
+            self._greenlets.start(call)
+        else:
+            self._greenlets.start(_call_then, call, then)
+
+    def deliver(self, take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
+        """Tell one frame after another, in a greenlet, until there is none."""
+        self._greenlets.start(_deliver, take, tell)
 
     def _expired(self, timer: Timer) -> None:
         self._stop(timer)
@@ -153,6 +163,18 @@ def let_go() -> None:
 
 def _call(call: Callable[..., None], *args: object) -> None:
     call(*args)
+
+
+def _call_then(call: Callable[[], None], then: Callable[[], None]) -> None:
+    try:
+        call()
+    finally:
+        then()
+
+
+def _deliver(take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
+    while (frame := take()) is not None:
+        tell(frame)
 
 
 def _unwatch_all() -> None:

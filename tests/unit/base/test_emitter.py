@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 import weakref
+from collections.abc import Awaitable
 
 import pytest
 
-from nodecluster_compat.base.emitter import Emitter, current_origin, run_guarded
+from nodecluster_compat.base.emitter import Emitter, collect, current_origin, run_guarded, set_awaiting
 
 
 def test_handlers_run_in_order_and_one_that_raises_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -156,3 +158,67 @@ def test_once_is_a_decorator_too_and_can_be_taken_off() -> None:
     emitter.emit("x")
     emitter.emit("x")
     assert seen == ["first"]
+def test_awaitables_of_handlers_are_collected_in_their_order(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever delivers awaits them; one that raises is logged, and what it registers has its origin."""
+    emitter, seen = Emitter(), []
+
+    async def first(value: int) -> None:
+        seen.append(("first", value, current_origin()))
+
+    async def broken(value: int) -> None:
+        raise ZeroDivisionError(value)
+
+    set_awaiting(lambda _: None)
+    emitter.on("x", first)
+    emitter.on("x", lambda value: seen.append(("plain", value)))
+    emitter.on("x", broken)
+    left = collect(emitter.emit, "x", 7)
+    set_awaiting(None)
+    assert seen == [("plain", 7)]
+    for awaitable in left:
+        run(awaitable)
+    assert seen[1][:2] == ("first", 7)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_awaitable_that_nobody_collects_goes_to_the_process(caplog: pytest.LogCaptureFixture) -> None:
+    """To the one that awaits, if there is an event loop; else the log says that the handler did not run."""
+    emitter, seen, passed = Emitter(), [], []
+
+    async def handler() -> None:
+        seen.append("ran")
+
+    emitter.on("x", lambda number: (number, handler())[1])
+    emitter.emit("x", 1)
+    assert seen == []
+    assert "no event loop runs here" in caplog.text
+    set_awaiting(passed.append)
+    try:
+        emitter.emit("x", 1)
+    finally:
+        set_awaiting(None)
+    run(passed[0])
+    assert seen == ["ran"]
+
+
+def test_origin_is_the_handlers_own_in_every_thread() -> None:
+    """Two handlers that run at once do not see each other's."""
+    ready, seen = threading.Barrier(2), {}
+
+    def look(name: str) -> None:
+        ready.wait(10)
+        seen[name] = current_origin()
+        ready.wait(10)
+
+    threads = [threading.Thread(target=run_guarded, args=("a test", name, look, name)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert seen == {"one": "one", "two": "two"}
+
+
+def run(awaitable: Awaitable[None]) -> None:
+    """Await what waits for nothing."""
+    with pytest.raises(StopIteration):
+        awaitable.__await__().__next__()
