@@ -8,13 +8,13 @@ from __future__ import annotations
 import signal
 from typing import Final
 
-__all__ = ["GREENLETS_SIGNAL", "LAST_WORDS_SIGNAL", "PARENT_DEATH_SIGNAL", "THREADS_SIGNAL"]
+__all__ = ["ENGINE_STACKS_SIGNAL", "LAST_WORDS_SIGNAL", "PARENT_DEATH_SIGNAL", "THREADS_SIGNAL"]
 
 THREADS_SIGNAL: Final = signal.SIGRTMIN + 6
 """The primary asks a worker to write what its threads are doing."""
 
-GREENLETS_SIGNAL: Final = signal.SIGRTMIN + 7
-"""... and what its greenlets are doing, as soon as Python runs."""
+ENGINE_STACKS_SIGNAL: Final = signal.SIGRTMIN + 7
+"""... and what its engine has beside threads (greenlets, tasks), as soon as Python runs."""
 
 LAST_WORDS_SIGNAL: Final = signal.SIGRTMIN + 8
 """... the same, even if a system call must be interrupted for that: the worker is about to be ended."""

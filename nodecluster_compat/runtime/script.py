@@ -10,12 +10,7 @@ from collections.abc import Sequence
 
 from .whole_prints import use_whole_prints
 
-__all__ = ["exit_code_of", "print_uncaught", "run_script"]
-
-
-def exit_code_of(error: SystemExit) -> int:
-    """Return the code that Python ends with on ``SystemExit``."""
-    return error.code if isinstance(error.code, int) else int(error.code is not None)
+__all__ = ["print_uncaught", "run_script"]
 
 
 def print_uncaught(error: BaseException) -> None:

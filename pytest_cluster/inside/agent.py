@@ -37,12 +37,12 @@ _SLICE_SECONDS = 0.02
 class _Agent:
     """The base of the agents of primary and worker."""
 
-    def __init__(self, worker: int | None, greenlets: Callable[[FrameType | None], str] | None = None) -> None:
+    def __init__(self, worker: int | None, stacks: Callable[[FrameType | None], str] | None = None) -> None:
         path = os.environ[CONTROL_VARIABLE]
         self.folder = os.path.dirname(path)
         self.worker = worker
         self.steps = Steps(self._tell)
-        self._dumps = Dumps(self.folder, greenlets)
+        self._dumps = Dumps(self.folder, stacks)
         self._link = Link(path)
         self._kept = False
         hello = Hello(os.environ[TOKEN_VARIABLE], worker, os.getpid(), _is_measured())
@@ -93,7 +93,7 @@ class _WorkerAgent(_Agent):
 
     def connect(self, host: WorkerHost) -> None:
         self._host = host
-        self._dumps.greenlets = host.greenlets
+        self._dumps.stacks = host.stacks
         self._link.attach(host, self._received, self.steps.disarm_all)
 
     def _received(self, call: Call) -> None:

@@ -20,8 +20,8 @@ class Dumps:
     Each process opens a file of its own; the one that a forked child inherits is closed there.
     """
 
-    def __init__(self, folder: str, greenlets: Callable[[FrameType | None], str] | None = None) -> None:
-        self.greenlets = greenlets
+    def __init__(self, folder: str, stacks: Callable[[FrameType | None], str] | None = None) -> None:
+        self.stacks = stacks
         self._fd = os.open(stacks_path(folder, os.getpid()), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         signal.signal(STACK_SIGNAL, self._dump)
         faulthandler.register(STACK_SIGNAL, self._fd, all_threads=True, chain=True)
@@ -34,9 +34,9 @@ class Dumps:
 
     def _dump(self, _: int, frame: FrameType | None) -> None:
         text = ""
-        if self.greenlets is not None:
+        if self.stacks is not None:
             try:
-                text = self.greenlets(frame)
+                text = self.stacks(frame)
             except Exception as error:  # noqa: BLE001 - a broken dump must not end the process that is examined
                 text = f"(no greenlets: {error!r})"
         os.write(self._fd, f"\n{text}\n{END_LINE}\n".encode())

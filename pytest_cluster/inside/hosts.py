@@ -34,11 +34,11 @@ class WorkerHost(Reactor, Protocol):
     def crash(self, error: BaseException) -> None:
         """Let ``error`` end the worker, as if its main loop had raised it."""
 
-    def greenlets(self, frame: FrameType | None) -> str:
-        """Return the stacks of every greenlet; the current one was interrupted in ``frame``."""
+    def stacks(self, frame: FrameType | None) -> str:
+        """Return what each greenlet, task or thread is doing; the current one was interrupted in ``frame``."""
 
     def block(self, seconds: float) -> None:
-        """Block the whole process, greenlets and all."""
+        """Block the loop of the process, and all that runs on it."""
 
 
 class Desk(Protocol):

@@ -7,10 +7,10 @@ from typing import Any, get_args
 
 import pytest
 
+from nodecluster_compat.base.exit_code import exit_code_of
 from nodecluster_compat.base.records import ListenRequest
 from nodecluster_compat.errors import ArgumentError, IllegalTransition, SettingsError
 from nodecluster_compat.roles.spawn_settings import SpawnSettings
-from nodecluster_compat.runtime.script import exit_code_of
 from nodecluster_compat.runtime.servers.listen_options import checked_port, path_request, with_fd
 from nodecluster_compat.runtime.servers.states import SERVER_TRANSITIONS, ServerLife, ServerState, ServerStep
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from ... import under_test
 from ...base.emitter import set_log
+from ...base.exit_code import exit_code_of
 from ...base.loop import Loop
 from ...machine.background import Background
 from ...machine.children import ForgottenChildren
@@ -31,8 +32,6 @@ from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
 from ...roles.process import process
 from ...roles.worker_handle import WorkerEntry, WorkerRoster
-from ...runtime.loaded_early import early_sentences
-from ...runtime.script import exit_code_of
 from ..log_lines import keep_lines_whole
 from . import forking, log_files, reaping, stopping
 from .configuration import CONFIG_MODULE
@@ -92,9 +91,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
     def become_cluster_arbiter(self) -> None:
         """Set up loop, primary and listeners; called once, before the first fork."""
         keep_lines_whole(self.log)
-        for sentence in early_sentences() if self.is_supervised else ():  # a script's worker sees to that itself
-            self.log.warning("%s", sentence)
-        prepare_for_workers(self.cfg)
+        prepare_for_workers(self.worker_class, self.cfg, self.log)
         self.WORKERS = dict(self.WORKERS)  # gunicorn's is a class attribute, shared by every arbiter
         self.loop = Loop(self.log)
         self.waiting_signals = WaitingSignals()

@@ -23,6 +23,7 @@ from gunicorn.pidfile import Pidfile
 
 from ...errors import ConfigurationNotLoaded
 from ...roles.cluster import cluster
+from .copy_on_write import is_of_ours, prepare_for_workers
 from .seat import Seat
 
 if TYPE_CHECKING:
@@ -50,12 +51,14 @@ class ConfiguredSeat(Seat, Protocol):
         app: gunicorn's application object.
         proc_name: how the process is to be called.
         pidfile: gunicorn's object, if there is to be such a file.
+        worker_class: the kind of worker that is started from now on.
         log_writer: writes the log.
     """
 
     app: Any
     proc_name: str
     pidfile: Any
+    worker_class: Any
     log_writer: LogWriter
 
     def setup(self, app: object) -> None:
@@ -81,6 +84,11 @@ class Savepoint:
         self._settings = cluster.settings
         # Executing the file again registers its handlers again: they are replaced, not doubled.
         self._forgotten = arbiter.primary.forget(self._module_name)
+
+    @property
+    def worker_class(self) -> object:
+        """The kind of worker of this configuration."""
+        return self._own["worker_class"]
 
     @property
     def listeners(self) -> list[ListeningSocket]:
@@ -165,6 +173,8 @@ def _load(arbiter: ConfiguredSeat, former: Savepoint) -> None:
     _forget_module(_config_module(old_cfg))
     arbiter.app.reload()
     arbiter.setup(arbiter.app)
+    if arbiter.worker_class is not former.worker_class and is_of_ours(arbiter.worker_class):
+        prepare_for_workers(arbiter.worker_class, arbiter.cfg, arbiter.log)
     arbiter.log_writer.follow()
     arbiter.log_writer.call(arbiter.log.reopen_files)
     if old_address != arbiter.cfg.address:

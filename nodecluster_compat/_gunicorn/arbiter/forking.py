@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ... import under_test
 from ...base.emitter import set_uncaught
+from ...base.exit_code import exit_code_of
+from ...machine.forked_child import detach, is_child
 from ...machine.systemd import forget_manager
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.this_worker import ClusterWorker
-from ...runtime.forked_child import detach, is_child
-from ...runtime.script import exit_code_of
 from .birth import Birth
 from .copy_on_write import hold_collector, keep_shared, release_collector
 from .left_signals import leave_signals

@@ -24,7 +24,7 @@ from ...base.one_line import Lines
 from ...lifecycle.loop_lag import BEAT_SECONDS, LoopWatch
 from ...machine.heartbeat import END_OF_STACKS, Heartbeat
 from ...machine.process_state import catches, condition_of
-from ...machine.real_time_signals import GREENLETS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL
+from ...machine.real_time_signals import ENGINE_STACKS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL
 from ...roles.cluster import cluster
 from .current_settings import settings_in_force
 
@@ -135,7 +135,7 @@ class Health:
         else:
             worker.health = "blocked"
             title = f"Worker (pid:{pid}) is blocked ({condition}): its loop has not turned for {change.seconds:.1f} s"
-            self._examine(worker, GREENLETS_SIGNAL, partial(_tell, log.warning, title))
+            self._examine(worker, ENGINE_STACKS_SIGNAL, partial(_tell, log.warning, title))
         worker.emit(change.word, change.seconds)
         cluster.emit(change.word, worker, change.seconds)
 
@@ -196,7 +196,7 @@ class Health:
         if END_OF_STACKS in said:
             tell(said.partition(END_OF_STACKS)[0].decode(errors="replace").strip())
         elif time.monotonic() >= deadline:
-            tell(said.decode(errors="replace").strip() + "\n(no greenlets: it is outside Python)")
+            tell(said.decode(errors="replace").strip() + "\n(no greenlets or tasks: it is outside Python)")
         else:
             self._loop.call_later(_STACKS_PAUSE, self._collect, worker, second, deadline, tell)
 

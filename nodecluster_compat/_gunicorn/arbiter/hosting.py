@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from .copy_on_write import is_of_ours
 from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Hosting:
     cfg: Settings
     SIG_QUEUE: SimpleQueue[int]
     num_workers: int
-    worker_class: type
+    worker_class: Any
     wakeup: Callable[[], None]
     WORKERS: dict[int, GunicornWorker]
 
@@ -69,7 +70,7 @@ class Hosting:
     @property
     def has_channels(self) -> bool:
         """Whether the workers that are started now are of ours; a reload may have changed their class."""
-        return getattr(self.worker_class, "is_cluster_worker", False)
+        return is_of_ours(self.worker_class)
 
     # --- cluster.fork() ------------------------------------------------------------------------
 

@@ -24,8 +24,8 @@ from gunicorn import util
 from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
 
+from ...machine.forked_child import end_if_child
 from ...runtime.client_gone import KEY, ClientGone, client_watch
-from ...runtime.forked_child import end_if_child
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Headers, PlainRequest, Settings

@@ -21,6 +21,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
 from ...base.emitter import set_uncaught
+from ...base.exit_code import exit_code_of
 from ...errors import NotInCluster, SettingsError
 from ...messages.writer import write_collected
 from ...roles.cluster import SCHED_RR, cluster
@@ -28,7 +29,7 @@ from ...roles.process import process
 from ...roles.settings import REPLACING_SETTINGS
 from ...roles.spawn_settings import SpawnSettings
 from ...runtime.faults import UncaughtListeners
-from ...runtime.script import exit_code_of, print_uncaught, run_script
+from ...runtime.script import print_uncaught, run_script
 from ...runtime.servers.servers_in_primary import ServersInPrimary
 from ...runtime.servers.servers_in_process import set_servers_here
 from ..arbiter import forking

@@ -21,14 +21,15 @@ from gevent.event import Event
 from gunicorn.workers.base import Worker
 
 from ... import under_test
+from ...base.exit_code import exit_code_of
+from ...machine.forked_child import end_if_child
 from ...machine.last_words import limit_last_words
 from ...roles.process import process
 from ...runtime.faults import Faults
-from ...runtime.forked_child import end_if_child, worker_begins
+from ...runtime.forked_hub import hub_begins
 from ...runtime.gevent_reactor import GeventReactor
-from ...runtime.loop_beat import LoopBeat
 from ...runtime.patching import patch_worker
-from ...runtime.script import exit_code_of, run_script
+from ...runtime.script import run_script
 from ...runtime.servers.net_server import NetServer
 from ...runtime.servers.server_socket import OpenServer
 from ...runtime.servers.servers_in_process import set_servers_here
@@ -36,6 +37,9 @@ from ...runtime.servers.servers_in_worker import ServersInWorker
 from ...runtime.signal_handlers import let_handlers_wait
 from ..arbiter import forking
 from ..arbiter.current_settings import settings_in_force
+from ..worker.gevent_imports import prepare_quietly
+from ..worker.gevent_worker import GeventEngine
+from ..worker.loop_beat import LoopBeat
 from ..worker.under_test import WorkerUnderTest
 from . import config as script_config
 from .ending import forget_inherited_endings
@@ -43,8 +47,9 @@ from .ending import forget_inherited_endings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...base.log import Log
     from ..arbiter.birth import Birth
-    from ..gunicorn_types import GunicornLog
+    from ..gunicorn_types import GunicornLog, Settings
 
 __all__ = ["ScriptWorker"]
 
@@ -56,6 +61,11 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
     """One worker of ``nodecluster script``."""
 
     is_cluster_worker = True
+
+    @classmethod
+    def prepare(cls, cfg: Settings, log: Log) -> None:
+        """In the primary, before the first fork: import what every worker needs."""
+        prepare_quietly(cfg)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
@@ -117,7 +127,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
             self.log.setup(self.cfg)
         script_config.set_config(self.cfg, self.log, self._handshake_timeout)
         patch_worker()
-        worker_begins()
+        hub_begins()
         let_handlers_wait()
         self.booted = True
 
@@ -161,10 +171,10 @@ class _Main(GeventReactor):
         self._faults = Faults(process, self._end_by_fault, self._asked_to_exit)
         self._faults.watch()
         process.signals.run_by(partial(get_hub().loop.run_callback_threadsafe, gevent.spawn))
-        self._beat = LoopBeat(birth.heartbeat)
+        self._beat = LoopBeat(birth.heartbeat, self, GeventEngine.stacks)
         self._servers.receiver.start(self)
         birth.member.attach(self)
-        under_test.connect_worker(WorkerUnderTest(self, self._throw))
+        under_test.connect_worker(WorkerUnderTest(self, GeventEngine(), self._throw))
         forking.release_signals()
 
     def serve(self) -> None:

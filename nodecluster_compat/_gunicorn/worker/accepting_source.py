@@ -11,7 +11,7 @@ from gevent.pool import Pool
 from gevent.server import StreamServer
 from gunicorn.sock import ssl_context
 
-from ...runtime.forked_child import keep_from_children
+from ...machine.forked_child import keep_from_children
 from ..requests.served_listener import AnyListener
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class AcceptingSource:
         return True
 
     def inherited_fds(self) -> list[int]:
-        """See :class:`~nodecluster_compat.runtime.forked_child.Inherited`."""
+        """See :class:`~nodecluster_compat.machine.forked_child.Inherited`."""
         clients = [client for client in self._serving.values() if client is not None]
         return [sock.fileno() for sock in (*clients, *self._listeners)]
 

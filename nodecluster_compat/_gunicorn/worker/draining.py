@@ -4,10 +4,10 @@
       │
       ├── ``close_idle`` ──▶ idle connections end; otherwise each has the rest of its ``keepalive``
       ├── all have ended, and the handlers of ``disconnecting`` too ──▶ over
-      └── the limit ──▶ cut: greenlets are killed (their ``finally`` runs), then their sockets are shut; one warning
+      └── the limit ──▶ cut: see the engine's ``Connections.cut``; one warning
 
 A client that was told ``Connection: keep-alive`` may be sending its next request at any moment, and cannot know that
-its worker ends (RFC 9112 §9.6).  So idle connections stay, as with gunicorn's own gevent worker: the successor serves
+its worker ends (RFC 9112 §9.6).  So idle connections stay, as with gunicorn's own workers: the successor serves
 already, and nobody waits for this one.  Only where the whole server ends are they closed at once.
 
 A websocket or a stream is a request in flight: it has until the limit.
@@ -17,59 +17,64 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final
-
-import gevent
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from ...base.log import Log
-from ...runtime.client_socket import cut_connections
-from ...runtime.idle_limit import IdleLimit
+from .connections import Connections
 
 __all__ = ["Drain"]
 
-_CUT_SECONDS: Final = 1.0
-_CUT_TURN: Final = 0.01
+
+class _Runtime(Protocol):
+    """What a drain asks of its engine."""
+
+    def spawn(self, call: Callable[[], None], then: Callable[[], None] | None = None) -> None:
+        """Run ``call`` beside requests, and ``then`` behind it."""
 
 
 class Drain:
     """One drain; it begins when it is made.
 
     Args:
-        clients: the connections, by greenlet; those that end leave the mapping.
-        waits: knows which of them are idle; ``None`` where nobody does.
+        connections: of the worker.
         seconds: until :meth:`cut` is due.
-        say_goodbye: tells the application; in a greenlet of its own, it may block.
+        runtime: runs ``say_goodbye``.
+        say_goodbye: tells the application; it may block.
         wake: called when that has ended.
         log: for the one line.
     """
 
     def __init__(
         self,
-        clients: Mapping[Any, Any],
-        waits: IdleLimit | None,
+        connections: Connections,
         seconds: float,
+        runtime: _Runtime,
         say_goodbye: Callable[[float], None],
         wake: Callable[[], None],
         log: Log,
     ) -> None:
-        self._clients = clients
-        self._waits = waits
+        self._connections = connections
         self._seconds = seconds
         self._limit = time.monotonic() + seconds
+        self._wake = wake
         self._log = log
-        self._goodbye = gevent.spawn(say_goodbye, seconds)
-        self._goodbye.link(lambda _: wake())
+        self._has_said_goodbye = False
+        runtime.spawn(partial(say_goodbye, seconds), self._said_goodbye)
+
+    def _said_goodbye(self) -> None:
+        self._has_said_goodbye = True
+        self._wake()
 
     def close_idle(self) -> None:
         """Wait no longer for a further request on idle connections: at once, or when they have been answered."""
-        if self._waits is not None:
-            self._waits.finish(self._clients)
+        self._connections.end_idle()
 
     @property
     def is_over(self) -> bool:
         """Whether nobody is left to wait for."""
-        return not self._clients and self._goodbye.dead
+        return not len(self._connections) and self._has_said_goodbye
 
     @property
     def seconds_left(self) -> float:
@@ -78,20 +83,13 @@ class Drain:
 
     def cut(self) -> None:
         """End what is left, and say how much it was: an idle connection loses nothing, so it does not count."""
-        if self._waits is not None:
-            self._waits.finish(self._clients)
-            self._waits.finish_now()
-            gevent.sleep(0)
+        self._connections.end_idle_now()
         if self.is_over:
             return
-        count = len(self._clients)
         self._log.warning(
             "Worker graceful timeout (pid:%s): cut %s connections that had not ended within %g s",
             os.getpid(),
-            count,
+            len(self._connections),
             self._seconds,
         )
-        cut_connections(self._clients)
-        patience = time.monotonic() + _CUT_SECONDS
-        while self._clients and time.monotonic() < patience:
-            gevent.sleep(_CUT_TURN)
+        self._connections.cut()

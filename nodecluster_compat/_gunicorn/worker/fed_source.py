@@ -12,8 +12,8 @@ from gevent import Timeout, getcurrent
 from gunicorn.sock import ssl_context
 
 from ... import under_test
+from ...machine.forked_child import keep_from_children
 from ...runtime.client_socket import ClientSocket
-from ...runtime.forked_child import keep_from_children
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.greenlet_pool import GreenletPool
 
@@ -76,7 +76,7 @@ class FedSource:
         return self._feed.has_left
 
     def inherited_fds(self) -> list[int]:
-        """See :class:`~nodecluster_compat.runtime.forked_child.Inherited`."""
+        """See :class:`~nodecluster_compat.machine.forked_child.Inherited`."""
         return [client.fileno() for client in self._serving.values() if client is not None]
 
     def _has_room(self, _: int) -> bool:

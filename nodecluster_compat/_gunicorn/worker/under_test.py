@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ...runtime.gevent_reactor import GeventReactor
+    from ...roles.this_worker import Runtime
 
-__all__ = ["WorkerUnderTest"]
+__all__ = ["Examined", "WorkerUnderTest"]
+
+
+class Examined(Protocol):
+    """What an engine shows of itself, and lets be done to it."""
+
+    def stacks(self, frame: FrameType | None) -> str:
+        """Return what each greenlet, task or thread is doing; the current one was interrupted in ``frame``."""
+
+    def block(self, seconds: float) -> None:
+        """Block the loop, and with it all that the engine runs on its thread."""
 
 
 class WorkerUnderTest:
     """A worker, as its agent needs it.
 
     Args:
-        reactor: the runtime's.
-        throw: raises an exception in the main greenlet.
+        runtime: of its kind.
+        engine: of its kind.
+        throw: raises an exception in the main greenlet or thread.
     """
 
-    def __init__(self, reactor: GeventReactor, throw: Callable[[BaseException], None]) -> None:
-        from ...runtime.greenlet_stacks import blocking_sleep, greenlet_stacks
-
-        self.add_reader, self.remove_reader = reactor.add_reader, reactor.remove_reader
-        self.add_writer, self.remove_writer = reactor.add_writer, reactor.remove_writer
-        self.spawn: Callable[[Callable[[], None]], None] = reactor.spawn
+    def __init__(self, runtime: Runtime, engine: Examined, throw: Callable[[BaseException], None]) -> None:
+        self.add_reader, self.remove_reader = runtime.add_reader, runtime.remove_reader
+        self.add_writer, self.remove_writer = runtime.add_writer, runtime.remove_writer
+        self.spawn: Callable[[Callable[[], None]], None] = runtime.spawn
         self.crash = throw
-        self.greenlets = greenlet_stacks
-        self.block = blocking_sleep
+        self.stacks = engine.stacks
+        self.block = engine.block

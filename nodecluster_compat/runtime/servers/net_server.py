@@ -32,10 +32,10 @@ from ...base.arity import checked_callback
 from ...base.event_names import KnownEvents
 from ...base.records import Address, ListenRequest, PeerAddress, SocketName
 from ...errors import ArgumentTypeError, ListenError, ServerAlreadyListening, ServerNotRunning
+from ...machine.forked_child import end_if_child, keep_from_children
 from ...messages.passing import PassageKind
 from ..at_once import run_at_once
 from ..client_socket import ClientSocket, cut_connections
-from ..forked_child import end_if_child, keep_from_children
 from .listen_options import ListenArguments, checked_host, path_request, port_request, with_fd
 from .server_base import ServerBase, resolve
 
@@ -228,7 +228,7 @@ class NetServer(ServerBase):
         return PassageKind.SERVER
 
     def inherited_fds(self) -> list[int]:
-        """See :class:`~nodecluster_compat.runtime.forked_child.Inherited`: all but those of the handler that forks."""
+        """See :class:`~nodecluster_compat.machine.forked_child.Inherited`: all but those of the handler that forks."""
         here = gevent.getcurrent()
         fds = [client.fileno() for greenlet, client in self._serving.items() if client is not None and greenlet != here]
         listening = None if self._socket is None else self._socket.fd

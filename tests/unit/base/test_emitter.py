@@ -158,6 +158,8 @@ def test_once_is_a_decorator_too_and_can_be_taken_off() -> None:
     emitter.emit("x")
     emitter.emit("x")
     assert seen == ["first"]
+
+
 def test_awaitables_of_handlers_are_collected_in_their_order(caplog: pytest.LogCaptureFixture) -> None:
     """Whoever delivers awaits them; one that raises is logged, and what it registers has its origin."""
     emitter, seen = Emitter(), []

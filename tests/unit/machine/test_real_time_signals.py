@@ -10,7 +10,7 @@ def test_no_signal_has_two_meanings() -> None:
     """The last handler would win, silently."""
     numbers = [
         real_time_signals.THREADS_SIGNAL,
-        real_time_signals.GREENLETS_SIGNAL,
+        real_time_signals.ENGINE_STACKS_SIGNAL,
         real_time_signals.LAST_WORDS_SIGNAL,
         real_time_signals.PARENT_DEATH_SIGNAL,
         files.STACK_SIGNAL,

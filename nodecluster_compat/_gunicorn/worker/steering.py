@@ -1,12 +1,10 @@
-"""Let a cluster's worker steer the gevent worker that it runs in: drain, close idle connections, exit."""
+"""Let a cluster's worker steer the gunicorn worker that it runs in: drain, close idle connections, exit."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from ...runtime.gevent_reactor import GeventReactor
-
-__all__ = ["SteeredWorker", "WorkerRuntime"]
+__all__ = ["SteeredWorker", "Steering"]
 
 
 class SteeredWorker(Protocol):
@@ -19,17 +17,21 @@ class SteeredWorker(Protocol):
         """Wait no longer for a further request on idle connections, from the drain on."""
 
     def exit_now(self, code: int) -> None:
-        """End with ``code``, whatever phase the main greenlet is in."""
+        """End with ``code``, whatever phase the worker is in."""
 
     def leave_caller(self) -> None:
-        """End the calling greenlet."""
+        """End the calling greenlet, task or job."""
 
     def orphaned(self) -> None:
         """The primary is gone: end."""
 
 
-class WorkerRuntime(GeventReactor):
-    """This kind of worker, as :class:`~nodecluster_compat.roles.this_worker.ClusterWorker` needs it."""
+class Steering:
+    """That part of a :class:`~nodecluster_compat.roles.this_worker.Runtime` which is alike for every engine.
+
+    Args:
+        worker: what it runs in.
+    """
 
     def __init__(self, worker: SteeredWorker) -> None:
         super().__init__()
@@ -48,7 +50,7 @@ class WorkerRuntime(GeventReactor):
         self._worker.exit_now(code)
 
     def leave_caller(self) -> None:
-        """End the calling greenlet; the main one is on its way out."""
+        """End what called ``process.exit()``; the main greenlet or thread is on its way out."""
         self._worker.leave_caller()
 
     def orphaned(self) -> None:

@@ -1,0 +1,68 @@
+"""Beat with the worker's loop, and write stacks when the primary asks: the worker's side of its health.
+
+Signals ask.  For the first one ``faulthandler`` writes what each thread is doing, whatever it is doing: it needs no
+Python to run, so it works in C code that never comes back.  For the second one a handler writes what the engine has
+beside threads (greenlets, tasks), as soon as Python runs.  Neither is chained to the other, because that would
+interrupt system calls of libraries that do not expect it; so installed they are restarted where the kernel can.  The
+price is that a worker which sleeps in a system call does not tell its greenlets, unless it is about to be ended: then
+the third signal interrupts it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Protocol
+
+from ...lifecycle.loop_lag import BEAT_SECONDS, LagMeter
+from ...machine.heartbeat import END_OF_STACKS, Heartbeat
+from ...machine.real_time_signals import ENGINE_STACKS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL
+
+__all__ = ["LoopBeat"]
+
+
+class _Loop(Protocol):
+    """What beats: the loop whose turns are of interest."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> object:
+        """Call back after ``seconds``."""
+
+
+class LoopBeat:
+    """Beats while the loop of this thread turns.
+
+    Args:
+        heartbeat: where to.
+        loop: of the engine.
+        stacks: returns what the engine is doing, given the frame that was interrupted; called in a signal handler.
+    """
+
+    def __init__(self, heartbeat: Heartbeat, loop: _Loop, stacks: Callable[[FrameType | None], str]) -> None:
+        self._heartbeat = heartbeat
+        self._loop = loop
+        self._stacks = stacks
+        self._meter = LagMeter(time.monotonic())
+
+    def start(self) -> None:
+        """Be examined from now on."""
+        signal.signal(LAST_WORDS_SIGNAL, self._write_stacks)
+        signal.signal(ENGINE_STACKS_SIGNAL, self._write_stacks)
+        signal.siginterrupt(ENGINE_STACKS_SIGNAL, False)
+        faulthandler.register(THREADS_SIGNAL, self._heartbeat.fileno(), all_threads=True)
+        self._beat()
+
+    def _beat(self) -> None:
+        self._heartbeat.beat(self._meter.turn(time.monotonic()))
+        self._loop.call_later(BEAT_SECONDS, self._beat)
+
+    def _write_stacks(self, _: int, frame: FrameType | None) -> None:
+        try:
+            text = self._stacks(frame)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end what is examined
+            text = f"(no greenlets or tasks: {error!r})"
+        if self._heartbeat.fileno() >= 0:
+            os.write(self._heartbeat.fileno(), f"\n{text}\n".encode(errors="replace") + END_OF_STACKS)
