@@ -111,8 +111,10 @@ class GunicornLog(Log, Protocol):
 
     Attributes:
         error_log, access_log: the standard library's loggers behind it.
+        cfg: the settings that it looks at for each request.
     """
 
+    cfg: Settings
     error_log: logging.Logger
     access_log: logging.Logger
 

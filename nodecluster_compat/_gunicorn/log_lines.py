@@ -15,7 +15,7 @@ import gunicorn
 from ..base.log import Log
 from ..base.one_line import OneLine, one_line
 
-__all__ = ["keep_lines_whole"]
+__all__ = ["escapes_only", "keep_lines_whole"]
 
 _OURS: Final = (os.path.dirname(gunicorn.__file__), os.path.dirname(os.path.dirname(__file__)))
 _ABOUT_A_REQUEST: Final = "Invalid request from ip="
@@ -44,6 +44,12 @@ def keep_lines_whole(log: Log) -> None:
     for logger in (getattr(log, "error_log", None), logging.getLogger("nodecluster_compat")):
         if isinstance(logger, logging.Logger) and not any(isinstance(one, _Filter) for one in logger.filters):
             logger.addFilter(_Filter())
+
+
+def escapes_only(log: Log, wrapper: type) -> bool:
+    """Whether the atoms of ``log`` are those of gunicorn's ``wrapper``, escaped by :func:`keep_lines_whole`."""
+    found = getattr(log, "atoms_wrapper_class", None)
+    return isinstance(found, type) and found.__bases__ == (_EscapedAtoms, wrapper)
 
 
 class _Filter(OneLine):

@@ -92,7 +92,10 @@ def set_config(cfg: Settings, log: GunicornLog, handshake_timeout: float = _This
 
 def request_handler(application: Callable[..., Any]) -> HttpHandler:
     """Return what serves HTTP for an application, with the settings of this process."""
+    from gevent import get_hub
+
     from ...runtime.idle_limit import IdleLimit
+    from ..requests.access_log import use_access_log
     from ..requests.caching import cache_repeated_work
     from ..requests.clean_requests import use_clean_requests
     from ..requests.http_handler import HttpHandler
@@ -104,6 +107,7 @@ def request_handler(application: Callable[..., Any]) -> HttpHandler:
         set_config(cfg, log)
     if _ThisProcess.waits is None:
         waits = IdleLimit(cfg.keepalive)
+        use_access_log(log, get_hub().loop.run_callback)
         cache_repeated_work(cfg)
         _ThisProcess.waits = waits, use_clean_requests(cfg, waits)
     return HttpHandler(application, cfg, log, *_ThisProcess.waits, _ThisProcess.handshake_timeout)

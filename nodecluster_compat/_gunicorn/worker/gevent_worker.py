@@ -23,6 +23,7 @@ from ...runtime.idle_limit import IdleLimit
 from ...runtime.loaded_early import GRPC_UNPREPARED, is_grpc_unprepared
 from ...runtime.patching import patching
 from ..arbiter.birth import Birth
+from ..requests.access_log import use_access_log
 from ..requests.caching import cache_repeated_work
 from ..requests.clean_requests import use_clean_requests
 from ..requests.http_worker import HttpWorker
@@ -122,6 +123,7 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
 
     def _save_work(self) -> None:
         self.wsgi = with_one_send(self.wsgi, self)
+        use_access_log(self.log, get_hub().loop.run_callback)
         self._idle_limit = IdleLimit(self.cfg.keepalive)
         if self.served:
             cache_repeated_work(self.cfg)
