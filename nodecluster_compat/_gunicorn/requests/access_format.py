@@ -39,7 +39,7 @@ class Facts(NamedTuple):
 
     Attributes:
         environ: the application's.
-        status: as the application gave it, ``200 OK``.
+        code: the first word of the status.
         headers: of the answer, by name, as gunicorn's response has them.
         fields: of the request, by name, as gunicorn's request has them.
         sent: bytes of the body.
@@ -49,7 +49,7 @@ class Facts(NamedTuple):
     """
 
     environ: dict[str, Any]
-    status: str
+    code: str
     headers: Iterable[tuple[str, str]]
     fields: Iterable[tuple[str, str]]
     sent: int
@@ -73,7 +73,7 @@ _VARIABLES: Final[dict[str, tuple[str, str | None]]] = {
 _ATOMS: Final[dict[str, _Atom]] = {
     "u": lambda facts: facts.user,
     "t": lambda facts: facts.moment,
-    "s": lambda facts: facts.status.split(None, 1)[0],
+    "s": lambda facts: facts.code,
     "b": lambda facts: str(facts.sent),
     "B": lambda facts: str(facts.sent),
     "T": lambda facts: str(facts.micros // _SECOND),

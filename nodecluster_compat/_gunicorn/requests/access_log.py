@@ -68,8 +68,7 @@ class AccessLog:
         self._format: LineFormat | None = None
         self._stream: AccessStream | None = None
         self._calls: tuple[object, ...] = ()
-        self._second = -1
-        self._moment = ""
+        self._moment = (-1, "")  # a second, and how it is written
         if self.is_on and _is_gunicorns(log):
             self._stream = AccessStream(log.access_log, at_turn_end)
             self._calls = _CALLS(log)
@@ -145,12 +144,14 @@ class AccessLog:
     ) -> bool:
         if type(status) is not str or type(sent) is not int:
             return False
-        second = int(now)
-        if second != self._second:
-            self._second, self._moment = second, self._log.now()
+        second, moment = self._moment
+        if second != int(now):
+            moment = self._log.now()
+            self._moment = int(now), moment
         try:
+            code = status.split(None, 1)[0]
             user = self._user(environ) if "HTTP_AUTHORIZATION" in environ else "-"
-            line = line_format.compose(Facts(environ, status, headers, fields, sent, micros, self._moment, user))
+            line = line_format.compose(Facts(environ, code, headers, fields, sent, micros, moment, user))
         except Exception:  # noqa: BLE001 - whatever it is, gunicorn says it
             return False
         assert self._stream is not None

@@ -19,8 +19,8 @@ Only the flush waits, and never longer than to
 
 So what a turn has logged is lost only where Python does not get to say a last word: SIGKILL, ``os._exit``, a crash.
 
-What a disk says is handled as ``logging`` does it: ``handleError``, and the stream keeps what it keeps.  For loops of
-one thread.
+What a disk says is handled as ``logging`` does it: ``handleError``, and the stream keeps what it keeps.  Several threads
+may write lines where each of them is flushed.
 """
 
 from __future__ import annotations
@@ -131,12 +131,13 @@ class AccessStream:
     def _survey(self) -> bool:
         """Find out whether it is plain, and remember of what."""
         self._state = None
+        self.flush()
         logger = self._logger
         if not (_is_plain_logger(logger) and _is_plain_handler(logger.handlers[0])):
             return False
         handler: Any = logger.handlers[0]
         calls = _calls(logger, handler)
-        if not are_from(_LOGGING_FILE, calls):
+        if not are_from(_LOGGING_FILE, calls[:-1]) or calls[-1] is not logging.LogRecord:
             return False
         self._handler, self._stream, self._calls = handler, handler.stream, calls
         handlers, filters, *rest = _LOGGER_STATE(logger)
@@ -145,7 +146,12 @@ class AccessStream:
 
 
 def _calls(logger: logging.Logger, handler: object) -> tuple[object, ...]:
-    return (*_LOGGER_CALLS(logger), *_HANDLER_CALLS(handler), *_CLASS_CALLS(logging))
+    return (
+        *_LOGGER_CALLS(logger),
+        *_HANDLER_CALLS(handler),
+        *_CLASS_CALLS(logging),
+        logging.getLogRecordFactory(),
+    )
 
 
 def _is_plain_logger(logger: logging.Logger) -> bool:
