@@ -21,9 +21,11 @@ class NotAgain(logging.Filter):
 
 
 def fork() -> None:
-    """Fork a child that ends as Python's processes do: it writes what its streams have buffered."""
+    """Fork a child that writes what its streams have buffered, as those of ``multiprocessing`` do at their end."""
     if (pid := os.fork()) == 0:
-        sys.exit(0)
+        for handler in logging.getLogger("gunicorn.access").handlers:
+            handler.flush()
+        os._exit(0)
     os.waitpid(pid, 0)
 
 
