@@ -19,8 +19,8 @@ Only the flush waits, and never longer than to
 
 So what a turn has logged is lost only where Python does not get to say a last word: SIGKILL, ``os._exit``, a crash.
 
-What a disk says is handled as ``logging`` does it: ``handleError``, and the stream keeps what it keeps.  Several threads
-may write lines where each of them is flushed.
+What a disk says is handled as ``logging`` does it: ``handleError``, and the stream keeps what it keeps.  Several
+threads may write lines where each of them is flushed.
 """
 
 from __future__ import annotations
