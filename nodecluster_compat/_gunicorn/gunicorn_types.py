@@ -81,6 +81,7 @@ class Settings(Protocol):
     reuse_port: bool
     secure_scheme_headers: Mapping[str, str]
     settings: Mapping[str, Any]
+    threads: int
     when_ready: ServerHook
     worker_connections: int
     workers: int

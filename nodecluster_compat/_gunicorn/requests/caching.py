@@ -61,15 +61,17 @@ def _cache_settings(cfg: Settings) -> None:
 def _cache_date() -> None:
     """Let gunicorn's ``http_date`` format the present once a second; in this process, for good."""
     original: Callable[[float | None], str] = util.http_date
-    second, text = -1, ""
+    last = -1, ""  # both at once: threads may ask at the same time
 
     def http_date(timestamp: float | None = None) -> str:
-        nonlocal second, text
+        nonlocal last
         if timestamp is not None:
             return original(timestamp)
         now = int(time.time())
+        second, text = last
         if now != second:
-            second, text = now, original(now)
+            text = original(now)
+            last = now, text
         return text
 
     util.http_date = http_date
@@ -79,14 +81,15 @@ def _cache_errors_stream() -> None:
     """Let gunicorn make the ``wsgi.errors`` of a request anew only when a stream behind it has changed."""
     original = wsgi.WSGIErrorsWrapper
     error_log = logging.getLogger("gunicorn.error")
-    known: list[Any] = []
-    stream: Any = None
+    last: tuple[list[Any], Any] = [], None
 
     def errors_stream(cfg: Settings) -> object:
-        nonlocal known, stream
+        nonlocal last
         now = [sys.stderr, *[getattr(handler, "stream", handler) for handler in error_log.handlers]]
+        known, stream = last
         if now != known or stream.closed:
-            known, stream = now, original(cfg)
+            stream = original(cfg)
+            last = now, stream
         return stream
 
     wsgi.WSGIErrorsWrapper = errors_stream

@@ -17,6 +17,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from ... import under_test
 from ...runtime.client_gone import client_watch
 from ...runtime.lingering import linger
+from .unread_body import is_unread
 
 if TYPE_CHECKING:
     from ..gunicorn_types import PlainRequest
@@ -32,7 +33,7 @@ class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hi
         try:
             self.serve_request(listener_name, req, sock, addr)
         except StopIteration:  # the connection is to be closed
-            if _is_unread(req):
+            if is_unread(req):
                 linger(sock)
             raise
         finally:
@@ -55,12 +56,5 @@ class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hi
             self.log.debug("Closing a connection amid a request: it was cut")
             return
         super().handle_error(req, under_test.mark(client), addr, exc)
-        if req is None or _is_unread(req):
+        if req is None or is_unread(req):
             linger(client)
-
-
-def _is_unread(req: PlainRequest) -> bool:
-    """Whether the client may still be sending the body of a request."""
-    reader = getattr(req.body, "reader", None)
-    length = getattr(reader, "length", None)
-    return length > 0 if isinstance(length, int) else getattr(reader, "parser", None) is not None

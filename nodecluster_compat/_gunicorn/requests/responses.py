@@ -2,8 +2,7 @@
 
 Theory of operation
 -------------------
-:class:`OneSendResponse` does what gunicorn's response does, in its words, and holds back what the first ``write``
-sends.
+:class:`OneSendResponse` (:mod:`one_send`) does what gunicorn's response does, in its words.
 
 :class:`CleanResponse` answers clean requests.  Of a *plain* answer it knows what gunicorn would say, because gunicorn
 has said it before: which names of headers it passes on and which statuses it takes are learnt from answers that its
@@ -26,76 +25,16 @@ from gunicorn.http.wsgi import Response
 
 from ...machine.forked_child import end_if_child
 from ...runtime.client_gone import KEY, ClientGone, client_watch
+from .one_send import OneSendResponse
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Headers, PlainRequest, Settings
 
-__all__ = ["CleanResponse", "OneSendResponse", "with_one_send"]
+__all__ = ["CleanResponse", "with_one_send"]
 
-_JOIN_BYTES: Final = 64 * 1024  # above, copying costs more than a second send
 _MOST_LEARNT: Final = 1024
 _MOST_DIGITS: Final = 18
 _NO_BODY: Final = (204, 304)
-
-
-class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type hints
-    """gunicorn's response whose head waits for the first piece of body, within one ``write``.
-
-    Attributes:
-        server: what the request was made to; once it ``ends_connections`` answers are the last ones of theirs.
-        stream: the client of a body that may be iterated for long.
-    """
-
-    server: Any = None
-    stream: ClientGone | None = None
-
-    def default_headers(self) -> list[str]:
-        """Extends gunicorn's: a drain that began after the request, and before its answer, is told the client."""
-        if self.server is not None and self.server.ends_connections:
-            self.force_close()
-        headers: list[str] = super().default_headers()
-        return headers
-
-    def write(self, arg: bytes) -> None:
-        """Extends gunicorn's: what the first ``write`` sends goes out together, also when it raises."""
-        end_if_child()
-        if self.headers_sent:
-            super().write(arg)
-            return
-        if self.stream is not None:
-            self.stream.look()
-        sock: Any = self.sock
-        held = _Held()
-        self.sock: Any = held
-        try:
-            super().write(arg)
-        finally:
-            self.sock = sock
-            self._send(held.parts)
-
-    def _send(self, parts: list[bytes]) -> None:
-        """Send the head and what came with it; if that fails the head has, before anything was counted."""
-        if sum(map(len, parts)) <= _JOIN_BYTES:
-            parts = [b"".join(parts)]
-        try:
-            for part in parts:
-                if part:
-                    self.sock.sendall(part)
-        except OSError:
-            self.headers_sent, self.sent = False, 0
-            raise
-
-
-class _Held:
-    """Stands in for the socket during the first ``write``."""
-
-    __slots__ = ("parts",)
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-
-    def sendall(self, data: bytes) -> None:
-        self.parts.append(data)
 
 
 def with_one_send(application: Callable[..., Iterable[bytes]], server: object) -> Callable[..., Iterable[bytes]]:

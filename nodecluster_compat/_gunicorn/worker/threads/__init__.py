@@ -1,0 +1,1 @@
+"""Serve on threads: gunicorn's ``gthread``, fed by the primary."""

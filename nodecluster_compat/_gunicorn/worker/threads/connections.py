@@ -1,0 +1,270 @@
+"""Keep the connections of a thread worker: which one has a thread, waits for one, or waits for its client.
+
+Theory of operation
+-------------------
+gunicorn's ``gthread`` has a thread for each request, not for each connection.  Its rules are kept, with other means:
+
+    new ──bytes come──▶ served ──answered──▶ idle ──bytes come──▶ served
+     │                     └──last answer──▶ closed, or lingering ──▶ closed
+     └── 5 s of silence ──▶ silent ──bytes come──▶ served, or closed ``keepalive`` later
+
+* *Room* is a free thread.  A new connection takes one's place until it has asked, or has been silent for as long as
+  gunicorn's threads wait, so a client that asks is not dealt to a worker whose threads are all busy.  No thread waits
+  for a client that says nothing.
+* An answer after which the connection ends is closed at once, unless its client may still be sending: then it lingers
+  here, and holds up nobody (gunicorn 26.2 and 27 wait for such a client in the main thread, for up to 2 s).
+* In a drain an idle connection has the rest of its ``keepalive``, as promised.  Told to end idle connections, it has
+  :data:`LINGER_SECONDS` behind its last answer, for a request that is under way.
+
+All of it is the main thread's, which alone calls this.  The deadlines in one table are in their order, because all in
+it wait equally long, so a sweep looks at the oldest.
+"""
+
+from __future__ import annotations
+
+import _socket
+import select
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from ....machine.forked_child import keep_from_children
+from ...requests.unread_body import is_unread
+
+if TYPE_CHECKING:
+    from ....thread_runtime.poller import Poller
+
+__all__ = ["LINGER_SECONDS", "ThreadConnections"]
+
+LINGER_SECONDS: Final = 0.5
+
+_NEW_SECONDS: Final = 5.0  # gunicorn's DEFAULT_WORKER_DATA_TIMEOUT, from 25.3 on
+_CLOSING_SECONDS: Final = 2.0
+_CLOSING_BYTES: Final = 64 * 1024
+_CUT_SECONDS: Final = 0.25
+
+
+class ThreadConnections:
+    """See :class:`~nodecluster_compat._gunicorn.worker.connections.Connections`.
+
+    Args:
+        poller: of the main thread.
+        submit: lets a thread serve a connection; it calls :meth:`served` behind that, in the main thread.
+        turn: lets the main thread turn, at most so many seconds.
+        keepalive: seconds that a connection waits for its next request.
+        threads: how many there are.
+        most: how many connections there may be.
+        changed: called when a connection has ended, or a thread is free.
+    """
+
+    def __init__(
+        self,
+        poller: Poller,
+        submit: Callable[[Any], object],
+        turn: Callable[[float], None],
+        keepalive: float,
+        threads: int,
+        most: int,
+        changed: Callable[[], None],
+    ) -> None:
+        self.idle: dict[Any, float] = {}
+        self.busy: dict[Any, None] = {}
+        self._new: dict[Any, float] = {}
+        self._silent: dict[Any, float] = {}
+        self._closing: dict[Any, float] = {}
+        self._poller = poller
+        self._submit = submit
+        self._turn = turn
+        self._keepalive = keepalive
+        self._threads = threads
+        self._most = most
+        self._changed = changed
+        self._patience = keepalive  # of an idle connection, behind its answer
+        self._ends_idle = False
+        self._busy_since = 0.0
+        keep_from_children(self)
+
+    def __len__(self) -> int:
+        return len(self.busy) + len(self.idle) + len(self._new) + len(self._silent)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more can be served: a thread is free for it."""
+        return len(self.busy) + len(self._new) < self._threads and len(self) < self._most
+
+    @property
+    def saturated_since(self) -> float:
+        """Since when all threads are busy, on the monotonic clock; 0 when one is free."""
+        return self._busy_since
+
+    def inherited_fds(self) -> Iterator[int]:
+        """See :class:`~nodecluster_compat.machine.forked_child.Inherited`."""
+        for table in (self.busy, self.idle, self._new, self._silent, self._closing):
+            for conn in list(table):
+                yield conn.sock.fileno()
+
+    # --- its way -------------------------------------------------------------------------------
+
+    def take(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's
+        """A connection is this worker's from now on."""
+        if _has_sent(conn.sock):
+            self._serve(conn)
+        else:
+            self._watch(conn, self._new, _NEW_SECONDS)
+
+    def served(self, conn: Any, keeps: bool) -> None:  # noqa: ANN401 - as above
+        """A thread has answered a request.
+
+        Args:
+            conn: gunicorn's.
+            keeps: whether the connection waits for a further one.
+        """
+        del self.busy[conn]
+        if len(self.busy) < self._threads:
+            self._busy_since = 0.0
+        if not keeps or conn.sock.fileno() < 0:
+            self._end(conn)
+        elif conn.parser.unreader.buf.getvalue() or _is_pending(conn.sock):
+            self._serve(conn)  # read already: the kernel will not say that it is there
+        else:
+            self._watch(conn, self.idle, self._patience)
+        self._changed()
+
+    def _serve(self, conn: Any) -> None:  # noqa: ANN401 - as above
+        conn.data_ready = True
+        self.busy[conn] = None
+        if len(self.busy) >= self._threads and not self._busy_since:
+            self._busy_since = monotonic()
+        self._submit(conn)
+
+    def _watch(self, conn: Any, table: dict[Any, float], seconds: float) -> None:  # noqa: ANN401 - as above
+        table[conn] = monotonic() + seconds
+        self._poller.add_reader(conn.sock.fileno(), partial(self._readable, conn, table))
+
+    def _readable(self, conn: Any, table: dict[Any, float]) -> None:  # noqa: ANN401 - as above
+        self._unwatch(conn, table)
+        self._serve(conn)
+
+    def _unwatch(self, conn: Any, table: dict[Any, float]) -> None:  # noqa: ANN401 - as above
+        del table[conn]
+        self._poller.remove_reader(conn.sock.fileno())
+
+    # --- its end -------------------------------------------------------------------------------
+
+    def _end(self, conn: Any) -> None:  # noqa: ANN401 - as above
+        request = getattr(conn.parser, "mesg", None)
+        if conn.sock.fileno() >= 0 and (_has_sent(conn.sock) or (request is not None and is_unread(request))):
+            self._linger(conn)
+        else:
+            _close(conn)
+
+    def _linger(self, conn: Any) -> None:  # noqa: ANN401 - as above
+        """Say that nothing more comes, and take what the client still sends: closed at once, it would be reset."""
+        try:
+            conn.sock.settimeout(0)
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            _close(conn)
+            return
+        conn.unread_bytes = 0
+        self._closing[conn] = monotonic() + _CLOSING_SECONDS
+        self._poller.add_reader(conn.sock.fileno(), partial(self._discard, conn))
+        self._discard(conn)
+
+    def _discard(self, conn: Any) -> None:  # noqa: ANN401 - as above
+        try:
+            data = _socket.socket.recv(conn.sock, _CLOSING_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        conn.unread_bytes += len(data)
+        if not data or conn.unread_bytes > _CLOSING_BYTES:
+            self._unwatch(conn, self._closing)
+            _close(conn)
+
+    def sweep(self) -> None:
+        """End those whose time is over."""
+        if self._new:
+            for conn in _due(self._new):
+                self._unwatch(conn, self._new)
+                self._watch(conn, self._silent, self._keepalive)
+                self._changed()
+        for table in (self.idle, self._silent, self._closing):
+            for conn in _due(table) if table else ():
+                self._give_up(conn, table)
+
+    def _give_up(self, conn: Any, table: dict[Any, float]) -> None:  # noqa: ANN401 - as above
+        self._unwatch(conn, table)
+        if table is self.idle and _has_sent(conn.sock):
+            self._serve(conn)
+        else:
+            _close(conn)
+            self._changed()
+
+    @property
+    def next_sweep(self) -> float:
+        """In how many seconds somebody's time is over."""
+        tables = (self._new, self.idle, self._silent, self._closing)
+        return min((next(iter(table.values())) for table in tables if table), default=monotonic() + 1) - monotonic()
+
+    # --- the drain -----------------------------------------------------------------------------
+
+    def end_idle(self) -> None:
+        """Wait for no further request."""
+        self._ends_idle = True
+        self._shorten(LINGER_SECONDS)
+
+    def end_idle_now(self) -> None:
+        """End what is idle, and what has asked for nothing."""
+        self._ends_idle = True
+        self._shorten(0.0)
+        for table in (self.idle, self._silent, self._new):
+            for conn in list(table):
+                self._give_up(conn, table)
+
+    def _shorten(self, seconds: float) -> None:
+        sooner = self._patience - min(seconds, self._patience)
+        self._patience -= sooner
+        for conn in self.idle:
+            self.idle[conn] -= sooner
+
+    def cut(self) -> None:
+        """Shut the sockets that threads have: one that reads or writes there ends, any other is left to itself."""
+        for conn in self.busy:
+            with suppress(OSError):
+                _socket.socket.shutdown(conn.sock, socket.SHUT_RDWR)
+        limit = monotonic() + _CUT_SECONDS
+        while self.busy and monotonic() < limit:
+            self._turn(limit - monotonic())
+
+
+def _due(table: dict[Any, float]) -> list[Any]:
+    now = monotonic()
+    due = []
+    for conn, deadline in table.items():
+        if deadline > now:
+            break
+        due.append(conn)
+    return due
+
+
+def _has_sent(sock: socket.socket) -> bool:
+    """Whether there is something to read: bytes, or the end of the connection."""
+    poll = select.poll()  # a peek would wait as long as the socket may
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _is_pending(sock: socket.socket) -> bool:
+    """Whether OpenSSL has decrypted something that nobody has read."""
+    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+
+
+def _close(conn: Any) -> None:  # noqa: ANN401 - gunicorn's
+    with suppress(OSError):
+        conn.sock.close()

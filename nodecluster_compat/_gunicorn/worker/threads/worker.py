@@ -1,0 +1,228 @@
+"""Extend gunicorn's thread worker: ``-k nodecluster_compat.ThreadWorker``.
+
+gunicorn's ``ThreadWorker`` answers a request exactly as it does for ``-k gthread`` (its ``handle``): HTTP/2, PROXY
+protocol, limits, hooks, access log.  What is ours is how a connection gets to a thread and what becomes of it behind
+that (``connections``), what the main thread waits in (``thread_runtime/``), and what every worker of a cluster has
+(``fed_worker``).
+
+Nothing is patched, and gevent is not imported, neither here nor in the primary.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Executor
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+from gunicorn.workers.gthread import ThreadWorker
+
+from .... import under_test
+from ....base.log import Log
+from ....machine.forked_child import worker_begins
+from ....thread_runtime.poller import Poller
+from ....thread_runtime.pool import ThreadPool
+from ....thread_runtime.reactor import ThreadReactor
+from ....thread_runtime.stacks import thread_stacks
+from ...arbiter.finalisation import at_end
+from ...requests.caching import cache_repeated_work
+from ..fed_worker import FedWorker
+from ..feed import Feed
+from ..steering import Steering
+from .connections import ThreadConnections
+from .requests import answered, read_strictly
+from .sources import AcceptingThreads, FedThreads
+
+if TYPE_CHECKING:
+    from ...arbiter.birth import Birth
+    from ...gunicorn_types import PlainRequest, Settings
+    from ..membership import Membership
+
+__all__ = ["ClusterThreadWorker"]
+
+_FOR_WORKERS: Final = ("gunicorn_h1c",)
+
+
+class _ThreadRuntime(Steering, ThreadReactor):
+    """This kind of worker, as :class:`~nodecluster_compat.roles.this_worker.ClusterWorker` needs it."""
+
+    def __init__(self, worker: ClusterThreadWorker, poller: Poller) -> None:
+        ThreadReactor.__init__(self, poller, worker.throw)
+        self._worker = worker
+
+
+class _ThreadEngine:
+    """See :class:`~nodecluster_compat._gunicorn.worker.under_test.Examined`."""
+
+    def __init__(self, worker: ClusterThreadWorker) -> None:
+        self._worker = worker
+
+    def stacks(self, frame: FrameType | None) -> str:
+        """Return what each thread of the pool is doing."""
+        pool = self._worker.tpool
+        return thread_stacks(
+            pool if isinstance(pool, ThreadPool) else None, self._worker.requests, len(self._worker.kept)
+        )
+
+    @staticmethod
+    def block(seconds: float) -> None:
+        """Block the main thread: no connection is taken, and no message."""
+        time.sleep(seconds)
+
+
+class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hints
+    """``gunicorn -k nodecluster_compat.ThreadWorker``.
+
+    Attributes:
+        requests: what the threads of the pool are answering, by the thread's number.
+    """
+
+    connections: ThreadConnections
+    tpool: Any
+    poller: Any
+    method_queue: Any
+
+    @classmethod
+    def check_config(cls, cfg: Settings, log: Log) -> None:
+        """Extends both: gunicorn says where there is no room for kept-alive connections."""
+        super().check_config(cfg, log)
+        ThreadWorker.check_config(cfg, log)
+
+    @classmethod
+    def prepare(cls, cfg: Settings, log: Log) -> None:
+        """See :class:`FedWorker`."""
+        for name in _FOR_WORKERS:
+            with suppress(ImportError):  # the C parser is optional
+                import_module(name)
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        self._poller: Poller | None = None
+        self._thrown: BaseException | None = None
+        self._main = 0
+        self.requests: dict[int, str] = {}
+        super().__init__(*args, **kwargs)
+        self.engine = _ThreadEngine(self)
+
+    # --- what this engine adds -----------------------------------------------------------------
+
+    def get_thread_pool(self) -> ThreadPool | Executor:
+        """Extends gunicorn's: threads that do not end hold up no exit.  To be overridden, as in gunicorn."""
+        if self._birth is None:
+            pool: Executor = super().get_thread_pool()
+            return pool
+        return ThreadPool(self.cfg.threads, "request")
+
+    def make_runtime(self) -> _ThreadRuntime:
+        """See :class:`FedWorker`."""
+        worker_begins()
+        self._main = threading.get_ident()
+        poller = self._poller = Poller()
+        runtime = _ThreadRuntime(self, poller)
+        at_end(runtime.let_go)
+        if self._birth is not None:
+            self._replace_poller(poller, runtime)
+        return runtime
+
+    def _replace_poller(self, poller: Poller, runtime: ThreadReactor) -> None:
+        """Wait in ours, in place of what gunicorn has made to wait in."""
+        self.poller.close()
+        self.method_queue.close()
+        self.poller = self.method_queue = poller
+        self._turn = runtime.turn
+        self.connections = connections = ThreadConnections(
+            poller,
+            self._submit,
+            runtime.turn,
+            self.cfg.keepalive,
+            self.cfg.threads,
+            self.worker_connections,
+            self._connections_changed,
+        )
+        self.kept = self.keepalived_conns = connections.idle
+        at_end(partial(self.tpool.shutdown, wait=True))
+
+    def make_source(self, birth: Birth, membership: Membership) -> FedThreads | AcceptingThreads:
+        """See :class:`FedWorker`."""
+        assert self._runtime is not None
+        source: FedThreads | AcceptingThreads
+        if self.served:
+            feed = Feed(birth, membership, self.served, self.wake)
+            source = FedThreads(feed, self._runtime, self.connections, self.cfg, self.handshake_timeout)
+        else:
+            source = AcceptingThreads(
+                membership, self._runtime, self.connections, self.sockets, self.cfg, self.handshake_timeout
+            )
+        self._source: Any = source
+        return source
+
+    def make_ready(self) -> None:
+        """Serve with what is ours on gunicorn's request path."""
+        self.wsgi = answered(self.wsgi, self, self.requests)
+        read_strictly()
+        if self.served:
+            cache_repeated_work(self.cfg)
+
+    def wait(self, seconds: float) -> None:
+        """Let the main thread turn until something changes, at most ``seconds``."""
+        self._turn(min(seconds, self.connections.next_sweep))
+        self.connections.sweep()
+        if self._thrown is not None:
+            error, self._thrown = self._thrown, None
+            raise error
+
+    def wake(self) -> None:
+        """See :class:`FedWorker`."""
+        if self._poller is not None:
+            self._poller.wake()
+
+    def throw(self, error: BaseException) -> None:
+        """Raise ``error`` in the main thread, when it turns."""
+        self._thrown = self._thrown or error
+        self.wake()
+
+    def end_caller(self, code: int) -> None:
+        """End the caller, a thread's job; or the main thread, and with it the process."""
+        if threading.get_ident() == self._main:
+            self._thrown = None
+        raise SystemExit(code)
+
+    def orphaned(self) -> None:
+        """Extends :class:`FedWorker`'s: only the main thread may set how a signal is handled."""
+        assert self._poller is not None
+        self._poller.defer(super().orphaned)
+
+    # --- connections ---------------------------------------------------------------------------
+
+    def _connections_changed(self) -> None:
+        self._source.changed()
+
+    def _submit(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's
+        done = partial(self._poller.defer, self._served, conn)  # type: ignore[union-attr]
+        if isinstance(self.tpool, ThreadPool):
+            self.tpool.submit(self.handle, conn, done=done)
+        else:  # a program's own
+            self.tpool.submit(self.handle, conn).add_done_callback(done)
+
+    def _served(self, conn: Any, job: Any) -> None:  # noqa: ANN401 - as above
+        keeps = False
+        try:
+            keeps = not job.cancelled() and bool(job.result())
+        except Exception as error:  # noqa: BLE001 - as gunicorn: the connection is closed
+            self.log.debug("Closing connection: %r", error)
+        finally:  # what ends a process, as in gunicorn, ends this one
+            self.connections.served(conn, keeps)
+
+    def handle(self, conn: Any) -> object:  # noqa: ANN401 - gunicorn's
+        """Extends gunicorn's: on a thread of the pool, which answers one request and then nothing."""
+        try:
+            return super().handle(conn)
+        finally:
+            self.requests.pop(threading.get_ident(), None)
+
+    def handle_error(self, req: PlainRequest | None, client: object, addr: object, exc: BaseException) -> None:
+        """Extends gunicorn's: under test an error page says whose it is."""
+        super().handle_error(req, under_test.mark(client), addr, exc)

@@ -1,0 +1,157 @@
+"""Wait for descriptors, and for other threads that call in: one epoll, one eventfd.
+
+It stands in for the ``selectors`` object and the ``PollableMethodQueue`` of gunicorn's thread worker, with the methods
+that it uses, and has both directions of a descriptor.  A wake-up that is under way already is not written again, and
+what has been deferred is run whole: a request costs a system call or two less.
+
+Any thread may register, unregister and defer.  Callbacks run in the thread that turns.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+__all__ = ["Poller"]
+
+_READABLE: Final = ~select.EPOLLOUT  # an end or an error is read
+_WRITABLE: Final = select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP
+_WAKE: Final = (1).to_bytes(8, "little")
+
+Callback = Callable[[], object]
+
+
+class _Watch:
+    """What is to be called for one descriptor."""
+
+    __slots__ = ("reader", "writer")
+
+    def __init__(self) -> None:
+        self.reader: Callback | None = None
+        self.writer: Callback | None = None
+
+    @property
+    def mask(self) -> int:
+        return (select.EPOLLIN if self.reader else 0) | (select.EPOLLOUT if self.writer else 0)
+
+
+class Poller:
+    """The descriptors that one thread waits for."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._watches: dict[int, _Watch] = {}
+        self._deferred: deque[Callback] = deque()
+        self._is_waking = False
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake_fd, select.EPOLLIN)
+
+    # --- descriptors ---------------------------------------------------------------------------
+
+    def add_reader(self, fd: int, callback: Callback) -> None:
+        """Call back whenever ``fd`` is readable or closed."""
+        watch = self._watches.setdefault(fd, _Watch())
+        was, watch.reader = watch.mask, callback
+        self._changed(fd, watch, was)
+
+    def remove_reader(self, fd: int) -> None:
+        """Stop watching ``fd`` for reading."""
+        watch = self._watches.get(fd)
+        if watch is not None:
+            was, watch.reader = watch.mask, None
+            self._changed(fd, watch, was)
+
+    def add_writer(self, fd: int, callback: Callback) -> None:
+        """Call back whenever ``fd`` is writable or broken."""
+        watch = self._watches.setdefault(fd, _Watch())
+        was, watch.writer = watch.mask, callback
+        self._changed(fd, watch, was)
+
+    def remove_writer(self, fd: int) -> None:
+        """Stop watching ``fd`` for writing."""
+        watch = self._watches.get(fd)
+        if watch is not None:
+            was, watch.writer = watch.mask, None
+            self._changed(fd, watch, was)
+
+    def _changed(self, fd: int, watch: _Watch, was: int) -> None:
+        mask = watch.mask
+        if mask == was:
+            return
+        if not mask:
+            del self._watches[fd]
+            self._epoll.unregister(fd)
+        elif was:
+            self._epoll.modify(fd, mask)
+        else:
+            self._epoll.register(fd, mask)
+
+    # --- as gunicorn calls it ------------------------------------------------------------------
+
+    def register(self, fileobj: Any, _: int, callback: Callable[[Any], object]) -> None:  # noqa: ANN401 - any with a fileno
+        """Call ``callback(fileobj)`` whenever it is readable, as ``selectors`` and gunicorn do between them."""
+        self.add_reader(_fd_of(fileobj), partial(callback, fileobj))
+
+    def unregister(self, fileobj: Any) -> None:  # noqa: ANN401 - as above
+        """Stop watching.
+
+        Raises:
+            KeyError: it is not watched.
+        """
+        fd = _fd_of(fileobj)
+        if fd not in self._watches:
+            raise KeyError(fd)
+        self.remove_reader(fd)
+
+    def defer(self, callback: Callable[..., object], *args: object) -> None:
+        """Call back in the thread that turns; may be called in any, and in a signal handler."""
+        self._deferred.append(partial(callback, *args))
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the thread that turns do so at once."""
+        if not self._is_waking:
+            self._is_waking = True
+            os.write(self._wake_fd, _WAKE)
+
+    # --- turning -------------------------------------------------------------------------------
+
+    def turn(self, seconds: float) -> None:
+        """Wait at most so long, then call whoever is to be called."""
+        for fd, mask in self._epoll.poll(max(0.0, seconds)):
+            if fd == self._wake_fd:
+                os.read(fd, 8)
+                self._is_waking = False  # first: who defers from now on wakes again
+            else:
+                self._call(fd, mask)
+        for _ in range(len(self._deferred)):
+            self._deferred.popleft()()
+        if self._deferred:
+            self.wake()
+
+    def _call(self, fd: int, mask: int) -> None:
+        watch = self._watches.get(fd)  # a callback before may have taken it off
+        if watch is not None and watch.reader is not None and mask & _READABLE:
+            watch.reader()
+        watch = self._watches.get(fd)
+        if watch is not None and watch.writer is not None and mask & _WRITABLE:
+            watch.writer()
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        if not self._epoll.closed:
+            self._watches.clear()
+            self._epoll.close()
+            os.close(self._wake_fd)
+            self._is_waking = True  # nobody is to be woken
+
+
+def _fd_of(fileobj: Any) -> int:  # noqa: ANN401 - as above
+    fd: int = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+    if fd < 0:
+        raise ValueError(f"expected an open descriptor, got that of {fileobj!r}")
+    return fd

@@ -1,0 +1,146 @@
+"""Run jobs on daemon threads: a pool that holds up no exit, and says what it is doing.
+
+Python joins the threads of ``concurrent.futures`` when the process ends, so one that waits for ever holds it up for
+ever.  Here an end asks the idle ones to go and leaves the others to the end of the process.
+
+A job's outcome has the part of a ``Future`` that gunicorn's thread worker uses, and costs less.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, Final
+
+__all__ = ["Job", "ThreadPool"]
+
+_JOIN_SECONDS: Final = 0.5
+
+
+class Job:
+    """One call, and how it ended."""
+
+    __slots__ = ("_args", "_call", "_done", "_error", "_result")
+
+    def __init__(self, call: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._call = call
+        self._args = args
+        self._done: Callable[[Job], object] | None = None
+        self._error: BaseException | None = None
+        self._result: Any = None
+
+    def add_done_callback(self, done: Callable[[Job], object]) -> None:
+        """Call ``done(job)`` behind it, on its thread; to be said before it is submitted."""
+        self._done = done
+
+    def cancelled(self) -> bool:
+        """Whether it was called off: never."""
+        return False
+
+    def result(self) -> Any:  # noqa: ANN401 - what the call returns
+        """Return what the call has returned.
+
+        Raises:
+            BaseException: what the call has raised.
+        """
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def run(self) -> None:
+        """Make the call, on this thread."""
+        try:
+            self._result = self._call(*self._args)
+        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+            self._error = error
+        if self._done is not None:
+            self._done(self)
+
+
+class ThreadPool:
+    """So many threads, begun when they are needed.
+
+    Args:
+        size: how many at most.
+        name: of the threads, before their number.
+    """
+
+    def __init__(self, size: int, name: str) -> None:
+        self._size = size
+        self._name = name
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._since: dict[threading.Thread, float] = {}  # of those that run a job, when it began
+        self._open = 0  # jobs that have not ended
+        self._lock = threading.RLock()  # a signal handler may submit a job while this thread does
+        self._is_shut = False
+
+    def submit(self, call: Callable[..., Any], *args: object, done: Callable[[Job], object] | None = None) -> Job:
+        """Make a call on one of the threads, behind those that wait.
+
+        Args:
+            call: what to call.
+            args: with what.
+            done: called with the job behind it, on its thread.
+        """
+        job = Job(call, args)
+        job.add_done_callback(done or _nothing)
+        with self._lock:
+            self._open += 1
+            if self._open > len(self._threads) < self._size:
+                self._begin()
+        self._jobs.put(job)
+        return job
+
+    @property
+    def busy(self) -> dict[threading.Thread, float]:
+        """The threads that run a job, with when it began on the monotonic clock."""
+        return dict(self._since)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a thread."""
+        return self._jobs.qsize()
+
+    @property
+    def size(self) -> int:
+        """How many threads there may be."""
+        return self._size
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Let idle threads end, and busy ones behind their job.
+
+        Args:
+            wait: wait for the idle ones, a moment.
+        """
+        if not self._is_shut:
+            self._is_shut = True
+            for _ in self._threads:
+                self._jobs.put(None)
+        limit = time.monotonic() + _JOIN_SECONDS
+        for thread in self._threads if wait else ():
+            if thread not in self._since and thread is not threading.current_thread():
+                thread.join(max(0.0, limit - time.monotonic()))
+
+    def _begin(self) -> None:
+        number = len(self._threads)
+        thread = threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        here = threading.current_thread()
+        jobs, since, lock, clock = self._jobs, self._since, self._lock, time.monotonic
+        while (job := jobs.get()) is not None:
+            since[here] = clock()
+            job.run()
+            del job  # and what it holds, while nothing is to be done
+            del since[here]
+            with lock:
+                self._open -= 1
+
+
+def _nothing(_: Job) -> None:
+    """What is called behind a job of which nobody wants to hear."""
