@@ -11,15 +11,14 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from itertools import count
 from typing import Any
-
-from gevent.event import AsyncResult
 
 from nodecluster_compat import cluster, process
 
 tickets = count()
-waiting: dict[int, AsyncResult[Any]] = {}
+waiting: dict[int, Future[Any]] = {}
 scope: dict[str, Any] = {"__name__": "remote_scope", "cluster": cluster, "process": process, "os": os}
 
 
@@ -46,7 +45,7 @@ def obey(message: Any, handle: object) -> None:
     if not isinstance(message, dict) or "remote" not in message:
         return
     if message["remote"] == "answer":
-        waiting.pop(message["ticket"]).set(message["result"])
+        waiting.pop(message["ticket"]).set_result(message["result"])
         return
     say(ran=message["source"], worker=None if cluster.worker is None else cluster.worker.id)
     result = run(message["source"])
@@ -61,7 +60,7 @@ def relay(target: int | None, source: str, reply: bool) -> Any:
     """Have ``source`` run in the primary or in another worker."""
     ticket = next(tickets)
     if reply:
-        waiting[ticket] = AsyncResult()
+        waiting[ticket] = Future()
     assert cluster.worker is not None
     process.send(
         {
@@ -73,7 +72,7 @@ def relay(target: int | None, source: str, reply: bool) -> Any:
             "reply": reply,
         }
     )
-    return waiting[ticket].get() if reply else None
+    return waiting[ticket].result() if reply else None
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -273,7 +273,7 @@ def test_handlers_run_one_at_a_time_beside_requests(cluster: Cluster) -> None:
     here(
         cluster,
         """
-        from gevent.event import Event
+        from threading import Event
         release, order = Event(), []
         def slow(message, handle):
             if isinstance(message, dict):

@@ -45,7 +45,6 @@ LINGER_SECONDS: Final = 0.5
 _NEW_SECONDS: Final = 5.0  # gunicorn's DEFAULT_WORKER_DATA_TIMEOUT, from 25.3 on
 _CLOSING_SECONDS: Final = 2.0
 _CLOSING_BYTES: Final = 64 * 1024
-_CUT_SECONDS: Final = 0.25
 
 
 class ThreadConnections:
@@ -54,7 +53,6 @@ class ThreadConnections:
     Args:
         poller: of the main thread.
         submit: lets a thread serve a connection; it calls :meth:`served` behind that, in the main thread.
-        turn: lets the main thread turn, at most so many seconds.
         keepalive: seconds that a connection waits for its next request.
         threads: how many there are.
         most: how many connections there may be.
@@ -65,7 +63,6 @@ class ThreadConnections:
         self,
         poller: Poller,
         submit: Callable[[Any], object],
-        turn: Callable[[float], None],
         keepalive: float,
         threads: int,
         most: int,
@@ -78,7 +75,6 @@ class ThreadConnections:
         self._closing: dict[Any, float] = {}
         self._poller = poller
         self._submit = submit
-        self._turn = turn
         self._keepalive = keepalive
         self._threads = threads
         self._most = most
@@ -234,13 +230,10 @@ class ThreadConnections:
             self.idle[conn] -= sooner
 
     def cut(self) -> None:
-        """Shut the sockets that threads have: one that reads or writes there ends, any other is left to itself."""
-        for conn in self.busy:
-            with suppress(OSError):
-                _socket.socket.shutdown(conn.sock, socket.SHUT_RDWR)
-        limit = monotonic() + _CUT_SECONDS
-        while self.busy and monotonic() < limit:
-            self._turn(limit - monotonic())
+        """Nothing to do: no thread can be ended, and all end with the process, which is next.
+
+        Rejected: shutting their sockets.  A thread that reads a body would take its end for the whole.
+        """
 
 
 def _due(table: dict[Any, float]) -> list[Any]:

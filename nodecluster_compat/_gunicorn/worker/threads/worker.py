@@ -6,12 +6,18 @@ that (``connections``), what the main thread waits in (``thread_runtime/``), and
 (``fed_worker``).
 
 Nothing is patched, and gevent is not imported, neither here nor in the primary.
+
+What ends the worker is raised in the main thread, between two turns.  While the application is loaded, which may take
+long, there are none: then a signal interrupts it (the primary's for last words, which it does not send before).
 """
 
 from __future__ import annotations
 
+import signal as signals
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
@@ -24,6 +30,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from .... import under_test
 from ....base.log import Log
 from ....machine.forked_child import worker_begins
+from ....machine.real_time_signals import LAST_WORDS_SIGNAL
 from ....thread_runtime.poller import Poller
 from ....thread_runtime.pool import ThreadPool
 from ....thread_runtime.reactor import ThreadReactor
@@ -103,6 +110,8 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         self._poller: Poller | None = None
         self._thrown: BaseException | None = None
         self._main = 0
+        self._is_loading = True
+        self._interrupts: deque[Callable[[], None]] = deque()
         self.requests: dict[int, str] = {}
         super().__init__(*args, **kwargs)
         self.engine = _ThreadEngine(self)
@@ -120,6 +129,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         """See :class:`FedWorker`."""
         worker_begins()
         self._main = threading.get_ident()
+        signals.signal(LAST_WORDS_SIGNAL, self._interrupted)
         poller = self._poller = Poller()
         runtime = _ThreadRuntime(self, poller)
         at_end(runtime.let_go)
@@ -136,7 +146,6 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         self.connections = connections = ThreadConnections(
             poller,
             self._submit,
-            runtime.turn,
             self.cfg.keepalive,
             self.cfg.threads,
             self.worker_connections,
@@ -161,6 +170,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
 
     def make_ready(self) -> None:
         """Serve with what is ours on gunicorn's request path."""
+        self._is_loading = False
         self.wsgi = answered(self.wsgi, self, self.requests)
         read_strictly()
         if self.served:
@@ -170,9 +180,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         """Let the main thread turn until something changes, at most ``seconds``."""
         self._turn(min(seconds, self.connections.next_sweep))
         self.connections.sweep()
-        if self._thrown is not None:
-            error, self._thrown = self._thrown, None
-            raise error
+        self._interrupted()
 
     def wake(self) -> None:
         """See :class:`FedWorker`."""
@@ -180,9 +188,28 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             self._poller.wake()
 
     def throw(self, error: BaseException) -> None:
-        """Raise ``error`` in the main thread, when it turns."""
+        """Raise ``error`` in the main thread: between two turns, or where it loads the application."""
         self._thrown = self._thrown or error
-        self.wake()
+        self._tell_main(lambda: None)
+
+    def _tell_main(self, call: Callable[[], None]) -> None:
+        assert self._poller is not None
+        if self._is_loading and threading.get_ident() != self._main:
+            self._interrupts.append(call)
+            signals.pthread_kill(self._main, LAST_WORDS_SIGNAL)
+        else:
+            self._poller.defer(call)
+
+    def _interrupted(self, *_: object) -> None:
+        """In the main thread, in a signal handler, wherever it loads the application."""
+        while self._interrupts:
+            self._interrupts.popleft()()
+        self._raise_thrown()
+
+    def _raise_thrown(self) -> None:
+        if self._thrown is not None:
+            error, self._thrown = self._thrown, None
+            raise error
 
     def end_caller(self, code: int) -> None:
         """End the caller, a thread's job; or the main thread, and with it the process."""
@@ -192,8 +219,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
 
     def orphaned(self) -> None:
         """Extends :class:`FedWorker`'s: only the main thread may set how a signal is handled."""
-        assert self._poller is not None
-        self._poller.defer(super().orphaned)
+        self._tell_main(super().orphaned)
 
     # --- connections ---------------------------------------------------------------------------
 
