@@ -17,7 +17,7 @@ from comparison.figures import SIDES, Report
 from comparison.goals import Verdict, judge_all
 from comparison.groups import Group, Run
 from comparison.machine import origin
-from comparison.page import check_page, page, read_reports, with_new, write_page
+from comparison.page import check_page, page, read_reports, summary, with_new, write_page
 from comparison.tools import find_wrk, prepare
 from figures import progress
 from load import RequestFailed
@@ -102,7 +102,8 @@ def main() -> int:
         progress(str(error))
         return 1
     reports = measure(wanted, Run(wishes.quick, wishes.sides, tools))
-    print("\n".join(page(reports, titles)))
+    lines = {line.key: line for report in reports for line in report.lines}
+    print("\n".join([*summary(lines), "", *page(reports, titles)]))
     if wishes.write and reports:
         write_page(with_new(read_reports(), reports, list(groups)), titles)
     judgements = judge_all(line for report in reports for line in report.lines)

@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from load import get_once, try_once
 from sessions import HERE, SETTLE_SECONDS, START_SECONDS, BenchError, Session, free_port
 
-from comparison.figures import GRANIAN, NODE20, NODE24, OURS, STOCK
+from comparison.figures import GRANIAN, GTHREAD, NODE20, NODE24, OURS, STOCK, SYNC, UWSGI
 from comparison.tools import PEERS, ROOT, Tools
 
-WORKER_CLASSES = {OURS: "nodecluster_compat.Worker", STOCK: "gevent"}
+WORKER_CLASSES = {
+    OURS: ("nodecluster_compat.Worker",),
+    STOCK: ("gevent",),
+    GTHREAD: ("gthread", "--threads", "4"),
+    SYNC: ("sync",),
+}
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Setup:
         keep_alive_seconds: how long idle connections stay open, and that there may be thousands of them;
             None for each server's default.
         ready_path: answers 200 when the server is ready.
+        access_log: whether each request is logged, to standard output, which is a file; of those that can.
+        closes: whether every request has a connection of its own; only uWSGI has to know.
     """
 
     workers: int = 2
@@ -34,6 +41,8 @@ class Setup:
     preload: bool = False
     keep_alive_seconds: int | None = None
     ready_path: str = "/"
+    access_log: bool = False
+    closes: bool = False
 
 
 class HttpServer(Session):
@@ -63,12 +72,13 @@ def python_path() -> dict[str, str]:
 
 
 def gunicorn_server(side: str, tools: Tools, setup: Setup) -> HttpServer:
-    """Ours or stock: the same command with another worker class."""
+    """Ours or one of gunicorn's: the same command with another worker class."""
     port = free_port()
     arguments = [
-        *(tools.script("gunicorn"), "-k", WORKER_CLASSES[side], "-w", str(setup.workers)),
+        *(tools.script("gunicorn"), "-w", str(setup.workers), "-k", *WORKER_CLASSES[side]),
         *("-b", f"127.0.0.1:{port}", "-c", str(HERE / "apps" / "conf.py")),
         *(["--preload"] if setup.preload else []),
+        *(["--access-logfile", "-"] if setup.access_log else []),
     ]
     if setup.keep_alive_seconds is not None:
         arguments += ["--keep-alive", str(setup.keep_alive_seconds), "--worker-connections", "20000"]
@@ -89,7 +99,21 @@ def granian_server(_: str, tools: Tools, setup: Setup) -> HttpServer:
     port = free_port()
     arguments = [
         *(tools.script("granian"), "--interface", "wsgi", "--workers", str(setup.workers)),
-        *("--host", "127.0.0.1", "--port", str(port), setup.app),
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *(["--access-log"] if setup.access_log else []),
+        setup.app,
+    ]
+    return UnheardServer(arguments, python_path(), setup, port)
+
+
+def uwsgi_server(_: str, tools: Tools, setup: Setup) -> HttpServer:
+    """uWSGI: a process of its own keeps connections alive; without that its workers accept for themselves."""
+    port = free_port()
+    listens = ["--http-socket"] if setup.closes else ["--http-keepalive=75", "--http"]
+    arguments = [
+        *(tools.script("uwsgi"), "--master", "--need-app", "--die-on-term", "--processes", str(setup.workers)),
+        *(*listens, f"127.0.0.1:{port}", "--module", setup.app),
+        *([] if setup.access_log else ["--disable-logging"]),
     ]
     return UnheardServer(arguments, python_path(), setup, port)
 
@@ -97,9 +121,12 @@ def granian_server(_: str, tools: Tools, setup: Setup) -> HttpServer:
 MAKERS: dict[str, Callable[[str, Tools, Setup], HttpServer]] = {
     OURS: gunicorn_server,
     STOCK: gunicorn_server,
+    GTHREAD: gunicorn_server,
+    SYNC: gunicorn_server,
     NODE20: node_server,
     NODE24: node_server,
     GRANIAN: granian_server,
+    UWSGI: uwsgi_server,
 }
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 OURS, STOCK, NODE20, NODE24, GRANIAN, FLOOR = "ours", "stock", "node20", "node24", "granian", "floor"
+GTHREAD, SYNC, UWSGI = "gthread", "sync", "uwsgi"
 ONE_QUEUE = "one-queue"
-SIDES = (OURS, STOCK, NODE20, NODE24, GRANIAN)
+SIDES = (OURS, STOCK, GTHREAD, SYNC, NODE20, NODE24, GRANIAN, UWSGI)
 NODES = {NODE20: "20", NODE24: "24"}
 
 

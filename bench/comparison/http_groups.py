@@ -10,7 +10,7 @@ from typing import TypeVar
 from sessions import BenchError
 
 from comparison.contestants import HttpServer, Setup, check_answer, http_server
-from comparison.figures import FLOOR, GRANIAN, NODE20, NODE24, OURS, STOCK, Line
+from comparison.figures import FLOOR, GRANIAN, GTHREAD, NODE20, NODE24, OURS, STOCK, SYNC, UWSGI, Line
 from comparison.floor import floor_server
 from comparison.groups import Group, Run
 from comparison.rounds import alternate
@@ -103,13 +103,25 @@ def rate_and_cpu(case: Case, samples: Samples) -> list[Line]:
     ]
 
 
-KEEP_ALIVE = Case("keep-alive", "keep-alive hello", Load(), (OURS, STOCK, NODE20, NODE24, GRANIAN))
+KEEP_ALIVE = Case("keep-alive", "keep-alive hello", Load(), (OURS, STOCK, GTHREAD, NODE20, NODE24, GRANIAN, UWSGI))
+FEW = Case("keep-alive-6", "keep-alive hello, 6 connections", Load(connections=6), (OURS, STOCK, NODE20, GRANIAN))
+LOGGED = Case(
+    "keep-alive-log",
+    "keep-alive hello with access log",
+    Load(),
+    (OURS, STOCK, GTHREAD, GRANIAN, UWSGI),
+    Setup(access_log=True),
+)
 CONNECTIONS = Case(
-    "connections", "connection per request", Load(headers=(CLOSE,)), (OURS, STOCK, NODE20, NODE24, GRANIAN, FLOOR)
+    "connections",
+    "connection per request",
+    Load(headers=(CLOSE,)),
+    (OURS, STOCK, GTHREAD, SYNC, NODE20, NODE24, GRANIAN, UWSGI, FLOOR),
+    Setup(closes=True),
 )
 SIZES = (
     Case("10k", "10 KB response", Load("/10k"), (OURS, STOCK, NODE20, GRANIAN), seconds=2),
-    Case("1m", "1 MB response", Load("/1m"), seconds=2),
+    Case("1m", "1 MB response", Load("/1m"), (OURS, STOCK, NODE20, GRANIAN), seconds=2),
 )
 BODIES = (
     Case("post-10k", "POST of 10 KB", Load(mode=("post", "10240")), seconds=2),
@@ -119,7 +131,7 @@ FLASK = Case(
     "flask",
     "Flask JSON API",
     Load("/orders/7?first=3"),
-    (OURS, STOCK, GRANIAN),
+    (OURS, STOCK, GTHREAD, GRANIAN, UWSGI),
     Setup(app="flask_api:app", ready_path="/orders/1"),
 )
 
@@ -145,6 +157,8 @@ def measure_connections(run: Run) -> list[Line]:
 
 GROUPS = [
     Group("keep-alive", "keep-alive hello", measure_cases(KEEP_ALIVE), needs_wrk=True),
+    Group("few", "keep-alive with 6 connections", measure_cases(FEW), needs_wrk=True),
+    Group("access-log", "keep-alive with access log", measure_cases(LOGGED), needs_wrk=True),
     Group("connections", "a connection for each request, and handoffs", measure_connections, needs_wrk=True),
     Group("sizes", "responses of 10 KB and 1 MB", measure_cases(*SIZES), needs_wrk=True),
     Group("bodies", "POST of 10 KB and 10 MB", measure_cases(*BODIES), needs_wrk=True),

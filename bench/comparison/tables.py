@@ -1,25 +1,69 @@
-"""The tables: what was asked for, and everything that was measured.  Pure."""
+"""The tables: requests a core-second, what was asked for, and everything that was measured.  Pure."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from comparison.figures import FLOOR, NODE20, NODE24, ONE_QUEUE, OURS, SIDES, STOCK, Line, Ratio, Report, ratio_of
+from comparison.figures import (
+    FLOOR,
+    GRANIAN,
+    GTHREAD,
+    NODE20,
+    NODE24,
+    ONE_QUEUE,
+    OURS,
+    SIDES,
+    STOCK,
+    SYNC,
+    UWSGI,
+    Line,
+    Ratio,
+    Report,
+    ratio_of,
+)
 from comparison.goals import Judgement, Verdict
 
 NAMES = {
     OURS: "ours",
     STOCK: "stock `-k gevent`",
+    GTHREAD: "stock `-k gthread`",
+    SYNC: "stock `-k sync`",
     NODE20: "Node 20",
     NODE24: "Node 24",
-    "granian": "granian",
+    GRANIAN: "granian",
+    UWSGI: "uWSGI",
     FLOOR: "the same handoff in C",
     ONE_QUEUE: "one queue for both cores",
 }
 TIMES = "\N{MULTIPLICATION SIGN}"
 DISTURBED_CORES = 0.1
 COMPARED = (STOCK, NODE20, NODE24)
+SUMMARY = {
+    "keep-alive/cpu": "connections kept alive",
+    "keep-alive-log/cpu": "the same, with an access log",
+    "connections/cpu": "a connection for each request",
+    "flask/cpu": "a JSON API in Flask",
+}
+"""What the page begins with: the keys of lines that say what a request costs."""
+UNSUMMARISED = (NODE24, FLOOR)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One server: how many requests it answers for a second of processor time."""
+
+    side: str
+    rate: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of request."""
+
+    title: str
+    bars: tuple[Bar, ...]
 
 
 def number(value: float) -> str:
@@ -39,6 +83,30 @@ def cell(values: Sequence[float]) -> str:
 def ratio_cell(ratio: Ratio | None) -> str:
     """A ratio with the extremes of its pairs."""
     return "" if ratio is None else f"{ratio.value:.2f} ({ratio.lowest:.2f} to {ratio.highest:.2f})"
+
+
+def summary_of(lines: Mapping[str, Line]) -> list[Row]:
+    """The rows of the summary that were measured, with the sides that were."""
+    rows = []
+    for key, title in SUMMARY.items():
+        values = lines[key].values if key in lines else {}
+        sides = [side for side in SIDES if values.get(side) and side not in UNSUMMARISED]
+        if sides:
+            rows.append(Row(title, tuple(Bar(side, 1e6 / statistics.median(values[side])) for side in sides)))
+    return rows
+
+
+def summary_table(rows: Sequence[Row]) -> list[str]:
+    """Requests a core-second, in hundreds: a row for each kind of request, a column for each server."""
+    sides = [side for side in SIDES if any(bar.side == side for row in rows for bar in row.bars)]
+    lines = [
+        f"| requests a core-second | {' | '.join(NAMES[side] for side in sides)} |",
+        "|---|" + "---:|" * len(sides),
+    ]
+    for row in rows:
+        rates = {bar.side: number(round(bar.rate, -2)) for bar in row.bars}
+        lines.append(f"| {row.title} | {' | '.join(rates.get(side, '') for side in sides)} |")
+    return lines
 
 
 def goals_table(judgements: Iterable[Judgement]) -> list[str]:

@@ -17,11 +17,14 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "bench"))
 
 from comparison.arrivals import Arrival, in_one_queue, percentile, poisson
 from comparison.figures import Line, Ratio, Report, ratio_of, report_from_json, report_to_json
-from comparison.goals import Goal, Verdict, judge
+from comparison.goals import GOALS, Goal, Verdict, judge
+from comparison.http_groups import BODIES, CONNECTIONS, FEW, FLASK, KEEP_ALIVE, LOGGED, SIZES
 from comparison.open_loop import OpenLoop, Outcome, is_whole
-from comparison.plot import plot, times_better
+from comparison.page import BEGIN, END, between_markers, summary, with_sentences
+from comparison.plot import plot
 from comparison.rounds import alternate, order_of
-from comparison.tables import cell, figures_table, goals_table, number
+from comparison.tables import cell, figures_table, goals_table, number, summary_of, summary_table
+from sessions import BenchError
 
 COST = Line("a/cpu", "a", "µs", False, {"ours": [10.0, 12.0, 11.0], "stock": [40.0, 40.0, 44.0]})
 RATE = Line("a/rate", "b", "1/s", True, {"ours": [90.0], "stock": [30.0]})
@@ -91,15 +94,57 @@ def test_a_report_survives_its_file() -> None:
     assert report_from_json(report_to_json(report)) == report
 
 
-def test_the_plot_turns_costs_round() -> None:
-    assert times_better(Ratio(0.5, 0.4, 0.8), more_is_better=False) == (2.0, 1.25, 2.5)
-    assert times_better(Ratio(0.5, 0.4, 0.8), more_is_better=True) == (0.5, 0.4, 0.8)
+HELLO = Line("keep-alive/cpu", "", "µs", False, {"ours": [25.0, 20.0, 24.0], "stock": [100.0], "node20": [12.0]})
+JSON_API = Line("flask/cpu", "", "µs", False, {"ours": [100.0], "stock": [200.0]})
+LINES = {line.key: line for line in (HELLO, JSON_API)}
 
 
-def test_the_plot_has_a_mark_for_each_comparison() -> None:
-    root = ET.fromstring(plot([Report("a", (COST, RATE))]))
-    marks = [element for element in root.iter() if element.tag.endswith("circle") and element.get("cy") != "37"]
-    assert len(marks) == 2
+def test_the_summary_says_how_many_requests_a_core_answers_in_a_second() -> None:
+    head, _, *rows = summary_table(summary_of(LINES))
+    assert head == "| requests a core-second | ours | stock `-k gevent` | Node 20 |"
+    assert rows == [
+        "| connections kept alive | 41 700 | 10 000 | 83 300 |",
+        "| a JSON API in Flask | 10 000 | 5 000 |  |",
+    ]
+
+
+def test_the_summary_compares_with_stock_and_node() -> None:
+    assert summary(LINES)[-2:] == [
+        "A keep-alive request costs 0.24 of the CPU time that it costs stock `gunicorn -k gevent`,",
+        "and 2.00 of what it costs Node 20.",
+    ]
+
+
+def test_the_summary_leaves_out_what_was_not_measured() -> None:
+    assert len(summary({})) == 4
+
+
+def test_the_figure_has_a_bar_for_each_server_the_fastest_first() -> None:
+    root = ET.fromstring(plot(summary_of(LINES)))
+    bars = [float(element.get("width", "")) for element in root.iter() if element.get("fill", "").startswith("#")]
+    assert bars[1:] == pytest.approx([560.0, 280.0, 67.2, 67.2, 33.6], abs=0.1)
+
+
+def test_sentences_of_other_pages_follow_the_figures() -> None:
+    text = "a keep-alive\n  request costs 0.99 of the CPU time that; a connection for each request 0.88."
+    assert with_sentences(text, LINES) == text.replace("0.99", "0.24")
+
+
+def test_what_is_written_stays_between_its_markers() -> None:
+    begin, end = BEGIN.format("x"), END.format("x")
+    page = f"a\n{begin}\nold\n{end}\nb"
+    assert between_markers(page, "x", ["new"]) == f"a\n{begin}\n\nnew\n\n{end}\nb"
+    with pytest.raises(BenchError, match="expected the lines"):
+        between_markers(page, "y", [])
+
+
+def test_every_goal_about_requests_is_measured_with_its_peer() -> None:
+    cases = (KEEP_ALIVE, FEW, LOGGED, CONNECTIONS, FLASK, *SIZES, *BODIES)
+    measured = {f"{case.key}/{what}": case.sides for case in cases for what in ("rate", "cpu")}
+    measured["connections/primary"] = CONNECTIONS.sides
+    goals = [goal for goal in GOALS if goal.line.partition("/")[0] in {case.key for case in cases}]
+    assert len(goals) > 14
+    assert [goal for goal in goals if goal.side not in measured[goal.line]] == []
 
 
 def test_each_contestant_begins_as_often_as_it_ends() -> None:

@@ -1,4 +1,4 @@
-"""Write the access log: one line for each answer, as gunicorn's ``Logger.access`` does, at a twentieth of its cost.
+"""Write the access log: one line for each answer, as gunicorn's ``Logger.access`` does, at a tenth of its cost.
 
 How a request is logged
 -----------------------
