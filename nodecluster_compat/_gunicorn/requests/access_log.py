@@ -40,7 +40,7 @@ from .access_stream import AccessStream, FlushFirst, are_from
 if TYPE_CHECKING:
     from ..gunicorn_types import Environ, GunicornLog, Headers
 
-__all__ = ["AccessLog", "use_access_log"]
+__all__ = ["AccessLog", "has_access_of_its_own", "use_access_log"]
 
 _METHODS: Final = ("access", "atoms", "now", "_get_user")
 _ENABLED: Final = ("access_log_enabled", "_compute_access_log_enabled")
@@ -179,6 +179,12 @@ def use_access_log(log: GunicornLog, at_turn_end: Callable[[Callable[[], None]],
         for logger in (log.error_log, logging.getLogger("nodecluster_compat")):
             logger.addFilter(FlushFirst(made.stream))
     return made
+
+
+def has_access_of_its_own(log: GunicornLog) -> bool:
+    """Whether somebody has given this very logger an ``access``, who therefore looks at requests."""
+    found = vars(log).get("access")
+    return found is not None and not isinstance(getattr(found, "__self__", None), AccessLog)
 
 
 def _is_gunicorns(log: Any) -> bool:  # noqa: ANN401 - any ``logger_class``

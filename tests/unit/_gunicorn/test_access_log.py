@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from nodecluster_compat._gunicorn.log_lines import keep_lines_whole
 from nodecluster_compat._gunicorn.requests import access_log
 from nodecluster_compat._gunicorn.requests.access_format import compile_format
-from nodecluster_compat._gunicorn.requests.access_log import AccessLog, use_access_log
+from nodecluster_compat._gunicorn.requests.access_log import AccessLog, has_access_of_its_own, use_access_log
 
 COMBINED: Final = Config().access_log_format
 EVERY_ATOM: Final = "hlutrsmUqHbBfaTDMLp"
@@ -547,3 +547,12 @@ def test_second_call_returns_what_the_first_has_made(make_log: Callable[..., Log
     assert use_access_log(log.gunicorns, None) is ours
     assert log.gunicorns.access.__self__ is ours
     assert len(log.gunicorns.error_log.filters) == 2
+
+
+def test_access_of_a_loggers_own_is_told_from_ours(make_log: Callable[..., Log]) -> None:
+    log = make_log()
+    assert not has_access_of_its_own(log.gunicorns)
+    use_access_log(log.gunicorns, log.turns.append)
+    assert not has_access_of_its_own(log.gunicorns)
+    log.gunicorns.access = print
+    assert has_access_of_its_own(log.gunicorns)
