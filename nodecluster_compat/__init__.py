@@ -17,17 +17,31 @@ if TYPE_CHECKING:
     from . import errors as errors
     from . import http as http
     from . import net as net
+    from ._gunicorn.worker.asgi.worker import ClusterASGIWorker as ASGIWorker
     from ._gunicorn.worker.gevent_worker import ClusterGeventWorker as Worker
     from ._gunicorn.worker.threads.worker import ClusterThreadWorker as ThreadWorker
     from .base.records import Address as Address
     from .roles.cluster import cluster as cluster
     from .roles.process import process as process
 
-__all__ = ["Address", "ThreadWorker", "Worker", "__version__", "cluster", "dgram", "errors", "http", "net", "process"]
+__all__ = [
+    "ASGIWorker",
+    "Address",
+    "ThreadWorker",
+    "Worker",
+    "__version__",
+    "cluster",
+    "dgram",
+    "errors",
+    "http",
+    "net",
+    "process",
+]
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ASGIWorker": ("_gunicorn.worker.asgi.worker", "ClusterASGIWorker"),
     "Address": ("base.records", "Address"),
     "ThreadWorker": ("_gunicorn.worker.threads.worker", "ClusterThreadWorker"),
     "Worker": ("_gunicorn.worker.gevent_worker", "ClusterGeventWorker"),

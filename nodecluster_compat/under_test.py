@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from .base.loop import Loop
     from .operations.desk import Desk
 
-__all__ = ["connect_worker", "enter_primary", "enter_worker", "is_on", "leave", "mark", "reach", "wrap"]
+__all__ = [
+    "connect_worker",
+    "enter_primary",
+    "enter_worker",
+    "is_on",
+    "leave",
+    "mark",
+    "page_fields",
+    "reach",
+    "wrap",
+    "wrap_asgi",
+]
 
 _Client = TypeVar("_Client")
 
@@ -77,6 +88,19 @@ def wrap(application: Callable[..., Any]) -> Callable[..., Any]:
         return application
     wrapped: Callable[..., Any] = _ThisProcess.agent.wrap(application)
     return wrapped
+
+
+def wrap_asgi(application: Any) -> Any:  # noqa: ANN401 - an ASGI application
+    """Return the ASGI application as it is served under test, or as it is."""
+    return application if _ThisProcess.agent is None else _ThisProcess.agent.wrap_asgi(application)
+
+
+def page_fields() -> tuple[tuple[str, str], ...]:
+    """Return the fields that responses of the server's own have under test."""
+    if _ThisProcess.agent is None:
+        return ()
+    fields: tuple[tuple[str, str], ...] = _ThisProcess.agent.page_fields()
+    return fields
 
 
 def mark(client: _Client) -> _Client:

@@ -55,6 +55,7 @@ class Settings(Protocol):
     """gunicorn's ``Config``: those of its settings that are read here."""
 
     address: list[Any]
+    asgi_lifespan: str
     chdir: str
     child_exit: ServerHook
     config: str | None
@@ -83,6 +84,7 @@ class Settings(Protocol):
     settings: Mapping[str, Any]
     threads: int
     when_ready: ServerHook
+    threads: int
     worker_connections: int
     workers: int
 

@@ -67,7 +67,16 @@ class _ThisProcess:
 _running: ContextVar[Origin] = ContextVar("nodecluster_running", default=None)
 """The origin of the handler that runs: of this greenlet, thread or task."""
 
-_collected: ContextVar[list[Awaitable[None]] | None] = ContextVar("nodecluster_collected", default=None)
+
+class _Collector:
+    """Keeps what handlers leave to await, while the call lasts; a task that one of them begins has it for longer."""
+
+    def __init__(self) -> None:
+        self.awaitables: list[Awaitable[None]] = []
+        self.is_open = True
+
+
+_collector: ContextVar[_Collector | None] = ContextVar("nodecluster_collector", default=None)
 
 
 def set_log(log: Log) -> None:
@@ -134,13 +143,14 @@ def collect(call: Callable[..., object], *args: object) -> list[Awaitable[None]]
 
     Awaiting one of them never raises what a handler raised: that is logged.
     """
-    collected: list[Awaitable[None]] = []
-    token = _collected.set(collected)
+    collector = _Collector()
+    token = _collector.set(collector)
     try:
         call(*args)
     finally:
-        _collected.reset(token)
-    return collected
+        collector.is_open = False
+        _collector.reset(token)
+    return collector.awaitables
 
 
 def set_awaiting(awaiting: Callable[[Awaitable[None]], object] | None) -> None:
@@ -153,9 +163,9 @@ def set_awaiting(awaiting: Callable[[Awaitable[None]], object] | None) -> None:
 
 
 def _keep(what: str, origin: Origin, call: Callable[..., Any], awaitable: Awaitable[object]) -> None:
-    collected = _collected.get()
-    if collected is not None:
-        collected.append(_guarded(what, origin, call, awaitable))
+    collector = _collector.get()
+    if collector is not None and collector.is_open:
+        collector.awaitables.append(_guarded(what, origin, call, awaitable))
     elif _ThisProcess.awaiting is not None:
         _ThisProcess.awaiting(_guarded(what, origin, call, awaitable))
     elif iscoroutine(awaitable):

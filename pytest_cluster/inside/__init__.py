@@ -5,7 +5,7 @@ time, and hands in what it needs of the server (:mod:`.hosts`).  It imports neit
 the test only.
 """
 
-from .agent import connect, enter_primary, enter_worker, leave, mark, reach, wrap
+from .agent import connect, enter_primary, enter_worker, leave, mark, page_fields, reach, wrap, wrap_asgi
 from .hosts import Desk, Reactor, WorkerHost
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
     "enter_worker",
     "leave",
     "mark",
+    "page_fields",
     "reach",
     "wrap",
+    "wrap_asgi",
 ]

@@ -9,18 +9,20 @@ until its primary ends.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from ..values import Pickled
 from ..wire.files import tallies_path
-from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Call, End, Hello, Outcome, Reached, Reply
+from ..wire.records import CONTROL_VARIABLE, PAGE_HEADER, TOKEN_VARIABLE, Call, End, Hello, Outcome, Reached, Reply
 from ..wire.tallies import Tallies
+from .asgi import ASGIApplication, WrappedASGIApplication
 from .dumps import Dumps
 from .functions import outcome_of, resolve
 from .hosts import Desk, Reactor, WorkerHost
@@ -29,7 +31,7 @@ from .output import take_own_output
 from .steps import Steps, end_process
 from .web import Connection, MarkedSocket, WrappedApplication
 
-__all__ = ["connect", "enter_primary", "enter_worker", "leave", "mark", "reach", "wrap"]
+__all__ = ["connect", "enter_primary", "enter_worker", "leave", "mark", "page_fields", "reach", "wrap", "wrap_asgi"]
 
 _SLICE_SECONDS = 0.02
 
@@ -59,6 +61,14 @@ class _Agent:
 
     def _answer(self, call: Call, work: Callable[[], Any]) -> None:
         self._link.send(Reply(call.id, outcome_of(work)))
+
+    async def _answer_awaited(self, call: Call, awaitable: Awaitable[Any]) -> None:
+        try:
+            value = await awaitable
+        except Exception as error:  # noqa: BLE001 - it is the caller's, in another process
+            self._answer(call, partial(_raise, error))
+        else:
+            self._answer(call, lambda: value)
 
     def _arguments(self, call: Call) -> Pickled:
         return pickle.loads(call.payload)  # noqa: S301 - from the test, see wire
@@ -105,9 +115,21 @@ class _WorkerAgent(_Agent):
             self._exit(call)
         elif call.operation == "crash":
             self._crash(call)
+        elif call.operation == "run":
+            self._host.spawn(partial(self._run_and_answer, call))
         else:
-            work = self._run if call.operation == "run" else self._change_steps
-            self._host.spawn(partial(self._answer, call, partial(work, call)))
+            self._host.spawn(partial(self._answer, call, partial(self._change_steps, call)))
+
+    def _run_and_answer(self, call: Call) -> None:
+        """Run a function of the test's; one that is ``async def`` is awaited where this worker has an event loop."""
+        results: list[Any] = []
+        outcome = outcome_of(lambda: results.append(self._run(call)))
+        if outcome.value is None:
+            self._link.send(Reply(call.id, outcome))
+        elif inspect.isawaitable(results[0]) and self._host.await_soon is not None:
+            self._host.await_soon(self._answer_awaited(call, results[0]))
+        else:
+            self._answer(call, lambda: results[0])
 
     def _crash(self, call: Call) -> None:
         try:
@@ -208,6 +230,21 @@ def wrap(application: Callable[..., Any]) -> Callable[..., Any]:
         return application
     agent.steps.application = application
     return WrappedApplication(application, agent.worker, agent.tallies, agent.steps)
+
+
+def wrap_asgi(application: ASGIApplication) -> ASGIApplication:
+    """Return the ASGI application as it is served under test."""
+    agent = _ThisProcess.agent
+    if not isinstance(agent, _WorkerAgent) or agent.worker is None:
+        return application
+    agent.steps.application = application
+    return WrappedASGIApplication(application, agent.worker, agent.tallies, agent.steps)
+
+
+def page_fields() -> tuple[tuple[str, str], ...]:
+    """Return the fields of a response that the server gives by itself."""
+    agent = _ThisProcess.agent
+    return ((PAGE_HEADER, str(agent.worker)),) if isinstance(agent, _WorkerAgent) else ()
 
 
 def mark(client: Connection) -> Connection:

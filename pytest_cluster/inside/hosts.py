@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Protocol
 
@@ -26,7 +26,12 @@ class Reactor(Protocol):
 
 
 class WorkerHost(Reactor, Protocol):
-    """The worker around its agent."""
+    """The worker around its agent.
+
+    :ivar await_soon: awaits beside requests; ``None`` where no event loop does.
+    """
+
+    await_soon: Callable[[Awaitable[None]], None] | None
 
     def spawn(self, call: Callable[[], None]) -> None:
         """Run ``call`` beside requests; it may block."""

@@ -3,6 +3,9 @@
 A step is one of the server's own (``fork``, ``online``, ``boot``, ``ready``, ``listening``, ``request``) or a function
 of the application, which is replaced by a wrapper where its module, class or object keeps it. With no failpoint at a
 step, reaching it costs a dictionary lookup.
+
+Who is held waits as the code around it does: in a greenlet or a thread, or in a task where that is what runs there. A
+plain function that an event loop calls cannot be held: the order to go on would come by the loop that it holds.
 """
 
 from __future__ import annotations
@@ -15,20 +18,22 @@ import pickle
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from functools import partial
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from ..wire.records import Action, Delay, Do, End, Fail, Failpoint, Hold, Reached
 from .functions import resolve
 
 if TYPE_CHECKING:
+    import asyncio
     from threading import Event
 
 __all__ = ["Answer", "Steps"]
 
 P = ParamSpec("P")
-T = TypeVar("T")
 
 HOLD_SECONDS = 300.0
 """A test that forgets what it holds does not hold it for ever."""
@@ -51,7 +56,7 @@ class _Armed:
     failpoint: Failpoint
     left: int | None
     random: random.Random
-    waiting: dict[int, Event] = field(default_factory=dict)  # by arrival
+    waiting: dict[int, Event | asyncio.Event] = field(default_factory=dict)  # by arrival
 
 
 class Steps:
@@ -132,12 +137,22 @@ class Steps:
         for armed in list(self._by_step.get(step, ())):
             self._act(armed)
 
+    async def reach_in_task(self, step: str) -> None:
+        """Act at a step, to which a task of an asyncio loop has come: the loop goes on."""
+        for armed in list(self._by_step.get(step, ())):
+            if isinstance(armed.failpoint.action, Hold):
+                await self._hold_task(armed)
+            elif isinstance(armed.failpoint.action, Delay):
+                await _asyncio().sleep(_seconds(armed, armed.failpoint.action))
+            else:
+                self._act(armed)
+
     def _act(self, armed: _Armed) -> None:
         action = armed.failpoint.action
         if isinstance(action, Hold):
             self._hold(armed)
         elif isinstance(action, Delay):
-            time.sleep(action.seconds + armed.random.random() * action.jitter)
+            time.sleep(_seconds(armed, action))
         elif isinstance(action, End):
             end_process(action)
         elif armed.left is None or armed.left > 0:
@@ -150,12 +165,32 @@ class Steps:
     def _hold(self, armed: _Armed) -> None:
         from threading import Event  # gevent's by now, where this worker is patched
 
-        self._arrivals += 1
-        event = armed.waiting[self._arrivals] = Event()
-        arrival = self._arrivals
-        self._tell(Reached(armed.failpoint.id, arrival, armed.failpoint.step))
+        if _is_in_event_loop():
+            raise RuntimeError(
+                f"the test holds {armed.failpoint.step!r}, a plain function that the event loop calls: that would hold "
+                "the loop, and the order to go on with it; expected an async def function, or one that runs in a thread"
+            )
+        event = Event()
+        arrival = self._arrived(armed, event)
         event.wait(HOLD_SECONDS)
         armed.waiting.pop(arrival, None)
+
+    async def _hold_task(self, armed: _Armed) -> None:
+        asyncio = _asyncio()
+        event = asyncio.Event()
+        arrival = self._arrived(armed, event)
+        try:
+            await asyncio.wait_for(event.wait(), HOLD_SECONDS)
+        except asyncio.TimeoutError:
+            pass
+        finally:
+            armed.waiting.pop(arrival, None)
+
+    def _arrived(self, armed: _Armed, event: Event | asyncio.Event) -> int:
+        self._arrivals += 1
+        armed.waiting[self._arrivals] = event
+        self._tell(Reached(armed.failpoint.id, self._arrivals, armed.failpoint.step))
+        return self._arrivals
 
     def _wrap(self, step: str) -> None:
         owner, name = _place(step)
@@ -164,7 +199,7 @@ class Steps:
             raise TypeError(f"{step} is {original!r:.100}, and only what is called can be a step")
         if original is self.application:
             raise TypeError("it is the application itself, which the server has already; hold 'request' instead")
-        self._replaced[step] = _Replaced.put(owner, name, lambda: self.reach(step))
+        self._replaced[step] = _Replaced.put(owner, name, partial(self.reach, step), partial(self.reach_in_task, step))
 
     def _unwrap(self, step: str) -> None:
         if step in self._replaced:
@@ -185,14 +220,16 @@ class _Replaced:
     """As the owner has it; ``_ABSENT`` when it has it from elsewhere."""
 
     @classmethod
-    def put(cls, owner: object, name: str, before: Callable[[], None]) -> _Replaced:
-        """Put a wrapper there that calls *before* and then the original."""
+    def put(
+        cls, owner: object, name: str, before: Callable[[], None], before_task: Callable[[], Awaitable[None]]
+    ) -> _Replaced:
+        """Put a wrapper there that calls *before* and then the original; an ``async def`` one awaits *before_task*."""
         kept = vars(owner).get(name, _ABSENT)
         static = inspect.getattr_static(owner, name, None) if isinstance(owner, type) else None
         if isinstance(static, staticmethod | classmethod):
-            setattr(owner, name, type(static)(_wrapper(static.__func__, before)))
+            setattr(owner, name, type(static)(_wrapper(static.__func__, before, before_task)))
         else:
-            setattr(owner, name, _wrapper(getattr(owner, name), before))
+            setattr(owner, name, _wrapper(getattr(owner, name), before, before_task))
         return cls(owner, name, kept)
 
     def restore(self) -> None:
@@ -203,13 +240,39 @@ class _Replaced:
             setattr(self.owner, self.name, self.kept)
 
 
-def _wrapper(original: Callable[P, T], before: Callable[[], None]) -> Callable[P, T]:
+def _wrapper(
+    original: Callable[P, Any], before: Callable[[], None], before_task: Callable[[], Awaitable[None]]
+) -> Callable[P, Any]:
+    if inspect.iscoroutinefunction(original):
+
+        @functools.wraps(original)
+        async def reached_in_task(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - the original's
+            await before_task()
+            return await original(*args, **kwargs)
+
+        return reached_in_task
+
     @functools.wraps(original)
-    def reached(*args: P.args, **kwargs: P.kwargs) -> T:
+    def reached(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - the original's
         before()
         return original(*args, **kwargs)
 
     return reached
+
+
+def _seconds(armed: _Armed, delay: Delay) -> float:
+    return delay.seconds + armed.random.random() * delay.jitter
+
+
+def _asyncio() -> ModuleType:
+    """Return the module, which only workers with an event loop have loaded."""
+    return sys.modules["asyncio"]
+
+
+def _is_in_event_loop() -> bool:
+    """Whether an event loop of asyncio runs in this thread."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def end_process(action: End) -> None:

@@ -91,8 +91,15 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         """Return where the connections come from: dealt by the primary, or accepted here."""
         raise NotImplementedError
 
+    def wrap(self, application: Any) -> Any:  # noqa: ANN401 - of whatever interface
+        """Return the application as it is served under test, or as it is."""
+        return under_test.wrap(application)
+
     def make_ready(self) -> None:
         """The application is loaded, and connections come soon."""
+
+    def end_application(self, seconds: float) -> None:
+        """No connection is left: end what else the application runs, within so many seconds."""
 
     def wait(self, seconds: float) -> None:
         """Let the engine run until :meth:`wake` is called, at most ``seconds``."""
@@ -182,7 +189,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         under_test.reach("boot")
         super().load_wsgi()
         end_if_child()
-        self.wsgi = under_test.wrap(self.wsgi)
+        self.wsgi = self.wrap(self.wsgi)
         at_end(self._let_go_of_application)
 
     def _let_go_of_application(self) -> None:
@@ -210,7 +217,8 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             membership.leaves()
         if source is not None:
             source.stop()
-        self._finish_requests(birth, runtime, source)
+        drain = self._finish_requests(birth, runtime, source)
+        self.end_application(drain.seconds_left)
         membership.ends(self.nr)
         membership.finish()
 
@@ -288,7 +296,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         if self._drain is not None:
             self._drain.close_idle()
 
-    def _finish_requests(self, birth: Birth, runtime: Runtime, source: ConnectionSource | None) -> None:
+    def _finish_requests(self, birth: Birth, runtime: Runtime, source: ConnectionSource | None) -> Drain:
         """Drain, in ``graceful_timeout`` or the time that was given."""
         asked = birth.member.drain_timeout
         seconds = self.cfg.graceful_timeout if asked is None else asked
@@ -300,6 +308,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             patience = min(self._patience, drain.seconds_left)
             if patience <= 0:
                 drain.cut()
-                return
+                break
             self.notify()
             self.wait(patience)
+        return drain

@@ -36,5 +36,6 @@ class WorkerUnderTest:
         self.add_writer, self.remove_writer = runtime.add_writer, runtime.remove_writer
         self.spawn: Callable[[Callable[[], None]], None] = runtime.spawn
         self.crash = throw
+        self.await_soon = getattr(runtime, "await_soon", None)  # of an engine with an event loop
         self.stacks = engine.stacks
         self.block = engine.block

@@ -1,0 +1,237 @@
+"""Serve one connection by gunicorn's ASGI protocol, and keep what was promised to its client.
+
+gunicorn's protocol asks the worker whether it is alive: when it writes the head of a response, to announce
+``Connection: close`` if not, and again when the response has ended.  In between the worker may have begun to leave
+(``max_requests``, a reload), and a client that was promised another request is cut off with that request on its way.
+So a connection does not see its worker but a :class:`SeenWorker`: one that is alive until the connection itself has
+announced its end, and counts nothing by which a connection could end.
+
+Connections of other protocols than HTTP/1 know when they end: HTTP/2 clients are told by GOAWAY which requests will be
+served, and those of websockets by a close frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket as sockets
+import sys
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from gunicorn.asgi.protocol import ASGIProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ....asyncio_runtime.idle_connections import IdleConnections
+    from ...gunicorn_types import GunicornLog, Settings
+
+__all__ = ["FedProtocol", "SeenWorker", "ServingWorker", "use_fast_parser"]
+
+_RESTART: Final = 1012  # RFC 6455's registry: service restart, come back
+_NO_MORE_STREAMS: Final = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0"
+"""GOAWAY without an error and with the highest stream: open no further ones, those under way are served (RFC 9113
+§6.8).  h2 itself could send nothing behind its own GOAWAY."""
+_GOAWAY_SECONDS: Final = 0.5  # until those that were opened before it arrived are here
+
+
+class ServingWorker(Protocol):
+    """gunicorn's worker object, as its connections need it."""
+
+    cfg: Settings
+    log: GunicornLog
+    asgi: Any
+    loop: Any
+    state: dict[str, Any]
+    nr: int
+
+    def ends_connection(self) -> bool:
+        """Whether the answer that begins now is the last one of its connection."""
+
+    def count_request(self) -> None:
+        """A request was served."""
+
+
+class SeenWorker:
+    """The worker as connections see it.
+
+    Args:
+        worker: the real one.
+        alive: whether the connection may go on.
+    """
+
+    max_requests: Final = sys.maxsize
+
+    def __init__(self, worker: ServingWorker, *, alive: bool) -> None:
+        self.cfg, self.log, self.asgi, self.loop, self.state = (
+            worker.cfg, worker.log, worker.asgi, worker.loop, worker.state,
+        )  # fmt: skip
+        self.alive = alive
+        self.nr_conns = 0
+        self.real = worker
+
+    @property
+    def nr(self) -> int:
+        """How many requests were served; setting it counts one more."""
+        return self.real.nr
+
+    @nr.setter
+    def nr(self, _: int) -> None:
+        self.real.count_request()
+
+
+def use_fast_parser() -> None:
+    """Have gunicorn look for its C parser: found by a subclass, it would be lost on the subclass."""
+    ASGIProtocol._check_h1c_protocol_available()
+
+
+class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
+    """A connection that the primary has accepted.
+
+    Args:
+        alive: the worker, for as long as the connection goes on.
+        ending: the worker, once the connection has announced its end.
+        idle: the connections that wait for a further request.
+        ended: called when the connection has ended, and what was run for it.
+
+    Attributes:
+        fd: of the connection; -1 while there is none.
+    """
+
+    worker: SeenWorker
+    _pre_request: Callable[..., Any] | None
+    _post_request: Callable[..., Any] | None
+
+    def __init__(
+        self,
+        alive: SeenWorker,
+        ending: SeenWorker,
+        idle: IdleConnections,
+        ended: Callable[[FedProtocol], None],
+    ) -> None:
+        super().__init__(alive)
+        self.fd = -1
+        self._ending = ending
+        self._idle = idle
+        self._ended = ended
+        self._decided_for: object = None
+        self._has_part = True  # of a request; a connection that is new has just been made for one
+        if self._pre_request is not None:
+            self._pre_request = _with_real_worker(self._pre_request)
+        if self._post_request is not None:
+            self._post_request = _with_real_worker(self._post_request)
+
+    # --- one request after another -------------------------------------------------------------
+
+    def _will_close(self, request: object, response_requires_close: bool) -> bool:
+        """Extends gunicorn's, called at the head of a response and perhaps again at its end: it is decided once."""
+        if request is not self._decided_for:
+            self._decided_for = request
+            if self.worker.real.ends_connection():
+                self.worker = self._ending
+        will_close: bool = super()._will_close(request, response_requires_close)
+        return will_close
+
+    def _feed_callback_parser(self, data: bytes) -> bool:
+        """Extends gunicorn's: something of a request has come."""
+        self._has_part = True
+        goes_on: bool = super()._feed_callback_parser(data)
+        return goes_on
+
+    def _arm_keepalive_timer(self) -> None:
+        """Replaces gunicorn's, which starts a timer for each request."""
+        self._has_part = False
+        self._idle.note(self)
+
+    def _cancel_keepalive_timer(self) -> None:
+        """Replaces gunicorn's, as above."""
+        self._idle.forget(self)
+
+    def has_sent(self) -> bool:
+        """Whether something of a request has come, or the end of the connection."""
+        if self._has_part or self.fd < 0:
+            return True
+        beneath = sockets.socket(fileno=self.fd)  # transports have no recv
+        try:
+            beneath.recv(1, sockets.MSG_PEEK | sockets.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        finally:
+            beneath.detach()
+        return True
+
+    def end_wait(self) -> None:
+        """Wait no longer for a further request."""
+        self._keepalive_timeout()
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Extends gunicorn's: what was run for the connection may take longer than the connection."""
+        is_first = not self._conn_lost_handled
+        self.fd = -1
+        super().connection_lost(exc)
+        if is_first:
+            if self._task is None or self._task.done():
+                self._ended(self)
+            else:
+                self._task.add_done_callback(lambda _: self._ended(self))
+
+    def begin_drain(self) -> None:
+        """The worker leaves: clients of HTTP/2 are told now, others by their next answer.
+
+        One that has not asked for anything yet has as long for that as one that was answered.
+        """
+        if self._keepalive and self.req_count == 1 and self._request_ready and not self._request_ready.is_set():
+            self._idle.note(self)
+        if getattr(self, "_h2_conn", None) is not None:
+            with suppress(OSError, RuntimeError):
+                self.transport.write(_NO_MORE_STREAMS)
+            self.worker.loop.call_later(_GOAWAY_SECONDS, self._end_streams)
+
+    def _end_streams(self) -> None:
+        self.worker = self._ending
+
+    def end_if_idle(self) -> None:
+        """The whole server ends: close a connection of HTTP/2 on which nothing is open."""
+        h2 = getattr(self, "_h2_conn", None)
+        if h2 is not None and not self._h2_tasks and not h2.streams:
+            self._end_streams()
+            self.worker.loop.create_task(h2.close())
+
+    async def restart_websocket(self, seconds: float) -> None:
+        """Tell the client of a websocket to come back (1012), and give both sides a moment to end in order."""
+        websocket = self._websocket
+        if websocket is None or self._task is None:
+            return
+        if not websocket.accepted:
+            websocket._deny(503, "Service Unavailable")
+            return
+        websocket.close_code = _RESTART  # what the application is told if the client goes without a word
+        with suppress(OSError, RuntimeError):
+            await websocket._send_close(_RESTART, "Service restart")
+        await asyncio.wait([self._task], timeout=seconds)
+
+    def cut(self) -> None:
+        """End whatever runs for this connection; its ``finally`` blocks run."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+        else:
+            self._close_transport()
+
+    def abort(self) -> None:
+        """Shut the connection, whatever runs for it."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def _with_real_worker(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a hook of requests that is given gunicorn's worker itself."""
+    return partial(_call_hook, hook)
+
+
+def _call_hook(hook: Callable[..., Any], seen: SeenWorker, *rest: object) -> object:
+    return hook(seen.real, *rest)

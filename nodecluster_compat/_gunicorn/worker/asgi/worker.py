@@ -1,0 +1,302 @@
+"""Extend gunicorn's ASGI worker: ``-k nodecluster_compat.ASGIWorker``.
+
+gunicorn's ASGI protocol serves a connection exactly as it does for ``-k asgi`` (HTTP/1, HTTP/2, websockets, PROXY
+protocol, limits, hooks, access log); what is ours is how a connection gets here and how it ends (``sources``,
+``connections``, ``protocol``), the lifespan, and what every worker of a cluster has (``fed_worker``).
+
+``fed_worker`` waits here and there, and whenever it waits the loop runs: there is no main task.  In between, for
+microseconds, nothing runs.
+
+Decided by measurement: gunicorn's protocols stay the only engine.  ``docs/kinds.md`` has the figures of uvicorn's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from importlib import import_module
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+from gunicorn.workers.gasgi import ASGIWorker
+
+from .... import under_test
+from ....asyncio_runtime.lifespan import Lifespan, LifespanFailed
+from ....asyncio_runtime.reactor import AsyncioReactor
+from ....asyncio_runtime.task_stacks import task_stacks
+from ....base.emitter import set_awaiting
+from ....base.log import Log
+from ....machine.forked_child import worker_begins
+from ...arbiter.birth import Birth
+from ...requests.caching import cache_repeated_work
+from ..connection_source import ConnectionSource
+from ..fed_worker import FedWorker
+from ..feed import Feed
+from ..membership import Membership
+from ..steering import Steering
+from ..supported_gunicorn import refuse_older_gunicorn
+from .connections import Connections
+from .protocol import use_fast_parser
+from .sources import AcceptingASGISource, Entry, FedASGISource
+
+if TYPE_CHECKING:
+    from ...gunicorn_types import Settings
+
+__all__ = ["ClusterASGIWorker"]
+
+_Result = TypeVar("_Result")
+
+_FOR_WORKERS: Final = ("gunicorn.asgi.websocket", "gunicorn_h1c", "uvloop")
+_END_SECONDS: Final = 1.0  # for tasks that were cancelled
+_LIFESPAN_SECONDS: Final = 1.0  # to shut down, where the drain has left less than that
+
+
+class _ASGIRuntime(Steering, AsyncioReactor):
+    """This kind of worker, as :class:`~nodecluster_compat.roles.this_worker.ClusterWorker` needs it."""
+
+    def __init__(self, worker: ClusterASGIWorker) -> None:
+        AsyncioReactor.__init__(self, worker.loop)
+        self._worker = worker
+
+
+class AsyncioEngine:
+    """See :class:`~nodecluster_compat._gunicorn.worker.under_test.Examined`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def stacks(self, frame: FrameType | None) -> str:
+        """Return what each task is doing."""
+        return task_stacks(self._loop, frame)
+
+    @staticmethod
+    def block(seconds: float) -> None:
+        """Block the loop, and all its tasks."""
+        time.sleep(seconds)
+
+
+class _SignalledASGIWorker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's ASGI worker, that hears signals as gunicorn's other workers do."""
+
+    def init_signals(self) -> None:
+        """Replaces gunicorn's: a handler of the loop's never runs while the loop is blocked, which SIGABRT is for."""
+        Worker.init_signals(self)
+
+
+class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
+    """``gunicorn -k nodecluster_compat.ASGIWorker``."""
+
+    GUNICORN: Final = (27, 0, 0)
+    """The first gunicorn whose ASGI protocol says when it closes a connection, and when one is idle."""
+
+    asgi: Any
+    loop: asyncio.AbstractEventLoop
+    state: dict[str, Any]
+    max_requests: int
+    connections: Connections
+
+    @classmethod
+    def check_config(cls, cfg: Settings, log: Log) -> None:
+        """Extends :class:`FedWorker`'s: older versions of gunicorn cut connections that were promised more."""
+        refuse_older_gunicorn("ASGIWorker", cls.GUNICORN)
+        super().check_config(cfg, log)
+
+    @classmethod
+    def prepare(cls, cfg: Settings, log: Log) -> None:
+        """See :class:`FedWorker`."""
+        if cfg.threads > 1:
+            log.warning("ASGIWorker has no threads of its own: threads = %s does nothing", cfg.threads)
+        for name in _FOR_WORKERS:
+            with suppress(ImportError):  # uvloop and the C parser are optional
+                import_module(name)
+        use_fast_parser()
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        self._thrown: BaseException | None = None
+        self._is_woken = False
+        self._pause: asyncio.Future[None] | None = None
+        self._source: FedASGISource | AcceptingASGISource | None = None
+        self._lifespan: Lifespan | None = None
+        self._last_request = sys.maxsize
+        super().__init__(*args, **kwargs)
+
+    # --- the loop ------------------------------------------------------------------------------
+
+    def _setup_event_loop(self) -> None:
+        """Extends gunicorn's: what nobody awaits, and raises, is told in gunicorn's log."""
+        super()._setup_event_loop()
+        self.loop.set_exception_handler(self._failed_in_loop)
+        self.engine = AsyncioEngine(self.loop)
+
+    def _failed_in_loop(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        where = context.get("future") or context.get("task") or context.get("handle") or context.get("protocol")
+        self.log.error("%s (%r)", context["message"], where, exc_info=context.get("exception"))
+
+    def make_runtime(self) -> _ASGIRuntime:
+        """See :class:`FedWorker`."""
+        self._reactor = _ASGIRuntime(self)
+        worker_begins(self.loop.stop)
+        set_awaiting(self._reactor.await_soon)
+        return self._reactor
+
+    def run_loop(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result | None:
+        """Run the loop until ``coroutine`` has ended.
+
+        Raises:
+            BaseException: what was thrown meanwhile; the coroutine has not ended then.
+        """
+        try:
+            return self.loop.run_until_complete(coroutine)
+        except RuntimeError:
+            if self._thrown is None:
+                raise
+        finally:
+            self._raise_thrown()
+        return None
+
+    def _raise_thrown(self) -> None:
+        thrown, self._thrown = self._thrown, None
+        if thrown is not None:
+            raise thrown
+
+    def throw(self, error: BaseException) -> None:
+        """See :class:`FedWorker`."""
+        self._thrown = error
+        with suppress(RuntimeError):  # the loop is closed: this process ends
+            self.loop.call_soon_threadsafe(self.loop.stop)
+
+    def end_caller(self, code: int) -> None:
+        """End a task, a handler, or the job of another thread."""
+        sys.exit(code)
+
+    def wait(self, seconds: float) -> None:
+        """See :class:`FedWorker`."""
+        self.run_loop(self._until_woken(seconds))
+
+    def wake(self) -> None:
+        """See :class:`FedWorker`."""
+        self._is_woken = True
+        with suppress(RuntimeError):  # as above
+            self.loop.call_soon_threadsafe(self._end_pause)
+
+    async def _until_woken(self, seconds: float) -> None:
+        self._pause = self.loop.create_future()
+        timer = self.loop.call_later(seconds, self._end_pause)
+        if not self._is_woken:
+            await self._pause
+        self._is_woken = False
+        timer.cancel()
+
+    def _end_pause(self) -> None:
+        if self._pause is not None and not self._pause.done():
+            self._pause.set_result(None)
+
+    # --- serving -------------------------------------------------------------------------------
+
+    @property
+    def wsgi(self) -> Any:  # noqa: ANN401 - an application
+        """The application, by the name that it has in gunicorn's other workers."""
+        return self.asgi
+
+    @wsgi.setter
+    def wsgi(self, application: Any) -> None:  # noqa: ANN401 - as above
+        self.asgi = application
+
+    def wrap(self, application: Any) -> Any:  # noqa: ANN401 - as above
+        """See :class:`FedWorker`."""
+        return under_test.wrap_asgi(application)
+
+    def make_ready(self) -> None:
+        """Tell the application that the server begins, and wait until it is ready."""
+        self._last_request, self.max_requests = self.max_requests, sys.maxsize
+        self.connections = Connections(self, self._connection_ended, self.run_loop)
+        cache_repeated_work(self.cfg)
+        if self.cfg.asgi_lifespan != "off":
+            self._begin_lifespan()
+
+    def make_source(self, birth: Birth, membership: Membership) -> ConnectionSource:
+        """See :class:`FedWorker`."""
+        entry = Entry(self.loop, self.connections, self.cfg, self.log, self.handshake_timeout)
+        if self.served:
+            feed = Feed(birth, membership, self.served, self.wake)
+            self._source = FedASGISource(feed, self._reactor, entry, self.notify)
+        else:
+            self._source = AcceptingASGISource(membership, self.sockets, self._reactor, entry)
+        return self._source
+
+    def _connection_ended(self) -> None:
+        if self._source is not None:
+            self._source.room_made()
+        if not self._alive and not len(self.connections):
+            self.wake()
+
+    def ends_connection(self) -> bool:
+        """Whether the answer that begins now is the last one of its connection."""
+        return self.ends_connections or not self._alive or self.nr + 1 >= self._last_request
+
+    def count_request(self) -> None:
+        """A request was served; with the last of ``max_requests`` the worker leaves, as gunicorn's."""
+        self.nr += 1
+        if self.nr >= self._last_request and self._alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
+
+    # --- lifespan ------------------------------------------------------------------------------
+
+    def _begin_lifespan(self) -> None:
+        lifespan = Lifespan(self.asgi, self.state, is_required=self.cfg.asgi_lifespan == "on")
+        startup = self.loop.create_task(lifespan.startup(), name="lifespan startup")
+        startup.add_done_callback(lambda _: self.wake())
+        while self._alive and not startup.done():
+            self.wait(_END_SECONDS)
+        if not startup.done():
+            startup.cancel()
+            return
+        try:
+            self._lifespan = lifespan if startup.result() else None
+        except LifespanFailed as error:
+            self.log.error("The application could not begin (ASGI lifespan): %s", error)
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
+
+    def end_application(self, seconds: float) -> None:
+        """Tell the application that the server ends, and end what tasks are left."""
+        if self._lifespan is not None:
+            self.run_loop(self._end_lifespan(self._lifespan, max(seconds, _LIFESPAN_SECONDS)))
+        self.run_loop(self._end_tasks())
+
+    async def _end_lifespan(self, lifespan: Lifespan, seconds: float) -> None:
+        shutdown = asyncio.ensure_future(lifespan.shutdown())
+        await asyncio.wait([shutdown], timeout=seconds)
+        if not shutdown.done():
+            self.log.error("The application has not ended within %.1f s (ASGI lifespan)", seconds)
+            shutdown.cancel()
+        elif shutdown.result() is not None:
+            self.log.error("The application could not end in order (ASGI lifespan): %s", shutdown.result())
+
+    async def _end_tasks(self) -> None:
+        """Cancel them: their ``finally`` runs, for a moment."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_END_SECONDS)
+
+    def run(self) -> None:
+        """Extends :class:`FedWorker`'s: the loop ends with it, however it ends."""
+        try:
+            super().run()
+        finally:
+            self._close_loop()
+
+    def _close_loop(self) -> None:
+        if self.loop.is_closed():
+            return
+        with suppress(Exception):
+            self.loop.run_until_complete(self._end_tasks())
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()

@@ -1,0 +1,184 @@
+"""Run channels, timers and handlers on an asyncio loop: a :class:`~nodecluster_compat.base.reactor.Reactor`.
+
+Everything that touches the loop runs in its thread.  A ``def`` endpoint runs in another thread, and may send, ask, or
+disconnect from there: it uses the channel under the ``lock``, and what that asks of the loop is passed on to the loop's
+thread.
+
+Handlers run on the loop.  What an ``async def`` handler leaves to await is awaited in a task: of one event's handlers
+one after another, and of messages, which have an order, before the next message is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
+from threading import Event, RLock, get_ident
+from typing import Any
+
+from ..base.emitter import collect, run_guarded
+from ..base.timers import Timer
+from ..errors import WouldBlock
+from ..messages.frames import Frame
+
+__all__ = ["AsyncioReactor"]
+
+
+class AsyncioReactor:
+    """Readiness of descriptors, timers and deferred calls on a loop of the current thread.
+
+    Args:
+        loop: need not run yet.
+
+    Attributes:
+        lock: held by whoever uses the channel, in whatever thread.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.lock = RLock()
+        self._loop = loop
+        self._thread = get_ident()
+        self._timers: dict[Timer, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()  # a loop refers to its tasks weakly
+
+    # --- descriptors ---------------------------------------------------------------------------
+
+    def add_reader(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call back whenever ``fd`` is readable or closed."""
+        self._in_loop(self._loop.add_reader, fd, self._locked, callback)
+
+    def remove_reader(self, fd: int) -> None:
+        """Stop watching ``fd`` for reading."""
+        self._in_loop(self._loop.remove_reader, fd)
+
+    def add_writer(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call back whenever ``fd`` is writable or broken."""
+        self._in_loop(self._loop.add_writer, fd, self._locked, callback)
+
+    def remove_writer(self, fd: int) -> None:
+        """Stop watching ``fd`` for writing."""
+        self._in_loop(self._loop.remove_writer, fd)
+
+    def _locked(self, callback: Callable[[], None]) -> None:
+        with self.lock:
+            callback()
+
+    def _in_loop(self, call: Callable[..., object], *args: Any) -> None:
+        """Call here if this is the loop's thread, there otherwise."""
+        if get_ident() == self._thread:
+            call(*args)
+        else:
+            self._on_later_turn(call, *args)
+
+    def _on_later_turn(self, call: Callable[..., object], *args: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed: this process ends
+            self._loop.call_soon_threadsafe(call, *args)
+
+    # --- deferred calls ------------------------------------------------------------------------
+
+    def at_turn_end(self, callback: Callable[[], None]) -> None:
+        """Call back before the loop waits again."""
+        self._on_later_turn(self._locked, callback)
+
+    def call_soon(self, callback: Callable[..., Any], *args: object) -> None:
+        """Call back on the next turn."""
+        self._on_later_turn(self._call, run_guarded, "a deferred call", None, callback, *args)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Call back after ``seconds``."""
+        self._in_loop(self._loop.call_later, seconds, self._locked, callback)
+
+    def spawn(self, call: Callable[[], None], then: Callable[[], None] | None = None) -> None:
+        """Run ``call`` on a later turn, and ``then`` behind it and what its handlers leave to await."""
+        self._on_later_turn(self._call_then, call, then)
+
+    def _call(self, call: Callable[..., object], *args: object) -> None:
+        self._await_all(collect(call, *args), None)
+
+    def _call_then(self, call: Callable[[], None], then: Callable[[], None] | None) -> None:
+        left: list[Awaitable[None]] = []
+        try:
+            left = collect(call)
+        finally:
+            self._await_all(left, then)
+
+    def _await_all(self, left: Iterable[Awaitable[None]], then: Callable[[], None] | None) -> None:
+        if left:
+            self._task(_await_each(left, then), "handlers")
+        elif then is not None:
+            then()
+
+    def await_soon(self, awaitable: Awaitable[None]) -> None:
+        """Await what a handler has left, in a task; from any thread."""
+        self._in_loop(self._task, _await_each([awaitable], None), "a handler")
+
+    def _task(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        task = self._loop.create_task(coroutine)
+        task.set_name(f"nodecluster: {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- messages ------------------------------------------------------------------------------
+
+    def deliver(self, take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
+        """Tell one frame after another, and await what its handlers leave, until there is none."""
+        self._in_loop(self._task, _deliver(take, tell), "messages")
+
+    def wait(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """Call ``begin(done)`` and wait, in this thread, until ``done()`` is called.
+
+        Raises:
+            WouldBlock: this is the loop's thread, which must not wait.
+        """
+        if get_ident() == self._thread:
+            raise WouldBlock(
+                "expected a call that does not wait in the thread of the event loop: write "
+                "'await process.request_async(...)', or give it a callback"
+            )
+        event = Event()
+        begin(event.set)
+        event.wait()
+
+    # --- timers of users -----------------------------------------------------------------------
+
+    def start(self, timer: Timer, seconds: float) -> None:
+        """See :class:`~nodecluster_compat.base.timers.Clock`."""
+        timer.clock = self
+        timer.start_number += 1
+        self._in_loop(self._start, timer, seconds)
+
+    def changed(self, timer: Timer) -> None:
+        """See :class:`~nodecluster_compat.base.timers.Clock`."""
+        if timer.cancelled:
+            self._in_loop(self._stop, timer)
+
+    def hold_channel(self, holds: bool) -> None:
+        """Nothing has to keep a process of gunicorn's alive."""
+
+    def _start(self, timer: Timer, seconds: float) -> None:
+        self._stop(timer)
+        self._timers[timer] = self._loop.call_later(max(0.0, seconds), self._expired, timer)
+
+    def _expired(self, timer: Timer) -> None:
+        self._timers.pop(timer, None)
+        self._call(timer.fire)
+
+    def _stop(self, timer: Timer) -> None:
+        handle = self._timers.pop(timer, None)
+        if handle is not None:
+            handle.cancel()
+
+
+async def _await_each(left: Iterable[Awaitable[None]], then: Callable[[], None] | None) -> None:
+    try:
+        for awaitable in left:
+            await awaitable
+    finally:
+        if then is not None:
+            then()
+
+
+async def _deliver(take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
+    while (frame := take()) is not None:
+        for awaitable in collect(tell, frame):
+            await awaitable

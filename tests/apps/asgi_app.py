@@ -1,0 +1,164 @@
+"""An ASGI application that does what a test asks for.
+
+``/`` answers; ``/held`` answers when the file ``release`` exists; ``/stream`` sends a line and then waits for it;
+``/block`` computes without awaiting; ``/task-fails`` leaves a task that raises; ``/worker`` says who serves, and
+``/state`` what the lifespan shared; ``/threads`` sends messages from threads; ``/socket`` is a websocket that echoes.
+``POST /primary`` has the primary run the body, ``POST /leave`` calls ``cluster.worker.disconnect`` with its arguments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nodecluster_compat import cluster, process
+
+Event = dict[str, Any]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+
+tasks: set[asyncio.Task[None]] = set()
+
+
+def say(**facts: Any) -> None:
+    os.write(1, json.dumps(facts).encode() + b"\n")
+
+
+@process.on("disconnecting")
+async def goodbye(seconds: float | None) -> None:
+    await asyncio.sleep(0)
+    say(told="process", seconds=seconds)
+
+
+if cluster.worker is not None:
+    cluster.worker.on("disconnecting", lambda seconds: say(told="worker", seconds=seconds))
+
+
+@process.on("message")
+async def in_order(message: Any, _: object) -> None:
+    if isinstance(message, dict) and "number" in message:
+        await asyncio.sleep(0.001 if message["number"] % 2 else 0)
+        say(got=message["number"])
+        if message.get("last"):
+            process.send({"done": message["number"]})
+
+
+async def until_released() -> None:
+    while not os.path.exists("release"):
+        await asyncio.sleep(0.02)
+
+
+async def lifespan(scope: Event, receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            wish = os.environ.get("LIFESPAN", "")
+            if os.path.exists("lifespan"):
+                with open("lifespan") as file:
+                    wish = file.read()
+            say(told="startup", wish=wish)
+            if wish == "fails":
+                await send({"type": "lifespan.startup.failed", "message": "no database"})
+                return
+            if wish == "hangs":
+                await asyncio.Event().wait()
+            if wish == "raises":
+                raise RuntimeError("knows no lifespan")
+            scope["state"]["begun"] = "yes"
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            say(told="shutdown")
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+async def body_of(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        event = await receive()
+        body += event.get("body", b"")
+        if not event.get("more_body"):
+            return body
+
+
+async def answer(send: Send, body: bytes, status: int = 200) -> None:
+    headers = [(b"content-length", str(len(body)).encode()), (b"content-type", b"text/plain")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def stream(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+    await send({"type": "http.response.body", "body": b"first\n", "more_body": True})
+    try:
+        await until_released()
+    except asyncio.CancelledError:
+        say(told="cut")
+        raise
+    await send({"type": "http.response.body", "body": b"last\n"})
+
+
+async def websocket(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while True:
+        event = await receive()
+        if event["type"] == "websocket.disconnect":
+            say(told="closed", code=event["code"])
+            return
+        await send({"type": "websocket.send", "text": event["text"]})
+
+
+async def fail() -> None:
+    raise LookupError("nobody holds this task")
+
+
+def block(seconds: float) -> None:
+    say(told="blocking")
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        pass
+
+
+async def get(path: str, scope: Event, send: Send) -> None:
+    if path == "/held":
+        say(told="held")
+        await until_released()
+    elif path == "/block":
+        block(60)
+    elif path == "/task-fails":
+        asyncio.get_running_loop().create_task(fail())
+        await asyncio.sleep(0)
+    elif path == "/exit":
+        process.exit(7)
+    elif path == "/worker":
+        assert cluster.worker is not None
+        await answer(send, str(cluster.worker.id).encode())
+        return
+    elif path == "/state":
+        await answer(send, scope["state"].get("begun", "no").encode())
+        return
+    await answer(send, b"ok")
+
+
+async def app(scope: Event, receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        await lifespan(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await websocket(receive, send)
+    elif scope["path"] == "/stream":
+        await stream(send)
+    elif scope["method"] == "POST":
+        assert cluster.worker is not None
+        body = (await body_of(receive)).decode()
+        if scope["path"] == "/leave":
+            cluster.worker.disconnect(**json.loads(body))
+        elif scope["path"] == "/primary":
+            process.send({"remote": "run", "target": None, "source": body, "reply": False})
+        await answer(send, b"ok")
+    else:
+        await get(scope["path"], scope, send)

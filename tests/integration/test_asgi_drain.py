@@ -1,0 +1,238 @@
+"""How an ASGI worker leaves: who keeps its time, who may finish, who is told, and what happens to the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+from raw_http import GET, Certificate, folder_of
+from remote_control import CONF, said, wait_said
+from simple_websocket import Client, ConnectionClosed
+
+from pytest_cluster import Cluster, ClusterFactory
+
+ANSWER: Final = b"HTTP/1.1 200 OK"
+LIMIT: Final = "graceful_timeout = 8\n"
+LONG: Final = CONF.replace(LIMIT, "graceful_timeout = 120\nkeepalive = 300\n")  # nothing ends by time
+ASGI: Final[dict[str, Any]] = {"app": "asgi_app:app", "config": LONG, "worker_class": "nodecluster_compat.ASGIWorker"}
+PARTS: Final = [b"GET / HTTP/1.1\r\nHo", b"st: x\r\n\r\n"]
+TO_THE_POLICY: Final = [
+    pytest.param({}, id="fed"),
+    pytest.param({"env": {"NODE_CLUSTER_SCHED_POLICY": "none"}}, id="accepting"),
+]
+
+
+def primary(source: str) -> Callable[[Cluster], object]:
+    """Have the primary run ``source``."""
+    return lambda cluster: cluster.request("POST", "/primary", body=source.encode())
+
+
+def leave(**options: Any) -> Callable[[Cluster], object]:
+    """Have a worker leave by its own wish."""
+    return lambda cluster: cluster.request("POST", "/leave", body=json.dumps(options).encode())
+
+
+def to_worker(cluster: Cluster) -> None:
+    """TERM to a worker, from outside."""
+    os.kill(cluster.worker(1).pid, signal.SIGTERM)
+
+
+WAYS: Final = [
+    pytest.param(primary("cluster.workers[1].disconnect()"), id="worker.disconnect"),
+    pytest.param(leave(), id="cluster.worker.disconnect"),
+    pytest.param(lambda cluster: cluster.primary.signal("SIGHUP"), id="HUP"),
+    pytest.param(to_worker, id="TERM to the worker"),
+]
+ENDS: Final = [
+    pytest.param(primary("cluster.disconnect()"), id="cluster.disconnect"),
+    pytest.param(lambda cluster: cluster.primary.signal("SIGTERM"), id="TERM"),
+]
+
+
+def ask(client: socket.socket, path: bytes = b"/") -> bytes:
+    """One request on a connection that is kept; its answer, as far as it has arrived."""
+    client.sendall(GET % (path, b""))
+    answer = client.recv(65536)
+    assert answer.startswith(ANSWER)
+    assert b"Connection: close" not in answer
+    return answer
+
+
+def rest_of(client: socket.socket) -> bytes:
+    """Everything up to the end of the connection."""
+    received = b""
+    while data := client.recv(65536):
+        received += data
+    return received
+
+
+def release(cluster: Cluster) -> None:
+    """Let held requests go on."""
+    (folder_of(cluster) / "release").touch()
+
+
+def has_last_answer(client: socket.socket, path: bytes = b"/") -> None:
+    """One more request is answered, and is the last of its connection."""
+    client.sendall(GET % (path, b""))
+    answer = rest_of(client)
+    assert answer.startswith(ANSWER)
+    assert b"Connection: close" in answer
+
+
+@pytest.mark.cluster(**ASGI, workers=1)
+@pytest.mark.parametrize("way", WAYS)
+def test_idle_keeps_its_time_when_a_worker_leaves(cluster: Cluster, way: Callable[[Cluster], object]) -> None:
+    """Where the server goes on, each connection has one more answer, and nobody waits for that."""
+    with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as busy:
+        ask(idle)
+        busy.sendall(GET % (b"/held", b""))
+        wait_said(cluster, told="held")
+        way(cluster)
+        wait_said(cluster, told="process", seconds=120)
+        release(cluster)
+        assert b"Connection: close" in rest_of(busy)
+        cluster.journal.wait_for("listening", worker=2)
+        has_last_answer(idle)
+    cluster.journal.wait_for("exit", worker=1)
+    assert said(cluster, told="shutdown")
+    assert "graceful timeout" not in cluster.log
+
+
+@pytest.mark.cluster(**ASGI, workers=1)
+@pytest.mark.parametrize("end", ENDS)
+def test_idle_goes_at_once_when_the_server_ends(cluster: Cluster, end: Callable[[Cluster], object]) -> None:
+    """No time-out is near, and a request that began before is the last of its connection."""
+    with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as busy:
+        ask(idle)
+        busy.sendall(GET % (b"/held", b""))
+        wait_said(cluster, told="held")
+        end(cluster)
+        assert idle.recv(65536) == b""
+        wait_said(cluster, told="process", seconds=120)
+        release(cluster)
+        answer = rest_of(busy)
+    assert answer.startswith(ANSWER)
+    assert b"Connection: close" in answer
+    cluster.journal.wait_for("exit", worker=1)
+    assert "graceful timeout" not in cluster.log
+
+
+@pytest.mark.parametrize("policy", TO_THE_POLICY)
+def test_max_requests_keeps_what_was_promised(cluster_factory: ClusterFactory, policy: dict[str, Any]) -> None:
+    """An idle connection, and one whose answer had begun: each has one more answer."""
+    cluster = cluster_factory(**ASGI, workers=1, settings={"max_requests": 2}, **policy)
+    with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as streaming:
+        ask(streaming, b"/stream")
+        ask(idle)
+        with cluster.connect(timeout=30) as last:
+            has_last_answer(last)
+        wait_said(cluster, told="process")
+        release(cluster)
+        received = b""
+        while not received.endswith(b"0\r\n\r\n"):
+            received += streaming.recv(65536)
+        has_last_answer(streaming)
+        has_last_answer(idle)
+    assert cluster.journal.wait_for("exit", worker=1).exited_after_disconnect is True
+
+
+@pytest.mark.cluster(**ASGI, workers=1)
+@pytest.mark.parametrize("sent", [b"", PARTS[0]], ids=["nothing", "a part"])
+@pytest.mark.parametrize("asked", [False, True], ids=["new", "kept alive"])
+def test_request_that_has_only_begun_is_answered(cluster: Cluster, sent: bytes, asked: bool) -> None:
+    """A connection whose request has not come, or not whole."""
+    with cluster.connect(timeout=30) as client:
+        if asked:
+            ask(client)
+        client.sendall(sent)
+        assert cluster.get("/").status == 200  # dealt after it, so it has arrived
+        cluster.primary.signal("SIGHUP")
+        wait_said(cluster, told="process")
+        client.sendall(b"".join(PARTS)[len(sent) :])
+        answer = rest_of(client)
+    assert answer.startswith(ANSWER)
+    assert b"Connection: close" in answer
+
+
+@pytest.mark.cluster(**ASGI, workers=1)
+def test_part_of_a_second_request_is_answered_when_the_server_ends(cluster: Cluster) -> None:
+    """Its connection is not idle."""
+    with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as client:
+        ask(idle)
+        ask(client)
+        client.sendall(PARTS[0])
+        assert cluster.get("/").status == 200
+        cluster.primary.signal("SIGTERM")
+        assert idle.recv(65536) == b""
+        client.sendall(PARTS[1])
+        assert rest_of(client).startswith(ANSWER)
+
+
+QUICK: Final = {**ASGI, "config": CONF.replace(LIMIT, "graceful_timeout = 120\nkeepalive = 1\n")}
+
+
+@pytest.mark.cluster(**QUICK, workers=1)
+@pytest.mark.parametrize("asks", [True, False], ids=["kept alive", "new"])
+def test_idle_connection_ends_with_keepalive_and_not_before(cluster: Cluster, asks: bool) -> None:
+    """The drain is over then; a client that has not asked yet has as long."""
+    with cluster.connect(timeout=30) as idle:
+        if asks:
+            ask(idle)
+        else:
+            assert cluster.get("/").status == 200
+        cluster.primary.signal("SIGHUP")
+        assert idle.recv(65536) == b""
+    cluster.journal.wait_for("exit", worker=1)
+    assert "graceful timeout" not in cluster.log
+
+
+@pytest.mark.parametrize("policy", TO_THE_POLICY)
+def test_what_has_not_ended_at_the_limit_is_cut_and_counted(
+    cluster_factory: ClusterFactory, policy: dict[str, Any]
+) -> None:
+    """Websockets are told to come back, streams are cancelled (their ``finally`` runs), idle ones do not count."""
+    cluster = cluster_factory(**ASGI, workers=1, **policy)
+    deaf = Client.connect(f"ws://{cluster.host}:{cluster.port}/socket")
+    deaf.send("hello")
+    assert deaf.receive(timeout=20) == "hello"
+    with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as stream:
+        ask(idle)
+        ask(stream, b"/stream")
+        primary("cluster.workers[1].disconnect(timeout=0.3)")(cluster)
+        with pytest.raises(ConnectionClosed) as closed:
+            deaf.receive(timeout=30)
+        assert closed.value.reason == 1012
+        assert not rest_of(stream).endswith(b"0\r\n\r\n")
+        assert idle.recv(65536) == b""
+        ended = cluster.journal.wait_for("exit", worker=1)
+    assert (ended.code, ended.exited_after_disconnect) == (0, True)
+    wait_said(cluster, told="process", seconds=0.3)
+    assert said(cluster, told="closed", code=1012)
+    assert len(said(cluster, told="cut")) == 1
+    (line,) = [line for line in cluster.log.splitlines() if "graceful timeout" in line]
+    assert line.endswith("cut 2 connections that had not ended within 0.3 s")
+    assert said(cluster, told="shutdown")
+    assert "Traceback" not in cluster.log
+
+
+def test_idle_connection_over_tls(cluster_factory: ClusterFactory, certificate: Certificate) -> None:
+    """It ends without an alert when the server ends; it is answered when only its worker does."""
+    files = {"keyfile": certificate.key, "certfile": certificate.cert}
+    cluster = cluster_factory(**ASGI, workers=1, settings=files)
+    with cluster.connect(timeout=30) as client, cluster.connect(timeout=30) as other:
+        assert isinstance(client, ssl.SSLSocket)
+        for one in (client, other):
+            ask(one)
+        cluster.primary.signal("SIGHUP")
+        wait_said(cluster, told="process", seconds=120)
+        has_last_answer(other)
+        cluster.primary.signal("SIGTERM")
+        assert client.recv(65536) == b""
+    cluster.journal.wait_for("exit", worker=1)
+    assert "Traceback" not in cluster.log
