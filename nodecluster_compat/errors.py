@@ -7,6 +7,7 @@ the thing, *Broken* means the other side or the machine did.  ``InternalError`` 
 from __future__ import annotations
 
 from errno import errorcode
+from typing import Final
 
 __all__ = [
     "ArgumentError",
@@ -98,6 +99,12 @@ class RequestTimedOut(ClusterError, TimeoutError):
 
 class WouldBlock(ClusterError, RuntimeError):
     """A call that waits, made where nothing may wait: in a handler of the primary, whose loop deals connections."""
+
+
+NO_EVENT_LOOP: Final = (
+    "expected a worker with an event loop, which only ASGIWorker is: write process.send() or process.request() here"
+)
+"""Said by a worker that has nothing to await with."""
 
 
 class FrameError(ClusterError):

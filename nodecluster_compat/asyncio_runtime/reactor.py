@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
 from threading import Event, RLock, get_ident
 from typing import Any
 
@@ -139,6 +140,12 @@ class AsyncioReactor:
         begin(event.set)
         event.wait()
 
+    async def waiting(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """Call ``begin(done)``, and end when ``done()`` is called; of a task that was cancelled nobody is told."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        begin(partial(_settle_soon, future))
+        await future
+
     # --- timers of users -----------------------------------------------------------------------
 
     def start(self, timer: Timer, seconds: float) -> None:
@@ -167,6 +174,16 @@ class AsyncioReactor:
         handle = self._timers.pop(timer, None)
         if handle is not None:
             handle.cancel()
+
+
+def _settle_soon(future: asyncio.Future[None]) -> None:
+    with suppress(RuntimeError):  # its loop is closed
+        future.get_loop().call_soon_threadsafe(_settle, future)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 async def _await_each(left: Iterable[Awaitable[None]], then: Callable[[], None] | None) -> None:

@@ -44,6 +44,7 @@ __all__ = [
     "collect",
     "current_origin",
     "ending_by_uncaught",
+    "let_forks_await",
     "line_outside",
     "run_guarded",
     "set_awaiting",
@@ -61,6 +62,7 @@ class _ThisProcess:
     log: Log = logging.getLogger("nodecluster_compat")
     uncaught: Callable[[BaseException], bool] | None = None
     awaiting: Callable[[Awaitable[None]], object] | None = None
+    forks_loops = False  # what is registered before a fork may run in a process with an event loop
     complaints: set[tuple[str, str]] = set()  # noqa: RUF012 - of the process, like the class
 
 
@@ -160,6 +162,11 @@ def set_awaiting(awaiting: Callable[[Awaitable[None]], object] | None) -> None:
         awaiting: given what a handler has left to await, where nobody collects it; ``None``: no loop runs any more.
     """
     _ThisProcess.awaiting = awaiting
+
+
+def let_forks_await(awaits: bool) -> None:
+    """Whether the workers of this primary have an event loop, so that what is preloaded may be ``async def``, too."""
+    _ThisProcess.forks_loops = awaits
 
 
 def _keep(what: str, origin: Origin, call: Callable[..., Any], awaitable: Awaitable[object]) -> None:
@@ -288,7 +295,7 @@ class Emitter(EventEmitter):
         # pyee's one place of registration: ``k`` names the handler, ``v`` is what it calls for it.
         if not isinstance(event, str):
             raise ArgumentTypeError(f"expected the name of an event, got {event!r}")
-        is_awaited = _ThisProcess.awaiting is not None
+        is_awaited = _ThisProcess.awaiting is not None or _ThisProcess.forks_loops
         v = fitted(k, self._argument_count(event), f"the handler of {event!r}", v, is_awaited=is_awaited)
         if getattr(k, "__hash__", None) is None:
             raise ArgumentTypeError(f"expected a hashable handler of {event!r}, got {k!r}: give one of its methods")

@@ -46,9 +46,13 @@ class _Worker(Protocol):
         keep_open: bool = False,
     ) -> bool: ...
 
+    async def send_async(self, message: Message, handle: Handle = None, *, keep_open: bool = False) -> None: ...
+
     def request(
         self, message: Message, callback: Callable[..., Any] | None = None, *, timeout: float | None = 30.0
     ) -> Message: ...
+
+    async def request_async(self, message: Message, *, timeout: float | None = 30.0) -> Message: ...
 
     def lose_channel(self) -> None: ...
 
@@ -176,6 +180,22 @@ class Process(Emitter):
             NotInCluster: this process has no primary.
         """
         return self._own_worker("process.request()").request(message, callback, timeout=timeout)
+
+    async def send_async(self, message: Message, handle: Handle = None, *, keep_open: bool = False) -> None:
+        """Send a message to the primary, and go on when it was written; see :meth:`ClusterWorker.send_async`.
+
+        Raises:
+            NotInCluster: this process has no primary.
+        """
+        await self._own_worker("process.send_async()").send_async(message, handle, keep_open=keep_open)
+
+    async def request_async(self, message: Message, *, timeout: float | None = 30.0) -> Message:
+        """Ask the primary, and return what it replies; see :meth:`ClusterWorker.request_async`.
+
+        Raises:
+            NotInCluster: this process has no primary.
+        """
+        return await self._own_worker("process.request_async()").request_async(message, timeout=timeout)
 
     def disconnect(self) -> None:
         """Close the channel to the primary at once; a worker that nobody asked to leave exits with 0."""

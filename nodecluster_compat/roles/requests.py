@@ -17,8 +17,9 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import count
 from typing import Any, Final, Protocol, TypeAlias
 from weakref import ref
@@ -32,7 +33,7 @@ from ..messages.frames import Frame
 from ..messages.line import Line
 from ..messages.request_payloads import decode_asked, decode_reply
 
-__all__ = ["Outcome", "Replied", "Reply", "RequestTimer", "Requests", "checked_request_timeout", "waited"]
+__all__ = ["Outcome", "Replied", "Reply", "RequestTimer", "Requests", "awaited", "checked_request_timeout", "waited"]
 
 Replied: TypeAlias = Callable[[Exception | None, Message], None]
 
@@ -259,7 +260,7 @@ def _never() -> bool:
 
 def waited(
     wait: Callable[[Callable[[Callable[[], None]], None]], None],
-    ask: Callable[[Replied], None],
+    ask: Callable[[Replied], object],
 ) -> Message:
     """Ask, and wait for the reply.
 
@@ -271,16 +272,34 @@ def waited(
         ClusterError: there is no reply, or nothing could be sent.
     """
     outcome = Outcome()
-
-    def begin(done: Callable[[], None]) -> None:
-        def replied(error: Exception | None, value: Any) -> None:  # noqa: ANN401 - a message
-            outcome.error, outcome.value = error, value
-            done()
-
-        try:
-            ask(replied)
-        except Exception as error:  # noqa: BLE001 - raised where somebody waits, which may be another thread
-            replied(error, None)
-
-    wait(begin)
+    wait(partial(_begin, ask, outcome))
     return outcome.result()
+
+
+async def awaited(
+    waiting: Callable[[Callable[[Callable[[], None]], None]], Awaitable[None]],
+    ask: Callable[[Replied], object],
+) -> Message:
+    """As :func:`waited`, for a task.
+
+    Args:
+        waiting: ``waiting(begin)`` returns what calls ``begin(done)`` when it is awaited, and ends after ``done()``.
+        ask: as there.
+
+    Raises:
+        ClusterError: as there.
+    """
+    outcome = Outcome()
+    await waiting(partial(_begin, ask, outcome))
+    return outcome.result()
+
+
+def _begin(ask: Callable[[Replied], object], outcome: Outcome, done: Callable[[], None]) -> None:
+    def replied(error: Exception | None, value: Any) -> None:  # noqa: ANN401 - a message
+        outcome.error, outcome.value = error, value
+        done()
+
+    try:
+        ask(replied)
+    except Exception as error:  # noqa: BLE001 - raised where somebody waits, which may be another thread
+        replied(error, None)

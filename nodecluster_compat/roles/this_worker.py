@@ -6,7 +6,7 @@ It talks to the primary over its line and asks what it cannot do itself (finish 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
@@ -34,7 +34,7 @@ from ..messages.payloads import (
 from ..messages.serialization import JSON, Serializer
 from .inbox import Inbox
 from .process import Process
-from .requests import Replied, Reply, Requests, checked_request_timeout, waited
+from .requests import Replied, Reply, Requests, awaited, checked_request_timeout, waited
 from .sending import SendOptions, sent_as
 from .worker import Worker
 
@@ -89,6 +89,13 @@ class Runtime(Reactor, Protocol):
 
         Raises:
             WouldBlock: the caller must not wait.
+        """
+
+    def waiting(self, begin: Callable[[Callable[[], None]], None]) -> Awaitable[None]:
+        """Return what a task awaits: it calls ``begin(done)``, and ends when ``done()`` is called.
+
+        Raises:
+            WouldBlock: nothing awaits here, there is no event loop.
         """
 
     def leave_caller(self) -> None:
@@ -201,6 +208,44 @@ class ClusterWorker(Worker):
             self._report(error)
         return is_taken
 
+    async def send_async(self, message: Message, handle: Handle = None, *, keep_open: bool = False) -> None:
+        """Send a message to the primary, and go on when it was written: a sender that awaits cannot send too fast.
+
+        Whoever is cancelled meanwhile has sent the message all the same, whole and in its place.
+
+        Args:
+            message: anything that a message can be.
+            handle: see :meth:`send`.
+            keep_open: see :meth:`send`.
+
+        Raises:
+            ChannelClosed, ChannelFull: it was not sent.
+            MessageNotSerializable, MessageTooLarge, HandleNotPassable: nothing was sent.
+            WouldBlock: this worker has no event loop (only ``ASGIWorker`` has one).
+            NotInCluster: this worker does not run yet.
+        """
+        runtime = self._running_runtime("send_async()")
+        await awaited(
+            runtime.waiting,
+            lambda done: self.send(message, handle, callback=lambda error: done(error, None), keep_open=keep_open),
+        )
+
+    async def request_async(self, message: Message, *, timeout: float | None = 30.0) -> Message:
+        """Ask the primary, and return what it replies; :meth:`request` for tasks.
+
+        Raises:
+            WouldBlock: this worker has no event loop (only ``ASGIWorker`` has one).
+            ClusterError: as :meth:`request`.
+        """
+        seconds = checked_request_timeout(timeout)
+        runtime = self._running_runtime("request_async()")
+        return await awaited(runtime.waiting, lambda done: self._ask(message, seconds, done, runtime))
+
+    def _running_runtime(self, what: str) -> Runtime:
+        if self._runtime is None:
+            raise NotInCluster(f"{what} needs a worker that runs, and this one is not up yet")
+        return self._runtime
+
     def request(
         self, message: Message, callback: Callable[..., Any] | None = None, *, timeout: float | None = 30.0
     ) -> Message:
@@ -222,9 +267,7 @@ class ClusterWorker(Worker):
         """
         seconds = checked_request_timeout(timeout)
         call = checked_callback(callback, 2, "the callback of request()")
-        runtime = self._runtime
-        if runtime is None:
-            raise NotInCluster("request() needs a worker that runs, and this one is not up yet")
+        runtime = self._running_runtime("request()")
         if call is None:
             return waited(runtime.wait, lambda done: self._ask(message, seconds, done, runtime))
         replied = partial(runtime.call_soon, partial(run_guarded, "request", current_origin(), call))

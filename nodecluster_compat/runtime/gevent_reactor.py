@@ -13,7 +13,7 @@ are stopped.  (Stopping edits nothing that both processes share: libev leaves de
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Final
 from weakref import WeakSet
@@ -23,7 +23,7 @@ from gevent.event import Event
 
 from ..base.emitter import run_guarded
 from ..base.timers import Timer
-from ..errors import WouldBlock
+from ..errors import NO_EVENT_LOOP, WouldBlock
 from ..messages.frames import Frame
 from .greenlet_pool import GreenletPool
 from .keep_alive import KeepAlive
@@ -142,6 +142,14 @@ class GeventReactor:
         event = Event()
         begin(event.set)
         event.wait()
+
+    def waiting(self, begin: Callable[[Callable[[], None]], None]) -> Awaitable[None]:
+        """Nothing awaits here.
+
+        Raises:
+            WouldBlock: always.
+        """
+        raise WouldBlock(NO_EVENT_LOOP)
 
     def _watch(self, fd: int, event: int, callback: Callable[[], None]) -> None:
         if (fd, event) not in self._watchers:

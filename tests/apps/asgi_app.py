@@ -21,7 +21,7 @@ Event = dict[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 
-tasks: set[asyncio.Task[None]] = set()
+this: Any = None  # gunicorn's worker object, where the configuration says so
 
 
 def say(**facts: Any) -> None:
@@ -162,3 +162,56 @@ async def app(scope: Event, receive: Receive, send: Send) -> None:
         await answer(send, b"ok")
     else:
         await get(scope["path"], scope, send)
+
+
+# --- what tests run in a worker ------------------------------------------------------------------
+
+
+def ask_on_the_loop() -> None:
+    process.request("anything")
+
+
+async def flood(senders: int, count: int) -> None:
+    """As many senders in tasks as in threads."""
+
+    async def in_task(sender: int) -> None:
+        for number in range(count):
+            await process.send_async({"sender": f"task {sender}", "number": number})
+
+    def in_thread(sender: int) -> None:
+        for number in range(count):
+            process.send({"sender": f"thread {sender}", "number": number})
+
+    await asyncio.gather(
+        *(in_task(sender) for sender in range(senders)),
+        *(asyncio.to_thread(in_thread, sender) for sender in range(senders)),
+    )
+
+
+async def cancel_sends(count: int) -> int:
+    sends = [asyncio.create_task(process.send_async({"cancelled": number})) for number in range(count)]
+    await asyncio.sleep(0)
+    for send in sends:
+        send.cancel()
+    outcomes = await asyncio.gather(*sends, return_exceptions=True)
+    return sum(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+
+
+async def exit_in_task() -> None:
+    process.exit(7)
+
+
+async def exit_in_thread() -> None:
+    await asyncio.to_thread(process.exit, 7)
+
+
+def count_of_connections() -> int:
+    return len(this.connections)
+
+
+def loop_of_worker() -> str:
+    return type(asyncio.get_running_loop()).__module__
+
+
+async def from_primary(message: Any) -> Any:
+    return await process.request_async(message, timeout=20)

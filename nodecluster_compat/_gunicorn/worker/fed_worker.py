@@ -21,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from ... import under_test
+from ...base.emitter import let_forks_await
 from ...base.log import Log
 from ...lifecycle.recycling import requests_of
 from ...machine.forked_child import end_if_child
@@ -59,12 +60,14 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     """A worker of a cluster, less its engine.
 
     Attributes:
+        awaits_handlers: whether there is an event loop, so that handlers may be ``async def`` functions.
         engine: what it shows of itself to who examines it.
         connections: for the drain.
         ends_connections: answers say so, also to requests that came before; see :meth:`begin_drain`.
     """
 
     is_cluster_worker = True
+    awaits_handlers = False
 
     cfg: Settings
     log: GunicornLog
@@ -123,6 +126,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     def setup(cls) -> None:
         """Called by gunicorn when it has the class, before it tells the service manager anything."""
         hold_back_ready()
+        let_forks_await(cls.awaits_handlers)
 
     @classmethod
     def check_config(cls, cfg: Settings, log: Log) -> None:

@@ -37,6 +37,7 @@ from ...requests.caching import cache_repeated_work
 from ..connection_source import ConnectionSource
 from ..fed_worker import FedWorker
 from ..feed import Feed
+from ..interfaces import refuse_wsgi
 from ..membership import Membership
 from ..steering import Steering
 from ..supported_gunicorn import refuse_older_gunicorn
@@ -93,6 +94,8 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
 
     GUNICORN: Final = (27, 0, 0)
     """The first gunicorn whose ASGI protocol says when it closes a connection, and when one is idle."""
+
+    awaits_handlers = True
 
     asgi: Any
     loop: asyncio.AbstractEventLoop
@@ -209,6 +212,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
 
     def wrap(self, application: Any) -> Any:  # noqa: ANN401 - as above
         """See :class:`FedWorker`."""
+        refuse_wsgi(application)
         return under_test.wrap_asgi(application)
 
     def make_ready(self) -> None:

@@ -1,0 +1,59 @@
+"""Tell an application of the one interface from one of the other, when it is loaded rather than at each request.
+
+A WSGI application is called with two arguments (``environ``, ``start_response``), an ASGI application with three
+(``scope``, ``receive``, ``send``).  What can be called with either is let through.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from gunicorn.errors import AppImportError
+
+__all__ = ["refuse_asgi", "refuse_wsgi"]
+
+
+def refuse_wsgi(application: Callable[..., Any]) -> None:
+    """Raise for a WSGI application, in a worker that serves ASGI.
+
+    Raises:
+        AppImportError: it is one; gunicorn prints the sentence, and the boot has failed.
+    """
+    if _takes(application, 2) and not _takes(application, 3):
+        raise AppImportError(
+            f"nodecluster-compat: expected an ASGI application, which takes scope, receive and send, got "
+            f"{_name(application)}, which takes two arguments as a WSGI application does: use "
+            "nodecluster_compat.Worker or nodecluster_compat.ThreadWorker for it, or name its ASGI application"
+        )
+
+
+def refuse_asgi(application: Callable[..., Any]) -> None:
+    """Raise for an ASGI application, in a worker that serves WSGI.
+
+    Raises:
+        AppImportError: it is one; gunicorn prints the sentence, and the boot has failed.
+    """
+    if _takes(application, 3) and not _takes(application, 2):
+        raise AppImportError(
+            f"nodecluster-compat: expected a WSGI application, which takes environ and start_response, got "
+            f"{_name(application)}, which takes three arguments as an ASGI application does: use "
+            "nodecluster_compat.ASGIWorker for it, or name its WSGI application"
+        )
+
+
+def _takes(application: Callable[..., Any], count: int) -> bool:
+    try:
+        inspect.signature(application).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # it has no signature, as what is written in C
+        return True
+    return True
+
+
+def _name(application: Callable[..., Any]) -> str:
+    kind = type(application)
+    name = getattr(application, "__qualname__", None)
+    return f"{kind.__module__}.{kind.__qualname__} object" if name is None else f"{application.__module__}.{name}"

@@ -1,0 +1,247 @@
+"""ASGI workers: lifespan, handlers, messages from tasks and threads, boots that fail, loops that are blocked."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from contextlib import ExitStack
+from typing import Any, Final
+
+import pytest
+from raw_http import CHANGE, GET, folder_of
+from remote_control import CONF, said, wait, wait_said
+
+from pytest_cluster import Cluster, ClusterFactory
+
+KIND: Final = "nodecluster_compat.ASGIWorker"
+ASGI: Final[dict[str, Any]] = {"app": "asgi_app:app", "config": CONF, "worker_class": KIND}
+LOOPS: Final = ["asyncio", "uvloop"]
+
+
+# --- lifespan ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_lifespan_begins_before_the_worker_listens_and_ends_after_its_drain(
+    cluster_factory: ClusterFactory, loop: str
+) -> None:
+    """What it has put into its state, requests find in theirs."""
+    cluster = cluster_factory(**ASGI, workers=1, settings={"asgi_loop": loop})
+    assert said(cluster, told="startup")
+    assert cluster.get("/state").text == "yes"
+    assert cluster.worker(1).run("asgi_app:loop_of_worker").startswith(loop)
+    assert cluster.stop() == 0
+    assert [line["told"] for line in said(cluster) if "told" in line][-3:] == ["worker", "process", "shutdown"]
+
+
+FAILING: Final = [
+    pytest.param("fails", {}, "no database", id="says that it failed"),
+    pytest.param("raises", {"asgi_lifespan": "on"}, "asgi_lifespan is 'on', and the application raised", id="has none"),
+]
+
+
+@pytest.mark.parametrize(("wish", "settings", "sentence"), FAILING)
+def test_lifespan_that_fails_is_a_failed_reload(
+    cluster_factory: ClusterFactory, wish: str, settings: dict[str, Any], sentence: str
+) -> None:
+    """The old worker serves on."""
+    cluster = cluster_factory(**ASGI, workers=1, settings=settings)
+    (folder_of(cluster) / "lifespan").write_text(wish)
+    assert cluster.reload().state == "failed"
+    assert sentence in cluster.log
+    assert cluster.get("/worker").text == "1"
+
+
+@pytest.mark.cluster(**ASGI, workers=1, env={"LIFESPAN": "raises"})
+def test_application_without_lifespan_is_served(cluster: Cluster) -> None:
+    """``asgi_lifespan = "auto"``: an exception before startup is complete says that it knows none."""
+    assert cluster.get("/state").text == "no"
+
+
+@pytest.mark.cluster(**{**ASGI, "config": CONF + "cluster.setup_primary(boot_timeout=1)\n"}, workers=1)
+def test_lifespan_that_hangs_is_a_failed_reload(cluster: Cluster) -> None:
+    """It has as long as a worker may boot."""
+    (folder_of(cluster) / "lifespan").write_text("hangs")
+    report = cluster.reload()
+    assert report.state == "failed"
+    assert "boot_timeout (1 s)" in str(report.reason)
+    assert cluster.get("/worker").text == "1"
+
+
+# --- boots that fail, and kinds that change ------------------------------------------------------
+
+
+EITHER: Final = {**ASGI, "app": "either_app:app", "config": CONF + CHANGE}
+
+
+@pytest.mark.cluster(**EITHER, workers=1)
+def test_wsgi_application_is_refused_by_name(cluster: Cluster) -> None:
+    """A sentence says which class to take, and the reload has failed."""
+    (folder_of(cluster) / "interface").write_text("wsgi")
+    assert cluster.reload().state == "failed"
+    assert "got either_app.wsgi, which takes two arguments" in cluster.log
+    assert "use nodecluster_compat.Worker" in cluster.log
+    assert cluster.get("/").text == "asgi"
+
+
+@pytest.mark.cluster(**EITHER, workers=2)
+def test_reload_changes_the_kind_and_back(cluster: Cluster) -> None:
+    """From asyncio to gevent and again to asyncio; a change that fails leaves the kind that was there."""
+    second, interface = folder_of(cluster) / "second", folder_of(cluster) / "interface"
+    second.write_text("worker_class = 'nodecluster_compat.Worker'\n")
+    interface.write_text("none")
+    assert cluster.reload().state == "failed"
+    assert cluster.get("/").text == "asgi"
+    interface.write_text("wsgi")
+    assert cluster.reload().succeeded
+    assert cluster.get("/").text == "wsgi"
+    second.write_text("")
+    interface.write_text("asgi")
+    assert cluster.reload().succeeded
+    assert cluster.get("/").text == "asgi"
+
+
+# --- handlers and messages -----------------------------------------------------------------------
+
+
+@pytest.mark.cluster(**ASGI, workers=1)
+def test_async_handlers_are_awaited_in_order(cluster: Cluster) -> None:
+    """A handler that awaits holds up later messages."""
+    source = "for n in range(60): cluster.workers[1].send({'number': n, 'last': n == 59})"
+    cluster.request("POST", "/primary", body=source.encode())
+    wait_said(cluster, got=59)
+    assert [line["got"] for line in said(cluster) if "got" in line] == list(range(60))
+
+
+REPLY: Final = CONF + (
+    "@cluster.on('request')\ndef reply(worker, message, reply):\n"
+    "    reply.fail('no such thing') if message is None else reply({'had': message})\n"
+)
+
+
+@pytest.mark.cluster(**{**ASGI, "config": REPLY}, workers=1)
+def test_task_awaits_the_reply_of_the_primary(cluster: Cluster) -> None:
+    """``await process.request_async()``; a plain call on the loop is refused with a sentence."""
+    assert cluster.worker(1).run("asgi_app:from_primary", 7) == {"had": 7}
+    with pytest.raises(Exception, match="it cannot: no such thing"):
+        cluster.worker(1).run("asgi_app:from_primary", None)
+    with pytest.raises(Exception, match=r"await process\.request_async"):
+        cluster.worker(1).run("asgi_app:ask_on_the_loop")
+
+
+COUNT: Final = (
+    CONF + "got = []\ncluster.on('message', lambda worker, message: got.append(message))\nscope['got'] = got\n"
+)
+
+
+@pytest.mark.cluster(**{**ASGI, "config": COUNT}, workers=1)
+def test_ten_thousand_sends_from_tasks_and_threads(cluster: Cluster) -> None:
+    """None is lost, and those of each sender arrive in order."""
+    cluster.worker(1).run("asgi_app:flood", 8, 625, timeout=60)
+    source = (
+        "import json; open('new', 'w').write(json.dumps(got)); os.replace('new', 'got'); "
+        "say(told='written', n=len(got))"
+    )
+
+    def all_there() -> bool:
+        cluster.request("POST", "/primary", body=source.encode())
+        return any(line["n"] >= 10_000 for line in said(cluster, told="written"))
+
+    wait(all_there, "10 000 messages", cluster)
+    by_sender: defaultdict[str, list[int]] = defaultdict(list)
+    for message in json.loads((folder_of(cluster) / "got").read_text()):
+        if isinstance(message, dict) and "sender" in message:
+            by_sender[message["sender"]].append(message["number"])
+    assert len(by_sender) == 16
+    assert all(numbers == list(range(625)) for numbers in by_sender.values())
+
+
+@pytest.mark.cluster(**{**ASGI, "config": COUNT}, workers=1)
+def test_cancelled_send_is_whole_and_in_its_place(cluster: Cluster) -> None:
+    """Nobody is told, and nothing comes twice."""
+    with cluster.messages.expect(sent=False, match=lambda message: "cancelled" in message, exactly=20) as expected:
+        assert cluster.worker(1).run("asgi_app:cancel_sends", 20) == 20
+    assert [entry.message["cancelled"] for entry in expected.entries] == list(range(20))
+
+
+# --- loops that are blocked, tasks that fail -----------------------------------------------------
+
+
+WATCHED: Final = CONF + "cluster.setup_primary(blocked_after=0.3)\n"
+HOOK: Final = CONF + "timeout = 1\ndef worker_abort(worker):\n    say(told='abort')\n"
+
+
+@pytest.mark.cluster(**{**ASGI, "config": WATCHED}, workers=2)
+def test_stacks_of_a_blocked_loop_name_the_task(cluster: Cluster) -> None:
+    """What it computes, and what other tasks wait for."""
+    with cluster.connect() as client, ExitStack() as stack:
+        held = [stack.enter_context(cluster.connect()) for _ in range(2)]
+        for one in held:
+            one.sendall(GET % (b"/held", b""))
+        wait_said(cluster, 2, told="held")
+        client.sendall(GET % (b"/block", b""))
+        wait_said(cluster, told="blocking")
+        wait(lambda: "in until_released" in cluster.log, "the stacks", cluster)
+    assert "ASGIProtocol._handle_http_request) runs:" in cluster.log
+    assert "in block\n" in cluster.log
+
+
+@pytest.mark.cluster(**{**ASGI, "config": HOOK}, workers=1)
+def test_worker_abort_runs_on_a_blocked_loop(cluster: Cluster) -> None:
+    """gunicorn's own ASGI worker hears SIGABRT by its loop, so never."""
+    with cluster.connect() as client:
+        client.sendall(GET % (b"/block", b""))
+        wait_said(cluster, told="abort")
+    ended = cluster.journal.wait_for("exit", worker=1)
+    assert (ended.code, ended.signal) == (1, None)
+
+
+@pytest.mark.cluster(**ASGI, workers=1)
+def test_task_that_nobody_holds_and_that_fails_is_in_the_log(cluster: Cluster) -> None:
+    """With its traceback; requests go on."""
+    assert cluster.get("/task-fails").status == 200
+    wait(lambda: "LookupError: nobody holds this task" in cluster.log, "the traceback", cluster)
+    assert cluster.get("/").status == 200
+
+
+@pytest.mark.cluster(**ASGI, workers=1)
+@pytest.mark.parametrize("how", ["exit_in_task", "exit_in_thread"])
+def test_exit_ends_the_worker_with_its_code(cluster: Cluster, how: str) -> None:
+    """``process.exit(7)``, in a task and in another thread."""
+    with pytest.raises(Exception):  # noqa: B017 - the worker that would answer is gone
+        cluster.worker(1).run(f"asgi_app:{how}", timeout=10)
+    assert cluster.journal.wait_for("exit", worker=1).code == 7
+
+
+# --- connections ---------------------------------------------------------------------------------
+
+
+@pytest.mark.cluster(**ASGI, workers=3)
+def test_connections_at_once_are_dealt_evenly(cluster: Cluster) -> None:
+    """30 over 3 workers; gunicorn's own takes all or none."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(cluster.connect()) for _ in range(30)]
+        for client in clients:
+            client.sendall(GET % (b"/worker", b""))
+        served = Counter(client.recv(65536).rpartition(b"\r\n")[2] for client in clients)
+    assert sum(served.values()) == 30
+    assert all(9 <= count <= 11 for count in served.values())
+
+
+TELL_WORKER: Final = "def post_worker_init(worker):\n    import asgi_app\n    asgi_app.this = worker\n"
+
+
+@pytest.mark.parametrize("policy", ["rr", "none"])
+def test_worker_connections_is_kept(cluster_factory: ClusterFactory, policy: str) -> None:
+    """What is beyond waits in the primary, or in the kernel, and is served when there is room."""
+    options = {**ASGI, "config": CONF + TELL_WORKER}
+    cluster = cluster_factory(**options, workers=1, policy=policy, settings={"worker_connections": 2})
+    with cluster.connect() as first, cluster.connect() as second, cluster.connect() as third:
+        for client in (first, second):
+            client.sendall(GET % (b"/held", b""))
+        wait_said(cluster, 2, told="held")
+        third.sendall(GET % (b"/held", b"Connection: close\r\n"))
+        assert cluster.worker(1).run("asgi_app:count_of_connections") == 2
+        first.close()
+        (folder_of(cluster) / "release").touch()
+        assert third.recv(65536).startswith(b"HTTP/1.1 200")
