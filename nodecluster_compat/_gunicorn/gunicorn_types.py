@@ -84,7 +84,6 @@ class Settings(Protocol):
     settings: Mapping[str, Any]
     threads: int
     when_ready: ServerHook
-    threads: int
     worker_connections: int
     workers: int
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -117,6 +118,10 @@ async def fail() -> None:
     raise LookupError("nobody holds this task")
 
 
+def plain() -> None:
+    pass
+
+
 def block(seconds: float) -> None:
     say(told="blocking")
     limit = time.monotonic() + seconds
@@ -135,6 +140,17 @@ async def get(path: str, scope: Event, send: Send) -> None:
         await asyncio.sleep(0)
     elif path == "/exit":
         process.exit(7)
+    elif path == "/raises":
+        raise LookupError("as asked")
+    elif path == "/plain":
+        plain()
+    elif path == "/pid":
+        await answer(send, str(os.getpid()).encode())
+        return
+    elif path == "/scope":
+        facts = {name: scope[name] for name in ("client", "server", "scheme", "http_version")}
+        await answer(send, json.dumps(facts, default=repr).encode())
+        return
     elif path == "/worker":
         assert cluster.worker is not None
         await answer(send, str(cluster.worker.id).encode())
@@ -215,3 +231,11 @@ def loop_of_worker() -> str:
 
 async def from_primary(message: Any) -> Any:
     return await process.request_async(message, timeout=20)
+
+
+async def fork_and_stay() -> int:
+    """In a thread, as a ``def`` endpoint does."""
+    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    await asyncio.to_thread(process.start)
+    assert process.pid is not None
+    return process.pid

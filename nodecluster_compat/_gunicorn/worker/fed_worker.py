@@ -38,6 +38,7 @@ from ..requests.served_listener import ServedListener
 from .connection_source import ConnectionSource
 from .connections import Connections
 from .draining import Drain
+from .interfaces import refuse_asgi
 from .loop_beat import LoopBeat
 from .membership import Membership
 from .under_test import Examined, WorkerUnderTest
@@ -95,7 +96,12 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         raise NotImplementedError
 
     def wrap(self, application: Any) -> Any:  # noqa: ANN401 - of whatever interface
-        """Return the application as it is served under test, or as it is."""
+        """Return the application as it is served under test, or as it is.
+
+        Raises:
+            AppImportError: it is of the other interface.
+        """
+        refuse_asgi(application)
         return under_test.wrap(application)
 
     def make_ready(self) -> None:

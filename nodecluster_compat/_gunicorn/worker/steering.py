@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
+
+from ...errors import NO_EVENT_LOOP, WouldBlock
 
 __all__ = ["SteeredWorker", "Steering"]
 
@@ -52,6 +55,14 @@ class Steering:
     def leave_caller(self) -> None:
         """End what called ``process.exit()``; the main greenlet or thread is on its way out."""
         self._worker.leave_caller()
+
+    def waiting(self, begin: Callable[[Callable[[], None]], None]) -> Awaitable[None]:
+        """Nothing awaits here; an engine with an event loop has its own.
+
+        Raises:
+            WouldBlock: always.
+        """
+        raise WouldBlock(NO_EVENT_LOOP)
 
     def orphaned(self) -> None:
         """End this process: its primary is gone."""

@@ -57,7 +57,7 @@ _END_SECONDS: Final = 1.0  # for tasks that were cancelled
 _LIFESPAN_SECONDS: Final = 1.0  # to shut down, where the drain has left less than that
 
 
-class _ASGIRuntime(Steering, AsyncioReactor):
+class _ASGIRuntime(AsyncioReactor, Steering):
     """This kind of worker, as :class:`~nodecluster_compat.roles.this_worker.ClusterWorker` needs it."""
 
     def __init__(self, worker: ClusterASGIWorker) -> None:
