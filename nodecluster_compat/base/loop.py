@@ -67,6 +67,7 @@ class Loop:
         log: told of callbacks that raise.
 
     Attributes:
+        was_woken: a signal, or whoever asked for something, has ended a wait; whoever runs the loop sets it to false.
         wait_in: when set, called instead of waiting, with the descriptor to wait for and how many seconds at most;
             somebody else's loop runs meanwhile.
         wait_beside: when set, ``wait_beside(begin)`` calls ``begin(done)`` and waits until ``done()`` is called, if the
@@ -85,6 +86,7 @@ class Loop:
         self._most_timers = _FEW_TIMERS
         self._sequence = count(1)
         self._is_waiting = False
+        self.was_woken = False
         self.wait_in: Callable[[int, float], None] | None = None
         self.wait_beside: Callable[[Callable[[Callback], None]], bool] | None = None
         self._thread = original("_thread", "get_ident")()
@@ -273,6 +275,7 @@ class Loop:
             self._epoll.register(fd, wanted)
 
     def _woken(self) -> None:
+        self.was_woken = True
         try:
             while len(self._wake_in.recv(_READ_BYTES)) == _READ_BYTES:
                 pass

@@ -28,36 +28,37 @@ class ArrivedMessages:
     Args:
         sender: who sends, for the log.
         log: told once when messages are dropped.
+
+    Attributes:
+        frames: those that wait; for others to look at.
+        bytes_waiting: what they hold.
     """
 
-    __slots__ = ("_dropping", "_frames", "_log", "_sender", "bytes_waiting")
+    __slots__ = ("_dropping", "_log", "_sender", "bytes_waiting", "frames")
 
     def __init__(self, sender: str, log: Log) -> None:
         self._sender = sender
         self._log = log
-        self._frames: deque[Frame] = deque()
+        self.frames: deque[Frame] = deque()
         self.bytes_waiting = 0
         self._dropping = False
 
-    def __len__(self) -> int:
-        return len(self._frames)
-
     def add(self, frame: Frame) -> None:
         """Add one message that somebody listens for; whoever reads the channel sees to the bound."""
-        self._frames.append(frame)
+        self.frames.append(frame)
         self.bytes_waiting += len(frame.payload)
 
     def keep(self, frame: Frame) -> None:
         """Add one message that nobody listens for yet, or drop it at the bound; the first is kept whatever its size."""
-        full = len(self._frames) >= MOST_MESSAGES or self.bytes_waiting + len(frame.payload) > MOST_BYTES
-        if (full or self._has_too_many_descriptors(frame)) and self._frames:
+        full = len(self.frames) >= MOST_MESSAGES or self.bytes_waiting + len(frame.payload) > MOST_BYTES
+        if (full or self._has_too_many_descriptors(frame)) and self.frames:
             if frame.fd is not None:
                 let_go(frame.fd)
             if not self._dropping:
                 self._dropping = True
                 self._log.warning(
                     "Nobody listens for 'message', and %s messages (%s bytes) of %s wait: further ones are dropped",
-                    len(self._frames),
+                    len(self.frames),
                     self.bytes_waiting,
                     self._sender,
                 )
@@ -65,13 +66,13 @@ class ArrivedMessages:
         self.add(frame)
 
     def _has_too_many_descriptors(self, frame: Frame) -> bool:
-        return frame.fd is not None and sum(1 for waiting in self._frames if waiting.fd is not None) >= MOST_DESCRIPTORS
+        return frame.fd is not None and sum(1 for waiting in self.frames if waiting.fd is not None) >= MOST_DESCRIPTORS
 
     def take(self) -> Frame | None:
         """Return the oldest and forget it; ``None`` when there is none."""
-        if not self._frames:
+        if not self.frames:
             return None
-        frame = self._frames.popleft()
+        frame = self.frames.popleft()
         self.bytes_waiting -= len(frame.payload)
         self._dropping = False
         return frame

@@ -59,6 +59,7 @@ class Channel:
         on_closed: called once when no frame can come any more.
         max_queued: bound of the bytes that wait for the receiver.
         max_message: the largest message that may come, in bytes once encoded.
+        on_slice: called after each slice of frames that was passed to ``on_frame``; it does not raise a FrameError.
     """
 
     def __init__(
@@ -68,13 +69,14 @@ class Channel:
         on_closed: Callable[[ClusterError | None], None],
         max_queued: int = MAX_QUEUED_BYTES,
         max_message: int = MAX_MESSAGE_BYTES,
+        on_slice: Callable[[], None] | None = None,
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._on_closed = on_closed
         self._max_queued = max_queued
-        self._reader = ChannelReader(sock, on_frame, self._shut, max_message)
         self._writer = ChannelWriter(sock)
+        self._reader = ChannelReader(sock, on_frame, on_slice, self._shut, max_message, self._writer.burst)
         self._open = True
 
     @property
@@ -114,14 +116,16 @@ class Channel:
         Raises:
             ChannelClosed, ChannelFull: refused, and there is no callback to tell.
         """
-        refusal = self.refusal(len(frame))
-        if refusal is not None:
-            if callback is None:
-                raise refusal
-            self._writer.tell(callback, refusal)
-            return False
-        self._writer.put(frame, callback, fd)
-        return self._writer.queue.bytes_waiting < PRESSURE_BYTES
+        writer = self._writer
+        if not self._open or writer.queue.bytes_waiting:  # otherwise there is nothing to refuse
+            refusal = self.refusal(len(frame))
+            if refusal is not None:
+                if callback is None:
+                    raise refusal
+                writer.tell(callback, refusal)
+                return False
+        writer.put(frame, callback, fd)
+        return writer.queue.bytes_waiting < PRESSURE_BYTES
 
     def send_own(self, frame: bytes, fd: int | None = None, callback: SendCallback | None = None) -> None:
         """Send a frame of the runtime's: never refused for pressure, and nobody hears of a failure.

@@ -97,9 +97,12 @@ class FrameDecoder:
     Args:
         limit: the largest payload in bytes; a longer one raises as soon as its header is seen.
         large: from how many bytes on a payload that is not complete is collected.
+
+    Attributes:
+        missing: how many bytes of a large frame are still to come.
     """
 
-    __slots__ = ("_kind", "_large", "_limit", "_missing", "_payload", "_rest")
+    __slots__ = ("_kind", "_large", "_limit", "_payload", "_rest", "missing")
 
     def __init__(self, limit: int = MAX_MESSAGE_BYTES, large: int = LARGE_BYTES) -> None:
         self._limit = limit
@@ -107,20 +110,26 @@ class FrameDecoder:
         self._rest = b""  # the beginning of a frame, or what its reader has not asked for yet
         self._payload: bytearray | None = None  # of the large frame that is under way
         self._kind = FrameKind.MESSAGE
-        self._missing = 0
+        self.missing = 0
 
-    @property
-    def missing(self) -> int:
-        """How many bytes of a large frame are still to come."""
-        return self._missing
+    def only(self, data: bytes) -> Frame | None:
+        """Return the frame that ``data`` is, if it is exactly one and nothing came before it; else it is to be fed."""
+        size = len(data) - _HEADER_BYTES
+        if size < 0 or self._rest or self._payload is not None:
+            return None
+        length, number = _read_header(data)
+        if length != size or length > self._limit:
+            return None
+        kind = _KINDS.get(number)
+        return None if kind is None else Frame(kind, data[_HEADER_BYTES:])
 
     def collect(self, piece: memoryview) -> tuple[Frame, ...]:
         """Add at most :attr:`missing` bytes to the large frame that is under way; return it once it is complete."""
         payload = self._payload
         assert payload is not None
         payload += piece
-        self._missing -= len(piece)
-        if self._missing:
+        self.missing -= len(piece)
+        if self.missing:
             return ()
         self._payload = None
         return (Frame(self._kind, payload),)
@@ -134,7 +143,7 @@ class FrameDecoder:
         start = 0
         collected: tuple[Frame, ...] = ()
         if self._payload is not None:
-            start = min(self._missing, len(data))
+            start = min(self.missing, len(data))
             collected = self.collect(memoryview(data)[:start])
         elif self._rest:
             data = self._rest + data
@@ -151,7 +160,7 @@ class FrameDecoder:
                 if end - begin < length:
                     if length >= self._large:
                         self._payload, self._kind = bytearray(data[begin:]), kind
-                        self._missing, start = length - (end - begin), end
+                        self.missing, start = length - (end - begin), end
                     break
                 start = begin + length
                 yield Frame(kind, data[begin:start])

@@ -39,6 +39,7 @@ __all__ = ["Line"]
 
 _MOST_ATTEMPTS: Final = 4  # Node: three more after the first
 _MOST_WAITING: Final = 64  # descriptors
+_MESSAGE: Final = FrameKind.MESSAGE
 _TAKEN: Final = encode_frame(FrameKind.TAKEN)
 _NOT_TAKEN: Final = encode_frame(FrameKind.NOT_TAKEN)
 
@@ -137,16 +138,15 @@ class Line:
         """
         payload = encode_payload(message, self._limit, self.serializer)
         try:
+            if handle is None and self._under_way is None:  # as nearly always
+                return self._channel.send(encode_frame(_MESSAGE, payload), callback)
             if handle is not None and self._channel.is_open:
                 self._check(HEADER.size + 1 + len(payload))
                 passage = passage_of(handle, keep_open)  # last: what cannot be sent must not cost the sender its socket
                 if passage is not None:
                     frame = encode_frame(FrameKind.HANDLE, passage.kind.value + payload)
                     return self._send_frame(frame, callback, passage.fd)
-            frame = encode_frame(FrameKind.MESSAGE, payload)
-            if self._under_way is None:
-                return self._channel.send(frame, callback)
-            return self._send_frame(frame, callback, None)
+            return self._send_frame(encode_frame(_MESSAGE, payload), callback, None)
         except (ChannelClosed, ChannelFull) as error:
             if callback is None:
                 report(error)

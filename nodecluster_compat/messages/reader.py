@@ -28,6 +28,7 @@ from ..machine.kept_memory import LEAST_BYTES, keep_memory_for
 from ..machine.letting_go import let_go
 from .frames import CARRIES_DESCRIPTOR, LARGE_BYTES, Frame, FrameDecoder
 from .pace import Pace
+from .write_queue import Burst
 
 __all__ = ["SLICE_FRAMES", "ChannelReader"]
 
@@ -53,22 +54,29 @@ class ChannelReader:
     Args:
         sock: the channel's, which does not block.
         on_frame: called with each frame, in order.
+        on_slice: called after each slice of them.
         ended: called when no frame can come any more; it calls :meth:`stop`.
         max_message: the largest message that may come, in bytes once encoded.
+        burst: of what is sent; it ends when the other side has said something.
     """
 
     def __init__(
         self,
         sock: _socket.socket,
         on_frame: Callable[[Frame], None],
+        on_slice: Callable[[], None] | None,
         ended: Callable[[ClusterError | None], None],
         max_message: int,
+        burst: Burst,
     ) -> None:
         self._sock = sock
         self._on_frame = on_frame
+        self._on_slice = on_slice
         self._ended = ended
+        self._burst = burst
         self._decoder = FrameDecoder(max_message + 1)  # the kind of a handle
         self._descriptors: deque[int] = deque()
+        self._only: Frame | None = None  # received, alone
         self._frames: Iterator[Frame] | None = None  # received, and left for the next turn
         self._reactor: Reactor | None = None
         self._pace = Pace(time.monotonic())
@@ -107,6 +115,7 @@ class ChannelReader:
             self._deliver_all()
 
     def _deliver_all(self) -> None:
+        self._deliver_only()
         while self._frames is not None:
             self._deliver()
 
@@ -121,12 +130,18 @@ class ChannelReader:
     def abandon(self) -> None:
         """In a forked child: read no more."""
         self._has_stopped = True
-        self._frames = None
+        self._frames = self._only = None
+        self._on_slice = None
         self._on_frame = self._ended = _ignore  # the channel can be freed without a search for cycles
 
     def _readable(self) -> None:
-        if self._frames is None and self._receive():
-            self._go_on()
+        if self._frames is None and (self._only is not None or self._receive()):
+            if self._only is not None:
+                self._deliver_only()
+                if self._on_slice is not None:
+                    self._on_slice()
+            else:
+                self._go_on()
 
     def _go_on(self) -> None:
         """Deliver the frames of one slice, and see to it that the rest of them has its turn."""
@@ -142,6 +157,8 @@ class ChannelReader:
                 self._rest(rest)
             else:
                 self._go_on_later()
+        if self._on_slice is not None:
+            self._on_slice()
 
     def _go_on_later(self) -> None:
         if self._frames is not None and self._reactor is not None and not self._has_turn:
@@ -167,7 +184,9 @@ class ChannelReader:
         try:
             if missing < LARGE_BYTES:
                 data, ancillary, _, _ = self._sock.recvmsg(_SMALL_SLICE_BYTES, _FD_SPACE, _MSG_CMSG_CLOEXEC)
-                size, self._frames = len(data), self._decoder.feed(data)
+                size, self._only = len(data), self._decoder.only(data)
+                if self._only is None:
+                    self._frames = self._decoder.feed(data)
             else:
                 if missing >= LEAST_BYTES:
                     keep_memory_for(missing)
@@ -185,10 +204,20 @@ class ChannelReader:
         except FrameError as error:
             self._ended(error)
             return 0
+        self._burst.frames = 0
         self._is_full = size == _SMALL_SLICE_BYTES and missing < LARGE_BYTES
         if not size:
             self._ended(None)
         return size
+
+    def _deliver_only(self) -> None:
+        """Pass on the frame that has come alone, if there is one."""
+        frame, self._only = self._only, None
+        if frame is not None:
+            try:
+                self._on_frame(self._with_descriptor(frame) if frame.kind in CARRIES_DESCRIPTOR else frame)
+            except FrameError as error:
+                self._ended(error)
 
     def _deliver(self) -> None:
         """Pass received frames on, as many as one slice has."""

@@ -4,10 +4,11 @@ Theory of operation
 -------------------
 A frame that nothing waits before is written at once, so that it arrives whatever its sender does next: computes for a
 second, or is killed.  A system call for each frame, and a wake-up of the receiver for each, would be most of the cost
-of a flood, though.  So after :data:`BURST_FRAMES` within :data:`BURST_SECONDS` what follows is collected, and
-written together when the turn of the loop ends, when enough have come, and in any case before the channel closes or
-the process exits.  What a sender is told does not depend on it: ``send`` says ``False`` when bytes wait for the
-*receiver*, far above what is ever collected, and a callback comes when the kernel has the frame.
+of a flood, though.  So after :data:`BURST_FRAMES` within :data:`BURST_SECONDS`, and nothing from the other side in
+between, what follows is collected, and written together when the turn of the loop ends, when enough have come, and in
+any case before the channel closes or the process exits.  A dialogue, however fast, is no flood: each side has nothing
+to say before the other's answer.  What a sender is told does not depend on it: ``send`` says ``False`` when bytes wait
+for the *receiver*, far above what is ever collected, and a callback comes when the kernel has the frame.
 
 A signal handler may run between any two lines, and raise: Ctrl-C, a time limit, ``process.exit()``.  So a frame knows
 by itself how much of it the kernel has: :meth:`WriteQueue.write` lets C code call the kernel and append the answer to
@@ -55,20 +56,24 @@ class _Outgoing(Struct, gc=False):
 
 
 class Burst:
-    """Whether frames come so fast that they should be collected; no clock of its own."""
+    """Whether frames come so fast that they should be collected; no clock of its own.
 
-    __slots__ = ("_began", "_frames")
+    Attributes:
+        frames: how many have come; whoever hears from the other side sets it to 0.
+    """
+
+    __slots__ = ("_began", "frames")
 
     def __init__(self) -> None:
         self._began = 0.0
-        self._frames = 0
+        self.frames = 0
 
     def counts(self, now: float) -> bool:
         """Count one more frame, at ``now`` (seconds of any clock that never goes back); whether it is one too many."""
         if now - self._began > BURST_SECONDS:
-            self._began, self._frames = now, 0
-        self._frames += 1
-        return self._frames > BURST_FRAMES
+            self._began, self.frames = now, 0
+        self.frames += 1
+        return self.frames > BURST_FRAMES
 
 
 class WriteQueue:
@@ -93,7 +98,7 @@ class WriteQueue:
         """Whether collecting more would save little."""
         return len(self.frames) >= _BUFFERS_PER_WRITE or self.bytes_waiting >= _MOST_COLLECTED_BYTES
 
-    def add(self, frame: bytes, callback: SendCallback | None, fd: int | None, is_answer: bool) -> None:
+    def add(self, frame: bytes | memoryview, callback: SendCallback | None, fd: int | None, is_answer: bool) -> None:
         """Add a frame behind all others; see ``Channel.send``."""
         item, size = _Outgoing(frame, callback, fd, is_answer), len(frame)
         self.bytes_waiting += size  # no call from here to the next one: a handler sees all of it or nothing
@@ -123,7 +128,15 @@ class WriteQueue:
             rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _FD.pack(first.fd))
             written += map(sock.sendmsg, ((first.buffer,),), ((rights,),))
         elif len(frames) == 1:
+            size = len(first.buffer)
             written += map(sock.send, (first.buffer,))
+            if written[0] == size:  # as nearly always: there is no more to settle
+                self.bytes_waiting -= size
+                self.answers_waiting -= first.is_answer
+                frames.popleft()
+                if first.callback is not None:
+                    tell(first.callback, None)
+                return
         else:
             waiting = _first(frames, _BUFFERS_PER_WRITE)
             plain = takewhile(lambda item: item.fd is None, waiting) if self._descriptors else waiting

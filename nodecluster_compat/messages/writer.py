@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-A frame goes straight to the kernel when nothing waits before it, otherwise it joins the queue; ``write_queue`` says
+A small frame goes straight to the kernel when nothing waits before it, any other joins the queue; ``write_queue`` says
 when frames are collected.  Whatever waits has somebody who will write it: the end of the turn, the reactor, which
 calls when the kernel takes more, or a rest that ends by itself.  Without a reactor each :meth:`ChannelWriter.put`
 tries again.
@@ -30,6 +30,8 @@ from .write_queue import Burst, SendCallback, WriteQueue
 
 __all__ = ["ChannelWriter", "write_collected"]
 
+_SMALL_BYTES: Final = 4096
+_BUFFER_OVERHEAD: Final = 64  # see _small_enough()
 _REST_SECONDS: Final = 0.05
 _EXHAUSTED: Final = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
 _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, *_EXHAUSTED})
@@ -54,18 +56,21 @@ class ChannelWriter:
 
     Attributes:
         queue: what waits.
+        burst: whether frames are sent so fast that they should be collected.
     """
 
     def __init__(self, sock: _socket.socket) -> None:
         self.queue = WriteQueue()
         self._sock = sock
-        self._burst = Burst()
+        self._small_bytes = _small_enough(sock)
+        self.burst = Burst()
         self._reactor: Reactor | None = None
         self._early: list[tuple[SendCallback, ClusterError | None]] = []
         self._open = True
         self._is_watched = False  # the reactor calls when the kernel takes more
         self._is_resting = False  # the kernel could take nothing a moment ago
         self._is_at_work = False
+        self._is_collecting = False
         self._late_flush: float | None = None
         self._late_end: Callable[[], None] | None = None
 
@@ -87,22 +92,56 @@ class ChannelWriter:
 
     def put(self, frame: bytes, callback: SendCallback | None, fd: int | None, is_answer: bool = False) -> None:
         """Write a frame, now or when its turn has come; see :meth:`Channel.send <.channel.Channel.send>`."""
-        queue = self.queue
-        if len(frame) >= LEAST_BYTES:
-            keep_memory_for(len(frame))
-        queue.add(frame, callback, fd, is_answer)
-        if self in _collecting:
-            if queue.is_worth_a_write or not self._burst.counts(time.monotonic()):
+        queue, size = self.queue, len(frame)
+        if size >= LEAST_BYTES:
+            keep_memory_for(size)
+        if self._is_collecting:
+            queue.add(frame, callback, fd, is_answer)
+            if queue.is_worth_a_write or not self.burst.counts(time.monotonic()):
                 self._work(self._write_all)
-        elif not self._is_watched:
-            if self._reactor is not None and self._burst.counts(time.monotonic()):
-                self._reactor.at_turn_end(self.write)
-                _collecting.add(self)
-            else:
-                self._work(self._write_all)
+        elif self._is_watched:
+            queue.add(frame, callback, fd, is_answer)
+        elif self._reactor is not None and self.burst.counts(time.monotonic()):
+            queue.add(frame, callback, fd, is_answer)
+            self._collect(self._reactor)
+        elif queue.frames or fd is not None or size > self._small_bytes or self._is_at_work:
+            queue.add(frame, callback, fd, is_answer)
+            self._work(self._write_all)
+        else:
+            self._write_small(frame, size, callback, is_answer)
+
+    def _collect(self, reactor: Reactor) -> None:
+        reactor.at_turn_end(self.write)
+        self._is_collecting = True
+        _collecting.add(self)
+
+    def _write_small(self, frame: bytes, size: int, callback: SendCallback | None, is_answer: bool) -> None:
+        """Write a frame that nothing waits before, without the queue, unless the kernel does not take it."""
+        written: list[int] = []
+        answer = map(self._sock.send, (frame,))
+        self._is_at_work = True
+        try:
+            try:
+                written += answer  # C code alone, from the system call to the list: see ``write_queue``
+                if written[0] < size:
+                    self.queue.add(memoryview(frame)[written[0] :], callback, None, is_answer)
+                    callback = None
+            except BaseException as error:  # noqa: BLE001 - raised again if a signal handler has raised it
+                self.queue.add(frame, callback, None, is_answer)
+                self._refused(error)
+            finally:
+                if self.queue.frames and self._reactor is not None and not self._is_watched:
+                    self._watch(self._reactor)
+        finally:
+            self._is_at_work = False
+            if self._late_end is not None or self._late_flush is not None:
+                self._catch_up()
+        if written and callback is not None:
+            self.tell(callback, None)
 
     def write(self) -> None:
         """Write what the kernel takes now: the turn ends, or the channel, or this process."""
+        self._is_collecting = False
         _collecting.discard(self)
         if self._open and self.queue.frames:
             self._work(self._write_all)
@@ -143,7 +182,7 @@ class ChannelWriter:
                 if self.queue.frames and self._reactor is not None and not self._is_watched:
                     self._watch(self._reactor)
         finally:
-            self._is_at_work = False
+            self._is_at_work = False  # here, and not in a function: a handler may raise before its first line
             if self._late_end is not None or self._late_flush is not None:
                 self._catch_up()
 
@@ -161,15 +200,21 @@ class ChannelWriter:
         while self.queue.frames and self._open and not self._is_resting:
             try:
                 self.queue.write(self._sock, self.tell)
-            except BlockingIOError:
-                return
             except OSError as error:
-                if error.errno not in _GONE:
-                    raise  # a signal handler's: its TimeoutError, its file that is not there
-                if error.errno in _EXHAUSTED and self._reactor is not None:
-                    self._rest(self._reactor)
-                else:  # what the peer sent before it went is still to be read: reading finds the end
-                    self._fail(ChannelBroken(f"writing to the channel failed: {error}"))
+                self._refused(error)
+                if isinstance(error, BlockingIOError):
+                    return
+
+    def _refused(self, error: BaseException) -> None:
+        """The kernel has taken nothing, or a signal handler has raised."""
+        if isinstance(error, BlockingIOError):
+            return
+        if not isinstance(error, OSError) or error.errno not in _GONE:
+            raise error  # the handler's: its TimeoutError, its file that is not there
+        if error.errno in _EXHAUSTED and self._reactor is not None:
+            self._rest(self._reactor)
+        else:  # what the peer sent before it went is still to be read: reading finds the end
+            self._fail(ChannelBroken(f"writing to the channel failed: {error}"))
 
     def _write_all_blocking(self, seconds: float) -> None:
         try:
@@ -212,3 +257,12 @@ class ChannelWriter:
         self._is_resting = False
         if self.queue.frames and self._reactor is not None:
             self._watch(self._reactor)
+
+
+def _small_enough(sock: _socket.socket) -> int:
+    """Return how long a frame may be that the kernel takes whole or not at all.
+
+    Linux cuts what is longer than half of a Unix socket's buffer (``unix_stream_sendmsg``).  Elsewhere what is cut is
+    queued as well, but a signal handler that raises at that very moment would lose the rest.
+    """
+    return min(_SMALL_BYTES, sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF) // 2 - _BUFFER_OVERHEAD)

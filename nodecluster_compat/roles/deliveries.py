@@ -55,20 +55,20 @@ class Deliveries:
         """Deliver or keep a message of ``worker``."""
         if self.received_tap is not None:
             self.received_tap(worker, frame)
-        self._deliver_or_keep(worker, frame)
+        if worker.early_messages.frames or not self._has_message_listener(worker):
+            worker.early_messages.keep(frame)
+        else:
+            self._deliver(worker, frame)
 
     def received_with_handle(self, worker: WorkerHandle, frame: Frame) -> None:
         """Deliver or keep a message; one whose descriptor did not arrive is asked for again."""
         if self.received_tap is not None:
             self.received_tap(worker, frame)
         if worker.line.confirm(frame):
-            self._deliver_or_keep(worker, frame)
-
-    def _deliver_or_keep(self, worker: WorkerHandle, frame: Frame) -> None:
-        if len(worker.early_messages) or not self._has_message_listener(worker):
-            worker.early_messages.keep(frame)
-        else:
-            self._deliver(worker, frame)
+            if worker.early_messages.frames or not self._has_message_listener(worker):
+                worker.early_messages.keep(frame)
+            else:
+                self._deliver(worker, frame)
 
     def _deliver(self, worker: WorkerHandle, frame: Frame) -> None:
         message, handle = worker.line.open(frame, self._serves)

@@ -73,8 +73,8 @@ class Inbox:
             self._arrived.keep(frame)
             return
         self._arrived.add(frame)
-        self._wake_deliverer()
-        if not self._is_paused and (len(self._arrived) >= _MOST_WAITING or self._arrived.bytes_waiting >= _MOST_BYTES):
+        arrived = self._arrived
+        if (len(arrived.frames) >= _MOST_WAITING or arrived.bytes_waiting >= _MOST_BYTES) and not self._is_paused:
             self._is_paused = True
             self._line.pause_reading()
 
@@ -82,6 +82,11 @@ class Inbox:
         """A message has come that goes with a descriptor; one that did not arrive is asked for again."""
         if self._line.confirm(frame):
             self.received(worker, frame)
+
+    def slice_ended(self) -> None:
+        """All that has come together was received: deliver it."""
+        if self._arrived.frames and not self._is_delivering:
+            self._wake_deliverer()
 
     def _listener_added(self, event: str, _: Callable[..., object]) -> None:
         if event == "message" and self._deliverer is not None:
@@ -97,7 +102,7 @@ class Inbox:
         return bool(this_worker.listener_count("message") or process.listener_count("message"))
 
     def _wake_deliverer(self) -> None:
-        if len(self._arrived) and not self._is_delivering and self._deliverer is not None and self._has_listener():
+        if not self._is_delivering and self._arrived.frames and self._deliverer is not None and self._has_listener():
             self._is_delivering = True
             self._deliverer.deliver(self._take, self._tell)
 
@@ -105,10 +110,10 @@ class Inbox:
         """Return the next message, ``None`` when there is none to deliver: in one step with what comes meanwhile."""
         assert self._deliverer is not None
         with self._deliverer.lock:
-            if self._is_paused and not len(self._arrived):
+            if self._is_paused and not self._arrived.frames:
                 self._is_paused = False
                 self._line.resume_reading()
-            frame = self._arrived.take() if self._has_listener() else None
+            frame = self._arrived.take() if self._arrived.frames and self._has_listener() else None
             self._is_delivering = frame is not None
             return frame
 

@@ -151,7 +151,7 @@ class ClusterWorker(Worker):
         self._requests: dict[int, Callable[[ListenAnswer, int | None], None]] = {}
         self._last_request = 0
         self.frames: Handlers[ClusterWorker, Frame] = Handlers("the primary sent a frame that only workers send")
-        channel = Channel(sock, partial(self.frames.handle, self), self._closed)
+        channel = Channel(sock, partial(self.frames.handle, self), self._closed, on_slice=self._slice_ended)
         self._line = Line(channel, log, serializer, max_message_bytes)
         self._inbox = Inbox(self._line, (self, process), log)
         self.requests = Requests(
@@ -434,6 +434,9 @@ class ClusterWorker(Worker):
         self._inbox.abandon()
 
     # --- the channel ---------------------------------------------------------------------------
+
+    def _slice_ended(self) -> None:
+        self._inbox.slice_ended()
 
     def _answered(self, frame: Frame) -> None:
         answer = decode_answer(frame.payload)

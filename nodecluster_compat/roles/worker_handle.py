@@ -198,12 +198,13 @@ class WorkerHandle(Worker):
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged (difference D6).
         """
         passed, keep_open, told = sent_as(handle, options, callback, keep_open)
-        taken = self.line.send(
-            message, passed, keep_open, told, lambda error: self._owner.report_send_error(self, error)
-        )
+        taken = self.line.send(message, passed, keep_open, told, self._report)
         if self.sent_tap is not None:
             self.sent_tap(self, message, passed)
         return taken
+
+    def _report(self, error: ClusterError) -> None:
+        self._owner.report_send_error(self, error)
 
     def request(
         self, message: Message, callback: Callable[..., Any] | None = None, *, timeout: float | None = 30.0

@@ -116,8 +116,8 @@ class GeventReactor:
             self._greenlets.start(_call_then, call, then)
 
     def deliver(self, take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
-        """Tell one frame after another, in a greenlet, until there is none."""
-        self._greenlets.start(_deliver, take, tell)
+        """Tell one frame after another, in a greenlet, until there is none: at once, where the hub itself calls."""
+        self._greenlets.start_at_once(_deliver, take, tell)
 
     def _expired(self, timer: Timer) -> None:
         self._stop(timer)

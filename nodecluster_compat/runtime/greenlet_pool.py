@@ -65,6 +65,14 @@ class GreenletPool:
         self._hub.loop.run_callback(worker.switch, job)
         return worker
 
+    def start_at_once(self, *job: object) -> None:
+        """Do a job before this returns, up to where it waits, if the hub calls and a greenlet is parked."""
+        worker = self._reusable() if getcurrent() is self._hub else None
+        if worker is None:
+            self.start(*job)
+        else:
+            worker.switch(job)
+
     @classmethod
     def end_parked(cls) -> None:
         """In the main greenlet, at the end of the process: end every greenlet that waits, whoever it belongs to."""

@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from typing import TYPE_CHECKING, Any, Final, NoReturn
+from weakref import WeakSet
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -95,7 +96,8 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.worker_class = ScriptWorker
         self.is_serving = False
         self._servers: ServersInPrimary
-        self._piped: list[WorkerProcess] = []  # of workers that run, or whose pipes have not ended
+        self._look_at = 0.0  # a child that ends sends a signal, unless the script has seen to it otherwise
+        self._piped: WeakSet[WorkerProcess] = WeakSet()  # the registry or its pipes keep what runs
 
     def run_script(self, path: str, args: Sequence[str]) -> int:
         """Run the script, then serve until nothing is left; return the exit code.
@@ -129,9 +131,11 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.is_serving = True
         while self._has_work():
             self.turn(_TURN_SECONDS)
-            self.take_signals()
-            self.reap_workers()
-            self._forget_closed()
+            now = time.monotonic()
+            if self.loop.was_woken or now >= self._look_at:
+                self.loop.was_woken, self._look_at = False, now + _TURN_SECONDS
+                self.take_signals()
+                self.reap_workers()
 
     def close(self) -> None:
         """Give back sockets and their files; workers end when they see that the primary has gone."""
@@ -151,11 +155,13 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
 
     def _has_work(self) -> bool:
         workers = self.primary.registry.by_id.values()
-        left_alone = sum(not worker.process.holds for worker in workers)
+        for worker in workers:  # first, and without a generator: this is asked at each turn
+            if worker.process.holds:
+                return True
         return bool(
             self.loop.has_work
             or self._servers.keep_alive
-            or max(len(workers), len(self.WORKERS)) > left_alone
+            or len(self.WORKERS) > len(workers)
             or any(ended.is_reaped and not ended.is_closed for ended in self._piped)
         )
 
@@ -202,11 +208,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         else:
             self.roster.add(self.worker_age, pid, worker, time.monotonic())
             self.app.streams.attach(worker.process, self.loop)
-            self._forget_closed()
-            self._piped.append(worker.process)
-
-    def _forget_closed(self) -> None:
-        self._piped = [process for process in self._piped if not process.is_closed]
+            self._piped.add(worker.process)
 
     def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
         """Extends server mode's: a worker lets go of the servers of the primary, too."""

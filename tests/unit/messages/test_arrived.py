@@ -20,7 +20,7 @@ def test_queue_keeps_messages_in_order_up_to_its_bounds(caplog: pytest.LogCaptur
     queue = ArrivedMessages("a test", logging.getLogger("test"))
     for number in range(MOST_MESSAGES + 5):
         queue.keep(message(b"%d" % number))
-    assert len(queue) == MOST_MESSAGES
+    assert len(queue.frames) == MOST_MESSAGES
     assert caplog.text.count("further ones are dropped") == 1
     assert [queue.take(), queue.take()] == [message(b"0"), message(b"1")]
 
@@ -30,7 +30,7 @@ def test_queue_keeps_one_large_message_and_counts_bytes() -> None:
     queue = ArrivedMessages("a test", logging.getLogger("test"))
     queue.keep(message(bytes(MOST_BYTES + 1)))
     queue.keep(message(b"x"))
-    assert len(queue) == 1
+    assert len(queue.frames) == 1
     assert queue.bytes_waiting == MOST_BYTES + 1
     queue.take()
     assert queue.take() is None
@@ -56,7 +56,7 @@ def test_queue_takes_more_than_its_bound_when_somebody_listens() -> None:
     queue = ArrivedMessages("a test", logging.getLogger("test"))
     for _ in range(MOST_MESSAGES + 5):
         queue.add(message(b"x"))
-    assert len(queue) == queue.bytes_waiting == MOST_MESSAGES + 5
+    assert len(queue.frames) == queue.bytes_waiting == MOST_MESSAGES + 5
 
 
 def test_queue_that_is_cleared_closes_descriptors() -> None:
@@ -65,6 +65,6 @@ def test_queue_that_is_cleared_closes_descriptors() -> None:
     reading, writing = os.pipe()
     waiting.add(Frame(FrameKind.HANDLE, b"x", writing))
     waiting.clear()
-    assert len(waiting) == 0
+    assert len(waiting.frames) == 0
     assert os.read(reading, 1) == b""
     os.close(reading)
