@@ -15,7 +15,7 @@ import pytest
 from remote_control import REMOTE, Gate, freeze, healthy, here, open_fds, wait
 
 from pytest_cluster import Cluster, ClusterFactory
-from pytest_cluster.server.leaks import session_members, wait_cluster_empty
+from pytest_cluster.server.leaks import wait_cluster_empty
 
 QUEUE_LIMIT = 128
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -155,18 +155,16 @@ def test_every_listener_deals_its_own_round(cluster: Cluster) -> None:
 
 @pytest.mark.cluster(**REMOTE, workers=3)
 def test_no_worker_survives_its_primary(cluster: Cluster, tmp_path: Path) -> None:
-    """SIGKILL of the primary ends idle workers, one in a request, and one that is blocked as soon as it is not."""
+    """SIGKILL of the primary ends idle workers, one in a request, and one whose loop is blocked."""
     gate = Gate(tmp_path)
     with ExitStack() as stack:
-        _, blocked = block(cluster, gate, stack)
+        block(cluster, gate, stack)
         waiting = stack.enter_context(cluster.connect())
         waiting.sendall(post("/here", "say(at='rest'); import time; time.sleep(300)"))
         wait(lambda: '"at": "rest"' in cluster.log, "the request", cluster)
         session = cluster.primary.pid
 
         cluster.primary.kill()
-        wait(lambda: [one.pid for one in session_members(session)] == [blocked], "only the blocked worker", cluster)
-        gate.open()
         assert wait_cluster_empty(session, None, 20) == []
 
 

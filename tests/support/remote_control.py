@@ -142,14 +142,17 @@ def freeze(cluster: Cluster, pid: int) -> None:
 
 
 def occupy(cluster: Cluster, stack: ExitStack) -> socket.socket:
-    """Give the one of two workers that stands still its connection; return that, which waits for an answer."""
+    """Give the one of two workers that stands still a connection; return the one that is answered last.
+
+    It may be answered already: what a worker does not take is given to another that is idle.
+    """
     clients = [stack.enter_context(cluster.connect(timeout=PATIENCE)) for _ in range(2)]
     for client in clients:
         client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
     with selectors.DefaultSelector() as selector:
         for client in clients:
             selector.register(client, selectors.EVENT_READ)
-        ((answered, _),) = selector.select(PATIENCE)
+        (answered, _), *_ = selector.select(PATIENCE)
     (waiting,) = (client for client in clients if client is not answered.fileobj)
     return waiting
 
