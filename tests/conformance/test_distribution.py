@@ -430,7 +430,10 @@ def test_worker_handle_close(play: Play) -> None:
             w = cluster.fork()
             def closed(text):
                 trace('client', text or 'closed'); w.disconnect()
-            w.on('listening', lambda a: (w.send('close'), ask(a.port, closed)))
+            os.mkfifo('blocked')
+            def begin(a):
+                w.send('close', lambda error: (open('blocked').close(), ask(a.port, closed)))
+            w.on('listening', begin)
             w.on('exit', lambda code, sig: trace(code))
         else:
             import gc, select
@@ -439,6 +442,7 @@ def test_worker_handle_close(play: Play) -> None:
             s = net.create_server(lambda sock, p: trace('never'))
             def close(m, h):
                 [end] = [thing for thing in gc.get_objects() if isinstance(thing, TakingEnd)]
+                open('blocked', 'w').close()  # the client connects now, and nobody reads what is offered
                 get_original('select', 'select')([end.fileno()], [], [])  # it has been offered, and not been read
                 s.close(lambda: trace('close'))
             process.on('message', close)
