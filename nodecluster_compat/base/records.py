@@ -13,6 +13,7 @@ from msgspec import Struct
 
 __all__ = [
     "NO_BEAT",
+    "NO_LOAD",
     "Address",
     "AddressType",
     "Beat",
@@ -21,6 +22,7 @@ __all__ = [
     "Handle",
     "ListenAnswer",
     "ListenRequest",
+    "Load",
     "Message",
     "PeerAddress",
     "ServedAddress",
@@ -177,6 +179,21 @@ class Beat(Struct, frozen=True):
 
 
 NO_BEAT: Final = Beat(0.0, 0.0)
+
+
+class Load(Struct, frozen=True):
+    """What a worker has last said of its threads.
+
+    Attributes:
+        full_since: since when all are busy and none has ended a request, on the monotonic clock; 0 where one is free.
+        waiting: how many requests wait in the worker for one.
+    """
+
+    full_since: float
+    waiting: int
+
+
+NO_LOAD: Final = Load(0.0, 0)
 
 
 def checked(turned: float, lag: float) -> Beat:

@@ -205,15 +205,22 @@ class TakingEnd:
         sock: the second socket of :func:`connection_pair`.
         on_offer: called with the listener's id and the descriptor of a connection that is this worker's now.
         on_closed: called once when the primary has closed its end, or is gone.
+        may_take: asked before an offer is taken; where it says no, offers lie until :meth:`go_on`.
     """
 
     def __init__(
-        self, sock: _socket.socket, on_offer: Callable[[int, int], None], on_closed: Callable[[], None]
+        self,
+        sock: _socket.socket,
+        on_offer: Callable[[int, int], None],
+        on_closed: Callable[[], None],
+        may_take: Callable[[], bool] | None = None,
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._on_offer = on_offer
         self._on_closed = on_closed
+        self._may_take = may_take
+        self._is_paused = False
         self._reactor: Reactor | None = None
         self._last_fd = 0
         self.is_open = True
@@ -261,6 +268,9 @@ class TakingEnd:
 
     def read(self) -> None:
         """Take one offer.  There is rarely a second, and the loop calls again when there is."""
+        if self._may_take is not None and not self._may_take():
+            self._pause()
+            return
         if not self._has_place():
             self._rest()
             return
@@ -292,6 +302,18 @@ class TakingEnd:
         self._last_fd = fd
         self._on_offer(listener_id, fd)
 
+    def _pause(self) -> None:
+        if self._reactor is not None:
+            self._is_paused = True
+            self._reactor.remove_reader(self._sock.fileno())
+
+    def go_on(self) -> None:
+        """Take what lies here, if anything was left lying and may be taken now."""
+        if self._is_paused and self._reactor is not None and self._may_take is not None and self._may_take():
+            self._is_paused = False
+            self._reactor.add_reader(self._sock.fileno(), self.read)
+            self.read()
+
     def _has_place(self) -> bool:
         """Whether this process can have one more descriptor: otherwise the kernel would throw the offer's away."""
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -307,9 +329,9 @@ class TakingEnd:
         """Take nothing for a moment; the primary asks others meanwhile."""
         assert self._reactor is not None
         self._reactor.remove_reader(self._sock.fileno())
-        self._reactor.call_later(_PAUSE, self._go_on)
+        self._reactor.call_later(_PAUSE, self._rested)
 
-    def _go_on(self) -> None:
+    def _rested(self) -> None:
         if self._reactor is not None and self.is_open:
             self._reactor.add_reader(self._sock.fileno(), self.read)
 

@@ -3,6 +3,10 @@
 A connection that was taken is this worker's.  One for which it has no room, it gives back, untouched, before any
 application code sees it; the primary deals it elsewhere and asks again after ROOM.
 
+Where room comes and goes with every request, as in a worker of threads, that would be too much talk: such a worker
+*leaves offers lying* while it is full (``may_take``).  The primary sees that as it sees a worker that is blocked: the
+connection goes to another as soon as one is idle, and else is taken here without a word.
+
 States: taking ──stop()──▶ left.  From then on the kernel refuses the primary every offer, and one that was under way
 already is the primary's to take back.
 """
@@ -28,6 +32,7 @@ class Receiver:
         has_room: whether one more connection of this listener can be served; asked for every offer.
         on_left: called when no further offer comes.
         on_primary_gone: called once when the primary has closed the channel.
+        may_take: where given, offers lie while it says no, and none is given back for want of room.
     """
 
     def __init__(
@@ -37,11 +42,12 @@ class Receiver:
         has_room: Callable[[int], bool],
         on_left: Callable[[], None],
         on_primary_gone: Callable[[], None],
+        may_take: Callable[[], bool] | None = None,
     ) -> None:
         self._take = take
         self._has_room = has_room
         self._on_left = on_left
-        self._end = TakingEnd(sock, self._offered, on_primary_gone)
+        self._end = TakingEnd(sock, self._offered, on_primary_gone, may_take)
         self._refused: set[int] = set()
         self.has_left = False
 
@@ -50,7 +56,8 @@ class Receiver:
         self._end.attach(reactor)
 
     def room_made(self) -> None:
-        """A connection has ended: tell the primary, if it was refused one."""
+        """A connection has ended: tell the primary, if it was refused one; take what lies here."""
+        self._end.go_on()
         if self._refused and not self.has_left:
             for listener_id in [number for number in self._refused if self._has_room(number)]:
                 self._refused.discard(listener_id)

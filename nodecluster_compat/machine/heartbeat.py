@@ -1,6 +1,7 @@
 """Share a little memory between a worker, which writes its heartbeats and stacks, and its primary, which reads them.
 
-    beat (two doubles) · whether it leaves, and how many requests it has served (two integers) · stacks, as text
+    beat (two doubles) · whether it leaves, and how many requests it has served (two integers) · load (a double and an
+    integer) · stacks, as text
 
 Memory, because it must work when nothing else of the worker does: a loop that stands still sends no frame, and a worker
 that is killed leaves what it wrote.  It is a file without a name (``memfd``), because ``faulthandler`` writes to
@@ -15,12 +16,13 @@ A worker can write what it likes here: a beat is checked, and of the stacks a bo
 from __future__ import annotations
 
 import _socket
+import math
 import os
 import struct
 import tempfile
 from typing import Final
 
-from ..base.records import NO_BEAT, Beat, checked
+from ..base.records import NO_BEAT, NO_LOAD, Beat, Load, checked
 
 __all__ = ["END_OF_STACKS", "Heartbeat"]
 
@@ -29,7 +31,9 @@ END_OF_STACKS: Final = b"(end of the stacks)\n"
 
 _BEAT: Final = struct.Struct("dd")
 _SERVED: Final = struct.Struct("QQ")
-_STACKS_AT: Final = _BEAT.size + _SERVED.size
+_LOAD: Final = struct.Struct("dQ")
+_LOAD_AT: Final = _BEAT.size + _SERVED.size
+_STACKS_AT: Final = _LOAD_AT + _LOAD.size
 _MOST_READ: Final = 64 * 1024
 
 
@@ -67,6 +71,11 @@ class Heartbeat:
         if self._fd >= 0:
             os.pwrite(self._fd, _SERVED.pack(1, requests), _BEAT.size)
 
+    def note_load(self, load: Load) -> None:
+        """How busy its threads are."""
+        if self._fd >= 0:
+            os.pwrite(self._fd, _LOAD.pack(load.full_since, load.waiting), _LOAD_AT)
+
     # --- the primary's side --------------------------------------------------------------------
 
     def read(self) -> Beat:
@@ -81,6 +90,14 @@ class Heartbeat:
         said = b"" if self._fd < 0 else os.pread(self._fd, _SERVED.size, _BEAT.size)
         leaves, requests = _SERVED.unpack(said) if len(said) == _SERVED.size else (0, 0)
         return int(requests) if leaves else None
+
+    def load(self) -> Load:
+        """Return how busy its threads are; a worker that has none says nothing."""
+        said = b"" if self._fd < 0 else os.pread(self._fd, _LOAD.size, _LOAD_AT)
+        if len(said) != _LOAD.size:
+            return NO_LOAD
+        full_since, waiting = _LOAD.unpack(said)
+        return Load(full_since, waiting) if 0 <= full_since < math.inf else NO_LOAD
 
     def clear_stacks(self) -> None:
         """What is written from now on is a new dump."""

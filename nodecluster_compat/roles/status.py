@@ -12,7 +12,7 @@ from ..lifecycle.states import State
 __all__ = ["ClusterState", "ClusterStatus", "WorkerHealth", "WorkerStatus"]
 
 ClusterState: TypeAlias = Literal["starting", "running", "reloading", "degraded", "stopping"]
-WorkerHealth: TypeAlias = Literal["ok", "blocked", "stopped"]
+WorkerHealth: TypeAlias = Literal["ok", "blocked", "stopped", "saturated"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,9 +128,13 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.judge = Judge(self, self.reloader, self.upgrade)
         self.limits = Limits(loop, log, roster, self.kill_worker)
         self.recycler = Recycler(loop, roster, log, self.wakeup)
-        self.health = Health(loop, log, roster, registry, self.kill_worker, warns_unasked=self.is_supervised)
+        waiting = self._waiting_connections
+        self.health = Health(loop, log, roster, registry, self.kill_worker, waiting, warns_unasked=self.is_supervised)
         pressure = Pressure(loop, self.primary.dealer)
         self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.background)
+
+    def _waiting_connections(self) -> int:
+        return self.primary.dealer.waiting_connections()
 
     def _background_failed(self, error: BaseException) -> None:
         self.loop.call_soon_threadsafe(partial(self.log.error, "A job in the background failed", exc_info=error))

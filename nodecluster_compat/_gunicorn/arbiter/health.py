@@ -5,7 +5,8 @@ it ends and how (SIGABRT, and SIGKILL on a later turn) is gunicorn's; the stacks
 moment, and :data:`_STACKS_SECONDS` at most.
 
 A worker whose loop does not turn is *blocked*, or *stopped* by a signal (then it cannot say what it was doing), or
-dead, which reaping finds out.  Nobody is ended for being blocked: ``timeout`` does that, in server mode.
+dead, which reaping finds out.  One whose threads are all stuck in requests while others wait is *saturated*.  Nobody is
+ended for either: ``timeout`` does that, in server mode, where a loop gives no sign of life.
 
 A primary that was kept from running judges nobody on that turn: what kept it (a machine that was suspended, a cgroup
 that was frozen) kept its workers too.
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...base.one_line import Lines
 from ...lifecycle.loop_lag import BEAT_SECONDS, LoopWatch
+from ...lifecycle.saturation import SaturationWatch
 from ...machine.heartbeat import END_OF_STACKS, Heartbeat
 from ...machine.process_state import catches, condition_of
 from ...machine.real_time_signals import ENGINE_STACKS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL
@@ -30,8 +32,10 @@ from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
     from ...base.loop import Loop
+    from ...base.records import Load
     from ...lifecycle.loop_lag import Change
     from ...lifecycle.registry import Registry
+    from ...lifecycle.saturation import Saturation
     from ...roles.worker_handle import WorkerHandle, WorkerRoster
     from ..gunicorn_types import GunicornLog, GunicornWorker
 
@@ -53,6 +57,7 @@ class Health:
         roster: the workers, as the arbiter knows them.
         registry: the workers, as the primary knows them.
         kill: sends a signal to the worker with a pid.
+        waiting: returns how many connections wait for a worker.
         warns_unasked: whether there is a limit where ``blocked_after`` is not set; not in script mode, as in Node.
     """
 
@@ -63,6 +68,7 @@ class Health:
         roster: WorkerRoster,
         registry: Registry[WorkerHandle],
         kill: Callable[[int, int], None],
+        waiting: Callable[[], int],
         *,
         warns_unasked: bool,
     ) -> None:
@@ -72,7 +78,9 @@ class Health:
         self._registry = registry
         self._kill = kill
         self._warns_unasked = warns_unasked
+        self._waiting = waiting
         self._watches: dict[int, LoopWatch] = {}  # by the worker's id
+        self._threads: dict[int, SaturationWatch] = {}  # likewise
         self._examined: set[int] = set()  # the pids that are asked for their stacks before they are ended
         self._sample_later(time.monotonic())
 
@@ -87,6 +95,7 @@ class Health:
     def gone(self, worker: WorkerHandle) -> None:
         """It has ended, or was never forked."""
         self._watches.pop(worker.id, None)
+        self._threads.pop(worker.id, None)
         if worker.heartbeat is not None:
             worker.heartbeat.close()
 
@@ -120,6 +129,30 @@ class Health:
                 change = watch.observe(worker.heartbeat.read(), now, limit)
                 if change is not None:
                     self._changed(worker, change)
+                self._sample_threads(worker, worker.heartbeat.load(), now, limit)
+
+    def _sample_threads(self, worker: WorkerHandle, load: Load, now: float, limit: float) -> None:
+        watch = self._threads.get(worker.id)
+        if watch is None:
+            if not load.full_since:
+                return  # it may have no threads at all
+            watch = self._threads[worker.id] = SaturationWatch()
+        change = watch.observe(load, self._waiting() if load.full_since else 0, now, limit)
+        if change is not None:
+            self._threads_changed(worker, change)
+
+    def _threads_changed(self, worker: WorkerHandle, change: Saturation) -> None:
+        pid, log = worker.process.pid or 0, self._log
+        if change.word == "relieved":
+            worker.health = "ok" if worker.health == "saturated" else worker.health
+            log.warning("Worker (pid:%s) is no longer saturated, after %.1f s", pid, change.seconds)
+        elif worker.health == "ok":
+            worker.health = "saturated"
+            title = (
+                f"Worker (pid:{pid}) is saturated: all its threads are busy, none has answered for "
+                f"{change.seconds:.1f} s, and connections wait"
+            )
+            self._examine(worker, ENGINE_STACKS_SIGNAL, partial(_tell, log.warning, title))
 
     def _changed(self, worker: WorkerHandle, change: Change) -> None:
         pid, log = worker.process.pid or 0, self._log

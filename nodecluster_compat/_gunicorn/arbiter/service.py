@@ -158,9 +158,12 @@ class Service:
 def _described(status: ClusterStatus) -> str:
     """Return the status in one line."""
     said = [f"{status.state}: {status.listening} of {status.target} workers listen"]
-    blocked = sum(worker.health != "ok" for worker in status.workers)
+    blocked = sum(worker.health in ("blocked", "stopped") for worker in status.workers)
     if blocked:
         said.append(f"{blocked} blocked")
+    saturated = sum(worker.health == "saturated" for worker in status.workers)
+    if saturated:
+        said.append(f"{saturated} saturated")
     if status.state == "degraded":
         said.append(f"the last fault: {status.last_fault}")
     if status.reload is not None and status.reload.state == "failed":

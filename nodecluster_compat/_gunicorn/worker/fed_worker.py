@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ... import under_test
 from ...base.emitter import let_forks_await
 from ...base.log import Log
+from ...base.records import NO_LOAD, Load
 from ...lifecycle.recycling import requests_of
 from ...machine.forked_child import end_if_child
 from ...machine.last_words import limit_last_words
@@ -109,6 +110,10 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     def end_application(self, seconds: float) -> None:
         """No connection is left: end what else the application runs, within so many seconds."""
+
+    def load(self) -> Load:
+        """Return how busy its threads are, where it has any."""
+        return NO_LOAD
 
     def wait(self, seconds: float) -> None:
         """Let the engine run until :meth:`wake` is called, at most ``seconds``."""
@@ -216,7 +221,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             return
         assert self._runtime is not None
         warn_of_replaced(self.log, self._handlers)
-        LoopBeat(self._birth.heartbeat, self._runtime, self.engine.stacks).start()
+        LoopBeat(self._birth.heartbeat, self._runtime, self.engine.stacks, self.load).start()
         self._run_member(self._birth, self._runtime, Membership(self._birth, self._due_after))
 
     def _run_member(self, birth: Birth, runtime: Runtime, membership: Membership) -> None:

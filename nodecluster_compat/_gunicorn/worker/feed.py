@@ -43,15 +43,24 @@ class Feed:
         self._wake = wake
         self._receiver: Receiver
 
-    def begin(self, reactor: Reactor, take: Callable[[int, int], None], has_room: Callable[[int], bool]) -> None:
+    def begin(
+        self,
+        reactor: Reactor,
+        take: Callable[[int, int], None],
+        has_room: Callable[[int], bool],
+        may_take: Callable[[], bool] | None = None,
+    ) -> None:
         """Answer the primary's offers from now on.
 
         Args:
             reactor: of the engine.
             take: given a listener's number and the descriptor of a connection that is now this worker's.
             has_room: whether one more connection of this listener can be served.
+            may_take: whether one more can be taken; where not, offers lie until :meth:`room_made`.
         """
-        self._receiver = Receiver(self._birth.connections, take, has_room, self._wake, self._membership.primary_gone)
+        self._receiver = Receiver(
+            self._birth.connections, take, has_room, self._wake, self._membership.primary_gone, may_take
+        )
         self._birth.receiver = self._receiver
         self._receiver.start(reactor)
         # For each connection: no call more than it takes.

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Protocol
 
+from ...base.records import NO_LOAD, Load
 from ...lifecycle.loop_lag import BEAT_SECONDS, LagMeter
 from ...machine.heartbeat import END_OF_STACKS, Heartbeat
 from ...machine.real_time_signals import ENGINE_STACKS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL
@@ -39,12 +40,21 @@ class LoopBeat:
         heartbeat: where to.
         loop: of the engine.
         stacks: returns what the engine is doing, given the frame that was interrupted; called in a signal handler.
+        load: returns how busy its threads are, where it has any.
     """
 
-    def __init__(self, heartbeat: Heartbeat, loop: _Loop, stacks: Callable[[FrameType | None], str]) -> None:
+    def __init__(
+        self,
+        heartbeat: Heartbeat,
+        loop: _Loop,
+        stacks: Callable[[FrameType | None], str],
+        load: Callable[[], Load] = lambda: NO_LOAD,
+    ) -> None:
         self._heartbeat = heartbeat
         self._loop = loop
         self._stacks = stacks
+        self._load = load
+        self._said = NO_LOAD
         self._meter = LagMeter(time.monotonic())
 
     def start(self) -> None:
@@ -57,6 +67,10 @@ class LoopBeat:
 
     def _beat(self) -> None:
         self._heartbeat.beat(self._meter.turn(time.monotonic()))
+        load = self._load()
+        if load != self._said:
+            self._said = load
+            self._heartbeat.note_load(load)
         self._loop.call_later(BEAT_SECONDS, self._beat)
 
     def _write_stacks(self, _: int, frame: FrameType | None) -> None:

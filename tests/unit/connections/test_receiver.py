@@ -224,3 +224,39 @@ def test_offer_without_its_descriptor_is_an_error(rig: Rig, caplog: pytest.LogCa
 
 def test_every_packet_is_as_large_as_the_kernel_needs_it() -> None:
     assert {len(encode_packet(kind, 7)) for kind in PacketKind} == {PACKET_BYTES} == {256}
+
+
+def test_full_worker_of_threads_leaves_offers_lying_without_a_word(rig: Rig) -> None:
+    """The primary can take them back; when there is room they are taken at once."""
+    rig.receiver.close()
+    rig.primary.close()
+    near, far = connection_pair()
+    rig.primary = OfferingEnd(1, near, _socket.socket(fileno=os.dup(far.fileno())), asks=False)
+    rig.receiver = Receiver(
+        far,
+        lambda listener_id, fd: rig.taken.append((listener_id, fd)),
+        lambda _: True,
+        lambda: None,
+        lambda: None,
+        may_take=lambda: rig.room,
+    )
+    rig.receiver.start(rig.loop)
+    rig.room = False
+    assert rig.offer()
+    rig.turn()
+    rig.receiver.room_made()
+    rig.turn()
+    assert (rig.taken, rig.heard()) == ([], [])
+    lying = rig.primary.take_back()
+    assert lying is not None
+    os.close(lying[1].fd)
+
+    assert rig.offer()
+    rig.turn()
+    rig.room = True
+    rig.receiver.room_made()
+    assert [listener_id for listener_id, _ in rig.taken] == [5]
+    assert rig.heard() == []
+    assert rig.offer()
+    rig.turn()
+    assert len(rig.taken) == 2

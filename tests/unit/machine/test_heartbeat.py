@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 
 import pytest
 
-from nodecluster_compat.base.records import NO_BEAT, Beat
+from nodecluster_compat.base.records import NO_BEAT, NO_LOAD, Beat, Load
 from nodecluster_compat.machine.heartbeat import END_OF_STACKS, Heartbeat
 from nodecluster_compat.machine.process_state import catches, condition_of
 
@@ -35,6 +36,21 @@ def test_beats_and_stacks(heartbeat: Heartbeat) -> None:
         assert heartbeat.stacks() == text + END_OF_STACKS
         assert heartbeat.read() == Beat(5.0, 0.25)
     heartbeat.close()
+
+
+def test_load_is_read_as_it_was_written_and_never_believed_to_be_a_number_that_it_is_not(heartbeat: Heartbeat) -> None:
+    """A worker writes what it likes; a dump of stacks does not disturb it."""
+    assert heartbeat.load() == NO_LOAD
+    for load in (Load(7.5, 3), NO_LOAD, Load(1.0, 2**63)):
+        heartbeat.note_load(load)
+        os.write(heartbeat.fileno(), b"stacks")
+        heartbeat.clear_stacks()
+        assert heartbeat.load() == load
+    for forged in (math.nan, math.inf, -1.0):
+        heartbeat.note_load(Load(forged, 1))
+        assert heartbeat.load() == NO_LOAD
+    heartbeat.close()
+    assert heartbeat.load() == NO_LOAD
 
 
 def test_requests_are_known_once_the_worker_leaves(heartbeat: Heartbeat) -> None:

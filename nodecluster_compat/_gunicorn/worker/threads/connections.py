@@ -32,6 +32,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from ....base.records import Load
 from ....machine.forked_child import keep_from_children
 from ...requests.unread_body import is_unread
 
@@ -87,15 +88,14 @@ class ThreadConnections:
     def __len__(self) -> int:
         return len(self.busy) + len(self.idle) + len(self._new) + len(self._silent)
 
-    @property
     def has_room(self) -> bool:
         """Whether one more can be served: a thread is free for it."""
         return len(self.busy) + len(self._new) < self._threads and len(self) < self._most
 
     @property
-    def saturated_since(self) -> float:
-        """Since when all threads are busy, on the monotonic clock; 0 when one is free."""
-        return self._busy_since
+    def load(self) -> Load:
+        """How busy the threads are."""
+        return Load(self._busy_since, max(0, len(self.busy) - self._threads))
 
     def inherited_fds(self) -> Iterator[int]:
         """See :class:`~nodecluster_compat.machine.forked_child.Inherited`."""
@@ -120,8 +120,7 @@ class ThreadConnections:
             keeps: whether the connection waits for a further one.
         """
         del self.busy[conn]
-        if len(self.busy) < self._threads:
-            self._busy_since = 0.0
+        self._busy_since = monotonic() if len(self.busy) >= self._threads else 0.0
         if not keeps or conn.sock.fileno() < 0:
             self._end(conn)
         elif conn.parser.unreader.buf.getvalue() or _is_pending(conn.sock):
@@ -153,7 +152,8 @@ class ThreadConnections:
 
     def _end(self, conn: Any) -> None:  # noqa: ANN401 - as above
         request = getattr(conn.parser, "mesg", None)
-        if conn.sock.fileno() >= 0 and (_has_sent(conn.sock) or (request is not None and is_unread(request))):
+        is_sending = request is None or is_unread(request)
+        if conn.sock.fileno() >= 0 and (is_sending or _has_sent(conn.sock)) and not _has_ended(conn):
             self._linger(conn)
         else:
             _close(conn)
@@ -161,25 +161,15 @@ class ThreadConnections:
     def _linger(self, conn: Any) -> None:  # noqa: ANN401 - as above
         """Say that nothing more comes, and take what the client still sends: closed at once, it would be reset."""
         try:
-            conn.sock.settimeout(0)
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
             _close(conn)
             return
-        conn.unread_bytes = 0
         self._closing[conn] = monotonic() + _CLOSING_SECONDS
         self._poller.add_reader(conn.sock.fileno(), partial(self._discard, conn))
-        self._discard(conn)
 
     def _discard(self, conn: Any) -> None:  # noqa: ANN401 - as above
-        try:
-            data = _socket.socket.recv(conn.sock, _CLOSING_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        conn.unread_bytes += len(data)
-        if not data or conn.unread_bytes > _CLOSING_BYTES:
+        if _has_ended(conn):
             self._unwatch(conn, self._closing)
             _close(conn)
 
@@ -251,6 +241,19 @@ def _has_sent(sock: socket.socket) -> bool:
     poll = select.poll()  # a peek would wait as long as the socket may
     poll.register(sock.fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _has_ended(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
+    """Throw away what an answered client still sends; return whether that was all, or is too much."""
+    try:
+        conn.sock.settimeout(0)
+        data = _socket.socket.recv(conn.sock, _CLOSING_BYTES)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    conn.unread_bytes += len(data)
+    return not data or conn.unread_bytes > _CLOSING_BYTES
 
 
 def _is_pending(sock: socket.socket) -> bool:

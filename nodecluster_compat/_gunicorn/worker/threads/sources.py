@@ -25,14 +25,21 @@ if TYPE_CHECKING:
 __all__ = ["AcceptingThreads", "FedThreads"]
 
 
-class _Handshaking(socket.socket):
-    """A client's socket before its TLS handshake, which may take so long; gunicorn would let it wait for ever."""
+class _Client(socket.socket):
+    """A client's socket, which only threads of the pool read: it blocks, and gunicorn need not say so each time.
 
-    limit: float
+    Attributes:
+        limit: seconds that a TLS handshake may take, where there is to be one; gunicorn would let it wait for ever.
+    """
+
+    limit: float | None = None
+    _blocks = False  # as it comes, it may or may not
 
     def setblocking(self, flag: bool) -> None:
-        """Extends Python's: where it may block, it does so for a time."""
-        self.settimeout(self.limit if flag else 0.0)
+        """Extends Python's: once is enough, and the main thread asks the kernel before it reads."""
+        if flag and not self._blocks:
+            self._blocks = True
+            self.settimeout(self.limit)
 
 
 class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no type hints
@@ -48,7 +55,8 @@ class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no type hints
             super().init()
         except TimeoutError:
             raise StopIteration("no TLS handshake in time") from None
-        self.sock.settimeout(None)
+        if self.cfg.is_ssl:
+            self.sock.settimeout(None)
 
 
 class _Clients:
@@ -61,7 +69,7 @@ class _Clients:
 
     def __init__(self, cfg: Settings, handshake_timeout: float) -> None:
         self._cfg = cfg
-        self._limit = handshake_timeout if cfg.is_ssl else 0.0
+        self._limit = (handshake_timeout or None) if cfg.is_ssl else None
 
     def connection(self, family: int, fd: int, name: object) -> TConn:
         """Return a connection; ``name`` is what it was accepted on.
@@ -70,13 +78,11 @@ class _Clients:
             OSError: its client has left; the descriptor is closed.
         """
         try:
-            kind = _Handshaking if self._limit else socket.socket
-            sock = kind(family, socket.SOCK_STREAM, 0, fileno=fd)
+            sock = _Client(family, socket.SOCK_STREAM, 0, fileno=fd)
         except OSError:
             _socket.close(fd)
             raise
-        if isinstance(sock, _Handshaking):
-            sock.limit = self._limit
+        sock.limit = self._limit
         try:
             return _Connection(self._cfg, sock, sock.getpeername(), name)
         except OSError:
@@ -106,7 +112,8 @@ class FedThreads:
 
     def begin(self) -> None:
         """Take connections from now on."""
-        self._feed.begin(self._reactor, self._take, lambda _: self._connections.has_room)
+        has_room = self._connections.has_room
+        self._feed.begin(self._reactor, self._take, lambda _: True, has_room)
         self.changed = self._feed.room_made
         self._feed.announce()
         under_test.reach("listening")
@@ -167,7 +174,7 @@ class AcceptingThreads:
 
     def changed(self) -> None:
         """Accept while a thread is free: another worker may have one."""
-        if self._connections.has_room != self._is_accepting:
+        if self._connections.has_room() != self._is_accepting:
             self._accept_on(not self._is_accepting)
 
     turn = changed

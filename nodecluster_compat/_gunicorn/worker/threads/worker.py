@@ -29,6 +29,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from .... import under_test
 from ....base.log import Log
+from ....base.records import Load
 from ....machine.forked_child import worker_begins
 from ....machine.real_time_signals import LAST_WORDS_SIGNAL
 from ....thread_runtime.poller import Poller
@@ -111,6 +112,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         self._thrown: BaseException | None = None
         self._main = 0
         self._is_loading = True
+        self._is_changed = False
         self._interrupts: deque[Callable[[], None]] = deque()
         self.requests: dict[int, str] = {}
         super().__init__(*args, **kwargs)
@@ -176,14 +178,22 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         if self.served:
             cache_repeated_work(self.cfg)
 
+    def load(self) -> Load:
+        """See :class:`FedWorker`."""
+        return self.connections.load
+
     def wait(self, seconds: float) -> None:
         """Let the main thread turn until something changes, at most ``seconds``."""
-        self._turn(min(seconds, self.connections.next_sweep))
-        self.connections.sweep()
+        connections, limit = self.connections, time.monotonic() + seconds
+        while not self._is_changed and (left := limit - time.monotonic()) > 0:
+            self._turn(min(left, connections.next_sweep))
+            connections.sweep()
+        self._is_changed = False
         self._interrupted()
 
     def wake(self) -> None:
         """See :class:`FedWorker`."""
+        self._is_changed = True
         if self._poller is not None:
             self._poller.wake()
 
@@ -195,10 +205,11 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
     def _tell_main(self, call: Callable[[], None]) -> None:
         assert self._poller is not None
         if self._is_loading and threading.get_ident() != self._main:
-            self._interrupts.append(call)
+            self._interrupts.append(call)  # in the turn behind, where the application is loaded by then
             signals.pthread_kill(self._main, LAST_WORDS_SIGNAL)
         else:
             self._poller.defer(call)
+            self.wake()
 
     def _interrupted(self, *_: object) -> None:
         """In the main thread, in a signal handler, wherever it loads the application."""
@@ -225,6 +236,8 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
 
     def _connections_changed(self) -> None:
         self._source.changed()
+        if not self._alive and not len(self.connections):
+            self.wake()
 
     def _submit(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's
         done = partial(self._poller.defer, self._served, conn)  # type: ignore[union-attr]
