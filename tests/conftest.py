@@ -55,6 +55,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
 
 @pytest.fixture
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kind of worker that a test is run with; see ``support/kinds.py``."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
 def recording_anew(request: pytest.FixtureRequest) -> bool:
     """Whether tests write recordings, in place of verifying them."""
     return bool(request.config.getoption("--record"))

@@ -60,7 +60,7 @@ class Job:
 
 
 class ThreadPool:
-    """So many threads, begun when they are needed.
+    """So many threads, begun when they are needed or all at once.
 
     Args:
         size: how many at most.
@@ -76,6 +76,12 @@ class ThreadPool:
         self._open = 0  # jobs that have not ended
         self._lock = threading.RLock()  # a signal handler may submit a job while this thread does
         self._is_shut = False
+
+    def begin(self) -> None:
+        """Begin all threads now: beginning one takes as long as a request."""
+        with self._lock:
+            while len(self._threads) < self._size:
+                self._begin()
 
     def submit(self, call: Callable[..., Any], *args: object, done: Callable[[Job], object] | None = None) -> Job:
         """Make a call on one of the threads, behind those that wait.

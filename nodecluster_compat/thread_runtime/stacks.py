@@ -13,15 +13,15 @@ __all__ = ["thread_stacks"]
 _MOST_LETTERS: Final = 200
 
 
-def thread_stacks(pool: ThreadPool | None, doing: Mapping[int, str], idle_connections: int) -> str:
+def thread_stacks(pool: ThreadPool | None, doing: Mapping[int, str], waiting: int) -> str:
     """Return which threads are busy, with what and for how long, how many are idle, and what waits for one.
 
     Args:
         pool: the worker's; ``None``: a program's own, of which nothing is known.
         doing: what each thread is doing, by its number.
-        idle_connections: how many connections wait for a further request.
+        waiting: how many connections have no thread, because they wait for their client.
     """
-    idle = f"{idle_connections} connections wait for a further request"
+    idle = f"{waiting} connections wait for their client"
     if pool is None:
         return f"The pool is the program's own; {idle}"
     busy = pool.busy

@@ -88,6 +88,11 @@ class ThreadConnections:
     def __len__(self) -> int:
         return len(self.busy) + len(self.idle) + len(self._new) + len(self._silent)
 
+    @property
+    def without_thread(self) -> int:
+        """How many wait for their client."""
+        return len(self) - len(self.busy)
+
     def has_room(self) -> bool:
         """Whether one more can be served: a thread is free for it."""
         return len(self.busy) + len(self._new) < self._threads and len(self) < self._most

@@ -73,7 +73,9 @@ class _ThreadEngine:
         """Return what each thread of the pool is doing."""
         pool = self._worker.tpool
         return thread_stacks(
-            pool if isinstance(pool, ThreadPool) else None, self._worker.requests, len(self._worker.kept)
+            pool if isinstance(pool, ThreadPool) else None,
+            self._worker.requests,
+            self._worker.connections.without_thread,
         )
 
     @staticmethod
@@ -153,7 +155,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             self.worker_connections,
             self._connections_changed,
         )
-        self.kept = self.keepalived_conns = connections.idle
+        self.keepalived_conns = connections.idle
         at_end(partial(self.tpool.shutdown, wait=True))
 
     def make_source(self, birth: Birth, membership: Membership) -> FedThreads | AcceptingThreads:
@@ -173,6 +175,8 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
     def make_ready(self) -> None:
         """Serve with what is ours on gunicorn's request path."""
         self._is_loading = False
+        if isinstance(self.tpool, ThreadPool):
+            self.tpool.begin()
         self.wsgi = answered(self.wsgi, self, self.requests)
         read_strictly()
         if self.served:

@@ -1,0 +1,83 @@
+"""An application for workers of threads: requests that a test holds, and what a test asks of a worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from nodecluster_compat import ThreadWorker, cluster, process
+
+GATE = threading.Event()
+AT_IMPORT = process.request("at import") if "ASKS_AT_IMPORT" in os.environ else None
+
+
+class OwnPool(ThreadWorker):
+    """A worker with a thread pool of the program's own, as gunicorn's documentation has it."""
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max_workers=self.cfg.threads, thread_name_prefix="own")
+
+
+def heavy() -> list[str]:
+    """What a worker of threads has no use for."""
+    return sorted({"gevent", "greenlet", "asyncio.runners"} & set(sys.modules))
+
+
+def flood(threads: int, each: int) -> None:
+    """Send from several threads at once."""
+
+    def send(sender: int) -> None:
+        for number in range(each):
+            process.send({"sender": sender, "number": number, "filler": "x" * (number % 300)})
+
+    senders = [threading.Thread(target=send, args=(sender,)) for sender in range(threads)]
+    for thread in senders:
+        thread.start()
+    for thread in senders:
+        thread.join()
+
+
+def hold() -> None:
+    GATE.wait()
+
+
+def forked() -> int:
+    """Fork in a request; the child goes on with it, and ends where it would be answered."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with suppress(Exception):
+        process.send({"from": "a child"})
+    return 0
+
+
+def answer(environ: dict[str, Any]) -> Any:
+    path = environ["PATH_INFO"]
+    if path == "/hold":
+        hold()
+    elif path == "/exit":
+        process.exit(7)
+    elif path == "/fork":
+        return forked()
+    elif path == "/unread":
+        return "not read"
+    elif path == "/thread":
+        return threading.current_thread().name
+    elif path == "/import":
+        return AT_IMPORT
+    elif path == "/environ":
+        names = ("REMOTE_ADDR", "REMOTE_PORT", "wsgi.multithread", "wsgi.url_scheme")
+        return {name: environ.get(name) for name in names}
+    return None if cluster.worker is None else cluster.worker.id
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    body = json.dumps(answer(environ)).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
