@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 from deploy import CONF, DEPLOYED, reload, write
 from injuries import closed_doors, held_connections
+from kinds import every_kind
 from raw_http import APPS, folder_of, until
 from remote_control import said, wait, wait_said
 
@@ -193,6 +194,7 @@ def test_generation_that_cannot_boot_takes_its_configuration_with_it(cluster: Cl
     assert {one.address_type for one in cluster.addresses} == {4}
 
 
+@every_kind
 @pytest.mark.timeout(300)
 @pytest.mark.cluster(**DEPLOYED, workers=2)
 def test_reloads_in_a_row_under_load_lose_nothing(cluster: Cluster) -> None:

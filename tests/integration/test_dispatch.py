@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kinds import every_kind
 from remote_control import REMOTE, Gate, freeze, healthy, here, open_fds, wait
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -138,6 +139,7 @@ def test_queue_is_bounded(cluster: Cluster, tmp_path: Path) -> None:
     wait(lambda: open_fds(pid) == before, f"{before} descriptors in the primary again", cluster)
 
 
+@every_kind
 @pytest.mark.cluster(**REMOTE, settings={"bind": ["127.0.0.1:0", "unix:app.sock", "[::1]:0"]})
 def test_every_listener_deals_its_own_round(cluster: Cluster) -> None:
     """Several sockets, TCP and unix: each has a round of its own."""

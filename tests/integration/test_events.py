@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from kinds import every_kind
 from remote_control import CONF, REMOTE, ask, here, said, tell, wait_ended, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory, StartError
@@ -90,6 +91,7 @@ def test_boot(cluster: Cluster) -> None:
     assert events == ["setup", "fork", "online", "listening", "listening"]
 
 
+@every_kind
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.parametrize(("where", "source", "code", "signal", "asked"), ENDS)
 def test_end(cluster: Cluster, where: str, source: str, code: int | None, signal: str | None, asked: bool) -> None:
@@ -124,6 +126,7 @@ def test_end_at_import(cluster: Cluster, source: str, code: int, asked: bool) ->
     assert seen[-4:] == the_end(code, None, asked)
 
 
+@every_kind
 @pytest.mark.cluster(**REMOTE, workers=1, settings={"max_requests": 3})
 def test_max_requests(cluster: Cluster) -> None:
     """A worker that has had its share leaves by its own wish."""

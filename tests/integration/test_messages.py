@@ -7,6 +7,7 @@ import signal
 from contextlib import ExitStack
 
 import pytest
+from kinds import every_kind
 from remote_control import (
     REMOTE,
     ask,
@@ -46,6 +47,7 @@ to.send(text)
 """
 
 
+@every_kind
 @pytest.mark.cluster(**REMOTE)
 def test_order_under_load(cluster: Cluster) -> None:
     """Ten thousand messages each way arrive once and in order, although nobody waits for anybody."""
@@ -153,6 +155,7 @@ def test_what_cannot_be_sent(cluster: Cluster, where: str) -> None:
     assert ask(cluster, other, "result = got") == [["good"]]
 
 
+@every_kind
 @pytest.mark.cluster(**REMOTE)
 def test_callback_and_return_value(cluster: Cluster) -> None:
     """``True`` and a callback with ``None`` on a later turn; on a closed channel ``False`` and a report."""
@@ -180,6 +183,7 @@ def test_callback_and_return_value(cluster: Cluster) -> None:
     wait_said(cluster, error="ChannelClosed")
 
 
+@every_kind
 @pytest.mark.cluster(**REMOTE)
 def test_back_pressure(cluster: Cluster) -> None:
     """From 128 KiB on ``send`` says ``False`` and still sends; at the bound it refuses; all that was taken arrives."""
@@ -267,6 +271,7 @@ def test_early_messages_of_the_primary(cluster: Cluster) -> None:
     wait(lambda: here(cluster, "result = got")["result"] == [0, 1, 2], "all three, in order", cluster)
 
 
+@every_kind
 @pytest.mark.cluster(**REMOTE, workers=1)
 def test_handlers_run_one_at_a_time_beside_requests(cluster: Cluster) -> None:
     """A handler that waits holds up later messages and no request; one that raises holds up nothing."""

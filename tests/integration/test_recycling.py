@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 from deploy import CONF as TOLD
 from deploy import DEPLOYED, write
+from kinds import every_kind
 from remote_control import CONF, REMOTE, ask, said, wait, wait_said
 
 from pytest_cluster import Cluster, assert_no_request_lost
@@ -41,6 +42,7 @@ def test_worker_that_is_too_large_is_replaced_and_no_other(cluster: Cluster) -> 
     assert line.endswith("bytes in memory, 3 times over max_worker_memory")
 
 
+@every_kind
 @pytest.mark.cluster(**{**REMOTE, "config": AGE}, workers=3)
 def test_workers_that_are_too_old_take_turns_under_load(cluster: Cluster) -> None:
     """All are due at once: no request fails, never fewer serve than asked for, never two more."""
@@ -68,6 +70,7 @@ def test_workers_that_are_too_old_take_turns_under_load(cluster: Cluster) -> Non
     assert said(cluster, saw="cluster", event="exit", ead=False) == []
 
 
+@every_kind
 @pytest.mark.cluster(app="deployed:app", config=REQUESTS, workers=1)
 def test_worker_that_served_enough_serves_on_until_its_successor_listens(cluster: Cluster) -> None:
     """Also when that cannot boot at first; an exit handler that forks does not raise the number."""

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from contextlib import ExitStack
 from typing import Any, Final
 
+import gunicorn
 import pytest
 from kinds import THREAD_WORKER
 from raw_http import CHANGE, CLOSE, GET, Certificate, folder_of
@@ -297,6 +298,7 @@ def test_reload_changes_the_kind_and_back_under_load(cluster: Cluster) -> None:
     assert witness.failures == []
 
 
+@pytest.mark.skipif(gunicorn.version_info < (27,), reason="ASGIWorker is refused by that gunicorn's version")
 @pytest.mark.cluster(app="threads_app:app", config=CONF + CHANGE, workers=2, worker_class=THREAD_WORKER)
 def test_kind_whose_application_is_of_the_other_interface_is_no_reload(cluster: Cluster) -> None:
     """The sentence names the class to take, and the workers of before serve on."""

@@ -48,11 +48,13 @@ class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no type hints
     unread_bytes = 0
 
     def init(self) -> None:
-        """Extends gunicorn's, which does the handshake: it ends in time, and what follows has limits of its own."""
+        """Extends gunicorn's: the handshake is done here (24.1 leaves it to the first read), and ends in time."""
         if self.initialized:
             return
         try:
             super().init()
+            if self.cfg.is_ssl:
+                self.sock.do_handshake()
         except TimeoutError:
             raise StopIteration("no TLS handshake in time") from None
         if self.cfg.is_ssl:
