@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import _socket
 import fcntl
+import mmap
 import struct
 import termios
 import time
@@ -45,7 +46,8 @@ _FD: Final = struct.Struct("i")
 _FD_SPACE: Final = _socket.CMSG_SPACE(_FD.size)
 _MSG_CMSG_CLOEXEC: Final = _socket.MSG_CMSG_CLOEXEC
 
-_slice: Final = memoryview(bytearray(_SLICE_BYTES))  # nothing is left in it between two calls
+# Nothing is left in it between two calls.  Mapped, because pages that are never written to take no memory.
+_slice: Final = memoryview(mmap.mmap(-1, _SLICE_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 class ChannelReader:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 from raw_http import GET, Certificate, folder_of
-from remote_control import CONF, said, wait_said
+from remote_control import CONF, said, wait, wait_said
 from simple_websocket import Client, ConnectionClosed
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -236,3 +236,18 @@ def test_idle_connection_over_tls(cluster_factory: ClusterFactory, certificate: 
         assert client.recv(65536) == b""
     cluster.journal.wait_for("exit", worker=1)
     assert "Traceback" not in cluster.log
+
+
+@pytest.mark.cluster(**{**ASGI, "config": LONG + "def post_worker_init(w):\n    import asgi_app; asgi_app.this = w\n"})
+def test_client_that_goes_away_has_left_at_once(cluster: Cluster) -> None:
+    """gunicorn's task for it waits for its next request three seconds more."""
+    for sends in (b"", GET % (b"/", b"")):
+        with cluster.connect(timeout=30) as client:
+            client.sendall(sends)
+            if sends:
+                assert client.recv(65536).startswith(ANSWER)
+    with cluster.connect(timeout=30) as client:
+        ask(client)
+        wait(lambda: sum(cluster.run_in_all("asgi_app:count_of_connections").values()) == 1, "one connection", cluster)
+        cluster.primary.signal("SIGTERM")
+    cluster.journal.wait_for("exit", worker=1)

@@ -174,6 +174,8 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         is_first = not self._conn_lost_handled
         self.fd = -1
         super().connection_lost(exc)
+        if self._request_ready is not None:
+            self._request_ready.set()  # who waits for a request would be cancelled only after the grace period
         if is_first:
             if self._task is None or self._task.done():
                 self._ended(self)
