@@ -54,6 +54,8 @@ def _takes(application: Callable[..., Any], count: int) -> bool:
 
 
 def _name(application: Callable[..., Any]) -> str:
-    kind = type(application)
     name = getattr(application, "__qualname__", None)
-    return f"{kind.__module__}.{kind.__qualname__} object" if name is None else f"{application.__module__}.{name}"
+    if name is None:
+        kind = type(application)
+        return f"an object of {kind.__module__}.{kind.__qualname__}"
+    return f"{application.__module__}.{name}"

@@ -38,28 +38,40 @@ def with_default(environ: object, start_response: object, more: object = None) -
     return []
 
 
-WSGI = [wsgi, Object(), functools.partial(with_default, more=1)]
-ASGI = [asgi, AsgiObject(), functools.partial(asgi)]
-UNKNOWN = [either, with_default, print]
+WSGI = [
+    pytest.param(wsgi, id="a WSGI function"),
+    pytest.param(Object(), id="a WSGI object"),
+    pytest.param(functools.partial(wsgi), id="a WSGI partial"),
+]
+ASGI = [
+    pytest.param(asgi, id="an ASGI function"),
+    pytest.param(AsgiObject(), id="an ASGI object"),
+    pytest.param(functools.partial(asgi), id="an ASGI partial"),
+]
+UNKNOWN = [
+    pytest.param(either, id="any number"),
+    pytest.param(with_default, id="two or three"),
+    pytest.param(max, id="written in C"),
+]
 
 
-@pytest.mark.parametrize("application", [*WSGI, *UNKNOWN], ids=str)
+@pytest.mark.parametrize("application", [*WSGI, *UNKNOWN])
 def test_worker_of_wsgi_takes_what_can_be_called_so(application: Callable[..., Any]) -> None:
     refuse_asgi(application)
 
 
-@pytest.mark.parametrize("application", [*ASGI, *UNKNOWN], ids=str)
+@pytest.mark.parametrize("application", [*ASGI, *UNKNOWN])
 def test_worker_of_asgi_takes_what_can_be_called_so(application: Callable[..., Any]) -> None:
     refuse_wsgi(application)
 
 
-@pytest.mark.parametrize("application", WSGI, ids=str)
+@pytest.mark.parametrize("application", WSGI)
 def test_wsgi_is_refused_with_its_name_and_the_class_to_take(application: Callable[..., Any]) -> None:
     with pytest.raises(AppImportError, match=r"takes two arguments.*nodecluster_compat\.ThreadWorker"):
         refuse_wsgi(application)
 
 
-@pytest.mark.parametrize("application", ASGI, ids=str)
+@pytest.mark.parametrize("application", ASGI)
 def test_asgi_is_refused_with_its_name_and_the_class_to_take(application: Callable[..., Any]) -> None:
     with pytest.raises(AppImportError, match=r"takes three arguments.*nodecluster_compat\.ASGIWorker"):
         refuse_asgi(application)

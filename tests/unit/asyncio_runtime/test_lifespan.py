@@ -1,0 +1,87 @@
+"""What a server learns of an application's lifespan."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from nodecluster_compat.asyncio_runtime.lifespan import ASGIApplication, Event, Lifespan, LifespanFailed
+
+
+def answering(*answers: str | BaseException | None) -> ASGIApplication:
+    """An application that answers its events in turn: sends, raises, or returns for ``None``."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        for answer in answers:
+            event = await receive()
+            if answer is None:
+                return
+            if isinstance(answer, BaseException):
+                raise answer
+            scope["state"]["told"] = event["type"]
+            await send({"type": f"lifespan.{answer}", "message": "why not"})
+        await asyncio.Event().wait()
+
+    return application
+
+
+def began(application: ASGIApplication, *, is_required: bool = False) -> tuple[bool, str | None, dict[str, Any]]:
+    async def both() -> tuple[bool, str | None, dict[str, Any]]:
+        state: dict[str, Any] = {}
+        lifespan = Lifespan(application, state, is_required=is_required)
+        has_one = await lifespan.startup()
+        return has_one, await lifespan.shutdown(), state
+
+    return asyncio.run(asyncio.wait_for(both(), 20))
+
+
+def test_startup_and_shutdown() -> None:
+    """The application shares its state."""
+    has_one, fault, state = began(answering("startup.complete", None))
+    assert (has_one, fault, state) == (True, None, {"told": "lifespan.startup"})
+
+
+@pytest.mark.parametrize("end", [None, ValueError("unknown scope")])
+def test_application_without_one(end: BaseException | None) -> None:
+    """It returns or raises before startup is complete."""
+    assert began(answering(end))[:2] == (False, None)
+
+
+@pytest.mark.parametrize(("end", "sentence"), [(None, "returned"), (ValueError("x"), r"raised ValueError\('x'\)")])
+def test_application_without_one_that_must_have_one(end: BaseException | None, sentence: str) -> None:
+    """``asgi_lifespan = "on"``."""
+    with pytest.raises(LifespanFailed, match=f"the application {sentence} before startup"):
+        began(answering(end), is_required=True)
+
+
+def test_startup_that_fails() -> None:
+    """With the reason that the application gave."""
+    with pytest.raises(LifespanFailed, match=r"^why not$"):
+        began(answering("startup.failed"))
+
+
+def test_shutdown_that_fails() -> None:
+    """It says so, or raises."""
+    assert began(answering("startup.complete", "shutdown.failed"))[1] == "why not"
+    assert began(answering("startup.complete", KeyError("x")))[1] == "KeyError('x')"
+
+
+def test_answer_to_nothing_is_an_error_of_the_application() -> None:
+    """It is raised where it was sent."""
+    with pytest.raises(LifespanFailed, match=r"expected lifespan\.startup\.complete or its like"):
+        began(answering("shutdown.complete"), is_required=True)
+
+
+def test_event_type() -> None:
+    """Events are what ASGI says."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        event: Event = await receive()
+        assert (scope["type"], event) == ("lifespan", {"type": "lifespan.startup"})
+        await send({"type": "lifespan.startup.complete"})
+        assert await receive() == {"type": "lifespan.shutdown"}
+        await send({"type": "lifespan.shutdown.complete"})
+
+    assert began(application)[:2] == (True, None)

@@ -1,0 +1,189 @@
+"""Handlers, messages, waits and timers on an asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from nodecluster_compat.asyncio_runtime.opening import Opener
+from nodecluster_compat.asyncio_runtime.reactor import AsyncioReactor
+from nodecluster_compat.asyncio_runtime.task_stacks import task_stacks
+from nodecluster_compat.base.emitter import Emitter, set_awaiting
+from nodecluster_compat.base.timers import Timer
+from nodecluster_compat.errors import WouldBlock
+from nodecluster_compat.messages.frames import Frame, FrameKind
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def reactor(loop: asyncio.AbstractEventLoop) -> Iterator[AsyncioReactor]:
+    reactor = AsyncioReactor(loop)
+    set_awaiting(reactor.await_soon)
+    yield reactor
+    set_awaiting(None)
+
+
+def run(loop: asyncio.AbstractEventLoop, until: Callable[[], object]) -> None:
+    """Run the loop until something is so."""
+
+    async def turn() -> None:
+        while not until():
+            await asyncio.sleep(0)
+
+    loop.run_until_complete(asyncio.wait_for(turn(), 20))
+
+
+def test_handlers_of_messages_are_awaited_one_message_after_another(
+    loop: asyncio.AbstractEventLoop, reactor: AsyncioReactor
+) -> None:
+    """A slow handler holds up the next message."""
+    emitter, seen = Emitter(), []
+    frames = [Frame(FrameKind.MESSAGE, bytes([number])) for number in range(4)]
+
+    @emitter.on("message")
+    async def handle(number: int) -> None:
+        await asyncio.sleep(0.002 * (4 - number))
+        seen.append(number)
+
+    waiting = iter(frames)
+    reactor.deliver(lambda: next(waiting, None), lambda frame: emitter.emit("message", frame.payload[0]))
+    run(loop, lambda: len(seen) == 4)
+    assert seen == [0, 1, 2, 3]
+
+
+def test_what_follows_waits_for_handlers(loop: asyncio.AbstractEventLoop, reactor: AsyncioReactor) -> None:
+    """``then`` is called behind all of them, also when one raises."""
+    emitter, seen = Emitter(), []
+
+    @emitter.on("leaving")
+    async def slow() -> None:
+        await asyncio.sleep(0)
+        seen.append("slow")
+
+    @emitter.on("leaving")
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise LookupError("logged")
+
+    reactor.spawn(lambda: emitter.emit("leaving"), lambda: seen.append("then"))
+    assert seen == []
+    run(loop, lambda: "then" in seen)
+    assert seen == ["slow", "then"]
+
+
+def test_event_that_nobody_delivers_is_awaited_all_the_same(
+    loop: asyncio.AbstractEventLoop, reactor: AsyncioReactor
+) -> None:
+    """Also one that a task emits which a handler has begun."""
+    emitter, seen = Emitter(), []
+
+    async def emit_later() -> None:
+        await asyncio.sleep(0)
+        emitter.emit("second")
+
+    @emitter.on("first")
+    def begin() -> None:
+        seen.append(loop.create_task(emit_later()))
+
+    @emitter.on("second")
+    async def second() -> None:
+        seen.append("second")
+
+    reactor.spawn(lambda: emitter.emit("first"))
+    run(loop, lambda: "second" in seen)
+
+
+def test_waiting_is_for_tasks_and_threads(loop: asyncio.AbstractEventLoop, reactor: AsyncioReactor) -> None:
+    """In the loop's thread a call that waits is refused, and says what to write."""
+    with pytest.raises(WouldBlock, match=r"await process\.request_async"):
+        reactor.wait(lambda done: done())
+    ended = []
+
+    def in_thread() -> None:
+        reactor.wait(reactor.call_soon)
+        ended.append("thread")
+
+    async def in_task() -> None:
+        await reactor.waiting(lambda done: threading.Thread(target=done).start())
+        ended.append("task")
+
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    task = loop.create_task(in_task())
+    run(loop, lambda: len(ended) == 2)
+    thread.join()
+    assert task.done()
+
+
+def test_timer_fires_once_and_a_cancelled_one_never(loop: asyncio.AbstractEventLoop, reactor: AsyncioReactor) -> None:
+    """From another thread as well."""
+    fired: list[str] = []
+
+    async def callback(name: str) -> None:
+        fired.append(name)
+
+    first, second = (Timer(callback, (name,), None) for name in ("first", "second"))
+    thread = threading.Thread(target=lambda: (reactor.start(second, 0.0), second.cancel(), reactor.start(first, 0.0)))
+    thread.start()
+    thread.join()
+    run(loop, lambda: "first" in fired)
+    assert fired == ["first"]
+
+
+def test_reactor_of_a_loop_that_is_closed_does_nothing(
+    reactor: AsyncioReactor, loop: asyncio.AbstractEventLoop
+) -> None:
+    """A thread may still send when the process ends."""
+    loop.close()
+    thread = threading.Thread(target=lambda: reactor.call_soon(print))
+    thread.start()
+    thread.join()
+    reactor.at_turn_end(print)
+
+
+def test_stacks_name_every_task_and_what_it_waits_in(loop: asyncio.AbstractEventLoop) -> None:
+    """From the outermost call to the innermost."""
+
+    async def inner() -> None:
+        await loop.create_future()
+
+    async def outer() -> None:
+        await inner()
+
+    waiting = loop.create_task(outer(), name="mine")
+    loop.run_until_complete(asyncio.sleep(0))
+    text = task_stacks(loop, None)
+    assert "Task 'mine'" in text
+    assert text.index("in outer") < text.index("in inner") < text.index("await loop.create_future()")
+    waiting.cancel()
+    loop.run_until_complete(asyncio.wait([waiting]))
+    assert task_stacks(loop, None) == "(no tasks)"
+
+
+def test_connection_that_cannot_be_opened_is_told(loop: asyncio.AbstractEventLoop) -> None:
+    """Its socket is closed."""
+
+    class Socket:
+        is_open = True
+
+        def close(self) -> None:
+            self.is_open = False
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise ConnectionResetError
+
+    opener, sock, errors = Opener(loop, None, 0), Socket(), list[Exception]()
+    opener._connect = refuse  # type: ignore[assignment]
+    opener.open(sock, asyncio.Protocol(), errors.append)  # type: ignore[arg-type]
+    assert [type(error) for error in errors] == [ConnectionResetError]
+    assert not sock.is_open
