@@ -180,6 +180,16 @@ def test_full_disk_is_the_log_s_trouble_alone(cluster_factory: ClusterFactory, w
     assert server.get("/").status == 200
 
 
+@pytest.mark.cluster(worker_class="nodecluster_compat.ThreadWorker", settings={**LOGGED["settings"], "threads": 8})
+def test_lines_of_several_threads_stay_whole(cluster: Cluster) -> None:
+    """Each is written once, at once."""
+    with ExitStack() as stack:
+        clients = in_one_turn(cluster, [f"/{number}" for number in range(MANY)], stack)
+        assert all(read_answer(client).endswith(ANSWERED) for client in clients)
+        wait(lambda: len(lines_of(cluster)) >= 2 * MANY, "every line", cluster)
+    assert sorted(lines_of(cluster)) == sorted(["/warm 200"] * MANY + [f"/{number} 200" for number in range(MANY)])
+
+
 LOGCONFIG_JSON: Final = """{
     "version": 1,
     "formatters": {"own": {"format": "OWN %(name)s %(message)s"}},

@@ -37,6 +37,7 @@ from ....thread_runtime.pool import ThreadPool
 from ....thread_runtime.reactor import ThreadReactor
 from ....thread_runtime.stacks import thread_stacks
 from ...arbiter.finalisation import at_end
+from ...requests.access_log import use_access_log
 from ...requests.caching import cache_repeated_work
 from ..fed_worker import FedWorker
 from ..feed import Feed
@@ -179,6 +180,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             self.tpool.begin()
         self.wsgi = answered(self.wsgi, self, self.requests)
         read_strictly()
+        use_access_log(self.log, None)
         if self.served:
             cache_repeated_work(self.cfg)
 
