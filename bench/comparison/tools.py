@@ -20,7 +20,7 @@ from comparison.figures import NODES
 PEERS = HERE / "peers"
 ROOT = HERE.parent
 NO_WRK = "wrk is not installed: on Debian and Ubuntu 'apt-get install wrk', or run this as root with --install-wrk"
-PACKAGES = ("gunicorn", "gevent", "gunicorn_h1c", "granian", "flask", "msgspec")
+PACKAGES = ("gunicorn", "gevent", "gunicorn_h1c", "granian", "pyuwsgi", "flask", "msgspec")
 
 
 @dataclass(frozen=True)
