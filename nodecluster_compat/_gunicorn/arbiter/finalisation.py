@@ -73,10 +73,11 @@ def _let_go() -> None:
 
 def _flush_files() -> None:
     """Write what open files have buffered: of those that are part of a cycle the collector may close the file first."""
-    for held in gc.get_objects():
-        if issubclass(type(held), _BUFFERED):
-            with contextlib.suppress(Exception):  # closed, detached, a full disk: its own end will say so
-                held.flush()
+    objects = gc.get_objects()
+    buffered = {kind for kind in set(map(type, objects)) if issubclass(kind, _BUFFERED)}
+    for held in [held for held in objects if type(held) in buffered]:
+        with contextlib.suppress(Exception):  # closed, detached, a full disk: its own end will say so
+            held.flush()
 
 
 def _outlive_signals() -> None:
