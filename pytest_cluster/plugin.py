@@ -226,4 +226,4 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if run is not None:
         for problem in run.close():  # too late for the report
             sys.stderr.write(f"cluster: problem at the end: {type(problem).__name__}: {problem}\n")
-        run.release_guard()
+        run.release_helpers()

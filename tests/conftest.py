@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+
+from pytest_cluster.options import settings
+from pytest_cluster.server.fork_server import fork_server
 
 APPS = Path(__file__).parent / "apps"
 
@@ -52,6 +55,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     from neighbours import NeighbourScheduling
 
     return NeighbourScheduling(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_programs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let the programs that tests run by themselves be forked where the plugin's servers are."""
+    fork_server.acquire(wanted=settings.value_of(request.config, "fork_server").value)
+    yield
+    fork_server.drop()
 
 
 @pytest.fixture

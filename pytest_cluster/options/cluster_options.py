@@ -64,6 +64,8 @@ class ClusterOptions:
     """
     cwd: str | None = "."
     """Working directory of the server, from pytest's root; ``None``: a short temporary one."""
+    fork_server: bool = True
+    """Whether it may be forked from a template, where the run does that; ``False``: started by its command always."""
 
     def __post_init__(self) -> None:
         for name, (fits, wanted) in _CHECKS.items():
@@ -217,4 +219,5 @@ _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "start_timeout": (is_seconds, "a number of seconds above 0"),
     "worker_class": (_is_text, "the name of a gunicorn worker class"),
     "cwd": (_is_text_or_none, "the path of a folder, as a string"),
+    "fork_server": (_is_flag, "True or False"),
 }

@@ -107,6 +107,7 @@ SETTINGS = (
     Setting("start_timeout", _positive, START_TIMEOUT, "seconds until all workers must listen", "SECONDS"),
     Setting("slow_factor", _positive, 1.0, "stretch every default time-out, for a slow machine", "X"),
     Setting("compare", _flag, False, "run each cluster test with 1 and with N workers, and say what fails with N only"),
+    Setting("fork_server", _flag, False, "import gunicorn once and fork servers from there, which is faster"),
     Setting("keep", _flag, False, "leave the cluster of a failed test running, and say how to reach it"),
 )
 """All settings there are."""

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Mapping
 
 from ..options.cluster_options import ClusterOptions
+from ..wire.records import TOKEN_VARIABLE
 
-__all__ = ["command_of", "environment_of"]
+__all__ = ["command_of", "environment_of", "may_be_forked", "searched"]
 
 
 def command_of(options: ClusterOptions, conf_path: str) -> list[str]:
@@ -16,6 +17,18 @@ def command_of(options: ClusterOptions, conf_path: str) -> list[str]:
     if options.script is not None:
         return [sys.executable, "-m", "nodecluster_compat", options.script]
     return [sys.executable, "-m", "gunicorn", "-c", conf_path, options.app or ""]
+
+
+def may_be_forked(options: ClusterOptions) -> bool:
+    """Whether a server is none of those that depend on how it starts: not under test, not ours, or patched."""
+    is_under_test = TOKEN_VARIABLE not in options.env
+    return options.fork_server and is_under_test and options.has_journal and "monkey" not in options.config
+
+
+def searched(options: ClusterOptions, pythonpath: str) -> list[str]:
+    """Return the folders that a server's settings put in front of ``sys.path``."""
+    named = [pythonpath, str(options.settings.get("pythonpath") or ""), str(options.settings.get("chdir") or "")]
+    return [folder for part in named for folder in part.split(",") if folder]
 
 
 def environment_of(options: ClusterOptions, own: Mapping[str, str], pythonpath: str) -> dict[str, str]:

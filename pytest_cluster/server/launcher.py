@@ -30,7 +30,7 @@ from ..wire.control import Control
 from ..wire.files import control_path, server_log_path, tallies_path
 from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Hello, Reached
 from ..wire.tallies import Tallies
-from .command import command_of, environment_of
+from .command import command_of, environment_of, may_be_forked, searched
 from .conf import DEFAULT_BIND, conf_source
 from .exits import describe_returncode
 from .folder import make_folder, no_folder
@@ -38,6 +38,7 @@ from .guard import guard
 from .leaks import TAG_VARIABLE, kill_cluster, wait_cluster_empty
 from .logs import LogFolder
 from .socket_files import SocketFiles
+from .spawning import Process, spawn
 from .stacks import StackTaker
 
 __all__ = ["ServerProcess"]
@@ -84,7 +85,7 @@ class ServerProcess:
         self._options = options
         self._pythonpath = pythonpath
         self._socket_files = SocketFiles(self.tag, options.cwd or self.folder)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         with self._undone_on_error():
             guard.announce(self.tag, self.folder)
             self._prepare_files(source)
@@ -97,7 +98,7 @@ class ServerProcess:
             self._spawn()
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> Process:
         """The primary, once it is started."""
         assert self._process is not None
         return self._process
@@ -281,14 +282,12 @@ class ServerProcess:
 
     def _spawn(self) -> None:
         with self._journal_end, open(self.log_path, "ab") as log:
-            self._process = subprocess.Popen(
+            self._process = spawn(
                 self._command,
-                cwd=self._options.cwd or self.folder,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(self._journal_end.fileno(),),
-                start_new_session=True,
+                folder=self._options.cwd or self.folder,
+                environment=self._environment(),
+                log=log.fileno(),
+                passed=self._journal_end.fileno(),
+                searched=searched(self._options, self._pythonpath) if may_be_forked(self._options) else None,
             )
         guard.watch(self.tag, self.pid)

@@ -39,7 +39,7 @@ class ClusterRun:
         self._config = config
         self._pool: Pool | None = None
         self._later: LaterUse | None = None
-        self._guards = False
+        self._has_helpers = False
         self.is_last = False
         self.totals = Totals()
         self.kept: list[str] = []
@@ -89,7 +89,7 @@ class ClusterRun:
 
         item.stash.setdefault(CLUSTERS, [])
         limit_waits(item)
-        self._guard()
+        self._acquire_helpers()
         return recipe_of(item, fixtures, app, workers)
 
     def start(self, recipe: Recipe, item: pytest.Item) -> Cluster:
@@ -150,22 +150,26 @@ class ClusterRun:
         self.totals.note_problems(problems)
         return problems
 
-    def release_guard(self) -> None:
-        """Release the guard: the run is over."""
-        if self._guards:
+    def release_helpers(self) -> None:
+        """Release the guard and the fork server: the run is over."""
+        if self._has_helpers:
+            from ..server.fork_server import fork_server
             from ..server.guard import guard
 
-            self._guards = False
+            self._has_helpers = False
+            fork_server.drop()
             guard.drop()
 
-    def _guard(self) -> None:
-        if not self._guards:
+    def _acquire_helpers(self) -> None:
+        if not self._has_helpers:
             from ..options.versions import check_gunicorn
+            from ..server.fork_server import fork_server
             from ..server.guard import guard
 
             check_gunicorn()
             guard.acquire()
-            self._guards = True
+            fork_server.acquire(wanted=settings.value_of(self._config, "fork_server").value)
+            self._has_helpers = True
 
     def _close(self, cluster: Cluster) -> None:
         from ..errors import LeakError

@@ -43,7 +43,7 @@ def sizes(cluster: Cluster, times: int, step: Callable[[int], object]) -> tuple[
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.cluster(app="deployed:app", config=REPLACES, workers=2)
+@pytest.mark.cluster(app="deployed:app", config=REPLACES, workers=2, fork_server=False)
 def test_replaced_workers_leave_nothing_behind(cluster: Cluster) -> None:
     """Whether they were killed or ended in order."""
     (folder_of(cluster) / "go").touch()
@@ -55,7 +55,7 @@ def test_replaced_workers_leave_nothing_behind(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.cluster(app="deployed:app", config=CONF, workers=2)
+@pytest.mark.cluster(app="deployed:app", config=CONF, workers=2, fork_server=False)
 def test_reloads_leave_nothing_behind(cluster: Cluster) -> None:
     """Neither configurations nor workers of former generations."""
 

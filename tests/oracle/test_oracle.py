@@ -12,12 +12,12 @@ both behaviours are asserted.  ``<name>.node<version>.txt`` is a version of Node
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from node import NODE_VERSIONS, node
+from programs import run_program
 from recordings import Recording
 from traces import Trace, traced
 
@@ -36,9 +36,7 @@ def environment(name: str) -> dict[str, str]:
 
 def run(name: str, command: list[str]) -> Trace:
     """Run one side of a scenario."""
-    done = subprocess.run(
-        command, cwd=SCENARIOS, env=environment(name), capture_output=True, text=True, timeout=50, check=False
-    )
+    done = run_program(command, cwd=SCENARIOS, env=environment(name))
     trace = traced(f"{done.stdout}exit code {done.returncode}")
     if "Traceback" in done.stderr and "accident" not in done.stderr and name != "lifecycle/uncaught":
         trace["stderr"] = done.stderr.splitlines()

@@ -7,12 +7,12 @@ verify that it still says so.
 from __future__ import annotations
 
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from node import NODE_VERSIONS, node
+from programs import run_program
 from recordings import Recording
 from traces import Trace, traced
 
@@ -27,7 +27,7 @@ def run(command: list[str]) -> Trace:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    done = subprocess.run([*command, str(port)], cwd=PORTS, capture_output=True, text=True, timeout=50, check=False)
+    done = run_program([*command, str(port)], cwd=PORTS)
     assert done.stderr == ""
     return traced(f"{done.stdout}exit code {done.returncode}")
 

@@ -17,7 +17,7 @@ def no_settings_from_outside(request: pytest.FixtureRequest, monkeypatch: pytest
     """What this run of pytest was given is not for the runs inside it."""
     if "pytester" in request.fixturenames:
         request.getfixturevalue("pytester")  # which takes PYTEST_ADDOPTS away
-    for name in ("WORKERS", "APP", "POLICY", "START_TIMEOUT", "SLOW_FACTOR", "COMPARE", "KEEP"):
+    for name in ("WORKERS", "APP", "POLICY", "START_TIMEOUT", "SLOW_FACTOR", "COMPARE", "FORK_SERVER", "KEEP"):
         monkeypatch.delenv(f"PYTEST_CLUSTER_{name}", raising=False)
     # Hypothesis, xdist and others take longer to import than most of these runs last; tests/zoo runs beside them.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")

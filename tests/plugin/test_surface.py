@@ -22,6 +22,7 @@ VALUES = {
     "start_timeout": ("7", "options.start_timeout == 7"),
     "slow_factor": ("3", "waiting.scaled(2) == 6"),
     "compare": ("true", "options.workers in (1, 2)"),
+    "fork_server": ("true", "options.fork_server"),
     "keep": ("true", "options"),
 }
 

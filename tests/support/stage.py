@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+from programs import run_program
 from traces import Trace, traced
 
 PRELUDE = Path(__file__).parents[1] / "oracle" / "scenarios"
@@ -27,14 +27,10 @@ def player(folder: Path) -> Play:
     def run(source: str, *args: str, code: int = 0, quiet: bool = True, **env: str) -> Trace:
         program = folder / "program.py"
         program.write_text(HEAD + textwrap.dedent(source))
-        done = subprocess.run(
+        done = run_program(
             [sys.executable, "-m", "nodecluster_compat", str(program), *args],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(PRELUDE), **env},
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
         )
         assert done.returncode == code, done.stderr + done.stdout
         if quiet:

@@ -22,7 +22,7 @@ from ..requests.clean_requests import prepare_clean_requests
 if TYPE_CHECKING:
     from ..gunicorn_types import Settings
 
-__all__ = ["prepare", "prepare_quietly"]
+__all__ = ["import_all", "prepare", "prepare_quietly"]
 
 _FOR_WORKERS: Final = (
     "gevent.events",
@@ -47,8 +47,13 @@ def prepare(cfg: Settings, log: Log) -> None:
 
 def prepare_quietly(cfg: Settings) -> None:
     """Import it all: for workers of a script, which see by themselves to what was loaded early."""
+    import_all()
+    prepare_patching()
+    prepare_clean_requests(cfg)
+
+
+def import_all() -> None:
+    """Import what is missing, and find out nothing."""
     for name in (*_FOR_WORKERS, *late_imports()):
         with suppress(ImportError):  # the C parser is optional
             import_module(name)
-    prepare_patching()
-    prepare_clean_requests(cfg)

@@ -1,0 +1,51 @@
+"""Start the process of a server: forked from a template where that makes no difference, or else by its command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+from .fork_server import fork_server
+from .forked import ForkedProcess
+
+__all__ = ["Process", "spawn"]
+
+Process: TypeAlias = "subprocess.Popen[bytes] | ForkedProcess"
+
+
+def spawn(
+    command: list[str],
+    *,
+    folder: str,
+    environment: Mapping[str, str],
+    log: int,
+    passed: int,
+    searched: Iterable[str] | None,
+) -> Process:
+    """Start a server in a session of its own.
+
+    :param log: the descriptor for what it prints.
+    :param passed: a descriptor that it inherits.
+    :param searched: folders that its settings add to ``sys.path``; ``None`` when it must not be forked.
+    :raises OSError: it cannot be started.
+    """
+    if searched is not None:
+        with open(os.devnull, "rb") as nothing:
+            descriptors = {0: nothing.fileno(), 1: log, 2: log, passed: passed}
+            forked = fork_server.start(
+                command, folder=folder, environment=environment, descriptors=descriptors, searched=searched
+            )
+        if forked is not None:
+            return forked
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=(passed,),
+        start_new_session=True,
+    )

@@ -1,0 +1,202 @@
+"""``--cluster-fork-server``: what is forked is what its command would have started; what could tell is not forked."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import os
+import quopri
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_cluster import Cluster, ClusterFactory, StartError
+from pytest_cluster.server.fork_server import fork_server
+from pytest_cluster.server.forked import ForkedProcess
+
+HERE = Path(__file__).parent
+SCRIPT = """
+import re, sys
+from test_fork_server import whole_process
+for what, value in whole_process().items():
+    print(what, re.sub(r" at 0x[0-9a-f]+", "", repr(value)))
+"""
+
+PROGRAM_SEES = re.compile(r"^(\w+)=", re.MULTILINE)
+
+
+def stream(one: Any) -> list[object]:
+    known = [one.name, one.mode, one.encoding, one.errors, one.line_buffering, one.newlines]
+    return [*known, one.isatty(), one.buffer.name]
+
+
+def disposition(number: int) -> str:
+    handler = signal.getsignal(number)
+    return getattr(handler, "__name__", str(handler))
+
+
+def whole_process() -> dict[str, object]:
+    """What a process can find out of how it was started."""
+    main = sys.modules["__main__"]
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    links = {name: os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if int(name) < 3}
+    return {
+        "argv": sys.argv,
+        "orig_argv": sys.orig_argv,
+        "path": sys.path,
+        "flags": str(sys.flags),
+        "warnings": [str(each) for each in warnings.filters],
+        "main": sorted(vars(main)),
+        "main is": [main.__name__, main.__file__, str(main.__spec__), main.__package__],
+        "cwd": os.getcwd(),
+        "umask": status["Umask"],
+        "session": [os.getsid(0) == os.getpid(), os.getpgid(0) == os.getpid()],
+        "command": Path("/proc/self/cmdline").read_bytes().rstrip(b"\0"),
+        "name": Path("/proc/self/comm").read_text(),
+        "signals": [status[name] for name in ("SigBlk", "SigIgn", "SigCgt", "ShdPnd")],
+        "handlers": {number: disposition(number) for number in signal.valid_signals()},
+        "environment": {name: value for name, value in os.environ.items() if name != "NODECLUSTER_JOURNAL_FD"},
+        "environment of programs": sorted(os.environ) == sorted(PROGRAM_SEES.findall(os.popen("env").read())),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "links": links,
+        "journal": os.get_inheritable(int(os.environ["NODECLUSTER_JOURNAL_FD"])),
+        "threads": [status["Threads"], len(threading.enumerate())],
+        "thread": threading.current_thread() is threading.main_thread(),
+        "streams": [stream(each) for each in (sys.stdin, sys.stdout, sys.stderr)],
+        "original streams": [sys.stdin is sys.__stdin__, sys.stdout is sys.__stdout__, sys.stderr is sys.__stderr__],
+        "modules": sorted(sys.modules),
+        "collector": [gc.isenabled(), gc.get_threshold(), gc.get_freeze_count(), gc.get_debug()],
+        "limits": [resource.getrlimit(each) for each in (resource.RLIMIT_NOFILE, resource.RLIMIT_STACK)],
+        "recursion": [sys.getrecursionlimit(), sys.getswitchinterval(), sys.gettrace(), sys.getprofile()],
+        "hooks": [sys.excepthook is sys.__excepthook__, sys.displayhook is sys.__displayhook__],
+    }
+
+
+def told(cluster: Cluster) -> dict[str, str]:
+    """The same for every cluster: the names of its own are replaced."""
+    server = cluster.server
+    own = {server.folder: "<folder>", server.tag: "<tag>", server.control.token: "<token>"}
+    return {what: anonymous(value, own) for what, value in cluster.primary.run(whole_process).items()}
+
+
+def anonymous(value: object, own: dict[str, str]) -> str:
+    text = re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    for name, shown in own.items():
+        text = text.replace(name, shown)
+    return text
+
+
+def is_forked(cluster: Cluster) -> bool:
+    return isinstance(cluster.server.process, ForkedProcess)
+
+
+@pytest.fixture(autouse=True)
+def forking() -> Iterator[None]:
+    """Also when the run itself does not."""
+    fork_server.acquire(wanted=True)
+    yield
+    fork_server.drop()
+
+
+def test_what_is_forked_is_what_its_command_starts(cluster_factory: ClusterFactory) -> None:
+    """As far as Python and /proc can tell."""
+    forked, executed = cluster_factory(workers=1), cluster_factory(workers=1, fork_server=False)
+    assert is_forked(forked)
+    assert not is_forked(executed)
+    assert told(forked) == told(executed)
+
+
+def test_script_that_is_forked_is_what_its_command_runs(tmp_path: Path) -> None:
+    """The same, for ``python -m nodecluster_compat``."""
+    (tmp_path / "state.py").write_text(f"import sys\nsys.path.append({str(HERE)!r})\n{SCRIPT}")
+    command = [sys.executable, "-m", "nodecluster_compat", "state.py", "--an", "argument"]
+    environment = {**os.environ, "NODECLUSTER_JOURNAL_FD": "1"}
+    executed = subprocess.run(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=True, start_new_session=True
+    )
+    with open(tmp_path / "out", "w+b") as out, open(os.devnull, "rb") as nothing:
+        forked = fork_server.start(
+            command,
+            folder=str(tmp_path),
+            environment=environment,
+            descriptors={0: nothing.fileno(), 1: out.fileno(), 2: out.fileno()},
+        )
+        assert forked is not None
+        assert forked.wait(30) == 0
+        out.seek(0)
+        assert out.read().decode().splitlines() == executed.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fork_server": False},
+        {"env": {"WEB_CONCURRENCY": "1"}},
+        {"config": "from gevent import monkey; monkey.patch_all()"},
+        {"worker_class": "gevent"},
+        {"env": {"NODECLUSTER_TEST_TOKEN": None}},
+    ],
+    ids=str,
+)
+def test_what_could_tell_is_started_by_its_command(cluster_factory: ClusterFactory, options: dict[str, Any]) -> None:
+    assert not is_forked(cluster_factory(workers=1, **options))
+
+
+def test_module_in_front_of_the_templates_is_imported(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    """A folder that hides what the template has imported."""
+    (tmp_path / "quopri.py").write_text(f"{inspect.getsource(quopri)}\nmine = True\n")
+    cluster = cluster_factory(workers=1, env={"PYTHONPATH": str(tmp_path)}, config="import quopri; assert quopri.mine")
+    assert not is_forked(cluster)
+
+
+def test_ends_of_a_forked_server_are_known(cluster_factory: ClusterFactory) -> None:
+    """Its exit code and its signal, as if it were a child of pytest."""
+    ended, killed = cluster_factory(workers=1), cluster_factory(workers=1)
+    ended.primary.signal("SIGTERM")
+    assert ended.server.process.wait(30) == 0
+    killed.primary.kill()
+    assert killed.server.process.wait(30) == -signal.SIGKILL
+    with pytest.raises(StartError, match="ended with exit code 7"):
+        cluster_factory(workers=1, config="import sys; sys.exit(7)")
+
+
+def test_template_that_is_gone_is_done_without(cluster_factory: ClusterFactory) -> None:
+    """Servers are started by their commands, then, and a new run has a new template."""
+    from raw_http import parent_of  # not at the top: servers import this file
+
+    first = cluster_factory(workers=1)
+    os.kill(parent_of(first.primary.pid), signal.SIGKILL)
+    first.primary.kill()
+    assert not is_forked(cluster_factory(workers=1))
+    fork_server.renew()
+    assert is_forked(cluster_factory(workers=1))
+
+
+def test_template_ends_with_the_run(shop: pytest.Pytester) -> None:
+    """And a run that does not ask for it has none."""
+    shop.makepyfile(
+        """
+        import os
+
+        def test_it(cluster):
+            parent = open(f"/proc/{cluster.primary.pid}/stat").read().rpartition(")")[2].split()[1]
+            open("parent", "w").write(parent)
+            assert (int(parent) == os.getpid()) == IS_OFF
+        """.replace("IS_OFF", "(not os.environ.get('PYTEST_CLUSTER_FORK_SERVER'))")
+    )
+    shop.runpytest_subprocess().assert_outcomes(passed=1)
+    os.environ["PYTEST_CLUSTER_FORK_SERVER"] = "1"
+    try:
+        shop.runpytest_subprocess().assert_outcomes(passed=1)
+    finally:
+        del os.environ["PYTEST_CLUSTER_FORK_SERVER"]
+    assert not Path(f"/proc/{(shop.path / 'parent').read_text()}").exists()
