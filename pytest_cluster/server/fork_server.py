@@ -26,8 +26,9 @@ from .leaks import TAG_VARIABLE
 
 __all__ = ["ForkServer", "fork_server"]
 
-IMPORTED = ("pytest_cluster.inside",)
-PROGRAMS = ("gunicorn", "nodecluster_compat")
+# Scripts whose settings are a cluster's have variables that forbid forking; others are not under test.
+PROGRAMS = {"gunicorn": "pytest_cluster.inside", "nodecluster_compat": ""}
+"""What can be forked, and what of the plugin it has imported then."""
 # In place of these the template's children write their own command line and tag.
 COMMAND_ROOM = "." * 2048
 NO_TAG = "0" * 32
@@ -42,7 +43,7 @@ class _Connection:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         own, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
-            words = [str(its.fileno()), program, ",".join(IMPORTED), COMMAND_ROOM]
+            words = [str(its.fileno()), program, PROGRAMS[program], COMMAND_ROOM]
             self._process = subprocess.Popen(
                 [sys.executable, template.__file__, *words],
                 env={**environment, TAG_VARIABLE: NO_TAG},

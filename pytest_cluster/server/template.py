@@ -28,7 +28,7 @@ import os
 import runpy
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["main"]
@@ -51,11 +51,11 @@ class _Noted(os._Environ):  # type: ignore[type-arg]  # which has no public name
 
 def main() -> Callable[[], object] | None:
     """Serve requests until pytest has gone; in a child, return what runs the program."""
-    descriptor, program, imported = int(sys.argv[1]), sys.argv[2], sys.argv[3].split(",")
+    descriptor, program, agent = int(sys.argv[1]), sys.argv[2], sys.argv[3]
     pytest = socket.socket(fileno=descriptor)
     own_folder, standard = sys.path.pop(0), list(sys.path)
     sys.path_importer_cache.pop(own_folder, None)
-    pytest.send(json.dumps(_imported(program, imported)).encode())
+    pytest.send(json.dumps(_imported(program, agent)).encode())
     while True:
         data, descriptors, _, _ = socket.recv_fds(pytest, MOST_BYTES, MOST_DESCRIPTORS)
         if not data:
@@ -74,12 +74,12 @@ def main() -> Callable[[], object] | None:
         pytest.send(json.dumps(answer).encode())
 
 
-def _imported(program: str, names: Iterable[str]) -> dict[str, object]:
+def _imported(program: str, agent: str) -> dict[str, object]:
     """Import everything; return what of this process a server must share to be forked here."""
     os.environ.__class__ = _Noted
-    for name in names:
-        importlib.import_module(name)
     _preloading().import_program(program)
+    if agent:
+        importlib.import_module(agent)
     os.environ.__class__ = os._Environ
     return {"names": sorted(_Noted.names), "modules": _modules()}
 

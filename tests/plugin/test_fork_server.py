@@ -22,6 +22,7 @@ import pytest
 from pytest_cluster import Cluster, ClusterFactory, StartError
 from pytest_cluster.server.fork_server import fork_server
 from pytest_cluster.server.forked import ForkedProcess
+from pytest_cluster.waiting import poll
 
 HERE = Path(__file__).parent
 SCRIPT = """
@@ -112,6 +113,7 @@ def test_what_is_forked_is_what_its_command_starts(cluster_factory: ClusterFacto
     forked, executed = cluster_factory(workers=1), cluster_factory(workers=1, fork_server=False)
     assert is_forked(forked)
     assert not is_forked(executed)
+    poll(lambda: told(forked) == told(executed), 10)  # a descriptor may be open for a moment
     assert told(forked) == told(executed)
 
 
@@ -120,20 +122,28 @@ def test_script_that_is_forked_is_what_its_command_runs(tmp_path: Path) -> None:
     (tmp_path / "state.py").write_text(f"import sys\nsys.path.append({str(HERE)!r})\n{SCRIPT}")
     command = [sys.executable, "-m", "nodecluster_compat", "state.py", "--an", "argument"]
     environment = {**os.environ, "NODECLUSTER_JOURNAL_FD": "1"}
-    executed = subprocess.run(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=True, start_new_session=True
-    )
-    with open(tmp_path / "out", "w+b") as out, open(os.devnull, "rb") as nothing:
-        forked = fork_server.start(
-            command,
-            folder=str(tmp_path),
-            environment=environment,
-            descriptors={0: nothing.fileno(), 1: out.fileno(), 2: out.fileno()},
-        )
-        assert forked is not None
-        assert forked.wait(30) == 0
-        out.seek(0)
-        assert out.read().decode().splitlines() == executed.stdout.splitlines()
+    said = []
+    for is_forked in (True, False):
+        with open(tmp_path / "out", "w+b") as out, open(os.devnull, "rb") as nothing:
+            streams = {0: nothing.fileno(), 1: out.fileno(), 2: out.fileno()}
+            process: Any
+            if is_forked:
+                process = fork_server.start(command, folder=str(tmp_path), environment=environment, descriptors=streams)
+            else:
+                process = subprocess.Popen(
+                    command,
+                    cwd=tmp_path,
+                    env=environment,
+                    stdin=nothing,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                )
+            assert isinstance(process, ForkedProcess) == is_forked
+            assert process.wait(30) == 0
+            out.seek(0)
+            said.append(out.read().decode().splitlines())
+    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize(
