@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from ..options.cluster_options import ClusterOptions
+from ..options.cluster_options import WORKER_CLASS, ClusterOptions
 from ..wire.records import TOKEN_VARIABLE
 
 __all__ = ["command_of", "environment_of", "may_be_forked", "searched"]
@@ -20,9 +20,10 @@ def command_of(options: ClusterOptions, conf_path: str) -> list[str]:
 
 
 def may_be_forked(options: ClusterOptions) -> bool:
-    """Whether a server is none of those that depend on how it starts: not under test, not ours, or patched."""
+    """Whether a server is none of those that depend on how it starts: not under test, of another class, or patched."""
     is_under_test = TOKEN_VARIABLE not in options.env
-    return options.fork_server and is_under_test and options.has_journal and "monkey" not in options.config
+    is_default = options.worker_class == WORKER_CLASS  # another may forbid what the template imports for this one
+    return options.fork_server and is_under_test and is_default and "monkey" not in options.config
 
 
 def searched(options: ClusterOptions, pythonpath: str) -> list[str]:
