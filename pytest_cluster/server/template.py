@@ -147,10 +147,12 @@ def _renew_streams() -> None:
     """Make the standard streams anew: buffers and positions are those of the new descriptors."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         former = getattr(sys, name)
-        buffer: Any = open(number, "wb" if number else "rb", closefd=False)  # noqa: SIM115 - as long as the process
-        buffer.raw.name = f"<{name}>"
+        is_raw = isinstance(former.buffer, io.RawIOBase)  # as PYTHONUNBUFFERED has it
+        buffer: Any = open(number, "wb" if number else "rb", 0 if is_raw else -1, closefd=False)  # noqa: SIM115
+        getattr(buffer, "raw", buffer).name = f"<{name}>"
+        newline = "\n" if number else None
         stream = io.TextIOWrapper(
-            buffer, former.encoding, former.errors, "\n" if number else None, former.line_buffering
+            buffer, former.encoding, former.errors, newline, former.line_buffering, former.write_through
         )
         stream.mode = "w" if number else "r"  # type: ignore[misc]
         setattr(sys, name, stream)

@@ -37,7 +37,7 @@ PROGRAM_SEES = re.compile(r"^(\w+)=", re.MULTILINE)
 
 def stream(one: Any) -> list[object]:
     known = [one.name, one.mode, one.encoding, one.errors, one.line_buffering, one.newlines]
-    return [*known, one.isatty(), one.buffer.name]
+    return [*known, one.write_through, one.isatty(), one.buffer.name, type(one.buffer)]
 
 
 def disposition(number: int) -> str:
