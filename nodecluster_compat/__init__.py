@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .base.version import __version__
+
 if TYPE_CHECKING:
     from . import dgram as dgram
     from . import errors as errors
@@ -37,8 +39,6 @@ __all__ = [
     "net",
     "process",
 ]
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "ASGIWorker": ("_gunicorn.worker.asgi.worker", "ClusterASGIWorker"),

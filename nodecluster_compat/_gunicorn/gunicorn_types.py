@@ -71,6 +71,7 @@ class Settings(Protocol):
     initgroups: bool
     is_ssl: bool
     keepalive: float
+    max_requests: int
     limit_request_field_size: int
     limit_request_fields: int
     limit_request_line: int

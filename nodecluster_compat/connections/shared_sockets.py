@@ -12,6 +12,7 @@ a connection or for another worker.
 
 from __future__ import annotations
 
+import _socket
 import errno
 import resource
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from .dealer import Dealer
 __all__ = ["SharedAnswer", "SharedSockets"]
 
 _SHARE: Final = 2
+_DATAGRAMS: Final = ("udp4", "udp6")
 
 
 class SharedAnswer(Struct, frozen=True):
@@ -60,6 +62,11 @@ class SharedSockets:
 
     def __len__(self) -> int:
         return len(self._by_key)
+
+    @property
+    def sockets(self) -> list[_socket.socket]:
+        """Those that connections come from."""
+        return [shared.bound.sock for shared in self._by_id.values() if shared.key.address_type not in _DATAGRAMS]
 
     def query(self, worker_id: int, request_id: int, request: ListenRequest) -> SharedAnswer:
         """Let a worker in on the socket that it asks for."""

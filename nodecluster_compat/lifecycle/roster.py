@@ -7,6 +7,7 @@ reload that changed ``worker_class``) has no handle here and counts as listening
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct, field
@@ -34,6 +35,12 @@ class _Handle(Protocol):
 
     @property
     def way_out(self) -> WayOut: ...
+
+    @property
+    def slot(self) -> int: ...
+
+    @property
+    def generation(self) -> int: ...
 
     @property
     def can_serve(self) -> bool: ...
@@ -74,16 +81,28 @@ class RosterEntry(Struct, Generic[Handle]):
         """Whether it serves now; a worker without a channel, of messages or of connections, does not."""
         return self.handle is None or self.handle.can_serve
 
+    @property
+    def slot(self) -> int:
+        """The place that it fills; 0 without a handle."""
+        return 0 if self.handle is None else self.handle.slot
+
     def as_member(self) -> Member:
         """Return what supervision needs to know."""
         return Member(self.age, self.generation, self.is_listening, self.way_out.is_ending, self.way_out.was_due)
 
 
 class Roster(Generic[Handle]):
-    """The workers that run, and the generation that new ones belong to."""
+    """The workers that run, and the generation that new ones belong to.
+
+    Attributes:
+        generation: of the workers that are started; a reload that fails is a step, too.
+        told_generation: the same as people are told: after a reload that failed it is again that of before.
+    """
 
     def __init__(self) -> None:
         self.generation = 0
+        self.told_generation = 0
+        self._told_before = 0
         self.rollout: Rollout | None = None
         self.has_listened = False  # any worker, ever: the first boot is over
         self._by_pid: dict[int, RosterEntry[Handle]] = {}
@@ -126,6 +145,11 @@ class Roster(Generic[Handle]):
         return len(self._by_pid) - len(self.staying)
 
     @property
+    def with_handles(self) -> list[RosterEntry[Handle]]:
+        """The workers that have a handle."""
+        return [entry for entry in self._by_pid.values() if entry.handle is not None]
+
+    @property
     def trials(self) -> list[Trial]:
         """What the back-off has to know of the workers."""
         return [Trial(entry.started, entry.listening_since) for entry in self.staying]
@@ -145,6 +169,23 @@ class Roster(Generic[Handle]):
         if entry is not None and entry.listening_since is None:
             entry.listening_since = now
             self.has_listened = True
+
+    def next_slot(self) -> int:
+        """Return the place of the worker that is started next: the lowest one that nobody is to keep.
+
+        So a successor has the place of the one that it replaces, while that still serves.
+        """
+        kept = {entry.slot for entry in self.staying if not self._is_replaced(entry)}
+        return next(slot for slot in count(1) if slot not in kept)
+
+    def _is_replaced(self, entry: RosterEntry[Handle]) -> bool:
+        return entry.way_out.was_due or entry.generation != self.generation
+
+    @property
+    def serving_generation(self) -> int:
+        """The generation of those that serve, the oldest of two; of those that are started where none serves."""
+        serving = [entry.handle.generation for entry in self.listening if entry.handle is not None]
+        return min(serving, default=self.told_generation)
 
     def missing(self, target: int) -> int:
         """How many workers of the current generation must be started."""
@@ -169,7 +210,10 @@ class Roster(Generic[Handle]):
 
     def begin_rollout(self, number: int, before: int, now: float) -> Rollout:
         """Start a generation; those of before are old from now on."""
+        if self.rollout is None:
+            self._told_before = self.told_generation
         self.generation += 1
+        self.told_generation = self.generation
         self.rollout = Rollout(number, self.generation, before, now)
         return self.rollout
 
@@ -195,6 +239,7 @@ class Roster(Generic[Handle]):
         new = sorted((entry for entry in self.staying if entry.generation == rejected), key=lambda entry: entry.age)
         kept = [entry for entry in new if entry.is_listening][: max(0, needed)]
         self.rollout = None
+        self.told_generation = self._told_before
         self.generation += 1
         for entry in self.staying:
             if entry.generation != rejected or entry in kept:

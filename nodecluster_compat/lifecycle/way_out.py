@@ -55,9 +55,10 @@ class WayOut:
         overran: the limit for which it was ended, in words; ``None`` when it was not.
         was_signalled: whether a signal that ends programs was sent to it by its handle (``worker.kill()``).
         was_killed: whether SIGKILL was sent from here.
+        was_asked: whether an operator wished it gone.
     """
 
-    __slots__ = ("_stage", "due", "overran", "was_killed", "was_signalled")
+    __slots__ = ("_stage", "due", "overran", "was_asked", "was_killed", "was_signalled")
 
     def __init__(self) -> None:
         self._stage: Stage = "serving"
@@ -65,6 +66,7 @@ class WayOut:
         self.overran: str | None = None
         self.was_signalled = False
         self.was_killed = False
+        self.was_asked = False
 
     @property
     def stage(self) -> Stage:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
+
+from .status_document import document_of
 
 if TYPE_CHECKING:
     from ..roles.status import ClusterStatus
@@ -30,7 +31,7 @@ def write_status(status: ClusterStatus, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(draft)  # of a process that had this pid and was killed
         with open(os.open(draft, _NEW_FILE, 0o644), "w", encoding="utf-8") as file:
-            json.dump(asdict(status), file)
+            json.dump(document_of(status), file)
             file.write("\n")
         os.replace(draft, path)
     except OSError:

@@ -113,6 +113,9 @@ class WorkerHandle(Worker):
             the primary or the worker asked for; ``False`` for crashes and signals from outside.
         env: what :meth:`cluster.fork` was given to add to the worker's environment; ``None``: not to be there.
         health: ``ok``, ``blocked`` while its loop does not turn, ``stopped`` while a signal such as SIGSTOP holds it.
+        slot: its place, from 1; that of the worker which it replaces.  0 before it is forked.
+        generation: the reload that started it, 0 for none.
+        started_at: when it was forked, in seconds since 1970; ``None`` before.
     """
 
     _known = KnownEvents(
@@ -148,6 +151,8 @@ class WorkerHandle(Worker):
         self.sent_tap: Callable[[WorkerHandle, Message, Handle], None] | None = None
         self.heartbeat: Heartbeat | None = None
         self.health: WorkerHealth = "ok"
+        self.slot = self.generation = 0
+        self.started_at: float | None = None
         self.takes_connections = True  # as far as the arbiter was told: the dealer may know better already
         self.is_fork_told = True  # false between its start and the ``fork`` event
         self.wants_successor = False  # it said that it is to be replaced, and serves on until then

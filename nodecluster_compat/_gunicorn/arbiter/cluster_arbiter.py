@@ -38,6 +38,7 @@ from .configuration import CONFIG_MODULE
 from .control_server import start_control_server
 from .copy_on_write import prepare_for_workers
 from .current_settings import settings_in_force
+from .exits import Exits
 from .health import Health
 from .hosting import Hosting
 from .judging import Judge
@@ -82,6 +83,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
     journal: Journal | None
     spawning: WorkerHandle | None
     recycler: Recycler
+    exits: Exits
     health: Health
     service: Service
     _control_server: ControlServer | None
@@ -131,7 +133,8 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         waiting = self._waiting_connections
         self.health = Health(loop, log, roster, registry, self.kill_worker, waiting, warns_unasked=self.is_supervised)
         pressure = Pressure(loop, self.primary.dealer)
-        self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.background)
+        self.exits = Exits(self)
+        self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.exits, self.background)
 
     def _waiting_connections(self) -> int:
         return self.primary.dealer.waiting_connections()
@@ -205,6 +208,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
             except OSError as error:
                 self.log.error("Could not start a worker: %s. Trying again.", error)
                 return None
+            self.place(handle)
             pid = forking.fork_worker(self, handle, super().spawn_worker)
         if pid is not None:
             self.roster.add(self.worker_age, pid, handle, time.monotonic())

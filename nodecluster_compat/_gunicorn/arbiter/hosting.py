@@ -112,6 +112,11 @@ class Hosting:
         """See :class:`~nodecluster_compat.roles.host.Host`."""
         return self.roster.stand_in(self.exiting) if self.exiting is not None else None
 
+    def place(self, worker: WorkerHandle) -> None:
+        """Give a worker that is about to be forked its slot, and what is to be known of its birth."""
+        worker.slot, worker.generation = self.roster.next_slot(), self.roster.told_generation
+        worker.started_at = time.time()
+
     # --- what is so ----------------------------------------------------------------------------
 
     def is_dealing(self) -> bool:

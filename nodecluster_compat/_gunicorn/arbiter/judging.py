@@ -79,6 +79,12 @@ class Judge:
         """How many workers failed within the period that counts."""
         return self._restarts.recent_faults(time.monotonic())
 
+    @property
+    def next_attempt_in(self) -> float | None:
+        """Seconds until a worker may be started again; ``None`` when none is waited for."""
+        left = self._restarts.hold_until - time.monotonic()
+        return left if left > 0 else None
+
     # --- the end of a worker -------------------------------------------------------------------
 
     def ended(self, entry: WorkerEntry, status: ExitStatus) -> None:

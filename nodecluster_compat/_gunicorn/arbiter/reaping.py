@@ -9,7 +9,8 @@ What happens, in this order, and why in this order:
    it leaves, just before.  Where its channel was still open, ``disconnect`` is told here.
 4. It leaves the roster, so its place is vacant.
 5. Its end is judged (``Judge.ended``): a fault or not, does it undo a reload, when may another be started.  Before any
-   handler runs, so that a handler's ``fork()`` meets the roster and the back-off as they will be.
+   handler runs, so that a handler's ``fork()`` meets the roster and the back-off as they will be.  It is noted for the
+   status (``Exits.ended``), with what the worker has left in memory.
 6. ``exit`` is told (``Departures.reaped``), to the worker's handlers and then to the cluster's.
 7. The server ends if this was its very first boot (``Judge.halt_if_unbootable``).
 8. gunicorn's ``child_exit`` hook runs.
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ...machine.children import ForgottenChildren
     from ...roles.worker_handle import WorkerEntry
     from ..gunicorn_types import GunicornWorker
+    from .exits import Exits
     from .health import Health
     from .judging import Judge
     from .limits import Limits
@@ -61,6 +63,7 @@ class _Seat(Seat, Protocol):
     dirty_arbiter_pid: int
     dirty_arbiter: object
     forgotten: ForgottenChildren
+    exits: Exits
     health: Health
     limits: Limits
     judge: Judge
@@ -123,6 +126,7 @@ def _tell_cluster(arbiter: _Seat, pid: int, status: ExitStatus) -> None:
         arbiter.primary.hear_out(entry.handle)
     arbiter.roster.remove(pid)
     arbiter.limits.gone(pid)
+    arbiter.exits.ended(entry, status)
     if not arbiter.is_supervised:
         arbiter.judge.noted(entry, status)
     elif not arbiter.is_stopping:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from ...base.wall_time import rfc3339
+from ...machine.backlog import backlog_of
 from ...operations.status_file import write_status
-from ...roles.status import ClusterState, ClusterStatus, WorkerStatus
+from ...roles.numbers import Numbers
+from ...roles.status import (
+    ClusterState,
+    ClusterStatus,
+    ListenerStatus,
+    Totals,
+    WorkerStatus,
+)
 from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
+    import _socket
+
+    from ...base.records import SocketName
     from ...machine.background import Background
     from ...roles.worker_handle import WorkerEntry, WorkerHandle
+    from .exits import Exits
     from .judging import Judge
     from .pressure import Pressure
     from .reloading import Reloader
@@ -23,11 +37,12 @@ if TYPE_CHECKING:
 __all__ = ["StatusBoard"]
 
 _LAG_DIGITS: Final = 1
+_DIGITS: Final = 3
 _FILE: Final = "status file"
 
 
 class StatusBoard:
-    """Says how the cluster of one arbiter is."""
+    """Says how the cluster of one arbiter is: the one place where its status is composed."""
 
     def __init__(
         self,
@@ -36,6 +51,7 @@ class StatusBoard:
         reloader: Reloader,
         upgrade: Upgrade,
         pressure: Pressure,
+        exits: Exits,
         background: Background,
     ) -> None:
         self._arbiter = arbiter
@@ -44,11 +60,22 @@ class StatusBoard:
         self._reloader = reloader
         self._upgrade = upgrade
         self._pressure = pressure
+        self._exits = exits
+        self._started, self._started_at = time.monotonic(), rfc3339(time.time())
         self._written: ClusterStatus | None = None
+
+    @property
+    def numbers(self) -> Numbers:
+        """Who knows what the workers have counted; nobody, unless somebody registers here."""
+        return self._exits.numbers
+
+    @numbers.setter
+    def numbers(self, numbers: Numbers) -> None:
+        self._exits.numbers = numbers
 
     def status(self) -> ClusterStatus:
         """How the cluster is now."""
-        arbiter, roster = self._arbiter, self._arbiter.roster
+        arbiter, roster, now = self._arbiter, self._arbiter.roster, time.monotonic()
         return ClusterStatus(
             pid=arbiter.pid,
             state=self._state(),
@@ -56,14 +83,57 @@ class StatusBoard:
             listening=len(roster.listening),
             booting=self._booting(),
             ending=roster.ending,
-            generation=roster.generation,
-            workers=tuple(_status_of(worker) for worker in arbiter.primary.registry.by_id.values()),
+            generation=roster.serving_generation,
+            workers=tuple(self._status_of(worker, now) for worker in arbiter.primary.registry.by_id.values()),
             queue=self._pressure.status,
             faults=self._judge.faults,
             last_fault=self._judge.last_fault,
             reload=self._reloader.last_report,
             upgrade=self._upgrade.state,
+            mode="server" if arbiter.is_supervised else "script",
+            started_at=self._started_at,
+            now=rfc3339(time.time()),
+            uptime=round(now - self._started, _DIGITS),
+            next_attempt_in=_rounded(self._judge.next_attempt_in),
+            listeners=self._listeners(),
+            totals=self._totals(),
+            exits=self._exits.last,
         )
+
+    def _status_of(self, worker: WorkerHandle, now: float) -> WorkerStatus:
+        pid = worker.process.pid
+        entry = None if pid is None else self._arbiter.roster.with_pid(pid)
+        numbers = self.numbers.of(worker)
+        return WorkerStatus(
+            id=worker.id,
+            pid=pid,
+            state=worker.state,
+            health=worker.health,
+            lag=round(worker.lag, _LAG_DIGITS),  # not finer, or the file would be written all the time
+            slot=worker.slot,
+            generation=worker.generation,
+            is_leaving=worker.way_out.is_ending,
+            started_at=None if worker.started_at is None else rfc3339(worker.started_at),
+            age=None if entry is None else round(now - entry.started, _DIGITS),
+            listening_for=_since(None if entry is None else entry.listening_since, now),
+            requests=numbers.requests,
+            active_requests=numbers.active_requests,
+            oldest_request_seconds=numbers.oldest_request_seconds,
+            connections=numbers.connections,
+            rss_bytes=numbers.rss_bytes,
+            cpu_seconds=numbers.cpu_seconds,
+        )
+
+    def _listeners(self) -> tuple[ListenerStatus, ...]:
+        return tuple(_listener_status(sock) for sock in self._sockets())
+
+    def _sockets(self) -> list[_socket.socket]:
+        return [*(listener.sock for listener in self._arbiter.LISTENERS), *self._arbiter.primary.shared.sockets]
+
+    def _totals(self) -> Totals:
+        numbers, exits = self.numbers.totals(), self._exits.counts
+        spawned = sum(exits.values()) + sum(1 for _ in self._arbiter.roster.with_handles)
+        return Totals(spawned, exits, numbers.requests, numbers.responses, numbers.connections)
 
     def _target(self) -> int:
         return self._arbiter.num_workers if self._arbiter.is_supervised else len(self._arbiter.roster.staying)
@@ -87,13 +157,17 @@ class StatusBoard:
         return "starting"
 
     def turn(self) -> None:
-        """Once a turn of the main loop: have the status file written when something has changed."""
+        """Once a turn of the main loop: have the status file written when something has happened.
+
+        What changes by itself, as an age or a number of requests does, is no reason.
+        """
+        self._exits.turn()
         path = settings_in_force().status_file
         if path is None or not self._upgrade.is_in_charge:
             return
         status = self.status()
-        if status != self._written:
-            self._written = status
+        if status.lasting != self._written:
+            self._written = status.lasting
             self._background.do(_FILE, partial(_write, status, os.path.abspath(path)))
 
     def close(self) -> None:
@@ -117,6 +191,21 @@ def _is_online(entry: WorkerEntry) -> bool:
     return entry.handle is not None and entry.handle.state != "none"
 
 
-def _status_of(worker: WorkerHandle) -> WorkerStatus:
-    lag = round(worker.lag, _LAG_DIGITS)  # not finer, or the file would be written all the time
-    return WorkerStatus(worker.id, worker.process.pid, worker.state, worker.health, lag)
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, _DIGITS)
+
+
+def _since(start: float | None, now: float) -> float | None:
+    return None if start is None else round(now - start, _DIGITS)
+
+
+def _listener_status(sock: _socket.socket) -> ListenerStatus:
+    backlog = backlog_of(sock.fileno(), sock.family)
+    address = _spelled(sock.getsockname())
+    return ListenerStatus(address, None, None) if backlog is None else ListenerStatus(address, *backlog)
+
+
+def _spelled(name: SocketName) -> str:
+    if isinstance(name, tuple):
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+    return os.fsdecode(name).replace("\0", "@")

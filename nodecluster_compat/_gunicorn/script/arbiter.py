@@ -195,6 +195,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         here, code = os.getpid(), None
+        self.place(worker)
         try:
             pid = forking.fork_worker(self, worker, super(ClusterArbiter, self).spawn_worker)
         except BaseException as error:

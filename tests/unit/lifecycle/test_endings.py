@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from nodecluster_compat.base.records import ExitStatus
-from nodecluster_compat.lifecycle.endings import EndingKind, ending_of, is_fault_of_script
+from nodecluster_compat.lifecycle.endings import (
+    EXIT_REASONS,
+    EndingKind,
+    ExitReason,
+    ending_of,
+    is_fault_of_script,
+    reason_of,
+)
 from nodecluster_compat.lifecycle.way_out import WayOut
 
 TIMED_OUT = "gave no sign of life within timeout (30 s)"
@@ -77,3 +85,49 @@ def test_worker_of_a_script_may_end_when_it_has_done_its_work() -> None:
     assert not is_fault_of_script(WayOut(), CLEAN)
     assert not is_fault_of_script(signalled, KILL)
     assert not is_fault_of_script(way_out(WayOut.leave), BAD)
+
+
+def due(one: WayOut) -> None:
+    one.fall_due("it is old")
+
+
+def wished_by_operator(one: WayOut) -> None:
+    one.was_asked = True
+
+
+def killed_from_here(one: WayOut) -> None:
+    one.was_killed = True
+
+
+SEGV = ExitStatus(None, "SIGSEGV")
+
+
+@pytest.mark.parametrize(
+    ("steps", "status", "facts", "reason"),
+    [
+        ([WayOut.tell], CLEAN, {}, "asked"),
+        ([WayOut.leave], CLEAN, {}, "asked"),
+        ([WayOut.tell], CLEAN, {"is_old": True}, "reload"),
+        ([due, WayOut.tell], CLEAN, {}, "recycled"),
+        ([WayOut.leave], CLEAN, {"is_used_up": True}, "recycled"),
+        ([wished_by_operator, due, WayOut.tell], CLEAN, {}, "asked"),
+        ([], CLEAN, {}, "finished"),
+        ([overran], KILL, {}, "timeout"),
+        ([overran, WayOut.leave], CLEAN, {}, "timeout"),
+        ([overran], KILL, {"has_listened": False}, "boot_timeout"),
+        ([], BAD, {}, "crash"),
+        ([], SEGV, {}, "crash"),
+        ([], TERM, {}, "killed_from_outside"),
+        ([], KILL, {}, "killed_from_outside"),
+        ([], KILL, {"is_out_of_memory": lambda: True}, "out_of_memory"),
+        ([WayOut.tell], KILL, {"is_out_of_memory": lambda: True}, "out_of_memory"),
+        ([WayOut.tell, killed_from_here], KILL, {"is_out_of_memory": lambda: True}, "killed_by_server"),
+        ([WayOut.tell, killed_from_here], KILL, {"is_old": True, "has_listened": False}, "reload"),
+    ],
+)
+def test_why_a_worker_has_ended(
+    steps: list[Callable[[WayOut], object]], status: ExitStatus, facts: dict[str, Any], reason: ExitReason
+) -> None:
+    usual = {"has_listened": True, "is_old": False, "is_used_up": False, "is_out_of_memory": lambda: False}
+    assert reason_of(way_out(*steps), status, **{**usual, **facts}) == reason
+    assert reason in EXIT_REASONS

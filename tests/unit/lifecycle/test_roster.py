@@ -17,6 +17,8 @@ class Handle:
 
     id: int = 0
     state: str = "listening"
+    slot: int = 0
+    generation: int = 0
     is_leaving: InitVar[bool] = False
     is_cut_off: bool = False
     way_out: WayOut = field(default_factory=WayOut)
@@ -190,3 +192,50 @@ def test_worker_that_cannot_be_given_connections_does_not_count_as_one_that_list
     """It says that it listens, and its channel of connections is closed."""
     roster = roster_of(Handle(1), Handle(2, is_cut_off=True))
     assert [entry.age for entry in roster.listening] == [1]
+
+
+def born(roster: Roster, age: int, **facts: object) -> Handle:
+    """Start a worker, as the arbiter does."""
+    handle = Handle(age, slot=roster.next_slot(), generation=roster.told_generation, **facts)
+    roster.add(age, 100 + age, handle)  # type: ignore[arg-type]
+    return handle
+
+
+def test_successor_has_the_slot_of_the_one_that_it_replaces() -> None:
+    roster = Roster()
+    assert [born(roster, age).slot for age in (1, 2, 3)] == [1, 2, 3]
+    roster.remove(102)
+    assert born(roster, 4).slot == 2
+    due = roster.with_pid(103)
+    assert due is not None
+    due.way_out.fall_due("it is old")
+    assert born(roster, 5).slot == 3
+    assert born(roster, 6).slot == 4
+
+
+def test_slots_stay_within_the_number_of_workers_through_a_reload() -> None:
+    """Although for a while there are more workers than slots."""
+    roster = Roster()
+    for age in (1, 2):
+        born(roster, age)
+    roster.begin_rollout(1, 2, 0.0)
+    assert [born(roster, age).slot for age in (3, 4)] == [1, 2]
+
+
+def test_generation_is_that_of_those_that_serve() -> None:
+    """Not that of a reload which is under way, or has failed."""
+    roster = Roster()
+    born(roster, 1)
+    roster.begin_rollout(1, 1, 0.0)
+    new = born(roster, 2, state="online")
+    assert (new.generation, roster.serving_generation) == (1, 0)
+    roster.begin_rollout(2, 1, 0.0)  # supersedes
+    newer = born(roster, 3, state="online")
+    assert roster.give_up_rollout(1) == [103]
+    assert (newer.generation, roster.serving_generation) == (2, 0)
+    assert born(roster, 4).generation == 0
+    roster.begin_rollout(3, 1, 0.0)
+    last = born(roster, 5)
+    for pid in (101, 102, 103, 104):
+        roster.remove(pid)
+    assert roster.serving_generation == last.generation > newer.generation

@@ -27,7 +27,9 @@ def test_file_holds_every_field(tmp_path: Path) -> None:
     found = json.loads(path.read_text())
     assert (found["pid"], found["state"], found["upgrade"]) == (7, "running", None)
     assert found["reload"] == {"number": 1, "state": "failed", "reason": "why", "seconds": 2.5}
-    assert found["workers"] == [{"id": 1, "pid": 8, "state": "listening", "health": "blocked", "lag": 1.5}]
+    [worker] = found["workers"]
+    assert worker.items() >= {"id": 1, "pid": 8, "state": "listening", "health": "blocked", "lag": 1.5}.items()
+    assert (found["schema"], found["exits"], worker["requests"]) == (1, [], None)
     assert found["queue"] == {"waiting": 3, "left": 2, "overdue": 1}
     assert list(tmp_path.iterdir()) == [path]
 

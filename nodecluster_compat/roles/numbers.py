@@ -1,0 +1,76 @@
+"""Define what is counted in the workers, and how whoever counts it tells the status.
+
+The status is composed in one place, which asks :class:`Numbers` for what it cannot know by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from .worker_handle import WorkerHandle
+
+__all__ = ["NO_NUMBERS", "NoNumbers", "Numbers", "TotalNumbers", "WorkerNumbers"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerNumbers:
+    """What a worker has counted, and what the kernel has counted for it; ``None`` where it is not known.
+
+    Attributes:
+        requests: that it has answered.
+        active_requests: that it is answering.
+        oldest_request_seconds: how long the oldest of these has taken by now.
+        connections: that it has open.
+        rss_bytes: its resident memory.
+        cpu_seconds: of processor time, user and system.
+    """
+
+    requests: int | None = None
+    active_requests: int | None = None
+    oldest_request_seconds: float | None = None
+    connections: int | None = None
+    rss_bytes: int | None = None
+    cpu_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TotalNumbers:
+    """What all workers have counted since the server began, dead ones included; ``None`` where it is not known.
+
+    Attributes:
+        requests: that were answered.
+        responses: the same by class: ``1xx`` to ``5xx``.
+        connections: that were taken.
+    """
+
+    requests: int | None = None
+    responses: Mapping[str, int] | None = None
+    connections: int | None = None
+
+
+class Numbers(Protocol):
+    """Who knows the numbers of the workers; registered with ``StatusBoard.numbers``."""
+
+    def of(self, worker: WorkerHandle) -> WorkerNumbers:
+        """Return those of one worker, alive, blocked, or about to be reaped."""
+
+    def totals(self) -> TotalNumbers:
+        """Return those of all workers since the server began."""
+
+
+class NoNumbers:
+    """Nobody counts."""
+
+    def of(self, worker: WorkerHandle) -> WorkerNumbers:
+        """Return that nothing is known."""
+        return WorkerNumbers()
+
+    def totals(self) -> TotalNumbers:
+        """Return that nothing is known."""
+        return TotalNumbers()
+
+
+NO_NUMBERS: Final[Numbers] = NoNumbers()
