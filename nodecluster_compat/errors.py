@@ -25,6 +25,8 @@ __all__ = [
     "MessageNotSerializable",
     "MessageTooLarge",
     "NotInCluster",
+    "OrderRefused",
+    "PathTaken",
     "RequestFailed",
     "RequestTimedOut",
     "ServerAlreadyListening",
@@ -54,6 +56,26 @@ class IllegalTransition(ClusterError):
 
 class NotInCluster(ClusterError, RuntimeError):
     """The call needs a running cluster, or the other role, and this process has neither."""
+
+
+class OrderRefused(ClusterError, ValueError):
+    """What an operator asked for cannot be done; the sentence says why, and nothing has happened."""
+
+
+class PathTaken(ClusterError, OSError):
+    """The path of a socket is somebody else's; nothing has changed.
+
+    Args:
+        path: which.
+        holder: the pid of the process that listens there; 0 where it is not known.
+        what: what is there, if it is no server.
+    """
+
+    def __init__(self, path: str, holder: int, what: str | None = None) -> None:
+        self.path = path
+        self.holder = holder
+        by = what or (f"the server with pid {holder}" if holder else "another server")
+        super().__init__(f"expected nobody to listen on {path}, found {by}")
 
 
 class SettingsError(ClusterError, ValueError):

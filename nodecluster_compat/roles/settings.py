@@ -49,6 +49,7 @@ class SupervisionSettings(Struct, frozen=True):
         watch: further files and folders whose change ends a pause of the back-off.
         max_message_bytes: the largest message of a worker to the primary, once encoded.
         status_file: where the status is written as JSON whenever it changes; ``None`` for nowhere.
+        control_socket: the path of the control socket; ``None`` for where gunicorn's setting or the environment says.
     """
 
     max_surge: int | str = "25%"
@@ -62,6 +63,7 @@ class SupervisionSettings(Struct, frozen=True):
     watch: tuple[str, ...] = ()
     status_file: str | None = None
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    control_socket: str | None = None
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> SupervisionSettings:
@@ -88,8 +90,9 @@ class SupervisionSettings(Struct, frozen=True):
             _seconds(settings, "queue_timeout", usual.queue_timeout),
             _seconds(settings, "handshake_timeout", usual.handshake_timeout),
             _paths(settings),
-            _path_or_none(settings),
+            _path_or_none(settings, "status_file"),
             _message_limit(settings),
+            _path_or_none(settings, "control_socket"),
         )
         if result.bounds(1) == Bounds(0, 0):
             raise SettingsError(
@@ -170,8 +173,8 @@ def _paths(settings: Mapping[str, Any]) -> tuple[str, ...]:
     raise SettingsError(f"expected watch to be a list of paths, got {value!r}")
 
 
-def _path_or_none(settings: Mapping[str, Any]) -> str | None:
-    value = settings.get("status_file")
+def _path_or_none(settings: Mapping[str, Any], name: str) -> str | None:
+    value = settings.get(name)
     if value is None or isinstance(value, str):
         return value
-    raise SettingsError(f"expected status_file to be a path, got {value!r}")
+    raise SettingsError(f"expected {name} to be a path, got {value!r}")

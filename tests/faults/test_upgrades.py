@@ -9,9 +9,11 @@ from typing import Any, Final
 
 import pytest
 from deploy import CONF, DEPLOYED, write
+from operator_desk import DOOR, Operator
 from raw_http import GET, folder_of
 from remote_control import said, wait, wait_said
 
+from nodecluster_compat.ctl.client import ControlClient
 from pytest_cluster import Cluster, assert_no_request_lost
 
 SLOW: Final = "import time; time.sleep(2)"
@@ -154,6 +156,23 @@ def test_status_file_is_that_of_the_master_in_charge(cluster: Cluster) -> None:
     wait(lambda: owner() == new, "the new master's status", cluster)
     end(cluster, new)
     wait(lambda: owner() == cluster.primary.pid, "the old master's status again", cluster)
+
+
+@pytest.mark.cluster(app="deployed:app", config=CONF + DOOR, workers=1, fresh=True)
+def test_path_is_that_of_the_master_in_charge(cluster: Cluster) -> None:
+    """The new one takes it when it is ready, without a moment of absence, and keeps it; undone, the old one has it."""
+    operator = Operator(cluster)
+    with ControlClient(operator.path) as old:
+        new = usr2(cluster, "upgrade_ready")
+        wait(lambda: operator.get("status")["pid"] == new, "the new master's door", cluster)
+        assert old.ask("cluster status")["pid"] == cluster.primary.pid
+        end(cluster, new)
+        wait(
+            lambda: operator.run("live")[0] == 0 and operator.get("status")["pid"] == cluster.primary.pid,
+            "the old master's door again",
+            cluster,
+        )
+        assert old.ask("cluster status")["upgrade"] is None
 
 
 def masters(cluster: Cluster) -> list[int]:

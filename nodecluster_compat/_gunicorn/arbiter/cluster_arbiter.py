@@ -35,7 +35,6 @@ from ...roles.worker_handle import WorkerEntry, WorkerRoster
 from ..log_lines import keep_lines_whole
 from . import forking, log_files, reaping, stopping
 from .configuration import CONFIG_MODULE
-from .control_server import start_control_server
 from .copy_on_write import prepare_for_workers
 from .current_settings import settings_in_force
 from .exits import Exits
@@ -45,6 +44,7 @@ from .judging import Judge
 from .limits import Limits
 from .main_loop import MainLoop
 from .metrics import report_workers
+from .operators import Operators
 from .pressure import Pressure
 from .recycler import Recycler
 from .reloading import Reloader
@@ -62,7 +62,6 @@ if TYPE_CHECKING:
     from ...lifecycle.steps import Step
     from ...roles.worker_handle import ChildEnds, WorkerHandle
     from ..gunicorn_types import GunicornLog, GunicornWorker, ListeningSocket
-    from .control_server import ControlServer
 else:
     _Base = object  # the real base is the class of the arbiter that is adopted
 
@@ -86,7 +85,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
     exits: Exits
     health: Health
     service: Service
-    _control_server: ControlServer | None
+    operators: Operators
     WORKERS: dict[int, GunicornWorker]
     LISTENERS: list[ListeningSocket]
 
@@ -104,7 +103,6 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.forgotten = ForgottenChildren()
         self.is_stopping = False
         self._is_finishing = False
-        self._control_server = None
         self._requested = deque()
         self.primary = Primary(self, self.loop, cluster, self.log, self.cfg.graceful_timeout, QUEUE_LIMIT)
         self.journal = attach_journal(self.primary)
@@ -123,6 +121,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self._seat_helpers()
         scale, end_signal = (self.scale, signals.SIGQUIT) if self.is_supervised else (None, signals.SIGTERM)
         self.desk = Desk(cluster, scale, end_signal)
+        self.operators = Operators(self)
         under_test.enter_primary(self.loop, self.desk)
 
     def _seat_helpers(self) -> None:
@@ -183,6 +182,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.limits.turn(settings_in_force().boot_timeout, self.num_workers)
         self.judge.turn()
         self.board.turn()
+        self.operators.turn()
         self.service.turn()
         report_workers(self)
 
@@ -218,8 +218,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         """In a forked child: leave what is the primary's; return the ends of ``worker``, if it is to be that."""
         self.log_writer.abandon()
         self.background.abandon()
-        if self._control_server is not None:
-            self._control_server.abandon()
+        self.operators.abandon()
         self.upgrade.abandon()
         self.reloader.abandon()
         self.health.abandon(worker)
@@ -297,13 +296,11 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
             raise SystemExit(process.ended(exit_code_of(error))) from None
 
     def _start_control_server(self) -> None:
-        """Replaces gunicorn's, whose thread holds up each fork; its ``_stop_control_server`` stops this one."""
-        self._control_server = start_control_server(self)
+        """Replaces gunicorn's, whose thread holds up each fork; ``operators`` have the socket, from the start."""
 
-    def take_control_back(self) -> None:
-        """A new master has gone: it may have had the control socket."""
-        if self._control_server is not None:
-            self._control_server.take_back()
+    def reopen_own_logs(self) -> None:
+        """Open the log files of this process again, and tell nobody."""
+        log_files.reopen_own(self)
 
     def handle_usr1(self) -> None:
         """Replaces gunicorn's, which waits where a disk hangs."""
@@ -317,6 +314,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
             self.primary.close_idle()
         stopping.stop(self, graceful, is_alone=self.upgrade.is_alone)
         self.board.close()
+        self.operators.close()
         self.background.finish(_LAST_SECONDS)
         if self.journal is not None:
             self.journal.finish()
@@ -333,5 +331,6 @@ def adopt(arbiter: _Base) -> None:
         arbiter.loop, arbiter.roster, arbiter.upgrade, arbiter.status, arbiter.is_degraded, arbiter.cfg.env_orig
     )
     arbiter.serve_listeners()
+    arbiter.operators.turn()  # before the first worker: a boot that hangs is when it is needed
     if not cluster.settings:
         cluster.setup_primary()

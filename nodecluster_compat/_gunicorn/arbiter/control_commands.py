@@ -1,19 +1,39 @@
-"""Carry out the commands of ``gunicornc``, by gunicorn's own handlers."""
+"""Carry out what a client of the control socket commands: ``cluster …`` by our orders, all else as gunicorn does."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from ...errors import OrderRefused
 from ...machine.background import Background
+from ...operations.control_frames import encode_answer, encode_refusal
 from .seat import Seat
+from .stock_commands import StockCommands
 
 if TYPE_CHECKING:
-    from .control_client import Answer
+    from ...operations.control_frames import Frame
+    from ...operations.door import Answer
+    from ...operations.orders import Orders
+    from ..gunicorn_types import GunicornWorker
 
 __all__ = ["ControlCommands"]
+
+_EMPTY = "Empty command"
+
+
+class _Seat(Seat, Protocol):
+    """The arbiter, which is commanded."""
+
+    WORKERS: dict[int, GunicornWorker]
+
+    def handle_usr1(self) -> None:
+        """Open the log files again."""
+
+    def reopen_own_logs(self) -> None:
+        """Open the log files of this process again, and tell nobody."""
 
 
 class ControlCommands:
@@ -21,88 +41,93 @@ class ControlCommands:
 
     Those that ask the dirty arbiter, which may take seconds to answer, are carried out in the background; all others on
     the spot, where what they read and change is the arbiter's own.
+
+    Args:
+        arbiter: who is commanded.
+        orders: the ``cluster`` commands.
     """
 
-    def __init__(self, arbiter: Seat) -> None:
+    def __init__(self, arbiter: _Seat, orders: Orders) -> None:
         self._arbiter = arbiter
+        self._orders = orders
+        self._stock = StockCommands(arbiter)
         self._background = Background(self._failed)
-        self._server: Any = None
 
-    def carry_out(self, message: dict[str, Any], answer: Answer) -> None:
+    def carry_out(self, frame: Frame, answer: Answer) -> None:
         """Carry a command out.
 
         Args:
-            message: as gunicorn's client sends it: ``id``, ``command``, ``args``.
-            answer: called with what gunicorn would answer; later, if it takes time.
+            frame: as gunicorn's client sends it.
+            answer: called with the encoded answer; later, if it takes time.
         """
         try:
-            parts = [*shlex.split(message.get("command", "")), *map(str, message.get("args") or ())]
-            if not parts:
-                raise ValueError("Empty command")
-            execute = partial(self._gunicorns_server()._execute_command, parts)
+            words = [*shlex.split(frame.command), *frame.args]
+            if not words:
+                raise ValueError(_EMPTY)
+            self._begin(frame, words, answer)
         except Exception as error:  # noqa: BLE001 - whatever a client sends
-            answer(_refusal(message, error))
-            return
-        if self._asks_dirty_arbiter(parts):
-            job = partial(self._execute_elsewhere, message, execute, answer)
-            self._background.do(f"control {id(answer)}", job)
-        else:
-            answer(self._outcome(message, execute))
+            answer(self._refusal(frame, error))
 
     def abandon(self) -> None:
         """In a forked child: nothing is carried out here."""
         self._background.abandon()
 
-    def _gunicorns_server(self) -> Any:  # noqa: ANN401 - gunicorn has no type hints
-        """Return gunicorn's server, which was never started and is asked for its commands only.
+    def _begin(self, frame: Frame, words: Sequence[str], answer: Answer) -> None:
+        if words[0].lower() == "cluster":
+            self._orders.carry_out(words[1:], partial(self._told, frame, answer))
+        elif self._asks_dirty_arbiter(words):
+            self._background.do(f"control {id(answer)}", partial(self._execute_elsewhere, frame, words, answer))
+        else:
+            answer(self._outcome(frame, partial(self._execute, words)))
 
-        Imported when somebody asks, because asyncio comes with it.
-        """
-        if self._server is None:
-            from gunicorn.ctl.handlers import CommandHandlers
-            from gunicorn.ctl.server import ControlSocketServer
+    def _told(self, frame: Frame, answer: Answer, said: Mapping[str, Any] | OrderRefused) -> None:
+        if isinstance(said, OrderRefused):
+            answer(self._refusal(frame, said))
+        else:
+            answer(encode_answer(frame.id, said))
 
-            self._server = ControlSocketServer.__new__(ControlSocketServer)
-            self._server.arbiter = self._arbiter
-            self._server.handlers = CommandHandlers(self._arbiter)
-        return self._server
+    def _execute(self, words: Sequence[str]) -> dict[str, Any]:
+        data = self._stock.execute(words)
+        if words[0].lower() == "help":
+            data = {**data, "commands": {**data["commands"], **self._orders.helps}}
+        return data
 
-    def _asks_dirty_arbiter(self, parts: list[str]) -> bool:
-        words = [part.lower() for part in parts[:2]]
+    def _asks_dirty_arbiter(self, words: Sequence[str]) -> bool:
+        first = [word.lower() for word in words[:2]]
         return bool(getattr(self._arbiter, "dirty_arbiter_pid", 0)) and (
-            words[0] == "dirty" or words == ["show", "all"]
+            first[0] == "dirty" or first == ["show", "all"]
         )
 
-    def _execute_elsewhere(self, message: dict[str, Any], execute: Callable[[], Any], answer: Answer) -> None:
+    def _execute_elsewhere(self, frame: Frame, words: Sequence[str], answer: Answer) -> None:
         try:
-            data, failed = execute(), None
+            data, failed = self._execute(words), None
         except Exception as error:  # noqa: BLE001 - told to the client
-            data, failed = None, error
-        self._arbiter.loop.call_soon_threadsafe(lambda: answer(self._outcome(message, partial(_given, data, failed))))
+            data, failed = {}, error
+        tell = partial(self._outcome, frame, partial(_given, data, failed))
+        self._arbiter.loop.call_soon_threadsafe(lambda: answer(tell()))
 
-    def _outcome(self, message: dict[str, Any], execute: Callable[[], Any]) -> dict[str, Any]:
+    def _outcome(self, frame: Frame, execute: Callable[[], Mapping[str, Any]]) -> bytes:
         try:
-            return {"id": message.get("id", 0), "status": "ok", "data": execute() or {}}
-        except ValueError as error:
-            return _refusal(message, error)
+            return encode_answer(frame.id, execute() or {})
         except Exception as error:
-            self._arbiter.log.exception("Command error")
-            return _refusal(message, error)
+            if not isinstance(error, ValueError):
+                self._arbiter.log.exception("Command error")
+            return self._refusal(frame, error)
+
+    @staticmethod
+    def _refusal(frame: Frame, error: Exception) -> bytes:
+        """Return gunicorn's answer to a command that cannot be carried out; ours have sentences of their own."""
+        text = str(error)
+        if text != _EMPTY and not isinstance(error, OrderRefused):
+            text = f"{'Invalid argument' if isinstance(error, ValueError) else 'Command failed'}: {text}"
+        return encode_refusal(frame.id, text)
 
     def _failed(self, error: BaseException) -> None:
         log = self._arbiter.log
         self._arbiter.loop.call_soon_threadsafe(partial(log.error, "A control command failed", exc_info=error))
 
 
-def _given(data: object, error: Exception | None) -> object:
+def _given(data: Mapping[str, Any], error: Exception | None) -> Mapping[str, Any]:
     if error is not None:
         raise error
     return data
-
-
-def _refusal(message: dict[str, Any], error: Exception) -> dict[str, Any]:
-    """Return gunicorn's answer to a command that cannot be carried out."""
-    text = str(error)
-    if text != "Empty command":
-        text = f"{'Invalid argument' if isinstance(error, ValueError) else 'Command failed'}: {text}"
-    return {"id": message.get("id", 0), "status": "error", "error": text}

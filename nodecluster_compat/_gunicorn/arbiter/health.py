@@ -1,8 +1,8 @@
 """Watch the health of the workers: whose loop is blocked, what it is doing there, and gunicorn's ``timeout``.
 
 Replaces gunicorn's ``Arbiter.murder_workers``, which ends a silent worker before anybody knows what it was doing.  When
-it ends and how (SIGABRT, and SIGKILL on a later turn) is gunicorn's; the stacks are asked for before, which takes a
-moment, and :data:`_STACKS_SECONDS` at most.
+it ends and how (SIGABRT, and SIGKILL on a later turn) is gunicorn's; the stacks are asked for before (``examiner``),
+which takes a moment, and a second or two at most.
 
 A worker whose loop does not turn is *blocked*, or *stopped* by a signal (then it cannot say what it was doing), or
 dead, which reaping finds out.  One whose threads are all stuck in requests while others wait is *saturated*.  Nobody is
@@ -14,7 +14,6 @@ that was frozen) kept its workers too.
 
 from __future__ import annotations
 
-import os
 import signal as signals
 import time
 from collections.abc import Callable, Mapping
@@ -24,11 +23,12 @@ from typing import TYPE_CHECKING, Final
 from ...base.one_line import Lines
 from ...lifecycle.loop_lag import BEAT_SECONDS, LoopWatch
 from ...lifecycle.saturation import SaturationWatch
-from ...machine.heartbeat import END_OF_STACKS, Heartbeat
-from ...machine.process_state import catches, condition_of
-from ...machine.real_time_signals import ENGINE_STACKS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL
+from ...machine.heartbeat import Heartbeat
+from ...machine.process_state import condition_of
+from ...machine.real_time_signals import LAST_WORDS_SIGNAL
 from ...roles.cluster import cluster
 from .current_settings import settings_in_force
+from .examiner import Examiner
 
 if TYPE_CHECKING:
     from ...base.loop import Loop
@@ -44,8 +44,6 @@ __all__ = ["Health"]
 _SAMPLES: Final = 4  # within ``blocked_after``
 _SHORTEST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
-_STACKS_SECONDS: Final = 1.0
-_STACKS_PAUSE: Final = 0.02
 
 
 class Health:
@@ -59,6 +57,9 @@ class Health:
         kill: sends a signal to the worker with a pid.
         waiting: returns how many connections wait for a worker.
         warns_unasked: whether there is a limit where ``blocked_after`` is not set; not in script mode, as in Node.
+
+    Attributes:
+        examiner: asks workers for their stacks.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Health:
         self._kill = kill
         self._warns_unasked = warns_unasked
         self._waiting = waiting
+        self.examiner = Examiner(loop)
         self._watches: dict[int, LoopWatch] = {}  # by the worker's id
         self._threads: dict[int, SaturationWatch] = {}  # likewise
         self._examined: set[int] = set()  # the pids that are asked for their stacks before they are ended
@@ -152,7 +154,7 @@ class Health:
                 f"Worker (pid:{pid}) is saturated: all its threads are busy, none has answered for "
                 f"{change.seconds:.1f} s, and connections wait"
             )
-            self._examine(worker, ENGINE_STACKS_SIGNAL, partial(_tell, log.warning, title))
+            self.examiner.ask(worker, partial(_tell, log.warning, title))
 
     def _changed(self, worker: WorkerHandle, change: Change) -> None:
         pid, log = worker.process.pid or 0, self._log
@@ -168,7 +170,7 @@ class Health:
         else:
             worker.health = "blocked"
             title = f"Worker (pid:{pid}) is blocked ({condition}): its loop has not turned for {change.seconds:.1f} s"
-            self._examine(worker, ENGINE_STACKS_SIGNAL, partial(_tell, log.warning, title))
+            self.examiner.ask(worker, partial(_tell, log.warning, title))
         worker.emit(change.word, change.seconds)
         cluster.emit(change.word, worker, change.seconds)
 
@@ -199,44 +201,13 @@ class Health:
             self._kill(pid, signals.SIGABRT)
             return
         self._examined.add(pid)
-        self._examine(entry.handle, LAST_WORDS_SIGNAL, partial(self._abort_examined, pid))
+        self.examiner.ask(entry.handle, partial(self._abort_examined, pid), LAST_WORDS_SIGNAL)
 
     def _abort_examined(self, pid: int, stacks: str) -> None:
         self._examined.discard(pid)
         if self._roster.with_pid(pid) is not None:
             _tell(self._log.error, f"What worker (pid:{pid}) is doing", stacks)
             self._kill(pid, signals.SIGABRT)
-
-    # --- stacks --------------------------------------------------------------------------------
-
-    def _examine(self, worker: WorkerHandle, second: int, tell: Callable[[str], None]) -> None:
-        """Ask a worker for its stacks and call back with them, soon."""
-        pid = worker.process.pid or 0
-        if worker.heartbeat is None or not catches(pid, THREADS_SIGNAL):
-            tell("(no stacks: it is not prepared to be asked)")
-            return
-        worker.heartbeat.clear_stacks()
-        _ask(worker, THREADS_SIGNAL)
-        self._collect(worker, second, time.monotonic() + _STACKS_SECONDS, tell)
-
-    def _collect(self, worker: WorkerHandle, second: int, deadline: float, tell: Callable[[str], None]) -> None:
-        assert worker.heartbeat is not None
-        said = worker.heartbeat.stacks()
-        if second and said:
-            # Not before: of two signals that arrive at once the first decides whether a system call is restarted.
-            _ask(worker, second)
-            second = 0
-        if END_OF_STACKS in said:
-            tell(said.partition(END_OF_STACKS)[0].decode(errors="replace").strip())
-        elif time.monotonic() >= deadline:
-            tell(said.decode(errors="replace").strip() + "\n(no greenlets or tasks: it is outside Python)")
-        else:
-            self._loop.call_later(_STACKS_PAUSE, self._collect, worker, second, deadline, tell)
-
-
-def _ask(worker: WorkerHandle, number: int) -> None:
-    if worker.process.pid is not None and not worker.process.is_reaped:
-        os.kill(worker.process.pid, number)  # not reaped: the pid is its own
 
 
 def _is_silent(worker: GunicornWorker, timeout: float) -> bool:

@@ -13,7 +13,7 @@ from .seat import Seat
 if TYPE_CHECKING:
     from ..gunicorn_types import GunicornLog
 
-__all__ = ["log_writer_of", "reopen"]
+__all__ = ["log_writer_of", "reopen", "reopen_own"]
 
 
 class _Seat(Seat, Protocol):
@@ -47,6 +47,11 @@ def reopen(arbiter: _Seat) -> None:
     Not before: what holds up one holds up the others.
     """
     arbiter.log_writer.call(partial(_reopen, arbiter))
+
+
+def reopen_own(arbiter: _Seat) -> None:
+    """Open the log files of this process again, where no disk can hold up the arbiter."""
+    arbiter.log_writer.call(arbiter.log.reopen_files)
 
 
 def _reopen(arbiter: _Seat) -> None:

@@ -69,9 +69,6 @@ class _Seat(Seat, Protocol):
     judge: Judge
     upgrade: Upgrade
 
-    def take_control_back(self) -> None:
-        """A new master has gone: it may have had the control socket."""
-
 
 def reap(arbiter: _Seat) -> None:
     """Take note of every child that has ended.
@@ -91,7 +88,6 @@ def _reaped(arbiter: _Seat, pid: int, status: int) -> None:
     if pid == arbiter.reexec_pid:
         arbiter.reexec_pid = 0
         arbiter.upgrade.ended(exit_status(status))
-        arbiter.take_control_back()
     elif pid == getattr(arbiter, "dirty_arbiter_pid", 0):
         _dirty_arbiter_ended(arbiter, pid, status)
     else:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import _socket
 
     from ...base.records import SocketName
+    from ...lifecycle.rollout import ReloadReport
     from ...machine.background import Background
     from ...roles.worker_handle import WorkerEntry, WorkerHandle
     from .exits import Exits
@@ -134,6 +135,11 @@ class StatusBoard:
         numbers, exits = self.numbers.totals(), self._exits.counts
         spawned = sum(exits.values()) + sum(1 for _ in self._arbiter.roster.with_handles)
         return Totals(spawned, exits, numbers.requests, numbers.responses, numbers.connections)
+
+    @property
+    def headline(self) -> tuple[ClusterState, str | None, ReloadReport | None, str | None]:
+        """What changes the whole: the state, the last fault, the last reload, an upgrade."""
+        return self._state(), self._judge.last_fault, self._reloader.last_report, self._upgrade.state
 
     def _target(self) -> int:
         return self._arbiter.num_workers if self._arbiter.is_supervised else len(self._arbiter.roster.staying)

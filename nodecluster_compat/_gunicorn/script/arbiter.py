@@ -144,13 +144,15 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         for server in list(self._servers.open):
             server.close()
         self.board.close()
+        self.operators.close()
         if self.journal is not None:
             self.journal.finish()
         self.log_writer.finish()
 
     def _show_status(self) -> None:
-        """Keep the status file; in server mode each turn of the main loop does."""
+        """Keep the status file and the control socket; in server mode each turn of the main loop does."""
         self.board.turn()
+        self.operators.turn()
         self.loop.call_later(_STATUS_SECONDS, self._show_status)
 
     def _has_work(self) -> bool:

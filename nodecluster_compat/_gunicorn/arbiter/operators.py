@@ -1,0 +1,102 @@
+"""Seat what operators use in an arbiter: orders, routes, the chronicle and the control socket, wired to each other.
+
+A capability that adds an order or a page registers it here: ``operators.orders.on(...)``, ``operators.routes.on(...)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ...operations.chronicle import Chronicle
+from ...operations.door import Door
+from ...operations.orders import Orders
+from ...operations.routes import Routes
+from .asking_orders import AskingOrders
+from .control_commands import ControlCommands
+from .door_keeper import DoorKeeper
+from .seat import Seat
+from .steering_orders import SteeringOrders
+
+if TYPE_CHECKING:
+    from ...lifecycle.rollout import ReloadReport
+    from ...roles.status import ClusterStatus
+    from ..gunicorn_types import GunicornWorker
+    from .health import Health
+    from .judging import Judge
+    from .reloading import Reloader
+    from .status_board import StatusBoard
+    from .upgrading import Upgrade
+
+__all__ = ["Operators"]
+
+
+class _Seat(Seat, Protocol):
+    """The arbiter, as its operators see it."""
+
+    board: StatusBoard
+    health: Health
+    judge: Judge
+    reloader: Reloader
+    upgrade: Upgrade
+    reexec_pid: int
+    master_pid: int
+    WORKERS: dict[int, GunicornWorker]
+
+    @property
+    def starts_no_more(self) -> bool:
+        """Whether the server is about to end."""
+
+    def status(self) -> ClusterStatus:
+        """Return how the cluster is."""
+
+    def scale(self, workers: int) -> None:
+        """Have so many workers from now on."""
+
+    def wakeup(self) -> None:
+        """Let the main loop take another turn."""
+
+    def reload_soon(self, callback: Callable[[ReloadReport], Any] | None) -> None:
+        """Reload on the next turn."""
+
+    def handle_usr1(self) -> None:
+        """Open the log files again."""
+
+    def reopen_own_logs(self) -> None:
+        """Open the log files of this process again, and tell nobody."""
+
+
+class Operators:
+    """What operators use of one arbiter.
+
+    Attributes:
+        orders: the ``cluster`` commands; a door for capabilities.
+        routes: what can be read by HTTP; likewise.
+        chronicle: the last things that happened.
+    """
+
+    def __init__(self, arbiter: _Seat) -> None:
+        self._arbiter = arbiter
+        self.orders = Orders()
+        self.routes = Routes()
+        self.chronicle = Chronicle(arbiter.loop)
+        arbiter.primary.taps.append(self.chronicle.worker_event)
+        AskingOrders(arbiter, self.chronicle, self.orders, self.routes)
+        SteeringOrders(arbiter, self.orders)
+        self._commands = ControlCommands(arbiter, self.orders)
+        self._door = Door(arbiter.loop, arbiter.log, self._commands.carry_out, self.routes)
+        self._keeper = DoorKeeper(arbiter, arbiter.upgrade, self._door)
+
+    def turn(self) -> None:
+        """Once a turn of the main loop: keep the door, and note what has changed."""
+        self._keeper.turn()
+        self.chronicle.look(*self._arbiter.board.headline)
+
+    def close(self) -> None:
+        """The server has ended: nobody asks it anything any more."""
+        self._door.close()
+
+    def abandon(self) -> None:
+        """In a forked child: all this is the parent's."""
+        self._door.abandon()
+        self._commands.abandon()

@@ -1,0 +1,1 @@
+"""Ask and steer a running server from a terminal: the command ``nodeclusterctl``."""

@@ -1,0 +1,121 @@
+"""Define the arguments of each command of ``nodeclusterctl``, and an example that was really printed.
+
+The examples are in ``examples.txt``, one below the other; ``--help`` of a command shows its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Final
+
+from ..base.version import __version__
+
+__all__ = ["EXIT_STATUSES", "example_of", "make_parser"]
+
+EXIT_STATUSES: Final = """\
+exit status:
+  0  it is so, or was done
+  1  it is not so, was refused, failed, or has not ended in time
+  2  no server answers, or the command line makes no sense
+"""
+_EXAMPLES: Final = "examples.txt"
+_MARK: Final = "$ nodeclusterctl "
+_SLOT_HELP: Final = "a slot such as 2; pid:4711 or id:9 name one of two workers in a slot"
+
+Add = Callable[[argparse.ArgumentParser], None]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="nodeclusterctl",
+        description="See and steer a running server, in server mode and in script mode.",
+        epilog="The server is found by --control-socket, by the variable NODECLUSTER_CONTROL_SOCKET, or where gunicorn "
+        "puts its control socket.\n\n" + EXIT_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"nodeclusterctl {__version__}")
+    common = _common()
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (help_line, add) in _COMMANDS.items():
+        one = commands.add_parser(
+            name,
+            help=help_line,
+            description=f"{help_line}.",
+            parents=[common],
+            epilog=f"example:\n{example_of(name)}\n{EXIT_STATUSES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add(one)
+    return parser
+
+
+def example_of(name: str) -> str:
+    """Return what a command has printed, indented; nothing if there is no example of it."""
+    text = files(__package__).joinpath(_EXAMPLES).read_text(encoding="utf-8")
+    for block in text.split(_MARK)[1:]:
+        if block.split(maxsplit=1)[0] == name:
+            return "".join(f"  {line}\n" for line in (_MARK + block.rstrip()).split("\n"))
+    return ""
+
+
+def _common() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--control-socket", metavar="PATH", help="where the server listens for operators")
+    common.add_argument("--json", action="store_true", help="print JSON")
+    return common
+
+
+def _nothing(_: argparse.ArgumentParser) -> None:
+    """It has no arguments of its own."""
+
+
+def _waits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-wait", action="store_true", help="do not wait for the end")
+    parser.add_argument("--timeout", type=float, default=300.0, metavar="SECONDS", help="wait so long (default: 300)")
+
+
+def _slot(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("slot", metavar="SLOT", help=_SLOT_HELP)
+
+
+def _slot_and_waits(parser: argparse.ArgumentParser) -> None:
+    _slot(parser)
+    _waits(parser)
+
+
+def _any_slot(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("slot", metavar="SLOT", nargs="?", help=f"{_SLOT_HELP}; all of them without it")
+
+
+def _restart(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("slot", metavar="SLOT|all", nargs="?", help=f"{_SLOT_HELP}; all of them without it")
+    _waits(parser)
+
+
+def _scale(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("number", metavar="N|+N|-N", help="so many workers, or so many more or fewer")
+    _waits(parser)
+
+
+def _events(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--follow", "-f", action="store_true", help="go on with what happens, until interrupted")
+    parser.add_argument("--last", type=int, default=20, metavar="N", help="begin with the last N (default: 20)")
+
+
+_COMMANDS: Final[dict[str, tuple[str, Add]]] = {
+    "status": ("Show the server and its workers", _nothing),
+    "workers": ("Show the workers", _nothing),
+    "live": ("Say whether the server is of any use: not while workers keep failing and none serves", _nothing),
+    "ready": ("Say whether a request would be answered now", _nothing),
+    "reload": ("Load configuration and application anew: start new workers, then drain the old", _waits),
+    "scale": ("Have another number of workers", _scale),
+    "restart": ("Replace workers one by one; a successor listens before the old one goes", _restart),
+    "drain": ("Let a worker finish what it has, then end; another takes its place", _slot_and_waits),
+    "kill": ("Kill a worker with SIGKILL; what it is answering is lost", _slot_and_waits),
+    "stacks": ("Show what the threads, greenlets and tasks of workers are doing now", _any_slot),
+    "exits": ("Show how the last workers ended, and why", _nothing),
+    "events": ("Show what has happened", _events),
+}

@@ -1,0 +1,130 @@
+"""Talk to the control socket of a server: the client that every command of ``nodeclusterctl`` uses.
+
+    with ControlClient(path) as server:
+        status = server.ask("cluster status")
+
+The protocol is gunicorn's: 4 bytes of length, big endian, then JSON.  Nothing of gunicorn is needed for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+import struct
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final
+
+from ..errors import ClusterError
+
+__all__ = ["ENVIRONMENT", "ControlClient", "NoServer", "Refused", "path_of_server"]
+
+ENVIRONMENT: Final = "NODECLUSTER_CONTROL_SOCKET"
+_HEADER: Final = struct.Struct(">I")
+_MOST_BYTES: Final = 64 * 1024 * 1024
+
+
+class NoServer(ClusterError):
+    """Nobody answers on the control socket; the sentence says where that was looked for."""
+
+
+class Refused(ClusterError):
+    """The server does not do what it was asked; the sentence is its."""
+
+
+def path_of_server(asked: str | None, environ: Mapping[str, str] = os.environ) -> tuple[str, str]:
+    """Return where the control socket of the server should be, and how that is known.
+
+    Args:
+        asked: what ``--control-socket`` says, if it was given.
+        environ: the environment.
+    """
+    if asked:
+        return os.path.abspath(asked), "--control-socket"
+    if environ.get(ENVIRONMENT):
+        return os.path.abspath(environ[ENVIRONMENT]), ENVIRONMENT
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.path.isdir(runtime):
+        return os.path.join(runtime, "gunicorn.ctl"), "gunicorn's default, by XDG_RUNTIME_DIR"
+    return os.path.join(os.path.expanduser("~"), ".gunicorn", "gunicorn.ctl"), "gunicorn's default"
+
+
+class ControlClient:
+    """A connection to a server; it lives through forks, reloads and upgrades of that server.
+
+    Args:
+        path: of the control socket.
+        known_by: how the path is known, for the sentence that says that nobody answers there.
+        timeout: seconds that an answer may take.
+
+    Raises:
+        NoServer: nobody answers there.
+    """
+
+    def __init__(self, path: str, known_by: str = "", timeout: float = 30.0) -> None:
+        self.path = path
+        self._where = f"{path} ({known_by})" if known_by else path
+        self._number = 0
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._sock.settimeout(timeout)
+        try:
+            self._sock.connect(path)
+        except OSError as error:
+            self._sock.close()
+            raise NoServer(f"no server answers on {self._where}: {error.strerror or error}") from None
+
+    def __enter__(self) -> ControlClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave."""
+        self._sock.close()
+
+    def ask(self, command: str, *args: str, timeout: float | None = None) -> dict[str, Any]:
+        """Send a command and return what it gives.
+
+        Args:
+            command: such as ``cluster status``.
+            args: its arguments.
+            timeout: seconds that this answer may take, if it is not the usual time.
+
+        Raises:
+            Refused: the server says why not.
+            NoServer: it has gone, or does not answer in time.
+        """
+        self._number += 1
+        payload = json.dumps({"id": self._number, "command": command, "args": list(args)}).encode()
+        usual = self._sock.gettimeout()
+        try:
+            if timeout is not None:
+                self._sock.settimeout(timeout)
+            self._sock.sendall(_HEADER.pack(len(payload)) + payload)
+            answer = json.loads(self._read(_HEADER.unpack(self._read(_HEADER.size))[0]))
+        except TimeoutError:
+            raise NoServer(f"the server on {self._where} does not answer {shlex.quote(command)} in time") from None
+        except (OSError, ValueError) as error:
+            raise NoServer(f"the server on {self._where} has gone: {error}") from None
+        finally:
+            self._sock.settimeout(usual)
+        if answer.get("status") != "ok":
+            raise Refused(str(answer.get("error", "the server gave no reason")))
+        data: dict[str, Any] = answer.get("data") or {}
+        return data
+
+    def _read(self, length: int) -> bytes:
+        if length > _MOST_BYTES:
+            raise ValueError(f"expected at most {_MOST_BYTES} bytes, got {length}")
+        data = bytearray()
+        while len(data) < length:
+            part = self._sock.recv(min(length - len(data), 1 << 20))
+            if not part:
+                raise ConnectionError("the connection was closed")
+            data += part
+        return bytes(data)

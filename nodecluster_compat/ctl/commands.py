@@ -1,0 +1,170 @@
+"""Carry out each command of ``nodeclusterctl``: ask the server, wait where it takes time, and print the answer.
+
+Each command is a function of the connection and the options, and returns the exit status.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from .client import ControlClient
+from .tables import events_text, exits_text, reload_text, stacks_text, status_text, workers_text
+from .waiting import wait_for_reload, wait_for_scale, wait_for_workers
+
+__all__ = ["COMMANDS", "Command"]
+
+Command: TypeAlias = Callable[[ControlClient, Namespace], int]
+
+_EVENTS_TIMEOUT: Final = 60.0  # the server answers within ten seconds
+
+
+def say(text: str) -> None:
+    """Print an answer, at once: somebody may follow it through a pipe."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def say_progress(text: str) -> None:
+    """Print how far it is, for a person."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def show(options: Namespace, data: Mapping[str, Any], text: Callable[[], str]) -> None:
+    """Print an answer, as JSON where that was asked for."""
+    say(json.dumps(data) if options.json else text())
+
+
+# --- asking ------------------------------------------------------------------------------------
+
+
+def status(server: ControlClient, options: Namespace) -> int:
+    """Print the status."""
+    data = server.ask("cluster status")
+    show(options, data, lambda: status_text(data))
+    return 0
+
+
+def workers(server: ControlClient, options: Namespace) -> int:
+    """Print the workers."""
+    data = server.ask("cluster workers")
+    show(options, data, lambda: workers_text(data["workers"]))
+    return 0
+
+
+def exits(server: ControlClient, options: Namespace) -> int:
+    """Print how the last workers ended."""
+    data = server.ask("cluster exits")
+    show(options, data, lambda: exits_text(data["exits"]))
+    return 0
+
+
+def live(server: ControlClient, options: Namespace) -> int:
+    """Print whether the server is of any use."""
+    return _probe(server, options, "live")
+
+
+def ready(server: ControlClient, options: Namespace) -> int:
+    """Print whether a request would be answered now."""
+    return _probe(server, options, "ready")
+
+
+def _probe(server: ControlClient, options: Namespace, word: str) -> int:
+    data = server.ask(f"cluster {word}")
+    is_so = bool(data[word])
+    told = f"{data['state']}, {data['listening']} of {data['target']} workers listen"
+    show(options, data, lambda: f"{word if is_so else f'not {word}'}: {told}")
+    return 0 if is_so else 1
+
+
+def stacks(server: ControlClient, options: Namespace) -> int:
+    """Print what workers are doing."""
+    data = server.ask("cluster stacks", *([options.slot] if options.slot else []))
+    show(options, data, lambda: stacks_text(data["workers"]))
+    return 0
+
+
+def events(server: ControlClient, options: Namespace) -> int:
+    """Print what has happened, and what happens."""
+    after = -options.last
+    while True:
+        waits = ["wait"] if options.follow and after >= 0 else []
+        data = server.ask("cluster events", str(after), *waits, timeout=_EVENTS_TIMEOUT)
+        if data["lost"] and after >= 0:
+            say_progress(f"{data['lost']} events are lost: they came faster than they were read")
+        if data["events"]:
+            lines = [json.dumps(one) for one in data["events"]] if options.json else [events_text(data["events"])]
+            say("\n".join(lines))
+        if not options.follow:
+            return 0
+        after = data["last"]
+
+
+# --- steering ----------------------------------------------------------------------------------
+
+
+def reload(server: ControlClient, options: Namespace) -> int:
+    """Reload, and wait for the end."""
+    data: Mapping[str, Any] = server.ask("cluster reload")
+    if options.no_wait:
+        show(options, data, lambda: "reloading")
+        return 0
+    report = wait_for_reload(server, data["before"], options.timeout, say_progress)
+    show(options, report, lambda: reload_text(report))
+    return 0 if report["state"] == "succeeded" else 1
+
+
+def scale(server: ControlClient, options: Namespace) -> int:
+    """Have another number of workers."""
+    data = server.ask("cluster scale", options.number)
+    if not options.no_wait:
+        wait_for_scale(server, data["target"], options.timeout, say_progress)
+    show(options, data, lambda: f"{data['target']} workers, {data['before']} before")
+    return 0
+
+
+def restart(server: ControlClient, options: Namespace) -> int:
+    """Replace workers; each successor listens before its predecessor goes."""
+    data = server.ask("cluster restart", options.slot or "all")
+    return _seen_off(server, options, data, "replaced", are_replaced=True)
+
+
+def drain(server: ControlClient, options: Namespace) -> int:
+    """Let a worker finish what it has, and end."""
+    return _seen_off(server, options, server.ask("cluster drain", options.slot), "drained", are_replaced=False)
+
+
+def kill(server: ControlClient, options: Namespace) -> int:
+    """Kill a worker."""
+    return _seen_off(server, options, server.ask("cluster kill", options.slot), "killed", are_replaced=False)
+
+
+def _seen_off(
+    server: ControlClient, options: Namespace, data: Mapping[str, Any], word: str, *, are_replaced: bool
+) -> int:
+    leaving = {one["id"] for one in data["workers"]}
+    if not options.no_wait:
+        wait_for_workers(server, leaving, options.timeout, say_progress, are_replaced=are_replaced)
+    names = ", ".join(f"{one['slot']} (pid {one['pid']})" for one in data["workers"])
+    show(options, data, lambda: f"{'asked for' if options.no_wait else word}: worker {names}")
+    return 0
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "status": status,
+    "workers": workers,
+    "exits": exits,
+    "live": live,
+    "ready": ready,
+    "stacks": stacks,
+    "events": events,
+    "reload": reload,
+    "scale": scale,
+    "restart": restart,
+    "drain": drain,
+    "kill": kill,
+}
