@@ -28,8 +28,10 @@ LOST_STATUS: Final = 255 << 8
 _LOOK_SECONDS: Final = 10.0
 
 
-def ended_among(pids: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Wait for those that have ended; yield the pid and the wait status of each, :data:`LOST_STATUS` if it is lost.
+def ended_among(pids: Iterable[int]) -> Iterator[tuple[int, int, float]]:
+    """Wait for those that have ended; yield the pid, the wait status and the processor time of each.
+
+    The status is :data:`LOST_STATUS` where it is lost, the time, in seconds, is 0 where nobody knows.
 
     Args:
         pids: of children of this process; those that are 0 or less are left out.
@@ -38,24 +40,23 @@ def ended_among(pids: Iterable[int]) -> Iterator[tuple[int, int]]:
         if pid <= 0:
             continue
         try:
-            ended, status = _waited(pid)
+            ended, status, cpu_seconds = _waited(pid)
         except ChildProcessError:
-            yield pid, LOST_STATUS
+            yield pid, LOST_STATUS, 0.0
         else:
             if ended:
-                yield pid, status
+                yield pid, status, cpu_seconds
 
 
-def _waited(pid: int) -> tuple[int, int]:
-    """Like ``waitpid``, also where gevent has patched the process, and may have taken the status itself."""
-    waitpid = original("os", "waitpid")
+def _waited(pid: int) -> tuple[int, int, float]:
+    """Like ``wait4``, also where gevent has patched the process, and may have taken the status itself."""
     try:
-        status: tuple[int, int] = waitpid(pid, os.WNOHANG)
+        ended, status, used = os.wait4(pid, os.WNOHANG)
     except ChildProcessError:
-        if waitpid is os.waitpid:
+        if original("os", "waitpid") is os.waitpid:
             raise
-        return os.waitpid(pid, os.WNOHANG)
-    return status
+        return (*os.waitpid(pid, os.WNOHANG), 0.0)
+    return ended, status, used.ru_utime + used.ru_stime
 
 
 def living_children() -> list[int]:

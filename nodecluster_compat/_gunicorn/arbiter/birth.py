@@ -1,4 +1,4 @@
-"""Hold what a worker process is born with: its channels, the addresses that it serves, its heartbeat."""
+"""Hold what a worker process is born with: its channels, the addresses that it serves, the memory that it shares."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ...roles.this_worker import ClusterWorker
 
 from msgspec import Struct
+
+from ..requests.metering import leave_meter
 
 __all__ = ["Birth"]
 
@@ -36,6 +38,7 @@ class Birth(Struct):
         """In a process that the worker forked: none of this is that process's own."""
         self.member.abandon()
         self.heartbeat.close()
+        leave_meter()
         if self.on_abandoned is not None:
             self.on_abandoned()
         if self.receiver is not None:

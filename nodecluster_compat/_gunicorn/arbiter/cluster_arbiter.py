@@ -28,6 +28,7 @@ from ...machine.children import ForgottenChildren
 from ...machine.said_once import allow_once
 from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
+from ...operations.metrics.ledger import Ledger
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
 from ...roles.process import process
@@ -84,6 +85,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
     recycler: Recycler
     exits: Exits
     health: Health
+    ledger: Ledger
     service: Service
     operators: Operators
     WORKERS: dict[int, GunicornWorker]
@@ -129,6 +131,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.judge = Judge(self, self.reloader, self.upgrade)
         self.limits = Limits(loop, log, roster, self.kill_worker)
         self.recycler = Recycler(loop, roster, log, self.wakeup)
+        self.ledger = Ledger()
         waiting = self._waiting_connections
         self.health = Health(loop, log, roster, registry, self.kill_worker, waiting, warns_unasked=self.is_supervised)
         pressure = Pressure(loop, self.primary.dealer)

@@ -21,9 +21,11 @@ from ...base.emitter import set_uncaught
 from ...base.exit_code import exit_code_of
 from ...machine.forked_child import detach, is_child
 from ...machine.systemd import forget_manager
+from ...operations.metrics.request_meter import RequestMeter
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.this_worker import ClusterWorker
+from ..requests.metering import use_meter
 from .birth import Birth
 from .copy_on_write import hold_collector, keep_shared, release_collector
 from .left_signals import leave_signals
@@ -31,6 +33,7 @@ from .parent_death import ask_for_signal
 from .seat import Seat
 
 if TYPE_CHECKING:
+    from ...operations.metrics.ledger import Ledger
     from ...roles.worker_handle import ChildEnds, WorkerHandle
     from .health import Health
 
@@ -53,6 +56,7 @@ class _Seat(Seat, Protocol):
     is_supervised: bool
     spawning: WorkerHandle | None
     health: Health
+    ledger: Ledger
     WORKER_BOOT_ERROR: int
 
     def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
@@ -90,6 +94,7 @@ def fork_worker(arbiter: _Seat, worker: WorkerHandle, spawn: Callable[[], int]) 
     here = os.getpid()
     try:
         arbiter.health.born(worker)
+        arbiter.ledger.born(worker.id)
         pid = spawn()
     except SystemExit as error:
         if os.getpid() == here:  # a hook has asked for the end of the server
@@ -104,6 +109,7 @@ def fork_worker(arbiter: _Seat, worker: WorkerHandle, spawn: Callable[[], int]) 
         if not isinstance(error, OSError):
             raise
         arbiter.health.gone(worker)
+        arbiter.ledger.gone(worker.id)
         arbiter.primary.failed_to_start(worker, error)
         return None
     arbiter.spawning = None
@@ -201,10 +207,14 @@ def _leave_primary(arbiter: _Seat) -> None:
             ask_for_signal(arbiter.pid)
         under_test.enter_worker(worker.id)
         under_test.reach("fork")
+    memory = arbiter.ledger.leave(None if worker is None else worker.id)
     ends = arbiter.let_go(worker)
     if worker is None or ends is None:
         return
     assert worker.heartbeat is not None
+    assert memory is not None
+    use_meter(RequestMeter(memory.view()))
+    memory.close()
     member = ClusterWorker(
         worker.id, ends.messages, process, arbiter.log, worker.env, worker.line.serializer, worker.max_message_bytes
     )

@@ -33,6 +33,7 @@ from .seat import Seat
 
 if TYPE_CHECKING:
     from ...machine.children import ForgottenChildren
+    from ...operations.metrics.ledger import Ledger
     from ...roles.worker_handle import WorkerEntry
     from ..gunicorn_types import GunicornWorker
     from .exits import Exits
@@ -65,6 +66,7 @@ class _Seat(Seat, Protocol):
     forgotten: ForgottenChildren
     exits: Exits
     health: Health
+    ledger: Ledger
     limits: Limits
     judge: Judge
     upgrade: Upgrade
@@ -76,15 +78,17 @@ def reap(arbiter: _Seat) -> None:
     Raises:
         HaltServer: the very first boot failed (exit codes 3 and 4), as in gunicorn.
     """
-    for pid, status in ended_among([*arbiter.WORKERS, arbiter.reexec_pid, getattr(arbiter, "dirty_arbiter_pid", 0)]):
+    for pid, status, cpu_seconds in ended_among(
+        [*arbiter.WORKERS, arbiter.reexec_pid, getattr(arbiter, "dirty_arbiter_pid", 0)]
+    ):
         if status == LOST_STATUS and pid in arbiter.WORKERS:
             arbiter.log.warning("The exit status of pid %s is lost: somebody else has waited for it", pid)
-        _reaped(arbiter, pid, status)
+        _reaped(arbiter, pid, status, cpu_seconds)
     for pid in arbiter.forgotten.turn(time.monotonic()):
         arbiter.log.debug("Reaped unknown child process (pid:%s)", pid)
 
 
-def _reaped(arbiter: _Seat, pid: int, status: int) -> None:
+def _reaped(arbiter: _Seat, pid: int, status: int, cpu_seconds: float) -> None:
     if pid == arbiter.reexec_pid:
         arbiter.reexec_pid = 0
         arbiter.upgrade.ended(exit_status(status))
@@ -98,7 +102,7 @@ def _reaped(arbiter: _Seat, pid: int, status: int) -> None:
         if arbiter.is_supervised:
             entry = arbiter.roster.with_pid(pid)
             _log_end(arbiter, pid, ended, is_ours=entry is not None and entry.way_out.was_killed)
-        _tell_cluster(arbiter, pid, ended)
+        _tell_cluster(arbiter, pid, ended, cpu_seconds)
         worker.tmp.close()
         arbiter.cfg.child_exit(arbiter, worker)
 
@@ -114,7 +118,7 @@ def exit_status(status: int) -> ExitStatus:
         return ExitStatus(None, f"SIG{-code}")  # a real-time signal without a name
 
 
-def _tell_cluster(arbiter: _Seat, pid: int, status: ExitStatus) -> None:
+def _tell_cluster(arbiter: _Seat, pid: int, status: ExitStatus, cpu_seconds: float) -> None:
     entry = arbiter.roster.with_pid(pid)
     if entry is None:
         return
@@ -129,6 +133,7 @@ def _tell_cluster(arbiter: _Seat, pid: int, status: ExitStatus) -> None:
         arbiter.judge.ended(entry, status)
     if entry.handle is not None:
         arbiter.health.gone(entry.handle)
+        arbiter.ledger.gone(entry.handle.id, cpu_seconds)
         arbiter.exiting = entry
         arbiter.primary.reaped(entry.handle, status)
         arbiter.exiting = None

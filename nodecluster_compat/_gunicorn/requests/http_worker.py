@@ -5,18 +5,21 @@
 * A request whose application did not read all of its body is answered, where gunicorn resets the client.
 * Streams end when their clients have left (:mod:`~nodecluster_compat.runtime.client_gone`).
 * Under test an error page says whose it is.
+* Connections and requests are counted (:mod:`metering`).
 """
 
 from __future__ import annotations
 
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from gevent import GreenletExit
+from gevent import GreenletExit, getcurrent
 from gunicorn.workers.ggevent import GeventWorker
 
 from ... import under_test
 from ...runtime.client_gone import client_watch
 from ...runtime.lingering import linger
+from .metering import Metering
 from .unread_body import is_unread
 
 if TYPE_CHECKING:
@@ -28,10 +31,23 @@ __all__ = ["HttpWorker"]
 class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hints
     """gunicorn's gevent worker, as far as it serves connections."""
 
+    @cached_property
+    def metering(self) -> Metering:
+        """Counts connections and requests; made where they are served, behind the fork."""
+        return Metering()
+
+    def handle(self, listener: object, client: object, addr: object) -> None:
+        """Extends gunicorn's: the connection is counted."""
+        self.metering.open(client, addr, id(getcurrent()))
+        try:
+            super().handle(listener, client, addr)
+        finally:
+            self.metering.close(client)
+
     def handle_request(self, listener_name: object, req: PlainRequest, sock: object, addr: object) -> None:
         """Extends gunicorn's: nobody is interested any more in whether the client leaves."""
         try:
-            self.serve_request(listener_name, req, sock, addr)
+            self.metering.serve(req, sock, partial(self.serve_request, listener_name, req, sock, addr))
         except StopIteration:  # the connection is to be closed
             if is_unread(req):
                 linger(sock)
@@ -43,10 +59,10 @@ class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hi
         """Call the application and answer, as gunicorn's gevent worker does: a request that exits ends alone."""
         super().handle_request(*args)
 
-    def handle_http2_request(self, listener_name: object, req: object, sock: object, *rest: object) -> None:
+    def handle_http2_request(self, listener_name: object, req: PlainRequest, sock: object, *rest: object) -> None:
         """Extends gunicorn's, from 25 on: as :meth:`handle_request`."""
         try:
-            super().handle_http2_request(listener_name, req, sock, *rest)
+            self.metering.serve(req, sock, partial(super().handle_http2_request, listener_name, req, sock, *rest))
         finally:
             client_watch.remove(sock)
 

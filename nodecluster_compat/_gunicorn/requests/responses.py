@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from gunicorn import util
 from gunicorn.http import wsgi
@@ -29,6 +29,7 @@ from .one_send import OneSendResponse
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Headers, PlainRequest, Settings
+    from .metering import Metering
 
 __all__ = ["CleanResponse", "with_one_send"]
 
@@ -37,7 +38,15 @@ _MOST_DIGITS: Final = 18
 _NO_BODY: Final = (204, 304)
 
 
-def with_one_send(application: Callable[..., Iterable[bytes]], server: object) -> Callable[..., Iterable[bytes]]:
+class MeteredServer(Protocol):
+    """What requests are made to."""
+
+    @property
+    def metering(self) -> Metering:
+        """Is shown the responses to what gunicorn serves."""
+
+
+def with_one_send(application: Callable[..., Iterable[bytes]], server: MeteredServer) -> Callable[..., Iterable[bytes]]:
     """Return ``application``, answered through :class:`OneSendResponse` on behalf of ``server``.
 
     gunicorn makes the response and passes its ``start_response`` to the application; before 26.2 there is no
@@ -49,6 +58,9 @@ def with_one_send(application: Callable[..., Iterable[bytes]], server: object) -
         if type(response) is Response:
             response.__class__ = OneSendResponse
         response.server = server
+        noted = server.metering.responses
+        if noted and response.sock in noted:
+            noted[response.sock] = response
         gone = environ[KEY] = ClientGone(response)
         try:
             body = application(environ, start_response)

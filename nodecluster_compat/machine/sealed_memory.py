@@ -1,0 +1,82 @@
+"""Share memory of a fixed size between a worker, which writes, and its primary, which reads without asking.
+
+It is a file without a name (``memfd``), made before the fork and *sealed*: nobody, not even the worker, can cut it
+short, so what the primary reads is always there.  Pages that nobody has written take no memory.
+
+The primary reads with ``pread`` and maps nothing: a mapping would be inherited by every worker that it forks later.
+The worker maps it, because a store of eight bytes is the cheapest way to count.  Such a store is seen as a whole or not
+at all, as long as it is aligned: so numbers are right at whatever moment the worker is killed.
+
+Where Python was built for an old libc the file has no seals.  Then a worker that cuts it short loses its own numbers.
+"""
+
+from __future__ import annotations
+
+import _socket
+import fcntl
+import mmap
+import os
+import tempfile
+from typing import Final
+
+__all__ = ["SealedMemory"]
+
+_SEALS: Final = (
+    getattr(fcntl, "F_SEAL_SHRINK", 0x2) | getattr(fcntl, "F_SEAL_GROW", 0x4) | getattr(fcntl, "F_SEAL_SEAL", 0x1)
+)
+_ADD_SEALS: Final = getattr(fcntl, "F_ADD_SEALS", 1033)
+
+
+class SealedMemory:
+    """The memory of one worker and its primary.
+
+    Args:
+        name: what ``/proc/PID/fd`` shows.
+        size: bytes.
+
+    Raises:
+        OSError: no descriptor is left for it.
+    """
+
+    __slots__ = ("_fd", "size")
+
+    def __init__(self, name: str, size: int) -> None:
+        self.size = size
+        self._fd = _nameless_file(name)
+        try:
+            os.ftruncate(self._fd, size)
+            if hasattr(os, "memfd_create"):
+                fcntl.fcntl(self._fd, _ADD_SEALS, _SEALS)
+        except OSError:
+            self.close()
+            raise
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once closed."""
+        return self._fd
+
+    def close(self) -> None:
+        """Let go of the descriptor; a no-op when that has happened.  What was mapped stays while it is used."""
+        if self._fd >= 0:
+            _socket.close(self._fd)  # gevent's os.close puts it off
+            self._fd = -1
+
+    # --- the worker's side ---------------------------------------------------------------------
+
+    def view(self) -> memoryview:
+        """Return all of it, to write into.  It stays while it is referred to, also when this is closed."""
+        return memoryview(mmap.mmap(self._fd, self.size))
+
+    # --- the primary's side --------------------------------------------------------------------
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Return ``size`` bytes from ``offset``; zeros where there is nothing any more."""
+        data = b"" if self._fd < 0 else os.pread(self._fd, size, offset)
+        return data.ljust(size, b"\0")
+
+
+def _nameless_file(name: str) -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

@@ -1,0 +1,222 @@
+"""Read what a worker has counted, and believe no more of it than can be true.
+
+A worker can write what it likes into its memory.  So it may lie, about itself alone: a row is taken when its key makes
+sense, no number of it has gone back since the last reading, and none is larger than a worker of that age can have
+reached.  Of any other row the last good reading stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from ...base.one_line import one_line
+from .layout import (
+    CLIENT_BYTES,
+    HEADER_BYTES,
+    OVERFLOW_ROWS,
+    ROW_BYTES,
+    ROWS,
+    ROWS_AT,
+    SINCE_AT,
+    SLOT_BYTES,
+    SLOTS,
+    SLOTS_AT,
+    Header,
+    Row,
+    row_of_key,
+)
+
+if TYPE_CHECKING:
+    from ...machine.sealed_memory import SealedMemory
+
+__all__ = ["NOTHING", "Counts", "CountsReader", "InFlight", "RowCounts", "RowKey", "added"]
+
+RowKey = tuple[str, str]
+"""A method and a status; the status is ``""`` for a request that got no answer, ``"5xx"`` where rows ran out."""
+
+_MOST_REQUESTS: Final = 1_000_000  # a second
+_MOST_BYTES: Final = 1_000_000_000_000  # a second
+_MOST_CONNECTIONS: Final = 1_000_000  # a second
+_SLACK_SECONDS: Final = 1.0
+_SECONDS: Final = Struct("=d")
+_SLOT: Final = Struct(f"=Q{CLIENT_BYTES}s{SLOT_BYTES - 8 - CLIENT_BYTES}s")
+_UNANSWERED: Final = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """The requests of one method and status.
+
+    Attributes:
+        seconds: that they took together.
+        sent: bytes of the bodies of their answers.
+        buckets: how many took how long; see :data:`~nodecluster_compat.operations.metrics.layout.BOUNDS`.
+    """
+
+    seconds: float
+    sent: int
+    buckets: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(self.buckets)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a worker, or all of them, have counted.
+
+    Attributes:
+        rows: the requests that have ended.
+        opened: connections that were taken.
+        closed: those that have ended.
+    """
+
+    rows: dict[RowKey, RowCounts] = field(default_factory=dict)
+    opened: int = 0
+    closed: int = 0
+
+    @property
+    def requests(self) -> int:
+        """Requests that have ended."""
+        return sum(row.count for row in self.rows.values())
+
+    def by_class(self) -> dict[str, int]:
+        """Return how many requests were answered by ``1xx`` … ``5xx``, and how many by nothing (``unanswered``)."""
+        counts = {"1xx": 0, "2xx": 0, "3xx": 0, "4xx": 0, "5xx": 0, "unanswered": 0}
+        for (_, status), row in self.rows.items():
+            counts[f"{status[0]}xx" if status else "unanswered"] += row.count
+        return counts
+
+
+NOTHING: Final = Counts()
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """A request that a worker has not ended.
+
+    Attributes:
+        since: seconds, of the monotonic clock.
+        method: as the client spelt it.
+        path: without what follows a question mark, and cut where it is long.
+        client: its address; empty for a unix socket.
+        ident: of the greenlet, thread or task, as stacks name it; 0 where none does.
+    """
+
+    since: float
+    method: str
+    path: str
+    client: str
+    ident: int
+
+
+def added(one: Counts, other: Counts) -> Counts:
+    """Return both together."""
+    if not one.rows and not one.opened:
+        return other
+    rows = dict(one.rows)
+    for key, more in other.rows.items():
+        there = rows.get(key)
+        rows[key] = more if there is None else _sum(there, more)
+    return Counts(rows, one.opened + other.opened, one.closed + other.closed)
+
+
+def _sum(one: RowCounts, other: RowCounts) -> RowCounts:
+    buckets = tuple(map(int.__add__, one.buckets, other.buckets))
+    return RowCounts(one.seconds + other.seconds, one.sent + other.sent, buckets)
+
+
+class CountsReader:
+    """Reads the numbers of one worker, from its birth on.
+
+    Args:
+        memory: the worker's.
+        born: when it was forked: seconds, of the monotonic clock.
+    """
+
+    def __init__(self, memory: SealedMemory, born: float) -> None:
+        self.memory = memory
+        self.born = born
+        self._last = NOTHING
+
+    def read(self, now: float) -> Counts:
+        """Return what it has counted so far."""
+        numbers = memoryview(self.memory.read(SINCE_AT, 0)).cast("Q")
+        age = max(now - self.born, 0.0) + _SLACK_SECONDS
+        rows = dict(self._last.rows)
+        for number in range(min(numbers[Header.ROWS], ROWS)):
+            at = (ROWS_AT + number * ROW_BYTES) // 8
+            key = _key(number, numbers[at + Row.KEY])
+            if key is not None:
+                row = _row(numbers[at : at + ROW_BYTES // 8])
+                if _can_be(row, rows.get(key), age):
+                    rows[key] = row
+        most = int(_MOST_CONNECTIONS * age)
+        opened, closed = numbers[Header.OPENED], numbers[Header.CLOSED]
+        is_sane = self._last.opened <= opened <= most and self._last.closed <= closed <= opened
+        opened, closed = (opened, closed) if is_sane else (self._last.opened, self._last.closed)
+        self._last = Counts({key: row for key, row in rows.items() if row.count}, opened, closed)
+        return self._last
+
+    def active(self, now: float) -> tuple[int, float]:
+        """Return how many requests are in flight, and for how many seconds the oldest is."""
+        header = memoryview(self.memory.read(HEADER_BYTES, 0)).cast("Q")
+        since = [at for _, at in self._since(header, now)]
+        unlisted = header[Header.UNLISTED]
+        is_sane = unlisted <= self._last.opened  # the last reading, which is of this moment or a little older
+        return len(since) + (unlisted if is_sane else 0), now - min(since, default=now)
+
+    def in_flight(self, now: float) -> list[InFlight]:
+        """Return the requests in flight that have a slot, oldest first."""
+        header = memoryview(self.memory.read(HEADER_BYTES, 0)).cast("Q")
+        found = [self._in_slot(slot, at) for slot, at in self._since(header, now)]
+        return sorted((one for one in found if one is not None), key=lambda one: one.since)
+
+    def _since(self, header: memoryview, now: float) -> list[tuple[int, float]]:
+        used = min(header[Header.SLOTS], SLOTS)
+        since = memoryview(self.memory.read(8 * used, SINCE_AT)).cast("d").tolist()
+        return [(slot, at) for slot, at in enumerate(since) if at and self.born <= at <= now]
+
+    def _in_slot(self, slot: int, since: float) -> InFlight | None:
+        ident, client, line = _SLOT.unpack(self.memory.read(SLOT_BYTES, SLOTS_AT + slot * SLOT_BYTES))
+        if _SECONDS.unpack(self.memory.read(8, SINCE_AT + 8 * slot))[0] != since:
+            return None  # it has ended meanwhile, and this may be part of the next one
+        method, _, rest = _text(line.partition(b"\r")[0]).partition(" ")
+        path = rest.partition(" ")[0].partition("?")[0]
+        return InFlight(since, method, path, _text(client), ident)
+
+
+def _key(number: int, key: int) -> RowKey | None:
+    if number < OVERFLOW_ROWS:
+        return "_OTHER", f"{number + 1}xx"
+    found = row_of_key(key)
+    return None if found is None else (found[0], str(found[1]) if found[1] else _UNANSWERED)
+
+
+def _row(numbers: memoryview) -> RowCounts:
+    seconds = numbers[Row.SECONDS : Row.SECONDS + 1].tobytes()
+    return RowCounts(_SECONDS.unpack(seconds)[0], numbers[Row.BYTES], tuple(numbers[Row.BUCKETS :]))
+
+
+def _can_be(row: RowCounts, last: RowCounts | None, age: float) -> bool:
+    """Whether a worker can have reached these numbers, in ``age`` seconds, since it had the ``last`` ones."""
+    most = _MOST_REQUESTS * age
+    if max(row.buckets) > most or row.sent > _MOST_BYTES * age:
+        return False
+    if not 0.0 <= row.seconds <= (row.count + 1) * age:
+        return False
+    if last is None:
+        return True
+    return (
+        row.seconds >= last.seconds
+        and row.sent >= last.sent
+        and all(now >= before for now, before in zip(row.buckets, last.buckets, strict=True))
+    )
+
+
+def _text(data: bytes) -> str:
+    return one_line(data.rstrip(b"\0").decode("latin-1"))

@@ -1,0 +1,121 @@
+"""Keep the counts of all workers: of those that live by reading their memory, of those that have ended in one sum.
+
+A worker's counts are read once more when it has been reaped, and added to the sum.  So what all of them have counted
+never goes back, whatever becomes of a worker, and a worker that is blocked is counted like any other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ...machine.process_usage import usage_of
+from ...machine.sealed_memory import SealedMemory
+from ...roles.numbers import TotalNumbers, WorkerNumbers
+from .counts import NOTHING, Counts, CountsReader, InFlight, added
+from .layout import WHOLE_BYTES
+
+if TYPE_CHECKING:
+    from ...roles.worker_handle import WorkerHandle
+
+__all__ = ["Ledger", "Survey"]
+
+_NAME: Final = "nodecluster-numbers"
+_DIGITS: Final = 3  # of seconds that people read
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All counts at one moment.
+
+    Attributes:
+        counts: of all workers, dead ones included.
+        active: requests in flight, by worker.
+        lost: requests that were in flight when their worker ended.
+        cpu_seconds: of the workers that have ended.
+    """
+
+    counts: Counts
+    active: dict[int, int]
+    lost: int
+    cpu_seconds: float
+
+
+class Ledger:
+    """The counts of one primary's workers; see :class:`~nodecluster_compat.roles.numbers.Numbers`.
+
+    Args:
+        clock: seconds, the same for worker and primary.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._readers: dict[int, CountsReader] = {}
+        self._ended = NOTHING
+        self._lost = 0
+        self._cpu_seconds = 0.0
+
+    # --- the life of a worker ------------------------------------------------------------------
+
+    def born(self, worker_id: int) -> None:
+        """A worker is about to be forked.
+
+        Raises:
+            OSError: no descriptor is left.
+        """
+        self._readers[worker_id] = CountsReader(SealedMemory(_NAME, WHOLE_BYTES), self._clock())
+
+    def gone(self, worker_id: int, cpu_seconds: float = 0.0) -> None:
+        """It was reaped, or never forked; a no-op when that was said."""
+        reader = self._readers.pop(worker_id, None)
+        if reader is not None:
+            now = self._clock()
+            self._ended = added(self._ended, reader.read(now))
+            self._lost += reader.active(now)[0]
+            self._cpu_seconds += cpu_seconds
+            reader.memory.close()
+
+    def leave(self, worker_id: int | None) -> SealedMemory | None:
+        """In a forked child: let go of all memory but that of ``worker_id``; return that."""
+        mine = None
+        for one, reader in self._readers.items():
+            if one == worker_id:
+                mine = reader.memory
+            else:
+                reader.memory.close()
+        self._readers.clear()
+        return mine
+
+    # --- what they have counted ----------------------------------------------------------------
+
+    def of(self, worker: WorkerHandle) -> WorkerNumbers:
+        """See :class:`~nodecluster_compat.roles.numbers.Numbers`."""
+        usage = None if worker.process.pid is None or worker.process.is_reaped else usage_of(worker.process.pid)
+        rss, cpu = (None, None) if usage is None else (usage.rss_bytes, round(usage.cpu_seconds, _DIGITS))
+        reader = self._readers.get(worker.id)
+        if reader is None:
+            return WorkerNumbers(rss_bytes=rss, cpu_seconds=cpu)
+        now = self._clock()
+        counts, (active, oldest) = reader.read(now), reader.active(now)
+        age = round(oldest, _DIGITS) if active else None
+        return WorkerNumbers(counts.requests, active, age, counts.opened - counts.closed, rss, cpu)
+
+    def totals(self) -> TotalNumbers:
+        """See :class:`~nodecluster_compat.roles.numbers.Numbers`."""
+        counts = self.survey().counts
+        return TotalNumbers(counts.requests, counts.by_class(), counts.opened)
+
+    def survey(self) -> Survey:
+        """Return all counts."""
+        now, counts, active = self._clock(), self._ended, {}
+        for worker_id, reader in self._readers.items():
+            counts = added(counts, reader.read(now))
+            active[worker_id] = reader.active(now)[0]
+        return Survey(counts, active, self._lost, self._cpu_seconds)
+
+    def in_flight(self, worker_id: int) -> list[InFlight]:
+        """Return the requests that a worker has in flight, oldest first."""
+        reader = self._readers.get(worker_id)
+        return [] if reader is None else reader.in_flight(self._clock())

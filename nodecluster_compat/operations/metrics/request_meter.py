@@ -1,0 +1,208 @@
+"""Count requests in a worker, and say which are in flight, at the price of a few stores into its memory.
+
+The seam of the request path, whatever serves a request (a loop of ours, gunicorn's ``handle_request``, a thread, a
+task).  For a connection, and for each request on it::
+
+    slot = meter.open(client, ident)
+    started = meter.begin(slot, line)
+    ...
+    meter.end(slot, started, method, status, sent)      # however it ended, once
+    meter.close(slot)
+
+Every number is stored as soon as it is known, so a worker that is blocked or killed has left all of them.  A request
+is counted before it is no longer in flight: one that a kill falls upon is in flight, counted, or both, never neither.
+
+Nothing is locked: where threads serve, each ``+=`` here is a load and a store between which CPython does not switch.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Hashable
+from struct import Struct
+from time import monotonic
+from typing import Final
+
+from .layout import (
+    BOUNDS,
+    CLIENT_BYTES,
+    LINE_BYTES,
+    METHOD_NUMBERS,
+    OTHER,
+    OVERFLOW_ROWS,
+    ROW_NUMBERS,
+    ROWS,
+    ROWS_AT,
+    SINCE_AT,
+    SLOT_BYTES,
+    SLOTS,
+    SLOTS_AT,
+    VALUES_AT,
+    Header,
+    Row,
+    key_of_row,
+)
+
+__all__ = ["NO_SLOT", "RequestMeter"]
+
+NO_SLOT: Final = -1
+"""Of a connection for which there is no slot left."""
+
+_ROWS_FROM: Final = ROWS_AT // 8
+_SINCE_FROM: Final = SINCE_AT // 8
+_MOST_STATUSES: Final = 256  # that are remembered for a method: an application may make up any number
+_WHO: Final = Struct(f"=Q{CLIENT_BYTES}s")
+_LINE: Final = Struct(f"={LINE_BYTES}s")
+_LINE_IN_SLOT: Final = SLOT_BYTES - LINE_BYTES
+_MOST_IDENT: Final = 2**64 - 1
+
+Clock = Callable[[], float]
+Begin = Callable[[int, bytes], float]
+End = Callable[[int, float, str, Hashable, int], None]
+
+
+class RequestMeter:
+    """Counts the requests of one worker.
+
+    Args:
+        view: where to: a worker's memory.  Where there is none it counts for itself, and nobody reads it.
+        clock: seconds, the same for worker and primary.
+
+    Attributes:
+        begin: ``begin(slot, line) -> started``: a request was read; ``line`` is its first line, or whatever begins with
+            that, as ``b"GET /path HTTP/1.1"``.
+        end: ``end(slot, started, method, status, sent)``: it has ended.  ``method`` is as the client spelt it,
+            ``status`` a number, or text that begins with one, ``None`` when no answer was begun; ``sent`` are bytes of
+            the body of the answer.
+    """
+
+    __slots__ = ("_clock", "_free", "_highest", "_numbers", "_rows", "_used", "_view", "begin", "end")
+
+    begin: Begin
+    end: End
+
+    def __init__(self, view: memoryview | None = None, clock: Clock = monotonic) -> None:
+        self._clock = clock
+        self._rows: dict[str, dict[Hashable, int]] = {}
+        self._write_to(memoryview(bytearray(VALUES_AT)) if view is None else view)
+        self._free = list(range(SLOTS - 1, -1, -1))
+        self._highest = 0
+        self._used = OVERFLOW_ROWS
+        self._numbers[Header.ROWS] = self._used
+
+    def _write_to(self, view: memoryview) -> None:
+        self._view = view
+        self._numbers = view.cast("Q")
+        self.begin = _begin(view, self._clock)
+        self.end = _end(view, self._clock, self._rows, self._row)
+
+    def abandon(self) -> None:
+        """In a process that the worker forked: what it counts is not the worker's."""
+        self._write_to(memoryview(bytearray(self._view[:VALUES_AT])))
+
+    # --- connections ---------------------------------------------------------------------------
+
+    def open(self, client: str, ident: int = 0) -> int:
+        """Count a connection.
+
+        Args:
+            client: its address.
+            ident: of the greenlet, thread or task that serves it, as stacks name it.
+
+        Returns:
+            Its slot.
+        """
+        self._numbers[Header.OPENED] += 1
+        if not self._free:
+            return NO_SLOT
+        slot = self._free.pop()
+        if slot >= self._highest:
+            self._highest = self._numbers[Header.SLOTS] = slot + 1
+        who = client.encode("ascii", "replace")
+        _WHO.pack_into(self._view, SLOTS_AT + slot * SLOT_BYTES, ident & _MOST_IDENT, who)
+        return slot
+
+    def close(self, slot: int) -> None:
+        """A connection has ended."""
+        self._numbers[Header.CLOSED] += 1
+        if slot >= 0:
+            self._free.append(slot)
+
+    def _row(self, method: str, status: Hashable) -> int:
+        """Return where the row of a method and a status begins; take one if there is none yet."""
+        known = method if method in METHOD_NUMBERS else "_OTHER"
+        rows = self._rows.setdefault(known, {})
+        code = _code(status)
+        row = rows.get(code)
+        if row is None:
+            row = rows[code] = self._new_row(METHOD_NUMBERS.get(known, OTHER), code)
+        if len(rows) < _MOST_STATUSES and isinstance(status, str | int):
+            rows[status] = row
+        return row
+
+    def _new_row(self, method: int, code: int) -> int:
+        if self._used >= ROWS:
+            return _ROWS_FROM + max(code // 100 - 1, 0) * ROW_NUMBERS
+        row = _ROWS_FROM + self._used * ROW_NUMBERS
+        self._numbers[row + Row.KEY] = key_of_row(method, code)
+        self._used += 1
+        self._numbers[Header.ROWS] = self._used
+        return row
+
+
+# These two run for every request.  What they need is in their closures, which costs half of what attributes do.
+
+
+def _begin(view: memoryview, clock: Clock) -> Begin:
+    write_line, since, numbers = _LINE.pack_into, view.cast("d"), view.cast("Q")
+    lines, size, since_from, unlisted = SLOTS_AT + _LINE_IN_SLOT, SLOT_BYTES, _SINCE_FROM, Header.UNLISTED
+
+    def begin(slot: int, line: bytes) -> float:
+        now = clock()
+        if slot >= 0:
+            write_line(view, lines + slot * size, line)
+            since[since_from + slot] = now
+        else:
+            numbers[unlisted] += 1
+        return now
+
+    return begin
+
+
+def _end(
+    view: memoryview, clock: Clock, rows: dict[str, dict[Hashable, int]], find_row: Callable[[str, Hashable], int]
+) -> End:
+    floats, numbers = view.cast("d"), view.cast("Q")
+    fastest, bounds, bisect = BOUNDS[0], BOUNDS, bisect_left
+    seconds_in_row, bytes_in_row, buckets_in_row = Row.SECONDS, Row.BYTES, Row.BUCKETS
+    since_from, unlisted = _SINCE_FROM, Header.UNLISTED
+
+    def end(slot: int, started: float, method: str, status: Hashable, sent: int) -> None:
+        try:
+            row = rows[method][status]
+        except (KeyError, TypeError):
+            row = find_row(method, status)
+        seconds = clock() - started
+        if seconds <= fastest:
+            numbers[row + buckets_in_row] += 1
+        else:
+            numbers[row + buckets_in_row + bisect(bounds, seconds)] += 1
+        floats[row + seconds_in_row] += seconds
+        if sent:
+            numbers[row + bytes_in_row] += sent
+        if slot >= 0:
+            floats[since_from + slot] = 0.0
+        else:
+            numbers[unlisted] -= 1
+
+    return end
+
+
+def _code(status: object) -> int:
+    """Return the number of a status; 0 when it is none."""
+    text = status if isinstance(status, int) else str(status)[:3]
+    try:
+        code = int(text)
+    except ValueError:
+        return 0
+    return code if 100 <= code <= 599 else 0

@@ -1,0 +1,297 @@
+"""What a worker counts, and what its primary reads of it, believes of it, and makes of it when it has ended."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nodecluster_compat.machine.sealed_memory import SealedMemory
+from nodecluster_compat.operations.metrics.counts import CountsReader, added
+from nodecluster_compat.operations.metrics.layout import (
+    BOUNDS,
+    HEADER_BYTES,
+    ROWS,
+    SINCE_AT,
+    SLOTS,
+    WHOLE_BYTES,
+)
+from nodecluster_compat.operations.metrics.ledger import Ledger
+from nodecluster_compat.operations.metrics.request_meter import NO_SLOT, RequestMeter
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+BORN = 1000.0
+
+
+class Clock:
+    """A clock that stands still unless it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = BORN
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Pair:
+    """A worker's meter and its primary's reader."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.memory = SealedMemory("test", WHOLE_BYTES)
+        self.reader = CountsReader(self.memory, BORN)
+        self.meter = RequestMeter(self.memory.view(), self.clock)
+        self.clock.now += 1
+
+    def close(self) -> None:
+        self.meter.abandon()
+        self.memory.close()
+
+    def request(self, method: str = "GET", status: object = "200 OK", seconds: float = 0.0, sent: int = 0) -> None:
+        started = self.meter.begin(NO_SLOT, b"")
+        self.clock.now += seconds
+        self.meter.end(NO_SLOT, started, method, cast("Any", status), sent)
+
+    def rows(self) -> dict[tuple[str, str], int]:
+        return {key: row.count for key, row in self.reader.read(self.clock.now).rows.items()}
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    pair = Pair()
+    yield pair
+    pair.close()
+
+
+def test_requests_are_counted_by_method_and_status(pair: Pair) -> None:
+    """A status may be gunicorn's text or a number; methods that nobody knows are one."""
+    for method, status in [("GET", "200 OK"), ("GET", 200), ("POST", "201 Created"), ("GET", None), ("BREW", "418 I")]:
+        pair.request(method, status)
+    assert pair.rows() == {("GET", "200"): 2, ("POST", "201"): 1, ("GET", ""): 1, ("_OTHER", "418"): 1}
+    by_class = pair.reader.read(pair.clock.now).by_class()
+    assert by_class == {"1xx": 0, "2xx": 3, "3xx": 0, "4xx": 1, "5xx": 0, "unanswered": 1}
+
+
+@pytest.mark.parametrize("status", ["", "no", "99 Low", "600 High", [], "\u0663\u0663\u0663", 10**30, -200, b"200 OK"])
+def test_status_that_is_none_is_no_answer(pair: Pair, status: object) -> None:
+    """An application may say anything."""
+    pair.request("GET", status)
+    assert sum(pair.rows().values()) == 1
+    assert all(key == "" or key.isdigit() for _, key in pair.rows())
+
+
+def test_durations_and_bytes(pair: Pair) -> None:
+    """Each bound belongs to its bucket, as Prometheus has it; bytes are those of bodies."""
+    pair.clock.now = BORN + 0.0  # so that the differences are exact
+    for bound in BOUNDS:
+        started = pair.meter.begin(NO_SLOT, b"")
+        pair.meter.end(NO_SLOT, started - bound, "GET", "200 OK", 10)
+    pair.request(seconds=60.0, sent=7)
+    (row,) = pair.reader.read(pair.clock.now).rows.values()
+    assert row.count == len(BOUNDS) + 1
+    assert row.buckets[-1] == 1
+    assert row.sent == 10 * len(BOUNDS) + 7
+    assert math.isclose(row.seconds, sum(BOUNDS) + 60.0)
+
+
+def test_more_rows_than_there_are(pair: Pair) -> None:
+    """What does not fit is counted by its class."""
+    statuses = range(100, 600)
+    for status in statuses:
+        pair.request("GET", status)
+    assert sum(pair.rows().values()) == len(statuses)
+    assert len(pair.rows()) <= ROWS
+    assert pair.rows()["_OTHER", "5xx"] == 100
+
+
+def test_what_is_in_flight(pair: Pair) -> None:
+    """The oldest first, with its greenlet, and without what follows a question mark."""
+    first, second = (pair.meter.open(f"127.0.0.1:{port}", port) for port in (1, 2))
+    begun = pair.meter.begin(second, b"POST /second HTTP/1.1\r\nCookie: secret\r\n\r\n")
+    pair.clock.now += 2
+    pair.meter.begin(first, b"GET /first?password=1 HTTP/1.1\r\n")
+    found = pair.reader.in_flight(pair.clock.now)
+    assert [(one.method, one.path, one.client, one.ident) for one in found] == [
+        ("POST", "/second", "127.0.0.1:2", 2),
+        ("GET", "/first", "127.0.0.1:1", 1),
+    ]
+    assert pair.reader.active(pair.clock.now) == (2, 2.0)
+    pair.meter.end(second, begun, "POST", 200, 0)
+    assert pair.reader.active(pair.clock.now) == (1, 0.0)
+
+
+def test_more_connections_than_slots(pair: Pair) -> None:
+    """The requests of the others are counted, without their paths."""
+    slots = [pair.meter.open("", 0) for _ in range(SLOTS + 2)]
+    assert slots.count(NO_SLOT) == 2
+    started = [pair.meter.begin(slot, b"GET / HTTP/1.1") for slot in slots]
+    pair.reader.read(pair.clock.now)
+    assert pair.reader.active(pair.clock.now)[0] == SLOTS + 2
+    assert len(pair.reader.in_flight(pair.clock.now)) == SLOTS
+    for slot, began in zip(slots, started, strict=True):
+        pair.meter.end(slot, began, "GET", 200, 0)
+        pair.meter.close(slot)
+    assert pair.reader.active(pair.clock.now) == (0, 0.0)
+    counts = pair.reader.read(pair.clock.now)
+    assert (counts.opened, counts.closed, counts.requests) == (SLOTS + 2, SLOTS + 2, SLOTS + 2)
+    assert pair.meter.open("", 0) != NO_SLOT
+
+
+def test_line_of_a_request_is_told_as_one_line(pair: Pair) -> None:
+    """Whatever a client has put there."""
+    slot = pair.meter.open("127.0.0.1:1", 2**70)
+    pair.meter.begin(slot, b"GET /\x1b[2J\x07" + b"x" * 5000)
+    (one,) = pair.reader.in_flight(pair.clock.now)
+    assert one.path.startswith(r"/\x1b[2J\x07xxx")
+    assert len(one.path) < 200
+
+
+def test_forked_process_counts_for_nobody(pair: Pair) -> None:
+    """Its worker's numbers are not its own."""
+    pair.request()
+    pair.meter.abandon()
+    pair.request()
+    assert pair.rows() == {("GET", "200"): 1}
+
+
+# --- a worker that lies --------------------------------------------------------------------------
+
+
+def overwrite(memory: SealedMemory, data: bytes, at: int = 0) -> None:
+    os.pwrite(memory.fileno(), data, at)
+
+
+@given(st.binary(min_size=8, max_size=4096), st.integers(0, SINCE_AT + 8 * SLOTS + 4096))
+@settings(max_examples=200, deadline=None)
+def test_nonsense_is_not_believed(data: bytes, at: int) -> None:
+    """Whatever a worker writes: what is read is finite, and goes back in nothing."""
+    pair = Pair()
+    try:
+        pair.meter.begin(pair.meter.open("127.0.0.1:1", 1), b"GET / HTTP/1.1")
+        pair.request(seconds=0.2, sent=5)
+        before = pair.reader.read(pair.clock.now)
+        overwrite(pair.memory, data, at)
+        for now in (pair.clock.now, pair.clock.now + 1):
+            after = pair.reader.read(now)
+            assert after.requests >= before.requests
+            assert after.opened >= before.opened
+            assert all(math.isfinite(row.seconds) for row in after.rows.values())
+            assert after.rows["GET", "200"].buckets[6] >= 1
+            active, oldest = pair.reader.active(now)
+            assert 0 <= active <= SLOTS + after.opened
+            assert 0.0 <= oldest <= now - BORN
+            assert all(one.path.isprintable() for one in pair.reader.in_flight(now))
+            before = after
+    finally:
+        pair.close()
+
+
+@pytest.mark.parametrize("byte", [0x00, 0xFF, 0x7F, 0x41])
+def test_memory_full_of_one_byte(pair: Pair, byte: int) -> None:
+    """The last good reading stays."""
+    pair.request(seconds=0.2)
+    before = pair.reader.read(pair.clock.now)
+    overwrite(pair.memory, bytes([byte]) * (SINCE_AT + 8 * SLOTS))
+    assert pair.reader.read(pair.clock.now) == before
+    assert pair.reader.active(pair.clock.now) == (0, 0.0)
+
+
+def test_memory_cannot_be_cut_short(pair: Pair) -> None:
+    """Or made longer; so nothing that is mapped ever goes away."""
+    for size in (0, HEADER_BYTES, WHOLE_BYTES * 2):
+        with pytest.raises(PermissionError):
+            os.ftruncate(pair.memory.fileno(), size)
+    with mmap.mmap(pair.memory.fileno(), HEADER_BYTES) as mapped:
+        assert len(mapped) == HEADER_BYTES
+
+
+def test_memory_without_memfd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Python was built for an old libc; a worker that cuts it short has counted nothing."""
+    monkeypatch.delattr(os, "memfd_create")
+    pair = Pair()
+    pair.request()
+    assert pair.rows() == {("GET", "200"): 1}
+    os.ftruncate(pair.memory.fileno(), 0)
+    assert pair.rows() == {("GET", "200"): 1}
+    pair.close()
+
+
+# --- all workers ---------------------------------------------------------------------------------
+
+
+def worker(number: int) -> Any:
+    return SimpleNamespace(id=number, process=SimpleNamespace(pid=os.getpid(), is_reaped=False))
+
+
+def test_ledger_keeps_what_dead_workers_have_counted() -> None:
+    """Totals do not go back; what was in flight is lost, and said to be."""
+    clock = Clock()
+    ledger = Ledger(clock)
+    meters = []
+    for number in (1, 2):
+        ledger.born(number)
+        meters.append(RequestMeter(ledger._readers[number].memory.view(), clock))
+    clock.now += 1
+    for meter in meters:
+        slot = meter.open("127.0.0.1:1", 1)
+        meter.end(slot, meter.begin(slot, b"GET / HTTP/1.1"), "GET", "200 OK", 3)
+        meter.begin(slot, b"GET /again HTTP/1.1")
+    before = ledger.totals()
+    assert (before.requests, before.connections) == (2, 2)
+    assert before.responses is not None
+    assert before.responses["2xx"] == 2
+    assert ledger.of(worker(1)).active_requests == 1
+    assert [one.path for one in ledger.in_flight(1)] == ["/again"]
+    ledger.gone(1, 0.5)
+    ledger.gone(1, 0.5)
+    survey = ledger.survey()
+    assert ledger.totals() == before
+    assert (survey.active, survey.lost, survey.cpu_seconds) == ({2: 1}, 1, 0.5)
+    assert ledger.of(worker(1)).requests is None
+    assert ledger.in_flight(1) == []
+    ledger.gone(2)
+    assert ledger.totals() == before
+    for meter in meters:
+        meter.abandon()
+
+
+def test_child_keeps_its_own_memory_only() -> None:
+    """The others' are closed in it."""
+    ledger = Ledger(Clock())
+    for number in (1, 2):
+        ledger.born(number)
+    others, mine = ledger._readers[1].memory, ledger.leave(2)
+    assert mine is not None
+    assert mine.fileno() >= 0
+    assert others.fileno() == -1
+    mine.close()
+
+
+def test_usage_of_a_process_is_the_kernels() -> None:
+    """Of a living one: it has memory, and has computed."""
+    ledger = Ledger(Clock())
+    numbers = ledger.of(worker(1))
+    assert numbers.rss_bytes is not None
+    assert numbers.rss_bytes > 1024 * 1024
+    assert numbers.cpu_seconds is not None
+    assert numbers.cpu_seconds > 0
+
+
+def test_adding_counts_changes_neither() -> None:
+    """They are records."""
+    pair = Pair()
+    pair.request(sent=2)
+    one = pair.reader.read(pair.clock.now)
+    both = added(one, one)
+    assert both.rows["GET", "200"].count == 2
+    assert both.rows["GET", "200"].sent == 4
+    assert one.rows["GET", "200"].count == 1
+    pair.close()
