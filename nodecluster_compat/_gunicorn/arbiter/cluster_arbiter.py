@@ -137,6 +137,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         pressure = Pressure(loop, self.primary.dealer)
         self.exits = Exits(self)
         self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.exits, self.background)
+        self.board.numbers = self.ledger
 
     def _waiting_connections(self) -> int:
         return self.primary.dealer.waiting_connections()

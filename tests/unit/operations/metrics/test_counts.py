@@ -219,9 +219,10 @@ def test_memory_without_memfd(monkeypatch: pytest.MonkeyPatch) -> None:
     pair = Pair()
     pair.request()
     assert pair.rows() == {("GET", "200"): 1}
+    pair.meter.abandon()
     os.ftruncate(pair.memory.fileno(), 0)
     assert pair.rows() == {("GET", "200"): 1}
-    pair.close()
+    pair.memory.close()
 
 
 # --- all workers ---------------------------------------------------------------------------------
