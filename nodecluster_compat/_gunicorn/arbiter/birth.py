@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 from msgspec import Struct
 
+from ...operations.metrics.shared_values import worker_is_left
 from ..requests.metering import leave_meter
 
 __all__ = ["Birth"]
@@ -39,6 +40,7 @@ class Birth(Struct):
         self.member.abandon()
         self.heartbeat.close()
         leave_meter()
+        worker_is_left()
         if self.on_abandoned is not None:
             self.on_abandoned()
         if self.receiver is not None:

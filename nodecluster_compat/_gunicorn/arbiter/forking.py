@@ -22,6 +22,7 @@ from ...base.exit_code import exit_code_of
 from ...machine.forked_child import detach, is_child
 from ...machine.systemd import forget_manager
 from ...operations.metrics.request_meter import RequestMeter
+from ...operations.metrics.shared_values import worker_begins
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.this_worker import ClusterWorker
@@ -94,7 +95,7 @@ def fork_worker(arbiter: _Seat, worker: WorkerHandle, spawn: Callable[[], int]) 
     here = os.getpid()
     try:
         arbiter.health.born(worker)
-        arbiter.ledger.born(worker.id)
+        arbiter.ledger.born(worker.id, worker.slot)
         pid = spawn()
     except SystemExit as error:
         if os.getpid() == here:  # a hook has asked for the end of the server
@@ -213,8 +214,10 @@ def _leave_primary(arbiter: _Seat) -> None:
         return
     assert worker.heartbeat is not None
     assert memory is not None
-    use_meter(RequestMeter(memory.view()))
+    view = memory.view()
     memory.close()
+    use_meter(RequestMeter(view))
+    worker_begins(view)
     member = ClusterWorker(
         worker.id, ends.messages, process, arbiter.log, worker.env, worker.line.serializer, worker.max_message_bytes
     )

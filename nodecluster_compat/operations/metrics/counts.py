@@ -43,6 +43,7 @@ _SLACK_SECONDS: Final = 1.0
 _SECONDS: Final = Struct("=d")
 _SLOT: Final = Struct(f"=Q{CLIENT_BYTES}s{SLOT_BYTES - 8 - CLIENT_BYTES}s")
 _UNANSWERED: Final = ""
+_UNUSED: Final = bytes(ROW_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,29 +143,40 @@ class CountsReader:
         self.memory = memory
         self.born = born
         self._last = NOTHING
+        self._raw: list[bytes] = [_UNUSED] * ROWS  # as read last: what has not changed since is not looked at again
 
     def read(self, now: float) -> Counts:
         """Return what it has counted so far."""
-        numbers = memoryview(self.memory.read(SINCE_AT, 0)).cast("Q")
+        header = self._header()
         age = max(now - self.born, 0.0) + _SLACK_SECONDS
-        rows = dict(self._last.rows)
-        for number in range(min(numbers[Header.ROWS], ROWS)):
-            at = (ROWS_AT + number * ROW_BYTES) // 8
-            key = _key(number, numbers[at + Row.KEY])
-            if key is not None:
-                row = _row(numbers[at : at + ROW_BYTES // 8])
-                if _can_be(row, rows.get(key), age):
-                    rows[key] = row
+        rows = self._rows(min(header[Header.ROWS], ROWS), age)
         most = int(_MOST_CONNECTIONS * age)
-        opened, closed = numbers[Header.OPENED], numbers[Header.CLOSED]
+        opened, closed = header[Header.OPENED], header[Header.CLOSED]
         is_sane = self._last.opened <= opened <= most and self._last.closed <= closed <= opened
         opened, closed = (opened, closed) if is_sane else (self._last.opened, self._last.closed)
-        self._last = Counts({key: row for key, row in rows.items() if row.count}, opened, closed)
+        self._last = Counts(rows, opened, closed)
         return self._last
+
+    def _header(self) -> memoryview:
+        return memoryview(self.memory.read(HEADER_BYTES, 0)).cast("Q")
+
+    def _rows(self, used: int, age: float) -> dict[RowKey, RowCounts]:
+        data = self.memory.read(used * ROW_BYTES, ROWS_AT)
+        rows = self._last.rows
+        for number in range(used):
+            raw = data[number * ROW_BYTES : (number + 1) * ROW_BYTES]
+            if raw == self._raw[number]:
+                continue
+            self._raw[number] = raw
+            numbers = memoryview(raw).cast("Q")
+            key, row = _key(number, numbers[Row.KEY]), _row(numbers)
+            if key is not None and _can_be(row, rows.get(key), age):
+                rows = {**rows, key: row}
+        return rows
 
     def active(self, now: float) -> tuple[int, float]:
         """Return how many requests are in flight, and for how many seconds the oldest is."""
-        header = memoryview(self.memory.read(HEADER_BYTES, 0)).cast("Q")
+        header = self._header()
         since = [at for _, at in self._since(header, now)]
         unlisted = header[Header.UNLISTED]
         is_sane = unlisted <= self._last.opened  # the last reading, which is of this moment or a little older
@@ -172,7 +184,7 @@ class CountsReader:
 
     def in_flight(self, now: float) -> list[InFlight]:
         """Return the requests in flight that have a slot, oldest first."""
-        header = memoryview(self.memory.read(HEADER_BYTES, 0)).cast("Q")
+        header = self._header()
         found = [self._in_slot(slot, at) for slot, at in self._since(header, now)]
         return sorted((one for one in found if one is not None), key=lambda one: one.since)
 
@@ -207,7 +219,7 @@ def _can_be(row: RowCounts, last: RowCounts | None, age: float) -> bool:
     most = _MOST_REQUESTS * age
     if max(row.buckets) > most or row.sent > _MOST_BYTES * age:
         return False
-    if not 0.0 <= row.seconds <= (row.count + 1) * age:
+    if not row.count or not 0.0 <= row.seconds <= (row.count + 1) * age:
         return False
     if last is None:
         return True

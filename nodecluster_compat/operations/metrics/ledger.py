@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Final
 from ...machine.process_usage import usage_of
 from ...machine.sealed_memory import SealedMemory
 from ...roles.numbers import TotalNumbers, WorkerNumbers
+from .application_values import ApplicationSum, ApplicationValues
 from .counts import NOTHING, Counts, CountsReader, InFlight, added
 from .layout import WHOLE_BYTES
+from .shared_values import values_here
 
 if TYPE_CHECKING:
     from ...roles.worker_handle import WorkerHandle
@@ -43,6 +45,16 @@ class Survey:
     cpu_seconds: float
 
 
+class _Books:
+    """What one worker's memory says."""
+
+    def __init__(self, slot: int, now: float) -> None:
+        self.slot = slot
+        self.memory = SealedMemory(_NAME, WHOLE_BYTES)
+        self.counts = CountsReader(self.memory, now)
+        self.values = ApplicationValues(self.memory)
+
+
 class Ledger:
     """The counts of one primary's workers; see :class:`~nodecluster_compat.roles.numbers.Numbers`.
 
@@ -52,40 +64,43 @@ class Ledger:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._readers: dict[int, CountsReader] = {}
+        self._books: dict[int, _Books] = {}
         self._ended = NOTHING
+        self._ended_values = ApplicationSum()
+        self._own_values: ApplicationValues | None = None
         self._lost = 0
         self._cpu_seconds = 0.0
 
     # --- the life of a worker ------------------------------------------------------------------
 
-    def born(self, worker_id: int) -> None:
+    def born(self, worker_id: int, slot: int) -> None:
         """A worker is about to be forked.
 
         Raises:
             OSError: no descriptor is left.
         """
-        self._readers[worker_id] = CountsReader(SealedMemory(_NAME, WHOLE_BYTES), self._clock())
+        self._books[worker_id] = _Books(slot, self._clock())
 
     def gone(self, worker_id: int, cpu_seconds: float = 0.0) -> None:
         """It was reaped, or never forked; a no-op when that was said."""
-        reader = self._readers.pop(worker_id, None)
-        if reader is not None:
+        books = self._books.pop(worker_id, None)
+        if books is not None:
             now = self._clock()
-            self._ended = added(self._ended, reader.read(now))
-            self._lost += reader.active(now)[0]
+            self._ended = added(self._ended, books.counts.read(now))
+            self._ended_values.add(books.slot, books.values, has_ended=True)
+            self._lost += books.counts.active(now)[0]
             self._cpu_seconds += cpu_seconds
-            reader.memory.close()
+            books.memory.close()
 
     def leave(self, worker_id: int | None) -> SealedMemory | None:
         """In a forked child: let go of all memory but that of ``worker_id``; return that."""
         mine = None
-        for one, reader in self._readers.items():
+        for one, books in self._books.items():
             if one == worker_id:
-                mine = reader.memory
+                mine = books.memory
             else:
-                reader.memory.close()
-        self._readers.clear()
+                books.memory.close()
+        self._books.clear()
         return mine
 
     # --- what they have counted ----------------------------------------------------------------
@@ -94,11 +109,11 @@ class Ledger:
         """See :class:`~nodecluster_compat.roles.numbers.Numbers`."""
         usage = None if worker.process.pid is None or worker.process.is_reaped else usage_of(worker.process.pid)
         rss, cpu = (None, None) if usage is None else (usage.rss_bytes, round(usage.cpu_seconds, _DIGITS))
-        reader = self._readers.get(worker.id)
-        if reader is None:
+        books = self._books.get(worker.id)
+        if books is None:
             return WorkerNumbers(rss_bytes=rss, cpu_seconds=cpu)
         now = self._clock()
-        counts, (active, oldest) = reader.read(now), reader.active(now)
+        counts, (active, oldest) = books.counts.read(now), books.counts.active(now)
         age = round(oldest, _DIGITS) if active else None
         return WorkerNumbers(counts.requests, active, age, counts.opened - counts.closed, rss, cpu)
 
@@ -110,12 +125,23 @@ class Ledger:
     def survey(self) -> Survey:
         """Return all counts."""
         now, counts, active = self._clock(), self._ended, {}
-        for worker_id, reader in self._readers.items():
-            counts = added(counts, reader.read(now))
-            active[worker_id] = reader.active(now)[0]
+        for worker_id, books in self._books.items():
+            counts = added(counts, books.counts.read(now))
+            active[worker_id] = books.counts.active(now)[0]
         return Survey(counts, active, self._lost, self._cpu_seconds)
 
     def in_flight(self, worker_id: int) -> list[InFlight]:
         """Return the requests that a worker has in flight, oldest first."""
-        reader = self._readers.get(worker_id)
-        return [] if reader is None else reader.in_flight(self._clock())
+        books = self._books.get(worker_id)
+        return [] if books is None else books.counts.in_flight(self._clock())
+
+    def application(self) -> ApplicationSum:
+        """Return the values of the application's own metrics, those of the primary included."""
+        together = self._ended_values.copy()
+        own = values_here()
+        if own is not None:
+            self._own_values = self._own_values or ApplicationValues(own)
+            together.add(0, self._own_values, only_used=True)
+        for books in self._books.values():
+            together.add(books.slot, books.values)
+        return together

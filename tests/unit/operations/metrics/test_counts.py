@@ -238,8 +238,8 @@ def test_ledger_keeps_what_dead_workers_have_counted() -> None:
     ledger = Ledger(clock)
     meters = []
     for number in (1, 2):
-        ledger.born(number)
-        meters.append(RequestMeter(ledger._readers[number].memory.view(), clock))
+        ledger.born(number, number)
+        meters.append(RequestMeter(ledger._books[number].memory.view(), clock))
     clock.now += 1
     for meter in meters:
         slot = meter.open("127.0.0.1:1", 1)
@@ -268,8 +268,8 @@ def test_child_keeps_its_own_memory_only() -> None:
     """The others' are closed in it."""
     ledger = Ledger(Clock())
     for number in (1, 2):
-        ledger.born(number)
-    others, mine = ledger._readers[1].memory, ledger.leave(2)
+        ledger.born(number, number)
+    others, mine = ledger._books[1].memory, ledger.leave(2)
     assert mine is not None
     assert mine.fileno() >= 0
     assert others.fileno() == -1

@@ -1,0 +1,313 @@
+"""Read the values of the application's own metrics, and make one of those of all workers.
+
+Counters, histograms and summaries are summed, and what a worker had counted when it ended stays in the sum.  A gauge
+is made one by its mode, as ``prometheus_client`` documents it for several processes:
+
+    sum, min, max, mostrecent     of all workers that ever were
+    livesum, livemin, …           of those that live
+    all, liveall                  one series for each slot, of the worker that has it or had it last
+
+A worker may write anything: a key that makes no sense is not taken, nor is a value that is no number or beyond reason.
+Where a counter goes back (``reset()``) what it had before is kept, so the sum does not.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Literal, Protocol, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from .families import Exemplar, Family, Labels, Sample
+from .layout import (
+    EXEMPLAR_BYTES,
+    EXEMPLARS,
+    EXEMPLARS_AT,
+    HEADER_BYTES,
+    KEYS_AT,
+    KEYS_BYTES,
+    VALUE_BYTES,
+    VALUES,
+    VALUES_AT,
+    Header,
+)
+from .shared_values import EXEMPLAR, KEY_LENGTH
+
+__all__ = ["ApplicationSum", "ApplicationValues", "ValueKey"]
+
+Kind: TypeAlias = Literal["counter", "gauge", "histogram", "summary"]
+
+_MOST: Final = 1e18
+_MOST_SERIES: Final = 64 * 1024  # of all workers that ever were
+_EARLIEST: Final = -math.inf
+
+
+class ValueKey(Struct, frozen=True, array_like=True):
+    """Whose value it is, as ``prometheus_client`` tells it.
+
+    Attributes:
+        mode: of a gauge.
+    """
+
+    kind: Kind
+    family: str
+    name: str
+    label_names: tuple[str, ...]
+    label_values: tuple[str, ...]
+    about: str
+    mode: str
+
+    @property
+    def labels(self) -> Labels:
+        """Pairs of a name and a value."""
+        return tuple(zip(self.label_names, self.label_values, strict=False))
+
+    @property
+    def suffix(self) -> str:
+        """What the sample's name has behind the family's."""
+        return self.name.removeprefix(self.family)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the values of workers that have ended count for nothing."""
+        return self.mode.startswith("live")
+
+
+class _Told(Struct, frozen=True, array_like=True):
+    labels: dict[str, str]
+    value: float
+    timestamp: float
+
+
+class _Memory(Protocol):
+    def read(self, size: int, offset: int) -> bytes: ...
+
+
+_decode_key = msgspec.json.Decoder(ValueKey).decode
+_decode_exemplar = msgspec.json.Decoder(_Told).decode
+
+
+class ApplicationValues:
+    """Reads the values of one process.
+
+    Args:
+        memory: the process's.
+    """
+
+    def __init__(self, memory: _Memory) -> None:
+        self._memory = memory
+        self._keys: list[ValueKey | None] = []
+        self._read_bytes = 0
+        self._last: list[float] = []
+        self._before: dict[int, float] = {}  # of counters that have gone back, what they had
+        self.dropped = 0
+
+    def read(self) -> Iterator[tuple[ValueKey, float, float]]:
+        """Return each value that makes sense, with its key and when it was set."""
+        header = memoryview(self._memory.read(HEADER_BYTES, 0)).cast("Q")
+        used = min(header[Header.VALUES], VALUES)
+        self.dropped = min(header[Header.DROPPED], VALUES)
+        if not used:
+            return
+        self._read_keys(min(header[Header.KEYS], KEYS_BYTES), used)
+        values = array("d", self._memory.read(used * VALUE_BYTES, VALUES_AT))
+        for index, key in enumerate(self._keys[:used]):
+            value, when = values[2 * index], values[2 * index + 1]
+            if key is None or not -_MOST <= value <= _MOST:  # nor is NaN
+                continue
+            if key.kind != "gauge":
+                value = self._never_back(index, value)
+            yield key, value, when if math.isfinite(when) else 0.0
+
+    def exemplars(self) -> Iterator[tuple[ValueKey, Exemplar]]:
+        """Return the exemplars of the values that were read."""
+        header = memoryview(self._memory.read(HEADER_BYTES, 0)).cast("Q")
+        used: int = min(header[Header.EXEMPLARS], EXEMPLARS)
+        for number in range(used):
+            data = self._memory.read(EXEMPLAR_BYTES, EXEMPLARS_AT + number * EXEMPLAR_BYTES)
+            index, last, told, first = EXEMPLAR.unpack(data)
+            key = self._keys[index - 1] if 0 < index <= len(self._keys) and first == last else None
+            if key is not None and key.kind in ("counter", "histogram"):
+                with_exemplar = _exemplar(told.rstrip(b"\0"))
+                if with_exemplar is not None:
+                    yield key, with_exemplar
+
+    def _read_keys(self, size: int, used: int) -> None:
+        """Read the keys that are new."""
+        data = self._memory.read(max(size - self._read_bytes, 0), KEYS_AT + self._read_bytes)
+        at = 0
+        while at + KEY_LENGTH.size <= len(data) and len(self._keys) < used:
+            end = at + KEY_LENGTH.size + KEY_LENGTH.unpack_from(data, at)[0]
+            if end > len(data):
+                return
+            self._keys.append(_key(data[at + KEY_LENGTH.size : end]))
+            self._last.append(0.0)
+            self._read_bytes += end - at
+            at = end
+
+    def _never_back(self, index: int, value: float) -> float:
+        last = self._last[index]
+        if value < last:
+            self._before[index] = self._before.get(index, 0.0) + last
+        self._last[index] = value
+        return value + self._before[index] if index in self._before else value
+
+
+def _key(data: bytes) -> ValueKey | None:
+    try:
+        key = _decode_key(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    is_whole = len(key.label_names) == len(key.label_values) and key.name.startswith(key.family) and key.family
+    return key if is_whole else None
+
+
+def _exemplar(data: bytes) -> Exemplar | None:
+    try:
+        told = _decode_exemplar(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    is_sane = math.isfinite(told.value) and math.isfinite(told.timestamp)
+    return Exemplar(tuple(sorted(told.labels.items())), told.value, told.timestamp) if is_sane else None
+
+
+class _Gauge:
+    """What becomes of a gauge's values: pairs of a value and when it was set, by slot."""
+
+    def __init__(self) -> None:
+        self.by_slot: dict[int, tuple[float, float]] = {}
+        self.joined: tuple[float, float] | None = None
+
+    def copy(self) -> _Gauge:
+        made = _Gauge()
+        made.by_slot, made.joined = dict(self.by_slot), self.joined
+        return made
+
+    def add(self, mode: str, slot: int, value: float, when: float) -> None:
+        self.by_slot[slot] = value, when
+        self.joined = (value, when) if self.joined is None else _JOINED[mode](self.joined, (value, when))
+
+
+_Pair: TypeAlias = tuple[float, float]
+_JOINED: Final[dict[str, Callable[[_Pair, _Pair], _Pair]]] = {
+    "all": lambda _, one: one,
+    "sum": lambda so_far, one: (so_far[0] + one[0], 0.0),
+    "min": min,
+    "max": max,
+    "mostrecent": lambda so_far, one: one if one[1] > so_far[1] else so_far,
+}
+
+
+class ApplicationSum:
+    """What the values of several processes make together."""
+
+    def __init__(self) -> None:
+        self._counted: dict[ValueKey, float] = {}
+        self._gauges: dict[ValueKey, _Gauge] = {}
+        self._exemplars: dict[ValueKey, Exemplar] = {}
+        self.dropped = 0
+
+    def copy(self) -> ApplicationSum:
+        """Return the same, to be added to."""
+        made = ApplicationSum()
+        made._counted = dict(self._counted)
+        made._gauges = {key: gauge.copy() for key, gauge in self._gauges.items()}
+        made._exemplars = dict(self._exemplars)
+        made.dropped = self.dropped
+        return made
+
+    def add(self, slot: int, values: ApplicationValues, *, has_ended: bool = False, only_used: bool = False) -> None:
+        """Add the values of a process.
+
+        Args:
+            slot: of the worker; 0 for the primary.
+            values: its values.
+            has_ended: whether they are its last ones.
+            only_used: leave out what is 0.
+        """
+        for key, value, when in values.read():
+            if (only_used and not value) or (has_ended and key.is_live):
+                continue
+            if not (key in self._counted or key in self._gauges) and self._is_full:
+                self.dropped += 1
+            elif key.kind == "gauge":
+                gauge = self._gauges.setdefault(key, _Gauge())
+                gauge.add(_mode(key), slot, value, when)
+            else:
+                self._counted[key] = self._counted.get(key, 0.0) + value
+        self.dropped += values.dropped
+        for key, exemplar in values.exemplars():
+            known = self._exemplars.get(key)
+            if key in self._counted and (known is None or known.timestamp <= exemplar.timestamp):
+                self._exemplars[key] = exemplar
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._counted) + len(self._gauges) >= _MOST_SERIES
+
+    def families(self, taken: Iterable[str] = ()) -> list[Family]:
+        """Return the metrics.
+
+        Args:
+            taken: names of families that are somebody else's.
+        """
+        found: dict[str, list[ValueKey]] = {}
+        for key in (*self._counted, *self._gauges):
+            found.setdefault(key.family, []).append(key)
+        for name in taken:
+            found.pop(name, None)
+        return [self._family(name, keys) for name, keys in found.items()]
+
+    def _family(self, name: str, keys: list[ValueKey]) -> Family:
+        kind = keys[0].kind  # of two metrics of one name in two workers, the first is right
+        keys = [key for key in keys if key.kind == kind]
+        if kind == "histogram":
+            samples = self._histogram(keys)
+        elif kind == "gauge":
+            samples = [sample for key in keys for sample in _gauge_samples(key, self._gauges[key])]
+        else:
+            samples = [Sample(key.suffix, key.labels, self._counted[key], self._exemplars.get(key)) for key in keys]
+        return Family(name, kind, keys[0].about, samples)
+
+    def _histogram(self, keys: list[ValueKey]) -> list[Sample]:
+        series: dict[Labels, list[tuple[float, ValueKey]]] = {}
+        sums: dict[Labels, ValueKey] = {}
+        for key in keys:
+            labels = key.labels
+            if labels[-1:] and labels[-1][0] == "le" and key.suffix == "_bucket":
+                series.setdefault(labels[:-1], []).append((_bound(labels[-1][1]), key))
+            elif key.suffix == "_sum":
+                sums[labels] = key
+        samples: list[Sample] = []
+        for labels, buckets in series.items():
+            reached = 0.0
+            for _, key in sorted(buckets, key=lambda one: one[0]):
+                reached += self._counted[key]
+                samples.append(Sample("_bucket", key.labels, reached, self._exemplars.get(key)))
+            samples.append(Sample("_count", labels, reached))
+            if labels in sums:
+                samples.append(Sample("_sum", labels, self._counted[sums[labels]]))
+        return samples
+
+
+def _mode(key: ValueKey) -> str:
+    mode = key.mode.removeprefix("live")
+    return mode if mode in _JOINED else "all"
+
+
+def _gauge_samples(key: ValueKey, gauge: _Gauge) -> list[Sample]:
+    if _mode(key) != "all":
+        return [] if gauge.joined is None else [Sample("", key.labels, gauge.joined[0])]
+    name = "slot" if "slot" not in key.label_names else "worker_slot"
+    slots = sorted(gauge.by_slot.items())
+    return [Sample("", (*key.labels, (name, str(slot))), value) for slot, (value, _) in slots]
+
+
+def _bound(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return _EARLIEST
