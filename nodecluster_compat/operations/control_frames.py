@@ -35,10 +35,17 @@ class Frame(Struct, frozen=True):
 
 
 class HttpHead(Struct, frozen=True):
-    """The head of an HTTP request."""
+    """The head of an HTTP request.
+
+    Attributes:
+        method: such as ``GET``.
+        target: a path, and a query.
+        accept: what its ``Accept`` says, empty if it has none.
+    """
 
     method: str
     target: str
+    accept: str = ""
 
 
 class Garbage(Struct, frozen=True):
@@ -104,7 +111,9 @@ def _first_head(received: bytes) -> tuple[Parsed, bytes] | None:
         if len(received) > MOST_BYTES:
             return Garbage(f"expected a head of at most {MOST_BYTES} bytes", is_http=True), b""
         return None
-    words = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+    line, *fields = head.decode("latin-1").split("\r\n")
+    words = line.split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
         return Garbage("expected an HTTP/1.1 request, such as GET /status.json HTTP/1.1", is_http=True), b""
-    return HttpHead(words[0], words[1]), b""
+    accept = [value for name, _, value in (field.partition(":") for field in fields) if name.lower() == "accept"]
+    return HttpHead(words[0], words[1], ",".join(accept)), b""

@@ -19,7 +19,7 @@ import _socket
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from .control_frames import Frame, Garbage, encode_refusal
 from .door_client import DoorClient
@@ -27,7 +27,6 @@ from .door_client import DoorClient
 if TYPE_CHECKING:
     from ..base.log import Log
     from ..base.loop import Loop
-    from ..machine.socket_path import SocketPath
     from .routes import Routes
 
 __all__ = ["Answer", "Commands", "Door"]
@@ -44,8 +43,22 @@ Commands: TypeAlias = Callable[[Frame, Answer], None]
 """Carries out a command and calls back with the encoded answer, now or later."""
 
 
+class Place(Protocol):
+    """Where a door is: a path, or an address."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it leads here."""
+
+    def take(self, backlog: int, may_replace: Callable[[int], bool]) -> _socket.socket:
+        """Listen there."""
+
+    def release(self) -> None:
+        """Leave it."""
+
+
 class Door:
-    """Accepts clients on one path.
+    """Accepts clients in one place.
 
     Args:
         loop: the primary's.
@@ -62,7 +75,7 @@ class Door:
         self._clients: set[DoorClient] = set()
         self._waiting: deque[DoorClient] = deque()
         self._is_resting = False
-        self._path: SocketPath | None = None
+        self._path: Place | None = None
         self._sock: _socket.socket | None = None
         self._sweep_later()
 
@@ -76,7 +89,7 @@ class Door:
         """Whether the path leads to somebody else, or nowhere."""
         return self._path is not None and not self._path.is_ours
 
-    def listen(self, path: SocketPath, may_replace: Callable[[int], bool]) -> None:
+    def listen(self, path: Place, may_replace: Callable[[int], bool]) -> None:
         """Accept clients from now on.
 
         Raises:

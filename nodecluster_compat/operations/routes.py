@@ -51,7 +51,7 @@ class HttpAnswer(Struct, frozen=True):
         return head + self.body if with_body else head
 
 
-RouteHandler: TypeAlias = Callable[[], HttpAnswer]
+RouteHandler: TypeAlias = Callable[[HttpHead], HttpAnswer]
 
 
 def json_answer(data: Mapping[str, Any], status: int = 200) -> HttpAnswer:
@@ -70,7 +70,7 @@ class Routes:
 
         Args:
             path: without a query, such as ``/metrics``.
-            handler: called on the primary's thread; must not wait.
+            handler: called with the request on the primary's thread; must not wait.
 
         Raises:
             ValueError: another one does.
@@ -91,7 +91,7 @@ class Routes:
             known = ", ".join(sorted(self._handlers))
             return _plain(404, f"expected one of {known}").encoded(with_body=request.method == "GET")
         try:
-            answer = handler()
+            answer = handler(request)
         except Exception as error:  # noqa: BLE001 - told to the client
             answer = _plain(500, f"{type(error).__name__}: {error}")
         return answer.encoded(with_body=request.method == "GET")

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
+from ..base.host_port import host_port
 from ..errors import SettingsError
 from ..lifecycle.recycling import RecyclePolicy
 from ..lifecycle.restarts import RestartPolicy
@@ -50,6 +51,7 @@ class SupervisionSettings(Struct, frozen=True):
         max_message_bytes: the largest message of a worker to the primary, once encoded.
         status_file: where the status is written as JSON whenever it changes; ``None`` for nowhere.
         control_socket: the path of the control socket; ``None`` for where gunicorn's setting or the environment says.
+        admin: the address where the server can be read by HTTP; ``None`` for where the environment says, if it does.
     """
 
     max_surge: int | str = "25%"
@@ -64,6 +66,7 @@ class SupervisionSettings(Struct, frozen=True):
     status_file: str | None = None
     max_message_bytes: int = MAX_MESSAGE_BYTES
     control_socket: str | None = None
+    admin: str | None = None
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> SupervisionSettings:
@@ -93,6 +96,7 @@ class SupervisionSettings(Struct, frozen=True):
             _path_or_none(settings, "status_file"),
             _message_limit(settings),
             _path_or_none(settings, "control_socket"),
+            _admin_address(settings),
         )
         if result.bounds(1) == Bounds(0, 0):
             raise SettingsError(
@@ -171,6 +175,16 @@ def _paths(settings: Mapping[str, Any]) -> tuple[str, ...]:
     if isinstance(value, list | tuple) and all(isinstance(path, str) for path in value):
         return tuple(value)
     raise SettingsError(f"expected watch to be a list of paths, got {value!r}")
+
+
+def _admin_address(settings: Mapping[str, Any]) -> str | None:
+    value = settings.get("admin")
+    if value is not None:
+        try:
+            host_port(value)
+        except ValueError as error:
+            raise SettingsError(f"expected admin to be {error}") from None
+    return value
 
 
 def _path_or_none(settings: Mapping[str, Any], name: str) -> str | None:

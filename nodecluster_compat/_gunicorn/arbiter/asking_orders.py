@@ -16,6 +16,7 @@ from .seat import Seat
 
 if TYPE_CHECKING:
     from ...operations.chronicle import Chronicle
+    from ...operations.control_frames import HttpHead
     from ...operations.orders import OrderAnswer, Orders
     from ...operations.routes import Routes
     from ...roles.status import ClusterStatus
@@ -59,7 +60,7 @@ class AskingOrders:
             orders.on(verb, verb, help_line, no_arguments(take))
         orders.on("stacks", "stacks [SLOT]", "What the threads, greenlets and tasks of workers are doing", self._stacks)
         orders.on("events", "events [AFTER] [wait]", "What has happened since the event with that number", self._events)
-        routes.on("/status.json", lambda: json_answer(self._status()))
+        routes.on("/status.json", lambda _: json_answer(self._status()))
         routes.on("/livez", partial(_probe, self._live, "live"))
         routes.on("/readyz", partial(_probe, self._ready, "ready"))
 
@@ -126,6 +127,6 @@ def _told(status: ClusterStatus) -> dict[str, Any]:
     return {"state": status.state, "listening": status.listening, "target": status.target, "pid": status.pid}
 
 
-def _probe(take: Callable[[], Mapping[str, Any]], word: str) -> HttpAnswer:
+def _probe(take: Callable[[], Mapping[str, Any]], word: str, _: HttpHead) -> HttpAnswer:
     said = take()
     return json_answer(said, 200 if said[word] else 503)

@@ -1,4 +1,4 @@
-"""Seat what operators use in an arbiter: orders, routes, the chronicle and the control socket, wired to each other.
+"""Seat what operators use in an arbiter: orders, routes, the chronicle and the control socket, wired to each other; the admin address.
 
 A capability that adds an order or a page registers it here: ``operators.orders.on(...)``, ``operators.routes.on(...)``.
 """
@@ -12,14 +12,17 @@ from ...operations.chronicle import Chronicle
 from ...operations.door import Door
 from ...operations.orders import Orders
 from ...operations.routes import Routes
+from .admin_keeper import AdminKeeper
 from .asking_orders import AskingOrders
 from .control_commands import ControlCommands
 from .door_keeper import DoorKeeper
+from .metrics_page import MetricsPage
 from .seat import Seat
 from .steering_orders import SteeringOrders
 
 if TYPE_CHECKING:
     from ...lifecycle.rollout import ReloadReport
+    from ...operations.metrics.ledger import Ledger
     from ...roles.status import ClusterStatus
     from ..gunicorn_types import GunicornWorker
     from .health import Health
@@ -37,6 +40,7 @@ class _Seat(Seat, Protocol):
     board: StatusBoard
     health: Health
     judge: Judge
+    ledger: Ledger
     reloader: Reloader
     upgrade: Upgrade
     reexec_pid: int
@@ -83,20 +87,25 @@ class Operators:
         arbiter.primary.taps.append(self.chronicle.worker_event)
         AskingOrders(arbiter, self.chronicle, self.orders, self.routes)
         SteeringOrders(arbiter, self.orders)
+        MetricsPage(arbiter, self.routes)
         self._commands = ControlCommands(arbiter, self.orders)
         self._door = Door(arbiter.loop, arbiter.log, self._commands.carry_out, self.routes)
         self._keeper = DoorKeeper(arbiter, arbiter.upgrade, self._door)
+        self._admin = AdminKeeper(arbiter, arbiter.upgrade, self.routes)
 
     def turn(self) -> None:
         """Once a turn of the main loop: keep the door, and note what has changed."""
         self._keeper.turn()
+        self._admin.turn()
         self.chronicle.look(*self._arbiter.board.headline)
 
     def close(self) -> None:
         """The server has ended: nobody asks it anything any more."""
         self._door.close()
+        self._admin.close()
 
     def abandon(self) -> None:
         """In a forked child: all this is the parent's."""
         self._door.abandon()
+        self._admin.abandon()
         self._commands.abandon()

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import signal as signals
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -55,6 +56,7 @@ class Reloader:
 
     def __init__(self, arbiter: _Seat) -> None:
         self.last_report: ReloadReport | None = None
+        self.outcomes: Counter[str] = Counter(succeeded=0, failed=0, superseded=0)
         self._arbiter = arbiter
         self._count = 0
         self._savepoint: Savepoint | None = None
@@ -194,6 +196,7 @@ class Reloader:
     def _tell(self, report: ReloadReport, callbacks: list[Callback]) -> None:
         arbiter = self._arbiter
         self.last_report = report
+        self.outcomes[report.state] += 1
         if report.succeeded:
             arbiter.log.info("Reload %s succeeded in %.1f s", report.number, report.seconds)
             arbiter.loop.call_soon(cluster.emit, "reloaded", report)

@@ -245,6 +245,11 @@ class ApplicationSum:
                 self._exemplars[key] = exemplar
 
     @property
+    def names(self) -> frozenset[str]:
+        """The names of the families."""
+        return frozenset(key.family for key in (*self._counted, *self._gauges))
+
+    @property
     def _is_full(self) -> bool:
         return len(self._counted) + len(self._gauges) >= _MOST_SERIES
 

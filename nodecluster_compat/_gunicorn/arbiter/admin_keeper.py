@@ -1,0 +1,92 @@
+"""Keep the admin address: what can be read of the server by HTTP, for programs that cannot use a unix socket.
+
+Nothing but ``GET`` and ``HEAD`` is answered there, by the routes that the control socket has, so nobody who reaches it
+can change anything.  Clients are bounded as those of the control socket are.
+
+Of two masters the one in charge has it: an old master gives it up as soon as the new one is ready.  An address that
+somebody else has is no reason not to serve: it is said once, and tried again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from ...base.host_port import host_port
+from ...machine.tcp_address import TcpAddress
+from ...operations.control_frames import encode_refusal
+from ...operations.door import Door
+from .current_settings import settings_in_force
+
+if TYPE_CHECKING:
+    from ...operations.control_frames import Frame
+    from ...operations.door import Answer
+    from ...operations.routes import Routes
+    from .seat import Seat
+    from .upgrading import Upgrade
+
+__all__ = ["ENVIRONMENT", "AdminKeeper"]
+
+ENVIRONMENT: Final = "NODECLUSTER_ADMIN"
+_AGAIN_SECONDS: Final = 1.0
+
+
+class AdminKeeper:
+    """Opens and closes the admin address of one arbiter.
+
+    Args:
+        arbiter: whose it is.
+        upgrade: knows which of two masters is in charge.
+        routes: what is answered there.
+    """
+
+    def __init__(self, arbiter: Seat, upgrade: Upgrade, routes: Routes) -> None:
+        self._arbiter = arbiter
+        self._upgrade = upgrade
+        self._door = Door(arbiter.loop, arbiter.log, _refuse, routes)
+        self._opened: str | None = None  # as it was asked for
+        self._told: str | None = None
+        self._next_try = 0.0
+
+    def turn(self) -> None:
+        """Once a turn of the main loop: listen where the settings say."""
+        wanted = settings_in_force().admin or os.environ.get(ENVIRONMENT) or None
+        if not self._upgrade.is_in_charge:
+            wanted = None
+        if self._opened is not None and self._opened != wanted:
+            self._door.stop_listening()
+            self._opened = None
+        now = time.monotonic()
+        if wanted is not None and self._opened is None and now >= self._next_try:
+            self._next_try = now + _AGAIN_SECONDS
+            self._open(wanted)
+
+    def _open(self, wanted: str) -> None:
+        try:
+            address = TcpAddress(*host_port(wanted))
+            self._door.listen(address, lambda _: False)
+        except ValueError as error:
+            self._say(f"No admin address: expected {ENVIRONMENT} to be {error}")
+        except OSError as error:
+            self._say(f"No admin address for now, {wanted} cannot be had: {error}. Choose another one (admin)")
+        else:
+            self._opened, self._told = wanted, None
+            self._arbiter.log.info("Admin address: http://%s/", address)
+
+    def close(self) -> None:
+        """The server has ended."""
+        self._door.close()
+
+    def abandon(self) -> None:
+        """In a forked child: all this is the parent's."""
+        self._door.abandon()
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self._told:
+            self._told = trouble
+            self._arbiter.log.error("%s", trouble)
+
+
+def _refuse(frame: Frame, answer: Answer) -> None:
+    answer(encode_refusal(frame.id, "expected an HTTP GET: commands are for the control socket"))

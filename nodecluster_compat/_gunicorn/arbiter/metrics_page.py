@@ -1,0 +1,90 @@
+"""Answer ``/metrics``: the cluster's numbers, and those of the application's own metrics."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Protocol
+
+from ...base.version import __version__
+from ...machine.process_usage import usage_of
+from ...operations.metrics.cluster_families import PrimaryFacts, cluster_families
+from ...operations.metrics.exposition import negotiated
+from ...operations.metrics.families import Family, Sample
+from ...operations.routes import HttpAnswer
+from .seat import Seat
+
+if TYPE_CHECKING:
+    from ...operations.control_frames import HttpHead
+    from ...operations.metrics.ledger import Ledger
+    from ...operations.routes import Routes
+    from ...roles.status import ClusterStatus
+    from .reloading import Reloader
+
+__all__ = ["MetricsPage"]
+
+_DROPPED: Final = "Values of the application's own metrics for which there is no room."
+_WELCOME: Final = """\
+nodecluster-compat {version}
+
+/metrics      numbers, for Prometheus
+/status.json  the status
+/livez        200 while the server is of any use
+/readyz       200 while a request would be answered
+"""
+
+
+class _Seat(Seat, Protocol):
+    """The arbiter, whose numbers are told."""
+
+    ledger: Ledger
+    reloader: Reloader
+
+    def status(self) -> ClusterStatus:
+        """Return how the cluster is."""
+
+
+class MetricsPage:
+    """The page of one arbiter.
+
+    Args:
+        arbiter: whose numbers are told.
+        routes: where it is registered.
+    """
+
+    def __init__(self, arbiter: _Seat, routes: Routes) -> None:
+        self._arbiter = arbiter
+        self._started = time.time()
+        self._told: frozenset[str] = frozenset()  # names of the application's that were logged
+        routes.on("/metrics", self._metrics)
+        routes.on("/", _welcome)
+
+    def families(self) -> list[Family]:
+        """Return all metrics."""
+        arbiter = self._arbiter
+        own = cluster_families(arbiter.status(), arbiter.ledger.survey(), self._facts(arbiter.reloader.outcomes))
+        application = arbiter.ledger.application()
+        names = frozenset(family.name for family in own)
+        self._tell_doubles(names & application.names)
+        dropped = Family(
+            "nodecluster_application_values_dropped", "gauge", _DROPPED, [Sample("", (), application.dropped)]
+        )
+        return [*own, dropped, *application.families(taken=names)]
+
+    def _facts(self, reloads: Mapping[str, int]) -> PrimaryFacts:
+        return PrimaryFacts(__version__, self._started, usage_of(os.getpid()), reloads)
+
+    def _tell_doubles(self, names: frozenset[str]) -> None:
+        if names - self._told:
+            self._told |= names
+            told = ", ".join(sorted(names))
+            self._arbiter.log.warning("Left out of /metrics, as the server has metrics of these names: %s", told)
+
+    def _metrics(self, request: HttpHead) -> HttpAnswer:
+        content_type, write = negotiated(request.accept)
+        return HttpAnswer(200, content_type, write(self.families()))
+
+
+def _welcome(_: HttpHead) -> HttpAnswer:
+    return HttpAnswer(200, "text/plain; charset=utf-8", _WELCOME.format(version=__version__).encode())
