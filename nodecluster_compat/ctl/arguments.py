@@ -116,6 +116,7 @@ _COMMANDS: Final[dict[str, tuple[str, Add]]] = {
     "drain": ("Let a worker finish what it has, then end; another takes its place", _slot_and_waits),
     "kill": ("Kill a worker with SIGKILL; what it is answering is lost", _slot_and_waits),
     "stacks": ("Show what the threads, greenlets and tasks of workers are doing now", _any_slot),
+    "requests": ("Show the requests in flight, oldest first, and at which line of code each is", _any_slot),
     "exits": ("Show how the last workers ended, and why", _nothing),
     "events": ("Show what has happened", _events),
 }

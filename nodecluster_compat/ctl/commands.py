@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from .client import ControlClient
-from .tables import events_text, exits_text, reload_text, stacks_text, status_text, workers_text
+from .tables import events_text, exits_text, reload_text, requests_text, stacks_text, status_text, workers_text
 from .waiting import wait_for_reload, wait_for_scale, wait_for_workers
 
 __all__ = ["COMMANDS", "Command"]
@@ -85,6 +85,13 @@ def stacks(server: ControlClient, options: Namespace) -> int:
     """Print what workers are doing."""
     data = server.ask("cluster stacks", *([options.slot] if options.slot else []))
     show(options, data, lambda: stacks_text(data["workers"]))
+    return 0
+
+
+def requests(server: ControlClient, options: Namespace) -> int:
+    """Print the requests in flight."""
+    data = server.ask("cluster requests", *([options.slot] if options.slot else []))
+    show(options, data, lambda: requests_text(data["requests"]))
     return 0
 
 
@@ -161,6 +168,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "live": live,
     "ready": ready,
     "stacks": stacks,
+    "requests": requests,
     "events": events,
     "reload": reload,
     "scale": scale,

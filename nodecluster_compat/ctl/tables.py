@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["events_text", "exits_text", "stacks_text", "status_text", "table", "workers_text"]
+__all__ = ["events_text", "exits_text", "requests_text", "stacks_text", "status_text", "table", "workers_text"]
 
 _NUMBERS = (
     ("requests", "REQUESTS"),
@@ -141,6 +141,21 @@ def stacks_text(workers: Sequence[Mapping[str, Any]]) -> str:
     if not workers:
         return "no worker runs"
     return "\n\n".join(f"--- worker {one['slot']} (pid {one['pid']}) ---\n{one['stacks']}" for one in workers)
+
+
+def requests_text(requests: Sequence[Mapping[str, Any]]) -> str:
+    """Return the requests in flight."""
+    if not requests:
+        return "no request is in flight"
+    rows = [
+        [seconds(one["age"]), one["slot"], one["pid"], one["client"], one["method"], one["path"], _at(one)]
+        for one in requests
+    ]
+    return table(["AGE", "SLOT", "PID", "CLIENT", "METHOD", "PATH", "AT"], rows)
+
+
+def _at(one: Mapping[str, Any]) -> object:
+    return one["at"] or (f"(worker: {one['worker_at']})" if one["worker_at"] else None)
 
 
 def events_text(events: Sequence[Mapping[str, Any]]) -> str:

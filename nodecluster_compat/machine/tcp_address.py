@@ -36,8 +36,6 @@ class TcpAddress:
         sock = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
         try:
             sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-            # As bytes: of a text Python would import a codec, which a primary that gave its rights up may not be able to.
-            _socket.getaddrinfo(self.host.encode(), None, family, 0, 0, _socket.AI_NUMERICHOST)
             sock.bind((self.host, self.port))
             sock.listen(backlog)
         except OSError:

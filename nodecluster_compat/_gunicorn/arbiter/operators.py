@@ -1,4 +1,4 @@
-"""Seat what operators use in an arbiter: orders, routes, the chronicle and the control socket, wired to each other; the admin address.
+"""Seat what operators use in an arbiter: orders, routes, the chronicle and the control socket, wired to each other.
 
 A capability that adds an order or a page registers it here: ``operators.orders.on(...)``, ``operators.routes.on(...)``.
 """
@@ -17,6 +17,7 @@ from .asking_orders import AskingOrders
 from .control_commands import ControlCommands
 from .door_keeper import DoorKeeper
 from .metrics_page import MetricsPage
+from .request_orders import RequestOrders
 from .seat import Seat
 from .steering_orders import SteeringOrders
 
@@ -87,6 +88,7 @@ class Operators:
         arbiter.primary.taps.append(self.chronicle.worker_event)
         AskingOrders(arbiter, self.chronicle, self.orders, self.routes)
         SteeringOrders(arbiter, self.orders)
+        RequestOrders(arbiter, self.orders)
         MetricsPage(arbiter, self.routes)
         self._commands = ControlCommands(arbiter, self.orders)
         self._door = Door(arbiter.loop, arbiter.log, self._commands.carry_out, self.routes)
