@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import logging
     import socket
     from contextlib import AbstractContextManager
+    from datetime import timedelta
     from io import BytesIO
 
 __all__ = [
@@ -54,11 +55,13 @@ ServerHook: TypeAlias = Callable[..., Any]
 class Settings(Protocol):
     """gunicorn's ``Config``: those of its settings that are read here."""
 
+    accesslog: str | None
     address: list[Any]
     asgi_lifespan: str
     chdir: str
     child_exit: ServerHook
     config: str | None
+    disable_redirect_access_to_syslog: bool
     enable_backlog_metric: bool
     env: Mapping[str, str]
     env_orig: MutableMapping[str, str]
@@ -75,6 +78,8 @@ class Settings(Protocol):
     limit_request_field_size: int
     limit_request_fields: int
     limit_request_line: int
+    logconfig: str | None
+    logconfig_dict: Mapping[str, Any]
     on_reload: ServerHook
     pidfile: str | None
     pre_fork: ServerHook
@@ -83,6 +88,7 @@ class Settings(Protocol):
     reuse_port: bool
     secure_scheme_headers: Mapping[str, str]
     settings: Mapping[str, Any]
+    syslog: bool
     threads: int
     when_ready: ServerHook
     worker_connections: int
@@ -120,6 +126,9 @@ class GunicornLog(Log, Protocol):
     cfg: Settings
     error_log: logging.Logger
     access_log: logging.Logger
+
+    def access(self, resp: object, req: object, environ: Environ, request_time: timedelta) -> None:
+        """Write the line about a request, if there is an access log."""
 
     def critical(self, msg: str, *args: object) -> None:
         """Log ``msg % args``."""

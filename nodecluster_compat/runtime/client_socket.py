@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import gevent
-from gevent import get_hub
+from gevent import get_hub, getcurrent
 from gevent.socket import SHUT_RDWR, socket
 
 __all__ = ["ClientSocket", "cut_connections"]
@@ -80,8 +80,13 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
         return data
 
     def wait_readable(self) -> None:
-        """Let other greenlets run until there is something to read."""
-        get_hub().wait(self._read_event)
+        """Let other greenlets run until there is something to read; something else may wake this one, too."""
+        watcher = self._read_event
+        watcher.start(getcurrent().switch)
+        try:
+            get_hub().switch()
+        finally:
+            watcher.stop()
 
     def sendall(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
         """Send all of ``data``; as :meth:`socket.socket.sendall`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from types import SimpleNamespace
 from typing import Any, Final
 
 from fuzz_targets import Target
@@ -9,14 +11,17 @@ from gunicorn.config import Config
 from gunicorn.http import message, wsgi
 from gunicorn.http.parser import RequestParser
 
-from nodecluster_compat._gunicorn.requests.clean_requests import CleanParser, CleanReader, CleanRequest
-from nodecluster_compat._gunicorn.requests.environs import ShortCreate
+from nodecluster_compat._gunicorn.requests.access_log import AccessLog
+from nodecluster_compat._gunicorn.requests.clean_loop import CleanConnection, CleanLoop
+from nodecluster_compat._gunicorn.requests.environs import Environs
+from nodecluster_compat._gunicorn.requests.metering import Metering
+from nodecluster_compat.operations.metrics.request_meter import NO_SLOT
 from nodecluster_compat.runtime.idle_limit import IdleLimit
 
 __all__ = ["REQUESTS", "can_compare"]
 
 _PEER, _SERVER = ("127.0.0.1", 4711), ("127.0.0.1", 8000)
-_NOT_COMPARED: Final = {"cfg", "unreader", "body", "header_environ", "_use_fast", "_fast_limit_request_line"}
+_NOT_COMPARED: Final = {"cfg", "unreader", "body", "_use_fast", "_fast_limit_request_line"}
 _OBJECTS: Final = frozenset({"wsgi.input", "gunicorn.socket", "wsgi.errors", "wsgi.early_hints"})
 _MOST_REQUESTS: Final = 3
 
@@ -36,6 +41,18 @@ class _Client:
         self.heard += data
 
 
+class _Log:
+    """A logger that wants to see the requests: they are read here, and served by nobody."""
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+
+    error_log = logging.getLogger("gunicorn.error")
+
+    def access(self, *_: object) -> None:
+        """Of a class that somebody has written."""
+
+
 class _Ways:
     """gunicorn's way and the short one, with the same settings; made at the first input."""
 
@@ -44,11 +61,18 @@ class _Ways:
     def __init__(self) -> None:
         self.cfg = Config()
         self.original = wsgi.create
-        short = {"waits": IdleLimit(1), "reader": CleanReader(self.cfg)}
-        self.short_parser: Any = type("Parser", (CleanParser,), short)
-        self.short = ShortCreate(self.cfg, self.original, CleanRequest)
+        environs = Environs(self.cfg, self.original)
+        self.short = environs.create
+        log: Any = _Log(self.cfg)
+        worker: Any = SimpleNamespace(cfg=self.cfg, log=log, metering=Metering())
+        self.loop = CleanLoop(worker, environs, IdleLimit(1), AccessLog(log, None))
         sample = next(RequestParser(self.cfg, [b"GET / HTTP/1.1\r\n\r\n"], _PEER))
         self.names = vars(sample).keys() - _NOT_COMPARED
+
+    def connection(self, data: bytes) -> CleanConnection:
+        """What reads the short way."""
+        listener: Any = SimpleNamespace(getsockname=lambda: _SERVER)
+        return self.loop.connect(listener, [data], _PEER, NO_SLOT)
 
     @classmethod
     def get(cls) -> _Ways:
@@ -58,11 +82,11 @@ class _Ways:
 
     def read(self, short: bool, data: bytes) -> list[Any]:
         """What a connection with these bytes gives: requests one after another, and how it ends."""
-        requests = (self.short_parser if short else RequestParser)(self.cfg, [data], _PEER)
+        requests = self.connection(data) if short else RequestParser(self.cfg, [data], _PEER)
         told: list[Any] = []
         for _ in range(_MOST_REQUESTS):
             try:
-                told.append(self._one(next(requests), self.short.create if short else self.original))
+                told.append(self._one(next(requests), self.short if short else self.original))
             except Exception as error:  # noqa: BLE001 - compared
                 told.append((type(error), str(error)))
                 return told
@@ -73,6 +97,7 @@ class _Ways:
     def _one(self, request: Any, create: Any) -> Any:
         client = _Client()
         _, environ = create(request, client, _PEER, _SERVER, self.cfg)
+        environ["wsgi.multithread"] = True  # as gunicorn's handle_request
         body = environ["wsgi.input"].read()
         attributes = {name: getattr(request, name) for name in self.names}
         told = {name: value for name, value in environ.items() if name not in _OBJECTS}

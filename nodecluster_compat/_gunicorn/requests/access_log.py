@@ -6,12 +6,8 @@ How a request is logged
 
 * gunicorn's loops call ``log.access(resp, req, environ, request_time)`` as ever; that is
   :meth:`AccessLog.access` from then on.
-* A loop of our own has neither response nor request.  It calls :meth:`AccessLog.line` with plain values::
-
-      started = time.time()
-      ...
-      if access_log.is_on and not access_log.line(environ, status, headers, sent, fields, started):
-          log.access(response, request, environ, timedelta(...))  # make both now: gunicorn has to be asked
+* The loop of clean requests (:mod:`clean_loop`) calls :meth:`AccessLog.line` with plain values, and ``log.access``
+  where that says that gunicorn has to be asked.
 
 Both compose the line by a compiled format (:mod:`access_format`) and write it to gunicorn's stream
 (:mod:`access_stream`).  Where somebody could tell the difference the line is gunicorn's: a ``logger_class`` that
@@ -40,7 +36,7 @@ from .access_stream import AccessStream, FlushFirst, are_from
 if TYPE_CHECKING:
     from ..gunicorn_types import Environ, GunicornLog, Headers
 
-__all__ = ["AccessLog", "has_access_of_its_own", "use_access_log"]
+__all__ = ["AccessLog", "has_access_of_its_own", "is_logging_access", "use_access_log"]
 
 _METHODS: Final = ("access", "atoms", "now", "_get_user")
 _ENABLED: Final = ("access_log_enabled", "_compute_access_log_enabled")
@@ -62,7 +58,7 @@ class AccessLog:
 
     def __init__(self, log: GunicornLog, at_turn_end: Callable[[Callable[[], None]], object] | None) -> None:
         self._log: Any = log
-        self.is_on = _is_on(log)
+        self.is_on = is_logging_access(log)
         self._setting = log.cfg.settings["access_log_format"]
         self._text: object = None
         self._format: LineFormat | None = None
@@ -84,7 +80,7 @@ class AccessLog:
         status: str,
         headers: Headers,
         sent: int,
-        fields: Headers,
+        fields: Iterable[tuple[str, str]],
         started: float,
     ) -> bool:
         """Log one answered request.
@@ -199,7 +195,7 @@ def _is_gunicorns(log: Any) -> bool:  # noqa: ANN401 - any ``logger_class``
     return escapes_only(log, glogging.SafeAtoms) and are_from(_GLOGGING_FILE, methods)
 
 
-def _is_on(log: Any) -> bool:  # noqa: ANN401 - as above
+def is_logging_access(log: Any) -> bool:  # noqa: ANN401 - as above
     """Whether gunicorn would log requests; its own word where it has one, from 25.3 on."""
     enabled = getattr(log, "access_log_enabled", None)
     if enabled is not None:

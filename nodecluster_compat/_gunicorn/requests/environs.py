@@ -1,26 +1,24 @@
 """Make the ``environ`` of a clean request: what its connection has in common, and what the request says.
 
-The static part is taken from gunicorn's own ``create``, once for each address that is listened on: when that has a key
-that is not known here, the short way is off.  What a connection adds (its socket, its peer) is made with its first
-request.
+The static part is taken from gunicorn's own ``create``, once for each address that is listened on, and on a unix socket
+for each ``Host``: when that has a key that is not known here, gunicorn makes every environ.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.http import wsgi
 
-from ..gunicorn_types import PlainRequest
+from .clean_requests import CleanRequest
 from .responses import CleanResponse
 
 if TYPE_CHECKING:
-    from ..gunicorn_types import Create, Created, Environ, Settings
+    from ..gunicorn_types import Create, Created, Environ, PlainRequest, Settings
 
-__all__ = ["ShortCreate", "use_short_create"]
+__all__ = ["Environs"]
 
-_PROTOCOLS: Final = ("HTTP/1.0", "HTTP/1.1")
 _STATIC: Final = frozenset(
     {
         "wsgi.version",
@@ -45,103 +43,98 @@ _DYNAMIC: Final = frozenset(
         "QUERY_STRING",
         "RAW_URI",
         "SERVER_PROTOCOL",
-        "CONTENT_TYPE",
-        "CONTENT_LENGTH",
         "REMOTE_ADDR",
         "REMOTE_PORT",
         "PATH_INFO",
         "SCRIPT_NAME",
     }
 )
+_MOST_TEMPLATES: Final = 256
 
 
-class ShortRequest(PlainRequest, Protocol):
-    """A request that was read the short way: see :mod:`clean_requests`, which is built on this."""
-
-    header_environ: dict[str, str]
-    environ_base: Environ
-
-
-class ShortCreate:
-    """Makes the response and the ``environ`` of a request, as gunicorn's ``create`` does.
+class Environs:
+    """Makes the environs and responses of one process's clean requests.
 
     Args:
         cfg: gunicorn's settings.
         original: gunicorn's ``create``, for requests that are not clean.
-        clean: the class of those that are.
     """
 
-    def __init__(self, cfg: Settings, original: Create, clean: type[ShortRequest]) -> None:
+    def __init__(self, cfg: Settings, original: Create) -> None:
         self._cfg = cfg
         self._original = original
-        self._clean = clean
-        self._templates: dict[Any, dict[str, Any]] = {}
+        self._templates: dict[Any, Environ] = {}
+        self._scheme = "https" if cfg.is_ssl else "http"
         self._hints = getattr(wsgi, "_make_early_hints_callback", None)
         self._variables: Any = getattr(os.environ, "_data", None)  # without decoding what is nearly never there
 
-    def create(
-        self,
-        req: PlainRequest,
-        sock: object,
-        client: object,
-        server: object,
-        cfg: Settings,
-        *rest: object,
-        **more: object,
-    ) -> Created:
-        """Return the pair for a request."""
-        if not isinstance(req, self._clean) or rest or more or req.proxy_protocol_info:
-            return self._original(req, sock, client, server, cfg, *rest, **more)
-        if self._variables is None or b"SCRIPT_NAME" in self._variables:
-            return self._original(req, sock, client, server, cfg)
-        base = req.environ_base
-        if not base:
-            return self._first(req, sock, client, server, cfg)
-        response = CleanResponse(req, sock, cfg)
-        path = req.path
-        environ = {
-            **base,
-            **req.header_environ,
-            "wsgi.errors": wsgi.WSGIErrorsWrapper(cfg),
-            "wsgi.input": req.body,
-            "REQUEST_METHOD": req.method,
-            "QUERY_STRING": req.query,
-            "RAW_URI": req.uri,
-            "SERVER_PROTOCOL": _PROTOCOLS[req.version[1]],
-            "PATH_INFO": wsgi.util.unquote_to_wsgi_str(path) if "%" in path else path,
-        }
-        if self._hints is not None:
-            environ["wsgi.early_hints"] = self._hints(req, sock, response)
-        return response, environ
+    def base(self, sock: object, peer: object, server: object) -> Environ | None:
+        """Return what the environs of a connection have in common; ``None`` while gunicorn is to make them.
 
-    def _first(self, req: ShortRequest, sock: object, client: object, server: object, cfg: Settings) -> Created:
-        """The first request of a connection."""
-        if not isinstance(client, tuple) or not isinstance(server, tuple):
-            return self._original(req, sock, client, server, cfg)
+        Args:
+            sock: of the connection.
+            peer: its address.
+            server: the address that is listened on.
+        """
+        base = {"gunicorn.socket": sock, "wsgi.url_scheme": self._scheme, "SCRIPT_NAME": ""}
+        if isinstance(peer, tuple):
+            base |= {"REMOTE_ADDR": peer[0], "REMOTE_PORT": str(peer[1])}
+        elif isinstance(peer, str):
+            base["REMOTE_ADDR"] = peer
+        else:
+            return None
+        if isinstance(server, str):
+            return base  # what it is called is in each request
         template = self._templates.get(server)
-        if template is None:
-            return self._learn(req, sock, client, server, cfg)
-        req.environ_base.update(
-            {
-                **template,
-                "gunicorn.socket": sock,
-                "wsgi.url_scheme": req.scheme,
-                "REMOTE_ADDR": client[0],
-                "REMOTE_PORT": str(client[1]),
-                "SCRIPT_NAME": "",
-            }
-        )
-        return self.create(req, sock, client, server, cfg)
+        return None if template is None else base | template
 
-    def _learn(self, req: ShortRequest, sock: object, client: object, server: object, cfg: Settings) -> Created:
-        """Take the static part from gunicorn; a key that is not known here keeps the short way off."""
+    def complete(self, request: CleanRequest, sock: object, server: object) -> tuple[CleanResponse, Environ] | None:
+        """Return the response and the environ of a request that was read onto a base; ``None``: gunicorn is to."""
+        if self._variables is None or b"SCRIPT_NAME" in self._variables:
+            return None
+        environ = request.environ
+        if "SERVER_NAME" not in environ:
+            template = self._templates.get(_key(request, server))
+            if template is None or "REMOTE_ADDR" not in environ:
+                return None
+            environ.update(template)
+        del request.environ  # has what refers to the request
+        response = CleanResponse(request, sock, self._cfg)
+        path = request.path
+        environ["wsgi.errors"] = wsgi.WSGIErrorsWrapper(self._cfg)
+        environ["wsgi.input"] = request.body
+        environ["REQUEST_METHOD"] = request.method
+        environ["QUERY_STRING"] = request.query
+        environ["RAW_URI"] = request.uri
+        environ["SERVER_PROTOCOL"] = request.protocol
+        environ["PATH_INFO"] = wsgi.util.unquote_to_wsgi_str(path) if "%" in path else path
+        if self._hints is not None:
+            environ["wsgi.early_hints"] = self._hints(request, sock, response)
+        return response, environ
+
+    def create(
+        self, req: PlainRequest, sock: object, client: object, server: object, cfg: Settings, *rest: Any, **more: Any
+    ) -> Created:
+        """Replaces gunicorn's: what was begun with a clean request is gone on with."""
+        if not isinstance(req, CleanRequest) or rest or more:
+            return self._original(req, sock, client, server, cfg, *rest, **more)
+        created, req.created = req.created or self.complete(req, sock, server), None
+        return created or self._learn(req, sock, client, server, cfg)
+
+    def _learn(self, req: CleanRequest, sock: object, client: object, server: object, cfg: Settings) -> Created:
+        """Take the static part from gunicorn; a key that is not known here keeps the environs gunicorn's."""
         response, environ = self._original(req, sock, client, server, cfg)
-        known = _STATIC | _DYNAMIC | req.header_environ.keys()
-        if server not in self._templates and environ.keys() <= known:
-            self._templates[server] = {key: environ[key] for key in _STATIC if key in environ}
+        said = {key for key in req.environ if key.startswith(("HTTP_", "CONTENT_"))}
+        if environ.keys() <= _STATIC | _DYNAMIC | said and isinstance(server, tuple | str):
+            if len(self._templates) >= _MOST_TEMPLATES:
+                self._templates.clear()
+            static = {key: environ[key] for key in _STATIC if key in environ}
+            self._templates[_key(req, server)] = {**static, "wsgi.multithread": True}  # as every gevent worker says
         return response, environ
 
 
-def use_short_create(cfg: Settings, clean: type[ShortRequest]) -> None:
-    """Let gunicorn make the environs of clean requests here, in this process, for good."""
-    wsgi.create = ShortCreate(cfg, wsgi.create, clean).create
+def _key(request: CleanRequest, server: object) -> object:
+    """Return what decides about the name and the port of a server, as gunicorn sees it."""
+    if isinstance(server, str):
+        return server, request.environ.get("HTTP_HOST"), request.scheme
+    return server

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import gunicorn
-from gunicorn.http import message
 from gunicorn.http.errors import (
     InvalidHeader,
     InvalidHeaderName,
@@ -16,8 +15,10 @@ from gunicorn.http.errors import (
     LimitRequestHeaders,
     LimitRequestLine,
 )
+from gunicorn.http.message import TOKEN_RE
 
 from .refusals import CONTROLS, FORBIDDEN_TRAILERS, refuse_repeats
+from .trusted_peers import is_trusted
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Headers, Settings, Stream
@@ -52,12 +53,12 @@ def strict_stream_request(base: type[Any]) -> type[Any]:
             fields = [(name.upper(), value) for name, value in stream.get_regular_headers()]
             _refuse_fields(fields, cfg, stream.get_pseudo_headers().get(":path", "/"))
             super().__init__(stream, cfg, peer_addr)
-            if not message.TOKEN_RE.fullmatch(self.method):
+            if not TOKEN_RE.fullmatch(self.method):
                 raise InvalidRequestMethod(self.method)
-            is_trusted = _is_trusted(cfg, peer_addr)
-            if not is_trusted:
+            from_proxy = is_trusted(cfg, peer_addr)
+            if not from_proxy:
                 self.scheme = "https" if cfg.is_ssl else "http"
-            self.headers = _mapped(self.headers, cfg, cfg.forwarder_headers if is_trusted else [])
+            self.headers = _mapped(self.headers, cfg, cfg.forwarder_headers if from_proxy else [])
             self.trailers = [field for field in self.trailers if field[0] not in FORBIDDEN_TRAILERS]
 
     return StrictStreamRequest
@@ -74,12 +75,6 @@ def _refuse_fields(fields: Headers, cfg: Settings, target: str) -> None:
             raise InvalidHeader(name)
         if 0 < cfg.limit_request_field_size < len(name) + len(value) + 2:
             raise LimitRequestHeaders("limit request headers fields size")
-
-
-def _is_trusted(cfg: Settings, peer: object) -> bool:
-    if not isinstance(peer, tuple):
-        return True
-    return bool(message._ip_in_allow_list(peer[0], cfg.forwarded_allow_ips, cfg.forwarded_allow_networks()))
 
 
 def _mapped(fields: Headers, cfg: Settings, forwarded: list[str]) -> Headers:

@@ -17,6 +17,7 @@ from gunicorn.workers.base_async import AsyncWorker
 from ... import under_test
 from ...base.records import PeerAddress, ServedAddress
 from ...runtime.idle_limit import IdleLimit
+from .clean_loop import use_clean_loop
 from .http_worker import HttpWorker
 from .request_waits import knows_idle
 from .responses import with_one_send
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from ssl import SSLSocket
 
     from ...runtime.client_socket import ClientSocket
-    from ..gunicorn_types import GunicornLog, PlainRequest, RequestWait, Settings
+    from ..gunicorn_types import GunicornLog, PlainRequest, Settings
+    from .access_log import AccessLog
 
 __all__ = ["HttpHandler"]
 
@@ -39,7 +41,7 @@ class HttpHandler(HttpWorker):
         cfg: gunicorn's settings.
         log: gunicorn's logger.
         waits: of all servers of this process.
-        request_wait: the context manager in which gunicorn waits for a request.
+        access_log: of this process.
         handshake_timeout: seconds that a TLS handshake may take; 0 for no limit.
     """
 
@@ -49,7 +51,7 @@ class HttpHandler(HttpWorker):
         cfg: Settings,
         log: GunicornLog,
         waits: IdleLimit,
-        request_wait: RequestWait,
+        access_log: AccessLog,
         handshake_timeout: float,
     ) -> None:
         # Not gunicorn's: there is no process, no heartbeat and no signal here.
@@ -64,7 +66,7 @@ class HttpHandler(HttpWorker):
         self._tls = ssl_context(cfg) if cfg.is_ssl else None
         self._clients: dict[Any, Any] = {}
         self._waits = waits
-        self._request_wait = request_wait
+        self.clean_loop, self.request_wait = use_clean_loop(self, waits, access_log)
         self._handshake_timeout = handshake_timeout
 
     def serve(self, served: ServedAddress, client: ClientSocket, peer: PeerAddress) -> None:
@@ -103,7 +105,3 @@ class HttpHandler(HttpWorker):
             get_hub().handle_error(self, type(exc), exc, exc.__traceback__)
         else:
             super().handle_error(req, client, addr, exc)
-
-    def timeout_ctx(self) -> RequestWait:
-        """Replaces gunicorn's, which makes a timer for each wait."""
-        return self._request_wait

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gevent import GreenletExit, getcurrent
 from gunicorn.workers.ggevent import GeventWorker
@@ -23,26 +23,60 @@ from .metering import Metering
 from .unread_body import is_unread
 
 if TYPE_CHECKING:
-    from ..gunicorn_types import PlainRequest
+    from ..gunicorn_types import PlainRequest, RequestWait
+    from .clean_loop import CleanLoop
+    from .served_listener import AnyListener
 
 __all__ = ["HttpWorker"]
 
 
 class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hints
-    """gunicorn's gevent worker, as far as it serves connections."""
+    """gunicorn's gevent worker, as far as it serves connections.
+
+    Attributes:
+        clean_loop: serves the requests about which there is nothing to decide, where the settings allow it.
+        request_wait: the context manager in which gunicorn waits for a request, once it is known.
+    """
+
+    clean_loop: CleanLoop | None = None
+    request_wait: RequestWait | None = None
 
     @cached_property
     def metering(self) -> Metering:
         """Counts connections and requests; made where they are served, behind the fork."""
         return Metering()
 
-    def handle(self, listener: object, client: object, addr: object) -> None:
-        """Extends gunicorn's: the connection is counted."""
-        self.metering.open(client, addr, id(getcurrent()))
+    def handle(self, listener: AnyListener, client: Any, addr: object) -> None:  # noqa: ANN401 - a socket
+        """Extends gunicorn's: the connection is counted, and its clean requests are served in the loop."""
+        slot = self.metering.open(client, addr, id(getcurrent()))
+        try:
+            if self.clean_loop is None:
+                super().handle(listener, client, addr)
+            else:
+                self._handle_in_loop(self.clean_loop, slot, listener, client, addr)
+        finally:
+            self.metering.close(client)
+
+    def _handle_in_loop(
+        self,
+        loop: CleanLoop,
+        slot: int,
+        listener: AnyListener,
+        client: Any,  # noqa: ANN401 - a socket
+        addr: object,
+    ) -> None:
+        connection = loop.connect(listener, client, addr, slot)
+        if loop.begins(client) and not connection.serve():
+            return
+        connection.hand_over()
         try:
             super().handle(listener, client, addr)
         finally:
-            self.metering.close(client)
+            connection.taken_back()
+
+    def timeout_ctx(self) -> RequestWait:
+        """Replaces gunicorn's, which makes a timer for each wait."""
+        return self.request_wait or super().timeout_ctx()
 
     def handle_request(self, listener_name: object, req: PlainRequest, sock: object, addr: object) -> None:
         """Extends gunicorn's: nobody is interested any more in whether the client leaves."""

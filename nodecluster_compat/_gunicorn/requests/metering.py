@@ -72,7 +72,9 @@ class Metering:
             BaseException: what ``serve`` raises.
         """
         meter, slot = self.meter, self._slots.get(sock, NO_SLOT)
-        started = meter.begin(slot, f"{request.method} {request.uri}".encode("latin-1", "replace"))
+        started = getattr(request, "started", None)  # in the loop of clean requests, which has not come to an end
+        if started is None:
+            started = meter.begin(slot, f"{request.method} {request.uri}".encode("latin-1", "replace"))
         self.responses[sock] = None
         answers = None
         try:

@@ -51,16 +51,17 @@ class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type h
             super().write(arg)
         finally:
             self.sock = sock
-            self._send(held.parts)
+            if held.parts:
+                self._send(held.parts[0], b"".join(held.parts[1:]))
 
-    def _send(self, parts: list[bytes]) -> None:
+    def _send(self, head: bytes, rest: bytes) -> None:
         """Send the head and what came with it; if that fails the head has, before anything was counted."""
-        if sum(map(len, parts)) <= _JOIN_BYTES:
-            parts = [b"".join(parts)]
         try:
-            for part in parts:
-                if part:
-                    self.sock.sendall(part)
+            if len(rest) <= _JOIN_BYTES:
+                self.sock.sendall(head + rest)
+            else:
+                self.sock.sendall(head)
+                self.sock.sendall(rest)
         except OSError:
             self.headers_sent, self.sent = False, 0
             raise

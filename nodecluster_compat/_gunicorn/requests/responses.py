@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["CleanResponse", "with_one_send"]
 
 _MOST_LEARNT: Final = 1024
+_LONGEST_LEARNT: Final = 128
 _MOST_DIGITS: Final = 18
 _NO_BODY: Final = (204, 304)
 
@@ -61,6 +62,10 @@ def with_one_send(application: Callable[..., Iterable[bytes]], server: MeteredSe
         noted = server.metering.responses
         if noted and response.sock in noted:
             noted[response.sock] = response
+        raised = getattr(response, "raised", None)
+        if raised is not None:
+            response.raised = None
+            raise raised
         gone = environ[KEY] = ClientGone(response)
         try:
             body = application(environ, start_response)
@@ -91,11 +96,14 @@ class CleanResponse(OneSendResponse):
     _omits_body = False
     _omits_body_warned = False
 
-    _is_plain = False
+    is_last: bool | None = None  # of its connection, as its head says; ``None``: nobody has asked yet
+    raised: BaseException | None = None  # by whoever served it in the loop: gunicorn is to judge it
+    _plain: bytes | None = None  # the fields of a plain answer, as they are sent
     _statuses: ClassVar[dict[str, int]] = {}
     _names: ClassVar[dict[str, bool]] = {}  # whether it is Content-Length
-    _heads: ClassVar[dict[Any, str]] = {}
-    _heads_date: ClassVar[str] = ""
+    _lines: ClassVar[dict[tuple[str, str], tuple[bytes, int | None]]] = {}  # of fields, and what they say of the length
+    _starts: ClassVar[dict[Any, bytes]] = {}
+    _date: ClassVar[str] = ""
 
     def __init__(self, req: PlainRequest, sock: object, cfg: Settings) -> None:
         # Not gunicorn's: the rest is in the class.
@@ -109,7 +117,7 @@ class CleanResponse(OneSendResponse):
         """Extends gunicorn's: a plain answer needs no check."""
         if exc_info is None and self.status is None and self._take_plain(status, headers):
             return self.write
-        self._is_plain = False
+        self._plain = None
         write: Callable[[bytes], None] = super().start_response(status, headers, exc_info)
         self._learn()
         return write
@@ -121,28 +129,41 @@ class CleanResponse(OneSendResponse):
         code = self._statuses.get(status)
         if code is None:
             return False
-        length, names = None, self._names
+        length, plain, lines = None, b"", self._lines
         for field in headers:
             if type(field) is not tuple or len(field) != 2:
                 return False
             name, value = field
-            if type(name) is not str or type(value) is not str or not (value.isascii() and value.isprintable()):
+            if type(name) is not str or type(value) is not str:
                 return False
-            is_length = names.get(name)
-            if is_length is None or value[:1] == " " or value[-1:] == " ":
+            known = lines.get(field) or self._line(name, value)
+            if known is None:
                 return False
-            if is_length:
-                if not value.isdigit() or len(value) > _MOST_DIGITS:
-                    return False
-                length = int(value)
+            plain += known[0]
+            if known[1] is not None:
+                length = known[1]
         self.status, self.status_code = status, code
         self.headers = headers[:]
         if length is None:
             self.chunked = self.is_chunked()
         else:
             self.response_length = length
-        self._is_plain = True
+        self._plain = plain
         return True
+
+    def _line(self, name: str, value: str) -> tuple[bytes, int | None] | None:
+        """Return a field as it is sent, and what it says of the length; ``None``: gunicorn is to check it."""
+        is_length = self._names.get(name)
+        if is_length is None or not (value.isascii() and value.isprintable()) or value[:1] == " " or value[-1:] == " ":
+            return None
+        if is_length and not (value.isdigit() and len(value) <= _MOST_DIGITS):
+            return None
+        known = f"{name}: {value}\r\n".encode("latin-1"), int(value) if is_length else None
+        if len(value) <= _LONGEST_LEARNT:
+            if len(self._lines) >= _MOST_LEARNT:
+                self._lines.clear()
+            self._lines[name, value] = known
+        return known
 
     def _learn(self) -> None:
         """Remember what gunicorn, which has just accepted an answer, will accept again."""
@@ -159,9 +180,10 @@ class CleanResponse(OneSendResponse):
 
     def write(self, arg: bytes) -> None:
         """Extends :meth:`OneSendResponse.write`: the first piece of a plain answer."""
-        if self.headers_sent or not self._is_plain or type(arg) is not bytes:
+        if self.headers_sent or self._plain is None or type(arg) is not bytes:
             super().write(arg)
             return
+        end_if_child()
         length = self.response_length
         if length is not None and len(arg) > length:
             arg = arg[:length]
@@ -170,22 +192,29 @@ class CleanResponse(OneSendResponse):
             arg = b"%X\r\n%b\r\n" % (sent, arg)
         if self.stream is not None and sent != length:
             self.stream.look()
-        head = self._head()
-        self.headers_sent, self.sent = True, sent
-        self._send([head, arg])
-
-    def _head(self) -> bytes:
         if self.server is not None and self.server.ends_connections:
-            self.force_close()
+            self.must_close = True
+        self.is_last = is_last = self.should_close()
+        head = b"%b%b\r\n" % (self._start(is_last), self._plain)
+        self.headers_sent, self.sent = True, sent
+        self._send(head, arg)
+
+    def _start(self, is_last: bool) -> bytes:
+        """What comes before the application's fields."""
         date = util.http_date()
-        if date is not CleanResponse._heads_date:
-            self._heads.clear()
-            CleanResponse._heads_date = date
-        key = self.status, self.should_close(), self.chunked, self.req.version, self.version
-        start = self._heads.get(key)
+        if date is not CleanResponse._date:
+            self._starts.clear()
+            CleanResponse._date = date
+        key = self.status, is_last, self.chunked, self.req.version, self.version
+        start = self._starts.get(key)
         if start is None:
-            start = "".join(self.default_headers())
-            if len(self._heads) < _MOST_LEARNT:
-                self._heads[key] = start
-        fields = [f"{name}: {value}\r\n" for name, value in self.headers]
-        return f"{start}{''.join(fields)}\r\n".encode("latin-1")
+            start = "".join(self.default_headers()).encode("latin-1")
+            if len(self._starts) < _MOST_LEARNT:
+                self._starts[key] = start
+        return start
+
+    def should_close(self) -> bool:
+        """Extends gunicorn's: of an answer whose length the client knows."""
+        if self.response_length is None and not self.chunked:
+            return bool(super().should_close())
+        return self.must_close or self.req.should_close()

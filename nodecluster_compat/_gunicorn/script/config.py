@@ -20,7 +20,7 @@ from ..log_lines import keep_lines_whole
 
 if TYPE_CHECKING:
     from ...runtime.idle_limit import IdleLimit
-    from ..gunicorn_types import GunicornLog, RequestWait, Settings
+    from ..gunicorn_types import GunicornLog, Settings
     from ..requests.http_handler import HttpHandler
 
 __all__ = ["SERVING_SETTINGS", "configured", "request_handler", "set_config", "with_settings"]
@@ -47,7 +47,7 @@ _DEFAULTS: Final = {"loglevel": "warning", "timeout": 0, "workers": 0, "bind": [
 class _ThisProcess:
     cfg: Settings | None = None
     log: GunicornLog | None = None
-    waits: tuple[IdleLimit, RequestWait] | None = None  # once the first server serves
+    waits: IdleLimit | None = None  # once the first server serves
     handshake_timeout = SupervisionSettings().handshake_timeout
 
 
@@ -97,7 +97,6 @@ def request_handler(application: Callable[..., Any]) -> HttpHandler:
     from ...runtime.idle_limit import IdleLimit
     from ..requests.access_log import use_access_log
     from ..requests.caching import cache_repeated_work
-    from ..requests.clean_requests import use_clean_requests
     from ..requests.http_handler import HttpHandler
 
     cfg, log = _ThisProcess.cfg, _ThisProcess.log
@@ -106,8 +105,7 @@ def request_handler(application: Callable[..., Any]) -> HttpHandler:
         log = Logger(cfg)
         set_config(cfg, log)
     if _ThisProcess.waits is None:
-        waits = IdleLimit(cfg.keepalive)
-        use_access_log(log, get_hub().loop.run_callback)
         cache_repeated_work(cfg)
-        _ThisProcess.waits = waits, use_clean_requests(cfg, waits)
-    return HttpHandler(application, cfg, log, *_ThisProcess.waits, _ThisProcess.handshake_timeout)
+        _ThisProcess.waits = IdleLimit(cfg.keepalive)
+    access_log = use_access_log(log, get_hub().loop.run_callback)
+    return HttpHandler(application, cfg, log, _ThisProcess.waits, access_log, _ThisProcess.handshake_timeout)

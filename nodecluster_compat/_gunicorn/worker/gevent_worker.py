@@ -25,7 +25,7 @@ from ...runtime.patching import patching
 from ..arbiter.birth import Birth
 from ..requests.access_log import use_access_log
 from ..requests.caching import cache_repeated_work
-from ..requests.clean_requests import use_clean_requests
+from ..requests.clean_loop import use_clean_loop
 from ..requests.http_worker import HttpWorker
 from ..requests.request_waits import knows_idle, tell_waits
 from ..requests.responses import with_one_send
@@ -40,7 +40,7 @@ from .membership import Membership
 from .steering import Steering
 
 if TYPE_CHECKING:
-    from ..gunicorn_types import RequestWait, Settings
+    from ..gunicorn_types import Settings
 
 __all__ = ["ClusterGeventWorker", "GeventEngine"]
 
@@ -78,7 +78,6 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
         self._changed: Event | None = None  # set at whatever the main greenlet may wait for
         self._serving: dict[Any, Any] = {}  # the sockets of the connections by greenlet, None before they are made
         self._idle_limit: IdleLimit | None = None
-        self._request_wait: RequestWait | None = None
         super().__init__(*args, **kwargs)
 
     def wake(self) -> None:
@@ -123,18 +122,14 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
 
     def _save_work(self) -> None:
         self.wsgi = with_one_send(self.wsgi, self)
-        use_access_log(self.log, get_hub().loop.run_callback)
+        access_log = use_access_log(self.log, get_hub().loop.run_callback)
         self._idle_limit = IdleLimit(self.cfg.keepalive)
         if self.served:
             cache_repeated_work(self.cfg)
-            self._request_wait = use_clean_requests(self.cfg, self._idle_limit)
+            self.clean_loop, self.request_wait = use_clean_loop(self, self._idle_limit, access_log)
         else:
-            self._request_wait = tell_waits(self.cfg, self._idle_limit)
+            self.request_wait = tell_waits(self.cfg, self._idle_limit)
         self.connections = GeventConnections(self._serving, self._idle_limit if knows_idle(self.cfg) else None)
-
-    def timeout_ctx(self) -> RequestWait:
-        """Replaces gunicorn's, which makes a timer for each wait."""
-        return self._request_wait or super().timeout_ctx()
 
     def _ended(self) -> None:
         self._serving.pop(getcurrent(), None)

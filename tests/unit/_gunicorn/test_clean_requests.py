@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import gc
+import logging
 import socket
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from gunicorn.config import Config
 from gunicorn.http import message, wsgi
-from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodecluster_compat._gunicorn.requests.clean_requests import (
-    CleanParser,
-    CleanReader,
-    CleanRequest,
-    prepare_clean_requests,
-)
-from nodecluster_compat._gunicorn.requests.environs import ShortCreate
+from nodecluster_compat._gunicorn.requests.access_log import AccessLog
+from nodecluster_compat._gunicorn.requests.clean_loop import CleanConnection, CleanLoop
+from nodecluster_compat._gunicorn.requests.clean_requests import CleanRequest, prepare_clean_requests
+from nodecluster_compat._gunicorn.requests.environs import Environs
+from nodecluster_compat._gunicorn.requests.metering import Metering
 from nodecluster_compat._gunicorn.requests.refusals import strict_request
+from nodecluster_compat.operations.metrics.request_meter import NO_SLOT
 from nodecluster_compat.runtime.idle_limit import IdleLimit
 
 # gunicorn's way: its own class, or that with what the newest gunicorn refuses.
@@ -35,8 +35,14 @@ NOT_COMPARED = {
     "cfg",
     "unreader",
     "body",
-    "environ_base",
-    "header_environ",
+    "environ",
+    "length",
+    "protocol",
+    "created",
+    "line",
+    "started",
+    "_fields",
+    "_connection",
     "_verdicts",
     "_use_fast",
     "_fast_limit_request_line",
@@ -68,6 +74,7 @@ names = st.sampled_from(
         "Transfer-Encoding",
         "Expect",
         "X-Forwarded-Proto",
+        "X-Forwarded-Ssl",
         "Script-Name",
         "Cookie",
         "X A",
@@ -78,7 +85,23 @@ names = st.sampled_from(
     ]
 )
 values = st.sampled_from(
-    ["", "a", " a ", "x, y", "5", "+5", "05", "\xb2", "close", "keep-alive", "chunked", "100-continue", "https", "\xe9"]
+    [
+        "",
+        "a",
+        " a ",
+        "x, y",
+        "5",
+        "+5",
+        "05",
+        "\xb2",
+        "close",
+        "keep-alive",
+        "chunked",
+        "100-continue",
+        "https",
+        "on",
+        "\xe9",
+    ]
 )
 fields = st.lists(st.tuples(names, values), max_size=5)
 
@@ -91,7 +114,7 @@ def raw(method: str, target: str, version: str, headers: list[tuple[str, str]], 
 class Answer:
     """What reading one request gives: its attributes and environ, or the exception."""
 
-    def __init__(self, parser: type[RequestParser], create: Callable[..., Any], cfg: Config, data: bytes) -> None:
+    def __init__(self, parser: Callable[..., Any], create: Callable[..., Any], cfg: Config, data: bytes) -> None:
         requests = parser(cfg, [data, b"12345GET /next"], PEER)
         unreader = requests.unreader
         self.error: Any = None
@@ -102,8 +125,7 @@ class Answer:
             self.error = (type(error), str(error))
             return
         self.is_clean = isinstance(request, CleanRequest)
-        names = dir(Request) + list(vars(request)) + list(vars(type(request)))
-        attributes = {name: getattr(request, name) for name in names if not name.startswith("__")}
+        attributes = {name: getattr(request, name) for name in dir(request) if not name.startswith("__")}
         self.attributes = {
             name: value for name, value in attributes.items() if name not in NOT_COMPARED and not callable(value)
         }
@@ -111,6 +133,7 @@ class Answer:
         ours, theirs = socket.socketpair()
         try:
             _, environ = create(request, ours, PEER, SERVER, cfg)
+            environ["wsgi.multithread"] = True  # as gunicorn's handle_request
             self.body = environ["wsgi.input"].read()
         except Exception as error:  # noqa: BLE001 - compared
             self.error = (type(error), str(error))
@@ -127,6 +150,17 @@ class Answer:
         return {name: value for name, value in vars(self).items() if name != "is_clean"}
 
 
+class Log:
+    """gunicorn's, where nothing is logged."""
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg: Any = cfg
+        self.error_log = logging.getLogger("gunicorn.error")
+
+    def access(self, *_: object) -> None:
+        """Of a logger that somebody has written."""
+
+
 class Pair:
     """gunicorn's way and the short one, with the same settings."""
 
@@ -138,12 +172,20 @@ class Pair:
             self.cfg.set(name, value)
             self.strict.set(name, value)
         self.original = wsgi.create
-        self.parser: Any = type("Parser", (CleanParser,), {"waits": IdleLimit(1), "reader": CleanReader(self.cfg)})
-        self.short = ShortCreate(self.cfg, self.original, CleanRequest)
+        environs = Environs(self.cfg, self.original)
+        self.create = environs.create
+        log: Any = Log(self.cfg)
+        worker: Any = SimpleNamespace(cfg=self.cfg, log=log, metering=Metering())
+        self.loop = CleanLoop(worker, environs, IdleLimit(1), AccessLog(log, None))
+
+    def connection(self, cfg: Config, source: object, peer: object) -> CleanConnection:
+        """A parser that reads what is clean, and serves nothing: a logger wants to see the requests."""
+        listener: Any = SimpleNamespace(getsockname=lambda: SERVER)
+        return self.loop.connect(listener, source, peer, NO_SLOT)
 
     def both(self, data: bytes) -> tuple[Answer, Answer]:
         return (
-            Answer(self.parser, self.short.create, self.cfg, data),
+            Answer(self.connection, self.create, self.cfg, data),
             Answer(GunicornParser, self.original, self.cfg, data),
         )
 
@@ -216,9 +258,9 @@ def test_limits_are_those_of_the_settings(pair: Pair) -> None:
 
 def test_connection_leaves_nothing_to_the_garbage_collector(pair: Pair) -> None:
     """Its parser, which has its socket and its last request, is gone when nobody holds it any more."""
-    requests = pair.parser(pair.cfg, [ORDINARY[0]], PEER)
+    requests = pair.connection(pair.cfg, [ORDINARY[0]], PEER)
     ours, theirs = socket.socketpair()
-    pair.short.create(next(requests), ours, PEER, SERVER, pair.cfg)
+    pair.create(next(requests), ours, PEER, SERVER, pair.cfg)
     gone = weakref.ref(requests)
     gc.disable()
     try:
@@ -237,7 +279,8 @@ def test_connection_leaves_nothing_to_the_garbage_collector(pair: Pair) -> None:
         [("X-A", "1"), ("x-a", "2")],
         [("Transfer-Encoding", "chunked")],
         [("Expect", "100-continue")],
-        [("X-Forwarded-Proto", "https")],
+        [("X-Forwarded-Proto", "https"), ("X-Forwarded-Protocol", "ssl")],
+        [("Content-Length", "9" * 5000)],
         [("Content-Length", "+5")],
         [("Upgrade", "websocket")],
     ],
