@@ -1,7 +1,7 @@
 """Find in stacks, as workers write them, at which line of code each greenlet, thread or task is.  Pure.
 
-A title that ends with a colon and names greenlets or threads by their number, ``0x7f…``, is followed by indented
-frames.  ``faulthandler`` writes the newest frame first, and says so; everybody else writes it last.
+A title that names greenlets or threads by their number, ``0x7f…``, or a task by its, is followed by indented frames.
+``faulthandler`` writes the newest frame first, and says so; everybody else writes it last.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 __all__ = ["place_of_worker", "places_of"]
 
 _FRAME: Final = re.compile(r'\s+File "(?P<file>[^"]*)", line (?P<line>\d+),? in (?P<function>.*)')
-_NUMBER: Final = re.compile(r"0x([0-9a-f]{1,16})\b")
+_NUMBER: Final = re.compile(r"\b0x(?P<hex>[0-9a-f]{1,16})\b|^Task 'Task-(?P<task>\d{1,15})'")
 _NEWEST_FIRST: Final = "(most recent call first)"
 _THIS_THREAD: Final = "Current thread "
 _SERVERS: Final = ("/gevent/", "/gunicorn/", "/nodecluster_compat/", "/asyncio/", "<frozen")
@@ -24,8 +24,9 @@ def places_of(stacks: str) -> dict[int, str]:
     """Return the place of each greenlet or thread, by its number: ``/srv/app.py:12 in index``."""
     places: dict[int, str] = {}
     for title, frames in _stacks(stacks):
-        for number in _NUMBER.findall(title):
-            places.setdefault(int(number, 16), _place(title, frames))
+        for found in _NUMBER.finditer(title):
+            number = int(found["hex"], 16) if found["hex"] else int(found["task"])
+            places.setdefault(number, _place(title, frames))
     return places
 
 

@@ -9,7 +9,6 @@ import signal
 import socket
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from operator_desk import DOOR, Operator
@@ -17,7 +16,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from remote_control import CONF, Gate, ask, here, wait
 
-from pytest_cluster import Cluster
+from pytest_cluster import Cluster, ClusterFactory
 
 COUNT = "http_server_request_duration_seconds_count"
 STORM = "cluster.setup_primary(restart_intensity=1000, restart_delay=0)\n"
@@ -267,7 +266,7 @@ def asked(address: tuple[str, int], method: str, path: str) -> tuple[int, bytes]
     return answer.status, body
 
 
-def test_admin_address_of_somebody_else(cluster_factory: Any) -> None:
+def test_admin_address_of_somebody_else(cluster_factory: ClusterFactory) -> None:
     """It is said in a sentence; the server serves, and has the address once it is free."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -300,3 +299,24 @@ def test_admin_address_that_is_changed(cluster: Cluster) -> None:
         return False
 
     wait(is_closed, "the end of the address", cluster)
+
+
+KINDS = [
+    ("nodecluster_compat.ThreadWorker", "pid_echo:app", "/"),
+    ("nodecluster_compat.ASGIWorker", "asgi_app:app", "/state"),
+]
+
+
+@pytest.mark.parametrize(("kind", "app", "path"), KINDS)
+def test_other_kinds_of_workers_count_the_same(cluster_factory: ClusterFactory, kind: str, app: str, path: str) -> None:
+    """Requests, connections and bytes, whoever serves."""
+    cluster = cluster_factory(app=app, worker_class=kind, config=CONF + DOOR, workers=2)
+    operator = Operator(cluster)
+    size = sum(len(cluster.get(path).content) for _ in range(5))
+    wait(lambda: requests_in(scrape(operator)) == 5, "five requests", cluster)
+    samples = scrape(operator)
+    assert samples[count_of("GET", 200)] == 5
+    assert samples["nodecluster_response_body_bytes_total"] == size
+    assert samples["nodecluster_connections_total{result=taken}"] >= 5
+    assert samples["http_server_active_requests"] == 0
+    assert operator.get("requests") == {"requests": []}

@@ -81,7 +81,7 @@ class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hi
     def handle_request(self, listener_name: object, req: PlainRequest, sock: object, addr: object) -> None:
         """Extends gunicorn's: nobody is interested any more in whether the client leaves."""
         try:
-            self.metering.serve(req, sock, partial(self.serve_request, listener_name, req, sock, addr))
+            self.metering.serve(req, sock, sock, partial(self.serve_request, listener_name, req, sock, addr))
         except StopIteration:  # the connection is to be closed
             if is_unread(req):
                 linger(sock)
@@ -96,7 +96,8 @@ class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hi
     def handle_http2_request(self, listener_name: object, req: PlainRequest, sock: object, *rest: object) -> None:
         """Extends gunicorn's, from 25 on: as :meth:`handle_request`."""
         try:
-            self.metering.serve(req, sock, partial(super().handle_http2_request, listener_name, req, sock, *rest))
+            serve = partial(super().handle_http2_request, listener_name, req, sock, *rest)
+            self.metering.serve(req, sock, sock, serve)
         finally:
             client_watch.remove(sock)
 

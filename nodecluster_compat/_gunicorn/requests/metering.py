@@ -6,7 +6,7 @@ response, is noted when the application is called.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ...operations.metrics.request_meter import NO_SLOT, RequestMeter
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from ..gunicorn_types import PlainRequest
 
-__all__ = ["Metering", "address_text", "leave_meter", "this_meter", "use_meter"]
+__all__ = ["MeteredServer", "Metering", "address_text", "leave_meter", "this_meter", "use_meter"]
+
+
+T = TypeVar("T")
 
 
 class _ThisProcess:
@@ -48,44 +51,64 @@ def address_text(peer: object) -> str:
     return ""
 
 
+class MeteredServer(Protocol):
+    """What requests are made to."""
+
+    @property
+    def metering(self) -> Metering:
+        """Is shown the responses to what gunicorn serves."""
+
+
 class Metering:
-    """The connections of one worker, and the responses to what gunicorn serves on them."""
+    """The connections of one worker, and the responses to what gunicorn serves on them.
+
+    Attributes:
+        responses: by what :meth:`serve` was told, while gunicorn serves; whoever sees a response notes it here.
+    """
 
     def __init__(self) -> None:
         self.meter = this_meter()
-        self._slots: dict[object, int] = {}
-        self.responses: dict[object, Any] = {}  # by socket, while gunicorn serves
+        self.slots: dict[object, int] = {}
+        self.responses: dict[object, Any] = {}
 
-    def open(self, sock: object, peer: object, ident: int) -> int:
+    def open(self, connection: object, peer: object, ident: int) -> int:
         """Count a connection; return its slot."""
-        slot = self._slots[sock] = self.meter.open(address_text(peer), ident)
+        slot = self.slots[connection] = self.meter.open(address_text(peer), ident)
         return slot
 
-    def close(self, sock: object) -> None:
-        """The connection has ended."""
-        self.meter.close(self._slots.pop(sock, NO_SLOT))
+    def close(self, connection: object) -> None:
+        """The connection has ended; a no-op when that was said."""
+        slot = self.slots.pop(connection, None)
+        if slot is not None:
+            self.meter.close(slot)
 
-    def serve(self, request: PlainRequest, sock: object, serve: Callable[[], None]) -> None:
+    def serve(self, request: PlainRequest, connection: object, noted: object, serve: Callable[[], T]) -> T:
         """Call ``serve``, which is gunicorn's, and count the request.
+
+        Args:
+            request: gunicorn's.
+            connection: as :meth:`open` was told.
+            noted: where its response will be among the ``responses``.
+            serve: is called.
 
         Raises:
             BaseException: what ``serve`` raises.
         """
-        meter, slot = self.meter, self._slots.get(sock, NO_SLOT)
+        meter, slot = self.meter, self.slots.get(connection, NO_SLOT)
         started = getattr(request, "started", None)  # in the loop of clean requests, which has not come to an end
         if started is None:
             started = meter.begin(slot, f"{request.method} {request.uri}".encode("latin-1", "replace"))
-        self.responses[sock] = None
+        self.responses[noted] = None
         answers = None
         try:
-            serve()
+            return serve()
         except (StopIteration, OSError):
             raise
         except (Exception, SystemExit):
             answers = 500  # what gunicorn answers to whatever an application raises
             raise
         finally:
-            response = self.responses.pop(sock, None)
+            response = self.responses.pop(noted, None)
             is_begun = getattr(response, "headers_sent", False)
             status = response.status if is_begun or (answers is None and response is not None) else answers
             meter.end(slot, started, request.method or "", status, getattr(response, "sent", 0))

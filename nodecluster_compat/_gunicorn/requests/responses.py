@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gunicorn import util
 from gunicorn.http import wsgi
@@ -29,7 +29,7 @@ from .one_send import OneSendResponse
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Headers, PlainRequest, Settings
-    from .metering import Metering
+    from .metering import MeteredServer
 
 __all__ = ["CleanResponse", "with_one_send"]
 
@@ -37,14 +37,6 @@ _MOST_LEARNT: Final = 1024
 _LONGEST_LEARNT: Final = 128
 _MOST_DIGITS: Final = 18
 _NO_BODY: Final = (204, 304)
-
-
-class MeteredServer(Protocol):
-    """What requests are made to."""
-
-    @property
-    def metering(self) -> Metering:
-        """Is shown the responses to what gunicorn serves."""
 
 
 def with_one_send(application: Callable[..., Iterable[bytes]], server: MeteredServer) -> Callable[..., Iterable[bytes]]:

@@ -12,16 +12,18 @@ task).  For a connection, and for each request on it::
 Every number is stored as soon as it is known, so a worker that is blocked or killed has left all of them.  A request
 is counted before it is no longer in flight: one that a kill falls upon is in flight, counted, or both, never neither.
 
-Nothing is locked: where threads serve, each ``+=`` here is a load and a store between which CPython does not switch.
+Where threads serve, each ``+=`` here is a load and a store between which CPython does not switch; only a new row is
+taken under a lock.
 """
 
 from __future__ import annotations
 
+from _thread import RLock
 from bisect import bisect_left
 from collections.abc import Callable, Hashable
 from struct import Struct
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from .layout import (
     BOUNDS,
@@ -76,13 +78,14 @@ class RequestMeter:
             the body of the answer.
     """
 
-    __slots__ = ("_clock", "_free", "_highest", "_numbers", "_rows", "_used", "_view", "begin", "end")
+    __slots__ = ("_clock", "_free", "_highest", "_lock", "_numbers", "_rows", "_used", "_view", "begin", "end")
 
     begin: Begin
     end: End
 
     def __init__(self, view: memoryview | None = None, clock: Clock = monotonic) -> None:
         self._clock = clock
+        self._lock: Any = RLock()
         self._rows: dict[str, dict[Hashable, int]] = {}
         self._write_to(memoryview(bytearray(VALUES_AT)) if view is None else view)
         self._free = list(range(SLOTS - 1, -1, -1))
@@ -98,6 +101,7 @@ class RequestMeter:
 
     def abandon(self) -> None:
         """In a process that the worker forked: what it counts is not the worker's."""
+        self._lock = RLock()
         self._write_to(memoryview(bytearray(self._view[:VALUES_AT])))
 
     # --- connections ---------------------------------------------------------------------------
@@ -112,7 +116,11 @@ class RequestMeter:
         Returns:
             Its slot.
         """
-        self._numbers[Header.OPENED] += 1
+        self.count_opened()
+        return self.slot(client, ident)
+
+    def slot(self, client: str, ident: int = 0) -> int:
+        """Return a slot for a request of a connection that has several at once; :meth:`give` takes it back."""
         if not self._free:
             return NO_SLOT
         slot = self._free.pop()
@@ -124,18 +132,36 @@ class RequestMeter:
 
     def close(self, slot: int) -> None:
         """A connection has ended."""
+        self.count_closed()
+        self.give(slot)
+
+    def count_opened(self) -> None:
+        """Count a connection whose requests have slots of their own."""
+        self._numbers[Header.OPENED] += 1
+
+    def count_closed(self) -> None:
+        """Such a connection has ended."""
         self._numbers[Header.CLOSED] += 1
+
+    def give(self, slot: int) -> None:
+        """Nobody uses a slot any more."""
         if slot >= 0:
             self._free.append(slot)
+
+    def name(self, slot: int, ident: int) -> None:
+        """Another thread or task serves this connection now."""
+        if slot >= 0:
+            self._numbers[(SLOTS_AT + slot * SLOT_BYTES) // 8] = ident & _MOST_IDENT
 
     def _row(self, method: str, status: Hashable) -> int:
         """Return where the row of a method and a status begins; take one if there is none yet."""
         known = method if method in METHOD_NUMBERS else "_OTHER"
         rows = self._rows.setdefault(known, {})
         code = _code(status)
-        row = rows.get(code)
-        if row is None:
-            row = rows[code] = self._new_row(METHOD_NUMBERS.get(known, OTHER), code)
+        with self._lock:
+            row = rows.get(code)
+            if row is None:
+                row = rows[code] = self._new_row(METHOD_NUMBERS.get(known, OTHER), code)
         if len(rows) < _MOST_STATUSES and isinstance(status, str | int):
             rows[status] = row
         return row

@@ -21,6 +21,9 @@ Greenlet 0x7f0a, Greenlet 0x7f0b and 3 more:
     sleep(1)
   File "/venv/gevent/hub.py", line 3, in switch
     return greenlet.switch(self)
+Task 'Task-12' (handle) waits:
+  File "/srv/app.py", line 30, in wait
+    await nothing()
 _Hub 0x7f0c (running):
   (no frame)
 (end of the stacks)
@@ -34,6 +37,7 @@ def test_places() -> None:
         0x7F02: "/venv/gevent/hub.py:5 in run",
         0x7F0A: "/srv/app.py:12 in index",
         0x7F0B: "/srv/app.py:12 in index",
+        12: "/srv/app.py:30 in wait",
     }
     assert place_of_worker(THREADS + GREENLETS) == "/venv/gevent/hub.py:5 in run"
 

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gunicorn.asgi.protocol import ASGIProtocol
 
+from ...requests.metering import this_meter
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -122,6 +124,11 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         if self._post_request is not None:
             self._post_request = _with_real_worker(self._post_request)
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Extends gunicorn's: the connection is counted."""
+        this_meter().count_opened()
+        super().connection_made(transport)
+
     # --- one request after another -------------------------------------------------------------
 
     def _will_close(self, request: object, response_requires_close: bool) -> bool:
@@ -177,6 +184,7 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         if self._request_ready is not None:
             self._request_ready.set()  # who waits for a request would be cancelled only after the grace period
         if is_first:
+            this_meter().count_closed()
             if self._task is None or self._task.done():
                 self._ended(self)
             else:

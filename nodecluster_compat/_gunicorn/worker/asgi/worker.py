@@ -34,6 +34,7 @@ from ....base.log import Log
 from ....machine.forked_child import worker_begins
 from ...arbiter.birth import Birth
 from ...requests.caching import cache_repeated_work
+from ...requests.metering import this_meter
 from ..connection_source import ConnectionSource
 from ..fed_worker import FedWorker
 from ..feed import Feed
@@ -42,6 +43,7 @@ from ..membership import Membership
 from ..steering import Steering
 from ..supported_gunicorn import refuse_older_gunicorn
 from .connections import Connections
+from .metered import metered
 from .protocol import use_fast_parser
 from .sources import AcceptingASGISource, Entry, FedASGISource
 
@@ -218,6 +220,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
     def make_ready(self) -> None:
         """Tell the application that the server begins, and wait until it is ready."""
         self._last_request, self.max_requests = self.max_requests, sys.maxsize
+        self.asgi = metered(self.asgi, this_meter())
         self.connections = Connections(self, self._connection_ended, self.run_loop)
         cache_repeated_work(self.cfg)
         if self.cfg.asgi_lifespan != "off":

@@ -38,6 +38,7 @@ from ...requests.unread_body import is_unread
 
 if TYPE_CHECKING:
     from ....thread_runtime.poller import Poller
+    from ...requests.metering import Metering
 
 __all__ = ["LINGER_SECONDS", "ThreadConnections"]
 
@@ -58,6 +59,7 @@ class ThreadConnections:
         threads: how many there are.
         most: how many connections there may be.
         changed: called when a connection has ended, or a thread is free.
+        metering: counts them.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class ThreadConnections:
         threads: int,
         most: int,
         changed: Callable[[], None],
+        metering: Metering,
     ) -> None:
         self.idle: dict[Any, float] = {}
         self.busy: dict[Any, None] = {}
@@ -80,6 +83,7 @@ class ThreadConnections:
         self._threads = threads
         self._most = most
         self._changed = changed
+        self._metering = metering
         self._patience = keepalive  # of an idle connection, behind its answer
         self._ends_idle = False
         self._busy_since = 0.0
@@ -112,6 +116,7 @@ class ThreadConnections:
 
     def take(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's
         """A connection is this worker's from now on."""
+        self._metering.open(conn, conn.client, 0)
         if _has_sent(conn.sock):
             self._serve(conn)
         else:
@@ -161,22 +166,27 @@ class ThreadConnections:
         if conn.sock.fileno() >= 0 and (is_sending or _has_sent(conn.sock)) and not _has_ended(conn):
             self._linger(conn)
         else:
-            _close(conn)
+            self._close(conn)
 
     def _linger(self, conn: Any) -> None:  # noqa: ANN401 - as above
         """Say that nothing more comes, and take what the client still sends: closed at once, it would be reset."""
         try:
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            _close(conn)
+            self._close(conn)
             return
         self._closing[conn] = monotonic() + _CLOSING_SECONDS
         self._poller.add_reader(conn.sock.fileno(), partial(self._discard, conn))
 
+    def _close(self, conn: Any) -> None:  # noqa: ANN401 - as above
+        self._metering.close(conn)
+        with suppress(OSError):
+            conn.sock.close()
+
     def _discard(self, conn: Any) -> None:  # noqa: ANN401 - as above
         if _has_ended(conn):
             self._unwatch(conn, self._closing)
-            _close(conn)
+            self._close(conn)
 
     def sweep(self) -> None:
         """End those whose time is over."""
@@ -194,7 +204,7 @@ class ThreadConnections:
         if table is self.idle and _has_sent(conn.sock):
             self._serve(conn)
         else:
-            _close(conn)
+            self._close(conn)
             self._changed()
 
     @property
@@ -264,8 +274,3 @@ def _has_ended(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
 def _is_pending(sock: socket.socket) -> bool:
     """Whether OpenSSL has decrypted something that nobody has read."""
     return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-
-
-def _close(conn: Any) -> None:  # noqa: ANN401 - gunicorn's
-    with suppress(OSError):
-        conn.sock.close()

@@ -13,6 +13,7 @@ from gunicorn.http.wsgi import Response
 
 from ....machine.forked_child import end_if_child
 from ...requests.http2_refusals import refuse_over_http2
+from ...requests.metering import MeteredServer
 from ...requests.one_send import OneSendResponse
 from ...requests.refusals import strict_request
 
@@ -20,7 +21,7 @@ __all__ = ["answered", "read_strictly"]
 
 
 def answered(
-    application: Callable[..., Iterable[bytes]], server: object, requests: dict[int, str]
+    application: Callable[..., Iterable[bytes]], server: MeteredServer, requests: dict[int, str]
 ) -> Callable[..., Iterable[bytes]]:
     """Return ``application``, answered through :class:`OneSendResponse` on behalf of ``server``.
 
@@ -35,7 +36,10 @@ def answered(
         if type(response) is Response:
             response.__class__ = OneSendResponse
         response.server = server
-        requests[get_ident()] = f"{environ['REQUEST_METHOD']} {environ.get('RAW_URI', '')}"
+        ident, noted = get_ident(), server.metering.responses
+        if ident in noted:
+            noted[ident] = response
+        requests[ident] = f"{environ['REQUEST_METHOD']} {environ.get('RAW_URI', '')}"
         try:
             body = application(environ, start_response)
         except BaseException as error:

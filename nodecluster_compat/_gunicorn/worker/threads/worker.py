@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +32,7 @@ from ....base.log import Log
 from ....base.records import Load
 from ....machine.forked_child import worker_begins
 from ....machine.real_time_signals import LAST_WORDS_SIGNAL
+from ....operations.metrics.request_meter import NO_SLOT
 from ....thread_runtime.poller import Poller
 from ....thread_runtime.pool import ThreadPool
 from ....thread_runtime.reactor import ThreadReactor
@@ -39,6 +40,7 @@ from ....thread_runtime.stacks import thread_stacks
 from ...arbiter.finalisation import at_end
 from ...requests.access_log import use_access_log
 from ...requests.caching import cache_repeated_work
+from ...requests.metering import Metering
 from ..fed_worker import FedWorker
 from ..feed import Feed
 from ..steering import Steering
@@ -121,6 +123,11 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         super().__init__(*args, **kwargs)
         self.engine = _ThreadEngine(self)
 
+    @cached_property
+    def metering(self) -> Metering:
+        """Counts connections and requests; made where they are served, behind the fork."""
+        return Metering()
+
     # --- what this engine adds -----------------------------------------------------------------
 
     def get_thread_pool(self) -> ThreadPool | Executor:
@@ -155,6 +162,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             self.cfg.threads,
             self.worker_connections,
             self._connections_changed,
+            self.metering,
         )
         self.keepalived_conns = connections.idle
         at_end(partial(self.tpool.shutdown, wait=True))
@@ -267,6 +275,19 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             return super().handle(conn)
         finally:
             self.requests.pop(threading.get_ident(), None)
+
+    def handle_request(self, req: PlainRequest, conn: Any) -> object:  # noqa: ANN401 - gunicorn's
+        """Extends gunicorn's: the request is counted."""
+        return self._metered(req, conn, partial(super().handle_request, req, conn))
+
+    def handle_http2_request(self, req: PlainRequest, conn: Any, *rest: object) -> object:  # noqa: ANN401 - as above
+        """Extends gunicorn's, from 25 on: as :meth:`handle_request`."""
+        return self._metered(req, conn, partial(super().handle_http2_request, req, conn, *rest))
+
+    def _metered(self, req: PlainRequest, conn: Any, serve: Callable[[], object]) -> object:  # noqa: ANN401 - as above
+        ident, metering = threading.get_ident(), self.metering
+        metering.meter.name(metering.slots.get(conn, NO_SLOT), ident)
+        return metering.serve(req, conn, ident, serve)
 
     def handle_error(self, req: PlainRequest | None, client: object, addr: object, exc: BaseException) -> None:
         """Extends gunicorn's: under test an error page says whose it is."""
