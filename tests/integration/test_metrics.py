@@ -312,7 +312,7 @@ def test_other_kinds_of_workers_count_the_same(cluster_factory: ClusterFactory, 
     """Requests, connections and bytes, whoever serves."""
     cluster = cluster_factory(app=app, worker_class=kind, config=CONF + DOOR, workers=2)
     operator = Operator(cluster)
-    size = sum(len(cluster.get(path).content) for _ in range(5))
+    size = sum(len(cluster.get(path).body) for _ in range(5))
     wait(lambda: requests_in(scrape(operator)) == 5, "five requests", cluster)
     samples = scrape(operator)
     assert samples[count_of("GET", 200)] == 5
