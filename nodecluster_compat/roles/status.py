@@ -37,7 +37,8 @@ class WorkerStatus:
         id: the primary's number for it, never used again.
         pid: ``None`` before it is forked.
         state: as in ``worker.state``.
-        health: ``blocked`` while its loop does not turn, ``stopped`` while a signal such as SIGSTOP holds it.
+        health: ``blocked`` while its loop does not turn, ``stopped`` while a signal such as SIGSTOP holds it,
+            ``saturated`` while all its threads are stuck in requests and connections wait.
         lag: by how many seconds its loop was late, at worst, within the last few seconds.
         slot: its place, from 1.  A successor has that of the worker which it replaces, while both run, too.
         generation: the reload that started it, 0 for none.

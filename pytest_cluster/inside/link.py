@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+from _thread import RLock
 from collections.abc import Callable
 
 from ..wire.records import Call, Hello, Record, Unpacker, Welcome, pack
@@ -16,7 +17,7 @@ _READ_BYTES = 65536
 
 
 class Link:
-    """A connected unix socket that carries records; nothing blocks but :meth:`greet`.
+    """A connected unix socket that carries records; nothing blocks but :meth:`greet`.  Any thread may send.
 
     Plain ``_socket``: the worker's ``socket`` module belongs to gevent, and greeting happens before its hub runs.
     """
@@ -28,6 +29,7 @@ class Link:
         self._unpacker = Unpacker()
         self._outgoing = bytearray()
         self._reactor: Reactor | None = None
+        self._lock = RLock()
         self._on_call: Callable[[Call], None]
         self._on_end: Callable[[], None]
 
@@ -54,16 +56,21 @@ class Link:
 
     def send(self, record: Record) -> None:
         """Send a record, now or as soon as there is room."""
-        waiting = bool(self._outgoing)
-        self._outgoing += pack(record)
-        if not waiting:
-            self._write()
+        with self._lock:
+            waiting = bool(self._outgoing)
+            self._outgoing += pack(record)
+            if not waiting:
+                self._write()
 
     def close(self) -> None:
         """Close this process' copy, without a word to the loop, which may be another process'."""
         self._sock.close()
 
     def _write(self) -> None:
+        with self._lock:
+            self._write_on()
+
+    def _write_on(self) -> None:
         reactor = self._reactor
         assert reactor is not None
         with contextlib.suppress(BlockingIOError, OSError):

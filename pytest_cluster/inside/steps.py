@@ -18,9 +18,11 @@ import pickle
 import random
 import sys
 import time
+from _thread import allocate_lock
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -68,7 +70,8 @@ class Steps:
         self._by_step: dict[str, list[_Armed]] = {}
         self._replaced: dict[str, _Replaced] = {}
         self._pending: set[str] = set()  # functions whose module is not there before the application is loaded
-        self._arrivals = 0
+        self._arrivals = count(1)
+        self._lock = allocate_lock()  # threads may come to a step at once
         self.application: object = None  # as the server has it
 
     def arm(self, failpoint: Failpoint, *, early: bool = False) -> None:
@@ -155,12 +158,18 @@ class Steps:
             time.sleep(_seconds(armed, action))
         elif isinstance(action, End):
             end_process(action)
-        elif armed.left is None or armed.left > 0:
-            if armed.left is not None:
-                armed.left -= 1
+        elif self._counts(armed):
             if isinstance(action, Fail):
                 raise _error_of(action)
             resolve(action.function)(*pickle.loads(action.arguments))  # noqa: S301 - from the test, see wire
+
+    def _counts(self, armed: _Armed) -> bool:
+        """Whether it is to happen once more."""
+        with self._lock:
+            if armed.left:
+                armed.left -= 1
+                return True
+            return armed.left is None
 
     def _hold(self, armed: _Armed) -> None:
         from threading import Event  # gevent's by now, where this worker is patched
@@ -187,10 +196,10 @@ class Steps:
             armed.waiting.pop(arrival, None)
 
     def _arrived(self, armed: _Armed, event: Event | asyncio.Event) -> int:
-        self._arrivals += 1
-        armed.waiting[self._arrivals] = event
-        self._tell(Reached(armed.failpoint.id, self._arrivals, armed.failpoint.step))
-        return self._arrivals
+        arrival = next(self._arrivals)
+        armed.waiting[arrival] = event
+        self._tell(Reached(armed.failpoint.id, arrival, armed.failpoint.step))
+        return arrival
 
     def _wrap(self, step: str) -> None:
         owner, name = _place(step)

@@ -84,5 +84,6 @@ class Tallies:
 
     def _add(self, worker: int, begun: int, served: int) -> None:
         if 0 <= worker < SLOTS and not isinstance(self._memory, bytes):
-            tally = self.of(worker)
-            _SLOT.pack_into(self._memory, worker * _SLOT.size, tally.begun + begun, tally.served + served)
+            with self._lock:  # a worker may answer in many threads
+                tally = self.of(worker)
+                _SLOT.pack_into(self._memory, worker * _SLOT.size, tally.begun + begun, tally.served + served)
