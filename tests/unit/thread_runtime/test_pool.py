@@ -1,0 +1,98 @@
+"""Threads that run jobs: how many there are, what they are doing, how they end."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import pytest
+
+from nodecluster_compat.thread_runtime.pool import ThreadPool
+from nodecluster_compat.thread_runtime.stacks import thread_stacks
+
+PATIENCE = 20.0
+
+
+def test_jobs_run_at_once_up_to_the_size_and_the_rest_waits() -> None:
+    """Also when a thread has just become free; a pool of one keeps the order."""
+    pool, gate, running = ThreadPool(3, "test"), threading.Event(), threading.Semaphore(0)
+
+    def held() -> str:
+        running.release()
+        gate.wait(PATIENCE)
+        return threading.current_thread().name
+
+    ended = threading.Semaphore(0)
+    jobs = [pool.submit(held, done=lambda _: ended.release()) for _ in range(5)]
+    for _ in range(3):
+        assert running.acquire(timeout=PATIENCE)
+    assert len(pool.busy) == 3
+    assert pool.waiting == 2
+    gate.set()
+    for _ in jobs:
+        assert ended.acquire(timeout=PATIENCE)
+    assert {job.result() for job in jobs} <= {"test-0", "test-1", "test-2"}
+    pool.shutdown()
+
+    order: list[int] = []
+    single = ThreadPool(1, "single")
+    for number in range(100):
+        single.submit(order.append, number, done=lambda _: ended.release())
+    for _ in range(100):
+        assert ended.acquire(timeout=PATIENCE)
+    assert order == list(range(100))
+    single.shutdown()
+
+
+def test_what_a_job_raises_is_raised_to_who_asks() -> None:
+    """Whatever it is; the thread goes on."""
+    pool, ended = ThreadPool(1, "test"), threading.Event()
+    job = pool.submit(sys.exit, 3, done=lambda _: ended.set())
+    assert ended.wait(PATIENCE)
+    with pytest.raises(SystemExit):
+        job.result()
+    ended.clear()
+    assert pool.submit(lambda: 7, done=lambda _: ended.set()) is not job
+    assert ended.wait(PATIENCE)
+    pool.shutdown()
+
+
+def test_end_waits_for_no_thread_that_is_busy() -> None:
+    """Idle ones are gone when it returns."""
+    pool, gate, running = ThreadPool(2, "test"), threading.Event(), threading.Event()
+    pool.begin()
+
+    def held() -> None:
+        running.set()
+        gate.wait(PATIENCE)
+
+    pool.submit(held)
+    assert running.wait(PATIENCE)
+    pool.shutdown()
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("test-")] == [
+        next(iter(pool.busy)).name
+    ]
+    gate.set()
+    for thread in pool.busy:
+        thread.join(PATIENCE)
+
+
+def test_stacks_say_what_is_known() -> None:
+    """Of a pool of ours each busy thread, of another one that it is another one."""
+    pool, gate, running = ThreadPool(2, "test"), threading.Event(), threading.Event()
+
+    def held() -> None:
+        running.set()
+        gate.wait(PATIENCE)
+
+    pool.submit(held)
+    assert running.wait(PATIENCE)
+    (thread,) = pool.busy
+    said = thread_stacks(pool, {thread.ident or 0: "GET /" + "x" * 500}, 3)
+    assert said.startswith("1 of 2 threads are busy, 0 requests wait for one, 3 connections wait for their client\n")
+    assert f"({thread.name}), for 0.0 s: 'GET /xxx" in said
+    assert len(said) < 400
+    assert thread_stacks(None, {}, 1) == "The pool is the program's own; 1 connections wait for their client"
+    gate.set()
+    pool.shutdown()
+    thread.join(PATIENCE)
