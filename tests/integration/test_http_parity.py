@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from gunicorn_settings import known
+from kinds import STOCK_OF, THREAD_WORKER
 from raw_http import normalised, send
 from stock import Comparison, stock_recording
 
@@ -120,6 +121,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, bytes]]] = {
     **{name: (settings, {**CORPUS, **MORE}) for name, settings in VARIANTS.items()},
 }
 STOCK = Comparison(stock_recording("http_parity"), rounds=1)
+LIVE = Comparison(stock_recording("none of threads"), rounds=5)
 
 
 def started(cluster_factory: ClusterFactory, case: str, worker_class: str = "nodecluster_compat.Worker") -> Cluster:
@@ -147,6 +149,16 @@ def test_answers_are_those_of_the_stock_worker(cluster_factory: ClusterFactory, 
 def test_stock_worker_answers_as_recorded(cluster_factory: ClusterFactory, case: str, recording_anew: bool) -> None:
     """The recording that the test above compares with is what the stock worker says."""
     STOCK.verify(case, CASES[case][1], started(cluster_factory, case, "gevent"), recording_anew)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.timeout(240)
+def test_threads_answer_as_the_stock_worker_of_threads(cluster_factory: ClusterFactory, case: str) -> None:
+    """The same corpus, to ``-k gthread`` and to ours of that kind, at the same time."""
+    corpus = CASES[case][1]
+    expected = LIVE.expected(case, corpus, lambda: started(cluster_factory, case, STOCK_OF[THREAD_WORKER]))
+    assert LIVE.differences(started(cluster_factory, case, THREAD_WORKER), corpus, expected) == {}
 
 
 def test_upgrade_to_http2_is_answered_as_by_the_stock_worker(cluster_factory: ClusterFactory) -> None:
