@@ -281,6 +281,23 @@ def test_end_of_the_server_waits_for_no_idle_client(cluster: Cluster) -> None:
     assert "cut" not in cluster.log
 
 
+FOREIGN: Final = [
+    ("nodecluster_compat.Worker", {"threads": 4}, "threads = 4 has no effect with this worker class: it is for"),
+    (THREAD_WORKER, {"asgi_lifespan": "off"}, "asgi_lifespan = 'off' has no effect with this worker class: it is for"),
+]
+
+
+@pytest.mark.skipif(gunicorn.version_info < (25,), reason="that gunicorn has no settings for ASGI")
+@pytest.mark.parametrize(("kind", "settings", "sentence"), FOREIGN)
+def test_settings_of_another_kind_are_named(
+    cluster_factory: ClusterFactory, kind: str, settings: dict[str, Any], sentence: str
+) -> None:
+    """At start, with the class that acts on them; nothing else is said of a server that has none."""
+    cluster = cluster_factory(app="pid_echo:app", workers=1, worker_class=kind, settings=settings)
+    assert cluster.log.count(sentence) == 1
+    assert cluster.log.count("has no effect") == 1
+
+
 # --- kinds that change ---------------------------------------------------------------------------
 
 

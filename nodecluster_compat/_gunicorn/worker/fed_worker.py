@@ -16,9 +16,9 @@ from __future__ import annotations
 import os
 import random
 import signal as signals
-from collections.abc import Callable
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping
+from types import FrameType, MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ... import under_test
 from ...base.emitter import let_forks_await
@@ -39,6 +39,7 @@ from ..requests.served_listener import ServedListener
 from .connection_source import ConnectionSource
 from .connections import Connections
 from .draining import Drain
+from .foreign_settings import warn_of_foreign_settings
 from .interfaces import refuse_asgi
 from .loop_beat import LoopBeat
 from .membership import Membership
@@ -65,6 +66,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         awaits_handlers: whether there is an event loop, so that handlers may be ``async def`` functions.
         engine: what it shows of itself to who examines it.
         connections: for the drain.
+        foreign_settings: what is for other kinds, by name.
         ends_connections: answers say so, also to requests that came before; see :meth:`begin_drain`.
     """
 
@@ -78,6 +80,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     sockets: list[Any]
     wsgi: Any
 
+    foreign_settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
     engine: Examined
     connections: Connections
 
@@ -143,6 +146,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     def check_config(cls, cfg: Settings, log: Log) -> None:
         """Called by gunicorn just before the first fork; see :mod:`nodecluster_compat._gunicorn.arbiter.install`."""
         install.check_config(cfg)
+        warn_of_foreign_settings(cfg, log, cls.foreign_settings)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         # Made before the fork and therefore without an engine.

@@ -8,7 +8,7 @@ limits, hooks, access log: its ``handle``); what is ours is how a connection get
 from __future__ import annotations
 
 import sys
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gevent import GreenletExit, get_hub, getcurrent
@@ -34,6 +34,7 @@ from .connection_source import ConnectionSource
 from .fed_source import FedSource
 from .fed_worker import FedWorker
 from .feed import Feed
+from .foreign_settings import ASGI_SETTINGS, THREAD_SETTINGS
 from .gevent_connections import GeventConnections
 from .gevent_imports import prepare
 from .membership import Membership
@@ -67,6 +68,7 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
     """``gunicorn -k nodecluster_compat.Worker``."""
 
     engine = GeventEngine()
+    foreign_settings = MappingProxyType({**THREAD_SETTINGS, **ASGI_SETTINGS})
 
     @classmethod
     def prepare(cls, cfg: Settings, log: Log) -> None:

@@ -22,7 +22,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from functools import cached_property, partial
 from importlib import import_module
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.workers.gthread import ThreadWorker
@@ -43,6 +43,7 @@ from ...requests.caching import cache_repeated_work
 from ...requests.metering import Metering
 from ..fed_worker import FedWorker
 from ..feed import Feed
+from ..foreign_settings import ASGI_SETTINGS
 from ..steering import Steering
 from .connections import ThreadConnections
 from .requests import answered, read_strictly
@@ -94,6 +95,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         requests: what the threads of the pool are answering, by the thread's number.
     """
 
+    foreign_settings = MappingProxyType(ASGI_SETTINGS)
     connections: ThreadConnections
     tpool: Any
     poller: Any
