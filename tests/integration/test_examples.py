@@ -30,8 +30,11 @@ def test_hello_deals_round_robin_and_tells_of_an_end(cluster_factory: ClusterFac
     server.wait_listening(3)
 
 
+PROJECTS = [("flask_shop", 7), ("django_polls", 3), ("threads_orders", 4), ("fastapi_rooms", 4)]
+
+
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("project", "tests"), [("flask_shop", 7), ("django_polls", 3), ("threads_orders", 4)])
+@pytest.mark.parametrize(("project", "tests"), PROJECTS)
 def test_project_whose_own_tests_use_the_plugin(project: str, tests: int) -> None:
     """As their owner runs them; every test of theirs passes, and none leaves a process."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
