@@ -22,7 +22,6 @@ import pytest
 from pytest_cluster import Cluster, ClusterFactory, StartError
 from pytest_cluster.server.fork_server import fork_server
 from pytest_cluster.server.forked import ForkedProcess
-from pytest_cluster.waiting import poll
 
 HERE = Path(__file__).parent
 SCRIPT = """
@@ -67,7 +66,7 @@ def whole_process() -> dict[str, object]:
         "handlers": {number: disposition(number) for number in signal.valid_signals()},
         "environment": {name: value for name, value in os.environ.items() if name != "NODECLUSTER_JOURNAL_FD"},
         "environment of programs": sorted(os.environ) == sorted(PROGRAM_SEES.findall(os.popen("env").read())),
-        "descriptors": len(os.listdir("/proc/self/fd")),
+        "descriptors": min(len(os.listdir("/proc/self/fd")) for _ in range(1000)),  # a thread may read a file just now
         "links": links,
         "journal": os.get_inheritable(int(os.environ["NODECLUSTER_JOURNAL_FD"])),
         "threads": [status["Threads"], len(threading.enumerate())],
@@ -113,7 +112,6 @@ def test_what_is_forked_is_what_its_command_starts(cluster_factory: ClusterFacto
     forked, executed = cluster_factory(workers=1), cluster_factory(workers=1, fork_server=False)
     assert is_forked(forked)
     assert not is_forked(executed)
-    poll(lambda: told(forked) == told(executed), 10)  # a descriptor may be open for a moment
     assert told(forked) == told(executed)
 
 
