@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.errors import ChannelBroken, ChannelClosed, ChannelFull, ClusterError, FrameError
 from nodecluster_compat.messages import pace, reader
 from nodecluster_compat.messages.channel import PRESSURE_BYTES, Channel
-from nodecluster_compat.messages.frames import Frame, FrameKind, encode_frame
+from nodecluster_compat.messages.frames import Frame, FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.messages.reader import SLICE_FRAMES
 
 
@@ -73,6 +75,80 @@ def test_frames_arrive_in_order(pair: Pair) -> None:
     pair.turn()
     assert [f.payload for f in pair.b.frames] == payloads
     assert pair.a.outcomes == [None] * 4
+
+
+def test_frames_that_a_small_buffer_cuts_arrive_whole() -> None:
+    """The kernel takes a part of what is longer than half of its buffer, and more when the other side has read."""
+    one, two = _socket.socketpair()
+    one.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, 1)  # as small as it can be
+    loop, sender, receiver = Loop(logging.getLogger("test")), End(one, 1_000_000), End(two, 1_000_000)
+    for end in (sender, receiver):
+        end.channel.attach(loop)
+    payloads = [bytes([65 + number]) * (500 * number) for number in range(12)]
+    for payload in payloads:
+        sender.channel.send(frame(payload), sender.outcomes.append)
+    for _ in range(100):
+        loop.run_once(0)
+    assert [f.payload for f in receiver.frames] == payloads
+    assert sender.outcomes == [None] * len(payloads)
+    sender.channel.close()
+    receiver.channel.close()
+    loop.close()
+
+
+class Cutting:
+    """A socket whose kernel cuts what is small, too."""
+
+    def __init__(self, sock: _socket.socket) -> None:
+        self._sock = sock
+
+    def send(self, data: bytes) -> int:
+        return self._sock.send(data[:7])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+def test_small_frame_that_is_cut_all_the_same_arrives_whole(pair: Pair) -> None:
+    """As no Linux does it."""
+    writer = pair.a.channel._writer
+    writer._sock = Cutting(writer._sock)  # type: ignore[assignment]
+    for payload in (b"first frame", b"second frame"):
+        pair.a.channel.send(frame(payload), pair.a.outcomes.append)
+    pair.turn()
+    assert [f.payload for f in pair.b.frames] == [b"first frame", b"second frame"]
+    assert pair.a.outcomes == [None, None]
+    assert pair.a.channel.queued_bytes == 0
+
+
+@given(st.binary(max_size=12), st.binary(max_size=4))
+def test_frame_that_comes_alone_is_the_one_that_feeding_gives(data: bytes, before: bytes) -> None:
+    """And whatever is no frame alone is left to be fed."""
+    size = max(0, len(data) - 5)
+    for candidate in (data, frame(data), size.to_bytes(4, "big") + data[4:]):
+        decoder, other = FrameDecoder(limit=8), FrameDecoder(limit=8)
+        with contextlib.suppress(FrameError):
+            assert list(decoder.feed(before)) == list(other.feed(before))
+        only = decoder.only(candidate)
+        if only is not None:
+            assert list(other.feed(candidate)) == [only]
+            assert not other._rest
+
+
+def test_slice_is_told_once_for_what_came_together() -> None:
+    """After its last frame; a frame that comes alone is a slice, too."""
+    one, two = _socket.socketpair()
+    heard: list[bytes | bytearray | None] = []
+    channel = Channel(two, lambda each: heard.append(each.payload), lambda _: None, on_slice=lambda: heard.append(None))
+    loop = Loop(logging.getLogger("test"))
+    channel.attach(loop)
+    for together in ([b"a", b"b", b"c"], [b"alone"]):
+        one.send(b"".join(map(frame, together)))
+        loop.run_once(0)
+    assert heard == [b"a", b"b", b"c", None, b"alone", None]
+    channel.close()
+    one.close()
+    loop.close()
 
 
 def test_small_frames_around_a_large_one_keep_their_place(pair: Pair) -> None:

@@ -91,6 +91,17 @@ def test_collected_frames_wait_for_no_more_than_the_next_one_that_is_not_hurried
     assert rig.arrived() == BURST_FRAMES + 4
 
 
+def test_dialogue_is_no_flood(rig: Rig) -> None:
+    """However fast it is: each frame goes at once, because the other side has spoken since the one before."""
+    for _ in range(BURST_FRAMES * 3):
+        rig.send(1)
+        assert rig.arrived() == 1
+        rig.far.send(encode_frame(FrameKind.MESSAGE, b"answer"))
+        rig.loop.run_once(0)
+    rig.send(BURST_FRAMES + 5)
+    assert rig.arrived() == BURST_FRAMES
+
+
 def test_flood_is_written_in_large_pieces(rig: Rig) -> None:
     """What is collected is bounded: the receiver has nearly all of it before the turn ends."""
     rig.send(BURST_FRAMES + 1000)

@@ -167,3 +167,25 @@ def test_no_greenlet_waits_in_a_process_that_a_worker_forked(monkeypatch: pytest
     job: Any = pool.start(None)
     gevent.sleep(0)
     assert job.dead
+
+
+def test_job_that_the_hub_starts_at_once_is_done_when_that_returns() -> None:
+    """Up to where it waits; without a parked greenlet, or from another greenlet, it is done on a later turn."""
+    seen: list[str] = []
+
+    def work() -> None:
+        seen.append("begun")
+        gevent.sleep(0)
+        seen.append("ended")
+
+    pool = GreenletPool(work)
+
+    def start(who: str) -> None:
+        pool.start_at_once()
+        seen.append(who)
+
+    for times, call in enumerate((lambda: start("main"), lambda: gevent.get_hub().loop.run_callback(start, "hub")), 1):
+        call()
+        while seen.count("ended") < times:
+            gevent.sleep(0)
+    assert seen == ["main", "begun", "ended", "begun", "hub", "ended"]
