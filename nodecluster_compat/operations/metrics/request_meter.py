@@ -12,7 +12,7 @@ task).  For a connection, and for each request on it::
 Every number is stored as soon as it is known, so a worker that is blocked or killed has left all of them.  A request
 is counted before it is no longer in flight: one that a kill falls upon is in flight, counted, or both, never neither.
 
-Where threads serve, each ``+=`` here is a load and a store between which CPython does not switch; only a new row is
+Where threads serve, each number is changed by a few steps between which CPython does not switch; only a new row is
 taken under a lock.
 """
 
@@ -61,6 +61,8 @@ _MOST_IDENT: Final = 2**64 - 1
 Clock = Callable[[], float]
 Begin = Callable[[int, bytes], float]
 End = Callable[[int, float, str, Hashable, int], None]
+_Count = Callable[[float, int], None]
+_Rows = dict[str, dict[Hashable, _Count]]
 
 
 class RequestMeter:
@@ -78,7 +80,19 @@ class RequestMeter:
             the body of the answer.
     """
 
-    __slots__ = ("_clock", "_free", "_highest", "_lock", "_numbers", "_rows", "_used", "_view", "begin", "end")
+    __slots__ = (
+        "_clock",
+        "_free",
+        "_highest",
+        "_lock",
+        "_numbers",
+        "_overflow",
+        "_rows",
+        "_used",
+        "_view",
+        "begin",
+        "end",
+    )
 
     begin: Begin
     end: End
@@ -86,7 +100,7 @@ class RequestMeter:
     def __init__(self, view: memoryview | None = None, clock: Clock = monotonic) -> None:
         self._clock = clock
         self._lock: Any = RLock()
-        self._rows: dict[str, dict[Hashable, int]] = {}
+        self._rows: _Rows = {}
         self._write_to(memoryview(bytearray(VALUES_AT)) if view is None else view)
         self._free = list(range(SLOTS - 1, -1, -1))
         self._highest = 0
@@ -96,12 +110,14 @@ class RequestMeter:
     def _write_to(self, view: memoryview) -> None:
         self._view = view
         self._numbers = view.cast("Q")
+        self._overflow = [_row_at(_ROWS_FROM + number * ROW_NUMBERS, view) for number in range(OVERFLOW_ROWS)]
         self.begin = _begin(view, self._clock)
         self.end = _end(view, self._clock, self._rows, self._row)
 
     def abandon(self) -> None:
         """In a process that the worker forked: what it counts is not the worker's."""
         self._lock = RLock()
+        self._rows = {}
         self._write_to(memoryview(bytearray(self._view[:VALUES_AT])))
 
     # --- connections ---------------------------------------------------------------------------
@@ -153,8 +169,8 @@ class RequestMeter:
         if slot >= 0:
             self._numbers[(SLOTS_AT + slot * SLOT_BYTES) // 8] = ident & _MOST_IDENT
 
-    def _row(self, method: str, status: Hashable) -> int:
-        """Return where the row of a method and a status begins; take one if there is none yet."""
+    def _row(self, method: str, status: Hashable) -> _Count:
+        """Return what counts into the row of a method and a status; take one if there is none yet."""
         known = method if method in METHOD_NUMBERS else "_OTHER"
         rows = self._rows.setdefault(known, {})
         code = _code(status)
@@ -166,14 +182,14 @@ class RequestMeter:
             rows[status] = row
         return row
 
-    def _new_row(self, method: int, code: int) -> int:
+    def _new_row(self, method: int, code: int) -> _Count:
         if self._used >= ROWS:
-            return _ROWS_FROM + max(code // 100 - 1, 0) * ROW_NUMBERS
+            return self._overflow[max(code // 100 - 1, 0)]
         row = _ROWS_FROM + self._used * ROW_NUMBERS
         self._numbers[row + Row.KEY] = key_of_row(method, code)
         self._used += 1
         self._numbers[Header.ROWS] = self._used
-        return row
+        return _row_at(row, self._view)
 
 
 # These two run for every request.  What they need is in their closures, which costs half of what attributes do.
@@ -195,33 +211,45 @@ def _begin(view: memoryview, clock: Clock) -> Begin:
     return begin
 
 
-def _end(
-    view: memoryview, clock: Clock, rows: dict[str, dict[Hashable, int]], find_row: Callable[[str, Hashable], int]
-) -> End:
+def _end(view: memoryview, clock: Clock, rows: _Rows, find_row: Callable[[str, Hashable], _Count]) -> End:
     floats, numbers = view.cast("d"), view.cast("Q")
-    fastest, bounds, bisect = BOUNDS[0], BOUNDS, bisect_left
-    seconds_in_row, bytes_in_row, buckets_in_row = Row.SECONDS, Row.BYTES, Row.BUCKETS
     since_from, unlisted = _SINCE_FROM, Header.UNLISTED
 
     def end(slot: int, started: float, method: str, status: Hashable, sent: int) -> None:
         try:
-            row = rows[method][status]
+            count = rows[method][status]
         except (KeyError, TypeError):
-            row = find_row(method, status)
-        seconds = clock() - started
-        if seconds <= fastest:
-            numbers[row + buckets_in_row] += 1
-        else:
-            numbers[row + buckets_in_row + bisect(bounds, seconds)] += 1
-        floats[row + seconds_in_row] += seconds
-        if sent:
-            numbers[row + bytes_in_row] += sent
+            count = find_row(method, status)
+        count(clock() - started, sent)
         if slot >= 0:
             floats[since_from + slot] = 0.0
         else:
             numbers[unlisted] -= 1
 
     return end
+
+
+def _row_at(row: int, view: memoryview) -> _Count:
+    """Return what counts a request into the row that begins at ``row``."""
+    floats, numbers = view.cast("d"), view.cast("Q")
+    fastest, bounds, bisect = BOUNDS[0], BOUNDS, bisect_left
+    seconds_at, bytes_at, first_bucket = row + Row.SECONDS, row + Row.BYTES, row + Row.BUCKETS
+    fast, total, total_sent = numbers[first_bucket], floats[seconds_at], numbers[bytes_at]
+
+    def count(seconds: float, sent: int) -> None:
+        nonlocal fast, total, total_sent
+        if seconds <= fastest:
+            fast += 1
+            numbers[first_bucket] = fast
+        else:
+            numbers[first_bucket + bisect(bounds, seconds)] += 1
+        total += seconds
+        floats[seconds_at] = total
+        if sent:
+            total_sent += sent
+            numbers[bytes_at] = total_sent
+
+    return count
 
 
 def _code(status: object) -> int:
