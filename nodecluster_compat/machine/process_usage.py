@@ -17,6 +17,7 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _USER: Final = 11
 _SYSTEM: Final = 12
 _RESIDENT: Final = 21
+_MOST_BYTES: Final = 4096
 
 
 class Usage(Struct, frozen=True):
@@ -33,9 +34,18 @@ class Usage(Struct, frozen=True):
 
 def usage_of(pid: int) -> Usage | None:
     """Return what a process has used by now; ``None`` for one that is not there."""
-    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/stat", "rb") as stat:
+    with contextlib.suppress(OSError, ValueError, IndexError):
         # The second field is the command, in brackets, and may hold anything.
-        fields = stat.read().rpartition(b")")[2].split()
+        fields = _stat(pid).rpartition(b")")[2].split()
         cpu = (int(fields[_USER]) + int(fields[_SYSTEM])) / _TICKS
         return Usage(int(fields[_RESIDENT]) * _PAGE_BYTES, cpu)
     return None
+
+
+def _stat(pid: int) -> bytes:
+    """Return the file by one read: it takes the kernel some time to write it."""
+    fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, _MOST_BYTES)
+    finally:
+        os.close(fd)

@@ -7,6 +7,7 @@ reached.  Of any other row the last good reading stays.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import TYPE_CHECKING, Final
@@ -31,7 +32,7 @@ from .layout import (
 if TYPE_CHECKING:
     from ...machine.sealed_memory import SealedMemory
 
-__all__ = ["NOTHING", "Counts", "CountsReader", "InFlight", "RowCounts", "RowKey", "added"]
+__all__ = ["NOTHING", "Counts", "CountsReader", "InFlight", "RowCounts", "RowKey", "together"]
 
 RowKey = tuple[str, str]
 """A method and a status; the status is ``""`` for a request that got no answer, ``"5xx"`` where rows ran out."""
@@ -115,20 +116,23 @@ class InFlight:
     ident: int
 
 
-def added(one: Counts, other: Counts) -> Counts:
-    """Return both together."""
-    if not one.rows and not one.opened:
-        return other
-    rows = dict(one.rows)
-    for key, more in other.rows.items():
-        there = rows.get(key)
-        rows[key] = more if there is None else _sum(there, more)
-    return Counts(rows, one.opened + other.opened, one.closed + other.closed)
+def together(all_counts: Iterable[Counts]) -> Counts:
+    """Return the counts of several workers as those of one."""
+    rows: dict[RowKey, list[RowCounts]] = {}
+    opened = closed = 0
+    for counts in all_counts:
+        opened += counts.opened
+        closed += counts.closed
+        for key, row in counts.rows.items():
+            rows.setdefault(key, []).append(row)
+    return Counts({key: _sum(found) for key, found in rows.items()}, opened, closed)
 
 
-def _sum(one: RowCounts, other: RowCounts) -> RowCounts:
-    buckets = tuple(map(int.__add__, one.buckets, other.buckets))
-    return RowCounts(one.seconds + other.seconds, one.sent + other.sent, buckets)
+def _sum(rows: list[RowCounts]) -> RowCounts:
+    if len(rows) == 1:
+        return rows[0]
+    buckets = tuple(map(sum, zip(*(row.buckets for row in rows), strict=True)))
+    return RowCounts(sum(row.seconds for row in rows), sum(row.sent for row in rows), buckets)
 
 
 class CountsReader:

@@ -15,7 +15,7 @@ from ...machine.process_usage import usage_of
 from ...machine.sealed_memory import SealedMemory
 from ...roles.numbers import TotalNumbers, WorkerNumbers
 from .application_values import ApplicationSum, ApplicationValues
-from .counts import NOTHING, Counts, CountsReader, InFlight, added
+from .counts import NOTHING, Counts, CountsReader, InFlight, together
 from .layout import WHOLE_BYTES
 from .shared_values import values_here
 
@@ -26,6 +26,7 @@ __all__ = ["Ledger", "Survey"]
 
 _NAME: Final = "nodecluster-numbers"
 _DIGITS: Final = 3  # of seconds that people read
+_FRESH_SECONDS: Final = 0.005  # a status asks for the same several times
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,13 @@ class _Books:
         self.memory = SealedMemory(_NAME, WHOLE_BYTES)
         self.counts = CountsReader(self.memory, now)
         self.values = ApplicationValues(self.memory)
+        self._read = now - 2 * _FRESH_SECONDS, NOTHING, 0, 0.0
+
+    def read(self, now: float) -> tuple[Counts, int, float]:
+        """Return its counts, how many requests are in flight, and the age of the oldest; of this moment, or nearly."""
+        if now - self._read[0] > _FRESH_SECONDS:
+            self._read = now, self.counts.read(now), *self.counts.active(now)
+        return self._read[1:]
 
 
 class Ledger:
@@ -66,6 +74,7 @@ class Ledger:
         self._clock = clock
         self._books: dict[int, _Books] = {}
         self._ended = NOTHING
+        self._survey: tuple[float, Survey] | None = None
         self._ended_values = ApplicationSum()
         self._own_values: ApplicationValues | None = None
         self._lost = 0
@@ -86,7 +95,8 @@ class Ledger:
         books = self._books.pop(worker_id, None)
         if books is not None:
             now = self._clock()
-            self._ended = added(self._ended, books.counts.read(now))
+            self._ended = together([self._ended, books.counts.read(now)])
+            self._survey = None
             self._ended_values.add(books.slot, books.values, has_ended=True)
             self._lost += books.counts.active(now)[0]
             self._cpu_seconds += cpu_seconds
@@ -113,7 +123,7 @@ class Ledger:
         if books is None:
             return WorkerNumbers(rss_bytes=rss, cpu_seconds=cpu)
         now = self._clock()
-        counts, (active, oldest) = books.counts.read(now), books.counts.active(now)
+        counts, active, oldest = books.read(now)
         age = round(oldest, _DIGITS) if active else None
         return WorkerNumbers(counts.requests, active, age, counts.opened - counts.closed, rss, cpu)
 
@@ -124,11 +134,13 @@ class Ledger:
 
     def survey(self) -> Survey:
         """Return all counts."""
-        now, counts, active = self._clock(), self._ended, {}
-        for worker_id, books in self._books.items():
-            counts = added(counts, books.counts.read(now))
-            active[worker_id] = books.counts.active(now)[0]
-        return Survey(counts, active, self._lost, self._cpu_seconds)
+        now = self._clock()
+        if self._survey is None or now - self._survey[0] > _FRESH_SECONDS:
+            found = {worker_id: books.read(now) for worker_id, books in self._books.items()}
+            counts = together([self._ended, *(its for its, _, _ in found.values())])
+            active = {worker_id: count for worker_id, (_, count, _) in found.items()}
+            self._survey = now, Survey(counts, active, self._lost, self._cpu_seconds)
+        return self._survey[1]
 
     def in_flight(self, worker_id: int) -> list[InFlight]:
         """Return the requests that a worker has in flight, oldest first."""

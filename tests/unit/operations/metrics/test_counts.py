@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodecluster_compat.machine.sealed_memory import SealedMemory
-from nodecluster_compat.operations.metrics.counts import CountsReader, added
+from nodecluster_compat.operations.metrics.counts import CountsReader, together
 from nodecluster_compat.operations.metrics.layout import (
     BOUNDS,
     HEADER_BYTES,
@@ -291,7 +291,7 @@ def test_adding_counts_changes_neither() -> None:
     pair = Pair()
     pair.request(sent=2)
     one = pair.reader.read(pair.clock.now)
-    both = added(one, one)
+    both = together([one, one])
     assert both.rows["GET", "200"].count == 2
     assert both.rows["GET", "200"].sent == 4
     assert one.rows["GET", "200"].count == 1
