@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from itertools import product
 from typing import Any, Final
 
 import pytest
 from raw_http import GET, Certificate, folder_of
-from remote_control import said, wait_said
+from remote_control import REMOTE, ask, said, wait, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -107,3 +108,23 @@ def test_body_that_nobody_reads_resets_no_answer(cluster: Cluster) -> None:
                 client.sendall(CHUNK)
             client.sendall(b"" if kind == "length" else b"0\r\n\r\n")
             assert client.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+WAITING: Final = """
+import gc
+from nodecluster_compat.runtime.idle_limit import IdleLimit
+gc.unfreeze()  # or it is out of sight
+(limit,) = (one for one in gc.get_objects() if type(one) is IdleLimit)
+result = len(limit.waiting)
+"""
+
+
+@pytest.mark.cluster(**REMOTE, workers=1)
+def test_client_that_leaves_its_idle_connection_is_waited_for_no_longer(cluster: Cluster) -> None:
+    """Or the greenlet that served it would be ended ``keepalive`` later, amid whatever it serves by then."""
+    with ExitStack() as stack:
+        for client in [stack.enter_context(cluster.connect(timeout=30)) for _ in range(3)]:
+            client.sendall(GET % (b"/", b""))
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+    wait(lambda: ask(cluster, "worker/1", WAITING) == 0, "nobody who waits", cluster)
+    assert "failed with Timeout" not in cluster.log

@@ -163,10 +163,12 @@ class CleanConnection(WaitingParser):
                 self._left = self._serve_clean()
                 self._has_left = True
         except StopIteration:
-            return False
+            pass
         except BaseException as error:  # noqa: BLE001 - gunicorn's to judge
             self._left = error
             self._has_left = True
+        if not self._has_left:
+            self.forget()  # its greenlet serves others, which nothing may end
         return self._has_left
 
     def hand_over(self) -> None:
