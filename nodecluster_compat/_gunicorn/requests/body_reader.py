@@ -2,6 +2,7 @@
 
 gunicorn reads up to a mebibyte ahead and copies what is left of it with every piece that is taken.  Here a piece is
 received as such, so a body is copied once; small pieces (lines, a few bytes) are still read ahead by gunicorn's method.
+Whatever is left of a body is not small.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ class BodyReader(LengthReader):  # type: ignore[misc]  # gunicorn has no type hi
     def read(self, size: object) -> bytes:
         """Return ``size`` bytes, fewer at the end of the body or of the connection; as gunicorn's."""
         wanted = min(self.length, size) if isinstance(size, int) else 0
-        if wanted < _LEAST or wanted <= len(held := self.unreader.buf.getvalue()):
+        is_small = (
+            wanted < _LEAST and wanted < self.length
+        )  # the rest is never too small: nothing is left to read ahead
+        if is_small or wanted <= len(held := self.unreader.buf.getvalue()):
             data: bytes = super().read(size)
             return data
         self.unreader.buf = BytesIO()

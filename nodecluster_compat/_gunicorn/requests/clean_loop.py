@@ -26,6 +26,7 @@ Through TLS, and where HTTP/2 without it is allowed, gunicorn's ``handle`` comes
 from __future__ import annotations
 
 from datetime import timedelta
+from io import BytesIO
 from logging import DEBUG
 from time import time
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -233,7 +234,7 @@ class CleanConnection(WaitingParser):
         self.forget()
         request, rest = read
         if rest:
-            self.unreader.unread(rest)
+            self.unreader.buf = BytesIO(rest)  # as unread(), where nothing is held: without a copy
         self.req_count += 1
         request.req_number = self.req_count
         request.unreader = self.unreader

@@ -71,8 +71,8 @@ class WaitingParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
     def note(self) -> None:
         """The current greenlet waits for a request, or within one; noted already, it goes on waiting."""
         if self._waiting is None and self._is_timed:
-            self._waiting = getcurrent()
-            self.waits.note(self._waiting)
+            self._waiting = greenlet = getcurrent()
+            self.waits.note(greenlet)
             if not self.req_count:
                 self.waits.began()
 

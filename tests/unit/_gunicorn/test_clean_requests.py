@@ -111,11 +111,26 @@ def raw(method: str, target: str, version: str, headers: list[tuple[str, str]], 
     return (end.join(lines) + end + end).encode("latin-1")
 
 
+class Source:
+    """A client's socket, as far as it is read from: what is asked for, of one piece at a time."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = [piece for piece in pieces if piece]
+
+    def recv(self, size: int) -> bytes:
+        if not self.pieces:
+            return b""
+        piece = self.pieces.pop(0)
+        if piece[size:]:
+            self.pieces.insert(0, piece[size:])
+        return piece[:size]
+
+
 class Answer:
     """What reading one request gives: its attributes and environ, or the exception."""
 
     def __init__(self, parser: Callable[..., Any], create: Callable[..., Any], cfg: Config, data: bytes) -> None:
-        requests = parser(cfg, [data, b"12345GET /next"], PEER)
+        requests = parser(cfg, Source(data, b"12345GET /next"), PEER)
         unreader = requests.unreader
         self.error: Any = None
         self.is_clean = False
@@ -258,7 +273,7 @@ def test_limits_are_those_of_the_settings(pair: Pair) -> None:
 
 def test_connection_leaves_nothing_to_the_garbage_collector(pair: Pair) -> None:
     """Its parser, which has its socket and its last request, is gone when nobody holds it any more."""
-    requests = pair.connection(pair.cfg, [ORDINARY[0]], PEER)
+    requests = pair.connection(pair.cfg, Source(ORDINARY[0]), PEER)
     ours, theirs = socket.socketpair()
     pair.create(next(requests), ours, PEER, SERVER, pair.cfg)
     gone = weakref.ref(requests)
