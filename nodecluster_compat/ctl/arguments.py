@@ -105,6 +105,31 @@ def _events(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--last", type=int, default=20, metavar="N", help="begin with the last N (default: 20)")
 
 
+def _logs(parser: argparse.ArgumentParser) -> None:
+    _slot(parser)
+    parser.add_argument("--follow", "-f", action="store_true", help="go on with what it logs, until interrupted")
+
+
+def _profile(parser: argparse.ArgumentParser) -> None:
+    _slot(parser)
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="N", help="how long (default: 10)")
+    parser.add_argument("--rate", type=float, default=100.0, metavar="N", help="samples a second (default: 100)")
+    parser.add_argument(
+        "--format",
+        choices=("collapsed", "speedscope"),
+        default="collapsed",
+        help="a line for each stack and its count, or JSON for https://www.speedscope.app (as --json)",
+    )
+    parser.add_argument("--output", "-o", metavar="FILE", help="write it there")
+
+
+def _heap(parser: argparse.ArgumentParser) -> None:
+    _slot(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--start", action="store_true", help="trace from now on; makes the worker slower")
+    which.add_argument("--stop", action="store_true", help="trace no more")
+
+
 _COMMANDS: Final[dict[str, tuple[str, Add]]] = {
     "status": ("Show the server and its workers", _nothing),
     "workers": ("Show the workers", _nothing),
@@ -119,4 +144,7 @@ _COMMANDS: Final[dict[str, tuple[str, Add]]] = {
     "requests": ("Show the requests in flight, oldest first, and at which line of code each is", _any_slot),
     "exits": ("Show how the last workers ended, and why", _nothing),
     "events": ("Show what has happened", _events),
+    "logs": ("Show the end of the error log of a worker", _logs),
+    "profile": ("Sample what a worker is doing, also one that is blocked in Python", _profile),
+    "heap": ("Show which lines take a worker's memory (tracemalloc), once that is traced", _heap),
 }

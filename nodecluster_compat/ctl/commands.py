@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
+from ..base.one_line import one_line
 from .client import ControlClient
+from .profiles import collapsed_text, heap_of, heap_text, profile_of, speedscope_of, summary_of
 from .tables import events_text, exits_text, reload_text, requests_text, stacks_text, status_text, workers_text
 from .waiting import wait_for_reload, wait_for_scale, wait_for_workers
 
@@ -19,6 +22,8 @@ __all__ = ["COMMANDS", "Command"]
 
 Command: TypeAlias = Callable[[ControlClient, Namespace], int]
 
+_LOOK_SECONDS: Final = 0.5
+_PROFILE_PATIENCE: Final = 60.0
 _EVENTS_TIMEOUT: Final = 60.0  # the server answers within ten seconds
 
 
@@ -111,6 +116,54 @@ def events(server: ControlClient, options: Namespace) -> int:
         after = data["last"]
 
 
+def logs(server: ControlClient, options: Namespace) -> int:
+    """Print the end of a worker's log, and what it logs from now on."""
+    since = 0
+    while True:
+        data = server.ask("cluster logs", options.slot, str(since))
+        if options.json:
+            say(json.dumps(data))
+        elif data["log"]:
+            say(_harmless(data["log"]).rstrip("\n"))
+        if not options.follow:
+            return 0
+        since = data["written"]
+        time.sleep(_LOOK_SECONDS)
+
+
+def _harmless(text: str) -> str:
+    """Return what a worker has logged, without what would move a terminal's cursor."""
+    return "\n".join(one_line(line) for line in text.split("\n"))
+
+
+def profile(server: ControlClient, options: Namespace) -> int:
+    """Sample what a worker does, and write the profile."""
+    words = [options.slot, f"{options.seconds:g}", f"{options.rate:g}"]
+    data = server.ask("cluster profile", *words, timeout=options.seconds + _PROFILE_PATIENCE)
+    found = profile_of(data["result"])
+    name = f"worker {data['slot']} (pid {data['pid']})"
+    if options.json or options.format == "speedscope":
+        text = json.dumps(speedscope_of(found, name))
+    else:
+        text = collapsed_text(found)
+    if options.output is None:
+        say(text)
+    else:
+        with open(options.output, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+    say_progress(summary_of(found, name))
+    return 0
+
+
+def heap(server: ControlClient, options: Namespace) -> int:
+    """Print what takes a worker's memory."""
+    action = "start" if options.start else "stop" if options.stop else "show"
+    data = server.ask("cluster heap", options.slot, action, timeout=_PROFILE_PATIENCE)
+    found = heap_of(data["result"])
+    show(options, {**data, "result": found}, lambda: heap_text(found, options.slot))
+    return 0 if found["tracing"] or action == "stop" else 1
+
+
 # --- steering ----------------------------------------------------------------------------------
 
 
@@ -170,6 +223,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "stacks": stacks,
     "requests": requests,
     "events": events,
+    "logs": logs,
+    "profile": profile,
+    "heap": heap,
     "reload": reload,
     "scale": scale,
     "restart": restart,

@@ -112,7 +112,7 @@ def reload_text(report: Mapping[str, Any]) -> str:
 
 
 def exits_text(exits: Sequence[Mapping[str, Any]]) -> str:
-    """Return how the last workers ended, the newest first, with their last words below."""
+    """Return how the last workers ended, the newest first; below, the last words of those that nobody wished gone."""
     if not exits:
         return "no worker has ended"
     rows = [
@@ -120,7 +120,7 @@ def exits_text(exits: Sequence[Mapping[str, Any]]) -> str:
         for one in reversed(exits)
     ]
     shown = table(["AT (UTC)", "SLOT", "PID", "AGE", "ENDED", "REASON"], rows)
-    words = [_last_words(one) for one in reversed(exits) if one["last_words"] or one["reason"] not in _ORDERLY]
+    words = [_last_words(one) for one in reversed(exits) if one["reason"] not in _ORDERLY]
     return "\n".join([shown, *words])
 
 

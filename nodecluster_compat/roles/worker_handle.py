@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ..base.loop import Loop
     from ..connections.offers import OfferingEnd
     from ..machine.heartbeat import Heartbeat
+    from ..machine.notebook import Notebook
     from ..messages.arrived import ArrivedMessages
     from ..messages.line import Line
     from .status import WorkerHealth
@@ -150,6 +151,7 @@ class WorkerHandle(Worker):
         self.early_messages: ArrivedMessages
         self.sent_tap: Callable[[WorkerHandle, Message, Handle], None] | None = None
         self.heartbeat: Heartbeat | None = None
+        self.notebook: Notebook | None = None
         self.health: WorkerHealth = "ok"
         self.slot = self.generation = 0
         self.started_at: float | None = None

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import gunicorn
 import pytest
 from deploy import CONF as DEPLOY_CONF
 from deploy import write
@@ -22,6 +23,9 @@ from remote_control import CONF, freeze, here, wait
 from pytest_cluster import Cluster, ClusterFactory
 
 REMOTE_DOOR = {"app": "remote:app", "config": CONF + DOOR + "cluster.setup_primary(blocked_after=0.5)\n"}
+
+
+NEEDS_ASGI = pytest.mark.skipif(gunicorn.version_info < (27, 0, 0), reason="ASGIWorker needs gunicorn 27")
 
 
 def by_slot(operator: Operator) -> dict[int, dict[str, Any]]:
@@ -113,6 +117,8 @@ def test_worker_that_is_blocked_shows_what_it_does(cluster: Cluster) -> None:
         assert operator.run("ready")[:2] == (1, "not ready: running, 1 of 1 workers listen\n")
         assert operator.run("live")[0] == 0
         assert "in _block" in operator.run("stacks", "1")[1]
+        profile = operator.run("profile", "1", "--seconds", "0.2")[1]
+        assert "_block (" in profile.splitlines()[0]
         assert operator.run("kill", "1")[0] == 0
     cluster.wait_listening(1)
 
@@ -140,6 +146,50 @@ def test_clients_that_never_read_keep_nobody_waiting(cluster: Cluster) -> None:
         assert b"expected gunicorn's control protocol" in bad.recv(65536)
         assert operator.run("ready")[0] == 0
     assert "Traceback" not in cluster.log
+
+
+@pytest.mark.cluster(**REMOTE_DOOR, workers=1, fresh=True)
+def test_worker_tells_its_log_and_its_heap(cluster: Cluster) -> None:
+    """The last lines of the log are in its exit, too."""
+    operator = Operator(cluster)
+    here(cluster, "import logging; logging.getLogger('gunicorn.error').error('a line of %s', 'the worker')")
+    assert "[ERROR] a line of the worker\n" in operator.run("logs", "1")[1]
+    before = operator.get("logs", "1")
+    assert operator.run("heap", "1")[0] == 1
+    assert operator.run("heap", "1", "--start")[1].startswith("tracing: ")
+    here(cluster, "import builtins; builtins.kept = [bytes(1000) for _ in range(1000)]")
+    lines = operator.get("heap", "1")["result"]["lines"]
+    assert lines[0]["bytes"] > 1_000_000
+    assert operator.get("heap", "1", "--stop")["result"] == {"tracing": False}
+    profile = operator.get("profile", "1", "--seconds", "0.1", "--rate", "50")
+    assert profile["profiles"][0]["type"] == "sampled"
+    assert operator.get("logs", "1")["written"] >= before["written"]
+    for words, sentence in (
+        (["profile", "1", "--seconds", "301"], "expected seconds from 0.1 to 300, got '301'"),
+        (["profile", "1", "--rate", "0"], "expected samples a second from 1 to 1000, got '0'"),
+    ):
+        assert operator.run(*words) == (1, "", f"nodeclusterctl: {sentence}\n")
+    cluster.workers[0].kill("KILL")
+    wait(lambda: operator.get("exits")["exits"], "its end", cluster)
+    [last] = operator.get("exits")["exits"]
+    assert any(line.endswith("[ERROR] a line of the worker") for line in last["last_words"])
+
+
+@pytest.mark.parametrize(
+    ("app", "kind"),
+    [
+        pytest.param("pid_echo:app", "ThreadWorker", id="threads"),
+        pytest.param("asgi_app:app", "ASGIWorker", id="asgi", marks=NEEDS_ASGI),
+    ],
+)
+def test_every_kind_of_worker_is_examined(cluster_factory: ClusterFactory, app: str, kind: str) -> None:
+    cluster = cluster_factory(app=app, config=DOOR, worker_class=f"nodecluster_compat.{kind}", workers=1)
+    operator = Operator(cluster)
+    assert "Thread 0x" in operator.run("stacks", "1")[1] or "Current thread" in operator.run("stacks", "1")[1]
+    assert operator.get("profile", "1", "--seconds", "0.1")["exporter"] == "nodeclusterctl"
+    assert "Booting worker" in operator.run("logs", "1")[1]
+    assert operator.run("restart", "1")[0] == 0
+    assert operator.get("exits")["exits"][0]["reason"] == "asked"
 
 
 @pytest.mark.cluster(**REMOTE_DOOR, workers=1)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ...base.records import ServedAddress
     from ...connections.receiver import Receiver
     from ...machine.heartbeat import Heartbeat
+    from ...machine.notebook import Notebook
     from ...roles.this_worker import ClusterWorker
 
 from msgspec import Struct
@@ -32,6 +33,7 @@ class Birth(Struct):
     connections: _socket.socket
     served: list[ServedAddress]
     heartbeat: Heartbeat
+    notebook: Notebook
     receiver: Receiver | None = None
     on_abandoned: Callable[[], None] | None = None
 
@@ -41,6 +43,7 @@ class Birth(Struct):
         self.heartbeat.close()
         leave_meter()
         worker_is_left()
+        self.notebook.close()
         if self.on_abandoned is not None:
             self.on_abandoned()
         if self.receiver is not None:

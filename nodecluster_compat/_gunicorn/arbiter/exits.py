@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from ...base.one_line import one_line
 from ...base.wall_time import rfc3339
 from ...lifecycle.endings import EXIT_REASONS, ending_of, reason_of
 from ...machine.out_of_memory import KernelKills
@@ -17,12 +18,16 @@ from ...roles.status import WorkerExit
 if TYPE_CHECKING:
     from ...base.records import ExitStatus
     from ...lifecycle.endings import ExitReason
-    from ...roles.worker_handle import WorkerEntry
+    from ...roles.worker_handle import WorkerEntry, WorkerHandle
     from .seat import Seat
 
 __all__ = ["Exits"]
 
 _MOST: Final = 50
+_ORDERLY: Final = frozenset({"asked", "reload", "recycled", "finished"})
+_FEW_LINES: Final = 2  # of the log, where all is well
+_MOST_LINES: Final = 16
+_MOST_CHARACTERS: Final = 200  # of a line
 
 
 class Exits:
@@ -77,6 +82,7 @@ class Exits:
                 how=ending_of(entry.way_out, status, has_listened=has_listened).how,
                 requests=numbers.requests,
                 active_requests=numbers.active_requests,
+                last_words=_last_words(worker, _FEW_LINES if reason in _ORDERLY else _MOST_LINES),
             )
         )
 
@@ -94,3 +100,9 @@ class Exits:
         limit = self._arbiter.cfg.max_requests
         served = entry.handle.served() if entry.handle is not None and limit else None
         return served is not None and served >= limit
+
+
+def _last_words(worker: WorkerHandle, lines: int) -> tuple[str, ...]:
+    """Return the end of a worker's log; a worker wrote it, so it is bounded and made harmless for a terminal."""
+    text = "" if worker.notebook is None else worker.notebook.read_log()[1]
+    return tuple(one_line(line.rstrip())[:_MOST_CHARACTERS] for line in text.split("\n") if line.strip())[-lines:]

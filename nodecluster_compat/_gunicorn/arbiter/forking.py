@@ -20,6 +20,7 @@ from ... import under_test
 from ...base.emitter import set_uncaught
 from ...base.exit_code import exit_code_of
 from ...machine.forked_child import detach, is_child
+from ...machine.log_tail import keep_tail
 from ...machine.systemd import forget_manager
 from ...operations.metrics.request_meter import RequestMeter
 from ...operations.metrics.shared_values import worker_begins
@@ -27,6 +28,7 @@ from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.this_worker import ClusterWorker
 from ..requests.metering import use_meter
+from . import log_files
 from .birth import Birth
 from .copy_on_write import hold_collector, keep_shared, release_collector
 from .left_signals import leave_signals
@@ -218,6 +220,7 @@ def _leave_primary(arbiter: _Seat) -> None:
     memory.close()
     use_meter(RequestMeter(view))
     worker_begins(view)
+    assert worker.notebook is not None
     member = ClusterWorker(
         worker.id, ends.messages, process, arbiter.log, worker.env, worker.line.serializer, worker.max_message_bytes
     )
@@ -227,7 +230,8 @@ def _leave_primary(arbiter: _Seat) -> None:
         else:
             os.environ[name] = value
     cluster.become_worker(member)
-    _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served), worker.heartbeat)
+    _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served), worker.heartbeat, worker.notebook)
+    keep_tail(worker.notebook, log_files.loggers_of(arbiter.log))
     under_test.reach("online")
     member.announce_online()
     _note_signals()

@@ -24,6 +24,7 @@ from ...base.one_line import Lines
 from ...lifecycle.loop_lag import BEAT_SECONDS, LoopWatch
 from ...lifecycle.saturation import SaturationWatch
 from ...machine.heartbeat import Heartbeat
+from ...machine.notebook import Notebook
 from ...machine.process_state import condition_of
 from ...machine.real_time_signals import LAST_WORDS_SIGNAL
 from ...roles.cluster import cluster
@@ -93,19 +94,23 @@ class Health:
             OSError: no descriptor is left.
         """
         worker.heartbeat = Heartbeat()
+        worker.notebook = Notebook()
 
     def gone(self, worker: WorkerHandle) -> None:
         """It has ended, or was never forked."""
         self._watches.pop(worker.id, None)
         self._threads.pop(worker.id, None)
-        if worker.heartbeat is not None:
-            worker.heartbeat.close()
+        for shared in (worker.heartbeat, worker.notebook):
+            if shared is not None:
+                shared.close()
 
     def abandon(self, worker: WorkerHandle | None) -> None:
         """In a forked child: keep the memory of ``worker`` only."""
         for other in self._registry.by_id.values():
-            if other is not worker and other.heartbeat is not None:
-                other.heartbeat.close()
+            if other is not worker:
+                for shared in (other.heartbeat, other.notebook):
+                    if shared is not None:
+                        shared.close()
 
     # --- blocked -------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from .seat import Seat
 if TYPE_CHECKING:
     from ..gunicorn_types import GunicornLog
 
-__all__ = ["log_writer_of", "reopen", "reopen_own"]
+__all__ = ["log_writer_of", "loggers_of", "reopen", "reopen_own"]
 
 
 class _Seat(Seat, Protocol):
@@ -39,6 +39,13 @@ def log_writer_of(log: GunicornLog) -> LogWriter:
         logger = getattr(log, attribute, None)
         loggers.append(logger if isinstance(logger, logging.Logger) else logging.getLogger(name))
     return LogWriter(loggers)
+
+
+def loggers_of(log: GunicornLog) -> list[logging.Logger]:
+    """Return the loggers of what a worker says of itself: gunicorn's, less the access log, and ours."""
+    error_log = getattr(log, "error_log", None)
+    gunicorns = error_log if isinstance(error_log, logging.Logger) else logging.getLogger("gunicorn.error")
+    return [gunicorns, logging.getLogger("nodecluster_compat")]
 
 
 def reopen(arbiter: _Seat) -> None:

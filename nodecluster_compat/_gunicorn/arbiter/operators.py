@@ -20,6 +20,7 @@ from .metrics_page import MetricsPage
 from .request_orders import RequestOrders
 from .seat import Seat
 from .steering_orders import SteeringOrders
+from .worker_orders import WorkerOrders
 
 if TYPE_CHECKING:
     from ...lifecycle.rollout import ReloadReport
@@ -90,6 +91,7 @@ class Operators:
         SteeringOrders(arbiter, self.orders)
         RequestOrders(arbiter, self.orders)
         MetricsPage(arbiter, self.routes)
+        WorkerOrders(arbiter, self.orders)
         self._commands = ControlCommands(arbiter, self.orders)
         self._door = Door(arbiter.loop, arbiter.log, self._commands.carry_out, self.routes)
         self._keeper = DoorKeeper(arbiter, arbiter.upgrade, self._door)

@@ -40,6 +40,7 @@ from ..arbiter.current_settings import settings_in_force
 from ..worker.gevent_imports import prepare_quietly
 from ..worker.gevent_worker import GeventEngine
 from ..worker.loop_beat import LoopBeat
+from ..worker.obeying import Obedience
 from ..worker.under_test import WorkerUnderTest
 from . import config as script_config
 from .ending import forget_inherited_endings
@@ -171,7 +172,7 @@ class _Main(GeventReactor):
         self._faults = Faults(process, self._end_by_fault, self._asked_to_exit)
         self._faults.watch()
         process.signals.run_by(partial(get_hub().loop.run_callback_threadsafe, gevent.spawn))
-        self._beat = LoopBeat(birth.heartbeat, self, GeventEngine.stacks)
+        self._beat = LoopBeat(birth.heartbeat, self, GeventEngine.stacks, Obedience(birth.notebook).obey)
         self._servers.receiver.start(self)
         birth.member.attach(self)
         under_test.connect_worker(WorkerUnderTest(self, GeventEngine(), self._throw))

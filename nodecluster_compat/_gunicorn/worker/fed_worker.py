@@ -43,6 +43,7 @@ from .foreign_settings import warn_of_foreign_settings
 from .interfaces import refuse_asgi
 from .loop_beat import LoopBeat
 from .membership import Membership
+from .obeying import Obedience
 from .under_test import Examined, WorkerUnderTest
 
 if TYPE_CHECKING:
@@ -225,7 +226,8 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             return
         assert self._runtime is not None
         warn_of_replaced(self.log, self._handlers)
-        LoopBeat(self._birth.heartbeat, self._runtime, self.engine.stacks, self.load).start()
+        obedience = Obedience(self._birth.notebook)
+        LoopBeat(self._birth.heartbeat, self._runtime, self.engine.stacks, obedience.obey, self.load).start()
         self._run_member(self._birth, self._runtime, Membership(self._birth, self._due_after))
 
     def _run_member(self, birth: Birth, runtime: Runtime, membership: Membership) -> None:

@@ -40,6 +40,7 @@ class LoopBeat:
         heartbeat: where to.
         loop: of the engine.
         stacks: returns what the engine is doing, given the frame that was interrupted; called in a signal handler.
+        obey: carries out what else the primary has asked for by that signal, and says whether there was anything.
         load: returns how busy its threads are, where it has any.
     """
 
@@ -48,6 +49,7 @@ class LoopBeat:
         heartbeat: Heartbeat,
         loop: _Loop,
         stacks: Callable[[FrameType | None], str],
+        obey: Callable[[], bool],
         load: Callable[[], Load] = lambda: NO_LOAD,
     ) -> None:
         self._heartbeat = heartbeat
@@ -55,12 +57,13 @@ class LoopBeat:
         self._stacks = stacks
         self._load = load
         self._said = NO_LOAD
+        self._obey = obey
         self._meter = LagMeter(time.monotonic())
 
     def start(self) -> None:
         """Be examined from now on."""
         signal.signal(LAST_WORDS_SIGNAL, self._write_stacks)
-        signal.signal(ENGINE_STACKS_SIGNAL, self._write_stacks)
+        signal.signal(ENGINE_STACKS_SIGNAL, self._asked)
         signal.siginterrupt(ENGINE_STACKS_SIGNAL, False)
         faulthandler.register(THREADS_SIGNAL, self._heartbeat.fileno(), all_threads=True)
         self._beat()
@@ -72,6 +75,10 @@ class LoopBeat:
             self._said = load
             self._heartbeat.note_load(load)
         self._loop.call_later(BEAT_SECONDS, self._beat)
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:
+        if not self._obey():
+            self._write_stacks(number, frame)
 
     def _write_stacks(self, _: int, frame: FrameType | None) -> None:
         try:
