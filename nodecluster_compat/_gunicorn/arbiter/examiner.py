@@ -71,13 +71,15 @@ class Examiner:
         said = worker.heartbeat.stacks()
         if second and said:
             # Not before: of two signals that arrive at once the first decides whether a system call is restarted.
+            if not catches(worker.process.pid or 0, second):  # Python is being finalised: it would end the process
+                self._end(worker, tell, f"{_text(said)}\n(no greenlets or tasks: it is ending)")
+                return
             _ask(worker, second)
             second = 0
         if END_OF_STACKS in said:
-            self._end(worker, tell, said.partition(END_OF_STACKS)[0].decode(errors="replace").strip())
+            self._end(worker, tell, _text(said.partition(END_OF_STACKS)[0]))
         elif time.monotonic() >= deadline:
-            without = "\n(no greenlets or tasks: it is outside Python)"
-            self._end(worker, tell, said.decode(errors="replace").strip() + without)
+            self._end(worker, tell, f"{_text(said)}\n(no greenlets or tasks: it is outside Python)")
         else:
             self._loop.call_later(_STACKS_PAUSE, self._collect, worker, second, deadline, tell)
 
@@ -88,6 +90,10 @@ class Examiner:
         else:
             del self._queues[worker.id]
         tell(stacks)
+
+
+def _text(said: bytes) -> str:
+    return said.decode(errors="replace").strip()
 
 
 def _ask(worker: WorkerHandle, number: int) -> None:

@@ -32,7 +32,7 @@ class Served:
         self.loop = Loop(log)
         self.held: list[Callable[[bytes], None]] = []
         routes = Routes()
-        routes.on("/livez", lambda: json_answer({"live": True}))
+        routes.on("/livez", lambda _: json_answer({"live": True}))
         self.door = Door(self.loop, log, self.carry_out, routes)
         self.door.listen(SocketPath(self.path, 0o600), lambda _: False)
         self.clients: list[socket.socket] = []

@@ -11,7 +11,7 @@ from nodecluster_compat.operations.routes import HttpAnswer, Routes, json_answer
 @pytest.fixture
 def routes() -> Routes:
     made = Routes()
-    made.on("/a", lambda: json_answer({"x": 1}, 503))
+    made.on("/a", lambda _: json_answer({"x": 1}, 503))
     return made
 
 
@@ -42,7 +42,7 @@ def test_garbage_is_a_bad_request(routes: Routes) -> None:
 
 
 def test_handler_that_raises_is_an_answer(routes: Routes) -> None:
-    def broken() -> HttpAnswer:
+    def broken(_: HttpHead) -> HttpAnswer:
         raise OSError("the disk")
 
     routes.on("/broken", broken)
@@ -53,4 +53,4 @@ def test_handler_that_raises_is_an_answer(routes: Routes) -> None:
 
 def test_path_has_one_handler(routes: Routes) -> None:
     with pytest.raises(ValueError, match="/a"):
-        routes.on("/a", lambda: json_answer({}))
+        routes.on("/a", lambda _: json_answer({}))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,21 @@ def test_file_is_a_new_one_and_follows_no_link(tmp_path: Path) -> None:
     assert victim.read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["status.json", "victim"]
     assert stat.S_IMODE((tmp_path / "status.json").lstat().st_mode) == 0o640
+
+
+def test_disk_that_is_full_costs_the_new_file_only(tmp_path: Path) -> None:
+    """The old one is whole, and no draft is left; here a limit of the file's size is the disk."""
+    path = tmp_path / "status.json"
+    write_status(STATUS, str(path))
+    before = path.read_text()
+    pid = os.fork()
+    if not pid:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
+        try:
+            write_status(replace(STATUS, state="degraded"), str(path))
+        except OSError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert path.read_text() == before
+    assert list(tmp_path.iterdir()) == [path]
