@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from ..base.json_text import encode_json
+
 __all__ = ["Frame", "Garbage", "HttpHead", "Parsed", "encode_answer", "encode_refusal", "first_request"]
 
 _HEADER: Final = struct.Struct(">I")
@@ -78,7 +80,7 @@ def encode_refusal(request_id: object, reason: str) -> bytes:
 
 
 def _framed(answer: Mapping[str, Any]) -> bytes:
-    payload = json.dumps(answer).encode()
+    payload = encode_json(answer)
     return _HEADER.pack(len(payload)) + payload
 
 

@@ -6,12 +6,12 @@ this way changes anything.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
+from ..base.json_text import encode_json
 from .control_frames import Garbage, HttpHead
 
 __all__ = ["JSON_TYPE", "HttpAnswer", "RouteHandler", "Routes", "json_answer"]
@@ -56,7 +56,7 @@ RouteHandler: TypeAlias = Callable[[HttpHead], HttpAnswer]
 
 def json_answer(data: Mapping[str, Any], status: int = 200) -> HttpAnswer:
     """Return an answer that holds ``data``."""
-    return HttpAnswer(status, JSON_TYPE, json.dumps(data).encode() + b"\n")
+    return HttpAnswer(status, JSON_TYPE, encode_json(data) + b"\n")
 
 
 class Routes:

@@ -7,6 +7,8 @@ import json
 import os
 from typing import TYPE_CHECKING, Final
 
+from msgspec import to_builtins
+
 from .status_document import document_of
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def write_status(status: ClusterStatus, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(draft)  # of a process that had this pid and was killed
         with open(os.open(draft, _NEW_FILE, 0o644), "w", encoding="utf-8") as file:
-            json.dump(document_of(status), file)
+            json.dump(to_builtins(document_of(status)), file)  # with blanks: people search it with grep
             file.write("\n")
         os.replace(draft, path)
     except OSError:

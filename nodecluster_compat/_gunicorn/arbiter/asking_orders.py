@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -70,11 +69,11 @@ class AskingOrders:
         return document_of(self._arbiter.status())
 
     def _workers(self) -> dict[str, Any]:
-        return {"workers": [asdict(worker) for worker in self._arbiter.status().workers]}
+        return {"workers": self._arbiter.status().workers}
 
     def _exits(self) -> dict[str, Any]:
         status = self._arbiter.status()
-        return {"exits": [asdict(one) for one in status.exits], "totals": dict(status.totals.exits)}
+        return {"exits": status.exits, "totals": status.totals.exits}
 
     def _live(self) -> dict[str, Any]:
         status = self._arbiter.status()

@@ -135,7 +135,7 @@ def test_garbage_is_answered_and_ends_its_client_and_nobody_else(served: Served)
 def test_get_is_answered_and_the_connection_closed(served: Served) -> None:
     client = served.connect()
     client.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert served.read_all(client).endswith(b'\r\n\r\n{"live": true}\n')
+    assert served.read_all(client).endswith(b'\r\n\r\n{"live":true}\n')
 
 
 def test_client_that_reads_no_answers_is_not_read(served: Served) -> None:
