@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...roles.status import ClusterStatus
     from ...roles.worker_handle import WorkerEntry
     from .health import Health
+    from .status_board import StatusBoard
 
 __all__ = ["AskingOrders"]
 
@@ -30,6 +31,7 @@ _LAST_EVENTS: Final = -20
 class _Seat(Seat, Protocol):
     """The arbiter, which is asked."""
 
+    board: StatusBoard
     health: Health
 
     def status(self) -> ClusterStatus:
@@ -76,11 +78,11 @@ class AskingOrders:
         return {"exits": status.exits, "totals": status.totals.exits}
 
     def _live(self) -> dict[str, Any]:
-        status = self._arbiter.status()
+        status = self._arbiter.board.outline()
         return {"live": status.is_live, **_told(status)}
 
     def _ready(self) -> dict[str, Any]:
-        status = self._arbiter.status()
+        status = self._arbiter.board.outline()
         return {"ready": status.is_ready, **_told(status)}
 
     # --- what happens --------------------------------------------------------------------------

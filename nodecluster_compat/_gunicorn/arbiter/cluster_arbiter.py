@@ -332,7 +332,7 @@ def adopt(arbiter: _Base) -> None:
     arbiter.__class__ = type("ClusterArbiter", (ClusterArbiter, stock), {"__module__": stock.__module__})
     arbiter.become_cluster_arbiter()
     arbiter.service = Service(
-        arbiter.loop, arbiter.roster, arbiter.upgrade, arbiter.status, arbiter.is_degraded, arbiter.cfg.env_orig
+        arbiter.loop, arbiter.roster, arbiter.upgrade, arbiter.board.outline, arbiter.is_degraded, arbiter.cfg.env_orig
     )
     arbiter.serve_listeners()
     arbiter.operators.turn()  # before the first worker: a boot that hangs is when it is needed

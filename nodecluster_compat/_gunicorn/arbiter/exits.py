@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Exits"]
 
 _MOST: Final = 50
+_LOOK_SECONDS: Final = 1.0
 _ORDERLY: Final = frozenset({"asked", "reload", "recycled", "finished"})
 _FEW_LINES: Final = 2  # of the log, where all is well
 _MOST_LINES: Final = 16
@@ -41,6 +42,7 @@ class Exits:
     def __init__(self, arbiter: Seat) -> None:
         self._arbiter = arbiter
         self._kills = KernelKills(time.monotonic())
+        self._next_look = 0.0
         self._last: deque[WorkerExit] = deque(maxlen=_MOST)
         self._counts: Counter[str] = Counter(dict.fromkeys(EXIT_REASONS, 0))
         self.numbers: Numbers = NO_NUMBERS
@@ -57,7 +59,10 @@ class Exits:
 
     def turn(self) -> None:
         """Once a turn of the main loop: see whether the kernel has killed somebody."""
-        self._kills.note(time.monotonic())
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_SECONDS
+            self._kills.note(now)
 
     def ended(self, entry: WorkerEntry, status: ExitStatus) -> None:
         """A worker was reaped; what it shares with the primary can still be read."""

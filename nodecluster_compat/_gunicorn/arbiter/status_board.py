@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ...base.wall_time import rfc3339
 from ...machine.backlog import backlog_of
 from ...operations.status_file import write_status
-from ...roles.numbers import Numbers
+from ...roles.numbers import NO_NUMBERS, Numbers
 from ...roles.status import (
     ClusterState,
     ClusterStatus,
@@ -76,6 +76,13 @@ class StatusBoard:
 
     def status(self) -> ClusterStatus:
         """How the cluster is now."""
+        return self._composed(self.numbers)
+
+    def outline(self) -> ClusterStatus:
+        """The same without what is counted in the workers: for who looks again and again."""
+        return self._composed(NO_NUMBERS)
+
+    def _composed(self, numbers: Numbers) -> ClusterStatus:
         arbiter, roster, now = self._arbiter, self._arbiter.roster, time.monotonic()
         return ClusterStatus(
             pid=arbiter.pid,
@@ -85,7 +92,7 @@ class StatusBoard:
             booting=self._booting(),
             ending=roster.ending,
             generation=roster.serving_generation,
-            workers=tuple(self._status_of(worker, now) for worker in arbiter.primary.registry.by_id.values()),
+            workers=tuple(self._status_of(worker, numbers, now) for worker in arbiter.primary.registry.by_id.values()),
             queue=self._pressure.status,
             faults=self._judge.faults,
             last_fault=self._judge.last_fault,
@@ -97,14 +104,14 @@ class StatusBoard:
             uptime=round(now - self._started, _DIGITS),
             next_attempt_in=_rounded(self._judge.next_attempt_in),
             listeners=self._listeners(),
-            totals=self._totals(),
+            totals=self._totals(numbers),
             exits=self._exits.last,
         )
 
-    def _status_of(self, worker: WorkerHandle, now: float) -> WorkerStatus:
+    def _status_of(self, worker: WorkerHandle, known: Numbers, now: float) -> WorkerStatus:
         pid = worker.process.pid
         entry = None if pid is None else self._arbiter.roster.with_pid(pid)
-        numbers = self.numbers.of(worker)
+        numbers = known.of(worker)
         return WorkerStatus(
             id=worker.id,
             pid=pid,
@@ -131,8 +138,8 @@ class StatusBoard:
     def _sockets(self) -> list[_socket.socket]:
         return [*(listener.sock for listener in self._arbiter.LISTENERS), *self._arbiter.primary.shared.sockets]
 
-    def _totals(self) -> Totals:
-        numbers, exits = self.numbers.totals(), self._exits.counts
+    def _totals(self, known: Numbers) -> Totals:
+        numbers, exits = known.totals(), self._exits.counts
         spawned = sum(exits.values()) + sum(1 for _ in self._arbiter.roster.with_handles)
         return Totals(spawned, exits, numbers.requests, numbers.responses, numbers.connections)
 
@@ -171,10 +178,10 @@ class StatusBoard:
         path = settings_in_force().status_file
         if path is None or not self._upgrade.is_in_charge:
             return
-        status = self.status()
-        if status.lasting != self._written:
-            self._written = status.lasting
-            self._background.do(_FILE, partial(_write, status, os.path.abspath(path)))
+        lasting = self.outline().lasting
+        if lasting != self._written:
+            self._written = lasting
+            self._background.do(_FILE, partial(_write, self.status(), os.path.abspath(path)))
 
     def close(self) -> None:
         """The server has ended: it has no status any more, whatever was about to be written."""
