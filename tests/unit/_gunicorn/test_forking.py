@@ -11,6 +11,13 @@ from gunicorn.config import Config
 from nodecluster_compat._gunicorn.arbiter.forking import HELD_SIGNALS, fork_worker
 
 
+class Named(str):
+    """A worker that is known by its name."""
+
+    __slots__ = ()
+    id = slot = 1
+
+
 class Server:
     """As much of an arbiter as a fork needs."""
 
@@ -18,6 +25,7 @@ class Server:
         self.cfg = Config()
         self.spawning: Any = None
         self.health = SimpleNamespace(born=lambda worker: None)
+        self.ledger = SimpleNamespace(born=lambda worker_id, slot: None)
         self.started: list[tuple[Any, int]] = []
         self.primary = SimpleNamespace(started=lambda worker, pid: self.started.append((worker, pid)))
         self.seen_by_hook: list[Any] = []
@@ -29,8 +37,9 @@ class Server:
         self.forked.append((self.spawning, held()))
         return len(self.forked)
 
-    def fork(self, worker: Any) -> int | None:
+    def fork(self, name: str) -> int | None:
         server: Any = self
+        worker: Any = Named(name)
         return fork_worker(server, worker, self.spawn)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,6 +34,9 @@ class Processes:
         del self.statuses[pid]
         return pid, status
 
+    def wait4(self, pid: int, options: int) -> tuple[int, int, SimpleNamespace]:
+        return (*self.waitpid(pid, options), SimpleNamespace(ru_utime=0.25, ru_stime=0.5))
+
     def waitid(self, *_: int) -> object:
         if not self.statuses:
             raise ChildProcessError
@@ -48,6 +52,7 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
     stand_in = Processes()
     monkeypatch.setattr(children, "original", lambda *_: stand_in.waitpid)
     monkeypatch.setattr(os, "waitpid", stand_in.waitpid)
+    monkeypatch.setattr(os, "wait4", stand_in.wait4)
     monkeypatch.setattr(os, "waitid", stand_in.waitid)
     monkeypatch.setattr(children, "_zombies", stand_in.zombies)
     return stand_in
@@ -56,13 +61,13 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
 def test_only_those_that_were_named_are_waited_for(processes: Processes) -> None:
     """A child of somebody else keeps its exit status."""
     processes.statuses = {11: 0, 12: None, 13: 9, 14: 7 << 8}
-    assert list(ended_among([11, 12, 13, 0])) == [(11, 0), (13, 9)]
+    assert list(ended_among([11, 12, 13, 0])) == [(11, 0, 0.75), (13, 9, 0.75)]
     assert processes.statuses == {12: None, 14: 7 << 8}
 
 
 def test_status_that_somebody_else_took_is_lost(processes: Processes) -> None:
     """The child is gone all the same."""
-    assert list(ended_among([11])) == [(11, LOST_STATUS)]
+    assert list(ended_among([11])) == [(11, LOST_STATUS, 0.0)]
 
 
 def test_what_nobody_waits_for_is_taken_in_the_end(processes: Processes) -> None:
