@@ -15,7 +15,8 @@ from queue import Empty, SimpleQueue
 
 import pytest
 from cells import Cell
-from moments import CELLS, FAULTS, MOMENTS, Fault, Moment
+from kinds import THREADS
+from moments import CELLS, FAULTS, MOMENTS, THREAD_CELLS, Fault, Moment
 from track import OPTIONS, PATIENT
 from witness import Acks, acks_of
 
@@ -81,13 +82,18 @@ def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]
     """The outcomes of the cells that this run has selected, by the name of their test."""
     slow: SimpleQueue[Ticket] = SimpleQueue()
     quick: SimpleQueue[Ticket] = SimpleQueue()
+    threaded: tuple[SimpleQueue[Ticket], SimpleQueue[Ticket]] = (SimpleQueue(), SimpleQueue())
     futures: dict[str, Future[None]] = {}
     for item in request.session.items:
         if item.path == request.path and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
             fault, moment = item.callspec.params["fault"], item.callspec.params["moment"]
             futures[item.name] = Future()
-            (slow if fault.effect == "blocks" else quick).put((fault, moment, futures[item.name]))
+            queues = threaded if item.originalname == "test_cell_of_threads" else (slow, quick)
+            queues[fault.effect != "blocks"].put((fault, moment, futures[item.name]))
     kinds = [(slow, OPTIONS, SLOW_TRACKS), (quick, PATIENT, QUICK_TRACKS)]
+    kinds += zip(
+        threaded, (OPTIONS.changed("threads", THREADS), PATIENT.changed("threads", THREADS)), (2, 2), strict=True
+    )
     tracks = [Track(queue, options) for queue, options, most in kinds for _ in range(min(most, queue.qsize()))]
     yield futures
     for track in tracks:
@@ -101,6 +107,17 @@ def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]
     ("fault", "moment"), [pytest.param(*cell, id=f"{cell[0].name} at {cell[1].name}") for cell in CELLS]
 )
 def test_cell(request: pytest.FixtureRequest, results: dict[str, Future[None]], fault: Fault, moment: Moment) -> None:
+    results[request.node.name].result(TEST_SECONDS)
+
+
+@pytest.mark.timeout(TEST_SECONDS)
+@pytest.mark.parametrize(
+    ("fault", "moment"), [pytest.param(*cell, id=f"{cell[0].name} at {cell[1].name}") for cell in THREAD_CELLS]
+)
+def test_cell_of_threads(
+    request: pytest.FixtureRequest, results: dict[str, Future[None]], fault: Fault, moment: Moment
+) -> None:
+    """Workers of threads, at the moments at which they could differ."""
     results[request.node.name].result(TEST_SECONDS)
 
 

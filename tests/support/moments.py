@@ -6,7 +6,7 @@ worker that comes there because of what the cell does: kills another one, asks, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 __all__ = ["CELLS", "FAULTS", "MOMENTS", "Fault", "Moment"]
@@ -97,4 +97,16 @@ FAULTS: Final = (
     Fault("full channel", "read_nothing", "passes"),
 )
 
+THREADS_TAKEN: Final = "nodecluster_compat._gunicorn.worker.threads.worker:ClusterThreadWorker.handle"
+# What can differ by kind: who serves, how it drains and ends, and from when on the main thread is watched.
+_THREADS_AT: Final = ("handoff, after it was taken", "drain", "shutdown")
+_THREADS_MEET: Final = ("SIGKILL", "exit", "message channel closed", "full channel")
+_WATCHED: Final = (("SIGSTOP", "after listening"), ("hang", "after listening"))
+
 CELLS: Final = tuple((fault, moment) for fault in FAULTS for moment in MOMENTS if moment.name not in fault.never)
+
+THREAD_CELLS: Final = tuple(
+    (fault, replace(moment, step=THREADS_TAKEN) if moment.step == TAKEN else moment)
+    for fault, moment in CELLS
+    if (fault.name in _THREADS_MEET and moment.name in _THREADS_AT) or (fault.name, moment.name) in _WATCHED
+)

@@ -244,6 +244,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         membership.finish()
 
     def _serve(self, source: ConnectionSource, membership: Membership) -> ConnectionSource:
+        self.notify()  # gunicorn's timeout counts from the first sign of life
         source.begin()
         while self.alive:
             self.notify()
