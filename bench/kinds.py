@@ -1,4 +1,4 @@
-"""Measure the further kinds of workers beside the stock ones: `python bench/kinds.py`.
+"""Measure the further kinds of workers beside the stock ones: `python bench/kinds.py --kind threads`, or `asgi`.
 
 Prints a markdown table, one row for each target; progress goes to standard error. Exits with 1 if a target was missed.
 Costs need wrk; they are CPU time of the whole process tree, in rounds that alternate between the two.
@@ -26,12 +26,36 @@ from load import Connection, Load, get_once
 from serve import describe_machine
 from servers import BenchError, Server, Side
 
-THREADS = "8"
-OURS = Side("ours", "nodecluster_compat.ThreadWorker")
-STOCK = Side("stock", "gthread")
 CLOSE = ("-H", "Connection: close")
 MORE_MIB = 3.0
 STEP_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of worker, the stock one that it is built on, and what it is measured with."""
+
+    ours: Side
+    stock: Side
+    app: str
+    options: tuple[str, ...]
+    many: tuple[str, ...]  # options with which one worker serves thirty at once
+    most_for_connections: float  # of stock's CPU for a connection
+
+
+KINDS = {
+    "threads": Kind(
+        Side("ours", "nodecluster_compat.ThreadWorker"),
+        Side("stock", "gthread"),
+        "app:app",
+        ("--threads", "8"),
+        ("--threads", "32"),
+        1.2,
+    ),
+    "asgi": Kind(Side("ours", "nodecluster_compat.ASGIWorker"), Side("stock", "asgi"), "asgi_app:app", (), (), 1.5),
+}
+KIND = KINDS[sys.argv[sys.argv.index("--kind") + 1] if "--kind" in sys.argv[:-1] else "threads"]
+OURS, STOCK = KIND.ours, KIND.stock
 
 
 @dataclass(frozen=True)
@@ -45,9 +69,9 @@ class Row:
     verdict: str
 
 
-def server(side: Side, workers: int, *options: str, threads: str = THREADS) -> Server:
-    """One of the two, with threads."""
-    return Server(side, workers, "--threads", threads, *options)
+def server(side: Side, workers: int, *options: str) -> Server:
+    """One of the two; later options win."""
+    return Server(side, workers, *KIND.options, *options, app=KIND.app)
 
 
 # --- costs ---------------------------------------------------------------------------------------
@@ -69,7 +93,10 @@ def costs(options: Options) -> list[Row]:
     rounds = options.scaled(15, 1)
     rows = []
     with server(OURS, 1) as ours, server(STOCK, 1) as stock:
-        for title, extra, most in (("keep-alive", (), 1.05), ("a connection for each request", CLOSE, 1.2)):
+        for title, extra, most in (
+            ("keep-alive", (), 1.05),
+            ("a connection for each request", CLOSE, KIND.most_for_connections),
+        ):
             found: dict[Server, list[float]] = {ours: [], stock: []}
             for number in range(rounds):
                 for one in (ours, stock) if number % 2 else (stock, ours):
@@ -106,7 +133,7 @@ def spread(options: Options) -> list[Row]:
     """Thirty connections at once over three workers."""
     counts: dict[Side, list[list[int]]] = {OURS: [], STOCK: []}
     for side, found in counts.items():
-        with server(side, 3, threads="32") as one:
+        with server(side, 3, *KIND.many) as one:
             for _ in range(options.scaled(5, 1)):
                 pids = together(one, ["/sleep/0.3"] * 30)
                 found.append(sorted([*Counter(pids).values(), *[0] * (3 - len(set(pids)))]))
@@ -119,7 +146,7 @@ def late(options: Options) -> list[Row]:
     """Four workers with one thread, three slow requests, twenty quick ones."""
     found: dict[Side, list[int]] = {OURS: [], STOCK: []}
     for side, counts in found.items():
-        with server(side, 4, threads="1") as one:
+        with server(side, 4, "--threads", "1") as one:
             for _ in range(options.scaled(3, 1)):
                 with contextlib.ExitStack() as stack:
                     slow = [threading.Thread(target=get_once, args=(one.port, "/sleep/2")) for _ in range(3)]
@@ -260,7 +287,7 @@ GROUPS: dict[str, Callable[[Options], list[Row]]] = {
     "costs": costs,
     "memory": memory,
     "spread": spread,
-    "late": late,
+    **({"late": late} if KIND is KINDS["threads"] else {}),  # a loop is never full
     "changes": changes,
     "ends": ends,
 }
@@ -268,6 +295,7 @@ GROUPS: dict[str, Callable[[Options], list[Row]]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure the further kinds of workers beside the stock ones.")
+    parser.add_argument("--kind", choices=sorted(KINDS), default="threads", help="of workers")
     parser.add_argument("--only", metavar="NAME,...", default=",".join(GROUPS), help="of: " + ", ".join(GROUPS))
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a smoke test")
     given = parser.parse_args()
@@ -280,7 +308,7 @@ def main() -> int:
         rows += GROUPS[name](options)
         progress(f"{name}: {time.monotonic() - began:.0f} s")
     print(f"\n{describe_machine(options)}\n")
-    print("| threads | ours | stock `-k gthread` | target | |\n|---|---|---|---|---|")
+    print(f"| {given.kind} | ours | stock `-k {STOCK.worker_class}` | target | |\n|---|---|---|---|---|")
     for row in rows:
         print(f"| {row.title} | {row.ours} | {row.stock} | {row.target} | {row.verdict} |")
     return int(any(row.verdict == MISSED for row in rows))
