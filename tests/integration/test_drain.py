@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from kinds import every_kind
+from kinds import every_wsgi_kind
 from raw_http import GET, Certificate, folder_of
 from remote_control import CONF, said, wait, wait_said
 from simple_websocket import Client, ConnectionClosed
@@ -98,7 +98,7 @@ def has_last_answer(client: socket.socket, path: bytes = b"/") -> None:
     assert b"Connection: close" in answer
 
 
-@every_kind
+@every_wsgi_kind
 @pytest.mark.cluster(**DRAINING, workers=1)
 @pytest.mark.parametrize("way", WAYS)
 def test_idle_keeps_its_time_when_a_worker_leaves(cluster: Cluster, way: Callable[[Cluster], object]) -> None:
@@ -117,7 +117,7 @@ def test_idle_keeps_its_time_when_a_worker_leaves(cluster: Cluster, way: Callabl
     assert "graceful timeout" not in cluster.log
 
 
-@every_kind
+@every_wsgi_kind
 @pytest.mark.cluster(**DRAINING, workers=1)
 @pytest.mark.parametrize("end", ENDS)
 def test_idle_goes_at_once_when_the_server_ends(cluster: Cluster, end: Callable[[Cluster], object]) -> None:
@@ -209,7 +209,7 @@ def test_second_request_of_which_a_part_has_come_is_answered(cluster: Cluster) -
     assert b"Connection: close" in answer
 
 
-@every_kind
+@every_wsgi_kind
 @pytest.mark.cluster(**DRAINING, workers=1, settings={"max_requests": 2})
 def test_connection_whose_answer_was_under_way_has_one_more(cluster: Cluster) -> None:
     """The head of a stream said keep-alive, before anybody knew that the worker would leave."""
@@ -245,7 +245,7 @@ def test_answer_that_max_requests_overtakes_keeps_its_connection(
 QUICK: Final = CONF.replace(LIMIT, "graceful_timeout = 120\nkeepalive = 1\n")
 
 
-@every_kind
+@every_wsgi_kind
 @pytest.mark.cluster(app="draining:app", config=QUICK, workers=1)
 @pytest.mark.parametrize("asks", [True, False], ids=["kept alive", "new"])
 def test_idle_connection_ends_with_keepalive_and_not_before(cluster: Cluster, asks: bool) -> None:
@@ -284,7 +284,7 @@ def test_stream_finishes_and_then_its_connection_ends_with_the_server(cluster: C
     cluster.journal.wait_for("exit", worker=1)
 
 
-@every_kind
+@every_wsgi_kind
 @pytest.mark.cluster(**DRAINING, workers=1)
 def test_application_says_goodbye_to_websockets(cluster: Cluster) -> None:
     """``disconnecting`` comes when the drain begins; the client is told why, and the worker ends without a cut."""
@@ -330,7 +330,7 @@ def test_what_has_not_ended_at_the_limit_is_cut_and_counted(
     assert "Traceback" not in cluster.log
 
 
-@every_kind
+@every_wsgi_kind
 @pytest.mark.cluster(**{**DRAINING, "config": CONF.replace(LIMIT, "graceful_timeout = 1\n")}, workers=1)
 def test_end_of_the_server_counts_what_it_cuts(cluster: Cluster) -> None:
     """TERM of the master: the worker has the time to say it before it would be killed."""
@@ -341,7 +341,7 @@ def test_end_of_the_server_counts_what_it_cuts(cluster: Cluster) -> None:
     assert "SIGKILL" not in cluster.log
 
 
-@every_kind
+@every_wsgi_kind
 @pytest.mark.cluster(**DRAINING, workers=1, env={"NODE_CLUSTER_SCHED_POLICY": "none"})
 def test_worker_that_accepts_for_itself_drains_alike(cluster: Cluster) -> None:
     """Idle ones keep their time, those in flight finish and say so, the application is told."""
@@ -493,7 +493,7 @@ HALF: Final = [
 ]
 
 
-@every_kind
+@every_wsgi_kind
 @pytest.mark.cluster(app="draining:app", config=CONF.replace(LIMIT, "graceful_timeout = 1\n"), workers=1)
 @pytest.mark.parametrize("way", [WAYS[2], ENDS[1]])
 def test_half_sent_requests_that_are_cut_are_one_line(cluster: Cluster, way: Callable[[Cluster], object]) -> None:

@@ -7,7 +7,7 @@ import signal
 from contextlib import ExitStack
 
 import pytest
-from kinds import every_kind
+from kinds import every_kind, every_wsgi_kind
 from remote_control import (
     REMOTE,
     ask,
@@ -271,7 +271,7 @@ def test_early_messages_of_the_primary(cluster: Cluster) -> None:
     wait(lambda: here(cluster, "result = got")["result"] == [0, 1, 2], "all three, in order", cluster)
 
 
-@every_kind
+@every_wsgi_kind
 @pytest.mark.cluster(**REMOTE, workers=1)
 def test_handlers_run_one_at_a_time_beside_requests(cluster: Cluster) -> None:
     """A handler that waits holds up later messages and no request; one that raises holds up nothing."""
