@@ -146,9 +146,13 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         goes_on: bool = super()._feed_callback_parser(data)
         return goes_on
 
+    def _on_message_complete(self) -> None:
+        """Extends gunicorn's: the whole of a request has come, and nothing of the next one."""
+        self._has_part = False
+        super()._on_message_complete()
+
     def _arm_keepalive_timer(self) -> None:
         """Replaces gunicorn's, which starts a timer for each request."""
-        self._has_part = False
         self._idle.note(self)
 
     def _cancel_keepalive_timer(self) -> None:
