@@ -320,3 +320,28 @@ def test_other_kinds_of_workers_count_the_same(cluster_factory: ClusterFactory, 
     assert samples["nodecluster_connections_total{result=taken}"] >= 5
     assert samples["http_server_active_requests"] == 0
     assert operator.get("requests") == {"requests": []}
+
+
+def test_new_master_has_the_admin_address(cluster_factory: ClusterFactory) -> None:
+    """As soon as it is ready, and without a complaint; the old one gives it up."""
+    cluster = cluster_factory(app="pid_echo:app", config=DOOR + ADMIN.replace(":0", f":{free_port()}"), workers=1)
+    address = admin_of(cluster)
+
+    def pid_that_answers() -> int:
+        try:
+            return int(json.loads(asked(address, "GET", "/status.json")[1])["pid"])
+        except OSError:
+            return 0
+
+    old = pid_that_answers()
+    assert old == cluster.primary.pid
+    cluster.primary.signal("SIGUSR2")
+    new = wait(lambda: pid_that_answers() not in (0, old) and pid_that_answers(), "the new master's answer", cluster)
+    os.kill(new, signal.SIGTERM)
+    wait(lambda: pid_that_answers() == old, "the old master's answer", cluster)
+    assert "No admin address" not in cluster.log
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])

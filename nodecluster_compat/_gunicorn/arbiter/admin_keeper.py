@@ -11,25 +11,36 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ...base.host_port import host_port
 from ...machine.tcp_address import TcpAddress
 from ...operations.control_frames import encode_refusal
 from ...operations.door import Door
 from .current_settings import settings_in_force
+from .seat import Seat
 
 if TYPE_CHECKING:
     from ...operations.control_frames import Frame
     from ...operations.door import Answer
     from ...operations.routes import Routes
-    from .seat import Seat
     from .upgrading import Upgrade
 
 __all__ = ["ENVIRONMENT", "AdminKeeper"]
 
 ENVIRONMENT: Final = "NODECLUSTER_ADMIN"
 _AGAIN_SECONDS: Final = 1.0
+_HANDOVER_SECONDS: Final = 5.0  # in which an old master gives the address up
+
+
+class _Seat(Seat, Protocol):
+    """The arbiter, whose address it is.
+
+    Attributes:
+        master_pid: of the old master that started it, or 0.
+    """
+
+    master_pid: int
 
 
 class AdminKeeper:
@@ -41,13 +52,14 @@ class AdminKeeper:
         routes: what is answered there.
     """
 
-    def __init__(self, arbiter: Seat, upgrade: Upgrade, routes: Routes) -> None:
+    def __init__(self, arbiter: _Seat, upgrade: Upgrade, routes: Routes) -> None:
         self._arbiter = arbiter
         self._upgrade = upgrade
         self._door = Door(arbiter.loop, arbiter.log, _refuse, routes)
         self._opened: str | None = None  # as it was asked for
         self._told: str | None = None
         self._next_try = 0.0
+        self._wanted_since = 0.0
 
     def turn(self) -> None:
         """Once a turn of the main loop: listen where the settings say."""
@@ -60,16 +72,19 @@ class AdminKeeper:
         now = time.monotonic()
         if wanted is not None and self._opened is None and now >= self._next_try:
             self._next_try = now + _AGAIN_SECONDS
-            self._open(wanted)
+            self._wanted_since = self._wanted_since or now
+            is_handover = self._arbiter.master_pid != 0 and now - self._wanted_since < _HANDOVER_SECONDS
+            self._open(wanted, is_handover=is_handover)
 
-    def _open(self, wanted: str) -> None:
+    def _open(self, wanted: str, *, is_handover: bool) -> None:
         try:
             address = TcpAddress(*host_port(wanted))
             self._door.listen(address, lambda _: False)
         except ValueError as error:
             self._say(f"No admin address: expected {ENVIRONMENT} to be {error}")
         except OSError as error:
-            self._say(f"No admin address for now, {wanted} cannot be had: {error}. Choose another one (admin)")
+            if not is_handover:
+                self._say(f"No admin address for now, {wanted} cannot be had: {error}. Choose another one (admin)")
         else:
             self._opened, self._told = wanted, None
             self._arbiter.log.info("Admin address: http://%s/", address)
