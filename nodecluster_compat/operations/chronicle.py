@@ -17,6 +17,7 @@ from ..base.wall_time import rfc3339
 
 if TYPE_CHECKING:
     from ..base.loop import Loop
+    from ..lifecycle.loop_lag import Change
     from ..lifecycle.rollout import ReloadReport
     from ..roles.worker_handle import WorkerHandle
 
@@ -58,6 +59,11 @@ class Chronicle:
         elif event == "exit":
             about |= {"code": args[0], "signal": args[1]}
         self.note(event, **about)
+
+    def loop_changed(self, worker: WorkerHandle, change: Change) -> None:
+        """Note that a worker's loop stands still, or turns again."""
+        about = {"worker": worker.id, "slot": worker.slot, "pid": worker.process.pid}
+        self.note(change.word, **about, seconds=round(change.seconds, 1))
 
     def look(self, state: str, fault: str | None, reload: ReloadReport | None, upgrade: str | None) -> None:
         """Once a turn: note what has changed of the whole.

@@ -115,6 +115,7 @@ class ClusterWorker(Worker):
         id: the number that the primary knows it by.
         env: what ``cluster.fork(env)`` added to its environment.
         exited_after_disconnect: ``True`` once either side asked it to leave.
+        slot: its place, from 1; the worker that replaces it has the same.
         drain_timeout: seconds that whoever asked it to leave allows for that; ``None`` for the usual limit.
     """
 
@@ -141,6 +142,7 @@ class ClusterWorker(Worker):
         self.process: Process = process
         self.env = {name: value for name, value in env.items() if value is not None}
         self.drain_timeout: float | None = None
+        self.slot = 0
         self._log = log
         self._runtime: Runtime | None = None
         self._line_lock: AbstractContextManager[object] = nullcontext()

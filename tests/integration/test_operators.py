@@ -116,6 +116,7 @@ def test_worker_that_is_blocked_shows_what_it_does(cluster: Cluster) -> None:
         wait(lambda: operator.get("workers")["workers"][0]["health"] == "blocked", "its health", cluster)
         assert operator.run("ready")[:2] == (1, "not ready: running, 1 of 1 workers listen\n")
         assert operator.run("live")[0] == 0
+        assert " blocked     worker=1 slot=1 " in operator.run("events")[1]
         assert "in _block" in operator.run("stacks", "1")[1]
         profile = operator.run("profile", "1", "--seconds", "0.2")[1]
         assert "_block (" in profile.splitlines()[0]
@@ -240,6 +241,21 @@ def test_without_a_server_the_exit_status_is_2(tmp_path: Path, monkeypatch: pyte
 
 
 # --- reloads that fail, crash loops, upgrades, and others on the same path -------------------------
+
+
+@pytest.mark.cluster(app="deployed:app", config=DEPLOY_CONF + DOOR, workers=1, fresh=True)
+def test_boot_that_hangs_shows_where(cluster: Cluster) -> None:
+    operator = Operator(cluster)
+    write(cluster, version="1", at_import="import time\ndef hang_here(): time.sleep(600)\nhang_here()")
+    operator.run("reload", "--no-wait")
+    wait(lambda: "hang_here" in operator.run("stacks")[1], "the stack of the boot", cluster)
+    booting = max(operator.get("workers")["workers"], key=lambda one: one["id"])
+    assert booting["state"] == "online"
+    assert operator.run("kill", f"id:{booting['id']}")[0] == 0
+    wait(lambda: operator.get("status")["reload"]["state"] == "failed", "the end of the reload", cluster)
+    assert "Booting worker" in operator.run("logs", f"id:{booting['id']}")[1]
+    told = operator.run("events", "--json", "--last", "9")[1]
+    assert '"event": "reload", "number": 1, "state": "failed"' in told
 
 
 @pytest.mark.cluster(app="deployed:app", config=DEPLOY_CONF + DOOR, workers=1, fresh=True)

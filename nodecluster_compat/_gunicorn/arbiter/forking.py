@@ -224,6 +224,7 @@ def _leave_primary(arbiter: _Seat) -> None:
     member = ClusterWorker(
         worker.id, ends.messages, process, arbiter.log, worker.env, worker.line.serializer, worker.max_message_bytes
     )
+    member.slot = worker.slot
     for name, value in worker.env.items():
         if value is None:
             os.environ.pop(name, None)

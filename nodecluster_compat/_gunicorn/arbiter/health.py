@@ -61,6 +61,7 @@ class Health:
 
     Attributes:
         examiner: asks workers for their stacks.
+        on_change: told which worker is blocked, or is no longer.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Health:
         self._warns_unasked = warns_unasked
         self._waiting = waiting
         self.examiner = Examiner(loop)
+        self.on_change: Callable[[WorkerHandle, Change], None] | None = None
         self._watches: dict[int, LoopWatch] = {}  # by the worker's id
         self._threads: dict[int, SaturationWatch] = {}  # likewise
         self._examined: set[int] = set()  # the pids that are asked for their stacks before they are ended
@@ -176,6 +178,8 @@ class Health:
             worker.health = "blocked"
             title = f"Worker (pid:{pid}) is blocked ({condition}): its loop has not turned for {change.seconds:.1f} s"
             self.examiner.ask(worker, partial(_tell, log.warning, title))
+        if self.on_change is not None:
+            self.on_change(worker, change)
         worker.emit(change.word, change.seconds)
         cluster.emit(change.word, worker, change.seconds)
 

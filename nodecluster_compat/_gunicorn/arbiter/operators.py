@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ...operations.metrics.ledger import Ledger
     from ...roles.status import ClusterStatus
     from ..gunicorn_types import GunicornWorker
+    from .exits import Exits
     from .health import Health
     from .judging import Judge
     from .reloading import Reloader
@@ -40,6 +41,7 @@ class _Seat(Seat, Protocol):
     """The arbiter, as its operators see it."""
 
     board: StatusBoard
+    exits: Exits
     health: Health
     judge: Judge
     ledger: Ledger
@@ -87,6 +89,7 @@ class Operators:
         self.routes = Routes()
         self.chronicle = Chronicle(arbiter.loop)
         arbiter.primary.taps.append(self.chronicle.worker_event)
+        arbiter.health.on_change = self.chronicle.loop_changed
         AskingOrders(arbiter, self.chronicle, self.orders, self.routes)
         SteeringOrders(arbiter, self.orders)
         RequestOrders(arbiter, self.orders)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ...errors import OrderRefused
 from ...machine.process_state import catches
@@ -21,6 +21,7 @@ from .seat import Seat
 if TYPE_CHECKING:
     from ...operations.orders import OrderAnswer, Orders
     from ...roles.worker_handle import WorkerEntry
+    from .exits import Exits
 
 __all__ = ["WorkerOrders"]
 
@@ -31,6 +32,12 @@ _USUAL_RATE: Final = "100"
 _HEAP: Final = ("show", "start", "stop")
 
 
+class _Seat(Seat, Protocol):
+    """The arbiter, whose workers are examined."""
+
+    exits: Exits
+
+
 class WorkerOrders:
     """The orders that a worker carries out.
 
@@ -39,7 +46,7 @@ class WorkerOrders:
         orders: where they are registered.
     """
 
-    def __init__(self, arbiter: Seat, orders: Orders) -> None:
+    def __init__(self, arbiter: _Seat, orders: Orders) -> None:
         self._arbiter = arbiter
         self._busy: set[int] = set()  # the ids of workers that have an order
         orders.on("logs", "logs SLOT [SINCE]", "The end of a worker's log", self._logs)
@@ -50,11 +57,23 @@ class WorkerOrders:
         if not 1 <= len(arguments) <= 2:
             raise OrderRefused("expected one worker, such as 2, and since which byte")
         since = int(number_of(arguments[1], "a number of bytes", 0, 1e18)) if len(arguments) == 2 else 0
-        entry = workers_named(self._arbiter, arguments[0])[0]
+        try:
+            entry = workers_named(self._arbiter, arguments[0])[0]
+        except OrderRefused as error:
+            answer(self._log_of_dead(arguments[0], error))
+            return
         assert entry.handle is not None
         notebook = entry.handle.notebook
         written, text = (0, "") if notebook is None else notebook.read_log(since)
         answer({**described(entry), "written": written, "log": text})
+
+    def _log_of_dead(self, name: str, error: OrderRefused) -> dict[str, Any]:
+        """Return the last words of the last worker that had a slot, if nobody has it now."""
+        for one in reversed(self._arbiter.exits.last):
+            if name in (str(one.slot), f"pid:{one.pid}", f"id:{one.id}"):
+                text = "".join(f"{line}\n" for line in one.last_words)
+                return {"id": one.id, "slot": one.slot, "pid": one.pid, "written": 0, "log": text}
+        raise error
 
     def _profile(self, arguments: Sequence[str], answer: OrderAnswer) -> None:
         if not 2 <= len(arguments) <= 3:

@@ -159,6 +159,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self._runtime: Runtime | None = None
         self.served: dict[int, ServedListener] = {}
         self._drain: Drain | None = None
+        self._beat: LoopBeat | None = None
         self._closes_idle = False
         settings = settings_in_force()
         self.handshake_timeout = settings.handshake_timeout
@@ -199,6 +200,9 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             os.environ.update(self._birth.member.env)
             on_parent_death()
             self._birth.member.attach(runtime)
+            obey = Obedience(self._birth.notebook).obey
+            self._beat = LoopBeat(self._birth.heartbeat, runtime, self.engine.stacks, obey, self.load)
+            self._beat.listen()  # already now: a boot that hangs is worth a question
             under_test.connect_worker(WorkerUnderTest(runtime, self.engine, self.throw))
         release_signals()
 
@@ -226,8 +230,8 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             return
         assert self._runtime is not None
         warn_of_replaced(self.log, self._handlers)
-        obedience = Obedience(self._birth.notebook)
-        LoopBeat(self._birth.heartbeat, self._runtime, self.engine.stacks, obedience.obey, self.load).start()
+        assert self._beat is not None
+        self._beat.start()
         self._run_member(self._birth, self._runtime, Membership(self._birth, self._due_after))
 
     def _run_member(self, birth: Birth, runtime: Runtime, membership: Membership) -> None:

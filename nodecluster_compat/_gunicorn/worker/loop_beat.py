@@ -61,12 +61,17 @@ class LoopBeat:
         self._meter = LagMeter(time.monotonic())
 
     def start(self) -> None:
-        """Be examined from now on."""
+        """Beat from now on."""
+        self._meter = LagMeter(time.monotonic())
+        self.listen()
+        self._beat()
+
+    def listen(self) -> None:
+        """Be examined from now on; once more where an application may have replaced signal handlers."""
         signal.signal(LAST_WORDS_SIGNAL, self._write_stacks)
         signal.signal(ENGINE_STACKS_SIGNAL, self._asked)
         signal.siginterrupt(ENGINE_STACKS_SIGNAL, False)
         faulthandler.register(THREADS_SIGNAL, self._heartbeat.fileno(), all_threads=True)
-        self._beat()
 
     def _beat(self) -> None:
         self._heartbeat.beat(self._meter.turn(time.monotonic()))
