@@ -189,6 +189,8 @@ class CleanConnection(WaitingParser):
             if isinstance(request, BaseException):
                 raise request
             if request is None:
+                self.note()  # on a new connection, what there is of it came without a wait
+                self.began()
                 self.req_count += 1
                 self.mesg = request = self.odd_request(self.cfg, self.unreader, self.source_addr, self.req_count)
         finally:
