@@ -3,8 +3,9 @@
     retire ─▶ the message channel closes: disconnect ─▶ the process was reaped: exit
 
 Invariants: ``disconnect`` comes once, and before ``exit``; everything that the worker had said is delivered before
-both; what it had not taken goes to others; a process that lost its channel and does not end is killed.  Whoever
-reaps calls :meth:`Departures.hear_out`, then :meth:`Departures.reaped`.
+both; what it had not taken goes to others; a process that lost its channel and does not end is killed, after a while
+in which it used no processor, or at the limit.  Whoever reaps calls :meth:`Departures.hear_out`, then
+:meth:`Departures.reaped`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ..base.log import Log
+from ..machine.process_state import condition_of, seconds_run
 from .worker_handle import WorkerHandle
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Departures"]
 
 _SECOND_CHANNEL_SECONDS: Final = 0.5
-_UNASKED_SECONDS: Final = 2.0  # a worker that lost its channel exits at once; this one does not
+_UNASKED_SECONDS: Final = 2.0  # a worker that lost its channel exits at once; one that has done nothing since does not
 
 
 class Departures:
@@ -94,9 +96,10 @@ class Departures:
         if not worker.is_dead():
             # Its place is filled when it has exited, so that an exit handler's fork() finds the vacancy.
             # A signal from outside: it has taken leave of its connections, although that may not be told yet.
-            orderly = asked or worker.way_out.is_ending or worker.connections.has_left
-            seconds = self.grace if orderly else min(self.grace, _UNASKED_SECONDS)
-            self._later(worker, seconds, self._end_if_alive, worker, seconds)
+            if asked or worker.way_out.is_ending or worker.connections.has_left:
+                self._later(worker, self.grace, self._end_if_alive, worker, self.grace)
+            else:
+                self._watch_exit(worker, 0.0)
 
     def connections_closed(self, worker: WorkerHandle, error: FrameError | None) -> None:
         """The connection channel is closed; others have got what it had not taken.
@@ -114,6 +117,20 @@ class Departures:
 
     def _later(self, worker: WorkerHandle, seconds: float, callback: Callable[..., None], *args: object) -> None:
         self._timers.setdefault(worker.id, []).append(self._loop.call_later(seconds, callback, *args))
+
+    def _watch_exit(self, worker: WorkerHandle, waited: float) -> None:
+        """Look again soon: a worker that is at work may be on its way out, on a machine that is busy."""
+        seconds = min(self.grace - waited, _UNASKED_SECONDS)
+        ran = seconds_run(worker.process.pid or 0)
+        self._later(worker, seconds, self._end_if_idle, worker, waited + seconds, ran)
+
+    def _end_if_idle(self, worker: WorkerHandle, waited: float, ran: float) -> None:
+        pid = worker.process.pid or 0
+        is_at_work = seconds_run(pid) > ran or condition_of(pid) == "in the kernel"
+        if is_at_work and waited < self.grace and not worker.is_dead():
+            self._watch_exit(worker, waited)
+        else:
+            self._end_if_alive(worker, waited)
 
     def _end_if_alive(self, worker: WorkerHandle, seconds: float) -> None:
         if not worker.is_dead():

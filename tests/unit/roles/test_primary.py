@@ -7,7 +7,10 @@ import gc
 import json
 import logging
 import os
+import signal
 import socket
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,9 +25,11 @@ from nodecluster_compat.base.records import Address, ExitStatus, ListenRequest
 from nodecluster_compat.connections.packets import PacketKind, encode_packet
 from nodecluster_compat.errors import ArgumentError, ChannelClosed, ClusterError, MessageNotSerializable
 from nodecluster_compat.lifecycle.rollout import ReloadReport
+from nodecluster_compat.machine.process_state import seconds_run
 from nodecluster_compat.messages.frames import Frame, FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.messages.payloads import decode_disconnect, encode_address, encode_payload, encode_request
 from nodecluster_compat.messages.serialization import JSON
+from nodecluster_compat.roles import departures
 from nodecluster_compat.roles.primary import Primary
 from nodecluster_compat.roles.status import ClusterStatus
 from nodecluster_compat.roles.worker_handle import WorkerHandle
@@ -145,6 +150,38 @@ def rig() -> Iterator[Rig]:
         handle.line.abandon()
         handle.connections.abandon()
     made.loop.close()
+
+
+@pytest.fixture
+def computing() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-S", "-c", "print(flush=True)\nwhile True: pass"], stdout=-1)
+    assert process.stdout is not None
+    process.stdout.readline()
+    yield process
+    process.stdout.close()
+    process.kill()
+    process.wait()
+
+
+def test_worker_that_lost_its_channel_is_ended_when_it_does_nothing(
+    rig: Rig, computing: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that is at work may be ending, on a machine that is busy."""
+    monkeypatch.setattr(departures, "_UNASKED_SECONDS", 0.2)
+    handle = rig.primary.new_worker()
+    worker = FakeWorker(rig.primary, handle, computing.pid)
+    rig.workers.append(worker)
+    worker.die()
+    before = seconds_run(computing.pid)
+    while seconds_run(computing.pid) < before + 1.0:
+        rig.loop.run_once(0.05)
+    assert computing.poll() is None
+    computing.send_signal(signal.SIGSTOP)
+    with caplog.at_level(logging.ERROR):
+        while computing.poll() is None:
+            rig.loop.run_once(0.05)
+    assert computing.returncode == -signal.SIGKILL
+    assert "has no channel and did not exit" in caplog.text
 
 
 def test_boot_tells_worker_then_cluster_in_order(rig: Rig) -> None:
