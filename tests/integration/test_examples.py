@@ -37,6 +37,8 @@ PROJECTS = [("flask_shop", 7), ("django_polls", 3), ("threads_orders", 4), ("fas
 @pytest.mark.parametrize(("project", "tests"), PROJECTS)
 def test_project_whose_own_tests_use_the_plugin(project: str, tests: int) -> None:
     """As their owner runs them; every test of theirs passes, and none leaves a process."""
+    if project == "fastapi_rooms":
+        pytest.importorskip("fastapi")  # which has given Python 3.10 up
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
