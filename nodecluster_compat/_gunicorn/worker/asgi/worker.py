@@ -19,7 +19,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from importlib import import_module
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
@@ -56,6 +56,7 @@ _Result = TypeVar("_Result")
 
 _FOR_WORKERS: Final = ("gunicorn.asgi.websocket", "gunicorn_h1c", "uvloop")
 _END_SECONDS: Final = 1.0  # for tasks that were cancelled
+_THREADS_SECONDS: Final = 0.01  # for threads to give the loop what they wait for next
 _LIFESPAN_SECONDS: Final = 1.0  # to shut down, where the drain has left less than that
 
 
@@ -286,12 +287,20 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
             self.log.error("The application could not end in order (ASGI lifespan): %s", shutdown.result())
 
     async def _end_tasks(self) -> None:
-        """Cancel them: their ``finally`` runs, for a moment."""
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=_END_SECONDS)
+        """Cancel them: their ``finally`` runs, for a moment.
+
+        So does that of tasks which threads begin meanwhile, and wait for.  A task that has not run yet would not tell
+        them that it was cancelled.
+        """
+        limit = self.loop.time() + _END_SECONDS
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.sleep(0)
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=max(0.0, limit - self.loop.time()))
+            if self.loop.time() >= limit:
+                return
+            await asyncio.sleep(_THREADS_SECONDS)
 
     def run(self) -> None:
         """Extends :class:`FedWorker`'s: the loop ends with it, however it ends."""
@@ -306,4 +315,12 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         with suppress(Exception):
             self.loop.run_until_complete(self._end_tasks())
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        # What a thread gave the loop in its last moment would never be done, and the thread would wait for ever.
+        self.loop.call_soon_threadsafe = _refuse  # type: ignore[method-assign]
+        with suppress(Exception):
+            self.loop.run_until_complete(self._end_tasks())
         self.loop.close()
+
+
+def _refuse(*_: object, **__: object) -> NoReturn:
+    raise RuntimeError("Event loop is closed")  # as asyncio says when it is
