@@ -78,7 +78,8 @@ def test_python_compiles() -> None:
 
 @pytest.mark.parametrize("block", titled("gunicorn.conf.py"), ids=name_of)
 def test_configuration_serves(block: Block, cluster_factory: ClusterFactory) -> None:
-    server = cluster_factory(workers=3, config=block.code)
+    app = {"app": "asgi_app:app"} if "ASGIWorker" in block.code else {}
+    server = cluster_factory(workers=3, config=block.code, **app)
     assert server.get("/").status == 200
     server.stop()
     assert server.returncode == 0
