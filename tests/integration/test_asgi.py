@@ -171,14 +171,12 @@ WATCHED: Final = CONF + "cluster.setup_primary(blocked_after=0.3)\n"
 HOOK: Final = CONF + "timeout = 1\ndef worker_abort(worker):\n    say(told='abort')\n"
 
 
-@pytest.mark.cluster(**{**ASGI, "config": WATCHED}, workers=2)
+@pytest.mark.cluster(**{**ASGI, "config": WATCHED}, workers=1)
 def test_stacks_of_a_blocked_loop_name_the_task(cluster: Cluster) -> None:
     """What it computes, and what other tasks wait for."""
-    with cluster.connect() as client, ExitStack() as stack:
-        held = [stack.enter_context(cluster.connect()) for _ in range(2)]
-        for one in held:
-            one.sendall(GET % (b"/held", b""))
-        wait_said(cluster, 2, told="held")
+    with cluster.connect() as client, cluster.connect() as held:
+        held.sendall(GET % (b"/held", b""))
+        wait_said(cluster, told="held")
         client.sendall(GET % (b"/block", b""))
         wait_said(cluster, told="blocking")
         wait(lambda: "in until_released" in cluster.log, "the stacks", cluster)
