@@ -5,7 +5,7 @@ const recluster = require('./recluster');
 const { say, sayAs, get } = require('./demo');
 
 const server = path.join(__dirname, 'recluster_server.js');
-const balancer = recluster(server, { workers: 2, timeout: 1, respawn: 0.05, log: {} });
+const balancer = recluster(server, { workers: 2, timeout: 10, respawn: 0.05, log: {} });
 let port;
 let ready = 0;
 let exits = 0;

@@ -11,7 +11,7 @@ if cluster.is_worker:
     raise SystemExit("recluster runs recluster_server.py in its workers")
 
 server = os.path.join(os.path.dirname(__file__), "recluster_server.py")
-balancer = Recluster(server, workers=2, timeout=1, respawn=0.05, log=None)
+balancer = Recluster(server, workers=2, timeout=10, respawn=0.05, log=None)
 port = None
 ready = exits = 0
 
