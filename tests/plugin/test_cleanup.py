@@ -259,7 +259,7 @@ def test_interrupt_around_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr("secrets.token_hex", lambda _: "atag")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(KeyboardInterrupt):
-        ServerProcess(ClusterOptions(app="ready", cwd=str(FAKES)), pythonpath=".").start()
+        ServerProcess(ClusterOptions(app="ready", cwd=str(FAKES), fork_server=False), pythonpath=".").start()
     assert cluster_members(None, "atag") == []
     assert list(tmp_path.iterdir()) == []
     assert held() == before
