@@ -326,12 +326,13 @@ class Emitter(EventEmitter):
         _ThisProcess.log.error("Unhandled %r event of %r: %s", event, self, error)
 
 
-def _call_once(emitter: ref[Emitter], event: str, handler: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-    """Remove the handler and call it, unless it was removed before."""
+def _call_once(emitter: ref[Emitter], event: str, handler: Callable[..., Any], *args: Any, **kwargs: Any) -> object:
+    """Remove the handler and call it, unless it was removed before; return what it returns: it may be awaited."""
     here = emitter()
-    if here is not None and handler in here.listeners(event):
-        here.remove_listener(event, handler)
-        handler(*args, **kwargs)
+    if here is None or handler not in here.listeners(event):
+        return None
+    here.remove_listener(event, handler)
+    return handler(*args, **kwargs)
 
 
 def line_outside() -> str:

@@ -108,7 +108,7 @@ class Dealer:
     def _begin_beside(self) -> None:
         if not self._is_here:
             return
-        self._is_here = False
+        self._is_here = self._is_resting = False
         self._loop.remove_reader(self._dealing.fileno())
         self._dealing.on_sooner = self._dealing.wake
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -155,7 +155,11 @@ class Dealer:
             self._told.add(repr(error))
             self._log.error("Dealing connections failed: %r. Trying again.", error, exc_info=error)
         self._loop.remove_reader(self._dealing.fileno())
-        self._loop.call_later(_REST_SECONDS, self._deal_here)
+        self._loop.call_later(_REST_SECONDS, self._rested)
+
+    def _rested(self) -> None:
+        if self._is_resting:  # or a thread deals by now
+            self._deal_here()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -209,6 +213,7 @@ class Dealer:
         with self.held() as engine:
             for listener in engine:
                 listener.close()
+        self._is_here = self._is_resting = False
         self._thread.stop()
 
     # --- workers -------------------------------------------------------------------------------

@@ -100,9 +100,15 @@ def _scale(parser: argparse.ArgumentParser) -> None:
     _waits(parser)
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number, 0 or more, got {text!r}")
+    return int(text)
+
+
 def _events(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--follow", "-f", action="store_true", help="go on with what happens, until interrupted")
-    parser.add_argument("--last", type=int, default=20, metavar="N", help="begin with the last N (default: 20)")
+    parser.add_argument("--last", type=_count, default=20, metavar="N", help="begin with the last N (default: 20)")
 
 
 def _logs(parser: argparse.ArgumentParser) -> None:

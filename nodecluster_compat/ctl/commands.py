@@ -10,6 +10,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, Final, TypeAlias
 
 from ..base.one_line import one_line
@@ -102,7 +103,7 @@ def requests(server: ControlClient, options: Namespace) -> int:
 
 def events(server: ControlClient, options: Namespace) -> int:
     """Print what has happened, and what happens."""
-    after = -options.last
+    after = -options.last if options.last else server.ask("cluster events", "-1")["last"]
     while True:
         waits = ["wait"] if options.follow and after >= 0 else []
         data = server.ask("cluster events", str(after), *waits, timeout=_EVENTS_TIMEOUT)
@@ -118,16 +119,19 @@ def events(server: ControlClient, options: Namespace) -> int:
 
 def logs(server: ControlClient, options: Namespace) -> int:
     """Print the end of a worker's log, and what it logs from now on."""
-    since = 0
+    since, worker = 0, None
     while True:
         data = server.ask("cluster logs", options.slot, str(since))
-        if options.json:
+        if since and data["id"] != worker:  # a successor, whose log begins anew
+            data = server.ask("cluster logs", options.slot, "0")
+        is_news = data["written"] or data["id"] != worker  # not the last words of a worker that has ended, once more
+        if options.json and (is_news or not options.follow):
             say(json.dumps(data))
-        elif data["log"]:
+        elif data["log"] and is_news:
             say(_harmless(data["log"]).rstrip("\n"))
         if not options.follow:
             return 0
-        since = data["written"]
+        since, worker = data["written"], data["id"]
         time.sleep(_LOOK_SECONDS)
 
 
@@ -139,17 +143,15 @@ def _harmless(text: str) -> str:
 def profile(server: ControlClient, options: Namespace) -> int:
     """Sample what a worker does, and write the profile."""
     words = [options.slot, f"{options.seconds:g}", f"{options.rate:g}"]
-    data = server.ask("cluster profile", *words, timeout=options.seconds + _PROFILE_PATIENCE)
-    found = profile_of(data["result"])
-    name = f"worker {data['slot']} (pid {data['pid']})"
-    if options.json or options.format == "speedscope":
-        text = json.dumps(speedscope_of(found, name))
-    else:
-        text = collapsed_text(found)
-    if options.output is None:
-        say(text)
-    else:
-        with open(options.output, "w", encoding="utf-8") as file:
+    with nullcontext() if options.output is None else open(options.output, "w", encoding="utf-8") as file:
+        data = server.ask("cluster profile", *words, timeout=options.seconds + _PROFILE_PATIENCE)
+        found = profile_of(data["result"])
+        name = f"worker {data['slot']} (pid {data['pid']})"
+        is_json = options.json or options.format == "speedscope"
+        text = json.dumps(speedscope_of(found, name)) if is_json else collapsed_text(found)
+        if file is None:
+            say(text)
+        else:
             file.write(text + "\n")
     say_progress(summary_of(found, name))
     return 0

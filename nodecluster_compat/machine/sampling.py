@@ -32,6 +32,8 @@ _IDLE: Final = (
     ("concurrent/futures/thread.py", "_worker"),
     ("gevent/threadpool.py", "_worker"),
     ("gevent/threadpool.py", "__run_task"),
+    ("thread_runtime/pool.py", "_work"),
+    ("thread_runtime/poller.py", "turn"),
 )
 
 

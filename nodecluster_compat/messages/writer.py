@@ -127,7 +127,8 @@ class ChannelWriter:
                     self.queue.add(memoryview(frame)[written[0] :], callback, None, is_answer)
                     callback = None
             except BaseException as error:  # noqa: BLE001 - raised again if a signal handler has raised it
-                self.queue.add(frame, callback, None, is_answer)
+                if not written:  # or the kernel has it: the handler of a signal has raised behind the call
+                    self.queue.add(frame, callback, None, is_answer)
                 self._refused(error)
             finally:
                 if self.queue.frames and self._reactor is not None and not self._is_watched:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..base.loop import Loop
     from ..lifecycle.loop_lag import Change
     from ..lifecycle.rollout import ReloadReport
+    from ..lifecycle.saturation import Saturation
     from ..roles.worker_handle import WorkerHandle
 
 __all__ = ["Chronicle"]
@@ -60,8 +61,8 @@ class Chronicle:
             about |= {"code": args[0], "signal": args[1]}
         self.note(event, **about)
 
-    def loop_changed(self, worker: WorkerHandle, change: Change) -> None:
-        """Note that a worker's loop stands still, or turns again."""
+    def loop_changed(self, worker: WorkerHandle, change: Change | Saturation) -> None:
+        """Note that a worker's loop stands still or turns again, that its threads are stuck or go on."""
         about = {"worker": worker.id, "slot": worker.slot, "pid": worker.process.pid}
         self.note(change.word, **about, seconds=round(change.seconds, 1))
 

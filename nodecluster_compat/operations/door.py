@@ -6,8 +6,8 @@ each fork, and the socket is absent for a moment.  Without a thread none of that
 
 Clients cost nobody anything:
 
-* one request is answered at a time, and then the door rests for nine times as long as it took: clients have a tenth of
-  the time of this loop at most, however many ask however often, and the dealer has the rest;
+* one request is answered at a time, and then the door rests for nine times as long as it took: answers take a tenth of
+  the time of this loop at most, however many ask however often (reading what is sent is not counted);
 * they are bounded, and who comes when there are too many takes the place of the one that has been silent for longest,
   so a hundred clients that hang do not keep a person out;
 * what a client has sent and what is sent to it are bounded (``door_client``).

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn, Protocol
 
 from ..base.emitter import Emitter, Registration, ending_by_uncaught, line_outside
 from ..base.event_names import KnownEvents
+from ..base.exit_code import exit_code_of
 from ..base.records import Handle, Message
 from ..errors import ArgumentTypeError, NotInCluster
 from ..messages.channel import SendCallback
@@ -243,7 +244,7 @@ class Process(Emitter):
             with ending_by_uncaught():
                 self.emit("exit", code)
         except SystemExit as error:
-            self.exit_code = error.code if isinstance(error.code, int) else int(error.code is not None)
+            self.exit_code = exit_code_of(error)
         finally:
             self._is_telling_exit = False
 

@@ -16,7 +16,7 @@ from raw_http import CHANGE, CLOSE, GET, Certificate, folder_of
 from remote_control import CONF, said, wait
 from witness import witnesses
 
-from pytest_cluster import Cluster, ClusterFactory
+from pytest_cluster import Cluster, ClusterFactory, StartError
 
 TOLD: Final = (
     CONF
@@ -203,6 +203,14 @@ def test_application_asks_the_primary_while_it_is_loaded(cluster: Cluster) -> No
     assert cluster.get("/import").json() == [1, "at import"]
 
 
+def test_process_exit_of_a_thread_ends_a_worker_that_loads_its_application(
+    cluster_factory: ClusterFactory,
+) -> None:
+    """The main thread waits there for something that never comes."""
+    with pytest.raises(StartError, match="ended with exit code 7"):
+        cluster_factory(**THREADS, workers=1, env={"ENDS_AT_IMPORT": "1"})
+
+
 # --- health --------------------------------------------------------------------------------------
 
 
@@ -276,8 +284,10 @@ def test_end_of_the_server_waits_for_no_idle_client(cluster: Cluster) -> None:
         clients = [asked(cluster, stack, GET % (b"/", b"")) for _ in range(6)]
         for client in clients:
             assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        silent = [stack.enter_context(cluster.connect(timeout=30)) for _ in range(2)]
+        assert cluster.get("/").status == 200  # dealt after them
         assert cluster.stop() == 0
-        assert [read(client) for client in clients] == [b""] * 6
+        assert [read(client) for client in [*clients, *silent]] == [b""] * 8
     assert "cut" not in cluster.log
 
 

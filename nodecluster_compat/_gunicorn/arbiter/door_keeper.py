@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ENVIRONMENT", "DoorKeeper"]
 
 ENVIRONMENT: Final = "NODECLUSTER_CONTROL_SOCKET"
+_LOOK_SECONDS: Final = 0.5
 _AGAIN_SECONDS: Final = 3.0
 _USUAL_MODE: Final = 0o600
 
@@ -53,35 +54,48 @@ class DoorKeeper:
         self._upgrade = upgrade
         self._door = door
         self._told: str | None = None  # the last trouble that was logged
+        self._path: str | None = None  # where it was opened
+        self._next_look = 0.0
         self._next_try = 0.0
 
     def turn(self) -> None:
-        """Once a turn of the main loop: see to it that the door is where it should be."""
+        """Once a turn of the main loop: see to it, every now and then, that the door is where it should be."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_SECONDS
         if not self._upgrade.is_in_charge:
             if self._door.is_listening and self._door.is_lost:
                 self._door.stop_listening()
             return
-        if self._door.is_listening and not self._door.is_lost:
+        if self._door.is_listening and not self._door.is_lost and not self._is_elsewhere():
             return
-        now = time.monotonic()
         if now >= self._next_try:
             self._next_try = now + _AGAIN_SECONDS
             self._open()
 
     def _open(self) -> None:
-        path = self._wanted_path()
-        if path is None:
-            return
         mode: int = getattr(self._arbiter.cfg, "control_socket_mode", _USUAL_MODE)
         try:
+            path = self._wanted_path()  # fails where the working directory has been removed
+            if path is None:
+                self._door.stop_listening()
+                return
             self._door.listen(SocketPath(path, mode), self._may_replace)
         except PathTaken as error:
             self._say(f"No control socket for now: {error}. Give each server its own (control_socket)")
         except OSError as error:
             self._say(f"Failed to start control socket: {error}")
         else:
-            self._told = None
+            self._told, self._path = None, path
             self._arbiter.log.info("Control socket listening at %s", path)
+
+    def _is_elsewhere(self) -> bool:
+        """Whether a reload has said another path."""
+        try:
+            return self._wanted_path() != self._path
+        except OSError:  # the working directory has been removed
+            return False
 
     def _may_replace(self, holder: int) -> bool:
         arbiter = self._arbiter

@@ -61,7 +61,7 @@ class Health:
 
     Attributes:
         examiner: asks workers for their stacks.
-        on_change: told which worker is blocked, or is no longer.
+        on_change: told which worker is blocked or saturated, or is no longer.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Health:
         self._warns_unasked = warns_unasked
         self._waiting = waiting
         self.examiner = Examiner(loop)
-        self.on_change: Callable[[WorkerHandle, Change], None] | None = None
+        self.on_change: Callable[[WorkerHandle, Change | Saturation], None] | None = None
         self._watches: dict[int, LoopWatch] = {}  # by the worker's id
         self._threads: dict[int, SaturationWatch] = {}  # likewise
         self._examined: set[int] = set()  # the pids that are asked for their stacks before they are ended
@@ -155,13 +155,17 @@ class Health:
         if change.word == "relieved":
             worker.health = "ok" if worker.health == "saturated" else worker.health
             log.warning("Worker (pid:%s) is no longer saturated, after %.1f s", pid, change.seconds)
-        elif worker.health == "ok":
+        elif worker.health != "ok":
+            return
+        else:
             worker.health = "saturated"
             title = (
                 f"Worker (pid:{pid}) is saturated: all its threads are busy, none has answered for "
                 f"{change.seconds:.1f} s, and connections wait"
             )
             self.examiner.ask(worker, partial(_tell, log.warning, title))
+        if self.on_change is not None:
+            self.on_change(worker, change)
 
     def _changed(self, worker: WorkerHandle, change: Change) -> None:
         pid, log = worker.process.pid or 0, self._log

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gunicorn.errors import HaltServer
 
+from ...base.exit_code import exit_code_of
 from .waiting_signals import WaitingSignals
 
 if TYPE_CHECKING:
@@ -72,8 +73,7 @@ class MainLoop(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     def _exit_in_order(self, error: SystemExit) -> None:
         """Let a handler in the primary that calls ``sys.exit`` end the server, workers and all."""
         if not self.is_stopping:
-            code = error.code if isinstance(error.code, int) else int(bool(error.code))
-            raise HaltServer("A handler in the primary asked to exit.", code) from error
+            raise HaltServer("A handler in the primary asked to exit.", exit_code_of(error)) from error
 
     def wakeup(self) -> None:
         """Extends gunicorn's: the queue alone would not end a wait in our loop.  Any thread may call it.

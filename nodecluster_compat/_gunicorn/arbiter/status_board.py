@@ -181,18 +181,18 @@ class StatusBoard:
         lasting = self.outline().lasting
         if lasting != self._written:
             self._written = lasting
-            self._background.do(_FILE, partial(_write, self.status(), os.path.abspath(path)))
+            self._background.do(_FILE, partial(_write, self.status(), path))
 
     def close(self) -> None:
         """The server has ended: it has no status any more, whatever was about to be written."""
         path = settings_in_force().status_file
         if path is not None and self._upgrade.is_in_charge:
-            self._background.do(_FILE, partial(_remove, os.path.abspath(path)))
+            self._background.do(_FILE, partial(_remove, path))
 
 
 def _write(status: ClusterStatus, path: str) -> None:
     with suppress(OSError):  # a full disk is no reason to stop serving; the file keeps its age
-        write_status(status, path)
+        write_status(status, os.path.abspath(path))
 
 
 def _remove(path: str) -> None:

@@ -43,7 +43,6 @@ class StockHandlers:
 
     def __init__(self, arbiter: Any) -> None:  # noqa: ANN401 - as gunicorn's own
         self.arbiter = arbiter
-        self._started = time.time()
 
     def show_workers(self) -> dict[str, Any]:
         """Return the workers, the oldest first."""
@@ -78,10 +77,11 @@ class StockHandlers:
 
     def show_stats(self) -> dict[str, Any]:
         """Return what is counted."""
-        totals = self.arbiter.status().totals
+        status = self.arbiter.status()
+        totals = status.totals
         report = self.arbiter.reloader.last_report
         return {
-            "uptime": round(time.time() - self._started, 2),
+            "uptime": round(status.uptime, 2),
             "pid": self.arbiter.pid,
             "workers_current": len(self.arbiter.WORKERS),
             "workers_target": self.arbiter.num_workers,

@@ -98,9 +98,9 @@ class WorkerOrders:
             raise OrderRefused("it is not prepared to be asked: it still boots")
         if worker.id in self._busy:
             raise OrderRefused("somebody else examines it now: try again when that has ended")
-        self._busy.add(worker.id)
         number = worker.notebook.give_order(order)
         os.kill(entry.pid, ENGINE_STACKS_SIGNAL)
+        self._busy.add(worker.id)
         self._collect(entry, number, time.monotonic() + seconds + _PATIENCE, answer)
 
     def _collect(self, entry: WorkerEntry, number: int, deadline: float, answer: OrderAnswer) -> None:

@@ -98,6 +98,8 @@ class AccessStream:
                 size = len(line.encode(self._stream.encoding, self._stream.errors)) + 1
             except UnicodeError:
                 return False
+        if self._at_turn_end is None:
+            return self._write_alone(line)
         if self._held and self._held + size > _MOST_BYTES:
             self.flush()
         try:
@@ -105,11 +107,22 @@ class AccessStream:
         except Exception:  # noqa: BLE001 - as logging does
             self._tell()
             return True
-        if not self._held and self._at_turn_end is not None:
+        if not self._held:
             self._at_turn_end(self.flush)
         self._held += size
-        if self._at_turn_end is None:
-            self.flush()
+        return True
+
+    def _write_alone(self, line: str) -> bool:
+        """Write and flush a line beside other threads, one of which may be opening the file anew."""
+        handler, stream = self._handler, self._stream
+        with handler.lock:
+            if handler.stream is not stream or stream.closed:
+                return False
+            try:
+                stream.write(line + "\n")
+                stream.flush()
+            except Exception:  # noqa: BLE001 - as logging does
+                self._tell()
         return True
 
     def flush(self) -> None:

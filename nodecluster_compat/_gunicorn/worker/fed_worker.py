@@ -119,6 +119,9 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         """Return how busy its threads are, where it has any."""
         return NO_LOAD
 
+    def interrupted(self) -> None:
+        """In a signal handler of the main thread, wherever that is: called by the signal for last words."""
+
     def wait(self, seconds: float) -> None:
         """Let the engine run until :meth:`wake` is called, at most ``seconds``."""
         raise NotImplementedError
@@ -201,7 +204,8 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             on_parent_death()
             self._birth.member.attach(runtime)
             obey = Obedience(self._birth.notebook).obey
-            self._beat = LoopBeat(self._birth.heartbeat, runtime, self.engine.stacks, obey, self.load)
+            stacks = self.engine.stacks
+            self._beat = LoopBeat(self._birth.heartbeat, runtime, stacks, obey, self.load, self.interrupted)
             self._beat.listen()  # already now: a boot that hangs is worth a question
             under_test.connect_worker(WorkerUnderTest(runtime, self.engine, self.throw))
         release_signals()

@@ -41,6 +41,7 @@ class LoopBeat:
         loop: of the engine.
         stacks: returns what the engine is doing, given the frame that was interrupted; called in a signal handler.
         obey: carries out what else the primary has asked for by that signal, and says whether there was anything.
+        interrupted: called behind the last words, in the signal handler; may raise.
         load: returns how busy its threads are, where it has any.
     """
 
@@ -51,6 +52,7 @@ class LoopBeat:
         stacks: Callable[[FrameType | None], str],
         obey: Callable[[], bool],
         load: Callable[[], Load] = lambda: NO_LOAD,
+        interrupted: Callable[[], None] = lambda: None,
     ) -> None:
         self._heartbeat = heartbeat
         self._loop = loop
@@ -58,6 +60,7 @@ class LoopBeat:
         self._load = load
         self._said = NO_LOAD
         self._obey = obey
+        self._interrupted = interrupted
         self._meter = LagMeter(time.monotonic())
 
     def start(self) -> None:
@@ -68,7 +71,7 @@ class LoopBeat:
 
     def listen(self) -> None:
         """Be examined from now on; once more where an application may have replaced signal handlers."""
-        signal.signal(LAST_WORDS_SIGNAL, self._write_stacks)
+        signal.signal(LAST_WORDS_SIGNAL, self._write_last_words)
         signal.signal(ENGINE_STACKS_SIGNAL, self._asked)
         signal.siginterrupt(ENGINE_STACKS_SIGNAL, False)
         faulthandler.register(THREADS_SIGNAL, self._heartbeat.fileno(), all_threads=True)
@@ -84,6 +87,10 @@ class LoopBeat:
     def _asked(self, number: int, frame: FrameType | None) -> None:
         if not self._obey():
             self._write_stacks(number, frame)
+
+    def _write_last_words(self, number: int, frame: FrameType | None) -> None:
+        self._write_stacks(number, frame)
+        self._interrupted()
 
     def _write_stacks(self, _: int, frame: FrameType | None) -> None:
         try:

@@ -46,7 +46,10 @@ class Obedience:
         if number <= self._done:
             return False
         self._done = number
-        original("_thread", "start_new_thread")(self._carry_out, (number, text.split()))
+        try:
+            original("_thread", "start_new_thread")(self._carry_out, (number, text.split()))
+        except RuntimeError as error:  # no more threads: this is a signal handler, amid anything
+            self._notebook.answer(number, json.dumps({"error": str(error)}))
         return True
 
     def _carry_out(self, number: int, words: Sequence[str]) -> None:

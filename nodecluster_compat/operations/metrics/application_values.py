@@ -159,7 +159,7 @@ class ApplicationValues:
 def _key(data: bytes) -> ValueKey | None:
     try:
         key = _decode_key(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     is_whole = len(key.label_names) == len(key.label_values) and key.name.startswith(key.family) and key.family
     return key if is_whole else None
@@ -168,7 +168,7 @@ def _key(data: bytes) -> ValueKey | None:
 def _exemplar(data: bytes) -> Exemplar | None:
     try:
         told = _decode_exemplar(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     is_sane = math.isfinite(told.value) and math.isfinite(told.timestamp)
     return Exemplar(tuple(sorted(told.labels.items())), told.value, told.timestamp) if is_sane else None

@@ -25,7 +25,7 @@ __all__ = ["PrimaryFacts", "cluster_families"]
 
 _BOUNDS: Final = (*map(str, BOUNDS), "+Inf")
 _REQUESTS: Final = "http_server_request_duration_seconds"
-_UNHEALTHY: Final = ("blocked", "stopped")
+_UNHEALTHY: Final = ("blocked", "stopped", "saturated")
 
 Measure = Callable[["WorkerStatus"], float | None]
 
@@ -103,7 +103,7 @@ def _worker_families(status: ClusterStatus, survey: Survey) -> Iterator[Family]:
     yield Family("nodecluster_workers", "gauge", "Workers by state.", _by_label("state", states))
     yield _single("nodecluster_workers_target", "gauge", "Workers that there should be.", status.target)
     health = {word: sum(1 for one in workers if one.health == word) for word in _UNHEALTHY}
-    unhealthy = "Workers whose loop does not turn, or that a signal holds."
+    unhealthy = "Workers whose loop does not turn, that a signal holds, or whose threads are all stuck."
     yield Family("nodecluster_workers_unhealthy", "gauge", unhealthy, _by_label("health", health))
     yield _single("nodecluster_worker_starts", "counter", "Workers that were started.", totals.spawned)
     exits = _by_label("reason", totals.exits, "_total")

@@ -94,13 +94,19 @@ class Ledger:
         """It was reaped, or never forked; a no-op when that was said."""
         books = self._books.pop(worker_id, None)
         if books is not None:
-            now = self._clock()
-            self._ended = together([self._ended, books.counts.read(now)])
-            self._survey = None
-            self._ended_values.add(books.slot, books.values, has_ended=True)
-            self._lost += books.counts.active(now)[0]
             self._cpu_seconds += cpu_seconds
-            books.memory.close()
+            self._survey = None
+            try:
+                self._fold(books)
+            finally:
+                books.memory.close()
+
+    def _fold(self, books: _Books) -> None:
+        """Keep what the worker has counted."""
+        now = self._clock()
+        self._ended = together([self._ended, books.counts.read(now)])
+        self._lost += books.counts.active(now)[0]
+        self._ended_values.add(books.slot, books.values, has_ended=True)
 
     def leave(self, worker_id: int | None) -> SealedMemory | None:
         """In a forked child: let go of all memory but that of ``worker_id``; return that."""

@@ -132,6 +132,7 @@ class AcceptingASGISource:
         self._reactor = reactor
         self._entry = entry
         self._is_accepting = False
+        self._has_stopped = False
         keep_from_children(self)
 
     def begin(self) -> None:
@@ -147,11 +148,12 @@ class AcceptingASGISource:
 
     def room_made(self) -> None:
         """A connection has ended: accept again, if there was no room."""
-        if not self._is_accepting and self._entry.has_room():
+        if not self._is_accepting and not self._has_stopped and self._entry.has_room():
             self._accept_all()
 
     def stop(self) -> None:
         """Accept no more; clients of HTTP/2 hear of it."""
+        self._has_stopped = True
         self._accept_none()
         self._entry.connections.begin_drain()
 

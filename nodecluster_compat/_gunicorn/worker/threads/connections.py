@@ -85,12 +85,11 @@ class ThreadConnections:
         self._changed = changed
         self._metering = metering
         self._patience = keepalive  # of an idle connection, behind its answer
-        self._ends_idle = False
         self._busy_since = 0.0
         keep_from_children(self)
 
     def __len__(self) -> int:
-        return len(self.busy) + len(self.idle) + len(self._new) + len(self._silent)
+        return len(self.busy) + len(self.idle) + len(self._new) + len(self._silent) + len(self._closing)
 
     @property
     def without_thread(self) -> int:
@@ -187,6 +186,7 @@ class ThreadConnections:
         if _has_ended(conn):
             self._unwatch(conn, self._closing)
             self._close(conn)
+            self._changed()
 
     def sweep(self) -> None:
         """End those whose time is over."""
@@ -201,7 +201,7 @@ class ThreadConnections:
 
     def _give_up(self, conn: Any, table: dict[Any, float]) -> None:  # noqa: ANN401 - as above
         self._unwatch(conn, table)
-        if table is self.idle and _has_sent(conn.sock):
+        if table is not self._closing and _has_sent(conn.sock):
             self._serve(conn)
         else:
             self._close(conn)
@@ -217,14 +217,17 @@ class ThreadConnections:
 
     def end_idle(self) -> None:
         """Wait for no further request."""
-        self._ends_idle = True
         self._shorten(LINGER_SECONDS)
+        for conn in list(self._silent):
+            self._give_up(conn, self._silent)
+        for conn in list(self._new):
+            self._unwatch(conn, self._new)
+            self._watch(conn, self._silent, LINGER_SECONDS)
 
     def end_idle_now(self) -> None:
         """End what is idle, and what has asked for nothing."""
-        self._ends_idle = True
         self._shorten(0.0)
-        for table in (self.idle, self._silent, self._new):
+        for table in (self.idle, self._silent, self._new, self._closing):
             for conn in list(table):
                 self._give_up(conn, table)
 

@@ -8,7 +8,7 @@ that (``connections``), what the main thread waits in (``thread_runtime/``), and
 Nothing is patched, and gevent is not imported, neither here nor in the primary.
 
 What ends the worker is raised in the main thread, between two turns.  While the application is loaded, which may take
-long, there are none: then a signal interrupts it (the primary's for last words, which it does not send before).
+long, there are none: then a signal interrupts it, the one by which the primary asks for last words (``interrupted``).
 """
 
 from __future__ import annotations
@@ -143,7 +143,6 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         """See :class:`FedWorker`."""
         worker_begins()
         self._main = threading.get_ident()
-        signals.signal(LAST_WORDS_SIGNAL, self._interrupted)
         poller = self._poller = Poller()
         runtime = _ThreadRuntime(self, poller)
         at_end(runtime.let_go)
@@ -205,7 +204,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             self._turn(min(left, connections.next_sweep))
             connections.sweep()
         self._is_changed = False
-        self._interrupted()
+        self._catch_up()
 
     def wake(self) -> None:
         """See :class:`FedWorker`."""
@@ -227,8 +226,12 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             self._poller.defer(call)
             self.wake()
 
-    def _interrupted(self, *_: object) -> None:
-        """In the main thread, in a signal handler, wherever it loads the application."""
+    def interrupted(self) -> None:
+        """See :class:`FedWorker`: raise what ends the worker, if it still loads the application."""
+        if self._is_loading:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
         while self._interrupts:
             self._interrupts.popleft()()
         self._raise_thrown()

@@ -16,7 +16,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from nodecluster_compat.machine.sealed_memory import SealedMemory
-from nodecluster_compat.operations.metrics import shared_values
+from nodecluster_compat.operations.metrics import application_values, shared_values
 from nodecluster_compat.operations.metrics.application_values import ApplicationSum, ApplicationValues
 from nodecluster_compat.operations.metrics.exposition import openmetrics, text
 from nodecluster_compat.operations.metrics.layout import KEYS_AT, VALUES, WHOLE_BYTES
@@ -269,6 +269,13 @@ def rewritten(workers: Workers, write: Callable[[int], None]) -> ApplicationSum:
     before = workers.together()
     write(workers.memories[1].fileno())
     return before
+
+
+@pytest.mark.parametrize("read", [application_values._key, application_values._exemplar])
+def test_what_is_nested_too_deeply_is_no_key(read: Callable[[bytes], object]) -> None:
+    """Whoever reads it is the primary."""
+    assert read(b'["counter","a","a",[],[],"","",' + b"[" * 100_000) is None
+    assert read(b'{"a":' * 100_000) is None
 
 
 @given(data=st.binary(min_size=1, max_size=2048), at=st.integers(0, KEYS_AT + 4096))
