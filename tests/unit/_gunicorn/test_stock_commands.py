@@ -34,7 +34,7 @@ def arbiter() -> Any:
         is_supervised=True,
         roster=Roster(),
         reloader=SimpleNamespace(last_report=None),
-        status=lambda: SimpleNamespace(totals=SimpleNamespace(spawned=2, exits=Counter())),
+        status=lambda: SimpleNamespace(uptime=1.5, totals=SimpleNamespace(spawned=2, exits=Counter())),
         wakeup=lambda: None,
         reopened=0,
     )
