@@ -1,6 +1,6 @@
 """Define every exception of the package, named by its cause.
 
-``ClusterError`` is the common base.  The name says whose doing it was: *Closed* means this side ended
+``ClusterError`` is the common base, of all but one.  The name says whose doing it was: *Closed* means this side ended
 the thing, *Broken* means the other side or the machine did.  ``InternalError`` is always a bug of ours.
 """
 
@@ -32,12 +32,13 @@ __all__ = [
     "ServerAlreadyListening",
     "ServerNotRunning",
     "SettingsError",
+    "TimeLimitExceeded",
     "WouldBlock",
 ]
 
 
 class ClusterError(Exception):
-    """Base of every error that this package raises.
+    """Base of every error that this package raises, but :class:`TimeLimitExceeded`.
 
     Attributes:
         code: Node's name for it, as ``"ERR_IPC_CHANNEL_CLOSED"``; ``None`` for what Node does not know.
@@ -117,6 +118,23 @@ class RequestFailed(ClusterError):
 
 class RequestTimedOut(ClusterError, TimeoutError):
     """Nobody answered a request within its time-out: nothing listens for ``request`` there, or it takes too long."""
+
+
+class TimeLimitExceeded(BaseException):
+    """A request has taken longer than it may (``request_timeout``); raised where its greenlet waits.
+
+    Whoever catches it can still answer.  It is no ``Exception``, so that ``except Exception`` of an application does
+    not take it for an error of its own, and therefore no ``ClusterError`` either.
+
+    Args:
+        request: its method and path.
+        seconds: that it may take.
+    """
+
+    def __init__(self, request: str, seconds: float) -> None:
+        self.request = request
+        self.seconds = seconds
+        super().__init__(f"{request} took longer than {seconds:g} s")
 
 
 class WouldBlock(ClusterError, RuntimeError):

@@ -184,6 +184,7 @@ class PlainRequest(Protocol):
     scheme: str
     body: object
     proxy_protocol_info: object
+    stream: Any  # of HTTP/2
 
     def should_close(self) -> bool:
         """Whether its connection ends with the answer."""

@@ -47,6 +47,7 @@ class SupervisionSettings(Struct, frozen=True):
         blocked_after: seconds that a worker's loop may stand still until that is told; 0 for never.
         queue_timeout: seconds that a connection may wait for a worker in the primary; 0 for no limit.
         handshake_timeout: seconds that a TLS handshake may take; 0 for no limit.
+        request_timeout: seconds that a request may take; 0 for no limit.
         watch: further files and folders whose change ends a pause of the back-off.
         max_message_bytes: the largest message of a worker to the primary, once encoded.
         status_file: where the status is written as JSON whenever it changes; ``None`` for nowhere.
@@ -62,6 +63,7 @@ class SupervisionSettings(Struct, frozen=True):
     blocked_after: float = 5.0
     queue_timeout: float = 0.0
     handshake_timeout: float = 60.0
+    request_timeout: float = 0.0
     watch: tuple[str, ...] = ()
     status_file: str | None = None
     max_message_bytes: int = MAX_MESSAGE_BYTES
@@ -92,6 +94,7 @@ class SupervisionSettings(Struct, frozen=True):
             _seconds(settings, "blocked_after", usual.blocked_after),
             _seconds(settings, "queue_timeout", usual.queue_timeout),
             _seconds(settings, "handshake_timeout", usual.handshake_timeout),
+            _seconds(settings, "request_timeout", usual.request_timeout),
             _paths(settings),
             _path_or_none(settings, "status_file"),
             _message_limit(settings),

@@ -201,6 +201,11 @@ class ClientWatch:
         gone.stream = getcurrent()
         self.add(gone)
 
+    def response_to(self, client: object) -> Any:  # noqa: ANN401 - gunicorn's
+        """Return the response that is on its way to ``client``, if its body is iterated or somebody has asked."""
+        gone = self._new.get(client) or self._known.get(client, (0, None))[1]
+        return None if gone is None else gone.response
+
     def remove(self, client: object) -> None:
         """The request that ``client`` has made, if any, has ended."""
         gone = self._new.pop(client, None)

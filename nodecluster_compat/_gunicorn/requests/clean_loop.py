@@ -99,9 +99,17 @@ class CleanLoop:
         self._serves = way_of(worker.cfg, worker.log, worker) is Way.LOOP
         self._begins = not worker.cfg.is_ssl and getattr(worker.cfg, "http2_cleartext", "off") == "off"
 
-    def connect(self, listener: AnyListener, client: Any, peer: object, slot: int) -> CleanConnection:  # noqa: ANN401
-        """Return what serves a connection, a socket of any kind; ``slot`` is that of its meter."""
-        serves = self._serves and not self.worker.log.error_log.isEnabledFor(DEBUG)
+    def connect(
+        self,
+        listener: AnyListener,
+        client: Any,  # noqa: ANN401 - a socket of any kind
+        peer: object,
+        slot: int,
+        *,
+        is_known: bool = True,
+    ) -> CleanConnection:
+        """Return what serves a connection; ``slot`` is that of its meter, by which it is known what is in flight."""
+        serves = self._serves and is_known and not self.worker.log.error_log.isEnabledFor(DEBUG)
         return CleanConnection(self, listener.getsockname(), client, peer, slot, serves)
 
     def begins(self, client: object) -> bool:

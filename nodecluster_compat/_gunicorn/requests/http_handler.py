@@ -43,6 +43,7 @@ class HttpHandler(HttpWorker):
         waits: of all servers of this process.
         access_log: of this process.
         handshake_timeout: seconds that a TLS handshake may take; 0 for no limit.
+        request_timeout: seconds that a request may take; 0 for no limit.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class HttpHandler(HttpWorker):
         waits: IdleLimit,
         access_log: AccessLog,
         handshake_timeout: float,
+        request_timeout: float = 0.0,
     ) -> None:
         # Not gunicorn's: there is no process, no heartbeat and no signal here.
         self.cfg = cfg
@@ -68,6 +70,7 @@ class HttpHandler(HttpWorker):
         self._waits = waits
         self.clean_loop, self.request_wait = use_clean_loop(self, waits, access_log)
         self._handshake_timeout = handshake_timeout
+        self.limit_requests(request_timeout, self._clients)
 
     def serve(self, served: ServedAddress, client: ClientSocket, peer: PeerAddress) -> None:
         """Serve a connection to its end, in the greenlet of the caller."""

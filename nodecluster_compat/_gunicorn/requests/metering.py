@@ -6,8 +6,9 @@ response, is noted when the application is called.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from ...errors import TimeLimitExceeded
 from ...operations.metrics.request_meter import NO_SLOT, RequestMeter
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ __all__ = ["MeteredServer", "Metering", "address_text", "leave_meter", "this_met
 
 
 T = TypeVar("T")
+
+_LATE: Final = 503  # what is answered to a request that takes too long
 
 
 class _ThisProcess:
@@ -103,6 +106,9 @@ class Metering:
         try:
             return serve()
         except (StopIteration, OSError):
+            raise
+        except TimeLimitExceeded:
+            answers = _LATE
             raise
         except (Exception, SystemExit):
             answers = 500  # what gunicorn answers to whatever an application raises

@@ -23,6 +23,7 @@ from gunicorn import util
 from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
 
+from ...base.this_request import LIMIT_KEY, limit_request
 from ...machine.forked_child import end_if_child
 from ...runtime.client_gone import KEY, ClientGone, client_watch
 from .one_send import OneSendResponse
@@ -59,6 +60,7 @@ def with_one_send(application: Callable[..., Iterable[bytes]], server: MeteredSe
             response.raised = None
             raise raised
         gone = environ[KEY] = ClientGone(response)
+        environ[LIMIT_KEY] = limit_request
         try:
             body = application(environ, start_response)
         except BaseException as error:

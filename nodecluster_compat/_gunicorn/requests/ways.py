@@ -183,6 +183,7 @@ REQUESTS: Final = (
     Row("first to an address", Way.REQUEST, "what all its environs have in common is learnt of gunicorn's"),
     Row("SCRIPT_NAME of the process", Way.REQUEST, "it is taken off the path, or does not fit"),
     Row("last before max_requests", Way.REQUEST, "gunicorn says that the worker restarts"),
+    Row("limit without a slot", Way.REQUEST, "request_timeout, and more connections than the meter has slots for"),
     Row("worker that ends", Way.REQUEST, "gunicorn ends the connection behind the answer"),
 )
 """Of a request whose head has come, in a worker without a row of :data:`SETTINGS`."""

@@ -48,7 +48,7 @@ class _ThisProcess:
     cfg: Settings | None = None
     log: GunicornLog | None = None
     waits: IdleLimit | None = None  # once the first server serves
-    handshake_timeout = SupervisionSettings().handshake_timeout
+    limits = SupervisionSettings()
 
 
 def configured() -> Settings:
@@ -83,11 +83,11 @@ def with_settings(cfg: Settings, settings: Mapping[str, Any]) -> None:
             raise SettingsError(f"gunicorn does not take {value!r} as setting {name!r}: {error}") from error
 
 
-def set_config(cfg: Settings, log: GunicornLog, handshake_timeout: float = _ThisProcess.handshake_timeout) -> None:
-    """Serve with these settings in this process from now on."""
+def set_config(cfg: Settings, log: GunicornLog, limits: SupervisionSettings = _ThisProcess.limits) -> None:
+    """Serve with these settings, and these limits of clients and requests, in this process from now on."""
     keep_lines_whole(log)
     _ThisProcess.cfg, _ThisProcess.log = cfg, log
-    _ThisProcess.handshake_timeout = handshake_timeout
+    _ThisProcess.limits = limits
 
 
 def request_handler(application: Callable[..., Any]) -> HttpHandler:
@@ -108,4 +108,7 @@ def request_handler(application: Callable[..., Any]) -> HttpHandler:
         cache_repeated_work(cfg)
         _ThisProcess.waits = IdleLimit(cfg.keepalive)
     access_log = use_access_log(log, get_hub().loop.run_callback)
-    return HttpHandler(application, cfg, log, _ThisProcess.waits, access_log, _ThisProcess.handshake_timeout)
+    limits = _ThisProcess.limits
+    return HttpHandler(
+        application, cfg, log, _ThisProcess.waits, access_log, limits.handshake_timeout, limits.request_timeout
+    )

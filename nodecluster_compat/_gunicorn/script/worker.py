@@ -70,7 +70,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self._handshake_timeout = settings_in_force().handshake_timeout  # before the fork: a worker has no settings
+        self._limits = settings_in_force()  # before the fork: a worker has no settings
 
     def init_process(self) -> None:
         """Replaces gunicorn's: there is no application to load and nothing to accept on."""
@@ -126,7 +126,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         script_config.with_settings(self.cfg, settings.serving)
         if settings.serving:
             self.log.setup(self.cfg)
-        script_config.set_config(self.cfg, self.log, self._handshake_timeout)
+        script_config.set_config(self.cfg, self.log, self._limits)
         patch_worker()
         hub_begins()
         let_handlers_wait()

@@ -166,6 +166,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self._closes_idle = False
         settings = settings_in_force()
         self.handshake_timeout = settings.handshake_timeout
+        self.request_timeout = settings.request_timeout
         self._due_after = requests_of(settings.recycling, random.random)  # requests; 0 once that is said, and for never
         super().__init__(*args, **kwargs)
 

@@ -131,6 +131,7 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
             self.clean_loop, self.request_wait = use_clean_loop(self, self._idle_limit, access_log)
         else:
             self.request_wait = tell_waits(self.cfg, self._idle_limit)
+        self.limit_requests(self.request_timeout, self._serving)
         self.connections = GeventConnections(self._serving, self._idle_limit if knows_idle(self.cfg) else None)
 
     def _ended(self) -> None:

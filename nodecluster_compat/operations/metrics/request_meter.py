@@ -25,6 +25,7 @@ from struct import Struct
 from time import monotonic
 from typing import Any, Final
 
+from ...base.one_line import one_line
 from .layout import (
     BOUNDS,
     CLIENT_BYTES,
@@ -45,7 +46,7 @@ from .layout import (
     key_of_row,
 )
 
-__all__ = ["NO_SLOT", "RequestMeter"]
+__all__ = ["NO_SLOT", "RequestMeter", "request_of"]
 
 NO_SLOT: Final = -1
 """Of a connection for which there is no slot left."""
@@ -169,6 +170,20 @@ class RequestMeter:
         if slot >= 0:
             self._numbers[(SLOTS_AT + slot * SLOT_BYTES) // 8] = ident & _MOST_IDENT
 
+    # --- what is in flight ---------------------------------------------------------------------
+
+    def in_flight(self) -> list[tuple[int, float]]:
+        """Return the slots that have a request in flight, and since when, by the clock."""
+        since = self._view.cast("d")[_SINCE_FROM : _SINCE_FROM + self._highest]
+        return [(slot, at) for slot, at in enumerate(since) if at]
+
+    def told(self, slot: int) -> tuple[str, str]:
+        """Return the request that is or was in flight on a slot, ``"GET /path"``, and its client."""
+        at = SLOTS_AT + slot * SLOT_BYTES
+        _, client = _WHO.unpack_from(self._view, at)
+        (line,) = _LINE.unpack_from(self._view, at + _LINE_IN_SLOT)
+        return request_of(line), client.rstrip(b"\0").decode("ascii", "replace")
+
     def _row(self, method: str, status: Hashable) -> _Count:
         """Return what counts into the row of a method and a status; take one if there is none yet."""
         known = method if method in METHOD_NUMBERS else "_OTHER"
@@ -250,6 +265,13 @@ def _row_at(row: int, view: memoryview) -> _Count:
             numbers[bytes_at] = total_sent
 
     return count
+
+
+def request_of(line: bytes) -> str:
+    """Return what is shown of the first line of a request: ``"GET /path"``, without what follows a question mark."""
+    method, _, rest = line.partition(b"\r")[0].rstrip(b"\0").partition(b" ")
+    path = rest.partition(b" ")[0].partition(b"?")[0]
+    return one_line(f"{method.decode('latin-1')} {path.decode('latin-1')}")
 
 
 def _code(status: object) -> int:

@@ -356,7 +356,7 @@ def test_every_line_about_requests_has_an_example() -> None:
     """No line without one, and no example of nothing."""
     alone = {"first to an address", "SCRIPT_NAME of the process", "last before max_requests", "worker that ends"}
     alone |= {"drain begins", "access log", "idle connection", "client that leaves"}
-    elsewhere = {"TLS", "head in pieces"}  # test_settings_tls.py; below
+    elsewhere = {"TLS", "head in pieces", "limit without a slot"}  # test_settings_tls.py; below; test_time_limits.py
     assert {*EXAMPLES, *SAID, *REST, *alone, *elsewhere} == WAYS.keys()
 
 

@@ -1,0 +1,86 @@
+"""Say and ask something about the request that the caller serves, whatever serves it; nothing where there is none.
+
+An engine registers what finds the request of a caller: by its greenlet, its thread or its task.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar, cast
+from weakref import WeakMethod
+
+from ..errors import ArgumentError
+
+__all__ = ["LIMIT_KEY", "REQUEST_ID", "add_limiter", "limit_request", "request_timeout"]
+
+LIMIT_KEY: Final = "nodecluster.request_timeout"
+"""Of ``environ``: :func:`limit_request`, for programs that do not want to import it."""
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("nodecluster.request_id", default=None)
+"""The id of the request that is served here."""
+
+Limiter = Callable[[float], bool]
+View = TypeVar("View", bound=Callable[..., Any])
+
+_limiters: list[WeakMethod[Limiter]] = []
+
+
+def add_limiter(limiter: Limiter) -> None:
+    """Ask ``limiter``, a method, as long as its object lives: it limits the request of its caller, if it knows that."""
+    _limiters[:] = [*(one for one in _limiters if one() is not None), WeakMethod(limiter)]
+
+
+def limit_request(seconds: float) -> bool:
+    """Say how long the request that the caller serves may take.
+
+    Args:
+        seconds: counted from when the request had been read; 0 for no limit.  It comes before ``request_timeout`` of
+            the settings, and the last one that was said counts.
+
+    Returns:
+        Whether there is such a request: not in a unit test, nor under another server.
+
+    Raises:
+        ArgumentError: ``seconds`` is no number of seconds.
+    """
+    checked = _checked(seconds)
+    limiters = [limiter for one in _limiters if (limiter := one()) is not None]
+    return any(limiter(checked) for limiter in limiters)
+
+
+def request_timeout(seconds: float) -> Callable[[View], View]:
+    """Return a decorator of a view, endpoint or WSGI application: a request that it serves may take so long.
+
+    Args:
+        seconds: as for :func:`limit_request`.
+    """
+    checked = _checked(seconds)
+
+    def decorate(view: View) -> View:
+        if inspect.iscoroutinefunction(view):
+
+            @functools.wraps(view)
+            async def limited_async(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the view's
+                limit_request(checked)
+                return await view(*args, **kwargs)
+
+            return cast("View", limited_async)
+
+        @functools.wraps(view)
+        def limited(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the view's
+            limit_request(checked)
+            return view(*args, **kwargs)
+
+        return cast("View", limited)
+
+    return decorate
+
+
+def _checked(seconds: object) -> float:
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < math.inf:
+        return float(seconds)
+    raise ArgumentError(f"expected a number of seconds, 0 or more, got {seconds!r}")

@@ -1,0 +1,147 @@
+"""End the requests of greenlets that take too long: raise :class:`TimeLimitExceeded` where they wait.
+
+Who waits in Python (a socket, a lock, ``sleep``, another greenlet) is ended at once, and its ``finally`` runs.  A
+request that computes, or waits in C, blocks the loop, so nobody looks until it lets others run: ``blocked`` tells
+that.
+
+What is in flight is asked of the meter, which knows it anyway, and whose greenlet it is of those who serve connections.
+So neither a request nor a connection pays for it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from gevent import get_hub, getcurrent, spawn
+
+from ..base.time_limits import Late, TimeLimits
+from ..errors import TimeLimitExceeded
+
+if TYPE_CHECKING:
+    from greenlet import greenlet
+
+__all__ = ["LateGreenlets", "Meter"]
+
+_FRAMES: Final = 40
+
+Tell = Callable[[str, str, float, str], object]
+"""Told of a late request: its method and path, its client, the seconds that it may take, and its stack."""
+
+
+class Meter(Protocol):
+    """Knows what is in flight."""
+
+    def in_flight(self) -> list[tuple[int, float]]:
+        """Return the slots that have a request in flight, and since when."""
+
+    def told(self, slot: int) -> tuple[str, str]:
+        """Return the request on a slot, and its client."""
+
+
+class LateGreenlets:
+    """Ends the late requests of one worker, or of one server in a script.
+
+    Args:
+        seconds: that a request may usually take; 0 for no limit.
+        meter: knows what is in flight, by slot.
+        serving: the sockets of the connections, by greenlet.
+        slots: of the meter, by socket; negative where there was none left.
+        is_meant_to_last: whether the answer that is on its way to a socket has no usual limit.
+        tell: writes it into the log.
+
+    Attributes:
+        has_usual: whether requests have a limit without having said anything.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        meter: Meter,
+        serving: Mapping[greenlet, Any],
+        slots: Mapping[Any, int],
+        is_meant_to_last: Callable[[Any], bool],
+        tell: Tell,
+    ) -> None:
+        self.has_usual = bool(seconds)
+        self._limits: TimeLimits[int] = TimeLimits(seconds)
+        self._meter = meter
+        self._serving = serving
+        self._slots = slots
+        self._is_meant_to_last = is_meant_to_last
+        self._tell = tell
+        self._without_slot: dict[Any, tuple[float, str, str]] = {}  # by socket
+        self._timer: Any = None
+        self._look_soon()
+
+    def limit(self, seconds: float) -> bool:
+        """Limit the request that the current greenlet serves; see :func:`~nodecluster_compat.base.this_request`."""
+        sock = self._serving.get(getcurrent())
+        if sock is None:
+            return False
+        slot = self._slots.get(sock, -1)
+        key = slot if slot >= 0 else -id(sock)
+        since = dict(self._in_flight()).get(key)
+        if since is None:
+            return False
+        self._limits.set(key, since, seconds)
+        self._look_soon()
+        return True
+
+    def begin_without_slot(self, sock: object, request: str, client: str) -> None:
+        """A request of a connection that has no slot is in flight."""
+        self._without_slot[sock] = monotonic(), request, client
+
+    def end_without_slot(self, sock: object) -> None:
+        """It has ended; a no-op for any other."""
+        if self._without_slot:
+            self._without_slot.pop(sock, None)
+
+    # --- in the hub ----------------------------------------------------------------------------
+
+    def _look_soon(self) -> None:
+        pause = self._limits.pause
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+        if pause is not None:
+            self._timer = get_hub().loop.timer(pause, ref=False)
+            self._timer.start(self._look)
+
+    def _in_flight(self) -> Iterable[tuple[int, float]]:
+        yield from self._meter.in_flight()
+        for sock, (since, _, _) in self._without_slot.items():
+            yield -id(sock), since
+
+    def _look(self) -> None:
+        late = self._limits.late(self._in_flight(), monotonic())
+        if late:
+            greenlets = self._by_key()
+            for one in late:
+                if one.key in greenlets:
+                    self._end(one, *greenlets[one.key])
+        self._look_soon()
+
+    def _by_key(self) -> dict[int, tuple[Any, Any]]:
+        found = {}
+        for greenlet, sock in self._serving.items():
+            slot = self._slots.get(sock)
+            if slot is not None:
+                found[slot if slot >= 0 else -id(sock)] = greenlet, sock
+        return found
+
+    def _end(self, late: Late[int], greenlet: Any, sock: Any) -> None:  # noqa: ANN401 - a greenlet, a socket
+        if not late.has_own and self._is_meant_to_last(sock):
+            self._limits.set(late.key, late.since, 0)
+            return
+        request, client = self._without_slot[sock][1:] if late.key < 0 else self._meter.told(late.key)
+        stack = "".join(traceback.format_stack(greenlet.gr_frame, _FRAMES)).rstrip() if greenlet.gr_frame else ""
+        spawn(self._tell, request, client, late.seconds, stack)  # the hub must not wait, and a log may
+        get_hub().loop.run_callback(self._throw, late, greenlet, TimeLimitExceeded(request, late.seconds))
+
+    def _throw(self, late: Late[int], greenlet: Any, error: TimeLimitExceeded) -> None:  # noqa: ANN401 - as above
+        if (late.key, late.since) in set(self._in_flight()):  # not ended by what came on the same turn
+            greenlet.throw(error)
