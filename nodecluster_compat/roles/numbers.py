@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
+    from .status import Durations
     from .worker_handle import WorkerHandle
 
 __all__ = ["NO_NUMBERS", "NoNumbers", "Numbers", "TotalNumbers", "WorkerNumbers"]
@@ -44,11 +45,13 @@ class TotalNumbers:
         requests: that were answered.
         responses: the same by class: ``1xx`` to ``5xx``.
         connections: that were taken.
+        durations: how long the requests took.
     """
 
     requests: int | None = None
     responses: Mapping[str, int] | None = None
     connections: int | None = None
+    durations: Durations | None = None
 
 
 class Numbers(Protocol):

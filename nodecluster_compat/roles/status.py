@@ -18,6 +18,7 @@ from ..lifecycle.states import State
 __all__ = [
     "ClusterState",
     "ClusterStatus",
+    "Durations",
     "ListenerStatus",
     "Totals",
     "WorkerExit",
@@ -132,13 +133,30 @@ class WorkerExit:
 
 
 @dataclass(frozen=True, slots=True)
+class Durations:
+    """How long requests took, as a histogram.
+
+    Attributes:
+        bounds: the upper bounds of the buckets, in seconds, rising.
+        counts: how many requests are in each bucket, and in it alone; one more than there are bounds, the last for
+            what took longer than all of them.
+        seconds: that all of them took together.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """What has happened since the server began.
 
     Attributes:
         spawned: workers that were started.
         exits: workers that have ended, by reason.
-        requests, responses, connections: see :class:`~nodecluster_compat.roles.numbers.TotalNumbers`.
+        reloads: that have ended, by state.
+        requests, responses, connections, durations: see :class:`~nodecluster_compat.roles.numbers.TotalNumbers`.
     """
 
     spawned: int = 0
@@ -146,6 +164,8 @@ class Totals:
     requests: int | None = None
     responses: Mapping[str, int] | None = None
     connections: int | None = None
+    durations: Durations | None = None
+    reloads: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,9 @@ def test_requests_are_counted(cluster: Cluster) -> None:
     assert status["totals"]["requests"] == 5
     assert sum(one["requests"] for one in status["workers"]) == 5
     assert status["totals"]["responses"]["2xx"] + status["totals"]["responses"]["4xx"] == 5
+    durations = status["totals"]["durations"]
+    assert (sum(durations["counts"]), len(durations["counts"])) == (5, len(durations["bounds"]) + 1)
+    assert status["totals"]["reloads"] == {"succeeded": 0, "failed": 0, "superseded": 0}
     assert get(operator, "/nothing")[0] == 404
 
 

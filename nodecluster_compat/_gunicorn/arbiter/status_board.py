@@ -141,7 +141,15 @@ class StatusBoard:
     def _totals(self, known: Numbers) -> Totals:
         numbers, exits = known.totals(), self._exits.counts
         spawned = sum(exits.values()) + sum(1 for _ in self._arbiter.roster.with_handles)
-        return Totals(spawned, exits, numbers.requests, numbers.responses, numbers.connections)
+        return Totals(
+            spawned,
+            exits,
+            numbers.requests,
+            numbers.responses,
+            numbers.connections,
+            numbers.durations,
+            dict(self._reloader.outcomes),
+        )
 
     @property
     def headline(self) -> tuple[ClusterState, str | None, ReloadReport | None, str | None]:

@@ -13,7 +13,9 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from ...base.one_line import one_line
+from ...roles.status import Durations
 from .layout import (
+    BOUNDS,
     CLIENT_BYTES,
     HEADER_BYTES,
     OVERFLOW_ROWS,
@@ -44,6 +46,7 @@ _SLACK_SECONDS: Final = 1.0
 _SECONDS: Final = Struct("=d")
 _SLOT: Final = Struct(f"=Q{CLIENT_BYTES}s{SLOT_BYTES - 8 - CLIENT_BYTES}s")
 _UNANSWERED: Final = ""
+_NO_BUCKETS: Final = (0,) * (len(BOUNDS) + 1)
 _UNUSED: Final = bytes(ROW_BYTES)
 
 
@@ -92,6 +95,12 @@ class Counts:
         for (_, status), row in self.rows.items():
             counts[f"{status[0]}xx" if status else "unanswered"] += row.count
         return counts
+
+    def durations(self) -> Durations:
+        """Return how long the requests took, whatever their method and status."""
+        rows = self.rows.values()
+        buckets = map(sum, zip(_NO_BUCKETS, *(row.buckets for row in rows), strict=True))
+        return Durations(BOUNDS, tuple(buckets), round(sum(row.seconds for row in rows), 6))
 
 
 NOTHING: Final = Counts()

@@ -136,7 +136,7 @@ class Ledger:
     def totals(self) -> TotalNumbers:
         """See :class:`~nodecluster_compat.roles.numbers.Numbers`."""
         counts = self.survey().counts
-        return TotalNumbers(counts.requests, counts.by_class(), counts.opened)
+        return TotalNumbers(counts.requests, counts.by_class(), counts.opened, counts.durations())
 
     def survey(self) -> Survey:
         """Return all counts."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nodecluster_compat.connections.waiting import QueueStatus
-from nodecluster_compat.roles.status import ClusterStatus, ListenerStatus, Totals, WorkerStatus
+from nodecluster_compat.roles.status import ClusterStatus, Durations, ListenerStatus, Totals, WorkerStatus
 
 WORKER = WorkerStatus(1, 8, "listening", "ok", 0.0, slot=1, started_at="then")
 STATUS = ClusterStatus(7, "running", 2, 1, 1, 0, 0, (WORKER,), QueueStatus(0, 0, 0), 0, None, None, None)
@@ -22,7 +22,7 @@ def with_worker(**changes: Any) -> ClusterStatus:
     "later",
     [
         replace(STATUS, now="later", uptime=3.0, next_attempt_in=1.0),
-        replace(STATUS, totals=Totals(requests=9, connections=3)),
+        replace(STATUS, totals=Totals(requests=9, connections=3, durations=Durations((1.0,), (9, 0), 0.5))),
         with_worker(requests=7, active_requests=1, oldest_request_seconds=0.1, rss_bytes=1 << 20, cpu_seconds=1.0),
         with_worker(age=4.0, listening_for=3.0, connections=2),
     ],

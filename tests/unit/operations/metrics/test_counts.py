@@ -25,6 +25,7 @@ from nodecluster_compat.operations.metrics.layout import (
 )
 from nodecluster_compat.operations.metrics.ledger import Ledger
 from nodecluster_compat.operations.metrics.request_meter import NO_SLOT, RequestMeter
+from nodecluster_compat.roles.status import Durations
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -249,6 +250,9 @@ def test_ledger_keeps_what_dead_workers_have_counted() -> None:
     assert (before.requests, before.connections) == (2, 2)
     assert before.responses is not None
     assert before.responses["2xx"] == 2
+    assert before.durations is not None
+    assert before.durations.counts == (2, *[0] * len(BOUNDS))
+    assert Ledger(clock).totals().durations == Durations(BOUNDS, (0,) * (len(BOUNDS) + 1), 0.0)
     assert ledger.of(worker(1)).active_requests == 1
     assert [one.path for one in ledger.in_flight(1)] == ["/again"]
     ledger.gone(1, 0.5)
