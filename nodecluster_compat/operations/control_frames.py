@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -43,11 +43,13 @@ class HttpHead(Struct, frozen=True):
         method: such as ``GET``.
         target: a path, and a query.
         accept: what its ``Accept`` says, empty if it has none.
+        if_none_match: likewise.
     """
 
     method: str
     target: str
     accept: str = ""
+    if_none_match: str = ""
 
 
 class Garbage(Struct, frozen=True):
@@ -117,5 +119,10 @@ def _first_head(received: bytes) -> tuple[Parsed, bytes] | None:
     words = line.split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
         return Garbage("expected an HTTP/1.1 request, such as GET /status.json HTTP/1.1", is_http=True), b""
-    accept = [value for name, _, value in (field.partition(":") for field in fields) if name.lower() == "accept"]
-    return HttpHead(words[0], words[1], ",".join(accept)), b""
+    return HttpHead(words[0], words[1], _field("accept", fields), _field("if-none-match", fields)), b""
+
+
+def _field(name: str, fields: Sequence[str]) -> str:
+    """Return what the fields of that name say together."""
+    pairs = (field.partition(":") for field in fields)
+    return ",".join(value for found, _, value in pairs if found.lower() == name)

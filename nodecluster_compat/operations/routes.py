@@ -18,7 +18,7 @@ __all__ = ["JSON_TYPE", "HttpAnswer", "RouteHandler", "Routes", "json_answer"]
 
 JSON_TYPE: Final = "application/json"
 _TEXT_TYPE: Final = "text/plain; charset=utf-8"
-_REASONS: Final = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
+_REASONS: Final = {200: "OK", 304: "Not Modified", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
                    500: "Internal Server Error", 503: "Service Unavailable"}  # fmt: skip
 
 
@@ -39,10 +39,11 @@ class HttpAnswer(Struct, frozen=True):
 
     def encoded(self, *, with_body: bool = True) -> bytes:
         """Return the answer as it is sent; the connection is closed behind it."""
+        body = {"Content-Type": self.content_type, "Content-Length": str(len(self.body))}
         fields = {
-            "Content-Type": self.content_type,
-            "Content-Length": str(len(self.body)),
+            **({} if self.status == 304 else body),
             "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
             "Connection": "close",
             **self.headers,
         }

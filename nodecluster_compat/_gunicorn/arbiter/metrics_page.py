@@ -25,14 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["MetricsPage"]
 
 _DROPPED: Final = "Values of the application's own metrics for which there is no room."
-_WELCOME: Final = """\
-nodecluster-compat {version}
-
-/metrics      numbers, for Prometheus
-/status.json  the status
-/livez        200 while the server is of any use
-/readyz       200 while a request would be answered
-"""
 
 
 class _Seat(Seat, Protocol):
@@ -58,7 +50,6 @@ class MetricsPage:
         self._started = time.time()
         self._told: frozenset[str] = frozenset()  # names of the application's that were logged
         routes.on("/metrics", self._metrics)
-        routes.on("/", _welcome)
 
     def families(self) -> list[Family]:
         """Return all metrics."""
@@ -84,7 +75,3 @@ class MetricsPage:
     def _metrics(self, request: HttpHead) -> HttpAnswer:
         content_type, write = negotiated(request.accept)
         return HttpAnswer(200, content_type, write(self.families()))
-
-
-def _welcome(_: HttpHead) -> HttpAnswer:
-    return HttpAnswer(200, "text/plain; charset=utf-8", _WELCOME.format(version=__version__).encode())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...operations.chronicle import Chronicle
 from ...operations.door import Door
 from ...operations.orders import Orders
+from ...operations.page import Page
 from ...operations.routes import Routes
 from .admin_keeper import AdminKeeper
 from .asking_orders import AskingOrders
@@ -94,6 +95,7 @@ class Operators:
         SteeringOrders(arbiter, self.orders)
         RequestOrders(arbiter, self.orders)
         MetricsPage(arbiter, self.routes)
+        self.routes.on("/", Page().answer)
         WorkerOrders(arbiter, self.orders)
         self._commands = ControlCommands(arbiter, self.orders)
         self._door = Door(arbiter.loop, arbiter.log, self._commands.carry_out, self.routes)
