@@ -62,6 +62,10 @@ class FrameKind(IntEnum):
     REQUEST = 14  # [both] a user's question: its number and a message
     REPLY = 15  # [both] the answer to the REQUEST of that number
     CLOSE_IDLE = 16  # [P→W] a worker that drains waits no longer for requests on idle connections
+    JOIN = 17  # [W→P] it takes part in a topic of the exchange
+    MEMBERS = 18  # [P→W] who takes part in a topic now, the receiver among them
+    POST = 19  # [W→P] for one other member of a topic, or for all others
+    POSTED = 20  # [P→W] a POST, with who sent it in place of whom it is for
 
     __hash__ = int.__hash__  # an enumeration's own is a function in Python
 

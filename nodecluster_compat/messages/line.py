@@ -74,6 +74,7 @@ class Line:
         self._waiting: deque[_Parcel] = deque()
         self._waiting_bytes = 0  # with what each frame costs
         self._waiting_descriptors = 0
+        self._pausing: set[object] = set()
 
     # --- the channel ---------------------------------------------------------------------------
 
@@ -102,13 +103,16 @@ class Line:
         """Before this process ends: wait up to ``seconds`` until the kernel has everything."""
         self._channel.flush(seconds)
 
-    def pause_reading(self) -> None:
-        """Leave what arrives in the kernel, so that the sender feels it."""
+    def pause_reading(self, who: object = None) -> None:
+        """Leave what arrives in the kernel, so that the sender feels it; until each ``who`` that paused has resumed."""
+        self._pausing.add(who)
         self._channel.pause_reading()
 
-    def resume_reading(self) -> None:
+    def resume_reading(self, who: object = None) -> None:
         """Undo :meth:`pause_reading`."""
-        self._channel.resume_reading()
+        self._pausing.discard(who)
+        if not self._pausing:
+            self._channel.resume_reading()
 
     # --- sending -------------------------------------------------------------------------------
 
@@ -193,6 +197,30 @@ class Line:
             self._channel.send_own(frame)
         else:
             self._wait(_Parcel(frame, None, None))
+
+    def post(self, frame: bytes, callback: SendCallback) -> None:
+        """Send a post of the exchange, in order with messages; ``callback`` hears whether it was written."""
+        self._send_behind(frame, callback)
+
+    def forward(self, frame: bytes, bound: int | None) -> bool:
+        """Send what another worker has posted.
+
+        Args:
+            frame: the post.
+            bound: bytes that may wait already; ``None``: however many.
+
+        Returns:
+            Whether it was taken; where the channel is closed nobody misses it.
+        """
+        if bound is not None and self._channel.queued_bytes > bound:
+            return False
+        self._channel.send_own(frame)
+        return True
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait because the receiver has not read them."""
+        return self._channel.queued_bytes
 
     def answer(self, frame: bytes, fd: int | None = None) -> None:
         """Send what the peer has asked for; see :meth:`Channel.answer`."""

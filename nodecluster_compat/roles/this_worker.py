@@ -32,6 +32,7 @@ from ..messages.payloads import (
     encode_request,
 )
 from ..messages.serialization import JSON, Serializer
+from .exchange_member import ExchangeMember
 from .inbox import Inbox
 from .process import Process
 from .requests import Replied, Reply, Requests, awaited, checked_request_timeout, waited
@@ -117,6 +118,7 @@ class ClusterWorker(Worker):
         exited_after_disconnect: ``True`` once either side asked it to leave.
         slot: its place, from 1; the worker that replaces it has the same.
         drain_timeout: seconds that whoever asked it to leave allows for that; ``None`` for the usual limit.
+        exchange: what it posts to other workers, and they to it.
     """
 
     _known = KnownEvents(
@@ -156,6 +158,7 @@ class ClusterWorker(Worker):
         channel = Channel(sock, partial(self.frames.handle, self), self._closed, on_slice=self._slice_ended)
         self._line = Line(channel, log, serializer, max_message_bytes)
         self._inbox = Inbox(self._line, (self, process), log)
+        self.exchange = ExchangeMember(self._line, log, max_message_bytes)
         self.requests = Requests(
             self._line,
             "the primary",
@@ -175,6 +178,8 @@ class ClusterWorker(Worker):
             FrameKind.NOT_TAKEN: lambda *_: self._line.not_taken(),
             FrameKind.DISCONNECT: ClusterWorker._told_to_disconnect,
             FrameKind.CLOSE_IDLE: ClusterWorker._told_to_close_idle,
+            FrameKind.MEMBERS: lambda worker, frame: worker.exchange.told_members(frame, worker.id),
+            FrameKind.POSTED: lambda worker, frame: worker.exchange.posted(frame),
         }.items():
             self.frames.on(kind, handler)
 
@@ -361,6 +366,7 @@ class ClusterWorker(Worker):
         """The runtime is up: messages flow from now on."""
         self._runtime = runtime
         self._line_lock = self.requests.lock = runtime.lock
+        self.exchange.attach(runtime)
         self._inbox.attach(runtime)
         self._line.attach(runtime)
         runtime.hold_channel(self._channel_holds)
