@@ -6,8 +6,9 @@ the thing, *Broken* means the other side or the machine did.  ``InternalError`` 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from errno import errorcode
-from typing import Final
+from typing import Any, Final
 
 __all__ = [
     "ArgumentError",
@@ -117,7 +118,16 @@ class RequestFailed(ClusterError):
 
 
 class RequestTimedOut(ClusterError, TimeoutError):
-    """Nobody answered a request within its time-out: nothing listens for ``request`` there, or it takes too long."""
+    """Nobody answered a request within its time-out: nothing listens for ``request`` there, or it takes too long.
+
+    Args:
+        sentence: what was expected.
+        answers: those that came, by the id of the worker, where several were asked.
+    """
+
+    def __init__(self, sentence: str = "", answers: Mapping[int, Any] | None = None) -> None:
+        super().__init__(sentence)
+        self.answers: Mapping[int, Any] = answers or {}
 
 
 class TimeLimitExceeded(BaseException):

@@ -9,7 +9,7 @@ an answer can still come.
 
 A post for a worker that is gone goes to all others, because what it was for may have moved to one of them.
 
-Nothing waits here.  A member that does not read has a bounded queue; what is beyond is dropped, and one warning says so.
+Nothing waits here.  A member that does not read has a bounded queue; what is beyond is dropped, and a warning says so.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ read and not been taken is bounded: beyond that, reading pauses, and the primary
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ..base.log import Log
 from ..errors import ArgumentError, ClusterError, WouldBlock
@@ -27,12 +27,28 @@ from ..messages.frames import Frame
 
 if TYPE_CHECKING:
     from ..messages.line import Line
-    from .this_worker import Runtime
 
-__all__ = ["ExchangeMember", "Membership"]
+__all__ = ["ExchangeMember", "Membership", "WaitingRuntime"]
 
 _MOST_WAITING: Final = 4096  # posts that have been read and not been taken; then reading pauses
 _MOST_BYTES: Final = 4 * 1024 * 1024
+
+
+class WaitingRuntime(Protocol):
+    """What the exchange asks of the kind of worker that it is in; see ``Runtime`` in ``this_worker``."""
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """Held by who uses the line."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> object:
+        """Call back after ``seconds``, with the lock held."""
+
+    def wait(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """Call ``begin(done)`` and hold the caller up until ``done()`` is called."""
+
+    def waiting(self, begin: Callable[[Callable[[], None]], None]) -> Awaitable[None]:
+        """Return what a task awaits: it calls ``begin(done)``, and ends when ``done()`` is called."""
 
 
 class Membership:
@@ -62,7 +78,7 @@ class Membership:
         self._topic = topic
 
     @property
-    def runtime(self) -> Runtime:
+    def runtime(self) -> WaitingRuntime:
         """The runtime of this worker."""
         return self._exchange.runtime
 
@@ -119,7 +135,7 @@ class ExchangeMember:
 
     def __init__(self, line: Line, log: Log, limit: int) -> None:
         self.lock: AbstractContextManager[object] = nullcontext()
-        self.runtime: Runtime
+        self.runtime: WaitingRuntime
         self._line = line
         self._log = log
         self._limit = limit
@@ -128,7 +144,7 @@ class ExchangeMember:
         self._waiting_bytes = 0
         self._is_paused = False
 
-    def attach(self, runtime: Runtime) -> None:
+    def attach(self, runtime: WaitingRuntime) -> None:
         """The runtime is up."""
         self.runtime = runtime
         self.lock = runtime.lock

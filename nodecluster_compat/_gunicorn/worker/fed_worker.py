@@ -28,6 +28,7 @@ from ...lifecycle.recycling import requests_of
 from ...machine.forked_child import end_if_child
 from ...machine.last_words import limit_last_words
 from ...machine.replaced_handlers import warn_of_replaced
+from ...socketio.boot import begin as begin_socketio
 from ..arbiter import install
 from ..arbiter.birth import Birth
 from ..arbiter.current_settings import settings_in_force
@@ -241,6 +242,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     def _run_member(self, birth: Birth, runtime: Runtime, membership: Membership) -> None:
         self.make_ready()
+        begin_socketio(birth.member.id, runtime.call_soon)
         source = self._serve(self.make_source(birth, membership), membership) if self._alive else None
         membership.ends(self.nr)
         if not self._signalled:

@@ -1,0 +1,178 @@
+"""Let several workers share their Socket.IO clients, without a server beside them: ``ClusterManager``."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any
+
+from socketio import packet
+from socketio.pubsub_manager import PubSubManager
+
+from .asking import SECONDS, only_value, whole
+from .moving import LOOK_SECONDS, open_sockets, shares
+from .questions import Answers
+from .records import RemoteSocket
+from .shared import NOWHERE, Clustered
+from .wire import Told
+
+if TYPE_CHECKING:
+    from queue import SimpleQueue
+
+    from .seat import Envelope
+
+__all__ = ["ClusterManager"]
+
+
+class ClusterManager(Clustered, PubSubManager):  # type: ignore[misc]  # python-socketio has no types
+    """A client manager for python-socketio and Flask-SocketIO.
+
+    ::
+
+        socketio = SocketIO(app, client_manager=ClusterManager())
+
+    Rooms, broadcasts, acknowledgements and ``disconnect`` reach the clients of all workers, as with a message queue.
+    Beyond that ``rooms``, ``get_session``, ``save_session`` and ``session`` of the server know the clients of other
+    workers, and this manager has :meth:`fetch_sockets`, :meth:`server_side_emit` and :meth:`server_side_call`.
+
+    In a program that no cluster started it is python-socketio's own manager: one process, its own clients.
+
+    Args:
+        channel: managers of one name share their clients.
+        write_only: it only emits, to the clients of others: it needs no server.
+        logger: instead of the server's.
+        json: a module as Python's, where there is no server.
+    """
+
+    _packet = packet.Packet
+
+    # --- what python-socketio asks -------------------------------------------------------------
+
+    def _publish(self, data: Told) -> None:
+        seat = self.take_seat()
+        target = self._target_of(data)
+        if seat is not None and target != NOWHERE:
+            seat.post(self._packed(data), target, self._put)
+
+    def _listen(self) -> Iterator[Told]:
+        arrived: SimpleQueue[Envelope] = queue.SimpleQueue()  # by name: gevent has replaced it by now, where it does
+        self._listen_by(arrived.put)
+        while True:
+            told = self._opened(arrived.get())
+            if told is not None:
+                yield told
+
+    # --- clients of other workers --------------------------------------------------------------
+
+    def get_rooms(self, sid: str, namespace: str) -> list[str]:
+        """Extends python-socketio's: also for a client of another worker; ``[]`` for one that nobody knows."""
+        told = {"sid": sid, "namespace": namespace or "/"}
+        if self._is_here(told):
+            return self._local_rooms(told)
+        answers = self._ask_home(sid, {"what": "rooms", **told})
+        return next(iter(answers.values.values()), [])
+
+    def get_session(self, sid: str, namespace: str | None = None) -> Any:  # noqa: ANN401 - of the application
+        """Return the session of a client, of whichever worker; of another worker it is a copy.
+
+        Raises:
+            KeyError: no worker has such a client.
+        """
+        told = {"sid": sid, "namespace": namespace or "/"}
+        if self._is_here(told):
+            return self._local_session(told)
+        return only_value(self._ask_home(sid, {"what": "session", **told}))
+
+    def save_session(self, sid: str, session: object, namespace: str | None = None) -> None:
+        """Keep the session of a client, of whichever worker.
+
+        Raises:
+            KeyError: no worker has such a client.
+            MessageNotSerializable: it is another worker's, and the session holds what cannot be sent.
+        """
+        told = {"sid": sid, "namespace": namespace or "/", "session": session}
+        if self._is_here(told):
+            self._save_local_session(told)
+        else:
+            only_value(self._ask_home(sid, {"what": "save", **told}))
+
+    def fetch_sockets(
+        self, room: str | None = None, namespace: str = "/", timeout: float = SECONDS
+    ) -> list[RemoteSocket]:
+        """Return the clients of all workers that are in a room; ``None``: all clients.
+
+        Args:
+            room: its name.
+            namespace: in which it is.
+            timeout: seconds above 0.
+
+        Raises:
+            RequestTimedOut: a worker did not answer.
+            RequestFailed: a worker could not, because a session holds what cannot be sent.
+        """
+        told = {"what": "sockets", "room": room, "namespace": namespace}
+        return self._sockets_of(self._ask(None, told, timeout), told)
+
+    def server_side_emit(self, event: str, *args: Any) -> None:
+        """Emit an event to the other workers, not to clients; they hear it by :meth:`on_server_side`."""
+        if self.take_seat() is not None:
+            self._tell(0, {"method": "ask", "id": None, "what": "event", "event": event, "args": list(args)})
+
+    def server_side_call(self, event: str, *args: Any, timeout: float = SECONDS) -> dict[int, Any]:
+        """As :meth:`server_side_emit`; return what the handler of each other worker has returned, by worker id.
+
+        Raises:
+            RequestTimedOut: one did not answer in time; ``answers`` has those that came.
+            RequestFailed: one has no handler, or that raised.
+        """
+        return whole(self._ask(None, {"what": "event", "event": event, "args": list(args)}, timeout))
+
+    def _ask_home(self, sid: str, told: Told) -> Answers:
+        home = self.home_of(sid)
+        return self._ask(() if home is None else (home,), told, SECONDS)
+
+    def _ask(self, asked: Collection[int] | None, told: Told, timeout: float) -> Answers:
+        seat = self.take_seat()
+        if seat is None:
+            return Answers()
+        came: list[Answers] = []
+
+        def begin(done: Callable[[], None]) -> None:
+            def ended(answers: Answers) -> None:
+                came.append(answers)
+                done()
+
+            self._begin_question(asked, told, timeout, ended)
+
+        seat.runtime.wait(begin)
+        return came[0]
+
+    def _run_server_side(self, sender: int, told: Told) -> None:
+        handler = self._server_side_handler(sender, told)
+        if handler is not None:
+            self.server.start_background_task(self._call_server_side, handler, sender, told)
+
+    def _call_server_side(self, handler: Callable[..., Any], sender: int, told: Told) -> None:
+        try:
+            value = handler(*told["args"])
+        except Exception as error:  # noqa: BLE001 - told to who asked
+            self._get_logger().exception("The handler of the server-side event %r failed", told["event"])
+            self._answer(sender, told, failure=f"{type(error).__name__}: {error}")
+        else:
+            self._answer(sender, told, value=value)
+
+    # --- the worker leaves ---------------------------------------------------------------------
+
+    def _begin_moving(self) -> None:
+        self.server.start_background_task(self._move)
+
+    def _move(self) -> None:
+        while True:
+            for part in shares(open_sockets(self.server.eio)):
+                self.server.start_background_task(_close_all, part)
+            self.server.sleep(LOOK_SECONDS)
+
+
+def _close_all(sockets: list[Any]) -> None:
+    for socket in sockets:
+        socket.close(wait=False)

@@ -1,0 +1,136 @@
+"""Seat the managers of this process in the exchange: one seat for each channel, whoever shares it.
+
+A seat puts what other workers post into the queue of each manager that listens, and tells local managers what another
+manager of this process has to say, as a Redis server would.  In a process that is no worker there are no seats, and
+managers speak to nobody but their own clients.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
+
+from ..messages.exchange_payloads import ALL_OTHERS
+from ..roles.cluster import cluster
+
+if TYPE_CHECKING:
+    from ..roles.exchange_member import Membership, WaitingRuntime
+    from ..roles.this_worker import ClusterWorker
+
+__all__ = ["Envelope", "Put", "Seat", "seat_of"]
+
+
+class Envelope(Struct, gc=False):
+    """What a manager was told.
+
+    Attributes:
+        sender: the id of the worker that posted it.
+        body: encoded.
+        readers: how many managers of this process have not read it; 0 where nobody counts.
+    """
+
+    sender: int
+    body: bytes
+    readers: int = 0
+
+
+Put: TypeAlias = Callable[[Envelope], None]
+
+
+class Seat:
+    """The managers of one channel in this worker.
+
+    Args:
+        worker: this one.
+        channel: the name that they share.
+
+    Attributes:
+        worker_id: of this worker.
+    """
+
+    def __init__(self, worker: ClusterWorker, channel: str) -> None:
+        self.worker_id = worker.id
+        self._readers: list[Put] = []
+        self._watchers: list[Callable[[frozenset[int]], None]] = []
+        self._membership: Membership = worker.exchange.join(f"socketio:{channel}", self._posted, self._members_changed)
+
+    @property
+    def members(self) -> frozenset[int]:
+        """The ids of the other workers with such a channel."""
+        return self._membership.members
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """Held while readers and watchers are called."""
+        return self._membership.lock
+
+    @property
+    def runtime(self) -> WaitingRuntime:
+        """The runtime of this worker."""
+        return self._membership.runtime
+
+    def attach(self, put: Put, members_changed: Callable[[frozenset[int]], None]) -> None:
+        """Let a manager listen: ``put`` takes an envelope without waiting."""
+        with self.lock:
+            self._readers.append(put)
+            self._watchers.append(members_changed)
+
+    def post(self, body: bytes, target: int, own: Put | None) -> None:
+        """Tell a worker, or all: also the other managers of this process.
+
+        Args:
+            body: encoded.
+            target: the id of a worker, or ``ALL_OTHERS``.
+            own: of the manager that posts.
+        """
+        self._tell_neighbours(body, target, own)
+        if target != self.worker_id:
+            self._membership.post(body, target)
+
+    async def post_async(self, body: bytes, target: int, own: Put | None) -> None:
+        """As :meth:`post`, for tasks."""
+        self._tell_neighbours(body, target, own)
+        if target != self.worker_id:
+            await self._membership.post_async(body, target)
+
+    def took(self, envelope: Envelope) -> None:
+        """A manager has read an envelope."""
+        if envelope.readers:
+            envelope.readers -= 1
+            if not envelope.readers:
+                self._membership.took(envelope.body)
+
+    def _tell_neighbours(self, body: bytes, target: int, own: Put | None) -> None:
+        if target in (ALL_OTHERS, self.worker_id):
+            for put in self._readers:
+                if put is not own:
+                    put(Envelope(self.worker_id, body))
+
+    def _posted(self, sender: int, body: bytes) -> None:
+        envelope = Envelope(sender, body, len(self._readers))
+        if not self._readers:
+            self._membership.took(body)
+        for put in self._readers:
+            put(envelope)
+
+    def _members_changed(self, members: frozenset[int]) -> None:
+        for watch in self._watchers:
+            watch(members)
+
+
+_seats: dict[tuple[int, str], Seat] = {}
+
+
+def seat_of(channel: str) -> Seat | None:
+    """Return the seat of a channel in this process; ``None`` where this process is no worker of a cluster."""
+    worker = cluster.worker
+    if worker is None:
+        return None
+    key = os.getpid(), channel
+    if key not in _seats:
+        _seats[key] = Seat(worker, channel)
+    return _seats[key]

@@ -1,0 +1,238 @@
+"""Share between ``ClusterManager`` and ``AsyncClusterManager`` what waits for nothing.
+
+Whom a message is for: the id of a client names its worker (``sid``), so what is for one client goes to one worker, and
+stays here if that is this one.  What is for a room goes to all.
+
+Beside the messages of python-socketio's managers there are ours: what ``asking`` has, and
+
+    gone            a client has left from whom the receiver awaits an acknowledgement
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from ..messages.exchange_payloads import ALL_OTHERS
+from ..roles.cluster import cluster
+from ..roles.process import process
+from ..routing.engineio import worker_of
+from .asking import Asking
+from .boot import remember
+from .seat import Envelope, Seat, seat_of
+from .wire import Told, Wire, pack_arguments, unpack_arguments
+
+if TYPE_CHECKING:
+    from .seat import Put
+
+__all__ = ["NOWHERE", "Clustered"]
+
+NOWHERE: Final = -1
+"""In the place of a worker's id: nobody else is to be told."""
+
+_OF_A_CLIENT: Final = frozenset({"disconnect", "enter_room", "leave_room"})
+
+
+class Clustered(Asking):
+    """What both managers have: an identity, a seat, and whom a message is for.
+
+    Mixed in front of python-socketio's ``PubSubManager`` or ``AsyncPubSubManager``.
+
+    Args:
+        channel: managers of one name share their clients.
+        write_only: it only emits, to the clients of others: it needs no server.
+        logger: instead of the server's.
+        json: a module as Python's, where there is no server.
+    """
+
+    json: Any
+    callbacks: dict[str, Any]
+    channel: str
+    write_only: bool
+
+    name = "cluster"
+    _packet: Any  # socketio.packet.Packet
+
+    def __init__(
+        self,
+        channel: str = "socketio",
+        write_only: bool = False,
+        logger: Any = None,  # noqa: ANN401 - python-socketio's
+        json: Any = None,  # noqa: ANN401 - as above
+    ) -> None:
+        self._seat: Seat | None = None
+        self._seat_pid = 0
+        self._put: Put | None = None
+        self._listens_in = 0
+        self._ack_askers: dict[str, set[int]] = {}
+        super().__init__(channel=channel, write_only=write_only, logger=logger, json=json)
+        self._identity = 0, ""  # made anew in each process: a worker that was forked is not who made this manager
+
+    # --- who this is ---------------------------------------------------------------------------
+
+    @property
+    def host_id(self) -> str:
+        """Who has sent a message: another in each process, also in those that are forked when the manager is made."""
+        pid = os.getpid()
+        if self._identity[0] != pid:
+            name, worker = uuid.uuid4().hex, cluster.worker
+            self._identity = pid, name if worker is None else f"{name}.{worker.id}"
+        return self._identity[1]
+
+    @host_id.setter
+    def host_id(self, value: str) -> None:
+        self._identity = os.getpid(), value
+
+    def set_server(self, server: Any) -> None:  # noqa: ANN401 - python-socketio has no types
+        """Extends python-socketio's: begin when the worker boots, not with its first client."""
+        super().set_server(server)  # type: ignore[misc]
+        server.get_session = self.get_session
+        server.save_session = self.save_session
+        remember(self)
+
+    def get_session(self, sid: str, namespace: str | None = None) -> Any:  # noqa: ANN401 - of the application
+        """Return the session of a client, whichever worker serves it."""
+        raise NotImplementedError
+
+    def save_session(self, sid: str, session: Any, namespace: str | None = None) -> Any:  # noqa: ANN401 - as above
+        """Keep the session of a client, whichever worker serves it."""
+        raise NotImplementedError
+
+    def begin_in_worker(self) -> None:
+        """See :class:`~nodecluster_compat.socketio.boot.Beginning`."""
+        if not self.write_only and not self.server.manager_initialized:
+            self.server.manager_initialized = True
+            self.initialize()
+
+    def initialize(self) -> None:
+        """Extends python-socketio's: once in each process."""
+        if self._listens_in != os.getpid():
+            self._listens_in = os.getpid()
+            super().initialize()  # type: ignore[misc]
+
+    def _wire(self) -> Wire:
+        packet_class = getattr(self.server, "packet_class", None)
+        pickles = isinstance(packet_class, type) and packet_class is not self._packet
+        return Wire(self.json, pickles)
+
+    # --- whom a message is for -----------------------------------------------------------------
+
+    def home_of(self, sid: object) -> int | None:
+        """Return the id of the worker that serves a client; ``None`` for what is no id of a client's."""
+        return worker_of(sid) if isinstance(sid, str) else None
+
+    def _target_of(self, told: Told) -> int:
+        method = told["method"]
+        if method == "callback":
+            return _host_worker(told["host_id"])
+        address = told.get("room") if method == "emit" else told.get("sid") if method in _OF_A_CLIENT else None
+        home = self.home_of(_only(address))
+        if home is None:
+            return ALL_OTHERS
+        is_own = self._seat is not None and home == self._seat.worker_id and not self.write_only
+        return NOWHERE if is_own else home
+
+    def is_sid_room(self, namespace: str, room: object) -> bool:
+        """Extends python-socketio's: a client of another worker has a room of its own as well."""
+        return super().is_sid_room(namespace, room) or self.home_of(room) is not None  # type: ignore[misc]
+
+    def _packed(self, told: Told) -> bytes:
+        wire = self._wire()
+        if told["method"] == "callback" and not wire.pickles:
+            told = {**told, **pack_arguments(told["args"], self._packet)}
+        return wire.encode(told)
+
+    # --- the seat ------------------------------------------------------------------------------
+
+    def take_seat(self) -> Seat | None:
+        """Return this manager's seat in the exchange; ``None`` where this process is no worker."""
+        if self._seat_pid != os.getpid():
+            self._seat = seat_of(self.channel)
+            self._seat_pid = os.getpid() if self._seat is not None else 0
+        return self._seat
+
+    def _listen_by(self, put: Put) -> None:
+        """Put what other workers tell into a queue, from now on."""
+        seat = self.take_seat()
+        self._put = put
+        if seat is not None:
+            seat.attach(put, self._members_changed)
+            process.on("disconnecting", self._begin_moving)
+
+    def _begin_moving(self) -> None:
+        raise NotImplementedError
+
+    def _tell(self, target: int, told: Told) -> None:
+        """Tell another worker, or all; for what is small, and must not wait."""
+        if self._seat is not None:
+            self._seat.post(self._packed(told), target, self._put)
+
+    def _opened(self, envelope: Envelope) -> Told | None:
+        """Return what python-socketio has to act on; act on the rest here."""
+        try:
+            told = self._wire().decode(envelope.body)
+            act = self._acts.get(told["method"])
+            if act is None:
+                return self._unpacked(told)
+            act(self, envelope.sender, told)
+        except Exception:  # noqa: BLE001 - whatever others tell, this goes on listening
+            self._get_logger().exception("What worker %s told was not understood", envelope.sender)  # type: ignore[attr-defined]
+        finally:
+            if self._seat is not None:
+                self._seat.took(envelope)
+        return None
+
+    def _unpacked(self, told: Told) -> Told:
+        if told["method"] == "callback":
+            told["args"] = unpack_arguments(told, self._packet)
+        elif told["method"] == "emit":
+            self._note_asker(told)
+        return told
+
+    def _members_changed(self, members: frozenset[int]) -> None:
+        """Others have come or gone: who is gone answers nothing, and its clients acknowledge nothing."""
+        self._questions.members_changed(members)
+        own = self._seat.worker_id if self._seat is not None else 0
+        for sid in list(self.callbacks):
+            home = self.home_of(sid)
+            if home is not None and home != own and home not in members:
+                self.callbacks.pop(sid, None)
+
+    # --- acknowledgements ----------------------------------------------------------------------
+
+    def _note_asker(self, told: Told) -> None:
+        """A worker awaits an acknowledgement of a client here: it is told if the client leaves without."""
+        asker = _host_worker(told.get("host_id")) if told.get("callback") else ALL_OTHERS
+        sid = _only(told.get("room"))
+        if asker != ALL_OTHERS and isinstance(sid, str) and self.is_connected(sid, told["namespace"]):  # type: ignore[attr-defined]
+            self._ack_askers.setdefault(sid, set()).add(asker)
+
+    def basic_disconnect(self, sid: str, namespace: str, **options: Any) -> Any:  # noqa: ANN401 - python-socketio's
+        """Extends python-socketio's: who awaits an acknowledgement of this client awaits it in vain."""
+        for worker_id in self._ack_askers.pop(sid, ()):
+            self._tell(worker_id, {"method": "gone", "sid": sid})
+        return super().basic_disconnect(sid, namespace, **options)  # type: ignore[misc]
+
+    def _told_gone(self, _: int, told: Told) -> None:
+        self.callbacks.pop(told["sid"], None)
+
+    _acts: dict[str, Callable[[Any, int, Told], None]] = {  # noqa: RUF012 - nobody changes it
+        "ask": Asking.told_ask,
+        "answer": Asking.told_answer,
+        "gone": _told_gone,
+    }
+
+
+def _only(address: object) -> object:
+    """Return the one room of an address, ``None`` for several."""
+    if isinstance(address, list | tuple):
+        return address[0] if len(address) == 1 else None
+    return address
+
+
+def _host_worker(host_id: object) -> int:
+    """Return the id of the worker that has a ``host_id``; ``ALL_OTHERS`` where that names none."""
+    _, _, worker_id = str(host_id).partition(".")
+    return int(worker_id) if worker_id.isdigit() and len(worker_id) <= 9 else ALL_OTHERS

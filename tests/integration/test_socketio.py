@@ -1,0 +1,145 @@
+"""Socket.IO on several workers: rooms, acknowledgements, what workers ask each other, and who goes on when one ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+from socketio_clients import Caller, callers
+
+from pytest_cluster import Cluster, ClusterFactory
+
+WORKERS: Final = 3
+GEVENT: Final[dict[str, Any]] = {
+    "app": "socketio_app:app",
+    "worker_class": "nodecluster_compat.Worker",
+    "workers": WORKERS,
+}
+THREADS: Final[dict[str, Any]] = {
+    "app": "socketio_app:app",
+    "worker_class": "nodecluster_compat.ThreadWorker",
+    "workers": WORKERS,
+    "settings": {"threads": 16},
+    "env": {"SIO_MODE": "threading"},
+}
+ASGI: Final[dict[str, Any]] = {
+    "app": "socketio_asgi:app",
+    "worker_class": "nodecluster_compat.ASGIWorker",
+    "workers": WORKERS,
+}
+
+
+def every_kind(test: Callable[..., None]) -> Callable[..., None]:
+    kinds = {"gevent": GEVENT, "threads": THREADS, "asgi": ASGI}
+    params = [pytest.param(name, marks=pytest.mark.cluster(**options)) for name, options in kinds.items()]
+    return pytest.mark.usefixtures("kind")(pytest.mark.parametrize("kind", params, indirect=True, scope="module")(test))
+
+
+@pytest.fixture(scope="module")
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def of_two_workers(clients: list[Caller]) -> tuple[Caller, Caller]:
+    first = clients[0]
+    return first, next(one for one in clients if one.worker != first.worker)
+
+
+@every_kind
+def test_rooms_reach_the_clients_of_all_workers_and_nobody_else(cluster: Cluster) -> None:
+    """Text and bytes, each once; a client may be put into a room, and a room closed, by way of another worker."""
+    with callers(cluster, 4) as clients:
+        assert {one.worker for one in clients} == {1, 2, 3}
+        inside, outside = clients[:3], clients[3]
+        for one in inside:
+            assert one.ask("join", "room") == ["room"]
+        outside.say("tell", "room", {"text": "hello", "bytes": b"\0\xff"})
+        for one in inside:
+            one.wait_told({"text": "hello", "bytes": b"\0\xff"})
+
+        one, other = of_two_workers(clients)
+        one.say("put", other.sid, "second")
+        one.say("tell", "second", "in order")
+        other.wait_told("in order")
+        one.say("close", "second")
+        one.say("tell", "second", "nobody hears that")
+        one.say("tell", other.sid, "to one")
+        other.wait_told("to one")
+        assert [client.told for client in clients] == [[], [], [], []]
+
+
+@every_kind
+def test_acknowledgements_come_from_other_workers(cluster: Cluster) -> None:
+    """To an event handler, and to a request to a worker that has no client; bytes as well."""
+    with callers(cluster, 2) as clients:
+        one, other = of_two_workers(clients)
+        assert one.ask("ask", other.sid, b"\1\2") == [other.sid, b"\1\2"]
+        served = {}
+        while len(served) < WORKERS:
+            worker, answer = cluster.get(f"/call/{other.sid}").json()
+            served[worker] = answer
+        assert list(served.values()) == [[other.sid, "from a page"]] * WORKERS
+
+
+@every_kind
+def test_nothing_is_left_of_an_acknowledgement_that_cannot_come(cluster: Cluster) -> None:
+    """The client leaves, and its worker tells who waits."""
+    with callers(cluster, 2) as clients:
+        one, other = of_two_workers(clients)
+        sid = other.sid
+        one.ask("leave_ack_open", sid)
+        assert one.ask("open_acks") == [sid]
+        one.say("kick", sid)
+        other.wait(lambda client: not client.client.connected, "disconnected by way of another worker")
+        while one.ask("open_acks"):
+            pass
+
+
+@every_kind
+def test_a_worker_knows_the_clients_of_others(cluster: Cluster) -> None:
+    """Their rooms, their sessions, and who is where; and it asks the other workers something of its own."""
+    with callers(cluster, 3) as clients:
+        one, other = of_two_workers(clients)
+        other.ask("join", "room")
+        assert one.ask("rooms", other.sid) == sorted([other.sid, "room"])
+        assert one.ask("session", other.sid) == {"born in": other.worker}
+        one.ask("note", other.sid, 7)
+        assert other.ask("session", other.sid) == one.ask("session", other.sid) == {"note": 7}
+        gone = "A" * 20
+        for nobody in ("nobody", f"{gone}.{other.worker}", f"{gone}.4711"):
+            assert one.ask("rooms", nobody) == []
+            assert one.ask("session", nobody) == "KeyError: 'Session not found'"
+
+        one.ask("join", "room")
+        expected = [
+            [one.sid, one.worker, sorted([one.sid, "room"]), {"born in": one.worker}, "websocket"],
+            [other.sid, other.worker, sorted([other.sid, "room"]), {"note": 7}, "websocket"],
+        ]
+        assert one.ask("sockets", "room") == sorted(expected, key=lambda found: found[1])
+        others = {1, 2, 3} - {one.worker}
+        assert one.ask("servers", 21) == {str(worker): [worker, 42] for worker in others}
+
+
+@pytest.mark.cluster(**GEVENT)
+def test_all_is_received_once_and_in_order(cluster: Cluster) -> None:
+    """A flood of one worker to a room with clients of others: more than may wait unread."""
+    with callers(cluster, 3) as clients:
+        for one in clients:
+            one.ask("join", "room")
+        clients[0].say("count", "room", 6000)
+        for one in clients:
+            one.wait_told(*range(6000))
+
+
+def test_workers_that_are_forked_with_the_application_loaded_are_not_one(cluster_factory: ClusterFactory) -> None:
+    """python-socketio's managers take each other's messages for their own then."""
+    cluster = cluster_factory(**GEVENT, preload=True)
+    with callers(cluster, 3) as clients:
+        for one in clients:
+            one.ask("join", "room")
+        clients[0].say("tell", "room", 1)
+        for one in clients:
+            one.wait_told(1)
+        one, other = of_two_workers(clients)
+        assert one.ask("ask", other.sid, 1) == [other.sid, 1]

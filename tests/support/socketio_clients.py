@@ -1,0 +1,100 @@
+"""Socket.IO clients of tests: python-socketio's, which note what they are told."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import socketio
+
+from pytest_cluster import Cluster
+
+__all__ = ["Caller", "callers"]
+
+PATIENCE: Final = 20.0
+
+
+class Caller:
+    """One client.
+
+    Args:
+        url: of the server.
+        transports: as python-socketio has them.
+        reconnects: whether it connects again by itself.
+    """
+
+    def __init__(self, url: str, transports: Sequence[str], *, reconnects: bool = False) -> None:
+        self.told: list[Any] = []
+        self.connects = 0
+        self._changed = threading.Condition()
+        self.client = socketio.Client(
+            reconnection=reconnects, reconnection_delay=0.1, reconnection_delay_max=0.2, randomization_factor=0
+        )
+        self.client.on("told", self._note)
+        self.client.on("asked", lambda value: [self.sid, value])
+        self.client.on("connect", self._connected)
+        self.client.on("disconnect", self._disconnected)
+        self.client.connect(url, transports=list(transports), wait_timeout=PATIENCE)
+
+    @property
+    def sid(self) -> str:
+        return self.client.get_sid()
+
+    @property
+    def worker(self) -> int:
+        """The id of the worker that it is connected to, as that says."""
+        return self.ask("echo", "")[0]
+
+    def ask(self, event: str, *args: Any) -> Any:
+        return self.client.call(event, args if len(args) > 1 else args[0] if args else None, timeout=PATIENCE)
+
+    def say(self, event: str, *args: Any) -> None:
+        self.client.emit(event, args if len(args) > 1 else args[0])
+
+    def wait(self, condition: Callable[[Caller], bool], what: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: condition(self), PATIENCE), f"{what}: {self.told[-5:]}"
+
+    def wait_told(self, *values: Any) -> None:
+        """Wait until it has been told these values, and nothing else, since the last time."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self.told) >= len(values), PATIENCE)
+            told, self.told = self.told, []
+        assert told == list(values)
+
+    def close(self) -> None:
+        self.client.disconnect()
+
+    def _note(self, *values: Any) -> None:
+        with self._changed:
+            self.told.append(values[0] if len(values) == 1 else list(values))
+            self._changed.notify_all()
+
+    def _connected(self) -> None:
+        with self._changed:
+            self.connects += 1
+            self._changed.notify_all()
+
+    def _disconnected(self, *_: Any) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
+@contextmanager
+def callers(
+    cluster: Cluster, number: int, transports: Sequence[str] = ("websocket",), *, reconnects: bool = False
+) -> Iterator[list[Caller]]:
+    """Connect so many clients, and end them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # python-socketio's client leaves closed sockets to the collector
+        made: list[Caller] = []
+        try:
+            for _ in range(number):
+                made.append(Caller(cluster.url, transports, reconnects=reconnects))  # noqa: PERF401 - closed below
+            yield made
+        finally:
+            for caller in made:
+                caller.close()
