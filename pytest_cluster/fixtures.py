@@ -90,12 +90,10 @@ def cluster_app() -> object:
 @pytest.fixture
 def cluster_workers(request: pytest.FixtureRequest) -> int | None:
     """How many workers this run of the test has, where ``--cluster-workers`` or ``--cluster-compare`` says several."""
-    count: int | None = getattr(request, "param", None)
-    if count is None:
-        return None
-    from .session.parametrize import workers_of
+    from .session.parametrize import count_of, workers_of
 
-    return workers_of(request.node, count)
+    count = count_of(request.node)
+    return None if count is None else workers_of(request.node, count)
 
 
 @pytest.fixture
@@ -141,7 +139,7 @@ def cluster(
     run = request.config.stash[RUN]
     with _without_traceback():
         recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers)
-        lease = run.lease(recipe, request.node)
+        lease = run.lease(recipe, request.node, request)
     yield lease.cluster
     with _without_traceback():
         run.give_back(lease, request.node)

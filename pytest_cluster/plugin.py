@@ -23,7 +23,7 @@ from .fixtures import (
     fail_without_traceback,
 )
 from .options import settings
-from .stash import CLUSTERS, FAILED, FIXTURES, STARTED
+from .stash import CLUSTERS, FAILED, RUN_ONCE, STARTED
 
 if TYPE_CHECKING:
     from .session.limits import TimeoutSettings
@@ -43,7 +43,6 @@ MARKER = (
     "cluster(workers=, app=, script=, policy=, settings=, config=, env=, preload=, fresh=, start_timeout=,"
     " worker_class=, cwd=): what the cluster fixtures of this test start"
 )
-PARAMETER = "cluster_workers"
 
 
 class XdistNode(Protocol):
@@ -94,13 +93,23 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once for each number of workers."""
-    if not set(FIXTURES) & set(metafunc.fixturenames):
-        return
-    from .session.parametrize import worker_counts
+    if metafunc.config.stash[RUN].repeats:
+        from .session.parametrize import parametrize
 
-    counts = worker_counts(metafunc)
-    if len(counts) > 1:
-        metafunc.parametrize(PARAMETER, counts, indirect=True, ids=[f"workers={count}" for count in counts])
+        parametrize(metafunc)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Run the tests of a ``TestCase``, and doctests, once for each number of workers."""
+    report = yield
+    if report.passed and collector.config.stash[RUN].repeats:
+        from .session.repeated import repeated
+
+        report.result = repeated(report.result)
+    return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -114,12 +123,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol() -> Generator[None, object, object]:
-    """Let what limits the waits of a test end with it."""
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Let what limits the waits of a test end with it; make sure of what its comparison says."""
     from .session.limits import own_limit
 
     with own_limit():
-        return (yield)
+        result = yield
+        run = item.config.stash[RUN]
+        if run.compares and run.comparison is not None:
+            run.check_verdict(item, nextitem)
+        return result
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -128,6 +141,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     # Anew each time: a plugin that runs a failed test again uses the same item.
     if CLUSTERS in item.stash:
         del item.stash[CLUSTERS]
+    if RUN_ONCE in item.stash:
+        del item.stash[RUN_ONCE]
     item.stash[FAILED], item.stash[STARTED] = False, time.monotonic()
 
 
@@ -153,9 +168,13 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: TimeoutSettings) -> bool | None:
     """Show what the cluster is doing before pytest-timeout's thread ends pytest."""
-    if settings.method != "thread" or not set(FIXTURES) & set(getattr(item, "fixturenames", ())):
+    if settings.method != "thread":
         return None
+    from .session.asking import asks_for
     from .session.limits import end_with_stacks
+
+    if not asks_for(item):
+        return None
 
     end_with_stacks(item, settings)
     return True
@@ -186,9 +205,7 @@ def pytest_runtest_makereport(
         describe_failure(item, result, error, moments)
     if result.failed:
         item.stash[FAILED] = True
-    compared = item.config.stash[RUN].compared(item)
-    if compared is not None:
-        vars(result)["cluster_compared"] = compared  # goes through xdist with the report
+    vars(result).update(item.config.stash[RUN].told_with_report(item))  # goes through xdist with it
     return result
 
 

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from .clusters.cluster import Cluster
 
-__all__ = ["CLUSTERS", "FAILED", "FIXTURES", "STARTED"]
+__all__ = ["CLUSTERS", "FAILED", "FIXTURES", "RUN_ONCE", "STARTED", "WORKERS"]
 
 FIXTURES = ("cluster", "cluster_factory", "cluster_client", "cluster_faults", "cluster_journal")
 """A test that uses none of these starts no cluster, whatever its marker says."""
@@ -20,3 +20,7 @@ FAILED = pytest.StashKey[bool]()
 """Whether one of the test's phases has failed."""
 STARTED = pytest.StashKey[float]()
 """When the test began, by the monotonic clock."""
+WORKERS = pytest.StashKey[int]()
+"""How many workers a run of a test has that pytest could not parametrize."""
+RUN_ONCE = pytest.StashKey[str]()
+"""Why a test ran with one number of workers only, where several were asked for."""

@@ -48,6 +48,7 @@ class Cluster(ClusterView):
         faults: ways to break it.
         messages: what passes between primary and workers.
         picture: how it was when its ``with`` block ended; ``None`` before, and where there was none.
+        used_by: the earlier tests that have asked it for anything, by their node ids.
     """
 
     def __init__(self, options: ClusterOptions, server: ServerProcess, endpoint: Endpoint, faults: Faults) -> None:
@@ -57,6 +58,7 @@ class Cluster(ClusterView):
         self.messages = Messages(server.journal)
         self._closed = False
         self.picture: Snapshot | None = None
+        self.used_by: list[str] = []
         server.journal.diagnose = server.stacks
 
     @classmethod

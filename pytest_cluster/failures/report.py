@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOG_LINES",
+    "SHOWN_TESTS",
     "Section",
     "cause_of",
     "living",
@@ -32,6 +33,7 @@ __all__ = [
     "reproduce_line",
     "timeline",
     "topology",
+    "used_before",
 ]
 
 Section = tuple[str, str]
@@ -40,6 +42,7 @@ TIMELINE_ENTRIES = 20
 LOG_LINES = 80
 LINE_CHARACTERS = 400
 DEAD_WORKERS = 5
+SHOWN_TESTS = 5
 
 
 def living(cluster: Cluster) -> list[WorkerProxy]:
@@ -138,9 +141,19 @@ def log_sections(cluster: Cluster, picture: Snapshot) -> list[Section]:
     return sections
 
 
-def reproduce_line(nodeid: str, settings: Sequence[str]) -> str:
-    """Return the command that runs this test again."""
-    return f"reproduce: {shlex.join(['pytest', nodeid, *settings])}"
+def used_before(tests: Sequence[str]) -> str:
+    """Say which earlier *tests* have used the cluster, or nothing.  Whether it remembers them was not checked."""
+    if not tests:
+        return ""
+    count = f"{len(tests)} earlier test{'s' if len(tests) > 1 else ''}"
+    shown = ", ".join(tests[-SHOWN_TESTS:])
+    named = f"{shown}" if len(tests) <= SHOWN_TESTS else f"the last were {shown}"
+    return f"used before: this cluster answered {count} ({named}), which the application may remember: fresh=True"
+
+
+def reproduce_line(tests: Sequence[str], settings: Sequence[str]) -> str:
+    """Return the command that runs these tests again."""
+    return f"reproduce: {shlex.join(['pytest', *tests, *settings])}"
 
 
 def _unasked_ends(entries: Sequence[JournalEntry]) -> list[JournalEntry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -115,7 +115,8 @@ def _sections(
         busy=moment.busy,
         compares=settings.value_of(item.config, "compare").value,
     )
-    sections = [_summary(item, cause, place, problem), ("stdout", "topology", topology), ("stdout", "timeline", told)]
+    summary = _summary(item, cause, place, problem, cluster.used_by)
+    sections = [summary, ("stdout", "topology", topology), ("stdout", "timeline", told)]
     if not _has_stacks(error):
         sections += [("stdout", one, f"{one}:\n{cut(trace)}") for one, trace in moment.stacks]
     return sections + [("stderr", one, log) for one, log in report.log_sections(cluster, picture)]
@@ -126,8 +127,11 @@ def _sections_of_failed_server(item: pytest.Item, server: ServerProcess, error: 
     return [_summary(item, error.partition("\n")[0], place, problem)]
 
 
-def _summary(item: pytest.Item, cause: str, place: str, problem: str) -> ReportSection:
-    lines = [f"cause: {cause}", problem, f"artefacts: {place}" if place else "", _reproduce(item)]
+def _summary(item: pytest.Item, cause: str, place: str, problem: str, earlier: Sequence[str] = ()) -> ReportSection:
+    lines = [f"cause: {cause}", report.used_before(earlier), problem, f"artefacts: {place}" if place else ""]
+    lines.append(_reproduce(item))
+    if 0 < len(earlier) <= report.SHOWN_TESTS:
+        lines.append(_reproduce(item, earlier).replace("reproduce:", "reproduce with those before:", 1))
     return "stdout", "cause", "\n".join(filter(None, lines))
 
 
@@ -145,7 +149,7 @@ def _artefacts(item: pytest.Item, server: ServerProcess, extra: list[tuple[str, 
     return os.path.relpath(folder, item.config.rootpath), ""
 
 
-def _reproduce(item: pytest.Item) -> str:
+def _reproduce(item: pytest.Item, earlier: Sequence[str] = ()) -> str:
     changed = []
     for setting in settings.SETTINGS:
         found = settings.value_of(item.config, setting.name)
@@ -156,7 +160,7 @@ def _reproduce(item: pytest.Item) -> str:
         else:
             value = ",".join(map(str, found.value)) if isinstance(found.value, tuple) else str(found.value)
             changed.append(f"{setting.option}={value}")
-    return report.reproduce_line(item.nodeid, changed)
+    return report.reproduce_line([*earlier, item.nodeid], changed)
 
 
 def _uid(config: pytest.Config) -> str:

@@ -39,14 +39,21 @@ class Lease:
     seq: int
     descriptors: int
     injected: int
+    done: tuple[int, ...]
     is_reused: bool
 
 
 class Pool:
-    """The clusters that are kept between tests, the one that has waited longest first."""
+    """The clusters that are kept between tests, the one that has waited longest first.
 
-    def __init__(self, close: Callable[[Cluster], None]) -> None:
+    :param close: ends a cluster.
+    :param only_untouched: keep only those that have done nothing, so that nothing an application remembers is a part of
+        what a test finds.
+    """
+
+    def __init__(self, close: Callable[[Cluster], None], *, only_untouched: bool = False) -> None:
         self._close = close
+        self._only_untouched = only_untouched
         self._free: dict[str, Cluster] = {}
 
     def lease(self, recipe: Recipe, start: Callable[[], Cluster]) -> Lease:
@@ -61,22 +68,29 @@ class Pool:
                 self._close(kept)
         return _leased(start(), key, is_reused=False)
 
-    def give_back(self, lease: Lease, *, failed: bool, wanted: bool) -> None:
+    def give_back(self, lease: Lease, *, failed: bool, wanted: bool, test: str) -> None:
         """Keep the cluster if it is as it was and *wanted* by a later test, end it otherwise.
 
+        :param test: the one that has had it.
         :raises ClusterError: it, or the one whose place it took, did not end as it should.
         """
         keeps = False
         try:
             lease.cluster.faults.undo()
             free = lease.key not in self._free and not lease.cluster.options.fresh
-            keeps = wanted and not failed and free and not why_dirty(lease)
+            keeps = wanted and not failed and free and not why_dirty(lease) and self._may_be_kept(lease, test)
         finally:  # also when the test is interrupted here
             if not keeps:
                 self._close(lease.cluster)
         if keeps:
             self._free[lease.key] = lease.cluster
             self._make_place()
+
+    def _may_be_kept(self, lease: Lease, test: str) -> bool:
+        if not was_touched(lease):
+            return True
+        lease.cluster.used_by.append(test)
+        return not self._only_untouched
 
     def _make_place(self) -> None:
         if len(self._free) > MOST_KEPT:
@@ -114,12 +128,34 @@ def why_dirty(lease: Lease) -> str:
     return ""
 
 
+def was_touched(lease: Lease) -> bool:
+    """Whether the processes of a cluster have done anything that they may remember: a request, a call, a message."""
+    cluster = lease.cluster
+    if not cluster.options.has_journal:
+        return True  # nobody tells
+    return _done(cluster) != lease.done
+
+
 def _has_changed_meanwhile(cluster: Cluster) -> bool:
     return cluster.returncode is not None or any(worker.is_dead() for worker in cluster.every_worker)
 
 
 def _leased(cluster: Cluster, key: str, *, is_reused: bool) -> Lease:
-    return Lease(cluster, key, cluster.journal.last_seq, _descriptors(cluster), cluster.faults.injected, is_reused)
+    return Lease(
+        cluster,
+        key,
+        cluster.journal.last_seq,
+        _descriptors(cluster),
+        cluster.faults.injected,
+        _done(cluster),
+        is_reused,
+    )
+
+
+def _done(cluster: Cluster) -> tuple[int, ...]:
+    """Return the counts of what may leave traces in the processes: calls, entries of the journal, requests."""
+    requests = sum(worker.tally.begun for worker in cluster.every_worker)
+    return cluster.server.control.calls, cluster.journal.last_seq, requests
 
 
 def _descriptors(cluster: Cluster) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ..options import settings
-from ..stash import CLUSTERS, FAILED
+from ..stash import CLUSTERS, FAILED, RUN_ONCE
 from .totals import Totals
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class ClusterRun:
         is_last: no test follows the one that is being torn down.
         totals: what it adds up to.
         kept: a line for each cluster that was to be left running.
-        comparison: of the tests with 1 and with N workers, where it was asked for.
+        comparison: the ends of the tests that ran with several numbers of workers.
+        once: says of tests why they ran with one number of workers only, where several were asked for.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -44,20 +46,33 @@ class ClusterRun:
         self.totals = Totals()
         self.kept: list[str] = []
         self.comparison: Comparison | None = None
+        self.once: list[str] = []
+
+    @property
+    def compares(self) -> bool:
+        """Whether tests run with 1 and with N workers to be compared."""
+        return bool(settings.value_of(self._config, "compare").value)
+
+    @cached_property
+    def repeats(self) -> bool:
+        """Whether there are several numbers of workers for each test that does not say its own."""
+        from .parametrize import repeats
+
+        return repeats(self._config)
 
     @property
     def pool(self) -> Pool:
-        """The clusters that are kept between tests."""
+        """The clusters that are kept between tests; of a comparison's only those that have done nothing."""
         from .pool import Pool
 
         if self._pool is None:
-            self._pool = Pool(self._close)
+            self._pool = Pool(self._close, only_untouched=self.compares)
         return self._pool
 
     @property
     def has_news(self) -> bool:
         """Whether the end of the run has something to tell."""
-        return bool(self.totals.started or self.comparison or self.totals.problems)
+        return bool(self.totals.started or self.comparison or self.once or self.totals.problems)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note the end of a test's phase, here or in a process of xdist: pytest's hook."""
@@ -70,14 +85,33 @@ class ClusterRun:
 
             self.comparison = self.comparison or Comparison()
             self.comparison.note(report)
+        if report.when == "teardown" and hasattr(report, "cluster_once"):
+            self.once.append(report.cluster_once)
 
-    def compared(self, item: pytest.Item) -> tuple[str, int] | None:
-        """Return the name that a test's runs with 1 and with N workers share, and how many this one has."""
-        if not settings.value_of(self._config, "compare").value:
-            return None
-        from .compare import name_and_workers
+    def told_with_report(self, item: pytest.Item) -> dict[str, object]:
+        """Return what the reports of a test carry for the end of the run."""
+        told: dict[str, object] = {}
+        if self.repeats:
+            from .compare import name_and_workers
 
-        return name_and_workers(item)
+            compared = name_and_workers(item)
+            told.update({} if compared is None else {"cluster_compared": compared})
+        if item.stash.get(RUN_ONCE, ""):
+            told["cluster_once"] = item.stash[RUN_ONCE]
+        return told
+
+    def check_verdict(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Run a test with 1 worker again that has passed so, when it has failed with more.
+
+        What it fails for may be outside of any cluster, as a row in a database; then it fails with 1 as well now.
+        """
+        from .compare import again_with_one, name_and_workers
+
+        compared = name_and_workers(item)
+        if self.comparison is None or compared is None or not self.comparison.blames_workers(*compared):
+            return
+        if compared[0] not in self.totals.unsteady and again_with_one(item, compared[0], nextitem) is False:
+            self.totals.unsteady.append(compared[0])
 
     def recipe(self, item: pytest.Item, fixtures: Mapping[str, Any], app: object, workers: int | None) -> Recipe:
         """Return the recipe that a test asks for; from now on its waits end before pytest-timeout's alarm.
@@ -86,8 +120,10 @@ class ClusterRun:
         """
         from ..options.recipe import recipe_of
         from .limits import limit_waits
+        from .parametrize import why_once
 
         item.stash.setdefault(CLUSTERS, [])
+        item.stash[RUN_ONCE] = why_once(item)
         limit_waits(item)
         self._acquire_helpers()
         return recipe_of(item, fixtures, app, workers)
@@ -122,8 +158,9 @@ class ClusterRun:
             with _crash_raised_after(cluster, item):
                 self._close(cluster)
 
-    def lease(self, recipe: Recipe, item: pytest.Item) -> Lease:
-        """Return a cluster for a test: one of the pool, or a new one."""
+    def lease(self, recipe: Recipe, item: pytest.Item, request: pytest.FixtureRequest) -> Lease:
+        """Return a cluster for a test: one of the pool, or a new one; *request* is the fixture's."""
+        self._forecast(item).note(item, request)
         lease = self.pool.lease(recipe, lambda: self.start(recipe, item))
         if lease.is_reused:
             self.totals.reused += 1
@@ -136,9 +173,10 @@ class ClusterRun:
         :raises ClusterError: it, or one that had to make place for it, did not end as it should.
         """
         if not self._keep(lease.cluster, item):
-            failed, wanted = item.stash.get(FAILED, False), self._is_wanted_later(item)
+            failed = item.stash.get(FAILED, False)
+            wanted = not self.is_last and self._forecast(item).comes_after(item)
             with _crash_raised_after(lease.cluster, item):
-                self.pool.give_back(lease, failed=failed, wanted=wanted)
+                self.pool.give_back(lease, failed=failed, wanted=wanted, test=item.nodeid)
 
     def end_idle(self) -> list[Exception]:
         """End the clusters that no test has now; return what went wrong."""
@@ -168,7 +206,9 @@ class ClusterRun:
 
             check_gunicorn()
             guard.acquire()
-            fork_server.acquire(wanted=settings.value_of(self._config, "fork_server").value)
+            forks = settings.value_of(self._config, "fork_server")
+            # A comparison starts a cluster for each run of a test: that is what the fork server is for.
+            fork_server.acquire(wanted=forks.value or (self.compares and forks.source == "default"))
             self._has_helpers = True
 
     def _close(self, cluster: Cluster) -> None:
@@ -193,11 +233,11 @@ class ClusterRun:
         self.kept.append(f"{item.nodeid}: {told}")
         return was_kept
 
-    def _is_wanted_later(self, item: pytest.Item) -> bool:
+    def _forecast(self, item: pytest.Item) -> LaterUse:
         from .reuse_forecast import LaterUse
 
         self._later = self._later or LaterUse(item.session.items)
-        return not self.is_last and self._later.comes_after(item)
+        return self._later
 
 
 @contextmanager

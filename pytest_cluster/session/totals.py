@@ -27,6 +27,7 @@ class Totals:
         measures: coverage runs in pytest.
         unmeasured: there was a worker in which it did not run.
         problems: what went wrong at the end, of no single test.
+        unsteady: tests that were compared, and failed with 1 worker when they ran so again.
     """
 
     started: int = 0
@@ -37,6 +38,7 @@ class Totals:
     measures: bool = False
     unmeasured: bool = False
     problems: list[str] = field(default_factory=list)
+    unsteady: list[str] = field(default_factory=list)
 
     def note_end(self, cluster: Cluster) -> None:
         """Note what coverage has lost with a cluster that has ended."""
@@ -65,6 +67,7 @@ class Totals:
         self.measures = self.measures or theirs.measures
         self.unmeasured = self.unmeasured or theirs.unmeasured
         self.problems += theirs.problems
+        self.unsteady += theirs.unsteady
 
     def __str__(self) -> str:
         times = "time" if self.reused == 1 else "times"

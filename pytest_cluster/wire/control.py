@@ -73,6 +73,11 @@ class Control:
         self._thread = threading.Thread(target=self._run, name="cluster-control", daemon=True)
         self._thread.start()
 
+    @property
+    def calls(self) -> int:
+        """How often a process was asked for something."""
+        return self._calls
+
     def call(self, pid: int, operation: str, arguments: object = None, *, timeout: float) -> Outcome:
         """Ask the process *pid* for *operation* and return how it ended there.
 

@@ -295,11 +295,13 @@ def test_cluster_whose_faults_cannot_be_undone_is_ended(error: BaseException, mo
         journal=SimpleNamespace(last_seq=0),
         primary=SimpleNamespace(pid=0),
         options=ClusterOptions(),
+        server=SimpleNamespace(control=SimpleNamespace(calls=0)),
+        every_worker=[],
     )
     lease = pool.lease(Recipe(one.options, ""), lambda: one)
 
     with pytest.raises(type(error)):
-        pool.give_back(lease, failed=False, wanted=True)
+        pool.give_back(lease, failed=False, wanted=True, test="test_it")
 
     assert closed == [one]
     assert pool.close() == []

@@ -1,0 +1,115 @@
+"""Find out before a test runs whether it will ask for a cluster: as an argument, or only while it runs.
+
+``request.getfixturevalue("cluster")``, a step of pytest-bdd and ``getfixture("cluster")`` in a doctest are in no list
+of arguments.  The names are read from the code, which is not run.  A name that is made at run time is in no code
+either; whoever asks with such a one is noted then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import import_module
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from ..stash import FIXTURES
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["asks_for", "asks_while_it_runs", "may_ask", "names_asked_for"]
+
+GET = "getfixturevalue"
+GET_IN_DOCTEST = re.compile(r"""getfixture\(\s*["'](\w+)["']""")
+
+
+def asks_for(item: pytest.Item, goals: Iterable[str] = FIXTURES) -> bool:
+    """Whether *item* will ask for one of the fixtures *goals*, as an argument or while it runs."""
+    wanted = frozenset(goals)
+    return bool(wanted & set(getattr(item, "fixturenames", ()))) or asks_while_it_runs(item, wanted)
+
+
+def asks_while_it_runs(item: pytest.Item, goals: Iterable[str] = FIXTURES) -> bool:
+    """Whether *item*, or a fixture or a step that it uses, names one of *goals* in its code."""
+    wanted, seen = frozenset(goals), set[str]()
+    waiting = [*getattr(item, "fixturenames", ()), *_asked_by(item)]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in wanted:
+            return True
+        for definition in _definitions(item, name)[-1:]:
+            waiting += [*definition.argnames, *names_asked_for(definition.func)]
+    return False
+
+
+def may_ask(item: pytest.Item) -> bool:
+    """Whether nothing forbids that *item* asks for a cluster: it has ``request``, or ``getfixture``, or does so."""
+    return "request" in getattr(item, "fixturenames", ()) or hasattr(item, "dtest") or asks_for(item)
+
+
+def names_asked_for(function: Callable[..., object] | None) -> list[str]:
+    """Return the identifiers in a function's code, where that calls ``getfixturevalue``; an empty list otherwise."""
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    if code is None or not any(GET in one.co_names for one in _codes(code)):
+        return []
+    constants = [constant for one in _codes(code) for constant in _flat(one.co_consts)]
+    return [one for one in constants if isinstance(one, str) and one.isidentifier()]
+
+
+def _asked_by(item: pytest.Item) -> list[str]:
+    """Return the names that the test itself asks for: its function, its doctest, or its steps."""
+    if hasattr(item, "dtest"):
+        return [name for example in item.dtest.examples for name in GET_IN_DOCTEST.findall(example.source)]
+    function = getattr(item, "function", None)
+    return [*names_asked_for(function), *_asked_by_steps(item, function)]
+
+
+def _asked_by_steps(item: pytest.Item, function: Callable[..., object] | None) -> list[str]:
+    if getattr(function, "__module__", "") != "pytest_bdd.scenario":
+        return []
+    names: list[str] = []
+    with contextlib.suppress(ImportError, AttributeError, TypeError):  # another version of pytest-bdd
+        for step_function in _steps(item, function):
+            names += [*inspect.signature(step_function).parameters, *names_asked_for(step_function)]
+    return names
+
+
+def _steps(item: pytest.Item, function: object) -> Iterator[Callable[..., object]]:
+    """Yield the functions of the steps of a scenario, with each of its examples."""
+    bdd: Any = import_module("pytest_bdd.scenario")
+    template = bdd.scenario_wrapper_template_registry[function]
+    contexts = [context for examples in template.examples for context in examples.as_contexts()]
+    for context in contexts or [{}]:
+        for step in template.render(context).steps:
+            for definition in bdd.find_fixturedefs_for_step(step, _manager(item), item):
+                yield bdd.step_function_context_registry[definition.func].step_func
+
+
+def _definitions(item: pytest.Item, name: str) -> Sequence[Any]:
+    known: Sequence[Any] = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}).get(name, ())
+    return known or _manager(item).getfixturedefs(name, item) or ()
+
+
+def _manager(item: pytest.Item) -> Any:  # noqa: ANN401 - pytest's own, which it does not export
+    return item.session._fixturemanager
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _flat(constants: Iterable[object]) -> Iterator[object]:
+    for one in constants:
+        if isinstance(one, tuple | frozenset):
+            yield from _flat(one)
+        else:
+            yield one
