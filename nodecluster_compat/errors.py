@@ -22,7 +22,10 @@ __all__ = [
     "HandleNotPassable",
     "IllegalTransition",
     "InternalError",
+    "KeyTooLong",
     "ListenError",
+    "LockLost",
+    "LockNotAcquired",
     "MessageNotSerializable",
     "MessageTooLarge",
     "NotInCluster",
@@ -33,7 +36,11 @@ __all__ = [
     "ServerAlreadyListening",
     "ServerNotRunning",
     "SettingsError",
+    "StoreCorrupt",
+    "StoreFull",
+    "StoreUnavailable",
     "TimeLimitExceeded",
+    "WorkerGone",
     "WouldBlock",
 ]
 
@@ -145,6 +152,34 @@ class TimeLimitExceeded(BaseException):
         self.request = request
         self.seconds = seconds
         super().__init__(f"{request} took longer than {seconds:g} s")
+
+
+class WorkerGone(ClusterError):
+    """A worker that should have answered has ended, or there is no worker of that id."""
+
+
+class LockNotAcquired(ClusterError, TimeoutError):
+    """A lock, or a place of a semaphore, did not become free in time."""
+
+
+class LockLost(ClusterError):
+    """A lock's lease ended while it was held: somebody else may have it; its fencing token says who came later."""
+
+
+class StoreUnavailable(ClusterError):
+    """There is no shared store here: its engine is not installed, or the place where it lives cannot be used."""
+
+
+class StoreFull(ClusterError):
+    """A value does not fit into the shared store, or into the memory behind it, whatever is evicted for it."""
+
+
+class StoreCorrupt(ClusterError):
+    """What lies in the shared store is not what was put there; the sentence says what has become of it."""
+
+
+class KeyTooLong(ClusterError, ValueError):
+    """A key of the shared store has more bytes than a key may have; nothing has happened."""
 
 
 class WouldBlock(ClusterError, RuntimeError):

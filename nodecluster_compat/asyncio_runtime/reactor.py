@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
 from threading import Event, RLock, get_ident
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from ..base.emitter import collect, run_guarded
 from ..base.timers import Timer
@@ -23,6 +23,10 @@ from ..errors import WouldBlock
 from ..messages.frames import Frame
 
 __all__ = ["AsyncioReactor"]
+
+Item = TypeVar("Item")
+
+_SLICE: Final = 64  # handlers that run before others on the loop have their turn
 
 
 class AsyncioReactor:
@@ -125,6 +129,10 @@ class AsyncioReactor:
         """Tell one frame after another, and await what its handlers leave, until there is none."""
         self._in_loop(self._task, _deliver(take, tell), "messages")
 
+    def deliver_apart(self, take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
+        """As :meth:`deliver`: each deliverer is a task of its own."""
+        self._in_loop(self._task, _deliver_in_slices(take, tell), "deliveries")
+
     def wait(self, begin: Callable[[Callable[[], None]], None]) -> None:
         """Call ``begin(done)`` and wait, in this thread, until ``done()`` is called.
 
@@ -195,7 +203,17 @@ async def _await_each(left: Iterable[Awaitable[None]], then: Callable[[], None] 
             then()
 
 
-async def _deliver(take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
-    while (frame := take()) is not None:
-        for awaitable in collect(tell, frame):
+async def _deliver(take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
+    while (item := take()) is not None:
+        for awaitable in collect(tell, item):
             await awaitable
+
+
+async def _deliver_in_slices(take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
+    count = 0
+    while (item := take()) is not None:
+        for awaitable in collect(tell, item):
+            await awaitable
+        count += 1
+        if count % _SLICE == 0:
+            await asyncio.sleep(0)

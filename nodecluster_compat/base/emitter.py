@@ -41,6 +41,7 @@ __all__ = [
     "Emitter",
     "Origin",
     "Registration",
+    "awaits_handlers",
     "collect",
     "current_origin",
     "ending_by_uncaught",
@@ -162,6 +163,11 @@ def set_awaiting(awaiting: Callable[[Awaitable[None]], object] | None) -> None:
         awaiting: given what a handler has left to await, where nobody collects it; ``None``: no loop runs any more.
     """
     _ThisProcess.awaiting = awaiting
+
+
+def awaits_handlers() -> bool:
+    """Whether a handler that is registered now may be an ``async def`` function."""
+    return _ThisProcess.awaiting is not None or _ThisProcess.forks_loops
 
 
 def let_forks_await(awaits: bool) -> None:
@@ -295,8 +301,7 @@ class Emitter(EventEmitter):
         # pyee's one place of registration: ``k`` names the handler, ``v`` is what it calls for it.
         if not isinstance(event, str):
             raise ArgumentTypeError(f"expected the name of an event, got {event!r}")
-        is_awaited = _ThisProcess.awaiting is not None or _ThisProcess.forks_loops
-        v = fitted(k, self._argument_count(event), f"the handler of {event!r}", v, is_awaited=is_awaited)
+        v = fitted(k, self._argument_count(event), f"the handler of {event!r}", v, is_awaited=awaits_handlers())
         if getattr(k, "__hash__", None) is None:
             raise ArgumentTypeError(f"expected a hashable handler of {event!r}, got {k!r}: give one of its methods")
         self._check_name(event)

@@ -135,6 +135,22 @@ class Channel:
         if self._open:
             self._writer.put(frame, callback, fd)
 
+    def offer(self, frame: bytes, most: int) -> bool:
+        """Send a frame of the runtime's, unless more than ``most`` bytes would wait for the receiver then.
+
+        Args:
+            frame: the encoded frame.
+            most: bytes of memory, what each frame takes beside its own included.
+
+        Returns:
+            Whether it was sent, or waits; what was refused is forgotten.
+        """
+        queue = self._writer.queue
+        if not self._open or queue.bytes_waiting + len(queue.frames) * FRAME_COST + len(frame) > most:
+            return False
+        self._writer.put(frame, None, None)
+        return True
+
     def answer(self, frame: bytes, fd: int | None = None) -> None:
         """Send what the peer has asked for; as :meth:`send_own`.
 

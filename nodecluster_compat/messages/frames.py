@@ -66,6 +66,9 @@ class FrameKind(IntEnum):
     MEMBERS = 18  # [P→W] who takes part in a topic now, the receiver among them
     POST = 19  # [W→P] for one other member of a topic, or for all others
     POSTED = 20  # [P→W] a POST, with who sent it in place of whom it is for
+    PUBLISH = 21  # [both] a message for those who have subscribed to its topic
+    CALL = 22  # [both] one capability of the sharing asks its other side: number, verb, arguments
+    RETURN = 23  # [both] what the CALL of that number has come to
 
     __hash__ = int.__hash__  # an enumeration's own is a function in Python
 

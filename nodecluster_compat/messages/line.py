@@ -222,6 +222,10 @@ class Line:
         """Bytes that wait because the receiver has not read them."""
         return self._channel.queued_bytes
 
+    def offer(self, frame: bytes, most: int) -> bool:
+        """Send a frame of the runtime's, unless the receiver is slow; see :meth:`Channel.offer`."""
+        return self._channel.offer(frame, most)
+
     def answer(self, frame: bytes, fd: int | None = None) -> None:
         """Send what the peer has asked for; see :meth:`Channel.answer`."""
         self._channel.answer(frame, fd)

@@ -14,8 +14,9 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..base.arguments import checked_callable, checked_seconds
 from ..base.arity import checked_callback
@@ -34,11 +35,17 @@ from .worker import Worker
 from .worker_environment import worker_environment
 from .worker_handle import WorkerHandle
 
+if TYPE_CHECKING:
+    from ..sharing.bus import Bus
+    from ..sharing.members import Sharing
+    from ..sharing.outcomes import Replies
+
 __all__ = ["SCHED_NONE", "SCHED_RR", "Cluster", "cluster"]
 
 SCHED_NONE: Final = 1
 SCHED_RR: Final = 2
 _POLICY_VARIABLE: Final = "NODE_CLUSTER_SCHED_POLICY"
+_SHARING: Final = "nodecluster_compat.sharing.members"  # above this floor: loaded when it is asked for
 
 
 class Cluster(Emitter):
@@ -295,6 +302,51 @@ class Cluster(Emitter):
             self._worker.start_timer(timer)
         else:
             self._with_primary(lambda primary: primary.loop.start(timer, timer.seconds))
+
+    # --- what its processes share, in both roles -----------------------------------------------
+
+    @property
+    def bus(self) -> Bus:
+        """Messages by topic, and requests to several; see :class:`~nodecluster_compat.sharing.bus.Bus`."""
+        return self._sharing.bus
+
+    def everywhere(
+        self, function: Callable[..., Any], *args: Any, timeout: float | None = 30.0, **keywords: Any
+    ) -> Replies:
+        """Run a function of a module in every worker, this one included, and wait for what they return.
+
+        Args:
+            function: found by its module and its name in each of them; it runs beside requests.
+            args: what to call it with: what a message can be.
+            timeout: seconds above 0; ``None``: as long as those who must answer live.
+            keywords: the same by name.
+
+        Returns:
+            What it has returned, by the worker's id; ``missing`` says who has not answered, and why.
+
+        Raises:
+            ArgumentError: others would not find it by its name, or the time-out is none.
+            ChannelClosed: the primary has gone.
+            WouldBlock: this code must not wait; in a task write ``await cluster.everywhere_async(...)``.
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        return self._sharing.everywhere(function, *args, timeout=timeout, **keywords)
+
+    async def everywhere_async(
+        self, function: Callable[..., Any], *args: Any, timeout: float | None = 30.0, **keywords: Any
+    ) -> Replies:
+        """Run a function in every worker, and await what they return: :meth:`everywhere` for tasks.
+
+        Raises:
+            WouldBlock: this worker has no event loop (only ``ASGIWorker`` has one).
+            ClusterError: as :meth:`everywhere`.
+        """
+        return await self._sharing.everywhere_async(function, *args, timeout=timeout, **keywords)
+
+    @property
+    def _sharing(self) -> Sharing:
+        sharing: Sharing = import_module(_SHARING).sharing
+        return sharing
 
     # --- for the server around it --------------------------------------------------------------
 

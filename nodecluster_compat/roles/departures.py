@@ -44,6 +44,9 @@ class Departures:
         shared: the sockets that they asked for.
         tell: emits an event of a worker, and of the cluster.
         grace: seconds that a worker without a channel has left to live.
+
+    Attributes:
+        when_leaving: told of a worker that is on its way out, perhaps more than once; a door for capabilities.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Departures:
         self._shared = shared
         self._tell = tell
         self.grace = grace
+        self.when_leaving: list[Callable[[WorkerHandle], None]] = []
         self._timers: dict[int, list[Timer]] = {}  # by worker, until it has ended: they would keep all of it
 
     def retire(self, worker: WorkerHandle) -> None:
@@ -76,6 +80,8 @@ class Departures:
         worker.way_out.leave()
         self._dealer.leave(worker.id)
         self._shared.lost(worker.id)
+        for tell in self.when_leaving:
+            tell(worker)
 
     # --- the end of its channels ---------------------------------------------------------------
 

@@ -39,7 +39,7 @@ from ..messages.payloads import encode_disconnect
 from .deliveries import Deliveries
 from .departures import Departures
 from .exchange import Exchange
-from .forgetting import Forgotten, forget
+from .forgetting import Forgotten, Keeper, forget
 from .host import Host
 from .inbound import Inbound
 from .process import process
@@ -63,6 +63,11 @@ class Primary:
         log: where it says what goes wrong.
         grace: seconds that a worker without a channel has left to live.
         queue_limit: bound of the accepted connections that wait, for each listener.
+
+    Attributes:
+        taps: told of each event of a worker; a door for capabilities, as is ``inbound.frames``.
+        when_leaving: told of a worker that is on its way out, perhaps more than once.
+        keepers: who else keeps what a file has registered, which a reload takes off and perhaps puts back.
     """
 
     def __init__(self, host: Host, loop: Loop, events: Emitter, log: Log, grace: float, queue_limit: int) -> None:
@@ -85,6 +90,8 @@ class Primary:
         self.turn: Callable[[float], None] | None = None  # while the script runs, and no turn of the loop
         self.taps: list[Callable[[str, WorkerHandle, tuple[Any, ...]], None]] = []
         self.sent_tap: Callable[[WorkerHandle, Message, Handle], None] | None = None
+        self.when_leaving = self._departures.when_leaving
+        self.keepers: list[Keeper] = []
 
     @property
     def grace(self) -> float:
@@ -264,7 +271,8 @@ class Primary:
     def forget(self, origin: Origin) -> Forgotten:
         """Remove the handlers and timers that were registered from ``origin``; return them for :meth:`recall`."""
         workers = self.registry.by_id.values()
-        return forget(origin, [self._events, process, *workers, *(one.process for one in workers)], self.loop)
+        keepers = [self._events, process, *workers, *(one.process for one in workers), *self.keepers]
+        return forget(origin, keepers, self.loop)
 
     def recall(self, forgotten: Forgotten) -> None:
         """Put back what :meth:`forget` removed, in place of what has been registered from there since."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from ..base.arity import checked_callback
 from ..base.drain_timeout import checked_timeout
@@ -48,6 +48,8 @@ WorkerState = Literal["online", "listening", "disconnecting", "destroying"]
 
 _FLUSH_SECONDS: Final = 1.0
 
+Item = TypeVar("Item")
+
 
 class Runtime(Reactor, Protocol):
     """What a worker asks of the kind of worker that it is.
@@ -69,6 +71,9 @@ class Runtime(Reactor, Protocol):
 
     def deliver(self, take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
         """Tell one frame after another, beside requests, until ``take`` returns ``None``; telling may block."""
+
+    def deliver_apart(self, take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
+        """As :meth:`deliver`, of anything; what this waits for holds up no other deliverer."""
 
     def start(self, timer: Timer, seconds: float) -> object:
         """See :class:`~nodecluster_compat.base.timers.Clock`."""
@@ -119,6 +124,9 @@ class ClusterWorker(Worker):
         slot: its place, from 1; the worker that replaces it has the same.
         drain_timeout: seconds that whoever asked it to leave allows for that; ``None`` for the usual limit.
         exchange: what it posts to other workers, and they to it.
+        frames: the table of frames; a door for capabilities.
+        max_message_bytes: the largest frame that the primary takes from it.
+        when_closed: called when the channel is closed, with the lock; a door, too.
     """
 
     _known = KnownEvents(
@@ -155,16 +163,13 @@ class ClusterWorker(Worker):
         self._requests: dict[int, Callable[[ListenAnswer, int | None], None]] = {}
         self._last_request = 0
         self.frames: Handlers[ClusterWorker, Frame] = Handlers("the primary sent a frame that only workers send")
+        self.max_message_bytes = max_message_bytes
+        self.when_closed: list[Callable[[], None]] = []
         channel = Channel(sock, partial(self.frames.handle, self), self._closed, on_slice=self._slice_ended)
         self._line = Line(channel, log, serializer, max_message_bytes)
         self._inbox = Inbox(self._line, (self, process), log)
         self.exchange = ExchangeMember(self._line, log, max_message_bytes)
-        self.requests = Requests(
-            self._line,
-            "the primary",
-            self._asked,
-            lambda: bool(self.listener_count("request") or self.process.listener_count("request")),
-        )
+        self.requests = Requests(self._line, "the primary", self.tell_request, self.hears_requests)
         for emitter in (self, process):
             emitter.on("new_listener", self._listener_added)
         for kind, handler in {
@@ -325,6 +330,27 @@ class ClusterWorker(Worker):
         with self._line_lock:
             self._line.send_own(frame)
 
+    def send_frame(self, frame: bytes, most: int | None = None) -> bool:
+        """Send a frame of a capability's.
+
+        Args:
+            frame: encoded, with no more than :attr:`max_message_bytes`.
+            most: bytes that may wait for the primary then, and it is not sent otherwise; ``None``: it is sent anyhow.
+
+        Returns:
+            Whether it was sent.
+        """
+        with self._line_lock:
+            if most is not None:
+                return self._line.offer(frame, most)
+            self._line.send_own(frame)
+            return self._line.is_open
+
+    @property
+    def runtime(self) -> Runtime | None:
+        """The kind of worker that it is; ``None`` before that runs."""
+        return self._runtime
+
     def announce_online(self) -> None:
         """Tell the primary that this worker runs, before any application code does."""
         self._send_own(encode_frame(FrameKind.ONLINE))
@@ -456,7 +482,12 @@ class ClusterWorker(Worker):
         if event == "request" and self._runtime is not None:
             self._runtime.call_soon(self.requests.listener_added)
 
-    def _asked(self, message: Message, reply: Reply) -> None:
+    def hears_requests(self) -> bool:
+        """Whether anybody listens for ``request``."""
+        return bool(self.listener_count("request") or self.process.listener_count("request"))
+
+    def tell_request(self, message: Message, reply: Reply) -> None:
+        """Emit ``request``, beside requests of clients."""
         assert self._runtime is not None  # nothing is read before
         self._runtime.spawn(partial(self._tell_asked, message, reply))
 
@@ -478,6 +509,8 @@ class ClusterWorker(Worker):
     def _closed(self, error: ClusterError | None) -> None:
         self._line.closed()
         self.requests.closed()
+        for tell in self.when_closed:
+            tell()
         if error is not None:
             self._log.error("The channel to the primary is closed: %s", error)
         if self._finishing:

@@ -15,10 +15,10 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 from weakref import WeakSet
 
-from gevent import get_hub, getcurrent
+from gevent import get_hub, getcurrent, sleep
 from gevent.event import Event
 
 from ..base.emitter import run_guarded
@@ -30,6 +30,9 @@ from .keep_alive import KeepAlive
 
 __all__ = ["GeventReactor", "let_go"]
 
+Item = TypeVar("Item")
+
+_SLICE: Final = 64  # handlers that run before other greenlets have their turn
 _READ: Final = 1
 _WRITE: Final = 2
 
@@ -119,6 +122,10 @@ class GeventReactor:
         """Tell one frame after another, in a greenlet, until there is none: at once, where the hub itself calls."""
         self._greenlets.start_at_once(_deliver, take, tell)
 
+    def deliver_apart(self, take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
+        """As :meth:`deliver`: each deliverer is a greenlet of its own."""
+        self._greenlets.start_at_once(_deliver_in_slices, take, tell)
+
     def _expired(self, timer: Timer) -> None:
         self._stop(timer)
         self._greenlets.start(timer.fire)
@@ -180,9 +187,18 @@ def _call_then(call: Callable[[], None], then: Callable[[], None]) -> None:
         then()
 
 
-def _deliver(take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
-    while (frame := take()) is not None:
-        tell(frame)
+def _deliver(take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
+    while (item := take()) is not None:
+        tell(item)
+
+
+def _deliver_in_slices(take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
+    count = 0
+    while (item := take()) is not None:
+        tell(item)
+        count += 1
+        if count % _SLICE == 0:
+            sleep(0)
 
 
 def _unwatch_all() -> None:

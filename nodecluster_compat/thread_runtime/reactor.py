@@ -9,7 +9,7 @@ No code of the user's runs on the main thread, where it would hold up everybody,
 
 * one thread tells messages, in order; a handler may block, later messages wait for it, requests do not;
 * another one makes deferred calls and fires timers, in the order in which they are due;
-* ``spawn`` has a thread for each call, used again.
+* ``spawn`` has a thread for each call, used again, and so has each deliverer of a subscription.
 
 They are daemon threads: a handler that never comes back holds up no end.
 """
@@ -22,7 +22,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ..base.emitter import run_guarded
 from ..base.timers import Timer
@@ -34,6 +34,10 @@ from .pool import Job, ThreadPool
 __all__ = ["ThreadReactor"]
 
 _MOST_SPAWNED: Final = 256
+_MOST_APART: Final = 64
+
+Item = TypeVar("Item")
+
 _LONG: Final = 3600.0
 
 
@@ -59,6 +63,7 @@ class ThreadReactor:
         self._messages = ThreadPool(1, "nodecluster-messages")
         self._calls = ThreadPool(1, "nodecluster-calls")
         self._spawned = ThreadPool(_MOST_SPAWNED, "nodecluster-spawned")
+        self._apart = ThreadPool(_MOST_APART, "nodecluster-subscribers")
 
     # --- the reactor ---------------------------------------------------------------------------
 
@@ -167,6 +172,10 @@ class ThreadReactor:
         """Tell one frame after another, on the thread of messages, until there is none."""
         self._messages.submit(_deliver, take, tell, done=self._ended)
 
+    def deliver_apart(self, take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
+        """Tell one item after another, on a thread that no other deliverer has meanwhile."""
+        self._apart.submit(_deliver, take, tell, done=self._ended)
+
     def hold_channel(self, holds: bool) -> None:
         """Nothing to do: a server lives on until it is told to end."""
 
@@ -209,7 +218,7 @@ class ThreadReactor:
     def let_go(self) -> None:
         """The process ends: threads that are idle end, and nothing that waits is done."""
         self._due.clear()
-        for pool in (self._messages, self._calls, self._spawned):
+        for pool in (self._messages, self._calls, self._spawned, self._apart):
             pool.shutdown()
 
 
@@ -228,6 +237,6 @@ class _Expiry:
             self._reactor.fire(self._timer)
 
 
-def _deliver(take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
-    while (frame := take()) is not None:
-        tell(frame)
+def _deliver(take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
+    while (item := take()) is not None:
+        tell(item)

@@ -33,9 +33,10 @@ from ...roles.cluster import SCHED_RR, cluster
 from ...roles.primary import Primary
 from ...roles.process import process
 from ...roles.worker_handle import WorkerEntry, WorkerRoster
+from ...sharing.attach import share
 from ..log_lines import keep_lines_whole
 from . import forking, log_files, reaping, stopping
-from .configuration import CONFIG_MODULE
+from .configuration import CONFIG_MODULE, config_module
 from .copy_on_write import prepare_for_workers
 from .current_settings import settings_in_force
 from .exits import Exits
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
     from gunicorn.arbiter import Arbiter as _Base
 
+    from ...base.emitter import Origin
     from ...base.records import ServedAddress
     from ...lifecycle.steps import Step
     from ...roles.worker_handle import ChildEnds, WorkerHandle
@@ -120,11 +122,16 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         if self.is_supervised:
             process.serve_under_gunicorn({*self.SIGNALS, signals.SIGCHLD, signals.SIGABRT})
         cluster.become_primary(self.primary)
+        self.exchange = share(self.primary, self.log, self.is_own_origin)
         self._seat_helpers()
         scale, end_signal = (self.scale, signals.SIGQUIT) if self.is_supervised else (None, signals.SIGTERM)
         self.desk = Desk(cluster, scale, end_signal)
         self.operators = Operators(self)
         under_test.enter_primary(self.loop, self.desk)
+
+    def is_own_origin(self, origin: Origin) -> bool:
+        """Whether what is registered from there is the primary's, and not that of an application that is preloaded."""
+        return not self.is_supervised or origin in (None, "__main__", config_module(self.cfg))
 
     def _seat_helpers(self) -> None:
         loop, log, roster, registry = self.loop, self.log, self.roster, self.primary.registry

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ...operations.log_writer import LogWriter
     from ..gunicorn_types import ListeningSocket, Settings
 
-__all__ = ["CONFIG_MODULE", "ConfiguredSeat", "Savepoint", "close_socket", "is_given", "load"]
+__all__ = ["CONFIG_MODULE", "ConfiguredSeat", "Savepoint", "close_socket", "config_module", "is_given", "load"]
 
 CONFIG_MODULE: Final = "__config__"
 """The name under which gunicorn executes ``gunicorn.conf.py``, again on every HUP."""
@@ -76,7 +76,7 @@ class Savepoint:
         self._app = dict(arbiter.app.__dict__)
         self._own = {name: getattr(arbiter, name) for name in _ARBITERS}
         self.num_workers = arbiter.num_workers
-        self._module_name = _config_module(arbiter.cfg)
+        self._module_name = config_module(arbiter.cfg)
         self._module = sys.modules.get(self._module_name)
         self._environment = dict(os.environ)
         self._path = list(sys.path)
@@ -149,7 +149,7 @@ def load(arbiter: ConfiguredSeat) -> Savepoint:
         ConfigurationNotLoaded: it cannot be used; the former one is in force.
     """
     savepoint = Savepoint(arbiter)
-    cluster.begin_load(_config_module(arbiter.cfg))
+    cluster.begin_load(config_module(arbiter.cfg))
     try:
         _load(arbiter, savepoint)
     except (Exception, SystemExit) as error:
@@ -170,7 +170,7 @@ def _reason(error: BaseException) -> str:
 def _load(arbiter: ConfiguredSeat, former: Savepoint) -> None:
     old_cfg, old_address = arbiter.cfg, arbiter.cfg.address
     _restore_environment(arbiter)
-    _forget_module(_config_module(old_cfg))
+    _forget_module(config_module(old_cfg))
     arbiter.app.reload()
     arbiter.setup(arbiter.app)
     if arbiter.worker_class is not former.worker_class and is_of_ours(arbiter.worker_class):
@@ -187,7 +187,7 @@ def _load(arbiter: ConfiguredSeat, former: Savepoint) -> None:
     arbiter.primary.grace = arbiter.cfg.graceful_timeout
 
 
-def _config_module(cfg: Settings) -> str:
+def config_module(cfg: Settings) -> str:
     """Return the name of the module that the configuration is: of a file's, or the one of ``-c python:module``."""
     location = str(cfg.config or "")
     return location[len(_MODULE_PREFIX) :] if location.startswith(_MODULE_PREFIX) else CONFIG_MODULE

@@ -27,6 +27,7 @@ from ...operations.metrics.shared_values import worker_begins
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.this_worker import ClusterWorker
+from ...sharing.members import sharing
 from ..requests.metering import use_meter
 from . import log_files
 from .birth import Birth
@@ -181,6 +182,7 @@ def _in_child() -> None:
     if birth is not None:
         birth.abandon()
         cluster.become_worker(None)
+        sharing.leave()
         set_uncaught(None)
     if birth is not None or is_child():
         detach()
@@ -213,6 +215,7 @@ def _leave_primary(arbiter: _Seat) -> None:
     memory = arbiter.ledger.leave(None if worker is None else worker.id)
     ends = arbiter.let_go(worker)
     if worker is None or ends is None:
+        sharing.leave()
         return
     assert worker.heartbeat is not None
     assert memory is not None
@@ -231,6 +234,7 @@ def _leave_primary(arbiter: _Seat) -> None:
         else:
             os.environ[name] = value
     cluster.become_worker(member)
+    sharing.become_worker(member, arbiter.log)
     _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served), worker.heartbeat, worker.notebook)
     keep_tail(worker.notebook, log_files.loggers_of(arbiter.log))
     under_test.reach("online")

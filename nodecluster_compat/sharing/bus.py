@@ -1,0 +1,245 @@
+"""Publish to topics, subscribe to them, and ask other processes: ``cluster.bus``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+import msgspec
+
+from ..base.arity import checked_callback
+from ..base.emitter import current_origin, run_guarded
+from ..errors import ArgumentError, ArgumentTypeError, ClusterError
+from ..roles.requests import Replied, awaited, checked_request_timeout, waited
+from .outcomes import Failure, Gathered, Replies, error_of
+from .topics import checked_topic
+from .wire import decode, encode
+
+if TYPE_CHECKING:
+    from .outcomes import Answer
+    from .sides import Side
+    from .subscriptions import Subscription
+
+__all__ = ["ALL", "AllWorkers", "Bus"]
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+class AllWorkers:
+    """Every worker, as the target of a request."""
+
+    def __repr__(self) -> str:
+        return "bus.ALL"
+
+
+ALL: Final = AllWorkers()
+
+
+class Ask(msgspec.Struct, array_like=True, frozen=True):
+    """What a process asks of others by way of the exchange."""
+
+    target: int | str | None
+    verb: str
+    body: bytes
+    seconds: float | None
+
+
+class Asked(msgspec.Struct, array_like=True, frozen=True):
+    """A request as it reaches whoever must answer: the topic, ``None`` for the event ``request``, and the message."""
+
+    topic: str | None
+    message: msgspec.Raw
+
+
+class _Door:
+    """What a bus asks of the sharing around it."""
+
+    @property
+    def side(self) -> Side:
+        raise NotImplementedError
+
+    def subscribe(self, pattern: str, handler: Callable[..., Any]) -> Subscription:
+        raise NotImplementedError
+
+
+class Bus:
+    """Messages between all processes of a cluster, by topic.
+
+    A message is anything that MessagePack carries: ``None``, ``bool``, numbers, ``str``, ``bytes``, lists, dicts,
+    datetimes; 1 MiB at most.  It reaches a subscriber at most once, and those of one publisher in their order.
+
+    Attributes:
+        ALL: every worker, as the target of :meth:`request`.
+    """
+
+    ALL: Final = ALL
+
+    def __init__(self, sharing: Any) -> None:  # noqa: ANN401 - see _Door
+        self._sharing: _Door = sharing
+
+    # --- topics --------------------------------------------------------------------------------
+
+    def publish(self, topic: str, message: object = None) -> bool:
+        """Send a message to everybody who has subscribed to its topic, in whatever process; waits for nobody.
+
+        Args:
+            topic: 1 to 255 bytes as UTF-8.
+            message: what to send.
+
+        Returns:
+            Whether it is on its way: not where 16 MiB already wait for a primary that does not read, nor once the
+            channel is closed.
+
+        Raises:
+            ArgumentError: the topic is none.
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        return self._sharing.side.publish(checked_topic(topic), encode(message))
+
+    @overload
+    def subscribe(self, pattern: str) -> Callable[[Handler], Handler]: ...
+    @overload
+    def subscribe(self, pattern: str, handler: Callable[..., Any]) -> Subscription: ...
+    def subscribe(
+        self, pattern: str, handler: Callable[..., Any] | None = None
+    ) -> Subscription | Callable[[Handler], Handler]:
+        """Call ``handler(topic, message)`` for each message whose topic matches; without a handler, return a decorator.
+
+        The handler runs beside requests and may block; messages behind it wait for it, up to a bound, and no other
+        subscriber does.  What it returns answers a :meth:`request` to the topic.  In an ``ASGIWorker`` it may be
+        ``async def``.
+
+        Args:
+            pattern: a topic, or several as a shell has it: ``cache.*``, ``user.[0-9]``.
+            handler: what to call.
+
+        Returns:
+            The subscription, to ``close()`` it, and to read ``dropped``.
+
+        Raises:
+            ArgumentError: the pattern is none, or the handler can never be called.
+        """
+        if handler is not None:
+            return self._sharing.subscribe(pattern, handler)
+        checked_topic(pattern, "a pattern of topics")
+
+        def decorate(function: Handler) -> Handler:
+            self._sharing.subscribe(pattern, function)
+            return function
+
+        return decorate
+
+    def broadcast(self, message: object) -> None:
+        """Send a message to every other worker, where it is a ``message`` event of ``process``.
+
+        Raises:
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        self._sharing.side.call("broadcast", encode(message), None)
+
+    # --- requests ------------------------------------------------------------------------------
+
+    def request(
+        self,
+        target: int | str | AllWorkers,
+        message: object = None,
+        callback: Callable[..., Any] | None = None,
+        *,
+        timeout: float | None = 30.0,
+    ) -> Any:  # noqa: ANN401 - a message, or replies
+        """Ask one worker, the subscribers of a topic, or all workers, and wait; requests are served meanwhile.
+
+        Args:
+            target: a worker's id, and it hears ``request(message, reply)``; :attr:`ALL`, and every worker does; a
+                topic, and its subscribers answer by what they return, one for each process.
+            message: what to ask.
+            callback: called with ``(error, result)``, and then nothing is waited for, and nothing returned.
+            timeout: seconds above 0; ``None``: as long as those who must answer live.
+
+        Returns:
+            What one worker has replied.  For a topic and for all :class:`~nodecluster_compat.sharing.outcomes.Replies`:
+            who must answer is fixed when the request is passed on, and it ends when the last of them has answered or
+            ended, or the time is over; ``missing`` says who has not answered, and why.
+
+        Raises:
+            RequestFailed, RequestTimedOut, WorkerGone: one worker did not answer.
+            ChannelClosed: the primary has gone.
+            WouldBlock: there is no callback, and this code must not wait.
+            ArgumentError: target, callback or time-out are none.
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        seconds = checked_request_timeout(timeout)
+        call = checked_callback(callback, 2, "the callback of request()")
+        begin = self._asking(target, message, seconds)
+        side = self._sharing.side
+        if call is None:
+            return waited(side.wait, begin)
+        origin = current_origin()
+        begin(lambda error, value: side.soon(run_guarded, "request", origin, call, error, value))
+        return None
+
+    async def request_async(
+        self, target: int | str | AllWorkers, message: object = None, *, timeout: float | None = 30.0
+    ) -> Any:  # noqa: ANN401 - as request()
+        """Ask, and await the answer: :meth:`request` for tasks.
+
+        Raises:
+            WouldBlock: this worker has no event loop (only ``ASGIWorker`` has one).
+            ClusterError: as :meth:`request`.
+        """
+        begin = self._asking(target, message, checked_request_timeout(timeout))
+        return await awaited(self._sharing.side.waiting, begin)
+
+    def _asking(self, target: object, message: object, seconds: float | None) -> Callable[[Replied], None]:
+        if isinstance(target, bool) or not isinstance(target, int | str | AllWorkers):
+            raise ArgumentTypeError(f"expected a worker's id, a topic or bus.ALL as target, got {target!r}")
+        topic = checked_topic(target) if isinstance(target, str) else None
+        if isinstance(target, int) and target < 1:
+            raise ArgumentError(f"expected a worker's id, which is 1 or more, got {target}: ask the primary by process")
+        body = encode(Asked(topic, msgspec.Raw(encode(message))))
+        return self.asking(None if isinstance(target, AllWorkers) else target, "asked", body, seconds)
+
+    def asking(
+        self, target: int | str | None, verb: str, body: bytes, seconds: float | None
+    ) -> Callable[[Replied], None]:
+        """Return what asks by any verb, when it is called with who wants the outcome."""
+        arguments = encode(Ask(target, verb, body, seconds))
+        side = self._sharing.side
+
+        def begin(done: Replied) -> None:
+            side.call("ask", arguments, lambda error, value: _ended(target, done, error, value))
+
+        return begin
+
+
+def _ended(target: int | str | None, done: Replied, error: Exception | None, value: Any) -> None:  # noqa: ANN401
+    replies: Any = None
+    if error is None:
+        try:
+            replies = _replies(decode(value, Gathered))
+            if isinstance(target, int):
+                replies = _only(replies)
+        except ClusterError as wrong:
+            error = wrong
+    done(error, None if error is not None else replies)
+
+
+def _replies(gathered: Gathered) -> Replies:
+    answers: dict[int, Any] = {}
+    missing = {one.worker: error_of(Failure(one.cause, one.reason)) for one in gathered.missing}
+    for one in gathered.answers:
+        _decode_answer(one, answers, missing)
+    return Replies(answers, missing)
+
+
+def _decode_answer(answer: Answer, answers: dict[int, Any], missing: dict[int, ClusterError]) -> None:
+    try:
+        answers[answer.worker] = decode(answer.value)
+    except ClusterError as error:
+        missing[answer.worker] = error
+
+
+def _only(replies: Replies) -> Any:  # noqa: ANN401 - a message
+    for value in replies.values():
+        return value
+    raise next(iter(replies.missing.values()))

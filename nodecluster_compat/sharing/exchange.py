@@ -1,0 +1,367 @@
+"""Exchange what processes publish and ask of each other: the middle of the sharing, in the primary.
+
+    publish:  a process ──PUBLISH──▶ exchange ──the same bytes──▶ each process that wants the topic
+    call:     a process ──CALL─────▶ exchange: verbs in a table ──RETURN──▶ the process
+    ask:      a process ──CALL ask─▶ exchange ──CALL──▶ who must answer ──RETURN──▶ gathered ──RETURN──▶ the process
+
+All that is published goes through here, in the order in which it comes, so the messages of one publisher have the same
+order everywhere.  To a process that does not read nothing is passed on beyond a bound: counted, it holds up nobody.
+
+A process is a :class:`Peer`: a worker, or the primary itself (0).  A capability adds its verbs by
+``exchange.verbs.on(verb, handler)``.  No worker is trusted: what makes no sense raises ``FrameError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import count
+from typing import Any, Final, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from ..base.log import Log
+from ..errors import ClusterError, FrameError, InternalError
+from .gathering import Gathering
+from .outcomes import Failure, Gathered, failure_of
+from .topics import MOST_TOPIC_BYTES, PatternTable
+from .wire import NO_RETURN, decode, decode_call, decode_publish, decode_return, encode, encode_publish
+
+__all__ = ["PRIMARY", "Caller", "Exchange", "Peer", "Returning", "Timers", "Verbs"]
+
+PRIMARY: Final = 0
+"""The primary's id among the peers."""
+
+_MOST_PATTERNS: Final = 4096
+_MOST_CALLS: Final = 4096
+_MOST_ANSWER_BYTES: Final = 64 * 1024 * 1024
+
+
+class Caller(Protocol):
+    """Whoever has called."""
+
+    @property
+    def id(self) -> int:
+        """The worker's id; 0 for the primary."""
+
+    def give(self, number: int, is_done: bool, body: bytes) -> None:
+        """Answer what it has called."""
+
+
+class Peer(Caller, Protocol):
+    """A process that takes part."""
+
+    def publish(self, frame: bytes, topic: str, body: bytes | bytearray) -> bool:
+        """Pass a message on; return whether it was taken."""
+
+    def call(self, number: int, verb: str, body: bytes) -> bool:
+        """Ask it; return whether it was taken."""
+
+
+class Cancellable(Protocol):
+    """A timer."""
+
+    def cancel(self) -> None:
+        """Call it off."""
+
+
+class Timers(Protocol):
+    """What the exchange asks of the event loop around it."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Cancellable:
+        """Call back after ``seconds``."""
+
+
+class Returning:
+    """Answers one call, now or later; only the first answer counts."""
+
+    __slots__ = ("_number", "_open", "_peer")
+
+    def __init__(self, peer: Caller, number: int, opened: set[Returning] | None = None) -> None:
+        self._peer = peer
+        self._number = number
+        self._open = opened
+        if opened is not None:
+            opened.add(self)
+
+    def value(self, value: object) -> None:
+        """It was done, and this came of it."""
+        self._give(True, value)
+
+    def failure(self, failure: Failure) -> None:
+        """It was not done."""
+        self._give(False, failure)
+
+    def _give(self, is_done: bool, value: object) -> None:
+        opened, self._open = self._open, None
+        if opened is None or self not in opened:
+            return
+        opened.discard(self)
+        try:
+            body = encode(value, "an answer", _MOST_ANSWER_BYTES)
+        except ClusterError as error:
+            is_done, body = False, encode(failure_of(error))
+        self._peer.give(self._number, is_done, body)
+
+
+Verb: TypeAlias = Callable[[Caller, Any, Returning], None]
+
+
+class Verbs:
+    """A table ``verb → handler``: ``handler(peer, arguments, returning)``, with the type of its arguments."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, tuple[Any, Verb]] = {}
+
+    def on(self, verb: str, arguments: Any, handler: Verb) -> None:  # noqa: ANN401 - any type
+        """Call ``handler`` for every call of this verb, with arguments of that type.
+
+        Raises:
+            InternalError: the verb has a handler already.
+        """
+        if verb in self._handlers:
+            raise InternalError(f"{verb} has a handler already")
+        self._handlers[verb] = arguments, handler
+
+    def call(self, peer: Caller, verb: str, body: bytes | bytearray, returning: Returning) -> None:
+        """Pass a call to the handler of its verb.
+
+        Raises:
+            FrameError: the arguments are not of its type.
+        """
+        found = self._handlers.get(verb)
+        if found is None:
+            returning.failure(Failure("failed", f"nobody knows {verb!r} here: another version sent it"))
+            return
+        found[1](peer, decode(body, found[0]), returning)
+
+
+class _Ask(Struct, array_like=True, frozen=True):
+    """The arguments of ``ask``: of whom, by which verb, what, and how long."""
+
+    target: int | str | None
+    verb: str
+    body: bytes
+    seconds: float | None
+
+
+class _Member(Struct):
+    """What the exchange knows of a peer."""
+
+    peer: Peer
+    open: set[Returning]
+    patterns: int = 0
+    dropped: int = 0
+
+
+class Exchange:
+    """The middle of the sharing.
+
+    Args:
+        timers: of the loop that it runs on.
+        log: told when a process is too slow.
+        is_alone: whether there is no cluster, and this process does what workers do.
+
+    Attributes:
+        verbs: the table of calls; a door for capabilities.
+        when_left: told of the id of a peer that has gone; a door, too.
+        published: how many messages have come.
+        dropped: how many were not passed on to somebody who wanted them.
+    """
+
+    def __init__(self, timers: Timers, log: Log, is_alone: bool = False) -> None:
+        self._is_alone = is_alone
+        self.verbs = Verbs()
+        self.when_left: list[Callable[[int], None]] = []
+        self.published = 0
+        self.dropped = 0
+        self.timers = timers
+        self._log = log
+        self._members: dict[int, _Member] = {}
+        self._wanted: PatternTable[int] = PatternTable()
+        self._numbers = count(1)
+        self._asked: dict[int, tuple[int, Callable[[bool, bytes | bytearray], None]]] = {}
+        self.verbs.on("subscribe", str, self._subscribe)
+        self.verbs.on("unsubscribe", str, self._unsubscribe)
+        self.verbs.on("ask", _Ask, self._ask)
+
+    # --- who is there --------------------------------------------------------------------------
+
+    @property
+    def workers(self) -> list[int]:
+        """The ids of the workers that are there."""
+        return [one for one in self._members if self._is_alone or one != PRIMARY]
+
+    def dropped_for(self, peer: int) -> int:
+        """Return how many messages were not passed on to a peer that is there."""
+        return self._members[peer].dropped if peer in self._members else 0
+
+    def join(self, peer: Peer) -> None:
+        """A process is there."""
+        self._members[peer.id] = _Member(peer, set())
+
+    def leave(self, peer: int) -> None:
+        """A process has gone: what is asked of it fails, what it has asked interests nobody."""
+        member = self._members.pop(peer, None)
+        if member is None:
+            return
+        member.open.clear()
+        for pattern in tuple(self._wanted):
+            self._wanted.remove(pattern, peer)
+        gone = encode(Failure("gone", f"worker {peer} ended before it replied"))
+        for number, (asked, done) in list(self._asked.items()):
+            if asked == peer and self._asked.pop(number, None) is not None:
+                done(False, gone)
+        for tell in self.when_left:
+            tell(peer)
+
+    # --- publishing ----------------------------------------------------------------------------
+
+    def publish(self, payload: bytes | bytearray) -> None:
+        """Pass a message on to those who want it.
+
+        Raises:
+            FrameError: the payload holds none.
+        """
+        topic, body = decode_publish(payload)
+        self.published += 1
+        receivers = self._wanted.matching(topic)
+        if receivers:
+            frame = encode_publish(topic, bytes(body))
+            for receiver in receivers:
+                member = self._members[receiver]
+                if not member.peer.publish(frame, topic, body):
+                    self._dropped(member, receiver)
+
+    def _dropped(self, member: _Member, receiver: int) -> None:
+        self.dropped += 1
+        member.dropped += 1
+        if member.dropped & (member.dropped - 1) == 0:  # the first, the second, the fourth, …
+            self._log.warning("Worker %s reads too slowly: %s messages for it were dropped", receiver, member.dropped)
+
+    def _subscribe(self, peer: Caller, pattern: str, _: Returning) -> None:
+        member = self._members[peer.id]
+        if not 0 < len(pattern.encode()) <= MOST_TOPIC_BYTES or member.patterns >= _MOST_PATTERNS:
+            raise FrameError("a worker subscribes to what is no pattern, or to too many")
+        if peer.id not in self._wanted.owners(pattern):
+            member.patterns += 1
+            self._wanted.add(pattern, peer.id)
+
+    def _unsubscribe(self, peer: Caller, pattern: str, _: Returning) -> None:
+        if peer.id in self._wanted.owners(pattern):
+            self._members[peer.id].patterns -= 1
+            self._wanted.remove(pattern, peer.id)
+
+    # --- calls ---------------------------------------------------------------------------------
+
+    def called(self, peer: int, payload: bytes | bytearray) -> None:
+        """A process calls.
+
+        Raises:
+            FrameError: the payload holds no call.
+        """
+        number, verb, body = decode_call(payload)
+        self.call(peer, number, verb, body)
+
+    def call(self, peer: int, number: int, verb: str, body: bytes | bytearray) -> None:
+        """As :meth:`called`, already decoded."""
+        member = self._members.get(peer)
+        if member is None:
+            return
+        returning = Returning(member.peer, number, None if number == NO_RETURN else member.open)
+        if len(member.open) > _MOST_CALLS:
+            returning.failure(Failure("failed", f"{_MOST_CALLS} calls of this worker wait already"))
+        else:
+            self.verbs.call(member.peer, verb, body, returning)
+
+    def returned(self, peer: int, payload: bytes | bytearray) -> None:
+        """A process answers; what it was not asked is ignored.
+
+        Raises:
+            FrameError: the payload holds no answer.
+        """
+        number, is_done, body = decode_return(payload)
+        self.give(peer, number, is_done, body)
+
+    def give(self, peer: int, number: int, is_done: bool, body: bytes | bytearray) -> None:
+        """As :meth:`returned`, already decoded."""
+        asked, done = self._asked.get(number, (None, None))
+        if asked == peer and done is not None:
+            del self._asked[number]
+            done(is_done, body)
+
+    # --- asking others -------------------------------------------------------------------------
+
+    def gather(
+        self,
+        targets: Iterable[int],
+        verb: str,
+        body: bytes,
+        seconds: float | None,
+        done: Callable[[Gathered], None],
+    ) -> None:
+        """Ask several processes; ``done`` is told once what came, and who is missing.
+
+        Args:
+            targets: their ids; they alone must answer, whoever comes later.
+            verb: what to ask.
+            body: the arguments, encoded.
+            seconds: how long they have; ``None``: as long as they live.
+            done: not called before this returns, unless nobody must answer.
+        """
+        numbers: list[int] = []
+        expected = list(targets)
+        timer: list[Cancellable] = []
+
+        def ended(gathered: Gathered) -> None:
+            for one in timer:
+                one.cancel()
+            for number in numbers:
+                self._asked.pop(number, None)
+            done(gathered)
+
+        gathering = Gathering(expected, ended)
+        if seconds is not None and expected:
+            timer.append(self.timers.call_later(seconds, gathering.expire))
+        for target in expected:
+            number = next(self._numbers)
+            numbers.append(number)
+            self._ask_one(gathering, target, number, verb, body)
+        gathering.begin()
+
+    def _ask_one(self, gathering: Gathering, target: int, number: int, verb: str, body: bytes) -> None:
+        member = self._members.get(target)
+        if member is None:
+            gathering.failed(target, Failure("gone", f"there is no worker {target}"))
+            return
+        self._asked[number] = target, partial(_took, gathering, target)
+        if not member.peer.call(number, verb, body):
+            self._asked.pop(number, None)
+            gathering.failed(target, Failure("failed", f"worker {target} reads too slowly to be asked"))
+
+    def _ask(self, peer: Caller, asked: _Ask, returning: Returning) -> None:
+        if not _is_time(asked.seconds):
+            raise FrameError("a worker asks for an answer in a time that is none")
+        if asked.verb not in ("asked", "run"):
+            raise FrameError(f"a worker asks others for {asked.verb!r}, which only the primary does")
+        self.gather(self._targets(asked.target), asked.verb, asked.body, asked.seconds, returning.value)
+
+    def _targets(self, target: int | str | None) -> list[int]:
+        if isinstance(target, int):
+            return [target]
+        return self.workers if target is None else list(self._wanted.matching(target))
+
+
+def _took(gathering: Gathering, target: int, is_done: bool, body: bytes | bytearray) -> None:
+    if is_done:
+        gathering.answered(target, body)
+        return
+    try:
+        failure: Failure = decode(body, Failure)
+    except FrameError:
+        failure = Failure("failed", f"worker {target} answered by what is no answer")
+    gathering.failed(target, failure)
+
+
+def _is_time(seconds: float | None) -> bool:
+    return seconds is None or 0 < seconds < float("inf")

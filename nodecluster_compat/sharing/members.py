@@ -1,0 +1,212 @@
+"""Hold what this process shares with its cluster, and where it stands: a worker, a primary, a program of its own.
+
+One object for each process: the subscriptions, the side that leads to the exchange, and ``cluster.bus`` and the others
+before it.  A fork changes where it stands, and keeps what a preloaded application has subscribed to.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..base.emitter import Origin, run_guarded
+from ..roles.requests import Reply, awaited, checked_request_timeout, waited
+from .bus import Asked, Bus
+from .everywhere import Run, function_named, named
+from .exchange import Caller, Exchange, Returning, Verbs
+from .outcomes import Failure, Replies
+from .sides import DirectSide, LocalPost, PrimaryPost, Side, WorkerSide
+from .subscriptions import Subscribers, Subscription
+from .wire import decode
+
+if TYPE_CHECKING:
+    from ..base.log import Log
+    from ..roles.primary import Primary
+    from ..roles.this_worker import ClusterWorker
+
+__all__ = ["Sharing", "sharing"]
+
+_OWN_LOG = logging.getLogger("nodecluster_compat")
+
+
+class Sharing:
+    """What this process shares.
+
+    Attributes:
+        bus: see :class:`~nodecluster_compat.sharing.bus.Bus`.
+        verbs: what the exchange can ask of this process; a door for capabilities.
+        subscribers: who here has subscribed to what.
+    """
+
+    def __init__(self) -> None:
+        self.bus = Bus(self)
+        self.subscribers = Subscribers(self._want)
+        self.verbs = Verbs()
+        self._side: Side | None = None
+        self._for_workers: list[Subscription] = []  # of a preloaded application
+        self._is_own: Callable[[Origin], bool] | None = None
+        self._member: ClusterWorker | None = None
+        self.verbs.on("asked", Asked, self._asked)
+        self.verbs.on("run", Run, self._run)
+
+    @property
+    def side(self) -> Side:
+        """Where this process stands; a program of its own from when it first asks."""
+        if self._side is None:
+            self._side = self._alone()
+        return self._side
+
+    def _alone(self) -> DirectSide:
+        post = LocalPost()
+        exchange = Exchange(post, _OWN_LOG, is_alone=True)
+        exchange.verbs.on("broadcast", Any, _ignore)
+        side = DirectSide(exchange, post, post, self.subscribers, self.verbs, _OWN_LOG)
+        self._announce(side)
+        return side
+
+    # --- where this process stands -------------------------------------------------------------
+
+    def become_primary(self, primary: Primary, exchange: Exchange, log: Log, is_own: Callable[[Origin], bool]) -> None:
+        """This process is a primary.
+
+        Args:
+            primary: that.
+            exchange: its own.
+            log: told of slow handlers.
+            is_own: whether what was registered from there is the primary's, not that of a preloaded application.
+        """
+        post = PrimaryPost(primary)
+        self._is_own = is_own
+        self._for_workers += self.subscribers.remove_where(lambda one: not is_own(one.origin))
+        side = self._side = DirectSide(exchange, post, post, self.subscribers, self.verbs, log)
+        self._announce(side)
+
+    def become_worker(self, member: ClusterWorker, log: Log) -> None:
+        """This process has just been forked, and is a worker."""
+        self._side = self._is_own = None
+        self.subscribers = Subscribers(self._want)
+        self._member = member
+        self._side = WorkerSide(member, self.subscribers, self.verbs, log)
+        kept, self._for_workers = self._for_workers, []
+        self.subscribers.add(kept)
+
+    def leave(self) -> None:
+        """This process is none of the cluster's any more: what it asks for is its own affair."""
+        self._side = self._is_own = self._member = None
+        self._for_workers.clear()
+        self.subscribers = Subscribers(self._want)
+
+    def _announce(self, side: Side) -> None:
+        for pattern in self.subscribers.patterns:
+            side.want(pattern, True)
+
+    # --- subscriptions -------------------------------------------------------------------------
+
+    def subscribe(self, pattern: str, handler: Callable[..., Any]) -> Subscription:
+        """Subscribe here, or in the workers to come if an application is preloaded."""
+        subscription = Subscription(pattern, handler, self.subscribers)
+        if self._is_own is not None and not self._is_own(subscription.origin):
+            self._for_workers.append(subscription)
+        else:
+            with self._lock:
+                self.subscribers.add([subscription])
+        return subscription
+
+    def forget(self, origin: Origin) -> list[Subscription]:
+        """End the subscriptions of a file that is executed again; return them for :meth:`recall`."""
+        self._for_workers = [one for one in self._for_workers if one.origin != origin]
+        return self.subscribers.remove_where(lambda one: one.origin == origin)
+
+    def recall(self, forgotten: list[Subscription]) -> None:
+        """Put back what :meth:`forget` has ended."""
+        self.subscribers.add(forgotten)
+
+    @property
+    def _lock(self) -> AbstractContextManager[object]:
+        if self._side is None or (self._member is not None and self._member.runtime is None):
+            return nullcontext()
+        return self._side.post.lock
+
+    def _want(self, pattern: str, is_wanted: bool) -> None:
+        if self._side is not None:
+            self._side.want(pattern, is_wanted)
+
+    # --- what others ask of this process -------------------------------------------------------
+
+    def _asked(self, _: Caller, asked: Asked, returning: Returning) -> None:
+        if asked.topic is not None:
+            body = bytes(asked.message)
+            if not self.subscribers.deliver(asked.topic, body, self.side.post, _OWN_LOG, returning):
+                returning.failure(Failure("failed", f"nobody subscribes to {asked.topic!r} here any more"))
+            return
+        member = self._member
+        if member is None or not member.hears_requests():
+            returning.failure(Failure("failed", "nobody listens for 'request' here"))
+            return
+        member.tell_request(decode(asked.message), Reply(partial(_reply, returning)))
+
+    def _run(self, _: Caller, run: Run, returning: Returning) -> None:
+        if self._member is None or self._member.runtime is None:
+            self._call(run, returning)
+        else:
+            self._member.runtime.spawn(partial(self._call, run, returning))
+
+    def _call(self, run: Run, returning: Returning) -> None:
+        run_guarded(f"{run.module}.{run.name} everywhere", None, _called, run, returning)
+
+    # --- everywhere ----------------------------------------------------------------------------
+
+    def everywhere(
+        self, function: Callable[..., Any], *args: object, timeout: float | None = 30.0, **named_args: Any
+    ) -> Replies:
+        """See :meth:`~nodecluster_compat.roles.cluster.Cluster.everywhere`."""
+        begin = self.bus.asking(None, "run", named(function, args, named_args), checked_request_timeout(timeout))
+        replies: Replies = waited(self.side.wait, begin)
+        return replies
+
+    async def everywhere_async(
+        self, function: Callable[..., Any], *args: object, timeout: float | None = 30.0, **named_args: Any
+    ) -> Replies:
+        """See :meth:`~nodecluster_compat.roles.cluster.Cluster.everywhere_async`."""
+        begin = self.bus.asking(None, "run", named(function, args, named_args), checked_request_timeout(timeout))
+        replies: Replies = await awaited(self.side.waiting, begin)
+        return replies
+
+
+def _reply(returning: Returning, is_met: bool, value: object) -> bool:
+    if is_met:
+        returning.value(value)
+    else:
+        returning.failure(Failure("failed", f"the worker answered that it cannot: {value}"))
+    return True
+
+
+def _called(run: Run, returning: Returning) -> object:
+    try:
+        result = function_named(run)(*run.args, **run.named)
+    except Exception as error:
+        returning.failure(Failure("failed", f"{run.module}.{run.name} raised {error!r}"))
+        raise
+    if hasattr(type(result), "__await__"):
+        return _awaited(run, result, returning)
+    returning.value(result)
+    return None
+
+
+async def _awaited(run: Run, result: Any, returning: Returning) -> None:  # noqa: ANN401 - anything that is awaited
+    try:
+        value = await result
+    except Exception as error:
+        returning.failure(Failure("failed", f"{run.module}.{run.name} raised {error!r}"))
+        raise
+    returning.value(value)
+
+
+def _ignore(*_: object) -> None:
+    """There is nobody else."""
+
+
+sharing = Sharing()

@@ -1,0 +1,94 @@
+"""Say how a call over the sharing has ended: a value, or a cause and a reason, which become an error of ``errors``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+from msgspec import Raw, Struct
+
+from ..errors import ChannelClosed, ClusterError, MessageTooLarge, RequestFailed, RequestTimedOut, WorkerGone
+
+__all__ = ["Answer", "Done", "Failure", "Gathered", "Missing", "Replies", "error_of", "failure_of"]
+
+Done: TypeAlias = Callable[[Exception | None, Any], None]
+"""Hears once how a call has ended: ``done(error, value)``."""
+
+
+class Failure(Struct, frozen=True, array_like=True):
+    """Why a call was not done: the cause, a key of the table below, and a sentence."""
+
+    cause: str
+    reason: str
+
+
+_ERRORS: Final[dict[str, type[ClusterError]]] = {
+    "closed": ChannelClosed,
+    "failed": RequestFailed,
+    "gone": WorkerGone,
+    "late": RequestTimedOut,
+    "large": MessageTooLarge,
+}
+
+
+def error_of(failure: Failure) -> ClusterError:
+    """Return the error of a failure; a cause that is not known here is a :class:`RequestFailed`."""
+    return _ERRORS.get(failure.cause, RequestFailed)(failure.reason)
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return what to tell another process of an error."""
+    cause = next((name for name, kind in _ERRORS.items() if isinstance(error, kind)), "failed")
+    return Failure(cause, str(error) or type(error).__name__)
+
+
+class Answer(Struct, frozen=True, array_like=True):
+    """What one process has answered, still encoded."""
+
+    worker: int
+    value: Raw
+
+
+class Missing(Struct, frozen=True, array_like=True):
+    """A process that has not answered, and why."""
+
+    worker: int
+    cause: str
+    reason: str
+
+
+class Gathered(Struct, frozen=True, array_like=True):
+    """How a call to several has ended."""
+
+    answers: list[Answer]
+    missing: list[Missing]
+
+
+class Replies(Mapping[int, Any]):
+    """What several processes have answered, by the worker's id; 0 is the primary.
+
+    Attributes:
+        missing: who should have answered and has not, by id, each with the error that says why.
+    """
+
+    def __init__(self, answers: Mapping[int, Any], missing: Mapping[int, ClusterError]) -> None:
+        self._answers = dict(answers)
+        self.missing = dict(missing)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everybody has answered who should have."""
+        return not self.missing
+
+    def __getitem__(self, worker: int) -> Any:  # noqa: ANN401 - a message
+        return self._answers[worker]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._answers)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def __repr__(self) -> str:
+        missing = f", missing={sorted(self.missing)}" if self.missing else ""
+        return f"Replies({self._answers}{missing})"

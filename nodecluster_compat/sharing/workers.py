@@ -1,0 +1,78 @@
+"""Join the workers of a primary to its exchange: who is there, what comes from them, and how they are reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..errors import FrameError
+from ..messages.frames import Frame, FrameKind
+from .exchange import Caller, Exchange, Returning
+from .sides import MOST_UNREAD_BYTES
+from .wire import encode_call, encode_return
+
+if TYPE_CHECKING:
+    from ..base.log import Log
+    from ..roles.primary import Primary
+    from ..roles.worker_handle import WorkerHandle
+
+__all__ = ["Workers"]
+
+
+class _WorkerPeer:
+    """A worker as the exchange sees it."""
+
+    def __init__(self, worker: WorkerHandle, log: Log) -> None:
+        self.id = worker.id
+        self._worker = worker
+        self._log = log
+
+    def publish(self, frame: bytes, topic: str, body: bytes | bytearray) -> bool:
+        return self._worker.line.offer(frame, MOST_UNREAD_BYTES)
+
+    def call(self, number: int, verb: str, body: bytes) -> bool:
+        return self._worker.line.offer(encode_call(number, verb, body), MOST_UNREAD_BYTES)
+
+    def give(self, number: int, is_done: bool, body: bytes) -> None:
+        try:
+            self._worker.line.answer(encode_return(number, is_done, body))
+        except FrameError as error:
+            self._log.error("The channel of worker %s is closed: %s", self.id, error)
+            self._worker.line.close()
+
+
+class Workers:
+    """The workers of one primary, as far as they share.
+
+    Args:
+        primary: that.
+        exchange: its own.
+        log: told of channels that are closed.
+    """
+
+    def __init__(self, primary: Primary, exchange: Exchange, log: Log) -> None:
+        self._exchange = exchange
+        self._registry = primary.registry
+        self._log = log
+        frames = primary.inbound.frames
+        frames.on(FrameKind.PUBLISH, partial(_pass, lambda _, payload: exchange.publish(payload)))
+        frames.on(FrameKind.CALL, partial(_pass, exchange.called))
+        frames.on(FrameKind.RETURN, partial(_pass, exchange.returned))
+        primary.taps.append(self._told)
+        exchange.verbs.on("broadcast", Any, self._broadcast)
+
+    def _told(self, event: str, worker: WorkerHandle, _: tuple[Any, ...]) -> None:
+        if event == "online":
+            self._exchange.join(_WorkerPeer(worker, self._log))
+        elif event == "disconnect":
+            self._exchange.leave(worker.id)
+
+    def _broadcast(self, peer: Caller, message: Any, _: Returning) -> None:  # noqa: ANN401 - a message
+        for worker in list(self._registry.by_id.values()):
+            if worker.id != peer.id and worker.is_connected() and worker.state != "none":
+                worker.send(message)
+
+
+def _pass(receive: Callable[[int, bytes | bytearray], None], worker: WorkerHandle, frame: Frame) -> None:
+    receive(worker.id, frame.payload)
