@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["task_stacks"]
+__all__ = ["task_stack", "task_stacks"]
 
 
 def task_stacks(loop: asyncio.AbstractEventLoop, interrupted: FrameType | None) -> str:
@@ -24,6 +24,11 @@ def task_stacks(loop: asyncio.AbstractEventLoop, interrupted: FrameType | None) 
     tasks = sorted((task for task in asyncio.all_tasks(loop) if task is not current), key=lambda task: task.get_name())
     parts += [_waiting(task) for task in tasks]
     return "\n".join(parts) if parts else "(no tasks)"
+
+
+def task_stack(task: asyncio.Task[Any]) -> str:
+    """Return the stack of one task that waits."""
+    return "\n".join(_lines(task.get_coro()))
 
 
 def _running(task: asyncio.Task[Any] | None, frame: FrameType) -> str:

@@ -9,7 +9,7 @@ time has passed once more.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -19,7 +19,7 @@ LOOK_SECONDS: Final = 0.25
 _SHORTEST_PAUSE: Final = 0.01
 _LOOKS: Final = 4  # within the shortest limit
 
-Key = TypeVar("Key", bound=Hashable)
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)

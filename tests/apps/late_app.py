@@ -31,6 +31,23 @@ def stream() -> Iterator[bytes]:
         say(told="stream closed")
 
 
+def ticks() -> Iterator[bytes]:
+    """For 1.4 seconds."""
+    try:
+        for _ in range(14):
+            yield b"tick"
+            time.sleep(0.1)
+        yield b"last"
+    finally:
+        say(told="ticks closed")
+
+
+def slow() -> list[bytes]:
+    time.sleep(2)
+    say(told="slow ended")
+    return [b"too late"]
+
+
 @http.request_timeout(0.3)
 def quick() -> list[bytes]:
     hang()
@@ -61,31 +78,37 @@ def stubborn() -> list[bytes]:
     return [b"never"]
 
 
+def hang_finally() -> list[bytes]:
+    try:
+        hang()
+    finally:
+        say(told="finally")
+    return [b"never"]
+
+
+VIEWS: dict[str, Callable[[], Iterable[bytes]]] = {
+    "/hang": hang_finally,
+    "/slow": slow,
+    "/quick": quick,
+    "/unlimited": unlimited,
+    "/caught": caught,
+    "/stubborn": stubborn,
+    "/stream": stream,
+    "/events": stream,
+    "/ticks": ticks,
+    "/ticks-of-events": ticks,
+}
+
+
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     path = environ["PATH_INFO"]
-    headers = [("Content-Type", "text/plain")]
-    body: Iterable[bytes] = [b"in time"]
-    if path == "/hang":
-        try:
-            hang()
-        finally:
-            say(told="finally")
-    elif path == "/quick":
-        body = quick()
-    elif path == "/unlimited":
-        body = unlimited()
-    elif path == "/by-environ":
+    if path == "/by-environ":
         environ["nodecluster.request_timeout"](0)
         time.sleep(1.2)
-    elif path == "/caught":
-        body = caught()
-    elif path == "/stubborn":
-        body = stubborn()
     elif path == "/body":
         environ["wsgi.input"].read()
-    elif path in ("/stream", "/events"):
-        headers = [("Content-Type", "text/event-stream" if path == "/events" else "text/plain")]
-        body = stream()
+    headers = [("Content-Type", "text/event-stream" if path.endswith("events") else "text/plain")]
+    body = VIEWS[path]() if path in VIEWS else [b"in time"]
     if isinstance(body, list):
         headers.append(("Content-Length", str(len(body[0]))))
     start_response("200 OK", headers)

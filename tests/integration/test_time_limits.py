@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import Any, Final
 
 import pytest
-from raw_http import GET
+from raw_http import CLOSE, GET
 from remote_control import said, wait, wait_said
 
 from pytest_cluster import Cluster
@@ -52,7 +53,7 @@ def test_late_request_is_ended_where_it_waits(cluster: Cluster) -> None:
     wait(lambda: "/hang from 127.0.0.1:" in cluster.log, "the line of the request", cluster)
     assert "took longer than 0.6 s (request_timeout) and is ended:" in cluster.log
     assert "in hang" in cluster.log
-    assert '"GET /hang?secret=1 HTTP/1.1" 503' in cluster.log
+    wait(lambda: '"GET /hang?secret=1 HTTP/1.1" 503' in cluster.log, "the line of its answer", cluster)
     assert "Traceback" not in cluster.log
     assert cluster.get("/").text == "in time"
     assert [one.state for one in cluster.workers] == ["listening"]
@@ -77,13 +78,13 @@ def test_late_stream_is_cut_and_one_of_events_is_not(cluster: Cluster) -> None:
 def test_routes_have_limits_of_their_own(cluster: Cluster) -> None:
     """By a decorator, or by ``environ``; and an application may answer by itself."""
     assert answer_to(cluster, b"/quick").startswith(b"HTTP/1.1 503 ")
-    assert "took longer than 0.3 s" in cluster.log
+    wait(lambda: "took longer than 0.3 s" in cluster.log, "the line of the request", cluster)
     assert cluster.get("/unlimited").text == "at last"
     assert cluster.get("/by-environ").text == "in time"
     assert cluster.get("/caught").text == "caught: GET /caught took longer than 0.6 s"
     assert answer_to(cluster, b"/stubborn").startswith(b"HTTP/1.1 503 ")
     assert [one["kind"] for one in said(cluster, told="first")] == ["TimeLimitExceeded"]
-    assert cluster.log.count("/stubborn from") == 2
+    wait(lambda: cluster.log.count("/stubborn from") == 2, "two lines", cluster)
 
 
 @pytest.mark.cluster(**LATE)
@@ -106,3 +107,81 @@ def test_connections_beyond_the_slots_of_the_meter_have_the_limit_too(cluster: C
     """There are 1024 for each worker."""
     assert answer_to(cluster, b"/hang").startswith(b"HTTP/1.1 503 ")
     assert cluster.get("/").text == "in time"
+
+
+THREADS: Final[dict[str, Any]] = {
+    **LATE,
+    "worker_class": "nodecluster_compat.ThreadWorker",
+    "settings": {"accesslog": "-", "threads": 2},
+}
+
+
+@pytest.mark.cluster(**THREADS)
+def test_client_of_a_late_thread_is_answered_while_the_thread_goes_on(cluster: Cluster) -> None:
+    """503 and the end, at the limit; the thread is told where it begins its answer, long after that."""
+    begun = time.monotonic()
+    assert answer_to(cluster, b"/slow").startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert not said(cluster, told="slow ended")
+    wait(lambda: "is answered 503; its thread goes on:" in cluster.log, "the line of the request", cluster)
+    assert "/slow from 127.0.0.1:" in cluster.log
+    wait_said(cluster, 1, told="slow ended")
+    assert time.monotonic() - begun > 1.5
+    wait(lambda: '"GET /slow HTTP/1.1" 503' in cluster.log, "the line of the thread", cluster)
+    assert cluster.get("/").text == "in time"
+    assert "Traceback" not in cluster.log
+
+
+@pytest.mark.cluster(**THREADS)
+def test_threads_have_streams_events_and_limits_of_their_own(cluster: Cluster) -> None:
+    assert answer_to(cluster, b"/ticks").endswith(b"tick\r\n")  # and not the last chunk, of length 0
+    wait(lambda: "is cut; its thread goes on:" in cluster.log, "the line of the request", cluster)
+    wait_said(cluster, 1, told="ticks closed")
+    assert cluster.get("/unlimited").text == "at last"
+    assert answer_to(cluster, b"/quick").startswith(b"HTTP/1.1 503 ")
+    with cluster.connect(timeout=1.5) as client:
+        client.sendall(GET % (b"/ticks-of-events", b""))
+        while b"last" not in client.recv(65536):  # 1.4 s later
+            pass
+
+
+ASGI: Final[dict[str, Any]] = {**LATE, "app": "late_asgi:app", "worker_class": "nodecluster_compat.ASGIWorker"}
+
+
+@pytest.mark.cluster(**ASGI)
+def test_late_task_is_cancelled(cluster: Cluster) -> None:
+    """Its client gets 503, and its connection goes on; what swallows the first cancellation gets another."""
+    with cluster.connect(timeout=15) as client:
+        client.sendall(GET % (b"/hang?secret=1", b""))
+        assert client.recv(65536).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        wait_said(cluster, 1, told="cancelled")
+        wait(lambda: "GET /hang from 127.0.0.1:" in cluster.log, "the line of the request", cluster)
+        assert "in hang" in cluster.log
+        client.sendall(GET % (b"/", b""))
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert answer_to(cluster, b"/stubborn", CLOSE).startswith(b"HTTP/1.1 503 ")
+    assert len(said(cluster, told="cancelled")) == 3
+    assert "Traceback" not in cluster.log
+
+
+@pytest.mark.cluster(**ASGI)
+def test_asgi_has_streams_events_websockets_and_limits_of_their_own(cluster: Cluster) -> None:
+    assert answer_to(cluster, b"/stream").endswith(b"first\r\n")
+    for path in (b"/quick", b"/thread"):
+        assert answer_to(cluster, path, CLOSE).startswith(b"HTTP/1.1 503 ")
+    assert cluster.get("/unlimited").text == "in time"
+    assert cluster.get("/background").text == "in time"
+    wait_said(cluster, 1, told="background")
+    with cluster.connect(timeout=1.5) as client:
+        client.sendall(GET % (b"/events", b""))
+        while b"first" not in client.recv(65536):
+            pass
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+    connect = pytest.importorskip("websockets.sync.client").connect
+    with connect(f"ws://127.0.0.1:{cluster.port}/limited", open_timeout=15) as websocket:
+        websocket.ping()
+        wait(lambda: websocket.close_code == 1013, "the close frame", cluster)
+    with connect(f"ws://127.0.0.1:{cluster.port}/", open_timeout=15) as websocket:
+        with pytest.raises(TimeoutError):
+            websocket.recv(timeout=1.2)
+        assert websocket.close_code is None

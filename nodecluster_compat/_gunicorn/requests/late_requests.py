@@ -22,10 +22,19 @@ if TYPE_CHECKING:
 
     from ..gunicorn_types import GunicornLog, PlainRequest, Settings
 
-__all__ = ["answer_late", "asks_for_upgrade", "is_event_stream", "refuse_stream", "tell_late"]
+__all__ = [
+    "LATE_STATUS",
+    "answer_late",
+    "asks_for_upgrade",
+    "is_event_stream",
+    "late_page",
+    "refuse_stream",
+    "tell_late",
+]
 
 _STATUS: Final = 503
 _REASON: Final = "Service Unavailable"
+LATE_STATUS: Final = f"{_STATUS} {_REASON}"
 _MESSAGE: Final = "The request took too long."
 
 
@@ -63,10 +72,29 @@ def answer_late(
     if isinstance(addr, tuple) and len(addr) >= 2:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = addr[0], str(addr[1])
     response = Response(req, client, cfg)
-    response.status = f"{_STATUS} {_REASON}"
+    response.status = LATE_STATUS
     log.access(response, req, environ, timedelta(seconds=monotonic() - started))
     with suppress(OSError):
         util.write_error(under_test.mark(client), _STATUS, _REASON, _MESSAGE)
+
+
+def late_page() -> bytes:
+    """Return the whole answer to a late request, as it is sent."""
+    page = _Page()
+    util.write_error(page, _STATUS, _REASON, _MESSAGE)
+    return page.data
+
+
+class _Page:
+    """Stands in for the socket that gunicorn writes a page to."""
+
+    data = b""
+
+    def gettimeout(self) -> float:
+        return 0.0
+
+    def sendall(self, data: bytes) -> None:
+        self.data += data
 
 
 def refuse_stream(connection: Any, stream_id: int, *, is_begun: bool) -> None:  # noqa: ANN401 - gunicorn's

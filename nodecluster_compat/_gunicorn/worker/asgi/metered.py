@@ -1,4 +1,4 @@
-"""Count the requests of an ASGI application, and say which are in flight: around the application, whatever serves it.
+"""Count the requests of an ASGI application, and end those that take too long: around the application.
 
 A request has ended when the last part of its answer was sent, although the application may go on (background tasks), or
 when the application has.  A websocket is in flight as long as it is open; its status is 101 if it was accepted.
@@ -7,13 +7,15 @@ when the application has.  A websocket is in flight as long as it is open; its s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from ....base.one_line import one_line
 from ...requests.metering import address_text
 
 if TYPE_CHECKING:
     from ....operations.metrics.request_meter import RequestMeter
+    from .late import LateTasks
 
 __all__ = ["metered"]
 
@@ -26,20 +28,26 @@ _SWITCHED: Final = 101
 _DEFAULT_NAME: Final = "Task-"
 
 
-def metered(application: ASGIApplication, meter: RequestMeter) -> ASGIApplication:
-    """Return ``application``, whose requests are counted by ``meter``."""
+def metered(application: ASGIApplication, meter: RequestMeter, limits: LateTasks) -> ASGIApplication:
+    """Return ``application``, whose requests are counted by ``meter``, and which ``limits`` ends when they are late."""
 
     async def call(scope: Scope, receive: object, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await application(scope, receive, send)
             return
-        request = _Request(meter, scope, send)
+        request = _Request(meter, scope, send, limits)
+        limits.begin(request)
         try:
             await application(scope, receive, request.send)
+        except asyncio.CancelledError:
+            if not limits.end(request):
+                raise
+            await limits.answer(request)
         except Exception:
             request.end(request.status or _FAILED)
             raise
         finally:
+            limits.end(request)
             request.end(request.status)
 
     return call
@@ -48,10 +56,17 @@ def metered(application: ASGIApplication, meter: RequestMeter) -> ASGIApplicatio
 class _Request:
     """One request, or websocket."""
 
-    __slots__ = ("_meter", "_method", "_send", "_slot", "_started", "is_open", "sent", "status")
+    __slots__ = (
+        *("_limits", "_meter", "_method", "_send", "_slot", "_started"),
+        *("headers", "is_open", "is_websocket", "scope", "sent", "status"),
+    )
 
-    def __init__(self, meter: RequestMeter, scope: Scope, send: Send) -> None:
+    def __init__(self, meter: RequestMeter, scope: Scope, send: Send, limits: LateTasks) -> None:
         self._meter = meter
+        self._limits = limits
+        self.scope = scope
+        self.headers: Iterable[tuple[bytes, bytes]] = ()
+        self.is_websocket = scope["type"] == "websocket"
         self._send = send
         self._method = scope.get("method", "GET")
         self.status: int | None = None
@@ -60,6 +75,11 @@ class _Request:
         self._slot = meter.slot(address_text(scope.get("client")), _task_number())
         path = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
         self._started = meter.begin(self._slot, self._method.encode("latin-1", "replace") + b" " + path)
+
+    @property
+    def told(self) -> tuple[str, str]:
+        """Its method and path, and its client."""
+        return one_line(f"{self._method} {self.scope['path']}"), address_text(self.scope.get("client"))
 
     async def send(self, message: Any) -> None:  # noqa: ANN401 - ASGI's
         """Send a part of the answer, and take note of it."""
@@ -71,6 +91,7 @@ class _Request:
                 self.end(self.status)
         elif kind == "http.response.start":
             self.status = message["status"]
+            self.headers = message.get("headers", ())
         elif kind == "websocket.accept":
             self.status = _SWITCHED
 
@@ -78,6 +99,7 @@ class _Request:
         """It has ended; a no-op when that was said."""
         if self.is_open:
             self.is_open = False
+            self._limits.answered(self)
             self._meter.end(self._slot, self._started, self._method, status, self.sent)
             self._meter.give(self._slot)
 

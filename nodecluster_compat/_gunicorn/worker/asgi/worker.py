@@ -31,9 +31,11 @@ from ....asyncio_runtime.reactor import AsyncioReactor
 from ....asyncio_runtime.task_stacks import task_stacks
 from ....base.emitter import set_awaiting
 from ....base.log import Log
+from ....base.this_request import add_limiter
 from ....machine.forked_child import worker_begins
 from ...arbiter.birth import Birth
 from ...requests.caching import cache_repeated_work
+from ...requests.late_requests import tell_late
 from ...requests.metering import this_meter
 from ..connection_source import ConnectionSource
 from ..fed_worker import FedWorker
@@ -43,6 +45,7 @@ from ..membership import Membership
 from ..steering import Steering
 from ..supported_gunicorn import refuse_older_gunicorn
 from .connections import Connections
+from .late import LateTasks
 from .metered import metered
 from .protocol import use_fast_parser
 from .sources import AcceptingASGISource, Entry, FedASGISource
@@ -221,7 +224,9 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
     def make_ready(self) -> None:
         """Tell the application that the server begins, and wait until it is ready."""
         self._last_request, self.max_requests = self.max_requests, sys.maxsize
-        self.asgi = metered(self.asgi, this_meter())
+        self._late = LateTasks(self.request_timeout, self.loop, tell_late(self.log))
+        add_limiter(self._late.limit)
+        self.asgi = metered(self.asgi, this_meter(), self._late)
         self.connections = Connections(self, self._connection_ended, self.run_loop)
         cache_repeated_work(self.cfg)
         if self.cfg.asgi_lifespan != "off":

@@ -11,11 +11,12 @@ from gunicorn import http
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.wsgi import Response
 
+from ....base.this_request import LIMIT_KEY, limit_request
 from ....machine.forked_child import end_if_child
 from ...requests.http2_refusals import refuse_over_http2
 from ...requests.metering import MeteredServer
-from ...requests.one_send import OneSendResponse
 from ...requests.refusals import strict_request
+from .late import ThreadResponse
 
 __all__ = ["answered", "read_strictly"]
 
@@ -23,7 +24,7 @@ __all__ = ["answered", "read_strictly"]
 def answered(
     application: Callable[..., Iterable[bytes]], server: MeteredServer, requests: dict[int, str]
 ) -> Callable[..., Iterable[bytes]]:
-    """Return ``application``, answered through :class:`OneSendResponse` on behalf of ``server``.
+    """Return ``application``, answered through :class:`ThreadResponse` on behalf of ``server``.
 
     Args:
         application: any WSGI callable.
@@ -34,11 +35,12 @@ def answered(
     def call(environ: dict[str, Any], start_response: MethodType) -> Iterable[bytes]:
         response: Any = start_response.__self__
         if type(response) is Response:
-            response.__class__ = OneSendResponse
+            response.__class__ = ThreadResponse
         response.server = server
         ident, noted = get_ident(), server.metering.responses
         if ident in noted:
             noted[ident] = response
+        environ[LIMIT_KEY] = limit_request
         requests[ident] = f"{environ['REQUEST_METHOD']} {environ.get('RAW_URI', '')}"
         try:
             body = application(environ, start_response)

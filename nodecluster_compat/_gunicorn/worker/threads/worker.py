@@ -30,6 +30,8 @@ from gunicorn.workers.gthread import ThreadWorker
 from .... import under_test
 from ....base.log import Log
 from ....base.records import Load
+from ....base.this_request import add_limiter, limit_request
+from ....errors import TimeLimitExceeded
 from ....machine.forked_child import worker_begins
 from ....machine.real_time_signals import LAST_WORDS_SIGNAL
 from ....operations.metrics.request_meter import NO_SLOT
@@ -40,12 +42,14 @@ from ....thread_runtime.stacks import thread_stacks
 from ...arbiter.finalisation import at_end
 from ...requests.access_log import use_access_log
 from ...requests.caching import cache_repeated_work
-from ...requests.metering import Metering
+from ...requests.late_requests import asks_for_upgrade, tell_late
+from ...requests.metering import Metering, address_text
 from ..fed_worker import FedWorker
 from ..feed import Feed
 from ..foreign_settings import ASGI_SETTINGS
 from ..steering import Steering
 from .connections import ThreadConnections
+from .late import LateThreads
 from .requests import answered, read_strictly
 from .sources import AcceptingThreads, FedThreads
 
@@ -120,6 +124,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         self._main = 0
         self._is_loading = True
         self._is_changed = False
+        self._late: LateThreads | None = None
         self._interrupts: deque[Callable[[], None]] = deque()
         self.requests: dict[int, str] = {}
         super().__init__(*args, **kwargs)
@@ -166,7 +171,16 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             self.metering,
         )
         self.keepalived_conns = connections.idle
+        self._limit_requests(poller, runtime)
         at_end(partial(self.tpool.shutdown, wait=True))
+
+    def _limit_requests(self, poller: Poller, runtime: ThreadReactor) -> None:
+        def call_later(seconds: float, look: Callable[[], None]) -> None:
+            runtime.call_later(seconds, partial(poller.defer, look))  # without its lock: a log may wait
+
+        responses = self.metering.responses
+        self._late = LateThreads(self.request_timeout, call_later, responses, tell_late(self.log))
+        add_limiter(self._late.limit)
 
     def make_source(self, birth: Birth, membership: Membership) -> FedThreads | AcceptingThreads:
         """See :class:`FedWorker`."""
@@ -282,8 +296,11 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             self.requests.pop(threading.get_ident(), None)
 
     def handle_request(self, req: PlainRequest, conn: Any) -> object:  # noqa: ANN401 - gunicorn's
-        """Extends gunicorn's: the request is counted."""
-        return self._metered(req, conn, partial(super().handle_request, req, conn))
+        """Extends gunicorn's: the request is counted, and its client has been answered if it took too long."""
+        try:
+            return self._metered(req, conn, partial(super().handle_request, req, conn))
+        except TimeLimitExceeded:
+            return False
 
     def handle_http2_request(self, req: PlainRequest, conn: Any, *rest: object) -> object:  # noqa: ANN401 - as above
         """Extends gunicorn's, from 25 on: as :meth:`handle_request`."""
@@ -292,7 +309,19 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
     def _metered(self, req: PlainRequest, conn: Any, serve: Callable[[], object]) -> object:  # noqa: ANN401 - as above
         ident, metering = threading.get_ident(), self.metering
         metering.meter.name(metering.slots.get(conn, NO_SLOT), ident)
-        return metering.serve(req, conn, ident, serve)
+        return metering.serve(req, conn, ident, partial(self._limited, req, conn, serve))
+
+    def _limited(self, req: PlainRequest, conn: Any, serve: Callable[[], object]) -> object:  # noqa: ANN401 - as above
+        if self._late is None:
+            return serve()
+        request, is_http2 = f"{req.method} {req.path}", bool(getattr(conn, "is_http2", False))
+        self._late.begin(request, address_text(conn.client), conn.sock, is_http2=is_http2)
+        try:
+            if self.request_timeout and asks_for_upgrade(req.headers):
+                limit_request(0)
+            return serve()
+        finally:
+            self._late.end()
 
     def handle_error(self, req: PlainRequest | None, client: object, addr: object, exc: BaseException) -> None:
         """Extends gunicorn's: under test an error page says whose it is."""
