@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._gunicorn.worker.asgi.worker import ClusterASGIWorker as ASGIWorker
     from ._gunicorn.worker.gevent_worker import ClusterGeventWorker as Worker
     from ._gunicorn.worker.threads.worker import ClusterThreadWorker as ThreadWorker
+    from ._gunicorn.worker.websocket_worker import ClusterWebSocketWorker as WebSocketWorker
     from .base.records import Address as Address
     from .roles.cluster import cluster as cluster
     from .roles.process import process as process
@@ -30,6 +31,7 @@ __all__ = [
     "ASGIWorker",
     "Address",
     "ThreadWorker",
+    "WebSocketWorker",
     "Worker",
     "__version__",
     "cluster",
@@ -44,6 +46,7 @@ _HOMES = {
     "ASGIWorker": ("_gunicorn.worker.asgi.worker", "ClusterASGIWorker"),
     "Address": ("base.records", "Address"),
     "ThreadWorker": ("_gunicorn.worker.threads.worker", "ClusterThreadWorker"),
+    "WebSocketWorker": ("_gunicorn.worker.websocket_worker", "ClusterWebSocketWorker"),
     "Worker": ("_gunicorn.worker.gevent_worker", "ClusterGeventWorker"),
     "cluster": ("roles.cluster", "cluster"),
     "dgram": ("dgram", None),

@@ -13,6 +13,7 @@ class Topic(IntEnum):
 
     REPLACED_HANDLERS = 0
     GRPC_UNPREPARED = 1
+    GEVENT_WEBSOCKET = 2
 
 
 class _ThisProcess:

@@ -15,7 +15,7 @@ from nodecluster_compat.roles.cluster import Cluster
 
 def test_names_are_those_that_are_promised() -> None:
     """Every public name loads, and no other."""
-    names = "ASGIWorker Address ThreadWorker Worker __version__ cluster dgram errors http net process"
+    names = "ASGIWorker Address ThreadWorker WebSocketWorker Worker __version__ cluster dgram errors http net process"
     assert dir(nodecluster_compat) == names.split()
     for name in dir(nodecluster_compat):
         assert getattr(nodecluster_compat, name) is not None

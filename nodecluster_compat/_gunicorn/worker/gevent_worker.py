@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from types import FrameType, MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gevent import GreenletExit, get_hub, getcurrent
 from gevent.event import Event
@@ -45,6 +45,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ClusterGeventWorker", "GeventEngine"]
 
+_GEVENT_WEBSOCKET: Final = (
+    "The application has loaded gevent-websocket (Engine.IO does where it finds it), which has no websockets in this "
+    "class of worker: write -k nodecluster_compat.WebSocketWorker, or uninstall it and install simple-websocket"
+)
+
 
 class _GeventRuntime(Steering, GeventReactor):
     """This kind of worker, as :class:`~nodecluster_compat.roles.this_worker.ClusterWorker` needs it."""
@@ -68,6 +73,7 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
     """``gunicorn -k nodecluster_compat.Worker``."""
 
     engine = GeventEngine()
+    serves_gevent_websocket = False
     foreign_settings = MappingProxyType({**THREAD_SETTINGS, **ASGI_SETTINGS})
 
     @classmethod
@@ -120,7 +126,13 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
         """Serve with what is ours on gunicorn's request path; all of it only where the primary deals."""
         if is_grpc_unprepared() and is_first_to_say(Topic.GRPC_UNPREPARED):
             self.log.warning("%s", GRPC_UNPREPARED)
+        if self._wants_another_class and is_first_to_say(Topic.GEVENT_WEBSOCKET):
+            self.log.warning("%s", _GEVENT_WEBSOCKET)
         self._save_work()
+
+    @property
+    def _wants_another_class(self) -> bool:
+        return sys.modules.get("geventwebsocket") is not None and not self.serves_gevent_websocket
 
     def _save_work(self) -> None:
         self.wsgi = with_one_send(self.wsgi, self)

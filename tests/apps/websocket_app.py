@@ -1,0 +1,38 @@
+"""Websockets by whatever package: ``/flask-sock``, ``/simple`` by simple-websocket, ``/gevent`` by gevent-websocket."""
+
+from __future__ import annotations
+
+import os
+
+import simple_websocket
+
+from nodecluster_compat import cluster
+
+if os.environ.get("WITH_GEVENT_WEBSOCKET") == "1":
+    import geventwebsocket  # noqa: F401
+
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/simple" and environ.get("HTTP_UPGRADE"):
+        return simple(environ)
+    if path == "/gevent" and environ.get("wsgi.websocket") is not None:
+        return by_gevent_websocket(environ["wsgi.websocket"])
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"plain"]
+
+
+def simple(environ):
+    websocket = simple_websocket.Server.accept(environ)
+    try:
+        while True:
+            websocket.send(f"{cluster.worker.id} {websocket.receive()}")
+    except simple_websocket.ConnectionClosed:
+        pass
+    raise StopIteration
+
+
+def by_gevent_websocket(websocket):
+    while (message := websocket.receive()) is not None:
+        websocket.send(message if isinstance(message, bytes | bytearray) else f"{cluster.worker.id} {message}")
+    return []
