@@ -19,10 +19,10 @@ import _socket
 import math
 import os
 import struct
-import tempfile
 from typing import Final
 
 from ..base.records import NO_BEAT, NO_LOAD, Beat, Load, checked
+from .nameless_file import nameless_file
 
 __all__ = ["END_OF_STACKS", "Heartbeat"]
 
@@ -47,7 +47,7 @@ class Heartbeat:
     __slots__ = ("_fd",)
 
     def __init__(self) -> None:
-        self._fd = _nameless_file()
+        self._fd = nameless_file("nodecluster-heartbeat")
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
@@ -107,10 +107,3 @@ class Heartbeat:
     def stacks(self) -> bytes:
         """Return the dump, as far as it is written."""
         return b"" if self._fd < 0 else os.pread(self._fd, _MOST_READ, _STACKS_AT)
-
-
-def _nameless_file() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("nodecluster-heartbeat")
-    with tempfile.TemporaryFile() as file:  # a Python that was built for an old libc
-        return os.dup(file.fileno())

@@ -13,8 +13,9 @@ from __future__ import annotations
 import _socket
 import os
 import struct
-import tempfile
 from typing import Final
+
+from .nameless_file import nameless_file
 
 __all__ = ["MOST_RESULT_BYTES", "Notebook"]
 
@@ -40,7 +41,7 @@ class Notebook:
     __slots__ = ("_fd", "_orders", "_written")
 
     def __init__(self) -> None:
-        self._fd = _nameless_file()
+        self._fd = nameless_file("nodecluster-notebook")
         self._written = 0
         self._orders = 0
 
@@ -121,10 +122,3 @@ class Notebook:
     def _number(self, offset: int) -> int:
         said = b"" if self._fd < 0 else os.pread(self._fd, _NUMBER.size, offset)
         return int(_NUMBER.unpack(said)[0]) if len(said) == _NUMBER.size else 0
-
-
-def _nameless_file() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("nodecluster-notebook")
-    with tempfile.TemporaryFile() as file:  # a Python that was built for an old libc
-        return os.dup(file.fileno())

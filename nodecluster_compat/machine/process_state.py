@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import Final, Literal, TypeAlias
 
+from .proc_stat import stat_fields
+
 __all__ = ["Condition", "catches", "condition_of", "parent_of_dead", "seconds_run"]
 
 Condition: TypeAlias = Literal["running", "sleeping", "in the kernel", "stopped", "dead"]
@@ -24,16 +26,15 @@ _CONDITIONS: Final[dict[str, Condition]] = {
 
 def condition_of(pid: int) -> Condition:
     """Return what a process does; one that is not there, or not reaped yet, is dead."""
-    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as stat:
-        # The second field is the command, in brackets, and may hold anything.
-        return _CONDITIONS.get(stat.read().rpartition(b")")[2].split()[0].decode(), "dead")
+    with contextlib.suppress(OSError, IndexError):
+        return _CONDITIONS.get(stat_fields(pid)[0].decode(), "dead")
     return "dead"
 
 
 def parent_of_dead(pid: int) -> int:
     """Return the parent of a process that has ended and is not reaped yet; 0 for any other."""
-    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/stat", "rb") as stat:
-        state, parent = stat.read().rpartition(b")")[2].split()[:2]
+    with contextlib.suppress(OSError, ValueError):
+        state, parent = stat_fields(pid)[:2]
         return int(parent) if state == b"Z" else 0
     return 0
 

@@ -8,6 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from .proc_stat import stat_fields
+
 __all__ = ["Usage", "usage_of"]
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -17,7 +19,6 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _USER: Final = 11
 _SYSTEM: Final = 12
 _RESIDENT: Final = 21
-_MOST_BYTES: Final = 4096
 
 
 class Usage(Struct, frozen=True):
@@ -35,17 +36,7 @@ class Usage(Struct, frozen=True):
 def usage_of(pid: int) -> Usage | None:
     """Return what a process has used by now; ``None`` for one that is not there."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        # The second field is the command, in brackets, and may hold anything.
-        fields = _stat(pid).rpartition(b")")[2].split()
+        fields = stat_fields(pid)
         cpu = (int(fields[_USER]) + int(fields[_SYSTEM])) / _TICKS
         return Usage(int(fields[_RESIDENT]) * _PAGE_BYTES, cpu)
     return None
-
-
-def _stat(pid: int) -> bytes:
-    """Return the file by one read: it takes the kernel some time to write it."""
-    fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(fd, _MOST_BYTES)
-    finally:
-        os.close(fd)

@@ -13,18 +13,12 @@ Where Python was built for an old libc the file has no seals.  Then a worker tha
 from __future__ import annotations
 
 import _socket
-import fcntl
 import mmap
 import os
-import tempfile
-from typing import Final
+
+from .nameless_file import fix_size, nameless_file
 
 __all__ = ["SealedMemory"]
-
-_SEALS: Final = (
-    getattr(fcntl, "F_SEAL_SHRINK", 0x2) | getattr(fcntl, "F_SEAL_GROW", 0x4) | getattr(fcntl, "F_SEAL_SEAL", 0x1)
-)
-_ADD_SEALS: Final = getattr(fcntl, "F_ADD_SEALS", 1033)
 
 
 class SealedMemory:
@@ -42,11 +36,9 @@ class SealedMemory:
 
     def __init__(self, name: str, size: int) -> None:
         self.size = size
-        self._fd = _nameless_file(name)
+        self._fd = nameless_file(name)
         try:
-            os.ftruncate(self._fd, size)
-            if hasattr(os, "memfd_create"):
-                fcntl.fcntl(self._fd, _ADD_SEALS, _SEALS)
+            fix_size(self._fd, size)
         except OSError:
             self.close()
             raise
@@ -73,10 +65,3 @@ class SealedMemory:
         """Return ``size`` bytes from ``offset``; zeros where there is nothing any more."""
         data = b"" if self._fd < 0 else os.pread(self._fd, size, offset)
         return data.ljust(size, b"\0")
-
-
-def _nameless_file(name: str) -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())

@@ -1,20 +1,19 @@
 """Measure the workers that serve, and mark those that are due; the arithmetic is in ``recycling``.
 
-Resident memory (RSS) is one number in ``/proc/<pid>/statm``.  Rejected: the proportional share (PSS), for which the
+Resident memory (RSS) is one number in ``/proc/<pid>/stat``.  Rejected: the proportional share (PSS), for which the
 kernel walks all page tables, and which falls and rises with the number of siblings, so that a worker would become due
 because another one ended.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from ...lifecycle.recycling import Due, Recycling
+from ...machine.process_usage import usage_of
 from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Recycler"]
 
 _SERVED: Final = "it has served as many requests as it should (max_worker_requests)"
-_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class Recycler:
@@ -91,8 +89,5 @@ class Recycler:
 
 def _resident(pids: Iterable[int]) -> dict[int, int]:
     """Return the resident bytes of these processes, as far as they can be read."""
-    found: dict[int, int] = {}
-    for pid in pids:
-        with suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/statm", "rb") as statm:
-            found[pid] = int(statm.read().split()[1]) * _PAGE_BYTES
-    return found
+    used = ((pid, usage_of(pid)) for pid in pids)
+    return {pid: usage.rss_bytes for pid, usage in used if usage is not None}
