@@ -119,6 +119,10 @@ class Dispatcher:
         """The ids of the workers that serve this listener."""
         return frozenset(self._members)
 
+    def serves(self, worker_id: int) -> bool:
+        """Whether a worker serves this listener."""
+        return worker_id in self._members
+
     @property
     def wants_connections(self) -> bool:
         """Whether accepting one more makes sense: somebody serves, and what waits is under its bound."""

@@ -48,6 +48,7 @@ from .listener import Listener
 from .offers import OfferingEnd
 from .policies import GuardedPolicy, Policy, PolicyFactory, RoundRobin
 from .stuck_offers import StuckOffers
+from .turns import Allowance, Turns
 from .worker_packets import WorkerPackets
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ __all__ = ["Engine"]
 
 _TICK: Final = 0.001
 _PAUSE: Final = 0.05
+_PATIENCE: Final = 25  # ticks for which an offer that lies keeps others from getting ahead
 
 
 class Engine:
@@ -94,6 +96,10 @@ class Engine:
         self._ends: dict[int, OfferingEnd] = {}
         self._by_fd: dict[int, OfferingEnd] = {}
         self._offers: dict[int, OfferingEnd] = {}  # the ends with an offer that is not known to be taken
+        self._turns = Turns()
+        self._allowance = Allowance(time.monotonic())
+        self._goes_round: set[int] = set()  # the listeners that are dealt round robin
+        self._ahead: dict[int, tuple[int, float]] = {}  # who waits (``turns``): its last listener, since when
         self._taken: select.epoll = original("select", "epoll")()
         self._is_told = False  # whether an edge ends the wait of the loop
         self._rests = False  # no ticks before the next edge: nobody is idle for what lies in the channels
@@ -125,7 +131,9 @@ class Engine:
         """Serve a listening socket: its connections go to the workers that join it."""
         served = ServedAddress(self.next_id(), family, sock.getsockname())
         policy: Policy = self._make_policy()
-        if type(policy) is not RoundRobin:  # which cannot fail, and is asked for each connection
+        if type(policy) is RoundRobin:  # which cannot fail, and is asked for each connection
+            self._goes_round.add(served.listener_id)
+        else:
             policy = GuardedPolicy(policy, self._log)
         self._listeners[served.listener_id] = Listener(
             sock, served, self._loop, self._log, policy, self._deliver, self._find_idle, self._limit
@@ -135,6 +143,7 @@ class Engine:
     def remove(self, listener_id: int) -> None:
         """Accept no more on this listener and reset what waits: nobody serves it any more."""
         self._listeners.pop(listener_id).close()
+        self._goes_round.discard(listener_id)
 
     def unsettled(self, listener_id: int) -> int:
         """Return how many connections of a listener no worker has taken."""
@@ -190,7 +199,10 @@ class Engine:
             self._taken.unregister(end.fileno())
         del self._by_fd[end.fileno()]
         self._offers.pop(worker_id, None)
+        self._ahead.pop(worker_id, None)
+        self._turns.forget(worker_id)
         end.close()
+        self._let_follow()
 
     def abandon(self) -> None:
         """In a forked child: close what is the primary's; the workers' channels are closed by whoever has them."""
@@ -214,6 +226,8 @@ class Engine:
         # Here another's close could linger only if that worker had taken it, set SO_LINGER, filled it and closed it.
         _socket.close(connection.fd)
         self._offers[worker_id] = end
+        self._turns.offered(worker_id)
+        self._ahead.pop(worker_id, None)
         if len(self._listeners) > 1:
             for other_id, other in self._listeners.items():
                 if other_id != listener_id:
@@ -231,20 +245,48 @@ class Engine:
                     self._became_free(end)
 
     def _became_free(self, end: OfferingEnd) -> None:
-        listeners = self._listeners.values() if len(self._listeners) < 2 else self._in_turn(end)
+        last = 0 if end.offered is None else end.offered[0]
         end.taken()
         self._offers.pop(end.worker_id, None)
-        for listener in listeners:
+        if self._offers and self._is_ahead(end) and self._allowance.is_left(time.monotonic()):
+            self._ahead[end.worker_id] = (last, time.monotonic())
+        else:
+            self._is_idle(end, last)
+        if self._ahead:
+            self._let_follow()
+
+    def _is_idle(self, end: OfferingEnd, last: int) -> None:
+        for listener in self._listeners.values() if len(self._listeners) < 2 else self._in_turn(last):
             listener.dispatcher.idle(end.worker_id)
             if not listener.is_watching:  # otherwise it finds out by itself that it should not
                 listener.update()
             if end.is_busy:
                 break
 
-    def _in_turn(self, end: OfferingEnd) -> list[Listener]:
+    def _in_turn(self, last: int) -> list[Listener]:
         """Return the listeners in the order in which they may offer to a worker: the one that did last comes last."""
-        last = 0 if end.offered is None else end.offered[0]
         return sorted(self, key=lambda listener: listener.served.listener_id <= last)
+
+    # --- who is ahead (``turns``) --------------------------------------------------------------
+
+    def _is_ahead(self, end: OfferingEnd) -> bool:
+        """Whether the worker is to wait for others that serve the same addresses."""
+        behind = [other.worker_id for other in self._offers.values() if self._competes(end.worker_id, other)]
+        return self._turns.is_ahead(end.worker_id, behind)
+
+    def _competes(self, worker_id: int, other: OfferingEnd) -> bool:
+        listener_id = 0 if other.offered is None or other.age >= _PATIENCE else other.offered[0]
+        return listener_id in self._goes_round and self._listeners[listener_id].dispatcher.serves(worker_id)
+
+    def _let_follow(self) -> None:
+        """Those that were ahead go on, if the others have caught up."""
+        for worker_id in list(self._ahead):
+            end = self._ends.get(worker_id)
+            if end is not None and worker_id in self._ahead and not self._is_ahead(end):
+                last, since = self._ahead.pop(worker_id)
+                self._allowance.spend(time.monotonic() - since)
+                if not end.is_busy:
+                    self._is_idle(end, last)
 
     def _take_back(self, end: OfferingEnd) -> None:
         """Give what lies in a worker's channel to others; nothing when the worker has it after all."""
@@ -257,6 +299,7 @@ class Engine:
         if not end.has_left and end.worker_id in self._ends:
             self._probe(end)
         self._put_back(*taken_back)
+        self._let_follow()
 
     def _probe(self, end: OfferingEnd) -> None:
         try:
@@ -300,6 +343,7 @@ class Engine:
             end.age += 1
             if self._has_another_for(end) and self._stuck.is_stuck(end, now):
                 self._take_back(end)
+        self._let_follow()
         self._rests = bool(self._offers) and not self._could_move()
 
     def _could_move(self) -> bool:
@@ -308,7 +352,9 @@ class Engine:
 
     def _has_another_for(self, end: OfferingEnd) -> bool:
         listener = None if end.offered is None else self._listeners.get(end.offered[0])
-        return listener is not None and bool(listener.dispatcher.idle_workers)
+        if listener is None:
+            return False
+        return bool(listener.dispatcher.idle_workers) or any(map(listener.dispatcher.serves, self._ahead))
 
     # --- what workers say (``worker_packets``) --------------------------------------------------
 

@@ -19,6 +19,7 @@ from nodecluster_compat.connections.kernel_check import kernel_tells_what_was_ta
 from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
 from nodecluster_compat.connections.packets import PacketKind, decode_packet, encode_packet
 from nodecluster_compat.connections.policies import RoundRobin
+from nodecluster_compat.connections.turns import LEAD
 from nodecluster_compat.errors import FrameError
 from nodecluster_compat.machine.process_state import Condition
 
@@ -337,6 +338,82 @@ def test_offer_of_a_worker_that_had_no_processor_is_left_alone(rig: Rig) -> None
     rig.tick(20)
     assert first.has_offer()
     assert not second.has_offer()
+
+
+def test_nobody_gets_ahead_of_a_worker_that_had_no_processor(rig: Rig) -> None:
+    """Of what comes at once the other gets a few, the rest when the one has taken its own."""
+    first, second = rig.worker(), rig.worker()
+    for _ in range(4):
+        rig.connect()
+    for _ in range(LEAD):
+        second.take()
+        rig.turn()
+    assert not second.has_offer()
+    assert rig.waiting() == 3 - LEAD
+    first.take()
+    rig.turn()
+    assert first.has_offer()  # first of all the one that has had less
+    assert rig.waiting() == 0
+
+
+@pytest.mark.parametrize("way", ["blocked", "lost", "leaves"])
+def test_worker_that_got_ahead_goes_on_without_the_one_behind(rig: Rig, way: str) -> None:
+    """If that cannot catch up, the other gets all."""
+    first, second = rig.worker(), rig.worker()
+    for _ in range(4):
+        rig.connect()
+    for _ in range(LEAD):
+        second.take()
+        rig.turn()
+    if way == "blocked":
+        rig.conditions[first.id] = "sleeping"
+    elif way == "lost":
+        rig.engine.lost(first.id)
+    else:
+        first.say(PacketKind.LEAVE)
+        first.sock.shutdown(socket.SHUT_RDWR)
+    rig.engine.arm()
+    for _ in range(4 - LEAD):
+        while not second.has_offer():
+            rig.tick()
+        second.take()
+        rig.turn()
+    assert len(second.has) == 4
+
+
+def test_worker_that_lies_for_long_lets_others_go_on(rig: Rig) -> None:
+    """The machine has no processor for it: somebody serves, if only one."""
+    _, second = rig.worker(), rig.worker()
+    for _ in range(4):
+        rig.connect()
+    for _ in range(LEAD):
+        second.take()
+        rig.turn()
+    while not second.has_offer():
+        rig.tick()
+
+
+def test_worker_does_not_wait_when_the_allowance_is_spent(rig: Rig) -> None:
+    rig.worker()
+    second = rig.worker()
+    rig.engine._allowance.spend(9.0)
+    for _ in range(4):
+        rig.connect()
+    for _ in range(3):
+        second.take()
+        rig.turn()
+    assert len(second.has) == 3
+
+
+def test_worker_of_another_listener_keeps_nobody_from_going_on(rig: Rig) -> None:
+    rig.worker(1)
+    rig.connect(1)
+    second = rig.worker()
+    for _ in range(4):
+        rig.connect()
+        second.take()
+        rig.turn()
+    assert len(second.has) == 4
 
 
 def test_offer_is_left_alone_while_nobody_is_idle(rig: Rig) -> None:

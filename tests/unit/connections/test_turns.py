@@ -1,0 +1,61 @@
+"""Who gets ahead of whom, and for how long anybody may be made to wait for it."""
+
+from __future__ import annotations
+
+from nodecluster_compat.connections.turns import LEAD, Allowance, Turns
+
+FIRST, SECOND, THIRD = 1, 2, 3
+
+
+def offered(*workers: int) -> Turns:
+    turns = Turns()
+    for worker_id in workers:
+        turns.offered(worker_id)
+    return turns
+
+
+def test_one_is_ahead_that_had_its_lead_since_another_was_offered_what_it_has_not_taken() -> None:
+    turns = offered(SECOND, *[FIRST] * (LEAD - 1))
+    assert not turns.is_ahead(FIRST, [SECOND])
+    turns.offered(FIRST)
+    assert turns.is_ahead(FIRST, [SECOND])
+
+
+def test_what_came_before_is_no_lead() -> None:
+    assert not offered(*[FIRST] * 9, SECOND, FIRST).is_ahead(FIRST, [SECOND])
+
+
+def test_nobody_is_ahead_where_all_have_taken_theirs() -> None:
+    assert not offered(SECOND, *[FIRST] * 9).is_ahead(FIRST, [])
+
+
+def test_one_behind_is_enough() -> None:
+    turns = offered(SECOND, *[FIRST] * LEAD, THIRD)
+    assert turns.is_ahead(FIRST, [THIRD, SECOND])
+    assert not turns.is_ahead(FIRST, [THIRD])
+
+
+def test_worker_that_was_offered_nothing_yet_is_not_ahead() -> None:
+    assert not offered(SECOND).is_ahead(FIRST, [SECOND])
+
+
+def test_worker_that_is_gone_is_forgotten() -> None:
+    turns = offered(SECOND, *[FIRST] * LEAD)
+    turns.forget(FIRST)
+    turns.forget(FIRST)
+    assert not turns.is_ahead(FIRST, [SECOND])
+
+
+def test_allowance_is_spent_and_comes_back_as_a_small_share_of_the_time() -> None:
+    allowance = Allowance(0.0)
+    assert allowance.is_left(0.0)
+    allowance.spend(0.3)
+    assert not allowance.is_left(5.0)
+    assert allowance.is_left(15.0)
+
+
+def test_allowance_that_nobody_spends_does_not_grow() -> None:
+    allowance = Allowance(0.0)
+    assert allowance.is_left(1e6)
+    allowance.spend(0.2)
+    assert not allowance.is_left(1e6)
