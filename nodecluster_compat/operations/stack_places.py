@@ -10,10 +10,13 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["place_of_worker", "places_of"]
+__all__ = ["number_that_runs", "place_of_worker", "places_of"]
 
 _FRAME: Final = re.compile(r'\s+File "(?P<file>[^"]*)", line (?P<line>\d+),? in (?P<function>.*)')
 _NUMBER: Final = re.compile(r"\b0x(?P<hex>[0-9a-f]{1,16})\b|^Task 'Task-(?P<task>\d{1,15})'")
+_RUNNING: Final = re.compile(
+    r"\b0x(?P<hex>[0-9a-f]{1,16}) \(running\)|^Task 'Task-(?P<task>\d{1,15})'.* runs:$", re.MULTILINE
+)
 _NEWEST_FIRST: Final = "(most recent call first)"
 _THIS_THREAD: Final = "Current thread "
 _SERVERS: Final = ("/gevent/", "/gunicorn/", "/nodecluster_compat/", "/asyncio/", "<frozen")
@@ -28,6 +31,14 @@ def places_of(stacks: str) -> dict[int, str]:
             number = int(found["hex"], 16) if found["hex"] else int(found["task"])
             places.setdefault(number, _place(title, frames))
     return places
+
+
+def number_that_runs(stacks: str) -> int | None:
+    """Return the number of the greenlet or task that runs; ``None`` where no stack says so."""
+    found = _RUNNING.search(stacks)
+    if found is None:
+        return None
+    return int(found["hex"], 16) if found["hex"] else int(found["task"])
 
 
 def place_of_worker(stacks: str) -> str | None:

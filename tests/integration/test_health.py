@@ -51,6 +51,7 @@ def test_blocked_worker_is_told_with_its_stacks(cluster: Cluster, tmp_path: Path
         assert told["is_"] == "blocked"
         assert len(said(cluster, told="worker", id=one.id)) == 1
         wait(lambda: "in stand" in cluster.log, "the stack", cluster)
+        assert f"s\nIn flight, the oldest first: POST /here from 127.0.0.1:{client.getsockname()[1]}, " in cluster.log
         with cluster.connect(timeout=20) as other:
             other.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             assert other.recv(65536).startswith(b"HTTP/1.1 200")

@@ -140,7 +140,10 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.recycler = Recycler(loop, roster, log, self.wakeup)
         self.ledger = Ledger()
         waiting = self._waiting_connections
-        self.health = Health(loop, log, roster, registry, self.kill_worker, waiting, warns_unasked=self.is_supervised)
+        in_flight = self.ledger.in_flight
+        self.health = Health(
+            loop, log, roster, registry, self.kill_worker, waiting, in_flight, warns_unasked=self.is_supervised
+        )
         pressure = Pressure(loop, self.primary.dealer)
         self.exits = Exits(self)
         self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.exits, self.background)

@@ -27,6 +27,7 @@ from ...machine.heartbeat import Heartbeat
 from ...machine.notebook import Notebook
 from ...machine.process_state import condition_of
 from ...machine.real_time_signals import LAST_WORDS_SIGNAL
+from ...operations.blocking_requests import requests_named
 from ...roles.cluster import cluster
 from .current_settings import settings_in_force
 from .examiner import Examiner
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ...lifecycle.loop_lag import Change
     from ...lifecycle.registry import Registry
     from ...lifecycle.saturation import Saturation
+    from ...operations.metrics.counts import InFlight
     from ...roles.worker_handle import WorkerHandle, WorkerRoster
     from ..gunicorn_types import GunicornLog, GunicornWorker
 
@@ -57,6 +59,7 @@ class Health:
         registry: the workers, as the primary knows them.
         kill: sends a signal to the worker with a pid.
         waiting: returns how many connections wait for a worker.
+        in_flight: returns the requests that a worker, by its id, has in flight, oldest first.
         warns_unasked: whether there is a limit where ``blocked_after`` is not set; not in script mode, as in Node.
 
     Attributes:
@@ -72,6 +75,7 @@ class Health:
         registry: Registry[WorkerHandle],
         kill: Callable[[int, int], None],
         waiting: Callable[[], int],
+        in_flight: Callable[[int], list[InFlight]],
         *,
         warns_unasked: bool,
     ) -> None:
@@ -82,6 +86,7 @@ class Health:
         self._kill = kill
         self._warns_unasked = warns_unasked
         self._waiting = waiting
+        self._in_flight = in_flight
         self.examiner = Examiner(loop)
         self.on_change: Callable[[WorkerHandle, Change | Saturation], None] | None = None
         self._watches: dict[int, LoopWatch] = {}  # by the worker's id
@@ -181,11 +186,16 @@ class Health:
         else:
             worker.health = "blocked"
             title = f"Worker (pid:{pid}) is blocked ({condition}): its loop has not turned for {change.seconds:.1f} s"
-            self.examiner.ask(worker, partial(_tell, log.warning, title))
+            self.examiner.ask(worker, partial(self._tell_blocked, log.warning, worker.id, title))
         if self.on_change is not None:
             self.on_change(worker, change)
         worker.emit(change.word, change.seconds)
         cluster.emit(change.word, worker, change.seconds)
+
+    def _tell_blocked(self, log: Callable[..., None], worker_id: int, title: str, stacks: str) -> None:
+        """Tell what a worker is doing, and which request it does that for."""
+        requests = requests_named(self._in_flight(worker_id), stacks, time.monotonic())
+        _tell(log, f"{title}\n{requests}", stacks)
 
     # --- timeout -------------------------------------------------------------------------------
 
@@ -214,12 +224,13 @@ class Health:
             self._kill(pid, signals.SIGABRT)
             return
         self._examined.add(pid)
-        self.examiner.ask(entry.handle, partial(self._abort_examined, pid), LAST_WORDS_SIGNAL)
+        examined = partial(self._abort_examined, pid, entry.handle.id)
+        self.examiner.ask(entry.handle, examined, LAST_WORDS_SIGNAL)
 
-    def _abort_examined(self, pid: int, stacks: str) -> None:
+    def _abort_examined(self, pid: int, worker_id: int, stacks: str) -> None:
         self._examined.discard(pid)
         if self._roster.with_pid(pid) is not None:
-            _tell(self._log.error, f"What worker (pid:{pid}) is doing", stacks)
+            self._tell_blocked(self._log.error, worker_id, f"What worker (pid:{pid}) is doing", stacks)
             self._kill(pid, signals.SIGABRT)
 
 
@@ -232,4 +243,4 @@ def _is_silent(worker: GunicornWorker, timeout: float) -> bool:
 
 
 def _tell(log: Callable[..., None], title: str, stacks: str) -> None:
-    log("%s\n%s", title, Lines(stacks))
+    log("%s\n%s", Lines(title), Lines(stacks))
