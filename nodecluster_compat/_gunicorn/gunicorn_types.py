@@ -83,6 +83,7 @@ class Settings(Protocol):
     on_reload: ServerHook
     pidfile: str | None
     pre_fork: ServerHook
+    proc_name: str
     reload: bool
     reload_extra_files: list[str]
     reuse_port: bool

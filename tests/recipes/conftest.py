@@ -27,6 +27,8 @@ LIBRARIES: Final = (
     *("psycopg_pool", "redis", "sentry_sdk", "sqlalchemy"),
 )
 collect_ignore = ["test_recipes.py"] if any(find_spec(name) is None for name in LIBRARIES) else []
+if find_spec("setproctitle") is None:
+    collect_ignore.append("test_titles.py")
 
 
 @pytest.fixture

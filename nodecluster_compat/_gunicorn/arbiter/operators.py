@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...machine.process_title import ProcessTitle
 from ...operations.chronicle import Chronicle
 from ...operations.door import Door
 from ...operations.orders import Orders
@@ -26,7 +27,7 @@ from .worker_orders import WorkerOrders
 if TYPE_CHECKING:
     from ...lifecycle.rollout import ReloadReport
     from ...operations.metrics.ledger import Ledger
-    from ...roles.status import ClusterStatus
+    from ...roles.status import ClusterState, ClusterStatus
     from ..gunicorn_types import GunicornWorker
     from .exits import Exits
     from .health import Health
@@ -48,6 +49,7 @@ class _Seat(Seat, Protocol):
     ledger: Ledger
     reloader: Reloader
     upgrade: Upgrade
+    proc_name: str
     reexec_pid: int
     master_pid: int
     WORKERS: dict[int, GunicornWorker]
@@ -97,16 +99,29 @@ class Operators:
         MetricsPage(arbiter, self.routes)
         self.routes.on("/", Page().answer)
         WorkerOrders(arbiter, self.orders)
+        self._what = "master" if arbiter.is_supervised else "primary"
+        self._title = ProcessTitle("gunicorn" if arbiter.is_supervised else "nodecluster")
         self._commands = ControlCommands(arbiter, self.orders)
         self._door = Door(arbiter.loop, arbiter.log, self._commands.carry_out, self.routes)
         self._keeper = DoorKeeper(arbiter, arbiter.upgrade, self._door)
         self._admin = AdminKeeper(arbiter, arbiter.upgrade, self.routes)
 
+    def begin_title(self) -> None:
+        """Say who this is in the list of processes, where nobody has; gunicorn does by itself."""
+        self._title.begin(f"{self._what} [{self._arbiter.proc_name}]")
+
     def turn(self) -> None:
         """Once a turn of the main loop: keep the door, and note what has changed."""
         self._keeper.turn()
         self._admin.turn()
-        self.chronicle.look(*self._arbiter.board.headline)
+        headline = self._arbiter.board.headline
+        self.chronicle.look(*headline)
+        self.show(headline[0])
+
+    def show(self, state: ClusterState) -> None:
+        """Say in the list of processes how the cluster is, behind the title that monitoring looks for."""
+        title = f"{self._what} [{self._arbiter.proc_name}]"
+        self._title.say(title if state == "running" else f"{title} {state}")
 
     def close(self) -> None:
         """The server has ended: nobody asks it anything any more."""

@@ -26,6 +26,7 @@ from .seat import Seat
 
 if TYPE_CHECKING:
     from ..gunicorn_types import GunicornWorker
+    from .operators import Operators
 
 __all__ = ["stop"]
 
@@ -44,6 +45,8 @@ class _Seat(Seat, Protocol):
     """
 
     WORKERS: dict[int, GunicornWorker]
+
+    operators: Operators
 
     def turn(self, timeout: float) -> None:
         """Run one turn of the loop."""
@@ -72,6 +75,7 @@ def stop(arbiter: _Seat, graceful: bool, *, is_alone: bool) -> None:
     if arbiter.is_stopping:
         return
     arbiter.is_stopping = True
+    arbiter.operators.show("stopping")
     stopper = _Stopper(arbiter, graceful)
     stopper.close_listeners(is_alone)
     if graceful:

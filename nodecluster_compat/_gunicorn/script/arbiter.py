@@ -108,6 +108,8 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.pid = os.getpid()
         self._take_signals_over()
         self.become_cluster_arbiter()
+        self.proc_name = path
+        self.operators.begin_title()
         self.primary.dealer.run_beside()
         self._servers = ServersInPrimary(self.loop)
         set_servers_here(self._servers)

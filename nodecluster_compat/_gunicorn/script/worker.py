@@ -24,6 +24,7 @@ from ... import under_test
 from ...base.exit_code import exit_code_of
 from ...machine.forked_child import end_if_child
 from ...machine.last_words import limit_last_words
+from ...machine.process_title import ProcessTitle
 from ...roles.process import process
 from ...runtime.faults import Faults
 from ...runtime.forked_hub import hub_begins
@@ -130,6 +131,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         patch_worker()
         hub_begins()
         let_handlers_wait()
+        ProcessTitle("nodecluster").begin(f"worker {birth.member.slot} [{settings.script}]")
         self.booted = True
 
 

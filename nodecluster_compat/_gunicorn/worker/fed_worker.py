@@ -27,6 +27,7 @@ from ...base.records import NO_LOAD, Load
 from ...lifecycle.recycling import requests_of
 from ...machine.forked_child import end_if_child
 from ...machine.last_words import limit_last_words
+from ...machine.process_title import ProcessTitle
 from ...machine.replaced_handlers import warn_of_replaced
 from ...socketio.boot import begin as begin_socketio
 from ..arbiter import install
@@ -165,6 +166,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self._drain: Drain | None = None
         self._beat: LoopBeat | None = None
         self._closes_idle = False
+        self._title: ProcessTitle | None = None
         settings = settings_in_force()
         self.handshake_timeout = settings.handshake_timeout
         self.request_timeout = settings.request_timeout
@@ -188,6 +190,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self._birth = this_birth()
         if self._birth is None:
             self.log.warning("This arbiter is not a cluster arbiter (a reload changed worker_class): restart gunicorn")
+        self._show("booting")
         if self.cfg.initgroups and self.cfg.gid != os.getgid():
             os.setgid(self.cfg.gid)  # with initgroups gunicorn adds the groups and forgets the group itself
         if self._birth is not None and self._birth.served:
@@ -196,6 +199,13 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             self.served = {served.listener_id: ServedListener(served, self.cfg) for served in self._birth.served}
             self.sockets = []
         super().init_process()
+
+    def _show(self, state: str = "") -> None:
+        """Say in the list of processes who this is, and how it is if that is not the usual."""
+        if self._birth is not None:
+            if self._title is None:
+                self._title = ProcessTitle("gunicorn")
+            self._title.say(f"worker {self._birth.member.slot} [{self.cfg.proc_name}] {state}".rstrip())
 
     def init_signals(self) -> None:
         """Extends gunicorn's: now that handlers exist, what was held back since the fork is delivered."""
@@ -244,6 +254,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self.make_ready()
         begin_socketio(birth.member.id, runtime.call_soon)
         source = self._serve(self.make_source(birth, membership), membership) if self._alive else None
+        self._show("draining")
         membership.ends(self.nr)
         if not self._signalled:
             membership.leaves()
@@ -257,6 +268,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     def _serve(self, source: ConnectionSource, membership: Membership) -> ConnectionSource:
         self.notify()  # gunicorn's timeout counts from the first sign of life
         source.begin()
+        self._show()
         while self.alive:
             self.notify()
             self.wait(self._patience)
