@@ -24,6 +24,9 @@ _EXAMPLES: Final = "examples.txt"
 _MARK: Final = "$ nodeclusterctl "
 _SLOT_HELP: Final = "a slot such as 2; pid:4711 or id:9 name one of two workers in a slot"
 
+_SHORTEST: Final = 0.2
+_LONGEST: Final = 3600.0
+
 Add = Callable[[argparse.ArgumentParser], None]
 
 
@@ -106,6 +109,23 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _interval(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not _SHORTEST <= value <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"expected {_SHORTEST:g} to {_LONGEST:g} seconds, got {text!r}")
+    return value
+
+
+def _top(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--interval", type=_interval, default=2.0, metavar="SECONDS", help="from one look to the next (default: 2)"
+    )
+    parser.add_argument("--once", action="store_true", help="print it once, after one interval; needs no terminal")
+
+
 def _events(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--follow", "-f", action="store_true", help="go on with what happens, until interrupted")
     parser.add_argument("--last", type=_count, default=20, metavar="N", help="begin with the last N (default: 20)")
@@ -139,6 +159,7 @@ def _heap(parser: argparse.ArgumentParser) -> None:
 _COMMANDS: Final[dict[str, tuple[str, Add]]] = {
     "status": ("Show the server and its workers", _nothing),
     "workers": ("Show the workers", _nothing),
+    "top": ("Show the server live, and steer it by keys; ? shows which", _top),
     "live": ("Say whether the server is of any use: not while workers keep failing and none serves", _nothing),
     "ready": ("Say whether a request would be answered now", _nothing),
     "reload": ("Load configuration and application anew: start new workers, then drain the old", _waits),

@@ -65,6 +65,7 @@ class ControlClient:
 
     def __init__(self, path: str, known_by: str = "", timeout: float = 30.0) -> None:
         self.path = path
+        self.known_by = known_by
         self._where = f"{path} ({known_by})" if known_by else path
         self._number = 0
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

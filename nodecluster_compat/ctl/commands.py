@@ -17,6 +17,7 @@ from ..base.one_line import one_line
 from .client import ControlClient
 from .profiles import collapsed_text, heap_of, heap_text, profile_of, speedscope_of, summary_of
 from .tables import events_text, exits_text, reload_text, requests_text, stacks_text, status_text, workers_text
+from .top.program import top
 from .waiting import wait_for_reload, wait_for_scale, wait_for_workers
 
 __all__ = ["COMMANDS", "Command"]
@@ -219,6 +220,7 @@ def _seen_off(
 COMMANDS: Final[Mapping[str, Command]] = {
     "status": status,
     "workers": workers,
+    "top": top,
     "exits": exits,
     "live": live,
     "ready": ready,

@@ -12,6 +12,7 @@ from typing import Final
 from .arguments import make_parser
 from .client import ControlClient, NoServer, Refused, path_of_server
 from .commands import COMMANDS
+from .top.terminal import NoTerminal
 from .waiting import Overdue
 
 __all__ = ["main"]
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(options)
     except NoServer as error:
         return _fail(options, _NO_SERVER, error)
-    except (Refused, Overdue) as error:
+    except (Refused, Overdue, NoTerminal) as error:
         return _fail(options, _FAILED, error)
     except KeyboardInterrupt:
         return _INTERRUPTED

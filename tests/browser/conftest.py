@@ -5,19 +5,19 @@ Collected where playwright is installed (``tox -e browser``).  Where there is no
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from status_documents import made_status
 
 from nodecluster_compat.operations.control_frames import HttpHead
 from nodecluster_compat.operations.page import Page as StatusPage
+from nodecluster_compat.operations.routes import json_answer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -94,8 +94,6 @@ class FakeServer:
         return self._page.answer(HttpHead("GET", "/")).encoded()
 
     def answer(self) -> bytes:
-        from nodecluster_compat.operations.routes import json_answer
-
         if self.status is None:
             return json_answer({}, 503).encoded()
         self.status["uptime"] += 2
@@ -108,37 +106,7 @@ class FakeServer:
 
 @pytest.fixture
 def fake() -> Iterator[FakeServer]:
-    from nodecluster_compat.connections.waiting import QueueStatus
-    from nodecluster_compat.lifecycle.rollout import ReloadReport
-    from nodecluster_compat.operations.status_document import document_of
-    from nodecluster_compat.roles.status import (
-        ClusterStatus,
-        Durations,
-        ListenerStatus,
-        Totals,
-        WorkerExit,
-        WorkerStatus,
-    )
-
-    workers = tuple(
-        WorkerStatus(number, 100 + number, "listening", "ok", 0.1 * number, number, 1, age=9.0, requests=10 * number,
-                     active_requests=number, oldest_request_seconds=0.5, connections=3, rss_bytes=number << 25,
-                     cpu_seconds=1.0)
-        for number in (1, 2, 3)
-    )  # fmt: skip
-    ended = WorkerExit(9, 2, 99, 0, "2026-11-29T00:03:44.000+00:00", 1.6, 3, None, "crash",
-                       "exited with code 3 while booting", last_words=("ModuleNotFoundError",))  # fmt: skip
-    durations = Durations((0.005, 0.1, 1.0), (50, 10, 0, 0), 1.0)
-    responses = {"2xx": 55, "5xx": 5}
-    totals = Totals(4, {"crash": 1, "asked": 0}, 60, responses, 7, durations, {"succeeded": 1, "failed": 0})
-    status = ClusterStatus(
-        pid=100, state="running", target=3, listening=3, booting=0, ending=0, generation=1, workers=workers,
-        queue=QueueStatus(0, 1, 2), faults=1, last_fault="exited with code 3 while booting",
-        reload=ReloadReport(1, "succeeded", seconds=0.4), upgrade=None, started_at="2026-11-29T00:03:00.000+00:00",
-        now="2026-11-29T00:04:00.000+00:00", uptime=60.0, listeners=(ListenerStatus("127.0.0.1:80", 0, 2048),),
-        totals=totals, exits=(ended,),
-    )  # fmt: skip
     made = FakeServer()
-    made.status = json.loads(json.dumps({**document_of(status), **asdict(status)}))
+    made.status = made_status()
     yield made
     made.close()
