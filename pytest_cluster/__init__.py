@@ -24,13 +24,18 @@ if TYPE_CHECKING:
     from .errors import ClusterError as ClusterError
     from .errors import CrashError as CrashError
     from .errors import FaultError as FaultError
+    from .errors import ForeignRedirect as ForeignRedirect
+    from .errors import InAnotherProcess as InAnotherProcess
     from .errors import LeakError as LeakError
+    from .errors import MissingLibrary as MissingLibrary
     from .errors import NotImportable as NotImportable
     from .errors import OptionError as OptionError
     from .errors import ProcessGone as ProcessGone
+    from .errors import RedirectLoop as RedirectLoop
     from .errors import RemoteError as RemoteError
     from .errors import StartError as StartError
     from .errors import StopError as StopError
+    from .errors import UnknownKeyword as UnknownKeyword
     from .errors import WaitTimeout as WaitTimeout
     from .faults.cluster_faults import Faults as Faults
     from .faults.gates import Arrival as Arrival
@@ -44,15 +49,17 @@ if TYPE_CHECKING:
     from .options.cluster_options import ClusterOptions as ClusterOptions
     from .processes.primary import PrimaryProxy as PrimaryProxy
     from .processes.worker import WorkerProxy as WorkerProxy
+    from .requests.async_client import AsyncClient as AsyncClient
     from .requests.client import Client as Client
-    from .requests.endpoint import Response as Response
     from .requests.hits import Hit as Hit
     from .requests.hits import Hits as Hits
     from .requests.hits import assert_distribution as assert_distribution
     from .requests.hits import assert_no_request_lost as assert_no_request_lost
+    from .requests.response import Response as Response
 
 __all__ = [
     "Arrival",
+    "AsyncClient",
     "Client",
     "Cluster",
     "ClusterError",
@@ -62,25 +69,30 @@ __all__ = [
     "Expectation",
     "FaultError",
     "Faults",
+    "ForeignRedirect",
     "Gate",
     "Hit",
     "Hits",
+    "InAnotherProcess",
     "Journal",
     "JournalEntry",
     "LeakError",
     "ListeningAddress",
     "Messages",
+    "MissingLibrary",
     "NotImportable",
     "OptionError",
     "PreparedCluster",
     "PrimaryProxy",
     "ProcessGone",
+    "RedirectLoop",
     "ReloadReport",
     "RemoteError",
     "Response",
     "Snapshot",
     "StartError",
     "StopError",
+    "UnknownKeyword",
     "WaitTimeout",
     "WorkerProxy",
     "WorkerSnapshot",
@@ -90,7 +102,13 @@ __all__ = [
 
 # The module that each public name is loaded from.
 _HOME = {
+    "UnknownKeyword": "errors",
+    "RedirectLoop": "errors",
+    "MissingLibrary": "errors",
+    "InAnotherProcess": "errors",
+    "ForeignRedirect": "errors",
     "Arrival": "faults.gates",
+    "AsyncClient": "requests.async_client",
     "Client": "requests.client",
     "Cluster": "clusters.cluster",
     "ClusterError": "errors",
@@ -115,7 +133,7 @@ _HOME = {
     "ProcessGone": "errors",
     "ReloadReport": "clusters.changes",
     "RemoteError": "errors",
-    "Response": "requests.endpoint",
+    "Response": "requests.response",
     "Snapshot": "clusters.changes",
     "StartError": "errors",
     "StopError": "errors",

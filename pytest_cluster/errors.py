@@ -10,16 +10,21 @@ __all__ = [
     "CrashError",
     "FailedServer",
     "FaultError",
+    "ForeignRedirect",
+    "InAnotherProcess",
     "LeakError",
+    "MissingLibrary",
     "NotImportable",
     "OptionError",
     "ProcessGone",
+    "RedirectLoop",
     "RemoteError",
     "RemoteTraceback",
     "ServerError",
     "StartError",
     "StopError",
     "Unanswered",
+    "UnknownKeyword",
     "WaitTimeout",
 ]
 
@@ -30,6 +35,33 @@ class ClusterError(Exception):
 
 class OptionError(ClusterError):
     """The marker, the factory or the command line asks for something that cannot be; the test's to fix."""
+
+
+class UnknownKeyword(OptionError, TypeError):
+    """A call has a keyword that there is not; the sentence has the right ones."""
+
+
+class MissingLibrary(ClusterError, ImportError):
+    """A library is not installed that something needs which few tests ask for.
+
+    :param what: needs it.
+    :param name: of the package.
+    """
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(f"{what} needs {name}, which is not installed: pip install {name}")
+
+
+class ForeignRedirect(ClusterError):
+    """A redirect that was to be followed leaves the cluster."""
+
+
+class RedirectLoop(ClusterError):
+    """Redirects that were to be followed do not end."""
+
+
+class InAnotherProcess(ClusterError):
+    """A test looks at something of its own process that is in the workers only."""
 
 
 class FailedServer(Protocol):

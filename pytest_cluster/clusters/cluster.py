@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import signal
-import socket
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, overload
 
-from ..errors import ClusterError, WaitTimeout
+from ..errors import ClusterError
 from ..faults.cluster_faults import Faults
 from ..journal.messages import Messages
 from ..options.checks import most_workers
 from ..options.cluster_options import ClusterOptions
 from ..processes.everywhere import assert_same, run_in, value_in_all
 from ..processes.worker import WorkerProxy
-from ..requests.client import Client, RequestOptions
-from ..requests.endpoint import Endpoint, Response
-from ..requests.unanswered import find_holders
+from ..requests.endpoint import Endpoint
 from ..server.launcher import ServerProcess
 from ..signals import signal_number
 from ..values import Message, Pickled
-from ..waiting import Deadline, evidence, poll, scaled, timed_out
+from ..waiting import Deadline, poll, scaled, timed_out
+from .asked import AskedCluster
 from .changes import ReloadReport, Snapshot, check_reloaded, check_scaled
 from .readiness import bring_up, prepare_server
-from .view import ClusterView
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    pass
 
 __all__ = ["Cluster"]
 
@@ -38,13 +35,12 @@ T = TypeVar("T")
 DEFAULT_TIMEOUT = 10.0
 
 
-class Cluster(ClusterView):
+class Cluster(AskedCluster):
     """A real gunicorn with all its workers listening; ends with the test, or with the ``with`` that holds it.
 
     What it knows of its workers stays readable after their end, and after its own.
 
     Attributes:
-        client: requests to it, each on a connection of its own.
         faults: ways to break it.
         messages: what passes between primary and workers.
         picture: how it was when its ``with`` block ended; ``None`` before, and where there was none.
@@ -53,10 +49,8 @@ class Cluster(ClusterView):
 
     def __init__(self, options: ClusterOptions, server: ServerProcess, endpoint: Endpoint, faults: Faults) -> None:
         super().__init__(options, server, endpoint)
-        self.client = Client(endpoint, server.tallies.seen, self._listening, self._explain)
         self.faults = faults
         self.messages = Messages(server.journal)
-        self._closed = False
         self.picture: Snapshot | None = None
         self.used_by: list[str] = []
         server.journal.diagnose = server.stacks
@@ -75,30 +69,6 @@ class Cluster(ClusterView):
     def is_closed(self) -> bool:
         """Whether :meth:`close` has ended it already, or :meth:`keep` let it go."""
         return self._closed
-
-    # Requests
-
-    def get(self, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
-        """GET *path* on a connection of its own; *options* as for :meth:`Client.request`."""
-        return self.client.get(path, **options)
-
-    def request(self, method: str, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
-        """Send any request on a connection of its own; *options* as for :meth:`Client.request`."""
-        return self.client.request(method, path, **options)
-
-    def connect(self, timeout: float | None = None) -> socket.socket:
-        """Return a new connection to the server, with TLS where it has that; the caller closes it.
-
-        :param timeout: of the socket, in seconds (default: 10).
-        """
-        return self._endpoint.connect(timeout)
-
-    def _explain(self, error: WaitTimeout, with_stacks: bool) -> WaitTimeout:
-        """Name the process that has a request, in its time-out: at once, for it may go on when the test does."""
-        if self._closed:
-            return error
-        unanswered = find_holders(self.server, self.workers)
-        return WaitTimeout(evidence(f"{error}: {unanswered}", self._evidence() if with_stacks else []), unanswered)
 
     def wait_for(self, check: Callable[[Cluster], T | None], *, reason: str, timeout: float | None = None) -> T:
         """Wait until ``check(cluster)`` is true, and return what it returned.
@@ -242,17 +212,20 @@ class Cluster(ClusterView):
         try:
             self.faults.undo()
         finally:
-            self.client.close()
+            for client in self._clients:
+                client.close()
             try:
                 self.server.close()
             finally:
-                self.client.join()
+                for client in self._clients:
+                    client.join()
 
     def keep(self) -> None:
         """Let it run on after pytest has ended."""
         self.faults.undo()
-        self.client.close()
-        self.client.join()
+        for client in self._clients:
+            client.close()
+            client.join()
         self.server.keep()
         self._closed = True  # what could not be kept is still to be closed
 

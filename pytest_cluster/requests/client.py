@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from ..errors import WaitTimeout
-from ..options.checks import check_seconds
-from ..values import Json
-from ..waiting import poll, scaled, timed_out
-from .endpoint import DEFAULT_TIMEOUT, Endpoint, Response
+from ..waiting import poll, scaled
+from .endpoint import Endpoint
 from .hits import Hit, Hits
+from .outgoing import RequestOptions, check_keywords
+from .response import Response
+from .session import Session
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["BodyOptions", "Client", "RequestOptions"]
+    from .cookies import Cookies
+
+__all__ = ["Client"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
@@ -35,25 +37,20 @@ MOST_AT_A_TIME = 1000
 HIT_BYTES = 1000
 
 
-class BodyOptions(TypedDict, total=False):
-    """Keywords of a request: its header fields, and its body, as bytes or as what JSON can carry."""
-
-    headers: Mapping[str, str] | None
-    body: bytes | None
-    json: Json
-
-
-class RequestOptions(BodyOptions, total=False):
-    """All keywords of a request: *timeout* is seconds without a byte from the server."""
-
-    timeout: float | None
-
-
 class Client:
     """Requests to one cluster, each on a connection of its own.
 
-    Every method takes, by keyword, ``headers`` (a mapping), ``body`` (bytes) or ``json`` (anything JSON can carry),
-    and ``timeout``: seconds without a byte from the server (default: 10).
+    Every method takes, by keyword:
+
+    - ``params``: the query, as a mapping or pairs;
+    - a body: ``data`` (a form as a mapping or pairs, or bytes), ``json`` (anything that JSON can carry), ``files``
+      (by name: bytes, an open file, or ``(filename, content)``), or ``body`` (bytes);
+    - ``headers``, ``cookies``: mappings; ``auth``: a name and a password;
+    - ``follow_redirects``: whether to go where a redirect leads (default: no);
+    - ``timeout``: seconds without a byte from the server (default: 10).
+
+    It keeps cookies as a browser does, from one request to the next; ``get_many`` and ``load`` ask as many people would
+    who come for the first time.
 
     :param endpoint: where the cluster is.
     :param on_answer: called with the id of the worker that has given an answer.
@@ -69,59 +66,43 @@ class Client:
         listening: Callable[[], frozenset[int]] = frozenset,
         explain: Callable[[WaitTimeout, bool], WaitTimeout] = lambda error, _: error,
     ) -> None:
-        self._endpoint = endpoint
-        self._on_answer = on_answer
+        self._connections: set[socket.socket] = set()
+        self._session = Session(endpoint, on_answer, self._connections)
+        self._strangers = Session(endpoint, on_answer, self._connections, keeps_cookies=False)
         self._listening = listening
         self._explain = explain
         self._executor: ThreadPoolExecutor | None = None
         self._submitted: set[Future[Response]] = set()
-        self._connections: set[socket.socket] = set()
 
-    def request(
-        self, method: str, path: str = "/", *, timeout: float | None = None, **options: Unpack[BodyOptions]
-    ) -> Response:
+    @property
+    def cookies(self) -> Cookies:
+        """The cookies of this client, by name; a test gets a client without any."""
+        return self._session.cookies
+
+    def forget(self) -> None:
+        """Forget the cookies: another test begins."""
+        self._session.forget()
+
+    def request(self, method: str, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
         """Send a request and return the answer; ``answer.worker`` is who gave it.
 
         :param method: any, as it is on the wire: ``"PUT"``.
         :param path: with its query; a missing slash is put in front.
-        :param timeout: seconds without a byte from the server (default: 10).
-        :param options: ``headers``, ``body``, ``json``.
+        :param options: see :class:`Client`.
         :raises WaitTimeout: no byte came in that time, a ``TimeoutError``: with who has the request, and the stacks of
             that moment.
+        :raises UnknownKeyword: a request has no such keyword.
         :raises OSError: there was no answer.
         :raises http.client.HTTPException: the answer is not HTTP.
         """
-        return self._ask_and_explain(method, path, {"timeout": timeout, **options}, with_stacks=True)
+        return self._ask_and_explain(method, path, options, with_stacks=True)
 
     def _ask_and_explain(self, method: str, path: str, options: RequestOptions, *, with_stacks: bool) -> Response:
+        check_keywords(options)
         try:
-            return self._ask(method, path, **options)
+            return self._session.ask(method, path, **options)
         except WaitTimeout as error:
             raise self._explain(error, with_stacks) from None
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        json: Json = None,
-        timeout: float | None = None,
-    ) -> Response:
-        fields = dict(headers or {})
-        if json is not None:
-            body = _dumped(json)
-            fields.setdefault("Content-Type", "application/json")
-        seconds = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
-        check_seconds("timeout", seconds, can_be_zero=False)
-        try:
-            answer = self._endpoint.request(method, path, body, fields, seconds, self._connections)
-        except TimeoutError:
-            raise timed_out(f"an answer to {method} {path}", seconds, []) from None
-        if answer.worker is not None and not answer.is_page_of_server:
-            self._on_answer(answer.worker)
-        return answer
 
     def get(self, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
         """GET *path*: :meth:`request`, with its options and errors."""
@@ -130,6 +111,26 @@ class Client:
     def post(self, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
         """POST to *path*: :meth:`request`, with its options and errors."""
         return self.request("POST", path, **options)
+
+    def put(self, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
+        """PUT to *path*: :meth:`request`, with its options and errors."""
+        return self.request("PUT", path, **options)
+
+    def patch(self, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
+        """PATCH *path*: :meth:`request`, with its options and errors."""
+        return self.request("PATCH", path, **options)
+
+    def delete(self, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
+        """DELETE *path*: :meth:`request`, with its options and errors."""
+        return self.request("DELETE", path, **options)
+
+    def head(self, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
+        """HEAD of *path*: :meth:`request`, with its options and errors."""
+        return self.request("HEAD", path, **options)
+
+    def options(self, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
+        """OPTIONS of *path*: :meth:`request`, with its options and errors."""
+        return self.request("OPTIONS", path, **options)
 
     def submit(self, path: str = "/", method: str = "GET", **options: Unpack[RequestOptions]) -> Future[Response]:
         """Send a request from another thread: for one that a fault holds.
@@ -140,6 +141,7 @@ class Client:
         :param options: those of :meth:`request`.
         :return: a future; its ``result()`` is the answer, or raises what :meth:`request` raises, without stacks.
         """
+        check_keywords(options)
         future = self._threads().submit(self._ask_and_explain, method, path, options, with_stacks=False)
         self._submitted.add(future)
         future.add_done_callback(self._submitted.discard)
@@ -162,6 +164,7 @@ class Client:
         :param options: those of :meth:`request`.
         :raises ValueError: *concurrency* cannot be.
         """
+        check_keywords(options)
         hits = self._no_hits(concurrency)
 
         def ask(_: int) -> None:
@@ -187,6 +190,7 @@ class Client:
         :param options: those of :meth:`request`.
         :raises ValueError: *concurrency* cannot be.
         """
+        check_keywords(options)
         hits = self._no_hits(concurrency)
         running = True
 
@@ -219,7 +223,8 @@ class Client:
             executor.shutdown()
 
     def __repr__(self) -> str:
-        return f"<client of {self._endpoint.path or f'{self._endpoint.host}:{self._endpoint.port}'}>"
+        endpoint = self._session.endpoint
+        return f"<client of {endpoint.path or f'{endpoint.host}:{endpoint.port}'}>"
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._executor is None:
@@ -242,7 +247,7 @@ class Client:
 
     def _hit(self, method: str, path: str, options: RequestOptions) -> Hit:
         try:
-            answer = self._ask(method, path, **options)
+            answer = self._strangers.ask(method, path, **options)
         except (OSError, http.client.HTTPException) as error:
             return Hit(path, None, None, f"{type(error).__name__}: {error}")
         return Hit(path, answer.status, answer.worker, "", answer.body[:HIT_BYTES].decode(errors="replace"))
@@ -254,7 +259,3 @@ def _wait_for_first_answers(hits: Hits, tasks: Sequence[Future[None]]) -> None:
     for task in tasks:
         if task.done():
             task.result()
-
-
-def _dumped(value: Json) -> bytes:
-    return json.dumps(value).encode()

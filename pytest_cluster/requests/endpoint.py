@@ -3,56 +3,19 @@
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..values import Json
 from ..waiting import scaled
-from ..wire.records import HEADER, PAGE_HEADER
+from .response import Response
 
-__all__ = ["DEFAULT_TIMEOUT", "Endpoint", "Response"]
+__all__ = ["DEFAULT_TIMEOUT", "Endpoint"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 DEFAULT_TIMEOUT = 10.0
-SHOWN_BYTES = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer, read to its end."""
-
-    status: int
-    headers: http.client.HTTPMessage
-    """The header fields; names are looked up without regard to case."""
-    body: bytes
-
-    @property
-    def worker(self) -> int | None:
-        """The id of the worker that has answered; ``None`` when none under test did."""
-        value = self.headers.get(HEADER, "") or self.headers.get(PAGE_HEADER, "")
-        return int(value) if value.isdigit() else None
-
-    @property
-    def is_page_of_server(self) -> bool:
-        """Whether the server itself has answered: the application has raised, or it was never asked."""
-        return PAGE_HEADER in self.headers
-
-    @property
-    def text(self) -> str:
-        """The body as UTF-8."""
-        return self.body.decode()
-
-    def json(self) -> Json:
-        """The body as JSON."""
-        return json.loads(self.body)
-
-    def __repr__(self) -> str:
-        who = "nobody under test" if self.worker is None else f"worker {self.worker}"
-        return f"<{self.status} from {who}: {self.body[:SHOWN_BYTES]!r}{'…' if len(self.body) > SHOWN_BYTES else ''}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +76,7 @@ class Endpoint:
         try:
             connection.request(method, path, body, {"Connection": "close", **(headers or {})})
             answer = connection.getresponse()
-            return Response(answer.status, answer.headers, answer.read())
+            return Response(answer.status, answer.headers, answer.read(), path, reason=answer.reason)
         finally:
             watched.discard(used)
             connection.close()

@@ -63,6 +63,7 @@ class ServerProcess:
 
     Attributes:
         bind: what it was told to bind.
+        pythonpath: the folders that its application is imported from, between commas.
         folder: everything of it that is on disk; short, because the path of a unix socket may have 107 bytes.
         control: the connections to its processes.
         reached: called, in a thread, when a step that is held was reached.
@@ -83,7 +84,7 @@ class ServerProcess:
         self.logs = LogFolder(self.folder)
         self.reached: Callable[[Hello, Reached], None] | None = None
         self._options = options
-        self._pythonpath = pythonpath
+        self.pythonpath = pythonpath
         self._socket_files = SocketFiles(self.tag, options.cwd or self.folder)
         self._process: Process | None = None
         with self._undone_on_error():
@@ -277,7 +278,7 @@ class ServerProcess:
 
     def _environment(self) -> dict[str, str]:
         own = {CONTROL_VARIABLE: self.control.path, TOKEN_VARIABLE: self.control.token}
-        environment = environment_of(self._options, own, self._pythonpath)
+        environment = environment_of(self._options, own, self.pythonpath)
         return {**environment, JOURNAL_VARIABLE: str(self._journal_end.fileno()), TAG_VARIABLE: self.tag}
 
     def _spawn(self) -> None:
@@ -288,6 +289,6 @@ class ServerProcess:
                 environment=self._environment(),
                 log=log.fileno(),
                 passed=self._journal_end.fileno(),
-                searched=searched(self._options, self._pythonpath) if may_be_forked(self._options) else None,
+                searched=searched(self._options, self.pythonpath) if may_be_forked(self._options) else None,
             )
         guard.watch(self.tag, self.pid)

@@ -164,6 +164,7 @@ class ClusterRun:
         lease = self.pool.lease(recipe, lambda: self.start(recipe, item))
         if lease.is_reused:
             self.totals.reused += 1
+            lease.cluster.forget_clients()
             item.stash[CLUSTERS].append(lease.cluster)
         return lease
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import http.server
+import json
 import socket
 import threading
+from collections.abc import Iterator
 
 import pytest
 
+from pytest_cluster.errors import ForeignRedirect, RedirectLoop
 from pytest_cluster.requests.client import Client
 from pytest_cluster.requests.endpoint import Endpoint
 
@@ -102,3 +107,120 @@ def test_request_that_never_ends_does_not_hold_up_the_end(pytester: pytest.Pytes
         """
     )
     pytester.runpytest_subprocess(timeout=60).assert_outcomes(passed=1)
+
+
+class Site(http.server.BaseHTTPRequestHandler):
+    """Answers what the tests below ask for, and echoes what it was asked."""
+
+    def log_message(self, *_: object) -> None: ...
+
+    def answer(self) -> None:
+        path = self.path.partition("?")[0]
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        echo = {"method": self.command, "path": self.path, "body": body.decode(), "cookie": self.headers.get("Cookie")}
+        content = json.dumps(echo).encode()
+        self.send_response({"/login": 302, "/loop": 302, "/away": 302, "/missing": 404}.get(path, 200))
+        if path in ("/login", "/loop", "/away"):
+            self.send_header("Location", {"/login": "/me", "/loop": "/loop"}.get(path, "https://example.com/"))
+        if path == "/login":
+            self.send_header("Set-Cookie", "user=ada; Path=/; HttpOnly")
+            self.send_header("Set-Cookie", "seen=1; Path=/elsewhere")
+        if path == "/gzip":
+            self.send_header("Content-Encoding", "gzip")
+            content = gzip.compress(content)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = answer  # noqa: N815 - as it is looked up
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Endpoint]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield Endpoint(*server.server_address[:2])  # type: ignore[misc]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def client(site: Endpoint) -> Client:
+    return Client(site, lambda worker: None)
+
+
+@pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete", "head", "options"])
+def test_every_method(client: Client, method: str) -> None:
+    answer = getattr(client, method)("/a", params={"b": 1})
+    assert (answer.status_code, answer.ok, answer.url) == (200, True, "/a?b=1")
+    if method != "head":
+        assert answer.json()["method"] == method.upper()
+
+
+def test_answer_has_the_names_of_other_clients(client: Client) -> None:
+    answer = client.get("/missing")
+
+    assert (answer.status, answer.status_code, answer.ok, answer.reason) == (404, 404, False, "Not Found")
+    assert answer.content == answer.data == answer.body
+    assert answer.json() == answer.get_json()
+    assert answer.headers["content-length"] == str(len(answer.text))
+    assert (answer.worker, answer.history, answer.cookies, answer.is_redirect) == (None, (), {}, False)
+    with pytest.raises(AssertionError, match=r"/missing was answered <404 from nobody under test: b'"):
+        answer.raise_for_status()
+    assert client.get("/").raise_for_status().ok
+
+
+def test_cookies_and_redirects(client: Client) -> None:
+    """As in a browser: what the first answer sets goes with the next request, where its path says so."""
+    left = client.post("/login", data={"name": "Ada"})
+    assert (left.status, left.location, left.cookies) == (302, "/me", {"user": "ada", "seen": "1"})
+    assert client.get("/me").json()["cookie"] == "user=ada"
+
+    followed = client.post("/login", data={"name": "Ada"}, follow_redirects=True)
+    assert followed.json() == {"method": "GET", "path": "/me", "body": "", "cookie": "user=ada"}
+    assert [one.status for one in followed.history] == [302]
+    assert dict(client.cookies) == {"user": "ada", "seen": "1"}
+
+    assert client.get("/me", cookies={"a": "b"}).json()["cookie"] == "user=ada; a=b"
+    assert client.get("/me", headers={"Cookie": "own=1"}).json()["cookie"] == "own=1"
+    client.cookies["c"] = "d"
+    assert client.get("/me").json()["cookie"] == "c=d; user=ada"
+    del client.cookies["user"]
+    assert client.cookies.get("user") is None
+    client.forget()
+    assert client.get("/me").json()["cookie"] is None
+
+
+def test_many_requests_are_of_people_who_come_for_the_first_time(client: Client) -> None:
+    client.get("/login")
+
+    assert [json.loads(hit.text)["cookie"] for hit in client.get_many("/me", 2)] == [None, None]
+
+
+def test_redirect_that_cannot_be_followed(client: Client) -> None:
+    with pytest.raises(RedirectLoop, match="GET /loop: 20 redirects, and another, to /loop"):
+        client.get("/loop", follow_redirects=True)
+    with pytest.raises(ForeignRedirect, match=r"GET /away leads to https://example.com/, which is not the cluster's"):
+        client.get("/away", follow_redirects=True)
+    assert client.get("/away").location == "https://example.com/"
+
+
+def test_compressed_answer(client: Client) -> None:
+    answer = client.get("/gzip")
+    assert answer.json()["path"] == "/gzip"
+    assert answer.body != answer.content
+
+
+def test_answer_that_is_no_json(client: Client) -> None:
+    with pytest.raises(
+        ValueError, match=r"the answer is no JSON \(Expecting value.*\): <200 from nobody under test: b''>"
+    ):
+        client.head("/").json()
+
+
+@pytest.mark.parametrize("call", ["get", "submit", "get_many"])
+def test_wrong_keyword_is_refused_at_once(client: Client, call: str) -> None:
+    with pytest.raises(TypeError, match=r"a request has no keyword 'param' \(say params\); it has params, "):
+        getattr(client, call)("/", param={})

@@ -1,0 +1,85 @@
+"""Make Flask's own test client ask the cluster: its methods, its sessions, its answers, on N workers."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MissingLibrary, OptionError
+from ..wire.records import HEADER, PAGE_HEADER
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+
+    from .wsgi import Environ, WSGIFront
+
+__all__ = ["flask_client", "import_application"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+
+def flask_client(app: Any, front: WSGIFront, use_cookies: bool, options: dict[str, Any]) -> FlaskClient:  # noqa: ANN401
+    """Return a client of *app*'s own class whose requests go to *front*.
+
+    :param app: the Flask application, as this process has it: for sessions, and for the URL that it is at.
+    :raises OptionError: it is none.
+    :raises MissingLibrary: Flask is not installed.
+    """
+    try:
+        from flask import Flask
+        from flask.testing import FlaskClient
+        from werkzeug.test import TestResponse
+    except ImportError:
+        raise MissingLibrary("cluster.flask_client()", "flask") from None
+    if not isinstance(app, Flask):
+        raise OptionError(f"flask_client: expected a Flask application, got {app!r:.100}")
+    base: type[FlaskClient] = app.test_client_class or FlaskClient
+
+    class ClusterFlaskClient(base):  # type: ignore[valid-type,misc]
+        """Flask's client, whose requests go to the cluster."""
+
+        application: Any
+
+        def run_wsgi_app(self, environ: Environ, buffered: bool = False) -> tuple[Iterable[bytes], str, Any]:
+            """Run the request where the workers are; the application here is asked for nothing else."""
+            here, self.application = self.application, front
+            try:
+                answer: tuple[Iterable[bytes], str, Any] = super().run_wsgi_app(environ, buffered)
+            finally:
+                self.application = here
+            return answer
+
+    class ClusterTestResponse(TestResponse, app.response_class):  # type: ignore[misc]
+        """An answer, which knows the worker that has given it."""
+
+        @property
+        def worker(self) -> int | None:
+            """The id of the worker that has answered."""
+            value = self.headers.get(HEADER) or self.headers.get(PAGE_HEADER, "")
+            return int(value) if value.isdigit() else None
+
+    return ClusterFlaskClient(app, ClusterTestResponse, use_cookies=use_cookies, **options)
+
+
+def import_application(name: str | None, folders: str) -> object:
+    """Return the application that *name* (``module:name``, or ``module:factory()``) means, in this process.
+
+    :param folders: where a server imports it from, between commas.
+    :raises OptionError: it cannot be imported here.
+    """
+    if name is None:
+        raise OptionError("flask_client: the cluster runs a script: give the application, flask_client(app)")
+    module, _, attribute = name.partition(":")
+    former = list(sys.path)
+    sys.path[:0] = [folder for folder in folders.split(",") if folder and folder not in former]
+    try:
+        found = getattr(importlib.import_module(module), attribute.removesuffix("()") or "application")
+        return found() if attribute.endswith("()") else found
+    except (ImportError, AttributeError, TypeError) as error:
+        raise OptionError(
+            f"flask_client: this process cannot have {name} ({error}): give it, flask_client(app)"
+        ) from None
+    finally:
+        sys.path[:] = former
