@@ -31,6 +31,10 @@ class KnownEvents:
         self.counts: Mapping[str, int] = {**_OF_EVERY_EMITTER, **counts}
         self._instead = {**_INSTEAD_EVERYWHERE, **(instead or {})}
 
+    def has_word_on(self, name: str) -> bool:
+        """Whether there is such an event, or something to say of it."""
+        return name in self.counts or name in self._instead
+
     def complaint(self, name: str) -> str | None:
         """Return what to say of a handler for ``name``; ``None`` when the event exists."""
         if name in self.counts:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..base.arguments import checked_callable, checked_seconds
 from ..base.arity import checked_callback
@@ -37,10 +37,14 @@ from .worker_handle import WorkerHandle
 
 if TYPE_CHECKING:
     from ..sharing.bus import Bus
+    from ..sharing.leader import Leader
+    from ..sharing.lock import Lock
     from ..sharing.members import Sharing
     from ..sharing.outcomes import Replies
 
 __all__ = ["SCHED_NONE", "SCHED_RR", "Cluster", "cluster"]
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 SCHED_NONE: Final = 1
 SCHED_RR: Final = 2
@@ -342,6 +346,82 @@ class Cluster(Emitter):
             ClusterError: as :meth:`everywhere`.
         """
         return await self._sharing.everywhere_async(function, *args, timeout=timeout, **keywords)
+
+    @property
+    def leader(self) -> Leader:
+        """Which worker leads the others; see :class:`~nodecluster_compat.sharing.leader.Leader`."""
+        return self._sharing.leader
+
+    def every(self, seconds: float, *, name: str | None = None) -> Callable[[Handler], Handler]:
+        """Run the decorated function every so many seconds, in the one worker that leads; called with its token.
+
+        Another worker takes over when that one dies or leaves, never two at a time; the time goes on from the last run.
+        In a program that no cluster started, and in the primary, nothing runs.
+
+        Args:
+            seconds: above 0, from the beginning of one run to the next, which waits for an end that is late.
+            name: of the job in the cluster; its module and name if not given.
+
+        Raises:
+            ArgumentError: ``seconds`` is no such number, or the function needs more than the token.
+            NotInCluster: it is the primary's own code.
+        """
+
+        def decorate(function: Handler) -> Handler:
+            self._sharing.every(seconds, function, name)
+            return function
+
+        return decorate
+
+    def once(self, event: str, f: Callable[..., Any] | None = None) -> Callable[..., Any]:
+        """Call ``f`` at the next ``event`` only; or run the decorated function once in the life of the cluster.
+
+        ``@cluster.once("warm-up")``, by a key that is no event, runs a function in one worker that serves, and in
+        another one if that dies before it has returned.  A function that raises has run.
+
+        Args:
+            event: the name of an event of ``cluster``, or a key.
+            f: the handler of an event.
+
+        Raises:
+            ArgumentError: a key is no text of 1 to 255 bytes, or its function needs arguments.
+            NotInCluster: a key was given by the primary's own code.
+        """
+        if f is not None or Cluster._known.has_word_on(event) or self._known.has_word_on(event):
+            return super().once(event, f)
+
+        def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+            self._sharing.once(event, function)
+            return function
+
+        return decorate
+
+    def lock(self, name: str, *, lease: float | None = None, timeout: float | None = None) -> Lock:
+        """Return a lock that one holder in the cluster has at a time: ``with cluster.lock("report"): ...``.
+
+        Args:
+            name: 1 to 255 bytes as UTF-8.
+            lease: seconds above 0 after which it is taken away from a holder; ``None``: it ends with its holder alone.
+            timeout: seconds, 0 or more, that ``with`` waits for it; ``None``: as long as it takes.
+
+        Raises:
+            ArgumentError: one of these is something else.
+        """
+        return self._sharing.lock(name, 1, lease, timeout)
+
+    def semaphore(self, name: str, places: int, *, lease: float | None = None, timeout: float | None = None) -> Lock:
+        """Return a lock that so many holders in the cluster have at a time; otherwise as :meth:`lock`.
+
+        Args:
+            name: 1 to 255 bytes as UTF-8.
+            places: 1 to 1024; whoever takes it first decides, until it is free again.
+            lease: as there.
+            timeout: as there.
+
+        Raises:
+            ArgumentError: one of these is something else.
+        """
+        return self._sharing.lock(name, places, lease, timeout)
 
     @property
     def _sharing(self) -> Sharing:

@@ -126,6 +126,7 @@ class ClusterWorker(Worker):
         exchange: what it posts to other workers, and they to it.
         frames: the table of frames; a door for capabilities.
         max_message_bytes: the largest frame that the primary takes from it.
+        when_attached: called when its runtime is up; a door for capabilities.
         when_closed: called when the channel is closed, with the lock; a door, too.
     """
 
@@ -164,6 +165,7 @@ class ClusterWorker(Worker):
         self._last_request = 0
         self.frames: Handlers[ClusterWorker, Frame] = Handlers("the primary sent a frame that only workers send")
         self.max_message_bytes = max_message_bytes
+        self.when_attached: list[Callable[[], None]] = []
         self.when_closed: list[Callable[[], None]] = []
         channel = Channel(sock, partial(self.frames.handle, self), self._closed, on_slice=self._slice_ended)
         self._line = Line(channel, log, serializer, max_message_bytes)
@@ -399,6 +401,8 @@ class ClusterWorker(Worker):
         for timer in self._early_timers:
             runtime.start(timer, timer.seconds)
         self._early_timers.clear()
+        for tell in self.when_attached:
+            tell()
 
     def start_timer(self, timer: Timer) -> None:
         """Let a timer of this process run, from when the runtime is up."""

@@ -5,27 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .exchange import Exchange
-from .members import sharing
+from .exchange import Exchange, Moment
+from .leader_desk import LeaderDesk
+from .lock_desk import LockDesk
+from .members import first_token, sharing
+from .once_desk import OnceDesk
 from .workers import Workers
 
 if TYPE_CHECKING:
     from ..base.emitter import Origin
     from ..base.log import Log
+    from ..machine.state_folder import StateFolder
     from ..roles.primary import Primary
 
 __all__ = ["share"]
 
 
-def share(primary: Primary, log: Log, is_own: Callable[[Origin], bool]) -> Exchange:
+def share(
+    primary: Primary, log: Log, folder: StateFolder, is_own: Callable[[Origin], bool], is_ready_at: Moment
+) -> Exchange:
     """Give a primary its exchange.
 
     Args:
         primary: that, which has no worker yet.
+        folder: what it has in common with another primary during an upgrade.
         log: told what goes wrong.
         is_own: whether what was registered from there is the primary's, not that of a preloaded application.
+        is_ready_at: when a worker can do what one does for all: once it listens, or as soon as it runs.
     """
     exchange = Exchange(primary.loop, log)
+    LockDesk(exchange, first_token(), folder)
+    LeaderDesk(exchange, first_token(), folder, is_ready_at)
+    OnceDesk(exchange, folder, is_ready_at)
     Workers(primary, exchange, log)
     primary.keepers.append(sharing)
     sharing.become_primary(primary, exchange, log, is_own)

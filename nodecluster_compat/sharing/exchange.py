@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -27,7 +27,7 @@ from .outcomes import Failure, Gathered, failure_of
 from .topics import MOST_TOPIC_BYTES, PatternTable
 from .wire import NO_RETURN, decode, decode_call, decode_publish, decode_return, encode, encode_publish
 
-__all__ = ["PRIMARY", "Caller", "Exchange", "Peer", "Returning", "Timers", "Verbs"]
+__all__ = ["PRIMARY", "Caller", "Exchange", "Moment", "Peer", "Returning", "Timers", "Verbs"]
 
 PRIMARY: Final = 0
 """The primary's id among the peers."""
@@ -104,6 +104,9 @@ class Returning:
         self._peer.give(self._number, is_done, body)
 
 
+Moment: TypeAlias = Literal["joined", "listening", "leaving", "left", "ended"]
+"""``left``: it has no channel any more; ``ended``: its process is no more."""
+
 Verb: TypeAlias = Callable[[Caller, Any, Returning], None]
 
 
@@ -164,7 +167,7 @@ class Exchange:
 
     Attributes:
         verbs: the table of calls; a door for capabilities.
-        when_left: told of the id of a peer that has gone; a door, too.
+        when_told: told of what becomes of a worker, by :class:`Moment` and id; a door, too.
         published: how many messages have come.
         dropped: how many were not passed on to somebody who wanted them.
     """
@@ -172,7 +175,7 @@ class Exchange:
     def __init__(self, timers: Timers, log: Log, is_alone: bool = False) -> None:
         self._is_alone = is_alone
         self.verbs = Verbs()
-        self.when_left: list[Callable[[int], None]] = []
+        self.when_told: list[Callable[[Moment, int], None]] = []
         self.published = 0
         self.dropped = 0
         self.timers = timers
@@ -199,6 +202,7 @@ class Exchange:
     def join(self, peer: Peer) -> None:
         """A process is there."""
         self._members[peer.id] = _Member(peer, set())
+        self.tell("joined", peer.id)
 
     def leave(self, peer: int) -> None:
         """A process has gone: what is asked of it fails, what it has asked interests nobody."""
@@ -212,8 +216,17 @@ class Exchange:
         for number, (asked, done) in list(self._asked.items()):
             if asked == peer and self._asked.pop(number, None) is not None:
                 done(False, gone)
-        for tell in self.when_left:
-            tell(peer)
+        self.tell("left", peer)
+
+    def tell(self, moment: Moment, peer: int) -> None:
+        """Something becomes of a worker."""
+        for told in self.when_told:
+            told(moment, peer)
+
+    def ask(self, peer: int, verb: str, arguments: object, done: Callable[[bool], None] | None = None) -> None:
+        """Ask one process for a verb; ``done`` hears whether that was done."""
+        body = encode(arguments)
+        self.gather([peer], verb, body, None, lambda gathered: done(not gathered.missing) if done else None)
 
     # --- publishing ----------------------------------------------------------------------------
 

@@ -7,19 +7,26 @@ before it.  A fork changes where it stands, and keeps what a preloaded applicati
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..base.emitter import Origin, run_guarded
+from ..base.emitter import Origin, current_origin, run_guarded
+from ..errors import NotInCluster
 from ..roles.requests import Reply, awaited, checked_request_timeout, waited
 from .bus import Asked, Bus
 from .everywhere import Run, function_named, named
 from .exchange import Caller, Exchange, Returning, Verbs
+from .leader import Job, Leader, checked_period
+from .lock import Lock
+from .lock_desk import LockDesk, Unlock
+from .once import Onces
 from .outcomes import Failure, Replies
 from .sides import DirectSide, LocalPost, PrimaryPost, Side, WorkerSide
 from .subscriptions import Subscribers, Subscription
+from .topics import checked_topic
 from .wire import decode
 
 if TYPE_CHECKING:
@@ -27,7 +34,7 @@ if TYPE_CHECKING:
     from ..roles.primary import Primary
     from ..roles.this_worker import ClusterWorker
 
-__all__ = ["Sharing", "sharing"]
+__all__ = ["Sharing", "first_token", "sharing"]
 
 _OWN_LOG = logging.getLogger("nodecluster_compat")
 
@@ -37,6 +44,7 @@ class Sharing:
 
     Attributes:
         bus: see :class:`~nodecluster_compat.sharing.bus.Bus`.
+        leader: see :class:`~nodecluster_compat.sharing.leader.Leader`.
         verbs: what the exchange can ask of this process; a door for capabilities.
         subscribers: who here has subscribed to what.
     """
@@ -49,8 +57,16 @@ class Sharing:
         self._for_workers: list[Subscription] = []  # of a preloaded application
         self._is_own: Callable[[Origin], bool] | None = None
         self._member: ClusterWorker | None = None
+        self.leader = Leader(self, self.verbs)
+        self.onces = Onces(self)
+        self.verbs.on("lapsed", Unlock, _ignore)  # whoever holds it has a clock
         self.verbs.on("asked", Asked, self._asked)
         self.verbs.on("run", Run, self._run)
+
+    @property
+    def member(self) -> ClusterWorker | None:
+        """This worker; ``None`` in other processes."""
+        return self._member
 
     @property
     def side(self) -> Side:
@@ -63,6 +79,7 @@ class Sharing:
         post = LocalPost()
         exchange = Exchange(post, _OWN_LOG, is_alone=True)
         exchange.verbs.on("broadcast", Any, _ignore)
+        LockDesk(exchange, first_token(), _Nobody())
         side = DirectSide(exchange, post, post, self.subscribers, self.verbs, _OWN_LOG)
         self._announce(side)
         return side
@@ -92,6 +109,8 @@ class Sharing:
         self._side = WorkerSide(member, self.subscribers, self.verbs, log)
         kept, self._for_workers = self._for_workers, []
         self.subscribers.add(kept)
+        member.when_attached += [self.leader.attached, self.onces.attached]
+        member.when_closed.append(self.leader.closed)
 
     def leave(self) -> None:
         """This process is none of the cluster's any more: what it asks for is its own affair."""
@@ -115,6 +134,31 @@ class Sharing:
                 self.subscribers.add([subscription])
         return subscription
 
+    # --- locks, and what one worker does -------------------------------------------------------
+
+    def lock(self, name: str, places: int, lease: float | None, timeout: float | None) -> Lock:
+        """Return a lock that is not held yet."""
+        return Lock(lambda: self.side, name, places, lease, timeout)
+
+    def every(self, seconds: float, function: Callable[..., Any], name: str | None) -> None:
+        """Run a function in the worker that leads."""
+        self._check_for_workers("cluster.every()")
+        key = name or f"{function.__module__}:{getattr(function, '__qualname__', function)!s}"
+        self.leader.add(Job(checked_topic(key, "the name of a job"), checked_period(seconds), function))
+
+    def once(self, key: str, function: Callable[..., Any]) -> None:
+        """Run a function in one worker."""
+        self._check_for_workers("cluster.once()")
+        self.onces.add(key, function)
+
+    def _check_for_workers(self, what: str) -> None:
+        if self._is_own is not None and self._is_own(current_origin()):
+            raise NotInCluster(
+                f"{what} with a function is for workers: write it in the application, not in the primary"
+            )
+
+    # --- files that are executed again ---------------------------------------------------------
+
     def forget(self, origin: Origin) -> list[Subscription]:
         """End the subscriptions of a file that is executed again; return them for :meth:`recall`."""
         self._for_workers = [one for one in self._for_workers if one.origin != origin]
@@ -126,7 +170,7 @@ class Sharing:
 
     @property
     def _lock(self) -> AbstractContextManager[object]:
-        if self._side is None or (self._member is not None and self._member.runtime is None):
+        if self._side is None or (self.member is not None and self.member.runtime is None):
             return nullcontext()
         return self._side.post.lock
 
@@ -142,17 +186,17 @@ class Sharing:
             if not self.subscribers.deliver(asked.topic, body, self.side.post, _OWN_LOG, returning):
                 returning.failure(Failure("failed", f"nobody subscribes to {asked.topic!r} here any more"))
             return
-        member = self._member
+        member = self.member
         if member is None or not member.hears_requests():
             returning.failure(Failure("failed", "nobody listens for 'request' here"))
             return
         member.tell_request(decode(asked.message), Reply(partial(_reply, returning)))
 
     def _run(self, _: Caller, run: Run, returning: Returning) -> None:
-        if self._member is None or self._member.runtime is None:
+        if self.member is None or self.member.runtime is None:
             self._call(run, returning)
         else:
-            self._member.runtime.spawn(partial(self._call, run, returning))
+            self.member.runtime.spawn(partial(self._call, run, returning))
 
     def _call(self, run: Run, returning: Returning) -> None:
         run_guarded(f"{run.module}.{run.name} everywhere", None, _called, run, returning)
@@ -203,6 +247,21 @@ async def _awaited(run: Run, result: Any, returning: Returning) -> None:  # noqa
         returning.failure(Failure("failed", f"{run.module}.{run.name} raised {error!r}"))
         raise
     returning.value(value)
+
+
+def first_token() -> int:
+    """Return a fencing token that is larger than those of every primary which began a millisecond earlier."""
+    return int(time.time() * 1000) << 12
+
+
+class _Nobody:
+    """There is no other primary."""
+
+    def take(self, name: str) -> bool:
+        return True
+
+    def give_back(self, name: str) -> None:
+        """Nobody else waits for it."""
 
 
 def _ignore(*_: object) -> None:

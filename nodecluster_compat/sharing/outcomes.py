@@ -7,7 +7,16 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Raw, Struct
 
-from ..errors import ChannelClosed, ClusterError, MessageTooLarge, RequestFailed, RequestTimedOut, WorkerGone
+from ..errors import (
+    ChannelClosed,
+    ClusterError,
+    LockLost,
+    LockNotAcquired,
+    MessageTooLarge,
+    RequestFailed,
+    RequestTimedOut,
+    WorkerGone,
+)
 
 __all__ = ["Answer", "Done", "Failure", "Gathered", "Missing", "Replies", "error_of", "failure_of"]
 
@@ -26,8 +35,10 @@ _ERRORS: Final[dict[str, type[ClusterError]]] = {
     "closed": ChannelClosed,
     "failed": RequestFailed,
     "gone": WorkerGone,
+    "held": LockNotAcquired,
     "late": RequestTimedOut,
     "large": MessageTooLarge,
+    "lost": LockLost,
 }
 
 

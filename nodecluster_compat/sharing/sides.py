@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..roles.primary import Primary
     from ..roles.this_worker import ClusterWorker, Runtime
 
-__all__ = ["MOST_UNREAD_BYTES", "DirectSide", "LocalPost", "PrimaryPost", "Side", "WorkerSide"]
+__all__ = ["MOST_UNREAD_BYTES", "Around", "DirectSide", "LocalPost", "PrimaryPost", "Side", "WorkerSide"]
 
 MOST_UNREAD_BYTES: Final = 16 * 1024 * 1024
 """What may wait on a channel for a process that does not read; what is published beyond that is dropped and counted."""
@@ -80,6 +80,18 @@ class Side(Protocol):
 
     def waiting(self, begin: Begin) -> Awaitable[None]:
         """See :meth:`~nodecluster_compat.roles.this_worker.Runtime.waiting`."""
+
+
+class Around(Protocol):
+    """What a capability asks of the sharing around it."""
+
+    @property
+    def member(self) -> ClusterWorker | None:
+        """This worker; ``None`` in other processes."""
+
+    @property
+    def side(self) -> Side:
+        """Where this process stands."""
 
 
 class WorkerSide:

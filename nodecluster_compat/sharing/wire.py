@@ -11,7 +11,7 @@ JSON it carries bytes, and the primary passes it on without a look.
 from __future__ import annotations
 
 import struct
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
@@ -35,8 +35,6 @@ MOST_BYTES: Final = 1024 * 1024
 """The largest message, argument list or answer, in bytes once encoded."""
 
 NO_RETURN: Final = 0
-
-Wanted = TypeVar("Wanted")
 
 _LENGTH: Final = struct.Struct("!H")
 _CALL: Final = struct.Struct("!QB")
@@ -69,17 +67,16 @@ def encode(value: object, what: str = "a message", limit: int = MOST_BYTES) -> b
     return body
 
 
-def decode(body: bytes | bytearray | msgspec.Raw, kind: type[Wanted] | Any = Any) -> Wanted:  # noqa: ANN401 - any type
+def decode(body: bytes | bytearray | msgspec.Raw, kind: Any = Any) -> Any:  # noqa: ANN401 - any type
     """Return the value of a body.
 
     Raises:
         FrameError: it is no MessagePack, or not of that kind.
     """
     try:
-        value: Wanted = msgspec.msgpack.decode(body, type=kind)
+        return msgspec.msgpack.decode(body, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise FrameError(f"a frame of the sharing does not hold what it should: {error}") from error
-    return value
 
 
 def encode_publish(topic: str, body: bytes) -> bytes:

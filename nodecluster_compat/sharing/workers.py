@@ -60,13 +60,18 @@ class Workers:
         frames.on(FrameKind.CALL, partial(_pass, exchange.called))
         frames.on(FrameKind.RETURN, partial(_pass, exchange.returned))
         primary.taps.append(self._told)
+        primary.when_leaving.append(lambda worker: exchange.tell("leaving", worker.id))
         exchange.verbs.on("broadcast", Any, self._broadcast)
 
     def _told(self, event: str, worker: WorkerHandle, _: tuple[Any, ...]) -> None:
         if event == "online":
             self._exchange.join(_WorkerPeer(worker, self._log))
+        elif event == "listening":
+            self._exchange.tell("listening", worker.id)
         elif event == "disconnect":
             self._exchange.leave(worker.id)
+        elif event == "exit":
+            self._exchange.tell("ended", worker.id)
 
     def _broadcast(self, peer: Caller, message: Any, _: Returning) -> None:  # noqa: ANN401 - a message
         for worker in list(self._registry.by_id.values()):

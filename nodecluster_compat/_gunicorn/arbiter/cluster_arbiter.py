@@ -13,6 +13,8 @@ around a fork.
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal as signals
 import time
 from collections import deque
@@ -26,6 +28,7 @@ from ...base.loop import Loop
 from ...machine.background import Background
 from ...machine.children import ForgottenChildren
 from ...machine.said_once import allow_once
+from ...machine.state_folder import STATE_VARIABLE, StateFolder
 from ...operations.desk import Desk
 from ...operations.journal import Journal, attach_journal
 from ...operations.metrics.ledger import Ledger
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
     from ...base.records import ServedAddress
     from ...lifecycle.steps import Step
     from ...roles.worker_handle import ChildEnds, WorkerHandle
+    from ...sharing.exchange import Moment
     from ..gunicorn_types import GunicornLog, GunicornWorker, ListeningSocket
 else:
     _Base = object  # the real base is the class of the arbiter that is adopted
@@ -122,12 +126,24 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         if self.is_supervised:
             process.serve_under_gunicorn({*self.SIGNALS, signals.SIGCHLD, signals.SIGABRT})
         cluster.become_primary(self.primary)
-        self.exchange = share(self.primary, self.log, self.is_own_origin)
+        self.state_folder = self._state_folder()
+        ready: Moment = "listening" if self.is_supervised else "joined"
+        self.exchange = share(self.primary, self.log, self.state_folder, self.is_own_origin, ready)
         self._seat_helpers()
         scale, end_signal = (self.scale, signals.SIGQUIT) if self.is_supervised else (None, signals.SIGTERM)
         self.desk = Desk(cluster, scale, end_signal)
         self.operators = Operators(self)
         under_test.enter_primary(self.loop, self.desk)
+
+    def _state_folder(self) -> StateFolder:
+        """Return the folder that the old master has, if one has started this; another one of its own."""
+        path = os.environ.pop(STATE_VARIABLE, None)
+        self.cfg.env_orig.pop(STATE_VARIABLE, None)
+        folder = StateFolder(path if self.upgrade.old_master else None)
+        if path:
+            folder.hold_if_made()
+        atexit.register(folder.leave)
+        return folder
 
     def is_own_origin(self, origin: Origin) -> bool:
         """Whether what is registered from there is the primary's, and not that of an application that is preloaded."""
@@ -236,6 +252,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.upgrade.abandon()
         self.reloader.abandon()
         self.health.abandon(worker)
+        self.state_folder.abandon()
         ends = self.primary.in_child(worker)
         cluster.become_worker(None)
         if ends is not None:

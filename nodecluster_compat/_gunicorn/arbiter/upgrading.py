@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
+from ...machine.state_folder import STATE_VARIABLE, StateFolder
 from ...roles.cluster import cluster
 from .seat import Seat
 
@@ -39,11 +40,13 @@ class _Seat(Seat, Protocol):
         reexec_pid: of the new master that it started, or 0.
         master_pid: of the old master that started it, or 0.
         systemd: whether systemd holds the listening sockets.
+        state_folder: what both masters have.
     """
 
     reexec_pid: int
     master_pid: int
     systemd: bool
+    state_folder: StateFolder
 
     def finish(self) -> None:
         """End the server, in order."""
@@ -128,7 +131,7 @@ class Upgrade:
             return
         reading, writing = os.pipe()
         self._let_inherit(writing, inheritable=True)
-        arbiter.cfg.env_orig[_VARIABLE] = str(writing)
+        arbiter.cfg.env_orig.update({_VARIABLE: str(writing), STATE_VARIABLE: arbiter.state_folder.path})
         try:
             reexec()
         except BaseException:
@@ -140,7 +143,8 @@ class Upgrade:
             arbiter.log.exception("Could not start a new master")
         self._let_inherit(writing, inheritable=False)
         os.close(writing)
-        del arbiter.cfg.env_orig[_VARIABLE]
+        for name in (_VARIABLE, STATE_VARIABLE):
+            del arbiter.cfg.env_orig[name]
         if not self.new_master:
             os.close(reading)
             return

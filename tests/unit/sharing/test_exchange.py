@@ -2,77 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from exchange_peers import LOG, Peer, Timers
 
 from nodecluster_compat.errors import FrameError, InternalError
 from nodecluster_compat.messages.frames import HEADER
 from nodecluster_compat.sharing.exchange import Exchange
-from nodecluster_compat.sharing.outcomes import Failure, Gathered
-from nodecluster_compat.sharing.wire import decode, encode, encode_call, encode_publish, encode_return
-
-LOG = logging.getLogger("test")
-
-
-class Timer:
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self.callback = callback
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-class Timers:
-    def __init__(self) -> None:
-        self.set: list[tuple[float, Timer]] = []
-
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        timer = Timer(callback)
-        self.set.append((seconds, timer))
-        return timer
-
-
-class Peer:
-    def __init__(self, number: int, exchange: Exchange) -> None:
-        self.id = number
-        self.exchange = exchange
-        self.got: list[Any] = []
-        self.asked: list[tuple[int, str, Any]] = []
-        self.given: list[tuple[int, bool, Any]] = []
-        self.reads = True
-        exchange.join(self)
-
-    def publish(self, frame: bytes, topic: str, body: bytes | bytearray) -> bool:
-        if self.reads:
-            self.got.append((topic, decode(body)))
-        return self.reads
-
-    def call(self, number: int, verb: str, body: bytes) -> bool:
-        if self.reads:
-            self.asked.append((number, verb, decode(body)))
-        return self.reads
-
-    def give(self, number: int, is_done: bool, body: bytes) -> None:
-        self.given.append((number, is_done, body))
-
-    def calls(self, verb: str, arguments: Any, number: int = 0) -> None:
-        self.exchange.called(self.id, encode_call(number, verb, encode(arguments))[HEADER.size :])
-
-    def returns(self, number: int, value: Any, is_done: bool = True) -> None:
-        self.exchange.returned(self.id, encode_return(number, is_done, encode(value))[HEADER.size :])
-
-    def outcome(self) -> tuple[dict[int, Any], dict[int, str]]:
-        [(_, is_done, body)] = self.given
-        assert is_done
-        gathered: Gathered = decode(body, Gathered)
-        return (
-            {one.worker: decode(one.value) for one in gathered.answers},
-            {one.worker: one.cause for one in gathered.missing},
-        )
+from nodecluster_compat.sharing.outcomes import Failure
+from nodecluster_compat.sharing.wire import decode, encode, encode_publish
 
 
 class Rig:

@@ -1,0 +1,151 @@
+"""Give out locks in the primary: by ``lock``, until ``unlock``, the end of a lease, or that of its holder's process."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from ..errors import FrameError, StoreUnavailable
+from .exchange import PRIMARY, Caller, Cancellable, Exchange, Moment, Returning
+from .lock_table import Hold, LockTable, Waiter
+from .outcomes import Failure
+
+__all__ = ["MOST_NAME_BYTES", "MOST_PLACES", "LockDesk", "LockWish", "Names", "Unlock"]
+
+MOST_NAME_BYTES: Final = 255
+MOST_PLACES: Final = 1024
+_MOST_LOCKS: Final = 65536
+_RETRY_SECONDS: Final = 0.05
+
+
+class Names(Protocol):
+    """Names that two primaries hold only one after the other."""
+
+    def take(self, name: str) -> bool:
+        """Take a name; return whether it is this primary's now."""
+
+    def give_back(self, name: str) -> None:
+        """Give it back."""
+
+
+class LockWish(Struct, array_like=True, frozen=True):
+    """What ``lock`` asks for: how many places the lock has, how long to hold at most, how long to wait at most."""
+
+    name: str
+    places: int
+    lease: float | None
+    timeout: float | None
+
+
+class Unlock(Struct, array_like=True, frozen=True):
+    """What ``unlock`` gives back, and ``lapsed`` tells of."""
+
+    name: str
+    token: int
+
+
+class _Claim(Struct):
+    """A wish on its way to a hold."""
+
+    returning: Returning
+    wish: LockWish
+    timer: Cancellable | None = None
+    waiter: Waiter | None = None
+
+
+class LockDesk:
+    """The locks of one exchange.
+
+    Args:
+        exchange: where the verbs are registered.
+        first_token: larger than those of every primary before.
+        names: shared with another primary during an upgrade.
+    """
+
+    def __init__(self, exchange: Exchange, first_token: int, names: Names) -> None:
+        self.table = LockTable(first_token, self._seize, self._free)
+        self._exchange = exchange
+        self._names = names
+        self._leases: dict[int, Cancellable] = {}
+        self._retries = False
+        exchange.verbs.on("lock", LockWish, self._lock)
+        exchange.verbs.on("unlock", Unlock, self._unlock)
+        exchange.when_told.append(self._told)
+
+    def _lock(self, caller: Caller, wish: LockWish, returning: Returning) -> None:
+        if not _is_wish(wish):
+            raise FrameError("a worker asks for a lock that cannot be")
+        if len(self.table) >= _MOST_LOCKS:
+            returning.failure(Failure("failed", f"{_MOST_LOCKS} locks are held already"))
+            return
+        claim = _Claim(returning, wish)
+        claim.waiter = self.table.take(wish.name, wish.places, caller.id, partial(self._granted, claim))
+        if not claim.waiter.is_over:
+            self._wait(claim)
+
+    def _wait(self, claim: _Claim) -> None:
+        if claim.wish.timeout is not None:
+            claim.timer = self._exchange.timers.call_later(claim.wish.timeout, partial(self._late, claim))
+        self._retry_later()
+
+    def _late(self, claim: _Claim) -> None:
+        if claim.waiter is not None and not claim.waiter.is_over:
+            self.table.cancel(claim.waiter)
+            claim.returning.failure(Failure("held", f"{claim.wish.name!r} did not become free in time"))
+
+    def _granted(self, claim: _Claim, hold: Hold) -> None:
+        if claim.timer is not None:
+            claim.timer.cancel()
+        lease = claim.wish.lease
+        if lease is not None:
+            self._leases[hold.token] = self._exchange.timers.call_later(lease, partial(self._lapse, hold))
+        claim.returning.value(hold.token)
+
+    def _lapse(self, hold: Hold) -> None:
+        if self.table.release(hold.name, hold.token):
+            self._exchange.ask(hold.owner, "lapsed", Unlock(hold.name, hold.token))
+
+    def _unlock(self, caller: Caller, unlock: Unlock, returning: Returning) -> None:
+        if self.table.release(unlock.name, unlock.token, caller.id):
+            returning.value(None)
+        else:
+            returning.failure(Failure("lost", f"{unlock.name!r} is no longer held: its lease has ended"))
+
+    def _told(self, moment: Moment, worker: int) -> None:
+        if moment == "ended" and worker != PRIMARY:
+            self.table.ended(worker)
+
+    # --- places, which another primary may have ------------------------------------------------
+
+    def _seize(self, name: str, place: int) -> bool:
+        try:
+            return self._names.take(_place(name, place))
+        except StoreUnavailable:
+            return True  # nowhere to meet another primary: this one alone must do
+
+    def _free(self, name: str, place: int) -> None:
+        self._names.give_back(_place(name, place))
+
+    def _retry_later(self) -> None:
+        if not self._retries:
+            self._retries = True
+            self._exchange.timers.call_later(_RETRY_SECONDS, self._retry)
+
+    def _retry(self) -> None:
+        self._retries = False
+        if self.table.retry():
+            self._retry_later()
+
+
+def _place(name: str, place: int) -> str:
+    return f"lock:{place}:{name}"
+
+
+def _is_wish(wish: LockWish) -> bool:
+    return (
+        0 < len(wish.name.encode()) <= MOST_NAME_BYTES
+        and 0 < wish.places <= MOST_PLACES
+        and all(seconds is None or 0 <= seconds < float("inf") for seconds in (wish.lease, wish.timeout))
+    )

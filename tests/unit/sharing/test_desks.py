@@ -1,0 +1,206 @@
+"""The desks in the primary: locks with leases and time-outs, what runs once, the leader; with peers that write down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from exchange_peers import LOG, Peer, Timers
+
+from nodecluster_compat.errors import FrameError, StoreUnavailable
+from nodecluster_compat.sharing.exchange import Exchange
+from nodecluster_compat.sharing.leader_desk import LeaderDesk
+from nodecluster_compat.sharing.lock_desk import LockDesk
+from nodecluster_compat.sharing.once_desk import OnceDesk
+from nodecluster_compat.sharing.outcomes import Failure
+from nodecluster_compat.sharing.wire import decode
+
+
+class Folder:
+    """What two primaries share; ``elsewhere`` are the names of the other one, ``broken`` is a full disk."""
+
+    def __init__(self) -> None:
+        self.elsewhere: set[str] = set()
+        self.marks: set[str] = set()
+        self.broken = False
+
+    def take(self, name: str) -> bool:
+        if self.broken:
+            raise StoreUnavailable("no folder")
+        return name not in self.elsewhere
+
+    def give_back(self, name: str) -> None:
+        pass
+
+    def mark(self, name: str) -> None:
+        if self.broken:
+            raise StoreUnavailable("no room")
+        self.marks.add(name)
+
+    def is_marked(self, name: str) -> bool:
+        return name in self.marks
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.timers = Timers()
+        self.exchange = Exchange(self.timers, LOG)
+        self.folder = Folder()
+        self.now = 0.0
+        LockDesk(self.exchange, 100, self.folder)
+        OnceDesk(self.exchange, self.folder)
+        LeaderDesk(self.exchange, 100, self.folder, clock=lambda: self.now)
+        self.peers = [Peer(number, self.exchange) for number in range(4)]
+
+    def listen(self, *peers: Peer) -> None:
+        for peer in peers:
+            self.exchange.tell("listening", peer.id)
+
+    def end(self, peer: Peer) -> None:
+        self.exchange.leave(peer.id)
+        self.exchange.tell("ended", peer.id)
+
+    def fire(self, seconds: float) -> None:
+        for at, timer in list(self.timers.set):
+            if at == seconds and not timer.cancelled:
+                timer.cancelled = True
+                timer.callback()
+
+
+def values(peer: Peer) -> list[Any]:
+    return [decode(body) if is_done else decode(body, Failure).cause for _, is_done, body in peer.given]
+
+
+def test_a_lock_waits_no_longer_than_it_should() -> None:
+    """And is given on after its time-out all the same."""
+    rig = Rig()
+    _, first, second, third = rig.peers
+    for number, (peer, timeout) in enumerate(((first, None), (second, 5.0), (third, 60.0)), 1):
+        peer.calls("lock", ["x", 1, None, timeout], number=number)
+    rig.fire(5.0)
+    assert (values(first), values(second), values(third)) == ([101], ["held"], [])
+    first.calls("unlock", ["x", 101], number=9)
+    first.calls("unlock", ["x", 101], number=10)
+    assert (values(first), values(third)) == ([101, None, "lost"], [102])
+
+
+def test_a_lease_ends() -> None:
+    """The next one has it, and who had it is told."""
+    rig = Rig()
+    _, first, second, _ = rig.peers
+    first.calls("lock", ["x", 1, 3.0, None], number=1)
+    second.calls("lock", ["x", 1, None, None], number=1)
+    rig.fire(3.0)
+    assert [(verb, what) for _, verb, what in first.asked] == [("lapsed", ["x", 101])]
+    assert values(second) == [102]
+
+
+def test_a_lock_ends_with_its_holders_process_and_not_before() -> None:
+    """A worker that has lost its channel may be at work still."""
+    rig = Rig()
+    _, first, second, _ = rig.peers
+    first.calls("lock", ["x", 1, None, None], number=1)
+    second.calls("lock", ["x", 1, None, None], number=1)
+    rig.exchange.leave(first.id)
+    assert values(second) == []
+    rig.exchange.tell("ended", first.id)
+    assert values(second) == [102]
+
+
+def test_a_lock_of_another_primary_is_awaited() -> None:
+    """Asked for again until that one has ended; without a folder to meet in, this primary alone must do."""
+    rig = Rig()
+    first = rig.peers[1]
+    rig.folder.elsewhere.add("lock:0:x")
+    first.calls("lock", ["x", 1, None, None], number=1)
+    rig.fire(0.05)
+    assert values(first) == []
+    rig.folder.elsewhere.clear()
+    rig.fire(0.05)
+    assert values(first) == [101]
+    rig.folder.broken = True
+    first.calls("lock", ["y", 1, None, None], number=2)
+    assert values(first) == [101, 102]
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [["", 1, None, None], ["x" * 256, 1, None, None], ["x", 0, None, None], ["x", 1, -1, None], ["x", 1, None, -1]],
+)
+def test_a_lock_that_cannot_be(wish: list[Any]) -> None:
+    """Closes the channel of the worker, whose side would have refused it."""
+    with pytest.raises(FrameError):
+        Rig().peers[1].calls("lock", wish, number=1)
+
+
+def test_once() -> None:
+    """In the first that serves; in another if that ends before it is done; never again afterwards."""
+    rig = Rig()
+    _, first, second, third = rig.peers
+    for peer in (first, second):
+        peer.calls("once", "warm", number=1)
+    assert values(first) + values(second) == []
+    rig.listen(second)
+    assert (values(first), values(second)) == ([], [True])
+    first.calls("once done", "warm")
+    rig.listen(first, third)
+    rig.end(second)
+    assert values(first) == [True]
+    first.calls("once done", "warm")
+    third.calls("once", "warm", number=1)
+    assert values(third) == [False]
+    assert rig.folder.marks == {"once:warm"}
+    with pytest.raises(FrameError):
+        third.calls("once", "", number=2)
+
+
+def test_once_in_two_primaries() -> None:
+    """What runs in the other one is waited for; its mark says that it has run."""
+    rig = Rig()
+    first = rig.peers[1]
+    rig.listen(first)
+    rig.folder.elsewhere.add("once:warm")
+    first.calls("once", "warm", number=1)
+    rig.fire(0.1)
+    assert values(first) == []
+    rig.folder.marks.add("once:warm")
+    rig.fire(0.1)
+    assert values(first) == [False]
+    rig.folder.broken = True
+    first.calls("once", "other", number=2)
+    assert values(first) == [False, True]
+    first.calls("once done", "other")
+
+
+def test_the_leader_is_told_when_its_jobs_ran_last() -> None:
+    """So a change of leaders neither doubles a run nor puts it off."""
+    rig = Rig()
+    _, first, second, _ = rig.peers
+    for peer in (first, second):
+        peer.calls("stand", ["tick"])
+    rig.now = 5.0
+    rig.listen(first, second)
+    assert [(verb, what) for _, verb, what in first.asked] == [("lead", [101, {"tick": 5.0}])]
+    rig.now = 7.0
+    second.calls("ran", "tick")
+    first.calls("ran", "tick")
+    rig.now = 8.0
+    rig.exchange.tell("leaving", first.id)
+    assert first.asked[-1][1] == "resign"
+    assert second.asked == []
+    first.returns(first.asked[-1][0], None)
+    assert [(verb, what) for _, verb, what in second.asked] == [("lead", [102, {"tick": 1.0}])]
+
+
+def test_a_leader_without_a_channel_leads_until_its_process_has_ended() -> None:
+    """It may be at work still."""
+    rig = Rig()
+    _, first, second, _ = rig.peers
+    for peer in (first, second):
+        peer.calls("stand", [])
+    rig.listen(first, second)
+    rig.exchange.tell("leaving", first.id)
+    rig.exchange.leave(first.id)
+    assert second.asked == []
+    rig.exchange.tell("ended", first.id)
+    assert second.asked[0][1] == "lead"
