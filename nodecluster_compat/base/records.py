@@ -153,10 +153,15 @@ class Connection(Struct, frozen=True, eq=False, gc=False):  # one for each conne
     Attributes:
         fd: the primary's copy of the descriptor; it is closed when the connection was offered.
         peer: the client's address as ``accept`` returned it.
+        head: a descriptor of what a worker has read of it, if one has (:mod:`~nodecluster_compat.connections.handed`);
+            -1 for nothing.
+        target: the worker that it belongs to; 0 for nobody's.
     """
 
     fd: int
     peer: PeerAddress
+    head: int = -1
+    target: int = 0
 
 
 class ExitStatus(Struct, frozen=True):

@@ -70,6 +70,7 @@ class Dealer:
     ) -> None:
         self._loop = loop
         self._log = log
+        self._make_policy = make_policy
         self._dealing = DealingLoop()
         later_log = _LaterLog(loop, log)
         self._engine = Engine(
@@ -182,6 +183,27 @@ class Dealer:
             self._begin_beside()
         return served
 
+    def use_policy(self, make_policy: PolicyFactory) -> None:
+        """Deal by another policy from now on; a no-op for the one that is in use."""
+        if make_policy is not self._make_policy:
+            self._make_policy = make_policy
+            with self.held() as engine:
+                engine.use_policy(make_policy)
+
+    def count_by(self, ended: Callable[[int], int]) -> None:
+        """Ask ``ended`` how many connections of a worker (its id) have ended; it must not wait, on whatever thread."""
+        with self.held() as engine:
+            engine.count_ended = ended
+
+    def look_by(self, look: Callable[[bytes], int]) -> None:
+        """Look at new connections by ``look`` where workers route: whose (an id) are these bytes? 0 for anybody's."""
+        with self.held() as engine:
+            engine.look = look
+
+    def members(self) -> dict[int, int]:
+        """Return the workers that serve, by slot; on the dealing thread only."""
+        return self._engine.members.ids
+
     def remove(self, listener_id: int) -> None:
         """Accept no more on this listener and reset what waits: nobody serves it any more."""
         with self.held() as engine:
@@ -262,6 +284,10 @@ class Dealer:
         """Return how many connections of a listener no worker has taken yet."""
         with self.held() as engine:
             return engine.unsettled(listener_id)
+
+    def members_reader(self) -> Callable[[], dict[int, int]]:
+        """In a forked child: return what says who serves, by slot, whatever becomes of the primary's descriptors."""
+        return self._engine.members.reader()
 
     def queue_status(self) -> QueueStatus:
         """Return how many connections wait, and how many no longer do."""

@@ -15,9 +15,11 @@ What has been offered is no longer known here: it lies in the worker's channel, 
 engine takes it back (``engine``).  Whether a worker has room for one more offer, over all listeners, the engine says by
 :meth:`Dispatcher.idle` and :meth:`Dispatcher.busy`.
 
-The policy chooses an idle worker for a connection, or names a busy one, or nobody.  So connections wait in one *line*
-for anybody, and in one queue for each worker that was named: a connection that waits for a busy worker holds up no
-other.  A worker that becomes idle gets what has waited longest of what may go to it.
+The policy chooses an idle worker for a connection, or names a busy one, or nobody; a connection with a ``target``
+belongs to that worker while it serves.  So connections wait in one *line* for anybody, and in one queue for each worker
+that was named: a connection that waits for a busy worker holds up no other.  Such a queue is bounded: beyond that
+anybody will do, so that a worker that is blocked does not fill the primary.  A worker that becomes idle gets what has
+waited longest of what may go to it.
 
 Invariants (DESIGN §4, differences D1-D3):
 
@@ -40,8 +42,10 @@ from collections.abc import Callable, Collection, Iterable
 from heapq import merge
 from typing import TypeAlias
 
+from msgspec import structs
+
 from ..base.records import Connection
-from .policies import Policy
+from .policies import ANYBODYS, ASKED, Policy
 
 __all__ = ["Dispatcher"]
 
@@ -55,8 +59,9 @@ class Dispatcher:
         policy: chooses the worker.
         deliver: sends a connection to a worker; ``False`` means that the worker is out of reach.
         release: closes a connection that waits.
-        limit: how many waiting connections are enough; see :attr:`wants_connections`.
+        limit: how many connections that wait for anybody are enough; see :attr:`wants_connections`.
         is_gone: whether the client of a connection has left and nothing of it is to be read.
+        most_named: how many may wait for each worker that is named; ``None``: as many as ``limit``.
 
     Attributes:
         dropped: connections that were closed here while they waited, so far.
@@ -73,6 +78,7 @@ class Dispatcher:
         "_limit",
         "_line",
         "_members",
+        "_most_named",
         "_named",
         "_policy",
         "_release",
@@ -87,11 +93,13 @@ class Dispatcher:
         release: Callable[[Connection], None],
         limit: int,
         is_gone: Callable[[Connection], bool],
+        most_named: int | None = None,
     ) -> None:
         self._policy = policy
         self._deliver = deliver
         self._release = release
         self._limit = limit
+        self._most_named = limit if most_named is None else most_named
         self._is_gone = is_gone
         self.dropped = 0
         self._members: set[int] = set()
@@ -125,8 +133,17 @@ class Dispatcher:
 
     @property
     def wants_connections(self) -> bool:
-        """Whether accepting one more makes sense: somebody serves, and what waits is under its bound."""
-        return bool(self._members) and self.pending < self._limit
+        """Whether accepting one more makes sense: somebody serves, and what waits for anybody is under its bound."""
+        return bool(self._members) and len(self._line) + len(self._named.get(ASKED, ())) < self._limit
+
+    def use_policy(self, policy: Policy) -> None:
+        """Deal by another policy from now on."""
+        self._policy = policy
+        for worker_id in self.idle_workers:
+            policy.add(worker_id)
+        if ASKED in self._named:  # whoever was asked may answer no more
+            self._reopen(ASKED)
+            self._deal_line()
 
     # --- what workers do -----------------------------------------------------------------------
 
@@ -178,6 +195,20 @@ class Dispatcher:
         place = (self._last, connection)
         if (self._line and not self.idle_workers) or not self._place(place):
             self._line.append(place)
+
+    def answered(self, connection: Connection, worker_id: int | None) -> None:
+        """The policy had to ask (:data:`ASKED`), and here is the answer; ``None``: anybody.
+
+        A no-op for a connection that waits for no answer.
+        """
+        place = next((one for one in self._named.get(ASKED, ()) if one[1] is connection), None)
+        if place is None:
+            return
+        self._named[ASKED].remove(place)
+        if not self._named[ASKED]:
+            del self._named[ASKED]
+        self._keep([(place[0], structs.replace(connection, target=worker_id or ANYBODYS))])
+        self._deal_line()
 
     def put_back(self, connection: Connection) -> None:
         """A connection that was offered has come back, untouched: it has waited longest."""
@@ -266,10 +297,20 @@ class Dispatcher:
     def _place(self, place: _Place) -> bool:
         """Offer a connection, or let it wait for the worker that is named; ``False``: it waits for anybody."""
         while True:
-            worker_id = self._policy.choose(place[1])
+            target = place[1].target
+            if target in self._members and (target in self.idle_workers or self._may_wait_for(target)):
+                worker_id: int | None = target
+                self._policy.remove(target)
+            else:
+                worker_id = self._policy.choose(place[1])
             if worker_id is None:
                 return False
-            if worker_id not in self._members:  # anybody else will do
+            if worker_id == ASKED:
+                self._wait_for(ASKED, place)
+                return True
+            if worker_id not in self._members or not (
+                worker_id in self.idle_workers or self._may_wait_for(worker_id)
+            ):  # anybody else will do
                 if not self.idle_workers:
                     return False
                 worker_id = next(iter(self.idle_workers))
@@ -279,6 +320,9 @@ class Dispatcher:
                 return True
             if self._offer(worker_id, place[1]):
                 return True
+
+    def _may_wait_for(self, worker_id: int) -> bool:
+        return len(self._named.get(worker_id, ())) < self._most_named
 
     def _wait_for(self, worker_id: int, place: _Place) -> None:
         queue = self._named.setdefault(worker_id, deque())

@@ -16,6 +16,10 @@ gets a probe: when that is taken, it is idle again.
     free ──offer──▶ offered ──edge──▶ free
                        └─stuck─▶ taken back, probed ──edge──▶ free
 
+A worker that *routes* gives back a connection that belongs to another, with what it has read of it: that goes to the
+other's channel, or waits for it, like one that a policy has named.  ``look`` saves most of these trips.  Nothing is
+remembered of either.
+
 A worker that *refuses* gives the connection back and is not asked again for that listener before it says ROOM.
 
 Every method is called with the lock of the loop held: by the loop on the dealer's thread, by ``Dealer`` on the
@@ -39,14 +43,17 @@ from ..base.log import Log
 from ..base.loop import original
 from ..base.records import Connection, ServedAddress
 from ..errors import FrameError
-from ..machine.letting_go import let_go
+from ..machine.members_table import MembersTable
 from ..machine.process_state import condition_of, seconds_run
-from ..machine.spare_descriptor import SpareDescriptor
+from ..machine.spare_descriptors import SpareDescriptors
+from .counted import CountedWorkers
 from .dealing_loop import EDGE, READABLE, WRITABLE, DealingLoop
+from .handed import close_connection
 from .handoffs import Handoffs
 from .listener import Listener
 from .offers import OfferingEnd
-from .policies import GuardedPolicy, Policy, PolicyFactory, RoundRobin
+from .oracle import FunctionOracle
+from .policies import Function, GuardedPolicy, Policy, PolicyFactory, RoundRobin
 from .stuck_offers import StuckOffers
 from .turns import Allowance, Turns
 from .worker_packets import WorkerPackets
@@ -67,11 +74,16 @@ class Engine:
     Args:
         loop: the dealer's.
         log: told when accepting or handing over has to pause; must not wait.
-        make_policy: makes the policy of each listener.
+        make_policy: makes the policy of each listener; given what it may know of workers.
         limit: bound of the accepted connections that wait, for each listener.
         asks: whether workers answer offers, because the kernel does not tell what was taken.
         left: told of a worker (its id) that takes no more.
         closed: told of a worker whose channel is closed, and why; ``None`` for the end of the stream.
+
+    Attributes:
+        members: the workers that serve, as all of them read it.
+        count_ended: says how many of the connections that a worker had have ended, by its own count.
+        look: says to which worker (its id) the bytes belong that have come of a new connection, 0 for anybody.
     """
 
     def __init__(
@@ -104,10 +116,14 @@ class Engine:
         self._is_told = False  # whether an edge ends the wait of the loop
         self._rests = False  # no ticks before the next edge: nobody is idle for what lies in the channels
         self._has_tick = False
-        self._spare = SpareDescriptor()
+        self._spare = SpareDescriptors()
         self._packets = WorkerPackets(self, self._spare)
         self._stuck = StuckOffers(condition_of, seconds_run)
         self._handoffs = Handoffs(loop, log, self.join)
+        self._looking: set[int] = set()  # workers that route
+        self.members = MembersTable()
+        self.count_ended: Callable[[int], int] = lambda _: 0
+        self.look: Callable[[bytes], int] = lambda _: 0
         loop.watch(self._taken.fileno(), 0, self._edges)
         loop.at_turn_end = self.arm
 
@@ -130,15 +146,44 @@ class Engine:
     def add(self, sock: _socket.socket, family: int) -> ServedAddress:
         """Serve a listening socket: its connections go to the workers that join it."""
         served = ServedAddress(self.next_id(), family, sock.getsockname())
-        policy: Policy = self._make_policy()
-        if type(policy) is RoundRobin:  # which cannot fail, and is asked for each connection
-            self._goes_round.add(served.listener_id)
-        else:
-            policy = GuardedPolicy(policy, self._log)
-        self._listeners[served.listener_id] = Listener(
-            sock, served, self._loop, self._log, policy, self._deliver, self._find_idle, self._limit
+        self._listeners[served.listener_id] = listener = Listener(
+            sock, served, self._loop, self._log, RoundRobin(), self._deliver, self._find_idle, self._limit
         )
+        self._give_policy(listener)
+        self._tell_to_look()
         return served
+
+    def use_policy(self, make_policy: PolicyFactory) -> None:
+        """Deal by another policy from now on, on all listeners."""
+        self._make_policy = make_policy
+        for listener in self:
+            self._give_policy(listener)
+
+    def _give_policy(self, listener: Listener) -> None:
+        dispatcher = listener.dispatcher
+        if listener.oracle is not None:
+            listener.oracle.close()
+            listener.oracle = None
+
+        def answered(connection: Connection, worker_id: int | None) -> None:
+            dispatcher.answered(connection, worker_id)
+            listener.update()
+
+        def oracle(function: Function) -> FunctionOracle:
+            listener.oracle = FunctionOracle(function, self._loop, answered, self._log)
+            return listener.oracle
+
+        workers = CountedWorkers(lambda: dispatcher.members, self._ends, self._count_ended, oracle)
+        policy: Policy = self._make_policy(workers)
+        if type(policy) is RoundRobin:  # which cannot fail, and is asked for each connection
+            self._goes_round.add(listener.served.listener_id)
+        else:
+            self._goes_round.discard(listener.served.listener_id)
+            policy = GuardedPolicy(policy, self._log)
+        dispatcher.use_policy(policy)
+
+    def _count_ended(self, worker_id: int) -> int:
+        return self.count_ended(worker_id)
 
     def remove(self, listener_id: int) -> None:
         """Accept no more on this listener and reset what waits: nobody serves it any more."""
@@ -167,6 +212,7 @@ class Engine:
         if listener is None or end is None or end.has_left:
             return
         listener.dispatcher.join(worker_id)
+        self.members.serves(end.slot, worker_id)
         if not end.is_busy:
             listener.dispatcher.idle(worker_id)
         listener.update()
@@ -181,15 +227,21 @@ class Engine:
 
     def leave(self, worker_id: int) -> None:
         """The worker takes no further connections; what it was offered it may still take."""
+        end = self._ends.get(worker_id)
+        if end is not None:
+            self.members.left(end.slot, worker_id)
         for listener_id in self._listeners:
             self.leave_one(worker_id, listener_id)
 
     def lost(self, worker_id: int) -> None:
         """The worker is gone, or its channel: what it has not taken goes to others."""
-        end = self._ends.pop(worker_id, None)
+        end = self._ends.get(worker_id)
         if end is None:
             return
         self.leave(worker_id)
+        del self._ends[worker_id]
+        self._looking.discard(worker_id)
+        self._tell_to_look()
         self._packets.read_rest(end)
         self._take_back(end)
         if end.offered is not None:
@@ -209,6 +261,7 @@ class Engine:
         for listener in self:
             listener.abandon()
         self._spare.give_up()
+        self.members.close()
         self._taken.close()
 
     # --- offers --------------------------------------------------------------------------------
@@ -218,13 +271,15 @@ class Engine:
         if end is None or end.has_left:
             return False
         try:
-            if not end.offer(listener_id, connection.fd, connection.peer):
+            if not end.offer(listener_id, connection.fd, connection.peer, connection.head, connection.target):
                 return False
         except OSError as error:
             self._handoffs.failed(worker_id, listener_id, error)
             return False
         # Here another's close could linger only if that worker had taken it, set SO_LINGER, filled it and closed it.
         _socket.close(connection.fd)
+        if connection.head >= 0:
+            _socket.close(connection.head)
         self._offers[worker_id] = end
         self._turns.offered(worker_id)
         self._ahead.pop(worker_id, None)
@@ -314,7 +369,7 @@ class Engine:
     def _put_back(self, listener_id: int, connection: Connection) -> None:
         listener = self._listeners.get(listener_id)
         if listener is None:  # nobody serves it any more
-            let_go(connection.fd)
+            close_connection(connection)
         else:
             listener.dispatcher.put_back(connection)
             listener.update()
@@ -369,12 +424,35 @@ class Engine:
 
     def refused(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
         """The worker gives a connection back, untouched; of a listener that is gone nobody serves it any more."""
+        end.handed -= 1
         listener = self._listeners.get(listener_id)
         if listener is None:
-            let_go(connection.fd)
+            close_connection(connection)
         else:
             listener.dispatcher.refused(end.worker_id, connection)
             listener.update()
+
+    def routed(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
+        """The worker has read the head of a request on a connection, which belongs to another."""
+        listener = self._listeners.get(listener_id)
+        if listener is None or not listener.dispatcher.members:
+            close_connection(connection)
+        else:
+            listener.dispatcher.add(connection)
+            listener.update()
+
+    def looks(self, end: OfferingEnd) -> None:
+        """The worker routes: look at connections from now on, before they are dealt."""
+        self._looking.add(end.worker_id)
+        self._tell_to_look()
+
+    def _tell_to_look(self) -> None:
+        look = self._look if self._looking else None
+        for listener in self:
+            listener.look = look
+
+    def _look(self, data: bytes) -> int:
+        return self.look(data)
 
     def has_room(self, end: OfferingEnd, listener_id: int) -> None:
         """The worker, which had refused, can take connections again."""
@@ -391,10 +469,12 @@ class Engine:
         end.has_left = True
         self.leave(end.worker_id)
         self._take_back(end)
-        self._loop.unwatch(end.fileno())  # its end is shut, which would be readable for ever
         self._left(end.worker_id)
 
     def ended(self, end: OfferingEnd, error: FrameError | None) -> None:
         """The channel is at its end, or broken: the worker gets nothing more."""
+        if end.has_left and error is None:
+            self._loop.unwatch(end.fileno())  # as it had said; its process is seen off by the other channel
+            return
         self.lost(end.worker_id)
         self._closed(end.worker_id, error)

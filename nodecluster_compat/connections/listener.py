@@ -18,14 +18,16 @@ from typing import Any, Final
 
 from ..base.log import Log
 from ..base.records import Connection, ServedAddress
-from ..machine.letting_go import let_go
 from .dealing_loop import READABLE, DealingLoop
 from .dispatcher import Dispatcher
+from .handed import close_connection
+from .oracle import FunctionOracle
 from .policies import Policy
 
 __all__ = ["Listener"]
 
 _ACCEPTS_PER_TURN: Final = 16
+_LOOK_BYTES: Final = 2048
 _GROWTH: Final = 1.25
 _MOST_AT_CLOSE: Final = 8192
 _FIRST_DELAY: Final = 0.05
@@ -68,6 +70,8 @@ class Listener:
         dispatcher: decides which worker gets a connection.
         is_open: whether it accepts, or will again.
         is_watching: whether the loop calls when a client connects.
+        look: given what has come of a connection; returns the worker that it belongs to, 0 for anybody.
+        oracle: asks the program's policy, if that deals here.
     """
 
     def __init__(
@@ -89,6 +93,8 @@ class Listener:
         self._log = log
         self._find_idle = find_idle
         self.is_watching = False
+        self.look: Callable[[bytes], int] | None = None
+        self.oracle: FunctionOracle | None = None
         self.is_open = True
         self._replaced = False
         self._batch = 1.0
@@ -120,6 +126,8 @@ class Listener:
     def abandon(self) -> None:
         """In a forked child: close the inherited copies of connections, or their clients never see an end."""
         self.dispatcher.close()
+        if self.oracle is not None:
+            self.oracle.abandon()
 
     def _count_dropped(self) -> int:
         count, self.dispatcher.dropped = self.dispatcher.dropped, 0
@@ -171,6 +179,9 @@ class Listener:
         """Accept no more and close every connection that waits."""
         self.stop_accepting(take_backlog=False)
         self.dispatcher.close()
+        if self.oracle is not None:
+            self.oracle.close()
+            self.oracle = None
 
     def _readable(self, _: int) -> None:
         # One at first, more while they keep coming: an accept that finds nobody costs as much as one that does.
@@ -199,8 +210,19 @@ class Listener:
             return self._failed(error)
         if self._delay:
             self._delay = _FIRST_DELAY  # some come back: the next pause is short, the episode goes on
-        self.dispatcher.add(Connection(fd, peer))
+        self.dispatcher.add(Connection(fd, peer) if self.look is None else Connection(fd, peer, -1, self._target(fd)))
         return True
+
+    def _target(self, fd: int) -> int:
+        """Look, once and without waiting, whom a connection belongs to; 0 for anybody, and where nothing has come."""
+        assert self.look is not None
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)  # as in _is_gone
+        try:
+            return self.look(sock.recv(_LOOK_BYTES, _socket.MSG_PEEK | _socket.MSG_DONTWAIT))
+        except OSError:
+            return 0
+        finally:
+            sock.detach()
 
     def _failed(self, error: OSError) -> bool:
         if error.errno in _TRANSIENT:
@@ -235,7 +257,7 @@ class Listener:
 
 
 def _release(connection: Connection) -> None:
-    let_go(connection.fd)
+    close_connection(connection)
 
 
 def _is_gone(connection: Connection) -> bool:
@@ -243,6 +265,8 @@ def _is_gone(connection: Connection) -> bool:
 
     One that has sent its request and shut its writing side is still there to read the answer.
     """
+    if connection.head >= 0:
+        return False  # what was before has been read
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, connection.fd)  # of any family: nothing asks for it
     try:
         return not sock.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)

@@ -36,7 +36,8 @@ __all__ = ["OfferingEnd", "TakingEnd", "connection_pair"]
 _SMALLEST: Final = 1  # the kernel makes it the smallest buffer that it has
 _RECEIVE_BYTES: Final = PACKET_BYTES + 1  # one more than a packet, to notice a longer one
 _FD: Final = struct.Struct("i")
-_FD_SPACE: Final = _socket.CMSG_SPACE(_FD.size)
+_TWO_FDS: Final = struct.Struct("ii")
+_FD_SPACE: Final = _socket.CMSG_SPACE(_TWO_FDS.size)
 _SOL_SOCKET: Final = _socket.SOL_SOCKET
 _SCM_RIGHTS: Final = _socket.SCM_RIGHTS
 _DONTWAIT: Final = _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC
@@ -73,7 +74,9 @@ class OfferingEnd:
         is_open: whether anything can still be offered or read.
         has_left: the worker has said that it takes no more.
         is_busy: something lies in the channel, as far as is known.
-        offered: the listener and the client's address of the connection in it; ``None`` for none.
+        offered: the listener of the connection in it, and that without its descriptors; ``None`` for none.
+        handed: how many connections the worker has got, and not given back.
+        slot: of the worker.
         age: ticks of the engine since it was offered.
         looked_at: see :class:`~nodecluster_compat.connections.stuck_offers.Lying`.
         pid: the worker's process, once it has one.
@@ -81,15 +84,18 @@ class OfferingEnd:
 
     __slots__ = (
         "_far",
+        "_handed_kind",
         "_kind",
         "_near",
         "age",
+        "handed",
         "has_left",
         "is_busy",
         "is_open",
         "looked_at",
         "offered",
         "pid",
+        "slot",
         "worker_id",
     )
 
@@ -98,10 +104,13 @@ class OfferingEnd:
         self._near = near
         self._far = far
         self._kind = PacketKind.OFFER_TO_ANSWER if asks else PacketKind.OFFER
+        self._handed_kind = PacketKind.HANDED_TO_ANSWER if asks else PacketKind.HANDED
         self.is_open = True
         self.has_left = False
         self.is_busy = False
-        self.offered: tuple[int, PeerAddress] | None = None
+        self.offered: tuple[int, PeerAddress, int] | None = None
+        self.handed = 0
+        self.slot = 0
         self.age = 0
         self.looked_at: tuple[float, float] | None = None
         self.pid = 0
@@ -114,18 +123,20 @@ class OfferingEnd:
         """The worker's end has another descriptor now; whoever moved it has closed the former one."""
         self._far = far
 
-    def offer(self, listener_id: int, fd: int, peer: PeerAddress) -> bool:
+    def offer(self, listener_id: int, fd: int, peer: PeerAddress, head: int = -1, target: int = 0) -> bool:
         """Send a connection; ``False`` when the worker takes no more.
 
         Raises:
             OSError: the kernel cannot take it now (too many descriptors under way, no memory).
         """
+        kind, fds = (self._kind, _FD.pack(fd)) if head < 0 else (self._handed_kind, _TWO_FDS.pack(fd, head))
         try:
-            self._near.sendmsg(_offer(self._kind, listener_id), ((_SOL_SOCKET, _SCM_RIGHTS, _FD.pack(fd)),))
+            self._near.sendmsg(_offer(kind, listener_id), ((_SOL_SOCKET, _SCM_RIGHTS, fds),))
         except (BrokenPipeError, ConnectionResetError):
             return False
         self.is_busy = True
-        self.offered = (listener_id, peer)
+        self.handed += 1
+        self.offered = (listener_id, peer, target)
         self.age, self.looked_at = 0, None
         return True
 
@@ -151,14 +162,15 @@ class OfferingEnd:
                 return None
             if not data:
                 return None
-            fd = received_fd(ancillary)
-            if fd is not None:
-                _, peer = self.offered or (0, "")
+            fds = received_fds(ancillary)
+            if fds:
+                _, peer, target = self.offered or (0, "", 0)
                 self.is_busy, self.offered = False, None
-                return decode_packet(data).listener_id, Connection(fd, peer)
+                self.handed -= 1
+                return decode_packet(data).listener_id, Connection(fds[0], peer, fds[1] if fds[1:] else -1, target)
 
-    def read(self) -> tuple[Packet, int | None] | None:
-        """Return one packet of the worker and the descriptor beside it; ``None`` when there is none now.
+    def read(self) -> tuple[Packet, tuple[int, ...]] | None:
+        """Return one packet of the worker and the descriptors beside it; ``None`` when there is none now.
 
         Raises:
             EOFError: the worker has closed the channel, or is gone.
@@ -172,11 +184,11 @@ class OfferingEnd:
             raise EOFError from error
         if not data:
             raise EOFError
-        fd = received_fd(ancillary)
+        fds = received_fds(ancillary)
         try:
-            return decode_packet(data), fd
+            return decode_packet(data), fds
         except FrameError:
-            if fd is not None:
+            for fd in fds:
                 let_go(fd)
             raise
 
@@ -203,7 +215,8 @@ class TakingEnd:
 
     Args:
         sock: the second socket of :func:`connection_pair`.
-        on_offer: called with the listener's id and the descriptor of a connection that is this worker's now.
+        on_offer: called with the listener's id and the descriptor of a connection that is this worker's now, and the
+            descriptor of what another worker has read of it, -1 for nothing.
         on_closed: called once when the primary has closed its end, or is gone.
         may_take: asked before an offer is taken; where it says no, offers lie until :meth:`go_on`.
     """
@@ -211,7 +224,7 @@ class TakingEnd:
     def __init__(
         self,
         sock: _socket.socket,
-        on_offer: Callable[[int, int], None],
+        on_offer: Callable[[int, int, int], None],
         on_closed: Callable[[], None],
         may_take: Callable[[], bool] | None = None,
     ) -> None:
@@ -238,21 +251,33 @@ class TakingEnd:
         """Send a notice; ``False`` when the primary can no longer hear it."""
         return self._send(encode_packet(kind, listener_id), ())
 
-    def give_back(self, listener_id: int, fd: int) -> bool:
-        """Send a connection back, and close it here."""
+    def give_back(self, listener_id: int, fd: int, head: int = -1) -> bool:
+        """Send a connection back, with what another worker has read of it, and close it here."""
+        fds = _FD.pack(fd) if head < 0 else _TWO_FDS.pack(fd, head)
         try:
-            return self._send(
-                encode_packet(PacketKind.REFUSED, listener_id), ((_SOL_SOCKET, _SCM_RIGHTS, _FD.pack(fd)),)
-            )
+            return self._send(encode_packet(PacketKind.REFUSED, listener_id), ((_SOL_SOCKET, _SCM_RIGHTS, fds),))
         finally:
             _socket.close(fd)
+            if head >= 0:
+                _socket.close(head)
+
+    def route(self, listener_id: int, target: int, fd: int, head: int) -> bool:
+        """Send a connection and what was read of it to another worker; ``False`` when the primary cannot take it.
+
+        Both descriptors stay the caller's, to close.
+        """
+        beside = ((_SOL_SOCKET, _SCM_RIGHTS, _TWO_FDS.pack(fd, head)),)
+        return self.is_open and self._send(encode_packet(PacketKind.ROUTE, listener_id, target), beside)
 
     def leave(self) -> None:
-        """Say that no more is taken, and see to it: what lies in the channel now is the primary's to take back."""
+        """Say that no more is taken, and see to it: what lies in the channel now is the primary's to take back.
+
+        What this worker routes to others, it may still send.
+        """
         self._detach()
         if self.say(PacketKind.LEAVE):
             with contextlib.suppress(OSError):
-                self._sock.shutdown(_socket.SHUT_RDWR)
+                self._sock.shutdown(_socket.SHUT_RD)
 
     def close(self) -> None:
         """Close this end; a no-op when it is closed."""
@@ -285,22 +310,26 @@ class TakingEnd:
             self._on_closed()
             return
         try:
-            self._take(*decode_packet(data), received_fd(ancillary))
+            self._take(decode_packet(data), received_fds(ancillary))
         except MemoryError:
             # It could not serve: without the channel the primary offers it nothing more.
             self.close()
             self._on_closed()
             raise
 
-    def _take(self, kind: PacketKind, listener_id: int, fd: int | None) -> None:
-        if kind is not PacketKind.OFFER:
+    def _take(self, packet: Packet, fds: tuple[int, ...]) -> None:
+        kind = packet.kind
+        if kind is not PacketKind.OFFER and kind is not PacketKind.HANDED:
             self.say(PacketKind.TAKEN)
         if kind is PacketKind.PROBE:
             return
-        if fd is None:
+        is_handed = kind is PacketKind.HANDED or kind is PacketKind.HANDED_TO_ANSWER
+        if len(fds) != 1 + is_handed:
+            for fd in fds:
+                _socket.close(fd)
             raise OSError(errno.EMFILE, "a connection was lost, because this process has no descriptor left for it")
-        self._last_fd = fd
-        self._on_offer(listener_id, fd)
+        self._last_fd = fds[0]
+        self._on_offer(packet.listener_id, fds[0], fds[1] if is_handed else -1)
 
     def _pause(self) -> None:
         if self._reactor is not None:
@@ -348,10 +377,9 @@ class TakingEnd:
         return True
 
 
-def received_fd(ancillary: list[tuple[int, int, bytes]]) -> int | None:
-    """Return the descriptor among what came beside a packet."""
+def received_fds(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
+    """Return the descriptors among what came beside a packet, two at most."""
     for level, kind, data in ancillary:
         if level == _SOL_SOCKET and kind == _SCM_RIGHTS and len(data) >= _FD.size:
-            fd: int = _FD.unpack_from(data)[0]
-            return fd
-    return None
+            return _TWO_FDS.unpack(data) if len(data) == _TWO_FDS.size else (_FD.unpack_from(data)[0],)
+    return ()

@@ -28,7 +28,8 @@ class Receiver:
 
     Args:
         sock: the worker's end of the connection channel.
-        take: given the listener's id and the descriptor of a connection that is now this worker's.
+        take: given the listener's id and the descriptor of a connection that is now this worker's, and the descriptor
+            of what another worker has read of it, -1 for nothing.
         has_room: whether one more connection of this listener can be served; asked for every offer.
         on_left: called when no further offer comes.
         on_primary_gone: called once when the primary has closed the channel.
@@ -38,7 +39,7 @@ class Receiver:
     def __init__(
         self,
         sock: _socket.socket,
-        take: Callable[[int, int], None],
+        take: Callable[[int, int, int], None],
         has_room: Callable[[int], bool],
         on_left: Callable[[], None],
         on_primary_gone: Callable[[], None],
@@ -63,6 +64,18 @@ class Receiver:
                 self._refused.discard(listener_id)
                 self._end.say(PacketKind.ROOM, listener_id)
 
+    def route(self, listener_id: int, target: int, fd: int, head: int) -> bool:
+        """Send a connection on, to another worker (0: to anybody); both descriptors stay the caller's.
+
+        Returns:
+            Whether the primary has it now.
+        """
+        return self._end.route(listener_id, target, fd, head)
+
+    def ask_to_look(self) -> None:
+        """This worker routes: let the primary look at connections before it deals them."""
+        self._end.say(PacketKind.LOOK)
+
     def forget(self, listener_id: int) -> None:
         """A server is closed: ``has_room`` says no to what is still offered for it, and nobody waits for its room."""
         self._refused.discard(listener_id)
@@ -82,9 +95,9 @@ class Receiver:
         """In a process that this worker forked: close the inherited copy."""
         self._end.abandon()
 
-    def _offered(self, listener_id: int, fd: int) -> None:
+    def _offered(self, listener_id: int, fd: int, head: int) -> None:
         if self._has_room(listener_id):
-            self._take(listener_id, fd)
+            self._take(listener_id, fd, head)
         else:
             self._refused.add(listener_id)
-            self._end.give_back(listener_id, fd)
+            self._end.give_back(listener_id, fd, head)

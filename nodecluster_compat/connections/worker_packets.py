@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from ..base.records import Connection, PeerAddress
 from ..errors import FrameError
 from ..machine.letting_go import let_go
-from ..machine.spare_descriptor import SpareDescriptor
+from ..machine.spare_descriptors import SpareDescriptors
 from .offers import OfferingEnd
 from .packets import PacketKind
 
@@ -33,6 +33,12 @@ class Dealing(Protocol):
     def refused(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
         """The worker gives a connection back, untouched."""
 
+    def routed(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
+        """The worker has read something of a connection, which belongs to another."""
+
+    def looks(self, end: OfferingEnd) -> None:
+        """The worker routes what it reads: a look at each connection may save it the trouble."""
+
     def has_room(self, end: OfferingEnd, listener_id: int) -> None:
         """The worker, which had refused, can take connections again."""
 
@@ -51,7 +57,7 @@ class WorkerPackets:
         spare: given up while a descriptor may come.
     """
 
-    def __init__(self, dealing: Dealing, spare: SpareDescriptor) -> None:
+    def __init__(self, dealing: Dealing, spare: SpareDescriptors) -> None:
         self._dealing = dealing
         self._spare = spare
 
@@ -79,11 +85,11 @@ class WorkerPackets:
         self._spare.restore()
         if received is None:
             return False
-        (kind, listener_id), fd = received
-        if kind is PacketKind.REFUSED:
-            self._refused(end, listener_id, fd)
+        (kind, listener_id, target), fds = received
+        if kind is PacketKind.REFUSED or kind is PacketKind.ROUTE:
+            self._returned(end, kind, listener_id, target, fds)
             return True
-        if fd is not None:
+        for fd in fds:
             let_go(fd)
         self._act_on(end, kind, listener_id)
         return True
@@ -95,25 +101,37 @@ class WorkerPackets:
             self._dealing.has_room(end, listener_id)
         elif kind is PacketKind.LEAVE:
             self._dealing.leaves(end)
+        elif kind is PacketKind.LOOK:
+            self._dealing.looks(end)
         else:
             raise FrameError(f"a worker sent a packet that only the primary sends: {kind.name}")
 
-    def _refused(self, end: OfferingEnd, listener_id: int, fd: int | None) -> None:
-        if fd is not None:
-            self._dealing.refused(end, listener_id, Connection(fd, _peer_of(fd)))
+    def _returned(
+        self, end: OfferingEnd, kind: PacketKind, listener_id: int, target: int, fds: tuple[int, ...]
+    ) -> None:
+        if fds:
+            head = fds[1] if fds[1:] else -1
+            if kind is PacketKind.REFUSED and head >= 0:
+                target = end.worker_id  # it was handed on to this worker, and goes to no other while that serves
+            connection = Connection(fds[0], _peer_of(*fds), head, target)
+            if kind is PacketKind.REFUSED:
+                self._dealing.refused(end, listener_id, connection)
+            else:
+                self._dealing.routed(end, listener_id, connection)
         if not self._dealing.is_known(listener_id):
             raise FrameError(f"a worker answered for a listener that never existed: {listener_id}")
 
 
-def _peer_of(fd: int) -> PeerAddress:
+def _peer_of(fd: int, *more: int) -> PeerAddress:
     """Return the address of the client.
 
     Raises:
-        FrameError: this is no connection; it is closed.
+        FrameError: this is no connection; it is closed, and what came beside it.
     """
     sock = _connection(fd)
     if sock is None:
-        let_go(fd)
+        for one in (fd, *more):
+            let_go(one)
         raise FrameError("a worker gave back what is no connection")
     try:
         peer: PeerAddress = sock.getpeername()

@@ -14,6 +14,7 @@ class Topic(IntEnum):
     REPLACED_HANDLERS = 0
     GRPC_UNPREPARED = 1
     GEVENT_WEBSOCKET = 2
+    ROUTING = 3
 
 
 class _ThisProcess:

@@ -141,6 +141,7 @@ class Primary:
         worker.process.pid = pid
         self._child_ends.pop(worker.id).messages.close()  # the other one is kept, to take offers back
         worker.line.attach(self.loop)
+        worker.connections.slot = worker.slot
         worker.line.pause_reading()  # whatever it says is told after its fork
         worker.is_fork_told = False
         self.loop.call_soon(self._tell_fork, worker)

@@ -13,11 +13,14 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from ..base.host_port import host_port
+from ..connections.policies import PolicyFactory, policy_of
 from ..errors import SettingsError
 from ..lifecycle.recycling import RecyclePolicy
 from ..lifecycle.restarts import RestartPolicy
 from ..lifecycle.steps import Bounds
 from ..messages.frames import MAX_MESSAGE_BYTES
+from ..routing.keys import Key
+from ..routing.setting import keys_of
 
 __all__ = ["REPLACING_SETTINGS", "SupervisionSettings"]
 
@@ -53,6 +56,8 @@ class SupervisionSettings(Struct, frozen=True):
         status_file: where the status is written as JSON whenever it changes; ``None`` for nowhere.
         control_socket: the path of the control socket; ``None`` for where gunicorn's setting or the environment says.
         admin: the address where the server can be read by HTTP; ``None`` for where the environment says, if it does.
+        policy: makes the policies by which connections are dealt; ``None`` for that of the environment.
+        routing: the keys by which requests are routed; ``None`` for those of the environment, or of the application.
     """
 
     max_surge: int | str = "25%"
@@ -69,6 +74,8 @@ class SupervisionSettings(Struct, frozen=True):
     max_message_bytes: int = MAX_MESSAGE_BYTES
     control_socket: str | None = None
     admin: str | None = None
+    policy: PolicyFactory | None = None
+    routing: tuple[Key, ...] | None = None
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> SupervisionSettings:
@@ -100,6 +107,8 @@ class SupervisionSettings(Struct, frozen=True):
             _message_limit(settings),
             _path_or_none(settings, "control_socket"),
             _admin_address(settings),
+            None if settings.get("policy") is None else policy_of(settings["policy"]),
+            keys_of(settings.get("routing")),
         )
         if result.bounds(1) == Bounds(0, 0):
             raise SettingsError(

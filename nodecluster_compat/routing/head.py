@@ -15,16 +15,27 @@ __all__ = ["MOST_BYTES", "RequestHead", "first_line_ends", "head_ends"]
 MOST_BYTES: Final = 64 * 1024
 """No head is waited for beyond this: gunicorn's own limits answer it where it is."""
 
-
-def first_line_ends(data: bytes | bytearray) -> bool:
-    """Return whether the first line of a request is whole; empty lines before it do not count."""
-    return data.lstrip(b"\r\n").find(b"\n") >= 0
+_NEWLINES: Final = b"\r\n"
 
 
-def head_ends(data: bytes | bytearray) -> bool:
-    """Return whether the head of a request is whole."""
-    head = data.lstrip(b"\r\n")
-    return head.find(b"\r\n\r\n") >= 0 or head.find(b"\n\n") >= 0
+def first_line_ends(data: bytes | bytearray, start: int = 0) -> bool:
+    """Return whether the first line of a request is whole; empty lines before it do not count.
+
+    Args:
+        data: what has come.
+        start: how much of it had come when it was not whole.
+    """
+    if data[:1] in (b"\r", b"\n"):
+        return data.lstrip(_NEWLINES).find(b"\n") >= 0
+    return data.find(b"\n", start) >= 0
+
+
+def head_ends(data: bytes | bytearray, start: int = 0) -> bool:
+    """Return whether the head of a request is whole; as :func:`first_line_ends`."""
+    if data[:1] in (b"\r", b"\n"):
+        data, start = data.lstrip(_NEWLINES), 0
+    start = max(0, start - 3)
+    return data.find(b"\r\n\r\n", start) >= 0 or data.find(b"\n\n", start) >= 0
 
 
 class RequestHead:

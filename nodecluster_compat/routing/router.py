@@ -60,16 +60,18 @@ class Router:
         self._hints = None if self._needs_fields else [hint for hint in hints if hint is not None]
         if self._hints is not None and len(self._hints) < len(hints):
             self._hints = None
+        self._ends = head_ends if self._needs_fields else first_line_ends
         self._told: dict[str, float] = {}
 
-    def decide(self, data: bytes | bytearray, is_reused: bool) -> int:
+    def decide(self, data: bytes | bytearray, is_reused: bool, start: int = 0) -> int:
         """Return who serves a request: a worker's id, :data:`ANYONE`, :data:`HERE`, or :data:`MORE`.
 
         Args:
             data: what has come of it.
             is_reused: whether it is not the first of its connection; only then a new session is worth a new choice.
+            start: how much of it had come when :data:`MORE` was the answer.
         """
-        if not (head_ends(data) if self._needs_fields else first_line_ends(data)):
+        if not self._ends(data, start):
             return HERE if len(data) >= MOST_BYTES or data.startswith(_HTTP2) else MORE
         if self._hints is not None and not any(hint in data for hint in self._hints):
             return HERE

@@ -30,6 +30,9 @@ _WRITE: Final = 2
 class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints here
     """A connected gevent socket.
 
+    Attributes:
+        passage: what routes the requests of this connection, where that is done; whoever serves it asks.
+
     Args:
         family: as :class:`socket.socket`.
         type: as :class:`socket.socket`.
@@ -39,6 +42,7 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
 
     _is_ours = True  # nobody has asked for the hub or the descriptor
     _reader: Any = None
+    passage: Any = None
 
     def __init__(self, family: int, type: int, proto: int, fileno: int) -> None:  # noqa: A002 - gevent's names
         # Not gevent's, which makes the watchers.

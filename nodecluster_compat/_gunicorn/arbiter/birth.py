@@ -26,6 +26,7 @@ class Birth(Struct):
     """What a worker process is born with.
 
     Attributes:
+        members: returns the workers that serve, by slot.
         on_abandoned: called in a process that the worker forks.
     """
 
@@ -34,6 +35,7 @@ class Birth(Struct):
     served: list[ServedAddress]
     heartbeat: Heartbeat
     notebook: Notebook
+    members: Callable[[], dict[int, int]]
     receiver: Receiver | None = None
     on_abandoned: Callable[[], None] | None = None
 

@@ -42,11 +42,13 @@ from . import forking, log_files, reaping, stopping
 from .configuration import CONFIG_MODULE, config_module
 from .copy_on_write import prepare_for_workers
 from .current_settings import settings_in_force
+from .dealing_settings import policy_in_force, routing_in_force
 from .exits import Exits
 from .health import Health
 from .hosting import Hosting
 from .judging import Judge
 from .limits import Limits
+from .look import Look
 from .main_loop import MainLoop
 from .metrics import report_workers
 from .operators import Operators
@@ -111,6 +113,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.forgotten = ForgottenChildren()
         self.is_stopping = False
         self._is_finishing = False
+        self._looks_by: object = self  # no keys yet
         self._requested = deque()
         self.primary = Primary(self, self.loop, cluster, self.log, self.cfg.graceful_timeout, QUEUE_LIMIT)
         self.journal = attach_journal(self.primary)
@@ -155,6 +158,8 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.limits = Limits(loop, log, roster, self.kill_worker)
         self.recycler = Recycler(loop, roster, log, self.wakeup)
         self.ledger = Ledger()
+        self.primary.dealer.count_by(self.ledger.closed)
+        self._deal_by_settings()
         waiting = self._waiting_connections
         in_flight = self.ledger.in_flight
         self.health = Health(
@@ -164,6 +169,14 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.exits = Exits(self)
         self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.exits, self.background)
         self.board.numbers = self.ledger
+
+    def _deal_by_settings(self) -> None:
+        """Deal as the settings say now; they may have changed."""
+        dealer, keys = self.primary.dealer, routing_in_force()
+        dealer.use_policy(policy_in_force())
+        if keys is not self._looks_by:
+            self._looks_by = keys
+            dealer.look_by(Look(dealer.members, keys, self.log))
 
     def _waiting_connections(self) -> int:
         return self.primary.dealer.waiting_connections()
@@ -200,6 +213,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
             return
         if not self.has_channels:
             self.give_up_requested("a reload changed the worker class")
+        self._deal_by_settings()
         self.reloader.turn()
         self.recycler.turn()
         self.make_room_for_requested()

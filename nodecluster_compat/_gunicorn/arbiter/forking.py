@@ -213,10 +213,13 @@ def _leave_primary(arbiter: _Seat) -> None:
         under_test.enter_worker(worker.id)
         under_test.reach("fork")
     memory = arbiter.ledger.leave(None if worker is None else worker.id)
+    dealer = arbiter.primary.dealer
+    members = None if worker is None else dealer.members_reader()
     ends = arbiter.let_go(worker)
     if worker is None or ends is None:
         sharing.leave()
         return
+    assert members is not None
     assert worker.heartbeat is not None
     assert memory is not None
     view = memory.view()
@@ -235,7 +238,9 @@ def _leave_primary(arbiter: _Seat) -> None:
             os.environ[name] = value
     cluster.become_worker(member)
     sharing.become_worker(member, arbiter.log)
-    _ThisProcess.birth = Birth(member, ends.connections, list(arbiter.served), worker.heartbeat, worker.notebook)
+    _ThisProcess.birth = Birth(
+        member, ends.connections, list(arbiter.served), worker.heartbeat, worker.notebook, members
+    )
     keep_tail(worker.notebook, log_files.loggers_of(arbiter.log))
     under_test.reach("online")
     member.announce_online()

@@ -234,6 +234,8 @@ class CleanConnection(WaitingParser):
         data = self._receive()
         if not data:
             raise StopIteration
+        if self._passage is not None:
+            data = self.routed(self._passage, data, is_reused=self.req_count > 0)
         if self._base is None:
             self._base = self._loop.environs.base(self._source, self.source_addr, self._server)
         read = self._loop.reader.read(data, self._base or {}, self.source_addr)

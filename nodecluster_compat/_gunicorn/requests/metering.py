@@ -79,6 +79,11 @@ class Metering:
         slot = self.slots[connection] = self.meter.open(address_text(peer), ident)
         return slot
 
+    def count_failed(self) -> None:
+        """A connection was taken that nobody serves: it is gone, or does not speak TLS."""
+        self.meter.count_opened()
+        self.meter.count_closed()
+
     def close(self, connection: object) -> None:
         """The connection has ended; a no-op when that was said."""
         slot = self.slots.pop(connection, None)

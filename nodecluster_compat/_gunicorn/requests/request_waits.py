@@ -12,13 +12,16 @@ from gevent import getcurrent
 from gunicorn import http
 from gunicorn.http.parser import RequestParser
 
+from ...routing.router import HERE, MORE
 from ...runtime.client_socket import ClientSocket
 from ...runtime.idle_limit import IdleLimit
+from ...runtime.relaying import Relay
 from .http2_refusals import refuse_over_http2
 from .refusals import strict_request
 
 if TYPE_CHECKING:
     from ..gunicorn_types import PlainRequest, RequestWait, Settings, Unreader
+    from .passage import Passage
 
 __all__ = ["WaitingParser", "knows_idle", "tell_waits"]
 
@@ -41,6 +44,10 @@ class WaitingParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
         super().__init__(cfg, source, source_addr, *rest)
         self._client = source if isinstance(source, ClientSocket) else None
         self._is_timed = bool(cfg.keepalive)  # without it, gunicorn waits for a connection's only request for ever
+        self._socket: Any = source
+        self._passage: Passage | None = getattr(source, "passage", None)
+        if self._passage is not None and self._passage.early:
+            self.unreader.unread(self._passage.early)
 
     @classmethod
     def of(cls, cfg: Settings, source: object, *rest: object) -> WaitingParser:
@@ -64,9 +71,58 @@ class WaitingParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
         if not data:
             raise StopIteration  # as gunicorn's Request
         self.began()
+        if self._passage is not None:
+            data = self.routed(self._passage, data, is_reused=number > 1)
         unreader.unread(data)
         request: PlainRequest = self.odd_request(cfg, unreader, peer, number)
         return request
+
+    def routed(self, passage: Passage, data: bytes, *, is_reused: bool) -> bytes:
+        """Return what has come of a request that is to be served here.
+
+        Args:
+            passage: of this connection.
+            data: what has come so far.
+            is_reused: whether it is not the first request of the connection.
+
+        Raises:
+            StopIteration: it belongs to another worker, and the connection is that one's now.
+        """
+        decision = passage.decide(data, is_reused)
+        if decision == MORE:
+            data, decision = self._read_on(passage, data, is_reused)
+        if decision != HERE and self._hand_on(passage, decision, data, is_reused):
+            raise StopIteration("it was handed on to another worker")
+        return data
+
+    def _read_on(self, passage: Passage, data: bytes, is_reused: bool) -> tuple[bytes, int]:
+        """Read until it is decided; at the end of the connection, what there is is gunicorn's to judge."""
+        whole, decision = bytearray(data), MORE
+        self.note()
+        self.began()
+        while decision == MORE:
+            more = self.unreader.chunk()
+            if not more:
+                return bytes(whole), HERE
+            whole += more
+            decision = passage.decide(whole, is_reused)
+        return bytes(whole), decision
+
+    def _hand_on(self, passage: Passage, target: int, data: bytes, is_reused: bool) -> bool:
+        """Give the connection to another worker; over TLS, relay it from now on, until it ends."""
+        if self._client is not None:
+            beneath = self._client._sock  # its descriptor, without a note that somebody has that
+            return passage.hand_on(target, beneath.fileno(), beneath.family, data, is_reused)
+        try:
+            relay = Relay()
+        except OSError:
+            return False
+        if not passage.hand_on(target, relay.fileno(), relay.family, data, is_reused):
+            relay.close()
+            return False
+        self.forget()  # it is no wait for a request
+        relay.run(self._socket)
+        return True
 
     def note(self) -> None:
         """The current greenlet waits for a request, or within one; noted already, it goes on waiting."""

@@ -28,6 +28,7 @@ class ServedListener:
 
     def __init__(self, served: ServedAddress, conf: Settings) -> None:
         self.family = self.FAMILY = served.family
+        self.number = served.listener_id
         self.conf = conf
         self._name = served.name
 

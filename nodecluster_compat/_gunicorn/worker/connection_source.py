@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ..gunicorn_types import GunicornLog, Settings
+    from ..requests.metering import Metering
 
 __all__ = ["ConnectionSource", "ServingWorker"]
 
@@ -32,6 +33,10 @@ class ServingWorker(Protocol):
     cfg: Settings
     log: GunicornLog
     worker_connections: int
+
+    @property
+    def metering(self) -> Metering:
+        """Counts its connections."""
 
     def notify(self) -> None:
         """Give a sign of life; gunicorn's."""

@@ -18,6 +18,7 @@ from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.greenlet_pool import GreenletPool
 
 if TYPE_CHECKING:
+    from ...connections.handed import Handed
     from ..requests.served_listener import ServedListener
     from .connection_source import ServingWorker
     from .feed import Feed
@@ -82,24 +83,36 @@ class FedSource:
     def _has_room(self, _: int) -> bool:
         return len(self._serving) < self._worker.worker_connections
 
-    def _take(self, listener_id: int, fd: int) -> None:
-        self._serving[self._greenlets.start(self._listeners[listener_id], fd)] = None
+    def _take(self, listener_id: int, fd: int, memory: int) -> None:
+        listener = self._listeners[listener_id]
+        if memory < 0:
+            self._serving[self._greenlets.start(listener, fd)] = None
+        else:
+            self._serving[self._greenlets.start(listener, fd, self._feed.handed(fd, memory))] = None
 
-    def _serve(self, listener: ServedListener, fd: int) -> None:
+    def _serve(self, listener: ServedListener, fd: int, handed: Handed | None = None) -> None:
         """In a greenlet of its own: serve one connection to its end."""
         client: Any = None
+        is_served = False
         try:
-            client = ClientSocket(listener.family, sockets.SOCK_STREAM, 0, fileno=fd)
-            peer = client.getpeername()
-            if self._tls is not None:
+            client = ClientSocket(
+                listener.family if handed is None else handed.family, sockets.SOCK_STREAM, 0, fileno=fd
+            )
+            peer = client.getpeername() if handed is None else handed.address(client)
+            if self._tls is not None and handed is None:
                 with Timeout(self._handshake_timeout or None, TimeoutError("no TLS handshake in time")):
                     client = self._tls.wrap_socket(client, server_side=True)
             self._serving[getcurrent()] = client
+            if self._feed.routes is not None:
+                client.passage = self._feed.passage(listener.number, peer, handed)
+            is_served = True
             self._worker.handle(listener, client, peer)
         except OSError as error:
             # gone before it was served, or it does not speak TLS: nobody to answer
             self._worker.log.debug("Closing a connection before its first request: %s", error)
         finally:
+            if not is_served:
+                self._worker.metering.count_failed()
             if client is not None:
                 client.close()
             else:

@@ -29,10 +29,12 @@ from ...machine.forked_child import end_if_child
 from ...machine.last_words import limit_last_words
 from ...machine.process_title import ProcessTitle
 from ...machine.replaced_handlers import warn_of_replaced
+from ...routing.issued_wsgi import issued_wsgi
 from ...socketio.boot import begin as begin_socketio
 from ..arbiter import install
 from ..arbiter.birth import Birth
 from ..arbiter.current_settings import settings_in_force
+from ..arbiter.dealing_settings import routing_in_force
 from ..arbiter.finalisation import at_end
 from ..arbiter.forking import release_signals, this_birth
 from ..arbiter.parent_death import on_parent_death
@@ -41,17 +43,21 @@ from ..requests.served_listener import ServedListener
 from .connection_source import ConnectionSource
 from .connections import Connections
 from .draining import Drain
+from .feed import Feed
 from .foreign_settings import warn_of_foreign_settings
 from .interfaces import refuse_asgi
 from .loop_beat import LoopBeat
 from .membership import Membership
 from .obeying import Obedience
+from .routes import Routes, issuing_keys, keys_in_force, routes_here
 from .under_test import Examined, WorkerUnderTest
 
 if TYPE_CHECKING:
     from gunicorn.workers.base import Worker as _Base
 
     from ...roles.this_worker import Runtime
+    from ...routing.issued import IssuingKey
+    from ...routing.keys import Key
     from ..gunicorn_types import GunicornLog, Settings
 else:
     _Base = object  # the real base is one of gunicorn's worker classes, behind this one
@@ -86,6 +92,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     foreign_settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
     engine: Examined
     connections: Connections
+    _keys: tuple[Key, ...] | None
 
     # --- what an engine adds -------------------------------------------------------------------
 
@@ -110,6 +117,10 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         """
         refuse_asgi(application)
         return under_test.wrap(application)
+
+    def issue(self, application: Any, keys: list[IssuingKey], worker_id: int) -> Any:  # noqa: ANN401 - as above
+        """Return the application with what ``keys`` put into its answers."""
+        return issued_wsgi(application, keys, worker_id)
 
     def make_ready(self) -> None:
         """The application is loaded, and connections come soon."""
@@ -170,6 +181,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         settings = settings_in_force()
         self.handshake_timeout = settings.handshake_timeout
         self.request_timeout = settings.request_timeout
+        self._keys = routing_in_force()
         self._due_after = requests_of(settings.recycling, random.random)  # requests; 0 once that is said, and for never
         super().__init__(*args, **kwargs)
 
@@ -230,7 +242,26 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         super().load_wsgi()
         end_if_child()
         self.wsgi = self.wrap(self.wsgi)
+        self._begin_routing()
         at_end(self._let_go_of_application)
+
+    def _begin_routing(self) -> None:
+        """Find out by which keys requests are routed, now that the application is loaded."""
+        if self._birth is None or not self.served or not routes_here(self.cfg, self._keys, self.log):
+            self._keys = ()
+            return
+        worker_id = self._birth.member.id
+        self._keys = keys_in_force(self._keys, worker_id)
+        issuing = issuing_keys(self._keys)
+        if issuing:
+            self.wsgi = self.issue(self.wsgi, issuing, worker_id)
+
+    def make_feed(self, birth: Birth, membership: Membership) -> Feed:
+        """Return what brings the primary's connections, and routes them."""
+        feed = Feed(birth, membership, self.served, self.wake)
+        if self._keys:
+            feed.routes = Routes(self._keys, birth.member.id, birth.members, feed, self.cfg, self.log)
+        return feed
 
     def _let_go_of_application(self) -> None:
         self.wsgi = self.app.callable = None

@@ -6,16 +6,22 @@ addresses are served, and stops.
 
 from __future__ import annotations
 
+import _socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from ...connections.handed import Handed, read_handed
 from ...connections.receiver import Receiver
+from ...errors import FrameError
 
 if TYPE_CHECKING:
     from ...base.reactor import Reactor
+    from ...base.records import PeerAddress
     from ..arbiter.birth import Birth
+    from ..requests.passage import Passage
     from ..requests.served_listener import ServedListener
     from .membership import Membership
+    from .routes import Routes
 
 __all__ = ["Feed"]
 
@@ -28,6 +34,9 @@ class Feed:
         membership: its place in the cluster.
         listeners: what stands for the primary's listening sockets, by their number.
         wake: called when the primary has confirmed that no further connection comes.
+
+    Attributes:
+        routes: of a worker that routes; set before :meth:`begin`.
     """
 
     def __init__(
@@ -41,12 +50,13 @@ class Feed:
         self._birth = birth
         self._membership = membership
         self._wake = wake
+        self.routes: Routes | None = None
         self._receiver: Receiver
 
     def begin(
         self,
         reactor: Reactor,
-        take: Callable[[int, int], None],
+        take: Callable[[int, int, int], None],
         has_room: Callable[[int], bool],
         may_take: Callable[[], bool] | None = None,
     ) -> None:
@@ -54,7 +64,8 @@ class Feed:
 
         Args:
             reactor: of the engine.
-            take: given a listener's number and the descriptor of a connection that is now this worker's.
+            take: given a listener's number, the descriptor of a connection that is now this worker's, and another for
+                :meth:`handed`, -1 for none.
             has_room: whether one more connection of this listener can be served.
             may_take: whether one more can be taken; where not, offers lie until :meth:`room_made`.
         """
@@ -66,8 +77,34 @@ class Feed:
         # For each connection: no call more than it takes.
         self.room_made = self._receiver.room_made
 
+    def handed(self, fd: int, memory: int) -> Handed:
+        """Return what has come with a connection that another worker has begun to read.
+
+        Raises:
+            FrameError: that makes no sense; both descriptors are closed.
+        """
+        try:
+            return read_handed(memory)
+        except FrameError:
+            _socket.close(fd)
+            raise
+
+    def passage(self, listener_id: int, peer: PeerAddress, handed: Handed | None) -> Passage | None:
+        """Return what routes a connection; ``None`` where there is nothing to route, and nothing has come with it."""
+        return None if self.routes is None else self.routes.passage(listener_id, peer, handed)
+
+    def route(self, listener_id: int, target: int, fd: int, memory: int) -> bool:
+        """Send a connection on; see :meth:`Receiver.route`."""
+        return self._receiver.route(listener_id, target, fd, memory)
+
+    def ask_to_look(self) -> None:
+        """See :meth:`Receiver.ask_to_look`."""
+        self._receiver.ask_to_look()
+
     def announce(self) -> None:
         """Say that the worker listens, wherever the primary does."""
+        if self.routes is not None:
+            self.routes.begin()
         for number, listener in self.listeners.items():
             self._membership.listens(number, listener)
 

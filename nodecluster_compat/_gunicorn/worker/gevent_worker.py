@@ -33,7 +33,6 @@ from .accepting_source import AcceptingSource
 from .connection_source import ConnectionSource
 from .fed_source import FedSource
 from .fed_worker import FedWorker
-from .feed import Feed
 from .foreign_settings import ASGI_SETTINGS, THREAD_SETTINGS
 from .gevent_connections import GeventConnections
 from .gevent_imports import prepare
@@ -119,7 +118,7 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
         """See :class:`FedWorker`."""
         if not self.served:
             return AcceptingSource(self, membership, self.sockets, self._serving, self._ended)
-        feed = Feed(birth, membership, self.served, self.wake)
+        feed = self.make_feed(birth, membership)
         return FedSource(self, feed, self._serving, self._ended, self.handshake_timeout)
 
     def make_ready(self) -> None:

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from .base import Policy, PolicyFactory
+from .base import ANYBODYS, ASKED, Function, Oracle, Policy, PolicyFactory, Workers, WorkerView
 from .guarded import GuardedPolicy
 from .round_robin import RoundRobin
+from .setting import ClientAddress, Weighted, policy_of
 
-__all__ = ["GuardedPolicy", "Policy", "PolicyFactory", "RoundRobin"]
+__all__ = [
+    "ANYBODYS",
+    "ASKED",
+    "ClientAddress",
+    "Function",
+    "GuardedPolicy",
+    "Oracle",
+    "Policy",
+    "PolicyFactory",
+    "RoundRobin",
+    "Weighted",
+    "WorkerView",
+    "Workers",
+    "policy_of",
+]

@@ -8,16 +8,21 @@ passed over instead of waited for.
 from __future__ import annotations
 
 from ...base.records import Connection
+from .base import Workers
 
 __all__ = ["RoundRobin"]
 
 
 class RoundRobin:
-    """A line of idle workers; the one that waited longest is chosen."""
+    """A line of idle workers; the one that waited longest is chosen.
+
+    Args:
+        workers: not asked.
+    """
 
     __slots__ = ("_idle",)
 
-    def __init__(self) -> None:
+    def __init__(self, workers: Workers | None = None) -> None:
         # A dict is an ordered set with O(1) removal from the middle.
         self._idle: dict[int, None] = {}
 

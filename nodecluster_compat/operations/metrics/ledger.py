@@ -6,6 +6,7 @@ never goes back, whatever becomes of a worker, and a worker that is blocked is c
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from ...machine.sealed_memory import SealedMemory
 from ...roles.numbers import TotalNumbers, WorkerNumbers
 from .application_values import ApplicationSum, ApplicationValues
 from .counts import NOTHING, Counts, CountsReader, InFlight, together
-from .layout import WHOLE_BYTES
+from .layout import WHOLE_BYTES, Header
 from .shared_values import values_here
 
 if TYPE_CHECKING:
@@ -147,6 +148,11 @@ class Ledger:
             active = {worker_id: count for worker_id, (_, count, _) in found.items()}
             self._survey = now, Survey(counts, active, self._lost, self._cpu_seconds)
         return self._survey[1]
+
+    def closed(self, worker_id: int) -> int:
+        """Return how many connections of a worker have ended; 0 for one that is unknown.  From any thread."""
+        books = self._books.get(worker_id)
+        return 0 if books is None else int.from_bytes(books.memory.read(8, Header.CLOSED * 8), sys.byteorder)
 
     def in_flight(self, worker_id: int) -> list[InFlight]:
         """Return the requests that a worker has in flight, oldest first."""

@@ -151,6 +151,10 @@ class ServersInWorker(ServersInProcess):
         entry = self._dealt.get(listener_id)
         return entry is not None and entry[0].has_room()
 
-    def _take(self, listener_id: int, fd: int) -> None:
+    def _take(self, listener_id: int, fd: int, memory: int) -> None:
+        if memory >= 0:  # no worker of a script routes anything
+            _socket.close(memory)
+            _socket.close(fd)
+            return
         server, family = self._dealt[listener_id]
         server.take(fd, family)

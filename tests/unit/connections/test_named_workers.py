@@ -8,6 +8,7 @@ from naming import Naming
 
 from nodecluster_compat.base.records import Connection
 from nodecluster_compat.connections.dispatcher import Dispatcher
+from nodecluster_compat.connections.policies import ASKED
 
 
 class Rig(Dealt):
@@ -180,9 +181,68 @@ def test_dropped_and_closed_ones_are_released_once(rig: Rig) -> None:
     assert sorted(rig.released) == [11, 12]
 
 
-def test_what_waits_for_a_name_counts_for_the_bound(rig: Rig) -> None:
+def test_what_waits_for_a_name_is_bounded_and_stops_nobody_else(rig: Rig) -> None:
     for fd in range(101):
-        assert rig.dispatcher.wants_connections
         rig.ask(fd, wish=1)
-    assert not rig.dispatcher.wants_connections
+        assert rig.dispatcher.wants_connections
     assert rig.dispatcher.pending == 100
+    rig.ask(101, wish=1)
+    rig.ask(102)
+    assert rig.offers == [(1, 0), (2, 101), (3, 102)]
+
+
+def test_connection_goes_to_its_target_while_that_serves(rig: Rig) -> None:
+    for fd, target in ((10, 2), (11, 2), (12, 9)):
+        rig.dispatcher.add(Connection(fd, "", -1, target))
+    assert rig.offers == [(2, 10), (1, 12)]
+    rig.leave(2)
+    assert rig.offers[-1] == (3, 11)
+
+
+def test_target_that_gives_a_connection_back_is_asked_again_when_it_has_room(rig: Rig) -> None:
+    rig.dispatcher.add(Connection(10, "", -1, 2))
+    rig.refused(2)
+    rig.ask(11)
+    rig.ask(12)
+    assert rig.offers == [(2, 10), (1, 11), (3, 12)]
+    rig.has_room(2)
+    assert rig.offers[-1] == (2, 10)
+
+
+class Asked:
+    """A policy that has to ask somebody."""
+
+    def add(self, worker_id: int) -> None: ...
+
+    def remove(self, worker_id: int) -> None: ...
+
+    def choose(self, connection: Connection) -> int | None:
+        return None if connection.target else ASKED
+
+
+def test_connection_waits_for_an_answer_and_holds_up_no_other() -> None:
+    rig = Dealt(Asked(), 100)
+    rig.join(1, 2, 3)
+    one, two, three, routed = Connection(10, ""), Connection(11, ""), Connection(12, ""), Connection(13, "", -1, 3)
+    for connection in (one, two, three, routed):
+        rig.dispatcher.add(connection)
+    assert rig.waiting() == [10, 11, 12]
+    assert rig.offers == [(3, 13)]
+    rig.dispatcher.answered(two, 1)
+    assert rig.offers[-1] == (1, 11)
+    rig.dispatcher.answered(one, 1)  # is busy
+    rig.dispatcher.answered(three, None)
+    rig.dispatcher.answered(three, 2)  # has been answered
+    assert rig.offers[2:] == []
+    assert rig.waiting() == [10, 12]
+    rig.taken(1)
+    assert rig.offers[-1] == (1, 10)
+
+
+def test_what_waits_for_an_answer_is_dealt_by_the_next_policy() -> None:
+    rig = Dealt(Asked(), 100)
+    rig.join(1, 2)
+    rig.add(10, 11, 12)
+    rig.dispatcher.use_policy(Naming())
+    assert rig.offers == [(1, 10), (2, 11)]
+    assert rig.waiting() == [12]

@@ -35,7 +35,7 @@ class Rig:
         self.primary = OfferingEnd(1, near, _socket.socket(fileno=os.dup(far.fileno())), asks=asks)
         self.receiver = Receiver(
             far,
-            lambda listener_id, fd: self.taken.append((listener_id, fd)),
+            lambda listener_id, fd, _: self.taken.append((listener_id, fd)),
             lambda _: self.room,
             lambda: self.left.append("left"),
             lambda: self.gone.append("gone"),
@@ -58,10 +58,10 @@ class Rig:
         """What the worker has said; descriptors beside it are closed."""
         packets = []
         while (received := self.primary.read()) is not None:
-            packet, fd = received
+            packet, fds = received
             packets.append(packet)
-            assert (fd is not None) is (packet.kind is PacketKind.REFUSED)
-            if fd is not None:
+            assert len(fds) == (packet.kind is PacketKind.REFUSED)
+            for fd in fds:
                 os.close(fd)
         return packets
 
@@ -82,7 +82,7 @@ def rig() -> Iterator[Rig]:
 def test_offer_is_taken_without_an_answer(rig: Rig) -> None:
     """The descriptor arrives, close-on-exec, with the listener's number; the worker says nothing."""
     assert rig.offer()
-    assert rig.primary.offered == (5, ("client", 1))
+    assert rig.primary.offered == (5, ("client", 1), 0)
     rig.turn()
     [(listener_id, fd)] = rig.taken
     assert listener_id == 5
@@ -159,15 +159,35 @@ def test_worker_that_leaves_takes_no_more(rig: Rig) -> None:
     os.close(taken_back[1].fd)
     assert not rig.offer()
     packet = rig.primary.read()
-    assert packet == (Packet(PacketKind.LEAVE, 0), None)
-    with pytest.raises(EOFError):
-        rig.primary.read()
+    assert packet == (Packet(PacketKind.LEAVE, 0), ())
+    assert rig.primary.read() is None
+    rig.receiver.close()
+    rig.primary.close()
+
+
+def test_worker_that_has_left_still_routes_what_it_has(rig: Rig) -> None:
+    rig.receiver.stop()
+    reading, writing = os.pipe()
+    try:
+        assert rig.receiver.route(5, 7, reading, writing)
+        assert rig.primary.read() == (Packet(PacketKind.LEAVE, 0), ())
+        received = rig.primary.read()
+        assert received is not None
+        packet, fds = received
+        assert packet == Packet(PacketKind.ROUTE, 5, 7)
+        for fd in (reading, writing, *fds):
+            os.close(fd)
+        assert len(fds) == 2
+        rig.receiver.close()
+        assert not rig.receiver.route(5, 7, 0, 0)
+    finally:
+        rig.primary.close()
 
 
 def test_worker_that_fails_to_take_gives_its_channel_up(rig: Rig) -> None:
     """For want of memory, say: it could not serve."""
 
-    def fail(_: int, fd: int) -> None:
+    def fail(_: int, fd: int, memory: int) -> None:
         os.close(fd)
         raise MemoryError
 
@@ -234,7 +254,7 @@ def test_full_worker_of_threads_leaves_offers_lying_without_a_word(rig: Rig) -> 
     rig.primary = OfferingEnd(1, near, _socket.socket(fileno=os.dup(far.fileno())), asks=False)
     rig.receiver = Receiver(
         far,
-        lambda listener_id, fd: rig.taken.append((listener_id, fd)),
+        lambda listener_id, fd, _: rig.taken.append((listener_id, fd)),
         lambda _: True,
         lambda: None,
         lambda: None,

@@ -22,12 +22,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from gunicorn.asgi.protocol import ASGIProtocol
 
 from ...requests.metering import this_meter
+from .routed import RoutedConnection, SeenTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ....asyncio_runtime.idle_connections import IdleConnections
+    from ....base.records import PeerAddress, SocketName
     from ...gunicorn_types import GunicornLog, Settings
+    from ...requests.passage import Passage
 
 __all__ = ["FedProtocol", "SeenWorker", "ServingWorker", "use_fast_parser"]
 
@@ -119,15 +122,34 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._ended = ended
         self._decided_for: object = None
         self._has_part = True  # of a request; a connection that is new has just been made for one
+        self._routed: RoutedConnection | None = None
+        self._early = b""
+        self._names: dict[str, Any] | None = None
         if self._pre_request is not None:
             self._pre_request = _with_real_worker(self._pre_request)
         if self._post_request is not None:
             self._post_request = _with_real_worker(self._post_request)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Extends gunicorn's: the connection is counted."""
+    def route_by(self, passage: Passage, family: int) -> None:
+        """Route the requests of this connection; said before it is made."""
+        self._early = passage.early
+        self._routed = RoutedConnection(passage, family, self._feed_own, self._let_go, self.worker.loop)
+
+    def name_ends(self, peer: PeerAddress, server: SocketName) -> None:
+        """The connection is relayed, from a client at ``peer`` who has connected to ``server``."""
+        self._names = {"peername": peer, "sockname": server}
+
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - of any loop
+        """Extends gunicorn's: the connection is counted; what another worker has read of it comes first."""
         this_meter().count_opened()
+        if self._names is not None:
+            transport = SeenTransport(transport, self._names)
         super().connection_made(transport)
+        if self._names is not None:
+            self._is_ssl = bool(self.cfg.is_ssl)
+        if self._early:
+            early, self._early = self._early, b""
+            self.data_received(early)
 
     # --- one request after another -------------------------------------------------------------
 
@@ -141,10 +163,47 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         return will_close
 
     def _feed_callback_parser(self, data: bytes) -> bool:
-        """Extends gunicorn's: something of a request has come."""
+        """Extends gunicorn's: something of a request has come, which may be another worker's."""
         self._has_part = True
+        if self._routed is not None and self._current_request is None:
+            return self._routed.received(data, self.transport, self.fd)
+        return self._feed_own(data)
+
+    def _feed_own(self, data: bytes) -> bool:
         goes_on: bool = super()._feed_callback_parser(data)
         return goes_on
+
+    def data_received(self, data: bytes) -> None:
+        """Extends gunicorn's: a connection that is relayed is not read here."""
+        if self._routed is not None and self._routed.relay is not None:
+            self._routed.relay.write(data)
+        else:
+            super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """Extends gunicorn's, as above."""
+        super().pause_writing()
+        if self._routed is not None and self._routed.relay is not None:
+            self._routed.relay.pause(True)
+
+    def resume_writing(self) -> None:
+        """Extends gunicorn's, as above."""
+        super().resume_writing()
+        if self._routed is not None and self._routed.relay is not None:
+            self._routed.relay.pause(False)
+
+    def _on_headers_complete(self) -> object:
+        """Extends gunicorn's: whatever comes behind this request is another one."""
+        if self._routed is not None:
+            self._routed.next_request()
+        return super()._on_headers_complete()
+
+    def _let_go(self) -> None:
+        """The connection is another worker's: close what is here, without a word to the client."""
+        self._closed = True
+        self.fd = -1
+        self.transport.abort()
+        self._request_ready.set()
 
     def _on_message_complete(self) -> None:
         """Extends gunicorn's: the whole of a request has come, and nothing of the next one."""
@@ -153,7 +212,8 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
 
     def _arm_keepalive_timer(self) -> None:
         """Replaces gunicorn's, which starts a timer for each request."""
-        self._idle.note(self)
+        if self._routed is None or self._routed.relay is None:
+            self._idle.note(self)
 
     def _cancel_keepalive_timer(self) -> None:
         """Replaces gunicorn's, as above."""
@@ -184,6 +244,8 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         """Extends gunicorn's: what was run for the connection may take longer than the connection."""
         is_first = not self._conn_lost_handled
         self.fd = -1
+        if self._routed is not None and self._routed.relay is not None:
+            self._routed.relay.client_lost()
         super().connection_lost(exc)
         if self._request_ready is not None:
             self._request_ready.set()  # who waits for a request would be cancelled only after the grace period

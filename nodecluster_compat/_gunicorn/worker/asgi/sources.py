@@ -11,6 +11,7 @@ from gunicorn.sock import ssl_context
 from .... import under_test
 from ....asyncio_runtime.opening import Opener
 from ....machine.forked_child import keep_from_children
+from ...requests.metering import this_meter
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ....base.reactor import Reactor
+    from ....connections.handed import Handed
     from ...gunicorn_types import GunicornLog, Settings
+    from ...requests.served_listener import ServedListener
     from ..feed import Feed
     from ..membership import Membership
     from .connections import Connections
@@ -48,6 +51,7 @@ class Entry:
     ) -> None:
         tls: ssl.SSLContext | None = ssl_context(cfg) if cfg.is_ssl else None
         self._opener = Opener(loop, tls, handshake_timeout)
+        self._plain = self._opener if tls is None else Opener(loop, None, 0)
         self._most = cfg.worker_connections
         self._log = log
         self.connections = connections
@@ -62,9 +66,36 @@ class Entry:
         protocol.fd = sock.fileno()
         self._opener.open(sock, protocol, partial(self._failed, protocol))
 
+    def open_routed(self, sock: sockets.socket, feed: Feed, listener: ServedListener, handed: Handed | None) -> None:
+        """Serve a connection whose requests are routed.
+
+        Args:
+            sock: of the connection.
+            feed: routes them.
+            listener: that it came by.
+            handed: what came with it from another worker.
+        """
+        protocol = self.connections.new()
+        protocol.fd = sock.fileno()
+        try:
+            peer = sock.getpeername() if handed is None else handed.address(sock)
+        except OSError as error:
+            sock.close()
+            self._failed(protocol, error)
+            return
+        passage = feed.passage(listener.number, peer, handed)
+        if passage is not None:
+            protocol.route_by(passage, sock.family)
+        if sock.family != listener.family:
+            protocol.name_ends(peer, listener.getsockname())
+        opener = self._opener if handed is None else self._plain
+        opener.open(sock, protocol, partial(self._failed, protocol))
+
     def _failed(self, protocol: FedProtocol, error: Exception) -> None:
         """It is gone before it was served, or does not speak TLS: nobody to answer."""
         self._log.debug("Closing a connection before its first request: %s", error)
+        this_meter().count_opened()
+        this_meter().count_closed()
         protocol.fd = -1
         self.connections.ended(protocol)
 
@@ -81,7 +112,7 @@ class FedASGISource:
 
     def __init__(self, feed: Feed, reactor: Reactor, entry: Entry, notify: Callable[[], None]) -> None:
         self._feed = feed
-        self._families = {number: listener.family for number, listener in feed.listeners.items()}
+        self._listeners = feed.listeners
         self._reactor = reactor
         self._entry = entry
         self._notify = notify
@@ -112,8 +143,15 @@ class FedASGISource:
         """Whether no further connection can come."""
         return self._feed.has_left
 
-    def _take(self, listener_id: int, fd: int) -> None:
-        self._entry.open(sockets.socket(self._families[listener_id], sockets.SOCK_STREAM, 0, fd))
+    def _take(self, listener_id: int, fd: int, memory: int) -> None:
+        listener = self._listeners[listener_id]
+        handed = None if memory < 0 else self._feed.handed(fd, memory)
+        family = listener.family if handed is None else handed.family
+        sock = sockets.socket(family, sockets.SOCK_STREAM, 0, fd)
+        if handed is None and self._feed.routes is None:
+            self._entry.open(sock)
+        else:
+            self._entry.open_routed(sock, self._feed, listener, handed)
 
 
 class AcceptingASGISource:

@@ -33,13 +33,13 @@ from ....base.emitter import set_awaiting
 from ....base.log import Log
 from ....base.this_request import add_limiter
 from ....machine.forked_child import worker_begins
+from ....routing.issued_asgi import issued_asgi
 from ...arbiter.birth import Birth
 from ...requests.caching import cache_repeated_work
 from ...requests.late_requests import tell_late
 from ...requests.metering import this_meter
 from ..connection_source import ConnectionSource
 from ..fed_worker import FedWorker
-from ..feed import Feed
 from ..interfaces import refuse_wsgi
 from ..membership import Membership
 from ..steering import Steering
@@ -51,6 +51,7 @@ from .protocol import use_fast_parser
 from .sources import AcceptingASGISource, Entry, FedASGISource
 
 if TYPE_CHECKING:
+    from ....routing.issued import IssuingKey
     from ...gunicorn_types import Settings
 
 __all__ = ["ClusterASGIWorker"]
@@ -221,6 +222,10 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         refuse_wsgi(application)
         return under_test.wrap_asgi(application)
 
+    def issue(self, application: Any, keys: list[IssuingKey], worker_id: int) -> Any:  # noqa: ANN401 - as above
+        """See :class:`FedWorker`."""
+        return issued_asgi(application, keys, worker_id)
+
     def make_ready(self) -> None:
         """Tell the application that the server begins, and wait until it is ready."""
         self._last_request, self.max_requests = self.max_requests, sys.maxsize
@@ -236,7 +241,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         """See :class:`FedWorker`."""
         entry = Entry(self.loop, self.connections, self.cfg, self.log, self.handshake_timeout)
         if self.served:
-            feed = Feed(birth, membership, self.served, self.wake)
+            feed = self.make_feed(birth, membership)
             self._source = FedASGISource(feed, self._reactor, entry, self.notify)
         else:
             self._source = AcceptingASGISource(membership, self.sockets, self._reactor, entry)

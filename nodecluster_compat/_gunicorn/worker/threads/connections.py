@@ -77,6 +77,7 @@ class ThreadConnections:
         self._new: dict[Any, float] = {}
         self._silent: dict[Any, float] = {}
         self._closing: dict[Any, float] = {}
+        self._relayed: dict[Any, None] = {}
         self._poller = poller
         self._submit = submit
         self._keepalive = keepalive
@@ -89,7 +90,8 @@ class ThreadConnections:
         keep_from_children(self)
 
     def __len__(self) -> int:
-        return len(self.busy) + len(self.idle) + len(self._new) + len(self._silent) + len(self._closing)
+        waiting = len(self.idle) + len(self._new) + len(self._silent) + len(self._closing)
+        return len(self.busy) + waiting + len(self._relayed)
 
     @property
     def without_thread(self) -> int:
@@ -107,16 +109,20 @@ class ThreadConnections:
 
     def inherited_fds(self) -> Iterator[int]:
         """See :class:`~nodecluster_compat.machine.forked_child.Inherited`."""
-        for table in (self.busy, self.idle, self._new, self._silent, self._closing):
+        for table in (self.busy, self.idle, self._new, self._silent, self._closing, self._relayed):
             for conn in list(table):
                 yield conn.sock.fileno()
 
     # --- its way -------------------------------------------------------------------------------
 
+    def count_failed(self) -> None:
+        """A connection was gone before it was this worker's."""
+        self._metering.count_failed()
+
     def take(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's
         """A connection is this worker's from now on."""
         self._metering.open(conn, conn.client, 0)
-        if _has_sent(conn.sock):
+        if conn.has_early or _has_sent(conn.sock):
             self._serve(conn)
         else:
             self._watch(conn, self._new, _NEW_SECONDS)
@@ -130,7 +136,9 @@ class ThreadConnections:
         """
         del self.busy[conn]
         self._busy_since = monotonic() if len(self.busy) >= self._threads else 0.0
-        if not keeps or conn.sock.fileno() < 0:
+        if conn.is_handed_on:
+            self._let_go(conn)
+        elif not keeps or conn.sock.fileno() < 0:
             self._end(conn)
         elif conn.parser.unreader.buf.getvalue() or _is_pending(conn.sock):
             self._serve(conn)  # read already: the kernel will not say that it is there
@@ -158,6 +166,23 @@ class ThreadConnections:
         self._poller.remove_reader(conn.sock.fileno())
 
     # --- its end -------------------------------------------------------------------------------
+
+    def _let_go(self, conn: Any) -> None:  # noqa: ANN401 - as above
+        """It is another worker's; through TLS it is relayed from now on, and counts until that has ended."""
+        if conn.relay is None:
+            self._close(conn)
+            return
+        self._relayed[conn] = None
+        try:
+            conn.relay.begin(conn.sock, partial(self._poller.defer, self._relay_ended, conn))
+        except RuntimeError:
+            conn.relay.give_up()
+            self._relay_ended(conn)
+
+    def _relay_ended(self, conn: Any) -> None:  # noqa: ANN401 - as above
+        self._relayed.pop(conn, None)
+        self._close(conn)
+        self._changed()
 
     def _end(self, conn: Any) -> None:  # noqa: ANN401 - as above
         request = getattr(conn.parser, "mesg", None)

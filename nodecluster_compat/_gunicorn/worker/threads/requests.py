@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from ssl import SSLSocket
 from threading import get_ident
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from gunicorn import http
 from gunicorn.http.parser import RequestParser
@@ -13,10 +14,16 @@ from gunicorn.http.wsgi import Response
 
 from ....base.this_request import LIMIT_KEY, limit_request
 from ....machine.forked_child import end_if_child
+from ....routing.router import HERE, MORE
+from ....thread_runtime.relaying import Relay
 from ...requests.http2_refusals import refuse_over_http2
 from ...requests.metering import MeteredServer
 from ...requests.refusals import strict_request
 from .late import ThreadResponse
+
+if TYPE_CHECKING:
+    from ...gunicorn_types import PlainRequest, Settings, Unreader
+    from ...requests.passage import Passage
 
 __all__ = ["answered", "read_strictly"]
 
@@ -53,10 +60,69 @@ def answered(
     return call
 
 
+class _RoutedConnection(Protocol):
+    """gunicorn's connection, ours."""
+
+    sock: Any
+    relay: Relay | None
+    is_handed_on: bool
+
+
 class _StrictParser(RequestParser):  # type: ignore[misc]  # gunicorn has no type hints
     """The requests of one connection, one after another."""
 
-    mesg_class = strict_request()
+    odd_request: ClassVar[Any] = strict_request()
+    _passage: Passage | None = None
+    _connection: _RoutedConnection
+
+    def route_by(self, passage: Passage, connection: _RoutedConnection) -> None:
+        """Route the requests of a connection before they are read."""
+        self._passage, self._connection = passage, connection
+        if passage.early:
+            self.unreader.unread(passage.early)
+
+    def mesg_class(self, cfg: Settings, unreader: Unreader, peer: object, number: int = 1) -> PlainRequest:
+        """Replaces gunicorn's attribute, the class of a request: first it is decided whose it is."""
+        if self._passage is not None:
+            data = unreader.read()
+            if not data:
+                raise StopIteration  # as gunicorn's Request
+            unreader.unread(self._routed(self._passage, data, number > 1))
+        request: PlainRequest = self.odd_request(cfg, unreader, peer, number)
+        return request
+
+    def _routed(self, passage: Passage, data: bytes, is_reused: bool) -> bytes:
+        """Return what has come of a request that is to be served here.
+
+        Raises:
+            StopIteration: it belongs to another worker, and the connection is that one's now.
+        """
+        whole, decision = bytearray(data), passage.decide(data, is_reused)
+        while decision == MORE:
+            more = self.unreader.chunk()
+            if not more:
+                return bytes(whole)
+            whole += more
+            decision = passage.decide(whole, is_reused)
+        if decision != HERE and self._hand_on(passage, decision, whole, is_reused):
+            raise StopIteration("it was handed on to another worker")
+        return bytes(whole)
+
+    def _hand_on(self, passage: Passage, target: int, data: bytearray, is_reused: bool) -> bool:
+        connection = self._connection
+        sock = connection.sock
+        if not isinstance(sock, SSLSocket):
+            connection.is_handed_on = passage.hand_on(target, sock.fileno(), sock.family, data, is_reused)
+            return connection.is_handed_on
+        try:
+            relay = Relay()
+        except OSError:
+            return False
+        if not passage.hand_on(target, relay.fileno(), relay.family, data, is_reused):
+            relay.give_up()
+            return False
+        connection.relay, connection.is_handed_on = relay, True
+        return True
 
 
 def read_strictly() -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gunicorn import http
 from gunicorn.workers.gthread import TConn
 
 from .... import under_test
@@ -16,7 +17,10 @@ from ....machine.forked_child import keep_from_children
 
 if TYPE_CHECKING:
     from ....base.reactor import Reactor
+    from ....connections.handed import Handed
+    from ....thread_runtime.relaying import Relay
     from ...gunicorn_types import Settings
+    from ...requests.passage import Passage
     from ...requests.served_listener import AnyListener
     from ..feed import Feed
     from ..membership import Membership
@@ -46,11 +50,31 @@ class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no type hints
     """gunicorn's connection."""
 
     unread_bytes = 0
+    passage: Passage | None = None
+    is_relayed = False  # TLS has ended in another worker
+    relay: Relay | None = None  # it is another worker's, and TLS ends here
+    is_handed_on = False  # it is another worker's
+    initialized: bool
+
+    @property
+    def has_early(self) -> bool:
+        """Whether another worker has read something of it, which is to be served."""
+        return self.passage is not None and bool(self.passage.early)
 
     def init(self) -> None:
         """Extends gunicorn's: the handshake is done here (24.1 leaves it to the first read), and ends in time."""
         if self.initialized:
             return
+        if self.is_relayed:
+            self.initialized = True
+            self.sock.setblocking(True)
+            self.parser = http.get_parser(self.cfg, self.sock, self.client)
+        else:
+            self._begin()
+        if self.passage is not None and not self.is_http2:
+            self.parser.route_by(self.passage, self)
+
+    def _begin(self) -> None:
         try:
             super().init()
             if self.cfg.is_ssl:
@@ -73,8 +97,14 @@ class _Clients:
         self._cfg = cfg
         self._limit = (handshake_timeout or None) if cfg.is_ssl else None
 
-    def connection(self, family: int, fd: int, name: object) -> TConn:
-        """Return a connection; ``name`` is what it was accepted on.
+    def connection(self, family: int, fd: int, name: object, handed: Handed | None = None) -> _Connection:
+        """Return a connection.
+
+        Args:
+            family: of its socket.
+            fd: its descriptor.
+            name: what it was accepted on.
+            handed: what came with it from another worker.
 
         Raises:
             OSError: its client has left; the descriptor is closed.
@@ -84,9 +114,11 @@ class _Clients:
         except OSError:
             _socket.close(fd)
             raise
-        sock.limit = self._limit
+        sock.limit = self._limit if handed is None else None
         try:
-            return _Connection(self._cfg, sock, sock.getpeername(), name)
+            connection = _Connection(self._cfg, sock, handed.address(sock) if handed else sock.getpeername(), name)
+            connection.is_relayed = handed is not None
+            return connection
         except OSError:
             sock.close()
             raise
@@ -132,10 +164,18 @@ class FedThreads:
         """Whether no further connection can come."""
         return self._feed.has_left
 
-    def _take(self, listener_id: int, fd: int) -> None:
-        listener = self._feed.listeners[listener_id]
-        with suppress(OSError):  # gone before it was served
-            self._connections.take(self._clients.connection(listener.family, fd, listener.getsockname()))
+    def _take(self, listener_id: int, fd: int, memory: int) -> None:
+        feed, listener = self._feed, self._feed.listeners[listener_id]
+        handed = None if memory < 0 else feed.handed(fd, memory)
+        family = listener.family if handed is None else handed.family
+        try:
+            conn = self._clients.connection(family, fd, listener.getsockname(), handed)
+        except OSError:  # gone before it was served
+            self._connections.count_failed()
+            return
+        if feed.routes is not None:
+            conn.passage = feed.passage(listener_id, conn.client, handed)
+        self._connections.take(conn)
 
 
 class AcceptingThreads:

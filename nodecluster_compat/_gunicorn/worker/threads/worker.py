@@ -45,7 +45,6 @@ from ...requests.caching import cache_repeated_work
 from ...requests.late_requests import asks_for_upgrade, tell_late
 from ...requests.metering import Metering, address_text
 from ..fed_worker import FedWorker
-from ..feed import Feed
 from ..foreign_settings import ASGI_SETTINGS
 from ..steering import Steering
 from .connections import ThreadConnections
@@ -187,7 +186,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         assert self._runtime is not None
         source: FedThreads | AcceptingThreads
         if self.served:
-            feed = Feed(birth, membership, self.served, self.wake)
+            feed = self.make_feed(birth, membership)
             source = FedThreads(feed, self._runtime, self.connections, self.cfg, self.handshake_timeout)
         else:
             source = AcceptingThreads(

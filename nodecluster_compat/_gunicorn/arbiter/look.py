@@ -1,0 +1,55 @@
+"""Look, in the primary, whose the bytes of a new connection are: by keys that are shipped, never by a program's.
+
+It saves most trips of connections that a worker would hand on.  What it does not see, or cannot decide by what has
+come, the worker decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ...routing.engineio import EngineIO
+from ...routing.keys import FunctionKey
+from ...routing.proxy_header import proxy_header_bytes
+from ...routing.router import Router
+
+if TYPE_CHECKING:
+    from ...base.log import Log
+    from ...routing.keys import Key
+
+__all__ = ["Look"]
+
+_SHIPPED = __name__.partition(".")[0] + ".routing."
+
+
+class Look:
+    """Says whose a connection is.
+
+    Args:
+        members: returns the workers that serve, by slot.
+        keys: in force; ``None``: those of Socket.IO.
+        log: of the keys.
+    """
+
+    def __init__(self, members: Callable[[], dict[int, int]], keys: tuple[Key, ...] | None, log: Log) -> None:
+        shipped = _shipped((EngineIO(),) if keys is None else keys)
+        self._router = Router(shipped, 0, members, log) if shipped else None
+
+    def __call__(self, data: bytes) -> int:
+        """Return the id of a worker that serves, 0 for anybody."""
+        if self._router is None:
+            return 0
+        if data.startswith((b"PROXY ", b"\r\n\r\n\x00")):
+            data = data[proxy_header_bytes(data) or 0 :]
+        return max(self._router.decide(data, is_reused=False), 0)
+
+
+def _shipped(keys: tuple[Key, ...]) -> list[Key]:
+    """Return the keys up to the first that is a program's: what that would find is not known here."""
+    shipped: list[Key] = []
+    for key in keys:
+        if isinstance(key, FunctionKey) or not type(key).__module__.startswith(_SHIPPED):
+            break
+        shipped.append(key)
+    return shipped

@@ -1,0 +1,129 @@
+"""Route requests in a worker: by which keys, and how a connection gets to another worker, whatever the engine.
+
+Keys are those of the setting ``routing``; where that says nothing, those of Socket.IO if the application has imported
+Engine.IO.  ``docs/routing.md`` says what is not routed: HTTP/2, and what a worker has accepted by itself.
+"""
+
+from __future__ import annotations
+
+import _socket
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Protocol
+
+from ...connections.handed import Handed, write_handed
+from ...machine.said_once import Topic, is_first_to_say
+from ...routing.engineio import EngineIO
+from ...routing.issued import IssuingKey
+from ...routing.router import Router
+from ..requests.passage import Passage
+
+if TYPE_CHECKING:
+    from ...base.log import Log
+    from ...base.records import PeerAddress
+    from ...routing.keys import Key
+    from ..gunicorn_types import Settings
+
+__all__ = ["Routes", "issuing_keys", "keys_in_force"]
+
+_ENGINEIO: Final = "engineio"
+_SIDS: Final = "nodecluster_compat.socketio.sid"
+
+
+def keys_in_force(keys: tuple[Key, ...] | None, worker_id: int) -> tuple[Key, ...]:
+    """Return the keys of this worker, now that the application is loaded; its session ids say whose they are.
+
+    Args:
+        keys: of the setting; ``None``: it is up to the application.
+        worker_id: of this worker.
+    """
+    has_engineio = _ENGINEIO in sys.modules
+    if keys is None:
+        keys = (EngineIO(),) if has_engineio else ()
+    if has_engineio and any(isinstance(key, EngineIO) for key in keys):
+        import_module(_SIDS).install(worker_id)
+    return keys
+
+
+def routes_here(cfg: Settings, keys: tuple[Key, ...] | None, log: Log) -> bool:
+    """Return whether requests can be routed with these settings; say so where that was asked for, and cannot be."""
+    if getattr(cfg, "http2_cleartext", "off") != "off":
+        if keys and is_first_to_say(Topic.ROUTING):
+            log.warning("Requests are not routed: http2_cleartext is on, and a connection of HTTP/2 is not handed on")
+        return False
+    if keys and cfg.is_ssl and "h2" in str(getattr(cfg, "http_protocols", "")) and is_first_to_say(Topic.ROUTING):
+        log.warning("Requests of HTTP/2 are served where they arrive; with routing, set http_protocols to h1")
+    return True
+
+
+def issuing_keys(keys: tuple[Key, ...] | None) -> list[IssuingKey]:
+    """Return those that put something into answers."""
+    return [key for key in keys or () if hasattr(key, "added")]  # type: ignore[misc]
+
+
+class Onward(Protocol):
+    """Where connections go that are another worker's."""
+
+    def route(self, listener_id: int, target: int, fd: int, memory: int) -> bool:
+        """Send a connection, and memory with what was read of it; return whether the primary has them."""
+
+    def ask_to_look(self) -> None:
+        """Let the primary look at connections before it deals them."""
+
+
+class Routes:
+    """What the connections of a worker that routes have in common.
+
+    Args:
+        keys: at least one.
+        worker_id: of this worker.
+        members: returns the workers that serve, by slot.
+        onward: leads to the primary.
+        cfg: gunicorn's settings.
+        log: told of keys that fail.
+    """
+
+    def __init__(
+        self,
+        keys: tuple[Key, ...],
+        worker_id: int,
+        members: Callable[[], dict[int, int]],
+        onward: Onward,
+        cfg: Settings,
+        log: Log,
+    ) -> None:
+        self._router = Router(keys, worker_id, members, log)
+        self._onward = onward
+        self._has_proxy_header = getattr(cfg, "proxy_protocol", False) not in (False, "off")
+        self._is_encrypted = bool(cfg.is_ssl)
+
+    def begin(self) -> None:
+        """Connections come soon; where they are not encrypted, the primary may look at them before."""
+        if not self._is_encrypted:
+            self._onward.ask_to_look()
+
+    def passage(self, listener_id: int, peer: PeerAddress, handed: Handed | None) -> Passage:
+        """Return what routes one connection.
+
+        Args:
+            listener_id: that it came by.
+            peer: the client's address.
+            handed: what came with it from another worker.
+        """
+
+        def send(target: int, fd: int, onward: Handed) -> bool:
+            return self._send(listener_id, target, fd, onward)
+
+        early = b"" if handed is None else handed.data
+        return Passage(self._router, send, peer, early, has_proxy_header=self._has_proxy_header)
+
+    def _send(self, listener_id: int, target: int, fd: int, handed: Handed) -> bool:
+        try:
+            memory = write_handed(handed)
+        except (OSError, ValueError):
+            return False
+        try:
+            return self._onward.route(listener_id, target, fd, memory)
+        finally:
+            _socket.close(memory)

@@ -1,0 +1,103 @@
+"""Relay an encrypted connection to the worker that it belongs to: TLS ends here, and its session cannot move.
+
+The other worker has one end of a pair of sockets, and sees an ordinary connection there.  Between the other end and the
+client bytes are copied in both directions, no faster than whoever is slower, until one of them has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+
+from .opening import Opener
+
+__all__ = ["Relay"]
+
+
+class Relay(asyncio.Protocol):
+    """The near end of a pair of sockets: the far one goes to the other worker.
+
+    Raises:
+        OSError: no descriptors are left.
+    """
+
+    def __init__(self) -> None:
+        self._near, self._far = socket.socketpair()
+        self._client: asyncio.Transport
+        self._transport: asyncio.Transport | None = None
+        self._early = b""
+
+    @property
+    def family(self) -> int:
+        """Of both sockets."""
+        return int(self._far.family)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the far socket."""
+        return self._far.fileno()
+
+    def give_up(self) -> None:
+        """Close both: nothing is relayed."""
+        self._far.close()
+        self._near.close()
+
+    def begin(self, loop: asyncio.AbstractEventLoop, client: asyncio.Transport) -> None:
+        """Relay from now on; ``client`` is closed when the other worker has ended."""
+        self._far.close()
+        self._client = client
+        self._near.setblocking(False)
+        client.pause_reading()
+        Opener(loop, None, 0).open(self._near, self, lambda _: client.close())
+
+    # --- what the client sends -----------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """The client has sent something."""
+        if self._transport is None:
+            self._early += data
+        else:
+            self._transport.write(data)
+
+    def client_lost(self) -> None:
+        """The client has ended."""
+        if self._transport is not None:
+            self._transport.close()
+        else:
+            self._near.close()
+
+    def pause(self, is_full: bool) -> None:
+        """The client reads slowly, or no longer so."""
+        if self._transport is not None:
+            with suppress(RuntimeError):
+                (self._transport.pause_reading if is_full else self._transport.resume_reading)()
+
+    # --- what the other worker sends -----------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The near socket is open."""
+        self._transport = transport  # type: ignore[assignment]  # of a socket
+        if self._client.is_closing():
+            transport.close()
+            return
+        if self._early:
+            self.write(self._early)
+        self._client.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """The other worker has sent something."""
+        self._client.write(data)
+
+    def pause_writing(self) -> None:
+        """The other worker reads slowly."""
+        with suppress(RuntimeError):
+            self._client.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It no longer does."""
+        with suppress(RuntimeError):
+            self._client.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has ended."""
+        self._client.close()

@@ -1,0 +1,132 @@
+"""Relay an encrypted connection to the worker that it belongs to: TLS ends here, and its session cannot move.
+
+The other worker has one end of a pair of sockets, and sees an ordinary connection there.  A thread of its own copies
+between the other end and the client, in both directions, until both have ended: one thread, because OpenSSL lets two
+not read and write one session side by side.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+__all__ = ["Relay"]
+
+_PIECE_BYTES: Final = 16 * 1024
+_MOST_HELD: Final = 256 * 1024
+_WAITS: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
+
+
+class Relay:
+    """A pair of sockets: the far one goes to the other worker.
+
+    Raises:
+        OSError: no descriptors are left.
+    """
+
+    def __init__(self) -> None:
+        self._near, self._far = socket.socketpair()
+
+    @property
+    def family(self) -> int:
+        """Of both sockets."""
+        return int(self._far.family)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the far socket."""
+        return self._far.fileno()
+
+    def give_up(self) -> None:
+        """Close both: nothing is relayed."""
+        self._far.close()
+        self._near.close()
+
+    def begin(self, client: ssl.SSLSocket, ended: Callable[[], None]) -> None:
+        """Relay on a thread of its own from now on.
+
+        Args:
+            client: what TLS ends at; it is closed at the end.
+            ended: called then, on that thread.
+
+        Raises:
+            RuntimeError: no thread is left.
+        """
+        self._far.close()
+        threading.Thread(target=self._run, args=(client, ended), name="relay", daemon=True).start()
+
+    def _run(self, client: ssl.SSLSocket, ended: Callable[[], None]) -> None:
+        try:
+            with suppress(OSError, ValueError):
+                _Copying(client, self._near).run()
+        finally:
+            self._near.close()
+            client.close()
+            ended()
+
+
+class _Direction:
+    """What goes from one socket to another.
+
+    Attributes:
+        is_over: nothing more comes.
+        held: what has come and is not sent.
+    """
+
+    def __init__(self, source: socket.socket, sink: socket.socket) -> None:
+        self.source, self.sink = source, sink
+        self.is_over = False
+        self.has_told = False
+        self.held = bytearray()
+
+    @property
+    def has_room(self) -> bool:
+        return not self.is_over and len(self.held) < _MOST_HELD
+
+    def turn(self) -> None:
+        """Copy what can be copied without waiting."""
+        while self.has_room:
+            try:
+                data = self.source.recv(_PIECE_BYTES)
+            except _WAITS:
+                break
+            except OSError:
+                data = b""
+            self.is_over = not data
+            self.held += data
+        with suppress(*_WAITS):
+            while self.held:
+                del self.held[: self.sink.send(self.held[:_PIECE_BYTES])]
+        if self.is_over and not self.held and not self.has_told:
+            self.has_told = True
+            if not isinstance(self.sink, ssl.SSLSocket):
+                with suppress(OSError):
+                    self.sink.shutdown(socket.SHUT_WR)
+
+
+class _Copying:
+    def __init__(self, client: ssl.SSLSocket, near: socket.socket) -> None:
+        client.settimeout(0)
+        near.settimeout(0)
+        self._up, self._down = _Direction(client, near), _Direction(near, client)
+
+    def run(self) -> None:
+        """Copy until the other worker has ended its end and all of that is sent."""
+        while True:
+            self._up.turn()
+            self._down.turn()
+            if self._down.has_told:
+                return
+            self._wait()
+
+    def _wait(self) -> None:
+        poll = select.poll()
+        for reading, writing in ((self._up, self._down), (self._down, self._up)):
+            events = (select.POLLIN if reading.has_room else 0) | (select.POLLOUT if writing.held else 0)
+            if events:
+                poll.register(reading.source.fileno(), events)
+        poll.poll()

@@ -1,0 +1,129 @@
+"""Play the workers of an engine: with real sockets, in one process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+
+from nodecluster_compat.connections.dealing_loop import DealingLoop
+from nodecluster_compat.connections.engine import Engine
+from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
+from nodecluster_compat.connections.packets import PacketKind, decode_packet, encode_packet
+from nodecluster_compat.connections.policies import RoundRobin
+from nodecluster_compat.errors import FrameError
+from nodecluster_compat.machine.process_state import Condition
+
+__all__ = ["EngineRig", "Played"]
+
+
+class Played:
+    """A worker that does what the test says."""
+
+    def __init__(self, engine: Engine, worker_id: int, asks: bool) -> None:
+        self.id = worker_id
+        near, far = connection_pair()
+        self.sock = socket.socket(fileno=os.dup(far.fileno()))
+        self.end = OfferingEnd(worker_id, near, far, asks=asks)
+        self.asks = asks
+        self.has: list[int] = []
+        engine.enrol(self.end, worker_id)
+
+    def take(self) -> int:
+        """Take what lies in the channel; return the listener's number, 0 for a probe."""
+        data, fds, _, _ = socket.recv_fds(self.sock, 512, 1)
+        kind, listener_id, _ = decode_packet(data)
+        self.has += fds
+        assert bool(fds) is (kind is not PacketKind.PROBE)
+        if kind is not PacketKind.OFFER:
+            self.sock.send(encode_packet(PacketKind.TAKEN))
+        return listener_id
+
+    def has_offer(self) -> bool:
+        try:
+            self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True
+
+    def give_back(self, listener_id: int) -> None:
+        socket.send_fds(self.sock, [encode_packet(PacketKind.REFUSED, listener_id)], [self.has[-1]])
+        os.close(self.has.pop())
+
+    def take_handed(self) -> tuple[int, int]:
+        """Take a connection that another worker has begun to read; return both descriptors, which are the caller's."""
+        data, fds, _, _ = socket.recv_fds(self.sock, 512, 2)
+        kind = decode_packet(data).kind
+        assert kind in (PacketKind.HANDED, PacketKind.HANDED_TO_ANSWER), kind
+        if kind is PacketKind.HANDED_TO_ANSWER:
+            self.sock.send(encode_packet(PacketKind.TAKEN))
+        connection, memory = fds
+        return connection, memory
+
+    def route(self, listener_id: int, target: int, fd: int, memory: int) -> None:
+        """Hand a connection on."""
+        socket.send_fds(self.sock, [encode_packet(PacketKind.ROUTE, listener_id, target)], [fd, memory])
+
+    def say(self, kind: PacketKind, listener_id: int = 0) -> None:
+        self.sock.send(encode_packet(kind, listener_id))
+
+    def close(self) -> None:
+        self.sock.close()
+        for fd in self.has:
+            os.close(fd)
+
+
+class EngineRig:
+    """An engine, its workers, and two listening sockets."""
+
+    def __init__(self, asks: bool) -> None:
+        self.loop = DealingLoop()
+        self.asks = asks
+        self.left: list[int] = []
+        self.closed: list[tuple[int, bool]] = []
+        self.engine = Engine(self.loop, logging.getLogger("test"), RoundRobin, 4, asks, self.left.append, self._closed)
+        self.conditions: dict[int, Condition] = {}
+        self.ran: dict[int, float] = {}
+        self.engine._stuck._condition_of = lambda pid: self.conditions.get(pid, "running")
+        self.engine._stuck._seconds_run = lambda pid: self.ran.get(pid, 0.0)
+        self.workers: list[Played] = []
+        self.clients: list[socket.socket] = []
+        self.socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        for sock in self.socks:
+            sock.setblocking(False)
+        self.listener_ids = [self.engine.add(sock, socket.AF_INET).listener_id for sock in self.socks]
+
+    def _closed(self, worker_id: int, error: FrameError | None) -> None:
+        self.closed.append((worker_id, error is not None))
+
+    def worker(self, *listeners: int) -> Played:
+        made = Played(self.engine, len(self.workers) + 1, self.asks)
+        self.workers.append(made)
+        for number in listeners or (0,):
+            self.engine.join(made.id, self.listener_ids[number])
+        self.engine.arm()
+        return made
+
+    def connect(self, number: int = 0) -> None:
+        self.clients.append(socket.create_connection(self.socks[number].getsockname()))
+        self.turn()
+
+    def turn(self) -> None:
+        for _ in range(4):
+            self.loop.turn(waits=False)
+
+    def tick(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.loop.turn(waits=True)
+
+    def waiting(self, number: int = 0) -> int:
+        return self.engine[self.listener_ids[number]].dispatcher.pending
+
+    def close(self) -> None:
+        for worker in self.workers:
+            self.engine.lost(worker.id)
+        for listener_id in list(self.listener_ids):
+            self.engine.remove(listener_id)
+        self.engine.abandon()
+        for one in (*self.workers, *self.clients, *self.socks, self.loop):
+            one.close()
