@@ -7,6 +7,7 @@ from typing import Any, Final
 import gunicorn
 import pytest
 from gunicorn_settings import known
+from kinds import STOCK_OF, THREAD_WORKER
 from raw_http import exchange, normalised, send
 from refused import BROKEN_BODIES, REFUSED
 from smuggling import SMUGGLING
@@ -22,6 +23,8 @@ SETTINGS: dict[str, Any] = {"graceful_timeout": 2, "keepalive": 1, "forwarded_al
 
 
 STOCK = Comparison(stock_recording("smuggling"), {"": lambda _: 1, "bytes": lambda request: min(len(request), 400)})
+
+THREADS = Comparison(stock_recording("none of threads"), rounds=5)
 
 
 def started(cluster_factory: ClusterFactory, parser: str, worker_class: str = "nodecluster_compat.Worker") -> Cluster:
@@ -87,3 +90,13 @@ def test_smuggling_on_a_connection_that_has_served(cluster_factory: ClusterFacto
 def test_stock_worker_answers_as_recorded(cluster_factory: ClusterFactory, parser: str, recording_anew: bool) -> None:
     """The recording that the test above compares with is what the stock worker says."""
     STOCK.verify(parser, SMUGGLING, started(cluster_factory, parser, "gevent"), recording_anew)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parser", ["auto", "python"])
+@pytest.mark.timeout(240)
+def test_threads_answer_as_the_stock_worker_of_threads(cluster_factory: ClusterFactory, parser: str) -> None:
+    """The same corpus, and what is refused, to ``-k gthread`` and to ours of that kind."""
+    corpus = {**SMUGGLING, **REFUSED, **BROKEN_BODIES}
+    expected = THREADS.expected(parser, corpus, lambda: started(cluster_factory, parser, STOCK_OF[THREAD_WORKER]))
+    assert THREADS.differences(started(cluster_factory, parser, THREAD_WORKER), corpus, expected) == {}
