@@ -26,6 +26,7 @@ _SLOT_HELP: Final = "a slot such as 2; pid:4711 or id:9 name one of two workers 
 
 _SHORTEST: Final = 0.2
 _LONGEST: Final = 3600.0
+_MOST_SECONDS: Final = 1e6
 
 Add = Callable[[argparse.ArgumentParser], None]
 
@@ -40,7 +41,9 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"nodeclusterctl {__version__}")
-    common = _common()
+    _add_common(parser, None, is_json=False)
+    common = argparse.ArgumentParser(add_help=False)
+    _add_common(common, argparse.SUPPRESS, is_json=argparse.SUPPRESS)  # what stands before the command counts as well
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (help_line, add) in _COMMANDS.items():
         one = commands.add_parser(
@@ -64,11 +67,10 @@ def example_of(name: str) -> str:
     return ""
 
 
-def _common() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--control-socket", metavar="PATH", help="where the server listens for operators")
-    common.add_argument("--json", action="store_true", help="print JSON")
-    return common
+def _add_common(parser: argparse.ArgumentParser, path: str | None, *, is_json: bool | str) -> None:
+    where = "where the server listens for operators"
+    parser.add_argument("--control-socket", metavar="PATH", default=path, help=where)
+    parser.add_argument("--json", action="store_true", default=is_json, help="print JSON")
 
 
 def _nothing(_: argparse.ArgumentParser) -> None:
@@ -77,7 +79,7 @@ def _nothing(_: argparse.ArgumentParser) -> None:
 
 def _waits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-wait", action="store_true", help="do not wait for the end")
-    parser.add_argument("--timeout", type=float, default=300.0, metavar="SECONDS", help="wait so long (default: 300)")
+    parser.add_argument("--timeout", type=_number, default=300.0, metavar="SECONDS", help="wait so long (default: 300)")
 
 
 def _slot(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +105,16 @@ def _scale(parser: argparse.ArgumentParser) -> None:
     _waits(parser)
 
 
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= _MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to {_MOST_SECONDS:g}, got {text!r}")
+    return value
+
+
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a number, 0 or more, got {text!r}")
@@ -110,10 +122,7 @@ def _count(text: str) -> int:
 
 
 def _interval(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
+    value = _number(text)
     if not _SHORTEST <= value <= _LONGEST:
         raise argparse.ArgumentTypeError(f"expected {_SHORTEST:g} to {_LONGEST:g} seconds, got {text!r}")
     return value
@@ -138,8 +147,8 @@ def _logs(parser: argparse.ArgumentParser) -> None:
 
 def _profile(parser: argparse.ArgumentParser) -> None:
     _slot(parser)
-    parser.add_argument("--seconds", type=float, default=10.0, metavar="N", help="how long (default: 10)")
-    parser.add_argument("--rate", type=float, default=100.0, metavar="N", help="samples a second (default: 100)")
+    parser.add_argument("--seconds", type=_number, default=10.0, metavar="N", help="how long (default: 10)")
+    parser.add_argument("--rate", type=_number, default=100.0, metavar="N", help="samples a second (default: 100)")
     parser.add_argument(
         "--format",
         choices=("collapsed", "speedscope"),

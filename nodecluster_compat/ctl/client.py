@@ -23,6 +23,7 @@ __all__ = ["ENVIRONMENT", "ControlClient", "NoServer", "Refused", "path_of_serve
 
 ENVIRONMENT: Final = "NODECLUSTER_CONTROL_SOCKET"
 _HEADER: Final = struct.Struct(">I")
+_UNKNOWN_TO_STOCK: Final = "Unknown command: cluster"
 _MOST_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -110,14 +111,23 @@ class ControlClient:
             answer = json.loads(self._read(_HEADER.unpack(self._read(_HEADER.size))[0]))
         except TimeoutError:
             raise NoServer(f"the server on {self._where} does not answer {shlex.quote(command)} in time") from None
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise NoServer(f"the server on {self._where} has gone: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise NoServer(f"what answers on {self._where} is no server of this kind: {error}") from None
         finally:
             self._sock.settimeout(usual)
-        if answer.get("status") != "ok":
-            raise Refused(str(answer.get("error", "the server gave no reason")))
-        data: dict[str, Any] = answer.get("data") or {}
-        return data
+        return self._data_of(answer)
+
+    def _data_of(self, answer: object) -> dict[str, Any]:
+        if not isinstance(answer, dict) or not isinstance(answer.get("data") or {}, dict):
+            raise NoServer(f"what answers on {self._where} is no server of this kind: it sends no JSON object")
+        if answer.get("status") == "ok":
+            return answer.get("data") or {}
+        reason = str(answer.get("error", "the server gave no reason"))
+        if reason.endswith(_UNKNOWN_TO_STOCK):
+            raise Refused(f"the gunicorn on {self._where} has no cluster: its worker class (-k) is another one")
+        raise Refused(reason)
 
     def _read(self, length: int) -> bytes:
         if length > _MOST_BYTES:

@@ -48,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: Namespace) -> int:
     path, known_by = path_of_server(options.control_socket)
     with ControlClient(path, known_by) as server:
-        return COMMANDS[options.command](server, options)
+        try:
+            return COMMANDS[options.command](server, options)
+        except (AttributeError, KeyError, TypeError) as error:  # of an answer: that has other keys, or other types
+            raise Refused(f"the server on {path} says what this version does not understand: {error!r}") from error
 
 
 def _fail(options: Namespace, status: int, error: Exception) -> int:

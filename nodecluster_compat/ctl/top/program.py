@@ -40,10 +40,7 @@ def top(server: ControlClient, options: Namespace) -> int:
     with terminal:
         feed = Feed(server, options.interval, terminal.wake)
         feed.start()
-        try:
-            _show(terminal, feed, session, history)
-        except (KeyError, TypeError) as error:  # of a status; with a terminal that is as it was again
-            raise Refused(f"the server says what this version does not understand: {error!r}") from error
+        _show(terminal, feed, session, history)
     return _end(terminal)
 
 

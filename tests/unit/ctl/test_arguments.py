@@ -22,12 +22,28 @@ def test_help_of_each_command_has_an_example(command: str, capsys: pytest.Captur
     assert "--json" in said
 
 
-@pytest.mark.parametrize("words", [[], ["bogus"], ["drain"], ["scale"], ["status", "--bogus"]])
+NO_SENSE = [
+    *([], ["bogus"], ["drain"], ["scale"], ["status", "--bogus"], ["reload", "--timeout", "nan"]),
+    *(["reload", "--timeout", "-1"], ["profile", "1", "--seconds", "inf"], ["profile", "1", "--rate", "x"]),
+    *(["top", "--interval", "0"], ["top", "--interval", "nan"], ["events", "--last", "-1"]),
+]
+
+
+@pytest.mark.parametrize("words", NO_SENSE)
 def test_command_line_that_makes_no_sense_exits_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 2
     assert "usage: nodeclusterctl" in capsys.readouterr().err
+
+
+def test_what_every_command_has_may_stand_before_it() -> None:
+    for words in (["--control-socket", "a", "--json", "live"], ["--json", "live", "--control-socket", "a"]):
+        options = make_parser().parse_args(words)
+        assert (options.control_socket, options.json) == ("a", True)
+    assert make_parser().parse_args(["--control-socket", "a", "live", "--control-socket", "b"]).control_socket == "b"
+    options = make_parser().parse_args(["live"])
+    assert (options.control_socket, options.json) == (None, False)
 
 
 @pytest.mark.parametrize("words", [["scale", "--", "-2"], ["scale", "--json", "--", "-2"]])
