@@ -8,7 +8,7 @@ not waited for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -104,6 +104,9 @@ class Asking:
             value = self._facts[told["what"]](self, told)
         except KeyError as error:
             self._answer(sender, told, failure=str(error.args[0]))
+        except Exception as error:
+            self._answer(sender, told, failure=f"{type(error).__name__}: {error}")
+            raise
         else:
             self._answer(sender, told, value=value)
 
@@ -184,7 +187,7 @@ class Asking:
             self._answer(sender, told, failure=f"no handler of the server-side event {told['event']!r}")
         return handler
 
-    _facts = MappingProxyType(
+    _facts: Mapping[str, Callable[[Any, Told], Any]] = MappingProxyType(
         {
             "rooms": _local_rooms,
             "session": _local_session,

@@ -10,10 +10,11 @@ from socketio import packet
 from socketio.pubsub_manager import PubSubManager
 
 from .asking import SECONDS, only_value, whole
-from .moving import LOOK_SECONDS, open_sockets, shares
+from .moving import LOOK_SECONDS, SHUTTING_DOWN, open_sockets, shares
 from .questions import Answers
 from .records import RemoteSocket
-from .shared import NOWHERE, Clustered
+from .recovery.waiting import WaitingRecovery
+from .shared import NOWHERE
 from .wire import Told
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ClusterManager"]
 
 
-class ClusterManager(Clustered, PubSubManager):  # type: ignore[misc]  # python-socketio has no types
+class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # python-socketio has no types
     """A client manager for python-socketio and Flask-SocketIO.
 
     ::
@@ -42,6 +43,9 @@ class ClusterManager(Clustered, PubSubManager):  # type: ignore[misc]  # python-
         write_only: it only emits, to the clients of others: it needs no server.
         logger: instead of the server's.
         json: a module as Python's, where there is no server.
+        recovery: how many seconds a client may stay away and have its id, its rooms and what it missed when it comes
+            back, to whichever worker; ``None``: it begins anew.  For Socket.IO's JavaScript client from 4.6 on: each
+            event has one more argument then, by which that client says how far it has got.
     """
 
     _packet = packet.Packet
@@ -167,12 +171,16 @@ class ClusterManager(Clustered, PubSubManager):  # type: ignore[misc]  # python-
         self.server.start_background_task(self._move)
 
     def _move(self) -> None:
+        is_first = True
         while True:
             for part in shares(open_sockets(self.server.eio)):
                 self.server.start_background_task(_close_all, part)
             self.server.sleep(LOOK_SECONDS)
+            if is_first:
+                is_first = False
+                self._hand_over()
 
 
 def _close_all(sockets: list[Any]) -> None:
     for socket in sockets:
-        socket.close(wait=False)
+        socket.close(wait=False, reason=SHUTTING_DOWN)

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-__all__ = ["LOOK_SECONDS", "MOST_CLOSERS", "open_sockets", "shares"]
+__all__ = ["LOOK_SECONDS", "MOST_CLOSERS", "SHUTTING_DOWN", "open_sockets", "shares"]
 
 LOOK_SECONDS: Final = 0.1
 """Between two looks for sessions that have begun since."""
+
+SHUTTING_DOWN: Final = "server shutting down"
+"""What handlers of ``disconnect`` are told as the reason, as on Node."""
 
 MOST_CLOSERS: Final = 16
 """Handlers of ``disconnect`` that run at a time: one that is slow holds up a sixteenth of the clients."""

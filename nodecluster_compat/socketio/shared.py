@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..messages.exchange_payloads import ALL_OTHERS
@@ -184,7 +185,7 @@ class Clustered(Asking):
                 self._seat.took(envelope)
         return None
 
-    def _unpacked(self, told: Told) -> Told:
+    def _unpacked(self, told: Told) -> Told | None:
         if told["method"] == "callback":
             told["args"] = unpack_arguments(told, self._packet)
         elif told["method"] == "emit":
@@ -218,11 +219,9 @@ class Clustered(Asking):
     def _told_gone(self, _: int, told: Told) -> None:
         self.callbacks.pop(told["sid"], None)
 
-    _acts: dict[str, Callable[[Any, int, Told], None]] = {  # noqa: RUF012 - nobody changes it
-        "ask": Asking.told_ask,
-        "answer": Asking.told_answer,
-        "gone": _told_gone,
-    }
+    _acts: Mapping[str, Callable[[Any, int, Told], None]] = MappingProxyType(
+        {"ask": Asking.told_ask, "answer": Asking.told_answer, "gone": _told_gone}
+    )
 
 
 def _only(address: object) -> object:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 
 import socketio
 
 from nodecluster_compat import cluster
 from nodecluster_compat.socketio import AsyncClusterManager
 
-manager = AsyncClusterManager()
+manager = AsyncClusterManager(**json.loads(os.environ.get("SIO_MANAGER", "{}")))
 sio = socketio.AsyncServer(async_mode="asgi", client_manager=manager, cors_allowed_origins="*")
 
 
@@ -53,6 +54,11 @@ async def tell(sid, room, value):
 async def count(sid, room, number):
     for one in range(number):
         await sio.emit("told", one, room=room)
+
+
+@sio.event
+async def others(sid, value):
+    await sio.emit("told", value, skip_sid=sid)
 
 
 @sio.event

@@ -1,0 +1,384 @@
+"""Hook recovery into a manager and its server: what waits for nothing.
+
+python-socketio has no recovery, so what it asks is extended where it asks:
+
+    ``_handle_connect``     a client that gives back a name and an offset is claimed from the worker that had it
+    ``pre_connect``         it gets its id, its rooms, and what it missed, before anything new can come
+    ``_send_packet``        the name of its session goes with CONNECT, as Socket.IO's clients expect it
+    ``_handle_emit``        an event is remembered, and its offset goes as its last argument
+    ``_handle_disconnect``  a connection that broke leaves a session; a client that said goodbye does not
+
+Other workers are told of each session (``session``, ``forget``), so that one which is killed loses none.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct, structs
+
+from ...base.arguments import checked_seconds
+from ...errors import ArgumentError
+from ..questions import Answers
+from ..shared import Clustered
+from ..wire import Told
+from .memory import HandedOver, Memory, Missed
+from .offsets import NOTHING, Offset, decode_offset, encode_offset
+from .packet_log import Packet
+from .sessions import Session
+
+__all__ = ["CLAIM_SECONDS", "Arrival", "Recovering", "split_claim"]
+
+CLAIM_SECONDS: Final = 2.0
+"""How long other workers may take to say what a client had; then it begins anew."""
+
+_RECOVERED: Final = "nodecluster.recovered"
+_UNKNOWN_SIZE: Final = 1024
+_OF_ONE_CLIENT: Final = frozenset({"emit", "disconnect", "enter_room", "leave_room"})
+
+
+class Arrival(Struct, frozen=True):
+    """A client that has come back.
+
+    Attributes:
+        session: that it had.
+        offset: how far it had got.
+        missed: what other workers say of what it missed.
+    """
+
+    session: Session
+    offset: Offset
+    missed: list[Missed]
+
+
+def split_claim(auth: Any) -> tuple[str | None, object, Any]:  # noqa: ANN401 - of the application
+    """Return the name of the session that a client asks for, its offset, and what is the application's of ``auth``."""
+    if not isinstance(auth, dict) or not isinstance(auth.get("pid"), str):
+        return None, None, auth
+    rest = {name: value for name, value in auth.items() if name not in ("pid", "offset")}
+    return auth["pid"], auth.get("offset"), rest or None
+
+
+class Recovering(Clustered):
+    """A manager that recovers sessions, or does not.
+
+    Args:
+        recovery: how many seconds a client may stay away; ``None``: nothing is recovered.
+        options: of :class:`Clustered`.
+    """
+
+    def __init__(self, *args: Any, recovery: float | None = None, **options: Any) -> None:
+        if recovery is not None and checked_seconds(recovery) <= 0:
+            raise ArgumentError(f"expected how many seconds a client may stay away, got recovery={recovery!r}")
+        self.recovery = recovery
+        self._memory: Memory | None = None
+        self._memory_pid = 0
+        self._lock: AbstractContextManager[object] = threading.RLock()
+        self._pids: dict[tuple[str, str], str] = {}
+        self._arrivals: dict[tuple[str, str], Arrival] = {}
+        self._breaking: dict[tuple[str, str], Session] = {}
+        self._given_away: set[tuple[str, str]] = set()
+        self._known_members: frozenset[int] = frozenset()
+        super().__init__(*args, **options)
+
+    @property
+    def memory(self) -> Memory:
+        """What is remembered in this process."""
+        if self._memory is None or self._memory_pid != os.getpid():
+            seat = self.take_seat()
+            self._memory = Memory(0 if seat is None else seat.worker_id, self.recovery or 0)
+            self._memory_pid = os.getpid()
+            self._lock = threading.RLock()
+        return self._memory
+
+    # --- events --------------------------------------------------------------------------------
+
+    def _remembered(self, told: Told) -> Told:
+        """Remember an event, which is numbered here if it is ours; return it with its offset, for clients."""
+        if self.recovery is None or told.get("callback") is not None:
+            return told
+        size = _size_of(told["data"])
+        if "packet" in told:
+            sender, number, sent_at = told["packet"]
+            self.memory.received(sender, number, sent_at, told, size)
+        else:
+            told["packet"] = self.memory.sends(told, size)
+        return with_offset(told, self.memory.offset_now())
+
+    def _event_of(self, packet: Packet, offset: str) -> Any:  # noqa: ANN401 - python-socketio has no types
+        """Return a packet that a client has missed, as its transport takes it."""
+        told = with_offset(packet.told, offset)
+        arguments = told["data"]
+        if told.get("binary"):
+            attachments = [base64.b64decode(one) for one in arguments[1:]]
+            arguments = self._packet.reconstruct_binary(arguments[0], attachments)
+        return self.server.packet_class(_event_type(), namespace=told["namespace"], data=[told["event"], *arguments])
+
+    # --- a client comes ------------------------------------------------------------------------
+
+    def _admit(self, eio_sid: str, namespace: str) -> tuple[str, list[Any]] | None:
+        """Let a client that came back be who it was; return its id, and what it missed.
+
+        The caller holds the lock and sends at once: what comes meanwhile must come behind.
+
+        Returns:
+            ``None`` where it has not come back, or where what it missed may not be all there.
+        """
+        arrival = self._arrivals.pop((eio_sid, namespace), None)
+        if arrival is None:
+            return None
+        session = arrival.session
+        here = self.memory.missed(arrival.offset, session.sid, namespace, [session.sid, *session.rooms], None)
+        packets = Memory.merged(arrival.offset, [here, *arrival.missed])
+        if packets is None or self.eio_sid_from_sid(session.sid, namespace) is not None:  # type: ignore[attr-defined]
+            return None
+        for room in (None, session.sid, *session.rooms):
+            self.basic_enter_room(session.sid, namespace, room, eio_sid=eio_sid)
+        self.pending_connect.setdefault(namespace, []).append(session.sid)  # type: ignore[attr-defined]
+        self.server.eio.sockets[eio_sid].session[namespace] = session.data
+        self.server.environ[eio_sid][_RECOVERED] = True
+        self._begin_session(session)
+        return session.sid, self._in_order(arrival.offset, packets)
+
+    def _in_order(self, offset: Offset, packets: Sequence[Packet]) -> list[Any]:
+        events = []
+        for packet in packets:
+            offset = offset.with_packet(packet.sender, packet.number, packet.time)
+            is_last = packet is packets[-1]
+            events.append(self._event_of(packet, self.memory.offset_now() if is_last else encode_offset(offset)))
+        return events
+
+    def _admit_newcomer(self, sid: str, namespace: str) -> None:
+        """A client has come for the first time."""
+        self._begin_session(Session(secrets.token_urlsafe(15), sid, namespace, [], {}, 0, ""))
+
+    def _begin_session(self, session: Session) -> None:
+        self._pids[session.namespace, session.sid] = session.pid
+        self._keep(
+            structs.replace(session, home=self.memory.worker_id, left_at=None, base=self.memory.offset_now()), session
+        )
+
+    def _named(self, packet: Any) -> Any:  # noqa: ANN401 - python-socketio has no types
+        """Return a packet to a client; CONNECT with the name of its session."""
+        if packet.packet_type == _connect_type() and isinstance(packet.data, dict):
+            pid = self._pids.get((packet.namespace or "/", packet.data.get("sid", "")))
+            if pid is not None:
+                packet.data = {**packet.data, "pid": pid}
+        return packet
+
+    # --- what is told of sessions --------------------------------------------------------------
+
+    def _keep(self, session: Session, former: Session | None = None) -> None:
+        version = (former or session).version + 1
+        kept = structs.replace(session, version=version)
+        self.memory.sessions.keep(kept, self.memory.clock())
+        self._note_home(kept)
+        self._tell(0, {"method": "session", "sessions": [structs.asdict(kept)]})
+
+    def _current(self, namespace: str, sid: str) -> Session | None:
+        """Return the session of a client of this worker, as it is now."""
+        pid = self._pids.get((namespace, sid))
+        session = None if pid is None else self.memory.sessions.get(pid, self.memory.clock())
+        if session is None:
+            return None
+        rooms = [room for room in self._local_rooms({"sid": sid, "namespace": namespace}) if room != sid]
+        socket = self.server.eio.sockets.get(self.eio_sid_from_sid(sid, namespace))  # type: ignore[attr-defined]
+        data = session.data if socket is None else socket.session.get(namespace, {})
+        return structs.replace(session, rooms=rooms, data=data)
+
+    def basic_enter_room(self, sid: str, namespace: str, room: Any, eio_sid: str | None = None) -> None:  # noqa: ANN401 - of the application
+        """Extends python-socketio's: others are told, in case that this worker is killed."""
+        super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)  # type: ignore[misc]
+        self._rooms_changed(sid, namespace)
+
+    def basic_leave_room(self, sid: str, namespace: str, room: Any) -> None:  # noqa: ANN401 - of the application
+        """Extends python-socketio's: as :meth:`basic_enter_room`."""
+        super().basic_leave_room(sid, namespace, room)  # type: ignore[misc]
+        self._rooms_changed(sid, namespace)
+
+    def _rooms_changed(self, sid: str, namespace: str) -> None:
+        if self.recovery is not None and (namespace, sid) in self._pids:
+            session = self._current(namespace, sid)
+            if session is not None:
+                self._keep(session)
+
+    def told_session(self, _: int, told: Told) -> None:
+        """Another worker says what clients have."""
+        now = self.memory.clock()
+        for session in msgspec.convert(told["sessions"], list[Session]):
+            self.memory.sessions.keep(session, now)
+            self._note_home(session)
+
+    def _note_home(self, session: Session) -> None:
+        if session.home == super().home_of(session.sid):
+            self.memory.moves_no_more(session.sid)
+        else:
+            self.memory.has_moved(session.sid, session.home)
+
+    def told_forget(self, _: int, told: Told) -> None:
+        """A client has said goodbye to another worker."""
+        self.memory.sessions.forget(told["pid"])
+        self.memory.moves_no_more(told["sid"])
+
+    # --- a client goes -------------------------------------------------------------------------
+
+    def _breaks(self, eio_sid: str, namespace: str) -> tuple[str, str] | None:
+        """Note that a connection broke, before handlers hear of it; return by what to end that note."""
+        sid = self.sid_from_eio_sid(eio_sid, namespace)  # type: ignore[attr-defined]
+        socket = self.server.eio.sockets.get(eio_sid)
+        if sid is None or not (socket is None or socket.closing or socket.closed):
+            return None
+        session = self._current(namespace, sid)
+        if session is not None:
+            self._breaking[namespace, sid] = session
+        return namespace, sid
+
+    def basic_disconnect(self, sid: str, namespace: str, **options: Any) -> Any:  # noqa: ANN401 - python-socketio's
+        """Extends :class:`Clustered`'s: a connection that broke leaves a session."""
+        key = namespace, sid
+        pid = self._pids.pop(key, None)
+        if pid is not None and key not in self._given_away:
+            broken = self._breaking.get(key)
+            if broken is not None:
+                self._keep(structs.replace(broken, left_at=self.memory.clock()))
+            else:
+                self.memory.sessions.forget(pid)
+                self.memory.moves_no_more(sid)
+                self._tell(0, {"method": "forget", "pid": pid, "sid": sid})
+        self._given_away.discard(key)
+        return super().basic_disconnect(sid, namespace, **options)
+
+    # --- claims --------------------------------------------------------------------------------
+
+    def _asked_for_claim(self, pid: str) -> Collection[int] | None:
+        """Return whom to ask for a session: the worker that has it, or all."""
+        known = self.memory.sessions.get(pid, self.memory.clock())
+        members = self._seat.members if self._seat is not None else frozenset()
+        if known is None or (known.home not in members and known.home != self.memory.worker_id):
+            return None
+        return (known.home,) if known.home in members else ()
+
+    def _claimed_here(self, told: Told) -> Any:  # noqa: ANN401 - what JSON can hold
+        """Give up a session to the worker that asks for it; ``None`` where it is not known, or another has it."""
+        session = self.memory.sessions.get(told["pid"], self.memory.clock())
+        members = self._seat.members if self._seat is not None else frozenset()
+        if session is None or session.namespace != told["namespace"] or session.home in members:
+            return None
+        current = self._current(session.namespace, session.sid)
+        if current is not None:  # the client knows before this worker does that its connection is dead
+            self._given_away.add((session.namespace, session.sid))
+            self._close_soon(self.eio_sid_from_sid(session.sid, session.namespace))  # type: ignore[attr-defined]
+        return structs.asdict(current or session)
+
+    def _close_soon(self, eio_sid: str) -> None:
+        raise NotImplementedError
+
+    def _missed_here(self, told: Told) -> Any:  # noqa: ANN401 - as above
+        """Say what a client has missed that another worker has claimed; what is for it goes there from now on."""
+        members = self._seat.members if self._seat is not None else frozenset()
+        offset = decode_offset(told["offset"]) or NOTHING
+        self.memory.has_moved(told["sid"], told["to"])
+        missed = self.memory.missed(offset, told["sid"], told["namespace"], told["rooms"], members)
+        return {**structs.asdict(missed), "packets": [structs.asdict(one) for one in missed.packets]}
+
+    def _question_of_claim(self, pid: str, namespace: str) -> Told:
+        return {"what": "claim", "pid": pid, "namespace": namespace}
+
+    def _newest(self, pid: str, namespace: str, answers: Answers) -> Session | None:
+        """Return the session that was asked for, of those that workers have given up."""
+        own = self._claimed_here({"pid": pid, "namespace": namespace})
+        found = [msgspec.convert(one, Session) for one in (own, *answers.values.values()) if one is not None]
+        return max(found, key=lambda session: session.version, default=None)
+
+    def _question_of_missed(self, session: Session, offset: Offset) -> Told:
+        rooms = [session.sid, *session.rooms]
+        names = {"sid": session.sid, "namespace": session.namespace, "rooms": rooms}
+        return {"what": "missed", "offset": encode_offset(offset), "to": self.memory.worker_id, **names}
+
+    def _arrival(self, session: Session, offset: Offset, answers: Answers) -> Arrival | None:
+        if answers.missing or answers.failures:
+            return None  # what those workers have sent would be lacking
+        return Arrival(session, offset, [msgspec.convert(one, Missed) for one in answers.values.values()])
+
+    def home_of(self, sid: object) -> int | None:
+        """Extends :class:`Clustered`'s: a client that has come back elsewhere is there."""
+        if self.recovery is not None and isinstance(sid, str):
+            return self.memory.home_of(sid) or super().home_of(sid)
+        return super().home_of(sid)
+
+    def _unpacked(self, told: Told) -> Told | None:
+        """Extends :class:`Clustered`'s: pass on what is for a client that has moved."""
+        if self.recovery is not None and told["method"] in _OF_ONE_CLIENT and not told.get("passed"):
+            address = told.get("room") if told["method"] == "emit" else told.get("sid")
+            home = self.memory.home_of(address) if isinstance(address, str) else None
+            if home is not None and home != self.memory.worker_id and self._seat and home in self._seat.members:
+                self._tell(home, {**told, "passed": True})
+                return None
+        return super()._unpacked(told)
+
+    # --- workers come and go -------------------------------------------------------------------
+
+    def _members_changed(self, members: frozenset[int]) -> None:
+        """Extends :class:`Clustered`'s: a newcomer is told of sessions."""
+        super()._members_changed(members)
+        if self.recovery is None:
+            return
+        for newcomer in members - self._known_members:
+            sessions = self.memory.sessions_for_newcomer(members - {newcomer})
+            if sessions:
+                self._tell(newcomer, {"method": "session", "sessions": [structs.asdict(one) for one in sessions]})
+        self._known_members = members
+        self.memory.members_changed(members)
+
+    def _hand_over(self) -> None:
+        """This worker leaves: others answer for what it has sent."""
+        if self.recovery is not None and self._seat is not None:
+            for part in self.memory.hand_over(self._seat.members):
+                packets = [structs.asdict(one) for one in part.packets]
+                self._tell(0, {"method": "handed", "part": {**structs.asdict(part), "packets": packets}})
+
+    def told_handed(self, sender: int, told: Told) -> None:
+        """Another worker leaves."""
+        self.memory.handed_over(sender, msgspec.convert(told["part"], HandedOver))
+
+    _acts: Mapping[str, Callable[[Any, int, Told], None]] = MappingProxyType(
+        {**Clustered._acts, "session": told_session, "forget": told_forget, "handed": told_handed},
+    )
+    _facts: Mapping[str, Callable[[Any, Told], Any]] = MappingProxyType(
+        {**Clustered._facts, "claim": _claimed_here, "missed": _missed_here}
+    )
+
+
+def with_offset(told: Told, offset: str) -> Told:
+    """Return an event with its offset as the last argument."""
+    data = told["data"]
+    if told.get("binary"):
+        return {**told, "data": [[*data[0], offset], *data[1:]]}
+    return {**told, "data": [offset] if data == [None] else [*data, offset]}
+
+
+def _size_of(data: object) -> int:
+    try:
+        return len(msgspec.json.encode(data))
+    except (TypeError, ValueError):
+        return _UNKNOWN_SIZE
+
+
+def _event_type() -> Any:  # noqa: ANN401 - python-socketio has no types
+    from socketio import packet
+
+    return packet.EVENT
+
+
+def _connect_type() -> Any:  # noqa: ANN401 - as above
+    from socketio import packet
+
+    return packet.CONNECT

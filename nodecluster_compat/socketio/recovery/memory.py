@@ -1,0 +1,193 @@
+"""Remember for one worker what its clients, and those of others, would ask for: packets and sessions.  Pure.
+
+Who can say what a client has missed?  Each worker that lives says which packets *it* sent, and those of workers that
+are gone; the union, in the order in which they were sent, is what the client gets.  That is all of it if every sender
+still has its packets of that time, and if somebody was there the whole time or was handed what was sent before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Final
+
+from msgspec import Struct
+
+from .offsets import NOTHING, Offset, decode_offset, encode_offset
+from .packet_log import Packet, PacketLog
+from .sessions import Session, Sessions
+
+__all__ = ["HandedOver", "Memory", "Missed", "now_in_milliseconds"]
+
+_SLACK_MILLISECONDS: Final = 60_000  # until a connection that is dead is known to be: packets are kept so much longer
+_MOST_MOVED: Final = 100_000
+_CHUNK: Final = 200
+
+
+class Missed(Struct):
+    """What one worker has to say of what a client missed.
+
+    Attributes:
+        packets: that it knows of and the client does not.
+        complete_since: it has all of its packets since then.
+        knows_since: it knows of all packets of workers that are gone, since then.
+    """
+
+    packets: list[Packet]
+    complete_since: int
+    knows_since: int
+
+
+class HandedOver(Struct):
+    """What a worker that leaves hands to the others; in parts, of which the last says so.
+
+    Attributes:
+        packets: that it has sent, or that those sent who are gone.
+        knows_since: as in :class:`Missed`.
+        is_last: whether all has been handed over.
+    """
+
+    packets: list[Packet]
+    knows_since: int
+    is_last: bool
+
+
+def now_in_milliseconds() -> int:
+    """Return the time of a clock that all processes of this machine share and that only goes on."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
+
+
+class Memory:
+    """See the module.
+
+    Args:
+        worker_id: of this worker.
+        seconds: how long a client may stay away.
+        clock: milliseconds that only go on, the same for all workers.
+    """
+
+    def __init__(self, worker_id: int, seconds: float, clock: Callable[[], int] = now_in_milliseconds) -> None:
+        milliseconds = int(seconds * 1000)
+        self.worker_id = worker_id
+        self.sessions = Sessions(milliseconds)
+        self.clock = clock
+        self.offset: Offset = Offset(clock(), {})
+        self._log = PacketLog(milliseconds + _SLACK_MILLISECONDS)
+        self._sent = 0
+        self._moved: dict[str, int] = {}
+        self._knows_since = clock()
+        self._seniors: set[int] | None = None
+        self._handed: dict[int, int] = {}
+
+    # --- packets -------------------------------------------------------------------------------
+
+    def sends(self, told: dict[str, Any], size: int) -> tuple[int, int, int]:
+        """This worker emits; return the sender, the number and the time of the packet."""
+        self._sent += 1
+        return self.received(self.worker_id, self._sent, self.clock(), told, size)
+
+    def received(self, sender: int, number: int, sent_at: int, told: dict[str, Any], size: int) -> tuple[int, int, int]:
+        """A packet goes to the clients of this worker, of whomever it is."""
+        self._log.add(Packet(sender, number, sent_at, told, size), self.clock())
+        self.offset = self.offset.with_packet(sender, number, sent_at)
+        return sender, number, sent_at
+
+    def offset_now(self) -> str:
+        """Return the offset of clients that have all that went to them."""
+        return encode_offset(self.offset)
+
+    def missed(
+        self, offset: Offset, sid: str, namespace: str, rooms: Collection[str], alive: Collection[int] | None
+    ) -> Missed:
+        """Return what a client does not have.
+
+        Args:
+            offset: how far it has got.
+            sid: its id.
+            namespace: in which.
+            rooms: where it is, its own room among them.
+            alive: the workers that answer for themselves; ``None``: return the packets of all.
+        """
+        packets = [
+            one
+            for one in self._log.after(offset)
+            if (alive is None or one.sender == self.worker_id or one.sender not in alive)
+            and one.is_for(sid, namespace, rooms)
+        ]
+        return Missed(packets, self._log.complete_since, self._knows_since)
+
+    @staticmethod
+    def merged(offset: Offset, parts: Iterable[Missed]) -> list[Packet] | None:
+        """Return what the client gets, in order; ``None`` if that may not be all."""
+        all_parts = list(parts)
+        if any(part.complete_since > offset.time for part in all_parts):
+            return None
+        if min(part.knows_since for part in all_parts) > offset.time:
+            return None
+        packets = {(one.sender, one.number): one for part in all_parts for one in part.packets}
+        return sorted(packets.values(), key=lambda one: (one.time, one.sender, one.number))
+
+    # --- who is where --------------------------------------------------------------------------
+
+    def has_moved(self, sid: str, home: int) -> None:
+        """A client is another worker's now, whatever its id says."""
+        self._moved.pop(sid, None)
+        self._moved[sid] = home
+        if len(self._moved) > _MOST_MOVED:
+            del self._moved[next(iter(self._moved))]
+
+    def moves_no_more(self, sid: str) -> None:
+        """A client has gone for good."""
+        self._moved.pop(sid, None)
+
+    def home_of(self, sid: str) -> int | None:
+        """Return the worker that a client has moved to; ``None`` if it never has."""
+        return self._moved.get(sid)
+
+    # --- workers that come and go --------------------------------------------------------------
+
+    def members_changed(self, members: Collection[int]) -> None:
+        """These are the other workers."""
+        if self._seniors is None:
+            self._seniors = set(members)
+        for home in {session.home for session in self.sessions} - {*members, self.worker_id}:
+            self.sessions.lost(home, self.clock())
+        seen = {one: number for one, number in self.offset.seen.items() if one in members or one == self.worker_id}
+        recent = {packet.sender for packet in self._log.after(NOTHING)}
+        self.offset = Offset(
+            self.offset.time, {**{one: self.offset.seen[one] for one in recent if one in self.offset.seen}, **seen}
+        )
+
+    def hand_over(self, alive: Collection[int]) -> Iterable[HandedOver]:
+        """This worker leaves: yield the packets that it alone answers for, and those of workers that are gone.
+
+        Args:
+            alive: the other workers.
+        """
+        packets = [one for one in self._log.after(NOTHING) if one.sender not in alive]
+        for start in range(0, max(len(packets), 1), _CHUNK):
+            end = start + _CHUNK
+            yield HandedOver(packets[start:end], self._knows_since, end >= len(packets))
+
+    def sessions_for_newcomer(self, members: Collection[int]) -> list[Session]:
+        """Return what this worker tells one that has just come.
+
+        Args:
+            members: the other workers, without that one: the oldest tells what nobody has at home.
+        """
+        is_oldest = all(self.worker_id < one for one in members)
+        return [one for one in self.sessions if one.home == self.worker_id or (is_oldest and one.home not in members)]
+
+    def handed_over(self, sender: int, part: HandedOver) -> None:
+        """A worker that leaves hands over what it has."""
+        now = self.clock()
+        for packet in part.packets:
+            self._log.add(packet, now)
+        if part.is_last:
+            self._handed[sender] = part.knows_since
+            if self._seniors and self._seniors <= self._handed.keys():
+                self._knows_since = min(self._knows_since, max(self._handed[one] for one in self._seniors))
+
+    def start_of(self, session: Session, offset: object) -> Offset | None:
+        """Return how far a client has got: what it says, or where it began if it says nothing."""
+        return decode_offset(session.base if offset is None else offset)

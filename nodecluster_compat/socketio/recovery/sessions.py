@@ -1,0 +1,101 @@
+"""Keep what clients had: those of this worker, and a copy for those of others, whose worker may be killed.  Pure.
+
+connected ──breaks──▶ left ──claimed in time──▶ connected, of another worker perhaps
+    └──said goodbye──▶ forgotten ◀──time is over──┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from msgspec import Struct, structs
+
+__all__ = ["Session", "Sessions"]
+
+MOST_SESSIONS: Final = 200_000
+
+
+class Session(Struct, frozen=True):
+    """What one client has.
+
+    Attributes:
+        pid: its secret name, by which it asks for it.
+        sid: its Socket.IO id.
+        namespace: in which.
+        rooms: where it is, without its own.
+        data: its session.
+        home: the id of the worker that serves it, or did last.
+        base: the offset when it connected.
+        version: higher for what is newer.
+        left_at: when its connection broke, in milliseconds; ``None`` while it is connected.
+    """
+
+    pid: str
+    sid: str
+    namespace: str
+    rooms: list[Any]
+    data: Any
+    home: int
+    base: str
+    version: int = 0
+    left_at: int | None = None
+
+    def left(self, now: int) -> Session:
+        """Return the session of a client whose connection broke."""
+        return structs.replace(self, left_at=now, version=self.version + 1)
+
+
+class Sessions:
+    """The sessions that this worker knows of.
+
+    Args:
+        milliseconds: how long a client may stay away.
+    """
+
+    def __init__(self, milliseconds: int) -> None:
+        self._milliseconds = milliseconds
+        self._by_pid: dict[str, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_pid)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._by_pid.values()))
+
+    def keep(self, session: Session, now: int) -> None:
+        """Keep a session, unless what is known of it is newer."""
+        known = self._by_pid.pop(session.pid, None)
+        newer = session if known is None or session.version >= known.version else known
+        self._by_pid[session.pid] = newer
+        if len(self._by_pid) > MOST_SESSIONS:
+            self.forget_old(now)
+            while len(self._by_pid) > MOST_SESSIONS:
+                del self._by_pid[next(iter(self._by_pid))]
+
+    def get(self, pid: str, now: int) -> Session | None:
+        """Return a session, unless its time is over."""
+        session = self._by_pid.get(pid)
+        if session is None or self._is_over(session, now):
+            self._by_pid.pop(pid, None)
+            return None
+        return session
+
+    def forget(self, pid: str) -> None:
+        """Nobody will ask for it."""
+        self._by_pid.pop(pid, None)
+
+    def forget_old(self, now: int) -> None:
+        """Forget those whose time is over."""
+        for session in self:
+            if self._is_over(session, now):
+                del self._by_pid[session.pid]
+
+    def lost(self, home: int, now: int) -> None:
+        """A worker is gone, and with it the connections of its clients."""
+        for session in self:
+            if session.home == home and session.left_at is None:
+                self._by_pid[session.pid] = session.left(now)
+
+    def _is_over(self, session: Session, now: int) -> bool:
+        return session.left_at is not None and session.left_at + self._milliseconds < now

@@ -1,0 +1,93 @@
+"""Recover sessions in a server that waits in greenlets or threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import ClusterError
+from ..questions import Answers
+from ..wire import Told
+from .hooks import CLAIM_SECONDS, Arrival, Recovering, split_claim
+
+__all__ = ["WaitingRecovery"]
+
+
+class WaitingRecovery(Recovering):
+    """The steps of :class:`Recovering` in which something may wait."""
+
+    def _ask(self, asked: Any, told: Told, timeout: float) -> Answers:  # noqa: ANN401 - see ``ClusterManager``
+        raise NotImplementedError
+
+    def set_server(self, server: Any) -> None:  # noqa: ANN401 - python-socketio has no types
+        """Extends :class:`Clustered`'s."""
+        super().set_server(server)
+        if self.recovery is not None:
+            self._connect_of_server, server._handle_connect = server._handle_connect, self._connect
+            self._disconnect_of_server, server._handle_disconnect = server._handle_disconnect, self._disconnect
+            self._send_of_server, server._send_packet = server._send_packet, self._send
+
+    def _handle_emit(self, message: Told) -> None:
+        if self.recovery is None:
+            super()._handle_emit(message)  # type: ignore[misc]
+            return
+        with self._lock:
+            super()._handle_emit(self._remembered(message))  # type: ignore[misc]
+
+    def _connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:  # noqa: ANN401 - of the application
+        name = namespace or "/"
+        pid, offset, auth = split_claim(data)
+        arrival = None if pid is None else self._claimed(pid, offset, name)
+        if arrival is not None:
+            self._arrivals[eio_sid, name] = arrival
+        try:
+            self._connect_of_server(eio_sid, namespace, auth)
+        finally:
+            self._arrivals.pop((eio_sid, name), None)
+
+    def pre_connect(self, eio_sid: str, namespace: str) -> str | None:
+        """Extends python-socketio's: a client that came back has its id, and what it missed."""
+        if self.recovery is None:
+            return super().pre_connect(eio_sid, namespace)  # type: ignore[misc,no-any-return]
+        with self._lock:
+            admitted = self._admit(eio_sid, namespace)
+            if admitted is not None:
+                for packet in admitted[1]:
+                    self.server._send_packet(eio_sid, packet)
+                return admitted[0]
+        sid: str | None = super().pre_connect(eio_sid, namespace)  # type: ignore[misc]
+        if sid is not None:
+            self._admit_newcomer(sid, namespace)
+        return sid
+
+    def _send(self, eio_sid: str, packet: Any) -> None:  # noqa: ANN401 - as above
+        self._send_of_server(eio_sid, self._named(packet))
+
+    def _disconnect(self, eio_sid: str, namespace: str | None, reason: Any = None) -> None:  # noqa: ANN401 - as above
+        key = self._breaks(eio_sid, namespace or "/")
+        try:
+            self._disconnect_of_server(eio_sid, namespace, reason)
+        finally:
+            if key is not None:
+                self._breaking.pop(key, None)
+
+    def _claimed(self, pid: str, given: object, namespace: str) -> Arrival | None:
+        """Claim the session that a client asks for; ``None``: it begins anew."""
+        try:
+            asked = self._asked_for_claim(pid)
+            session = self._newest(
+                pid, namespace, self._ask(asked, self._question_of_claim(pid, namespace), CLAIM_SECONDS)
+            )
+            offset = None if session is None else self.memory.start_of(session, given)
+            if session is None or offset is None:
+                return None
+            return self._arrival(
+                session, offset, self._ask(None, self._question_of_missed(session, offset), CLAIM_SECONDS)
+            )
+        except ClusterError:
+            self._get_logger().exception("A session could not be recovered")  # type: ignore[attr-defined]
+            return None
+
+    def _close_soon(self, eio_sid: str) -> None:
+        socket = self.server.eio.sockets.get(eio_sid)
+        if socket is not None:
+            self.server.start_background_task(socket.close, wait=False, abort=True, reason="transport close")
