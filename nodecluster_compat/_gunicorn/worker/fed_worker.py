@@ -251,7 +251,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             self._keys = ()
             return
         worker_id = self._birth.member.id
-        self._keys = keys_in_force(self._keys, worker_id)
+        self._keys = keys_in_force(self._keys)
         issuing = issuing_keys(self._keys)
         if issuing:
             self.wsgi = self.issue(self.wsgi, issuing, worker_id)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import _socket
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ...connections.handed import Handed, write_handed
@@ -17,6 +16,7 @@ from ...machine.said_once import Topic, is_first_to_say
 from ...routing.engineio import EngineIO
 from ...routing.issued import IssuingKey
 from ...routing.router import Router
+from ...socketio import sid
 from ..requests.passage import Passage
 
 if TYPE_CHECKING:
@@ -28,22 +28,17 @@ if TYPE_CHECKING:
 __all__ = ["Routes", "issuing_keys", "keys_in_force"]
 
 _ENGINEIO: Final = "engineio"
-_SIDS: Final = "nodecluster_compat.socketio.sid"
 
 
-def keys_in_force(keys: tuple[Key, ...] | None, worker_id: int) -> tuple[Key, ...]:
-    """Return the keys of this worker, now that the application is loaded; its session ids say whose they are.
+def keys_in_force(keys: tuple[Key, ...] | None) -> tuple[Key, ...]:
+    """Return the keys of this worker, now that the application is loaded.
 
     Args:
         keys: of the setting; ``None``: it is up to the application.
-        worker_id: of this worker.
     """
-    has_engineio = _ENGINEIO in sys.modules
-    if keys is None:
-        keys = (EngineIO(),) if has_engineio else ()
-    if has_engineio and any(isinstance(key, EngineIO) for key in keys):
-        import_module(_SIDS).install(worker_id)
-    return keys
+    if keys is not None:
+        return keys
+    return (EngineIO(),) if _ENGINEIO in sys.modules and sid.is_wanted() else ()
 
 
 def routes_here(cfg: Settings, keys: tuple[Key, ...] | None, log: Log) -> bool:
