@@ -13,10 +13,11 @@ from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+import gunicorn
 import pytest
 from cells import Cell
-from kinds import THREADS
-from moments import CELLS, FAULTS, MOMENTS, THREAD_CELLS, Fault, Moment
+from kinds import ASGI, THREADS
+from moments import ASGI_CELLS, CELLS, FAULTS, MOMENTS, THREAD_CELLS, Fault, Moment
 from track import OPTIONS, PATIENT
 from witness import Acks, acks_of
 
@@ -77,23 +78,26 @@ class Track:
             cluster.close()
 
 
+def _tracks() -> Iterator[tuple[tuple[str, bool], tuple[SimpleQueue[Ticket], ClusterOptions, int]]]:
+    """For each test, and for cells that wait for a limit or not: what is to be done, by which clusters, how many."""
+    for is_slow, options, most in ((True, OPTIONS, SLOW_TRACKS), (False, PATIENT, QUICK_TRACKS)):
+        yield ("test_cell", is_slow), (SimpleQueue(), options, most)
+        yield ("test_cell_of_threads", is_slow), (SimpleQueue(), options.changed("threads", THREADS), 2)
+        yield ("test_cell_of_asgi", is_slow), (SimpleQueue(), options.changed("asgi", ASGI), 2)
+
+
 @pytest.fixture(scope="module")
 def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]:
     """The outcomes of the cells that this run has selected, by the name of their test."""
-    slow: SimpleQueue[Ticket] = SimpleQueue()
-    quick: SimpleQueue[Ticket] = SimpleQueue()
-    threaded: tuple[SimpleQueue[Ticket], SimpleQueue[Ticket]] = (SimpleQueue(), SimpleQueue())
+    tracks_of = dict(_tracks())
     futures: dict[str, Future[None]] = {}
     for item in request.session.items:
         if item.path == request.path and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
             fault, moment = item.callspec.params["fault"], item.callspec.params["moment"]
             futures[item.name] = Future()
-            queues = threaded if item.originalname == "test_cell_of_threads" else (slow, quick)
-            queues[fault.effect != "blocks"].put((fault, moment, futures[item.name]))
-    kinds = [(slow, OPTIONS, SLOW_TRACKS), (quick, PATIENT, QUICK_TRACKS)]
-    kinds += zip(
-        threaded, (OPTIONS.changed("threads", THREADS), PATIENT.changed("threads", THREADS)), (2, 2), strict=True
-    )
+            queue, _, _ = tracks_of[item.originalname, fault.effect == "blocks"]
+            queue.put((fault, moment, futures[item.name]))
+    kinds = tracks_of.values()
     tracks = [Track(queue, options) for queue, options, most in kinds for _ in range(min(most, queue.qsize()))]
     yield futures
     for track in tracks:
@@ -118,6 +122,18 @@ def test_cell_of_threads(
     request: pytest.FixtureRequest, results: dict[str, Future[None]], fault: Fault, moment: Moment
 ) -> None:
     """Workers of threads, at the moments at which they could differ."""
+    results[request.node.name].result(TEST_SECONDS)
+
+
+@pytest.mark.skipif(gunicorn.version_info < (27,), reason="the ASGI worker needs gunicorn 27")
+@pytest.mark.timeout(TEST_SECONDS)
+@pytest.mark.parametrize(
+    ("fault", "moment"), [pytest.param(*cell, id=f"{cell[0].name} at {cell[1].name}") for cell in ASGI_CELLS]
+)
+def test_cell_of_asgi(
+    request: pytest.FixtureRequest, results: dict[str, Future[None]], fault: Fault, moment: Moment
+) -> None:
+    """Workers with a loop, at the moments at which they could differ."""
     results[request.node.name].result(TEST_SECONDS)
 
 

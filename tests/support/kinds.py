@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
-__all__ = ["GEVENT", "STOCK_OF", "THREADS", "THREAD_WORKER", "every_kind", "every_wsgi_kind"]
+__all__ = ["ASGI", "GEVENT", "STOCK_OF", "THREADS", "THREAD_WORKER", "every_kind", "every_wsgi_kind"]
 
 APPS: Final = Path(__file__).parents[1] / "apps"
 

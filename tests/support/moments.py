@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-__all__ = ["CELLS", "FAULTS", "MOMENTS", "Fault", "Moment"]
+__all__ = ["ASGI_CELLS", "CELLS", "FAULTS", "MOMENTS", "THREAD_CELLS", "Fault", "Moment"]
 
 Effect = Literal["ends", "blocks", "hurts", "passes"]
 """It ends the worker at once; a limit has to end it; it may end it; it must not end it."""
@@ -98,15 +98,23 @@ FAULTS: Final = (
 )
 
 THREADS_TAKEN: Final = "nodecluster_compat._gunicorn.worker.threads.worker:ClusterThreadWorker.handle"
+ASGI_TAKEN: Final = "nodecluster_compat._gunicorn.worker.asgi.sources:Entry.open"
 # What can differ by kind: who serves, how it drains and ends, and from when on the main thread is watched.
-_THREADS_AT: Final = ("handoff, after it was taken", "drain", "shutdown")
-_THREADS_MEET: Final = ("SIGKILL", "exit", "message channel closed", "full channel")
+_KINDS_AT: Final = ("handoff, after it was taken", "drain", "shutdown")
+_KINDS_MEET: Final = ("SIGKILL", "exit", "message channel closed", "full channel")
 _WATCHED: Final = (("SIGSTOP", "after listening"), ("hang", "after listening"))
+_LOOP: Final = (("hang", "request"), ("garbage frame", "request"), ("no memory", "request"))
 
 CELLS: Final = tuple((fault, moment) for fault in FAULTS for moment in MOMENTS if moment.name not in fault.never)
 
-THREAD_CELLS: Final = tuple(
-    (fault, replace(moment, step=THREADS_TAKEN) if moment.step == TAKEN else moment)
-    for fault, moment in CELLS
-    if (fault.name in _THREADS_MEET and moment.name in _THREADS_AT) or (fault.name, moment.name) in _WATCHED
-)
+
+def _cells_of(taken: str, *more: tuple[str, str]) -> tuple[tuple[Fault, Moment], ...]:
+    return tuple(
+        (fault, replace(moment, step=taken) if moment.step == TAKEN else moment)
+        for fault, moment in CELLS
+        if (fault.name in _KINDS_MEET and moment.name in _KINDS_AT) or (fault.name, moment.name) in more
+    )
+
+
+THREAD_CELLS: Final = _cells_of(THREADS_TAKEN, *_WATCHED)
+ASGI_CELLS: Final = _cells_of(ASGI_TAKEN, *_WATCHED, *_LOOP)
