@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from itertools import count
 from typing import Any
-
-from gevent.event import AsyncResult
 
 from nodecluster_compat import process
 
 TICKETS = count()
-WAITING: dict[int, AsyncResult[Any]] = {}
+WAITING: dict[int, Future[Any]] = {}
 TEXT = "x" * 2000
 
 
 @process.on("message")
 def answered(message: Any, handle: object) -> None:
-    WAITING.pop(message["ticket"]).set(message["text"])
+    WAITING.pop(message["ticket"]).set_result(message["text"])
 
 
 def talk() -> str:
     ticket = next(TICKETS)
-    WAITING[ticket] = AsyncResult()
+    WAITING[ticket] = waiting = Future()
     process.send({"ticket": ticket, "text": TEXT})
-    text: str = WAITING[ticket].get(timeout=20)
+    text: str = waiting.result(timeout=20)
     return text
 
 

@@ -5,7 +5,9 @@ Without ``--soak`` it is a look at whether the soak itself works: some seconds, 
 
 from __future__ import annotations
 
+import gunicorn
 import pytest
+from kinds import THREADS
 from soak import Soak
 from track import APPS
 
@@ -19,19 +21,29 @@ cluster.on("message", lambda worker, message, handle: worker.send(message))
 """
 OPTIONS = ClusterOptions(workers=2, app="chatty:app", config=CONFIG, settings={"pythonpath": APPS}, cwd=None)
 
+KINDS = {
+    "gevent": OPTIONS,
+    "threads": OPTIONS.changed("threads", THREADS),
+    "asgi": OPTIONS.changed("asgi", {"worker_class": "nodecluster_compat.ASGIWorker", "app": "chatty_asgi:app"}),
+}
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-def test_soak(pytestconfig: pytest.Config) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_soak(pytestconfig: pytest.Config, kind: str) -> None:
+    if kind == "asgi" and gunicorn.version_info < (27,):
+        pytest.skip("the ASGI worker needs gunicorn 27")
     minutes: float = pytestconfig.getoption("soak")
-    with Cluster.start(OPTIONS, pythonpath=APPS) as cluster:
+    with Cluster.start(KINDS[kind], pythonpath=APPS) as cluster:
         soak = Soak(cluster, minutes * 60)
         soak.run()
         cluster.wait_listening()
         reload = cluster.primary.status()["reload"]
         ended = [worker for worker in cluster.every_worker if worker.is_dead()]
     tables = soak.tables()
-    print(f"\n{minutes:g} minutes: {len(soak.requests)} requests, {soak.reloads} reloads, {len(ended)} workers ended\n")
+    print(f"\n{kind}, {minutes:g} minutes: {len(soak.requests)} requests, {soak.reloads} reloads,", end=" ")
+    print(f"{len(ended)} workers ended\n")
     print("| | first quarter | second | third | last | |\n|---|---|---|---|---|---|")
     print("\n".join(map(str, tables)))
     grew = [table.title for table in tables if table.grew]
