@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from .base.arguments import checked_callable
 from .base.arity import arity_of
-from .base.this_request import limit_request, request_timeout
+from .base.this_request import RequestIdFilter, limit_request, request_id, request_timeout
 from .errors import ArgumentTypeError
 
 if TYPE_CHECKING:
     from .runtime.servers.http_server import HttpServer
     from .runtime.servers.http_server import HttpServer as Server
 
-__all__ = ["Server", "create_server", "limit_request", "request_timeout"]
+__all__ = ["RequestIdFilter", "Server", "create_server", "limit_request", "request_id", "request_timeout"]
 
 
 def create_server(application: Callable[..., Any]) -> HttpServer:

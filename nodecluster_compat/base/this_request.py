@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import math
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -15,10 +16,26 @@ from weakref import WeakMethod
 
 from ..errors import ArgumentError
 
-__all__ = ["LIMIT_KEY", "REQUEST_ID", "add_limiter", "limit_request", "request_timeout"]
+__all__ = [
+    "ID_KEY",
+    "LIMIT_KEY",
+    "REQUEST_ID",
+    "SLOT_KEY",
+    "RequestIdFilter",
+    "add_limiter",
+    "limit_request",
+    "request_id",
+    "request_timeout",
+]
 
 LIMIT_KEY: Final = "nodecluster.request_timeout"
 """Of ``environ``: :func:`limit_request`, for programs that do not want to import it."""
+
+SLOT_KEY: Final = "nodecluster.slot"
+"""Of ``environ``: the slot of the worker, as text."""
+
+ID_KEY: Final = "nodecluster.request_id"
+"""Of ``environ``, and of an ASGI scope: the id of the request, where there are any."""
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("nodecluster.request_id", default=None)
 """The id of the request that is served here."""
@@ -78,6 +95,24 @@ def request_timeout(seconds: float) -> Callable[[View], View]:
         return cast("View", limited)
 
     return decorate
+
+
+def request_id() -> str | None:
+    """Return the id of the request that the caller serves; ``None`` without ``request_id_header``, or in none."""
+    return REQUEST_ID.get()
+
+
+class RequestIdFilter(logging.Filter):
+    """Gives each record of a log the field ``request_id``, ``-`` where there is none, for ``%(request_id)s``.
+
+    It lets every record pass, and leaves a field of that name as it is.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Give ``record`` the field."""
+        if not hasattr(record, "request_id"):
+            record.request_id = REQUEST_ID.get() or "-"
+        return True
 
 
 def _checked(seconds: object) -> float:

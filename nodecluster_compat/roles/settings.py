@@ -7,6 +7,7 @@ for settings of the primary, it keeps keys that it does not know, and the file i
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ REPLACING_SETTINGS: Final = frozenset(
 )  # fmt: skip
 """Those that say when a worker is replaced: of no use where a script alone forks."""
 
+_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")  # comes back to WSGI applications as a variable
 _JITTER: Final = 0.1  # of the limit, unless it is set
 _SHORTEST_INTERVAL: Final = 0.01
 _SMALLEST_MESSAGE: Final = 64 * 1024  # the runtime's own frames, which have paths in them, must fit as well
@@ -51,6 +53,7 @@ class SupervisionSettings(Struct, frozen=True):
         queue_timeout: seconds that a connection may wait for a worker in the primary; 0 for no limit.
         handshake_timeout: seconds that a TLS handshake may take; 0 for no limit.
         request_timeout: seconds that a request may take; 0 for no limit.
+        request_id_header: the name of the header that has the id of a request; ``None``: requests have no ids.
         watch: further files and folders whose change ends a pause of the back-off.
         max_message_bytes: the largest message of a worker to the primary, once encoded.
         status_file: where the status is written as JSON whenever it changes; ``None`` for nowhere.
@@ -76,6 +79,7 @@ class SupervisionSettings(Struct, frozen=True):
     admin: str | None = None
     policy: PolicyFactory | None = None
     routing: tuple[Key, ...] | None = None
+    request_id_header: str | None = None
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> SupervisionSettings:
@@ -109,6 +113,7 @@ class SupervisionSettings(Struct, frozen=True):
             _admin_address(settings),
             None if settings.get("policy") is None else policy_of(settings["policy"]),
             keys_of(settings.get("routing")),
+            _header_name(settings),
         )
         if result.bounds(1) == Bounds(0, 0):
             raise SettingsError(
@@ -197,6 +202,15 @@ def _admin_address(settings: Mapping[str, Any]) -> str | None:
         except ValueError as error:
             raise SettingsError(f"expected admin to be {error}") from None
     return value
+
+
+def _header_name(settings: Mapping[str, Any]) -> str | None:
+    value = settings.get("request_id_header")
+    if value is None:
+        return None
+    if isinstance(value, str) and _HEADER.fullmatch(value):
+        return value
+    raise SettingsError(f'expected request_id_header to be the name of a header, such as "X-Request-ID", got {value!r}')
 
 
 def _path_or_none(settings: Mapping[str, Any], name: str) -> str | None:

@@ -36,6 +36,9 @@ MOST_BYTES = 100_000
 END_SECONDS = 5.0
 MOST_SECONDS = 60.0
 
+_KEEPS_ENVIRON = {"SPT_NOENV": "1"}
+"""For setproctitle, which gunicorn imports where it is installed: it is to leave ``/proc/self/environ`` as it was."""
+
 
 class _Connection:
     """A template process, and how to reach it."""
@@ -47,7 +50,7 @@ class _Connection:
             words = [str(its.fileno()), program, PROGRAMS[program], COMMAND_ROOM]
             self._process = subprocess.Popen(
                 [sys.executable, template.__file__, *words],
-                env={**environment, TAG_VARIABLE: NO_TAG},
+                env={**environment, TAG_VARIABLE: NO_TAG, **_KEEPS_ENVIRON},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ from typing import Any
 FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "parity.txt")
 
 
-OURS = ("nodecluster.client_gone",)  # on top of what gunicorn gives
+OURS = ("nodecluster.client_gone", "nodecluster.request_timeout", "nodecluster.slot")  # on top of what gunicorn gives
 
 
 def describe(environ: dict[str, Any]) -> bytes:

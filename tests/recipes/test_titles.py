@@ -48,3 +48,10 @@ def test_titles_of_a_script(cluster_factory: ClusterFactory, tmp_path: Path) -> 
     cluster = cluster_factory(script=str(tmp_path / "server.py"), workers=1, fork_server=False, fresh=True)
     assert poll(lambda: title_of(cluster.primary.pid).startswith("nodecluster: primary ["), PATIENCE)
     assert poll(lambda: [one[:22] for one in titles(cluster)] == ["nodecluster: worker 1 "], PATIENCE)
+
+
+def test_fork_server_forks_servers_that_have_titles(cluster_factory: ClusterFactory) -> None:
+    """The library writes over the place where a server's own environment is to stand."""
+    cluster = cluster_factory(app="sleepy:app", workers=1, settings=SETTINGS, fork_server=True, fresh=True)
+    assert cluster.get("/").status == 200
+    assert "WORKER BOOT" not in cluster.log

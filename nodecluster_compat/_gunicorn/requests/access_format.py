@@ -85,6 +85,7 @@ _ATOMS: Final[dict[str, _Atom]] = {
 _TIMED: Final = frozenset("TDML")
 _NUMBERS: Final = frozenset("BTDM")  # take %d as well
 _NOTHING: Final = "-"
+_OURS: Final = "nodecluster."  # variables that are written in small letters by whoever writes them
 
 
 class LineFormat:
@@ -177,6 +178,8 @@ def compile_format(text: str) -> LineFormat | None:
 
 def _field(name: str, kind: str) -> _Atom:
     """The value of the last field, or variable, of this name; gunicorn compares names in small letters."""
+    if kind == "e" and name.startswith(_OURS):
+        return lambda facts: facts.environ.get(name, _NOTHING)
 
     def atom(facts: Facts) -> Any:  # noqa: ANN401 - an environ holds anything
         value: Any = _NOTHING

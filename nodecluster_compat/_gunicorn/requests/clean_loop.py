@@ -40,6 +40,7 @@ from ...runtime.lingering import linger
 from .body_reader import BodyReader
 from .clean_requests import CleanReader, CleanRequest
 from .environs import Environs
+from .own_variables import own_variables
 from .request_waits import WaitingParser, tell_waits
 from .unread_body import is_unread
 from .ways import Way, is_read_here, way_of
@@ -363,6 +364,6 @@ def use_clean_loop(
     if not is_read_here(worker.cfg):
         return None, wait
     if _ThisProcess.environs is None:
-        _ThisProcess.environs = Environs(worker.cfg, wsgi.create)
+        _ThisProcess.environs = Environs(worker.cfg, wsgi.create, own_variables())
         wsgi.create = _ThisProcess.environs.create
     return CleanLoop(worker, _ThisProcess.environs, waits, access_log), wait

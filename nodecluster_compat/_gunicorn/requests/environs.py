@@ -58,13 +58,15 @@ class Environs:
     Args:
         cfg: gunicorn's settings.
         original: gunicorn's ``create``, for requests that are not clean.
+        ours: variables that each environ has beside gunicorn's.
     """
 
-    def __init__(self, cfg: Settings, original: Create) -> None:
+    def __init__(self, cfg: Settings, original: Create, ours: Environ | None = None) -> None:
         self._cfg = cfg
         self._original = original
         self._templates: dict[Any, Environ] = {}
         self._scheme = "https" if cfg.is_ssl else "http"
+        self._ours = ours
         self._hints = getattr(wsgi, "_make_early_hints_callback", None)
         self._variables: Any = getattr(os.environ, "_data", None)  # without decoding what is nearly never there
 
@@ -76,7 +78,7 @@ class Environs:
             peer: its address.
             server: the address that is listened on.
         """
-        base = {"gunicorn.socket": sock, "wsgi.url_scheme": self._scheme, "SCRIPT_NAME": ""}
+        base = {"gunicorn.socket": sock, "wsgi.url_scheme": self._scheme, "SCRIPT_NAME": "", **(self._ours or {})}
         if isinstance(peer, tuple):
             base |= {"REMOTE_ADDR": peer[0], "REMOTE_PORT": str(peer[1])}
         elif isinstance(peer, str):

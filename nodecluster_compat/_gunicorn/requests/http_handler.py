@@ -19,6 +19,7 @@ from ...base.records import PeerAddress, ServedAddress
 from ...runtime.idle_limit import IdleLimit
 from .clean_loop import use_clean_loop
 from .http_worker import HttpWorker
+from .request_ids import with_request_ids
 from .request_waits import knows_idle
 from .responses import with_one_send
 from .served_listener import ServedListener
@@ -44,6 +45,7 @@ class HttpHandler(HttpWorker):
         access_log: of this process.
         handshake_timeout: seconds that a TLS handshake may take; 0 for no limit.
         request_timeout: seconds that a request may take; 0 for no limit.
+        request_id_header: has the id of a request; ``None``: they have none.
     """
 
     def __init__(
@@ -55,11 +57,12 @@ class HttpHandler(HttpWorker):
         access_log: AccessLog,
         handshake_timeout: float,
         request_timeout: float = 0.0,
+        request_id_header: str | None = None,
     ) -> None:
         # Not gunicorn's: there is no process, no heartbeat and no signal here.
         self.cfg = cfg
         self.log = log
-        self.wsgi = with_one_send(under_test.wrap(application), self)
+        self.wsgi = with_one_send(with_request_ids(under_test.wrap(application), cfg, request_id_header), self)
         self.alive = True
         self.ends_connections = False
         self.nr = 0

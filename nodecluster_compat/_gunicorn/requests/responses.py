@@ -23,10 +23,10 @@ from gunicorn import util
 from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
 
-from ...base.this_request import LIMIT_KEY, limit_request
 from ...machine.forked_child import end_if_child
 from ...runtime.client_gone import KEY, ClientGone, client_watch
 from .one_send import OneSendResponse
+from .own_variables import own_variables
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Headers, PlainRequest, Settings
@@ -46,11 +46,14 @@ def with_one_send(application: Callable[..., Iterable[bytes]], server: MeteredSe
     gunicorn makes the response and passes its ``start_response`` to the application; before 26.2 there is no
     other place to choose its class.  HTTP/2 responses are of another class and stay what they are.
     """
+    ours = own_variables()
 
     def call(environ: dict[str, Any], start_response: MethodType) -> Iterable[bytes]:
         response: Any = start_response.__self__
-        if type(response) is Response:
-            response.__class__ = OneSendResponse
+        if type(response) is not CleanResponse:  # whose environ has it of its connection
+            environ.update(ours)
+            if type(response) is Response:
+                response.__class__ = OneSendResponse
         response.server = server
         noted = server.metering.responses
         if noted and response.sock in noted:
@@ -60,7 +63,6 @@ def with_one_send(application: Callable[..., Iterable[bytes]], server: MeteredSe
             response.raised = None
             raise raised
         gone = environ[KEY] = ClientGone(response)
-        environ[LIMIT_KEY] = limit_request
         try:
             body = application(environ, start_response)
         except BaseException as error:

@@ -48,7 +48,7 @@ class _ThisProcess:
     cfg: Settings | None = None
     log: GunicornLog | None = None
     waits: IdleLimit | None = None  # once the first server serves
-    limits = SupervisionSettings()
+    settings = SupervisionSettings()
 
 
 def configured() -> Settings:
@@ -83,11 +83,11 @@ def with_settings(cfg: Settings, settings: Mapping[str, Any]) -> None:
             raise SettingsError(f"gunicorn does not take {value!r} as setting {name!r}: {error}") from error
 
 
-def set_config(cfg: Settings, log: GunicornLog, limits: SupervisionSettings = _ThisProcess.limits) -> None:
-    """Serve with these settings, and these limits of clients and requests, in this process from now on."""
+def set_config(cfg: Settings, log: GunicornLog, settings: SupervisionSettings = _ThisProcess.settings) -> None:
+    """Serve with these settings of gunicorn's and of ours, in this process from now on."""
     keep_lines_whole(log)
     _ThisProcess.cfg, _ThisProcess.log = cfg, log
-    _ThisProcess.limits = limits
+    _ThisProcess.settings = settings
 
 
 def request_handler(application: Callable[..., Any]) -> HttpHandler:
@@ -108,7 +108,14 @@ def request_handler(application: Callable[..., Any]) -> HttpHandler:
         cache_repeated_work(cfg)
         _ThisProcess.waits = IdleLimit(cfg.keepalive)
     access_log = use_access_log(log, get_hub().loop.run_callback)
-    limits = _ThisProcess.limits
+    settings = _ThisProcess.settings
     return HttpHandler(
-        application, cfg, log, _ThisProcess.waits, access_log, limits.handshake_timeout, limits.request_timeout
+        application,
+        cfg,
+        log,
+        _ThisProcess.waits,
+        access_log,
+        settings.handshake_timeout,
+        settings.request_timeout,
+        settings.request_id_header,
     )

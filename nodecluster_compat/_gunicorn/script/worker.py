@@ -71,7 +71,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self._limits = settings_in_force()  # before the fork: a worker has no settings
+        self._settings = settings_in_force()  # before the fork: a worker has no settings
 
     def init_process(self) -> None:
         """Replaces gunicorn's: there is no application to load and nothing to accept on."""
@@ -127,7 +127,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         script_config.with_settings(self.cfg, settings.serving)
         if settings.serving:
             self.log.setup(self.cfg)
-        script_config.set_config(self.cfg, self.log, self._limits)
+        script_config.set_config(self.cfg, self.log, self._settings)
         patch_worker()
         hub_begins()
         let_handlers_wait()
@@ -164,7 +164,7 @@ class _Main(GeventReactor):
         self._has_left = False
         self._exit_code: int | None = None
         self._draining = False
-        self._limits: list[Any] = []
+        self._settings: list[Any] = []
         self._cut_off = Event()
         self._exit_callback: Any = None
         self._servers = ServersInWorker(birth.member, birth.connections, self._primary_gone, self.uncaught)
@@ -194,7 +194,7 @@ class _Main(GeventReactor):
         if self._member.drain_timeout is not None:
             timer = get_hub().loop.timer(self._member.drain_timeout, ref=False)
             timer.start(gevent.spawn, self._cut, self._member.drain_timeout)
-            self._limits.append(timer)
+            self._settings.append(timer)
         if not self._draining:
             self._draining = True
             gevent.spawn(self._drain)
@@ -283,7 +283,7 @@ class _Main(GeventReactor):
         self._cut_off.set()
 
     def _leave(self) -> None:
-        for timer in self._limits:
+        for timer in self._settings:
             timer.close()
         self._member.leave()
         self._servers.receiver.close()

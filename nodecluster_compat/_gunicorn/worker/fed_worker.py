@@ -182,6 +182,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self.handshake_timeout = settings.handshake_timeout
         self.request_timeout = settings.request_timeout
         self._keys = routing_in_force()
+        self.request_id_header = settings.request_id_header
         self._due_after = requests_of(settings.recycling, random.random)  # requests; 0 once that is said, and for never
         super().__init__(*args, **kwargs)
 

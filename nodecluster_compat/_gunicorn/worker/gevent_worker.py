@@ -27,6 +27,7 @@ from ..requests.access_log import use_access_log
 from ..requests.caching import cache_repeated_work
 from ..requests.clean_loop import use_clean_loop
 from ..requests.http_worker import HttpWorker
+from ..requests.request_ids import with_request_ids
 from ..requests.request_waits import knows_idle, tell_waits
 from ..requests.responses import with_one_send
 from .accepting_source import AcceptingSource
@@ -134,7 +135,7 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
         return sys.modules.get("geventwebsocket") is not None and not self.serves_gevent_websocket
 
     def _save_work(self) -> None:
-        self.wsgi = with_one_send(self.wsgi, self)
+        self.wsgi = with_one_send(with_request_ids(self.wsgi, self.cfg, self.request_id_header), self)
         access_log = use_access_log(self.log, get_hub().loop.run_callback)
         self._idle_limit = IdleLimit(self.cfg.keepalive)
         if self.served:

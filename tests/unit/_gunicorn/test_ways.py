@@ -32,7 +32,9 @@ pytestmark = [
 
 FILE: Final = os.path.abspath(__file__)
 TEXT: Final = [("Content-Type", "text/plain")]
-OBJECTS: Final = {"wsgi.errors", "wsgi.input", "gunicorn.socket", "wsgi.early_hints", "nodecluster.client_gone"}
+OBJECTS: Final = {"wsgi.errors", "wsgi.input", "gunicorn.socket", "wsgi.early_hints", "nodecluster.client_gone"} | {
+    "nodecluster.request_timeout"
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gunicorn.asgi.protocol import ASGIProtocol
 
+from ....base.this_request import ID_KEY, SLOT_KEY, request_id
 from ...requests.metering import this_meter
+from ...requests.own_variables import slot_text
 from .routed import RoutedConnection, SeenTransport
 
 if TYPE_CHECKING:
@@ -238,6 +240,14 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         """Wait no longer for a further request."""
         self._keepalive_timeout()
 
+    def _build_environ(self, *args: object) -> dict[str, Any]:
+        """Extends gunicorn's, which makes what the access log reads."""
+        return {**super()._build_environ(*args), **_of_request()}
+
+    def _build_http2_environ(self, *args: object) -> dict[str, Any]:
+        """Extends gunicorn's, as above."""
+        return {**super()._build_http2_environ(*args), **_of_request()}
+
     # --- the end -------------------------------------------------------------------------------
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -302,6 +312,12 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         """Shut the connection, whatever runs for it."""
         if self.transport is not None:
             self.transport.abort()
+
+
+def _of_request() -> dict[str, str]:
+    """Return what the access log may say beside what gunicorn knows; called in the task of the request."""
+    found = request_id()
+    return {SLOT_KEY: slot_text()} if found is None else {SLOT_KEY: slot_text(), ID_KEY: found}
 
 
 def _with_real_worker(hook: Callable[..., Any]) -> Callable[..., Any]:

@@ -48,6 +48,7 @@ from .connections import Connections
 from .late import LateTasks
 from .metered import metered
 from .protocol import use_fast_parser
+from .request_ids import with_request_ids
 from .sources import AcceptingASGISource, Entry, FedASGISource
 
 if TYPE_CHECKING:
@@ -231,7 +232,8 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         self._last_request, self.max_requests = self.max_requests, sys.maxsize
         self._late = LateTasks(self.request_timeout, self.loop, tell_late(self.log))
         add_limiter(self._late.limit)
-        self.asgi = metered(self.asgi, this_meter(), self._late)
+        application = with_request_ids(self.asgi, self.cfg, self.request_id_header)
+        self.asgi = metered(application, this_meter(), self._late)
         self.connections = Connections(self, self._connection_ended, self.run_loop)
         cache_repeated_work(self.cfg)
         if self.cfg.asgi_lifespan != "off":

@@ -12,12 +12,12 @@ from gunicorn import http
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.wsgi import Response
 
-from ....base.this_request import LIMIT_KEY, limit_request
 from ....machine.forked_child import end_if_child
 from ....routing.router import HERE, MORE
 from ....thread_runtime.relaying import Relay
 from ...requests.http2_refusals import refuse_over_http2
 from ...requests.metering import MeteredServer
+from ...requests.own_variables import own_variables
 from ...requests.refusals import strict_request
 from .late import ThreadResponse
 
@@ -38,6 +38,7 @@ def answered(
         server: once it ``ends_connections``, answers are the last ones of theirs.
         requests: has what each thread answers, while it does.
     """
+    ours = own_variables()
 
     def call(environ: dict[str, Any], start_response: MethodType) -> Iterable[bytes]:
         response: Any = start_response.__self__
@@ -47,7 +48,7 @@ def answered(
         ident, noted = get_ident(), server.metering.responses
         if ident in noted:
             noted[ident] = response
-        environ[LIMIT_KEY] = limit_request
+        environ.update(ours)
         requests[ident] = f"{environ['REQUEST_METHOD']} {environ.get('RAW_URI', '')}"
         try:
             body = application(environ, start_response)

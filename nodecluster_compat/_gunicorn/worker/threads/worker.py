@@ -44,6 +44,7 @@ from ...requests.access_log import use_access_log
 from ...requests.caching import cache_repeated_work
 from ...requests.late_requests import asks_for_upgrade, tell_late
 from ...requests.metering import Metering, address_text
+from ...requests.request_ids import with_request_ids
 from ..fed_worker import FedWorker
 from ..foreign_settings import ASGI_SETTINGS
 from ..steering import Steering
@@ -200,7 +201,8 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         self._is_loading = False
         if isinstance(self.tpool, ThreadPool):
             self.tpool.begin()
-        self.wsgi = answered(self.wsgi, self, self.requests)
+        application = with_request_ids(self.wsgi, self.cfg, self.request_id_header)
+        self.wsgi = answered(application, self, self.requests)
         read_strictly()
         use_access_log(self.log, None)
         if self.served:
