@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import Final
 
+from ..base.variables import CONTROL_SOCKET
 from ..base.version import __version__
 
 __all__ = ["EXIT_STATUSES", "example_of", "make_parser"]
@@ -36,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nodeclusterctl",
         description="See and steer a running server, in server mode and in script mode.",
-        epilog="The server is found by --control-socket, by the variable NODECLUSTER_CONTROL_SOCKET, or where gunicorn "
+        epilog="The server is found by --control-socket, by the variable " + CONTROL_SOCKET + ", or where gunicorn "
         "puts its control socket.\n\n" + EXIT_STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -92,7 +93,7 @@ def _slot_and_waits(parser: argparse.ArgumentParser) -> None:
 
 
 def _any_slot(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("slot", metavar="SLOT", nargs="?", help=f"{_SLOT_HELP}; all of them without it")
+    parser.add_argument("slot", metavar="SLOT|all", nargs="?", help=f"{_SLOT_HELP}; all of them without it")
 
 
 def _restart(parser: argparse.ArgumentParser) -> None:

@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
 
+from ..base.variables import CONTROL_SOCKET
 from ..errors import ClusterError
 
-__all__ = ["ENVIRONMENT", "ControlClient", "NoServer", "Refused", "path_of_server"]
+__all__ = ["ControlClient", "NoServer", "Refused", "path_of_server"]
 
-ENVIRONMENT: Final = "NODECLUSTER_CONTROL_SOCKET"
 _HEADER: Final = struct.Struct(">I")
 _UNKNOWN_TO_STOCK: Final = "Unknown command: cluster"
 _MOST_BYTES: Final = 64 * 1024 * 1024
@@ -44,8 +44,8 @@ def path_of_server(asked: str | None, environ: Mapping[str, str] = os.environ) -
     """
     if asked:
         return os.path.abspath(asked), "--control-socket"
-    if environ.get(ENVIRONMENT):
-        return os.path.abspath(environ[ENVIRONMENT]), ENVIRONMENT
+    if environ.get(CONTROL_SOCKET):
+        return os.path.abspath(environ[CONTROL_SOCKET]), CONTROL_SOCKET
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime and os.path.isdir(runtime):
         return os.path.join(runtime, "gunicorn.ctl"), "gunicorn's default, by XDG_RUNTIME_DIR"

@@ -10,6 +10,7 @@ nobody may send.  What is neither is answered by a sentence, and the client is s
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -24,6 +25,7 @@ _HEADER: Final = struct.Struct(">I")
 MOST_BYTES: Final = 64 * 1024
 """Of one command, and of the head of an HTTP request.  gunicorn's longest command has thirty bytes."""
 
+_ORIGIN: Final = re.compile(r"\Ahttps?://[^/?]*", re.IGNORECASE)  # before a path, as one asks a proxy
 _HEAD_END: Final = b"\r\n\r\n"
 _EXPECTED: Final = "expected gunicorn's control protocol (4 bytes of length, then a JSON object) or an HTTP GET"
 
@@ -119,7 +121,8 @@ def _first_head(received: bytes) -> tuple[Parsed, bytes] | None:
     words = line.split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
         return Garbage("expected an HTTP/1.1 request, such as GET /status.json HTTP/1.1", is_http=True), b""
-    return HttpHead(words[0], words[1], _field("accept", fields), _field("if-none-match", fields)), b""
+    target = _ORIGIN.sub("", words[1], count=1) or "/"
+    return HttpHead(words[0], target, _field("accept", fields), _field("if-none-match", fields)), b""
 
 
 def _field(name: str, fields: Sequence[str]) -> str:

@@ -14,9 +14,11 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ...base.host_port import host_port
+from ...base.variables import ADMIN
 from ...machine.tcp_address import TcpAddress
 from ...operations.control_frames import encode_refusal
 from ...operations.door import Door
+from .complaint import Complaint
 from .current_settings import settings_in_force
 from .seat import Seat
 
@@ -26,9 +28,8 @@ if TYPE_CHECKING:
     from ...operations.routes import Routes
     from .upgrading import Upgrade
 
-__all__ = ["ENVIRONMENT", "AdminKeeper"]
+__all__ = ["AdminKeeper"]
 
-ENVIRONMENT: Final = "NODECLUSTER_ADMIN"
 _AGAIN_SECONDS: Final = 1.0
 _HANDOVER_SECONDS: Final = 5.0  # in which an old master gives the address up
 
@@ -56,16 +57,14 @@ class AdminKeeper:
         self._arbiter = arbiter
         self._upgrade = upgrade
         self._door = Door(arbiter.loop, arbiter.log, _refuse, routes)
+        self._complaint = Complaint(arbiter.log.error)
         self._opened: str | None = None  # as it was asked for
-        self._told: str | None = None
         self._next_try = 0.0
         self._wanted_since = 0.0
 
     def turn(self) -> None:
         """Once a turn of the main loop: listen where the settings say."""
-        wanted = settings_in_force().admin or os.environ.get(ENVIRONMENT) or None
-        if not self._upgrade.is_in_charge:
-            wanted = None
+        wanted = _wanted_address() if self._upgrade.is_in_charge else None
         if self._opened is not None and self._opened != wanted:
             self._door.stop_listening()
             self._opened = None
@@ -81,12 +80,15 @@ class AdminKeeper:
             address = TcpAddress(*host_port(wanted))
             self._door.listen(address, lambda _: False)
         except ValueError as error:
-            self._say(f"No admin address: expected {ENVIRONMENT} to be {error}")
+            source = "admin" if settings_in_force().admin else ADMIN
+            self._complaint.say(f"No admin address: expected {source} to be {error}")
         except OSError as error:
             if not is_handover:
-                self._say(f"No admin address for now, {wanted} cannot be had: {error}. Choose another one (admin)")
+                sentence = f"No admin address for now, {wanted} cannot be had: {error}. Choose another one (admin)"
+                self._complaint.say(sentence)
         else:
-            self._opened, self._told = wanted, None
+            self._opened = wanted
+            self._complaint.withdraw()
             self._arbiter.log.info("Admin address: http://%s/", address)
 
     def close(self) -> None:
@@ -97,10 +99,10 @@ class AdminKeeper:
         """In a forked child: all this is the parent's."""
         self._door.abandon()
 
-    def _say(self, trouble: str) -> None:
-        if trouble != self._told:
-            self._told = trouble
-            self._arbiter.log.error("%s", trouble)
+
+def _wanted_address() -> str | None:
+    """Return the address that is asked for: what the program says comes before the environment."""
+    return settings_in_force().admin or os.environ.get(ADMIN) or None
 
 
 def _refuse(frame: Frame, answer: Answer) -> None:

@@ -10,7 +10,7 @@ from ...errors import OrderRefused
 from ...operations.orders import no_arguments, number_of
 from ...operations.routes import HttpAnswer, json_answer
 from ...operations.status_document import document_of
-from .finding_workers import described, workers_named
+from .finding_workers import described, workers_asked_for
 from .seat import Seat
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ class AskingOrders:
             ("ready", "Whether a request would be answered now", self._ready),
         ):
             orders.on(verb, verb, help_line, no_arguments(take))
-        orders.on("stacks", "stacks [SLOT]", "What the threads, greenlets and tasks of workers are doing", self._stacks)
+        orders.on(
+            "stacks", "stacks [SLOT|all]", "What the threads, greenlets and tasks of workers are doing", self._stacks
+        )
         orders.on("events", "events [AFTER] [wait]", "What has happened since the event with that number", self._events)
         routes.on("/status.json", lambda _: json_answer(self._status()))
         routes.on("/livez", partial(_probe, self._live, "live"))
@@ -97,9 +99,7 @@ class AskingOrders:
         self._chronicle.after(after, answer, waits=waits)
 
     def _stacks(self, arguments: Sequence[str], answer: OrderAnswer) -> None:
-        entries = self._arbiter.roster.with_handles if not arguments else workers_named(self._arbiter, arguments[0])
-        if len(arguments) > 1:
-            raise OrderRefused(f"expected one worker, such as 2, got {' '.join(arguments)}")
+        entries = workers_asked_for(self._arbiter, arguments)
         if not entries:
             answer({"workers": []})
             return

@@ -11,8 +11,10 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ...base.variables import CONTROL_SOCKET
 from ...errors import PathTaken
 from ...machine.socket_path import SocketPath
+from .complaint import Complaint
 from .current_settings import settings_in_force
 from .seat import Seat
 
@@ -20,9 +22,8 @@ if TYPE_CHECKING:
     from ...operations.door import Door
     from .upgrading import Upgrade
 
-__all__ = ["ENVIRONMENT", "DoorKeeper"]
+__all__ = ["DoorKeeper"]
 
-ENVIRONMENT: Final = "NODECLUSTER_CONTROL_SOCKET"
 _LOOK_SECONDS: Final = 0.5
 _AGAIN_SECONDS: Final = 3.0
 _USUAL_MODE: Final = 0o600
@@ -53,7 +54,7 @@ class DoorKeeper:
         self._arbiter = arbiter
         self._upgrade = upgrade
         self._door = door
-        self._told: str | None = None  # the last trouble that was logged
+        self._complaint = Complaint(arbiter.log.warning)
         self._path: str | None = None  # where it was opened
         self._next_look = 0.0
         self._next_try = 0.0
@@ -83,11 +84,12 @@ class DoorKeeper:
                 return
             self._door.listen(SocketPath(path, mode), self._may_replace)
         except PathTaken as error:
-            self._say(f"No control socket for now: {error}. Give each server its own (control_socket)")
+            self._complaint.say(f"No control socket for now: {error}. Give each server its own (control_socket)")
         except OSError as error:
-            self._say(f"Failed to start control socket: {error}")
+            self._complaint.say(f"Failed to start control socket: {error}")
         else:
-            self._told, self._path = None, path
+            self._path = path
+            self._complaint.withdraw()
             self._arbiter.log.info("Control socket listening at %s", path)
 
     def _is_elsewhere(self) -> bool:
@@ -109,7 +111,7 @@ class DoorKeeper:
         """
         settings: Any = self._arbiter.cfg
         own = settings_in_force().control_socket
-        named = os.environ.get(ENVIRONMENT)
+        named = os.environ.get(CONTROL_SOCKET)
         if own:
             return os.path.abspath(own)
         if not self._arbiter.is_supervised or not hasattr(settings, "control_socket"):
@@ -119,8 +121,3 @@ class DoorKeeper:
         usual = settings.settings["control_socket"].default
         given = named if named and settings.control_socket == usual else settings.control_socket
         return os.path.abspath(os.path.expanduser(given))
-
-    def _say(self, trouble: str) -> None:
-        if trouble != self._told:
-            self._told = trouble
-            self._arbiter.log.warning("%s", trouble)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ...roles.worker_handle import WorkerEntry
     from .seat import Seat
 
-__all__ = ["described", "one_worker", "workers_named"]
+__all__ = ["described", "one_worker", "workers_asked_for", "workers_named"]
 
 
 def workers_named(arbiter: Seat, name: str) -> list[WorkerEntry]:
@@ -29,6 +29,19 @@ def workers_named(arbiter: Seat, name: str) -> list[WorkerEntry]:
         slots = ", ".join(str(slot) for slot in sorted({entry.slot for entry in entries})) or "none"
         raise OrderRefused(f"there is no worker {name}; the slots that are filled: {slots}")
     return sorted(found, key=lambda entry: (not entry.way_out.is_ending, entry.is_listening, entry.age), reverse=True)
+
+
+def workers_asked_for(arbiter: Seat, arguments: Sequence[str]) -> list[WorkerEntry]:
+    """Return the workers that the only argument names; all of them where there is none, or it is ``all``.
+
+    Raises:
+        OrderRefused: there is none of that name, or there are several arguments.
+    """
+    if len(arguments) > 1:
+        raise OrderRefused(f"expected one worker, such as 2, got {' '.join(arguments)}")
+    if not arguments or arguments[0] == "all":
+        return list(arbiter.roster.with_handles)
+    return workers_named(arbiter, arguments[0])
 
 
 def one_worker(arbiter: Seat, arguments: Sequence[str]) -> WorkerEntry:

@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ...errors import OrderRefused
 from ...operations.stack_places import place_of_worker, places_of
-from .finding_workers import described, workers_named
+from .finding_workers import described, workers_asked_for
 from .seat import Seat
 
 if TYPE_CHECKING:
@@ -45,15 +44,11 @@ class RequestOrders:
 
     def __init__(self, arbiter: _Seat, orders: Orders) -> None:
         self._arbiter = arbiter
-        orders.on("requests", "requests [SLOT]", "The requests in flight, oldest first", self._requests)
+        orders.on("requests", "requests [SLOT|all]", "The requests in flight, oldest first", self._requests)
 
     def _requests(self, arguments: Sequence[str], answer: OrderAnswer) -> None:
-        if len(arguments) > 1:
-            raise OrderRefused(f"expected one worker, such as 2, got {' '.join(arguments)}")
-        arbiter = self._arbiter
-        entries = arbiter.roster.with_handles if not arguments else workers_named(arbiter, arguments[0])
-        report = _Report(answer)
-        for entry in entries:
+        arbiter, report = self._arbiter, _Report(answer)
+        for entry in workers_asked_for(arbiter, arguments):
             if entry.handle is not None:
                 report.expect(entry, arbiter.ledger.in_flight(entry.handle.id)[:_MOST])
         report.begin(self._arbiter.health)

@@ -66,6 +66,8 @@ def test_head_of_an_http_request() -> None:
     assert first_request(b"GET /livez HTTP/1.1\r\nHost: x\r\n") is None
     assert first_request(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n") == (HttpHead("GET", "/livez"), b"")
     known = b'GET / HTTP/1.1\r\nif-none-match:"a"\r\nAccept: text/html\r\nIf-None-Match: "b"\r\n\r\n'
+    asked = b"GET http://127.0.0.1:9091/livez?x=http://y HTTP/1.1\r\n\r\n"
+    assert first_request(asked) == (HttpHead("GET", "/livez?x=http://y"), b"")
     assert first_request(known) == (HttpHead("GET", "/", " text/html", '"a", "b"'), b"")
     assert first_request(b"DELETE / HTTP/1.0\r\n\r\nbody") == (HttpHead("DELETE", "/"), b"")
 
