@@ -175,17 +175,14 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
     # --- the worker leaves ---------------------------------------------------------------------
 
     def _begin_moving(self) -> None:
+        self._hand_over()
         self.server.start_background_task(self._move)
 
     async def _move(self) -> None:
-        is_first = True
         while True:
             for part in shares(open_sockets(self.server.eio)):
                 self.server.start_background_task(_close_all, part)
             await self.server.sleep(LOOK_SECONDS)
-            if is_first:
-                is_first = False
-                self._hand_over()
 
 
 async def _close_all(sockets: list[Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -30,14 +29,26 @@ class Caller:
         self.told: list[Any] = []
         self.connects = 0
         self._changed = threading.Condition()
-        self.client = socketio.Client(
-            reconnection=reconnects, reconnection_delay=0.1, reconnection_delay_max=0.2, randomization_factor=0
-        )
-        self.client.on("told", self._note)
-        self.client.on("asked", lambda value: [self.sid, value])
-        self.client.on("connect", self._connected)
-        self.client.on("disconnect", self._disconnected)
+        self._options = {
+            "reconnection": reconnects,
+            "reconnection_delay": 0.1,
+            "reconnection_delay_max": 0.2,
+            "randomization_factor": 0,
+        }
+        self.client = self.made()
         self.client.connect(url, transports=list(transports), wait_timeout=PATIENCE)
+
+    def made(self) -> socketio.Client:
+        """Return a client that is not connected yet."""
+        client = self.make(**self._options)
+        client.on("told", self.note)
+        client.on("asked", lambda value: [self.sid, value])
+        client.on("connect", self._connected)
+        client.on("disconnect", self._disconnected)
+        return client
+
+    def make(self, **options: Any) -> socketio.Client:
+        return socketio.Client(**options)
 
     @property
     def sid(self) -> str:
@@ -67,8 +78,18 @@ class Caller:
 
     def close(self) -> None:
         self.client.disconnect()
+        self.release()
 
-    def _note(self, *values: Any) -> None:
+    def release(self) -> None:
+        """Close what python-socketio's client leaves to the collector."""
+        engine = self.client.eio
+        self.client.wait()
+        if engine.http is not None:
+            engine.http.close()
+        if engine.ws is not None and engine.ws.sock is not None:
+            engine.ws.sock.close()
+
+    def note(self, *values: Any) -> None:
         with self._changed:
             self.told.append(values[0] if len(values) == 1 else list(values))
             self._changed.notify_all()
@@ -88,13 +109,11 @@ def callers(
     cluster: Cluster, number: int, transports: Sequence[str] = ("websocket",), *, reconnects: bool = False
 ) -> Iterator[list[Caller]]:
     """Connect so many clients, and end them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # python-socketio's client leaves closed sockets to the collector
-        made: list[Caller] = []
-        try:
-            for _ in range(number):
-                made.append(Caller(cluster.url, transports, reconnects=reconnects))  # noqa: PERF401 - closed below
-            yield made
-        finally:
-            for caller in made:
-                caller.close()
+    made: list[Caller] = []
+    try:
+        for _ in range(number):
+            made.append(Caller(cluster.url, transports, reconnects=reconnects))  # noqa: PERF401 - closed below
+        yield made
+    finally:
+        for caller in made:
+            caller.close()

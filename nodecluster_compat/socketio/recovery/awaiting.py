@@ -25,6 +25,7 @@ class AwaitingRecovery(Recovering):
             self._connect_of_server, server._handle_connect = server._handle_connect, self._connect
             self._disconnect_of_server, server._handle_disconnect = server._handle_disconnect, self._disconnect
             self._send_of_server, server._send_packet = server._send_packet, self._send
+            server.eio.on("disconnect", self._engine_ends)
 
     async def _handle_emit(self, message: Told) -> None:
         if self.recovery is None:
@@ -59,6 +60,14 @@ class AwaitingRecovery(Recovering):
 
     async def _send(self, eio_sid: str, packet: Any) -> None:  # noqa: ANN401 - as above
         await self._send_of_server(eio_sid, self._named(packet))
+
+    async def _engine_ends(self, eio_sid: str, reason: Any) -> None:  # noqa: ANN401 - as above
+        """The Engine.IO connection has ended, which says no goodbye of any client's."""
+        self._ending.add(eio_sid)
+        try:
+            await self.server._handle_eio_disconnect(eio_sid, reason)
+        finally:
+            self._ending.discard(eio_sid)
 
     async def _disconnect(self, eio_sid: str, namespace: str | None, reason: Any = None) -> None:  # noqa: ANN401 - as above
         key = self._breaks(eio_sid, namespace or "/")

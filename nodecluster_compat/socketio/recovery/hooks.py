@@ -85,6 +85,7 @@ class Recovering(Clustered):
         self._pids: dict[tuple[str, str], str] = {}
         self._arrivals: dict[tuple[str, str], Arrival] = {}
         self._breaking: dict[tuple[str, str], Session] = {}
+        self._ending: set[str] = set()
         self._given_away: set[tuple[str, str]] = set()
         self._known_members: frozenset[int] = frozenset()
         super().__init__(*args, **options)
@@ -163,7 +164,7 @@ class Recovering(Clustered):
     def _begin_session(self, session: Session) -> None:
         self._pids[session.namespace, session.sid] = session.pid
         self._keep(
-            structs.replace(session, home=self.memory.worker_id, left_at=None, base=self.memory.offset_now()), session
+            structs.replace(session, home=self.memory.worker_id, left_at=None, base=self.memory.base_now()), session
         )
 
     def _named(self, packet: Any) -> Any:  # noqa: ANN401 - python-socketio has no types
@@ -233,8 +234,7 @@ class Recovering(Clustered):
     def _breaks(self, eio_sid: str, namespace: str) -> tuple[str, str] | None:
         """Note that a connection broke, before handlers hear of it; return by what to end that note."""
         sid = self.sid_from_eio_sid(eio_sid, namespace)  # type: ignore[attr-defined]
-        socket = self.server.eio.sockets.get(eio_sid)
-        if sid is None or not (socket is None or socket.closing or socket.closed):
+        if sid is None or eio_sid not in self._ending:
             return None
         session = self._current(namespace, sid)
         if session is not None:

@@ -96,6 +96,10 @@ class Memory:
         """Return the offset of clients that have all that went to them."""
         return encode_offset(self.offset)
 
+    def base_now(self) -> str:
+        """Return the offset of a client that connects: nothing from before is its own."""
+        return encode_offset(Offset(self.clock(), self.offset.seen))
+
     def missed(
         self, offset: Offset, sid: str, namespace: str, rooms: Collection[str], alive: Collection[int] | None
     ) -> Missed:
@@ -189,5 +193,7 @@ class Memory:
                 self._knows_since = min(self._knows_since, max(self._handed[one] for one in self._seniors))
 
     def start_of(self, session: Session, offset: object) -> Offset | None:
-        """Return how far a client has got: what it says, or where it began if it says nothing."""
-        return decode_offset(session.base if offset is None else offset)
+        """Return how far a client has got: what it says, and at least to where it was when it connected."""
+        base = decode_offset(session.base)
+        said = NOTHING if offset is None else decode_offset(offset)
+        return None if said is None or base is None else base.with_all_of(said)

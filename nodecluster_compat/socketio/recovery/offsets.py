@@ -41,6 +41,11 @@ class Offset(Struct, frozen=True):
         seen = {**self.seen, sender: max(number, self.seen.get(sender, 0))}
         return Offset(max(time, self.time), seen)
 
+    def with_all_of(self, other: Offset) -> Offset:
+        """Return the offset of somebody who has seen what both have."""
+        seen = {one: max(self.seen.get(one, 0), other.seen.get(one, 0)) for one in {*self.seen, *other.seen}}
+        return Offset(max(self.time, other.time), seen)
+
 
 NOTHING: Final = Offset(0, MappingProxyType({}))
 

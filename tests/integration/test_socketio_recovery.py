@@ -1,0 +1,177 @@
+"""A Socket.IO client comes back, to whichever worker, and has its id, its rooms and what it missed."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any, Final
+
+import pytest
+import socketio
+from socketio_clients import Caller, callers
+
+from pytest_cluster import Cluster, ClusterFactory
+
+GEVENT: Final[dict[str, Any]] = {
+    "app": "socketio_app:app",
+    "worker_class": "nodecluster_compat.Worker",
+    "workers": 3,
+    "env": {"SIO_MANAGER": '{"recovery": 60}'},
+}
+THREADS: Final[dict[str, Any]] = {
+    **GEVENT,
+    "worker_class": "nodecluster_compat.ThreadWorker",
+    "settings": {"threads": 16},
+    "env": {**GEVENT["env"], "SIO_MODE": "threading"},
+}
+ASGI: Final[dict[str, Any]] = {
+    **GEVENT,
+    "app": "socketio_asgi:app",
+    "worker_class": "nodecluster_compat.ASGIWorker",
+}
+KINDS: Final = [
+    pytest.param(name, marks=pytest.mark.cluster(**options))
+    for name, options in {"gevent": GEVENT, "threads": THREADS, "asgi": ASGI}.items()
+]
+EACH_KIND: Final = pytest.mark.parametrize("kind", KINDS, scope="module")
+
+
+class _Client(socketio.Client):
+    """Keeps the name of its session, as the JavaScript client does."""
+
+    pid: str | None = None
+
+    def _handle_connect(self, namespace: str, data: Any) -> None:
+        self.pid = data.get("pid")
+        super()._handle_connect(namespace, data)
+
+
+class Comer(Caller):
+    """A client whose connection may break, and that comes back."""
+
+    def __init__(self, url: str) -> None:
+        self.offset: str | None = None
+        self._url = url
+        super().__init__(url, ["websocket"])
+
+    def make(self, **options: Any) -> socketio.Client:
+        return _Client(**options)
+
+    def note(self, value: Any, offset: str) -> None:
+        self.offset = offset
+        super().note(value)
+
+    def break_connection(self) -> None:
+        self.client.eio.ws.close()
+        self.wait(lambda one: not one.client.connected, "its connection broke")
+
+    def come_back(self, **claim: Any) -> str:
+        """Connect again, and say who it was; return its new id."""
+        self.release()
+        auth = {"pid": self.client.pid, "offset": self.offset, **claim}
+        self.client = self.made()
+        self.client.connect(self._url, transports=["websocket"], auth=auth, wait_timeout=20)
+        return self.sid
+
+
+@contextmanager
+def comer(cluster: Cluster) -> Iterator[Comer]:
+    one = Comer(cluster.url)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+@EACH_KIND
+def test_a_client_that_comes_back_has_missed_nothing(cluster: Cluster, kind: str) -> None:
+    """By a worker that is another than it was, three times; it is found by its id wherever it is."""
+    with callers(cluster, 1) as [other], comer(cluster) as one:
+        sid = one.sid
+        one.ask("join", "room")
+        other.say("tell", "room", "before")
+        one.wait_told("before")
+        homes = [one.worker]
+        for turn in range(3):
+            one.break_connection()
+            other.say("tell", "room", f"to the room {turn}")
+            other.say("tell", sid, {"to it": b"bytes"})
+            other.say("tell", "elsewhere", "not to it")
+            other.say("others", "to all others")
+            other.ask("echo", "all is sent")
+            assert one.come_back() == sid
+            one.wait_told(f"to the room {turn}", {"to it": b"bytes"}, "to all others")
+            assert one.ask("rooms", sid) == other.ask("rooms", sid) == sorted([sid, "room"])
+            other.say("tell", "room", "live")
+            other.say("tell", sid, "live to it")
+            one.wait_told("live", "live to it")
+            homes.append(one.worker)
+        assert all(here != there for here, there in pairwise(homes))
+
+
+@EACH_KIND
+@pytest.mark.parametrize(
+    "claim",
+    [{"pid": "nobody"}, {"offset": "\0garbage"}, {"offset": ["a list"]}, {"offset": "f" * 10_000}],
+    ids=["unknown name", "garbage", "no text", "too long"],
+)
+def test_who_cannot_be_recovered_begins_anew(cluster: Cluster, kind: str, claim: dict[str, Any]) -> None:
+    with comer(cluster) as one:
+        sid = one.sid
+        one.ask("join", "room")
+        one.break_connection()
+        assert one.come_back(**claim) != sid
+        assert one.ask("rooms", one.sid) == [one.sid]
+
+
+@EACH_KIND
+def test_who_said_goodbye_begins_anew(cluster: Cluster, kind: str) -> None:
+    with callers(cluster, 1) as [other], comer(cluster) as one:
+        sid = one.sid
+        one.client._send_packet(socketio.packet.Packet(socketio.packet.DISCONNECT))
+        while other.ask("rooms", sid):
+            pass  # its worker has not heard of it
+        one.client.disconnect()
+        assert one.come_back() != sid
+
+
+@EACH_KIND
+def test_a_worker_that_does_not_know_yet_that_a_connection_is_dead_gives_it_up(cluster: Cluster, kind: str) -> None:
+    """The network has changed, and the client is back before its old connection times out."""
+    with callers(cluster, 1) as [other], comer(cluster) as one:
+        sid, old = one.sid, one.client
+        one.client = old_again = one.made()
+        old_again.connect(cluster.url, transports=["websocket"], auth={"pid": old.pid, "offset": None}, wait_timeout=20)
+        assert one.sid == sid
+        other.say("tell", sid, "once")
+        one.wait_told("once")
+        one.client = old
+        one.close()
+        one.client = old_again
+        assert one.ask("rooms", sid) == [sid]
+
+
+def test_sessions_outlive_their_workers(cluster_factory: ClusterFactory) -> None:
+    """One is killed; and then all are replaced, while the client is away."""
+    cluster = cluster_factory(**GEVENT)
+    with comer(cluster) as one:
+        sid = one.sid
+        one.ask("join", "room")
+        for end in ("killed", "reloaded"):
+            if end == "killed":
+                cluster.worker(one.worker).kill(signal.SIGKILL)
+                one.wait(lambda client: not client.client.connected, "its worker was killed")
+                cluster.wait_listening()
+            else:
+                one.break_connection()
+            with callers(cluster, 1) as [other]:
+                other.say("tell", "room", f"{end} 1")
+                other.say("tell", sid, f"{end} 2")
+                other.ask("echo", "all is sent")
+            if end == "reloaded":
+                assert cluster.reload().state == "succeeded"
+            assert one.come_back() == sid
+            one.wait_told(f"{end} 1", f"{end} 2")
+            assert one.ask("rooms", sid) == sorted([sid, "room"])
