@@ -83,7 +83,7 @@ class Caller:
     def release(self) -> None:
         """Close what python-socketio's client leaves to the collector."""
         engine = self.client.eio
-        self.client.wait()
+        engine.wait()
         if engine.http is not None:
             engine.http.close()
         if engine.ws is not None and engine.ws.sock is not None:
