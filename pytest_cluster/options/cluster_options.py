@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import OptionError
 from ..waiting import scaled
 from .checks import is_count, is_seconds, too_many_workers
-from .settings import POLICIES, START_TIMEOUT
+from .settings import EXPECTED_POLICY, POLICIES, START_TIMEOUT, is_policy
 
 __all__ = ["START_TIMEOUT", "ClusterOptions"]
 
@@ -33,6 +33,7 @@ RESERVED_SETTINGS = {
 }
 
 POLICY_VARIABLE = "NODE_CLUSTER_SCHED_POLICY"
+DEALING_VARIABLE = "NODECLUSTER_POLICY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,9 @@ class ClusterOptions:
     script: str | None = None
     """A script instead of an application, as after ``nodecluster``; *workers* are waited for, the script forks them."""
     policy: str | None = None
-    """``"rr"``: the primary deals connections; ``"none"``: the kernel does."""
+    """``"rr"``: the primary deals connections; ``"none"``: the kernel does.  Or how the primary deals them:
+    ``"least_connections"`` and the like, as ``cluster.setup_primary(policy=...)``, which is stronger.
+    """
     settings: Mapping[str, Any] = field(default_factory=dict)
     """gunicorn settings by name.  Literals only; what is not one belongs in *config*."""
     config: str = ""
@@ -132,7 +135,8 @@ class ClusterOptions:
         """Changes to the environment: *env*, and what follows from the other options."""
         changes: dict[str, str | None] = {}
         if self.policy is not None:
-            changes[POLICY_VARIABLE] = self.policy
+            changes[POLICY_VARIABLE] = self.policy if self.policy in POLICIES else "rr"
+            changes[DEALING_VARIABLE] = None if self.policy in POLICIES else self.policy
         if self.script is not None:
             changes["WEB_CONCURRENCY"] = str(self.workers)
         return {**changes, **self.env}
@@ -203,14 +207,14 @@ def _is_flag(value: object) -> bool:
 
 
 def _is_policy(value: object) -> bool:
-    return value is None or value in POLICIES
+    return value is None or is_policy(value)
 
 
 _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "workers": (is_count, "a whole number, 1 or more"),
     "app": (_is_text_or_none, "an import string such as 'package.module:app'"),
     "script": (_is_text_or_none, "the path of a Python file, as a string"),
-    "policy": (_is_policy, " or ".join(map(repr, POLICIES))),
+    "policy": (_is_policy, EXPECTED_POLICY),
     "settings": (_is_settings, "a mapping from gunicorn's names to literals"),
     "config": (_is_text, "Python source as a string"),
     "env": (_is_environment, "a mapping from names to strings (or None, to remove)"),

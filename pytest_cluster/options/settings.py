@@ -8,6 +8,7 @@ from, is in the header of the report.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,29 @@ from .checks import cores, too_many_workers
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["POLICIES", "SETTINGS", "START_TIMEOUT", "Setting", "Value", "add_options", "header", "value_of"]
+__all__ = [
+    "EXPECTED_POLICY",
+    "POLICIES",
+    "SETTINGS",
+    "START_TIMEOUT",
+    "Setting",
+    "Value",
+    "add_options",
+    "header",
+    "is_policy",
+    "value_of",
+]
 
 POLICIES = ("rr", "none")
+"""Who deals connections."""
+
+DEALING = "round_robin|least_connections|random_of_two|client_address(:[0-9]+,[0-9]+)?|weighted:[0-9]+(,[0-9]+)*"
+"""How the primary deals them, as a regular expression."""
+
+EXPECTED_POLICY = (
+    "'rr' or 'none', or one of the primary's: 'round_robin', 'least_connections', 'random_of_two', 'client_address', "
+    "'weighted:3,1'"
+)
 START_TIMEOUT = 30.0
 
 
@@ -73,9 +94,14 @@ def _workers(text: str) -> tuple[int, ...]:
     return counts
 
 
+def is_policy(value: object) -> bool:
+    """Whether this names who deals connections, or how."""
+    return isinstance(value, str) and (value in POLICIES or re.fullmatch(DEALING, value) is not None)
+
+
 def _policy(text: str) -> str:
-    if text not in POLICIES:
-        raise ValueError(f"expected {' or '.join(POLICIES)}, not {text!r}")
+    if not is_policy(text):
+        raise ValueError(f"expected {EXPECTED_POLICY}, not {text!r}")
     return text
 
 
@@ -102,7 +128,11 @@ SETTINGS = (
     ),
     Setting("app", str, None, "application, as on gunicorn's command line", "MODULE:NAME"),
     Setting(
-        "policy", _policy, None, "who deals connections: the primary (rr) or the kernel (none)", "|".join(POLICIES)
+        "policy",
+        _policy,
+        None,
+        "who deals connections: the primary (rr) or the kernel (none); or how the primary does: least_connections, …",
+        "|".join(POLICIES) + "|NAME",
     ),
     Setting("start_timeout", _positive, START_TIMEOUT, "seconds until all workers must listen", "SECONDS"),
     Setting("slow_factor", _positive, 1.0, "stretch every default time-out, for a slow machine", "X"),

@@ -236,7 +236,7 @@ def test_auto_is_as_many_as_there_are_cores(fakes: pytest.Pytester) -> None:
     ("argument", "sentence"),
     [
         ("--cluster-workers=1,x", "--cluster-workers: expected a number of workers, 1 or more, not '1,x'*"),
-        ("--cluster-policy=random", "--cluster-policy: expected rr or none, not 'random'"),
+        ("--cluster-policy=random", "--cluster-policy: expected 'rr' or 'none', or one of *, not 'random'"),
         ("--cluster-start-timeout=0", "--cluster-start-timeout: expected a number above 0, not '0'"),
         (
             "--cluster-workers=2,100000",

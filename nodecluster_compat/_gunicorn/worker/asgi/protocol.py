@@ -135,7 +135,9 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
     def route_by(self, passage: Passage, family: int) -> None:
         """Route the requests of this connection; said before it is made."""
         self._early = passage.early
-        self._routed = RoutedConnection(passage, family, self._feed_own, self._let_go, self.worker.loop)
+        self._routed = RoutedConnection(
+            passage, family, self._feed_own, self._let_go, partial(self._idle.forget, self), self.worker.loop
+        )
 
     def name_ends(self, peer: PeerAddress, server: SocketName) -> None:
         """The connection is relayed, from a client at ``peer`` who has connected to ``server``."""

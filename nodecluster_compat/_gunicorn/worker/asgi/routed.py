@@ -53,6 +53,7 @@ class RoutedConnection:
         family: of its socket.
         feed: called with what is to be served here; returns whether the connection goes on.
         let_go: called when the connection is another worker's: close it.
+        relayed: called when it is relayed from now on: it waits for nothing here.
         loop: the worker's.
     """
 
@@ -62,12 +63,14 @@ class RoutedConnection:
         family: int,
         feed: Callable[[bytes], bool],
         let_go: Callable[[], None],
+        relayed: Callable[[], None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._passage = passage
         self._family = family
         self._feed = feed
         self._let_go = let_go
+        self._relayed = relayed
         self._loop = loop
         self._held = b""
         self._has_decided = False
@@ -133,5 +136,6 @@ class RoutedConnection:
             return False
         self._held = b""
         self.relay = relay
+        self._relayed()
         relay.begin(self._loop, transport)
         return True

@@ -1,0 +1,31 @@
+"""Say who serves, and what is known of the client; make sessions in answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from nodecluster_compat import cluster
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    assert cluster.worker is not None
+    body = environ["wsgi.input"].read()
+    told = {
+        "worker": cluster.worker.id,
+        "path": environ["PATH_INFO"],
+        "client": environ["REMOTE_ADDR"],
+        "scheme": environ["wsgi.url_scheme"],
+        "sent": len(body),
+        "session": environ.get("HTTP_MCP_SESSION_ID"),
+    }
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(0.3)
+    answer = json.dumps(told).encode()
+    fields = [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
+    if environ["PATH_INFO"] == "/begin":
+        fields.append(("Mcp-Session-Id", "made"))
+    start_response("200 OK", fields)
+    return [answer]

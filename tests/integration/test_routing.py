@@ -1,0 +1,165 @@
+"""Requests go to the worker that they belong to, whatever connection they come on, with every kind of worker."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+from collections import Counter
+from contextlib import ExitStack
+from typing import Any, Final
+
+import pytest
+from kinds import ASGI, GEVENT, THREADS, every_kind
+from raw_http import Certificate
+from remote_control import freeze, wait
+from routed_client import SID, RoutedClient, head
+
+from pytest_cluster import Cluster, ClusterFactory
+
+CONF: Final = "from nodecluster_compat import cluster\ncluster.setup_primary(routing={!r})\n"
+ROUTED: Final[dict[str, Any]] = {"app": "routed:app", "workers": 3, "config": CONF.format("socketio")}
+ISSUED: Final[dict[str, Any]] = {**ROUTED, "config": CONF.format("cookie,mcp")}
+
+
+def ids(cluster: Cluster) -> list[int]:
+    return [worker.id for worker in cluster.workers]
+
+
+def listening(cluster: Cluster, worker: int) -> bool:
+    return any(one.id == worker and one.state == "listening" for one in cluster.workers)
+
+
+def check_everything(cluster: Cluster, certificate: Certificate | None = None) -> None:
+    """What must hold on connections of whatever sort."""
+    workers = ids(cluster)
+    scheme = "http" if certificate is None else "https"
+    with RoutedClient(cluster, certificate) as client:
+        for worker in [*workers, *reversed(workers)]:  # many sessions on one connection, as proxies have it
+            told = client.ask(client.session(worker))
+            assert (told["worker"], told["client"], told["scheme"]) == (worker, "127.0.0.1", scheme)
+        client.ask("/page")
+        assert client.ask(client.session(workers[0]))["worker"] == workers[0]
+        dealt = Counter(client.ask("/socket.io/?EIO=4")["worker"] for _ in range(6 * len(workers)))
+        assert min(dealt.values()) > 1, "new sessions pile up where their connection is"
+    for worker in workers:
+        with RoutedClient(cluster, certificate) as client:  # not behind another request: gunicorn's ASGI may close it
+            whole = head(client.session(worker), body=300_000) + b"x" * 300_000
+            client.sock.sendall(whole[:1])  # the primary sees nothing yet, probably
+            client.sock.sendall(whole[1:])
+            told = client.answer()
+            assert (told["worker"], told["sent"]) == (worker, 300_000)
+    check_heads(cluster, workers, certificate)
+    check_strangers(cluster, workers, certificate)
+
+
+def check_heads(cluster: Cluster, workers: list[int], certificate: Certificate | None) -> None:
+    """Heads come in pieces, and several at once."""
+    with RoutedClient(cluster, certificate) as client:
+        for worker in workers:
+            for byte in head(client.session(worker)):
+                client.sock.sendall(bytes([byte]))
+            assert client.answer()["worker"] == worker
+        client.sock.sendall(b"".join(head(client.session(worker, f"/{worker}")) for worker in workers))
+        for worker in workers:
+            told = client.answer()
+            assert (told["worker"], told["path"]) == (worker, f"/{worker}")
+
+
+def check_strangers(cluster: Cluster, workers: list[int], certificate: Certificate | None) -> None:
+    """Sessions of workers that are not there are served by whoever has them, and garbage is refused."""
+    with RoutedClient(cluster, certificate) as client:
+        for worker in (99, 2**31, 9_999_999_999):
+            assert client.ask(client.session(worker))["worker"] in workers
+        assert client.ask(f"/?EIO=4&sid={SID}.00")["worker"] in workers
+        assert client.ask(client.session(workers[1]))["worker"] == workers[1]
+    for garbage in (b"\x16\x03\x01" + bytes(200) + b"\n\n", b"GET /?EIO=4&sid=\xff\xfe HTTP/9.9\r\n\r\n"):
+        with RoutedClient(cluster, certificate) as client:
+            client.sock.sendall(garbage)
+            assert client.sock.recv(65536)[:12] in (b"HTTP/1.1 400", b"")
+
+
+@every_kind
+@pytest.mark.cluster(**ROUTED)
+def test_sessions_are_served_by_their_workers(cluster: Cluster) -> None:
+    check_everything(cluster)
+
+
+@pytest.mark.parametrize("kind", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
+def test_sessions_are_served_by_their_workers_through_tls(
+    cluster_factory: ClusterFactory, certificate: Certificate, kind: dict[str, Any]
+) -> None:
+    tls = {"keyfile": certificate.key, "certfile": certificate.cert}
+    cluster = cluster_factory(**{**ROUTED, **kind, "settings": {**kind.get("settings", {}), **tls}})
+    check_everything(cluster, certificate)
+
+
+@every_kind
+@pytest.mark.cluster(**ISSUED)
+def test_cookies_and_session_fields_are_issued_and_obeyed(cluster: Cluster) -> None:
+    with RoutedClient(cluster) as client:
+        first = client.ask("/")
+        cookie = re.search(
+            r"(?i)set-cookie: (NODECLUSTER=[^;]+); Path=/; HttpOnly; SameSite=Lax\r", first["fields"] + "\r"
+        )
+        assert cookie is not None
+        begun = client.ask("/begin")
+        session = re.search(r"(?i)mcp-session-id: (made\.\d+)", begun["fields"])
+        assert session is not None
+        assert session[1] == f"made.{begun['worker']}"
+    for _ in range(4):
+        with RoutedClient(cluster) as client:
+            told = client.ask("/", f"Cookie: a=b; {cookie[1]}")
+            assert told["worker"] == first["worker"]
+            assert "set-cookie" not in told["fields"].lower()
+            told = client.ask("/", f"MCP-Session-ID: {session[1]}")
+            assert (told["worker"], told["session"]) == (begun["worker"], "made")
+    with RoutedClient(cluster) as client:
+        forged = client.ask("/", f"Cookie: NODECLUSTER={first['worker']}.{'0' * 32}")
+        assert "set-cookie" in forged["fields"].lower()
+
+
+@pytest.mark.cluster(**ROUTED)
+def test_sessions_of_a_worker_that_dies_are_served_by_others_and_their_connections_go_on(cluster: Cluster) -> None:
+    one, two, three = ids(cluster)
+    with RoutedClient(cluster) as client, RoutedClient(cluster) as other:
+        assert client.ask(client.session(one))["worker"] == one
+        assert other.ask(other.session(two))["worker"] == two
+        cluster.worker(three).kill()
+        wait(lambda: listening(cluster, 4), "a successor", cluster)
+        assert client.ask(client.session(three))["worker"] == one
+        assert client.ask(client.session(two))["worker"] == two
+        assert client.ask(client.session(4))["worker"] == 4
+
+
+@pytest.mark.cluster(**ROUTED)
+def test_worker_that_is_stopped_keeps_its_sessions_and_holds_up_no_other(cluster: Cluster) -> None:
+    one, two, three = ids(cluster)
+    with RoutedClient(cluster) as client, ExitStack() as stack:
+        pid = cluster.worker(three).pid
+        freeze(cluster, pid)
+        waiting = [stack.enter_context(RoutedClient(cluster)) for _ in range(4)]
+        for one_more in waiting:
+            one_more.sock.sendall(head(client.session(three)))
+        for worker in (one, two) * 5:
+            assert client.ask(client.session(worker))["worker"] == worker
+            with RoutedClient(cluster) as another:
+                assert another.ask("/")["worker"] in (one, two)
+        os.kill(pid, signal.SIGCONT)
+        assert [one_more.answer()["worker"] for one_more in waiting] == [three] * 4
+
+
+@pytest.mark.cluster(**ROUTED)
+def test_clients_that_send_half_a_head_cost_nothing(cluster: Cluster) -> None:
+    clients = []
+    try:
+        for number in range(200):
+            clients.append(socket.create_connection((cluster.host, cluster.port)))
+            clients[-1].sendall(b"GET /?EIO=4&sid=" + SID.encode()[: number % 20])
+        with RoutedClient(cluster) as client:
+            for worker in ids(cluster):
+                assert client.ask(client.session(worker))["worker"] == worker
+    finally:
+        for one in clients:
+            one.close()
