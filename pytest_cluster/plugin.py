@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -23,7 +23,7 @@ from .fixtures import (
     fail_without_traceback,
 )
 from .options import settings
-from .stash import CLUSTERS, FAILED, RUN_ONCE, STARTED
+from .stash import CLUSTERS, FAILED, MOMENTS, RUN_ONCE, STARTED
 
 if TYPE_CHECKING:
     from .session.limits import TimeoutSettings
@@ -139,10 +139,10 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note when a test begins; whether it takes a cluster it may decide later."""
     # Anew each time: a plugin that runs a failed test again uses the same item.
-    if CLUSTERS in item.stash:
-        del item.stash[CLUSTERS]
-    if RUN_ONCE in item.stash:
-        del item.stash[RUN_ONCE]
+    keys: tuple[pytest.StashKey[Any], ...] = (CLUSTERS, MOMENTS, RUN_ONCE)
+    for key in keys:
+        if key in item.stash:
+            del item.stash[key]
     item.stash[FAILED], item.stash[STARTED] = False, time.monotonic()
 
 

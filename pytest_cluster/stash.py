@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from .clusters.cluster import Cluster
 
-__all__ = ["CLUSTERS", "FAILED", "FIXTURES", "RUN_ONCE", "STARTED", "WORKERS"]
+__all__ = ["CLUSTERS", "FAILED", "FIXTURES", "MOMENTS", "RUN_ONCE", "STARTED", "WORKERS"]
 
 FIXTURES = ("cluster", "cluster_factory", "cluster_client", "cluster_faults", "cluster_journal")
 """A test that uses none of these starts no cluster, whatever its marker says."""
@@ -24,3 +24,5 @@ WORKERS = pytest.StashKey[int]()
 """How many workers a run of a test has that pytest could not parametrize."""
 RUN_ONCE = pytest.StashKey[str]()
 """Why a test ran with one number of workers only, where several were asked for."""
+MOMENTS: pytest.StashKey[dict[int, Any]] = pytest.StashKey()
+"""The states of the clusters when pytest-timeout's signal came, by the primaries' pids."""

@@ -12,13 +12,14 @@ from typing import TypeVar
 
 from .errors import WaitTimeout
 
-__all__ = ["Deadline", "cut", "end_waits_at", "evidence", "poll", "scaled", "set_slow_factor", "timed_out"]
+__all__ = ["Deadline", "Patience", "cut", "end_waits_at", "evidence", "poll", "scaled", "set_slow_factor", "timed_out"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 T = TypeVar("T")
 
 STACK_LINES = 80
+ALARM = "pytest-timeout would have ended the test soon"
 
 # The pause between two checks of a condition that wakes nobody (a process' end, a closing port).
 POLL_SECONDS = 0.02
@@ -77,8 +78,38 @@ class Deadline:
         :param why: it ends, if not because of pytest-timeout.
         """
         if self.expired:
-            why = "pytest-timeout would have ended the test soon" if self._is_cut else ""
+            why = ALARM if self._is_cut else ""
         return f"the wait ended after {time.monotonic() - self._start:.1f} s, because {why}" if why else ""
+
+
+class Patience:
+    """How long to wait for each sign of life of somebody who may go on giving them.
+
+    Args:
+        seconds: for each; no wait lasts beyond the test's limit.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._start = time.monotonic()
+        self._seconds = seconds
+
+    def next(self) -> float:
+        """Return for how many seconds to wait for the next one.
+
+        :raises TimeoutError: the test's time is over.
+        """
+        if _Limits.test_end is None:
+            return self._seconds
+        left = _Limits.test_end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return min(self._seconds, left)
+
+    def early_end(self) -> str:
+        """Say how long the whole wait was when the test's time is over; empty when it is not."""
+        if _Limits.test_end is None or time.monotonic() < _Limits.test_end:
+            return ""
+        return f"the wait ended after {time.monotonic() - self._start:.1f} s, because {ALARM}"
 
 
 def poll(check: Callable[[], T | None], timeout: float, *, at_least: float = 0.0) -> T | None:

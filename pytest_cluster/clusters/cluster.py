@@ -44,6 +44,7 @@ class Cluster(AskedCluster):
         faults: ways to break it.
         messages: what passes between primary and workers.
         picture: how it was when its ``with`` block ended; ``None`` before, and where there was none.
+        ends_quickly: whether its end cuts off requests that are under way: its test has failed.
         used_by: the earlier tests that have asked it for anything, by their node ids.
     """
 
@@ -52,6 +53,7 @@ class Cluster(AskedCluster):
         self.faults = faults
         self.messages = Messages(server.journal)
         self.picture: Snapshot | None = None
+        self.ends_quickly = False
         self.used_by: list[str] = []
         server.journal.diagnose = server.stacks
 
@@ -215,7 +217,7 @@ class Cluster(AskedCluster):
             for client in self._clients:
                 client.close()
             try:
-                self.server.close()
+                self.server.close(quick=self.ends_quickly)
             finally:
                 for client in self._clients:
                     client.join()
@@ -239,4 +241,5 @@ class Cluster(AskedCluster):
             if not self._closed:
                 self.picture = self.snapshot()
         finally:
+            self.ends_quickly = self.ends_quickly or error is not None
             self.close()

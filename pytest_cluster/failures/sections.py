@@ -16,14 +16,14 @@ from ..errors import ServerError, Unanswered, WaitTimeout
 from ..options import settings
 from ..requests.unanswered import find_holders
 from ..server.launcher import ServerProcess
-from ..stash import CLUSTERS, FAILED, STARTED
+from ..stash import CLUSTERS, FAILED, MOMENTS, STARTED
 from ..waiting import cut, poll, scaled
 from . import report
 
 if TYPE_CHECKING:
     from ..clusters.cluster import Cluster
 
-__all__ = ["Moment", "describe_failure", "observe_clusters"]
+__all__ = ["Moment", "describe_failure", "observe_at_alarm", "observe_clusters"]
 
 MOST_CLUSTERS = 3  # of a test that starts many: the last ones
 
@@ -49,9 +49,20 @@ class Moment:
 
 def observe_clusters(item: pytest.Item, error: BaseException) -> dict[int, Moment]:
     """Observe the clusters of a test right after a time-out, before they go on; by the primary's pid."""
+    if MOMENTS in item.stash:  # pytest-timeout's signal came, and somebody has looked then
+        return item.stash[MOMENTS]
     if not _is_timeout(error):
         return {}
-    is_ours = any(isinstance(one, WaitTimeout) for one in _chain(error))
+    return _moments(item, is_ours=any(isinstance(one, WaitTimeout) for one in _chain(error)))
+
+
+def observe_at_alarm(item: pytest.Item) -> None:
+    """Observe the clusters of a test whose time is over, while it still holds what it holds."""
+    if item.stash.get(CLUSTERS, []):
+        item.stash[MOMENTS] = _moments(item, is_ours=False)
+
+
+def _moments(item: pytest.Item, *, is_ours: bool) -> dict[int, Moment]:
     moments: dict[int, Moment] = {}
     for cluster in item.stash.get(CLUSTERS, [])[-MOST_CLUSTERS:]:
         with contextlib.suppress(Exception):  # the failure itself must be reported
@@ -115,7 +126,7 @@ def _sections(
         busy=moment.busy,
         compares=settings.value_of(item.config, "compare").value,
     )
-    summary = _summary(item, cause, place, problem, cluster.used_by)
+    summary = _summary(item, cause, place, problem, cluster.used_by, _under_way(cluster, cause))
     sections = [summary, ("stdout", "topology", topology), ("stdout", "timeline", told)]
     if not _has_stacks(error):
         sections += [("stdout", one, f"{one}:\n{cut(trace)}") for one, trace in moment.stacks]
@@ -127,8 +138,19 @@ def _sections_of_failed_server(item: pytest.Item, server: ServerProcess, error: 
     return [_summary(item, error.partition("\n")[0], place, problem)]
 
 
-def _summary(item: pytest.Item, cause: str, place: str, problem: str, earlier: Sequence[str] = ()) -> ReportSection:
-    lines = [f"cause: {cause}", report.used_before(earlier), problem, f"artefacts: {place}" if place else ""]
+def _under_way(cluster: Cluster, cause: str) -> str:
+    """Name the requests that the end of a failed test will cut off, unless the cause names them already."""
+    if cluster.is_closed or " in flight" in cause or not any(one.tally.in_flight for one in report.living(cluster)):
+        return ""
+    holders = find_holders(cluster.server, report.living(cluster)).holders
+    return f"under way: {holders}; the end of a failed test cuts that off" if holders else ""
+
+
+def _summary(
+    item: pytest.Item, cause: str, place: str, problem: str, earlier: Sequence[str] = (), under_way: str = ""
+) -> ReportSection:
+    lines = [f"cause: {cause}", under_way, report.used_before(earlier), problem]
+    lines.append(f"artefacts: {place}" if place else "")
     lines.append(_reproduce(item))
     if 0 < len(earlier) <= report.SHOWN_TESTS:
         lines.append(_reproduce(item, earlier).replace("reproduce:", "reproduce with those before:", 1))

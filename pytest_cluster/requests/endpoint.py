@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..waiting import scaled
+from ..waiting import Patience, scaled
 from .response import Response
 
 __all__ = ["DEFAULT_TIMEOUT", "Endpoint"]
@@ -16,6 +16,7 @@ __all__ = ["DEFAULT_TIMEOUT", "Endpoint"]
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 DEFAULT_TIMEOUT = 10.0
+_PART_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +58,44 @@ class Endpoint:
         path: str,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        timeout: float | Patience | None = None,
         watched: set[socket.socket] | None = None,
     ) -> Response:
         """Send one request on a connection of its own and read the whole answer.
 
         A path without its slash gets one, as in a browser; whole URLs and ``*`` are requests of their own and stay.
 
+        :param timeout: seconds without a byte from the server (default: 10).
         :param watched: has the connection in it as long as that is open.
         :raises OSError, http.client.HTTPException: there was no answer.
         """
         watched = set() if watched is None else watched
+        seconds = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
+        patience = seconds if isinstance(seconds, Patience) else Patience(seconds)
         if not path.startswith(("/", "http://", "https://")) and path != "*":
             path = f"/{path}"
         connection = http.client.HTTPConnection(self.host or "localhost", self.port)
-        connection.sock = used = self.connect(timeout)
+        connection.sock = used = self.connect(patience.next())
         watched.add(used)
         try:
             connection.request(method, path, body, {"Connection": "close", **(headers or {})})
             answer = connection.getresponse()
-            return Response(answer.status, answer.headers, answer.read(), path, reason=answer.reason)
+            return Response(answer.status, answer.headers, _read(answer, used, patience), path, reason=answer.reason)
         finally:
             watched.discard(used)
             connection.close()
+
+
+def _read(answer: http.client.HTTPResponse, connection: socket.socket, patience: Patience) -> bytes:
+    """Read a body to its end: no longer than the test lasts, even if bytes come and come."""
+    parts: list[bytes] = []
+    while True:
+        connection.settimeout(patience.next())
+        part = answer.read1(_PART_BYTES)
+        if not part:
+            break
+        parts.append(part)
+    body = b"".join(parts)
+    if answer.length:
+        raise http.client.IncompleteRead(body, answer.length)
+    return body

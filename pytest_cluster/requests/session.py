@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ForeignRedirect, RedirectLoop
 from ..options.checks import check_seconds
-from ..waiting import scaled, timed_out
+from ..waiting import Patience, scaled, timed_out
 from .endpoint import DEFAULT_TIMEOUT, Endpoint
 from .outgoing import BodyOptions, Outgoing, encode, own_path, redirected
 from .response import Response
@@ -99,12 +99,14 @@ class Session:
     def _exchange(self, request: Outgoing, seconds: float, own_cookies: Mapping[str, str] | None) -> Response:
         cookies = "" if request.has("Cookie") else self._cookies_for(request, own_cookies)
         headers = {**request.headers, "Cookie": cookies} if cookies else request.headers
+        patience = Patience(seconds)
         try:
             answer = self.endpoint.request(
-                request.method, request.target, request.body, headers, seconds, self.connections
+                request.method, request.target, request.body, headers, patience, self.connections
             )
         except TimeoutError:
-            raise timed_out(f"an answer to {request.method} {request.target}", seconds, []) from None
+            early = patience.early_end()
+            raise timed_out(f"an answer to {request.method} {request.target}", seconds, [], early=early) from None
         if answer.worker is not None and not answer.is_page_of_server:
             self.on_answer(answer.worker)
         if self.keeps_cookies and "Set-Cookie" in answer.headers:

@@ -20,6 +20,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 
 from ..errors import LeakError, OptionError, StartError, StopError
@@ -50,6 +51,10 @@ JOURNAL_VARIABLE = "NODECLUSTER_JOURNAL_FD"
 # Workers end by themselves at once when their primary is gone; on a busy machine "at once" takes a while.
 ORPHAN_SECONDS = 3.0
 JOURNAL_SECONDS = 1.0
+
+# After a failure: for each of two signals, with a request under way and without.
+QUICK_STEP_SECONDS = 0.45
+QUICK_END_SECONDS = 4.0
 LOG_TAIL_CHARACTERS = 6000
 LOG_TAIL_LINES = 40
 
@@ -184,15 +189,16 @@ class ServerProcess:
         self.journal.join(JOURNAL_SECONDS)
         return code
 
-    def close(self) -> None:
+    def close(self, *, quick: bool = False) -> None:
         """Bring the server to its end, whatever its state, and release everything.
 
+        :param quick: do not wait for requests under way: somebody has failed already, and waits for the report.
         :raises StopError: it had to be killed.
         :raises LeakError: it left processes behind, which have been killed.
         """
         try:
             if not self.ended():
-                self.stop(signal.SIGTERM, self._options.stop_timeout)
+                self._end_quickly() if quick else self.stop(signal.SIGTERM, self._options.stop_timeout)
             left = wait_cluster_empty(self.pid, self.tag, scaled(ORPHAN_SECONDS))
             if left:
                 sections = [("processes", "\n".join(map(str, left))), *self.journal.evidence()]
@@ -201,6 +207,24 @@ class ServerProcess:
                 raise LeakError(evidence(cause, sections), self)
         finally:
             self.abort()
+
+    def _end_quickly(self) -> None:
+        """End it by its signals, and by SIGKILL after a second with requests; without any it has some seconds more."""
+        for which in (signal.SIGTERM, signal.SIGQUIT):
+            self.process.send_signal(which)
+            deadline = time.monotonic() + scaled(QUICK_END_SECONDS)
+            while time.monotonic() < deadline:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(scaled(QUICK_STEP_SECONDS))
+                    self.journal.join(JOURNAL_SECONDS)
+                    return
+                if self._has_requests():
+                    break
+        self._kill()
+
+    def _has_requests(self) -> bool:
+        workers = {entry.worker for entry in self.journal.entries if entry.worker}
+        return any(self.tallies.of(one).in_flight for one in workers)
 
     def abort(self) -> None:
         """Kill the session without asking and release everything; nothing is reported."""

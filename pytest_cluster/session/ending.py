@@ -11,7 +11,7 @@ from ..server.exits import error_in_log
 if TYPE_CHECKING:
     from ..clusters.cluster import Cluster
 
-__all__ = ["crash_of", "keep"]
+__all__ = ["crash_of", "keep", "requests_under_way"]
 
 
 def keep(cluster: Cluster) -> tuple[bool, str]:
@@ -23,6 +23,18 @@ def keep(cluster: Cluster) -> tuple[bool, str]:
     where = cluster.address if isinstance(cluster.address, str) else cluster.url
     pid, folder = cluster.primary.pid, cluster.server.folder
     return True, f"{where}, primary pid {pid}, logs in {folder}; end it with: kill {pid} && rm -r {folder}"
+
+
+def requests_under_way(cluster: Cluster) -> str:
+    """Say which workers have requests, and for how long a graceful end waits for them; empty when none has."""
+    busy = [worker for worker in cluster.workers if worker.tally.in_flight] if not cluster.is_closed else []
+    told = [f"{one.title} (pid {one.pid}) had {_requests(one.tally.in_flight)} under way" for one in busy]
+    grace = cluster.options.settings.get("graceful_timeout", 30)
+    return f"{', '.join(told)}: a graceful end waits for that, up to graceful_timeout ({grace} s)" if told else ""
+
+
+def _requests(count: int) -> str:
+    return f"{count} request{'s' if count > 1 else ''}"
 
 
 def crash_of(cluster: Cluster) -> CrashError | None:

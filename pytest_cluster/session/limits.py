@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Protocol
 
 import pytest
@@ -14,9 +16,12 @@ import pytest
 from ..stash import CLUSTERS, STARTED
 from ..waiting import cut, end_waits_at
 
-__all__ = ["TimeoutSettings", "end_with_stacks", "limit_waits", "own_limit"]
+__all__ = ["TimeoutSettings", "end_with_stacks", "limit_waits", "look_before_alarm", "own_limit", "time_for_waits"]
 
 SHARE = 0.9
+RESERVE_SECONDS = 2.5
+LEAST_SHARE = 0.5
+LOOK_SECONDS = 3.0
 
 
 class TimeoutSettings(Protocol):
@@ -52,7 +57,31 @@ def limit_waits(item: pytest.Item) -> None:
     """
     plugin: Any = item.config.pluginmanager.getplugin("timeout")
     seconds = None if plugin is None or plugin.is_debugging() else _timeout_of(item)
-    end_waits_at(None if not seconds else item.stash.get(STARTED, time.monotonic()) + SHARE * seconds)
+    end_waits_at(None if not seconds else item.stash.get(STARTED, time.monotonic()) + time_for_waits(seconds))
+
+
+def time_for_waits(seconds: float) -> float:
+    """Return how long the waits of a test may last that has so many seconds: then what has happened is collected."""
+    return max(min(SHARE * seconds, seconds - RESERVE_SECONDS), LEAST_SHARE * seconds)
+
+
+def look_before_alarm(look: Callable[[], object]) -> None:
+    """Call *look* when pytest-timeout's signal comes, before that ends the test and what it holds is let go.
+
+    In a thread: the signal may have come while this one holds a lock that looking needs.
+    """
+    former = signal.getsignal(signal.SIGALRM)
+    if not callable(former):
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        __tracebackhide__ = True
+        thread = threading.Thread(target=look, name="cluster-look", daemon=True)
+        thread.start()
+        thread.join(LOOK_SECONDS)
+        former(number, frame)
+
+    signal.signal(signal.SIGALRM, handle)
 
 
 def end_with_stacks(item: pytest.Item, settings: TimeoutSettings) -> None:

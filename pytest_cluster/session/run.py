@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
     from ..clusters.prepared import PreparedCluster
     from ..options.recipe import Recipe
     from .compare import Comparison
+    from .limits import TimeoutSettings
     from .pool import Lease, Pool
     from .reuse_forecast import LaterUse
 
 __all__ = ["ClusterRun"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+SLOW_END_SECONDS = 2.0
 
 
 class ClusterRun:
@@ -87,6 +91,19 @@ class ClusterRun:
             self.comparison.note(report)
         if report.when == "teardown" and hasattr(report, "cluster_once"):
             self.once.append(report.cluster_once)
+
+    @pytest.hookimpl(wrapper=True, optionalhook=True)
+    def pytest_timeout_set_timer(self, item: pytest.Item, settings: TimeoutSettings) -> Generator[None, object, object]:
+        """Look at the cluster when pytest-timeout's signal comes: pytest-timeout's hook."""
+        result = yield
+        from .asking import asks_for
+
+        if settings.method == "signal" and asks_for(item):
+            from ..failures.sections import observe_at_alarm
+            from .limits import look_before_alarm
+
+            look_before_alarm(partial(observe_at_alarm, item))
+        return result
 
     def told_with_report(self, item: pytest.Item) -> dict[str, object]:
         """Return what the reports of a test carry for the end of the run."""
@@ -154,8 +171,9 @@ class ClusterRun:
 
         :raises ClusterError: it did not end as it should.
         """
+        cluster.ends_quickly = cluster.ends_quickly or item.stash.get(FAILED, False)
         if not self._keep(cluster, item):
-            with _crash_raised_after(cluster, item):
+            with _crash_raised_after(cluster, item), self._slow_end_told(cluster, item):
                 self._close(cluster)
 
     def lease(self, recipe: Recipe, item: pytest.Item, request: pytest.FixtureRequest) -> Lease:
@@ -176,7 +194,8 @@ class ClusterRun:
         if not self._keep(lease.cluster, item):
             failed = item.stash.get(FAILED, False)
             wanted = not self.is_last and self._forecast(item).comes_after(item)
-            with _crash_raised_after(lease.cluster, item):
+            lease.cluster.ends_quickly = failed
+            with _crash_raised_after(lease.cluster, item), self._slow_end_told(lease.cluster, item):
                 self.pool.give_back(lease, failed=failed, wanted=wanted, test=item.nodeid)
 
     def end_idle(self) -> list[Exception]:
@@ -222,6 +241,18 @@ class ClusterRun:
             raise
         finally:
             self.totals.note_end(cluster)
+
+    @contextmanager
+    def _slow_end_told(self, cluster: Cluster, item: pytest.Item) -> Iterator[None]:
+        """Tell at the end of the run what a test's end has waited for, where that was long."""
+        from .ending import requests_under_way
+
+        under_way = requests_under_way(cluster)
+        begin = time.monotonic()
+        yield
+        seconds = time.monotonic() - begin
+        if under_way and seconds > SLOW_END_SECONDS:
+            self.totals.slow_ends.append(f"{item.nodeid}: its end took {seconds:.1f} s, because {under_way}")
 
     def _keep(self, cluster: Cluster, item: pytest.Item) -> bool:
         """Leave the cluster of a failed test running, if that is asked for and can be."""

@@ -27,6 +27,7 @@ class Totals:
         measures: coverage runs in pytest.
         unmeasured: there was a worker in which it did not run.
         problems: what went wrong at the end, of no single test.
+        slow_ends: what tests' ends have waited for.
         unsteady: tests that were compared, and failed with 1 worker when they ran so again.
     """
 
@@ -38,6 +39,7 @@ class Totals:
     measures: bool = False
     unmeasured: bool = False
     problems: list[str] = field(default_factory=list)
+    slow_ends: list[str] = field(default_factory=list)
     unsteady: list[str] = field(default_factory=list)
 
     def note_end(self, cluster: Cluster) -> None:
@@ -67,6 +69,7 @@ class Totals:
         self.measures = self.measures or theirs.measures
         self.unmeasured = self.unmeasured or theirs.unmeasured
         self.problems += theirs.problems
+        self.slow_ends += theirs.slow_ends
         self.unsteady += theirs.unsteady
 
     def __str__(self) -> str:

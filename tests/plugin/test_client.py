@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import http.client
 import http.server
 import json
+import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from pytest_cluster.errors import ForeignRedirect, RedirectLoop
+from pytest_cluster.errors import ForeignRedirect, RedirectLoop, WaitTimeout
 from pytest_cluster.requests.client import Client
 from pytest_cluster.requests.endpoint import Endpoint
+from pytest_cluster.waiting import end_waits_at
 
 
 @pytest.mark.parametrize(
@@ -119,6 +124,9 @@ class Site(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         echo = {"method": self.command, "path": self.path, "body": body.decode(), "cookie": self.headers.get("Cookie")}
         content = json.dumps(echo).encode()
+        if path in ("/events", "/stuck"):
+            self.tell_for_ever(path)
+            return
         self.send_response({"/login": 302, "/loop": 302, "/away": 302, "/missing": 404}.get(path, 200))
         if path in ("/login", "/loop", "/away"):
             self.send_header("Location", {"/login": "/me", "/loop": "/loop"}.get(path, "https://example.com/"))
@@ -132,6 +140,14 @@ class Site(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
+
+    def tell_for_ever(self, path: str) -> None:
+        if path == "/events":
+            self.send_response(200)
+            self.end_headers()
+        with contextlib.suppress(OSError):
+            while not select.select([self.connection], [], [], 0.01)[0]:  # until the client has hung up
+                self.wfile.write(b"event" if path == "/events" else b"")
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = answer  # noqa: N815 - as it is looked up
 
@@ -224,3 +240,36 @@ def test_answer_that_is_no_json(client: Client) -> None:
 def test_wrong_keyword_is_refused_at_once(client: Client, call: str) -> None:
     with pytest.raises(TypeError, match=r"a request has no keyword 'param' \(say params\); it has params, "):
         getattr(client, call)("/", param={})
+
+
+@pytest.mark.parametrize("path", ["/stuck", "/events"])
+def test_request_lasts_no_longer_than_its_test(client: Client, path: str) -> None:
+    """Whatever its own time-out is, and though bytes come and come."""
+    former = end_waits_at(time.monotonic() + 0.3)
+    try:
+        with pytest.raises(WaitTimeout, match=rf"GET {path} within 300 s, .*: the wait ended after .* pytest-timeout"):
+            client.get(path, timeout=300)
+        with pytest.raises(WaitTimeout, match="the wait ended after"):  # there is no time left
+            client.get("/")
+    finally:
+        end_waits_at(former)
+
+
+def test_silence_is_what_a_time_out_counts(client: Client) -> None:
+    with pytest.raises(WaitTimeout, match=r"GET /stuck within 0.2 s, which did not happen$"):
+        client.get("/stuck", timeout=0.2)
+
+
+def test_body_that_breaks_off() -> None:
+    def serve() -> None:
+        client, _ = listener.accept()
+        with client:
+            client.recv(65536)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(http.client.IncompleteRead):
+            Endpoint(*listener.getsockname()).request("GET", "/", timeout=20)
+        thread.join(20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_cluster.session.limits import time_for_waits
 from pytest_cluster.waiting import Deadline
 
 
@@ -72,7 +73,7 @@ def test_wait_that_is_cut_shows_stacks(shop: pytest.Pytester) -> None:
         """
         import pytest
 
-        @pytest.mark.timeout(4)
+        @pytest.mark.timeout(10)
         def test_it(cluster):
             with cluster.expect("exit", timeout=60):
                 pass
@@ -98,7 +99,7 @@ def test_thread_that_ends_pytest_shows_stacks_before(shop: pytest.Pytester) -> N
         """
     )
 
-    result = shop.runpytest_subprocess("--timeout=5", "--timeout-method=thread", "--cluster-workers=1")
+    result = shop.runpytest_subprocess("--timeout=9", "--timeout-method=thread", "--cluster-workers=1")
 
     result.stdout.fnmatch_lines(
         ["~* stacks of primary (pid *) ~*", "*in run_once*", "~* stacks of worker 1 (pid *) ~*"]
@@ -120,3 +121,117 @@ def test_thread_is_called_off_with_the_test(shop: pytest.Pytester) -> None:
     )
 
     shop.runpytest_subprocess("--timeout=50", "--timeout-method=thread").assert_outcomes(passed=2)
+
+
+STUCK = """
+import time
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/stuck":
+        time.sleep(300)
+    start_response("200 OK", [])
+    return [b"ok"]
+"""
+
+
+@pytest.fixture
+def stuck(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project with an application that may not answer, or never end to."""
+    pytester.makepyfile(stuck=STUCK)
+    pytester.makeini("[pytest]\ncluster_app = stuck:app\ncluster_workers = 1\n")
+    pytester.makeconftest(
+        """
+        def pytest_runtest_logreport(report):
+            if report.when == "teardown":
+                print(f"end {'quick' if report.duration < 15 else 'slow'}")
+        """
+    )
+    return pytester
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(100, 90), (25, 22.5), (10, 7.5), (4, 2), (1, 0.5)])
+def test_time_that_waits_have(seconds: float, waits: float) -> None:
+    """What has happened is still to be collected: from the beginning where a test has little time, too."""
+    assert time_for_waits(seconds) == waits
+
+
+def test_request_under_way_at_the_end_of_a_failed_test(stuck: pytest.Pytester) -> None:
+    """It is named, and does not keep anybody waiting for gunicorn's ``graceful_timeout``."""
+    stuck.makepyfile(
+        """
+        def test_it(cluster):
+            with cluster.connect() as connection:
+                connection.sendall(b"GET /stuck HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+                cluster.wait_for(lambda c: c.worker(1).tally.in_flight, reason="a request")
+                pytest_fails_here()
+
+        def test_factory(cluster_factory):
+            with cluster_factory() as one:
+                one.client.submit("/stuck")
+                one.wait_for(lambda c: c.worker(1).tally.in_flight, reason="a request")
+                pytest_fails_here()
+        """
+    )
+
+    result = stuck.runpytest_inprocess("-s")
+
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*end quick",
+            "*end quick",
+            "cause: not the cluster: *",
+            "under way: worker 1 (pid *) has 1 request in flight; the end of a failed test cuts that off",
+        ]
+    )
+
+
+def test_request_under_way_at_the_end_of_a_test_that_passes(stuck: pytest.Pytester) -> None:
+    """The graceful end waits for it, as ``graceful_timeout`` says, and the last lines say so."""
+    stuck.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster(settings={"graceful_timeout": 3})
+        def test_it(cluster):
+            connection = cluster.connect()
+            connection.sendall(b"GET /stuck HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+            cluster.wait_for(lambda c: c.worker(1).tally.in_flight, reason="a request")
+            pytest.kept = connection
+
+        def test_close(): pytest.kept.close()
+        """
+    )
+
+    result = stuck.runpytest_inprocess()
+
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*cluster: slow ends*",
+            "*::test_it: its end took * s, because worker 1 (pid *) had 1 request under way: *graceful_timeout (3 s)",
+        ]
+    )
+
+
+def test_held_step_is_the_cause_when_the_alarm_came_first(stuck: pytest.Pytester) -> None:
+    """The block that holds it has ended when the report is made; it was looked at when the signal came."""
+    stuck.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.timeout(9, method="signal")
+        def test_it(cluster):
+            with cluster.faults.hold("request") as gate, cluster.connect(timeout=100) as connection:
+                connection.sendall(b"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+                gate.wait_reached()
+                connection.recv(1)
+        """
+    )
+
+    result = stuck.runpytest_inprocess()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["cause: at the time-out, worker 1 (pid *) has 1 request in flight (injected: hold of request in *)"]
+    )
