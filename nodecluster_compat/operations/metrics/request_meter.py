@@ -56,6 +56,7 @@ _SINCE_FROM: Final = SINCE_AT // 8
 _MOST_STATUSES: Final = 256  # that are remembered for a method: an application may make up any number
 _WHO: Final = Struct(f"=Q{CLIENT_BYTES}s")
 _LINE: Final = Struct(f"={LINE_BYTES}s")
+_SLOT: Final = Struct(f"=Q{CLIENT_BYTES}s{LINE_BYTES}s")
 _LINE_IN_SLOT: Final = SLOT_BYTES - LINE_BYTES
 _MOST_IDENT: Final = 2**64 - 1
 
@@ -183,6 +184,15 @@ class RequestMeter:
         _, client = _WHO.unpack_from(self._view, at)
         (line,) = _LINE.unpack_from(self._view, at + _LINE_IN_SLOT)
         return request_of(line), client.rstrip(b"\0").decode("ascii", "replace")
+
+    def in_flight_by_ident(self) -> dict[int, str]:
+        """Return the first line of each request that is in flight and has a slot, by who serves it."""
+        found = {}
+        for slot in range(self._numbers[Header.SLOTS]):
+            if self._numbers[_SINCE_FROM + slot]:
+                ident, _, line = _SLOT.unpack_from(self._view, SLOTS_AT + slot * SLOT_BYTES)
+                found[ident] = line.rstrip(b"\0").decode("latin-1")
+        return found
 
     def _row(self, method: str, status: Hashable) -> _Count:
         """Return what counts into the row of a method and a status; take one if there is none yet."""

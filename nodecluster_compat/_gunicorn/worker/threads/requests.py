@@ -28,15 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["answered", "read_strictly"]
 
 
-def answered(
-    application: Callable[..., Iterable[bytes]], server: MeteredServer, requests: dict[int, str]
-) -> Callable[..., Iterable[bytes]]:
+def answered(application: Callable[..., Iterable[bytes]], server: MeteredServer) -> Callable[..., Iterable[bytes]]:
     """Return ``application``, answered through :class:`ThreadResponse` on behalf of ``server``.
 
     Args:
         application: any WSGI callable.
         server: once it ``ends_connections``, answers are the last ones of theirs.
-        requests: has what each thread answers, while it does.
     """
     ours = own_variables()
 
@@ -49,7 +46,6 @@ def answered(
         if ident in noted:
             noted[ident] = response
         environ.update(ours)
-        requests[ident] = f"{environ['REQUEST_METHOD']} {environ.get('RAW_URI', '')}"
         try:
             body = application(environ, start_response)
         except BaseException as error:

@@ -82,7 +82,7 @@ class _ThreadEngine:
         pool = self._worker.tpool
         return thread_stacks(
             pool if isinstance(pool, ThreadPool) else None,
-            self._worker.requests,
+            self._worker.metering.meter.in_flight_by_ident(),
             self._worker.connections.without_thread,
         )
 
@@ -93,11 +93,7 @@ class _ThreadEngine:
 
 
 class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hints
-    """``gunicorn -k nodecluster_compat.ThreadWorker``.
-
-    Attributes:
-        requests: what the threads of the pool are answering, by the thread's number.
-    """
+    """``gunicorn -k nodecluster_compat.ThreadWorker``."""
 
     foreign_settings = MappingProxyType(ASGI_SETTINGS)
     connections: ThreadConnections
@@ -126,7 +122,6 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         self._is_changed = False
         self._late: LateThreads | None = None
         self._interrupts: deque[Callable[[], None]] = deque()
-        self.requests: dict[int, str] = {}
         super().__init__(*args, **kwargs)
         self.engine = _ThreadEngine(self)
 
@@ -201,8 +196,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         self._is_loading = False
         if isinstance(self.tpool, ThreadPool):
             self.tpool.begin()
-        application = with_request_ids(self.wsgi, self.cfg, self.request_id_header)
-        self.wsgi = answered(application, self, self.requests)
+        self.wsgi = answered(with_request_ids(self.wsgi, self.cfg, self.request_id_header), self)
         read_strictly()
         use_access_log(self.log, None)
         if self.served:
@@ -288,13 +282,6 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             self.log.debug("Closing connection: %r", error)
         finally:  # what ends a process, as in gunicorn, ends this one
             self.connections.served(conn, keeps)
-
-    def handle(self, conn: Any) -> object:  # noqa: ANN401 - gunicorn's
-        """Extends gunicorn's: on a thread of the pool, which answers one request and then nothing."""
-        try:
-            return super().handle(conn)
-        finally:
-            self.requests.pop(threading.get_ident(), None)
 
     def handle_request(self, req: PlainRequest, conn: Any) -> object:  # noqa: ANN401 - gunicorn's
         """Extends gunicorn's: the request is counted, and its client has been answered if it took too long."""

@@ -129,6 +129,16 @@ def test_what_is_in_flight(pair: Pair) -> None:
     assert pair.reader.active(pair.clock.now) == (1, 0.0)
 
 
+def test_worker_itself_knows_who_serves_what(pair: Pair) -> None:
+    """Not what has ended, not who waits for a client."""
+    meter = pair.meter
+    slots = [meter.open("", ident) for ident in (1, 2, 3)]
+    begun = [meter.begin(slot, b"GET /%d HTTP/1.1" % slot) for slot in slots[:2]]
+    meter.name(slots[1], 7)
+    meter.end(slots[0], begun[0], "GET", 200, 0)
+    assert meter.in_flight_by_ident() == {7: f"GET /{slots[1]} HTTP/1.1"}
+
+
 def test_more_connections_than_slots(pair: Pair) -> None:
     """The requests of the others are counted, without their paths."""
     slots = [pair.meter.open("", 0) for _ in range(SLOTS + 2)]
