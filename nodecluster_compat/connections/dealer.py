@@ -262,7 +262,7 @@ class Dealer:
 
     def _tell(self, what: Callable[[Engine], None]) -> None:
         """Do something, or put it off while the engine is held: a signal's handler has interrupted whoever holds it."""
-        if self._is_held:
+        if self._is_changing:
             self._loop.call_soon(self._tell, what)
         else:
             with self.held() as engine:
@@ -277,13 +277,15 @@ class Dealer:
 
     def waiting_connections(self) -> int:
         """Return how many accepted connections no worker has taken yet."""
+        looks = not self._is_changing
         with self.held() as engine:
-            return sum(engine.unsettled(listener.served.listener_id) for listener in engine)
+            return sum(engine.unsettled(listener.served.listener_id, looks=looks) for listener in engine)
 
     def unsettled(self, listener_id: int) -> int:
         """Return how many connections of a listener no worker has taken yet."""
+        looks = not self._is_changing
         with self.held() as engine:
-            return engine.unsettled(listener_id)
+            return engine.unsettled(listener_id, looks=looks)
 
     def members_reader(self) -> Callable[[], dict[int, int]]:
         """In a forked child: return what says who serves, by slot, whatever becomes of the primary's descriptors."""
@@ -303,18 +305,23 @@ class Dealer:
     def held(self) -> Iterator[Engine]:
         """Hold dealing for a moment, to see or change several things at once; wait for nothing meanwhile.
 
-        Only the arbiter's thread may.  A handler of a signal that has interrupted it here sees what is so.
+        Only the arbiter's thread may.  A handler of a signal that has interrupted it here sees what is so, and must
+        change nothing: perhaps a change has been interrupted.
         """
-        if self._is_held:
-            yield self._engine
-            return
-        self._is_held = True  # before the lock is taken, until it is given back: a handler must not wait for it
+        is_within, was_held = self._is_changing, self._is_held
+        self._is_held = True
         try:
             with self._dealing.lock:
                 yield self._engine
-                self._engine.arm()
+                if not is_within:
+                    self._engine.arm()
         finally:
-            self._is_held = False
+            self._is_held = was_held
+
+    @property
+    def _is_changing(self) -> bool:
+        """On the arbiter's thread: whether it is changing something here, and a handler of a signal asks."""
+        return self._is_held or (self._is_here and self._dealing.is_in_turn)
 
     def abandon(self) -> None:
         """In a forked child: close the inherited copies of what is the primary's.

@@ -32,19 +32,20 @@ class DealingLoop:
     """Readiness of descriptors, and timers.
 
     Attributes:
-        lock: held while callbacks run.
+        lock: held while callbacks run; a thread that has it may take it again, in a handler of a signal.
+        is_in_turn: whether callbacks run.
         at_turn_end: called, with the lock, when the callbacks of a turn have run.
         on_sooner: called, with the lock, when a timer was set outside a turn and is the next one; unless somebody says
             otherwise, it ends the wait.
     """
 
     def __init__(self) -> None:
-        self.lock = original("_thread", "allocate_lock")()
+        self.lock = original("_thread", "RLock")()
         self._epoll = original("select", "epoll")()
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = count()
-        self._is_in_turn = False
+        self.is_in_turn = False
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.at_turn_end: Callable[[], None] = lambda: None
         self.on_sooner: Callable[[], None] = self.wake
@@ -75,7 +76,7 @@ class DealingLoop:
         due = time.monotonic() + seconds
         is_sooner = not self._timers or due < self._timers[0][0]
         heapq.heappush(self._timers, (due, next(self._sequence), callback, args))
-        if is_sooner and not self._is_in_turn:
+        if is_sooner and not self.is_in_turn:
             self.on_sooner()
 
     @property
@@ -95,11 +96,11 @@ class DealingLoop:
             timeout = _FOREVER if seconds is None else seconds
         ready = self._epoll.poll(timeout)
         with self.lock:
-            self._is_in_turn = True
+            self.is_in_turn = True
             try:
                 self._run(ready)
             finally:
-                self._is_in_turn = False
+                self.is_in_turn = False
 
     def close(self) -> None:
         """Give back the descriptors of the loop itself; a no-op when that was done."""

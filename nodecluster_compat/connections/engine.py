@@ -190,9 +190,15 @@ class Engine:
         self._listeners.pop(listener_id).close()
         self._goes_round.discard(listener_id)
 
-    def unsettled(self, listener_id: int) -> int:
-        """Return how many connections of a listener no worker has taken."""
-        self._find_idle()
+    def unsettled(self, listener_id: int, *, looks: bool = True) -> int:
+        """Return how many connections of a listener no worker has taken.
+
+        Args:
+            listener_id: its number.
+            looks: find out first what has been taken, which may deal further ones.
+        """
+        if looks:
+            self._find_idle()
         offered = sum(1 for end in self._offers.values() if end.offered is not None and end.offered[0] == listener_id)
         return self._listeners[listener_id].dispatcher.pending + offered
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -100,6 +101,59 @@ def test_handler_of_a_signal_that_interrupts_a_change_makes_its_own_afterwards(r
     rig.loop.run_once(0)
     with rig.dealer.held() as engine:
         assert engine[rig.listener_id].dispatcher.members == set()
+
+
+def test_handler_of_a_signal_that_interrupts_the_wait_for_the_lock_waits_for_it_as_well(rig: Rig) -> None:
+    """The dealer's thread is changing something meanwhile."""
+    begun, seen, is_changing = threading.Event(), threading.Event(), False
+    found: list[bool] = []
+
+    def handler(*_: object) -> None:
+        begun.set()
+        with rig.dealer.held():
+            found.append(is_changing)
+            seen.set()
+
+    def change() -> None:
+        nonlocal is_changing
+        with rig.dealer._dealing.lock:
+            is_changing = True
+            has_lock.set()
+            while not rig.dealer._is_held:
+                os.sched_yield()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+            begun.wait(20)
+            seen.wait(0.1)  # that it does not come
+            is_changing = False
+
+    has_lock = threading.Event()
+    before = signal.signal(signal.SIGUSR1, handler)
+    changer = threading.Thread(target=change)
+    changer.start()
+    has_lock.wait(20)
+    try:
+        with rig.dealer.held():
+            pass
+    finally:
+        changer.join(20)
+        signal.signal(signal.SIGUSR1, before)
+    assert found == [False]
+
+
+def test_handler_of_a_signal_may_look_while_the_arbiter_deals_by_itself() -> None:
+    """In the middle of a turn, whose lock its own thread has."""
+    loop = Loop(LOG)
+    dealer = Dealer(loop, LOG, RoundRobin, 4, lambda _: None, lambda *_: None)
+    found: list[int] = []
+    dealer._dealing.call_later(0, lambda: found.append(dealer.queue_status().waiting))
+    dealer._dealing.call_later(0, lambda: dealer.leave(1))
+    while not found:
+        loop.run_once(1)
+    assert found == [0]
+    assert not dealer._is_held
+    dealer.close()
+    dealer.abandon()
+    loop.close()
 
 
 def test_dealer_without_a_thread_deals_on_the_arbiters_loop(
