@@ -10,13 +10,13 @@ So neither a request nor a connection pays for it.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gevent import get_hub, getcurrent, spawn
 
+from ..base.stack_text import stack_of_application
 from ..base.time_limits import Late, TimeLimits
 from ..errors import TimeLimitExceeded
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from greenlet import greenlet
 
 __all__ = ["LateGreenlets", "Meter"]
-
-_FRAMES: Final = 40
 
 Tell = Callable[[str, str, float, str], object]
 """Told of a late request: its method and path, its client, the seconds that it may take, and its stack."""
@@ -138,7 +136,7 @@ class LateGreenlets:
             self._limits.set(late.key, late.since, 0)
             return
         request, client = self._without_slot[sock][1:] if late.key < 0 else self._meter.told(late.key)
-        stack = "".join(traceback.format_stack(greenlet.gr_frame, _FRAMES)).rstrip() if greenlet.gr_frame else ""
+        stack = stack_of_application(greenlet.gr_frame)
         spawn(self._tell, request, client, late.seconds, stack)  # the hub must not wait, and a log may
         get_hub().loop.run_callback(self._throw, late, greenlet, TimeLimitExceeded(request, late.seconds))
 

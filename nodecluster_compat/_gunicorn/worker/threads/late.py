@@ -20,12 +20,12 @@ import socket
 import ssl
 import sys
 import threading
-import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ....base.limit_watch import LimitWatch
+from ....base.stack_text import stack_of_application
 from ....base.time_limits import Late
 from ....errors import TimeLimitExceeded
 from ...requests.late_requests import LATE_STATUS, is_event_stream, late_page
@@ -38,7 +38,6 @@ __all__ = ["LateThreads", "ThreadResponse"]
 
 _THREAD: Final = "thread"
 _MAIN: Final = "main thread"
-_FRAMES: Final = 40
 
 
 class ThreadResponse(OneSendResponse):
@@ -117,8 +116,7 @@ class LateThreads:
         response = self._responses.get(running.ident)
         if not late.has_own and response is not None and is_event_stream(response.headers):
             return False
-        frame = sys._current_frames().get(running.ident)
-        stack = "" if frame is None else "".join(traceback.format_stack(frame, _FRAMES)).rstrip()
+        stack = stack_of_application(sys._current_frames().get(running.ident))
         what = self._end_answer(running, response, TimeLimitExceeded(running.request, late.seconds))
         self._tell(running.request, running.client, late.seconds, stack, f"{what}; its thread goes on")
         return True

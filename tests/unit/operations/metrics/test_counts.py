@@ -113,6 +113,35 @@ def test_more_rows_than_there_are(pair: Pair) -> None:
     assert pair.rows()["_OTHER", "5xx"] == 100
 
 
+def test_ten_thousand_paths_are_one_row(pair: Pair) -> None:
+    """Of one slot, too: what clients make up takes no memory and no series."""
+    slot = pair.meter.open("127.0.0.1:1", 1)
+    for number in range(10_000):
+        started = pair.meter.begin(slot, b"GET /%d?%d HTTP/1.1" % (number, number))
+        pair.meter.end(slot, started, "GET", "200 OK", 1)
+    assert pair.rows() == {("GET", "200"): 10_000}
+    assert [len(rows) for rows in pair.meter._rows.values()] == [2]  # by text and by number
+    assert pair.reader.in_flight(pair.clock.now) == []
+
+
+@pytest.mark.parametrize("jump", [-(10.0**6), 10.0**6])
+def test_clock_that_jumps(pair: Pair, jump: float) -> None:
+    """Of a primary that reads before its worker's moment, or long after: nothing goes back, and no age is negative."""
+    slot = pair.meter.open("127.0.0.1:1", 1)
+    pair.request()
+    started = pair.meter.begin(slot, b"GET / HTTP/1.1")
+    assert pair.rows() == {("GET", "200"): 1}
+    pair.clock.now += jump
+    active, oldest = pair.reader.active(pair.clock.now)
+    assert active in (0, 1)
+    assert oldest >= 0
+    assert pair.rows() == {("GET", "200"): 1}
+    pair.clock.now -= min(jump, 0.0)  # the worker's own does not go back
+    pair.meter.end(slot, started, "GET", "200 OK", 0)
+    row = pair.reader.read(pair.clock.now).rows["GET", "200"]
+    assert (row.count, row.seconds) == (2, max(jump, 0.0))
+
+
 def test_what_is_in_flight(pair: Pair) -> None:
     """The oldest first, with its greenlet, and without what follows a question mark."""
     first, second = (pair.meter.open(f"127.0.0.1:{port}", port) for port in (1, 2))
