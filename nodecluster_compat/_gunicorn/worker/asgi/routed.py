@@ -100,7 +100,7 @@ class RoutedConnection:
             self._waits = True
             transport.pause_reading()
             self._hand_on(decision, transport, fd)
-            return False
+            return True  # on False gunicorn would close what is relayed
         return self._serve_here()
 
     def _serve_here(self) -> bool:
