@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ..sharing.lock import Lock
     from ..sharing.members import Sharing
     from ..sharing.outcomes import Replies
+    from ..sharing.store import Store
 
 __all__ = ["SCHED_NONE", "SCHED_RR", "Cluster", "cluster"]
 
@@ -346,6 +347,11 @@ class Cluster(Emitter):
             ClusterError: as :meth:`everywhere`.
         """
         return await self._sharing.everywhere_async(function, *args, timeout=timeout, **keywords)
+
+    @property
+    def store(self) -> Store:
+        """State that all processes share; see :class:`~nodecluster_compat.sharing.store.Store`."""
+        return self._sharing.store
 
     @property
     def leader(self) -> Leader:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
+from ..errors import StoreUnavailable
 from .exchange import Exchange, Moment
 from .leader_desk import LeaderDesk
 from .lock_desk import LockDesk
@@ -19,6 +21,14 @@ if TYPE_CHECKING:
     from ..roles.primary import Primary
 
 __all__ = ["share"]
+
+
+def _hold(folder: StateFolder, log: Log, *_: object) -> None:
+    """A worker uses the folder, which is kept from now on as long as this primary lives."""
+    try:
+        folder.hold()
+    except StoreUnavailable as error:
+        log.error("The state of the cluster may not outlive its workers: %s", error)
 
 
 def share(
@@ -37,7 +47,8 @@ def share(
     LockDesk(exchange, first_token(), folder)
     LeaderDesk(exchange, first_token(), folder, is_ready_at)
     OnceDesk(exchange, folder, is_ready_at)
+    exchange.verbs.on("folder", None, partial(_hold, folder, log))
     Workers(primary, exchange, log)
     primary.keepers.append(sharing)
-    sharing.become_primary(primary, exchange, log, is_own)
+    sharing.become_primary(primary, exchange, folder, log, is_own)
     return exchange

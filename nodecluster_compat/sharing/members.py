@@ -6,6 +6,7 @@ before it.  A fork changes where it stands, and keeps what a preloaded applicati
 
 from __future__ import annotations
 
+import atexit
 import logging
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.emitter import Origin, current_origin, run_guarded
 from ..errors import NotInCluster
+from ..machine.state_folder import StateFolder
 from ..roles.requests import Reply, awaited, checked_request_timeout, waited
 from .bus import Asked, Bus
 from .everywhere import Run, function_named, named
@@ -25,9 +27,10 @@ from .lock_desk import LockDesk, Unlock
 from .once import Onces
 from .outcomes import Failure, Replies
 from .sides import DirectSide, LocalPost, PrimaryPost, Side, WorkerSide
+from .store import Store
 from .subscriptions import Subscribers, Subscription
 from .topics import checked_topic
-from .wire import decode
+from .wire import decode, encode
 
 if TYPE_CHECKING:
     from ..base.log import Log
@@ -44,6 +47,7 @@ class Sharing:
 
     Attributes:
         bus: see :class:`~nodecluster_compat.sharing.bus.Bus`.
+        store: see :class:`~nodecluster_compat.sharing.store.Store`.
         leader: see :class:`~nodecluster_compat.sharing.leader.Leader`.
         verbs: what the exchange can ask of this process; a door for capabilities.
         subscribers: who here has subscribed to what.
@@ -58,6 +62,8 @@ class Sharing:
         self._is_own: Callable[[Origin], bool] | None = None
         self._member: ClusterWorker | None = None
         self.leader = Leader(self, self.verbs)
+        self.store = Store(self._state_folder)
+        self._folder: StateFolder | None = None
         self.onces = Onces(self)
         self.verbs.on("lapsed", Unlock, _ignore)  # whoever holds it has a clock
         self.verbs.on("asked", Asked, self._asked)
@@ -86,23 +92,34 @@ class Sharing:
 
     # --- where this process stands -------------------------------------------------------------
 
-    def become_primary(self, primary: Primary, exchange: Exchange, log: Log, is_own: Callable[[Origin], bool]) -> None:
+    def become_primary(
+        self,
+        primary: Primary,
+        exchange: Exchange,
+        folder: StateFolder,
+        log: Log,
+        is_own: Callable[[Origin], bool],
+    ) -> None:
         """This process is a primary.
 
         Args:
             primary: that.
             exchange: its own.
+            folder: where its state is.
             log: told of slow handlers.
             is_own: whether what was registered from there is the primary's, not that of a preloaded application.
         """
         post = PrimaryPost(primary)
         self._is_own = is_own
+        self.store.leave()
+        self._folder = folder
         self._for_workers += self.subscribers.remove_where(lambda one: not is_own(one.origin))
         side = self._side = DirectSide(exchange, post, post, self.subscribers, self.verbs, log)
         self._announce(side)
 
     def become_worker(self, member: ClusterWorker, log: Log) -> None:
         """This process has just been forked, and is a worker."""
+        self.store.leave()
         self._side = self._is_own = None
         self.subscribers = Subscribers(self._want)
         self._member = member
@@ -121,6 +138,22 @@ class Sharing:
     def _announce(self, side: Side) -> None:
         for pattern in self.subscribers.patterns:
             side.want(pattern, True)
+
+    def _state_folder(self) -> str:
+        """Return where the state of this cluster is: in a worker it tells the primary that it is used."""
+        if self._folder is None:
+            self._folder = StateFolder()
+            self._folder.hold()
+            atexit.register(self._leave_own, self._folder)
+        elif self._member is not None:
+            self.side.call("folder", encode(None), None)
+        else:
+            self._folder.hold()
+        return self._folder.make()
+
+    def _leave_own(self, folder: StateFolder) -> None:
+        self.store.leave()
+        folder.leave()
 
     # --- subscriptions -------------------------------------------------------------------------
 

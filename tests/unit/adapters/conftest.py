@@ -1,0 +1,20 @@
+"""A store of the test's own behind ``cluster.store``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nodecluster_compat.sharing.members import sharing
+from nodecluster_compat.sharing.store import Store
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """Empty at the beginning of each test."""
+    made = Store(lambda: str(tmp_path))
+    monkeypatch.setattr(sharing, "store", made)
+    yield made
+    made.leave()

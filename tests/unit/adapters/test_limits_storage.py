@@ -1,0 +1,64 @@
+"""``limits`` with its own strategies on the cluster's storage, and beside its own storage in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter, SlidingWindowCounterRateLimiter
+
+import nodecluster_compat.adapters.limits_storage as adapter
+from nodecluster_compat.errors import StoreUnavailable
+from nodecluster_compat.sharing.store import Store
+
+STRATEGIES: list[Any] = [FixedWindowRateLimiter, MovingWindowRateLimiter, SlidingWindowCounterRateLimiter]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy(strategy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allows what the storage in memory allows, hit by hit, and tells the same of the window."""
+    now = [1_000_000.0]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    ours, theirs = (strategy(storage_from_string(uri)) for uri in ("cluster://", "memory://"))
+    limit = RateLimitItemPerMinute(5)
+    for step in range(60):
+        now[0] += step % 7 * 3.1  # never a whole minute: at the very end of one a hit counts there, and not here
+        key = ("user", "x" * (600 if step % 2 else 1))
+        cost = 1 + step % 3 // 2
+        assert ours.test(limit, *key, cost=cost) == theirs.test(limit, *key, cost=cost)
+        assert ours.hit(limit, *key, cost=cost) == theirs.hit(limit, *key, cost=cost)
+        mine, other = ours.get_window_stats(limit, *key), theirs.get_window_stats(limit, *key)
+        assert (mine.remaining, mine.reset_time) == (other.remaining, pytest.approx(other.reset_time))
+    ours.clear(limit, "user", "x")
+    assert ours.get_window_stats(limit, "user", "x").remaining == 5
+
+
+def test_reset_and_check(store: Store) -> None:
+    """Only what is of limits goes."""
+    storage: Any = storage_from_string("cluster://")
+    limiter = FixedWindowRateLimiter(storage)
+    store.set("mine", 1)
+    assert limiter.hit(RateLimitItemPerSecond(1), "a")
+    assert not limiter.hit(RateLimitItemPerSecond(1), "a")
+    assert storage.check()
+    assert storage.reset() == 1
+    assert limiter.hit(RateLimitItemPerSecond(1), "a")
+    assert store.get("mine") == 1
+
+
+def test_a_store_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is unhealthy, and raises what ``limits`` says if it is to."""
+    storage: Any = storage_from_string("cluster://", wrap_exceptions=True)
+    assert isinstance(storage, adapter.ClusterStorage)
+
+    def broken(*_: object, **__: object) -> None:
+        raise StoreUnavailable("no place")
+
+    monkeypatch.setattr(Store, "file", property(broken))
+    assert not storage.check()
+    with pytest.raises(StorageError):
+        storage.incr("a", 5)

@@ -1,0 +1,87 @@
+"""Token buckets and sliding windows, with a clock that the test moves; what they allow over any time is the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nodecluster_compat.errors import ArgumentError
+from nodecluster_compat.sharing.rates import SlidingWindow, TokenBucket
+from nodecluster_compat.sharing.store import Store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store."""
+    folder: Path = tmp_path_factory.mktemp("rates")
+    made = Store(lambda: str(folder))
+    yield made
+    made.leave()
+
+
+def test_bucket(store: Store) -> None:
+    """A burst, then the rate; it says how long to wait, and after that there is enough."""
+    now = [0.0]
+    store.clear()
+    bucket = TokenBucket(store, "b", rate=2, burst=4, clock=lambda: now[0])
+    assert [bucket.take() for _ in range(5)] == [0, 0, 0, 0, 0.5]
+    now[0] += 0.5
+    assert (bucket.take(), bucket.take(2)) == (0, 1.0)
+    now[0] += 100
+    assert (bucket.take(4), bucket.take(0.5)) == (0, 0.25)
+    other = TokenBucket(store, "b", rate=2, burst=4, clock=lambda: now[0])
+    assert other.take() == 0.5
+
+
+def test_window(store: Store) -> None:
+    """So many within any span; it says when the next is allowed."""
+    now = [0.0]
+    store.clear()
+    window = SlidingWindow(store, "w", 3, 10, clock=lambda: now[0])
+    for at, amount, waits in ((0, 1, 0), (4, 2, 0), (5, 1, 5), (10, 1, 0), (10, 2, 4), (14, 2, 0), (14, 1, 6)):
+        now[0] = at
+        assert window.take(amount) == waits
+    assert window.hits() == [10, 14, 14]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 3)), min_size=1, max_size=40))
+def test_no_span_has_more_than_the_limit(store: Store, steps: list[tuple[int, int]]) -> None:
+    """Whatever the times; and what was refused is allowed after the wait that was said."""
+    now = [0.0]
+    store.clear()
+    window = SlidingWindow(store, "w", 3, 10, clock=lambda: now[0])
+    allowed: list[float] = []
+    for pause, amount in steps:
+        now[0] += pause
+        wait = window.take(amount)
+        if wait:
+            now[0] += wait
+            assert window.take(amount) == 0
+        allowed += [now[0]] * amount
+    for at in allowed:
+        assert sum(1 for one in allowed if at - 10 < one <= at) <= 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda store: TokenBucket(store, "b", 0, 1),
+        lambda store: TokenBucket(store, "b", 1, float("inf")),
+        lambda store: TokenBucket(store, "b", 1, 1).take(2),
+        lambda store: TokenBucket(store, "b", 1, 1).take(-1),
+        lambda store: SlidingWindow(store, "w", 0, 1),
+        lambda store: SlidingWindow(store, "w", 100_001, 1),
+        lambda store: SlidingWindow(store, "w", 1, 0),
+        lambda store: SlidingWindow(store, "w", 1, 1).take(2),
+    ],
+)
+def test_what_can_never_be(store: Store, make: object) -> None:
+    """Is refused at once."""
+    assert callable(make)
+    with pytest.raises(ArgumentError, match="expected"):
+        make(store)

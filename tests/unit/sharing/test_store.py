@@ -1,0 +1,346 @@
+"""The store: its verbs, its bounds, what is evicted, what a killed process leaves, what is broken."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nodecluster_compat.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    KeyTooLong,
+    MessageNotSerializable,
+    MessageTooLarge,
+    SettingsError,
+    StoreCorrupt,
+    StoreFull,
+    StoreUnavailable,
+    WouldBlock,
+)
+from nodecluster_compat.sharing import lmdb_file
+from nodecluster_compat.sharing.entries import key_of
+from nodecluster_compat.sharing.lmdb_file import LmdbFile
+from nodecluster_compat.sharing.store import Store
+
+SMALL = 1024 * 1024
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which the test moves."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where stores lie, in memory as in life."""
+    path = Path("/dev/shm") / f"nodecluster-test-{os.getpid()}-{tmp_path.name}"
+    path.mkdir(mode=0o700)
+    yield path
+    for one in path.iterdir():
+        one.unlink()
+    path.rmdir()
+
+
+@pytest.fixture
+def store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A small store."""
+    monkeypatch.setenv("NODECLUSTER_STORE_BYTES", str(SMALL))
+    made = Store(lambda: str(folder))
+    yield made
+    made.leave()
+
+
+VALUES = [
+    None,
+    True,
+    0,
+    -5,
+    2**63 - 1,
+    2**64 - 1,
+    1.5,
+    "text",
+    b"\0\xff",
+    [1, [2]],
+    {"a": {"b": None}},
+    "",
+    "x" * 100_000,
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
+def test_values_come_back(store: Store, value: Any) -> None:
+    """Whatever MessagePack carries; ``None`` is a value, and not the same as nothing."""
+    assert store.set("key", value)
+    assert store.get("key", "nothing") == value
+    assert store["key"] == value
+    assert type(store["key"]) is type(value)
+    assert "key" in store
+
+
+def test_verbs(store: Store, clock: list[float]) -> None:
+    """As Redis has them."""
+    assert store.get("a") is None
+    assert store.set("a", 1, nx=True)
+    assert not store.set("a", 2, nx=True)
+    store.set_many({"b": "two", "c": [3]})
+    assert store.get_many(["a", "b", "missing", "c"]) == {"a": 1, "b": "two", "c": [3]}
+    assert store.delete("b", "missing") == 1
+    assert (store.incr("a"), store.incr("n", 5), store.incr("n", -7)) == (2, 5, -2)
+    assert not store.compare_and_set("a", 1, "other")
+    assert store.compare_and_set("a", 2, "other")
+    assert store.compare_and_set("new", None, 1)
+    assert not store.compare_and_set("new", None, 1)
+    assert store.update("log", lambda log: ([*(log or []), "x"], len(log or []))) == 0
+    assert store.update("log", lambda log: ([*(log or []), "y"], len(log or []))) == 1
+    assert store["log"] == ["x", "y"]
+    assert len(store) == 5
+    del store["a"]
+    with pytest.raises(KeyError):
+        del store["a"]
+    with pytest.raises(KeyError):
+        _ = store["a"]
+    store.clear()
+    assert (len(store), store.bytes, store.get("c")) == (0, 0, None)
+
+
+def test_time_to_live(store: Store, clock: list[float]) -> None:
+    """Over at its moment, for every verb; a count keeps the time of its beginning."""
+    store.set("a", 1, ttl=10)
+    store.incr("n", ttl=10)
+    clock[0] += 5
+    assert (store.incr("n", ttl=10), store.ttl("n"), store.ttl("nothing")) == (2, 5.0, 0.0)
+    assert store.expire("a", 100)
+    assert not store.expire("nothing", 5)
+    clock[0] += 5
+    assert ("n" in store, store.get("a"), store.incr("n")) == (False, 1, 1)
+    assert store.ttl("n") is None
+    assert store.expire("a", None)
+    clock[0] += 1000
+    assert store.get_many(["a"]) == {"a": 1}
+    store.set("gone", 1, ttl=1)
+    clock[0] += 1
+    assert (store.delete("gone"), store.set("gone", 2, nx=True), store.get("gone")) == (0, True, 2)
+
+
+def test_the_store_is_bounded(store: Store, clock: list[float]) -> None:
+    """What is over goes first, then what is old; what is new stays; large and small, for as long as one likes."""
+    for number in range(200):
+        store.set(f"over {number}", "x" * 1000, ttl=1)
+    clock[0] += 10
+    for number in range(600):
+        store.set(f"old {number}", "x" * 1000)
+        clock[0] += 1
+    assert store.evicted == 0
+    for number in range(600):
+        store.set(f"new {number}", "x" * 1000)
+        clock[0] += 1
+    assert store.bytes <= SMALL
+    kept = store.get_many([f"{age} {number}" for age in ("old", "new") for number in range(600)])
+    new = sum(1 for key in kept if key.startswith("new"))
+    assert 600 - new < (600 - (len(kept) - new)) / 4
+    for number in range(40):
+        store.set("large", "x" * (900_000 - number))
+        store.set(f"small {number}", 1)
+        assert store.get(f"small {number}") == 1
+    assert store.bytes <= SMALL
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda store: store.get("x" * 501), KeyTooLong, "at most 500 bytes, got 501"),
+        (lambda store: store.set("é" * 251, 1), KeyTooLong, "got 502"),
+        (lambda store: store.get(""), ArgumentError, "empty"),
+        (lambda store: store.get("\ud800"), ArgumentError, "UTF-8"),
+        (lambda store: store.get(5), ArgumentTypeError, "expected text as a key, got int"),
+        (lambda store: store.set("a", object()), MessageNotSerializable, "expected a value"),
+        (lambda store: store.set("a", "x" * 1_100_000), MessageTooLarge, "at most 1048576"),
+        (lambda store: store.set("a", 1, ttl=0), ArgumentTypeError, "above 0"),
+        (lambda store: store.set("a", 1, ttl=float("inf")), ArgumentTypeError, "above 0"),
+        (lambda store: store.incr("a", 1.5), ArgumentTypeError, "whole number to add"),
+        (lambda store: store.set("t", "text") and store.incr("t"), ArgumentTypeError, "whole number to be kept"),
+        (lambda store: store.set("m", 2**63 - 1) and store.incr("m"), ArgumentError, "64 bits"),
+    ],
+)
+def test_bad_input(store: Store, call: Any, error: type[Exception], sentence: str) -> None:
+    """A sentence, and nothing has happened."""
+    with pytest.raises(error, match=sentence):
+        call(store)
+    assert "a" not in store
+
+
+@pytest.mark.parametrize("size", ["many", "5", "-1"])
+def test_a_size_that_cannot_be(folder: Path, monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    """Is refused by a sentence that says what is expected."""
+    monkeypatch.setenv("NODECLUSTER_STORE_BYTES", size)
+    with pytest.raises(SettingsError, match="NODECLUSTER_STORE_BYTES"):
+        Store(lambda: str(folder)).get("a")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["set", "delete", "incr"]), st.integers(0, 30), st.integers(0, 3000))))
+def test_what_is_counted_is_what_is_there(steps: list[tuple[str, int, int]]) -> None:
+    """Bytes and entries, whatever was done; the same as a dict would have it while nothing is evicted."""
+    path = Path("/dev/shm") / f"nodecluster-test-{os.getpid()}-counted"
+    path.mkdir(mode=0o700, exist_ok=True)
+    store = Store(lambda: str(path))
+    model: dict[str, Any] = {}
+    try:
+        store.clear()
+        for verb, number, size in steps:
+            key = f"{verb == 'incr'} {number}"
+            if verb == "set":
+                store.set(key, "x" * size)
+                model[key] = "x" * size
+            elif verb == "incr":
+                model[key] = model.get(key, 0) + size
+                assert store.incr(key, size) == model[key]
+            else:
+                assert store.delete(key) == (model.pop(key, None) is not None)
+        assert store.get_many(list(model)) == model
+        assert len(store) == len(model)
+        store.delete(*model)
+        assert (len(store), store.bytes) == (0, 0)
+    finally:
+        store.leave()
+        for one in path.iterdir():
+            one.unlink()
+        path.rmdir()
+
+
+COUNT = """
+import os, sys
+from nodecluster_compat.sharing.store import Store
+store = Store(lambda: sys.argv[1])
+print(store.get("n", 0), flush=True)
+while True:
+    total = store.incr("n")
+    os.write(int(sys.argv[2]), b"+")
+"""
+
+
+def test_a_count_is_exact_whoever_is_killed(folder: Path, store: Store) -> None:
+    """Processes count and are killed at any moment: none counts twice or for nothing, and none waits for the dead."""
+    told, telling = os.pipe()
+    deaths = 0
+    os.set_blocking(told, False)
+    confirmed = 0
+    for _ in range(3):
+        workers = [counter(folder, telling) for _ in range(3)]
+        for worker in workers:
+            assert worker.stdout is not None
+            worker.stdout.readline()
+        before = store.get("n", 0)
+        while store.get("n", 0) < before + 200 and all(worker.poll() is None for worker in workers):
+            confirmed += drained(told)
+        for worker in workers:
+            worker.send_signal(signal.SIGKILL)
+            worker.communicate()
+            deaths += 1
+        assert {worker.returncode for worker in workers} == {-signal.SIGKILL}
+    confirmed += drained(told)
+    os.close(told)
+    os.close(telling)
+    assert confirmed <= store.get("n") <= confirmed + deaths
+    assert store.incr("n") == store.get("n")
+
+
+def counter(folder: Path, telling: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", COUNT, str(folder), str(telling)]
+    return subprocess.Popen(command, pass_fds=[telling], stdout=subprocess.PIPE)
+
+
+def drained(fd: int) -> int:
+    count = 0
+    try:
+        while data := os.read(fd, 65536):
+            count += len(data)
+    except BlockingIOError:
+        pass
+    return count
+
+
+def test_a_signal_handler_that_writes_amid_a_write(store: Store) -> None:
+    """Would wait for itself for ever: it is told so."""
+    with pytest.raises(WouldBlock, match="signal handler"):
+        store.update("a", lambda _: (store.incr("b"), None))
+    assert (store.get("a"), store.get("b")) == (None, None)
+
+
+def test_what_is_no_store(folder: Path) -> None:
+    """A file of somebody else's is left alone; an entry of somebody else's is told of; no folder is no store."""
+    (folder / "store").write_bytes(b"somebody else's" * 1000)
+    with pytest.raises(StoreCorrupt, match="restart the server"):
+        Store(lambda: str(folder)).get("a")
+    assert (folder / "store").read_bytes().startswith(b"somebody")
+    with pytest.raises(StoreUnavailable, match="expected to open"):
+        Store(lambda: str(folder / "nowhere")).get("a")
+
+
+def test_an_entry_of_somebody_elses(store: Store) -> None:
+    """Says so, and can be replaced or deleted."""
+    with store.file._environment.begin(write=True) as transaction:
+        transaction.put(key_of("a"), b"short")
+        transaction.put(key_of("b"), b"\0" * 17 + b"\xc1")
+    for key in ("a", "b"):
+        with pytest.raises(StoreCorrupt):
+            store.get(key)
+
+
+def test_memory_that_is_full(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can be evicted makes room; where that does not help, a sentence; with room again all is well."""
+    lmdb = store.file._lmdb
+    store.set("a", 1)
+    real = lmdb_file.Writing.put
+    failures = [1]
+
+    def put(writing: Any, *args: Any) -> None:
+        if failures[0]:
+            failures[0] -= 1
+            raise lmdb.DiskError("No space left on device")
+        real(writing, *args)
+
+    monkeypatch.setattr(lmdb_file.Writing, "put", put)
+    assert store.set("b", 2)
+    failures[0] = 100
+    with pytest.raises(StoreFull, match="expected room"):
+        store.set("c", 3)
+    failures[0] = 0
+    assert store.get("c") is None
+    assert store.set("c", 4)
+    assert store.get("c") == 4
+
+
+def test_without_lmdb(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Says what to install."""
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    with pytest.raises(StoreUnavailable, match=r"pip install 'nodecluster-compat\[store\]'"):
+        LmdbFile(str(folder))
+
+
+def test_a_forked_process_opens_it_again(folder: Path, store: Store) -> None:
+    """LMDB's must not be used over a fork."""
+    store.set("a", 1)
+    pid = os.fork()
+    if not pid:
+        try:
+            os._exit(0 if store.incr("a") == 2 else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(pid, 0)[1] == 0
+    deadline = time.monotonic() + 10
+    assert store.get("a") == 2
+    assert time.monotonic() < deadline
