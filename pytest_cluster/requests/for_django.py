@@ -25,7 +25,7 @@ def unseen_databases() -> dict[str, str]:
 
     :return: by the alias; a database that they see is left out.
     """
-    from django.db import connections  # type: ignore[import-untyped]
+    from django.db import connections
 
     found = {}
     for connection in connections.all(initialized_only=True):
@@ -45,7 +45,7 @@ def django_client(ask: Callable[..., Response], host: str, defaults: dict[str, A
     :raises MissingLibrary: Django is not installed.
     """
     try:
-        from django.test import Client  # type: ignore[import-untyped]
+        from django.test import Client
     except ImportError:
         raise MissingLibrary("cluster.django_client()", "django") from None
 
@@ -76,7 +76,7 @@ class _Handler:
         self._forges = forges
 
     def __call__(self, environ: Environ) -> Any:  # noqa: ANN401
-        from django.core.handlers.wsgi import WSGIRequest  # type: ignore[import-untyped]
+        from django.core.handlers.wsgi import WSGIRequest
 
         method, target, headers, body = request_of(environ)
         if self._host and "HTTP_HOST" not in environ:
@@ -90,7 +90,7 @@ class _Handler:
 
 def _forge(headers: dict[str, str]) -> None:
     """Add a token that the cookie and the form agree on: all that Django's check compares."""
-    from django.conf import settings  # type: ignore[import-untyped]
+    from django.conf import settings
 
     token = secrets.token_hex(16)
     cookies = [one for one in headers.get("Cookie", "").split("; ") if one]
@@ -102,7 +102,7 @@ def _forge(headers: dict[str, str]) -> None:
 
 def _response_of(answer: Response) -> Any:  # noqa: ANN401
     """Return a response of Django's for an answer: what only the worker knows says so when it is looked at."""
-    from django.http import HttpResponse  # type: ignore[import-untyped]
+    from django.http import HttpResponse
 
     class ClusterHttpResponse(HttpResponse):  # type: ignore[misc]
         worker = answer.worker
