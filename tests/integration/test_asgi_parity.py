@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 OURS: Final = "nodecluster_compat.ASGIWorker"
-SETTINGS: Final[dict[str, Any]] = {"graceful_timeout": 2, "keepalive": 2, "asgi_loop": "asyncio"}
+SETTINGS: Final[dict[str, Any]] = {"graceful_timeout": 2, "keepalive": 1, "asgi_loop": "asyncio"}
 OWN: Final = {
     "nothing is answered": GET % (b"/nothing", CLOSE),
     "torn": GET % (b"/torn", CLOSE),
@@ -39,7 +39,7 @@ CASES: Final[dict[str, tuple[dict[str, Any], dict[str, bytes]]]] = {
     # With uwsgi nobody but its protocol's proxies is answered, and so no cluster is known to be ready.
     **{name: (settings, {**CORPUS, **MORE}) for name, settings in VARIANTS.items() if name != "uwsgi"},
 }
-STOCK: Final = Comparison(stock_recording("asgi_parity"), rounds=5)
+STOCK: Final = Comparison(stock_recording("asgi_parity"), rounds=5, silence=0.3)
 
 
 def started(cluster_factory: ClusterFactory, case: str, worker_class: str = OURS) -> Cluster:

@@ -55,9 +55,10 @@ CHANGE: Final = "import os\nif os.path.exists('second'):\n    exec(open('second'
 """The end of a ``gunicorn.conf.py`` that a test can change: write the file ``second`` and send HUP."""
 
 
-def exchange(client: socket.socket, request: bytes, pieces: int = 1) -> bytes:
+def exchange(client: socket.socket, request: bytes, pieces: int = 1, silence: float = 0.0) -> bytes:
     """Send the bytes, then end of input; return everything that comes back.
 
+    A server that answers nobody who has sent the end already gets it when it has said nothing for ``silence`` seconds.
     Over IPv4 each piece is sent when the server has read the one before, so that pieces are what its parser sees.
     A server that answers before it has read everything resets the connection, or not, as the kernel's timing has it.
     """
@@ -69,6 +70,8 @@ def exchange(client: socket.socket, request: bytes, pieces: int = 1) -> bytes:
                 client.sendall(request[start : start + size])
                 if start + size < len(request) and not _is_read(client):
                     break
+            while silence and select.select([client], [], [], silence)[0] and (data := client.recv(65536)):
+                received += data
             if not isinstance(client, ssl.SSLSocket):
                 client.shutdown(socket.SHUT_WR)
         with contextlib.suppress(ConnectionResetError):
@@ -95,9 +98,9 @@ def _is_read(client: socket.socket) -> bool:
     return not answered
 
 
-def send(cluster: Cluster, request: bytes, pieces: int = 1) -> bytes:
+def send(cluster: Cluster, request: bytes, pieces: int = 1, silence: float = 0.0) -> bytes:
     """Send raw bytes on a connection of their own; return the whole answer."""
-    return exchange(cluster.connect(timeout=PATIENCE), request, pieces)
+    return exchange(cluster.connect(timeout=PATIENCE), request, pieces, silence)
 
 
 def normalised(answer: bytes) -> bytes:

@@ -48,6 +48,8 @@ class Comparison:
     pieces: Mapping[str, Callable[[bytes], int]] = field(default_factory=lambda: {"": lambda _: 1})
     """How requests are sent, by name: in how many pieces; the first, in one, has no name."""
     rounds: int = 20
+    silence: float = 0.0
+    """See ``exchange``."""
 
     def expected(self, case: str, corpus: Corpus, start_stock: Callable[[], Cluster]) -> Answers:
         """Return what the stock worker says."""
@@ -107,7 +109,7 @@ class Comparison:
     def _said(self, server: Cluster, request: bytes, pieces: int, enough: Callable[[set[str]], bool]) -> list[str]:
         said: set[str] = set()
         for _ in range(self.rounds):
-            said.add(told(normalised(send(server, request, pieces))))
+            said.add(told(normalised(send(server, request, pieces, self.silence))))
             if enough(said):
                 break
         return sorted(said)

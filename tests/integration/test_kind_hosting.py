@@ -1,0 +1,154 @@
+"""What a host gives to workers of threads, and with a loop: sockets of systemd, USR2, preload, HTTP/2, PROXY."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import ssl
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import gunicorn
+import pytest
+from h2_client import fetch
+from kinds import THREAD_WORKER
+from raw_http import APPS, CLOSE, GET, GUNICORN, Certificate, exchange, serving, until
+from remote_control import CONF, said, wait, wait_said
+
+from pytest_cluster import Cluster, ClusterFactory
+
+NEEDS_27: Final = pytest.mark.skipif(gunicorn.version_info < (27,), reason="the ASGI worker needs gunicorn 27")
+HOSTED: Final = [
+    pytest.param(THREAD_WORKER, "pid_echo:app", id="threads"),
+    pytest.param("nodecluster_compat.ASGIWorker", "asgi_app:app", id="asgi", marks=NEEDS_27),
+]
+THREADS: Final[dict[str, Any]] = {"app": "threads_app:app", "config": CONF, "worker_class": THREAD_WORKER, "workers": 1}
+
+
+@pytest.mark.parametrize(("worker_class", "app"), HOSTED)
+def test_service_of_systemd(tmp_path: Path, worker_class: str, app: str) -> None:
+    """The socket is the manager's, which hears when somebody serves on it, and that it stops."""
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(tmp_path / "notify"))
+    manager.settimeout(20)
+    bound = socket.create_server(("127.0.0.1", 0))
+    start = (
+        "import os, sys; os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1'); "
+        f"os.dup2({bound.fileno()}, 3); os.set_inheritable(3, True); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    environ = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "PYTHONPATH": str(APPS)}
+    command = [sys.executable, "-c", start, GUNICORN, "-k", worker_class, "-w", "2", app]
+    with serving(tmp_path, command, env=environ, pass_fds=[bound.fileno()]) as server:
+        told = ""
+        while "READY=1" not in told:
+            told += manager.recv(4096).decode()
+        answer = exchange(socket.create_connection(bound.getsockname(), 20), GET % (b"/pid", CLOSE), silence=20)
+        assert answer.startswith(b"HTTP/1.1 200")
+        server.process.send_signal(signal.SIGTERM)
+        while "STOPPING=1" not in told:
+            told += manager.recv(4096).decode()
+        assert server.process.wait(20) == 0
+    with socket.create_connection(bound.getsockname(), 20):  # the manager still listens
+        pass
+    manager.close()
+    bound.close()
+
+
+# --- threads -------------------------------------------------------------------------------------
+
+
+def test_threads_speak_http2_by_alpn(cluster_factory: ClusterFactory, certificate: Certificate) -> None:
+    """Several streams on one connection; one client speaks HTTP/1 to the same port."""
+    settings = {"keyfile": certificate.key, "certfile": certificate.cert, "http_protocols": "h2,h1", "threads": 2}
+    cluster = cluster_factory(**THREADS, settings=settings)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    with context.wrap_socket(socket.create_connection((cluster.host, cluster.port), 20)) as client:
+        assert client.selected_alpn_protocol() == "h2"
+        answers = fetch(client, "/", "/thread", "/environ")
+    assert [one.status for one in answers] == [200] * 3
+    assert json.loads(answers[1].body).startswith("request-")
+    assert json.loads(answers[2].body)["wsgi.url_scheme"] == "https"
+    assert cluster.get("/").json() == 1
+    assert cluster.worker(1).requests_served == 4
+
+
+@pytest.mark.cluster(
+    **THREADS, preload=True, settings={"proxy_protocol": True, "proxy_allow_ips": "127.0.0.1", "threads": 2}
+)
+def test_threads_behind_a_proxy_with_a_preloaded_application(cluster: Cluster) -> None:
+    """The client is the one that the proxy names; what the application has registered before the fork is told."""
+    head = b"PROXY TCP4 203.0.113.7 203.0.113.8 4321 80\r\n"
+    answer = exchange(cluster.connect(timeout=20), head + GET % (b"/environ", CLOSE))
+    told = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (told["REMOTE_ADDR"], told["REMOTE_PORT"]) == ("203.0.113.7", "4321")
+    assert cluster.reload().succeeded
+    assert cluster.get("/").json() == 2
+
+
+@pytest.mark.cluster(**THREADS, settings={"bind": "unix:threads.sock", "pidfile": "server.pid", "threads": 2})
+def test_threads_are_upgraded_on_a_unix_socket(cluster: Cluster) -> None:
+    """A second master serves with the same socket; the first one can go."""
+    assert cluster.get("/environ").json()["REMOTE_ADDR"] == ""
+    old = cluster.worker(1).pid
+    cluster.primary.signal("SIGUSR2")
+    wait(lambda: "is ready. TERM to this one completes the upgrade" in cluster.log, "the new master", cluster)
+    master = int((Path(f"/proc/{cluster.primary.pid}/cwd") / "server.pid.2").read_text())
+    os.kill(cluster.primary.pid, signal.SIGTERM)
+    cluster.journal.wait_for("exit", predicate=lambda entry: entry.pid == old)
+    assert cluster.get("/").json() == 1
+    os.kill(master, signal.SIGTERM)
+    until(lambda: not os.path.exists(f"/proc/{master}"), "the end of the new master")
+
+
+# --- handlers that do not end --------------------------------------------------------------------
+
+
+ENDLESS: Final = """
+import asyncio
+from nodecluster_compat import process
+
+@process.on("message")
+async def never_ends(message):
+    print('{"told": "message"}', flush=True)
+    await asyncio.Event().wait()
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        print('{"told": "shutdown"}', flush=True)
+        await asyncio.Event().wait()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+
+
+@NEEDS_27
+def test_handler_and_lifespan_that_never_end_hold_up_nothing_beyond_the_limit(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    """Later messages wait for the handler; requests do not. An application has a second to end, behind the drain."""
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    cluster = cluster_factory(
+        app="endless:app",
+        config=CONF + "graceful_timeout = 1\n",
+        worker_class="nodecluster_compat.ASGIWorker",
+        workers=1,
+        settings={"pythonpath": str(tmp_path)},
+    )
+    for number in range(2):
+        source = f"from nodecluster_compat import cluster; cluster.workers[1].send({number})"
+        cluster.primary.run("builtins:exec", source)
+    wait_said(cluster, told="message")
+    assert cluster.get("/").text == "ok"
+    assert len(said(cluster, told="message")) == 1
+    assert cluster.stop() == 0
+    assert said(cluster, told="shutdown")
+    assert "The application has not ended within 1.0 s (ASGI lifespan)" in cluster.log
+    assert "killed" not in cluster.log
