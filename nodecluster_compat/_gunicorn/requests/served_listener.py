@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ...base.records import Address, ServedAddress, SocketName
-from ..gunicorn_types import Settings
+
+if TYPE_CHECKING:
+    from ..gunicorn_types import Settings
 
 __all__ = ["AnyListener", "ServedListener", "address_of"]
 
