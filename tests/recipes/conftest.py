@@ -36,7 +36,10 @@ def start(cluster_factory: ClusterFactory, tmp_path: Path) -> Start:
     """Start the recipe of a name as the page has it, in a folder of its own."""
     (tmp_path / "recipe").mkdir()
 
-    def start_recipe(name: str, workers: int = 2, **env: str) -> Cluster:
+    def start_recipe(name: str, workers: int = 2, *, preloaded: bool | None = None, **env: str) -> Cluster:
+        config = PROGRAMS.get(f"{name}_conf.py", "")
+        if preloaded is not None:  # whatever the page says
+            config += f"\npreload_app = {preloaded}\n"
         for title, text in PROGRAMS.items():
             if title.startswith(f"{name}_"):
                 (tmp_path / "recipe" / title).write_text(text)
@@ -44,7 +47,7 @@ def start(cluster_factory: ClusterFactory, tmp_path: Path) -> Start:
         return cluster_factory(
             workers=workers,
             app=f"{name}_app:app",
-            config=PROGRAMS.get(f"{name}_conf.py", ""),
+            config=config,
             settings={"pythonpath": folder, "chdir": folder},
             env=env,
         )

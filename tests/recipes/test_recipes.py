@@ -21,6 +21,7 @@ from pytest_cluster import Cluster
 from pytest_cluster.waiting import poll
 
 pytestmark = pytest.mark.timeout(120)
+BOTH_WAYS = pytest.mark.parametrize("preloaded", [False, True], ids=["forked", "preloaded"])
 
 
 def texts(cluster: Cluster, count: int, path: str = "/") -> list[str]:
@@ -100,9 +101,10 @@ def test_prometheus(start: Start, tmp_path: Path) -> None:
     assert "shop_requests_total 7.0" in cluster.get("/metrics").text
 
 
-def test_sentry(start: Start, collector: Collector) -> None:
+@BOTH_WAYS
+def test_sentry(start: Start, collector: Collector, preloaded: bool) -> None:
     """An error that was raised just before the end arrives."""
-    cluster = start("sentry", SENTRY_DSN=f"http://key@127.0.0.1:{collector.port}/1")
+    cluster = start("sentry", preloaded=preloaded, SENTRY_DSN=f"http://key@127.0.0.1:{collector.port}/1")
     assert cluster.get("/").text == "served"
     assert cluster.get("/fail").status == 500
     cluster.stop()
@@ -110,13 +112,20 @@ def test_sentry(start: Start, collector: Collector) -> None:
     assert sum(b"no more coffee" in body for body in bodies) == 1
 
 
-def test_opentelemetry(start: Start, collector: Collector) -> None:
-    """The spans of every worker arrive at its end, long before the exporter's five seconds are over."""
-    cluster = start("traces", OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{collector.port}")
+@BOTH_WAYS
+def test_opentelemetry(start: Start, collector: Collector, preloaded: bool) -> None:
+    """The spans of every worker arrive at its end, long before the exporter's five seconds are over.
+
+    Those of a request that came with ``traceparent`` belong to that trace.
+    """
+    cluster = start("traces", preloaded=preloaded, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{collector.port}")
     texts(cluster, 4)
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    assert cluster.get("/", headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"}).text == "served"
     cluster.stop()
     assert {path for path, _ in collector.posted} == {"/v1/traces"}
-    assert sum(body.count(b"look up the price") for _, body in collector.posted) == 4
+    assert sum(body.count(b"look up the price") for _, body in collector.posted) == 5
+    assert sum(body.count(bytes.fromhex(trace)) for _, body in collector.posted) == 2  # the request, and what it did
 
 
 def test_grpc(start: Start) -> None:
