@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from typing import Any, Final
 
 import pytest
+from operator_desk import DOOR, Operator
 from raw_http import CLOSE, GET
 from remote_control import said, wait, wait_said
 
 from pytest_cluster import Cluster
 
-CONF: Final = """
+CONF: Final = (
+    """
 from nodecluster_compat import cluster
 
 cluster.setup_primary(request_timeout=0.6, blocked_after=0)
 """
+    + DOOR
+)
 NO_SLOTS: Final = """
 def post_worker_init(worker):
     from nodecluster_compat._gunicorn.requests.metering import this_meter
@@ -38,6 +43,16 @@ def answer_to(cluster: Cluster, path: bytes, fields: bytes = b"") -> bytes:
         return all_of(client)
 
 
+def late_requests(cluster: Cluster) -> int:
+    """How many the server has counted."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(15)
+        client.connect(Operator(cluster).path)
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        (found,) = re.findall(rb"(?m)^nodecluster_requests_timed_out_total (\d+)", all_of(client))
+        return int(found)
+
+
 def all_of(client: socket.socket) -> bytes:
     received = b""
     while piece := client.recv(65536):
@@ -48,6 +63,7 @@ def all_of(client: socket.socket) -> bytes:
 @pytest.mark.cluster(**LATE)
 def test_late_request_is_ended_where_it_waits(cluster: Cluster) -> None:
     """Its client gets 503, its ``finally`` runs, and the log has its line, its stack and its status; others go on."""
+    before = late_requests(cluster)
     assert answer_to(cluster, b"/hang?secret=1").startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     wait_said(cluster, 1, told="finally")
     wait(lambda: "/hang from 127.0.0.1:" in cluster.log, "the line of the request", cluster)
@@ -57,6 +73,7 @@ def test_late_request_is_ended_where_it_waits(cluster: Cluster) -> None:
     assert "Traceback" not in cluster.log
     assert cluster.get("/").text == "in time"
     assert [one.state for one in cluster.workers] == ["listening"]
+    assert late_requests(cluster) == before + 1
 
 
 @pytest.mark.cluster(**LATE)
@@ -119,9 +136,10 @@ THREADS: Final[dict[str, Any]] = {
 @pytest.mark.cluster(**THREADS)
 def test_client_of_a_late_thread_is_answered_while_the_thread_goes_on(cluster: Cluster) -> None:
     """503 and the end, at the limit; the thread is told where it begins its answer, long after that."""
-    begun = time.monotonic()
+    begun, before = time.monotonic(), late_requests(cluster)
     assert answer_to(cluster, b"/slow").startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert not said(cluster, told="slow ended")
+    wait(lambda: late_requests(cluster) == before + 1, "its count", cluster)
     wait(lambda: "is answered 503; its thread goes on:" in cluster.log, "the line of the request", cluster)
     assert "/slow from 127.0.0.1:" in cluster.log
     wait_said(cluster, 1, told="slow ended")
@@ -150,6 +168,7 @@ ASGI: Final[dict[str, Any]] = {**LATE, "app": "late_asgi:app", "worker_class": "
 @pytest.mark.cluster(**ASGI)
 def test_late_task_is_cancelled(cluster: Cluster) -> None:
     """Its client gets 503, and its connection goes on; what swallows the first cancellation gets another."""
+    before = late_requests(cluster)
     with cluster.connect(timeout=15) as client:
         client.sendall(GET % (b"/hang?secret=1", b""))
         assert client.recv(65536).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
@@ -160,6 +179,7 @@ def test_late_task_is_cancelled(cluster: Cluster) -> None:
         assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
     assert answer_to(cluster, b"/stubborn", CLOSE).startswith(b"HTTP/1.1 503 ")
     assert len(said(cluster, told="cancelled")) == 3
+    assert late_requests(cluster) == before + 3
     assert "Traceback" not in cluster.log
 
 

@@ -66,7 +66,7 @@ class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hi
             serving: the sockets of the connections, by greenlet.
         """
         metering = self.metering
-        tell = tell_late(self.log)
+        tell = tell_late(self.log, metering.meter)
         self.limits = LateGreenlets(seconds, metering.meter, serving, metering.slots, _is_meant_to_last, tell)
         add_limiter(self.limits.limit)
 

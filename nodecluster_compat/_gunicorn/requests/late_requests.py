@@ -20,6 +20,7 @@ from ...base.one_line import Lines
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from ...operations.metrics.request_meter import RequestMeter
     from ..gunicorn_types import GunicornLog, PlainRequest, Settings
 
 __all__ = [
@@ -38,10 +39,11 @@ LATE_STATUS: Final = f"{_STATUS} {_REASON}"
 _MESSAGE: Final = "The request took too long."
 
 
-def tell_late(log: GunicornLog) -> Callable[[str, str, float, str], None]:
-    """Return what writes into ``log`` that a request is late."""
+def tell_late(log: GunicornLog, meter: RequestMeter) -> Callable[..., None]:
+    """Return what writes into ``log`` that a request is late, and lets ``meter`` count it."""
 
     def tell(request: str, client: str, seconds: float, stack: str, what: str = "ended") -> None:
+        meter.count_late()
         of = f" from {client}" if client else ""
         log.error(
             "%s%s took longer than %g s (request_timeout) and is %s:\n%s", request, of, seconds, what, Lines(stack)

@@ -78,6 +78,8 @@ def _request_families(survey: Survey) -> Iterator[Family]:
     yield _single("nodecluster_response_body_bytes", "counter", "Bytes of the bodies of answers.", sent, "bytes")
     lost = "HTTP requests that were in flight when their worker ended."
     yield _single("nodecluster_requests_lost", "counter", lost, survey.lost)
+    late = "HTTP requests that took longer than request_timeout, or than their own limit."
+    yield _single("nodecluster_requests_timed_out", "counter", late, survey.counts.late)
 
 
 def _durations(counts: Counts) -> list[Sample]:

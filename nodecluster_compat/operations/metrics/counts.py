@@ -78,11 +78,13 @@ class Counts:
         rows: the requests that have ended.
         opened: connections that were taken.
         closed: those that have ended.
+        late: requests that took longer than they may.
     """
 
     rows: dict[RowKey, RowCounts] = field(default_factory=dict)
     opened: int = 0
     closed: int = 0
+    late: int = 0
 
     @property
     def requests(self) -> int:
@@ -128,13 +130,14 @@ class InFlight:
 def together(all_counts: Iterable[Counts]) -> Counts:
     """Return the counts of several workers as those of one."""
     rows: dict[RowKey, list[RowCounts]] = {}
-    opened = closed = 0
+    opened = closed = late = 0
     for counts in all_counts:
         opened += counts.opened
         closed += counts.closed
+        late += counts.late
         for key, row in counts.rows.items():
             rows.setdefault(key, []).append(row)
-    return Counts({key: _sum(found) for key, found in rows.items()}, opened, closed)
+    return Counts({key: _sum(found) for key, found in rows.items()}, opened, closed, late)
 
 
 def _sum(rows: list[RowCounts]) -> RowCounts:
@@ -167,7 +170,8 @@ class CountsReader:
         opened, closed = header[Header.OPENED], header[Header.CLOSED]
         is_sane = self._last.opened <= opened <= most and self._last.closed <= closed <= opened
         opened, closed = (opened, closed) if is_sane else (self._last.opened, self._last.closed)
-        self._last = Counts(rows, opened, closed)
+        late = header[Header.LATE] if self._last.late <= header[Header.LATE] <= most else self._last.late
+        self._last = Counts(rows, opened, closed, late)
         return self._last
 
     def _header(self) -> memoryview:

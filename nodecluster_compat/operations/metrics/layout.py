@@ -71,6 +71,7 @@ class Header:
     KEYS: Final = 6  # bytes
     EXEMPLARS: Final = 7
     DROPPED: Final = 8  # values of the application that do not fit
+    LATE: Final = 9  # requests that took too long
 
 
 class Row:

@@ -161,6 +161,10 @@ class RequestMeter:
         """Such a connection has ended."""
         self._numbers[Header.CLOSED] += 1
 
+    def count_late(self) -> None:
+        """Count a request that takes longer than it may."""
+        self._numbers[Header.LATE] += 1
+
     def give(self, slot: int) -> None:
         """Nobody uses a slot any more."""
         if slot >= 0:

@@ -230,7 +230,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
     def make_ready(self) -> None:
         """Tell the application that the server begins, and wait until it is ready."""
         self._last_request, self.max_requests = self.max_requests, sys.maxsize
-        self._late = LateTasks(self.request_timeout, self.loop, tell_late(self.log))
+        self._late = LateTasks(self.request_timeout, self.loop, tell_late(self.log, this_meter()))
         add_limiter(self._late.limit)
         application = with_request_ids(self.asgi, self.cfg, self.request_id_header)
         self.asgi = metered(application, this_meter(), self._late)

@@ -174,7 +174,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             runtime.call_later(seconds, partial(poller.defer, look))  # without its lock: a log may wait
 
         responses = self.metering.responses
-        self._late = LateThreads(self.request_timeout, call_later, responses, tell_late(self.log))
+        self._late = LateThreads(self.request_timeout, call_later, responses, tell_late(self.log, self.metering.meter))
         add_limiter(self._late.limit)
 
     def make_source(self, birth: Birth, membership: Membership) -> FedThreads | AcceptingThreads:

@@ -113,6 +113,14 @@ def test_more_rows_than_there_are(pair: Pair) -> None:
     assert pair.rows()["_OTHER", "5xx"] == 100
 
 
+def test_late_requests_are_counted(pair: Pair) -> None:
+    for _ in range(3):
+        pair.meter.count_late()
+    assert pair.reader.read(pair.clock.now).late == 3
+    other = pair.reader.read(pair.clock.now)
+    assert together([other, other]).late == 6
+
+
 def test_ten_thousand_paths_are_one_row(pair: Pair) -> None:
     """Of one slot, too: what clients make up takes no memory and no series."""
     slot = pair.meter.open("127.0.0.1:1", 1)

@@ -125,7 +125,7 @@ STATUS: Final = ClusterStatus(
     totals=Totals(9, {"crash": 8}),
 )
 ROW: Final = RowCounts(1.5, 30, (2, *[0] * (len(BOUNDS) - 1), 1))
-SURVEY: Final = Survey(Counts({("GET", "200"): ROW, ("_OTHER", ""): ROW}, 11, 10), {1: 2, 4: 1}, 3, 100.0)
+SURVEY: Final = Survey(Counts({("GET", "200"): ROW, ("_OTHER", ""): ROW}, 11, 10, 4), {1: 2, 4: 1}, 3, 100.0)
 PRIMARY: Final = PrimaryFacts("1.2.3", 1_700_000_000.0, Usage(77, 0.25), {"succeeded": 1})
 
 
@@ -149,6 +149,7 @@ def test_cluster_is_told_by_name() -> None:
         "http_server_active_requests{}": 3,
         "nodecluster_response_body_bytes_total{}": 60,
         "nodecluster_requests_lost_total{}": 3,
+        "nodecluster_requests_timed_out_total{}": 4,
         "nodecluster_workers{state=booting}": 1,
         "nodecluster_workers_unhealthy{health=blocked}": 1,
         "nodecluster_worker_exits_total{reason=crash}": 8,
