@@ -67,3 +67,8 @@ if "BENCH_RECYCLED_AFTER" in os.environ:
     from nodecluster_compat import cluster
 
     cluster.setup_primary(max_worker_requests=int(os.environ["BENCH_RECYCLED_AFTER"]))
+
+if "BENCH_SETTINGS" in os.environ:
+    from nodecluster_compat import cluster
+
+    cluster.setup_primary(**json.loads(os.environ["BENCH_SETTINGS"]))
