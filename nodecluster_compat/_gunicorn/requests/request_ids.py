@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ...base.request_ids import request_id
+from ...base.request_ids import NewIds, said_id
 from ...base.this_request import ID_KEY, REQUEST_ID
 from .trusted_peers import is_trusted
 
@@ -27,21 +27,30 @@ def with_request_ids(application: Application, cfg: Settings, header: str | None
     """
     if header is None:
         return application
-    key, name = f"HTTP_{header.upper().replace('-', '_')}", header.lower()
+    key, name, new_id = f"HTTP_{header.upper().replace('-', '_')}", header.lower(), NewIds()
 
     def call(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        peer = environ.get("REMOTE_ADDR")
-        trusted = not peer or is_trusted(cfg, (peer,))
-        found = request_id(environ.get(key), environ.get("HTTP_TRACEPARENT"), is_trusted=trusted)
-        environ[ID_KEY] = environ[key] = found
-        REQUEST_ID.set(found)
+        found = None
+        given, parent = environ.get(key), environ.get("HTTP_TRACEPARENT")
+        if (given is not None or parent is not None) and _is_trusted(environ, cfg):
+            found = said_id(given, parent)
+        ident = environ[ID_KEY] = environ[key] = found or new_id()
+        REQUEST_ID.set(ident)
 
         def start(status: str, headers: Headers, exc_info: object = None) -> Callable[[bytes], None]:
-            if not any(one.lower() == name for one, _ in headers):
-                headers = [*headers, (header, found)]
+            for one, _ in headers:
+                if one.lower() == name:
+                    break
+            else:
+                headers = [*headers, (header, ident)]
             write: Callable[[bytes], None] = start_response(status, headers, exc_info)
             return write
 
         return application(environ, start)
 
     return call
+
+
+def _is_trusted(environ: Environ, cfg: Settings) -> bool:
+    peer = environ.get("REMOTE_ADDR")
+    return not peer or is_trusted(cfg, (peer,))

@@ -11,46 +11,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodecluster_compat import http
-from nodecluster_compat.base.request_ids import request_id
+from nodecluster_compat.base.request_ids import NewIds, said_id
 from nodecluster_compat.base.this_request import REQUEST_ID
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 
 
-def is_new(found: str) -> bool:
-    return len(found) == 32 and set(found) <= set(string.hexdigits.lower())
+def test_peer_says_the_id_or_the_trace() -> None:
+    assert said_id("a1B2-c3", PARENT) == "a1B2-c3"
+    assert said_id(None, PARENT) == TRACE
+    assert said_id("not sane", PARENT) == TRACE
+    assert said_id(None, f"01-{TRACE}-b7ad6b7169203331-01-more") == TRACE
+    assert said_id(None, None) is None
 
 
-def test_trusted_peer_says_the_id_or_the_trace() -> None:
-    assert request_id("a1B2-c3", PARENT, is_trusted=True) == "a1B2-c3"
-    assert request_id(None, PARENT, is_trusted=True) == TRACE
-    assert request_id("not sane", PARENT, is_trusted=True) == TRACE
-    assert request_id(None, f"01-{TRACE}-b7ad6b7169203331-01-more", is_trusted=True) == TRACE
-
-
-def test_nobody_else_does() -> None:
-    one, other = (request_id("mine", PARENT, is_trusted=False) for _ in range(2))
-    assert is_new(one)
-    assert is_new(other)
-    assert one != other
+def test_new_ids_are_different_in_every_process() -> None:
+    """Also where the programs of both were the same up to the fork."""
+    one, other = NewIds(), NewIds()
+    made = [make() for make in (one, other) for _ in range(100)]
+    assert len(set(made)) == 200
+    assert {len(found) for found in made} == {32}
+    assert all(set(found) <= set(string.hexdigits.lower()) for found in made)
 
 
 @pytest.mark.parametrize("text", ["", "-a", "a b", "a\r\nSet-Cookie: b", "a" * 129, 'a"b', "a\x00", "ä", "$(reboot)"])
 def test_id_that_is_not_sane_is_not_taken(text: str) -> None:
-    assert is_new(request_id(text, None, is_trusted=True))
+    assert said_id(text, None) is None
 
 
 @pytest.mark.parametrize(
     "text", ["", TRACE, f"ff-{TRACE}-b7ad6b7169203331-01", PARENT.upper(), f"00-{'0' * 32}-b7ad6b7169203331-01"]
 )
 def test_trace_that_is_none_is_not_taken(text: str) -> None:
-    assert request_id(None, text, is_trusted=True) not in text.lower() or text == ""
+    assert said_id(None, text) is None
 
 
 @given(st.text(), st.text())
 def test_whatever_comes_the_id_can_stand_in_a_header(given_id: str, parent: str) -> None:
-    found = request_id(given_id, parent, is_trusted=True)
+    found = said_id(given_id, parent) or NewIds()()
     assert found.isascii()
     assert found.isprintable()
     assert 1 <= len(found) <= 128

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from ....base.request_ids import request_id
+from ....base.request_ids import NewIds, said_id
 from ....base.this_request import ID_KEY, REQUEST_ID
 from ...requests.trusted_peers import is_trusted
 
@@ -29,7 +29,7 @@ def with_request_ids(application: ASGIApplication, cfg: Settings, header: str | 
     """
     if header is None:
         return application
-    name = header.lower().encode()
+    name, new_id = header.lower().encode(), NewIds()
 
     async def call(scope: Any, receive: object, send: Callable[[Any], Awaitable[None]]) -> None:  # noqa: ANN401 - ASGI's
         if scope["type"] not in ("http", "websocket"):
@@ -37,8 +37,8 @@ def with_request_ids(application: ASGIApplication, cfg: Settings, header: str | 
             return
         fields = list(scope["headers"])
         said = {key: value.decode("latin-1") for key, value in fields if key in (name, b"traceparent")}
-        trusted = is_trusted(cfg, scope.get("client"))
-        found = request_id(said.get(name), said.get(b"traceparent"), is_trusted=trusted)
+        is_said = bool(said) and is_trusted(cfg, scope.get("client"))
+        found = (said_id(said.get(name), said.get(b"traceparent")) if is_said else None) or new_id()
         REQUEST_ID.set(found)
         value = found.encode()
 
