@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import threading
 from pathlib import Path
 
@@ -240,6 +241,8 @@ def test_admin_address_can_be_read_and_changes_nothing(cluster: Cluster) -> None
     address = admin_of(cluster)
     with socket.create_connection(address, 20) as silent, socket.create_connection(address, 20) as slow:
         slow.sendall(b"GET /metr")
+        for sent in (b"", b"GET / HT", b"GET / HTTP/1.1\r\n\r\n", b"GET /status.json HTTP/1.1\r\n\r\n") * 5:
+            leave(address, sent)
         for path, expected in (("/livez", 200), ("/readyz", 200), ("/status.json", 200), ("/", 200), ("/x", 404)):
             assert asked(address, "GET", path)[0] == expected
         status, body = asked(address, "GET", "/metrics")
@@ -250,6 +253,13 @@ def test_admin_address_can_be_read_and_changes_nothing(cluster: Cluster) -> None
         silent.sendall(b"\0\0\0\x1d" + b'{"id":1,"command":"shutdown"}')
         assert b"commands are for the control socket" in silent.recv(65536)
     assert "Traceback" not in cluster.log
+
+
+def leave(address: tuple[str, int], sent: bytes) -> None:
+    """Be a browser that leaves: what it has asked is not read, and the connection is reset."""
+    with socket.create_connection(address, 20) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(sent)
 
 
 def admin_of(cluster: Cluster) -> tuple[str, int]:
