@@ -18,7 +18,7 @@ from nodecluster_compat.roles.status import (
     WorkerStatus,
 )
 
-__all__ = ["made_status"]
+__all__ = ["made_status", "uncounted_status"]
 
 
 def made_status() -> dict[str, Any]:
@@ -43,3 +43,15 @@ def made_status() -> dict[str, Any]:
     )  # fmt: skip
     made: dict[str, Any] = json.loads(json.dumps({**document_of(status), **asdict(status)}))
     return {**made, "hostname": "shop-1"}
+
+
+def uncounted_status() -> dict[str, Any]:
+    """Return the same of a server in which nobody counts, of which one worker is about to be forked."""
+    status = made_status()
+    counted = ("requests", "active_requests", "oldest_request_seconds", "connections", "rss_bytes", "cpu_seconds")
+    for worker in status["workers"]:
+        worker.update(dict.fromkeys(counted))
+    status["workers"][0] |= {"pid": None, "age": None, "started_at": None, "state": "none"}
+    status["totals"] |= dict.fromkeys(("requests", "responses", "connections", "durations"))
+    status["listeners"] = [{"address": "/run/shop.sock", "backlog": None, "backlog_limit": None}]
+    return {**status, "mode": "script", "reload": None, "exits": []}

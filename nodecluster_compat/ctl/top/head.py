@@ -91,9 +91,10 @@ def _waiting(status: Status) -> str:
 
 
 def _usage(status: Status, rates: Rates) -> str:
-    memory = sum(one["rss_bytes"] or 0 for one in status["workers"])
+    known = [one["rss_bytes"] for one in status["workers"] if one["rss_bytes"] is not None]
     lag = max((one["lag"] for one in status["workers"]), default=0.0)
-    return f"memory {size(memory)}, CPU {_known(percent, rates.cpu)} of a core, worst lag {seconds(lag)}"
+    memory = size(sum(known)) if known else _UNKNOWN
+    return f"memory {memory}, CPU {_known(percent, rates.cpu)} of a core, worst lag {seconds(lag)}"
 
 
 def _reloads(status: Status) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from status_documents import made_status
+from status_documents import made_status, uncounted_status
 
 from nodecluster_compat.ctl.top.cells import clipped, harmless, plain, width_of, wrapped
 from nodecluster_compat.ctl.top.rates import NO_RATES, DurationWindow, Rates, WorkerRates
@@ -87,6 +87,15 @@ def test_selected_worker_is_seen_where_not_all_are() -> None:
 )
 def test_what_somebody_should_know_is_said(changes: dict[str, Any], sentence: str) -> None:
     assert sentence in text_of(session_of(**changes), 120)
+
+
+def test_what_nobody_counts_is_a_dash() -> None:
+    session = Session()
+    session.update(uncounted_status(), NO_RATES)
+    text = text_of(session, 130)
+    assert "Requests -/s, 5xx -/s; 0 in flight; - in all" in text
+    assert "Usage    memory -, CPU - of a core" in text
+    assert text.split("\n")[10].split() == ["1", "-", "none", "-", "-", "-", "-", "0.1s", "-", "-", "-", "1", "-"]
 
 
 def test_server_that_is_gone_is_said_above_what_it_said_last() -> None:
