@@ -80,13 +80,15 @@ def test_at_the_limit_of_a_drain_a_websocket_is_closed_by_a_frame(cluster_factor
             websocket.receive(20)
 
 
-@pytest.mark.cluster(
-    app="socketio_app:app",
-    worker_class="nodecluster_compat.WebSocketWorker",
-    workers=2,
-    env={"SIO_GEVENT_WEBSOCKET": "1"},
-)
-def test_engineio_takes_gevent_websocket(cluster: Cluster) -> None:
+@pytest.mark.parametrize("worker", ["Worker", "WebSocketWorker"])
+def test_engineio_takes_gevent_websocket_in_any_class(cluster_factory: ClusterFactory, worker: str) -> None:
+    """It does so where it finds it, and nobody has asked it to."""
+    cluster = cluster_factory(
+        app="socketio_app:app",
+        worker_class=f"nodecluster_compat.{worker}",
+        workers=2,
+        env={"SIO_GEVENT_WEBSOCKET": "1"},
+    )
     with callers(cluster, 2) as clients:
         for one in clients:
             one.ask("join", "room")

@@ -88,15 +88,18 @@ class WithWebSockets:
     Args:
         application: finds its websocket in ``environ["wsgi.websocket"]``.
         logger: gunicorn's.
+        query: what the query of a request must have, for which that is so.
     """
 
-    def __init__(self, application: Callable[..., Any], logger: object) -> None:
+    def __init__(self, application: Callable[..., Any], logger: object, query: str = "") -> None:
         self._application = application
+        self._query = query
         self._server = _Server(_Restarting(application), logger)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve a request; one that became a websocket ends its connection."""
-        if environ.get("HTTP_UPGRADE", "").lower() != "websocket" or "gunicorn.socket" not in environ:
+        is_upgrade = environ.get("HTTP_UPGRADE", "").lower() == "websocket" and "gunicorn.socket" in environ
+        if not is_upgrade or self._query not in environ["QUERY_STRING"]:
             answer: Iterable[bytes] = self._application(environ, start_response)
             return answer
         upgrade = _Upgrade(environ, self._server)

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["ClusterGeventWorker", "GeventEngine"]
 
 _GEVENT_WEBSOCKET: Final = (
-    "The application has loaded gevent-websocket (Engine.IO does where it finds it), which has no websockets in this "
-    "class of worker: write -k nodecluster_compat.WebSocketWorker, or uninstall it and install simple-websocket"
+    "The application has loaded gevent-websocket, which has no websockets in this class of worker: write "
+    "-k nodecluster_compat.WebSocketWorker"
 )
 
 
@@ -126,13 +126,19 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
         """Serve with what is ours on gunicorn's request path; all of it only where the primary deals."""
         if is_grpc_unprepared() and is_first_to_say(Topic.GRPC_UNPREPARED):
             self.log.warning("%s", GRPC_UNPREPARED)
-        if self._wants_another_class and is_first_to_say(Topic.GEVENT_WEBSOCKET):
-            self.log.warning("%s", _GEVENT_WEBSOCKET)
+        if sys.modules.get("geventwebsocket") is not None and not self.serves_gevent_websocket:
+            self._serve_gevent_websocket()
         self._save_work()
 
-    @property
-    def _wants_another_class(self) -> bool:
-        return sys.modules.get("geventwebsocket") is not None and not self.serves_gevent_websocket
+    def _serve_gevent_websocket(self) -> None:
+        """Engine.IO takes that package where it finds it, asked or not; whoever else has loaded it is told."""
+        driver = sys.modules.get("engineio.async_drivers.gevent")
+        if driver is not None and getattr(driver, "SimpleWebSocketWSGI", None) is None:
+            from ..requests.gevent_websockets import WithWebSockets
+
+            self.wsgi = WithWebSockets(self.wsgi, self.log, query="EIO=")
+        elif is_first_to_say(Topic.GEVENT_WEBSOCKET):
+            self.log.warning("%s", _GEVENT_WEBSOCKET)
 
     def _save_work(self) -> None:
         self.wsgi = with_one_send(with_request_ids(self.wsgi, self.cfg, self.request_id_header), self)

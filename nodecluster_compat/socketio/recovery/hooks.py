@@ -138,7 +138,7 @@ class Recovering(Clustered):
             return None
         session = arrival.session
         here = self.memory.missed(arrival.offset, session.sid, namespace, [session.sid, *session.rooms], None)
-        packets = Memory.merged(arrival.offset, [here, *arrival.missed])
+        packets = Memory.merged(arrival.offset, session.began, [here, *arrival.missed])
         if packets is None or self.eio_sid_from_sid(session.sid, namespace) is not None:  # type: ignore[attr-defined]
             return None
         for room in (None, session.sid, *session.rooms):
@@ -159,7 +159,7 @@ class Recovering(Clustered):
 
     def _admit_newcomer(self, sid: str, namespace: str) -> None:
         """A client has come for the first time."""
-        self._begin_session(Session(secrets.token_urlsafe(15), sid, namespace, [], {}, 0, ""))
+        self._begin_session(Session(secrets.token_urlsafe(15), sid, namespace, [], {}, 0, "", self.memory.clock()))
 
     def _begin_session(self, session: Session) -> None:
         self._pids[session.namespace, session.sid] = session.pid
@@ -214,6 +214,7 @@ class Recovering(Clustered):
     def told_session(self, _: int, told: Told) -> None:
         """Another worker says what clients have."""
         now = self.memory.clock()
+        self.memory.greeted(told.get("seen"))
         for session in msgspec.convert(told["sessions"], list[Session]):
             self.memory.sessions.keep(session, now)
             self._note_home(session)
@@ -332,9 +333,8 @@ class Recovering(Clustered):
         if self.recovery is None:
             return
         for newcomer in members - self._known_members:
-            sessions = self.memory.sessions_for_newcomer(members - {newcomer})
-            if sessions:
-                self._tell(newcomer, {"method": "session", "sessions": [structs.asdict(one) for one in sessions]})
+            sessions = [structs.asdict(one) for one in self.memory.sessions_for_newcomer(members - {newcomer})]
+            self._tell(newcomer, {"method": "session", "sessions": sessions, "seen": self.memory.offset_now()})
         self._known_members = members
         self.memory.members_changed(members)
 

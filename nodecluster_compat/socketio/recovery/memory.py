@@ -121,15 +121,27 @@ class Memory:
         return Missed(packets, self._log.complete_since, self._knows_since)
 
     @staticmethod
-    def merged(offset: Offset, parts: Iterable[Missed]) -> list[Packet] | None:
-        """Return what the client gets, in order; ``None`` if that may not be all."""
+    def merged(offset: Offset, began: int, parts: Iterable[Missed]) -> list[Packet] | None:
+        """Return what the client gets, in order; ``None`` if that may not be all.
+
+        Args:
+            offset: how far it had got.
+            began: when it connected first.
+            parts: what each worker has to say.
+        """
         all_parts = list(parts)
         if any(part.complete_since > offset.time for part in all_parts):
             return None
         if min(part.knows_since for part in all_parts) > offset.time:
             return None
-        packets = {(one.sender, one.number): one for part in all_parts for one in part.packets}
+        packets = {(one.sender, one.number): one for part in all_parts for one in part.packets if one.time >= began}
         return sorted(packets.values(), key=lambda one: (one.time, one.sender, one.number))
+
+    def greeted(self, seen: object) -> None:
+        """Another worker says what it has seen: this one is new, and its clients have nothing of that to come."""
+        offset = decode_offset(seen)
+        if offset is not None:
+            self.offset = self.offset.with_all_of(offset)
 
     # --- who is where --------------------------------------------------------------------------
 

@@ -26,7 +26,8 @@ class Session(Struct, frozen=True):
         rooms: where it is, without its own.
         data: its session.
         home: the id of the worker that serves it, or did last.
-        base: the offset when it connected.
+        base: the offset when it connected, last.
+        began: when it connected first, in milliseconds: what was sent before is not its own.
         version: higher for what is newer.
         left_at: when its connection broke, in milliseconds; ``None`` while it is connected.
     """
@@ -38,6 +39,7 @@ class Session(Struct, frozen=True):
     data: Any
     home: int
     base: str
+    began: int
     version: int = 0
     left_at: int | None = None
 
