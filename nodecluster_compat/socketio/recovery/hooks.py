@@ -141,6 +141,7 @@ class Recovering(Clustered):
         packets = Memory.merged(arrival.offset, session.began, [here, *arrival.missed])
         if packets is None or self.eio_sid_from_sid(session.sid, namespace) is not None:  # type: ignore[attr-defined]
             return None
+        self.memory.takes_in(arrival.offset, packets)
         for room in (None, session.sid, *session.rooms):
             self.basic_enter_room(session.sid, namespace, room, eio_sid=eio_sid)
         self.pending_connect.setdefault(namespace, []).append(session.sid)  # type: ignore[attr-defined]

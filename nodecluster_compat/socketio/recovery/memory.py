@@ -137,6 +137,15 @@ class Memory:
         packets = {(one.sender, one.number): one for part in all_parts for one in part.packets if one.time >= began}
         return sorted(packets.values(), key=lambda one: (one.time, one.sender, one.number))
 
+    def takes_in(self, offset: Offset, packets: Iterable[Packet]) -> None:
+        """A client comes that has seen so much, and is sent these packets: its offsets go on from there.
+
+        What workers that live have sent until then has come here, because their answers came behind it.
+        """
+        for packet in packets:
+            offset = offset.with_packet(packet.sender, packet.number, packet.time)
+        self.offset = self.offset.with_all_of(offset)
+
     def greeted(self, seen: object) -> None:
         """Another worker says what it has seen: this one is new, and its clients have nothing of that to come."""
         offset = decode_offset(seen)

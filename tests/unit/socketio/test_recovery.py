@@ -1,0 +1,198 @@
+"""What workers remember for clients that come back: offsets, packets, sessions; no process, and a clock of the test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodecluster_compat.socketio.recovery import packet_log
+from nodecluster_compat.socketio.recovery.memory import Memory, Missed
+from nodecluster_compat.socketio.recovery.offsets import NOTHING, Offset, decode_offset, encode_offset
+from nodecluster_compat.socketio.recovery.packet_log import Packet, PacketLog
+from nodecluster_compat.socketio.recovery.sessions import Session, Sessions
+
+NUMBERS = st.integers(1, 2**40)
+
+
+class Clock:
+    now = 1000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def told(room: Any = None, **more: Any) -> dict[str, Any]:
+    return {"namespace": "/", "room": room, "skip_sid": None, **more}
+
+
+def packet(sender: int, number: int, time: int = 1000, room: Any = None, size: int = 1) -> Packet:
+    return Packet(sender, number, time, told(room), size)
+
+
+def session(pid: str = "p", home: int = 1, **more: Any) -> Session:
+    return Session(pid, f"sid of {pid}", "/", ["room"], {}, home, encode_offset(NOTHING), 0, **more)
+
+
+# --- offsets ---------------------------------------------------------------------------------------
+
+
+@given(st.builds(Offset, NUMBERS, st.dictionaries(NUMBERS, NUMBERS, max_size=20)))
+def test_an_offset_comes_back_as_it_was_given(offset: Offset) -> None:
+    assert decode_offset(encode_offset(offset)) == offset
+
+
+@given(st.one_of(st.text(alphabet="0af:-,", max_size=30), st.text(), st.none(), st.integers(), st.lists(st.text())))
+def test_whatever_a_client_gives_as_offset_is_one_or_none(given_back: object) -> None:
+    offset = decode_offset(given_back)
+    assert offset is None or decode_offset(encode_offset(offset)) == offset
+
+
+def test_an_offset_that_is_too_long_is_none() -> None:
+    assert decode_offset("1:" + ",".join(["1-1"] * 2000)) is None
+
+
+# --- packets ---------------------------------------------------------------------------------------
+
+
+def test_a_packet_is_for_its_rooms_but_not_for_who_is_skipped() -> None:
+    rooms = ["me", "room"]
+    assert packet(1, 1).is_for("me", "/", rooms)
+    assert packet(1, 1, room="room").is_for("me", "/", rooms)
+    assert packet(1, 1, room=["other", "room"]).is_for("me", "/", rooms)
+    assert not packet(1, 1, room="other").is_for("me", "/", rooms)
+    assert not packet(1, 1).is_for("me", "/admin", rooms)
+    assert not Packet(1, 1, 0, told(skip_sid="me")).is_for("me", "/", rooms)
+    assert not Packet(1, 1, 0, told(skip_sid=["x", "me"])).is_for("me", "/", rooms)
+
+
+def test_packets_are_kept_for_a_time_and_once() -> None:
+    log = PacketLog(500)
+    for one in (packet(1, 1, 1000), packet(1, 1, 1000), packet(2, 1, 1400)):
+        log.add(one, one.time)
+    assert len(log) == 2
+    log.add(packet(1, 2, 1600), 1600)
+    assert [(one.sender, one.number) for one in log.after(NOTHING)] == [(2, 1), (1, 2)]
+    assert log.complete_since == 0  # nobody asks for what is too old
+
+
+@pytest.mark.parametrize(("most", "value"), [("MOST_PACKETS", 2), ("MOST_BYTES", 20)])
+def test_of_too_many_packets_a_log_says_since_when_it_is_complete(
+    monkeypatch: pytest.MonkeyPatch, most: str, value: int
+) -> None:
+    monkeypatch.setattr(packet_log, most, value)
+    log = PacketLog(10_000)
+    for number in range(1, 5):
+        log.add(packet(1, number, 1000 + number, size=10), 1000 + number)
+    assert [one.number for one in log.after(NOTHING)] == [3, 4]
+    assert log.complete_since == 1002
+
+
+# --- sessions --------------------------------------------------------------------------------------
+
+
+def test_a_session_is_kept_while_its_client_may_come_back() -> None:
+    sessions = Sessions(500)
+    sessions.keep(session(left_at=1000), 1000)
+    assert sessions.get("p", 1500) is not None
+    assert sessions.get("p", 1501) is None
+    assert len(sessions) == 0
+
+
+def test_what_is_older_does_not_replace_what_is_newer() -> None:
+    sessions = Sessions(500)
+    sessions.keep(session(home=2, version=5), 0)
+    sessions.keep(session(home=1, version=4), 0)
+    kept = sessions.get("p", 0)
+    assert kept is not None
+    assert kept.home == 2
+
+
+def test_who_had_a_worker_that_is_gone_has_time_from_then_on() -> None:
+    sessions = Sessions(500)
+    sessions.keep(session("a", home=1), 0)
+    sessions.keep(session("b", home=2), 0)
+    sessions.lost(1, 9000)
+    assert sessions.get("a", 9500) is not None
+    assert sessions.get("a", 9501) is None
+    assert sessions.get("b", 99_999) is not None
+
+
+# --- what workers say together ---------------------------------------------------------------------
+
+
+def test_what_was_missed_is_sorted_and_each_comes_once() -> None:
+    parts = [Missed([packet(1, 2, 1005), packet(2, 1, 1003)], 0, 900), Missed([packet(2, 1, 1003)], 0, 2000)]
+    merged = Memory.merged(Offset(1000, {1: 1}), 0, parts)
+    assert merged is not None
+    assert [(one.sender, one.number) for one in merged] == [(2, 1), (1, 2)]
+
+
+def test_what_was_sent_before_a_client_came_first_is_not_its_own() -> None:
+    parts = [Missed([packet(1, 1, 1000), packet(1, 2, 1005)], 0, 900)]
+    merged = Memory.merged(Offset(1001, {}), 1001, parts)
+    assert merged is not None
+    assert [one.number for one in merged] == [2]
+
+
+def test_where_something_may_be_lacking_nothing_is_said() -> None:
+    """A sender has forgotten packets of that time; or nobody was there, and those that were are gone."""
+    assert Memory.merged(Offset(1000, {}), 0, [Missed([], 1001, 900)]) is None
+    assert Memory.merged(Offset(1000, {}), 0, [Missed([], 0, 1001), Missed([], 0, 1002)]) is None
+    assert Memory.merged(Offset(1000, {}), 0, [Missed([], 0, 1001), Missed([], 0, 1000)]) == []
+
+
+def test_each_worker_answers_for_itself_and_for_those_that_are_gone() -> None:
+    clock = Clock()
+    memory = Memory(1, 60, clock)
+    memory.sends(told("room"), 1)
+    for sender in (2, 3):
+        memory.received(sender, 1, 1000, told("room"), 1)
+    missed = memory.missed(NOTHING, "me", "/", ["me", "room"], alive=[2])
+    assert [one.sender for one in missed.packets] == [1, 3]
+
+
+def test_a_client_that_moves_on_is_not_told_again_what_only_it_was_told() -> None:
+    """The worker that it comes to has not seen that packet, and its own offsets must cover it."""
+    clock = Clock()
+    memory = Memory(1, 60, clock)
+    memory.received(2, 5, 1000, told("room"), 1)
+    memory.takes_in(Offset(1001, {2: 6}), [packet(3, 1, 1002)])
+    offset = decode_offset(memory.offset_now())
+    assert offset is not None
+    assert offset.has(2, 6)
+    assert offset.has(3, 1)
+
+
+def test_a_worker_that_is_new_has_seen_what_those_that_greet_it_have() -> None:
+    memory = Memory(3, 60, Clock())
+    memory.greeted("3e8:1-7,2-4")
+    memory.greeted("garbage")
+    assert memory.offset.seen == {1: 7, 2: 4}
+
+
+def test_who_is_handed_over_all_of_his_seniors_knows_what_they_knew() -> None:
+    clock = Clock()
+    elder = Memory(1, 60, clock)
+    elder.sends(told("room"), 1)
+    clock.now = 5000
+    newcomer = Memory(2, 60, clock)
+    newcomer.members_changed({1})
+    assert newcomer.missed(NOTHING, "me", "/", ["room"], alive=[]).knows_since == 5000
+    for part in elder.hand_over(alive=[2]):
+        newcomer.handed_over(1, part)
+    missed = newcomer.missed(NOTHING, "me", "/", ["room"], alive=[])
+    assert missed.knows_since == 1000
+    assert [(one.sender, one.number) for one in missed.packets] == [(1, 1)]
+
+
+def test_a_newcomer_is_told_each_session_once() -> None:
+    """By its home; by the oldest, if its home is gone."""
+    first, second = Memory(1, 60, Clock()), Memory(2, 60, Clock())
+    for memory in (first, second):
+        for one in (session("a", home=1), session("b", home=2), session("c", home=9)):
+            memory.sessions.keep(one, 0)
+    assert [one.pid for one in first.sessions_for_newcomer({2})] == ["a", "c"]
+    assert [one.pid for one in second.sessions_for_newcomer({1})] == ["b"]
