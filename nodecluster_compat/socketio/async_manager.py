@@ -187,4 +187,5 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
 
 async def _close_all(sockets: list[Any]) -> None:
     for socket in sockets:
-        await socket.close(wait=False, reason=SHUTTING_DOWN)
+        await socket.close(wait=False, abort=True, reason=SHUTTING_DOWN)
+        await socket.queue.put(None)  # as python-engineio does where it waits: so who polls, or writes, comes to an end

@@ -180,4 +180,4 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
 
 def _close_all(sockets: list[Any]) -> None:
     for socket in sockets:
-        socket.close(wait=False, reason=SHUTTING_DOWN)
+        socket.close(wait=False, abort=True, reason=SHUTTING_DOWN)

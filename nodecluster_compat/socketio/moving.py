@@ -1,7 +1,8 @@
 """Close the Engine.IO connections of a worker that leaves, so that its clients go on with another one at once.
 
-A client whose *Engine.IO* connection is closed connects again by itself; one that Socket.IO disconnects does not.  What
-still begins a session here, on a connection that was kept alive, is closed as well, as long as the worker lives.
+A client whose *Engine.IO* connection breaks connects again by itself.  One that Socket.IO disconnects does not, nor
+does the Python client when Engine.IO tells it that the server closes: so nobody is told anything.  What still begins a
+session here, on a connection that was kept alive, is broken as well, as long as the worker lives.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -143,3 +144,49 @@ def test_workers_that_are_forked_with_the_application_loaded_are_not_one(cluster
             one.wait_told(1)
         one, other = of_two_workers(clients)
         assert one.ask("ask", other.sid, 1) == [other.sid, 1]
+
+
+@every_kind
+@pytest.mark.parametrize("transports", [("polling",), ("polling", "websocket")], ids=["polling", "upgrade"])
+def test_a_session_of_many_requests_stays_where_it_is(cluster: Cluster, kind: str, transports: tuple[str, ...]) -> None:
+    """Each poll finds the worker that made the session; bytes, rooms and acknowledgements as by websocket."""
+    if kind == "asgi" and transports == ("polling",):
+        pytest.skip("python-engineio answers no poll of a client that leaves, and that client waits for it")
+    with callers(cluster, 4, transports) as clients:
+        for one in clients:
+            assert {one.worker for _ in range(5)} == {one.worker}
+            one.ask("join", "room")
+        one, other = of_two_workers(clients)
+        one.say("tell", "room", b"\0\xff")
+        for client in clients:
+            client.wait_told(b"\0\xff")
+        assert one.ask("ask", other.sid, 5) == [other.sid, 5]
+        assert [found[4] for found in one.ask("sockets", "room")] == [transports[-1]] * 4
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+@pytest.mark.parametrize(
+    ("options", "end"),
+    [
+        pytest.param(GEVENT, "killed", id="killed"),
+        pytest.param(GEVENT, "drained", id="drained"),
+        pytest.param(THREADS, "drained", id="drained threads"),
+        pytest.param(ASGI, "drained", id="drained asgi"),
+    ],
+)
+def test_clients_go_on_with_another_worker(
+    cluster_factory: ClusterFactory, transport: str, options: dict[str, Any], end: str
+) -> None:
+    """At once: not when the time of the drain is over, which is never here."""
+    if options is ASGI and transport == "polling":
+        pytest.skip("as above: the clients would not end")
+    settings = {**options.get("settings", {}), "graceful_timeout": 1000}
+    cluster = cluster_factory(**{**options, "settings": settings})
+    with callers(cluster, 3, [transport], reconnects=True) as clients:
+        one, other = of_two_workers(clients)
+        before = one.worker
+        cluster.worker(before).kill(signal.SIGTERM if end == "drained" else signal.SIGKILL)
+        one.wait(lambda client: client.connects == 2, "it has connected again")
+        assert one.worker != before
+        assert one.ask("ask", other.sid, 1) == [other.sid, 1]
+        cluster.journal.wait_for("exit", worker=before)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 import socketio
-from socketio_clients import Caller, callers
+from socketio_clients import Caller, OrderedClient, callers
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -38,7 +38,7 @@ KINDS: Final = [
 EACH_KIND: Final = pytest.mark.parametrize("kind", KINDS, scope="module")
 
 
-class _Client(socketio.Client):
+class _Client(OrderedClient):
     """Keeps the name of its session, as the JavaScript client does."""
 
     pid: str | None = None

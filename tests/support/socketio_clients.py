@@ -7,13 +7,42 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+import engineio
 import socketio
 
 from pytest_cluster import Cluster
 
-__all__ = ["Caller", "callers"]
+__all__ = ["Caller", "OrderedClient", "callers"]
 
 PATIENCE: Final = 20.0
+
+
+class _OrderedEngine(engineio.Client):
+    """python-engineio's, in order; and it keeps its websockets, which the original leaves to the collector."""
+
+    _ws: Any = None
+    all_ws: tuple[Any, ...] = ()
+
+    @property
+    def ws(self) -> Any:
+        return self._ws
+
+    @ws.setter
+    def ws(self, value: Any) -> None:
+        self._ws = value
+        if value is not None:
+            self.all_ws = (*self.all_ws, value)
+
+    def _trigger_event(self, event: str, *args: Any, **options: Any) -> Any:
+        """Not as python-engineio has it, with a thread for each message: so their order is the server's."""
+        return super()._trigger_event(event, *args, **{**options, "run_async": False})
+
+
+class OrderedClient(socketio.Client):
+    """A client whose handlers hear events in their order."""
+
+    def _engineio_client_class(self) -> type[engineio.Client]:
+        return _OrderedEngine
 
 
 class Caller:
@@ -48,7 +77,7 @@ class Caller:
         return client
 
     def make(self, **options: Any) -> socketio.Client:
-        return socketio.Client(**options)
+        return OrderedClient(**options)
 
     @property
     def sid(self) -> str:
@@ -86,8 +115,9 @@ class Caller:
         engine.wait()
         if engine.http is not None:
             engine.http.close()
-        if engine.ws is not None and engine.ws.sock is not None:
-            engine.ws.sock.close()
+        for websocket in engine.all_ws:
+            if websocket.sock is not None:
+                websocket.sock.close()
 
     def note(self, *values: Any) -> None:
         with self._changed:
