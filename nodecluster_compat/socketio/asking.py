@@ -35,6 +35,7 @@ class Asking:
     server: Any
     _seat: Seat | None
     _put: Put | None
+    members: frozenset[int] | None  # the other workers, when all was heard that they told before; None: not yet
 
     def __init__(self, **options: Any) -> None:
         self._questions = Questions()
@@ -76,7 +77,8 @@ class Asking:
             ended(Answers())
             return
         with seat.lock:
-            members = seat.members if asked is None else seat.members & set(asked)
+            present = self.members or frozenset()
+            members = present if asked is None else present & set(asked)
             number = self._questions.begin(members, ended, suffices)
         if members:
             seat.runtime.call_later(seconds, lambda: self._questions.expire(number))

@@ -31,11 +31,13 @@ class Envelope(Struct, gc=False):
         sender: the id of the worker that posted it.
         body: encoded.
         readers: how many managers of this process have not read it; 0 where nobody counts.
+        members: who the other workers are from here on, instead of something told: in its place among what they told.
     """
 
     sender: int
     body: bytes
     readers: int = 0
+    members: frozenset[int] | None = None
 
 
 Put: TypeAlias = Callable[[Envelope], None]
@@ -55,17 +57,12 @@ class Seat:
     def __init__(self, worker: ClusterWorker, channel: str) -> None:
         self.worker_id = worker.id
         self._readers: list[Put] = []
-        self._watchers: list[Callable[[frozenset[int]], None]] = []
+        self._has_heard = False
         self._membership: Membership = worker.exchange.join(f"socketio:{channel}", self._posted, self._members_changed)
 
     @property
-    def members(self) -> frozenset[int]:
-        """The ids of the other workers with such a channel."""
-        return self._membership.members
-
-    @property
     def lock(self) -> AbstractContextManager[object]:
-        """Held while readers and watchers are called."""
+        """Held while readers are called."""
         return self._membership.lock
 
     @property
@@ -73,11 +70,12 @@ class Seat:
         """The runtime of this worker."""
         return self._membership.runtime
 
-    def attach(self, put: Put, members_changed: Callable[[frozenset[int]], None]) -> None:
+    def attach(self, put: Put) -> None:
         """Let a manager listen: ``put`` takes an envelope without waiting."""
         with self.lock:
             self._readers.append(put)
-            self._watchers.append(members_changed)
+            if self._has_heard:
+                put(Envelope(self.worker_id, b"", members=self._membership.members))
 
     def post(self, body: bytes, target: int, own: Put | None) -> None:
         """Tell a worker, or all: also the other managers of this process.
@@ -118,8 +116,9 @@ class Seat:
             put(envelope)
 
     def _members_changed(self, members: frozenset[int]) -> None:
-        for watch in self._watchers:
-            watch(members)
+        self._has_heard = True
+        for put in self._readers:
+            put(Envelope(self.worker_id, b"", members=members))
 
 
 _seats: dict[tuple[int, str], Seat] = {}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,6 +69,7 @@ class Clustered(Asking):
         self._put: Put | None = None
         self._listens_in = 0
         self._ack_askers: dict[str, set[int]] = {}
+        self.members: frozenset[int] | None = None
         super().__init__(channel=channel, write_only=write_only, logger=logger, json=json)
         self._identity = 0, ""  # made anew in each process: a worker that was forked is not who made this manager
 
@@ -159,7 +161,7 @@ class Clustered(Asking):
         seat = self.take_seat()
         self._put = put
         if seat is not None:
-            seat.attach(put, self._members_changed)
+            seat.attach(put)
             process.on("disconnecting", self._begin_moving)
 
     def _begin_moving(self) -> None:
@@ -172,6 +174,9 @@ class Clustered(Asking):
 
     def _opened(self, envelope: Envelope) -> Told | None:
         """Return what python-socketio has to act on; act on the rest here."""
+        if envelope.members is not None:
+            self._members_changed(envelope.members)
+            return None
         try:
             told = self._wire().decode(envelope.body)
             act = self._acts.get(told["method"])
@@ -194,7 +199,9 @@ class Clustered(Asking):
 
     def _members_changed(self, members: frozenset[int]) -> None:
         """Others have come or gone: who is gone answers nothing, and its clients acknowledge nothing."""
-        self._questions.members_changed(members)
+        self.members = members
+        with self._seat.lock if self._seat is not None else nullcontext():
+            self._questions.members_changed(members)
         own = self._seat.worker_id if self._seat is not None else 0
         for sid in list(self.callbacks):
             home = self.home_of(sid)

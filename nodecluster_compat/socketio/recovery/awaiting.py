@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, Final
 
 from ...errors import ClusterError
 from ..questions import Answers
 from ..wire import Told
 from .hooks import CLAIM_SECONDS, Arrival, Recovering, split_claim
+
+_LOOK_SECONDS: Final = 0.01
 
 __all__ = ["AwaitingRecovery"]
 
@@ -80,6 +83,7 @@ class AwaitingRecovery(Recovering):
     async def _claimed(self, pid: str, given: object, namespace: str) -> Arrival | None:
         """Claim the session that a client asks for; ``None``: it begins anew."""
         try:
+            await self._hear_of_others()
             asked = self._asked_for_claim(pid)
             session = self._newest(
                 pid, namespace, await self._ask(asked, self._question_of_claim(pid, namespace), CLAIM_SECONDS)
@@ -93,6 +97,12 @@ class AwaitingRecovery(Recovering):
         except ClusterError:
             self._get_logger().exception("A session could not be recovered")  # type: ignore[attr-defined]
             return None
+
+    async def _hear_of_others(self) -> None:
+        """A worker that has just begun does not know yet whom to ask."""
+        patience = time.monotonic() + CLAIM_SECONDS
+        while self.members is None and self.take_seat() is not None and time.monotonic() < patience:
+            await self.server.sleep(_LOOK_SECONDS)
 
     def _close_soon(self, eio_sid: str) -> None:
         socket = self.server.eio.sockets.get(eio_sid)

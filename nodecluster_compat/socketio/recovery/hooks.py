@@ -263,7 +263,7 @@ class Recovering(Clustered):
     def _asked_for_claim(self, pid: str) -> Collection[int] | None:
         """Return whom to ask for a session: the worker that has it, or all."""
         known = self.memory.sessions.get(pid, self.memory.clock())
-        members = self._seat.members if self._seat is not None else frozenset()
+        members = self.members or frozenset()
         if known is None or (known.home not in members and known.home != self.memory.worker_id):
             return None
         return (known.home,) if known.home in members else ()
@@ -271,7 +271,7 @@ class Recovering(Clustered):
     def _claimed_here(self, told: Told) -> Any:  # noqa: ANN401 - what JSON can hold
         """Give up a session to the worker that asks for it; ``None`` where it is not known, or another has it."""
         session = self.memory.sessions.get(told["pid"], self.memory.clock())
-        members = self._seat.members if self._seat is not None else frozenset()
+        members = self.members or frozenset()
         if session is None or session.namespace != told["namespace"] or session.home in members:
             return None
         current = self._current(session.namespace, session.sid)
@@ -285,7 +285,7 @@ class Recovering(Clustered):
 
     def _missed_here(self, told: Told) -> Any:  # noqa: ANN401 - as above
         """Say what a client has missed that another worker has claimed; what is for it goes there from now on."""
-        members = self._seat.members if self._seat is not None else frozenset()
+        members = self.members or frozenset()
         offset = decode_offset(told["offset"]) or NOTHING
         self.memory.has_moved(told["sid"], told["to"])
         missed = self.memory.missed(offset, told["sid"], told["namespace"], told["rooms"], members)
@@ -321,7 +321,7 @@ class Recovering(Clustered):
         if self.recovery is not None and told["method"] in _OF_ONE_CLIENT and not told.get("passed"):
             address = told.get("room") if told["method"] == "emit" else told.get("sid")
             home = self.memory.home_of(address) if isinstance(address, str) else None
-            if home is not None and home != self.memory.worker_id and self._seat and home in self._seat.members:
+            if home is not None and home != self.memory.worker_id and home in (self.members or ()):
                 self._tell(home, {**told, "passed": True})
                 return None
         return super()._unpacked(told)
@@ -342,7 +342,7 @@ class Recovering(Clustered):
     def _hand_over(self) -> None:
         """This worker leaves: others answer for what it has sent."""
         if self.recovery is not None and self._seat is not None:
-            for part in self.memory.hand_over(self._seat.members):
+            for part in self.memory.hand_over(self.members or ()):
                 packets = [structs.asdict(one) for one in part.packets]
                 self._tell(0, {"method": "handed", "part": {**structs.asdict(part), "packets": packets}})
 
