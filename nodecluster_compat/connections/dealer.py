@@ -200,6 +200,12 @@ class Dealer:
         with self.held() as engine:
             engine.look = look
 
+    def name_clients_by(self, client_of: Callable[[bytes], str | None] | None) -> None:
+        """Deal by the addresses that a proxy in front names: ``client_of`` finds them in what has come."""
+        with self.held() as engine:
+            engine.client_of = client_of
+            engine.tell_to_look()
+
     def members(self) -> dict[int, int]:
         """Return the workers that serve, by slot; on the dealing thread only."""
         return self._engine.members.ids

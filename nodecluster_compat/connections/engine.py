@@ -6,8 +6,8 @@ The channel is the ledger.  An offer lies in a worker's channel until the worker
 an edge of EPOLLOUT, and the engine takes back what a worker leaves there.  So a worker is *busy* from an offer until
 its edge, whichever listener the offer came from, and the primary has no copy of a connection that it has offered.
 
-Edges come to an epoll of their own, ``_taken``.  It is asked when nobody is idle, and at a tick; it wakes the loop only
-while a connection waits for a worker.  With few connections that saves a wake-up for each.
+Edges come to an epoll of their own, ``_taken``.  It is asked when nobody is idle, and at a tick, and before each choice
+of a policy that compares workers; it wakes the loop only while a connection waits for a worker.  With few connections that saves a wake-up for each.
 
 While an offer lies in a channel and another worker of its listener is idle, a tick looks at it every millisecond.  If
 its worker is blocked, computes, is stopped or dead (``stuck_offers``), the offer goes to the idle one, and the worker
@@ -83,6 +83,7 @@ class Engine:
     Attributes:
         members: the workers that serve, as all of them read it.
         count_ended: says how many of the connections that a worker had have ended, by its own count.
+        client_of: says for which client (its address) a proxy speaks whose bytes have come; ``None``: nobody looks.
         look: says to which worker (its id) the bytes belong that have come of a new connection, 0 for anybody.
     """
 
@@ -124,6 +125,7 @@ class Engine:
         self.members = MembersTable()
         self.count_ended: Callable[[int], int] = lambda _: 0
         self.look: Callable[[bytes], int] = lambda _: 0
+        self.client_of: Callable[[bytes], str | None] | None = None
         loop.watch(self._taken.fileno(), 0, self._edges)
         loop.at_turn_end = self.arm
 
@@ -150,7 +152,7 @@ class Engine:
             sock, served, self._loop, self._log, RoundRobin(), self._deliver, self._find_idle, self._limit
         )
         self._give_policy(listener)
-        self._tell_to_look()
+        self.tell_to_look()
         return served
 
     def use_policy(self, make_policy: PolicyFactory) -> None:
@@ -175,7 +177,8 @@ class Engine:
 
         workers = CountedWorkers(lambda: dispatcher.members, self._ends, self._count_ended, oracle)
         policy: Policy = self._make_policy(workers)
-        if type(policy) is RoundRobin:  # which cannot fail, and is asked for each connection
+        listener.needs_all_idle = type(policy) is not RoundRobin
+        if not listener.needs_all_idle:  # it cannot fail, and is asked for each connection
             self._goes_round.add(listener.served.listener_id)
         else:
             self._goes_round.discard(listener.served.listener_id)
@@ -247,7 +250,7 @@ class Engine:
         self.leave(worker_id)
         del self._ends[worker_id]
         self._looking.discard(worker_id)
-        self._tell_to_look()
+        self.tell_to_look()
         self._packets.read_rest(end)
         self._take_back(end)
         if end.offered is not None:
@@ -450,12 +453,13 @@ class Engine:
     def looks(self, end: OfferingEnd) -> None:
         """The worker routes: look at connections from now on, before they are dealt."""
         self._looking.add(end.worker_id)
-        self._tell_to_look()
+        self.tell_to_look()
 
-    def _tell_to_look(self) -> None:
+    def tell_to_look(self) -> None:
+        """Let the listeners look at what has come of a connection, or leave that alone."""
         look = self._look if self._looking else None
         for listener in self:
-            listener.look = look
+            listener.look, listener.client_of = look, self.client_of
 
     def _look(self, data: bytes) -> int:
         return self.look(data)

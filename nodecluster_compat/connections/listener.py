@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 from ..base.log import Log
-from ..base.records import Connection, ServedAddress
+from ..base.records import Connection, PeerAddress, ServedAddress
 from .dealing_loop import READABLE, DealingLoop
 from .dispatcher import Dispatcher
 from .handed import close_connection
@@ -70,7 +70,10 @@ class Listener:
         dispatcher: decides which worker gets a connection.
         is_open: whether it accepts, or will again.
         is_watching: whether the loop calls when a client connects.
+        needs_all_idle: whether the policy is to see every worker that is idle, not only one.
         look: given what has come of a connection; returns the worker that it belongs to, 0 for anybody.
+        client_of: given what has come of a connection; returns the address of the client that a proxy speaks for, if
+            it says so.
         oracle: asks the program's policy, if that deals here.
     """
 
@@ -93,7 +96,9 @@ class Listener:
         self._log = log
         self._find_idle = find_idle
         self.is_watching = False
+        self.needs_all_idle = False
         self.look: Callable[[bytes], int] | None = None
+        self.client_of: Callable[[bytes], str | None] | None = None
         self.oracle: FunctionOracle | None = None
         self.is_open = True
         self._replaced = False
@@ -187,7 +192,7 @@ class Listener:
         # One at first, more while they keep coming: an accept that finds nobody costs as much as one that does.
         accepted, dispatcher = 0, self.dispatcher
         while accepted < self._batch:
-            if not dispatcher.idle_workers:
+            if self.needs_all_idle or not dispatcher.idle_workers:
                 self._find_idle()
             if not dispatcher.wants_connections:
                 self.update()
@@ -210,19 +215,24 @@ class Listener:
             return self._failed(error)
         if self._delay:
             self._delay = _FIRST_DELAY  # some come back: the next pause is short, the episode goes on
-        self.dispatcher.add(Connection(fd, peer) if self.look is None else Connection(fd, peer, -1, self._target(fd)))
+        if self.look is None and self.client_of is None:
+            self.dispatcher.add(Connection(fd, peer))
+        else:
+            self.dispatcher.add(self._looked_at(fd, peer))
         return True
 
-    def _target(self, fd: int) -> int:
-        """Look, once and without waiting, whom a connection belongs to; 0 for anybody, and where nothing has come."""
-        assert self.look is not None
+    def _looked_at(self, fd: int, peer: PeerAddress) -> Connection:
+        """Look, once and without waiting, what has come of a connection, and say whose it is."""
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)  # as in _is_gone
         try:
-            return self.look(sock.recv(_LOOK_BYTES, _socket.MSG_PEEK | _socket.MSG_DONTWAIT))
+            data = sock.recv(_LOOK_BYTES, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
         except OSError:
-            return 0
+            return Connection(fd, peer)
         finally:
             sock.detach()
+        client = None if self.client_of is None else self.client_of(data)
+        target = 0 if self.look is None else self.look(data)
+        return Connection(fd, peer if client is None else (client, 0), -1, target)
 
     def _failed(self, error: OSError) -> bool:
         if error.errno in _TRANSIENT:

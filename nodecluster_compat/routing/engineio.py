@@ -18,6 +18,8 @@ __all__ = ["EngineIO", "stamp", "worker_of"]
 _ORIGINAL: Final = r"[A-Za-z0-9_-]{20}"
 _ID: Final = r"[1-9][0-9]{0,9}"
 _STAMPED: Final = re.compile(rf"{_ORIGINAL}\.({_ID})")
+_IS_ENGINEIO: Final = re.compile(r"[?&]EIO=")
+_IN_QUERY: Final = re.compile(rf"[?&]sid={_ORIGINAL}(?:\.|%2[Ee])({_ID})(?:&|\Z)")
 
 
 def stamp(original: str, worker_id: int) -> str:
@@ -49,7 +51,10 @@ class EngineIO:
 
     def find(self, head: RequestHead) -> Found:
         """See :class:`~nodecluster_compat.routing.keys.Key`."""
-        if "EIO=" not in head.target or head.query("EIO") is None:
+        target = head.target
+        if _IS_ENGINEIO.search(target) is None:
             return None
-        sid = head.query("sid")
-        return ANYBODY if sid is None else worker_of(sid)
+        match = _IN_QUERY.search(target)
+        if match is not None:
+            return int(match[1])
+        return ANYBODY if head.query("sid") is None else None

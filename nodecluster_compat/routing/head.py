@@ -6,7 +6,6 @@ odd here is simply not found.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -49,12 +48,20 @@ class RequestHead:
         target: of the request, as it came, with the query.
     """
 
+    __slots__ = ("_data", "_fields_at", "_values", "method", "target")
+
     def __init__(self, data: bytes | bytearray) -> None:
-        head = bytes(data).lstrip(b"\r\n")
-        ends = [end for end in (head.find(b"\r\n\r\n"), head.find(b"\n\n")) if end >= 0]
-        line, _, self._fields = (head[: min(ends)] if ends else head).partition(b"\n")
-        words = line.decode("latin-1").split(" ")
-        self.method, self.target = (words[0], words[1]) if len(words) > 1 else ("", "")
+        if data[:1] in (b"\r", b"\n"):
+            data = data.lstrip(_NEWLINES)
+        self._data = data
+        self._values: dict[str, str] | None = None
+        end = data.find(b"\n")
+        self._fields_at = end + 1 if end >= 0 else len(data)
+        words = (data[:end] if end >= 0 else data).split(b" ", 2)
+        if len(words) > 1:
+            self.method, self.target = words[0].decode("latin-1"), words[1].decode("latin-1")
+        else:
+            self.method = self.target = ""
 
     @property
     def path(self) -> str:
@@ -71,6 +78,8 @@ class RequestHead:
 
     def field(self, name: str) -> str | None:
         """Return the first value of a field (a header), ``None`` where there is none; names are of any case."""
+        if self._values is None:
+            self._values = self._read_fields()
         return self._values.get(name.lower())
 
     def cookie(self, name: str) -> str | None:
@@ -81,10 +90,12 @@ class RequestHead:
                 return value.strip('"')
         return None
 
-    @cached_property
-    def _values(self) -> dict[str, str]:
+    def _read_fields(self) -> dict[str, str]:
+        data, start = self._data, max(0, self._fields_at - 1)  # the end of the line may begin the end of the head
+        ends = [end for end in (data.find(b"\n\r\n", start), data.find(b"\n\n", start)) if end >= 0]
+        fields = bytes(data[self._fields_at : min(ends)] if ends else data[self._fields_at :]).decode("latin-1")
         values: dict[str, str] = {}
-        for line in self._fields.decode("latin-1").split("\n"):
+        for line in fields.split("\n"):
             name, colon, value = line.partition(":")
             if colon:
                 values.setdefault(name.lower(), value.strip())

@@ -39,6 +39,6 @@ def proxied_address(data: bytes | bytearray) -> str | None:
         if data.startswith(_V1):
             return str(ipaddress.ip_address(bytes(data[:size]).decode("ascii").split(" ")[2]))
         length = _LENGTHS.get(data[13], 0) if data[12] & 0x0F else 0  # the command LOCAL speaks of no client
-        return str(ipaddress.ip_address(bytes(data[16 : 16 + length])))
+        return str(ipaddress.ip_address(bytes(data[_V2_FIXED : min(_V2_FIXED + length, size)])))
     except (ValueError, IndexError, UnicodeDecodeError):
         return None

@@ -73,8 +73,13 @@ class Router:
         """
         if not self._ends(data, start):
             return HERE if len(data) >= MOST_BYTES or data.startswith(_HTTP2) else MORE
-        if self._hints is not None and not any(hint in data for hint in self._hints):
-            return HERE
+        hints = self._hints
+        if hints is not None:
+            for hint in hints:
+                if hint in data:
+                    break
+            else:
+                return HERE
         found = self._find(RequestHead(data))
         if found is ANYBODY:
             return ANYONE if is_reused else HERE

@@ -42,7 +42,7 @@ from . import forking, log_files, reaping, stopping
 from .configuration import CONFIG_MODULE, config_module
 from .copy_on_write import prepare_for_workers
 from .current_settings import settings_in_force
-from .dealing_settings import policy_in_force, routing_in_force
+from .dealing_settings import client_of, policy_in_force, routing_in_force
 from .exits import Exits
 from .health import Health
 from .hosting import Hosting
@@ -114,6 +114,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.is_stopping = False
         self._is_finishing = False
         self._looks_by: object = self  # no keys yet
+        self._deals_by: object = None
         self._requested = deque()
         self.primary = Primary(self, self.loop, cluster, self.log, self.cfg.graceful_timeout, QUEUE_LIMIT)
         self.journal = attach_journal(self.primary)
@@ -172,8 +173,11 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
 
     def _deal_by_settings(self) -> None:
         """Deal as the settings say now; they may have changed."""
-        dealer, keys = self.primary.dealer, routing_in_force()
-        dealer.use_policy(policy_in_force())
+        dealer, keys, policy = self.primary.dealer, routing_in_force(), policy_in_force()
+        if policy is not self._deals_by:
+            self._deals_by = policy
+            dealer.use_policy(policy)
+            dealer.name_clients_by(client_of(policy, self.cfg, self.LISTENERS))
         if keys is not self._looks_by:
             self._looks_by = keys
             dealer.look_by(Look(dealer.members, keys, self.log))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from ...connections.policies import policy_of
+from ...connections.policies import ClientAddress, policy_of
+from ...routing.proxy_header import proxied_address
 from ...routing.setting import keys_of
 from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
     from ...connections.policies import PolicyFactory
     from ...routing.keys import Key
+    from ..gunicorn_types import ListeningSocket, Settings
 
-__all__ = ["POLICY_VARIABLE", "ROUTING_VARIABLE", "policy_in_force", "routing_in_force"]
+__all__ = ["POLICY_VARIABLE", "ROUTING_VARIABLE", "client_of", "policy_in_force", "routing_in_force"]
 
 POLICY_VARIABLE: Final = "NODECLUSTER_POLICY"
 ROUTING_VARIABLE: Final = "NODECLUSTER_ROUTING"
@@ -43,6 +47,22 @@ def routing_in_force() -> tuple[Key, ...] | None:
     """
     _read()
     return _ThisProcess.keys
+
+
+def client_of(
+    policy: PolicyFactory, cfg: Settings, listeners: Iterable[ListeningSocket]
+) -> Callable[[bytes], str | None] | None:
+    """Return what finds the client's address in what has come of a connection; ``None``: that of the connection counts.
+
+    With the PROXY protocol the kernel gives a connection of TCP only when its header has come, which a proxy sends at
+    once.  On a unix socket what is late is dealt round robin.
+    """
+    if not isinstance(policy, ClientAddress) or getattr(cfg, "proxy_protocol", False) in (False, "off"):
+        return None
+    for listener in listeners:
+        if listener.FAMILY != socket.AF_UNIX:
+            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
+    return proxied_address
 
 
 def _read() -> None:

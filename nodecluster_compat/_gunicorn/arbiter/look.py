@@ -40,9 +40,10 @@ class Look:
         """Return the id of a worker that serves, 0 for anybody."""
         if self._router is None:
             return 0
-        if data.startswith((b"PROXY ", b"\r\n\r\n\x00")):
+        if data[:1] in (b"P", b"\r"):
             data = data[proxy_header_bytes(data) or 0 :]
-        return max(self._router.decide(data, is_reused=False), 0)
+        decision = self._router.decide(data, False)
+        return max(0, decision)
 
 
 def _shipped(keys: tuple[Key, ...]) -> list[Key]:

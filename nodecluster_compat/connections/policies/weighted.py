@@ -1,24 +1,29 @@
 """Deal to workers in proportion to weights, evenly mixed: nginx's smooth weighted round robin, among idle workers.
 
-A weight belongs to a slot, so whoever replaces a worker has its weight.
+Each worker that serves has a credit that grows by its weight at each choice; being chosen costs the sum of the weights.
+One that is not idle is passed over, keeps its credit and catches up, within bounds.  A weight belongs to a slot, so
+whoever replaces a worker has its weight.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from ...base.records import Connection
 from .base import Workers
 
 __all__ = ["WeightedRoundRobin"]
 
+_MOST_ROUNDS: Final = 4  # of credit, that one who was busy catches up
+
 
 class WeightedRoundRobin:
-    """The idle workers, each with a credit that grows by its weight at each choice, and that being chosen costs.
+    """The idle workers, of which the one with the most credit is chosen.
 
     Args:
-        workers: asked for the slot of each.
-        weights: by slot; 1 where there is none.  One with weight 0 is chosen only where no other is idle.
+        workers: asked who serves, and in which slot.
+        weights: by slot; 1 where there is none.  One with weight 0 gets nothing while another serves.
     """
 
     __slots__ = ("_credits", "_idle", "_weights", "_workers")
@@ -26,29 +31,27 @@ class WeightedRoundRobin:
     def __init__(self, workers: Workers, weights: Mapping[int, int]) -> None:
         self._workers = workers
         self._weights = weights
-        self._idle: dict[int, int] = {}  # their weights
-        self._credits: dict[int, int] = {}  # by slot
+        self._idle: dict[int, None] = {}
+        self._credits: dict[int, int] = {}
 
     def add(self, worker_id: int) -> None:
         """The worker may be chosen."""
-        if worker_id not in self._idle:
-            self._idle[worker_id] = self._weights.get(self._workers.slot(worker_id), 1)
+        self._idle.setdefault(worker_id)
 
     def remove(self, worker_id: int) -> None:
-        """It may not; its credit stays."""
+        """It may not."""
         self._idle.pop(worker_id, None)
 
     def choose(self, connection: Connection) -> int | None:
-        """Return the idle worker with the most credit."""
-        if not self._idle:
+        """Return the idle worker with the most credit; ``None`` where only those with weight 0 are idle."""
+        weights = {one: self._weights.get(self._workers.slot(one), 1) for one in self._workers.serving()}
+        total = sum(weights.values())
+        idle = [one for one in self._idle if weights.get(one) or not total]
+        if not idle:
             return None
-        for worker_id, weight in self._idle.items():
-            slot = self._workers.slot(worker_id)
-            self._credits[slot] = self._credits.get(slot, 0) + weight
-        chosen = max(self._idle, key=self._rank)
-        self._credits[self._workers.slot(chosen)] -= sum(self._idle.values())
+        most = _MOST_ROUNDS * total
+        self._credits = {one: min(self._credits.get(one, 0) + weight, most) for one, weight in weights.items()}
+        chosen = max(idle, key=lambda one: self._credits.get(one, 0))
+        self._credits[chosen] = max(self._credits.get(chosen, 0) - total, -most)
         del self._idle[chosen]
         return chosen
-
-    def _rank(self, worker_id: int) -> tuple[bool, int]:
-        return self._idle[worker_id] > 0, self._credits[self._workers.slot(worker_id)]

@@ -97,10 +97,25 @@ def test_weight_0_is_a_reserve_and_a_successor_has_the_weight_of_its_slot() -> N
     policy = made("weighted:0,0,3", known)
     assert dealt(policy, 3) == [13, 13, 13]
     policy.remove(13)
+    assert dealt(policy, 1) == [None]
+    del known.slots[13]
     assert set(dealt(policy, 4)) == {11, 12}
     known.slots[21] = 3
     policy.add(21)
     assert dealt(policy, 3) == [21, 21, 21]
+
+
+def test_a_weighted_worker_that_was_busy_catches_up() -> None:
+    known = Known()
+    policy = made("weighted:1,1,2", known)
+    policy.remove(13)
+    assert Counter(dealt(policy, 4)) == {11: 2, 12: 2}
+    policy.add(13)
+    assert Counter(dealt(policy, 4)) == {13: 4}
+    policy.remove(13)
+    dealt(policy, 1000)
+    policy.add(13)
+    assert Counter(dealt(policy, 100))[13] < 75
 
 
 def test_clients_of_one_address_go_to_one_worker_busy_or_not() -> None:
