@@ -7,7 +7,8 @@ an edge of EPOLLOUT, and the engine takes back what a worker leaves there.  So a
 its edge, whichever listener the offer came from, and the primary has no copy of a connection that it has offered.
 
 Edges come to an epoll of their own, ``_taken``.  It is asked when nobody is idle, and at a tick, and before each choice
-of a policy that compares workers; it wakes the loop only while a connection waits for a worker.  With few connections that saves a wake-up for each.
+of a policy that compares workers; it wakes the loop only while a connection waits for a worker.  With few connections
+that saves a wake-up for each.
 
 While an offer lies in a channel and another worker of its listener is idle, a tick looks at it every millisecond.  If
 its worker is blocked, computes, is stopped or dead (``stuck_offers``), the offer goes to the idle one, and the worker

@@ -160,7 +160,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.recycler = Recycler(loop, roster, log, self.wakeup)
         self.ledger = Ledger()
         self.primary.dealer.count_by(self.ledger.closed)
-        self._deal_by_settings()
+        self.deal_by_settings()
         waiting = self._waiting_connections
         in_flight = self.ledger.in_flight
         self.health = Health(
@@ -171,7 +171,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.exits, self.background)
         self.board.numbers = self.ledger
 
-    def _deal_by_settings(self) -> None:
+    def deal_by_settings(self) -> None:
         """Deal as the settings say now; they may have changed."""
         dealer, keys, policy = self.primary.dealer, routing_in_force(), policy_in_force()
         if policy is not self._deals_by:
@@ -217,7 +217,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
             return
         if not self.has_channels:
             self.give_up_requested("a reload changed the worker class")
-        self._deal_by_settings()
+        self.deal_by_settings()
         self.reloader.turn()
         self.recycler.turn()
         self.make_room_for_requested()

@@ -186,6 +186,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             self.primary.failed_to_start(worker, FileNotFoundError(2, f"no such folder: {settings.cwd}"))
             return
         self.app.spawn_settings = settings
+        self.deal_by_settings()
         with occupied(settings.streams):
             self._start(worker, settings.streams)
 
@@ -262,6 +263,11 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             raise SettingsError(
                 f"expected settings that have an effect in script mode, got {', '.join(without_effect)}: a script "
                 "replaces its workers itself; use server mode, or leave it out"
+            )
+        if "routing" in names:
+            raise SettingsError(
+                "expected settings that have an effect in script mode, got routing: servers of a script are not only of "
+                "HTTP; use server mode, or leave it out"
             )
 
     def worker_changed(self) -> None:
