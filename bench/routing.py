@@ -7,6 +7,7 @@ in processor time; of kept-alive requests, that of the whole process tree.
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import statistics
@@ -69,9 +70,9 @@ def beside(count: int, threads: int, ask: Callable[[], None]) -> None:
 
 def looked(server: Server, target: str, count: int) -> float:
     """The primary's processor time for each connection, in µs."""
-    request = GET.format(target, "close").encode()
+    requests = itertools.cycle([GET.format(target.format(worker), "close").encode() for worker in (1, 2, 3, 4)])
     before = exact_cpu_seconds(server.pid)
-    beside(count, 4, lambda: ask_anew(server.port, request))
+    beside(count, 4, lambda: ask_anew(server.port, next(requests)))
     return (exact_cpu_seconds(server.pid) - before) / count * 1e6
 
 
@@ -101,10 +102,10 @@ def compared(one: Callable[[], float], other: Callable[[], float], rounds: int) 
 
 def costs(options: Options) -> list[Row]:
     """A look at a connection, of this application and of another; and a request that is kept alive."""
-    rows, rounds = [], options.scaled(15, 1)
-    count = options.scaled(800, 100)
+    rows, rounds = [], options.scaled(11, 1)
+    count = options.scaled(600, 100)
     with served(4, "socketio") as on, served(4) as off:
-        targets = {"another application": "/", "of Socket.IO": f"/?EIO=4&transport=polling&sid={SID}.3"}
+        targets = {"another application": "/", "of Socket.IO": f"/?EIO=4&transport=polling&sid={SID}.{{}}"}
         for title, target in targets.items():
             mine, theirs, ratio = compared(
                 lambda target=target: looked(on, target, count),
@@ -158,7 +159,7 @@ def fast_tail(server: Server, seconds: float) -> float:
 def tails(options: Options) -> list[Row]:
     """Fast requests beside 10 % that block their worker for 50 ms."""
     rows = []
-    seconds = options.scaled(10, 1)
+    seconds = options.scaled(8, 1)
     with served(4) as robin:
         for policy in ("least_connections", "random_of_two"):
             with served(4, policy=policy) as other:

@@ -63,6 +63,11 @@ class Router:
         self._ends = head_ends if self._needs_fields else first_line_ends
         self._told: dict[str, float] = {}
 
+    @property
+    def hint(self) -> bytes | None:
+        """What is in every first line that may be another worker's; ``None`` where a look is not enough."""
+        return self._hints[0] if self._hints is not None and len(self._hints) == 1 else None
+
     def decide(self, data: bytes | bytearray, is_reused: bool, start: int = 0) -> int:
         """Return who serves a request: a worker's id, :data:`ANYONE`, :data:`HERE`, or :data:`MORE`.
 

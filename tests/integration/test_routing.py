@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
 import socket
+import threading
 from collections import Counter
 from contextlib import ExitStack
 from typing import Any, Final
@@ -16,6 +18,7 @@ from raw_http import Certificate
 from remote_control import freeze, wait
 from routed_client import SID, RoutedClient, head
 
+from nodecluster_compat.machine.process_state import seconds_run
 from pytest_cluster import Cluster, ClusterFactory
 
 CONF: Final = "from nodecluster_compat import cluster\ncluster.setup_primary(routing={!r})\n"
@@ -148,6 +151,59 @@ def test_worker_that_is_stopped_keeps_its_sessions_and_holds_up_no_other(cluster
                 assert another.ask("/")["worker"] in (one, two)
         os.kill(pid, signal.SIGCONT)
         assert [one_more.answer()["worker"] for one_more in waiting] == [three] * 4
+
+
+@every_kind
+@pytest.mark.cluster(**ROUTED)
+def test_a_reload_loses_no_request_whoever_it_belongs_to(cluster: Cluster) -> None:
+    """Workers that leave hand on what still comes to them; sessions of those that are gone are served by others."""
+    reloaded = threading.Event()
+    failures: list[BaseException] = []
+    served: Counter[bool] = Counter()
+
+    def ask(first: int) -> None:
+        client = RoutedClient(cluster)
+        try:
+            for number in itertools.count(first):
+                worker = number % 6 + 1
+                told = client.ask(client.session(worker))
+                served[told["worker"] == worker] += 1
+                if "connection: close" in told["fields"].lower():
+                    client.sock.close()
+                    client = RoutedClient(cluster)
+                if reloaded.is_set():
+                    break
+        except Exception as error:  # noqa: BLE001 - whatever a client sees
+            failures.append(error)
+        finally:
+            client.sock.close()
+
+    clients = [threading.Thread(target=ask, args=(first,)) for first in range(3)]
+    for one in clients:
+        one.start()
+    cluster.reload()
+    reloaded.set()
+    for one in clients:
+        one.join()
+    assert failures == []
+    assert served[True] > 10
+
+
+@pytest.mark.slow
+@pytest.mark.cluster(**ROUTED)
+def test_nine_hundred_slow_clients_hold_up_nobody_and_cost_the_primary_nothing(cluster: Cluster) -> None:
+    with ExitStack() as stack:
+        slow = [stack.enter_context(RoutedClient(cluster)) for _ in range(900)]
+        for number, client in enumerate(slow):
+            client.sock.sendall(b"GET /?EIO=4&sid=" + SID.encode()[: number % 20])
+        client = stack.enter_context(RoutedClient(cluster))
+        before = seconds_run(cluster.primary.pid)
+        for worker in ids(cluster) * 20:
+            assert client.ask(client.session(worker))["worker"] == worker
+        assert seconds_run(cluster.primary.pid) - before < 0.5
+        for one in slow:
+            one.sock.sendall(b"\r\n")
+            one.sock.close()
 
 
 @pytest.mark.cluster(**ROUTED)

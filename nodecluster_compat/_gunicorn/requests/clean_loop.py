@@ -235,7 +235,7 @@ class CleanConnection(WaitingParser):
         data = self._receive()
         if not data:
             raise StopIteration
-        if self._passage is not None:
+        if self._passage is not None and (self._hint is None or self._hint in data or b"\n" not in data):
             data = self.routed(self._passage, data, is_reused=self.req_count > 0)
         if self._base is None:
             self._base = self._loop.environs.base(self._source, self.source_addr, self._server)

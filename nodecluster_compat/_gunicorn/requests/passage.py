@@ -39,9 +39,10 @@ class Passage:
 
     Attributes:
         early: see above; whoever serves the connection takes it from here.
+        hint: what is in every request that is to be decided about, if its first line is whole; ``None``: in all.
     """
 
-    __slots__ = ("_has_proxy_header", "_is_final", "_peer", "_prefix", "_router", "_seen", "_send", "early")
+    __slots__ = ("_has_proxy_header", "_is_final", "_peer", "_prefix", "_router", "_seen", "_send", "early", "hint")
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Passage:
         self.early = early
         self._is_final = bool(early)
         self._has_proxy_header = has_proxy_header
+        self.hint = None if early or has_proxy_header else router.hint
         self._prefix = b""  # the header of the PROXY protocol, which goes along to whoever is next
         self._seen = 0
 

@@ -46,8 +46,11 @@ class WaitingParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
         self._is_timed = bool(cfg.keepalive)  # without it, gunicorn waits for a connection's only request for ever
         self._socket: Any = source
         self._passage: Passage | None = getattr(source, "passage", None)
-        if self._passage is not None and self._passage.early:
-            self.unreader.unread(self._passage.early)
+        self._hint: bytes | None = None
+        if self._passage is not None:
+            self._hint = self._passage.hint
+            if self._passage.early:
+                self.unreader.unread(self._passage.early)
 
     @classmethod
     def of(cls, cfg: Settings, source: object, *rest: object) -> WaitingParser:

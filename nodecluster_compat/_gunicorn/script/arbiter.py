@@ -266,8 +266,8 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             )
         if "routing" in names:
             raise SettingsError(
-                "expected settings that have an effect in script mode, got routing: servers of a script are not only of "
-                "HTTP; use server mode, or leave it out"
+                "expected settings that have an effect in script mode, got routing: servers of a script do not only "
+                "speak HTTP; use server mode, or leave it out"
             )
 
     def worker_changed(self) -> None:

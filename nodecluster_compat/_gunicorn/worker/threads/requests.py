@@ -69,22 +69,23 @@ class _StrictParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
     """The requests of one connection, one after another."""
 
     odd_request: ClassVar[Any] = strict_request()
-    _passage: Passage | None = None
+    mesg_class: Any = odd_request
+    _passage: Passage
     _connection: _RoutedConnection
 
     def route_by(self, passage: Passage, connection: _RoutedConnection) -> None:
         """Route the requests of a connection before they are read."""
         self._passage, self._connection = passage, connection
+        self.mesg_class = self._routed_request
         if passage.early:
             self.unreader.unread(passage.early)
 
-    def mesg_class(self, cfg: Settings, unreader: Unreader, peer: object, number: int = 1) -> PlainRequest:
-        """Replaces gunicorn's attribute, the class of a request: first it is decided whose it is."""
-        if self._passage is not None:
-            data = unreader.read()
-            if not data:
-                raise StopIteration  # as gunicorn's Request
-            unreader.unread(self._routed(self._passage, data, number > 1))
+    def _routed_request(self, cfg: Settings, unreader: Unreader, peer: object, number: int = 1) -> PlainRequest:
+        """In the place of the class of a request: first it is decided whose it is."""
+        data = unreader.read()
+        if not data:
+            raise StopIteration  # as gunicorn's Request
+        unreader.unread(self._routed(self._passage, data, number > 1))
         request: PlainRequest = self.odd_request(cfg, unreader, peer, number)
         return request
 
