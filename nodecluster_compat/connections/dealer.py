@@ -199,6 +199,7 @@ class Dealer:
         """Look at new connections by ``look`` where workers route: whose (an id) are these bytes? 0 for anybody's."""
         with self.held() as engine:
             engine.look = look
+            engine.tell_to_look()
 
     def name_clients_by(self, client_of: Callable[[bytes], str | None] | None) -> None:
         """Deal by the addresses that a proxy in front names: ``client_of`` finds them in what has come."""

@@ -458,12 +458,9 @@ class Engine:
 
     def tell_to_look(self) -> None:
         """Let the listeners look at what has come of a connection, or leave that alone."""
-        look = self._look if self._looking else None
+        look = self.look if self._looking else None
         for listener in self:
             listener.look, listener.client_of = look, self.client_of
-
-    def _look(self, data: bytes) -> int:
-        return self.look(data)
 
     def has_room(self, end: OfferingEnd, listener_id: int) -> None:
         """The worker, which had refused, can take connections again."""

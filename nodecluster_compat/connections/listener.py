@@ -232,6 +232,8 @@ class Listener:
             sock.detach()
         client = None if self.client_of is None else self.client_of(data)
         target = 0 if self.look is None else self.look(data)
+        if target and target not in self.dispatcher.idle_workers:
+            self._find_idle()  # it may have taken its last offer: then this one need not wait
         return Connection(fd, peer if client is None else (client, 0), -1, target)
 
     def _failed(self, error: OSError) -> bool:

@@ -52,11 +52,14 @@ class FunctionOracle:
         self._asked: deque[tuple[Connection, list[WorkerView]]] = deque()
         self._answers: deque[tuple[Connection, object]] = deque()
         self._open: dict[int, Connection] = {}  # by their identity: nobody has answered for them
+        self._descriptors: tuple[int, ...] = ()
         self._calls = 0  # that have begun
         self._is_calling = False
+        self._is_closed = False
         self.is_silent = False
         self._to_thread = os.eventfd(0, os.EFD_CLOEXEC)
         self._to_loop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._descriptors = (self._to_thread, self._to_loop)
         self._thread = HelperThread("policy", self._work, self._wake, self._died, _FORK_SECONDS)
         loop.watch(self._to_loop, READABLE, self._heard)
 
@@ -105,19 +108,27 @@ class FunctionOracle:
         return str(getattr(self._function, "__name__", self._function))
 
     def close(self) -> None:
-        """Ask no more; who waits for an answer is the caller's to deal."""
+        """Ask no more; who waits for an answer is the caller's to deal.
+
+        That waits for nothing: a call that is under way returns when it likes, and the thread ends behind it.
+        """
         self.is_silent = True
         self._asked.clear()
         self._open.clear()
         self._loop.unwatch(self._to_loop)
-        if self._thread.stop():
-            _socket.close(self._to_thread)
-            _socket.close(self._to_loop)
+        self._is_closed = self._thread.is_stopping = True
+        if self._thread.is_running:
+            self._wake()
+        else:
+            self.abandon()
 
     def abandon(self) -> None:
-        """In a forked child: close the inherited descriptors."""
-        _socket.close(self._to_thread)
-        _socket.close(self._to_loop)
+        """In a forked child, and when neither the loop nor the thread uses them any more: close the descriptors."""
+        descriptors, self._descriptors = self._descriptors, ()
+        for fd in descriptors:
+            _socket.close(fd)
+
+    __del__ = abandon
 
     # --- on the thread -------------------------------------------------------------------------
 
@@ -137,6 +148,8 @@ class FunctionOracle:
             self._is_calling = False
             self._answers.append((connection, answer))
             os.eventfd_write(self._to_loop, 1)
+        if self._is_closed:
+            self.abandon()
 
     def _died(self, error: BaseException) -> None:
         self._answers.append((Connection(-1, ""), error))

@@ -19,6 +19,7 @@ _ORIGINAL: Final = r"[A-Za-z0-9_-]{20}"
 _ID: Final = r"[1-9][0-9]{0,9}"
 _STAMPED: Final = re.compile(rf"{_ORIGINAL}\.({_ID})")
 _IS_ENGINEIO: Final = re.compile(r"[?&]EIO=")
+_LINE: Final = re.compile(rf"[^\n]*[?&]sid={_ORIGINAL}(?:\.|%2[Ee])({_ID})[& ]".encode())
 _IN_QUERY: Final = re.compile(rf"[?&]sid={_ORIGINAL}(?:\.|%2[Ee])({_ID})(?:&|\Z)")
 
 
@@ -48,6 +49,17 @@ class EngineIO:
 
     needs_fields = False
     hint: bytes | None = b"EIO="
+
+    @staticmethod
+    def look(data: bytes) -> int:
+        """Return what :meth:`find` would say of the first request in ``data``, if that is an id; 0 for anything else.
+
+        For who looks at every connection, and may be wrong about a request that is odd.
+        """
+        if b"EIO=" not in data:
+            return 0
+        match = _LINE.match(data)
+        return 0 if match is None else int(match[1])
 
     def find(self, head: RequestHead) -> Found:
         """See :class:`~nodecluster_compat.routing.keys.Key`."""

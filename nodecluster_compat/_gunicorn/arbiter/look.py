@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Look"]
 
+_FIRST = (b"P", b"\r")  # of a header of the PROXY protocol, or of a POST
 _SHIPPED = __name__.partition(".")[0] + ".routing."
 
 
@@ -34,14 +35,19 @@ class Look:
 
     def __init__(self, members: Callable[[], dict[int, int]], keys: tuple[Key, ...] | None, log: Log) -> None:
         shipped = _shipped((EngineIO(),) if keys is None else keys)
+        self._members = members
         self._router = Router(shipped, 0, members, log) if shipped else None
+        self._is_quick = [type(key) for key in shipped] == [EngineIO]
 
     def __call__(self, data: bytes) -> int:
         """Return the id of a worker that serves, 0 for anybody."""
+        if data[:1] in _FIRST:
+            data = data[proxy_header_bytes(data) or 0 :]
+        if self._is_quick:
+            target = EngineIO.look(data)
+            return target if target and target in self._members().values() else 0
         if self._router is None:
             return 0
-        if data[:1] in (b"P", b"\r"):
-            data = data[proxy_header_bytes(data) or 0 :]
         decision = self._router.decide(data, False)
         return max(0, decision)
 

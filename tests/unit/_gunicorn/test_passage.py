@@ -85,10 +85,22 @@ def test_head_in_single_bytes_is_decided_by_its_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "target"), [(OTHER, 12), (PROXY + OTHER, 12), (NEW, 0), (b"", 0), (b"GET", 0), (b"\x16\x03\x01\n", 0)]
+    ("data", "target"),
+    [
+        (OTHER, 12),
+        (PROXY + OTHER, 12),
+        (OTHER.replace(b".12", b".99"), 0),
+        (OTHER[:-30], 0),
+        (b"GET / HTTP/1.1\r\nA: " + OTHER[5:], 0),
+        (NEW, 0),
+        (b"", 0),
+        (b"GET", 0),
+        (b"\x16\x03\x01\n", 0),
+    ],
 )
 def test_primary_looks_whose_a_connection_is(data: bytes, target: int) -> None:
     assert Look(lambda: MEMBERS, None, LOG)(data) == target
+    assert Look(lambda: MEMBERS, (EngineIO(), Query("up")), LOG)(data) == target
 
 
 def test_primary_calls_no_function_of_a_program() -> None:
