@@ -235,8 +235,10 @@ class CleanConnection(WaitingParser):
         data = self._receive()
         if not data:
             raise StopIteration
-        if self._passage is not None and (self._hint is None or self._hint in data or b"\n" not in data):
-            data = self.routed(self._passage, data, is_reused=self.req_count > 0)
+        if self._passage is not None:
+            end, hint = data.find(b"\n"), self._hint
+            if end < 0 or hint is None or data.find(hint, 0, end) >= 0:
+                data = self.routed(self._passage, data, is_reused=self.req_count > 0)
         if self._base is None:
             self._base = self._loop.environs.base(self._source, self.source_addr, self._server)
         read = self._loop.reader.read(data, self._base or {}, self.source_addr)
