@@ -84,7 +84,8 @@ FATAL = [
     pytest.param("messages.send(bytes((0, 0, 0, 80, 1, 91))); messages.shutdown(socket.SHUT_WR)", "", id="half closed"),
     pytest.param("packets.send(b'garbage')", "makes no sense", id="garbage packet"),
     pytest.param("packets.send(b'x' * 60000)", "makes no sense", id="long packet"),
-    pytest.param("packet(9)", "makes no sense", id="unknown kind of packet"),
+    pytest.param("packet(99)", "makes no sense", id="unknown kind of packet"),
+    pytest.param("packet(10, 99)", "a listener that never existed", id="connection handed on for no listener"),
     pytest.param("packet(1, 1)", "a packet that only the primary sends", id="packet of the primary's"),
     pytest.param("packet(5, 99)", "a listener that never existed", id="answer for no listener"),
     pytest.param("packets.shutdown(socket.SHUT_RDWR)", "", id="connection channel shut down"),
@@ -93,6 +94,7 @@ FATAL = [
 # Answers to nothing: ignored.
 FORGED = [
     *("packet(5, 1)", "packet(6, 1)", "packet(4)", "packet(5, 1); packet(6, 1); packet(4)"),
+    *("packet(10, 1)", "packet(11)", "packet(11); packet(11, 1)"),  # it hands nothing on, and routes
     "frame(10)",  # a descriptor has arrived
     "frame(11)",  # ... has not
     "frame(12, b'99')",  # a server is closed
