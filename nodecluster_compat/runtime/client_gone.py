@@ -189,6 +189,7 @@ class ClientWatch:
 
     def add(self, gone: ClientGone) -> None:
         """Look at the client of a request from the next sweep on."""
+        gone.response.is_watched = True
         client = gone.response.sock
         if client not in self._known:
             self._new[client] = gone

@@ -13,18 +13,22 @@ It is gevent's socket, with two differences that cost nothing to whoever does no
 from __future__ import annotations
 
 import _socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 import gevent
-from gevent import get_hub, getcurrent
+from gevent import get_hub
 from gevent.socket import SHUT_RDWR, socket
+from greenlet import greenlet
 
 __all__ = ["ClientSocket", "cut_connections"]
 
 _READ: Final = 1
 _WRITE: Final = 2
+
+switch_to: Final = greenlet.switch
+"""To the hub: its own ``switch`` asks first whether the greenlet wants to be told, which costs as much again."""
 
 
 class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints here
@@ -83,23 +87,33 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
             return None
         return data
 
-    def wait_readable(self) -> None:
-        """Let other greenlets run until there is something to read; something else may wake this one, too."""
-        watcher = self._read_event
-        watcher.start(getcurrent().switch)
-        try:
-            get_hub().switch()
-        finally:
-            watcher.stop()
+    def recv_next(self, size: int, hub: Any, resume: Callable[[], object]) -> bytes:  # noqa: ANN401 - gevent's
+        """Let other greenlets run until something has come, and return it, at most ``size`` bytes (``b""``: the end).
+
+        Args:
+            size: at most so many.
+            hub: of this thread.
+            resume: ``switch`` of the current greenlet.
+        """
+        while True:
+            watcher = self._read_event
+            watcher.start(resume)
+            try:
+                switch_to(hub)
+            finally:
+                watcher.stop()
+            data = self.recv_ready(size)  # something else may have woken it
+            if data is not None:
+                return data
 
     def sendall(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
         """Send all of ``data``; as :meth:`socket.socket.sendall`."""
-        view = memoryview(data).cast("B") if not isinstance(data, bytes) else data
+        view = data if type(data) is bytes else memoryview(data).cast("B")
         try:
             sent = self._sock.send(view, flags)
         except BlockingIOError:
             sent = 0
-        if sent < len(view):
+        if sent != len(view):
             super().sendall(memoryview(view)[sent:], flags)
 
     def _drop_events_and_close(self, closefd: bool = True, *rest: object) -> None:

@@ -100,6 +100,10 @@ class IdleLimit:
         if self._began:
             self._began.discard(greenlet)
 
+    def is_end(self, error: BaseException) -> bool:
+        """Whether a wait that was noted has ended by ``error``."""
+        return _is_over(error, self._expired)
+
     @property
     def waiting(self) -> list[Any]:
         """The greenlets that are inside."""

@@ -12,7 +12,8 @@ from gunicorn.http import message, wsgi
 from gunicorn.http.parser import RequestParser
 
 from nodecluster_compat._gunicorn.requests.access_log import AccessLog
-from nodecluster_compat._gunicorn.requests.clean_loop import CleanConnection, CleanLoop
+from nodecluster_compat._gunicorn.requests.clean_connection import CleanConnection
+from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
 from nodecluster_compat._gunicorn.requests.environs import Environs
 from nodecluster_compat._gunicorn.requests.metering import Metering
 from nodecluster_compat.operations.metrics.request_meter import NO_SLOT
@@ -79,7 +80,7 @@ class _Ways:
         environs = Environs(self.cfg, self.original)
         self.short = environs.create
         log: Any = _Log(self.cfg)
-        worker: Any = SimpleNamespace(cfg=self.cfg, log=log, metering=Metering())
+        worker: Any = SimpleNamespace(cfg=self.cfg, log=log, metering=Metering(), wsgi=None)
         self.loop = CleanLoop(worker, environs, IdleLimit(1), AccessLog(log, None))
         sample = next(RequestParser(self.cfg, [b"GET / HTTP/1.1\r\n\r\n"], _PEER))
         self.names = vars(sample).keys() - _NOT_COMPARED

@@ -33,7 +33,7 @@ def copy(tmp_path: Path) -> Path:
     [
         ("_gunicorn/arbiter/health.py", "import gevent"),
         ("_gunicorn/arbiter/forking.py", "from ...runtime.forked_hub import hub_begins"),
-        ("_gunicorn/worker/fed_worker.py", "from ..requests.responses import with_one_send"),
+        ("_gunicorn/worker/fed_worker.py", "from ..requests.responses import AnsweredApplication"),
         ("roles/process.py", "import asyncio"),
     ],
 )

@@ -6,8 +6,8 @@ How a request is logged
 
 * gunicorn's loops call ``log.access(resp, req, environ, request_time)`` as ever; that is
   :meth:`AccessLog.access` from then on.
-* The loop of clean requests (:mod:`clean_loop`) calls :meth:`AccessLog.line` with plain values, and ``log.access``
-  where that says that gunicorn has to be asked.
+* The loop of clean requests (:mod:`clean_connection`) calls :meth:`AccessLog.line` with plain values, and
+  ``log.access`` where that says that gunicorn has to be asked.
 
 Both compose the line by a compiled format (:mod:`access_format`) and write it to gunicorn's stream
 (:mod:`access_stream`).  Where somebody could tell the difference the line is gunicorn's: a ``logger_class`` that

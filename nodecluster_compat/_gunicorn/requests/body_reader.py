@@ -10,9 +10,9 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any, Final
 
-from gunicorn.http.body import LengthReader
+from gunicorn.http.body import Body, LengthReader
 
-__all__ = ["BodyReader"]
+__all__ = ["BodyReader", "NoBody"]
 
 _LEAST: Final = 16 * 1024  # as a piece; below, a system call for each would cost more than copying
 _MOST: Final = 1024 * 1024  # in one call: gunicorn's bound
@@ -50,3 +50,13 @@ class BodyReader(LengthReader):  # type: ignore[misc]  # gunicorn has no type hi
                 return
             pieces.append(data)
             missing -= len(data)
+
+
+class NoBody(Body):  # type: ignore[misc]
+    """gunicorn's body of a request that has none: it begins with what every other one begins with."""
+
+    reader = LengthReader(None, 0)
+    buf: Any = BytesIO()  # to which nothing is ever written: a method that keeps something makes another one
+    failed = False
+
+    __init__ = object.__init__  # not gunicorn's, which makes all of it anew

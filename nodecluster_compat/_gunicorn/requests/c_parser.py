@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
-__all__ = ["PROBES", "has_lax_parser", "is_strict"]
+__all__ = ["PROBES", "has_lax_parser", "has_quick_parser", "is_strict"]
 
 _LINE: Final = b"GET / HTTP/1.1\r\n"
 
@@ -42,6 +42,16 @@ def has_lax_parser() -> bool:
     except ImportError:
         return False
     return not is_strict(gunicorn_h1c.parse_request)
+
+
+@cache
+def has_quick_parser() -> bool:
+    """Whether the one in C that makes no dictionary is there, and refuses what the other refuses."""
+    try:
+        from gunicorn_h1c import parse_request_fast
+    except ImportError:
+        return False
+    return is_strict(parse_request_fast)
 
 
 def _takes(parse: Callable[..., object], probe: bytes) -> bool:

@@ -81,16 +81,23 @@ def _cache_errors_stream() -> None:
     """Let gunicorn make the ``wsgi.errors`` of a request anew only when a stream behind it has changed."""
     original = wsgi.WSGIErrorsWrapper
     error_log = logging.getLogger("gunicorn.error")
-    last: tuple[list[Any], Any] = [], None
+    errors: Any = None
+    stderr: Any = None
+    handlers: list[Any] = []
+    held: list[tuple[Any, Any]] = []  # those that have a stream, and which
 
     def errors_stream(cfg: Settings) -> object:
-        nonlocal last
-        now = [sys.stderr, *[getattr(handler, "stream", handler) for handler in error_log.handlers]]
-        known, stream = last
-        if now != known or stream.closed:
-            stream = original(cfg)
-            last = now, stream
-        return stream
+        nonlocal errors, stderr, handlers, held
+        if sys.stderr is stderr and error_log.handlers == handlers and not errors.closed:
+            for handler, stream in held:
+                if handler.stream is not stream:
+                    break
+            else:
+                return errors
+        stderr, handlers = sys.stderr, error_log.handlers[:]
+        held = [(handler, handler.stream) for handler in handlers if hasattr(handler, "stream")]
+        errors = original(cfg)
+        return errors
 
     wsgi.WSGIErrorsWrapper = errors_stream
 

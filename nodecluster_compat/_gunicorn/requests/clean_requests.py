@@ -6,7 +6,7 @@ target, header names without underscores that occur once, none that speaks of th
 whatever that parser refuses, is put back and read again by gunicorn, so its answers, errors and order of checks are
 gunicorn's by construction, with what :mod:`refusals` adds: this module can only be slow, not lax.
 
-:mod:`ways` has the table of what is clean, and :mod:`clean_loop` what is done with it.
+:mod:`ways` has the table of what is clean, and :mod:`clean_connection` what is done with it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.http import message
 from gunicorn.http.body import Body
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
+from gunicorn.util import unquote_to_wsgi_str
 
 from .trusted_peers import is_trusted
 from .ways import ODD_FIELDS, is_read_here
@@ -35,58 +36,78 @@ _LINE: Final = re.compile(rb"(?!CONNECT )[!-~]+ %b HTTP" % _TARGET)
 _MOST_NAMES: Final = 1024
 _MOST_VERDICTS: Final = 64
 _MOST_DIGITS: Final = 18
-_VERSIONS: Final = ((1, 0), (1, 1))
 _PROTOCOLS: Final = ("HTTP/1.0", "HTTP/1.1")
 
 _known_limits: dict[tuple[int, int, int], dict[str, Any]] = {}
 
 
 class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
-    """gunicorn's request, with every attribute that it would have; only the way there is shorter.
+    """gunicorn's request, with every attribute that it would have, each made when somebody asks for it.
 
     What is the same for all requests of a process is in the class that :class:`CleanReader` makes of this one.  What
-    comes from its connection is set by that; a request does not know it, because what refers to itself outlives its
-    connection until the garbage collector comes.
-
-    Args:
-        said: what the parser in C says.
-        environ: what its connection's environs have in common, and its header fields.
+    comes from its connection is set by that, where somebody is shown the request; a request does not know its
+    connection, because what refers to itself outlives it until the garbage collector comes.
 
     Attributes:
-        environ: becomes that of the application.
-        length: of the body, in bytes.
         line: whatever begins with its first line.
+        minor_version, fields: as the parser in C says.
+        length: of the body, in bytes.
+        body: none, unless its connection gives it one.
+        ends: whether its connection ends with the answer, as far as ``Connection`` says; ``None``: nobody has asked.
+        environ: becomes that of the application, where gunicorn is to serve the request.
         started: when it was counted, if it was.
         created: the response and the environ, once somebody has begun to serve it and has not come to an end.
     """
 
     unreader: Unreader
     peer_addr: object
-    remote_addr: object
     req_number: int
     body: Body
     line: bytes
+    minor_version: int
+    fields: tuple[tuple[bytes, bytes], ...]
+    environ: Environ
+    length: int
+    ends: bool | None = None
     started: float | None = None
     created: Created | None = None
-    _verdicts: ClassVar[dict[tuple[str | None, Any], bool]]
 
-    def __init__(self, said: dict[str, Any], environ: Environ, length: int) -> None:
-        # Not gunicorn's, which reads and parses.
-        self.environ = environ
-        self.length = length
-        self.method = said["method"].decode("ascii")
-        self.uri = uri = said["path"].decode("ascii")
-        self.path, _, self.query = uri.partition("?")
-        minor = said["minor_version"]
-        self.version = _VERSIONS[minor]
-        self.protocol = _PROTOCOLS[minor]
-        self._fields = said["headers"]
-        self._connection = environ.get("HTTP_CONNECTION")
+    __init__ = object.__init__  # not gunicorn's, which reads and parses
+
+    @cached_property
+    def method(self) -> str:
+        """As gunicorn's."""
+        return self.line.split(b" ", 1)[0].decode("ascii")
+
+    @cached_property
+    def uri(self) -> str:
+        """As gunicorn's."""
+        return self.line.split(b" ", 2)[1].decode("ascii")
+
+    @cached_property
+    def path(self) -> str:
+        """As gunicorn's."""
+        return self.uri.partition("?")[0]
+
+    @cached_property
+    def query(self) -> str:
+        """As gunicorn's."""
+        return self.uri.partition("?")[2]
+
+    @cached_property
+    def version(self) -> tuple[int, int]:
+        """As gunicorn's."""
+        return 1, self.minor_version
+
+    @cached_property
+    def remote_addr(self) -> object:
+        """As gunicorn's."""
+        return self.peer_addr
 
     @cached_property
     def headers(self) -> Headers:
         """As gunicorn's."""
-        return [(bytes(name).decode("latin-1").upper(), value.decode("latin-1")) for name, value in self._fields]
+        return [(bytes(name).decode("latin-1").upper(), value.decode("latin-1")) for name, value in self.fields]
 
     @cached_property
     def trailers(self) -> Headers:
@@ -97,13 +118,9 @@ class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
         """Extends gunicorn's: what it says of a ``Connection`` is remembered."""
         if self.must_close:
             return True
-        key = self._connection, self.version
-        verdict = self._verdicts.get(key)
-        if verdict is None:
-            verdict = super().should_close()
-            if len(self._verdicts) < _MOST_VERDICTS:
-                self._verdicts[key] = verdict
-        return verdict
+        if self.ends is None:
+            self.ends = bool(super().should_close())
+        return self.ends
 
 
 class CleanReader:
@@ -111,7 +128,7 @@ class CleanReader:
 
     def __init__(self, cfg: Settings) -> None:
         self._cfg = cfg
-        self._parse: Callable[..., Any] = message._fast_parser_module.parse_request
+        self._parse: Callable[..., Any] = message._fast_parser_module.parse_request_fast
         sample = _limits(cfg)
         self._line: int = sample.pop("_fast_limit_request_line")
         self._count: int = sample["limit_request_fields"]
@@ -124,15 +141,15 @@ class CleanReader:
             "proxy_protocol_info": None,
             "fragment": "",
             "scheme": "https" if cfg.is_ssl else "http",
-            "_verdicts": {},
         }
         self.request: type[CleanRequest] = type("CleanRequest", (CleanRequest,), same)
         self._keys: dict[bytes, str] = {}
+        self._verdicts: tuple[dict[str | None, bool], dict[str | None, bool]] = {}, {}  # by minor version
         schemes = cfg.secure_scheme_headers.items()
         self._schemes = {_key_of(name): value for name, value in schemes if "_" not in name and name == name.upper()}
 
-    def read(self, data: bytes, base: Environ, peer: object) -> tuple[CleanRequest, bytes] | None:
-        """Return the request at the beginning of ``data``, and what follows its head.
+    def read(self, data: bytes, base: Environ, peer: object) -> tuple[CleanRequest, Environ, bytes] | None:
+        """Return the request at the beginning of ``data``, its environ, and what follows its head.
 
         Args:
             data: what has come.
@@ -143,21 +160,15 @@ class CleanReader:
             ``None`` when it is not clean, or not whole.
         """
         try:
-            said = self._parse(
-                data,
-                last_len=0,
-                limit_request_line=self._line,
-                limit_request_fields=self._count,
-                limit_request_field_size=self._size,
-            )
+            said = self._parse(data, 0, self._line, self._count, self._size)  # names would double what it costs
         except Exception:  # noqa: BLE001 - whatever it is, gunicorn says it
             return None
         if _LINE.match(data) is None:
             return None
         environ = base.copy()
-        keys = self._keys
-        all_known = True
-        for name, value in said["headers"]:
+        keys, all_known = self._keys, True
+        fields = said.headers
+        for name, value in fields:
             key = keys.get(name)
             if key is None:
                 key = self._learn(name)
@@ -165,14 +176,33 @@ class CleanReader:
             if key is None or key in environ:
                 return None
             environ[key] = value.decode("latin-1")
-        size = environ.get("CONTENT_LENGTH", "0")
-        if not (size.isascii() and size.isdigit() and len(size) <= _MOST_DIGITS):
+        request = self.request()
+        request.line, request.fields, request.length = data, fields, 0
+        if "CONTENT_LENGTH" in environ:
+            size = environ["CONTENT_LENGTH"]
+            if not (size.isascii() and size.isdigit() and len(size) <= _MOST_DIGITS):
+                return None
+            request.length = int(size)
+        if not all_known and not self._has_scheme(request, environ, peer):
             return None
-        request = self.request(said, environ, int(size))
-        request.line = data
-        if not all_known and not self._has_scheme(request, peer):
-            return None
-        return request, data[said["consumed"] :]
+        self._tell_line(request, environ, said)
+        return request, environ, data[said.consumed :]
+
+    def _tell_line(self, request: CleanRequest, environ: Environ, said: Any) -> None:  # noqa: ANN401 - of C
+        """Put what the first line says into the request and its environ, and what becomes of the connection."""
+        request.minor_version = minor = said.minor_version
+        environ["REQUEST_METHOD"] = said.method.decode()
+        environ["RAW_URI"] = path = said.path.decode()
+        if "?" in path:
+            path, _, environ["QUERY_STRING"] = path.partition("?")
+        else:
+            environ["QUERY_STRING"] = ""
+        environ["PATH_INFO"] = unquote_to_wsgi_str(path) if "%" in path else path
+        environ["SERVER_PROTOCOL"] = _PROTOCOLS[minor]
+        verdicts, said_of_it = self._verdicts[minor], environ.get("HTTP_CONNECTION")
+        request.ends = verdicts.get(said_of_it)
+        if request.ends is None and len(verdicts) < _MOST_VERDICTS:
+            verdicts[said_of_it] = request.should_close()
 
     def _learn(self, raw_name: bytes) -> str | None:
         """Return the key of a field in environ; ``None``: it makes a request gunicorn's."""
@@ -184,9 +214,8 @@ class CleanReader:
             self._keys[bytes(raw_name)] = key
         return key
 
-    def _has_scheme(self, request: CleanRequest, peer: object) -> bool:
+    def _has_scheme(self, request: CleanRequest, environ: Environ, peer: object) -> bool:
         """Let a trusted peer say the scheme; return whether there is nothing to decide about it."""
-        environ = request.environ
         said = [environ[key] == secure for key, secure in self._schemes.items() if key in environ]
         if said and is_trusted(self._cfg, peer):
             request.scheme = environ["wsgi.url_scheme"] = "https" if said[0] else "http"

@@ -15,7 +15,7 @@ from .clean_requests import CleanRequest
 from .responses import CleanResponse
 
 if TYPE_CHECKING:
-    from ..gunicorn_types import Create, Created, Environ, PlainRequest, Settings
+    from ..gunicorn_types import Create, Created, Environ, Headers, PlainRequest, Settings
 
 __all__ = ["Environs"]
 
@@ -67,7 +67,8 @@ class Environs:
         self._templates: dict[Any, Environ] = {}
         self._scheme = "https" if cfg.is_ssl else "http"
         self._ours = ours
-        self._hints = getattr(wsgi, "_make_early_hints_callback", None)
+        self._has_hints = hasattr(wsgi, "_make_early_hints_callback")
+        self._response = CleanResponse.of(cfg)
         self._variables: Any = getattr(os.environ, "_data", None)  # without decoding what is nearly never there
 
     def base(self, sock: object, peer: object, server: object) -> Environ | None:
@@ -90,29 +91,37 @@ class Environs:
         template = self._templates.get(server)
         return None if template is None else base | template
 
-    def complete(self, request: CleanRequest, sock: object, server: object) -> tuple[CleanResponse, Environ] | None:
-        """Return the response and the environ of a request that was read onto a base; ``None``: gunicorn is to."""
+    def complete(
+        self, request: CleanRequest, environ: Environ, sock: object, server: object, kind: type[CleanResponse]
+    ) -> CleanResponse | None:
+        """Complete the environ of a request that was read onto a base; return the response, ``None``: gunicorn is to.
+
+        Args:
+            request: that was read.
+            environ: as far as the reader has made it.
+            sock: of the connection.
+            server: the address that is listened on.
+            kind: of the response.
+        """
         if self._variables is None or b"SCRIPT_NAME" in self._variables:
             return None
-        environ = request.environ
         if "SERVER_NAME" not in environ:
-            template = self._templates.get(_key(request, server))
+            template = self._templates.get(_key(request, environ, server))
             if template is None or "REMOTE_ADDR" not in environ:
                 return None
             environ.update(template)
-        del request.environ  # has what refers to the request
-        response = CleanResponse(request, sock, self._cfg)
-        path = request.path
+        response = kind(request, sock, environ["REQUEST_METHOD"] == "HEAD")
         environ["wsgi.errors"] = wsgi.WSGIErrorsWrapper(self._cfg)
         environ["wsgi.input"] = request.body
-        environ["REQUEST_METHOD"] = request.method
-        environ["QUERY_STRING"] = request.query
-        environ["RAW_URI"] = request.uri
-        environ["SERVER_PROTOCOL"] = request.protocol
-        environ["PATH_INFO"] = wsgi.util.unquote_to_wsgi_str(path) if "%" in path else path
-        if self._hints is not None:
-            environ["wsgi.early_hints"] = self._hints(request, sock, response)
-        return response, environ
+        if self._has_hints:
+
+            def send_early_hints(
+                headers: Headers,
+            ) -> None:  # a function, as gunicorn's, which is made when it is called
+                wsgi._make_early_hints_callback(request, sock, response)(headers)
+
+            environ["wsgi.early_hints"] = send_early_hints
+        return response
 
     def create(
         self, req: PlainRequest, sock: object, client: object, server: object, cfg: Settings, *rest: Any, **more: Any
@@ -120,8 +129,15 @@ class Environs:
         """Replaces gunicorn's: what was begun with a clean request is gone on with."""
         if not isinstance(req, CleanRequest) or rest or more:
             return self._original(req, sock, client, server, cfg, *rest, **more)
-        created, req.created = req.created or self.complete(req, sock, server), None
-        return created or self._learn(req, sock, client, server, cfg)
+        created: Created | None = req.created
+        req.created = None
+        if created is None:
+            environ = req.environ.copy()
+            response = self.complete(req, environ, sock, server, self._response)
+            if response is None:
+                return self._learn(req, sock, client, server, cfg)
+            created = response, environ
+        return created
 
     def _learn(self, req: CleanRequest, sock: object, client: object, server: object, cfg: Settings) -> Created:
         """Take the static part from gunicorn; a key that is not known here keeps the environs gunicorn's."""
@@ -131,12 +147,13 @@ class Environs:
             if len(self._templates) >= _MOST_TEMPLATES:
                 self._templates.clear()
             static = {key: environ[key] for key in _STATIC if key in environ}
-            self._templates[_key(req, server)] = {**static, "wsgi.multithread": True}  # as every gevent worker says
+            static["wsgi.multithread"] = True  # as every gevent worker says
+            self._templates[_key(req, req.environ, server)] = static
         return response, environ
 
 
-def _key(request: CleanRequest, server: object) -> object:
+def _key(request: CleanRequest, environ: Environ, server: object) -> object:
     """Return what decides about the name and the port of a server, as gunicorn sees it."""
     if isinstance(server, str):
-        return server, request.environ.get("HTTP_HOST"), request.scheme
+        return server, environ.get("HTTP_HOST"), request.scheme
     return server

@@ -21,7 +21,7 @@ from .clean_loop import use_clean_loop
 from .http_worker import HttpWorker
 from .request_ids import with_request_ids
 from .request_waits import knows_idle
-from .responses import with_one_send
+from .responses import AnsweredApplication
 from .served_listener import ServedListener
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class HttpHandler(HttpWorker):
         # Not gunicorn's: there is no process, no heartbeat and no signal here.
         self.cfg = cfg
         self.log = log
-        self.wsgi = with_one_send(with_request_ids(under_test.wrap(application), cfg, request_id_header), self)
+        self.wsgi = AnsweredApplication(with_request_ids(under_test.wrap(application), cfg, request_id_header), self)
         self.alive = True
         self.ends_connections = False
         self.nr = 0

@@ -1,7 +1,7 @@
 """Tell which connections are idle: gunicorn's parser of a connection, which says when it waits for a request.
 
 gunicorn waits for a request and reads it in one call.  Here the first bytes are waited for, noted, put back and given
-to gunicorn, so that what it reads and answers is its own.  :mod:`clean_loop` builds on this.
+to gunicorn, so that what it reads and answers is its own.  :mod:`clean_connection` builds on this.
 """
 
 from __future__ import annotations
@@ -38,19 +38,30 @@ class WaitingParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
     waits: IdleLimit
     begun: ClassVar[dict[object, WaitingParser]] = {}
     odd_request: ClassVar[Any] = strict_request()
-    _waiting: Any = None  # the greenlet, while its wait is noted
+    _waiting: Any  # the greenlet, while its wait is noted
 
     def __init__(self, cfg: Settings, source: object, source_addr: object, *rest: object) -> None:
         super().__init__(cfg, source, source_addr, *rest)
+        self.tell_of(cfg, source, source_addr)
+        if self._passage is not None and self._passage.early:
+            self.unreader.unread(self._passage.early)
+
+    def tell_of(self, cfg: Settings, source: object, source_addr: object) -> None:
+        """Set what gunicorn's does, besides the unreader, and what is ours.
+
+        Args:
+            cfg: gunicorn's settings.
+            source: what is read, a socket or an iterable.
+            source_addr: of the client.
+        """
+        self.cfg = cfg
+        self.source_addr = source_addr
+        self._waiting = None
         self._client = source if isinstance(source, ClientSocket) else None
         self._is_timed = bool(cfg.keepalive)  # without it, gunicorn waits for a connection's only request for ever
         self._socket: Any = source
         self._passage: Passage | None = getattr(source, "passage", None)
-        self._hint: bytes | None = None
-        if self._passage is not None:
-            self._hint = self._passage.hint
-            if self._passage.early:
-                self.unreader.unread(self._passage.early)
+        self._hint = None if self._passage is None else self._passage.hint
 
     @classmethod
     def of(cls, cfg: Settings, source: object, *rest: object) -> WaitingParser:

@@ -16,8 +16,10 @@ What is learnt is bounded: an application that makes up names or statuses is ans
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
+from time import time
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn import util
 from gunicorn.http import wsgi
@@ -29,33 +31,52 @@ from .one_send import OneSendResponse
 from .own_variables import own_variables
 
 if TYPE_CHECKING:
-    from ..gunicorn_types import Headers, PlainRequest, Settings
+    from ..gunicorn_types import Headers, Settings
+    from .clean_requests import CleanRequest
     from .metering import MeteredServer
 
-__all__ = ["CleanResponse", "with_one_send"]
+__all__ = ["AnsweredApplication", "CleanResponse"]
 
 _MOST_LEARNT: Final = 1024
 _LONGEST_LEARNT: Final = 128
 _MOST_DIGITS: Final = 18
 _NO_BODY: Final = (204, 304)
 
+_statuses: dict[str, int] = {}
+_names: dict[str, bool] = {}  # whether it is Content-Length
+_lines: dict[tuple[str, str], tuple[bytes, int | None]] = {}  # of fields, and what they say of the length
+_starts: dict[tuple[str, bool, bool, int], bytes] = {}  # what comes before the fields, in this second
 
-def with_one_send(application: Callable[..., Iterable[bytes]], server: MeteredServer) -> Callable[..., Iterable[bytes]]:
-    """Return ``application``, answered through :class:`OneSendResponse` on behalf of ``server``.
+
+class _Second:
+    began = 0.0  # as time.time() has it
+
+
+class AnsweredApplication:
+    """An application as gunicorn calls it, answered through :class:`OneSendResponse`.
 
     gunicorn makes the response and passes its ``start_response`` to the application; before 26.2 there is no
     other place to choose its class.  HTTP/2 responses are of another class and stay what they are.
-    """
-    ours = own_variables()
 
-    def call(environ: dict[str, Any], start_response: MethodType) -> Iterable[bytes]:
+    Args:
+        application: any WSGI callable; the loop of clean requests calls it itself.
+        server: on whose behalf it is answered.
+    """
+
+    def __init__(self, application: Callable[..., Iterable[bytes]], server: MeteredServer) -> None:
+        self.application = application
+        self._server = server
+        self._ours = own_variables()
+
+    def __call__(self, environ: dict[str, Any], start_response: MethodType) -> Iterable[bytes]:
+        """Call it, and note its response."""
         response: Any = start_response.__self__
-        if type(response) is not CleanResponse:  # whose environ has it of its connection
-            environ.update(ours)
+        if not isinstance(response, CleanResponse):  # whose environ has it of its connection
+            environ.update(self._ours)
             if type(response) is Response:
                 response.__class__ = OneSendResponse
-        response.server = server
-        noted = server.metering.responses
+        response.server = self._server
+        noted = self._server.metering.responses
         if noted and response.sock in noted:
             noted[response.sock] = response
         raised = getattr(response, "raised", None)
@@ -64,7 +85,7 @@ def with_one_send(application: Callable[..., Iterable[bytes]], server: MeteredSe
             raise raised
         gone = environ[KEY] = ClientGone(response)
         try:
-            body = application(environ, start_response)
+            body = self.application(environ, start_response)
         except BaseException as error:
             end_if_child(error)
             raise
@@ -74,40 +95,55 @@ def with_one_send(application: Callable[..., Iterable[bytes]], server: MeteredSe
             client_watch.add_stream(gone)
         return body
 
-    return call
-
 
 class CleanResponse(OneSendResponse):
-    """The response to a clean request."""
+    """The response to a clean request.
 
-    # What gunicorn's has from the beginning, as long as nothing has changed it.
-    status: Any = None
+    Args:
+        req: what it answers.
+        sock: of the connection.
+        is_head: whether no body is to be sent.
+
+    Attributes:
+        is_watched: somebody is interested in whether its client leaves.
+        is_last: of its connection, as its head says; ``None``: nobody has asked yet.
+        raised: by whoever served it in the loop: gunicorn is to judge it.
+    """
+
     status_code: Any
-    chunked = False
-    must_close = False
-    headers_sent = False
-    response_length: int | None = None
-    sent = 0
     upgrade = False
     _omits_body = False
     _omits_body_warned = False
+    raised: BaseException | None = None
 
-    is_last: bool | None = None  # of its connection, as its head says; ``None``: nobody has asked yet
-    raised: BaseException | None = None  # by whoever served it in the loop: gunicorn is to judge it
-    _plain: bytes | None = None  # the fields of a plain answer, as they are sent
-    _statuses: ClassVar[dict[str, int]] = {}
-    _names: ClassVar[dict[str, bool]] = {}  # whether it is Content-Length
-    _lines: ClassVar[dict[tuple[str, str], tuple[bytes, int | None]]] = {}  # of fields, and what they say of the length
-    _starts: ClassVar[dict[Any, bytes]] = {}
-    _date: ClassVar[str] = ""
-
-    def __init__(self, req: PlainRequest, sock: object, cfg: Settings) -> None:
-        # Not gunicorn's: the rest is in the class.
+    def __init__(self, req: CleanRequest, sock: object, is_head: bool) -> None:
+        # Not gunicorn's: the rest is in the class.  What every request needs is not: that would be looked up longer.
         self.req = req
         self.sock = sock
-        self.cfg = cfg
-        self.version = wsgi.SERVER
-        self.headers: list[tuple[str, str]] = []
+        self.status: Any = None
+        self.chunked = self.must_close = self.headers_sent = self.is_watched = False
+        self.response_length: int | None = None
+        self.sent = 0
+        self.stream = None
+        self.is_last: bool | None = None
+        self._is_head = is_head
+        self._plain: bytes | None = None  # the fields of a plain answer, as they are sent
+
+    @classmethod
+    def of(cls, cfg: Settings, server: MeteredServer | None = None) -> type[CleanResponse]:
+        """Return the class of the responses with these settings, and on behalf of a server that is known already."""
+        return type("CleanResponse", (cls,), {"cfg": cfg, "server": server})
+
+    @property
+    def version(self) -> str:
+        """As gunicorn's: what programs call the server."""
+        name: str = wsgi.SERVER
+        return name
+
+    @cached_property
+    def headers(self) -> list[tuple[str, str]]:
+        """As gunicorn's."""
+        return []
 
     def start_response(self, status: str, headers: Headers, exc_info: object = None) -> Callable[[bytes], None]:
         """Extends gunicorn's: a plain answer needs no check."""
@@ -120,24 +156,20 @@ class CleanResponse(OneSendResponse):
 
     def _take_plain(self, status: object, headers: object) -> bool:
         """Take a plain answer; for any other one return ``False`` and change nothing."""
-        if type(status) is not str or type(headers) is not list or self.req.method == "HEAD":
+        if type(status) is not str or type(headers) is not list or self._is_head:
             return False
-        code = self._statuses.get(status)
+        code = _statuses.get(status)
         if code is None:
             return False
-        length, plain, lines = None, b"", self._lines
-        for field in headers:
-            if type(field) is not tuple or len(field) != 2:
-                return False
-            name, value = field
-            if type(name) is not str or type(value) is not str:
-                return False
-            known = lines.get(field) or self._line(name, value)
-            if known is None:
-                return False
-            plain += known[0]
-            if known[1] is not None:
-                length = known[1]
+        length, plain = None, b""
+        try:
+            for field in headers:
+                line, said = _lines.get(field) or self._line(*field)
+                plain += line
+                if said is not None:
+                    length = said
+        except (TypeError, ValueError):  # not of pairs, or not plain
+            return False
         self.status, self.status_code = status, code
         self.headers = headers[:]
         if length is None:
@@ -147,66 +179,71 @@ class CleanResponse(OneSendResponse):
         self._plain = plain
         return True
 
-    def _line(self, name: str, value: str) -> tuple[bytes, int | None] | None:
-        """Return a field as it is sent, and what it says of the length; ``None``: gunicorn is to check it."""
-        is_length = self._names.get(name)
-        if is_length is None or not (value.isascii() and value.isprintable()) or value[:1] == " " or value[-1:] == " ":
-            return None
+    def _line(self, name: object, value: object) -> tuple[bytes, int | None]:
+        """Return a field as it is sent, and what it says of the length.
+
+        Raises:
+            ValueError: gunicorn is to check it.
+        """
+        if type(name) is not str or type(value) is not str or value.strip(" ") != value:
+            raise ValueError(name)
+        is_length = _names.get(name)
+        if is_length is None or not (value.isascii() and value.isprintable()):
+            raise ValueError(name)
         if is_length and not (value.isdigit() and len(value) <= _MOST_DIGITS):
-            return None
+            raise ValueError(name)
         known = f"{name}: {value}\r\n".encode("latin-1"), int(value) if is_length else None
         if len(value) <= _LONGEST_LEARNT:
-            if len(self._lines) >= _MOST_LEARNT:
-                self._lines.clear()
-            self._lines[name, value] = known
+            if len(_lines) >= _MOST_LEARNT:
+                _lines.clear()
+            _lines[name, value] = known
         return known
 
     def _learn(self) -> None:
         """Remember what gunicorn, which has just accepted an answer, will accept again."""
         code = self.status_code
-        known = len(self._statuses) + len(self._names)
+        known = len(_statuses) + len(_names)
         if code is None or not 200 <= code < 600 or code in _NO_BODY or known > _MOST_LEARNT:
             return
         status = self.status
         if isinstance(status, str) and status.isascii() and status.isprintable():
-            self._statuses[status] = code
+            _statuses[status] = code
         for name, _ in self.headers:
             if not util.is_hoppish(name):
-                self._names[name] = name.lower() == "content-length"
+                _names[name] = name.lower() == "content-length"
 
     def write(self, arg: bytes) -> None:
         """Extends :meth:`OneSendResponse.write`: the first piece of a plain answer."""
-        if self.headers_sent or self._plain is None or type(arg) is not bytes:
+        plain = self._plain
+        if plain is None or self.headers_sent or type(arg) is not bytes:
             super().write(arg)
             return
         end_if_child()
-        length = self.response_length
+        length, chunked = self.response_length, self.chunked
         if length is not None and len(arg) > length:
             arg = arg[:length]
         sent = len(arg)
-        if self.chunked and arg:
+        if chunked and arg:
             arg = b"%X\r\n%b\r\n" % (sent, arg)
         if self.stream is not None and sent != length:
             self.stream.look()
         if self.server is not None and self.server.ends_connections:
             self.must_close = True
         self.is_last = is_last = self.should_close()
-        head = b"%b%b\r\n" % (self._start(is_last), self._plain)
+        start = _starts.get((self.status, is_last, chunked, self.req.minor_version))
+        if start is None or not 0.0 <= time() - _Second.began < 1.0:
+            start = self._start(is_last)
         self.headers_sent, self.sent = True, sent
-        self._send(head, arg)
+        self._send(b"%b%b\r\n" % (start, plain), arg)
 
     def _start(self, is_last: bool) -> bytes:
-        """What comes before the application's fields."""
-        date = util.http_date()
-        if date is not CleanResponse._date:
-            self._starts.clear()
-            CleanResponse._date = date
-        key = self.status, is_last, self.chunked, self.req.version, self.version
-        start = self._starts.get(key)
-        if start is None:
-            start = "".join(self.default_headers()).encode("latin-1")
-            if len(self._starts) < _MOST_LEARNT:
-                self._starts[key] = start
+        """Return what comes before the application's fields, and keep it for a second."""
+        now = float(int(time()))
+        if now != _Second.began or len(_starts) >= _MOST_LEARNT:
+            _starts.clear()
+            _Second.began = now
+        start = "".join(self.default_headers()).encode("latin-1")
+        _starts[self.status, is_last, self.chunked, self.req.minor_version] = start
         return start
 
     def should_close(self) -> bool:

@@ -2,7 +2,7 @@
 
 A request has three ways:
 
-* :attr:`Way.LOOP`: read, served and answered by :mod:`clean_loop`;
+* :attr:`Way.LOOP`: read, served and answered by :mod:`clean_connection`;
 * :attr:`Way.REQUEST`: read here, served by gunicorn's ``handle_request``, which shows it to whoever looks;
 * :attr:`Way.GUNICORN`: read and served by gunicorn.
 
@@ -25,7 +25,7 @@ from gunicorn.http import message, wsgi
 from gunicorn.http.wsgi import Response
 
 from .access_log import has_access_of_its_own, is_logging_access
-from .c_parser import has_lax_parser
+from .c_parser import has_lax_parser, has_quick_parser
 
 if TYPE_CHECKING:
     from ..gunicorn_types import GunicornLog, Settings
@@ -89,7 +89,7 @@ _FLAGS: Final = (
 
 def _has_no_c_parser(cfg: Settings, *_: object) -> bool:
     uses_c_parser = getattr(message, "_check_fast_parser", None)
-    return uses_c_parser is None or not uses_c_parser(cfg)
+    return uses_c_parser is None or not uses_c_parser(cfg) or not has_quick_parser()
 
 
 def _has_flag(cfg: Settings, *_: object) -> bool:

@@ -29,7 +29,7 @@ from ..requests.clean_loop import use_clean_loop
 from ..requests.http_worker import HttpWorker
 from ..requests.request_ids import with_request_ids
 from ..requests.request_waits import knows_idle, tell_waits
-from ..requests.responses import with_one_send
+from ..requests.responses import AnsweredApplication
 from .accepting_source import AcceptingSource
 from .connection_source import ConnectionSource
 from .fed_source import FedSource
@@ -141,7 +141,7 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
             self.log.warning("%s", _GEVENT_WEBSOCKET)
 
     def _save_work(self) -> None:
-        self.wsgi = with_one_send(with_request_ids(self.wsgi, self.cfg, self.request_id_header), self)
+        self.wsgi = AnsweredApplication(with_request_ids(self.wsgi, self.cfg, self.request_id_header), self)
         access_log = use_access_log(self.log, get_hub().loop.run_callback)
         self._idle_limit = IdleLimit(self.cfg.keepalive)
         if self.served:

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodecluster_compat._gunicorn.requests.access_log import AccessLog
-from nodecluster_compat._gunicorn.requests.clean_loop import CleanConnection, CleanLoop
+from nodecluster_compat._gunicorn.requests.clean_connection import CleanConnection
+from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
 from nodecluster_compat._gunicorn.requests.clean_requests import CleanRequest, prepare_clean_requests
 from nodecluster_compat._gunicorn.requests.environs import Environs
 from nodecluster_compat._gunicorn.requests.metering import Metering
@@ -37,13 +38,12 @@ NOT_COMPARED = {
     "body",
     "environ",
     "length",
-    "protocol",
     "created",
     "line",
     "started",
-    "_fields",
-    "_connection",
-    "_verdicts",
+    "fields",
+    "minor_version",
+    "ends",
     "_use_fast",
     "_fast_limit_request_line",
 }
@@ -190,7 +190,7 @@ class Pair:
         environs = Environs(self.cfg, self.original)
         self.create = environs.create
         log: Any = Log(self.cfg)
-        worker: Any = SimpleNamespace(cfg=self.cfg, log=log, metering=Metering())
+        worker: Any = SimpleNamespace(cfg=self.cfg, log=log, metering=Metering(), wsgi=None)
         self.loop = CleanLoop(worker, environs, IdleLimit(1), AccessLog(log, None))
 
     def connection(self, cfg: Config, source: object, peer: object) -> CleanConnection:

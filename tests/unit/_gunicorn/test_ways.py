@@ -487,6 +487,9 @@ def test_lax_parser_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ways, "has_lax_parser", lambda: True)
     assert way() is next(row.way for row in SETTINGS if row.what == "lax parser in C")
+    monkeypatch.undo()
+    monkeypatch.setattr(ways, "has_quick_parser", lambda: False)
+    assert way() is next(row.way for row in SETTINGS if row.what == "parser in Python")
 
 
 def test_every_line_about_workers_has_an_example() -> None:

@@ -34,15 +34,31 @@ def test_reading_without_waiting(pair: tuple[Any, socket.socket]) -> None:
     assert ours.recv_ready(10) == b""
 
 
-@pytest.mark.parametrize("wait", ["wait_readable", "recv"])
-def test_closing_ends_a_wait_in_another_greenlet(pair: tuple[Any, socket.socket], wait: str) -> None:
+def recv_next(ours: Any) -> bytes:
+    data: bytes = ours.recv_next(10, gevent.get_hub(), gevent.getcurrent().switch)
+    return data
+
+
+def test_waiting_goes_on_until_something_has_come(pair: tuple[Any, socket.socket]) -> None:
+    """Whatever else resumes the greenlet meanwhile."""
+    ours, client = pair
+    waiting = gevent.spawn(recv_next, ours)
+    gevent.sleep(0)
+    gevent.get_hub().loop.run_callback(waiting.switch)
+    gevent.sleep(0)
+    client.sendall(b"hello")
+    assert waiting.get(timeout=20) == b"hello"
+
+
+@pytest.mark.parametrize("wait", [recv_next, lambda ours: ours.recv(10)])
+def test_closing_ends_a_wait_in_another_greenlet(pair: tuple[Any, socket.socket], wait: Callable[[Any], bytes]) -> None:
     """As gevent's does."""
     ours, _ = pair
     errors: list[int | None] = []
 
     def waits() -> None:
         try:
-            getattr(ours, wait)(*([10] if wait == "recv" else []))
+            wait(ours)
         except OSError as error:
             errors.append(error.errno)
 
@@ -63,7 +79,7 @@ def is_open(number: int, inode: int) -> bool:
 
 USES: list[Callable[[Any], Any]] = [
     lambda ours: None,
-    lambda ours: ours.wait_readable(),
+    recv_next,
     lambda ours: ours.recv(1),
     lambda ours: ours.fileno(),
     lambda ours: ours.sendall(b"x"),

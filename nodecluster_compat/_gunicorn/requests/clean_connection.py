@@ -1,0 +1,327 @@
+"""Serve the requests of one connection, from its descriptor to the next request, without gunicorn's handle_request.
+
+Theory of operation
+-------------------
+::
+
+    handle ──▶ read ──▶ complete ──▶ application ──▶ write, close ──▶ read …        the loop
+                │          │              └────── raised ──────┐
+                │ not clean│ gunicorn's                        │
+                ▼          ▼                                   ▼
+    gunicorn: handle ──▶ next(parser) ──▶ handle_request ──▶ next(parser) ──▶ back in the loop
+
+A connection is served by one :class:`CleanConnection`, which is also what gunicorn takes for its parser.  The loop runs
+until something comes that :mod:`ways` gives to gunicorn.  Then gunicorn's ``handle`` begins with the connection as it
+is: the bytes that were read are put back, and its parser goes on where the loop has stopped.  When gunicorn asks for
+the next request, the loop is in that call again.  So nothing of ``handle`` is repeated here: errors, time-outs, HTTP/2
+and the end of a connection are gunicorn's of whatever version.
+
+What is raised while a request is served (by the application, by its iterable, by the socket) is not judged here
+either.  The request is given to gunicorn's ``handle_request``, whose application raises it at once, so that what
+becomes of it is gunicorn's: an answer, a line in a log, the end of the connection.
+
+Through TLS, and where HTTP/2 without it is allowed, gunicorn's ``handle`` comes first and the loop runs within it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from time import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gevent import get_hub, getcurrent
+from gunicorn.http.body import Body
+from gunicorn.http.unreader import IterUnreader, SocketUnreader
+
+from ...machine.forked_child import end_if_child
+from ...runtime.client_gone import KEY, ClientGone, client_watch
+from ...runtime.lingering import linger
+from .body_reader import BodyReader, NoBody
+from .request_waits import WaitingParser
+from .unread_body import is_unread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...operations.metrics.request_meter import RequestMeter
+    from ...runtime.idle_limit import IdleLimit
+    from ..gunicorn_types import Environ, PlainRequest, Settings, Unreader
+    from .access_log import AccessLog
+    from .clean_requests import CleanReader, CleanRequest
+    from .environs import Environs
+    from .responses import CleanResponse
+
+__all__ = ["CleanConnection", "Common"]
+
+
+class Common(Protocol):
+    """What the connections of one worker, or of one server in a script, have in common."""
+
+    cfg: Settings
+    worker: Any
+    environs: Environs
+    waits: IdleLimit
+    reader: CleanReader
+    meter: RequestMeter
+    response: type[CleanResponse]
+    access_log: AccessLog | None
+
+    @property
+    def application(self) -> Callable[..., Any]:
+        """What answers a request."""
+
+
+class CleanConnection(WaitingParser):
+    """The requests of one connection: clean ones are served here, the others are what gunicorn gets of its parser.
+
+    Args:
+        common: to all connections.
+        server: the address that is listened on.
+        client: its socket, of any kind.
+        peer: its address.
+        slot: that of its meter.
+        serves: whether clean requests are served here, not only read.
+    """
+
+    def __init__(
+        self,
+        common: Common,
+        server: object,
+        client: Any,  # noqa: ANN401 - a socket
+        peer: object,
+        slot: int,
+        serves: bool,
+    ) -> None:
+        # Not gunicorn's: what it makes is made when it is wanted.
+        self.tell_of(common.cfg, client, peer)
+        self.waits = common.waits
+        self._common = common
+        self._application = common.application
+        self._server = server
+        self._slot = slot
+        self._serves = serves
+        self.mesg: Any = None
+        self.req_count = 0
+        self._base: Environ | None = None
+        self._left: PlainRequest | BaseException | None = None  # for gunicorn: to serve, or raised in the loop
+        self._has_left = False
+        self._unreader: Unreader | None = None
+        # What was read beyond a request, or by the worker that has handed it on, while gunicorn has no reader.
+        self._rest = b"" if self._passage is None else self._passage.early
+        self._hub: Any = None
+        self._resume: Any = None  # goes on with its greenlet
+
+    @property
+    def unreader(self) -> Unreader:
+        """What gunicorn reads the connection by; it begins with what was read too much."""
+        if self._unreader is None:
+            self._unreader = (SocketUnreader if hasattr(self._socket, "recv") else IterUnreader)(self._socket)
+        if self._rest:
+            self._unreader.unread(self._rest)
+            self._rest = b""
+        return self._unreader
+
+    def serve(self) -> bool:
+        """Serve its requests from the first one on.
+
+        Returns:
+            Whether gunicorn is to go on with the connection; otherwise it has come to its end.
+        """
+        self._socket.timeout = None  # gunicorn's ``handle`` calls setblocking(True)
+        try:
+            self._left = self._serve_clean()
+        except BaseException as error:  # noqa: BLE001 - gunicorn's to judge
+            self._left = StopIteration() if self.waits.is_end(error) else error
+        self._has_left = type(self._left) is not StopIteration
+        if not self._has_left:
+            self.forget()  # its greenlet serves others, which nothing may end
+        return self._has_left
+
+    def hand_over(self) -> None:
+        """Let gunicorn's ``handle``, which is called next, go on with the connection."""
+        self.begun[self._socket] = self
+
+    def taken_back(self) -> None:
+        """Nobody is to go on with it any more: gunicorn is done, or has not come to ask for it."""
+        self.begun.pop(self._socket, None)
+        self.forget()
+
+    def __next__(self) -> PlainRequest:
+        """Replaces gunicorn's: serve what is clean, and return the next request that gunicorn is to serve."""
+        try:
+            request, self._left = self._left if self._has_left else self._serve_clean(), None
+            self._has_left = False
+            if isinstance(request, BaseException):
+                raise request
+            if request is None:
+                self.note()  # on a new connection, what there is of it came without a wait
+                self.began()
+                self.req_count += 1
+                self.mesg = request = self.odd_request(self.cfg, self.unreader, self.source_addr, self.req_count)
+        finally:
+            self.forget()
+        return request
+
+    def _serve_clean(self) -> PlainRequest | StopIteration | None:
+        """Serve clean requests until something is gunicorn's.
+
+        Returns:
+            The request that is gunicorn's to serve, ``None`` for one that it is to read as well, ``StopIteration``
+            at the end of the connection.
+        """
+        if self.mesg is not None and (self.mesg.should_close() or self.waits.is_over):
+            return StopIteration()
+        while True:
+            data = self._receive()
+            if not data:
+                return StopIteration()
+            if self._passage is not None and self._may_be_anothers(data):
+                data = self.routed(self._passage, data, is_reused=self.req_count > 0)
+            if (read := self._read(data)) is None:
+                return None
+            request, environ = read
+            response = self._begun(request, environ) if self._serves else None
+            if response is None:
+                request.environ = environ
+                return self._shown(request)
+            is_last = self._answer(request, response, environ)
+            if is_last is None:
+                return self._shown(request)
+            if is_last or self.waits.is_over:
+                return StopIteration()
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def _may_be_anothers(self, data: bytes) -> bool:
+        """Whether a request has to be routed: not if its first line is whole, and has nothing that keys look for."""
+        hint, end = self._hint, data.find(b"\n")
+        return end < 0 or hint is None or data.find(hint, 0, end) >= 0
+
+    def _receive(self) -> bytes:
+        """Return what has come, or comes first; nothing at the end of the connection."""
+        if self._rest:
+            data, self._rest = self._rest, b""
+            return data
+        if self._unreader is not None:
+            if self.mesg is not None and type(self.mesg.body) is not NoBody and not self._finish_body():
+                return b""
+            if self._unreader.buf.getvalue():
+                return self._unreader.read()
+        client = self._client
+        if client is None:
+            self.note()
+            return self.unreader.read()
+        if not self.req_count and (ready := client.recv_ready(_MOST)) is not None:
+            return ready
+        if self._resume is None:
+            self._hub, self._resume = get_hub(), getcurrent().switch
+        self.note()
+        return client.recv_next(_MOST, self._hub, self._resume)
+
+    def _finish_body(self) -> bool:
+        """Throw away what the application has not read of the last body; return whether there can be another."""
+        if is_unread(self.mesg) or getattr(self.mesg.body, "failed", False):
+            self.note()
+            return self.finish_body() is not False
+        return True
+
+    def _read(self, data: bytes) -> tuple[CleanRequest, Environ] | None:
+        """Return the next request and its environ; ``None``: it is not clean, and what has come of it is put back."""
+        base = self._base
+        if base is None:
+            base = self._base = self._common.environs.base(self._socket, self.source_addr, self._server)
+        read = self._common.reader.read(data, base or {}, self.source_addr)
+        if read is None:
+            self.began()
+            self.unreader.unread(data)
+            return None
+        if self._waiting is not None:
+            self.forget()
+        request, environ, self._rest = read
+        self.req_count += 1
+        self.mesg = request
+        request.body = Body(BodyReader(self.unreader, request.length)) if request.length else NoBody()
+        return request, environ
+
+    def _shown(self, request: CleanRequest) -> CleanRequest:
+        """Return a request as whoever looks at it wants to see it."""
+        request.unreader = self.unreader
+        request.peer_addr = self.source_addr
+        request.req_number = self.req_count
+        return request
+
+    # --- answering -----------------------------------------------------------------------------
+
+    def _begun(self, request: CleanRequest, environ: Environ) -> CleanResponse | None:
+        """Complete the environ of a request, and return its response; ``None``: gunicorn is to serve it."""
+        common = self._common
+        worker = common.worker
+        if not worker.alive or worker.nr + 1 >= worker.max_requests:
+            return None
+        return common.environs.complete(request, environ, self._socket, self._server, common.response)
+
+    def _answer(self, request: CleanRequest, response: CleanResponse, environ: Environ) -> bool | None:
+        """Call the application and send its answer.
+
+        Returns:
+            Whether it is the last one of the connection; ``None``: something was raised.
+        """
+        worker, meter, method = self._common.worker, self._common.meter, environ["REQUEST_METHOD"]
+        request.started = started = meter.begin(self._slot, request.line)
+        worker.nr += 1
+        try:
+            self._respond(request, response, environ)
+        except BaseException as error:  # noqa: BLE001 - gunicorn's to judge
+            end_if_child(error)
+            worker.nr -= 1  # gunicorn counts it again
+            response.raised = error
+            request.created = response, environ
+            return None
+        meter.end(self._slot, started, method, response.status, response.sent)
+        if response.is_watched:
+            client_watch.remove(self._socket)
+        is_last = response.should_close() if response.is_last is None or response.must_close else response.is_last
+        if is_last and request.length and is_unread(request):
+            linger(self._socket)
+        return is_last
+
+    def _respond(self, request: CleanRequest, response: CleanResponse, environ: Environ) -> None:
+        """As gunicorn's ``handle_request``."""
+        common = self._common
+        started = time() if common.access_log is not None else 0.0
+        if not self._is_timed:
+            response.force_close()
+        environ[KEY] = gone = ClientGone(response)
+        body = self._application(environ, response.start_response)
+        end_if_child()
+        if type(body) is not list:
+            response.stream = gone
+            client_watch.add_stream(gone)
+            if common.worker.is_already_handled(body):
+                response.is_last = request.should_close()
+                return
+        try:
+            if isinstance(body, environ["wsgi.file_wrapper"]):
+                response.write_file(body)
+            else:
+                for piece in body:
+                    response.write(piece)
+            if response.chunked or not response.headers_sent:
+                response.close()
+        finally:
+            if common.access_log is not None:
+                self._log(common.access_log, request, response, environ, started)
+            if hasattr(body, "close"):
+                body.close()
+
+    def _log(
+        self, log: AccessLog, request: CleanRequest, response: CleanResponse, environ: Environ, started: float
+    ) -> None:
+        """Write the line about a request into the access log."""
+        line = environ, response.status, response.headers, response.sent, request.headers, started
+        if not log.line(*line):
+            seconds = timedelta(seconds=time() - started)
+            self._common.worker.log.access(response, self._shown(request), environ, seconds)
+
+
+_MOST = SocketUnreader(None).mxchunk
