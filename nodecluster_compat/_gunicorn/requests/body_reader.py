@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gunicorn.http.body import Body, LengthReader
 
-__all__ = ["BodyReader", "NoBody"]
+__all__ = ["BodyReader", "KnownBody", "NoBody"]
 
 _LEAST: Final = 16 * 1024  # as a piece; below, a system call for each would cost more than copying
 _MOST: Final = 1024 * 1024  # in one call: gunicorn's bound
@@ -27,10 +27,13 @@ class BodyReader(LengthReader):  # type: ignore[misc]  # gunicorn has no type hi
     def read(self, size: object) -> bytes:
         """Return ``size`` bytes, fewer at the end of the body or of the connection; as gunicorn's."""
         wanted = min(self.length, size) if isinstance(size, int) else 0
-        is_small = (
-            wanted < _LEAST and wanted < self.length
-        )  # the rest is never too small: nothing is left to read ahead
-        if is_small or wanted <= len(held := self.unreader.buf.getvalue()):
+        held: bytes = self.unreader.buf.getvalue()
+        if 0 < wanted <= len(held):
+            self.unreader.buf = BytesIO(held[wanted:])
+            self.length -= wanted
+            return held[:wanted]
+        # The rest is never too small: nothing is left to read ahead.
+        if wanted <= 0 or (wanted < _LEAST and wanted < self.length):
             data: bytes = super().read(size)
             return data
         self.unreader.buf = BytesIO()
@@ -50,6 +53,23 @@ class BodyReader(LengthReader):  # type: ignore[misc]  # gunicorn has no type hi
                 return
             pieces.append(data)
             missing -= len(data)
+
+
+class KnownBody(Body):  # type: ignore[misc]
+    """gunicorn's body over a :class:`BodyReader`: what is left of it is not copied once more."""
+
+    def read(self, size: int | None = None) -> bytes:
+        """Return ``size`` bytes, or all; as gunicorn's."""
+        left = self.reader.length
+        takes_all = size is None or (type(size) is int and not 0 <= size < left)
+        data: bytes
+        if not takes_all or self.buf.tell():
+            data = super().read(size)
+        elif left:
+            data = getattr(self, "_read_reader", self.reader.read)(left)  # which notes a failure, from 27 on
+        else:
+            data = b""
+        return data
 
 
 class NoBody(Body):  # type: ignore[misc]

@@ -26,17 +26,17 @@ Through TLS, and where HTTP/2 without it is allowed, gunicorn's ``handle`` comes
 from __future__ import annotations
 
 from datetime import timedelta
+from io import BytesIO
 from time import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gevent import get_hub, getcurrent
-from gunicorn.http.body import Body
 from gunicorn.http.unreader import IterUnreader, SocketUnreader
 
 from ...machine.forked_child import end_if_child
 from ...runtime.client_gone import KEY, ClientGone, client_watch
 from ...runtime.lingering import linger
-from .body_reader import BodyReader, NoBody
+from .body_reader import BodyReader, KnownBody, NoBody
 from .request_waits import WaitingParser
 from .unread_body import is_unread
 
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from .responses import CleanResponse
 
 __all__ = ["CleanConnection", "Common"]
+
+
+_MOST: Final[int] = SocketUnreader(None).mxchunk  # what is refused as too long depends on how much comes at once
 
 
 class Common(Protocol):
@@ -117,7 +120,7 @@ class CleanConnection(WaitingParser):
         if self._unreader is None:
             self._unreader = (SocketUnreader if hasattr(self._socket, "recv") else IterUnreader)(self._socket)
         if self._rest:
-            self._unreader.unread(self._rest)
+            self._unreader.buf = BytesIO(self._rest)  # as unread(), where nothing is held: without a copy
             self._rest = b""
         return self._unreader
 
@@ -240,7 +243,7 @@ class CleanConnection(WaitingParser):
         request, environ, self._rest = read
         self.req_count += 1
         self.mesg = request
-        request.body = Body(BodyReader(self.unreader, request.length)) if request.length else NoBody()
+        request.body = KnownBody(BodyReader(self.unreader, request.length)) if request.length else NoBody()
         return request, environ
 
     def _shown(self, request: CleanRequest) -> CleanRequest:
@@ -322,6 +325,3 @@ class CleanConnection(WaitingParser):
         if not log.line(*line):
             seconds = timedelta(seconds=time() - started)
             self._common.worker.log.access(response, self._shown(request), environ, seconds)
-
-
-_MOST = SocketUnreader(None).mxchunk

@@ -12,7 +12,7 @@ import pytest
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 
-from nodecluster_compat._gunicorn.requests.body_reader import BodyReader
+from nodecluster_compat._gunicorn.requests.body_reader import BodyReader, KnownBody
 
 KIB = 1024
 SIZES = (0, 1, 700, 8 * KIB, 16 * KIB, 64 * KIB, 3000 * KIB, -1, None)
@@ -37,12 +37,14 @@ class Pieces:
         return piece[:size]
 
 
-def body_of(reader: type[LengthReader], pieces: list[bytes | Exception], length: int) -> tuple[Body, Any, Pieces]:
+def body_of(
+    reader: type[LengthReader], pieces: list[bytes | Exception], length: int, kind: type[Body] = KnownBody
+) -> tuple[Body, Any, Pieces]:
     """A body, the unreader under it, and the socket under that; a head of 5 bytes was read from it."""
     source = Pieces([b"head\n", *pieces])
     unreader = SocketUnreader(source)
     assert unreader.read(5) == b"head\n"
-    return Body(reader(unreader, length)), unreader, source
+    return kind(reader(unreader, length)), unreader, source
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -55,11 +57,11 @@ def test_reads_are_gunicorns(seed: int) -> None:
     pieces = [sent[start:end] for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True) if start < end]
     calls = [(choice.choice(("read", "read", "readline")), choice.choice(SIZES)) for _ in range(40)]
     results = []
-    for reader in (LengthReader, BodyReader):
-        body, unreader, _ = body_of(reader, list(pieces), length)
+    for kind, reader in ((Body, LengthReader), (Body, BodyReader), (KnownBody, BodyReader)):
+        body, unreader, _ = body_of(reader, list(pieces), length, kind)
         said = [getattr(body, name)(size) for name, size in calls]
         results.append((said, body.read(), unreader.read(1 << 20)))
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
 
 
 @pytest.mark.skipif(gunicorn.version_info < (27,), reason="an older Body asks its reader for 1 KiB at a time")
@@ -83,6 +85,7 @@ def test_what_came_before_a_failure_is_not_lost() -> None:
     body, _, _ = body_of(BodyReader, [b"a" * (10 * KIB), TimeoutError(), b"b" * (10 * KIB)], 20 * KIB)
     with pytest.raises(TimeoutError):
         body.read(20 * KIB)
+    assert getattr(body, "failed", True)
     assert body.read(20 * KIB) == b"a" * (10 * KIB) + b"b" * (10 * KIB)
 
 
@@ -99,6 +102,6 @@ def test_client_that_leaves_amid_its_body(pair: tuple[socket.socket, socket.sock
     ours, theirs = pair
     theirs.sendall(b"x" * (20 * KIB))
     theirs.close()
-    body = Body(BodyReader(SocketUnreader(ours), 64 * KIB))
+    body = KnownBody(BodyReader(SocketUnreader(ours), 64 * KIB))
     assert body.read(64 * KIB) == b"x" * (20 * KIB)
     assert body.read(64 * KIB) == b""
