@@ -4,19 +4,22 @@ Theory of operation
 -------------------
 A frame that nothing waits before is written at once, so that it arrives whatever its sender does next: computes for a
 second, or is killed.  A system call for each frame, and a wake-up of the receiver for each, would be most of the cost
-of a flood, though.  So after :data:`BURST_FRAMES` within :data:`BURST_SECONDS`, and nothing from the other side in
-between, what follows is collected, and written together when the turn of the loop ends, when enough have come, and in
-any case before the channel closes or the process exits.  A dialogue, however fast, is no flood: each side has nothing
-to say before the other's answer.  What a sender is told does not depend on it: ``send`` says ``False`` when bytes wait
-for the *receiver*, far above what is ever collected, and a callback comes when the kernel has the frame.
+of a flood, though.  So after :data:`BURST_FRAMES` without a pause of :data:`BURST_SECONDS`, and nothing from the other
+side in between, what follows is collected, and written together when the turn of the loop ends, when enough have come,
+with the first frame after :data:`BURST_SECONDS`, and in any case before the channel closes or the process exits.  A
+dialogue, however fast, is no flood: each side has nothing to say before the other's answer.  What a sender is told does
+not depend on it: ``send`` says ``False`` when bytes wait for the *receiver*, far above what is ever collected, and a
+callback comes when the kernel has the frame.
 
 A signal handler may run between any two lines, and raise: Ctrl-C, a time limit, ``process.exit()``.  So a frame knows
 by itself how much of it the kernel has: :meth:`WriteQueue.write` lets C code call the kernel and append the answer to
 the frame's list, with no line in between, and what is done about it afterwards can be left and begun again at every
 line.  A handler may add frames, too, at any line; that it does not write, the channel sees to.
 
-Rejected: collecting from the first frame on (a message before a long computation would wait for its end), joining
-buffers in a thread (nothing here may outlive a fork), and blocking signals around a write (two more system calls).
+Rejected: counting frames within a fixed time.  A receiver that is woken by each of the first ones takes the processor,
+and then so few are sent in that time that nothing is ever collected.  Collecting from the first frame on (a message
+before a long computation would wait for its end), joining buffers in a thread (nothing here may outlive a fork), and
+blocking signals around a write (two more system calls).
 """
 
 from __future__ import annotations
@@ -62,17 +65,16 @@ class Burst:
         frames: how many have come; whoever hears from the other side sets it to 0.
     """
 
-    __slots__ = ("_began", "frames")
+    __slots__ = ("_last", "frames")
 
     def __init__(self) -> None:
-        self._began = 0.0
+        self._last = 0.0
         self.frames = 0
 
     def counts(self, now: float) -> bool:
         """Count one more frame, at ``now`` (seconds of any clock that never goes back); whether it is one too many."""
-        if now - self._began > BURST_SECONDS:
-            self._began, self.frames = now, 0
-        self.frames += 1
+        self.frames = 1 if now - self._last > BURST_SECONDS else self.frames + 1
+        self._last = now
         return self.frames > BURST_FRAMES
 
 

@@ -26,7 +26,7 @@ from typing import Final
 from ..base.reactor import Reactor
 from ..errors import ChannelBroken, ClusterError
 from ..machine.kept_memory import LEAST_BYTES, keep_memory_for
-from .write_queue import Burst, SendCallback, WriteQueue
+from .write_queue import BURST_SECONDS, Burst, SendCallback, WriteQueue
 
 __all__ = ["ChannelWriter", "write_collected"]
 
@@ -71,6 +71,7 @@ class ChannelWriter:
         self._is_resting = False  # the kernel could take nothing a moment ago
         self._is_at_work = False
         self._is_collecting = False
+        self._write_by = 0.0
         self._late_flush: float | None = None
         self._late_end: Callable[[], None] | None = None
 
@@ -95,12 +96,14 @@ class ChannelWriter:
         queue, size = self.queue, len(frame)
         if size >= LEAST_BYTES:
             keep_memory_for(size)
-        if self._is_collecting:
+        if self._is_watched:
             queue.add(frame, callback, fd, is_answer)
-            if queue.is_worth_a_write or not self.burst.counts(time.monotonic()):
+        elif self._is_collecting:
+            queue.add(frame, callback, fd, is_answer)
+            now = time.monotonic()
+            if not self.burst.counts(now) or queue.is_worth_a_write or now > self._write_by:
+                self._write_by = now + BURST_SECONDS
                 self._work(self._write_all)
-        elif self._is_watched:
-            queue.add(frame, callback, fd, is_answer)
         elif self._reactor is not None and self.burst.counts(time.monotonic()):
             queue.add(frame, callback, fd, is_answer)
             self._collect(self._reactor)
@@ -113,6 +116,7 @@ class ChannelWriter:
     def _collect(self, reactor: Reactor) -> None:
         reactor.at_turn_end(self.write)
         self._is_collecting = True
+        self._write_by = time.monotonic() + BURST_SECONDS
         _collecting.add(self)
 
     def _write_small(self, frame: bytes, size: int, callback: SendCallback | None, is_answer: bool) -> None:

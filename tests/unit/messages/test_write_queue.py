@@ -91,6 +91,18 @@ def test_collected_frames_wait_for_no_more_than_the_next_one_that_is_not_hurried
     assert rig.arrived() == BURST_FRAMES + 4
 
 
+def test_flood_that_its_receiver_slows_down_is_collected(rig: Rig) -> None:
+    """What is sent in one thousandth of a second, then, as long as there is no pause."""
+    for _ in range(BURST_FRAMES):
+        rig.send(1)
+        rig.clock.now += BURST_SECONDS * 0.6
+    assert rig.arrived() == BURST_FRAMES
+    for expected in (0, 0, 3, 0, 2, 0, 2):
+        rig.send(1)
+        rig.clock.now += BURST_SECONDS * 0.6
+        assert rig.arrived() == expected
+
+
 def test_dialogue_is_no_flood(rig: Rig) -> None:
     """However fast it is: each frame goes at once, because the other side has spoken since the one before."""
     for _ in range(BURST_FRAMES * 3):
