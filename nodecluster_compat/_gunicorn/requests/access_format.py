@@ -93,13 +93,14 @@ class LineFormat:
 
     Attributes:
         is_timed: whether it asks how long a request took.
+        has_fields: whether it asks for fields of the request by their names.
     """
 
     def __init__(self, tokens: Sequence[tuple[str, str | None]]) -> None:
         self._pieces: list[str] = []
         self._variables: list[tuple[int, str, str | None]] = []
         self._atoms: list[tuple[int, _Atom]] = []
-        self.is_timed = False
+        self.is_timed = self.has_fields = False
         for text, name in tokens:
             if name is None:
                 self._pieces.append(text)
@@ -124,6 +125,7 @@ class LineFormat:
         elif name in _ATOMS:
             self._add_atom(_ATOMS[name])
         elif field is not None:
+            self.has_fields = self.has_fields or field[2] == "i"
             self._add_atom(_field(field[1], field[2]))
         else:
             self._pieces.append(_NOTHING)

@@ -34,7 +34,7 @@ from .access_format import Facts, LineFormat, compile_format
 from .access_stream import AccessStream, FlushFirst, are_from
 
 if TYPE_CHECKING:
-    from ..gunicorn_types import Environ, GunicornLog, Headers
+    from ..gunicorn_types import Environ, GunicornLog, Headers, PlainRequest
 
 __all__ = ["AccessLog", "has_access_of_its_own", "is_logging_access", "use_access_log"]
 
@@ -80,7 +80,7 @@ class AccessLog:
         status: str,
         headers: Headers,
         sent: int,
-        fields: Iterable[tuple[str, str]],
+        request: PlainRequest,
         started: float,
     ) -> bool:
         """Log one answered request.
@@ -90,7 +90,7 @@ class AccessLog:
             status: the whole of it, ``200 OK``.
             headers: of the answer, as the application gave them.
             sent: bytes of the body that were sent.
-            fields: of the request, as gunicorn's request has them: pairs of a name in capitals and a value.
+            request: that is answered.
             started: what ``time.time()`` said when the request had been read.
 
         Returns:
@@ -100,6 +100,7 @@ class AccessLog:
         if line_format is None:
             return False
         now = time.time()
+        fields = request.headers if line_format.has_fields else ()
         micros = round((now - started) * 1_000_000) % _DAY if line_format.is_timed else 0
         return self._write(line_format, environ, status, headers, sent, fields, micros, now)
 

@@ -321,7 +321,6 @@ class CleanConnection(WaitingParser):
         self, log: AccessLog, request: CleanRequest, response: CleanResponse, environ: Environ, started: float
     ) -> None:
         """Write the line about a request into the access log."""
-        line = environ, response.status, response.headers, response.sent, request.headers, started
-        if not log.line(*line):
+        if not log.line(environ, response.status, response.headers, response.sent, request, started):
             seconds = timedelta(seconds=time() - started)
             self._common.worker.log.access(response, self._shown(request), environ, seconds)

@@ -153,9 +153,9 @@ class WaitingParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
 
     def forget(self) -> None:
         """It waits no longer."""
-        if self._waiting is not None:
-            self.waits.forget(self._waiting)
-            self._waiting = None
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self.waits.forget(waiting)
 
 
 def knows_idle(cfg: Settings) -> bool:

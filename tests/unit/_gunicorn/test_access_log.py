@@ -26,6 +26,7 @@ from nodecluster_compat._gunicorn.requests.access_log import AccessLog, has_acce
 
 COMBINED: Final = Config().access_log_format
 EVERY_ATOM: Final = "hlutrsmUqHbBfaTDMLp"
+BARE: Final[Any] = SimpleNamespace(headers=[])  # a request without fields
 ENVIRON: Final = {
     "REMOTE_ADDR": "127.0.0.1",
     "REQUEST_METHOD": "GET",
@@ -192,7 +193,7 @@ def test_composed_line_is_gunicorns(
     theirs = log.written(lambda: Logger.access(log.gunicorns, answer, Request(fields), environ, took))
     log.clock.now = micros / 1_000_000
     ours, done = log.ours(), []
-    line = log.written(lambda: done.append(ours.line(environ, "200 OK", headers, sent, fields, 0.0)))
+    line = log.written(lambda: done.append(ours.line(environ, "200 OK", headers, sent, Request(fields), 0.0)))
     is_text = isinstance(environ["wsgi.version"], str) or "{wsgi.version}e" not in text.lower()
     assert done == [is_text]
     assert line == (theirs if is_text else (b"", None))
@@ -205,7 +206,7 @@ def is_composed(log: Log) -> bool:
     """Whether the next line is, and is written."""
     done: list[bool] = []
     ours = log.ours()
-    written, _ = log.written(lambda: done.append(ours.line(ENVIRON, "200 OK", [], 2, [], 0.0)))
+    written, _ = log.written(lambda: done.append(ours.line(ENVIRON, "200 OK", [], 2, BARE, 0.0)))
     assert done == [bool(written)]
     return done[0]
 
@@ -277,7 +278,7 @@ def test_nothing_is_written_where_nothing_is_logged(make_log: Callable[..., Log]
     log = make_log(accesslog=None)
     ours = log.ours()
     assert not ours.is_on
-    assert not ours.line(ENVIRON, "200 OK", [], 2, [], 0.0)
+    assert not ours.line(ENVIRON, "200 OK", [], 2, BARE, 0.0)
     ours.access(Answer(), Request(), ENVIRON, timedelta(0))
 
 
@@ -368,7 +369,7 @@ def test_change_is_seen_by_the_next_line(
         ours.access(Answer(), Request(), ENVIRON, timedelta(0))
         log.turns.pop()()
         change(log)
-    assert not ours.line(ENVIRON, "200 OK", [], 2, [], 0.0)
+    assert not ours.line(ENVIRON, "200 OK", [], 2, BARE, 0.0)
     theirs = log.written(lambda: Logger.access(log.gunicorns, Answer(), Request(), ENVIRON, timedelta(0)))
     assert log.written(lambda: log.gunicorns.access(Answer(), Request(), ENVIRON, timedelta(0))) == theirs
 
@@ -382,9 +383,9 @@ def test_change_amid_a_turn_is_seen_by_the_next_line(
     """And what was logged before it is written before it."""
     log = make_log()
     ours = log.ours()
-    assert ours.line(ENVIRON, "200 OK", [], 2, [], 0.0)
+    assert ours.line(ENVIRON, "200 OK", [], 2, BARE, 0.0)
     change(log)
-    assert not ours.line(ENVIRON, "200 OK", [], 2, [], 0.0)
+    assert not ours.line(ENVIRON, "200 OK", [], 2, BARE, 0.0)
     assert log.bytes.getvalue().count(b"\n") == 1
 
 
@@ -428,7 +429,7 @@ def test_access_log_that_is_not_redirected_to_syslog_is_composed(make_log: Calla
 
 def test_name_that_cannot_be_read_is_told_at_level_debug(make_log: Callable[..., Log]) -> None:
     log = make_log(loglevel="debug", errorlog="/dev/null")
-    assert not log.ours().line({**ENVIRON, "HTTP_AUTHORIZATION": "Basic x"}, "200 OK", [], 2, [], 0.0)
+    assert not log.ours().line({**ENVIRON, "HTTP_AUTHORIZATION": "Basic x"}, "200 OK", [], 2, BARE, 0.0)
     assert is_composed(log)
 
 
@@ -436,15 +437,15 @@ def test_line_that_the_stream_cannot_encode_is_told_as_logging_does(make_log: Ca
     log = make_log()
     log.handler.setStream(io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
     ours = log.ours()
-    assert not ours.line({**ENVIRON, "HTTP_REFERER": "\u20ac"}, "200 OK", [], 2, [], 0.0)
-    assert ours.line({**ENVIRON, "HTTP_REFERER": "a"}, "200 OK", [], 2, [], 0.0)
+    assert not ours.line({**ENVIRON, "HTTP_REFERER": "\u20ac"}, "200 OK", [], 2, BARE, 0.0)
+    assert ours.line({**ENVIRON, "HTTP_REFERER": "a"}, "200 OK", [], 2, BARE, 0.0)
 
 
 # --- when it is written ----------------------------------------------------------------------------------
 
 
 def log_one(ours: AccessLog, name: str = "a") -> None:
-    assert ours.line({**ENVIRON, "HTTP_REFERER": name}, "200 OK", [], 2, [], 0.0)
+    assert ours.line({**ENVIRON, "HTTP_REFERER": name}, "200 OK", [], 2, BARE, 0.0)
 
 
 def test_lines_of_a_turn_are_written_together_at_its_end(make_log: Callable[..., Log]) -> None:
