@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import decimal
+import logging
 import traceback
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -35,6 +36,9 @@ from nodecluster_compat.messages.payloads import (
 )
 from nodecluster_compat.messages.request_payloads import decode_asked, decode_reply, encode_asked, encode_reply
 from nodecluster_compat.messages.serialization import JSON
+from nodecluster_compat.routing import EngineIO, Query, StickyCookie
+from nodecluster_compat.routing.proxy_header import proxied_address, proxy_header_bytes
+from nodecluster_compat.routing.router import ANYONE, HERE, MORE, Router
 
 __all__ = ["TARGETS", "Target"]
 
@@ -114,6 +118,28 @@ def check_packets(data: bytes) -> None:
     with contextlib.suppress(FrameError):
         assert encode_packet(*decode_packet(data)) == data
 
+
+def check_heads(data: bytes) -> None:
+    """A decision, whatever came; what has come in pieces is decided as what came at once; a look says no other."""
+    whole = _ROUTER.decide(data, True)
+    assert whole in (HERE, MORE, ANYONE, 11, 12)
+    assert EngineIO.look(data) >= 0
+    seen, decision = 0, MORE
+    for size in range(1, len(data) + 1):
+        decision = _ROUTER.decide(data[:size], True, seen)
+        seen = size
+        if decision != MORE:
+            break
+    else:
+        assert decision == whole
+    size = proxy_header_bytes(data)
+    assert size is None or 0 <= size <= len(data)
+    proxied_address(data)
+
+
+_ROUTER: Final = Router(
+    [EngineIO(), Query("up"), StickyCookie(secret="s")], 10, lambda: {1: 11, 2: 12}, logging.getLogger()
+)
 
 # --- messages ------------------------------------------------------------------------------------
 
@@ -222,6 +248,15 @@ TARGETS: Final[dict[str, Target]] = {
         + [b"\x00\x00\x10\x00", b"\x00\x00\x10\x01", b"\xff\xff\xff\xff", b"[", b"{", b'"', b"1e999", b"-1"],
     ),
     "packets": Target(check_packets, [encode_packet(kind, 7) for kind in PacketKind], [b"\xff\xff\xff\xff", b"\0"]),
+    "heads": Target(
+        check_heads,
+        [
+            b"GET /?EIO=4&sid=wGf0hLQyoVuhV3R6AAAA.12 HTTP/1.1\r\nCookie: NODECLUSTER=11.0\r\nA: b\r\n\r\n",
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 80\r\nGET /?up=1 HTTP/1.1\n\n",
+            b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes(12) + b"GET / HTTP/1.1\r\n\r\n",
+        ],
+        [b"\r", b"\n", b"EIO=", b"&sid=", b"%2E", b".", b";", b'"', b"PROXY ", b"PRI * HTTP/2", b"\xff"],
+    ),
     "json": Target(
         check_json,
         [b'{"a":[1,-2.5e3,null,true,"\\u00e9\\n",{"a":{}}],"a":2}', b'"\\ud83d\\ude00"', b"12345678901234567890123"],

@@ -219,6 +219,10 @@ def test_setting_that_has_no_effect_in_a_script(play: Play) -> None:
             cluster.setup_primary(max_worker_age=5, restart_delay=1, status_file="status.json")
         except ValueError as error:
             trace(str(error))
+        try:
+            cluster.setup_primary(routing="cookie")
+        except ValueError as error:
+            trace(str(error))
         trace(dict(cluster.settings))
         """
     )
@@ -226,6 +230,10 @@ def test_setting_that_has_no_effect_in_a_script(play: Play) -> None:
         (
             "expected settings that have an effect in script mode, got max_worker_age, restart_delay: a script "
             "replaces its workers itself; use server mode, or leave it out"
+        ),
+        (
+            "expected settings that have an effect in script mode, got routing: servers of a script do not only speak "
+            "HTTP; use server mode, or leave it out"
         ),
         "{}",
     ]
