@@ -10,12 +10,13 @@ import socket
 import threading
 from collections import Counter
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Final
 
 import pytest
 from kinds import ASGI, GEVENT, THREADS, every_kind
 from raw_http import Certificate
-from remote_control import freeze, wait
+from remote_control import freeze, open_fds, wait
 from routed_client import SID, RoutedClient, head
 
 from nodecluster_compat.machine.process_state import seconds_run
@@ -187,6 +188,23 @@ def test_a_reload_loses_no_request_whoever_it_belongs_to(cluster: Cluster) -> No
         one.join()
     assert failures == []
     assert served[True] > 10
+
+
+@every_kind
+@pytest.mark.cluster(**ROUTED)
+def test_handing_on_leaves_no_descriptor_behind(cluster: Cluster) -> None:
+    pids = [cluster.primary.pid, *(worker.pid for worker in cluster.workers)]
+
+    def hand_on(times: int) -> None:
+        with RoutedClient(cluster) as client:
+            for worker in ids(cluster) * times:
+                assert client.ask(client.session(worker))["worker"] == worker
+
+    hand_on(1)
+    before = [open_fds(pid) for pid in pids]
+    hand_on(20)
+    now = partial(map, open_fds, pids)
+    wait(lambda: all(count <= was for count, was in zip(now(), before, strict=True)), f"descriptors {before}", cluster)
 
 
 @pytest.mark.slow
