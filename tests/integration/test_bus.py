@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
-from kinds import every_kind
-from remote_control import REMOTE, ask, healthy, tell, wait, wait_ended, wait_said
+from kinds import every_kind, every_wsgi_kind
+from programs import run_program
+from remote_control import CONF, REMOTE, ask, healthy, said, tell, wait, wait_ended, wait_said
 
 from pytest_cluster import Cluster
 
@@ -68,3 +72,119 @@ say(asked='all')
 def ask_beside(cluster: Cluster, source: str) -> object:
     """Run source that waits, as a request of a client does: messages of its own worker are served meanwhile."""
     return cluster.request("POST", "/here", body=source.encode(), timeout=20).json()["result"]
+
+
+@pytest.mark.cluster(app="asgi_bus:app", worker_class="nodecluster_compat.ASGIWorker", workers=2, config=CONF)
+def test_tasks(cluster: Cluster) -> None:
+    """``async def`` handlers keep their order and answer; what waits is awaited; a call that would block says so."""
+    for number in range(20):
+        assert cluster.get(f"/publish/{number}").text == "true"
+    wait(lambda: len(said_with(cluster, "heard")) >= 40, "all messages", cluster)
+    for worker in cluster.workers:
+        assert [one["heard"] for one in said_with(cluster, "heard") if one["by"] == worker.pid] == list(range(20))
+    replies, everyone, has_token = cluster.get("/ask").json()
+    assert (replies, everyone, has_token) == ({"1": [99, 1], "2": [99, 2]}, 2, True)
+    assert cluster.get("/blocks").text == "WouldBlock"
+
+
+def said_with(cluster: Cluster, name: str) -> list[dict[str, Any]]:
+    return [one for one in said(cluster) if name in one]
+
+
+SCRIPT = """
+from nodecluster_compat import cluster, process
+
+if cluster.is_primary:
+    seen = []
+
+    @cluster.bus.subscribe("hello")
+    def hello(topic, worker):
+        seen.append(worker)
+        if len(seen) == 3:
+            print("primary heard", sorted(seen))
+            cluster.bus.request("nobody", None, asked)
+
+    def asked(error, replies):
+        print("nobody", dict(replies), replies.missing)
+        cluster.bus.request("who.are.you", None, answered)
+
+    def answered(error, replies):
+        print("answers", sorted(replies.values()), "missing", replies.missing)
+        cluster.bus.publish("end")
+
+    for _ in range(3):
+        cluster.fork()
+else:
+    @cluster.bus.subscribe("who.*")
+    def who(topic, message):
+        return f"worker {cluster.worker.id}"
+
+    @cluster.once("first")
+    def first():
+        cluster.store.incr("first")
+
+    @cluster.bus.subscribe("end")
+    def end(topic, message):
+        with cluster.lock("end"):
+            print("first ran", cluster.store.get("first"), flush=True)
+        process.exit()
+
+    cluster.bus.publish("hello", cluster.worker.id)
+"""
+
+
+def test_a_script(tmp_path: Path) -> None:
+    """The same in script mode: to the primary and back, in order."""
+    (tmp_path / "s.py").write_text(SCRIPT)
+    command = [os.path.join(os.path.dirname(sys.executable), "nodecluster"), "s.py"]
+    done = run_program(command, cwd=tmp_path)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "primary heard [1, 2, 3]",
+        "nobody {} {}",
+        "answers ['worker 1', 'worker 2', 'worker 3'] missing {}",
+        *["first ran 1"] * 3,
+    ]
+
+
+BAD = """
+got = []
+def raises(topic, message):
+    raise RuntimeError('on purpose')
+def good(topic, message):
+    got.append(message)
+def never(topic, message):
+    from threading import Event
+    Event().wait()
+stuck = cluster.bus.subscribe('bad', never)
+cluster.bus.subscribe('bad', raises)
+cluster.bus.subscribe('bad', good)
+"""
+
+
+@every_wsgi_kind
+@pytest.mark.cluster(**REMOTE, workers=2)
+def test_bad_subscribers(cluster: Cluster) -> None:
+    """One that raises or never returns holds up nobody; what it misses is counted; what cannot be sent is refused."""
+    ask(cluster, "worker/1", BAD)
+    ask(cluster, "worker/2", "for number in range(5000): cluster.bus.publish('bad', number) or say(refused=number)")
+    wait(lambda: ask(cluster, "worker/1", "result = len(got)") == 5000, "all messages", cluster)
+    assert said_with(cluster, "refused") == []
+    assert ask(cluster, "worker/1", "result = [stuck.delivered, stuck.waiting, stuck.dropped]") == [1, 4096, 903]
+    assert "is slow" in cluster.log
+    assert "on purpose" in cluster.log
+    refused = """
+result = []
+for call in (lambda: cluster.bus.publish(''), lambda: cluster.bus.publish('x' * 256), lambda: cluster.bus.publish(5),
+             lambda: cluster.bus.publish('x', object()), lambda: cluster.bus.publish('x', 'x' * 1100000),
+             lambda: cluster.bus.subscribe('x', 5), lambda: cluster.bus.request(0), lambda: cluster.bus.request(None),
+             lambda: cluster.bus.request(1, timeout=0), lambda: cluster.everywhere(lambda: 1)):
+    try:
+        result.append(call())
+    except Exception as error:
+        result.append(type(error).__name__)
+"""
+    wrong, kind = "ArgumentError", "ArgumentTypeError"
+    expected = [wrong, wrong, kind, "MessageNotSerializable", "MessageTooLarge", kind, wrong, kind, kind, kind]
+    assert ask(cluster, "worker/2", refused) == expected
+    assert healthy(cluster)
