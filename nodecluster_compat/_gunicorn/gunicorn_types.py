@@ -69,6 +69,7 @@ class Settings(Protocol):
     forwarded_allow_networks: Callable[[], list[Any]]
     forwarder_headers: list[str]
     gid: int
+    uid: int
     graceful_timeout: float
     header_map: str
     initgroups: bool

@@ -18,6 +18,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from hashlib import blake2b
@@ -42,9 +43,11 @@ class StateFolder:
 
     Args:
         path: where; ``None`` for a new one of an unknown name.
+        user: whose it is, by uid and gid, where a primary of root's has workers of another user.
     """
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, path: str | None = None, user: tuple[int, int] | None = None) -> None:
+        self._user = user
         self.path = path or os.path.join(_home(), f"{_prefix()}{secrets.token_hex(8)}")
         self._pid = os.getpid()
         self._fd = -1
@@ -58,12 +61,19 @@ class StateFolder:
         try:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self.path, 0o700)
+                self.give(self.path)
             status = os.stat(self.path, follow_symlinks=False)
         except OSError as error:
             raise StoreUnavailable(f"expected to make the folder {self.path}: {error}") from error
-        if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        users = {os.geteuid(), *(self._user or ())[:1]}
+        if status.st_uid not in users or status.st_mode & 0o077 or not stat.S_ISDIR(status.st_mode):
             raise StoreUnavailable(f"expected {self.path} to be a folder of this user's alone")
         return self.path
+
+    def give(self, path: str) -> None:
+        """Let the workers have a file in it that a primary of root's has made."""
+        if self._user is not None and os.geteuid() == 0:
+            os.chown(path, *self._user, follow_symlinks=False)
 
     # --- in a primary --------------------------------------------------------------------------
 

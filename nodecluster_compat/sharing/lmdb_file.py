@@ -107,6 +107,11 @@ class LmdbFile:
         folder: where it is, or will be.
         most_bytes: what it may keep.
 
+    Attributes:
+        most_bytes: what it may keep.
+        paths: of its two files.
+        pid: of the process that has opened it.
+
     Raises:
         StoreUnavailable: LMDB is not installed, or the file cannot be opened.
         StoreCorrupt: it is no file of LMDB's.
@@ -123,7 +128,9 @@ class LmdbFile:
         self.pid = os.getpid()
         self._lmdb = lmdb
         self._writers: set[int] = set()
-        self._environment = self._open(os.path.join(folder, _NAME))
+        path = os.path.join(folder, _NAME)
+        self.paths = (path, f"{path}-lock")
+        self._environment = self._open(path)
 
     def _open(self, path: str) -> Any:  # noqa: ANN401 - LMDB has no type hints
         try:

@@ -62,7 +62,7 @@ class Sharing:
         self._is_own: Callable[[Origin], bool] | None = None
         self._member: ClusterWorker | None = None
         self.leader = Leader(self, self.verbs)
-        self.store = Store(self._state_folder)
+        self.store = Store(self._state_folder, self._give)
         self._folder: StateFolder | None = None
         self.onces = Onces(self)
         self.verbs.on("lapsed", Unlock, _ignore)  # whoever holds it has a clock
@@ -150,6 +150,10 @@ class Sharing:
         else:
             self._folder.hold()
         return self._folder.make()
+
+    def _give(self, path: str) -> None:
+        if self._folder is not None and self._member is None:
+            self._folder.give(path)
 
     def _leave_own(self, folder: StateFolder) -> None:
         self.store.leave()

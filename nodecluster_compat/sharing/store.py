@@ -43,10 +43,12 @@ class Store:
 
     Args:
         folder: returns where the state of this cluster is.
+        give: told of each file, for whoever else has to use it.
     """
 
-    def __init__(self, folder: Callable[[], str]) -> None:
+    def __init__(self, folder: Callable[[], str], give: Callable[[str], None] = lambda _: None) -> None:
         self._folder = folder
+        self._give = give
         self._opened: LmdbFile | None = None
 
     @property
@@ -60,6 +62,8 @@ class Store:
         if opened is None or opened.pid != os.getpid():
             self.leave()
             opened = self._opened = LmdbFile(self._folder(), _asked_bytes())
+            for path in opened.paths:
+                self._give(path)
         return opened
 
     def leave(self) -> None:

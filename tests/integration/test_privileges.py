@@ -120,3 +120,14 @@ def test_script_worker_gives_up_the_groups_too(play: Play) -> None:
         """
     )
     assert trace["P"] == ["[[65534,65534,65534],[65533,65533,65533],[]]"]
+
+
+SHARED = CONF + IMPORT_EARLY + "import lmdb\n"
+COUNT = "result = cluster.store.incr('hits')"
+
+
+@pytest.mark.cluster(**{**REMOTE, "config": SHARED}, workers=2, settings={"user": NOBODY, "group": NOBODY})
+@pytest.mark.parametrize("order", [("primary", "worker/1", "worker/2"), ("worker/2", "primary", "worker/1")])
+def test_the_store_is_theirs_too(cluster: Cluster, order: tuple[str, ...]) -> None:
+    """Whoever of them makes it, the primary of root's or a worker."""
+    assert [ask(cluster, where, COUNT) for where in order] == [1, 2, 3]

@@ -143,7 +143,8 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         """Return the folder that the old master has, if one has started this; another one of its own."""
         path = os.environ.pop(STATE_VARIABLE, None)
         self.cfg.env_orig.pop(STATE_VARIABLE, None)
-        folder = StateFolder(path if self.upgrade.old_master else None)
+        user = (self.cfg.uid, self.cfg.gid) if self.is_supervised else None
+        folder = StateFolder(path if self.upgrade.old_master else None, user)
         if path:
             folder.hold_if_made()
         atexit.register(folder.leave)
