@@ -14,6 +14,7 @@ A process is a :class:`Peer`: a worker, or the primary itself (0).  A capability
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -34,6 +35,7 @@ PRIMARY: Final = 0
 
 _MOST_PATTERNS: Final = 4096
 _MOST_CALLS: Final = 4096
+_MOST_AFAR: Final = 4 * 1024 * 1024
 _MOST_ANSWER_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -184,9 +186,12 @@ class Exchange:
         self._wanted: PatternTable[int] = PatternTable()
         self._numbers = count(1)
         self._asked: dict[int, tuple[int, Callable[[bool, bytes | bytearray], None]]] = {}
+        self._bridged_by: int | None = None  # who carries what is published here to other hosts
         self.verbs.on("subscribe", str, self._subscribe)
         self.verbs.on("unsubscribe", str, self._unsubscribe)
         self.verbs.on("ask", _Ask, self._ask)
+        self.verbs.on("bridge", bool, self._bridge)
+        self.verbs.on("inject", bytes, self._inject)
 
     # --- who is there --------------------------------------------------------------------------
 
@@ -236,6 +241,12 @@ class Exchange:
         Raises:
             FrameError: the payload holds none.
         """
+        bridge = None if self._bridged_by is None else self._members.get(self._bridged_by)
+        if bridge is not None and not bridge.peer.call(NO_RETURN, "afar", encode(bytes(payload), limit=_MOST_AFAR)):
+            self._dropped(bridge, bridge.peer.id)
+        self._pass_on(payload)
+
+    def _pass_on(self, payload: bytes | bytearray) -> None:
         topic, body = decode_publish(payload)
         self.published += 1
         receivers = self._wanted.matching(topic)
@@ -245,6 +256,18 @@ class Exchange:
                 member = self._members[receiver]
                 if not member.peer.publish(frame, topic, body):
                     self._dropped(member, receiver)
+
+    def _bridge(self, peer: Caller, is_bridge: bool, _: Returning) -> None:
+        if is_bridge:
+            self._bridged_by = peer.id
+        elif self._bridged_by == peer.id:
+            self._bridged_by = None
+
+    def _inject(self, peer: Caller, payload: bytes, _: Returning) -> None:
+        if peer.id != self._bridged_by:
+            return  # it has led, and no longer does
+        with suppress(FrameError):  # another host's: the worker that brings it has done nothing wrong
+            self._pass_on(payload)
 
     def _dropped(self, member: _Member, receiver: int) -> None:
         self.dropped += 1

@@ -21,6 +21,7 @@ from ..roles.requests import Reply, awaited, checked_request_timeout, waited
 from .bus import Asked, Bus
 from .everywhere import Run, function_named, named
 from .exchange import Caller, Exchange, Returning, Verbs
+from .far import Far
 from .leader import Job, Leader, checked_period
 from .lock import Lock
 from .lock_desk import LockDesk, Unlock
@@ -51,6 +52,7 @@ class Sharing:
         leader: see :class:`~nodecluster_compat.sharing.leader.Leader`.
         verbs: what the exchange can ask of this process; a door for capabilities.
         subscribers: who here has subscribed to what.
+        log: told what goes wrong.
     """
 
     def __init__(self) -> None:
@@ -65,6 +67,8 @@ class Sharing:
         self.store = Store(self._state_folder, self._give)
         self._folder: StateFolder | None = None
         self.onces = Onces(self)
+        self.far = Far(self, self.verbs, self.leader)
+        self.log: Log = _OWN_LOG
         self.verbs.on("lapsed", Unlock, _ignore)  # whoever holds it has a clock
         self.verbs.on("asked", Asked, self._asked)
         self.verbs.on("run", Run, self._run)
@@ -111,6 +115,7 @@ class Sharing:
         """
         post = PrimaryPost(primary)
         self._is_own = is_own
+        self.log = log
         self.store.leave()
         self._folder = folder
         self._for_workers += self.subscribers.remove_where(lambda one: not is_own(one.origin))
@@ -120,13 +125,14 @@ class Sharing:
     def become_worker(self, member: ClusterWorker, log: Log) -> None:
         """This process has just been forked, and is a worker."""
         self.store.leave()
+        self.log = log
         self._side = self._is_own = None
         self.subscribers = Subscribers(self._want)
         self._member = member
         self._side = WorkerSide(member, self.subscribers, self.verbs, log)
         kept, self._for_workers = self._for_workers, []
         self.subscribers.add(kept)
-        member.when_attached += [self.leader.attached, self.onces.attached]
+        member.when_attached += [self.leader.attached, self.onces.attached, self.far.attached]
         member.when_closed.append(self.leader.closed)
 
     def leave(self) -> None:
@@ -220,7 +226,7 @@ class Sharing:
     def _asked(self, _: Caller, asked: Asked, returning: Returning) -> None:
         if asked.topic is not None:
             body = bytes(asked.message)
-            if not self.subscribers.deliver(asked.topic, body, self.side.post, _OWN_LOG, returning):
+            if not self.subscribers.deliver(asked.topic, body, self.side.post, self.log, returning):
                 returning.failure(Failure("failed", f"nobody subscribes to {asked.topic!r} here any more"))
             return
         member = self.member

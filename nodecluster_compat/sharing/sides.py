@@ -93,6 +93,10 @@ class Around(Protocol):
     def side(self) -> Side:
         """Where this process stands."""
 
+    @property
+    def log(self) -> Log:
+        """Told what goes wrong."""
+
 
 class WorkerSide:
     """A worker's.

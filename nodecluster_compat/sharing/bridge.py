@@ -1,0 +1,246 @@
+"""Carry topics between hosts through Redis or Valkey: ``NODECLUSTER_BUS=redis://…`` in the environment.
+
+One worker of each host does it, the one that leads, over two connections: one publishes, the other one listens.  When
+it dies or leaves, the next leader goes on.  The primary has no connection, and no other worker has.
+
+    a worker ──PUBLISH──▶ exchange ──CALL afar──▶ leader ──publish──▶ Redis ──▶ each other host's leader
+                                                    subscribers ◀── exchange ◀──CALL inject──┘
+
+What is carried is at most once, as Redis' publishing is.  While the server cannot be reached messages are kept up to a
+bound, and the oldest are lost beyond it, which is counted and told; whoever publishes notices nothing.  An envelope of
+another version is skipped and counted.
+
+    envelope = version (1 byte) · host (8 bytes) · the payload of PUBLISH
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from secrets import token_bytes
+from typing import Any, Final
+
+from ..base.log import Log
+from ..errors import SettingsError
+
+__all__ = ["BUS_VARIABLE", "MOST_KEPT", "NAME_VARIABLE", "Bridge", "Envelopes", "checked_url"]
+
+BUS_VARIABLE: Final = "NODECLUSTER_BUS"
+NAME_VARIABLE: Final = "NODECLUSTER_NAME"
+MOST_KEPT: Final = 10_000
+"""Messages that wait for a server that cannot be reached."""
+
+_MOST_KEPT_BYTES: Final = 16 * 1024 * 1024
+_VERSION: Final = 1
+_HOST_BYTES: Final = 8
+_LEAST_PAUSE: Final = 0.05
+_MOST_PAUSE: Final = 0.5
+_TIMEOUT: Final = 2.0
+_SCHEMES: Final = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
+_WAKE: Final = b""
+
+
+def checked_url(url: str) -> str:
+    """Return a URL that redis-py knows.
+
+    Raises:
+        SettingsError: it is of another kind.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in _SCHEMES or not rest:
+        raise SettingsError(
+            f"expected redis://, rediss://, valkey://, valkeys:// or unix:// in {BUS_VARIABLE}, got a URL of {scheme!r}"
+        )
+    return f"{_SCHEMES[scheme]}://{rest}"
+
+
+class Envelopes:
+    """Puts what is published into envelopes, and takes out what other hosts have sent.
+
+    Attributes:
+        foreign: how many were of another version, or broken.
+    """
+
+    def __init__(self, host: bytes | None = None) -> None:
+        self.foreign = 0
+        self._head = bytes([_VERSION]) + (host or token_bytes(_HOST_BYTES))
+
+    def seal(self, payload: bytes) -> bytes:
+        """Return the envelope of a payload."""
+        return self._head + payload
+
+    def open(self, envelope: object) -> bytes | None:
+        """Return the payload of another host's envelope; ``None`` for our own, and for what is none."""
+        if not isinstance(envelope, bytes) or len(envelope) <= len(self._head) or envelope[0] != _VERSION:
+            self.foreign += 1
+            return None
+        return None if envelope.startswith(self._head) else envelope[len(self._head) :]
+
+
+class _Kept:
+    """What waits to be published, within bounds: the oldest goes first."""
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self._items: deque[bytes] = deque()
+        self._bytes = 0
+        self._changed = threading.Condition()
+
+    def put(self, item: bytes) -> None:
+        with self._changed:
+            self._items.append(item)
+            self._bytes += len(item)
+            while len(self._items) > MOST_KEPT or self._bytes > _MOST_KEPT_BYTES:
+                self._bytes -= len(self._items.popleft())
+                self.lost += 1
+            self._changed.notify()
+
+    def take(self, seconds: float) -> bytes | None:
+        with self._changed:
+            if not self._items:
+                self._changed.wait(seconds)
+            if not self._items:
+                return None
+            item = self._items.popleft()
+            self._bytes -= len(item)
+            return item
+
+
+class Bridge:
+    """This host's connections to the server.
+
+    Args:
+        url: of the server, as redis-py has it.
+        name: of the clusters that hear each other.
+        inject: told of the payload of each message of another host, in a thread of the bridge's.
+        log: told when the server cannot be reached, and what was lost.
+
+    Attributes:
+        sent: how many messages the server has taken.
+        received: how many have come from other hosts.
+    """
+
+    def __init__(self, url: str, name: str, inject: Callable[[bytes], None], log: Log) -> None:
+        self.sent = 0
+        self.received = 0
+        self._url = url
+        self._channel = f"nodecluster:{name}:topics"
+        self._inject = inject
+        self._log = log
+        self._envelopes = Envelopes()
+        self._kept = _Kept()
+        self._ends = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._listening: Any = None
+
+    @property
+    def lost(self) -> int:
+        """How many messages were lost, because the server could not be reached or refused them."""
+        return self._kept.lost
+
+    @property
+    def foreign(self) -> int:
+        """How many were of another version."""
+        return self._envelopes.foreign
+
+    def begin(self) -> None:
+        """Connect, and go on connecting."""
+        for work in (self._publish_all, self._listen_all):
+            thread = threading.Thread(target=work, name="nodecluster-bridge", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def end(self, seconds: float = _TIMEOUT) -> None:
+        """Publish no more, listen no more; wait for that a while."""
+        self._ends.set()
+        self._kept.put(_WAKE)
+        listening = self._listening
+        if listening is not None:
+            with suppress(Exception):
+                listening.close()
+        for thread in self._threads:
+            thread.join(seconds)
+
+    def publish(self, payload: bytes) -> None:
+        """Send what was published here to the other hosts; waits for nobody."""
+        self._kept.put(self._envelopes.seal(payload))
+
+    # --- threads -------------------------------------------------------------------------------
+
+    def _client(self) -> Any:  # noqa: ANN401 - redis-py's, which is optional
+        import redis
+
+        return redis.Redis.from_url(self._url, socket_connect_timeout=_TIMEOUT, socket_timeout=_TIMEOUT)
+
+    def _publish_all(self) -> None:
+        self._persist(self._publish_while_connected)
+
+    def _listen_all(self) -> None:
+        self._persist(self._listen_while_connected)
+
+    def _persist(self, work: Callable[[Callable[[], None]], None]) -> None:
+        pauses = [_LEAST_PAUSE]
+
+        def connected() -> None:
+            pauses[0] = _LEAST_PAUSE
+
+        while not self._ends.is_set():
+            try:
+                work(connected)
+            except Exception as error:  # noqa: BLE001 - whatever the server or the network has done
+                if not self._ends.is_set() and pauses[0] == _LEAST_PAUSE:
+                    self._log.warning("The bus of other hosts cannot be used: %s (%s lost)", error, self.lost)
+            self._ends.wait(pauses[0])
+            pauses[0] = min(_MOST_PAUSE, pauses[0] * 2)
+
+    def _publish_while_connected(self, connected: Callable[[], None]) -> None:
+        client = self._client()
+        try:
+            while not self._ends.is_set():
+                item = self._kept.take(_TIMEOUT)
+                if item:
+                    self._publish_one(client, item)
+                    connected()
+        finally:
+            client.close()
+
+    def _publish_one(self, client: Any, item: bytes) -> None:  # noqa: ANN401 - redis-py's
+        try:
+            client.publish(self._channel, item)
+        except BaseException:
+            self._kept.lost += 1
+            raise
+        self.sent += 1
+
+    def _listen_while_connected(self, connected: Callable[[], None]) -> None:
+        client = self._client()
+        self._listening = pubsub = client.pubsub(ignore_subscribe_messages=False)
+        try:
+            pubsub.subscribe(self._channel)
+            while not self._ends.is_set():
+                message = pubsub.get_message(timeout=_TIMEOUT)
+                if message is None:
+                    pubsub.ping()  # a server that is stopped does not close its connections
+                elif message["type"] == "subscribe":
+                    connected()
+                elif message["type"] == "message":
+                    self._received(message["data"])
+        finally:
+            self._listening = None
+            with suppress(Exception):
+                pubsub.close()
+            client.close()
+
+    def _received(self, envelope: object) -> None:
+        payload = self._envelopes.open(envelope)
+        if payload is not None:
+            self.received += 1
+            self._inject(payload)
+
+
+def asked_url() -> str:
+    """Return the URL of the environment; empty for none."""
+    return os.environ.get(BUS_VARIABLE, "")

@@ -1,0 +1,121 @@
+"""Topics between two clusters through a real Redis server, which is killed, stopped and started again amid it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from recipes import answers, free_port
+from remote_control import REMOTE, ask, healthy, wait
+
+from pytest_cluster import Cluster, ClusterFactory
+from pytest_cluster.waiting import poll
+
+pytest.importorskip("redis")
+pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="this machine has no redis-server")
+
+HEAR = """
+heard = []
+cluster.bus.subscribe('news.*', lambda topic, message: heard.append(message))
+"""
+BRIDGE = "from nodecluster_compat.sharing.members import sharing; bridge = sharing.far.bridge; "
+
+
+class Server:
+    """A Redis server of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self, *options: str) -> None:
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *options]
+        self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL)
+        assert poll(lambda: answers(self.port), 20)
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A running server."""
+    made = Server(tmp_path)
+    yield made
+    made.kill()
+
+
+def leader_of(cluster: Cluster) -> str:
+    """Where the bridge of a cluster is, once it is connected."""
+
+    def connected() -> str | None:
+        for worker in cluster.workers:
+            if ask(cluster, f"worker/{worker.id}", BRIDGE + "result = bridge and bridge._listening is not None"):
+                return f"worker/{worker.id}"
+        return None
+
+    return wait(connected, "a worker with the bridge", cluster)
+
+
+def crosses(source: Cluster, target: Cluster, where: str, word: str) -> None:
+    """Publish until it has arrived: at most once is what is promised, and a server that comes back is found soon."""
+
+    def arrived() -> bool:
+        ask(source, "primary", f"cluster.bus.publish('news.x', {word!r})")
+        return bool(ask(target, where, f"result = {word!r} in heard"))
+
+    wait(arrived, f"{word} in the other cluster", target)
+
+
+@pytest.mark.timeout(120)
+def test_two_clusters(cluster_factory: ClusterFactory, server: Server) -> None:
+    """Each message once and in order; a death of the bridge, and of the server, are made up for, and nobody raises."""
+    options = {**REMOTE, "workers": 2, "env": {"NODECLUSTER_BUS": f"redis://127.0.0.1:{server.port}"}}
+    first, second = cluster_factory(**options), cluster_factory(**options)
+    for cluster in (first, second):
+        for where in ("primary", "worker/1", "worker/2"):
+            ask(cluster, where, HEAR)
+        leader_of(cluster)
+    ask(first, "worker/1", "for number in range(500): cluster.bus.publish('news.n', number)")
+    for cluster in (first, second):
+        for where in ("primary", "worker/1", "worker/2"):
+            wait(lambda where=where, cluster=cluster: ask(cluster, where, "result = len(heard)") == 500, "all", cluster)
+            assert ask(cluster, where, "result = heard == list(range(500))")
+
+    bridge = leader_of(second)
+    os.kill(second.worker(int(bridge[-1])).pid, signal.SIGKILL)
+    second.journal.wait_for("exit", worker=int(bridge[-1]))
+    second.wait_listening(2)
+    other = "worker/1" if bridge == "worker/2" else "worker/2"
+    wait(lambda: leader_of(second) != bridge, "another bridge", second)
+    crosses(first, second, other, "after a death")
+
+    server.kill()
+    ask(first, "worker/1", "result = [cluster.bus.publish('news.x', 'y' * 1000) for _ in range(2000)].count(True)")
+    server.start()
+    crosses(first, second, other, "after a restart")
+    server.signal(signal.SIGSTOP)
+    ask(first, "worker/1", "cluster.bus.publish('news.x', 'while it stands still')")
+    server.signal(signal.SIGCONT)
+    crosses(first, second, other, "after a pause")
+    crosses(second, first, "worker/2", "and back")
+    server.kill()
+    server.start("--requirepass", "secret")
+    wait(lambda: "cannot be used" in first.log, "a word on the server that refuses", first)
+    assert "Traceback" not in first.log
+    assert healthy(first)
+    assert healthy(second)
