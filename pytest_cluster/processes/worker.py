@@ -37,9 +37,9 @@ class WorkerProxy(ProcessProxy):
     @property
     def pid(self) -> int:
         """The process id, which stays readable after its end."""
-        for entry in self._story():
-            if entry.pid is not None:
-                return entry.pid
+        pid = self._told_pid()
+        if pid is not None:
+            return pid
         raise ClusterError(f"the journal does not know the pid of worker {self.id}")
 
     @property
@@ -85,9 +85,18 @@ class WorkerProxy(ProcessProxy):
         """Its stdout and stderr: ``logs.text``, ``logs.tail(50)``, ``logs.since_test_start()``."""
         return self._server.logs.worker(self.id, self.pid)
 
+    def _told_pid(self) -> int | None:
+        return next((entry.pid for entry in self._story() if entry.pid is not None), None)
+
     def is_dead(self) -> bool:
-        """Whether its process has ended; once the primary has, nobody is left to say so but the system."""
-        return self._latest("exit") is not None or (self._journal.ended and not is_running(self.pid))
+        """Whether its process has ended; once the primary has, nobody is left to say so but the system.
+
+        A worker that was announced, and has not been forked by then, never will be.
+        """
+        if self._latest("exit") is not None or not self._journal.ended:
+            return self._latest("exit") is not None
+        pid = self._told_pid()
+        return pid is None or not is_running(pid)
 
     def check_alive(self) -> None:
         """Refuse what only a living worker can do."""

@@ -81,6 +81,7 @@ def test_every_keyword_of_listen_is_on_the_page() -> None:
 def test_every_public_member_of_cluster_is_on_the_page() -> None:
     """What a program may use, and the page does not speak of, is ours and not Node's."""
     ours = {"call_soon_threadsafe", "reload", "status"}
+    ours |= {"bus", "everywhere", "everywhere_async", "store", "leader", "every", "lock", "semaphore"}
     inside = {"freeze_policy", "become_primary", "become_worker", "asks_for_round_robin"}
     inside |= {"begin_load", "end_load", "undo_load", "let_go"}  # by the server around it
     members = {name for name in vars(Cluster) if not name.startswith("_")}

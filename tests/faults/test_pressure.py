@@ -88,7 +88,7 @@ def test_clients_that_left_while_they_waited_are_served_by_nobody(cluster: Clust
 FAILING: Final = """
 from nodecluster_compat.connections.offers import OfferingEnd
 original = OfferingEnd.offer
-def offer(self, listener_id, fd, peer):
+def offer(self, *_):
     raise OSError({number}, os.strerror({number}))
 def mend():
     OfferingEnd.offer = original
