@@ -31,10 +31,14 @@ ASGI: Final[dict[str, Any]] = {
 }
 
 
-def every_kind(test: Callable[..., None]) -> Callable[..., None]:
-    kinds = {"gevent": GEVENT, "threads": THREADS, "asgi": ASGI}
+def of_kinds(**kinds: dict[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     params = [pytest.param(name, marks=pytest.mark.cluster(**options)) for name, options in kinds.items()]
-    return pytest.mark.usefixtures("kind")(pytest.mark.parametrize("kind", params, indirect=True, scope="module")(test))
+    parametrize = pytest.mark.parametrize("kind", params, indirect=True, scope="module")
+    return lambda test: pytest.mark.usefixtures("kind")(parametrize(test))
+
+
+every_kind = of_kinds(gevent=GEVENT, threads=THREADS, asgi=ASGI)
+every_wsgi_kind = of_kinds(gevent=GEVENT, threads=THREADS)
 
 
 @pytest.fixture(scope="module")
@@ -146,12 +150,8 @@ def test_workers_that_are_forked_with_the_application_loaded_are_not_one(cluster
         assert one.ask("ask", other.sid, 1) == [other.sid, 1]
 
 
-@every_kind
-@pytest.mark.parametrize("transports", [("polling",), ("polling", "websocket")], ids=["polling", "upgrade"])
-def test_a_session_of_many_requests_stays_where_it_is(cluster: Cluster, kind: str, transports: tuple[str, ...]) -> None:
+def check_session(cluster: Cluster, transports: tuple[str, ...]) -> None:
     """Each poll finds the worker that made the session; bytes, rooms and acknowledgements as by websocket."""
-    if kind == "asgi" and transports == ("polling",):
-        pytest.skip("python-engineio answers no poll of a client that leaves, and that client waits for it")
     with callers(cluster, 4, transports) as clients:
         for one in clients:
             assert {one.worker for _ in range(5)} == {one.worker}
@@ -164,22 +164,33 @@ def test_a_session_of_many_requests_stays_where_it_is(cluster: Cluster, kind: st
         assert [found[4] for found in one.ask("sockets", "room")] == [transports[-1]] * 4
 
 
-@pytest.mark.parametrize("transport", ["polling", "websocket"])
+@every_wsgi_kind
+def test_session_by_polling_stays_where_it_is(cluster: Cluster) -> None:
+    """Not in ASGI workers: there python-engineio answers no poll of a client that leaves, and the client waits."""
+    check_session(cluster, ("polling",))
+
+
+@every_kind
+def test_session_that_is_upgraded_stays_where_it_is(cluster: Cluster) -> None:
+    check_session(cluster, ("polling", "websocket"))
+
+
 @pytest.mark.parametrize(
-    ("options", "end"),
+    ("options", "end", "transport"),
     [
-        pytest.param(GEVENT, "killed", id="killed"),
-        pytest.param(GEVENT, "drained", id="drained"),
-        pytest.param(THREADS, "drained", id="drained threads"),
-        pytest.param(ASGI, "drained", id="drained asgi"),
+        pytest.param(GEVENT, "killed", "polling", id="killed polling"),
+        pytest.param(GEVENT, "killed", "websocket", id="killed websocket"),
+        pytest.param(GEVENT, "drained", "polling", id="drained polling"),
+        pytest.param(GEVENT, "drained", "websocket", id="drained websocket"),
+        pytest.param(THREADS, "drained", "polling", id="drained threads polling"),
+        pytest.param(THREADS, "drained", "websocket", id="drained threads websocket"),
+        pytest.param(ASGI, "drained", "websocket", id="drained asgi websocket"),
     ],
 )
 def test_clients_go_on_with_another_worker(
     cluster_factory: ClusterFactory, transport: str, options: dict[str, Any], end: str
 ) -> None:
     """At once: not when the time of the drain is over, which is never here."""
-    if options is ASGI and transport == "polling":
-        pytest.skip("as above: the clients would not end")
     settings = {**options.get("settings", {}), "graceful_timeout": 1000}
     cluster = cluster_factory(**{**options, "settings": settings})
     with callers(cluster, 3, [transport], reconnects=True) as clients:
