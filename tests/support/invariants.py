@@ -68,8 +68,8 @@ def check_story(cluster: Cluster, worker: int) -> None:
 
 def lost(witness: Witness, acks: Acks, dead: set[int]) -> list[str]:
     """The requests without an answer that no dead worker had taken."""
-    holders = {asked: acks.worker_of(asked) for asked in witness.failures}
-    return [f"{asked}, taken by {worker}" for asked, worker in holders.items() if worker not in dead]
+    holders = {asked: acks.workers_of(asked) for asked in witness.failures}
+    return [f"{asked}, taken by {workers}" for asked, workers in holders.items() if dead.isdisjoint(workers)]
 
 
 def check(cell: Cell, before: Before, victim: int, witness: Witness, acks: Acks) -> None:

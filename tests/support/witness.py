@@ -46,13 +46,13 @@ class Acks:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def worker_of(self, asked: Asked) -> int | None:
-        """Return the worker that had taken the connection of a request, ``None`` when nobody had."""
-        found = None
+    def workers_of(self, asked: Asked) -> list[int]:
+        """Return who had taken the connection of a request; a port that is used again soon may have several."""
+        found = []
         for line in self.path.read_text(encoding="ascii").splitlines():
             when, worker, port = line.split()
             if int(port) == asked.port and asked.began <= float(when) <= asked.ended + HEARD_SECONDS:
-                found = int(worker)
+                found.append(int(worker))
         return found
 
     def forget(self) -> None:
