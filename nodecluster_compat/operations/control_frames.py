@@ -46,12 +46,14 @@ class HttpHead(Struct, frozen=True):
         target: a path, and a query.
         accept: what its ``Accept`` says, empty if it has none.
         if_none_match: likewise.
+        host: likewise.
     """
 
     method: str
     target: str
     accept: str = ""
     if_none_match: str = ""
+    host: str = ""
 
 
 class Garbage(Struct, frozen=True):
@@ -122,7 +124,8 @@ def _first_head(received: bytes) -> tuple[Parsed, bytes] | None:
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
         return Garbage("expected an HTTP/1.1 request, such as GET /status.json HTTP/1.1", is_http=True), b""
     target = _ORIGIN.sub("", words[1], count=1) or "/"
-    return HttpHead(words[0], target, _field("accept", fields), _field("if-none-match", fields)), b""
+    accept, if_none_match, host = (_field(name, fields) for name in ("accept", "if-none-match", "host"))
+    return HttpHead(words[0], target, accept, if_none_match, host.strip()), b""
 
 
 def _field(name: str, fields: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ from .door_client import DoorClient
 if TYPE_CHECKING:
     from ..base.log import Log
     from ..base.loop import Loop
-    from .routes import Routes
+    from .control_frames import HttpHead
 
 __all__ = ["Answer", "Commands", "Door"]
 
@@ -57,6 +57,13 @@ class Place(Protocol):
         """Leave it."""
 
 
+class Answers(Protocol):
+    """What answers those who GET."""
+
+    def answer(self, request: HttpHead | Garbage) -> bytes:
+        """Return what is to be sent."""
+
+
 class Door:
     """Accepts clients in one place.
 
@@ -67,7 +74,7 @@ class Door:
         routes: answers what clients GET.
     """
 
-    def __init__(self, loop: Loop, log: Log, commands: Commands, routes: Routes) -> None:
+    def __init__(self, loop: Loop, log: Log, commands: Commands, routes: Answers) -> None:
         self._loop = loop
         self._log = log
         self._commands = commands

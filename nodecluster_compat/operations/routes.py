@@ -14,12 +14,12 @@ from msgspec import Struct
 from ..base.json_text import encode_json
 from .control_frames import Garbage, HttpHead
 
-__all__ = ["JSON_TYPE", "HttpAnswer", "RouteHandler", "Routes", "json_answer"]
+__all__ = ["JSON_TYPE", "HttpAnswer", "RouteHandler", "Routes", "json_answer", "text_answer"]
 
 JSON_TYPE: Final = "application/json"
 _TEXT_TYPE: Final = "text/plain; charset=utf-8"
-_REASONS: Final = {200: "OK", 304: "Not Modified", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
-                   500: "Internal Server Error", 503: "Service Unavailable"}  # fmt: skip
+_REASONS: Final = {200: "OK", 304: "Not Modified", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
+                   405: "Method Not Allowed", 500: "Internal Server Error", 503: "Service Unavailable"}  # fmt: skip
 
 
 class HttpAnswer(Struct, frozen=True):
@@ -83,20 +83,21 @@ class Routes:
     def answer(self, request: HttpHead | Garbage) -> bytes:
         """Return what is to be sent; whatever a handler raises is an answer, too."""
         if isinstance(request, Garbage):
-            return _plain(400, request.reason).encoded()
+            return text_answer(400, request.reason).encoded()
         if request.method not in ("GET", "HEAD"):
-            answer = _plain(405, "expected GET or HEAD: nothing is changed this way", {"Allow": "GET, HEAD"})
+            answer = text_answer(405, "expected GET or HEAD: nothing is changed this way", {"Allow": "GET, HEAD"})
             return answer.encoded()
         handler = self._handlers.get(request.target.partition("?")[0])
         if handler is None:
             known = ", ".join(sorted(self._handlers))
-            return _plain(404, f"expected one of {known}").encoded(with_body=request.method == "GET")
+            return text_answer(404, f"expected one of {known}").encoded(with_body=request.method == "GET")
         try:
             answer = handler(request)
         except Exception as error:  # noqa: BLE001 - told to the client
-            answer = _plain(500, f"{type(error).__name__}: {error}")
+            answer = text_answer(500, f"{type(error).__name__}: {error}")
         return answer.encoded(with_body=request.method == "GET")
 
 
-def _plain(status: int, text: str, headers: Mapping[str, str] | None = None) -> HttpAnswer:
+def text_answer(status: int, text: str, headers: Mapping[str, str] | None = None) -> HttpAnswer:
+    """Return an answer that says ``text``."""
     return HttpAnswer(status, _TEXT_TYPE, f"{text}\n".encode(), headers or {})

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import time
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ...base.host_port import host_port
@@ -18,6 +19,7 @@ from ...base.variables import ADMIN
 from ...machine.tcp_address import TcpAddress
 from ...operations.control_frames import encode_refusal
 from ...operations.door import Door
+from ...operations.local_routes import LocalRoutes
 from .complaint import Complaint
 from .current_settings import settings_in_force
 from .seat import Seat
@@ -56,7 +58,8 @@ class AdminKeeper:
     def __init__(self, arbiter: _Seat, upgrade: Upgrade, routes: Routes) -> None:
         self._arbiter = arbiter
         self._upgrade = upgrade
-        self._door = Door(arbiter.loop, arbiter.log, _refuse, routes)
+        self._routes = LocalRoutes(routes)
+        self._door = Door(arbiter.loop, arbiter.log, _refuse, self._routes)
         self._complaint = Complaint(arbiter.log.error)
         self._opened: str | None = None  # as it was asked for
         self._next_try = 0.0
@@ -88,6 +91,7 @@ class AdminKeeper:
                 self._complaint.say(sentence)
         else:
             self._opened = wanted
+            self._routes.is_loopback = ip_address(address.host).is_loopback
             self._complaint.withdraw()
             self._arbiter.log.info("Admin address: http://%s/", address)
 

@@ -64,7 +64,7 @@ def test_garbage_is_told_what_was_expected(data: bytes, reason: str) -> None:
 
 def test_head_of_an_http_request() -> None:
     assert first_request(b"GET /livez HTTP/1.1\r\nHost: x\r\n") is None
-    assert first_request(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n") == (HttpHead("GET", "/livez"), b"")
+    assert first_request(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n") == (HttpHead("GET", "/livez", host="x"), b"")
     known = b'GET / HTTP/1.1\r\nif-none-match:"a"\r\nAccept: text/html\r\nIf-None-Match: "b"\r\n\r\n'
     asked = b"GET http://127.0.0.1:9091/livez?x=http://y HTTP/1.1\r\n\r\n"
     assert first_request(asked) == (HttpHead("GET", "/livez?x=http://y"), b"")
