@@ -27,6 +27,7 @@ def test_leader(cluster: Cluster) -> None:
     [first] = wait(lambda: said_with(cluster, "led"), "a leader", cluster)
     wait(lambda: len(said_with(cluster, "tick")) >= 2, "two runs", cluster)
     os.kill(first["led"], signal.SIGKILL)
+    wait_ended(cluster)  # what the journal has not told of yet would count as a worker that the reload replaces
     second = wait(lambda: said_with(cluster, "led")[1:], "another leader", cluster)[0]
     assert second["token"] > first["token"]
     wait(lambda: [one for one in said_with(cluster, "tick") if one["tick"] == second["led"]], "its run", cluster)
