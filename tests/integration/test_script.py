@@ -337,3 +337,37 @@ def test_example_of_the_port(tmp_path: Path) -> None:
             process.terminate()
             process.communicate()
     assert said[0] == said[1] == [["Primary", "is", "running"], ["Worker", "started"], ["Worker", "started"]]
+
+
+LATE_REQUEST = """
+import gevent
+from gevent import socket as sockets
+if cluster.is_primary:
+    cluster.setup_primary(request_timeout=0.3)
+    cluster.fork()
+else:
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "2")])
+        gevent.sleep(0 if environ["PATH_INFO"] == "/quick" else 60)
+        return [b"ok"]
+
+    def ask(port, path):
+        client = sockets.create_connection(("127.0.0.1", port))
+        client.sendall(b"GET %s HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n" % path)
+        trace(path.decode(), client.recv(99).split(b"\\r\\n")[0].decode())
+
+    def listening():
+        for path in (b"/slow", b"/quick"):
+            ask(server.address().port, path)
+        process.exit()
+
+    server = http.create_server(app).listen(0, "127.0.0.1", lambda: gevent.spawn(listening))
+"""
+
+
+def test_request_of_a_script_has_a_time_limit(play: Play) -> None:
+    """As in server mode: 503, and the worker goes on."""
+    assert play(LATE_REQUEST, quiet=False)["W1"] == [
+        "/slow HTTP/1.1 503 Service Unavailable",
+        "/quick HTTP/1.1 200 OK",
+    ]
