@@ -83,7 +83,10 @@ def cluster_options() -> Mapping[str, Any]:
 
 @pytest.fixture(scope="session")
 def cluster_app() -> object:
-    """Override this to say what is served: ``"module:name"``, or a WSGI callable that is a global of its module."""
+    """Override this to say what is served: ``"module:name"``, or a WSGI callable that is a global of its module.
+
+    With ``fork_app=True``, any WSGI callable: also from a fixture of a narrower scope.
+    """
     return None
 
 

@@ -41,7 +41,7 @@ __all__ = [
 
 MARKER = (
     "cluster(workers=, app=, script=, policy=, settings=, config=, env=, preload=, fresh=, start_timeout=,"
-    " worker_class=, cwd=): what the cluster fixtures of this test start"
+    " worker_class=, cwd=, fork_app=): what the cluster fixtures of this test start"
 )
 
 

@@ -19,6 +19,7 @@ from ..server.launcher import ServerProcess
 from ..stash import CLUSTERS, FAILED, MOMENTS, STARTED
 from ..waiting import cut, poll, scaled
 from . import report
+from .transactions import unseen_writes
 
 if TYPE_CHECKING:
     from ..clusters.cluster import Cluster
@@ -149,7 +150,7 @@ def _under_way(cluster: Cluster, cause: str) -> str:
 def _summary(
     item: pytest.Item, cause: str, place: str, problem: str, earlier: Sequence[str] = (), under_way: str = ""
 ) -> ReportSection:
-    lines = [f"cause: {cause}", under_way, report.used_before(earlier), problem]
+    lines = [f"cause: {cause}", under_way, unseen_writes(), report.used_before(earlier), problem]
     lines.append(f"artefacts: {place}" if place else "")
     lines.append(_reproduce(item))
     if 0 < len(earlier) <= report.SHOWN_TESTS:

@@ -37,7 +37,7 @@ def locate(app: object) -> Located:
     raise OptionError(
         f"cluster_app: {app!r:.100} is no global of a module, so a server, which is another process, cannot import it: "
         "give it a name at the top level of its module, or return 'module:name', or 'module:factory()' for a function "
-        "that makes it"
+        "that makes it; or say fork_app=True"
     )
 
 

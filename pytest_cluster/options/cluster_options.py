@@ -18,6 +18,8 @@ __all__ = ["START_TIMEOUT", "ClusterOptions"]
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 WORKER_CLASS = "nodecluster_compat.Worker"
+FORKED_WORKER_CLASS = "nodecluster_compat.ThreadWorker"
+FORKED_THREADS = 8
 
 # gunicorn's own worker classes by their short names; they write no journal.
 STOCK_WORKER_CLASSES = frozenset(
@@ -67,6 +69,8 @@ class ClusterOptions:
     """
     cwd: str | None = "."
     """Working directory of the server, from pytest's root; ``None``: a short temporary one."""
+    fork_app: bool = False
+    """Whether the server is forked from pytest's own process, with the application as the object that it is there."""
     fork_server: bool = True
     """Whether it may be forked from a template, where the run does that; ``False``: started by its command always."""
 
@@ -84,6 +88,12 @@ class ClusterOptions:
             raise OptionError(
                 f"cluster: app={self.app!r} and script={self.script!r} are two programs, a cluster runs one: give one "
                 "of them"
+            )
+        if self.fork_app and (self.script is not None or self.worker_class not in (WORKER_CLASS, FORKED_WORKER_CLASS)):
+            what = f"script={self.script!r}" if self.script is not None else f"worker_class={self.worker_class!r}"
+            raise OptionError(
+                f"cluster: fork_app=True serves an application on threads ({FORKED_WORKER_CLASS}), since pytest's "
+                f"process cannot be patched any more: it cannot be had with {what}"
             )
         if self.script is not None and (self.settings or self.config or self.preload):
             raise OptionError(
@@ -129,6 +139,16 @@ class ClusterOptions:
         """Whether the server will tell of its workers; false for gunicorn's own worker classes."""
         name = self.worker_class
         return name not in STOCK_WORKER_CLASSES and not name.startswith("gunicorn.")
+
+    @property
+    def worker_class_in_force(self) -> str:
+        """The class that is started."""
+        return FORKED_WORKER_CLASS if self.fork_app else self.worker_class
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it is one test's own; one that is forked from pytest is what pytest was at that moment."""
+        return self.fresh or self.fork_app
 
     @property
     def environment(self) -> dict[str, str | None]:
@@ -223,5 +243,6 @@ _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "start_timeout": (is_seconds, "a number of seconds above 0"),
     "worker_class": (_is_text, "the name of a gunicorn worker class"),
     "cwd": (_is_text_or_none, "the path of a folder, as a string"),
+    "fork_app": (_is_flag, "True or False"),
     "fork_server": (_is_flag, "True or False"),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import OptionError
 from ..waiting import scaled
 from . import settings
-from .apps import locate
+from .apps import Located, locate
 from .cluster_options import START_TIMEOUT, ClusterOptions
+from .served import name_object
 
 if TYPE_CHECKING:
     import pytest
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["Recipe", "item_options", "recipe_of"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+# Settings of the run that are options of each cluster.
+_OF_CLUSTERS = ("app", "fork_app", "policy", "workers", "start_timeout")
 
 # Variables that name the test that runs: they say nothing of the cluster.
 OF_ONE_TEST = ("PYTEST_CURRENT_TEST", "COV_CORE_CONTEXT")
@@ -33,8 +36,14 @@ class Recipe:
     pythonpath: str
 
     def changed(self, source: str, changes: Mapping[str, Any]) -> Recipe:
-        """Return a recipe with *changes*, which *source* asks for."""
-        return dataclasses.replace(self, options=self.options.changed(source, changes))
+        """Return a recipe with *changes*, which *source* asks for; ``app`` may be an object."""
+        app, found = changes.get("app"), dict(changes)
+        pythonpath = self.pythonpath
+        if app is not None and not isinstance(app, str):
+            located = _located(app, forks=changes.get("fork_app", self.options.fork_app) is True)
+            found["app"] = located.name
+            pythonpath = ",".join(filter(None, dict.fromkeys([*pythonpath.split(","), located.folder])))
+        return Recipe(self.options.changed(source, found), pythonpath)
 
     @property
     def key(self) -> str:
@@ -49,7 +58,8 @@ def recipe_of(item: pytest.Item, fixtures: Mapping[str, Any], app: object, worke
 
     :raises OptionError: something that cannot be.
     """
-    located = None if app is None else locate(app)
+    forks = item_options(item, fixtures, workers).fork_app
+    located = None if app is None else _located(app, forks=forks)
     with_app = dict(fixtures) if located is None else {"app": located.name, **fixtures}
     options = item_options(item, with_app, workers)
     folders = [str(item.config.rootpath), *map(str, item.config.getini("pythonpath"))]
@@ -58,9 +68,16 @@ def recipe_of(item: pytest.Item, fixtures: Mapping[str, Any], app: object, worke
     return Recipe(_resolved(options, item), ",".join(dict.fromkeys(folders)))
 
 
+def _located(app: object, *, forks: bool) -> Located:
+    """Return where a server finds *app*; one that is forked from this process finds any callable."""
+    if forks and callable(app):
+        return Located(name_object(app))
+    return locate(app)
+
+
 def item_options(item: pytest.Item, fixtures: Mapping[str, Any], workers: int | None) -> ClusterOptions:
     """Return the options that *item* asks for: marker > command line > environment > fixtures > ini > our defaults."""
-    found = {name: settings.value_of(item.config, name) for name in ("app", "policy", "workers", "start_timeout")}
+    found = {name: settings.value_of(item.config, name) for name in _OF_CLUSTERS}
     options = ClusterOptions(start_timeout=scaled(START_TIMEOUT))
     options = _with_settings(options, {name: one for name, one in found.items() if one.source == "ini"})
     options = options.changed("cluster_options", fixtures)

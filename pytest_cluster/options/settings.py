@@ -138,6 +138,7 @@ SETTINGS = (
     Setting("slow_factor", _positive, 1.0, "stretch every default time-out, for a slow machine", "X"),
     Setting("compare", _flag, False, "run each cluster test with 1 and with N workers, and say what fails with N only"),
     Setting("fork_server", _flag, False, "import gunicorn once and fork servers from there, which is faster"),
+    Setting("fork_app", _flag, False, "fork servers from this process, with the application as the object it is here"),
     Setting("keep", _flag, False, "leave the cluster of a failed test running, and say how to reach it"),
 )
 """All settings there are."""

@@ -42,7 +42,7 @@ def request_of(environ: Environ) -> tuple[str, str, dict[str, str], bytes | None
     headers = {
         name[5:].replace("_", "-").title(): str(value)
         for name, value in environ.items()
-        if name.startswith("HTTP_") and name != "HTTP_TRANSFER_ENCODING"
+        if name.startswith("HTTP_") and name not in ("HTTP_", "HTTP_TRANSFER_ENCODING")
     }
     if environ.get("CONTENT_TYPE"):
         headers["Content-Type"] = environ["CONTENT_TYPE"]

@@ -23,7 +23,9 @@ def may_be_forked(options: ClusterOptions) -> bool:
     """Whether a server is none of those that depend on how it starts: not under test, of another class, or patched."""
     is_under_test = TOKEN_VARIABLE not in options.env
     is_default = options.worker_class == WORKER_CLASS  # another may forbid what the template imports for this one
-    return options.fork_server and is_under_test and is_default and "monkey" not in options.config
+    return (
+        options.fork_server and not options.fork_app and is_under_test and is_default and "monkey" not in options.config
+    )
 
 
 def searched(options: ClusterOptions, pythonpath: str) -> list[str]:

@@ -8,7 +8,7 @@ import sys
 import textwrap
 
 from ..errors import OptionError
-from ..options.cluster_options import ClusterOptions
+from ..options.cluster_options import FORKED_THREADS, ClusterOptions
 
 __all__ = ["DEFAULT_BIND", "conf_source"]
 
@@ -24,9 +24,10 @@ def conf_source(options: ClusterOptions, *, pythonpath: str, bind: str = DEFAULT
         # From 25.1 on gunicorn opens a socket at one path per user, which a second cluster would take over.
         # Older versions ignore names that they do not know.
         "control_socket_disable": True,
+        **({"threads": FORKED_THREADS} if options.fork_app else {}),
         **options.settings,
         "preload_app": options.preload,
-        "worker_class": options.worker_class,
+        "worker_class": options.worker_class_in_force,
         "workers": options.workers,
     }
     lines = ["# Written by pytest_cluster for one cluster of one test.", *_command_to_run_again()]

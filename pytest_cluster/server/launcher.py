@@ -314,5 +314,6 @@ class ServerProcess:
                 log=log.fileno(),
                 passed=self._journal_end.fileno(),
                 searched=searched(self._options, self.pythonpath) if may_be_forked(self._options) else None,
+                here=self._options.fork_app,
             )
         guard.watch(self.tag, self.pid)

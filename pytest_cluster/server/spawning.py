@@ -23,14 +23,20 @@ def spawn(
     log: int,
     passed: int,
     searched: Iterable[str] | None,
+    here: bool = False,
 ) -> Process:
     """Start a server in a session of its own.
 
     :param log: the descriptor for what it prints.
     :param passed: a descriptor that it inherits.
     :param searched: folders that its settings add to ``sys.path``; ``None`` when it must not be forked.
+    :param here: fork it from this process, with all that is in it.
     :raises OSError: it cannot be started.
     """
+    if here:
+        from .own_fork import fork_here
+
+        return fork_here(command, folder=folder, environment=environment, log=log, passed=passed)
     if searched is not None:
         with open(os.devnull, "rb") as nothing:
             descriptors = {0: nothing.fileno(), 1: log, 2: log, passed: passed}

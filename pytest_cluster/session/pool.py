@@ -59,7 +59,7 @@ class Pool:
     def lease(self, recipe: Recipe, start: Callable[[], Cluster]) -> Lease:
         """Return a cluster of this recipe, an idle one if there is one that still is as it should be."""
         key = recipe.key
-        kept = None if recipe.options.fresh else self._free.pop(key, None)
+        kept = None if recipe.options.is_fresh else self._free.pop(key, None)
         if kept is not None and not _has_changed_meanwhile(kept):
             kept.server.logs.mark()
             return _leased(kept, key, is_reused=True)
@@ -77,7 +77,7 @@ class Pool:
         keeps = False
         try:
             lease.cluster.faults.undo()
-            free = lease.key not in self._free and not lease.cluster.options.fresh
+            free = lease.key not in self._free and not lease.cluster.options.is_fresh
             keeps = wanted and not failed and free and not why_dirty(lease) and self._may_be_kept(lease, test)
         finally:  # also when the test is interrupted here
             if not keeps:

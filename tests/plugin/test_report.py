@@ -797,3 +797,50 @@ def test_time_outs_by_name(name: str, is_timeout: bool) -> None:
     from pytest_cluster.failures.sections import _is_timeout
 
     assert _is_timeout(type(name, (Exception,), {})("no answer")) is is_timeout
+
+
+def test_transaction_that_workers_do_not_see_is_in_the_report(fakes: pytest.Pytester) -> None:
+    """Of Django's cases, which have one around their tests, and anybody else's."""
+    conftest = fakes.path / "conftest.py"
+    conftest.write_text(
+        """
+import django
+from django.conf import settings
+
+FILES = {"NAME": "site.db", "TEST": {"NAME": "site.db"}}
+settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", **FILES}})
+django.setup()
+"""
+        + conftest.read_text()
+    )
+    fakes.makepyfile(
+        """
+        import pytest
+        from django.db import connection, transaction
+        from django.test import TestCase, TransactionTestCase
+
+        @pytest.mark.usefixtures("cluster")
+        class TestInside(TestCase):
+            def test_it(self): assert False
+
+        @pytest.mark.usefixtures("cluster")
+        class TestOutside(TransactionTestCase):
+            def test_it(self): assert False
+
+        def test_open(cluster):
+            transaction.set_autocommit(False)
+            with transaction.atomic():
+                pass
+            atomic = transaction.atomic()
+            atomic.__enter__()
+            assert False
+        """
+    )
+
+    result = fakes.runpytest_subprocess()
+
+    result.assert_outcomes(failed=3)
+    told = [line for line in result.outlines if line.startswith("not seen: ")]
+    sentence = "not seen: Django's database 'default' is in a transaction of this process"
+    assert [line.partition(" (")[0] for line in told] == [sentence, sentence]
+    assert all(line.endswith("for which nothing of that exists until it is committed") for line in told)

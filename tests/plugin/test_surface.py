@@ -23,6 +23,7 @@ VALUES = {
     "slow_factor": ("3", "waiting.scaled(2) == 6"),
     "compare": ("true", "options.workers in (1, 2)"),
     "fork_server": ("true", "options.fork_server"),
+    "fork_app": ("true", "options.fork_app"),
     "keep": ("true", "options"),
 }
 
