@@ -118,8 +118,9 @@ CALLER = """
 import sys, time
 operations, kind, verb, where = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 if kind == "store":
+    from nodecluster_compat.sharing.lmdb_engine import LmdbEngine
     from nodecluster_compat.sharing.store import Store
-    store = Store(lambda: where)
+    store = Store(lambda: LmdbEngine(lambda: where))
 else:
     import redis
     store = redis.Redis(port=int(where))

@@ -15,7 +15,6 @@ another version is skipped and counted.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -24,12 +23,11 @@ from secrets import token_bytes
 from typing import Any, Final
 
 from ..base.log import Log
-from ..errors import SettingsError
+from .server import client_of
+from .server_address import address_of
 
-__all__ = ["BUS_VARIABLE", "MOST_KEPT", "NAME_VARIABLE", "Bridge", "Envelopes", "checked_url"]
+__all__ = ["MOST_KEPT", "Bridge", "Envelopes"]
 
-BUS_VARIABLE: Final = "NODECLUSTER_BUS"
-NAME_VARIABLE: Final = "NODECLUSTER_NAME"
 MOST_KEPT: Final = 10_000
 """Messages that wait for a server that cannot be reached."""
 
@@ -39,22 +37,7 @@ _HOST_BYTES: Final = 8
 _LEAST_PAUSE: Final = 0.05
 _MOST_PAUSE: Final = 0.5
 _TIMEOUT: Final = 2.0
-_SCHEMES: Final = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
 _WAKE: Final = b""
-
-
-def checked_url(url: str) -> str:
-    """Return a URL that redis-py knows.
-
-    Raises:
-        SettingsError: it is of another kind.
-    """
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in _SCHEMES or not rest:
-        raise SettingsError(
-            f"expected redis://, rediss://, valkey://, valkeys:// or unix:// in {BUS_VARIABLE}, got a URL of {scheme!r}"
-        )
-    return f"{_SCHEMES[scheme]}://{rest}"
 
 
 class Envelopes:
@@ -113,7 +96,7 @@ class Bridge:
     """This host's connections to the server.
 
     Args:
-        url: of the server, as redis-py has it.
+        url: of the server, as in the environment.
         name: of the clusters that hear each other.
         inject: told of the payload of each message of another host, in a thread of the bridge's.
         log: told when the server cannot be reached, and what was lost.
@@ -126,7 +109,7 @@ class Bridge:
     def __init__(self, url: str, name: str, inject: Callable[[bytes], None], log: Log) -> None:
         self.sent = 0
         self.received = 0
-        self._url = url
+        self._address = address_of(url)
         self._channel = f"nodecluster:{name}:topics"
         self._inject = inject
         self._log = log
@@ -171,9 +154,7 @@ class Bridge:
     # --- threads -------------------------------------------------------------------------------
 
     def _client(self) -> Any:  # noqa: ANN401 - redis-py's, which is optional
-        import redis
-
-        return redis.Redis.from_url(self._url, socket_connect_timeout=_TIMEOUT, socket_timeout=_TIMEOUT)
+        return client_of(self._address, _TIMEOUT)
 
     def _publish_all(self) -> None:
         self._persist(self._publish_while_connected)
@@ -239,8 +220,3 @@ class Bridge:
         if payload is not None:
             self.received += 1
             self._inject(payload)
-
-
-def asked_url() -> str:
-    """Return the URL of the environment; empty for none."""
-    return os.environ.get(BUS_VARIABLE, "")

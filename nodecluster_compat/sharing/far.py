@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from ..errors import ClusterError, SettingsError
-from .bridge import NAME_VARIABLE, Bridge, asked_url, checked_url
+from ..errors import ClusterError, SettingsError, StoreUnavailable
+from .bridge import Bridge
 from .exchange import Caller, Returning, Verbs
+from .server import check_installed
+from .server_address import asked_name, asked_url
 from .wire import encode
 
 if TYPE_CHECKING:
@@ -40,18 +41,11 @@ class Far:
 
     def _begin(self, _: int) -> None:
         try:
-            url = checked_url(asked_url())
-            import redis  # noqa: F401
-        except SettingsError as error:
+            check_installed()
+            self.bridge = Bridge(asked_url(), asked_name(), self._inject, self._sharing.log)
+        except (SettingsError, StoreUnavailable) as error:
             self._sharing.log.error("Topics stay on this host: %s", error)
             return
-        except ImportError:
-            self._sharing.log.error(
-                "Topics stay on this host: expected redis, which is not installed: "
-                "pip install 'nodecluster-compat[redis]'"
-            )
-            return
-        self.bridge = Bridge(url, os.environ.get(NAME_VARIABLE, "default"), self._inject, self._sharing.log)
         self.bridge.begin()
         self._sharing.side.call("bridge", encode(True), None)
 

@@ -19,6 +19,7 @@ from ..errors import NotInCluster
 from ..machine.state_folder import StateFolder
 from ..roles.requests import Reply, awaited, checked_request_timeout, waited
 from .bus import Asked, Bus
+from .engines import store_engine
 from .everywhere import Run, function_named, named
 from .exchange import Caller, Exchange, Returning, Verbs
 from .far import Far
@@ -64,7 +65,7 @@ class Sharing:
         self._is_own: Callable[[Origin], bool] | None = None
         self._member: ClusterWorker | None = None
         self.leader = Leader(self, self.verbs)
-        self.store = Store(self._state_folder, self._give)
+        self.store = Store(partial(store_engine, self._state_folder, self._give, self._check_waiting))
         self._folder: StateFolder | None = None
         self.onces = Onces(self)
         self.far = Far(self, self.verbs, self.leader)
@@ -160,6 +161,15 @@ class Sharing:
     def _give(self, path: str) -> None:
         if self._folder is not None and self._member is None:
             self._folder.give(path)
+
+    def _check_waiting(self) -> None:
+        """Let nobody wait for a server who holds up others.
+
+        Raises:
+            WouldBlock: this is the loop of a primary.
+        """
+        if isinstance(self._side, DirectSide):
+            self._side.check_waiting()
 
     def _leave_own(self, folder: StateFolder) -> None:
         self.store.leave()

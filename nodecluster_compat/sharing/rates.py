@@ -6,7 +6,6 @@ Each asks the shared store in one step, so that what is allowed is exact, whiche
 from __future__ import annotations
 
 import struct
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,17 +28,17 @@ class TokenBucket:
         name: of the bucket, a key of the store.
         rate: tokens a second, above 0.
         burst: how many it holds, above 0.
-        clock: seconds that only go on, the same in all processes.
+        clock: seconds that only go on, the same in all processes; ``None`` for the store's.
     """
 
     def __init__(
-        self, store: Store, name: str, rate: float, burst: float, clock: Callable[[], float] = time.monotonic
+        self, store: Store, name: str, rate: float, burst: float, clock: Callable[[], float] | None = None
     ) -> None:
         self._store = store
         self._name = name
         self._rate = _positive(rate, "a rate")
         self._burst = _positive(burst, "a burst")
-        self._clock = clock
+        self._clock = clock or store.now
 
     def take(self, amount: float = 1) -> float:
         """Take tokens, if there are enough.
@@ -80,17 +79,17 @@ class SlidingWindow:
         name: of the window, a key of the store.
         limit: how many, 1 to 100 000.
         seconds: above 0.
-        clock: seconds that only go on, the same in all processes.
+        clock: seconds that only go on, the same in all processes; ``None`` for the store's.
     """
 
     def __init__(
-        self, store: Store, name: str, limit: int, seconds: float, clock: Callable[[], float] = time.monotonic
+        self, store: Store, name: str, limit: int, seconds: float, clock: Callable[[], float] | None = None
     ) -> None:
         self._store = store
         self._name = name
         self._limit = _whole(limit, _MOST_HITS, "a limit")
         self._seconds = _positive(seconds, "a window")
-        self._clock = clock
+        self._clock = clock or store.now
 
     def take(self, amount: int = 1) -> float:
         """Hit, if the limit allows that.

@@ -225,6 +225,9 @@ class Waiter(Protocol):
     def soon(self, call: Callable[..., object], *args: object) -> None:
         """Call code of the user's."""
 
+    def check_waiting(self) -> None:
+        """See :meth:`DirectSide.check_waiting`."""
+
 
 class DirectSide:
     """That of a process which has the exchange itself: a :class:`Side` and a peer.
@@ -259,6 +262,7 @@ class DirectSide:
         self._open: set[Returning] = set()
         self.soon = waiter.soon
         self.wait = waiter.wait
+        self.check_waiting = waiter.check_waiting
         self.waiting = waiter.waiting
         self._peer = _OwnPeer(self)
         exchange.join(self._peer)
@@ -359,6 +363,15 @@ class PrimaryPost:
         """
         raise WouldBlock(NO_EVENT_LOOP)
 
+    def check_waiting(self) -> None:
+        """Refuse to wait for a server on the loop, unless it is a script's own turn.
+
+        Raises:
+            WouldBlock: it is neither another thread nor that.
+        """
+        if not self._loop.is_elsewhere() and self._primary.turn is None:
+            raise WouldBlock("expected a worker, or a thread: in the primary nothing may wait for a server")
+
     def run(self, call: Callable[..., Any], *args: object) -> None:
         """On the loop's thread."""
         if self._loop.is_elsewhere():
@@ -405,6 +418,9 @@ class LocalPost:
         future = loop.create_future()
         begin(partial(loop.call_soon_threadsafe, _settle, future))
         await future
+
+    def check_waiting(self) -> None:
+        """Whoever calls may wait."""
 
     def run(self, call: Callable[..., Any], *args: object) -> None:
         """In this thread, alone."""

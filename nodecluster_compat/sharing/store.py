@@ -2,75 +2,59 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ArgumentError, ArgumentTypeError, SettingsError
-from .entries import checked_ttl, decode_value, encode_value, key_of, name_of
-from .lmdb_file import DEFAULT_BYTES, LmdbFile
+from ..errors import ArgumentTypeError
+from .entries import checked_ttl, decode_value, encode_value, key_of
+from .store_engine import Change
 
 if TYPE_CHECKING:
-    from .lmdb_file import Writing
+    from .store_engine import Kept, StoreEngine
 
-__all__ = ["BYTES_VARIABLE", "Store"]
+__all__ = ["Store"]
 
-BYTES_VARIABLE: Final = "NODECLUSTER_STORE_BYTES"
-
-_LEAST_BYTES: Final = 1024 * 1024
 _SLICE: Final = 500
 _MISSING: Final = object()
 
 
-def _asked_bytes() -> int:
-    text = os.environ.get(BYTES_VARIABLE, "")
-    if not text:
-        return DEFAULT_BYTES
-    if not text.isdigit() or int(text) < _LEAST_BYTES:
-        raise SettingsError(f"expected a whole number from {_LEAST_BYTES} on as {BYTES_VARIABLE}, got {text!r}")
-    return int(text)
-
-
 class Store:
-    """State of the whole cluster: it outlives workers, reloads and upgrades, and ends with the cluster.
+    """State of the whole cluster: it outlives workers, reloads and upgrades.
 
-    A key is text of 1 to 500 bytes; a value anything that MessagePack carries, 1 MiB at most.  What does not fit into
-    the whole (64 MiB, or ``NODECLUSTER_STORE_BYTES``) evicts what is over, then what was written first, about.
+    A key is text of 1 to 500 bytes; a value anything that MessagePack carries, 1 MiB at most.
+
+    It lives on this host, and ends with the cluster; or on a server, with ``NODECLUSTER_BUS``, which all hosts of the
+    cluster share.  On this host it evicts what does not fit (64 MiB, or ``NODECLUSTER_STORE_BYTES``): what is over,
+    then what was written first, about; a server does as it is told.
 
     Every verb is one step: no other process sees a part of it, and one that is killed amid it has done all or nothing.
-    None waits for the primary, or an event loop; each takes microseconds, so it may be called anywhere, also in tasks.
+    On this host each takes microseconds and waits for nobody.  With a server each waits for its answer, as long as it
+    can be reached for: 1.5 seconds at most.
 
     Args:
-        folder: returns where the state of this cluster is.
-        give: told of each file, for whoever else has to use it.
+        engine: what keeps the entries.
     """
 
-    def __init__(self, folder: Callable[[], str], give: Callable[[str], None] = lambda _: None) -> None:
-        self._folder = folder
-        self._give = give
-        self._opened: LmdbFile | None = None
+    def __init__(self, engine: Callable[[], StoreEngine]) -> None:
+        self._make = engine
+        self._engine: StoreEngine | None = None
 
     @property
-    def file(self) -> LmdbFile:
-        """The file behind it, as this process has opened it.
+    def engine(self) -> StoreEngine:
+        """What keeps the entries.
 
         Raises:
-            StoreUnavailable, StoreCorrupt: it cannot be opened.
+            StoreUnavailable, SettingsError: there is none.
         """
-        opened = self._opened
-        if opened is None or opened.pid != os.getpid():
-            self.leave()
-            opened = self._opened = LmdbFile(self._folder(), _asked_bytes())
-            for path in opened.paths:
-                self._give(path)
-        return opened
+        if self._engine is None:
+            self._engine = self._make()
+        return self._engine
 
     def leave(self) -> None:
         """Let go of what this process has opened, or the one that forked it."""
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            opened.close()
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.leave()
 
     # --- values --------------------------------------------------------------------------------
 
@@ -79,19 +63,17 @@ class Store:
 
         Raises:
             KeyTooLong, ArgumentError: it is no key.
-            StoreUnavailable: lmdb is not installed, or there is no place for the store.
+            StoreUnavailable: what keeps it is not installed, has no place, or cannot be reached.
             StoreCorrupt: what lies there was not put there by this package.
         """
-        entry = self.file.get(key_of(key))
-        return default if entry is None else decode_value(entry.value)
+        kept = self.engine.get(key_of(key))
+        return default if kept is None else decode_value(kept)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values of those keys that have one, as they are at one moment."""
         names = list(keys)
-        entries = self.file.get_many([key_of(name) for name in names])
-        return {
-            name: decode_value(entry.value) for name, entry in zip(names, entries, strict=True) if entry is not None
-        }
+        found = self.engine.get_many([key_of(name) for name in names])
+        return {name: decode_value(kept) for name, kept in zip(names, found, strict=True) if kept is not None}
 
     def set(self, key: str, value: Any, *, ttl: float | None = None, nx: bool = False) -> bool:  # noqa: ANN401
         """Keep a value.
@@ -110,39 +92,16 @@ class Store:
             MessageNotSerializable, MessageTooLarge: it cannot be kept.
             ArgumentError, StoreUnavailable, StoreCorrupt: as :meth:`get`.
         """
-        name, kept, seconds = key_of(key), encode_value(value), checked_ttl(ttl)
-
-        def step(writing: Writing) -> bool:
-            if nx and writing.get(name) is not None:
-                return False
-            writing.put(name, kept, _end(writing, seconds))
-            return True
-
-        return self.file.write(step, name)
+        return self.engine.put(key_of(key), encode_value(value), checked_ttl(ttl), nx)
 
     def set_many(self, values: Mapping[str, Any], *, ttl: float | None = None) -> None:
         """Keep several values, all in one step; otherwise as :meth:`set`."""
         kept = [(key_of(key), encode_value(value)) for key, value in values.items()]
-        seconds = checked_ttl(ttl)
-
-        def step(writing: Writing) -> None:
-            for name, value in kept:
-                writing.put(name, value, _end(writing, seconds))
-
-        self.file.write(step)
+        self.engine.put_many(kept, checked_ttl(ttl))
 
     def delete(self, *keys: str) -> int:
         """Keep these no longer; return how many there were."""
-        names = [key_of(key) for key in keys]
-
-        def step(writing: Writing) -> int:
-            count = 0
-            for name in names:
-                count += writing.get(name) is not None
-                writing.delete(name)
-            return count
-
-        return self.file.write(step)
+        return self.engine.delete([key_of(key) for key in keys])
 
     def incr(self, key: str, amount: int = 1, *, ttl: float | None = None) -> int:
         """Add to a whole number, which is 0 if there is none, and return it.
@@ -159,22 +118,7 @@ class Store:
         """
         if isinstance(amount, bool) or not isinstance(amount, int):
             raise ArgumentTypeError(f"expected a whole number to add, got {amount!r}")
-        name, seconds = key_of(key), checked_ttl(ttl)
-
-        def step(writing: Writing) -> int:
-            entry = writing.get(name)
-            if entry is None:
-                total, end = amount, _end(writing, seconds)
-            elif isinstance(entry.value, int):
-                total, end = entry.value + amount, entry.end
-            else:
-                raise ArgumentTypeError(f"expected a whole number to be kept as {key!r}, found something else")
-            if not -(2**63) <= total < 2**63:
-                raise ArgumentError(f"expected {key!r} to stay within 64 bits, got {total}")
-            writing.put(name, total, end)
-            return total
-
-        return self.file.write(step, name)
+        return self.engine.add(key_of(key), amount, checked_ttl(ttl))
 
     def compare_and_set(self, key: str, expected: Any, value: Any, *, ttl: float | None = None) -> bool:  # noqa: ANN401
         """Keep ``value`` if ``expected`` is what is kept now (``None``: nothing is); return whether it was.
@@ -182,44 +126,30 @@ class Store:
         Raises:
             StoreFull, MessageNotSerializable, ArgumentError, StoreUnavailable, StoreCorrupt: as :meth:`set`.
         """
-        name, kept, seconds = key_of(key), encode_value(value), checked_ttl(ttl)
+        wanted = encode_value(value)
 
-        def step(writing: Writing) -> bool:
-            entry = writing.get(name)
-            if (None if entry is None else decode_value(entry.value)) != expected:
-                return False
-            writing.put(name, kept, _end(writing, seconds))
-            return True
+        def step(kept: Kept | None) -> Change:
+            is_expected = (None if kept is None else decode_value(kept)) == expected
+            return Change(wanted if is_expected else None, is_expected)
 
-        return self.file.write(step, name)
+        is_set: bool = self.engine.change(key_of(key), step, checked_ttl(ttl), False)
+        return is_set
 
     def expire(self, key: str, ttl: float | None) -> bool:
         """Keep what there is for ``ttl`` seconds from now, or for ever; return whether there is something."""
-        name, seconds = key_of(key), checked_ttl(ttl)
-
-        def step(writing: Writing) -> bool:
-            entry = writing.get(name)
-            if entry is not None:
-                writing.put(name, entry.value, _end(writing, seconds))
-            return entry is not None
-
-        return self.file.write(step, name)
+        return self.engine.expire(key_of(key), checked_ttl(ttl))
 
     def ttl(self, key: str) -> float | None:
         """Return for how many seconds it is kept still: ``None`` for ever, 0 if there is none."""
-        entry = self.file.get(key_of(key))
-        if entry is None:
-            return 0.0
-        return None if entry.end == 0.0 else max(0.0, entry.end - time.monotonic())
+        return self.engine.ttl(key_of(key))
 
     def clear(self) -> None:
         """Keep nothing."""
-        self.file.clear()
+        self.engine.clear()
 
     def keys(self, prefix: str = "") -> list[str]:
         """Return every key that begins with ``prefix``, in no order; it looks at all keys."""
-        names = (name_of(key) for key in self.file.names())
-        return [name for name in names if name.startswith(prefix)]
+        return list(self.engine.names(prefix))
 
     def delete_prefix(self, prefix: str) -> int:
         """Keep nothing any more whose key begins with ``prefix``; return how much there was.  It looks at all keys."""
@@ -233,8 +163,8 @@ class Store:
 
         Args:
             key: of the value.
-            step: given the value, or ``None``, returns the new one and a result; every other writer of the cluster
-                waits for it, so it must compute and nothing else.  It may be called again.
+            step: given the value, or ``None``, returns the new one and a result; every other writer of this host's
+                store waits for it, so it must compute and nothing else.  It may be called again.
             ttl: for how many seconds the new value is kept.
             keep_ttl: a value that is there keeps its time.
 
@@ -244,16 +174,12 @@ class Store:
         Raises:
             StoreFull, MessageNotSerializable, ArgumentError, StoreUnavailable, StoreCorrupt: as :meth:`set`.
         """
-        name, seconds = key_of(key), checked_ttl(ttl)
 
-        def change(writing: Writing) -> Any:  # noqa: ANN401 - the function's
-            entry = writing.get(name)
-            value, result = step(None if entry is None else decode_value(entry.value))
-            end = entry.end if keep_ttl and entry is not None else _end(writing, seconds)
-            writing.put(name, encode_value(value), end)
-            return result
+        def change(kept: Kept | None) -> Change:
+            value, result = step(None if kept is None else decode_value(kept))
+            return Change(encode_value(value), result)
 
-        return self.file.write(change, name)
+        return self.engine.change(key_of(key), change, checked_ttl(ttl), keep_ttl)
 
     # --- as a dict -----------------------------------------------------------------------------
 
@@ -271,23 +197,23 @@ class Store:
             raise KeyError(key)
 
     def __contains__(self, key: str) -> bool:
-        return self.file.get(key_of(key)) is not None
+        return self.engine.get(key_of(key)) is not None
 
     def __len__(self) -> int:
-        return self.file.counts()[1]
+        return self.engine.taken().entries
+
+    def now(self) -> float:
+        """Return seconds that only go on, the same for all who share it: of hosts whose clocks agree, with a server."""
+        return self.engine.now()
 
     # --- how it is -----------------------------------------------------------------------------
 
     @property
     def bytes(self) -> int:
         """How many bytes are taken, about."""
-        return self.file.counts()[0]
+        return self.engine.taken().bytes
 
     @property
     def evicted(self) -> int:
-        """How many entries were evicted for others, since the cluster began."""
-        return self.file.counts()[2]
-
-
-def _end(writing: Writing, seconds: float | None) -> float:
-    return 0.0 if seconds is None else writing.now + seconds
+        """How many entries were evicted for others, since the cluster began, or the server."""
+        return self.engine.taken().evicted

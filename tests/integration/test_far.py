@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from recipes import answers, free_port
+from redis_server import RedisServer, needs_redis, running
 from remote_control import REMOTE, ask, healthy, wait
 
 from pytest_cluster import Cluster, ClusterFactory
-from pytest_cluster.waiting import poll
 
 pytest.importorskip("redis")
-pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="this machine has no redis-server")
+pytestmark = needs_redis
 
 HEAR = """
 heard = []
@@ -26,37 +23,11 @@ cluster.bus.subscribe('news.*', lambda topic, message: heard.append(message))
 BRIDGE = "from nodecluster_compat.sharing.members import sharing; bridge = sharing.far.bridge; "
 
 
-class Server:
-    """A Redis server of the test's own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self, *options: str) -> None:
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *options]
-        self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL)
-        assert poll(lambda: answers(self.port), 20)
-
-    def signal(self, number: int) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path) -> Iterator[RedisServer]:
     """A running server."""
-    made = Server(tmp_path)
-    yield made
-    made.kill()
+    with running(tmp_path) as server:
+        yield server
 
 
 def leader_of(cluster: Cluster) -> str:
@@ -82,9 +53,9 @@ def crosses(source: Cluster, target: Cluster, where: str, word: str) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_two_clusters(cluster_factory: ClusterFactory, server: Server) -> None:
+def test_two_clusters(cluster_factory: ClusterFactory, server: RedisServer) -> None:
     """Each message once and in order; a death of the bridge, and of the server, are made up for, and nobody raises."""
-    options = {**REMOTE, "workers": 2, "env": {"NODECLUSTER_BUS": f"redis://127.0.0.1:{server.port}"}}
+    options = {**REMOTE, "workers": 2, "env": {"NODECLUSTER_BUS": server.url}}
     first, second = cluster_factory(**options), cluster_factory(**options)
     for cluster in (first, second):
         for where in ("primary", "worker/1", "worker/2"):

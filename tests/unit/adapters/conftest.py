@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nodecluster_compat.sharing.lmdb_engine import LmdbEngine
 from nodecluster_compat.sharing.members import sharing
 from nodecluster_compat.sharing.store import Store
 
@@ -14,7 +15,7 @@ from nodecluster_compat.sharing.store import Store
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """Empty at the beginning of each test."""
-    made = Store(lambda: str(tmp_path))
+    made = Store(lambda: LmdbEngine(lambda: str(tmp_path)))
     monkeypatch.setattr(sharing, "store", made)
     yield made
     made.leave()

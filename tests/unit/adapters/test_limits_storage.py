@@ -58,7 +58,7 @@ def test_a_store_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise StoreUnavailable("no place")
 
-    monkeypatch.setattr(Store, "file", property(broken))
+    monkeypatch.setattr(Store, "engine", property(broken))
     assert not storage.check()
     with pytest.raises(StorageError):
         storage.incr("a", 5)

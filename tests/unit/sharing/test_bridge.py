@@ -1,4 +1,4 @@
-"""Envelopes between hosts, what waits for a server that is away, URLs."""
+"""Envelopes between hosts, what waits for a server that is away."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import socket
 
 import pytest
 
-from nodecluster_compat.errors import SettingsError
-from nodecluster_compat.sharing.bridge import MOST_KEPT, Bridge, Envelopes, checked_url
+from nodecluster_compat.sharing.bridge import MOST_KEPT, Bridge, Envelopes
 
 LOG = logging.getLogger("test")
 
@@ -36,24 +35,3 @@ def test_what_waits_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
         bridge.publish(b"x" * 1024 * 1024)
     assert len(bridge._kept._items) <= 16
     bridge.end()
-
-
-@pytest.mark.parametrize(
-    ("url", "meant"),
-    [
-        ("redis://host:1/2", "redis://host:1/2"),
-        ("valkey://host", "redis://host"),
-        ("valkeys://host", "rediss://host"),
-        ("unix:///tmp/redis.sock", "unix:///tmp/redis.sock"),
-    ],
-)
-def test_urls(url: str, meant: str) -> None:
-    """Valkey's are Redis' for the client."""
-    assert checked_url(url) == meant
-
-
-@pytest.mark.parametrize("url", ["http://host", "host:6379", "redis://", "redis+sentinel://host"])
-def test_urls_that_are_none(url: str) -> None:
-    """The sentence says what is expected, and no password."""
-    with pytest.raises(SettingsError, match="expected redis://"):
-        checked_url(url)

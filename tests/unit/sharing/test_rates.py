@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodecluster_compat.errors import ArgumentError
+from nodecluster_compat.sharing.lmdb_engine import LmdbEngine
 from nodecluster_compat.sharing.rates import SlidingWindow, TokenBucket
 from nodecluster_compat.sharing.store import Store
 
@@ -18,7 +19,7 @@ from nodecluster_compat.sharing.store import Store
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A store."""
     folder: Path = tmp_path_factory.mktemp("rates")
-    made = Store(lambda: str(folder))
+    made = Store(lambda: LmdbEngine(lambda: str(folder)))
     yield made
     made.leave()
 

@@ -29,6 +29,7 @@ from nodecluster_compat.errors import (
 )
 from nodecluster_compat.sharing import lmdb_file
 from nodecluster_compat.sharing.entries import key_of
+from nodecluster_compat.sharing.lmdb_engine import LmdbEngine
 from nodecluster_compat.sharing.lmdb_file import LmdbFile
 from nodecluster_compat.sharing.store import Store
 
@@ -58,7 +59,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A small store."""
     monkeypatch.setenv("NODECLUSTER_STORE_BYTES", str(SMALL))
-    made = Store(lambda: str(folder))
+    made = Store(lambda: LmdbEngine(lambda: str(folder)))
     yield made
     made.leave()
 
@@ -187,7 +188,7 @@ def test_a_size_that_cannot_be(folder: Path, monkeypatch: pytest.MonkeyPatch, si
     """Is refused by a sentence that says what is expected."""
     monkeypatch.setenv("NODECLUSTER_STORE_BYTES", size)
     with pytest.raises(SettingsError, match="NODECLUSTER_STORE_BYTES"):
-        Store(lambda: str(folder)).get("a")
+        Store(lambda: LmdbEngine(lambda: str(folder))).get("a")
 
 
 @settings(max_examples=60, deadline=None)
@@ -196,7 +197,7 @@ def test_what_is_counted_is_what_is_there(steps: list[tuple[str, int, int]]) -> 
     """Bytes and entries, whatever was done; the same as a dict would have it while nothing is evicted."""
     path = Path("/dev/shm") / f"nodecluster-test-{os.getpid()}-counted"
     path.mkdir(mode=0o700, exist_ok=True)
-    store = Store(lambda: str(path))
+    store = Store(lambda: LmdbEngine(lambda: str(path)))
     model: dict[str, Any] = {}
     try:
         store.clear()
@@ -223,8 +224,9 @@ def test_what_is_counted_is_what_is_there(steps: list[tuple[str, int, int]]) -> 
 
 COUNT = """
 import os, sys
+from nodecluster_compat.sharing.lmdb_engine import LmdbEngine
 from nodecluster_compat.sharing.store import Store
-store = Store(lambda: sys.argv[1])
+store = Store(lambda: LmdbEngine(lambda: sys.argv[1]))
 print(store.get("n", 0), flush=True)
 while True:
     total = store.incr("n")
@@ -284,15 +286,15 @@ def test_what_is_no_store(folder: Path) -> None:
     """A file of somebody else's is left alone; an entry of somebody else's is told of; no folder is no store."""
     (folder / "store").write_bytes(b"somebody else's" * 1000)
     with pytest.raises(StoreCorrupt, match="restart the server"):
-        Store(lambda: str(folder)).get("a")
+        Store(lambda: LmdbEngine(lambda: str(folder))).get("a")
     assert (folder / "store").read_bytes().startswith(b"somebody")
     with pytest.raises(StoreUnavailable, match="expected to open"):
-        Store(lambda: str(folder / "nowhere")).get("a")
+        Store(lambda: LmdbEngine(lambda: str(folder / "nowhere"))).get("a")
 
 
 def test_an_entry_of_somebody_elses(store: Store) -> None:
     """Says so, and can be replaced or deleted."""
-    with store.file._environment.begin(write=True) as transaction:
+    with store.engine.file._environment.begin(write=True) as transaction:
         transaction.put(key_of("a"), b"short")
         transaction.put(key_of("b"), b"\0" * 17 + b"\xc1")
     for key in ("a", "b"):
@@ -302,7 +304,7 @@ def test_an_entry_of_somebody_elses(store: Store) -> None:
 
 def test_memory_that_is_full(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What can be evicted makes room; where that does not help, a sentence; with room again all is well."""
-    lmdb = store.file._lmdb
+    lmdb = store.engine.file._lmdb
     store.set("a", 1)
     real = lmdb_file.Writing.put
     failures = [1]

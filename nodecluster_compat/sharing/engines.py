@@ -1,0 +1,28 @@
+"""Choose what keeps the shared state: this host, or the server that ``NODECLUSTER_BUS`` names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .lmdb_engine import LmdbEngine
+from .redis_engine import RedisEngine
+from .server import Server
+from .server_address import asked_name, asked_url
+from .store_engine import StoreEngine
+
+__all__ = ["store_engine"]
+
+
+def store_engine(folder: Callable[[], str], give: Callable[[str], None], check: Callable[[], None]) -> StoreEngine:
+    """Return the engine of the store.
+
+    Args:
+        folder: returns where the state of this host's cluster is.
+        give: told of each file in it, for whoever else has to use that.
+        check: raises where this code must not wait for a server.
+
+    Raises:
+        SettingsError: the environment names no server that could be.
+    """
+    url = asked_url()
+    return RedisEngine(Server(url), asked_name(), check) if url else LmdbEngine(folder, give)

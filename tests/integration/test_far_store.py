@@ -1,0 +1,314 @@
+"""The store, as several hosts share it, on a real Redis: its verbs, and whatever becomes of the server."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from recipes import free_port
+from redis_server import RedisServer, needs_redis, running
+
+from nodecluster_compat.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    StoreCorrupt,
+    StoreFull,
+    StoreUnavailable,
+)
+from nodecluster_compat.sharing.rates import SlidingWindow, TokenBucket
+from nodecluster_compat.sharing.redis_engine import RedisEngine
+from nodecluster_compat.sharing.server import PATIENCE, Server
+from nodecluster_compat.sharing.store import Store
+from pytest_cluster.waiting import poll
+
+redis = pytest.importorskip("redis")
+pytestmark = needs_redis
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with running(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@contextmanager
+def opened(url: str, name: str = "test") -> Iterator[Store]:
+    store = Store(lambda: RedisEngine(Server(url), name))
+    try:
+        yield store
+    finally:
+        store.leave()
+
+
+@pytest.fixture
+def store(server: RedisServer) -> Iterator[Store]:
+    with opened(server.url) as store:
+        store.clear()
+        yield store
+
+
+VALUES = [
+    None,
+    True,
+    0,
+    -5,
+    2**63 - 1,
+    -(2**63),
+    2**64 - 1,
+    1.5,
+    "text",
+    "12",
+    b"\0\xff",
+    b"-7",
+    [1, [2]],
+    {"a": {"b": None}},
+]
+
+
+@pytest.mark.parametrize("value", [*VALUES, "", "x" * 100_000], ids=lambda value: repr(value)[:20])
+def test_values_come_back(store: Store, value: Any) -> None:
+    """As on one host."""
+    assert store.set("key", value)
+    assert store["key"] == value
+    assert type(store["key"]) is type(value)
+    assert "key" in store
+
+
+def test_verbs(store: Store) -> None:
+    """As on one host."""
+    assert store.get("a", "nothing") == "nothing"
+    assert store.set("a", 1, nx=True)
+    assert not store.set("a", 2, nx=True)
+    store.set_many({"b": "two", "c": [3]})
+    assert store.get_many(["a", "b", "missing", "c"]) == {"a": 1, "b": "two", "c": [3]}
+    assert (store.get_many([]), store.delete()) == ({}, 0)
+    assert store.delete("b", "missing") == 1
+    assert (store.incr("a"), store.incr("n", 5), store.incr("n", -7)) == (2, 5, -2)
+    assert not store.compare_and_set("a", 1, "other")
+    assert store.compare_and_set("a", 2, "other")
+    assert store.compare_and_set("new", None, 1)
+    assert not store.compare_and_set("new", None, 1)
+    assert store.update("log", lambda log: ([*(log or []), "x"], len(log or []))) == 0
+    assert store.update("log", lambda log: ([*(log or []), "y"], len(log or []))) == 1
+    assert store["log"] == ["x", "y"]
+    assert (len(store), store.bytes > 0, store.evicted) == (5, True, 0)
+    store.set_many({"a*c": 1, "a*d": 1, "abc": 1, "[x]": 1})
+    assert sorted(store.keys("a*")) == ["a*c", "a*d"]
+    assert store.delete_prefix("a*") == 2
+    assert sorted(store.keys()) == ["[x]", "a", "abc", "c", "log", "n", "new"]
+    with opened(store.engine._server._address.url, "another") as other:  # type: ignore[attr-defined]
+        assert (len(other), other.get("a")) == (0, None)
+    store.clear()
+    assert (len(store), store.bytes, store.get("c")) == (0, 0, None)
+
+
+def test_time_to_live(store: Store) -> None:
+    """The server counts the time."""
+    store.set("a", 1, ttl=100)
+    store.incr("n", ttl=100)
+    store.incr("n", ttl=5000)
+    for key in ("a", "n"):
+        assert 90 < (store.ttl(key) or 0) <= 100
+    assert (store.ttl("nothing"), store.expire("nothing", 5), store.expire("nothing", None)) == (0.0, False, False)
+    assert store.expire("a", None)
+    assert store.ttl("a") is None
+    store.update("n", lambda n: (n + 1, None), keep_ttl=True)
+    assert (store["n"], 90 < (store.ttl("n") or 0) <= 100) == (3, True)
+    assert store.incr("large", 2**60 + 1, ttl=100) == 2**60 + 1
+    store.set_many({"x": 1, "y": "z"}, ttl=100)
+    assert 90 < (store.ttl("y") or 0) <= 100
+    assert store.expire("n", 0.001)
+    deadline = time.monotonic() + 10
+    while "n" in store:
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda store: store.set("t", "text") and store.incr("t"), ArgumentTypeError, "whole number to be kept as 't'"),
+        (lambda store: store.set("t", "text") and store.incr("t", ttl=5), ArgumentTypeError, "whole number to be"),
+        (lambda store: store.set("m", 2**63 - 1) and store.incr("m"), ArgumentError, "64 bits"),
+    ],
+)
+def test_bad_input(store: Store, call: Callable[[Store], Any], error: type[Exception], sentence: str) -> None:
+    """The same errors as on one host."""
+    with pytest.raises(error, match=sentence):
+        call(store)
+
+
+def test_what_others_have_put_there(store: Store, server: RedisServer) -> None:
+    """A number is a number; what this package did not write is told of."""
+    with redis.Redis(port=server.port) as client:
+        client.set("{nodecluster:test}:1:store:number", "5")
+        client.set("{nodecluster:test}:1:store:broken", "5 apples")
+        client.set("{nodecluster:test}:1:store:packed", b"\xc1")
+        client.rpush("{nodecluster:test}:1:store:list", "x")
+    assert store.incr("number") == 6
+    for key in ("broken", "packed", "list"):
+        with pytest.raises(StoreCorrupt):
+            store.get(key)
+    store.set("list", 1)
+    assert store["list"] == 1
+
+
+def test_counts_are_exact(server: RedisServer, store: Store) -> None:
+    """Whichever host counts, and however: by one step of the server's, or by a function that is called again."""
+
+    def count(_: int) -> None:
+        with opened(server.url) as own:
+            for _ in range(50):
+                own.incr("n")
+                own.update("u", lambda n: ((n or 0) + 1, None))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(count, range(4)))
+    assert store.get_many(["n", "u"]) == {"n": 200, "u": 200}
+
+
+def test_rates(store: Store) -> None:
+    """What one host has taken, another has not."""
+    buckets = [TokenBucket(store, "b", rate=0.001, burst=2) for _ in range(2)]
+    assert [bool(one.take()) for one in [*buckets, *buckets]] == [False, False, True, True]
+    windows = [SlidingWindow(store, "w", 3, 1000) for _ in range(2)]
+    assert [bool(one.take()) for one in [*windows, *windows]] == [False, False, False, True]
+
+
+# --- what becomes of the server --------------------------------------------------------------------
+
+
+def test_a_restart_is_not_noticed(tmp_path: Any) -> None:
+    """Whoever asks while the server starts again waits for that, and no count is lost or made twice."""
+    with running(tmp_path) as server, opened(server.url) as store:
+        store.incr("n")
+        server.kill()
+        began = threading.Event()
+
+        def count() -> int:
+            began.set()
+            return store.incr("n")
+
+        with ThreadPoolExecutor(1) as pool:
+            counting = pool.submit(count)
+            began.wait()
+            server.start()
+            assert counting.result() == 1  # a server without a disk has forgotten
+        store.set("a", 1)
+        server.restart()
+        assert store.get("a") is None
+
+
+def test_a_server_that_is_away(tmp_path: Any) -> None:
+    """Is waited for a moment, then all fail at once; when it is back, all is well."""
+    with running(tmp_path) as server, opened(server.url) as store:
+        store.set("a", 1)
+        server.kill()
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="expected to reach the server of NODECLUSTER_BUS"):
+            store.get("a")
+        assert time.monotonic() - began < PATIENCE + 1
+        began = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                store.incr("n")
+        assert time.monotonic() - began < PATIENCE
+        server.start()
+        deadline = time.monotonic() + 2
+        while True:
+            try:
+                assert store.incr("n") == 1
+                break
+            except StoreUnavailable:
+                assert time.monotonic() < deadline
+
+
+def test_a_server_that_stands_still(tmp_path: Any) -> None:
+    """Nobody waits for longer than a second or so, and answers that come late are nobody's."""
+    with running(tmp_path) as server, opened(server.url) as store:
+        store.set_many({"a": 1, "b": 2})
+        with server.paused(), pytest.raises(StoreUnavailable):
+            store.get("a")
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                assert store["b"] == 2
+                break
+            except StoreUnavailable:
+                assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        (["--requirepass", "secret"], StoreUnavailable, "(?i)auth"),
+        (["--replicaof", "127.0.0.1 1", "--replica-read-only", "yes"], StoreUnavailable, "(?i)read only replica"),
+        (["--maxmemory", "1", "--maxmemory-policy", "noeviction"], StoreFull, "expected room on the server"),
+    ],
+    ids=["refuses", "read-only", "full"],
+)
+def test_a_server_that_will_not(tmp_path: Any, options: list[str], error: type[Exception], sentence: str) -> None:
+    """Says why, at once."""
+    server = RedisServer(tmp_path)
+    server.start(*options)
+    try:
+        with opened(server.url) as store:
+            for call in (
+                lambda: store.set("a", 1),
+                lambda: store.incr("a"),
+                lambda: store.compare_and_set("a", None, 1),
+                lambda: store.set_many({"a": 1}),
+            ):
+                with pytest.raises(error, match=sentence):
+                    call()
+    finally:
+        server.kill()
+
+
+def test_a_cluster_of_servers(tmp_path: Any) -> None:
+    """All keys are in one slot, so that several can be read and written in one step."""
+    server = RedisServer(tmp_path)
+    server.start("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    try:
+        with redis.Redis(port=server.port) as client:
+            client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            assert poll(lambda: client.cluster("INFO")["cluster_state"] == "ok", 20)
+        with opened(f"redis+cluster://127.0.0.1:{server.port}") as store:
+            store.set_many({"a": 1, "b": 2}, ttl=100)
+            assert store.get_many(["a", "b"]) == {"a": 1, "b": 2}
+            assert (store.incr("a"), store.incr("n", ttl=5), store.update("a", lambda a: (a + 1, a))) == (2, 1, 2)
+            assert (sorted(store.keys()), store.delete("a", "b"), len(store)) == (["a", "b", "n"], 2, 1)
+            store.clear()
+            assert len(store) == 0
+    finally:
+        server.kill()
+
+
+def test_a_server_that_sentinels_know(tmp_path: Any) -> None:
+    """They are asked which one is the master."""
+    sentinel = RedisServer(tmp_path)
+    with running(tmp_path) as server:
+        (tmp_path / "sentinel.conf").write_text(f"sentinel monitor main 127.0.0.1 {server.port} 1\n")
+        sentinel.start("--sentinel", name="sentinel.conf")
+        try:
+            with opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/main") as store:
+                assert store.incr("n", 2) == 2
+                assert (store["n"], store.get_many(["n"])) == (2, {"n": 2})
+            with opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/other") as store, pytest.raises(StoreUnavailable):
+                store.get("n")
+        finally:
+            sentinel.kill()
+
+
+def test_what_is_no_server() -> None:
+    """Says so."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        listener.close()
+        with opened(f"redis://127.0.0.1:{port}") as store, pytest.raises(StoreUnavailable, match="expected to reach"):
+            store.get("a")
