@@ -62,13 +62,9 @@ class FrameKind(IntEnum):
     REQUEST = 14  # [both] a user's question: its number and a message
     REPLY = 15  # [both] the answer to the REQUEST of that number
     CLOSE_IDLE = 16  # [P→W] a worker that drains waits no longer for requests on idle connections
-    JOIN = 17  # [W→P] it takes part in a topic of the exchange
-    MEMBERS = 18  # [P→W] who takes part in a topic now, the receiver among them
-    POST = 19  # [W→P] for one other member of a topic, or for all others
-    POSTED = 20  # [P→W] a POST, with who sent it in place of whom it is for
-    PUBLISH = 21  # [both] a message for those who have subscribed to its topic
-    CALL = 22  # [both] one capability of the sharing asks its other side: number, verb, arguments
-    RETURN = 23  # [both] what the CALL of that number has come to
+    PUBLISH = 17  # [both] a message for those who have subscribed to its topic
+    CALL = 18  # [both] one capability of the sharing asks its other side: number, verb, arguments
+    RETURN = 19  # [both] what the CALL of that number has come to
 
     __hash__ = int.__hash__  # an enumeration's own is a function in Python
 

@@ -199,14 +199,14 @@ class Line:
             self._wait(_Parcel(frame, None, None))
 
     def post(self, frame: bytes, callback: SendCallback) -> None:
-        """Send a post of the exchange, in order with messages; ``callback`` hears whether it was written."""
+        """Send a frame of a capability's, in order with messages; ``callback`` hears whether it was written."""
         self._send_behind(frame, callback)
 
     def forward(self, frame: bytes, bound: int | None) -> bool:
-        """Send what another worker has posted.
+        """Send what another worker has for this one.
 
         Args:
-            frame: the post.
+            frame: encoded.
             bound: bytes that may wait already; ``None``: however many.
 
         Returns:

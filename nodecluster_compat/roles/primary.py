@@ -33,12 +33,10 @@ from ..lifecycle.registry import Registry
 from ..lifecycle.rollout import ReloadReport
 from ..messages.arrived import ArrivedMessages
 from ..messages.channel import Channel
-from ..messages.frames import FrameKind
 from ..messages.line import Line
 from ..messages.payloads import encode_disconnect
 from .deliveries import Deliveries
 from .departures import Departures
-from .exchange import Exchange
 from .forgetting import Forgotten, Keeper, forget
 from .host import Host
 from .inbound import Inbound
@@ -78,9 +76,6 @@ class Primary:
         self.deliveries = Deliveries(self.registry, loop, events, log, host.is_binding)
         self._departures = Departures(loop, log, self.registry, self.dealer, self.shared, self._emit, grace)
         self.inbound = Inbound(host, self.dealer, self.shared, self.deliveries, self._departures, self._emit)
-        self.exchange = Exchange(self._forward, log)
-        self.inbound.frames.on(FrameKind.JOIN, lambda worker, frame: self.exchange.join(worker.id, frame))
-        self.inbound.frames.on(FrameKind.POST, lambda worker, frame: self.exchange.post(worker.id, frame))
         self._host = host
         self._events = events
         self._log = log
@@ -308,12 +303,7 @@ class Primary:
     # --- what channels tell --------------------------------------------------------------------
 
     def _channel_closed(self, worker: WorkerHandle, error: ClusterError | None) -> None:
-        self.exchange.leave(worker.id)
         self._departures.closed(worker, error)
-
-    def _forward(self, worker_id: int, frame: bytes, bound: int | None) -> bool:
-        worker = self.registry.by_id.get(worker_id)
-        return worker is None or worker.line.forward(frame, bound)
 
     # --- what dealing tells --------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from ..base.reactor import Reactor
 from ..base.records import Address, Handle, ListenAnswer, ListenRequest, Message
 from ..base.timers import Timer
 from ..errors import ClusterError, NotInCluster
-from ..messages.channel import Channel, SendCallback
+from ..messages.channel import PRESSURE_BYTES, Channel, SendCallback
 from ..messages.frames import MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
 from ..messages.line import Line
 from ..messages.payloads import (
@@ -32,7 +32,6 @@ from ..messages.payloads import (
     encode_request,
 )
 from ..messages.serialization import JSON, Serializer
-from .exchange_member import ExchangeMember
 from .inbox import Inbox
 from .process import Process
 from .requests import Replied, Reply, Requests, awaited, checked_request_timeout, waited
@@ -123,7 +122,6 @@ class ClusterWorker(Worker):
         exited_after_disconnect: ``True`` once either side asked it to leave.
         slot: its place, from 1; the worker that replaces it has the same.
         drain_timeout: seconds that whoever asked it to leave allows for that; ``None`` for the usual limit.
-        exchange: what it posts to other workers, and they to it.
         frames: the table of frames; a door for capabilities.
         max_message_bytes: the largest frame that the primary takes from it.
         when_attached: called when its runtime is up; a door for capabilities.
@@ -170,7 +168,6 @@ class ClusterWorker(Worker):
         channel = Channel(sock, partial(self.frames.handle, self), self._closed, on_slice=self._slice_ended)
         self._line = Line(channel, log, serializer, max_message_bytes)
         self._inbox = Inbox(self._line, (self, process), log)
-        self.exchange = ExchangeMember(self._line, log, max_message_bytes)
         self.requests = Requests(self._line, "the primary", self.tell_request, self.hears_requests)
         for emitter in (self, process):
             emitter.on("new_listener", self._listener_added)
@@ -185,8 +182,6 @@ class ClusterWorker(Worker):
             FrameKind.NOT_TAKEN: lambda *_: self._line.not_taken(),
             FrameKind.DISCONNECT: ClusterWorker._told_to_disconnect,
             FrameKind.CLOSE_IDLE: ClusterWorker._told_to_close_idle,
-            FrameKind.MEMBERS: lambda worker, frame: worker.exchange.told_members(frame, worker.id),
-            FrameKind.POSTED: lambda worker, frame: worker.exchange.posted(frame),
         }.items():
             self.frames.on(kind, handler)
 
@@ -348,6 +343,29 @@ class ClusterWorker(Worker):
             self._line.send_own(frame)
             return self._line.is_open
 
+    def post_frame(self, frame: bytes, callback: SendCallback) -> None:
+        """Send a frame of a capability's in order with messages, and within their bound.
+
+        Args:
+            frame: as :meth:`send_frame`'s.
+            callback: hears, on a later turn, that it was written, or why not.
+        """
+        with self._line_lock:
+            self._line.post(frame, callback)
+
+    @property
+    def is_pressed(self) -> bool:
+        """Whether much waits for the primary already, so that whoever can wait should."""
+        return self._line.queued_bytes >= PRESSURE_BYTES
+
+    def pause_reading(self, who: object) -> None:
+        """Leave in the kernel what the primary sends, until each ``who`` that paused has resumed; with the lock."""
+        self._line.pause_reading(who)
+
+    def resume_reading(self, who: object) -> None:
+        """Undo :meth:`pause_reading`; with the lock."""
+        self._line.resume_reading(who)
+
     @property
     def runtime(self) -> Runtime | None:
         """The kind of worker that it is; ``None`` before that runs."""
@@ -394,7 +412,6 @@ class ClusterWorker(Worker):
         """The runtime is up: messages flow from now on."""
         self._runtime = runtime
         self._line_lock = self.requests.lock = runtime.lock
-        self.exchange.attach(runtime)
         self._inbox.attach(runtime)
         self._line.attach(runtime)
         runtime.hold_channel(self._channel_holds)

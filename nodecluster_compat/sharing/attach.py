@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import StoreUnavailable
 from .exchange import Exchange, Moment
+from .group_desk import GroupDesk
 from .leader_desk import LeaderDesk
 from .lock_desk import LockDesk
 from .members import first_token, sharing
@@ -47,6 +48,7 @@ def share(
     LockDesk(exchange, first_token(), folder)
     LeaderDesk(exchange, first_token(), folder, is_ready_at)
     OnceDesk(exchange, folder, is_ready_at)
+    GroupDesk(exchange)
     exchange.verbs.on("folder", None, partial(_hold, folder, log))
     Workers(primary, exchange, log)
     primary.keepers.append(sharing)

@@ -3,6 +3,7 @@
     publish:  a process ──PUBLISH──▶ exchange ──the same bytes──▶ each process that wants the topic
     call:     a process ──CALL─────▶ exchange: verbs in a table ──RETURN──▶ the process
     ask:      a process ──CALL ask─▶ exchange ──CALL──▶ who must answer ──RETURN──▶ gathered ──RETURN──▶ the process
+    send:     a verb ──CALL, which wants no RETURN──▶ several processes
 
 All that is published goes through here, in the order in which it comes, so the messages of one publisher have the same
 order everywhere.  To a process that does not read nothing is passed on beyond a bound: counted, it holds up nobody.
@@ -26,7 +27,16 @@ from ..errors import ClusterError, FrameError, InternalError
 from .gathering import Gathering
 from .outcomes import Failure, Gathered, failure_of
 from .topics import MOST_TOPIC_BYTES, PatternTable
-from .wire import NO_RETURN, decode, decode_call, decode_publish, decode_return, encode, encode_publish
+from .wire import (
+    NO_RETURN,
+    decode,
+    decode_call,
+    decode_publish,
+    decode_return,
+    encode,
+    encode_call,
+    encode_publish,
+)
 
 __all__ = ["PRIMARY", "Caller", "Exchange", "Moment", "Peer", "Returning", "Timers", "Verbs"]
 
@@ -58,6 +68,9 @@ class Peer(Caller, Protocol):
 
     def call(self, number: int, verb: str, body: bytes) -> bool:
         """Ask it; return whether it was taken."""
+
+    def send(self, frame: bytes, verb: str, body: bytes, is_bounded: bool) -> bool:
+        """Pass on a call that wants no answer; return whether it was taken, as it is where there is no bound."""
 
 
 class Cancellable(Protocol):
@@ -232,6 +245,21 @@ class Exchange:
         """Ask one process for a verb; ``done`` hears whether that was done."""
         body = encode(arguments)
         self.gather([peer], verb, body, None, lambda gathered: done(not gathered.missing) if done else None)
+
+    def send(self, targets: Iterable[int], verb: str, body: bytes, *, is_bounded: bool = True) -> None:
+        """Call a verb of several processes, and want no answer.
+
+        Args:
+            targets: their ids; one that is not there misses nothing.
+            verb: of theirs.
+            body: the arguments, encoded.
+            is_bounded: whether one that does not read misses it, as it does what is published.
+        """
+        frame = encode_call(NO_RETURN, verb, body)
+        for target in targets:
+            member = self._members.get(target)
+            if member is not None and not member.peer.send(frame, verb, body, is_bounded):
+                self._dropped(member, target)
 
     # --- publishing ----------------------------------------------------------------------------
 

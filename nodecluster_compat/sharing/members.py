@@ -23,6 +23,7 @@ from .engines import store_engine
 from .everywhere import Run, function_named, named
 from .exchange import Caller, Exchange, Returning, Verbs
 from .far import Far
+from .groups import Groups
 from .leader import Job, Leader, checked_period
 from .lock import Lock
 from .lock_desk import LockDesk, Unlock
@@ -51,6 +52,7 @@ class Sharing:
         bus: see :class:`~nodecluster_compat.sharing.bus.Bus`.
         store: see :class:`~nodecluster_compat.sharing.store.Store`.
         leader: see :class:`~nodecluster_compat.sharing.leader.Leader`.
+        groups: see :class:`~nodecluster_compat.sharing.groups.Groups`.
         verbs: what the exchange can ask of this process; a door for capabilities.
         subscribers: who here has subscribed to what.
         log: told what goes wrong.
@@ -69,6 +71,7 @@ class Sharing:
         self._folder: StateFolder | None = None
         self.onces = Onces(self)
         self.far = Far(self, self.verbs, self.leader)
+        self.groups = Groups(self, self.verbs)
         self.log: Log = _OWN_LOG
         self.verbs.on("lapsed", Unlock, _ignore)  # whoever holds it has a clock
         self.verbs.on("asked", Asked, self._asked)
@@ -129,6 +132,7 @@ class Sharing:
         self.log = log
         self._side = self._is_own = None
         self.subscribers = Subscribers(self._want)
+        self.groups.leave()
         self._member = member
         self._side = WorkerSide(member, self.subscribers, self.verbs, log)
         kept, self._for_workers = self._for_workers, []
@@ -140,6 +144,7 @@ class Sharing:
         """This process is none of the cluster's any more: what it asks for is its own affair."""
         self._side = self._is_own = self._member = None
         self._for_workers.clear()
+        self.groups.leave()
         self.subscribers = Subscribers(self._want)
 
     def _announce(self, side: Side) -> None:

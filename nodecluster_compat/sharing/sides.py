@@ -288,7 +288,8 @@ class DirectSide:
 
     def called(self, number: int, verb: str, body: bytes) -> bool:
         """The exchange asks this process."""
-        self._verbs.call(self._peer, verb, body, Returning(_Back(self), number, self._open))
+        opened = None if number == NO_RETURN else self._open
+        self._verbs.call(self._peer, verb, body, Returning(_Back(self), number, opened))
         return True
 
     def returned(self, number: int, is_done: bool, body: bytes) -> None:
@@ -313,6 +314,9 @@ class _OwnPeer:
 
     def call(self, number: int, verb: str, body: bytes) -> bool:
         return self._side.called(number, verb, body)
+
+    def send(self, frame: bytes, verb: str, body: bytes, is_bounded: bool) -> bool:
+        return self._side.called(NO_RETURN, verb, body)
 
     def give(self, number: int, is_done: bool, body: bytes) -> None:
         self._side.returned(number, is_done, body)

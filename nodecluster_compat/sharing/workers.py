@@ -34,6 +34,9 @@ class _WorkerPeer:
     def call(self, number: int, verb: str, body: bytes) -> bool:
         return self._worker.line.offer(encode_call(number, verb, body), MOST_UNREAD_BYTES)
 
+    def send(self, frame: bytes, verb: str, body: bytes, is_bounded: bool) -> bool:
+        return self._worker.line.forward(frame, MOST_UNREAD_BYTES if is_bounded else None)
+
     def give(self, number: int, is_done: bool, body: bytes) -> None:
         try:
             self._worker.line.answer(encode_return(number, is_done, body))

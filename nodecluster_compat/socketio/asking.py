@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..base.arguments import checked_callable
 from ..errors import ArgumentError, MessageNotSerializable, RequestFailed, RequestTimedOut
-from ..messages.exchange_payloads import ALL_OTHERS
 from ..roles.requests import checked_request_timeout
+from ..sharing.group_desk import ALL_OTHERS
 from .questions import Answers, Ended, Questions
 from .records import RemoteSocket
 from .wire import Told

@@ -1,4 +1,4 @@
-"""Seat the managers of this process in the exchange: one seat for each channel, whoever shares it.
+"""Seat the managers of this process in groups of the sharing: one seat for each channel, whoever shares it.
 
 A seat puts what other workers post into the queue of each manager that listens, and tells local managers what another
 manager of this process has to say, as a Redis server would.  In a process that is no worker there are no seats, and
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
-from ..messages.exchange_payloads import ALL_OTHERS
 from ..roles.cluster import cluster
+from ..sharing.group_desk import ALL_OTHERS
+from ..sharing.members import sharing
 
 if TYPE_CHECKING:
-    from ..roles.exchange_member import Membership, WaitingRuntime
-    from ..roles.this_worker import ClusterWorker
+    from ..roles.this_worker import ClusterWorker, Runtime
+    from ..sharing.groups import Group
 
 __all__ = ["Envelope", "Put", "Seat", "seat_of"]
 
@@ -58,24 +59,24 @@ class Seat:
         self.worker_id = worker.id
         self._readers: list[Put] = []
         self._has_heard = False
-        self._membership: Membership = worker.exchange.join(f"socketio:{channel}", self._posted, self._members_changed)
+        self._group: Group = sharing.groups.join(f"socketio:{channel}", self._posted, self._members_changed)
 
     @property
     def lock(self) -> AbstractContextManager[object]:
         """Held while readers are called."""
-        return self._membership.lock
+        return self._group.lock
 
     @property
-    def runtime(self) -> WaitingRuntime:
+    def runtime(self) -> Runtime:
         """The runtime of this worker."""
-        return self._membership.runtime
+        return self._group.runtime
 
     def attach(self, put: Put) -> None:
         """Let a manager listen: ``put`` takes an envelope without waiting."""
         with self.lock:
             self._readers.append(put)
             if self._has_heard:
-                put(Envelope(self.worker_id, b"", members=self._membership.members))
+                put(Envelope(self.worker_id, b"", members=self._group.members))
 
     def post(self, body: bytes, target: int, own: Put | None) -> None:
         """Tell a worker, or all: also the other managers of this process.
@@ -87,20 +88,20 @@ class Seat:
         """
         self._tell_neighbours(body, target, own)
         if target != self.worker_id:
-            self._membership.post(body, target)
+            self._group.post(body, target)
 
     async def post_async(self, body: bytes, target: int, own: Put | None) -> None:
         """As :meth:`post`, for tasks."""
         self._tell_neighbours(body, target, own)
         if target != self.worker_id:
-            await self._membership.post_async(body, target)
+            await self._group.post_async(body, target)
 
     def took(self, envelope: Envelope) -> None:
         """A manager has read an envelope."""
         if envelope.readers:
             envelope.readers -= 1
             if not envelope.readers:
-                self._membership.took(envelope.body)
+                self._group.took(envelope.body)
 
     def _tell_neighbours(self, body: bytes, target: int, own: Put | None) -> None:
         if target in (ALL_OTHERS, self.worker_id):
@@ -111,7 +112,7 @@ class Seat:
     def _posted(self, sender: int, body: bytes) -> None:
         envelope = Envelope(sender, body, len(self._readers))
         if not self._readers:
-            self._membership.took(body)
+            self._group.took(body)
         for put in self._readers:
             put(envelope)
 

@@ -17,10 +17,10 @@ from contextlib import nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from ..messages.exchange_payloads import ALL_OTHERS
 from ..roles.cluster import cluster
 from ..roles.process import process
 from ..routing.engineio import worker_of
+from ..sharing.group_desk import ALL_OTHERS
 from .asking import Asking
 from .boot import remember
 from .seat import Envelope, Seat, seat_of
@@ -150,7 +150,7 @@ class Clustered(Asking):
     # --- the seat ------------------------------------------------------------------------------
 
     def take_seat(self) -> Seat | None:
-        """Return this manager's seat in the exchange; ``None`` where this process is no worker."""
+        """Return this manager's seat in its group; ``None`` where this process is no worker."""
         if self._seat_pid != os.getpid():
             self._seat = seat_of(self.channel)
             self._seat_pid = os.getpid() if self._seat is not None else 0

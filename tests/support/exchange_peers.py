@@ -41,6 +41,7 @@ class Peer:
         self.exchange = exchange
         self.got: list[Any] = []
         self.asked: list[tuple[int, str, Any]] = []
+        self.sent: list[tuple[str, Any]] = []
         self.given: list[tuple[int, bool, Any]] = []
         self.reads = True
         exchange.join(self)
@@ -54,6 +55,12 @@ class Peer:
         if self.reads:
             self.asked.append((number, verb, decode(body)))
         return self.reads
+
+    def send(self, frame: bytes, verb: str, body: bytes, is_bounded: bool) -> bool:
+        if self.reads or not is_bounded:
+            self.sent.append((verb, decode(body)))
+            return True
+        return False
 
     def give(self, number: int, is_done: bool, body: bytes) -> None:
         self.given.append((number, is_done, body))
