@@ -21,6 +21,7 @@ from itertools import count
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
+from msgspec.msgpack import Decoder
 
 from ..base.log import Log
 from ..errors import ClusterError, FrameError, InternalError
@@ -30,6 +31,7 @@ from .topics import MOST_TOPIC_BYTES, PatternTable
 from .wire import (
     NO_RETURN,
     decode,
+    decode_by,
     decode_call,
     decode_publish,
     decode_return,
@@ -38,7 +40,7 @@ from .wire import (
     encode_publish,
 )
 
-__all__ = ["PRIMARY", "Caller", "Exchange", "Moment", "Peer", "Returning", "Timers", "Verbs"]
+__all__ = ["PRIMARY", "UNASKED", "Caller", "Exchange", "Moment", "Peer", "Returning", "Timers", "Verbs"]
 
 PRIMARY: Final = 0
 """The primary's id among the peers."""
@@ -119,6 +121,16 @@ class Returning:
         self._peer.give(self._number, is_done, body)
 
 
+class _Unasked(Returning):
+    """Of a call that wants no answer."""
+
+    def __init__(self) -> None:
+        self._open = None
+
+
+UNASKED: Final[Returning] = _Unasked()
+"""Answers nobody."""
+
 Moment: TypeAlias = Literal["joined", "listening", "leaving", "left", "ended"]
 """``left``: it has no channel any more; ``ended``: its process is no more."""
 
@@ -129,7 +141,7 @@ class Verbs:
     """A table ``verb → handler``: ``handler(peer, arguments, returning)``, with the type of its arguments."""
 
     def __init__(self) -> None:
-        self._handlers: dict[str, tuple[Any, Verb]] = {}
+        self._handlers: dict[str, tuple[Decoder[Any], Verb]] = {}
 
     def on(self, verb: str, arguments: Any, handler: Verb) -> None:  # noqa: ANN401 - any type
         """Call ``handler`` for every call of this verb, with arguments of that type.
@@ -139,7 +151,7 @@ class Verbs:
         """
         if verb in self._handlers:
             raise InternalError(f"{verb} has a handler already")
-        self._handlers[verb] = arguments, handler
+        self._handlers[verb] = Decoder(arguments), handler
 
     def call(self, peer: Caller, verb: str, body: bytes | bytearray, returning: Returning) -> None:
         """Pass a call to the handler of its verb.
@@ -151,7 +163,7 @@ class Verbs:
         if found is None:
             returning.failure(Failure("failed", f"nobody knows {verb!r} here: another version sent it"))
             return
-        found[1](peer, decode(body, found[0]), returning)
+        found[1](peer, decode_by(found[0], body), returning)
 
 
 class _Ask(Struct, array_like=True, frozen=True):
@@ -324,15 +336,17 @@ class Exchange:
         Raises:
             FrameError: the payload holds no call.
         """
-        number, verb, body = decode_call(payload)
-        self.call(peer, number, verb, body)
+        self.call(peer, *decode_call(payload))
 
     def call(self, peer: int, number: int, verb: str, body: bytes | bytearray) -> None:
         """As :meth:`called`, already decoded."""
         member = self._members.get(peer)
         if member is None:
             return
-        returning = Returning(member.peer, number, None if number == NO_RETURN else member.open)
+        if number == NO_RETURN:
+            self.verbs.call(member.peer, verb, body, UNASKED)
+            return
+        returning = Returning(member.peer, number, member.open)
         if len(member.open) > _MOST_CALLS:
             returning.failure(Failure("failed", f"{_MOST_CALLS} calls of this worker wait already"))
         else:

@@ -15,17 +15,19 @@ from __future__ import annotations
 from typing import Final
 
 from msgspec import Struct
+from msgspec.msgpack import Encoder
 
 from ..errors import FrameError
 from .exchange import Caller, Exchange, Moment, Returning
 from .topics import MOST_TOPIC_BYTES
 from .wire import encode
 
-__all__ = ["ALL_OTHERS", "GroupDesk", "GroupMembers", "GroupPost"]
+__all__ = ["ALL_OTHERS", "GroupDesk", "GroupMembers", "GroupPost", "encode_post"]
 
 ALL_OTHERS: Final = 0
 """In the place of a worker's id: every other member."""
 
+_encode: Final = Encoder().encode
 _MOST_GROUPS: Final = 64  # of one worker
 
 
@@ -41,6 +43,11 @@ class GroupPost(Struct, array_like=True, frozen=True, gc=False):
     peer: int
     group: str
     body: bytes
+
+
+def encode_post(post: GroupPost) -> bytes:
+    """Return a post as MessagePack; it has the bounds of the frame around it."""
+    return _encode(post)
 
 
 class GroupMembers(Struct, array_like=True, frozen=True):
@@ -82,7 +89,7 @@ class GroupDesk:
         if sender not in members:
             raise FrameError(f"a worker posts to the group {post.group[:40]!r}, in which it takes no part")
         targets = (post.peer,) if post.peer in members else members
-        body = encode(GroupPost(sender, post.group, post.body), limit=2 * len(post.body) + 1024)
+        body = encode_post(GroupPost(sender, post.group, post.body))
         self._exchange.send([one for one in targets if one != sender], "post", body)
 
     def _told(self, moment: Moment, peer: int) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ArgumentError, ClusterError, MessageTooLarge, NotInCluster, WouldBlock
 from ..messages.channel import SendCallback
 from ..messages.frames import HEADER
-from .group_desk import ALL_OTHERS, GroupMembers, GroupPost
+from .group_desk import ALL_OTHERS, GroupMembers, GroupPost, encode_post
 from .topics import checked_topic
 from .wire import NO_RETURN, encode, encode_call
 
@@ -115,8 +115,7 @@ class Group:
         if target not in _IDS:
             raise ArgumentError(f"expected the id of a worker, got {target}")
         limit = self._member.max_message_bytes
-        post = encode(GroupPost(target, self.name, body), limit=2 * len(body) + 1024)
-        frame = encode_call(NO_RETURN, "post", post)
+        frame = encode_call(NO_RETURN, "post", encode_post(GroupPost(target, self.name, body)))
         size = len(frame) - HEADER.size + _GROWTH
         if size > limit:
             raise MessageTooLarge(f"expected at most {limit} bytes (max_message_bytes) once encoded, got {size}")

@@ -18,7 +18,7 @@ from ..base.log import Log
 from ..errors import NO_EVENT_LOOP, ChannelFull, FrameError, MessageTooLarge, NotInCluster, WouldBlock
 from ..messages.frames import HEADER, Frame, FrameKind
 from .calls import Calls
-from .exchange import PRIMARY, Exchange, Returning, Verbs
+from .exchange import PRIMARY, UNASKED, Exchange, Returning, Verbs
 from .outcomes import Done, failure_of
 from .subscriptions import Post, Subscribers
 from .wire import (
@@ -186,7 +186,7 @@ class WorkerSide:
 
     def _called(self, _: object, frame: Frame) -> None:
         number, verb, body = decode_call(frame.payload)
-        returning = Returning(self, number, None if number == NO_RETURN else self._open)
+        returning = UNASKED if number == NO_RETURN else Returning(self, number, self._open)
         try:
             self._verbs.call(self, verb, body, returning)
         except FrameError as error:  # what another worker asked for: the channel to the primary is in order
@@ -288,8 +288,8 @@ class DirectSide:
 
     def called(self, number: int, verb: str, body: bytes) -> bool:
         """The exchange asks this process."""
-        opened = None if number == NO_RETURN else self._open
-        self._verbs.call(self._peer, verb, body, Returning(_Back(self), number, opened))
+        returning = UNASKED if number == NO_RETURN else Returning(_Back(self), number, self._open)
+        self._verbs.call(self._peer, verb, body, returning)
         return True
 
     def returned(self, number: int, is_done: bool, body: bytes) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "MOST_BYTES",
     "NO_RETURN",
     "decode",
+    "decode_by",
     "decode_call",
     "decode_publish",
     "decode_return",
@@ -39,6 +40,7 @@ NO_RETURN: Final = 0
 _LENGTH: Final = struct.Struct("!H")
 _CALL: Final = struct.Struct("!QB")
 _RETURN: Final = struct.Struct("!QB")
+_UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _UNENCODABLE: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
@@ -75,8 +77,20 @@ def decode(body: bytes | bytearray | msgspec.Raw, kind: Any = Any) -> Any:  # no
     """
     try:
         return msgspec.msgpack.decode(body, type=kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise FrameError(f"a frame of the sharing does not hold what it should: {error}") from error
+    except _UNDECODABLE as error:
+        raise _refusal(error) from error
+
+
+def decode_by(decoder: msgspec.msgpack.Decoder[Any], body: bytes | bytearray) -> Any:  # noqa: ANN401 - any type
+    """As :func:`decode`, by what was made once for a kind that comes often."""
+    try:
+        return decoder.decode(body)
+    except _UNDECODABLE as error:
+        raise _refusal(error) from error
+
+
+def _refusal(error: Exception) -> FrameError:
+    return FrameError(f"a frame of the sharing does not hold what it should: {error}")
 
 
 def encode_publish(topic: str, body: bytes) -> bytes:
