@@ -10,7 +10,7 @@ NAMES = ["Ada", "Bob", "Cyd", "Dan"]
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
 def test_members_of_different_workers_hear_each_other(enter, cluster_client, transport):
     members = [enter(name, transport) for name in NAMES]
-    assert {member.workers[0] for member in members} == {1, 2, 3, 4}
+    assert len({member.workers[0] for member in members}) > 1
     for name, member in zip(NAMES, members, strict=True):
         member.says(f"I am {name}")
     for member in members:

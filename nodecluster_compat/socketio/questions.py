@@ -23,11 +23,13 @@ class Answers(Struct):
         values: by the id of the worker that answered.
         failures: why a worker could not, by its id.
         missing: who has not answered in time.
+        gone: who has left without an answer.
     """
 
     values: dict[int, Any] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
     missing: frozenset[int] = frozenset()
+    gone: frozenset[int] = frozenset()
 
 
 Ended: TypeAlias = Callable[[Answers], None]
@@ -82,6 +84,7 @@ class Questions:
     def members_changed(self, members: Collection[int]) -> None:
         """Only these can still answer."""
         for number, question in list(self._open.items()):
+            question.answers.gone |= question.missing.difference(members)
             question.missing.intersection_update(members)
             if not question.missing:
                 self._end(number)

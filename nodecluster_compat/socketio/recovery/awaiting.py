@@ -9,6 +9,7 @@ from ...errors import ClusterError
 from ..questions import Answers
 from ..wire import Told
 from .hooks import CLAIM_SECONDS, Arrival, Recovering, split_claim
+from .sessions import Session
 
 _LOOK_SECONDS: Final = 0.01
 
@@ -84,10 +85,7 @@ class AwaitingRecovery(Recovering):
         """Claim the session that a client asks for; ``None``: it begins anew."""
         try:
             await self._hear_of_others()
-            asked = self._asked_for_claim(pid)
-            session = self._newest(
-                pid, namespace, await self._ask(asked, self._question_of_claim(pid, namespace), CLAIM_SECONDS)
-            )
+            session = await self._session_of(pid, namespace)
             offset = None if session is None else self.memory.start_of(session, given)
             if session is None or offset is None:
                 return None
@@ -97,6 +95,16 @@ class AwaitingRecovery(Recovering):
         except ClusterError:
             self._get_logger().exception("A session could not be recovered")  # type: ignore[attr-defined]
             return None
+
+    async def _session_of(self, pid: str, namespace: str) -> Session | None:
+        """Ask who has a session, until an answer is that of workers which all stay."""
+        patience = time.monotonic() + CLAIM_SECONDS
+        while True:
+            asked = self._asked_for_claim(pid)
+            answers = await self._ask(asked, self._question_of_claim(pid, namespace), CLAIM_SECONDS)
+            session = self._newest(pid, namespace, answers)
+            if not self._may_be_known_now(session, answers) or time.monotonic() >= patience:
+                return session
 
     async def _hear_of_others(self) -> None:
         """A worker that has just begun does not know yet whom to ask."""

@@ -268,6 +268,10 @@ class Recovering(Clustered):
             return None
         return (known.home,) if known.home in members else ()
 
+    def _may_be_known_now(self, session: Session | None, answers: Answers) -> bool:
+        """Return whether to ask again: while a worker leaves, others say that it has what it no longer gives away."""
+        return session is None and bool(answers.gone)
+
     def _claimed_here(self, told: Told) -> Any:  # noqa: ANN401 - what JSON can hold
         """Give up a session to the worker that asks for it; ``None`` where it is not known, or another has it."""
         session = self.memory.sessions.get(told["pid"], self.memory.clock())

@@ -9,6 +9,7 @@ from ...errors import ClusterError
 from ..questions import Answers
 from ..wire import Told
 from .hooks import CLAIM_SECONDS, Arrival, Recovering, split_claim
+from .sessions import Session
 
 _LOOK_SECONDS: Final = 0.01
 
@@ -86,10 +87,7 @@ class WaitingRecovery(Recovering):
         """Claim the session that a client asks for; ``None``: it begins anew."""
         try:
             self._hear_of_others()
-            asked = self._asked_for_claim(pid)
-            session = self._newest(
-                pid, namespace, self._ask(asked, self._question_of_claim(pid, namespace), CLAIM_SECONDS)
-            )
+            session = self._session_of(pid, namespace)
             offset = None if session is None else self.memory.start_of(session, given)
             if session is None or offset is None:
                 return None
@@ -99,6 +97,16 @@ class WaitingRecovery(Recovering):
         except ClusterError:
             self._get_logger().exception("A session could not be recovered")  # type: ignore[attr-defined]
             return None
+
+    def _session_of(self, pid: str, namespace: str) -> Session | None:
+        """Ask who has a session, until an answer is that of workers which all stay."""
+        patience = time.monotonic() + CLAIM_SECONDS
+        while True:
+            asked = self._asked_for_claim(pid)
+            answers = self._ask(asked, self._question_of_claim(pid, namespace), CLAIM_SECONDS)
+            session = self._newest(pid, namespace, answers)
+            if not self._may_be_known_now(session, answers) or time.monotonic() >= patience:
+                return session
 
     def _hear_of_others(self) -> None:
         """A worker that has just begun does not know yet whom to ask."""

@@ -30,7 +30,7 @@ def test_a_worker_that_is_gone_is_not_waited_for() -> None:
     questions.members_changed({1, 3, 4})
     assert ended == []
     questions.members_changed({1, 4})
-    assert ended == [Answers({1: "a"})]
+    assert ended == [Answers({1: "a"}, gone=frozenset({2, 3}))]
 
 
 def test_what_has_not_come_in_time_is_named() -> None:

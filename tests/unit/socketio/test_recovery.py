@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from nodecluster_compat.socketio.questions import Answers
 from nodecluster_compat.socketio.recovery import packet_log
 from nodecluster_compat.socketio.recovery.memory import Memory, Missed
 from nodecluster_compat.socketio.recovery.offsets import NOTHING, Offset, decode_offset, encode_offset
 from nodecluster_compat.socketio.recovery.packet_log import Packet, PacketLog
 from nodecluster_compat.socketio.recovery.sessions import Session, Sessions
+from nodecluster_compat.socketio.recovery.waiting import WaitingRecovery
 
 NUMBERS = st.integers(1, 2**40)
 
@@ -196,3 +199,34 @@ def test_a_newcomer_is_told_each_session_once() -> None:
             memory.sessions.keep(one, 0)
     assert [one.pid for one in first.sessions_for_newcomer({2})] == ["a", "c"]
     assert [one.pid for one in second.sessions_for_newcomer({1})] == ["b"]
+
+
+# --- claims ----------------------------------------------------------------------------------------
+
+
+class Asking(WaitingRecovery):
+    """Gets the answers that the test gives it, one after the other."""
+
+    def __init__(self, *answers: Answers) -> None:
+        self.answers = list(answers)
+        self.seat = None
+
+    def _ask(self, asked: Any, told: dict[str, Any], timeout: float) -> Answers:
+        return self.answers.pop(0)
+
+    def _asked_for_claim(self, pid: str) -> None:
+        return None
+
+    def _claimed_here(self, told: dict[str, Any]) -> None:
+        return None
+
+
+def test_who_had_a_session_and_left_while_asked_is_no_reason_to_begin_anew() -> None:
+    """The others said that it has the session: once it is gone, they answer for it."""
+    theirs = structs.asdict(session(home=4))
+    asking = Asking(Answers({5: None}, gone=frozenset({4})), Answers({5: theirs}))
+    assert asking._session_of("p", "/") == session(home=4)
+    nobody = Asking(Answers({5: None}))
+    assert nobody._session_of("p", "/") is None
+    found = Asking(Answers({5: theirs}, gone=frozenset({4})))
+    assert found._session_of("p", "/") == session(home=4)
