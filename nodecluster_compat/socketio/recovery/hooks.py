@@ -333,19 +333,26 @@ class Recovering(Clustered):
     # --- workers come and go -------------------------------------------------------------------
 
     def _members_changed(self, members: frozenset[int]) -> None:
-        """Extends :class:`Clustered`'s: a newcomer is told of sessions."""
+        """Extends :class:`Clustered`'s: a newcomer is told of sessions, and all are when a worker is gone."""
         super()._members_changed(members)
         if self.recovery is None:
             return
         for newcomer in members - self._known_members:
-            sessions = [structs.asdict(one) for one in self.memory.sessions_for_newcomer(members - {newcomer})]
-            self._tell(newcomer, {"method": "session", "sessions": sessions, "seen": self.memory.offset_now()})
+            sessions = self.memory.sessions_for_newcomer(members - {newcomer})
+            self._tell_sessions(newcomer, sessions, seen=self.memory.offset_now())
+        if self._known_members - members:
+            self._tell_sessions(0, self.memory.sessions_after_loss(members))
         self._known_members = members
         self.memory.members_changed(members)
 
+    def _tell_sessions(self, target: int, sessions: Sequence[Session], **more: str) -> None:
+        if sessions or more:
+            self._tell(target, {"method": "session", "sessions": [structs.asdict(one) for one in sessions], **more})
+
     def _hand_over(self) -> None:
-        """This worker leaves: others answer for what it has sent."""
+        """This worker leaves: others answer for what it has sent, and for its clients."""
         if self.recovery is not None and self._seat is not None:
+            self._tell_sessions(0, self.memory.sessions_at_leaving(self.members or ()))
             for part in self.memory.hand_over(self.members or ()):
                 packets = [structs.asdict(one) for one in part.packets]
                 self._tell(0, {"method": "handed", "part": {**structs.asdict(part), "packets": packets}})

@@ -201,6 +201,18 @@ def test_a_newcomer_is_told_each_session_once() -> None:
     assert [one.pid for one in second.sessions_for_newcomer({1})] == ["b"]
 
 
+def test_a_worker_that_is_gone_may_have_told_a_newcomer_nothing() -> None:
+    """The oldest that is left does, of all clients whose worker is gone; and so does each that leaves."""
+    second, third = Memory(2, 60, Clock()), Memory(3, 60, Clock())
+    for memory in (second, third):
+        for home in (1, 2, 3):
+            memory.sessions.keep(session(f"of {home}", home), 1000)
+    assert [one.pid for one in second.sessions_after_loss({3, 4})] == ["of 1"]
+    assert third.sessions_after_loss({2, 4}) == []
+    assert [one.pid for one in third.sessions_after_loss({4})] == ["of 1", "of 2"]
+    assert [one.pid for one in third.sessions_at_leaving({2, 4})] == ["of 1", "of 3"]
+
+
 # --- claims ----------------------------------------------------------------------------------------
 
 
