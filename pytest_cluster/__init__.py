@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .clusters.changes import ReloadReport as ReloadReport
     from .clusters.changes import Snapshot as Snapshot
     from .clusters.changes import WorkerSnapshot as WorkerSnapshot
+    from .clusters.chaos import Chaos as Chaos
     from .clusters.cluster import Cluster as Cluster
     from .clusters.prepared import PreparedCluster as PreparedCluster
     from .errors import ClusterError as ClusterError
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Arrival",
     "AsyncClient",
+    "Chaos",
     "Client",
     "Cluster",
     "ClusterError",
@@ -109,6 +111,7 @@ _HOME = {
     "ForeignRedirect": "errors",
     "Arrival": "faults.gates",
     "AsyncClient": "requests.async_client",
+    "Chaos": "clusters.chaos",
     "Client": "requests.client",
     "Cluster": "clusters.cluster",
     "ClusterError": "errors",

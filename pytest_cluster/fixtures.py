@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, cast, overlo
 import pytest
 
 if TYPE_CHECKING:
+    from .clusters.chaos import Chaos
     from .clusters.cluster import Cluster
     from .clusters.prepared import PreparedCluster
     from .faults.cluster_faults import Faults
@@ -21,6 +22,7 @@ __all__ = [
     "ClusterFactory",
     "cluster",
     "cluster_app",
+    "cluster_chaos",
     "cluster_client",
     "cluster_factory",
     "cluster_faults",
@@ -159,6 +161,16 @@ def cluster_faults(cluster: Cluster) -> Iterator[Faults]:
     """Ways to break the cluster; what lasts is undone at the end of the test."""
     yield cluster.faults
     cluster.faults.undo()
+
+
+@pytest.fixture
+def cluster_chaos(request: pytest.FixtureRequest, cluster_factory: ClusterFactory) -> Chaos:
+    """Run a scenario with a fault at each of its steps: ``cluster_chaos(scenario)``."""
+    from .clusters.chaos import Chaos
+    from .session.chaos_verdict import given_plan, note_verdict
+
+    item = request.node
+    return Chaos(cluster_factory, given_plan(item), lambda *what: note_verdict(item, *what))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Generator
@@ -14,6 +15,7 @@ from .fixtures import (
     RUN,
     cluster,
     cluster_app,
+    cluster_chaos,
     cluster_client,
     cluster_factory,
     cluster_faults,
@@ -23,7 +25,7 @@ from .fixtures import (
     fail_without_traceback,
 )
 from .options import settings
-from .stash import CLUSTERS, FAILED, MOMENTS, RUN_ONCE, STARTED
+from .stash import CLUSTERS, FAILED, MOMENTS, REPLAY, RUN_ONCE, STARTED, VERDICT
 
 if TYPE_CHECKING:
     from .session.limits import TimeoutSettings
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "cluster",
     "cluster_app",
+    "cluster_chaos",
     "cluster_client",
     "cluster_factory",
     "cluster_faults",
@@ -58,6 +61,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     settings.add_options(parser)
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let other plugins, and conftest files, hear of clusters."""
+    from . import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and refuse options that cannot be."""
     from .session.run import ClusterRun
@@ -67,6 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(config.stash[RUN], "cluster-run")
     for setting in settings.SETTINGS:
         settings.value_of(config, setting.name)
+    _register_page(config)
     if settings.value_of(config, "slow_factor").source != "default":
         from .waiting import set_slow_factor
 
@@ -77,6 +88,21 @@ def pytest_configure(config: pytest.Config) -> None:
             "--cluster-keep cannot be used with -n or --dist: the processes of xdist end with the run, and what they "
             "keep is nobody's; run the failing test alone"
         )
+
+
+def _register_page(config: pytest.Config) -> None:
+    """Refuse places that nothing can be written to before any test runs; let the page hear of failures."""
+    folder = settings.path_of(config, "artifacts")
+    if folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
+        raise pytest.UsageError(f"--cluster-artifacts: {folder} is no folder: name one, which is made if it is missing")
+    path = settings.path_of(config, "html")
+    if path is not None:
+        from .failures.run_page import RunPage, check_file
+
+        if problem := check_file(path):
+            raise pytest.UsageError(f"--cluster-html: {problem}")
+        is_of_xdist = hasattr(config, "workerinput")
+        config.pluginmanager.register(RunPage(path, is_written_elsewhere=is_of_xdist), "cluster-page")
 
 
 def _restore_slow_factor(factor: float) -> None:
@@ -139,7 +165,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note when a test begins; whether it takes a cluster it may decide later."""
     # Anew each time: a plugin that runs a failed test again uses the same item.
-    keys: tuple[pytest.StashKey[Any], ...] = (CLUSTERS, MOMENTS, RUN_ONCE)
+    keys: tuple[pytest.StashKey[Any], ...] = (CLUSTERS, MOMENTS, REPLAY, RUN_ONCE, VERDICT)
     for key in keys:
         if key in item.stash:
             del item.stash[key]

@@ -9,9 +9,9 @@ import pytest
 if TYPE_CHECKING:
     from .clusters.cluster import Cluster
 
-__all__ = ["CLUSTERS", "FAILED", "FIXTURES", "MOMENTS", "RUN_ONCE", "STARTED", "WORKERS"]
+__all__ = ["CLUSTERS", "FAILED", "FIXTURES", "MOMENTS", "REPLAY", "RUN_ONCE", "STARTED", "VERDICT", "WORKERS"]
 
-FIXTURES = ("cluster", "cluster_factory", "cluster_client", "cluster_faults", "cluster_journal")
+FIXTURES = ("cluster", "cluster_factory", "cluster_client", "cluster_faults", "cluster_journal", "cluster_chaos")
 """A test that uses none of these starts no cluster, whatever its marker says."""
 
 CLUSTERS: pytest.StashKey[list[Cluster]] = pytest.StashKey()
@@ -24,5 +24,9 @@ WORKERS = pytest.StashKey[int]()
 """How many workers a run of a test has that pytest could not parametrize."""
 RUN_ONCE = pytest.StashKey[str]()
 """Why a test ran with one number of workers only, where several were asked for."""
+REPLAY: pytest.StashKey[dict[str, str]] = pytest.StashKey()
+"""Settings that the line to reproduce a test must have, whatever was said."""
+VERDICT = pytest.StashKey[str]()
+"""What is to be said with the cause: of which faults a scenario fails."""
 MOMENTS: pytest.StashKey[dict[int, Any]] = pytest.StashKey()
 """The states of the clusters when pytest-timeout's signal came, by the primaries' pids."""

@@ -10,6 +10,7 @@ from ..errors import WaitTimeout
 from ..options.cluster_options import ClusterOptions
 from ..requests.client import Client
 from ..requests.endpoint import Endpoint
+from ..requests.noted import MOST_NOTED, NotedRequests
 from ..requests.outgoing import RequestOptions
 from ..requests.response import Response
 from ..requests.unanswered import find_holders
@@ -34,12 +35,16 @@ class AskedCluster(ClusterView):
 
     Attributes:
         client: requests to it, each on a connection of its own.
+        requests: the last 1000 that any of its clients has sent, with what has become of them.
+        on_client: called with each new client.
     """
 
     def __init__(self, options: ClusterOptions, server: ServerProcess, endpoint: Endpoint) -> None:
         super().__init__(options, server, endpoint)
         self._closed = False
         self._clients: list[Client] = []
+        self.requests: NotedRequests = NotedRequests(maxlen=MOST_NOTED)
+        self.on_client: Callable[[Client], object] = lambda _: None
         self.client = self.new_client()
 
     def get(self, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
@@ -61,8 +66,10 @@ class AskedCluster(ClusterView):
 
     def new_client(self) -> Client:
         """Return another client: another person, with cookies of their own."""
-        client = Client(self._endpoint, self.server.tallies.seen, self._listening, self._explain)
+        tallies, note = self.server.tallies, self.requests.append
+        client = Client(self._endpoint, tallies.seen, self._listening, self._explain, note)
         self._clients.append(client)
+        self.on_client(client)
         return client
 
     def forget_clients(self) -> None:

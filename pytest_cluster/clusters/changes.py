@@ -9,7 +9,15 @@ from ..errors import ClusterError
 from ..processes.primary import PrimaryProxy
 from ..processes.worker import WorkerProxy
 
-__all__ = ["ReloadReport", "Snapshot", "WorkerSnapshot", "check_reloaded", "check_scaled", "take_snapshot"]
+__all__ = [
+    "ReloadReport",
+    "Snapshot",
+    "WorkerSnapshot",
+    "check_reloaded",
+    "check_restarted",
+    "check_scaled",
+    "take_snapshot",
+]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
@@ -122,6 +130,16 @@ def check_scaled(before: Sequence[WorkerProxy], after: Sequence[WorkerProxy]) ->
             f"the cluster was scaled from {len(before)} to {len(after)} workers, and only {len(stayed)} of the former "
             "are left: others were replaced"
         )
+
+
+def check_restarted(old: WorkerProxy, before: Sequence[WorkerProxy], after: Sequence[WorkerProxy]) -> None:
+    """Fail unless *old* ended because it was asked to, one worker came, and all others stayed."""
+    if not old.exited_after_disconnect:
+        raise AssertionError(f"{old.title} was to be restarted, but ended otherwise: {old.describe_end()}")
+    lost = [worker for worker in before if worker not in after and worker != old]
+    if lost:
+        ends = "; ".join(f"{worker.title}: {worker.describe_end()}" for worker in lost)
+        raise AssertionError(f"{old.title} was restarted, and others are gone as well: {ends}")
 
 
 def _worker_now(worker: WorkerProxy) -> WorkerSnapshot:

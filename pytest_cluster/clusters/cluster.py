@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from ..errors import ClusterError
 from ..faults.cluster_faults import Faults
+from ..journal.entries import required_worker_id
 from ..journal.messages import Messages
 from ..options.checks import most_workers
 from ..options.cluster_options import ClusterOptions
@@ -20,7 +21,7 @@ from ..signals import signal_number
 from ..values import Message, Pickled
 from ..waiting import Deadline, poll, scaled, timed_out
 from .asked import AskedCluster
-from .changes import ReloadReport, Snapshot, check_reloaded, check_scaled
+from .changes import ReloadReport, Snapshot, check_reloaded, check_restarted, check_scaled
 from .readiness import bring_up, prepare_server
 
 if TYPE_CHECKING:
@@ -138,6 +139,40 @@ class Cluster(AskedCluster):
                 if worker.id not in known:
                     self.journal.wait_for("exit", worker=worker.id, timeout=deadline.remaining)
         return report
+
+    def restart_worker(self, worker: WorkerProxy | int, *, timeout: float | None = None) -> WorkerProxy:
+        """Let one worker finish and end, wait until another listens in its place, and return that one.
+
+        What holds of it is checked: the worker has ended because it was asked to, and all others are still there.
+
+        :param worker: or its id.
+        :param timeout: seconds to wait (default: the marker's ``start_timeout``).
+        :raises ClusterError: the cluster is a script, which replaces its workers itself; or there is no such worker.
+        :raises ProcessGone: it has ended already.
+        :raises WaitTimeout: it did not come to that.
+        :raises AssertionError: another worker was lost on the way.
+        """
+        if self.options.script is not None:
+            raise ClusterError("a script replaces its workers itself: let it, by worker.disconnect() or a message")
+        old = self.worker(required_worker_id(worker))
+        deadline = Deadline(self.options.start_timeout if timeout is None else timeout)
+        before = self.workers
+        old.disconnect()
+        self.journal.wait_for("exit", worker=old.id, timeout=deadline.remaining)
+        after = self.wait_listening(len(before), deadline.remaining)
+        check_restarted(old, before, after)
+        return after[-1]
+
+    def rolling_restart(self, *, timeout: float | None = None) -> Iterator[WorkerProxy]:
+        """Restart the workers of now one after another: a step for each, at which the test may look at everything.
+
+        ``for worker in cluster.rolling_restart(): assert cluster.get("/").ok``
+
+        :param timeout: of each step, as in :meth:`restart_worker`, with its errors.
+        :return: yields the worker that has come in place of one; what is left is not restarted when nobody goes on.
+        """
+        for old in self.workers:
+            yield self.restart_worker(old, timeout=timeout)
 
     def disconnect(self, *, timeout: float | None = None) -> int:
         """``cluster.disconnect()`` in the primary: every worker finishes and ends, then the server; its return code.

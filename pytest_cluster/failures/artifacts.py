@@ -1,4 +1,4 @@
-"""Write the artefacts of a failed test: the whole journal, all logs, the stacks, in a folder of pytest's cache.
+"""Write the artefacts of a failed test: the whole journal, all logs, the stacks, in pytest's cache or where one says.
 
 Bounded: the newest failures stay.  A disk that is full costs the artefacts, and a line in the report that says so.
 """
@@ -15,6 +15,8 @@ import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..options import settings
+
 if TYPE_CHECKING:
     import pytest
 
@@ -27,13 +29,18 @@ KEPT_FAILURES = 50
 LOG_BYTES = 5 * 1024 * 1024
 NAME_CHARACTERS = 120
 TEST_FILE = "test.txt"
+JOURNAL_FILE = "journal.jsonl"
 
 
 def artifacts_folder(config: pytest.Config) -> str | None:
-    """Return the folder of all failures; ``None`` when pytest runs without its cache.
+    """Return the folder of all failures; ``None`` when nobody names one, and pytest runs without its cache.
 
     :raises OSError: it cannot be made.
     """
+    named = settings.path_of(config, "artifacts")
+    if named is not None:
+        os.makedirs(named, exist_ok=True)
+        return named
     cache: Any = getattr(config, "cache", None)
     if cache is None:
         return None
@@ -52,7 +59,7 @@ def write_artifacts(
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     _write(os.path.join(folder, TEST_FILE), f"{nodeid}{part}\n")
-    _write(os.path.join(folder, "journal.jsonl"), "".join(_line(entry) for entry in server.journal.entries))
+    _write(os.path.join(folder, JOURNAL_FILE), "".join(_line(entry) for entry in server.journal.entries))
     _write(os.path.join(folder, "primary.log"), server.logs.primary.text)
     for worker, log in server.logs.of_workers().items():
         _write(os.path.join(folder, f"worker-{worker}.log"), log.text)
@@ -62,7 +69,7 @@ def write_artifacts(
 
 
 def forget_oldest(config: pytest.Config) -> None:
-    """Remove all but the newest failures.
+    """Remove all but the newest failures, and nothing that somebody else has put beside them.
 
     The processes of xdist do not: what one of them has just written may not be the newest any more when it is read.
     """
@@ -72,9 +79,15 @@ def forget_oldest(config: pytest.Config) -> None:
         base = artifacts_folder(config)
         if base is None:
             return
-        folders = sorted((os.path.join(base, name) for name in os.listdir(base)), key=os.path.getmtime)
+        named = (os.path.join(base, name) for name in os.listdir(base))
+        is_shared = settings.path_of(config, "artifacts") is not None
+        folders = sorted((one for one in named if not is_shared or _is_ours(one)), key=os.path.getmtime)
         for folder in folders[:-KEPT_FAILURES]:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(folder: str) -> bool:
+    return all(os.path.isfile(os.path.join(folder, name)) for name in (TEST_FILE, JOURNAL_FILE))
 
 
 def _folder_of(base: str, name: str) -> str:

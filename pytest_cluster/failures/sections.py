@@ -16,15 +16,19 @@ from ..errors import ServerError, Unanswered, WaitTimeout
 from ..options import settings
 from ..requests.unanswered import find_holders
 from ..server.launcher import ServerProcess
-from ..stash import CLUSTERS, FAILED, MOMENTS, STARTED
+from ..stash import CLUSTERS, FAILED, MOMENTS, REPLAY, STARTED, VERDICT
 from ..waiting import cut, poll, scaled
 from . import report
 from .transactions import unseen_writes
 
 if TYPE_CHECKING:
     from ..clusters.cluster import Cluster
+    from .records import ClusterRecord
 
 __all__ = ["Moment", "describe_failure", "observe_at_alarm", "observe_clusters"]
+
+NOT_OF_THE_TEST = ("keep", "html", "artifacts")
+"""Settings that say what is kept of a failure, and are no part of the line that reproduces it."""
 
 MOST_CLUSTERS = 3  # of a test that starts many: the last ones
 
@@ -88,13 +92,57 @@ def describe_failure(
     clusters: list[Cluster] = []
     if result.when != "teardown" or not (has_failed or server):
         clusters = [one for one in item.stash.get(CLUSTERS, []) if one.server is not server][-MOST_CLUSTERS:]
+    told = _Told(item, result, error)
     for number, cluster in enumerate(clusters, start=1):
-        name = "cluster" if number == 1 else f"cluster {number}"
         moment = moments.get(cluster.server.pid, Moment())
-        _add(item, result, name, partial(_sections, item, cluster, number, moment, error))
+        _add(item, result, _name_of(number), partial(_sections, told, cluster, number, moment))
     if server is not None:
         part = f".{result.when}" if clusters or has_failed else ""
-        _add(item, result, f"cluster{part}", partial(_sections_of_failed_server, item, server, str(broken), part))
+        _add(item, result, f"cluster{part}", partial(_sections_of_failed_server, told, server, str(broken), part))
+    if told.records:
+        told.tell_hooks()
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A failure that is being reported; *records* are made where somebody wants them."""
+
+    item: pytest.Item
+    result: pytest.TestReport
+    error: BaseException | None
+    records: list[ClusterRecord] = field(default_factory=list)
+
+    @property
+    def start(self) -> float:
+        return self.item.stash.get(STARTED, time.monotonic())
+
+    @property
+    def is_wanted(self) -> bool:
+        return bool(self.item.ihook.pytest_cluster_failed.get_hookimpls())
+
+    def more_of(self, cluster: Cluster) -> list[tuple[str, str]]:
+        """Return what plugins add, cut."""
+        try:
+            found = self.item.ihook.pytest_cluster_report_sections(cluster=cluster, item=self.item, report=self.result)
+            return [(str(title), cut(str(text))) for sections in found for title, text in sections or ()]
+        except Exception as problem:  # noqa: BLE001 - the failure itself must be reported
+            return [("hook", f"pytest_cluster_report_sections failed: {type(problem).__name__}: {problem}")]
+
+    def tell_hooks(self) -> None:
+        from .records import FailureRecord
+
+        record = FailureRecord(
+            self.item.nodeid, self.result.when, self.result.longreprtext, _reproduce(self.item), tuple(self.records)
+        )
+        try:
+            self.item.ihook.pytest_cluster_failed(failure=record, item=self.item, report=self.result)
+        except Exception as problem:  # noqa: BLE001 - the same
+            title = f"Captured stderr cluster: hook {self.result.when}"
+            self.result.sections.append((title, f"pytest_cluster_failed failed: {type(problem).__name__}: {problem}\n"))
+
+
+def _name_of(number: int) -> str:
+    return "cluster" if number == 1 else f"cluster {number}"
 
 
 def _add(item: pytest.Item, result: pytest.TestReport, name: str, tell: Callable[[], list[ReportSection]]) -> None:
@@ -109,17 +157,15 @@ def _add(item: pytest.Item, result: pytest.TestReport, name: str, tell: Callable
         result.sections.append((f"Captured {key} {result.when}", content))
 
 
-def _sections(
-    item: pytest.Item, cluster: Cluster, number: int, moment: Moment, error: BaseException | None
-) -> list[ReportSection]:
-    start = item.stash.get(STARTED, time.monotonic())
+def _sections(told: _Told, cluster: Cluster, number: int, moment: Moment) -> list[ReportSection]:
+    item, error = told.item, told.error
     poll(lambda: not any(worker.is_ending() for worker in report.living(cluster)), scaled(SETTLE_SECONDS))
     cluster.server.settle()
     picture = report.picture_of(cluster)
     topology = report.topology(cluster, picture, _uid(item.config))
     part = "" if number == 1 else f".{number}"
     place, problem = _artefacts(item, cluster.server, [("topology", topology), *moment.stacks], part)
-    told = report.timeline(cluster.journal.entries, start, f"{place}/journal.jsonl" if place else "")
+    happened = report.timeline(cluster.journal.entries, told.start, f"{place}/journal.jsonl" if place else "")
     cause = report.cause_of(
         cluster,
         picture,
@@ -128,15 +174,37 @@ def _sections(
         compares=settings.value_of(item.config, "compare").value,
     )
     summary = _summary(item, cause, place, problem, cluster.used_by, _under_way(cluster, cause))
-    sections = [summary, ("stdout", "topology", topology), ("stdout", "timeline", told)]
+    sections = [summary, ("stdout", "topology", topology), ("stdout", "timeline", happened)]
     if not _has_stacks(error):
         sections += [("stdout", one, f"{one}:\n{cut(trace)}") for one, trace in moment.stacks]
+    more = told.more_of(cluster)
+    if told.is_wanted:
+        from .records import cluster_record
+
+        record = cluster_record(
+            _name_of(number),
+            cluster,
+            picture,
+            "\n".join(filter(None, [cause, item.stash.get(VERDICT, "")])),
+            topology.partition("\n")[0],
+            start=told.start,
+            artefacts=place,
+            stacks=moment.stacks,
+            sections=more,
+        )
+        told.records.append(record)
+    sections += [("stdout", title, text) for title, text in more]
     return sections + [("stderr", one, log) for one, log in report.log_sections(cluster, picture)]
 
 
-def _sections_of_failed_server(item: pytest.Item, server: ServerProcess, error: str, part: str) -> list[ReportSection]:
-    place, problem = _artefacts(item, server, [("error", error)], part)
-    return [_summary(item, error.partition("\n")[0], place, problem)]
+def _sections_of_failed_server(told: _Told, server: ServerProcess, error: str, part: str) -> list[ReportSection]:
+    place, problem = _artefacts(told.item, server, [("error", error)], part)
+    if told.is_wanted:
+        from .records import server_record
+
+        entries, name = server.journal.entries, f"cluster{part}"
+        told.records.append(server_record(name, error, server.logs, entries, start=told.start, artefacts=place))
+    return [_summary(told.item, error.partition("\n")[0], place, problem)]
 
 
 def _under_way(cluster: Cluster, cause: str) -> str:
@@ -150,7 +218,14 @@ def _under_way(cluster: Cluster, cause: str) -> str:
 def _summary(
     item: pytest.Item, cause: str, place: str, problem: str, earlier: Sequence[str] = (), under_way: str = ""
 ) -> ReportSection:
-    lines = [f"cause: {cause}", under_way, unseen_writes(), report.used_before(earlier), problem]
+    lines = [
+        f"cause: {cause}",
+        item.stash.get(VERDICT, ""),
+        under_way,
+        unseen_writes(),
+        report.used_before(earlier),
+        problem,
+    ]
     lines.append(f"artefacts: {place}" if place else "")
     lines.append(_reproduce(item))
     if 0 < len(earlier) <= report.SHOWN_TESTS:
@@ -174,9 +249,13 @@ def _artefacts(item: pytest.Item, server: ServerProcess, extra: list[tuple[str, 
 
 def _reproduce(item: pytest.Item, earlier: Sequence[str] = ()) -> str:
     changed = []
+    replay = item.stash.get(REPLAY, {})
     for setting in settings.SETTINGS:
+        if setting.name in replay:
+            changed.append(f"{setting.option}={replay[setting.name]}")
+            continue
         found = settings.value_of(item.config, setting.name)
-        if found.source in ("default", "ini") or setting.name == "keep":
+        if found.source in ("default", "ini") or setting.name in NOT_OF_THE_TEST:
             continue
         if setting.metavar is None:
             changed += [setting.option] if found.value else []  # that it is off cannot be said there

@@ -19,6 +19,7 @@ __all__ = [
     "last_fault",
     "lasting",
     "parse_entry",
+    "required_worker_id",
     "worker_id",
 ]
 
@@ -160,6 +161,17 @@ def worker_id(which: int | AnyWorker | None) -> int | None:
     if isinstance(getattr(which, "id", None), int):
         return which.id
     raise OptionError(f"expected a worker or its id, got {which!r:.100}")
+
+
+def required_worker_id(which: int | AnyWorker) -> int:
+    """Return the id of a worker that has to be named.
+
+    :raises OptionError: it is neither a worker nor an id.
+    """
+    number = worker_id(which)
+    if number is None or isinstance(number, bool):
+        raise OptionError(f"expected a worker or its id, got {which!r:.100}")
+    return number
 
 
 @dataclass(frozen=True, slots=True)

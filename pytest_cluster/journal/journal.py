@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from ..waiting import Deadline, scaled, timed_out
 from .entries import AnyWorker, JournalEntry, Wanted, parse_entry, worker_id
+from .follower import Follower
 
 __all__ = ["Journal"]
 
@@ -53,6 +54,7 @@ class Journal:
         self._entries: list[JournalEntry] = []
         self._changed = threading.Condition()
         self._ended = False
+        self._news: Callable[[], None] = lambda: None
         self._log_tail = log_tail
         self._heard = heard
         self._thread = threading.Thread(target=self._read, args=(fd,), name="cluster-journal", daemon=True)
@@ -131,6 +133,7 @@ class Journal:
             )
             self._entries.append(entry)
             self._changed.notify_all()
+        self._news()
         return entry
 
     def wait_until(
@@ -162,6 +165,18 @@ class Journal:
                 sections = [*self.evidence(), *self.diagnose()]
                 raise timed_out(expected, timeout, sections, early="; ".join(filter(None, told)))
             self._wait_for_news(len(entries), deadline)
+
+    def follow(self, tell: Callable[[JournalEntry], None]) -> None:
+        """Call *tell* with each entry so far and with each that comes, once and in order, on the thread that adds it.
+
+        It must raise nothing: that would end the reading.
+        """
+        self._news = Follower(self._after, tell).deliver
+        self._news()
+
+    def _after(self, seq: int) -> list[JournalEntry]:
+        with self._changed:
+            return self._entries[seq:]
 
     def evidence(self) -> list[tuple[str, str]]:
         """Return the sections that a failure shows: the last entries and the end of the server's log."""
@@ -213,3 +228,4 @@ class Journal:
             except ValueError as error:
                 self.problems.append(str(error))
             self._changed.notify_all()
+        self._news()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .chaos_spec import parse_spec
 from .checks import cores, too_many_workers
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "add_options",
     "header",
     "is_policy",
+    "path_of",
     "value_of",
 ]
 
@@ -122,6 +124,12 @@ def _flag(text: str) -> bool:
     return words[text.strip().lower()]
 
 
+def _path(text: str) -> str:
+    if not text.strip() or "\0" in text:
+        raise ValueError(f"expected a path, not {text!r}")
+    return text
+
+
 SETTINGS = (
     Setting(
         "workers", _workers, (2,), "workers of a cluster; several numbers run each cluster test with each", "N|N,M|auto"
@@ -139,6 +147,9 @@ SETTINGS = (
     Setting("compare", _flag, False, "run each cluster test with 1 and with N workers, and say what fails with N only"),
     Setting("fork_server", _flag, False, "import gunicorn once and fork servers from there, which is faster"),
     Setting("fork_app", _flag, False, "fork servers from this process, with the application as the object it is here"),
+    Setting("chaos", parse_spec, None, "the plan of cluster_chaos, as a report names it", "SEED[:STEPS]"),
+    Setting("html", _path, None, "write one page about all failures of cluster tests, that needs no server", "FILE"),
+    Setting("artifacts", _path, None, "write the artefacts of failed cluster tests there, not into the cache", "DIR"),
     Setting("keep", _flag, False, "leave the cluster of a failed test running, and say how to reach it"),
 )
 """All settings there are."""
@@ -168,6 +179,18 @@ def value_of(config: pytest.Config, name: str) -> Value:
         if text is not None and text != "":
             return Value(_read(setting, text, source), source)
     return Value(setting.default, "default")
+
+
+def path_of(config: pytest.Config, name: str) -> str | None:
+    """Return a setting's path: from where pytest was called, or in an ini file from the root; ``None``: not set.
+
+    :raises pytest.UsageError: it is none.
+    """
+    found = value_of(config, name)
+    if found.value is None:
+        return None
+    base = config.rootpath if found.source == "ini" else config.invocation_params.dir
+    return os.path.normpath(os.path.join(base, os.path.expanduser(found.value)))
 
 
 def header(config: pytest.Config) -> str:

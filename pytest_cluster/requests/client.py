@@ -17,6 +17,7 @@ from ..errors import WaitTimeout
 from ..waiting import poll, scaled
 from .endpoint import Endpoint
 from .hits import Hit, Hits
+from .noted import NotedRequest
 from .outgoing import RequestOptions, check_keywords
 from .response import Response
 from .session import Session
@@ -57,6 +58,7 @@ class Client:
     :param listening: says which workers listen now, by their ids.
     :param explain: makes of a request's bare time-out one that says who has the request; with true also what everybody
         is doing.
+    :param note: called with each request when its answer is there, or its error.
     """
 
     def __init__(
@@ -65,10 +67,11 @@ class Client:
         on_answer: Callable[[int], None],
         listening: Callable[[], frozenset[int]] = frozenset,
         explain: Callable[[WaitTimeout, bool], WaitTimeout] = lambda error, _: error,
+        note: Callable[[NotedRequest], object] = lambda _: None,
     ) -> None:
         self._connections: set[socket.socket] = set()
-        self._session = Session(endpoint, on_answer, self._connections)
-        self._strangers = Session(endpoint, on_answer, self._connections, keeps_cookies=False)
+        self._session = Session(endpoint, on_answer, self._connections, note)
+        self._strangers = Session(endpoint, on_answer, self._connections, note, keeps_cookies=False)
         self._listening = listening
         self._explain = explain
         self._executor: ThreadPoolExecutor | None = None

@@ -7,7 +7,9 @@ used: its import takes half of the time that httpx' takes, and it needs no other
 from __future__ import annotations
 
 import dataclasses
+import http.client
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +19,7 @@ from ..errors import ForeignRedirect, RedirectLoop
 from ..options.checks import check_seconds
 from ..waiting import Patience, scaled, timed_out
 from .endpoint import DEFAULT_TIMEOUT, Endpoint
+from .noted import NotedRequest
 from .outgoing import BodyOptions, Outgoing, encode, own_path, redirected
 from .response import Response
 
@@ -40,12 +43,14 @@ class Session:
         endpoint: where the cluster is.
         on_answer: called with the id of the worker whose application has given an answer.
         connections: those that are open.
+        note: called with each request when its answer is there, or its error.
         keeps_cookies: whether what one answer sets goes with the next request.
     """
 
     endpoint: Endpoint
     on_answer: Callable[[int], None]
     connections: set[socket.socket]
+    note: Callable[[NotedRequest], object]
     keeps_cookies: bool = True
 
     @cached_property
@@ -100,18 +105,30 @@ class Session:
         cookies = "" if request.has("Cookie") else self._cookies_for(request, own_cookies)
         headers = {**request.headers, "Cookie": cookies} if cookies else request.headers
         patience = Patience(seconds)
+        began = time.monotonic()
         try:
             answer = self.endpoint.request(
                 request.method, request.target, request.body, headers, patience, self.connections
             )
         except TimeoutError:
+            self._note(began, request, error="no answer")
             early = patience.early_end()
             raise timed_out(f"an answer to {request.method} {request.target}", seconds, [], early=early) from None
+        except (OSError, http.client.HTTPException) as error:
+            self._note(began, request, error=type(error).__name__)
+            raise
+        self._note(began, request, answer.status, answer.worker)
         if answer.worker is not None and not answer.is_page_of_server:
             self.on_answer(answer.worker)
         if self.keeps_cookies and "Set-Cookie" in answer.headers:
             self.cookies.taken(self._url(request), answer.headers)
         return answer
+
+    def _note(
+        self, began: float, request: Outgoing, status: int | None = None, worker: int | None = None, *, error: str = ""
+    ) -> None:
+        seconds = time.monotonic() - began
+        self.note(NotedRequest(began, seconds, request.method, request.target, status, worker, error))
 
     def _cookies_for(self, request: Outgoing, own: Mapping[str, str] | None) -> str:
         if "cookies" in vars(self) or own:

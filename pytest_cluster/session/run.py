@@ -163,8 +163,19 @@ class ClusterRun:
             self.totals.slowest = max(self.totals.slowest, seconds)
             item.stash[CLUSTERS].append(cluster)
             started(cluster)
+            self._tell_of(cluster, item)
 
         return PreparedCluster(recipe.options, pythonpath=recipe.pythonpath, started=note)
+
+    def _tell_of(self, cluster: Cluster, item: pytest.Item) -> None:
+        """Let plugins hear of a cluster that has started, and from now on of what happens in it."""
+        from .telling import tell_of
+
+        try:
+            tell_of(cluster, item, self.totals.problems)
+        except BaseException:
+            cluster.close()  # no fixture has it yet
+            raise
 
     def end(self, cluster: Cluster, item: pytest.Item) -> None:
         """End a cluster of a test's own.
@@ -241,6 +252,7 @@ class ClusterRun:
             raise
         finally:
             self.totals.note_end(cluster)
+            self._config.hook.pytest_cluster_ended(cluster=cluster, config=self._config)
 
     @contextmanager
     def _slow_end_told(self, cluster: Cluster, item: pytest.Item) -> Iterator[None]:

@@ -22,7 +22,7 @@ from nodecluster_compat.operations.routes import json_answer
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-collect_ignore = ["test_chat.py", "test_page.py"] if find_spec("playwright") is None else []
+collect_ignore = ["test_chat.py", "test_page.py", "test_run_page.py"] if find_spec("playwright") is None else []
 
 
 @pytest.fixture(scope="session")

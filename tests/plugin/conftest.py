@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_cluster.options.settings import SETTINGS
+
 HERE = Path(__file__).parent
 FAKES = HERE / "fakes"
 SHOP = HERE.parent / "apps" / "shop.py"
@@ -17,8 +19,8 @@ def no_settings_from_outside(request: pytest.FixtureRequest, monkeypatch: pytest
     """What this run of pytest was given is not for the runs inside it."""
     if "pytester" in request.fixturenames:
         request.getfixturevalue("pytester")  # which takes PYTEST_ADDOPTS away
-    for name in ("WORKERS", "APP", "POLICY", "START_TIMEOUT", "SLOW_FACTOR", "COMPARE", "FORK_SERVER", "KEEP"):
-        monkeypatch.delenv(f"PYTEST_CLUSTER_{name}", raising=False)
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.variable, raising=False)
     # Hypothesis, xdist and others take longer to import than most of these runs last; tests/zoo runs beside them.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p cluster -p timeout")

@@ -203,7 +203,8 @@ def test_processes_of_xdist_forget_no_failure(tmp_path: Path) -> None:
 
     from pytest_cluster.failures.artifacts import KEPT_FAILURES, forget_oldest
 
-    config: Any = SimpleNamespace(cache=SimpleNamespace(mkdir=lambda _: tmp_path), workerinput={})
+    nothing = {"getoption": lambda _: None, "getini": lambda _: None}
+    config: Any = SimpleNamespace(cache=SimpleNamespace(mkdir=lambda _: tmp_path), workerinput={}, **nothing)
     for number in range(KEPT_FAILURES + 5):
         (tmp_path / f"failure-{number}").mkdir()
     forget_oldest(config)

@@ -24,6 +24,9 @@ VALUES = {
     "compare": ("true", "options.workers in (1, 2)"),
     "fork_server": ("true", "options.fork_server"),
     "fork_app": ("true", "options.fork_app"),
+    "chaos": ("42:1,3", "options"),
+    "html": ("page.html", "options"),
+    "artifacts": ("kept", "options"),
     "keep": ("true", "options"),
 }
 

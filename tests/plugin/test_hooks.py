@@ -1,0 +1,209 @@
+"""Hooks for other plugins: what they are told, and what becomes of one that fails."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+HOOKS = """
+    told = []
+
+    def pytest_cluster_started(cluster, item):
+        told.append(("started", item.name, len(cluster.workers)))
+
+    def pytest_cluster_client_made(cluster, client):
+        told.append(("client", client is cluster.client))
+
+    def pytest_cluster_event(cluster, entry):
+        told.append((entry.event, entry.seq))
+
+    def pytest_cluster_ended(cluster):
+        told.append(("ended", cluster.returncode))
+
+    def pytest_cluster_report_sections(cluster, item, report):
+        return [("queue", f"{item.name} {report.when}: 3 waiting")]
+
+    def pytest_unconfigure():
+        with open("told.json", "w") as file:
+            json.dump(told, file)
+"""
+
+
+def add_to_conftest(project: pytest.Pytester, text: str) -> None:
+    conftest = project.path / "conftest.py"
+    conftest.write_text("import json\n" + conftest.read_text() + "\n".join(line[4:] for line in text.splitlines()))
+
+
+def test_hooks_of_a_conftest(fakes: pytest.Pytester) -> None:
+    """Each entry once and in order, the boot's as well; a section on the terminal; one cluster, one start, one end."""
+    add_to_conftest(fakes, HOOKS)
+    fakes.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster(workers=1)
+        def test_first(cluster): pass
+
+        @pytest.mark.cluster(workers=1)
+        def test_second(cluster):
+            cluster.new_client()
+            cluster.workers[0].kill()
+            cluster.journal.wait_for("exit")
+            assert False
+        """
+    )
+
+    result = fakes.runpytest_inprocess()
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*Captured stdout cluster: queue call*", "test_second call: 3 waiting"])
+    told = [tuple(one) for one in json.loads((fakes.path / "told.json").read_text())]
+    assert [one for one in told if one[0] in ("started", "client", "ended")] == [
+        ("started", "test_first", 1),
+        ("client", True),
+        ("client", False),
+        ("ended", 0),
+    ]
+    entries = [one for one in told if one[0] not in ("started", "client", "ended")]
+    assert entries[:3] == [("fork", 1), ("online", 2), ("listening", 3)]
+    assert [seq for _, seq in entries] == list(range(1, len(entries) + 1))
+    assert {"fault", "exit"} <= {event for event, _ in entries}
+
+
+@pytest.mark.parametrize(
+    ("hook", "outcome", "told"),
+    [
+        ("started(cluster)", {"errors": 1}, ["*ZeroDivisionError*"]),
+        ("event(entry)", {"passed": 1}, ["*pytest_cluster_event failed: ZeroDivisionError: *"]),
+        ("ended(cluster)", {"passed": 1, "errors": 1}, ["*ZeroDivisionError*"]),
+    ],
+)
+def test_hook_that_fails(fakes: pytest.Pytester, hook: str, outcome: dict[str, int], told: list[str]) -> None:
+    """It is somebody's failure, and the cluster is gone all the same."""
+    add_to_conftest(fakes, f"\n    def pytest_cluster_{hook}: 1 / 0\n")
+    fakes.makepyfile("def test_it(cluster): pass")
+
+    result = fakes.runpytest_inprocess()
+
+    result.assert_outcomes(**outcome)
+    result.stdout.fnmatch_lines(told)
+    result.stdout.fnmatch_lines(["cluster: 1 started, *, 0 with leaked processes"])
+    assert result.ret == 1
+
+
+def test_hooks_about_a_failure_that_fail_hide_nothing(fakes: pytest.Pytester) -> None:
+    add_to_conftest(
+        fakes,
+        """
+    def pytest_cluster_report_sections(): 1 / 0
+    def pytest_cluster_failed(failure): failure.no_such_thing
+    """,
+    )
+    fakes.makepyfile("def test_it(cluster): assert False, 'the reason'")
+
+    result = fakes.runpytest_inprocess()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*the reason*",
+            "cause: *",
+            "pytest_cluster_report_sections failed: ZeroDivisionError: *",
+            "pytest_cluster_failed failed: AttributeError: *",
+        ]
+    )
+
+
+def data_of(path: Any) -> Any:
+    found = re.search(r'id="data">(.*?)</script>', path.read_text(), re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])
+
+
+FAILING = """
+    import pytest
+
+    @pytest.mark.parametrize("number", [1, 2])
+    @pytest.mark.cluster(workers=1)
+    def test_it(cluster, number):
+        with pytest.raises(OSError):
+            cluster.get("/lost", timeout=0.05)
+        cluster.workers[0].kill()
+        cluster.journal.wait_for("exit")
+        assert False, "the reason"
+
+    def test_that_passes(): pass
+
+    @pytest.mark.cluster(app="dies")
+    def test_that_does_not_start(cluster): pass
+"""
+
+
+@pytest.mark.parametrize("xdist", [False, True], ids=["here", "xdist"])
+def test_page_of_a_run(fakes: pytest.Pytester, xdist: bool) -> None:
+    """Failures of all processes, with their artefacts beside it, also without a cache."""
+    fakes.makepyfile(FAILING)
+    more = ["-p", "xdist", "-n", "2"] if xdist else []
+
+    arguments = ["--cluster-html=out/page.html", "--cluster-artifacts=kept", "-p", "no:cacheprovider", *more]
+    result = fakes.runpytest_subprocess(*arguments)
+
+    result.assert_outcomes(failed=2, passed=1, errors=1)
+    result.stdout.fnmatch_lines([f"cluster: page of 3 failures: {fakes.path}/out/page.html"])
+    told = data_of(fakes.path / "out" / "page.html")
+    assert told["title"] == "3 failures on clusters"
+    assert all(count in told["about"] for count in ("2 failed", "1 passed", "1 errors"))
+    failures = {one["test"].partition("::")[2]: one for one in told["failures"]}
+    assert set(failures) == {"test_it[1]", "test_it[2]", "test_that_does_not_start"}
+    failed = failures["test_it[2]"]
+    assert failed["reproduce"] == "reproduce: pytest 'test_page_of_a_run.py::test_it[2]'"
+    assert "the reason" in failed["error"]
+    (cluster,) = failed["clusters"]
+    assert [one[1] for one in cluster["entries"]][:3] == ["fork", "online", "listening"]
+    assert {"fault", "exit"} <= {one[1] for one in cluster["entries"]}
+    assert [(one[2], one[3][:10], one[4]) for one in cluster["requests"]] == [(None, "GET /lost ", False)]
+    assert cluster["workers"][0]["end"] == "SIGKILL (injected: SIGKILL to worker 1)"
+    assert ["primary", "fake server: ready"] in [one[1:] for one in cluster["logs"]]
+    assert "exit code 3" in failures["test_that_does_not_start"]["clusters"][0]["cause"]
+    assert (fakes.path / cluster["artefacts"] / "journal.jsonl").is_file()
+    assert len(list((fakes.path / "kept").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--cluster-html=.", "--cluster-html: * is a folder: name a file in it, as *"),
+        ("--cluster-html=plain/page.html", "--cluster-html: * is no folder, so * cannot be a file in it"),
+        (
+            "--cluster-artifacts=plain",
+            "--cluster-artifacts: */plain is no folder: name one, which is made if it is missing",
+        ),
+    ],
+)
+def test_place_that_nothing_can_be_written_to(fakes: pytest.Pytester, option: str, told: str) -> None:
+    """It is said in a sentence before any test runs."""
+    (fakes.path / "plain").write_text("mine")
+    fakes.makepyfile("def test_it(cluster): pass")
+
+    result = fakes.runpytest_inprocess(option)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {told}"])
+
+
+def test_artefacts_beside_somebody_elses_files(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest of ours go, and nothing else does."""
+    from pytest_cluster.failures import artifacts
+
+    monkeypatch.setattr(artifacts, "KEPT_FAILURES", 1)
+    (fakes.path / "kept" / "mine").mkdir(parents=True)
+    fakes.makepyfile(FAILING)
+
+    fakes.runpytest_inprocess("--cluster-artifacts=kept", "-k", "test_it")
+
+    left = sorted(one.name for one in (fakes.path / "kept").iterdir())
+    assert len(left) == 2
+    assert "mine" in left
