@@ -14,6 +14,7 @@ __all__ = [
     "InAnotherProcess",
     "LeakError",
     "MissingLibrary",
+    "MissingProgram",
     "NotImportable",
     "OptionError",
     "ProcessGone",
@@ -21,6 +22,7 @@ __all__ = [
     "RemoteError",
     "RemoteTraceback",
     "ServerError",
+    "ServiceError",
     "StartError",
     "StopError",
     "Unanswered",
@@ -50,6 +52,14 @@ class MissingLibrary(ClusterError, ImportError):
 
     def __init__(self, what: str, name: str) -> None:
         super().__init__(f"{what} needs {name}, which is not installed: pip install {name}")
+
+
+class MissingProgram(ClusterError):
+    """A service is not installed that a test has asked for; the sentence says what to install."""
+
+
+class ServiceError(ClusterError):
+    """A service beside a test's clusters did not come up."""
 
 
 class ForeignRedirect(ClusterError):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .faults.cluster_faults import Faults
     from .journal.journal import Journal
     from .requests.client import Client
+    from .server.services import Service
     from .session.run import ClusterRun
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "cluster_faults",
     "cluster_journal",
     "cluster_options",
+    "cluster_postgresql",
+    "cluster_redis",
     "cluster_workers",
     "fail_without_traceback",
 ]
@@ -112,6 +115,10 @@ def cluster_factory(
     from .errors import OptionError
 
     run = request.config.stash[RUN]
+    if run.foreign_url is not None:
+        from .clusters.foreign import skip_start
+
+        skip_start(run.foreign_url)
     with _without_traceback():
         recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers)
     problems: list[Exception] = []
@@ -142,6 +149,10 @@ def cluster(
     An earlier test's, when that has left it as it was and nothing was asked otherwise; see the marker's ``fresh``.
     """
     run = request.config.stash[RUN]
+    if run.foreign_url is not None:
+        with _without_traceback(), run.foreign(request.node) as foreign:
+            yield cast("Cluster", foreign)
+        return
     with _without_traceback():
         recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers)
         lease = run.lease(recipe, request.node, request)
@@ -171,6 +182,37 @@ def cluster_chaos(request: pytest.FixtureRequest, cluster_factory: ClusterFactor
 
     item = request.node
     return Chaos(cluster_factory, given_plan(item), lambda *what: note_verdict(item, *what))
+
+
+@contextmanager
+def _service(request: pytest.FixtureRequest, name: str) -> Iterator[Service]:
+    from .errors import MissingProgram
+    from .server import services
+
+    request.config.stash[RUN].acquire_helpers()
+    with _without_traceback(), ExitStack() as stack:
+        try:
+            service = stack.enter_context(getattr(services, name)())
+        except MissingProgram as problem:
+            pytest.skip(f"cluster_{problem}")
+        yield service
+
+
+@pytest.fixture(scope="session")
+def cluster_redis(request: pytest.FixtureRequest) -> Iterator[Service]:
+    """Run a Redis or Valkey of this run's own, to which ``cluster_redis.url`` leads; skip the test where there is none.
+
+    It is empty at first, and not emptied between tests.
+    """
+    with _service(request, "redis") as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def cluster_postgresql(request: pytest.FixtureRequest) -> Iterator[Service]:
+    """Run a PostgreSQL of this run's own, to which its ``url`` and ``env`` lead; skip the test where there is none."""
+    with _service(request, "postgresql") as service:
+        yield service
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from .fixtures import (
     cluster_faults,
     cluster_journal,
     cluster_options,
+    cluster_postgresql,
+    cluster_redis,
     cluster_workers,
     fail_without_traceback,
 )
@@ -39,6 +41,8 @@ __all__ = [
     "cluster_faults",
     "cluster_journal",
     "cluster_options",
+    "cluster_postgresql",
+    "cluster_redis",
     "cluster_workers",
 ]
 
@@ -77,6 +81,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(config.stash[RUN], "cluster-run")
     for setting in settings.SETTINGS:
         settings.value_of(config, setting.name)
+    if settings.value_of(config, "url").value is not None and settings.value_of(config, "compare").value:
+        raise pytest.UsageError(
+            "--cluster-url cannot be used with --cluster-compare: how many workers somebody else's server has nobody "
+            "here can say, or change"
+        )
     _register_page(config)
     if settings.value_of(config, "slow_factor").source != "default":
         from .waiting import set_slow_factor

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .chaos_spec import parse_spec
 from .checks import cores, too_many_workers
+from .server_url import parse_server_url
 
 if TYPE_CHECKING:
     import pytest
@@ -147,6 +148,7 @@ SETTINGS = (
     Setting("compare", _flag, False, "run each cluster test with 1 and with N workers, and say what fails with N only"),
     Setting("fork_server", _flag, False, "import gunicorn once and fork servers from there, which is faster"),
     Setting("fork_app", _flag, False, "fork servers from this process, with the application as the object it is here"),
+    Setting("url", parse_server_url, None, "ask this server, which somebody else runs, and start none", "URL"),
     Setting("chaos", parse_spec, None, "the plan of cluster_chaos, as a report names it", "SEED[:STEPS]"),
     Setting("html", _path, None, "write one page about all failures of cluster tests, that needs no server", "FILE"),
     Setting("artifacts", _path, None, "write the artefacts of failed cluster tests there, not into the cache", "DIR"),

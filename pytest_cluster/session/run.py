@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..options import settings
+from ..options.server_url import ServerURL
 from ..stash import CLUSTERS, FAILED, RUN_ONCE
 from .totals import Totals
 
 if TYPE_CHECKING:
     from ..clusters.cluster import Cluster
+    from ..clusters.foreign import ForeignCluster
     from ..clusters.prepared import PreparedCluster
     from ..options.recipe import Recipe
     from .compare import Comparison
@@ -63,6 +65,29 @@ class ClusterRun:
         from .parametrize import repeats
 
         return repeats(self._config)
+
+    @property
+    def foreign_url(self) -> ServerURL | None:
+        """Where a server is that somebody else runs, and that all tests are to ask."""
+        found = settings.value_of(self._config, "url").value
+        return found if isinstance(found, ServerURL) else None
+
+    @contextmanager
+    def foreign(self, item: pytest.Item) -> Iterator[ForeignCluster]:
+        """Let a test ask that server.
+
+        :raises ClusterError: nobody listens there.
+        """
+        from ..clusters.foreign import ForeignCluster
+        from .limits import limit_waits
+
+        assert self.foreign_url is not None
+        limit_waits(item)
+        cluster = ForeignCluster(self.foreign_url)
+        try:
+            yield cluster
+        finally:
+            cluster.close()
 
     @property
     def pool(self) -> Pool:
@@ -142,7 +167,7 @@ class ClusterRun:
         item.stash.setdefault(CLUSTERS, [])
         item.stash[RUN_ONCE] = why_once(item)
         limit_waits(item)
-        self._acquire_helpers()
+        self.acquire_helpers()
         return recipe_of(item, fixtures, app, workers)
 
     def start(self, recipe: Recipe, item: pytest.Item) -> Cluster:
@@ -229,7 +254,8 @@ class ClusterRun:
             fork_server.drop()
             guard.drop()
 
-    def _acquire_helpers(self) -> None:
+    def acquire_helpers(self) -> None:
+        """Have what guards processes, until the run ends."""
         if not self._has_helpers:
             from ..options.versions import check_gunicorn
             from ..server.fork_server import fork_server

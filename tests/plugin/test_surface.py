@@ -14,7 +14,7 @@ from pytest_cluster.options.settings import SETTINGS, Setting
 from pytest_cluster.server.leaks import cluster_members
 from pytest_cluster.waiting import poll
 
-# One value for each setting, and what a test sees of it.  That one keeps is seen after it, below.
+# One value for each setting, and what a test sees of it.  That one keeps is seen after it, below; a URL in test_others.
 VALUES = {
     "workers": ("3", "options.workers == 3"),
     "app": ("ready2", "options.app == 'ready2'"),
@@ -24,6 +24,7 @@ VALUES = {
     "compare": ("true", "options.workers in (1, 2)"),
     "fork_server": ("true", "options.fork_server"),
     "fork_app": ("true", "options.fork_app"),
+    "url": ("http://127.0.0.1:9", "options"),
     "chaos": ("42:1,3", "options"),
     "html": ("page.html", "options"),
     "artifacts": ("kept", "options"),
@@ -47,7 +48,7 @@ def write_test(fakes: pytest.Pytester, check: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("name", [name for name in VALUES if name != "url"])
 @pytest.mark.parametrize("where", ["command line", "environment", "ini"])
 def test_setting(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, name: str, where: str) -> None:
     """Each setting works in each place, and the header says where it comes from."""
