@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from ..errors import StoreUnavailable
 from .exchange import Exchange, Moment
+from .far_desk import FarDesk
 from .group_desk import GroupDesk
 from .leader_desk import LeaderDesk
 from .lock_desk import LockDesk
 from .members import first_token, sharing
 from .once_desk import OnceDesk
+from .server_address import check_settings
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -43,9 +45,13 @@ def share(
         log: told what goes wrong.
         is_own: whether what was registered from there is the primary's, not that of a preloaded application.
         is_ready_at: when a worker can do what one does for all: once it listens, or as soon as it runs.
+
+    Raises:
+        SettingsError: the environment names a server of other hosts that cannot be.
     """
+    check_settings()
     exchange = Exchange(primary.loop, log)
-    LockDesk(exchange, first_token(), folder)
+    FarDesk(exchange, LockDesk(exchange, first_token(), folder))
     LeaderDesk(exchange, first_token(), folder, is_ready_at)
     OnceDesk(exchange, folder, is_ready_at)
     GroupDesk(exchange)

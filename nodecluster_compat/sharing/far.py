@@ -1,13 +1,23 @@
-"""Have the worker that leads carry topics to other hosts, where the environment names a server."""
+"""Have this process' part in what several hosts share, where the environment names a server.
+
+the worker that leads its host:  the bridge for topics, what ended processes have held
+every worker:                    its locks, and the mandate to lead all hosts, by its keeper
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from secrets import token_hex
+from typing import TYPE_CHECKING, Final
 
 from ..errors import ClusterError, SettingsError, StoreUnavailable
 from .bridge import Bridge
 from .exchange import Caller, Returning, Verbs
-from .server import check_installed
+from .far_leader import FarMandate, FarOnces
+from .far_locks import FarLocks
+from .keeper import Keeper
+from .lock_desk import Abandoned
+from .server import Server
 from .server_address import asked_name, asked_url
 from .wire import encode
 
@@ -17,47 +27,94 @@ if TYPE_CHECKING:
 
 __all__ = ["Far"]
 
+_NO_PATIENCE: Final = 0.0
+
 
 class Far:
-    """This process' part in it.
+    """This process' part.
 
     Attributes:
-        bridge: to the server, in a worker that leads; ``None`` elsewhere.
+        bridge: to the server, in a worker that leads its host; ``None`` elsewhere.
+        leader: of this process.
     """
 
-    def __init__(self, sharing: Around, verbs: Verbs, leader: Leader) -> None:
+    def __init__(self, sharing: Around, verbs: Verbs) -> None:
         self.bridge: Bridge | None = None
         self._sharing = sharing
-        self._leader = leader
-        self._is_registered = False
+        self._host = ""
+        self._pid = 0
+        self._keeper: Keeper | None = None
         verbs.on("afar", bytes, self._afar)
+        verbs.on("let go", Abandoned, self._let_go)
 
-    def attached(self) -> None:
+    def become_host(self) -> None:
+        """This process is a primary: its workers are of one host from now on."""
+        self._host = token_hex(8)
+        self._keeper = None
+
+    def attached(self, leader: Leader) -> None:
         """This process is a worker that runs."""
-        if asked_url() and not self._is_registered:
-            self._is_registered = True
-            self._leader.elected(self._begin)
-            self._leader.lost(self._end)
+        self._keeper = self.bridge = None
+        if asked_url():
+            leader.when_chosen.append(self._begin)
+            leader.when_dismissed.append(self._end)
+            leader.stand()
 
-    def _begin(self, _: int) -> None:
+    # --- what this process holds ---------------------------------------------------------------
+
+    def locks(self) -> FarLocks | None:
+        """Return where locks are held for other hosts; ``None`` where there are none.
+
+        Raises:
+            SettingsError: the environment names no server that could be.
+        """
+        return FarLocks(self.keeper, asked_name(), self._host) if asked_url() else None
+
+    def mandate(self) -> FarMandate | None:
+        """Return what is needed to lead all hosts; otherwise as :meth:`locks`."""
+        return FarMandate(self.keeper, asked_name(), self._host) if asked_url() else None
+
+    def onces(self) -> FarOnces | None:
+        """Return what has run on any host; otherwise as :meth:`locks`."""
+        return FarOnces(self.keeper, asked_name(), self._host) if asked_url() else None
+
+    @property
+    def keeper(self) -> Keeper:
+        """What keeps this process' holds."""
+        if self._keeper is None or self._pid != os.getpid():
+            self._host = self._host or token_hex(8)
+            self._pid = os.getpid()
+            self._keeper = Keeper(Server(asked_url(), _NO_PATIENCE), self._sharing.log)
+        return self._keeper
+
+    # --- what the worker does that leads its host ----------------------------------------------
+
+    def _begin(self) -> None:
         try:
-            check_installed()
             self.bridge = Bridge(asked_url(), asked_name(), self._inject, self._sharing.log)
         except (SettingsError, StoreUnavailable) as error:
             self._sharing.log.error("Topics stay on this host: %s", error)
             return
         self.bridge.begin()
-        self._sharing.side.call("bridge", encode(True), None)
+        for verb in ("bridge", "carrier"):
+            self._sharing.side.call(verb, encode(True), None)
 
     def _end(self) -> None:
         bridge, self.bridge = self.bridge, None
         if bridge is not None:
-            self._sharing.side.call("bridge", encode(False), None)
+            for verb in ("bridge", "carrier"):
+                self._sharing.side.call(verb, encode(False), None)
             bridge.end()
 
     def _afar(self, _: Caller, payload: bytes, __: Returning) -> None:
         if self.bridge is not None:
             self.bridge.publish(payload)
+
+    def _let_go(self, _: Caller, abandoned: Abandoned, returning: Returning) -> None:
+        locks = self.locks()
+        if locks is not None:
+            locks.let_go(abandoned)
+        returning.value(None)
 
     def _inject(self, payload: bytes) -> None:
         try:

@@ -6,25 +6,30 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import ArgumentError, ArgumentTypeError, ClusterError, LockLost
 from ..roles.requests import awaited, waited
-from .lock_desk import MOST_PLACES, LockWish, Unlock
+from .lock_desk import MOST_PLACES, Lease, LockWish, Unlock
 from .topics import checked_topic
 from .wire import decode, encode
 
 if TYPE_CHECKING:
+    from .far_locks import FarLocks
+    from .keeper import Claim
     from .sides import Side
 
 __all__ = ["Lock"]
+
+_Done: TypeAlias = Callable[[Exception | None, Any], None]
 
 
 class Lock:
     """A lock that one holder in the cluster has at a time, or so many of a semaphore.
 
-    It ends with the process of its holder, whatever ends that.  An object holds it once; each greenlet, thread or task
-    makes its own by ``cluster.lock(name)``.
+    It ends with the process of its holder, whatever ends that.  Where it is the lock of several hosts it is also lost
+    when the holder's process stands still, or cannot reach the server, for ten seconds.  An object holds it once; each
+    greenlet, thread or task makes its own by ``cluster.lock(name)``.
 
     Args:
         side: where this process stands.
@@ -32,6 +37,7 @@ class Lock:
         places: how many may hold it.
         lease: seconds above 0 after which it is taken away from a holder that has not released it; ``None`` for never.
         timeout: seconds, 0 or more, that ``with`` waits for it; ``None``: as long as it takes.
+        far: returns where it is held for other hosts, too; ``None`` for nowhere.
 
     Attributes:
         name: of the lock.
@@ -40,7 +46,13 @@ class Lock:
     """
 
     def __init__(
-        self, side: Callable[[], Side], name: str, places: int = 1, lease: float | None = None, timeout: object = None
+        self,
+        side: Callable[[], Side],
+        name: str,
+        places: int = 1,
+        lease: float | None = None,
+        timeout: object = None,
+        far: Callable[[], FarLocks | None] = lambda: None,
     ) -> None:
         if isinstance(places, bool) or not isinstance(places, int):
             raise ArgumentTypeError(f"expected a whole number of places, got {places!r}")
@@ -54,12 +66,13 @@ class Lock:
             raise ArgumentError("expected a lease above 0 seconds, or None for one that does not end")
         self._timeout = _checked(timeout, "a time-out")
         self._side = side
-        self._until = 0.0
+        self._far = far
+        self._hold: _Attempt | None = None
 
     @property
     def is_held(self) -> bool:
         """Whether this object holds it, as far as this process can know: a lease may end while it stands still."""
-        return self.token is not None and (self._lease is None or time.monotonic() < self._until)
+        return self._hold is not None and self._hold.lasts()
 
     def acquire(self, timeout: float | None = None) -> int:
         """Hold it; wait until it is free.
@@ -106,11 +119,11 @@ class Lock:
             LockLost: the lease had ended, so somebody else may have held it meanwhile.
             ArgumentError: this object does not hold it.
         """
-        token, is_lost = self.token, not self.is_held
-        if token is None:
+        hold, is_lost = self._hold, not self.is_held
+        if hold is None:
             raise ArgumentError(f"expected to hold the lock {self.name!r}, which this object does not")
-        self.token = None
-        _unlock(self._side(), self.name, token)
+        self._hold = self.token = None
+        hold.end()
         if is_lost:
             raise LockLost(f"the lease of {self.name!r} had ended before it was released")
 
@@ -138,46 +151,89 @@ class Lock:
                 raise
 
     def _attempt(self, timeout: object) -> _Attempt:
-        if self.token is not None:
+        if self._hold is not None:
             raise ArgumentError(f"this object holds the lock {self.name!r} already: make another one to wait for it")
         wish = LockWish(self.name, self._places, self._lease, _checked(timeout, "a time-out"))
-        return _Attempt(self._side(), wish)
+        return _Attempt(self._side(), wish, self._far())
 
     def _held(self, attempt: _Attempt) -> int:
         assert attempt.token is not None
-        self.token = attempt.token
-        self._until = attempt.asked_at + (self._lease or 0.0)
+        self._hold, self.token = attempt, attempt.token
         return self.token
 
 
 class _Attempt:
-    """A wish under way; one that is given up meanwhile is released as soon as it is met."""
+    """A wish under way, and the hold that comes of it; what is given up meanwhile is released as soon as it is met.
 
-    def __init__(self, side: Side, wish: LockWish) -> None:
+    asks the primary ──place──▶ asks the server of other hosts, if there is one ──token──▶ held ──▶ ended
+    """
+
+    def __init__(self, side: Side, wish: LockWish, far: FarLocks | None) -> None:
         self.token: int | None = None
-        self.asked_at = time.monotonic()
+        self._asked_at = time.monotonic()
         self._side = side
         self._wish = wish
-        self._is_given_up = False
+        self._far = far
+        self._place: int | None = None  # the primary's token
+        self._claim: Claim | None = None
+        self._is_over = False
 
-    def begin(self, done: Callable[[Exception | None, Any], None]) -> None:
-        self._side.call("lock", encode(self._wish), partial(self._ended, done))
+    def lasts(self) -> bool:
+        """Whether it is held, as far as this process can know."""
+        if self._far is not None:
+            return self._claim is not None and self._far.holds(self._claim)
+        return self._wish.lease is None or time.monotonic() < self._asked_at + self._wish.lease
 
-    def _ended(self, done: Callable[[Exception | None, Any], None], error: Exception | None, value: Any) -> None:  # noqa: ANN401
-        if error is None:
-            self.token = decode(value, int)
-            if self._is_given_up:
-                _unlock(self._side, self._wish.name, self.token)
+    def begin(self, done: _Done) -> None:
+        wish = self._wish
+        if self._far is not None:  # its lease begins when the server says so
+            wish = LockWish(wish.name, wish.places, None, wish.timeout, True)
+        self._side.call("lock", encode(wish), partial(self._given, done))
+
+    def _given(self, done: _Done, error: Exception | None, value: Any) -> None:  # noqa: ANN401
+        if error is not None:
+            done(error, None)
+        elif self._far is None:
+            self.token = self._place = decode(value, int)
+            self._settle(done, None)
+        else:
+            self._place, place = decode(value, tuple[int, int])
+            if self._is_over:
+                self._unlock()
+            else:
+                self._claim_far(self._far, place, self._place, done)
+
+    def _claim_far(self, far: FarLocks, place: int, token: int, done: _Done) -> None:
+        timeout = self._wish.timeout
+        until = None if timeout is None else self._asked_at + timeout
+        self._claim = far.claim(self._wish, place, token, until, partial(self._had, done), self._unlock)
+
+    def _had(self, done: _Done, error: Exception | None, token: int | None) -> None:
+        self.token = token
+        if error is not None:
+            self._unlock()
+        elif self._wish.lease is not None and self._place is not None:
+            self._side.call("lease", encode(Lease(self._wish.name, self._place, self._wish.lease)), None)
+        self._settle(done, error)
+
+    def _settle(self, done: _Done, error: Exception | None) -> None:
+        if self._is_over:
+            self.end()
         done(error, self.token)
 
     def give_up(self) -> None:
-        self._is_given_up = True
-        if self.token is not None:
-            _unlock(self._side, self._wish.name, self.token)
+        self._is_over = True
+        self.end()
 
+    def end(self) -> None:
+        if self._far is not None and self._claim is not None:
+            self._far.release(self._claim)
+        self._unlock()
 
-def _unlock(side: Side, name: str, token: int) -> None:
-    side.call("unlock", encode(Unlock(name, token)), None)
+    def _unlock(self) -> None:
+        token, self._place = self._place, None
+        if token is not None:
+            self._side.call("unlock", encode(Unlock(self._wish.name, token)), None)
 
 
 def _checked(seconds: object, what: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
@@ -12,7 +13,7 @@ from .exchange import PRIMARY, Caller, Cancellable, Exchange, Moment, Returning
 from .lock_table import Hold, LockTable, Waiter
 from .outcomes import Failure
 
-__all__ = ["MOST_NAME_BYTES", "MOST_PLACES", "LockDesk", "LockWish", "Names", "Unlock"]
+__all__ = ["MOST_NAME_BYTES", "MOST_PLACES", "Abandoned", "Lease", "LockDesk", "LockWish", "Names", "Unlock"]
 
 MOST_NAME_BYTES: Final = 255
 MOST_PLACES: Final = 1024
@@ -31,18 +32,39 @@ class Names(Protocol):
 
 
 class LockWish(Struct, array_like=True, frozen=True):
-    """What ``lock`` asks for: how many places the lock has, how long to hold at most, how long to wait at most."""
+    """What ``lock`` asks for: how many places the lock has, how long to hold at most, how long to wait at most.
+
+    With ``is_far`` the place is held on a server, too, and the answer is the token and the place.
+    """
 
     name: str
     places: int
     lease: float | None
     timeout: float | None
+    is_far: bool = False
 
 
 class Unlock(Struct, array_like=True, frozen=True):
     """What ``unlock`` gives back, and ``lapsed`` tells of."""
 
     name: str
+    token: int
+
+
+class Lease(Struct, array_like=True, frozen=True):
+    """What ``lease`` limits, from now on: a hold, to so many seconds."""
+
+    name: str
+    token: int
+    seconds: float
+
+
+class Abandoned(Struct, array_like=True, frozen=True):
+    """A place that a process had on a server, too, and has left by its end."""
+
+    name: str
+    places: int
+    place: int
     token: int
 
 
@@ -62,9 +84,14 @@ class LockDesk:
         exchange: where the verbs are registered.
         first_token: larger than those of every primary before.
         names: shared with another primary during an upgrade.
+
+    Attributes:
+        when_abandoned: told of places on a server whose holder has ended; a door.
     """
 
     def __init__(self, exchange: Exchange, first_token: int, names: Names) -> None:
+        self.when_abandoned: list[Callable[[Abandoned], None]] = []
+        self._far: dict[int, int] = {}  # token → places
         self.table = LockTable(first_token, self._seize, self._free)
         self._exchange = exchange
         self._names = names
@@ -72,6 +99,7 @@ class LockDesk:
         self._retries = False
         exchange.verbs.on("lock", LockWish, self._lock)
         exchange.verbs.on("unlock", Unlock, self._unlock)
+        exchange.verbs.on("lease", Lease, self._limit)
         exchange.when_told.append(self._told)
 
     def _lock(self, caller: Caller, wish: LockWish, returning: Returning) -> None:
@@ -98,24 +126,54 @@ class LockDesk:
     def _granted(self, claim: _Claim, hold: Hold) -> None:
         if claim.timer is not None:
             claim.timer.cancel()
-        lease = claim.wish.lease
-        if lease is not None:
-            self._leases[hold.token] = self._exchange.timers.call_later(lease, partial(self._lapse, hold))
-        claim.returning.value(hold.token)
+        if claim.wish.lease is not None:
+            self._end_in(hold, claim.wish.lease)
+        if claim.wish.is_far:
+            self._far[hold.token] = claim.wish.places
+            claim.returning.value((hold.token, hold.place))
+        else:
+            claim.returning.value(hold.token)
+
+    def _end_in(self, hold: Hold, seconds: float) -> None:
+        self._leases[hold.token] = self._exchange.timers.call_later(seconds, partial(self._lapse, hold))
+
+    def _limit(self, caller: Caller, lease: Lease, _: Returning) -> None:
+        if not 0 < lease.seconds < float("inf"):
+            raise FrameError("a worker limits a lock to a time that is none")
+        hold = self.table.find(lease.name, lease.token, caller.id)
+        if hold is not None and hold.token not in self._leases:
+            self._end_in(hold, lease.seconds)
 
     def _lapse(self, hold: Hold) -> None:
+        self._forget(hold.token)
         if self.table.release(hold.name, hold.token):
             self._exchange.ask(hold.owner, "lapsed", Unlock(hold.name, hold.token))
 
     def _unlock(self, caller: Caller, unlock: Unlock, returning: Returning) -> None:
+        if self.table.find(unlock.name, unlock.token, caller.id) is not None:
+            self._forget(unlock.token)
         if self.table.release(unlock.name, unlock.token, caller.id):
             returning.value(None)
         else:
             returning.failure(Failure("lost", f"{unlock.name!r} is no longer held: its lease has ended"))
 
     def _told(self, moment: Moment, worker: int) -> None:
-        if moment == "ended" and worker != PRIMARY:
-            self.table.ended(worker)
+        if moment != "ended" or worker == PRIMARY:
+            return
+        held = [hold for hold in self.table.held() if hold.owner == worker]
+        self.table.ended(worker)
+        for hold in held:
+            places = self._far.get(hold.token)
+            self._forget(hold.token)
+            if places is not None:
+                for told in self.when_abandoned:
+                    told(Abandoned(hold.name, places, hold.place, hold.token))
+
+    def _forget(self, token: int) -> None:
+        self._far.pop(token, None)
+        timer = self._leases.pop(token, None)
+        if timer is not None:
+            timer.cancel()
 
     # --- places, which another primary may have ------------------------------------------------
 

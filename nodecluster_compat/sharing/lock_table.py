@@ -101,6 +101,12 @@ class LockTable:
         self._serve(name, lock)
         return True
 
+    def find(self, name: str, token: int, owner: int) -> Hold | None:
+        """Return the hold of that token, if it is that owner's."""
+        lock = self._locks.get(name)
+        hold = None if lock is None else lock.holds.get(token)
+        return hold if hold is not None and hold.owner == owner else None
+
     def ended(self, owner: int) -> None:
         """An owner has ended: it holds nothing and waits for nothing."""
         for name, lock in list(self._locks.items()):

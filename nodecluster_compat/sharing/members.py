@@ -66,11 +66,11 @@ class Sharing:
         self._for_workers: list[Subscription] = []  # of a preloaded application
         self._is_own: Callable[[Origin], bool] | None = None
         self._member: ClusterWorker | None = None
-        self.leader = Leader(self, self.verbs)
+        self.far = Far(self, self.verbs)
+        self.leader = Leader(self, self.verbs, self.far.mandate)
         self.store = Store(partial(store_engine, self._state_folder, self._give, self._check_waiting))
         self._folder: StateFolder | None = None
-        self.onces = Onces(self)
-        self.far = Far(self, self.verbs, self.leader)
+        self.onces = Onces(self, self.far.onces)
         self.groups = Groups(self, self.verbs)
         self.log: Log = _OWN_LOG
         self.verbs.on("lapsed", Unlock, _ignore)  # whoever holds it has a clock
@@ -121,6 +121,7 @@ class Sharing:
         self._is_own = is_own
         self.log = log
         self.store.leave()
+        self.far.become_host()
         self._folder = folder
         self._for_workers += self.subscribers.remove_where(lambda one: not is_own(one.origin))
         side = self._side = DirectSide(exchange, post, post, self.subscribers, self.verbs, log)
@@ -137,7 +138,7 @@ class Sharing:
         self._side = WorkerSide(member, self.subscribers, self.verbs, log)
         kept, self._for_workers = self._for_workers, []
         self.subscribers.add(kept)
-        member.when_attached += [self.leader.attached, self.onces.attached, self.far.attached]
+        member.when_attached += [self.leader.attached, self.onces.attached, partial(self.far.attached, self.leader)]
         member.when_closed.append(self.leader.closed)
 
     def leave(self) -> None:
@@ -196,7 +197,7 @@ class Sharing:
 
     def lock(self, name: str, places: int, lease: float | None, timeout: float | None) -> Lock:
         """Return a lock that is not held yet."""
-        return Lock(lambda: self.side, name, places, lease, timeout)
+        return Lock(lambda: self.side, name, places, lease, timeout, self.far.locks)
 
     def every(self, seconds: float, function: Callable[..., Any], name: str | None) -> None:
         """Run a function in the worker that leads."""

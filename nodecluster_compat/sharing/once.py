@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..base.arity import fitted
 from ..base.emitter import Origin, awaits_handlers, current_origin, run_guarded
@@ -15,7 +15,7 @@ from .wire import decode, encode
 if TYPE_CHECKING:
     from .sides import Around
 
-__all__ = ["Onces"]
+__all__ = ["FarOnce", "Onces"]
 
 
 class _Once:
@@ -25,11 +25,27 @@ class _Once:
         self.call = fitted(function, 0, f"what runs once as {key!r}", is_awaited=awaits_handlers())
 
 
-class Onces:
-    """What this process would run once, if it is the one."""
+class FarOnce(Protocol):
+    """What has run once on any of several hosts."""
 
-    def __init__(self, sharing: Around) -> None:
+    def seek(self, key: str, decided: Callable[[bool], None]) -> None:
+        """Call ``decided(is_ours)`` as soon as it is this process' turn to run it, or another one has."""
+
+    def has_run(self, key: str, noted: Callable[[], None]) -> None:
+        """It has run here, as it was its turn; ``noted`` is called when others know."""
+
+
+class Onces:
+    """What this process would run once, if it is the one.
+
+    Args:
+        sharing: around it.
+        far: returns what other hosts have run; ``None`` where there are none.
+    """
+
+    def __init__(self, sharing: Around, far: Callable[[], FarOnce | None] = lambda: None) -> None:
         self._sharing = sharing
+        self._find_far = far
         self._waiting: list[_Once] = []
 
     def add(self, key: str, function: Callable[..., Any]) -> None:
@@ -59,10 +75,23 @@ class Onces:
             is_ours: bool = error is None and decode(value, bool)
         except FrameError:
             return
+        far = self._find_far() if is_ours else None
+        if far is not None:
+            far.seek(one.key, partial(self._decided, one, far))
+        elif is_ours:
+            self._run(one, partial(self._done, one))
+
+    def _decided(self, one: _Once, far: FarOnce, is_ours: bool) -> None:
+        if is_ours:
+            self._run(one, partial(far.has_run, one.key, partial(self._done, one)))
+        else:
+            self._done(one)
+
+    def _run(self, one: _Once, then: Callable[[], None]) -> None:
         member = self._sharing.member
-        if is_ours and member is not None and member.runtime is not None:
+        if member is not None and member.runtime is not None:
             run = partial(run_guarded, f"once {one.key!r}", one.origin, one.call)
-            member.runtime.spawn(run, partial(self._done, one))
+            member.runtime.spawn(run, then)
 
     def _done(self, one: _Once) -> None:
         self._sharing.side.call("once done", encode(one.key), None)

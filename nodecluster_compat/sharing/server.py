@@ -1,7 +1,7 @@
 """Reach the server that several hosts share: connections of redis-py, what is asked again, what its errors mean.
 
 A question that changes nothing, or changes it only once however often it is asked, is asked again while the server
-cannot be reached, with pauses, for :data:`PATIENCE` seconds.  Any other one is asked again only where it has certainly
+cannot be reached, with pauses, for a while.  Any other one is asked again only where it has certainly
 not been sent.  After that nobody asks for a moment, so that a server that is away does not hold up every request for
 so long.
 
@@ -21,7 +21,7 @@ from .server_address import BUS_VARIABLE, address_of
 if TYPE_CHECKING:
     from .server_address import ServerAddress
 
-__all__ = ["PATIENCE", "Server", "check_installed", "client_of"]
+__all__ = ["PATIENCE", "Server", "client_of"]
 
 PATIENCE: Final = 1.5
 """Seconds for which a server that cannot be reached is tried."""
@@ -89,20 +89,12 @@ def _telling(base: Any) -> Any:  # noqa: ANN401 - a class of redis-py's
     return type(f"Telling{base.__name__}", (base,), {"connect": connect})
 
 
-def check_installed() -> None:
-    """Import redis-py.
-
-    Raises:
-        StoreUnavailable: it is not installed.
-    """
-    _redis()
-
-
 class Server:
     """The server, as one process reaches it; its connections are made when they are needed.
 
     Args:
         url: as in the environment.
+        patience: seconds for which it is tried; afterwards nobody tries for a moment.
         clock: seconds that only go on.
         sleep: waits.
 
@@ -111,9 +103,14 @@ class Server:
     """
 
     def __init__(
-        self, url: str, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] | None = None
+        self,
+        url: str,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._address = address_of(url)
+        self._patience = patience
         self._clock = clock
         self._sleep = sleep or time.sleep
         self._made: Any = None
@@ -164,7 +161,7 @@ class Server:
             except redis.RedisError as error:
                 failures += 1
                 pause: float = backoff.compute(failures)
-                is_late = self._clock() + pause - began > PATIENCE
+                is_late = self._clock() + pause - began > self._patience
                 if not _is_passing(redis, error) or not is_safe(error) or is_late:
                     raise self._meant(redis, error) from error
             self._sleep(pause)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.util import find_spec
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
@@ -18,7 +19,16 @@ from msgspec import Struct
 
 from ..errors import SettingsError
 
-__all__ = ["BUS_VARIABLE", "NAME_VARIABLE", "ServerAddress", "address_of", "asked_name", "asked_url", "is_asked"]
+__all__ = [
+    "BUS_VARIABLE",
+    "NAME_VARIABLE",
+    "ServerAddress",
+    "address_of",
+    "asked_name",
+    "asked_url",
+    "check_settings",
+    "is_asked",
+]
 
 BUS_VARIABLE: Final = "NODECLUSTER_BUS"
 NAME_VARIABLE: Final = "NODECLUSTER_NAME"
@@ -72,6 +82,22 @@ def asked_name() -> str:
     if not _NAME.fullmatch(name):
         raise SettingsError(f"expected 1 to 64 letters, digits, '.', '_' or '-' as {NAME_VARIABLE}, got {name!r}")
     return name
+
+
+def check_settings() -> None:
+    """Look at what the environment says of other hosts, if anything.
+
+    Raises:
+        SettingsError: it cannot work.
+    """
+    if not is_asked():
+        return
+    address_of(asked_url())
+    asked_name()
+    if find_spec("redis") is None:  # not imported: that would import too much before gevent patches
+        raise SettingsError(
+            f"expected redis for {BUS_VARIABLE}, which is not installed: pip install 'nodecluster-compat[redis]'"
+        )
 
 
 def address_of(url: str) -> ServerAddress:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import SettingsError
 from ...roles.cluster import cluster
+from ...sharing.server_address import check_settings
 from .cluster_arbiter import ClusterArbiter, adopt
 from .dealing_settings import policy_in_force, routing_in_force
 from .finalisation import finalise_as_python_does
@@ -60,5 +61,6 @@ def _refuse_what_cannot_work(cfg: Settings) -> None:
     if cfg.reuse_port:
         cluster.scheduling_policy = cluster.SCHED_NONE
     cluster.freeze_policy()
+    check_settings()
     policy_in_force()
     routing_in_force()

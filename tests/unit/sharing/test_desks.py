@@ -9,6 +9,7 @@ from exchange_peers import LOG, Peer, Timers
 
 from nodecluster_compat.errors import FrameError, StoreUnavailable
 from nodecluster_compat.sharing.exchange import Exchange
+from nodecluster_compat.sharing.far_desk import FarDesk
 from nodecluster_compat.sharing.leader_desk import LeaderDesk
 from nodecluster_compat.sharing.lock_desk import LockDesk
 from nodecluster_compat.sharing.once_desk import OnceDesk
@@ -47,7 +48,8 @@ class Rig:
         self.exchange = Exchange(self.timers, LOG)
         self.folder = Folder()
         self.now = 0.0
-        LockDesk(self.exchange, 100, self.folder)
+        self.desk = LockDesk(self.exchange, 100, self.folder)
+        self.far = FarDesk(self.exchange, self.desk)
         OnceDesk(self.exchange, self.folder)
         LeaderDesk(self.exchange, 100, self.folder, clock=lambda: self.now)
         self.peers = [Peer(number, self.exchange) for number in range(4)]
@@ -204,3 +206,40 @@ def test_a_leader_without_a_channel_leads_until_its_process_has_ended() -> None:
     assert second.asked == []
     rig.exchange.tell("ended", first.id)
     assert second.asked[0][1] == "lead"
+
+
+def test_a_place_that_is_held_on_a_server_too() -> None:
+    """Its lease begins when the worker says so; whoever carries is told what an ended one had."""
+    rig = Rig()
+    _, first, second, third = rig.peers
+    first.calls("lock", ["x", 2, None, None, True], number=1)
+    second.calls("lock", ["x", 2, None, None, True], number=2)
+    assert (values(first), values(second)) == ([[101, 0]], [[102, 1]])
+    first.calls("lease", ["x", 101, 5.0])
+    first.calls("lease", ["x", 102, 7.0])  # somebody else's
+    assert [seconds for seconds, _ in rig.timers.set] == [5.0]
+    first.calls("unlock", ["x", 101], number=3)
+    assert [timer.cancelled for _, timer in rig.timers.set] == [True]
+    rig.end(second)
+    assert third.asked == []
+    third.calls("carrier", True)
+    assert [(verb, told) for _, verb, told in third.asked] == [("let go", ["x", 2, 1, 102])]
+    rig.end(third)
+    assert rig.far.carrier is None
+    first.calls("carrier", True)
+    assert first.asked[-1][1:] == ("let go", ["x", 2, 1, 102])
+    first.calls("carrier", False)
+    assert rig.far.carrier is None
+    with pytest.raises(FrameError):
+        first.calls("lease", ["x", 101, -1.0])
+
+
+def test_leases_are_forgotten_with_their_locks() -> None:
+    """However often a lock with a lease is held and released, nothing is kept of it."""
+    rig = Rig()
+    peer = rig.peers[1]
+    for number in range(3):
+        peer.calls("lock", ["x", 1, 60.0, None], number=number + 1)
+        peer.calls("unlock", ["x", 101 + number])
+    assert (rig.desk._leases, len(rig.desk.table)) == ({}, 0)
+    assert all(timer.cancelled for _, timer in rig.timers.set)

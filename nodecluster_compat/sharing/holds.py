@@ -1,0 +1,121 @@
+"""Hold names on a server that several hosts share, each until a time: scripts of Redis, and what they are asked.
+
+A hold is a key that has an end (``SET … NX PX``) and says whose it is.  Its token is larger than every token before
+it, also after a server has lost what it kept: a counter that begins with the server's time (a *fencing token*).
+
+On one host only one process at a time asks for a place, because the primary has given it that place first.  So what
+another process of the host has held there ends with its successor's hold, at once.
+
+A server that was started again without a disk has forgotten all holds.  Whoever wants one and has known it before
+gives those who held one the time to say so.
+
+    value = host : place on the host : token of the primary's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+__all__ = ["Places", "free", "renew", "take", "value_of"]
+
+_TAKE: Final = """
+local found = nil
+for at = 3, #KEYS do
+  local held = redis.call('GET', KEYS[at])
+  if held and string.sub(held, 1, #ARGV[1]) == ARGV[1] then
+    found = at
+    redis.call('SET', KEYS[at], ARGV[2], 'PX', ARGV[3])
+    break
+  end
+end
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  local now = redis.call('TIME')
+  local first = (now[1] * 1000 + math.floor(now[2] / 1000)) * 4096
+  redis.call('SET', KEYS[1], string.format('%.0f', first))
+  if ARGV[4] ~= '0' then redis.call('SET', KEYS[2], 1, 'PX', ARGV[4]) end
+end
+if not found and redis.call('EXISTS', KEYS[2]) == 0 then
+  for at = 3, #KEYS do
+    if redis.call('SET', KEYS[at], ARGV[2], 'NX', 'PX', ARGV[3]) then
+      found = at
+      break
+    end
+  end
+end
+if not found then return false end
+redis.call('INCR', KEYS[1])
+return {found - 3, redis.call('GET', KEYS[1])}
+"""
+_RENEW: Final = """
+local held = redis.call('GET', KEYS[1])
+if held == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+if held or ARGV[3] == '0' then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+_FREE: Final = """
+for _, key in ipairs(KEYS) do
+  if redis.call('GET', key) == ARGV[1] then return redis.call('DEL', key) end
+end
+return 0
+"""
+
+
+class Places(Struct, frozen=True):
+    """What is to be held: one of so many keys.
+
+    Attributes:
+        keys: each is a place.
+        counter: the key of the tokens.
+    """
+
+    keys: tuple[str, ...]
+    counter: str
+
+
+def value_of(host: str, place: int, token: int) -> str:
+    """Return what a hold says of whose it is."""
+    return f"{host}:{place}:{token}"
+
+
+def take(
+    client: Any,  # noqa: ANN401 - redis-py's
+    places: Places,
+    value: str,
+    milliseconds: int,
+    patience: int = 0,
+) -> tuple[int, int] | None:
+    """Hold a place, if one is free, or this host's; return which, and the token.
+
+    Args:
+        client: redis-py's.
+        places: where.
+        value: of the hold.
+        milliseconds: how long it lasts.
+        patience: milliseconds for which nobody gets anything new of a server that has forgotten all; 0 for none.
+    """
+    prefix = value[: value.rindex(":") + 1]
+    keys = [places.counter, f"{places.counter}:forgotten", *places.keys]
+    found: Sequence[Any] | None = client.eval(_TAKE, len(keys), *keys, prefix, value, milliseconds, patience)
+    return None if found is None else (int(found[0]), int(found[1]))
+
+
+def renew(client: Any, key: str, value: str, milliseconds: int, is_ours: bool) -> bool:  # noqa: ANN401 - redis-py's
+    """Hold a place for longer; return whether it is held.
+
+    Args:
+        client: redis-py's.
+        key: of the place.
+        value: of the hold.
+        milliseconds: from now.
+        is_ours: whether its time was not over, so that nobody else can have held it, whatever the server has lost.
+    """
+    return bool(client.eval(_RENEW, 1, key, value, milliseconds, int(is_ours)))
+
+
+def free(client: Any, places: Sequence[str], value: str) -> bool:  # noqa: ANN401 - redis-py's
+    """Hold it no longer; return whether it was held."""
+    return bool(client.eval(_FREE, len(places), *places, value))

@@ -1,0 +1,256 @@
+"""Keep what this process holds on the server of several hosts: get it, renew it, give it back.  One thread for all.
+
+    waits ──taken──▶ held ──released──▶ leaves ──the server knows, its time ends──▶ over
+      │                └──its time ends, somebody else has it──▶ over: lost
+      ├──given up──▶ leaves
+      └──too late──▶ over
+
+The thread begins with the first claim and ends with the last.  While the server cannot be reached claims wait, and
+holds last until their time ends: nobody else can have them before.  What a claim calls is called on that thread, or in
+a greenlet, and must not wait.
+"""
+
+from __future__ import annotations
+
+import _thread
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from ..errors import ClusterError, LockNotAcquired
+from .holds import free, renew, take
+
+if TYPE_CHECKING:
+    from ..base.log import Log
+    from .holds import Places
+    from .server import Server
+
+__all__ = ["Claim", "Job", "Keeper"]
+
+_RETRY: Final = 0.05
+_AWAY: Final = 0.2
+_RENEWALS: Final = 3
+_FORGOTTEN_MILLISECONDS: Final = 4000
+
+State: TypeAlias = Literal["waits", "held", "leaves", "over"]
+Job: TypeAlias = Callable[[Any], object]
+"""Asks something of the server: ``job(client)``."""
+
+
+class Claim(Struct, eq=False):
+    """Something that is wanted, and then held.
+
+    Attributes:
+        what: for the sentence of an error.
+        places: where it may be held.
+        value: says whose it is.
+        seconds: how long a hold lasts.
+        is_renewed: whether it is held for longer all the time.
+        got: called once: with the token, or why there is none.
+        lost: called if the hold ends by itself.
+        waits_until: when it is given up.
+        until: when the hold ends at the earliest.
+    """
+
+    what: str
+    places: Places
+    value: str
+    seconds: float
+    is_renewed: bool
+    got: Callable[[Exception | None, int | None], None]
+    lost: Callable[[], None]
+    waits_until: float | None = None
+    until: float = 0.0
+    state: State = "waits"
+    key: str = ""
+    next_at: float = 0.0
+    left: Callable[[], None] | None = None
+
+    @property
+    def milliseconds(self) -> int:
+        """How long a hold lasts."""
+        return max(1, round(self.seconds * 1000))
+
+
+class Keeper:
+    """The claims of one process.
+
+    Args:
+        server: that the holds are on.
+        log: told when it cannot be reached.
+        clock: seconds that only go on.
+    """
+
+    def __init__(self, server: Server, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
+        self._server = server
+        self._log = log
+        self._clock = clock
+        self._claims: list[Claim] = []
+        self._jobs: deque[tuple[Job, bool]] = deque()
+        self._again: list[tuple[Job, bool]] = []
+        self._changed = threading.Condition()
+        self._runs = False
+        self._is_away = False
+        self._has_known = False
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether a claim is held, as far as this process can know."""
+        return claim.state == "held" and self._clock() < claim.until
+
+    def claim(self, claim: Claim) -> None:
+        """Get something, as soon as it is free; waits for nobody."""
+        with self._changed:
+            self._claims.append(claim)
+            self._wake()
+
+    def release(self, claim: Claim, left: Callable[[], None] | None = None) -> None:
+        """Want or hold it no longer; ``left`` is called when the server has been told, or could not be."""
+        with self._changed:
+            if claim.state == "waits":
+                claim.until = self._clock() + claim.seconds  # it may be held by now
+            is_over = claim.state == "over"
+            if not is_over:
+                claim.state, claim.next_at, claim.left = "leaves", 0.0, left
+                self._wake()
+        if is_over and left is not None:
+            left()
+
+    def do(self, job: Job, persists: bool = False) -> None:
+        """Ask something of the server on the thread of this keeper; what goes wrong is told in the log.
+
+        Args:
+            job: called once, or again where the server could not be reached.
+            persists: whether that is so for as long as it takes.
+        """
+        with self._changed:
+            self._jobs.append((job, persists))
+            self._wake()
+
+    # --- the thread ----------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if not self._runs:
+            self._runs = True
+            _thread.start_new_thread(self._run, ())  # Thread.start() would wait, which the caller must not
+        self._changed.notify()
+
+    def _run(self) -> None:
+        while self._wait():
+            while self._jobs:
+                job, persists = self._jobs.popleft()
+                if not self._attempt(job) and persists:
+                    self._again.append((job, persists))
+            for claim in list(self._claims):
+                if claim.state != "over" and claim.next_at <= self._clock():
+                    self._serve(claim)
+
+    def _wait(self) -> bool:
+        """Wait for something to do; return whether there ever will be."""
+        with self._changed:
+            self._claims = [claim for claim in self._claims if claim.state != "over"]
+            if not self._claims and not self._jobs and not self._again:
+                self._runs = False
+                return False
+            now = self._clock()
+            times = [claim.next_at for claim in self._claims] + [now + _AWAY for _ in self._again[:1]]
+            if not self._jobs and min(times) > now:
+                self._changed.wait(min(times) - now)
+            self._jobs.extend(self._again)
+            self._again.clear()
+            return True
+
+    def _serve(self, claim: Claim) -> None:
+        try:
+            _STATES[claim.state](self, claim)
+        except Exception:  # noqa: BLE001 - one claim must not end the others
+            self._log.exception("What has become of %s could not be told", claim.what)
+
+    def _attempt(self, job: Job) -> bool:
+        """Ask the server; return whether it has answered."""
+        try:
+            self._server.ask(job)
+        except ClusterError as error:
+            if not self._is_away:
+                self._log.warning("What this worker holds for all hosts cannot be kept for now: %s", error)
+            self._is_away = True
+            return False
+        except Exception:  # noqa: BLE001 - as above
+            self._log.exception("What the server of other hosts was asked went wrong")
+        self._is_away, self._has_known = False, True
+        return True
+
+    # --- states --------------------------------------------------------------------------------
+
+    def _get(self, claim: Claim) -> None:
+        began = self._clock()
+        found: list[tuple[int, int] | None] = []
+        patience = _FORGOTTEN_MILLISECONDS if self._has_known else 0
+        has_answered = self._attempt(
+            lambda client: found.append(take(client, claim.places, claim.value, claim.milliseconds, patience))
+        )
+        place = found[-1] if found else None
+        if place is not None:
+            self._hold(claim, began, *place)
+        elif claim.waits_until is not None and self._clock() >= claim.waits_until:
+            if not self._over(claim):
+                return
+            reason = "did not become free in time" if has_answered else "cannot be had: its server cannot be reached"
+            claim.got(LockNotAcquired(f"{claim.what} {reason}"), None)
+        elif claim.state == "waits":
+            claim.next_at = min(self._clock() + (_RETRY if has_answered else _AWAY), claim.waits_until or float("inf"))
+
+    def _hold(self, claim: Claim, began: float, place: int, token: int) -> None:
+        with self._changed:
+            if claim.state != "waits":  # given up meanwhile
+                return
+            claim.state, claim.key = "held", claim.places.keys[place]
+            self._extend(claim, began)
+        claim.got(None, token)
+
+    def _extend(self, claim: Claim, began: float) -> None:
+        claim.until = began + claim.seconds
+        claim.next_at = began + claim.seconds / _RENEWALS if claim.is_renewed else claim.until
+
+    def _keep(self, claim: Claim) -> None:
+        began = self._clock()
+        is_held: list[bool] = []
+        if claim.is_renewed:
+            is_ours = began < claim.until
+            self._attempt(
+                lambda client: is_held.append(renew(client, claim.key, claim.value, claim.milliseconds, is_ours))
+            )
+        if is_held and is_held[-1]:
+            self._extend(claim, began)
+        elif is_held or self._clock() >= claim.until:
+            if self._over(claim):
+                claim.lost()
+        else:
+            claim.next_at = min(self._clock() + _AWAY, claim.until)
+
+    def _over(self, claim: Claim) -> bool:
+        with self._changed:
+            is_wanted = claim.state != "leaves"
+            if is_wanted:
+                claim.state = "over"
+        return is_wanted
+
+    def _leave(self, claim: Claim) -> None:
+        has_left = self._attempt(lambda client: free(client, claim.places.keys, claim.value))
+        left, claim.left = claim.left, None
+        if has_left or self._clock() >= claim.until:
+            claim.state = "over"
+        else:
+            claim.next_at = self._clock() + _AWAY
+        if left is not None:
+            left()
+
+
+_STATES: Final[dict[State, Callable[[Keeper, Claim], None]]] = {
+    "waits": Keeper._get,
+    "held": Keeper._keep,
+    "leaves": Keeper._leave,
+}
