@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import pytest
@@ -173,6 +176,22 @@ def test_session_by_polling_stays_where_it_is(cluster: Cluster) -> None:
 @every_kind
 def test_session_that_is_upgraded_stays_where_it_is(cluster: Cluster) -> None:
     check_session(cluster, ("polling", "websocket"))
+
+
+def begin_and_post(cluster: Cluster) -> int:
+    """Begin a session, and post to it at once over another connection; return the status of that."""
+    begun = cluster.get("/socket.io/?EIO=4&transport=polling").text
+    sid = json.loads(begun[1:])["sid"]
+    return cluster.request("POST", f"/socket.io/?EIO=4&transport=polling&sid={sid}", body=b"1").status
+
+
+@pytest.mark.slow
+@pytest.mark.cluster(**GEVENT)
+def test_no_request_overtakes_what_is_known_of_its_session(cluster: Cluster) -> None:
+    """A session is posted to before anybody could be told of it: its id says where it is."""
+    with ThreadPoolExecutor(10) as pool:
+        statuses = Counter(pool.map(lambda _: begin_and_post(cluster), range(2000)))
+    assert statuses == {200: 2000}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import http.server
+import os
 import re
 import shutil
 import socket
@@ -30,9 +31,10 @@ Start = Callable[..., Cluster]
 
 def program(name: str) -> str:
     """The path of a server's program, wherever Debian has it."""
-    found = shutil.which(name) or next(iter(sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))), None)
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
+    found = shutil.which(name, path=path) or next(iter(sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))), None)
     if found is None:
-        pytest.skip(f"this machine has no {name}: apt-get install redis-server postgresql")
+        pytest.skip(f"this machine has no {name}: apt-get install redis-server postgresql nginx haproxy")
     return found
 
 

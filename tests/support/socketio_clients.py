@@ -136,13 +136,14 @@ class Caller:
 
 @contextmanager
 def callers(
-    cluster: Cluster, number: int, transports: Sequence[str] = ("websocket",), *, reconnects: bool = False
+    server: Cluster | str, number: int, transports: Sequence[str] = ("websocket",), *, reconnects: bool = False
 ) -> Iterator[list[Caller]]:
-    """Connect so many clients, and end them."""
+    """Connect so many clients to a server, or to a URL, and end them."""
+    url = server if isinstance(server, str) else server.url
     made: list[Caller] = []
     try:
         for _ in range(number):
-            made.append(Caller(cluster.url, transports, reconnects=reconnects))  # noqa: PERF401 - closed below
+            made.append(Caller(url, transports, reconnects=reconnects))  # noqa: PERF401 - closed below
         yield made
     finally:
         for caller in made:
