@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import signal
 import socket
+import ssl
 import threading
 from collections import Counter
 from contextlib import ExitStack
@@ -14,6 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 import pytest
+from h2_client import fetch
 from kinds import ASGI, GEVENT, THREADS, every_kind
 from raw_http import Certificate
 from remote_control import freeze, open_fds, wait
@@ -97,6 +100,64 @@ def test_sessions_are_served_by_their_workers_through_tls(
     tls = {"keyfile": certificate.key, "certfile": certificate.cert}
     cluster = cluster_factory(**{**ROUTED, **kind, "settings": {**kind.get("settings", {}), **tls}})
     check_everything(cluster, certificate)
+
+
+@pytest.mark.cluster(**ROUTED, settings={"bind": "unix:routed.sock"})
+def test_sessions_on_a_unix_socket_are_served_by_their_workers(cluster: Cluster) -> None:
+    """As nginx has it, whole heads and those that come byte by byte; there is no address of a client."""
+    workers = ids(cluster)
+    with RoutedClient(cluster) as client:
+        for worker in [*workers, *reversed(workers)]:
+            told = client.ask(client.session(worker), body=b"x" * 100_000)
+            assert (told["worker"], told["client"], told["sent"]) == (worker, "", 100_000)
+    check_heads(cluster, workers, None)
+    check_strangers(cluster, workers, None)
+
+
+PROXIED: Final = {
+    "v1": b"PROXY TCP4 192.0.2.7 192.0.2.99 5000 80\r\n",
+    "v2": b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([192, 0, 2, 7, 192, 0, 2, 99]) + b"\x13\x88\0\x50",
+}
+
+
+@pytest.mark.parametrize("proxied", PROXIED.values(), ids=PROXIED)
+@pytest.mark.cluster(**ROUTED, settings={"proxy_protocol": True, "proxy_allow_ips": "*"})
+def test_sessions_behind_the_proxy_protocol_are_served_by_their_workers(cluster: Cluster, proxied: bytes) -> None:
+    """The header comes once, before the first request, and goes along with the connection; also in pieces."""
+    workers = ids(cluster)
+    for first in workers:
+        with RoutedClient(cluster) as client:
+            for byte in proxied:
+                client.sock.sendall(bytes([byte]))
+            for worker in [first, *workers]:
+                told = client.ask(client.session(worker))
+                assert (told["worker"], told["client"]) == (worker, "192.0.2.7")
+
+
+@pytest.mark.parametrize("kind", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
+def test_http2_is_served_where_it_arrives(
+    cluster_factory: ClusterFactory, certificate: Certificate, kind: dict[str, Any]
+) -> None:
+    """All streams of a connection, whatever session they belong to; HTTP/1.1 beside it goes to its worker."""
+    tls = {"keyfile": certificate.key, "certfile": certificate.cert, "http_protocols": "h2,h1"}
+    cluster = cluster_factory(**{**ROUTED, **kind, "settings": {**kind.get("settings", {}), **tls}})
+    workers = ids(cluster)
+    context = ssl.create_default_context(cafile=certificate.cert)
+    context.check_hostname = False
+    context.set_alpn_protocols(["h2"])
+    with RoutedClient(cluster, certificate) as client:
+        for worker in workers:
+            assert client.ask(client.session(worker))["worker"] == worker
+        paths = [client.session(worker) for worker in workers]
+    with (
+        socket.create_connection((cluster.host, cluster.port), timeout=30) as plain,
+        context.wrap_socket(plain) as encrypted,
+    ):
+        answers = fetch(encrypted, *paths)
+    assert [answer.status for answer in answers] == [200] * len(workers)
+    assert len({json.loads(answer.body)["worker"] for answer in answers}) == 1
+    sentence = "Requests of HTTP/2 are served where they arrive"
+    wait(lambda: sentence in cluster.log, sentence, cluster)
 
 
 @every_kind

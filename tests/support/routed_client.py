@@ -33,8 +33,11 @@ class RoutedClient:
     """
 
     def __init__(self, cluster: Cluster, certificate: Certificate | None = None) -> None:
-        self.sock: socket.socket = socket.create_connection((cluster.host, cluster.port), timeout=30)
-        if certificate is not None:
+        self.sock: socket.socket
+        if certificate is None:
+            self.sock = cluster.connect(30)
+        else:
+            self.sock = socket.create_connection((cluster.host, cluster.port), timeout=30)
             context = ssl.create_default_context(cafile=certificate.cert)
             context.check_hostname = False
             self.sock = context.wrap_socket(self.sock)
