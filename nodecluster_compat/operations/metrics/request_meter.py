@@ -19,15 +19,14 @@ taken under a lock.
 from __future__ import annotations
 
 from _thread import RLock
-from bisect import bisect_left
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from struct import Struct
 from time import monotonic
 from typing import Any, Final
 
+from ...base.native import Choice, in_force
 from ...base.one_line import one_line
 from .layout import (
-    BOUNDS,
     CLIENT_BYTES,
     LINE_BYTES,
     METHOD_NUMBERS,
@@ -45,6 +44,7 @@ from .layout import (
     Row,
     key_of_row,
 )
+from .request_stores import Begin, Clock, End, Rows, stores
 
 __all__ = ["NO_SLOT", "RequestMeter", "request_of"]
 
@@ -60,12 +60,6 @@ _SLOT: Final = Struct(f"=Q{CLIENT_BYTES}s{LINE_BYTES}s")
 _LINE_IN_SLOT: Final = SLOT_BYTES - LINE_BYTES
 _MOST_IDENT: Final = 2**64 - 1
 
-Clock = Callable[[], float]
-Begin = Callable[[int, bytes], float]
-End = Callable[[int, float, str, Hashable, int], None]
-_Count = Callable[[float, int], None]
-_Rows = dict[str, dict[Hashable, _Count]]
-
 
 class RequestMeter:
     """Counts the requests of one worker.
@@ -73,6 +67,7 @@ class RequestMeter:
     Args:
         view: where to: a worker's memory.  Where there is none it counts for itself, and nobody reads it.
         clock: seconds, the same for worker and primary.
+        choice: C or Python; what is in force unless it is said.
 
     Attributes:
         begin: ``begin(slot, line) -> started``: a request was read; ``line`` is its first line, or whatever begins with
@@ -83,12 +78,14 @@ class RequestMeter:
     """
 
     __slots__ = (
+        "_choice",
         "_clock",
         "_free",
         "_highest",
         "_lock",
         "_numbers",
         "_overflow",
+        "_row_at",
         "_rows",
         "_used",
         "_view",
@@ -99,10 +96,11 @@ class RequestMeter:
     begin: Begin
     end: End
 
-    def __init__(self, view: memoryview | None = None, clock: Clock = monotonic) -> None:
+    def __init__(self, view: memoryview | None = None, clock: Clock = monotonic, choice: Choice | None = None) -> None:
         self._clock = clock
+        self._choice = in_force() if choice is None else choice
         self._lock: Any = RLock()
-        self._rows: _Rows = {}
+        self._rows: Rows = {}
         self._write_to(memoryview(bytearray(VALUES_AT)) if view is None else view)
         self._free = list(range(SLOTS - 1, -1, -1))
         self._highest = 0
@@ -112,9 +110,8 @@ class RequestMeter:
     def _write_to(self, view: memoryview) -> None:
         self._view = view
         self._numbers = view.cast("Q")
-        self._overflow = [_row_at(_ROWS_FROM + number * ROW_NUMBERS, view) for number in range(OVERFLOW_ROWS)]
-        self.begin = _begin(view, self._clock)
-        self.end = _end(view, self._clock, self._rows, self._row)
+        self.begin, self.end, self._row_at = stores(self._choice, view, self._clock, self._rows, self._row)
+        self._overflow = [self._row_at(number) for number in range(OVERFLOW_ROWS)]
 
     def abandon(self) -> None:
         """In a process that the worker forked: what it counts is not the worker's."""
@@ -198,8 +195,8 @@ class RequestMeter:
                 found[ident] = line.rstrip(b"\0").decode("latin-1")
         return found
 
-    def _row(self, method: str, status: Hashable) -> _Count:
-        """Return what counts into the row of a method and a status; take one if there is none yet."""
+    def _row(self, method: str, status: Hashable) -> Any:  # noqa: ANN401 - what the stores make of its number
+        """Return the row of a method and a status; take one if there is none yet."""
         known = method if method in METHOD_NUMBERS else "_OTHER"
         rows = self._rows.setdefault(known, {})
         code = _code(status)
@@ -211,74 +208,14 @@ class RequestMeter:
             rows[status] = row
         return row
 
-    def _new_row(self, method: int, code: int) -> _Count:
+    def _new_row(self, method: int, code: int) -> Any:  # noqa: ANN401 - as above
         if self._used >= ROWS:
             return self._overflow[max(code // 100 - 1, 0)]
-        row = _ROWS_FROM + self._used * ROW_NUMBERS
-        self._numbers[row + Row.KEY] = key_of_row(method, code)
+        number = self._used
+        self._numbers[_ROWS_FROM + number * ROW_NUMBERS + Row.KEY] = key_of_row(method, code)
         self._used += 1
         self._numbers[Header.ROWS] = self._used
-        return _row_at(row, self._view)
-
-
-# These two run for every request.  What they need is in their closures, which costs half of what attributes do.
-
-
-def _begin(view: memoryview, clock: Clock) -> Begin:
-    write_line, since, numbers = _LINE.pack_into, view.cast("d"), view.cast("Q")
-    lines, size, since_from, unlisted = SLOTS_AT + _LINE_IN_SLOT, SLOT_BYTES, _SINCE_FROM, Header.UNLISTED
-
-    def begin(slot: int, line: bytes) -> float:
-        now = clock()
-        if slot >= 0:
-            write_line(view, lines + slot * size, line)
-            since[since_from + slot] = now
-        else:
-            numbers[unlisted] += 1
-        return now
-
-    return begin
-
-
-def _end(view: memoryview, clock: Clock, rows: _Rows, find_row: Callable[[str, Hashable], _Count]) -> End:
-    floats, numbers = view.cast("d"), view.cast("Q")
-    since_from, unlisted = _SINCE_FROM, Header.UNLISTED
-
-    def end(slot: int, started: float, method: str, status: Hashable, sent: int) -> None:
-        try:
-            count = rows[method][status]
-        except (KeyError, TypeError):
-            count = find_row(method, status)
-        count(clock() - started, sent)
-        if slot >= 0:
-            floats[since_from + slot] = 0.0
-        else:
-            numbers[unlisted] -= 1
-
-    return end
-
-
-def _row_at(row: int, view: memoryview) -> _Count:
-    """Return what counts a request into the row that begins at ``row``."""
-    floats, numbers = view.cast("d"), view.cast("Q")
-    fastest, bounds, bisect = BOUNDS[0], BOUNDS, bisect_left
-    seconds_at, bytes_at, first_bucket = row + Row.SECONDS, row + Row.BYTES, row + Row.BUCKETS
-    fast, total, total_sent = numbers[first_bucket], floats[seconds_at], numbers[bytes_at]
-
-    def count(seconds: float, sent: int) -> None:
-        nonlocal fast, total, total_sent
-        if seconds <= fastest:
-            fast += 1
-            numbers[first_bucket] = fast
-        else:
-            numbers[first_bucket + bisect(bounds, seconds)] += 1
-        total += seconds
-        floats[seconds_at] = total
-        if sent:
-            total_sent += sent
-            numbers[bytes_at] = total_sent
-
-    return count
+        return self._row_at(number)
 
 
 def request_of(line: bytes) -> str:

@@ -1,0 +1,67 @@
+/* Offer the module nodecluster_compat._native; base/native.py decides whether it is used. */
+
+#include "native.h"
+
+#ifndef NODECLUSTER_VERSION
+#error "the build names the version that the extension belongs to: see native/building.py"
+#endif
+
+#define STRING_OF(text) #text
+#define TEXT_OF(macro) STRING_OF(macro)
+#define BUILT_FOR TEXT_OF(PY_MAJOR_VERSION) "." TEXT_OF(PY_MINOR_VERSION) "."
+
+/* Refuse an interpreter with whose headers the extension was not built. */
+static int
+check_interpreter(void)
+{
+    const char *running = Py_GetVersion();
+    if (strncmp(running, BUILT_FOR, strlen(BUILT_FOR)) == 0) {
+        return 0;
+    }
+    PyErr_Format(PyExc_ImportError, "it was built with the headers of Python %sx, and this is %.20s", BUILT_FOR, running);
+    return -1;
+}
+
+static int
+add_type(PyObject *module, PyType_Spec *spec)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type == NULL) {
+        return -1;
+    }
+    int result = PyModule_AddType(module, (PyTypeObject *)type);
+    Py_DECREF(type);
+    return result;
+}
+
+static int
+execute(PyObject *module)
+{
+    if (check_interpreter() < 0 || PyModule_AddStringConstant(module, "VERSION", NODECLUSTER_VERSION) < 0
+        || PyModule_AddStringConstant(module, "SOURCES", NODECLUSTER_SOURCES) < 0) {
+        return -1;
+    }
+    return add_type(module, &request_stores_spec);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, execute},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "nodecluster_compat._native",
+    .m_doc = "The compiled twins of what runs for every request.",
+    .m_size = 0,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC
+PyInit__native(void)
+{
+    return PyModuleDef_Init(&definition);
+}

@@ -1,0 +1,95 @@
+"""Choose between the C extension and Python: once, for a process and those that it forks.
+
+The extension ``nodecluster_compat._native`` is optional.  It has compiled twins of what runs for every request; the
+Python ones are the reference, and are always there.  ``NODECLUSTER_NATIVE=0`` in the environment switches it off.
+
+Whoever has a twin asks :func:`in_force`, and takes a :class:`Choice` as an argument, so that tests run with both.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, Final, Protocol, cast
+
+from .version import __version__
+
+__all__ = ["PYTHON", "VARIABLE", "Choice", "Native", "choose", "in_force"]
+
+VARIABLE: Final = "NODECLUSTER_NATIVE"
+_MODULE: Final = "nodecluster_compat._native"
+
+
+class Native(Protocol):
+    """What the extension offers.
+
+    Attributes:
+        VERSION: of the package that it was built with.
+        SOURCES: tells the state of its sources.
+        RequestStores: the twin of :mod:`~nodecluster_compat.operations.metrics.request_stores`.
+    """
+
+    VERSION: str
+    SOURCES: str
+    RequestStores: Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What serves.
+
+    Attributes:
+        module: the extension; ``None``: Python alone.
+        why_not: why it does not serve, in a few words; empty where it does.
+    """
+
+    module: Native | None
+    why_not: str = ""
+
+    def __str__(self) -> str:
+        """Say it as it is logged."""
+        return "with its C extension" if self.module is not None else f"in Python alone ({self.why_not})"
+
+
+PYTHON: Final = Choice(None, "chosen by the program")
+"""Python alone, whatever is installed."""
+
+
+def _load() -> Native:
+    return cast("Native", import_module(_MODULE))
+
+
+def choose(
+    variables: Mapping[str, str] = os.environ, load: Callable[[], Native] = _load, abi: str = sys.abiflags
+) -> Choice:
+    """Return what may serve here.
+
+    Args:
+        variables: the environment.
+        load: returns the extension.
+        abi: that of this Python; ``t`` is free-threaded.
+    """
+    if variables.get(VARIABLE) == "0":
+        return Choice(None, f"{VARIABLE}=0")
+    if "t" in abi:
+        return Choice(None, "a free-threaded Python has no use for the C extension")
+    try:
+        module = load()
+    except ModuleNotFoundError:
+        return Choice(None, "the C extension is not built")
+    except Exception as error:  # noqa: BLE001 - whatever a file does that was built for something else
+        return Choice(None, f"the C extension does not load: {' '.join(str(error).split())}")
+    built_for = getattr(module, "VERSION", "unknown")
+    if built_for != __version__:
+        return Choice(None, f"the C extension is of version {built_for}, this is {__version__}")
+    return Choice(module)
+
+
+@cache
+def in_force() -> Choice:
+    """Return what serves in this process."""
+    return choose()
