@@ -132,7 +132,7 @@ def _compiled(scratch: Path, flags: Sequence[str]) -> Path:
         command.ensure_finalized()
         command.run()
     except Exception as error:  # setuptools' errors have no ancestor of their own
-        raise NotBuilt(f"the compiler failed: {_one_line(error)}") from error
+        raise NotBuilt(f"the compiler failed: {_one_line(_cause_of(error))}") from error
     return Path(command.get_ext_fullpath(MODULE))
 
 
@@ -150,7 +150,15 @@ def _last_line(text: str) -> str:
     return text.strip().rpartition("\n")[2]
 
 
-def _one_line(error: Exception) -> str:
+def _cause_of(error: Exception) -> BaseException:
+    """Return what says it in a few words: setuptools repeats the whole command."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, subprocess.CalledProcessError):
+        return OSError(f"{cause.cmd[0]} ended with exit status {cause.returncode}")
+    return error
+
+
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 

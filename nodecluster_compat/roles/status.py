@@ -20,6 +20,7 @@ __all__ = [
     "ClusterStatus",
     "Durations",
     "ListenerStatus",
+    "NativeStatus",
     "Totals",
     "WorkerExit",
     "WorkerHealth",
@@ -169,6 +170,19 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class NativeStatus:
+    """Whether the C extension serves, or Python alone.
+
+    Attributes:
+        is_on: whether it does.
+        why_not: in a few words; empty where it does.
+    """
+
+    is_on: bool = False
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterStatus:
     """How the cluster is now.
 
@@ -195,6 +209,7 @@ class ClusterStatus:
         listeners: the listening sockets of the primary.
         totals: since the server began.
         exits: the last workers that have ended, the newest last.
+        native: whether the C extension serves.
     """
 
     pid: int
@@ -218,6 +233,7 @@ class ClusterStatus:
     listeners: tuple[ListenerStatus, ...] = ()
     totals: Totals = field(default_factory=Totals)
     exits: tuple[WorkerExit, ...] = ()
+    native: NativeStatus = NativeStatus()
 
     @property
     def lasting(self) -> ClusterStatus:

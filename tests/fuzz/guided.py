@@ -13,7 +13,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(
-    include=["nodecluster_compat", "gunicorn", "fuzz_nodes", "fuzz_targets", "fuzz_requests"]
+    include=["nodecluster_compat", "gunicorn", "fuzz_native", "fuzz_nodes", "fuzz_targets", "fuzz_requests"]
 ):
     from run import ALL
 

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Final
 
 from fuzz_mutation import mutated
+from fuzz_native import NATIVE
 from fuzz_nodes import NODES
 from fuzz_requests import REQUESTS
 from fuzz_targets import TARGETS, Target
 from fuzz_worker import WORKER
 
-ALL: Final[dict[str, Target]] = {**TARGETS, **NODES, **REQUESTS, **WORKER}
+ALL: Final[dict[str, Target]] = {**TARGETS, **NODES, **REQUESTS, **WORKER, **NATIVE}
 _BATCH: Final = 10_000
 
 

@@ -23,6 +23,7 @@ CHANGING = [
     (re.compile(r"\(\d{2,7}\)$", re.MULTILINE), "(PID)"),
     (re.compile(r"\[\d{2,7}\]"), "[PID]"),
     (re.compile(r"gunicorn \d+\.\d+\.\d+"), "gunicorn VERSION"),
+    (re.compile(r"nodecluster-compat \d+\.\d+\.\d+, .*"), "nodecluster-compat VERSION, C OR PYTHON"),
     (re.compile(r'File ".*?/([^/"]+)", line \d+'), r'File "\1", line N'),
 ]
 

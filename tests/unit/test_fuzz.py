@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fuzz_mutation import mutated
+from fuzz_native import NATIVE
 from fuzz_nodes import NODES
 from fuzz_requests import REQUESTS
 from fuzz_targets import TARGETS, Target
@@ -16,7 +17,7 @@ from fuzz_worker import WORKER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-ALL = {**TARGETS, **NODES, **REQUESTS, **WORKER}
+ALL = {**TARGETS, **NODES, **REQUESTS, **WORKER, **NATIVE}
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -25,6 +25,8 @@ from ... import under_test
 from ...base.emitter import set_log
 from ...base.exit_code import exit_code_of
 from ...base.loop import Loop
+from ...base.native import in_force
+from ...base.version import __version__
 from ...machine.background import Background
 from ...machine.children import ForgottenChildren
 from ...machine.said_once import allow_once
@@ -377,6 +379,7 @@ def adopt(arbiter: _Base) -> None:
     stock = type(arbiter)
     arbiter.__class__ = type("ClusterArbiter", (ClusterArbiter, stock), {"__module__": stock.__module__})
     arbiter.become_cluster_arbiter()
+    arbiter.log.info("nodecluster-compat %s, %s", __version__, in_force())
     arbiter.service = Service(
         arbiter.loop, arbiter.roster, arbiter.upgrade, arbiter.board.outline, arbiter.is_degraded, arbiter.cfg.env_orig
     )

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from ...base.native import in_force
 from ...base.wall_time import rfc3339
 from ...machine.backlog import backlog_of
 from ...operations.status_file import write_status
@@ -16,6 +17,7 @@ from ...roles.status import (
     ClusterState,
     ClusterStatus,
     ListenerStatus,
+    NativeStatus,
     Totals,
     WorkerStatus,
 )
@@ -64,6 +66,8 @@ class StatusBoard:
         self._exits = exits
         self._started, self._started_at = time.monotonic(), rfc3339(time.time())
         self._written: ClusterStatus | None = None
+        choice = in_force()
+        self._native = NativeStatus(choice.module is not None, choice.why_not)
 
     @property
     def numbers(self) -> Numbers:
@@ -106,6 +110,7 @@ class StatusBoard:
             listeners=self._listeners(),
             totals=self._totals(numbers),
             exits=self._exits.last,
+            native=self._native,
         )
 
     def _status_of(self, worker: WorkerHandle, known: Numbers, now: float) -> WorkerStatus:

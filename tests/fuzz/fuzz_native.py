@@ -1,0 +1,59 @@
+"""The compiled twins, told what the Python ones are told: both leave the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from fuzz_targets import Target
+
+from nodecluster_compat.base.native import PYTHON, Choice, in_force
+from nodecluster_compat.operations.metrics.layout import VALUES_AT
+from nodecluster_compat.operations.metrics.request_meter import RequestMeter
+
+__all__ = ["NATIVE"]
+
+_METHODS: Final = ("GET", "POST", "BREW", "", "\xff")
+_STATUSES: Final[tuple[Any, ...]] = (None, "200 OK", 404, [], "99", "", 10**30, -1, b"200")
+
+
+class _Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _requests(data: bytes) -> Iterator[tuple[int, bytes, float, str, Any, int]]:
+    """Cut an input into requests: a byte each for slot, method, status, seconds and bytes sent, then a line."""
+    for piece in data.split(b"\n"):
+        slot, method, status, seconds, sent = (*piece[:5], 0, 0, 0, 0, 0)[:5]
+        known = _STATUSES[status] if status < len(_STATUSES) else status * 3
+        yield slot % 5 - 1, piece[5:], seconds / 16, _METHODS[method % len(_METHODS)], known, sent << (sent % 33)
+
+
+def _told(data: bytes, choice: Choice) -> tuple[bytes, list[float]]:
+    clock, memory = _Clock(), bytearray(VALUES_AT)
+    meter = RequestMeter(memoryview(memory), clock, choice)
+    began = []
+    for slot, line, seconds, method, status, sent in _requests(data):
+        began.append(meter.begin(slot, line))
+        clock.now += seconds
+        meter.end(slot, began[-1], method, status, sent)
+    return bytes(memory), began
+
+
+def _check_stores(data: bytes) -> None:
+    assert _told(data, in_force()) == _told(data, PYTHON)
+
+
+_SEEDS: Final = (
+    b"\1\0\1\0\7GET / HTTP/1.1\r",
+    b"\0\1\2\1\0POST /orders HTTP/1.1\r\n\2\2\0\xff\xff\n\3\3\3\3\3",
+    b"".join(bytes([0, 0, status, 0, 1, 10]) for status in range(9, 200)),
+)
+
+NATIVE: Final[dict[str, Target]] = (
+    {} if in_force().module is None else {"stores": Target(_check_stores, _SEEDS, (b"\n", b"\0\0\1\0\0"))}
+)
+"""None where there is no extension."""
