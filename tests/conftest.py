@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -55,6 +56,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     from neighbours import NeighbourScheduling
 
     return NeighbourScheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Keep the collector from thousands of tests and their modules, which live as long as the run.
+
+    Tests that count descriptors collect what others have left: 0.2 s each time, and a millisecond without them.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

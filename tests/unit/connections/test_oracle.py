@@ -72,7 +72,10 @@ def test_without_such_a_worker_anybody_gets_it(rig: EngineRig, answer: object) -
 
 
 @pytest.mark.parametrize("answer", ["raises", "two", 1.0, True])
-def test_one_that_fails_is_asked_once(rig: EngineRig, answer: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_that_fails_is_asked_once(
+    rig: EngineRig, answer: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oracles, "_PATIENCE_SECONDS", 30.0)  # nobody else gets it before the failure is known
     one, calls = rig.worker(), []
 
     def policy(*_: object) -> Any:
