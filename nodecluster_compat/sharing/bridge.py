@@ -102,11 +102,13 @@ class Bridge:
         log: told when the server cannot be reached, and what was lost.
 
     Attributes:
+        others: who is told what comes on other channels than that of topics; a door, before :meth:`begin`.
         sent: how many messages the server has taken.
         received: how many have come from other hosts.
     """
 
     def __init__(self, url: str, name: str, inject: Callable[[bytes], None], log: Log) -> None:
+        self.others: dict[bytes, Callable[[bytes], None]] = {}
         self.sent = 0
         self.received = 0
         self._address = address_of(url)
@@ -200,7 +202,7 @@ class Bridge:
         client = self._client()
         self._listening = pubsub = client.pubsub(ignore_subscribe_messages=False)
         try:
-            pubsub.subscribe(self._channel)
+            pubsub.subscribe(self._channel, *self.others)
             while not self._ends.is_set():
                 message = pubsub.get_message(timeout=_TIMEOUT)
                 if message is None:
@@ -208,7 +210,7 @@ class Bridge:
                 elif message["type"] == "subscribe":
                     connected()
                 elif message["type"] == "message":
-                    self._received(message["data"])
+                    self.others.get(message["channel"], self._received)(message["data"])
         finally:
             self._listening = None
             with suppress(Exception):

@@ -11,7 +11,8 @@ from ..base.arity import checked_callback
 from ..base.emitter import current_origin, run_guarded
 from ..errors import ArgumentError, ArgumentTypeError, ClusterError
 from ..roles.requests import Replied, awaited, checked_request_timeout, waited
-from .outcomes import Failure, Gathered, Replies, error_of
+from .exchange import Ask
+from .outcomes import Failure, FarWorker, Gathered, Replies, error_of, key_of
 from .topics import checked_topic
 from .wire import decode, encode
 
@@ -33,15 +34,6 @@ class AllWorkers:
 
 
 ALL: Final = AllWorkers()
-
-
-class Ask(msgspec.Struct, array_like=True, frozen=True):
-    """What a process asks of others by way of the exchange."""
-
-    target: int | str | None
-    verb: str
-    body: bytes
-    seconds: float | None
 
 
 class Asked(msgspec.Struct, array_like=True, frozen=True):
@@ -151,7 +143,8 @@ class Bus:
 
         Args:
             target: a worker's id, and it hears ``request(message, reply)``; :attr:`ALL`, and every worker does; a
-                topic, and its subscribers answer by what they return, one for each process.
+                topic, and its subscribers answer by what they return, one for each process.  The latter two are those
+                of all hosts, where ``NODECLUSTER_BUS`` names a server.
             message: what to ask.
             callback: called with ``(error, result)``, and then nothing is waited for, and nothing returned.
             timeout: seconds above 0; ``None``: as long as those who must answer live.
@@ -207,7 +200,11 @@ class Bus:
         side = self._sharing.side
 
         def begin(done: Replied) -> None:
-            side.call("ask", arguments, lambda error, value: _ended(target, done, error, value))
+            side.call(
+                "ask" if isinstance(target, int) else "ask all hosts",
+                arguments,
+                lambda error, value: _ended(target, done, error, value),
+            )
 
         return begin
 
@@ -225,18 +222,20 @@ def _ended(target: int | str | None, done: Replied, error: Exception | None, val
 
 
 def _replies(gathered: Gathered) -> Replies:
-    answers: dict[int, Any] = {}
-    missing = {one.worker: error_of(Failure(one.cause, one.reason)) for one in gathered.missing}
+    answers: dict[int | FarWorker, Any] = {}
+    missing = {key_of(one): error_of(Failure(one.cause, one.reason)) for one in gathered.missing}
     for one in gathered.answers:
         _decode_answer(one, answers, missing)
     return Replies(answers, missing)
 
 
-def _decode_answer(answer: Answer, answers: dict[int, Any], missing: dict[int, ClusterError]) -> None:
+def _decode_answer(
+    answer: Answer, answers: dict[int | FarWorker, Any], missing: dict[int | FarWorker, ClusterError]
+) -> None:
     try:
-        answers[answer.worker] = decode(answer.value)
+        answers[key_of(answer)] = decode(answer.value)
     except ClusterError as error:
-        missing[answer.worker] = error
+        missing[key_of(answer)] = error
 
 
 def _only(replies: Replies) -> Any:  # noqa: ANN401 - a message

@@ -40,7 +40,7 @@ from .wire import (
     encode_publish,
 )
 
-__all__ = ["PRIMARY", "UNASKED", "Caller", "Exchange", "Moment", "Peer", "Returning", "Timers", "Verbs"]
+__all__ = ["PRIMARY", "UNASKED", "Ask", "Caller", "Exchange", "Moment", "Peer", "Returning", "Timers", "Verbs"]
 
 PRIMARY: Final = 0
 """The primary's id among the peers."""
@@ -166,7 +166,7 @@ class Verbs:
         found[1](peer, decode_by(found[0], body), returning)
 
 
-class _Ask(Struct, array_like=True, frozen=True):
+class Ask(Struct, array_like=True, frozen=True):
     """The arguments of ``ask``: of whom, by which verb, what, and how long."""
 
     target: int | str | None
@@ -214,7 +214,7 @@ class Exchange:
         self._bridged_by: int | None = None  # who carries what is published here to other hosts
         self.verbs.on("subscribe", str, self._subscribe)
         self.verbs.on("unsubscribe", str, self._unsubscribe)
-        self.verbs.on("ask", _Ask, self._ask)
+        self.verbs.on("ask", Ask, self._ask)
         self.verbs.on("bridge", bool, self._bridge)
         self.verbs.on("inject", bytes, self._inject)
 
@@ -417,12 +417,20 @@ class Exchange:
             self._asked.pop(number, None)
             gathering.failed(target, Failure("failed", f"worker {target} reads too slowly to be asked"))
 
-    def _ask(self, peer: Caller, asked: _Ask, returning: Returning) -> None:
+    def _ask(self, peer: Caller, asked: Ask, returning: Returning) -> None:
+        self.ask_here(asked, returning.value)
+
+    def ask_here(self, asked: Ask, done: Callable[[Gathered], None]) -> None:
+        """Ask those of this host whom a process wants to ask; ``done`` is told as by :meth:`gather`.
+
+        Raises:
+            FrameError: it asks for what it must not.
+        """
         if not _is_time(asked.seconds):
             raise FrameError("a worker asks for an answer in a time that is none")
         if asked.verb not in ("asked", "run"):
             raise FrameError(f"a worker asks others for {asked.verb!r}, which only the primary does")
-        self.gather(self._targets(asked.target), asked.verb, asked.body, asked.seconds, returning.value)
+        self.gather(self._targets(asked.target), asked.verb, asked.body, asked.seconds, done)
 
     def _targets(self, target: int | str | None) -> list[int]:
         if isinstance(target, int):

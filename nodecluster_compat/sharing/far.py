@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import ClusterError, SettingsError, StoreUnavailable
 from .bridge import Bridge
+from .carrier import Carrier
 from .exchange import Caller, Returning, Verbs
+from .far_desk import AskAfar, unreached
 from .far_leader import FarMandate, FarOnces
 from .far_locks import FarLocks
 from .keeper import Keeper
@@ -44,12 +46,14 @@ class Far:
         self._host = ""
         self._pid = 0
         self._keeper: Keeper | None = None
+        self._carrier: Carrier | None = None
         verbs.on("afar", bytes, self._afar)
         verbs.on("let go", Abandoned, self._let_go)
+        verbs.on("ask afar", AskAfar, self._ask_afar)
 
     def become_host(self) -> None:
         """This process is a primary: its workers are of one host from now on."""
-        self._host = token_hex(8)
+        self._host = _new_host()
         self._keeper = None
 
     def attached(self, leader: Leader) -> None:
@@ -82,7 +86,7 @@ class Far:
     def keeper(self) -> Keeper:
         """What keeps this process' holds."""
         if self._keeper is None or self._pid != os.getpid():
-            self._host = self._host or token_hex(8)
+            self._host = self._host or _new_host()
             self._pid = os.getpid()
             self._keeper = Keeper(Server(asked_url(), _NO_PATIENCE), self._sharing.log)
         return self._keeper
@@ -95,6 +99,8 @@ class Far:
         except (SettingsError, StoreUnavailable) as error:
             self._sharing.log.error("Topics stay on this host: %s", error)
             return
+        self._carrier = Carrier(self._sharing, self.keeper, asked_name(), self._host)
+        self._carrier.begin(self.bridge)
         self.bridge.begin()
         for verb in ("bridge", "carrier"):
             self._sharing.side.call(verb, encode(True), None)
@@ -104,6 +110,8 @@ class Far:
         if bridge is not None:
             for verb in ("bridge", "carrier"):
                 self._sharing.side.call(verb, encode(False), None)
+            if self._carrier is not None:
+                self._carrier.end()
             bridge.end()
 
     def _afar(self, _: Caller, payload: bytes, __: Returning) -> None:
@@ -116,8 +124,18 @@ class Far:
             locks.let_go(abandoned)
         returning.value(None)
 
+    def _ask_afar(self, _: Caller, asked: AskAfar, returning: Returning) -> None:
+        if self.bridge is None or self._carrier is None:
+            returning.value(unreached("this worker no longer reaches them"))
+        else:
+            self._carrier.ask(asked, returning.value)
+
     def _inject(self, payload: bytes) -> None:
         try:
             self._sharing.side.call("inject", encode(payload, "a message", 2 * len(payload) + 64), None)
         except ClusterError:  # the channel is closed, so this worker ends
             return
+
+
+def _new_host() -> str:
+    return f"{os.uname().nodename[:64]}-{token_hex(6)}"

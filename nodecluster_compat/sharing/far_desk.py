@@ -1,18 +1,66 @@
-"""Know in the primary which worker reaches other hosts, and tell it what ended processes have held there."""
+"""Know in the primary which worker reaches other hosts: ask them by it, tell it what ended processes have held there.
+
+a process ──CALL ask all hosts──▶ this desk ──┬──▶ exchange: those of this host ──────────────┬──▶ RETURN
+└──CALL ask afar──▶ carrier ──▶ other hosts ────┘
+another host ──▶ its carrier ──CALL ask for afar──▶ its desk ──▶ exchange: those of its host ──RETURN
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from .exchange import Caller, Exchange, Moment, Returning
+from msgspec import Struct
+
+from ..errors import FrameError
+from .exchange import Ask, Caller, Exchange, Moment, Returning
 from .lock_desk import Abandoned, LockDesk
+from .outcomes import Gathered, Missing, failure_of
+from .wire import decode, encode
 
-__all__ = ["FarDesk"]
+__all__ = ["AskAfar", "FarDesk", "unreached"]
 
+_MOST_ASK_BYTES: Final = 4 * 1024 * 1024
 _MOST_ABANDONED: Final = 4096
 """What is kept for the next worker that leads; what is forgotten ends by itself on the server."""
+
+
+class AskAfar(Struct, array_like=True, frozen=True):
+    """What other hosts are asked: an encoded :class:`~nodecluster_compat.sharing.exchange.Ask`, and for how long."""
+
+    seconds: float | None
+    ask: bytes
+
+
+def unreached(reason: str) -> Gathered:
+    """Return what comes of asking other hosts that cannot be reached."""
+    return Gathered([], [Missing(0, "failed", f"other hosts were not asked: {reason}", "")])
+
+
+class _Both:
+    """Joins what this host and the others have answered."""
+
+    def __init__(self, done: Callable[[Gathered], None]) -> None:
+        self._done = done
+        self._came: list[Gathered] = []
+
+    def came(self, gathered: Gathered) -> None:
+        self._came.append(gathered)
+        if len(self._came) == 2:
+            one, two = self._came
+            self._done(Gathered([*one.answers, *two.answers], [*one.missing, *two.missing]))
+
+    def came_from_afar(self, gathered: Gathered) -> None:
+        """The carrier has answered, or has not."""
+        if gathered.missing:
+            self.came(unreached(gathered.missing[0].reason))
+            return
+        try:
+            self.came(decode(bytes(gathered.answers[0].value), Gathered))
+        except FrameError as error:
+            self.came(unreached(str(error)))
 
 
 class FarDesk:
@@ -31,6 +79,8 @@ class FarDesk:
         self._exchange = exchange
         self._abandoned: deque[Abandoned] = deque(maxlen=_MOST_ABANDONED)
         exchange.verbs.on("carrier", bool, self._carries)
+        exchange.verbs.on("ask all hosts", Ask, self._ask_all)
+        exchange.verbs.on("ask for afar", bytes, self._ask_for_afar)
         exchange.when_told.append(self._told)
         locks.when_abandoned.append(self._was_abandoned)
 
@@ -43,6 +93,28 @@ class FarDesk:
                 self._was_abandoned(abandoned)
         elif self.carrier == caller.id:
             self.carrier = None
+
+    # --- requests ------------------------------------------------------------------------------
+
+    def _ask_all(self, _: Caller, asked: Ask, returning: Returning) -> None:
+        if self.carrier is None:
+            self._exchange.ask_here(asked, returning.value)
+            return
+        both = _Both(returning.value)
+        self._exchange.ask_here(asked, both.came)
+        afar = encode(AskAfar(asked.seconds, encode(asked, limit=_MOST_ASK_BYTES)), limit=_MOST_ASK_BYTES)
+        self._exchange.gather([self.carrier], "ask afar", afar, None, both.came_from_afar)
+
+    def _ask_for_afar(self, caller: Caller, body: bytes, returning: Returning) -> None:
+        if caller.id != self.carrier:
+            returning.value(Gathered([], []))
+            return
+        try:
+            self._exchange.ask_here(decode(body, Ask), returning.value)
+        except FrameError as error:  # another host's: the worker that brings it has done nothing wrong
+            returning.failure(failure_of(error))
+
+    # --- the carrier ---------------------------------------------------------------------------
 
     def _told(self, moment: Moment, worker: int) -> None:
         if moment in ("left", "ended") and self.carrier == worker:

@@ -40,6 +40,8 @@ State: TypeAlias = Literal["waits", "held", "leaves", "over"]
 Job: TypeAlias = Callable[[Any], object]
 """Asks something of the server: ``job(client)``."""
 
+_Errand: TypeAlias = tuple[Job, bool, Callable[[], None] | None]
+
 
 class Claim(Struct, eq=False):
     """Something that is wanted, and then held.
@@ -90,8 +92,8 @@ class Keeper:
         self._log = log
         self._clock = clock
         self._claims: list[Claim] = []
-        self._jobs: deque[tuple[Job, bool]] = deque()
-        self._again: list[tuple[Job, bool]] = []
+        self._jobs: deque[_Errand] = deque()
+        self._again: list[_Errand] = []
         self._changed = threading.Condition()
         self._runs = False
         self._is_away = False
@@ -119,15 +121,16 @@ class Keeper:
         if is_over and left is not None:
             left()
 
-    def do(self, job: Job, persists: bool = False) -> None:
+    def do(self, job: Job, persists: bool = False, failed: Callable[[], None] | None = None) -> None:
         """Ask something of the server on the thread of this keeper; what goes wrong is told in the log.
 
         Args:
             job: called once, or again where the server could not be reached.
             persists: whether that is so for as long as it takes.
+            failed: called where the server could not be reached, and it does not persist.
         """
         with self._changed:
-            self._jobs.append((job, persists))
+            self._jobs.append((job, persists, failed))
             self._wake()
 
     # --- the thread ----------------------------------------------------------------------------
@@ -141,12 +144,18 @@ class Keeper:
     def _run(self) -> None:
         while self._wait():
             while self._jobs:
-                job, persists = self._jobs.popleft()
-                if not self._attempt(job) and persists:
-                    self._again.append((job, persists))
+                self._run_errand(*self._jobs.popleft())
             for claim in list(self._claims):
                 if claim.state != "over" and claim.next_at <= self._clock():
                     self._serve(claim)
+
+    def _run_errand(self, job: Job, persists: bool, failed: Callable[[], None] | None) -> None:
+        if self._attempt(job):
+            return
+        if persists:
+            self._again.append((job, persists, failed))
+        elif failed is not None:
+            failed()
 
     def _wait(self) -> bool:
         """Wait for something to do; return whether there ever will be."""

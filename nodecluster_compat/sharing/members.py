@@ -23,6 +23,7 @@ from .engines import store_engine
 from .everywhere import Run, function_named, named
 from .exchange import Caller, Exchange, Returning, Verbs
 from .far import Far
+from .far_desk import FarDesk
 from .groups import Groups
 from .leader import Job, Leader, checked_period
 from .lock import Lock
@@ -93,7 +94,7 @@ class Sharing:
         post = LocalPost()
         exchange = Exchange(post, _OWN_LOG, is_alone=True)
         exchange.verbs.on("broadcast", Any, _ignore)
-        LockDesk(exchange, first_token(), _Nobody())
+        FarDesk(exchange, LockDesk(exchange, first_token(), _Nobody()))
         side = DirectSide(exchange, post, post, self.subscribers, self.verbs, _OWN_LOG)
         self._announce(side)
         return side

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from msgspec import Raw, Struct
 
@@ -18,7 +18,18 @@ from ..errors import (
     WorkerGone,
 )
 
-__all__ = ["Answer", "Done", "Failure", "Gathered", "Missing", "Replies", "error_of", "failure_of"]
+__all__ = [
+    "Answer",
+    "Done",
+    "Failure",
+    "FarWorker",
+    "Gathered",
+    "Missing",
+    "Replies",
+    "error_of",
+    "failure_of",
+    "key_of",
+]
 
 Done: TypeAlias = Callable[[Exception | None, Any], None]
 """Hears once how a call has ended: ``done(error, value)``."""
@@ -53,19 +64,33 @@ def failure_of(error: Exception) -> Failure:
     return Failure(cause, str(error) or type(error).__name__)
 
 
+class FarWorker(NamedTuple):
+    """A process of another host, among the replies of several.
+
+    Attributes:
+        host: its name there; empty where no host could be asked.
+        worker: its id there; 0 for the primary, or for the host as a whole.
+    """
+
+    host: str
+    worker: int
+
+
 class Answer(Struct, frozen=True, array_like=True):
-    """What one process has answered, still encoded."""
+    """What one process has answered, still encoded; of this host without a name."""
 
     worker: int
     value: Raw
+    host: str | None = None
 
 
 class Missing(Struct, frozen=True, array_like=True):
-    """A process that has not answered, and why."""
+    """A process that has not answered, and why; of this host without a name."""
 
     worker: int
     cause: str
     reason: str
+    host: str | None = None
 
 
 class Gathered(Struct, frozen=True, array_like=True):
@@ -75,14 +100,21 @@ class Gathered(Struct, frozen=True, array_like=True):
     missing: list[Missing]
 
 
-class Replies(Mapping[int, Any]):
+def key_of(one: Answer | Missing) -> int | FarWorker:
+    """Return what a process has among the replies."""
+    return one.worker if one.host is None else FarWorker(one.host, one.worker)
+
+
+class Replies(Mapping[int | FarWorker, Any]):
     """What several processes have answered, by the worker's id; 0 is the primary.
+
+    Those of other hosts have a :class:`FarWorker` instead.
 
     Attributes:
         missing: who should have answered and has not, by id, each with the error that says why.
     """
 
-    def __init__(self, answers: Mapping[int, Any], missing: Mapping[int, ClusterError]) -> None:
+    def __init__(self, answers: Mapping[int | FarWorker, Any], missing: Mapping[int | FarWorker, ClusterError]) -> None:
         self._answers = dict(answers)
         self.missing = dict(missing)
 
@@ -91,15 +123,15 @@ class Replies(Mapping[int, Any]):
         """Whether everybody has answered who should have."""
         return not self.missing
 
-    def __getitem__(self, worker: int) -> Any:  # noqa: ANN401 - a message
+    def __getitem__(self, worker: int | FarWorker) -> Any:  # noqa: ANN401 - a message
         return self._answers[worker]
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[int | FarWorker]:
         return iter(self._answers)
 
     def __len__(self) -> int:
         return len(self._answers)
 
     def __repr__(self) -> str:
-        missing = f", missing={sorted(self.missing)}" if self.missing else ""
+        missing = f", missing={sorted(self.missing, key=str)}" if self.missing else ""
         return f"Replies({self._answers}{missing})"

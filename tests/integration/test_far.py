@@ -52,6 +52,36 @@ def crosses(source: Cluster, target: Cluster, where: str, word: str) -> None:
     wait(arrived, f"{word} in the other cluster", target)
 
 
+ANSWER = "process.on('request', lambda message, reply: reply(message + cluster.worker.id))"
+ALL = "replies = cluster.bus.request(cluster.bus.ALL, 10, timeout=20); "
+TOLD = "result = [sorted(map(repr, replies)), sorted(replies.values()), [str(one) for one in replies.missing.values()]]"
+
+
+def check_requests(first: Cluster, second: Cluster) -> None:
+    """All workers of both hosts are asked, and those who subscribe to a topic; each is named."""
+    for cluster in (first, second):
+        for where in ("worker/1", "worker/2"):
+            ask(cluster, where, ANSWER)
+    keys: list[str] = []
+
+    def both() -> bool:  # a host is expected from its first second on
+        answer = first.request("POST", "/here", body=(ALL + TOLD).encode(), timeout=40).json()["result"]
+        keys[:], values, missing = answer
+        return (values, missing) == ([11, 11, 12, 12], [])
+
+    wait(both, "the answers of both hosts", first)
+    assert keys[:2] == ["1", "2"]
+    assert [key.endswith(f"worker={number})") for number, key in enumerate(keys[2:], 1)] == [True, True]
+    everywhere = (
+        "import os; replies = cluster.everywhere(os.getppid, timeout=20); result = sorted(set(replies.values()))"
+    )
+    pids = second.request("POST", "/here", body=everywhere.encode(), timeout=40).json()["result"]
+    assert pids == sorted([first.primary.pid, second.primary.pid])
+    ask(second, "worker/1", "cluster.bus.subscribe('price', lambda topic, message: message * 2)")
+    topic = "result = list(cluster.bus.request('price', 21, timeout=20).values())"
+    wait(lambda: first.request("POST", "/here", body=topic.encode()).json()["result"] == [42], "a subscriber", first)
+
+
 @pytest.mark.timeout(120)
 def test_two_clusters(cluster_factory: ClusterFactory, server: RedisServer) -> None:
     """Each message once and in order; a death of the bridge, and of the server, are made up for, and nobody raises."""
@@ -67,6 +97,7 @@ def test_two_clusters(cluster_factory: ClusterFactory, server: RedisServer) -> N
             wait(lambda where=where, cluster=cluster: ask(cluster, where, "result = len(heard)") == 500, "all", cluster)
             assert ask(cluster, where, "result = heard == list(range(500))")
 
+    check_requests(first, second)
     bridge = leader_of(second)
     os.kill(second.worker(int(bridge[-1])).pid, signal.SIGKILL)
     second.journal.wait_for("exit", worker=int(bridge[-1]))

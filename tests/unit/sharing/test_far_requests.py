@@ -1,0 +1,94 @@
+"""Requests between hosts: who must answer, who is missing and why, what is no message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from nodecluster_compat.sharing.far_requests import FarReply, FarRequest, FarRequests
+from nodecluster_compat.sharing.outcomes import Answer, Gathered, Missing, key_of
+from nodecluster_compat.sharing.wire import decode, encode
+
+
+class Host:
+    def __init__(self, name: str) -> None:
+        self.asked: list[tuple[bytes, Callable[[Gathered], None]]] = []
+        self.came: list[Gathered] = []
+        self.requests = FarRequests(name, lambda body, answered: self.asked.append((body, answered)))
+
+    def asks(self, *hosts: str) -> tuple[int, bytes]:
+        return self.requests.begin(hosts, b"question", self.came.append)
+
+
+def here(*workers: int) -> Gathered:
+    return Gathered([Answer(worker, Raw(encode(worker * 10))) for worker in workers], [])
+
+
+def test_all_answer() -> None:
+    """Each host with its workers; whoever is late, or was not asked, is ignored."""
+    one, two, three = (Host(name) for name in ("one", "two", "three"))
+    _, request = one.asks("two", "three")
+    replies: list[tuple[str, bytes]] = []
+    for host in (one, two, three):
+        host.requests.requested(request, lambda to, data: replies.append((to, data)))
+    assert one.asked == []
+    for host, workers in ((two, (1, 2)), (three, (7,))):
+        [(body, answered)] = host.asked
+        assert body == b"question"
+        answered(here(*workers))
+    for to, data in [*replies, *replies]:
+        assert to == "one"
+        one.requests.replied(data)
+    [gathered] = one.came
+    answers = {key_of(answer): decode(bytes(answer.value)) for answer in gathered.answers}
+    assert answers == {("two", 1): 10, ("two", 2): 20, ("three", 7): 70}
+    assert gathered.missing == []
+
+
+@pytest.mark.parametrize(
+    ("end", "cause"),
+    [
+        (lambda requests, number: requests.expire(number), "late"),
+        (lambda requests, number: requests.fail(number, "away"), "failed"),
+        (lambda requests, number: requests.present(["two"]), "gone"),
+        (lambda requests, number: requests.close(), "failed"),
+    ],
+)
+def test_who_is_missing(end: Callable[[FarRequests, int], None], cause: str) -> None:
+    """What came is there, and why the rest is not; once."""
+    one = Host("one")
+    number, _ = one.asks("two", "three")
+    missing = Missing(4, "late", "slept")
+    one.requests.replied(encode(FarReply(1, "two", number, Gathered(here(3).answers, [missing]))))
+    end(one.requests, number)
+    end(one.requests, number)
+    one.requests.replied(encode(FarReply(1, "three", number, here(1))))
+    [gathered] = one.came
+    assert [key_of(answer) for answer in gathered.answers] == [("two", 3)]
+    assert [(key_of(gone), gone.cause) for gone in gathered.missing] == [(("two", 4), "late"), (("three", 0), cause)]
+
+
+GOOD = encode(FarRequest(1, "two", 5, b"question")), encode(FarReply(1, "two", 5, here(1, 2)))
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.builds(lambda data, end: data[:end], st.sampled_from(GOOD), st.integers(0, 60)),
+        st.builds(lambda data, at, new: data[:at] + new, st.sampled_from(GOOD), st.integers(0, 60), st.binary()),
+        st.sampled_from([encode(FarRequest(2, "two", 1, b"")), encode([1, 2]), encode(None)]),
+    )
+)
+def test_what_is_no_message(data: bytes) -> None:
+    """Of another version, cut off, or anything: counted, and nobody is asked or answered by it but by a whole one."""
+    one = Host("one")
+    sent: list[Any] = []
+    one.requests.requested(data, lambda *args: sent.append(args))
+    one.requests.replied(data)
+    assert (sent, one.came) == ([], [])
+    assert one.requests.foreign + len(one.asked) >= 1
