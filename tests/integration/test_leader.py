@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from kinds import every_kind
-from remote_control import CONF, REMOTE, ask, healthy, said, wait, wait_ended, wait_said
+from remote_control import CONF, REMOTE, ask, freeze, healthy, said, wait, wait_ended, wait_said
 
 from pytest_cluster import Cluster
 
@@ -142,3 +142,23 @@ def test_an_upgrade(cluster: Cluster) -> None:
     finally:
         os.kill(new, signal.SIGTERM)
         wait(lambda: not Path(f"/proc/{new}").exists(), "the end of the new master", cluster)
+
+
+@pytest.mark.cluster(**REMOTE, workers=2)
+def test_a_holder_that_is_stopped_past_its_lease(cluster: Cluster) -> None:
+    """Somebody else has it, with a larger token; when it goes on it knows that, and takes nothing back."""
+    source = "lock = cluster.lock('slow', lease=0.1)\nlock.acquire()\nresult = lock.token"
+    held = cluster.request("POST", "/here", body=source.encode(), timeout=20).json()
+    holder = cluster.worker(held["worker"])
+    other = next(one for one in cluster.workers if one.pid != holder.pid)
+    freeze(cluster, holder.pid)
+    try:
+        taken = "next_one = cluster.lock('slow')\nresult = next_one.acquire(15)"
+        assert run_in(cluster, other.id, taken) > held["result"]
+    finally:
+        os.kill(holder.pid, signal.SIGCONT)
+    late = "result = [lock.is_held]\ntry:\n    lock.release()\n"
+    late += "except Exception as error:\n    result.append(type(error).__name__)"
+    assert run_in(cluster, holder.id, late) == [False, "LockLost"]
+    assert run_in(cluster, other.id, "result = next_one.is_held") is True
+    assert healthy(cluster)
