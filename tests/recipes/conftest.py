@@ -24,7 +24,16 @@ from pytest_cluster.waiting import poll
 
 LIBRARIES: Final = (
     *("apscheduler", "celery", "flask_socketio", "grpc", "opentelemetry", "prometheus_client", "psycopg"),
-    *("psycopg_pool", "redis", "sentry_sdk", "sqlalchemy"),
+    *(
+        "psycopg_pool",
+        "redis",
+        "sentry_sdk",
+        "sqlalchemy",
+        "flask_caching",
+        "flask_limiter",
+        "flask_session",
+        "slowapi",
+    ),
 )
 collect_ignore = ["test_recipes.py"] if any(find_spec(name) is None for name in LIBRARIES) else []
 if find_spec("setproctitle") is None:
@@ -36,7 +45,9 @@ def start(cluster_factory: ClusterFactory, tmp_path: Path) -> Start:
     """Start the recipe of a name as the page has it, in a folder of its own."""
     (tmp_path / "recipe").mkdir()
 
-    def start_recipe(name: str, workers: int = 2, *, preloaded: bool | None = None, **env: str) -> Cluster:
+    def start_recipe(
+        name: str, workers: int = 2, *, preloaded: bool | None = None, worker_class: str | None = None, **env: str
+    ) -> Cluster:
         config = PROGRAMS.get(f"{name}_conf.py", "")
         if preloaded is not None:  # whatever the page says
             config += f"\npreload_app = {preloaded}\n"
@@ -50,6 +61,7 @@ def start(cluster_factory: ClusterFactory, tmp_path: Path) -> Start:
             config=config,
             settings={"pythonpath": folder, "chdir": folder},
             env=env,
+            **({} if worker_class is None else {"worker_class": worker_class}),
         )
 
     return start_recipe

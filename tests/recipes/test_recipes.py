@@ -89,6 +89,62 @@ def test_apscheduler(start: Start, tmp_path: Path) -> None:
     assert len(set(runners()[at:])) == 1
 
 
+def statuses(cluster: Cluster, key: str, count: int) -> list[int]:
+    with futures.ThreadPoolExecutor(count) as pool:
+        asking = [
+            pool.submit(cluster.request, "GET", "/", headers={"X-Key": key}, timeout=PATIENCE) for _ in range(count)
+        ]
+        return sorted(one.result().status for one in asking)
+
+
+def test_flask_limiter(start: Start) -> None:
+    """Exact over all workers; a worker that is killed takes no hits with it."""
+    check_limits(start("limiter", workers=3))
+
+
+def test_slowapi(start: Start) -> None:
+    """The same."""
+    check_limits(start("slow", workers=3, worker_class="nodecluster_compat.ASGIWorker"))
+
+
+def check_limits(cluster: Cluster) -> None:
+    assert statuses(cluster, "all", 12) == [200] * 5 + [429] * 7
+    assert statuses(cluster, "some", 3) == [200] * 3
+    cluster.worker(1).kill()
+    cluster.wait_listening(3)
+    assert statuses(cluster, "some", 6) == [200] * 2 + [429] * 4
+
+
+def test_limits_of_several_hosts(start: Start, redis_url: str) -> None:
+    """The same program, and two clusters: the limit is one."""
+    one, two = (start("limiter", NODECLUSTER_BUS=redis_url, NODECLUSTER_NAME="limits") for _ in range(2))
+    found = statuses(one, "all", 4) + statuses(two, "all", 4)
+    assert sorted(found) == [200] * 5 + [429] * 3
+
+
+def test_flask_caching(start: Start) -> None:
+    """What one worker has computed all have, until one deletes it."""
+    cluster = start("caching", workers=3)
+    for path in ("/", "/price/chair"):
+        first = set(texts(cluster, 6, path))
+        assert len(first) == 1
+        assert cluster.get("/changed").text == "deleted"
+        assert len(set(texts(cluster, 6, path))) == 1
+    assert len(set(texts(cluster, 6, "/pid"))) == 3
+
+
+def test_flask_session(start: Start) -> None:
+    """A visitor's session is the same in every worker, and outlives one that is killed."""
+    cluster = start("session", workers=3)
+    seen = texts(cluster, 6)  # the client keeps cookies
+    assert [int(one.split()[0]) for one in seen] == [1, 2, 3, 4, 5, 6]
+    assert len({one.split()[1] for one in seen}) == 3
+    cluster.worker(1).kill()
+    cluster.wait_listening(3)
+    assert cluster.get("/").text.startswith("7 ")
+    assert cluster.get("/", headers={"Cookie": "session=a-stranger"}).text.startswith("1 ")
+
+
 def test_prometheus(start: Start, tmp_path: Path) -> None:
     """Any worker tells what all have counted, and what one that was killed had."""
     (tmp_path / "metrics").mkdir()
