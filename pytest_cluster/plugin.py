@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Generator
@@ -101,10 +100,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _register_page(config: pytest.Config) -> None:
     """Refuse places that nothing can be written to before any test runs; let the page hear of failures."""
-    folder = settings.path_of(config, "artifacts")
-    if folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
-        raise pytest.UsageError(f"--cluster-artifacts: {folder} is no folder: name one, which is made if it is missing")
-    path = settings.path_of(config, "html")
+    folder, path = settings.path_of(config, "artifacts"), settings.path_of(config, "html")
+    if folder is not None:
+        from .failures.run_page import check_folder
+
+        if problem := check_folder(folder):
+            raise pytest.UsageError(f"--cluster-artifacts: {problem}")
     if path is not None:
         from .failures.run_page import RunPage, check_file
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -67,7 +67,7 @@ class Chaos:
         :raises OptionError: something of that cannot be.
         :raises Exception: what the scenario has raised with the fewest faults.
         """
-        _check(kinds, attempts)
+        _check(scenario, kinds, attempts)
         spec = self._given or ChaosSpec(random.randrange(MOST_SEED) if seed is None else _seed(seed))  # noqa: S311
         run = _Run(self._start, scenario, tuple(kinds), changes)
         failure = run.attempt(spec)
@@ -184,10 +184,12 @@ def _slow(cluster: Cluster, seconds: float) -> Iterator[None]:
     cluster.faults.undo()
 
 
-def _check(kinds: Sequence[str], attempts: int) -> None:
+def _check(scenario: object, kinds: object, attempts: int) -> None:
+    if not callable(scenario):
+        raise OptionError(f"cluster_chaos: expected a generator function as scenario, got {scenario!r:.100}")
     check_count("cluster_chaos(attempts)", attempts, 0, 1000)
-    unknown = [one for one in kinds if one not in KINDS] if not isinstance(kinds, str) else [kinds]
-    if unknown or not kinds:
+    known = isinstance(kinds, Collection) and not isinstance(kinds, str) and all(one in KINDS for one in kinds)
+    if not known or not kinds:
         raise OptionError(f"cluster_chaos: expected kinds to be some of {', '.join(KINDS)}, got {kinds!r:.100}")
 
 

@@ -17,7 +17,7 @@ import pytest
 from .page import page_of
 from .records import FailureRecord
 
-__all__ = ["RunPage", "check_file"]
+__all__ = ["RunPage", "check_file", "check_folder"]
 
 CARRIED = "cluster_failure"
 """The attribute of a report that carries the record, as text."""
@@ -27,13 +27,20 @@ def check_file(path: str) -> str:
     """Return why no file can be written at *path*, in words; nothing when it can be."""
     if os.path.isdir(path):
         return f"{path} is a folder: name a file in it, as {os.path.join(path, 'clusters.html')}"
-    folder = os.path.dirname(path)
-    while folder and not os.path.exists(folder):
-        folder = os.path.dirname(folder)  # what is missing is made
+    if os.path.exists(path):
+        return "" if os.access(path, os.W_OK) else f"{path} cannot be written: permission denied"
+    return check_folder(os.path.dirname(path))
+
+
+def check_folder(path: str) -> str:
+    """Return why nothing can be written into a folder, which is made if it is missing; nothing when it can be."""
+    folder = path
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
     if not os.path.isdir(folder):
-        return f"{folder} is no folder, so {path} cannot be a file in it"
-    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
-        return f"{path} cannot be written: permission denied"
+        return f"{folder} is no folder, so nothing can be written there: name another"
+    if not os.access(folder, os.W_OK):
+        return f"{folder} cannot be written to: permission denied"
     return ""
 
 

@@ -58,6 +58,11 @@ def recipe_of(item: pytest.Item, fixtures: Mapping[str, Any], app: object, worke
 
     :raises OptionError: something that cannot be.
     """
+    if not isinstance(fixtures, Mapping):
+        raise OptionError(
+            "cluster_options: expected a mapping of the marker's keywords, as {'workers': 3}, got "
+            f"{fixtures!r:.100}: the fixture must return it"
+        )
     forks = item_options(item, fixtures, workers).fork_app
     located = None if app is None else _located(app, forks=forks)
     with_app = dict(fixtures) if located is None else {"app": located.name, **fixtures}

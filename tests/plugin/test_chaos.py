@@ -46,6 +46,12 @@ def chaotic(shop: pytest.Pytester) -> pytest.Pytester:
 
         def test_unknown(cluster_chaos):
             cluster_chaos(visits, kinds=["meteor"])
+
+        def test_unknown_kinds(cluster_chaos):
+            cluster_chaos(visits, kinds=5)
+
+        def test_wrong_scenario(cluster_chaos):
+            cluster_chaos(5)
         """
     )
     return shop
@@ -73,11 +79,13 @@ def test_scenario_is_shrunk_to_the_fault_that_it_fails_of(chaotic: pytest.Pytest
 def test_what_is_no_scenario(chaotic: pytest.Pytester) -> None:
     result = chaotic.runpytest_inprocess("--cluster-fork-server", "-k", "wrong or unknown")
 
-    result.assert_outcomes(failed=2)
+    result.assert_outcomes(failed=4)
     result.stdout.fnmatch_lines(
         [
             "*OptionError: cluster_chaos: expected a scenario with a yield where *, and no_generator is no generator *",
             "*OptionError: cluster_chaos: expected kinds to be some of kill, *, got *'meteor'*",
+            "*OptionError: cluster_chaos: expected kinds to be some of kill, *, got 5",
+            "*OptionError: cluster_chaos: expected a generator function as scenario, got 5",
         ]
     )
 

@@ -176,11 +176,8 @@ def test_page_of_a_run(fakes: pytest.Pytester, xdist: bool) -> None:
     ("option", "told"),
     [
         ("--cluster-html=.", "--cluster-html: * is a folder: name a file in it, as *"),
-        ("--cluster-html=plain/page.html", "--cluster-html: * is no folder, so * cannot be a file in it"),
-        (
-            "--cluster-artifacts=plain",
-            "--cluster-artifacts: */plain is no folder: name one, which is made if it is missing",
-        ),
+        ("--cluster-html=plain/page.html", "--cluster-html: * is no folder, so nothing can be written there: *"),
+        ("--cluster-artifacts=plain", "--cluster-artifacts: */plain is no folder, so nothing *"),
     ],
 )
 def test_place_that_nothing_can_be_written_to(fakes: pytest.Pytester, option: str, told: str) -> None:

@@ -448,3 +448,22 @@ def test_nothing_but_the_documented_surface(pytester: pytest.Pytester) -> None:
     pytester.runpytest_inprocess("-s").stdout.fnmatch_lines(["*['request']*"])
     names = [line for line in pytester.runpytest_inprocess("--help").outlines if "--cluster" in line]
     assert len(names) == len(SETTINGS)
+
+
+def test_options_that_are_no_mapping(fakes: pytest.Pytester) -> None:
+    fakes.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def cluster_options():
+            return ["workers"]
+
+        def test_it(cluster): pass
+        """
+    )
+
+    result = fakes.runpytest_inprocess()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["cluster_options: expected a mapping of the marker's keywords, as *: the fixture *"])

@@ -73,7 +73,7 @@ def test_policy_allows_the_script_that_is_there_and_nothing_else() -> None:
         ("page.html", ""),
         ("new/er/page.html", ""),
         ("", " is a folder: name a file in it, as "),
-        ("file/page.html", "file is no folder, so "),
+        ("file/page.html", "file is no folder, so nothing can be written there"),
     ],
 )
 def test_file_that_cannot_be(tmp_path: Any, name: str, told: str) -> None:
