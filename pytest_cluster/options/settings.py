@@ -13,9 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .chaos_spec import parse_spec
 from .checks import cores, too_many_workers
-from .server_url import parse_server_url
 
 if TYPE_CHECKING:
     import pytest
@@ -131,6 +129,18 @@ def _path(text: str) -> str:
     return text
 
 
+def _server_url(text: str) -> object:
+    from .server_url import parse_server_url  # a run that names none does not pay for it
+
+    return parse_server_url(text)
+
+
+def _chaos(text: str) -> object:
+    from .chaos_spec import parse_spec
+
+    return parse_spec(text)
+
+
 SETTINGS = (
     Setting(
         "workers", _workers, (2,), "workers of a cluster; several numbers run each cluster test with each", "N|N,M|auto"
@@ -148,8 +158,8 @@ SETTINGS = (
     Setting("compare", _flag, False, "run each cluster test with 1 and with N workers, and say what fails with N only"),
     Setting("fork_server", _flag, False, "import gunicorn once and fork servers from there, which is faster"),
     Setting("fork_app", _flag, False, "fork servers from this process, with the application as the object it is here"),
-    Setting("url", parse_server_url, None, "ask this server, which somebody else runs, and start none", "URL"),
-    Setting("chaos", parse_spec, None, "the plan of cluster_chaos, as a report names it", "SEED[:STEPS]"),
+    Setting("url", _server_url, None, "ask this server, which somebody else runs, and start none", "URL"),
+    Setting("chaos", _chaos, None, "the plan of cluster_chaos, as a report names it", "SEED[:STEPS]"),
     Setting("html", _path, None, "write one page about all failures of cluster tests, that needs no server", "FILE"),
     Setting("artifacts", _path, None, "write the artefacts of failed cluster tests there, not into the cache", "DIR"),
     Setting("keep", _flag, False, "leave the cluster of a failed test running, and say how to reach it"),

@@ -1,7 +1,8 @@
 """Find out before a test runs whether it will ask for a cluster: as an argument, or only while it runs.
 
 ``request.getfixturevalue("cluster")``, a step of pytest-bdd and ``getfixture("cluster")`` in a doctest are in no list
-of arguments.  The names are read from the code, which is not run.  A name that is made at run time is in no code
+of arguments.  The names are read from the code, which is not run: that of the test, of a test case's ``setUp``, and of
+the functions of its module and methods of its class that these call.  A name that is made at run time is in no code
 either; whoever asks with such a one is noted then.
 """
 
@@ -12,8 +13,9 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
+from unittest import TestCase
 
 from ..stash import FIXTURES
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["asks_for", "asks_while_it_runs", "may_ask", "names_asked_for"]
 
 GET = "getfixturevalue"
+SET_UPS = ("setUpClass", "setUp", "asyncSetUp", "asyncTearDown", "tearDown")
+MOST_FUNCTIONS = 100
+"""That are looked through for one test."""
 GET_IN_DOCTEST = re.compile(r"""getfixture\(\s*["'](\w+)["']""")
 
 
@@ -53,21 +58,57 @@ def may_ask(item: pytest.Item) -> bool:
     return "request" in getattr(item, "fixturenames", ()) or hasattr(item, "dtest") or asks_for(item)
 
 
-def names_asked_for(function: Callable[..., object] | None) -> list[str]:
-    """Return the identifiers in a function's code, where that calls ``getfixturevalue``; an empty list otherwise."""
-    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
-    if code is None or not any(GET in one.co_names for one in _codes(code)):
+def names_asked_for(function: Callable[..., object] | None, owner: type | None = None) -> list[str]:
+    """Return the identifiers in a function's code, and what it calls, if ``getfixturevalue`` is there; or nothing.
+
+    :param owner: the class of which it is a method.
+    """
+    reached = _reached(function, owner)
+    if not any(GET in one.co_names for found in reached for one in _codes(found.__code__)):
         return []
-    constants = [constant for one in _codes(code) for constant in _flat(one.co_consts)]
-    return [one for one in constants if isinstance(one, str) and one.isidentifier()]
+    return [one for found in reached for one in _texts(found) if one.isidentifier()]
+
+
+def _reached(function: object, owner: type | None) -> list[FunctionType]:
+    """Return a function, and those of its module and its class that it calls by name, and that these call."""
+    found: list[FunctionType] = []
+    waiting: list[object] = [function]
+    while waiting and len(found) < MOST_FUNCTIONS:
+        one = inspect.unwrap(one) if callable(one := waiting.pop()) else None
+        one = getattr(one, "__func__", one)
+        if isinstance(one, FunctionType) and one not in found:
+            found.append(one)
+            waiting += [called for name in _names(one) if (called := _named(name, one, owner)) is not None]
+    return found
+
+
+def _named(name: str, function: FunctionType, owner: type | None) -> object:
+    """Return what a function means by a name: a global of its module, or a method of its class."""
+    value = function.__globals__.get(name, inspect.getattr_static(owner, name, None) if owner else None)
+    is_near = getattr(value, "__module__", None) in (function.__module__, getattr(owner, "__module__", None))
+    return value if is_near and isinstance(value, FunctionType | staticmethod | classmethod) else None
+
+
+def _names(function: FunctionType) -> Iterator[str]:
+    for one in _codes(function.__code__):
+        yield from one.co_names
+
+
+def _texts(function: FunctionType) -> Iterator[str]:
+    """Yield the texts in a function's code, and the globals in it that are texts."""
+    constants = [constant for one in _codes(function.__code__) for constant in _flat(one.co_consts)]
+    named = [function.__globals__.get(name) for name in _names(function)]
+    yield from (one for one in [*constants, *named] if isinstance(one, str))
 
 
 def _asked_by(item: pytest.Item) -> list[str]:
     """Return the names that the test itself asks for: its function, its doctest, or its steps."""
     if hasattr(item, "dtest"):
         return [name for example in item.dtest.examples for name in GET_IN_DOCTEST.findall(example.source)]
-    function = getattr(item, "function", None)
-    return [*names_asked_for(function), *_asked_by_steps(item, function)]
+    function, owner = getattr(item, "function", None), getattr(item, "cls", None)
+    methods = SET_UPS if isinstance(owner, type) and issubclass(owner, TestCase) else ()
+    set_ups = [name for one in methods for name in names_asked_for(getattr(owner, one, None), owner)]
+    return [*names_asked_for(function, owner), *set_ups, *_asked_by_steps(item, function)]
 
 
 def _asked_by_steps(item: pytest.Item, function: Callable[..., object] | None) -> list[str]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..options import settings
-from ..options.server_url import ServerURL
 from ..stash import CLUSTERS, FAILED, RUN_ONCE
 from .totals import Totals
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from ..clusters.foreign import ForeignCluster
     from ..clusters.prepared import PreparedCluster
     from ..options.recipe import Recipe
+    from ..options.server_url import ServerURL
     from .compare import Comparison
     from .limits import TimeoutSettings
     from .pool import Lease, Pool
@@ -69,8 +69,8 @@ class ClusterRun:
     @property
     def foreign_url(self) -> ServerURL | None:
         """Where a server is that somebody else runs, and that all tests are to ask."""
-        found = settings.value_of(self._config, "url").value
-        return found if isinstance(found, ServerURL) else None
+        found: ServerURL | None = settings.value_of(self._config, "url").value
+        return found
 
     @contextmanager
     def foreign(self, item: pytest.Item) -> Iterator[ForeignCluster]:

@@ -369,3 +369,42 @@ def test_names_in_code() -> None:
     assert names_asked_for(does_not) == []
     assert names_asked_for(None) == []
     assert names_asked_for(len) == []
+
+
+HELPED = """
+import unittest
+import pytest
+
+NAME = "cluster_client"
+
+def helper(request): return further(request)
+def further(request): return request.getfixturevalue(NAME)
+def endless(request): return endless(request)
+
+def test_by_a_helper(request): assert helper(request)
+def test_of_the_language(request): return endless if 0 else helper(request)
+
+class TestInSetUp(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _take(self, request): self.request = request
+    def setUp(self): self.client = self.take()
+    def take(self): return self.request.getfixturevalue("cluster")
+    def test_it(self): assert self.client
+
+class TestByAMethod:
+    def take(self, request): return request.getfixturevalue("cluster")
+    def test_it(self, request): assert self.take(request)
+
+def test_that_needs_none(request): assert request.node.name
+"""
+
+
+def test_cluster_that_a_helper_asks_for_is_known_before(fakes: pytest.Pytester) -> None:
+    """By a function of the module, by a method, in ``setUp``: each runs with each number of workers."""
+    fakes.makepyfile(HELPED)
+
+    result = fakes.runpytest_inprocess("--cluster-workers=1,2", "--collect-only", "-q")
+
+    listed = [line.rpartition("::")[2] for line in result.outlines if "::" in line]
+    tests = ["test_by_a_helper", "test_of_the_language", "test_it", "test_it"]
+    assert listed == [*(f"{name}[workers={count}]" for name in tests for count in (1, 2)), "test_that_needs_none"]
