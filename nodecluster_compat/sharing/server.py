@@ -31,6 +31,7 @@ _TIMEOUT: Final = 1.0
 _LEAST_PAUSE: Final = 0.005
 _MOST_PAUSE: Final = 0.1
 _MOST_CONNECTIONS: Final = 64
+_UNREACHED: Final = f"expected to reach the server of {BUS_VARIABLE}"
 _UNSENT: Final = "nodecluster_unsent"
 
 Result = TypeVar("Result")
@@ -115,7 +116,6 @@ class Server:
         self._sleep = sleep or time.sleep
         self._made: Any = None
         self._rests_until = 0.0
-        self._reason = ""
 
     @property
     def client(self) -> Any:  # noqa: ANN401 - redis-py's
@@ -151,7 +151,7 @@ class Server:
     def _persist(self, question: Callable[[Any], Result], is_safe: Callable[[Exception], bool]) -> Result:
         began = self._clock()
         if began < self._rests_until:
-            raise StoreUnavailable(self._reason)
+            raise StoreUnavailable(f"{_UNREACHED}, which nobody could a moment ago")
         redis = _redis()
         backoff = redis.backoff.ExponentialBackoff(cap=_MOST_PAUSE, base=_LEAST_PAUSE)
         failures = 0
@@ -163,8 +163,13 @@ class Server:
                 pause: float = backoff.compute(failures)
                 is_late = self._clock() + pause - began > self._patience
                 if not _is_passing(redis, error) or not is_safe(error) or is_late:
+                    if is_late or isinstance(error, redis.TimeoutError):
+                        self._rest()
                     raise self._meant(redis, error) from error
             self._sleep(pause)
+
+    def _rest(self) -> None:
+        self._rests_until = self._clock() + _REST
 
     def _meant(self, redis: Any, error: Exception) -> Exception:  # noqa: ANN401 - the module
         exceptions = redis.exceptions
@@ -173,9 +178,7 @@ class Server:
         if str(error).startswith("WRONGTYPE"):
             return StoreCorrupt(f"expected a value of this package's on the server of {BUS_VARIABLE}: {error}")
         if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError):
-            sentence = f"expected to reach the server of {BUS_VARIABLE}: {error}"
-            self._rests_until, self._reason = self._clock() + _REST, sentence
-            return StoreUnavailable(sentence)
+            return StoreUnavailable(f"{_UNREACHED}: {error}")
         return StoreUnavailable(f"expected the server of {BUS_VARIABLE} to do as it is asked: {error}")
 
 

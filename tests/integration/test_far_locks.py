@@ -28,6 +28,7 @@ redis = pytest.importorskip("redis")
 pytestmark = needs_redis
 
 LOG = logging.getLogger("test")
+LOG.addHandler(logging.NullHandler())  # the keepers of a test go on after it
 PATIENCE = 20.0
 LEADING: dict[str, Any] = {**REMOTE, "app": "leading:app", "workers": 2}
 
