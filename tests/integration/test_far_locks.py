@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kinds import ASGI, THREADS
 from redis_server import RedisServer, needs_redis, running
-from remote_control import REMOTE, healthy, said, wait
+from remote_control import REMOTE, ask, healthy, said, wait
 
 from nodecluster_compat.errors import LockNotAcquired
 from nodecluster_compat.sharing import keeper
@@ -28,7 +29,6 @@ redis = pytest.importorskip("redis")
 pytestmark = needs_redis
 
 LOG = logging.getLogger("test")
-LOG.addHandler(logging.NullHandler())  # the keepers of a test go on after it
 PATIENCE = 20.0
 LEADING: dict[str, Any] = {**REMOTE, "app": "leading:app", "workers": 2}
 
@@ -227,6 +227,8 @@ def test_two_clusters(cluster_factory: ClusterFactory, server: RedisServer) -> N
     [leader] = leaders(first, second)
     home, away = (first, second) if leader in leaders(first) else (second, first)
 
+    asked = "try:\n    cluster.store.get('a')\nexcept Exception as error:\n    result = type(error).__name__"
+    assert ask(home, "primary", asked) == "WouldBlock"
     held = run_here(home, HOLD.format(lease=None))
     assert run_here(away, TRY.format(timeout=0.2))["result"] == "LockNotAcquired"
     victim = home.worker(held["worker"])
@@ -255,3 +257,28 @@ def test_two_clusters(cluster_factory: ClusterFactory, server: RedisServer) -> N
 
 def said_of(cluster: Cluster) -> list[dict[str, Any]]:
     return [one for one in said(cluster) if "tick" in one]
+
+
+KEPT = """
+lock = cluster.lock('kept', timeout=15)
+with lock:
+    missing = cluster.bus.request(cluster.bus.ALL, timeout=20).missing
+    result = [lock.is_held, lock.token, cluster.store.incr('kept'), len(missing)]
+"""
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", [THREADS, ASGI], ids=["threads", "asgi"])
+def test_other_kinds(cluster_factory: ClusterFactory, server: RedisServer, kind: dict[str, Any]) -> None:
+    """They lead, lock and count as gevent's do."""
+    options = {**LEADING, **kind, "env": {**kind.get("env", {}), "NODECLUSTER_BUS": server.url}}
+    cluster = cluster_factory(**options)
+    wait(lambda: leaders(cluster), "a leader", cluster)
+    wait(lambda: said_of(cluster), "a run", cluster)
+    wait(lambda: warmed(cluster), "what runs once", cluster)
+    found = [run_here(cluster, KEPT)["result"] for _ in range(4)]
+    assert [(one[0], one[2]) for one in found] == [(True, number) for number in range(1, 5)]
+    assert [one[1] for one in found] == sorted(one[1] for one in found)
+    assert healthy(cluster)
+    assert cluster.stop() == 0
+    assert "Traceback" not in cluster.log

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodecluster_compat.errors import SettingsError
-from nodecluster_compat.sharing.server_address import ServerAddress, address_of, asked_name
+from nodecluster_compat.sharing.server_address import ServerAddress, address_of, asked_name, check_settings
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,17 @@ def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NODECLUSTER_NAME", "a}b")
     with pytest.raises(SettingsError, match="NODECLUSTER_NAME"):
         asked_name()
+
+
+def test_what_is_refused_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URL that is none, a client that is not installed; nothing where no server is named."""
+    monkeypatch.delenv("NODECLUSTER_BUS", raising=False)
+    check_settings()
+    monkeypatch.setenv("NODECLUSTER_BUS", "http://host")
+    with pytest.raises(SettingsError, match="NODECLUSTER_BUS"):
+        check_settings()
+    monkeypatch.setenv("NODECLUSTER_BUS", "redis://host")
+    check_settings()
+    monkeypatch.setattr("nodecluster_compat.sharing.server_address.find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match=r"pip install 'nodecluster-compat\[redis\]'"):
+        check_settings()
