@@ -11,7 +11,7 @@ from contextlib import nullcontext, suppress
 from typing import Any, Final
 
 import pytest
-from exchange_peers import LOG, Peer, Timers
+from exchange_peers import Peer, Timers
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +26,8 @@ from nodecluster_compat.sharing.members import Sharing
 from nodecluster_compat.sharing.once_desk import OnceDesk
 from nodecluster_compat.sharing.wire import encode, encode_call, encode_publish, encode_return
 
-logging.getLogger("test").setLevel(logging.CRITICAL)
+LOG: Final = logging.getLogger("hostile")
+LOG.setLevel(logging.CRITICAL)
 
 
 class Marks:
