@@ -15,5 +15,8 @@
 #endif
 
 extern PyType_Spec request_stores_spec;
+extern PyMethodDef clean_head_functions[];
+
+int prepare_clean_head(void);
 
 #endif

@@ -31,11 +31,14 @@ class Native(Protocol):
         VERSION: of the package that it was built with.
         SOURCES: tells the state of its sources.
         RequestStores: the twin of :mod:`~nodecluster_compat.operations.metrics.request_stores`.
+        take_fields, take_line: the twins of those of :mod:`~nodecluster_compat._gunicorn.requests.clean_head`.
     """
 
     VERSION: str
     SOURCES: str
     RequestStores: Callable[..., Any]
+    take_fields: Callable[..., int]
+    take_line: Callable[..., bool]
 
 
 @dataclass(frozen=True, slots=True)

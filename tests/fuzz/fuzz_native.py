@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fuzz_targets import Target
 
+from nodecluster_compat._gunicorn.requests.clean_head import taker
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
 from nodecluster_compat.operations.metrics.layout import VALUES_AT
 from nodecluster_compat.operations.metrics.request_meter import RequestMeter
@@ -53,7 +54,38 @@ _SEEDS: Final = (
     b"".join(bytes([0, 0, status, 0, 1, 10]) for status in range(9, 200)),
 )
 
+_KEYS: Final = {b"Host": "HTTP_HOST", b"host": "HTTP_HOST", b"X-A": "HTTP_X_A", b"": "HTTP_"}
+_HEADS: Final = (
+    b"GET /a%20b?c HTTP/1.1\nHost:x\nX-A:1\nNew:2",
+    b"POST /?\nhost:\nHost:\xff",
+    b"\n:\nX-A:1\n",
+)
+
+
+def _head(data: bytes, choice: Choice) -> tuple[list[Any], list[tuple[str, Any]]]:
+    """Take an input for a head: lines of names and values behind a first line."""
+    take, environ = taker(choice), {"SCRIPT_NAME": ""}
+    line, *rest = data.split(b"\n")
+    method, _, target = line.partition(b" ")
+    fields = tuple((name, value) for name, _, value in (one.partition(b":") for one in rest))
+    said: list[Any] = [take.line(environ, method, target, len(rest) % 2)]
+    at = 0
+    while 0 <= at < len(fields):
+        said.append(at := take.fields(environ, _KEYS, fields, at))
+        at += at >= 0
+    return said, list(environ.items())
+
+
+def _check_heads(data: bytes) -> None:
+    assert _head(data, in_force()) == _head(data, PYTHON)
+
+
 NATIVE: Final[dict[str, Target]] = (
-    {} if in_force().module is None else {"stores": Target(_check_stores, _SEEDS, (b"\n", b"\0\0\1\0\0"))}
+    {}
+    if in_force().module is None
+    else {
+        "stores": Target(_check_stores, _SEEDS, (b"\n", b"\0\0\1\0\0")),
+        "heads": Target(_check_heads, _HEADS, (b"\n", b":", b"?", b"%", b"\nHost:", b"\nX-A:")),
+    }
 )
 """None where there is no extension."""

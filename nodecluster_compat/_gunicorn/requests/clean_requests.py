@@ -23,6 +23,8 @@ from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 from gunicorn.util import unquote_to_wsgi_str
 
+from ...base.native import Choice, in_force
+from .clean_head import TWICE, taker
 from .trusted_peers import is_trusted
 from .ways import ODD_FIELDS, is_read_here
 
@@ -36,7 +38,6 @@ _LINE: Final = re.compile(rb"(?!CONNECT )[!-~]+ %b HTTP" % _TARGET)
 _MOST_NAMES: Final = 1024
 _MOST_VERDICTS: Final = 64
 _MOST_DIGITS: Final = 18
-_PROTOCOLS: Final = ("HTTP/1.0", "HTTP/1.1")
 
 _known_limits: dict[tuple[int, int, int], dict[str, Any]] = {}
 
@@ -124,10 +125,16 @@ class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
 
 
 class CleanReader:
-    """Makes clean requests of bytes, with one process's settings."""
+    """Makes clean requests of bytes, with one process's settings.
 
-    def __init__(self, cfg: Settings) -> None:
+    Args:
+        cfg: gunicorn's settings.
+        choice: C or Python; what is in force unless it is said.
+    """
+
+    def __init__(self, cfg: Settings, choice: Choice | None = None) -> None:
         self._cfg = cfg
+        self._take = taker(in_force() if choice is None else choice)
         self._parse: Callable[..., Any] = message._fast_parser_module.parse_request_fast
         sample = _limits(cfg)
         self._line: int = sample.pop("_fast_limit_request_line")
@@ -166,16 +173,15 @@ class CleanReader:
         if _LINE.match(data) is None:
             return None
         environ = base.copy()
-        keys, all_known = self._keys, True
-        fields = said.headers
-        for name, value in fields:
-            key = keys.get(name)
-            if key is None:
-                key = self._learn(name)
-                all_known = False
-            if key is None or key in environ:
+        fields, all_known, take = said.headers, True, self._take.fields
+        at = take(environ, self._keys, fields, 0)
+        while 0 <= at < len(fields):
+            all_known = False
+            if not self._take_new(environ, *fields[at]):
                 return None
-            environ[key] = value.decode("latin-1")
+            at = take(environ, self._keys, fields, at + 1)
+        if at == TWICE:
+            return None
         request = self.request()
         request.line, request.fields, request.length = data, fields, 0
         if "CONTENT_LENGTH" in environ:
@@ -191,18 +197,20 @@ class CleanReader:
     def _tell_line(self, request: CleanRequest, environ: Environ, said: Any) -> None:  # noqa: ANN401 - of C
         """Put what the first line says into the request and its environ, and what becomes of the connection."""
         request.minor_version = minor = said.minor_version
-        environ["REQUEST_METHOD"] = said.method.decode()
-        environ["RAW_URI"] = path = said.path.decode()
-        if "?" in path:
-            path, _, environ["QUERY_STRING"] = path.partition("?")
-        else:
-            environ["QUERY_STRING"] = ""
-        environ["PATH_INFO"] = unquote_to_wsgi_str(path) if "%" in path else path
-        environ["SERVER_PROTOCOL"] = _PROTOCOLS[minor]
+        if self._take.line(environ, said.method, target := said.path, minor):
+            environ["PATH_INFO"] = unquote_to_wsgi_str(target.partition(b"?")[0].decode("latin-1"))
         verdicts, said_of_it = self._verdicts[minor], environ.get("HTTP_CONNECTION")
         request.ends = verdicts.get(said_of_it)
         if request.ends is None and len(verdicts) < _MOST_VERDICTS:
             verdicts[said_of_it] = request.should_close()
+
+    def _take_new(self, environ: Environ, name: bytes, value: bytes) -> bool:
+        """Put a field into an environ whose name is met for the first time; return whether it may be there."""
+        key = self._learn(name)
+        if key is None or key in environ:
+            return False
+        environ[key] = value.decode("latin-1")
+        return True
 
     def _learn(self, raw_name: bytes) -> str | None:
         """Return the key of a field in environ; ``None``: it makes a request gunicorn's."""
