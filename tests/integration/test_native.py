@@ -1,0 +1,25 @@
+"""A server that is told to do without its C extension says so, and serves."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodecluster_compat.base.version import __version__
+from pytest_cluster import Cluster
+
+WHY = "NODECLUSTER_NATIVE=0"
+
+
+def asked() -> tuple[bool, str]:
+    from nodecluster_compat import cluster
+
+    native = cluster.status.native
+    return native.is_on, native.why_not
+
+
+@pytest.mark.cluster(workers=1, env={"NODECLUSTER_NATIVE": "0"})
+def test_it_is_switched_off(cluster: Cluster) -> None:
+    """In the first line of ours, and in the status."""
+    assert cluster.get("/").status == 200
+    assert cluster.primary.run(asked) == (False, WHY)
+    assert f"nodecluster-compat {__version__}, in Python alone ({WHY})" in cluster.log
