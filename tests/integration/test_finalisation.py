@@ -38,7 +38,7 @@ def assert_finalised(folder: Path, *pids: int) -> None:
         assert ends(folder)[pid] == Counter(KINDS), pid
 
 
-@pytest.mark.cluster(workers=1, app="holding:app", fresh=True)
+@pytest.mark.cluster(workers=1, app="holding:app", fork_server=False)
 def test_what_a_worker_holds_is_finalised(cluster: Cluster) -> None:
     """After a reload and after the end of the server: files are written to their ends, temporary ones are gone."""
     folder = folder_of(cluster)
@@ -55,7 +55,7 @@ def test_what_a_worker_holds_is_finalised(cluster: Cluster) -> None:
     assert "Exception ignored" not in cluster.log
 
 
-@pytest.mark.cluster(workers=2, app="holding:app", fresh=True, preload=True, settings={"max_requests": 1})
+@pytest.mark.cluster(workers=2, app="holding:app", fork_server=False, preload=True, settings={"max_requests": 1})
 def test_what_a_preloaded_application_holds_is_finalised(cluster: Cluster) -> None:
     """In a worker that has served enough, in others that TERM ends, and in the primary, without a traceback."""
     folder = folder_of(cluster)
@@ -76,7 +76,7 @@ def test_files_that_are_no_names_of_a_module_are_written_to_their_ends(
     cluster_factory: ClusterFactory, preload: bool
 ) -> None:
     """A factory's closure, an object's attribute, a handler of logging, a module of Python's."""
-    cluster = cluster_factory(workers=1, app="holding_deeply:create_app()", fresh=True, preload=preload)
+    cluster = cluster_factory(workers=1, app="holding_deeply:create_app()", fork_server=False, preload=preload)
     folder = folder_of(cluster)
     assert cluster.get("/").status == 200
     cluster.primary.signal("SIGTERM")
@@ -85,7 +85,7 @@ def test_files_that_are_no_names_of_a_module_are_written_to_their_ends(
     assert {place: (folder / place).read_text() for place in places} == dict.fromkeys(places, "written")
 
 
-@pytest.mark.cluster(workers=1, app="holding:app", fresh=True)
+@pytest.mark.cluster(workers=1, app="holding:app", fork_server=False)
 def test_what_a_worker_that_disconnects_holds_is_finalised(cluster: Cluster) -> None:
     """As after a signal."""
     folder = folder_of(cluster)

@@ -32,6 +32,18 @@ for what, value in whole_process().items():
     print(what, re.sub(r" at 0x[0-9a-f]+", "", repr(value)))
 """
 
+ENDING = """
+import atexit, os, sys, threading
+go = threading.Event()
+class Held:
+    def __del__(self, write=os.write):
+        write(1, b"destroyed\\n")
+held = Held()
+atexit.register(print, "atexit")
+threading.Thread(target=lambda: (go.wait(), print("thread", flush=True))).start()
+threading.Timer(0, go.set).start()
+{end}
+"""
 PROGRAM_SEES = re.compile(r"^(\w+)=", re.MULTILINE)
 
 
@@ -185,6 +197,29 @@ def test_ends_of_a_forked_server_are_known(cluster_factory: ClusterFactory) -> N
     assert killed.server.process.wait(30) == -signal.SIGKILL
     with pytest.raises(StartError, match="ended with exit code 7"):
         cluster_factory(workers=1, config="import sys; sys.exit(7)")
+
+
+@pytest.mark.parametrize(
+    ("end", "code"), [("pass", 0), ("sys.exit(3)", 3), ("sys.exit(-1)", 255), ("sys.exit('words')", 1), ("1 / 0", 1)]
+)
+def test_program_that_is_forked_comes_to_its_end(tmp_path: Path, end: str, code: int) -> None:
+    """Threads, ``atexit``, streams, exit code and last words are as ever; what modules hold is not destroyed."""
+    from programs import run_program  # not at the top: servers import this file
+
+    (tmp_path / "ending.py").write_text(ENDING.format(end=end))
+    command = [sys.executable, "-m", "nodecluster_compat", "ending.py"]
+    said = []
+    for _ in range(2):
+        done = run_program(command, cwd=tmp_path)
+        assert done.returncode == code
+        said.append((done.stdout.splitlines(), done.stderr.rpartition("\n  File")[2].splitlines()[-1:]))
+        fork_server.acquire(wanted=False)
+    for _ in range(2):
+        fork_server.drop()
+    (forked, its_error), (executed, error) = said
+    assert executed == ["thread", "atexit", "destroyed"]
+    assert forked == executed[: 3 if "words" in end else 2]  # which Python itself prints, and ends
+    assert its_error == error
 
 
 def test_template_that_is_gone_is_done_without(cluster_factory: ClusterFactory) -> None:
