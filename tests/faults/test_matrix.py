@@ -8,16 +8,17 @@ a cell has spoilt is replaced.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 import gunicorn
 import pytest
+from _pytest.mark.structures import ParameterSet
 from cells import Cell
 from kinds import ASGI, THREADS
-from moments import ASGI_CELLS, CELLS, FAULTS, MOMENTS, THREAD_CELLS, Fault, Moment
+from moments import ASGI_CELLS, CELLS, FAULTS, MOMENTS, QUICK, THREAD_CELLS, Fault, Moment
 from track import OPTIONS, PATIENT
 from witness import Acks, acks_of
 
@@ -106,18 +107,27 @@ def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]
         track.thread.join()
 
 
+def _params(cells: Iterable[tuple[Fault, Moment]]) -> list[ParameterSet]:
+    """Return the cells; those of the quick run meet each fault and each moment, and the rest is long."""
+    return [
+        pytest.param(
+            fault,
+            moment,
+            id=f"{fault.name} at {moment.name}",
+            marks=[] if (fault.name, moment.name) in QUICK else pytest.mark.long,
+        )
+        for fault, moment in cells
+    ]
+
+
 @pytest.mark.timeout(TEST_SECONDS)
-@pytest.mark.parametrize(
-    ("fault", "moment"), [pytest.param(*cell, id=f"{cell[0].name} at {cell[1].name}") for cell in CELLS]
-)
+@pytest.mark.parametrize(("fault", "moment"), _params(CELLS))
 def test_cell(request: pytest.FixtureRequest, results: dict[str, Future[None]], fault: Fault, moment: Moment) -> None:
     results[request.node.name].result(TEST_SECONDS)
 
 
 @pytest.mark.timeout(TEST_SECONDS)
-@pytest.mark.parametrize(
-    ("fault", "moment"), [pytest.param(*cell, id=f"{cell[0].name} at {cell[1].name}") for cell in THREAD_CELLS]
-)
+@pytest.mark.parametrize(("fault", "moment"), _params(THREAD_CELLS))
 def test_cell_of_threads(
     request: pytest.FixtureRequest, results: dict[str, Future[None]], fault: Fault, moment: Moment
 ) -> None:
@@ -127,9 +137,7 @@ def test_cell_of_threads(
 
 @pytest.mark.skipif(gunicorn.version_info < (27,), reason="the ASGI worker needs gunicorn 27")
 @pytest.mark.timeout(TEST_SECONDS)
-@pytest.mark.parametrize(
-    ("fault", "moment"), [pytest.param(*cell, id=f"{cell[0].name} at {cell[1].name}") for cell in ASGI_CELLS]
-)
+@pytest.mark.parametrize(("fault", "moment"), _params(ASGI_CELLS))
 def test_cell_of_asgi(
     request: pytest.FixtureRequest, results: dict[str, Future[None]], fault: Fault, moment: Moment
 ) -> None:
@@ -142,3 +150,6 @@ def test_every_pair_is_a_cell_or_has_its_reason() -> None:
     cells = {(fault.name, moment.name) for fault, moment in CELLS}
     assert cells | reasons == {(fault.name, moment.name) for fault in FAULTS for moment in MOMENTS}
     assert not cells & reasons
+    assert cells >= QUICK
+    assert {fault for fault, _ in QUICK} == {fault.name for fault in FAULTS}
+    assert {moment for _, moment in QUICK} == {moment.name for moment in MOMENTS}

@@ -32,10 +32,15 @@ def test_hello_deals_round_robin_and_tells_of_an_end(cluster_factory: ClusterFac
 
 PROJECTS = [("flask_shop", 7), ("django_polls", 3), ("threads_orders", 4), ("fastapi_rooms", 4)]
 PROJECTS += [("chat", 3), ("cache_everywhere", 3), ("rate_limited", 3)]
+QUICK = ("flask_shop",)
+"""What the README shows; the others are slow."""
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("project", "tests"), PROJECTS)
+@pytest.mark.parametrize(
+    ("project", "tests"),
+    [pytest.param(*one, marks=[] if one[0] in QUICK else pytest.mark.slow) for one in PROJECTS],
+)
 def test_project_whose_own_tests_use_the_plugin(project: str, tests: int) -> None:
     """As their owner runs them; every test of theirs passes, and none leaves a process."""
     if project == "fastapi_rooms":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-__all__ = ["ASGI_CELLS", "CELLS", "FAULTS", "MOMENTS", "THREAD_CELLS", "Fault", "Moment"]
+__all__ = ["ASGI_CELLS", "CELLS", "FAULTS", "MOMENTS", "QUICK", "THREAD_CELLS", "Fault", "Moment"]
 
 Effect = Literal["ends", "blocks", "hurts", "passes"]
 """It ends the worker at once; a limit has to end it; it may end it; it must not end it."""
@@ -118,3 +118,28 @@ def _cells_of(taken: str, *more: tuple[str, str]) -> tuple[tuple[Fault, Moment],
 
 THREAD_CELLS: Final = _cells_of(THREADS_TAKEN, *_WATCHED)
 ASGI_CELLS: Final = _cells_of(ASGI_TAKEN, *_WATCHED, *_LOOP)
+
+# Each fault and each moment at least once: the quick run. The other cells are `long`.
+QUICK: Final = frozenset(
+    {
+        ("SIGKILL", "fork"),
+        ("exit", "before online"),
+        ("no memory", "boot"),
+        ("message channel closed", "before listening"),
+        ("SIGSEGV", "after listening"),
+        ("hang", "after listening"),
+        ("SIGSTOP", "request"),
+        ("connection channel closed", "handoff, before it is taken"),
+        ("SIGKILL", "handoff, after it was taken"),
+        ("garbage packet", "request"),
+        ("full channel", "request"),
+        ("garbage frame", "drain"),
+        ("SIGKILL", "drain"),
+        ("exit", "reload, new worker boots"),
+        ("SIGSTOP", "reload, new worker listens"),
+        ("message channel closed", "reload, old worker drains"),
+        ("garbage frame", "USR2, new master's worker boots"),
+        ("SIGKILL", "shutdown"),
+        ("full channel", "shutdown"),
+    }
+)
