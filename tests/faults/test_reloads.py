@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 from deploy import CONF, DEPLOYED, reload, write
 from injuries import closed_doors, held_connections
-from kinds import every_kind
+from kinds import every_kind_slowly
 from raw_http import APPS, folder_of, until
 from remote_control import said, wait, wait_said
 
@@ -35,14 +35,28 @@ def versions(cluster: Cluster, count: int = 8) -> set[str]:
 
 BROKEN: Final = [
     pytest.param({"at_import": "raise ImportError('broken on purpose')"}, "exited with code 3", id="import error"),
-    pytest.param({"at_import": "import no_such_module"}, "exited with code 3", id="missing module"),
-    pytest.param({"at_import": "import os; os._exit(7)"}, "exited with code 7", id="exit at import"),
+    pytest.param(
+        {"at_import": "import no_such_module"}, "exited with code 3", id="missing module", marks=pytest.mark.slow
+    ),
+    pytest.param(
+        {"at_import": "import os; os._exit(7)"}, "exited with code 7", id="exit at import", marks=pytest.mark.slow
+    ),
     pytest.param(
         {"at_import": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"}, "SIGSEGV", id="crash at import"
     ),
-    pytest.param({"at_import": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"}, "SIGKILL", id="killed"),
+    pytest.param(
+        {"at_import": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"},
+        "SIGKILL",
+        id="killed",
+        marks=pytest.mark.slow,
+    ),
     pytest.param({"after_boot": "import sys; sys.exit(5)"}, "exited with code 5", id="exit in post_worker_init"),
-    pytest.param({"after_boot": "raise ValueError('on purpose')"}, "exited with code 3", id="error in the hook"),
+    pytest.param(
+        {"after_boot": "raise ValueError('on purpose')"},
+        "exited with code 3",
+        id="error in the hook",
+        marks=pytest.mark.slow,
+    ),
     pytest.param(
         {"second": LIMIT, "at_import": SLOW_IMPORT * 5}, "did not listen within boot_timeout (1 s)", id="hang"
     ),
@@ -122,16 +136,16 @@ def test_reload_that_fails_half_way_leaves_no_worker_on_the_new_address(cluster:
     "second",
     [
         "keepalive = 7; raise ValueError('broken on purpose')",
-        "this is no Python",
-        "import sys; sys.exit(0)",
-        "workers = 'many'",
+        pytest.param("this is no Python", marks=pytest.mark.slow),
+        pytest.param("import sys; sys.exit(0)", marks=pytest.mark.slow),
+        pytest.param("workers = 'many'", marks=pytest.mark.slow),
         "worker_class = 'no.such.Worker'",
         "bind = '203.0.113.1:1'",
-        "bind = 'unix:/no/such/folder/s'",
-        "cluster.setup_primary(max_surge=-1)",
-        "pidfile = '/no/such/folder/pid'",
+        pytest.param("bind = 'unix:/no/such/folder/s'", marks=pytest.mark.slow),
+        pytest.param("cluster.setup_primary(max_surge=-1)", marks=pytest.mark.slow),
+        pytest.param("pidfile = '/no/such/folder/pid'", marks=pytest.mark.slow),
         "def on_reload(server): raise ValueError('on purpose')",
-        "def nworkers_changed(server, new, old): raise ValueError('on purpose')",
+        pytest.param("def nworkers_changed(server, new, old): raise ValueError('on purpose')", marks=pytest.mark.slow),
     ],
 )
 def test_configuration_that_does_not_load_is_not_half_applied(cluster: Cluster, second: str) -> None:
@@ -194,7 +208,7 @@ def test_generation_that_cannot_boot_takes_its_configuration_with_it(cluster: Cl
     assert {one.address_type for one in cluster.addresses} == {4}
 
 
-@every_kind
+@every_kind_slowly
 @pytest.mark.timeout(300)
 @pytest.mark.cluster(**DEPLOYED, workers=2)
 def test_reloads_in_a_row_under_load_lose_nothing(cluster: Cluster) -> None:

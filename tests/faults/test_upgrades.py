@@ -43,7 +43,7 @@ def usr2(cluster: Cluster, told: str) -> int:
 
 @pytest.mark.cluster(app="deployed:app", config=LIMITED, workers=2)
 @pytest.mark.parametrize("deploy", UNBOOTABLE)
-@pytest.mark.parametrize("term", [False, True])
+@pytest.mark.parametrize("term", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_new_master_that_cannot_boot(cluster: Cluster, deploy: dict[str, str], term: bool) -> None:
     """It ends by itself and the old one serves on, even if somebody was too quick to end that."""
     old = {worker.pid for worker in cluster.workers}

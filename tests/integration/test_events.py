@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kinds import every_kind
+from kinds import ASGI, GEVENT, THREADS, every_kind
 from remote_control import CONF, REMOTE, ask, here, said, tell, wait_ended, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory, StartError
@@ -37,6 +37,21 @@ ENDS = [
     pytest.param("primary", "cluster.workers[1].kill()", 0, None, False, id="worker.kill"),
     pytest.param("primary", "cluster.workers[1].kill('sigusr2')", None, "SIGUSR2", False, id="worker.kill by name"),
     pytest.param("primary", "cluster.workers[1].process.disconnect()", 0, None, False, id="worker.process.disconnect"),
+]
+
+# Those that the worker class itself brings about are quick with each kind; the rest is the primary's to tell.
+OF_THE_WORKER = {"terminated from outside", "sys.exit in a message handler", "process.exit in a request"}
+OF_THE_WORKER |= {"cluster.worker.disconnect", "worker.kill"}
+KINDS_AND_ENDS = [
+    pytest.param(
+        kind,
+        *end.values,
+        marks=[pytest.mark.cluster(**options)]
+        + ([] if kind == "gevent" or end.id in OF_THE_WORKER else [pytest.mark.slow]),
+        id=f"{end.id}-{kind}",
+    )
+    for kind, options in (("gevent", GEVENT), ("threads", THREADS), ("asgi", ASGI))
+    for end in ENDS
 ]
 
 # How a worker ends while it still imports the application.
@@ -91,9 +106,9 @@ def test_boot(cluster: Cluster) -> None:
     assert events == ["setup", "fork", "online", "listening", "listening"]
 
 
-@every_kind
+@pytest.mark.parametrize(("kind", "where", "source", "code", "signal", "asked"), KINDS_AND_ENDS, indirect=["kind"])
 @pytest.mark.cluster(**REMOTE)
-@pytest.mark.parametrize(("where", "source", "code", "signal", "asked"), ENDS)
+@pytest.mark.usefixtures("kind")
 def test_end(cluster: Cluster, where: str, source: str, code: int | None, signal: str | None, asked: bool) -> None:
     """``disconnect`` then ``exit``, both always, and a successor listens."""
     if where.startswith("kill"):

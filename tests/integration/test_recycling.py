@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from deploy import CONF as TOLD
 from deploy import DEPLOYED, write
-from kinds import every_kind
+from kinds import every_kind, every_kind_slowly
 from remote_control import CONF, REMOTE, ask, said, wait, wait_said
 
 from pytest_cluster import Cluster, assert_no_request_lost
@@ -42,7 +42,7 @@ def test_worker_that_is_too_large_is_replaced_and_no_other(cluster: Cluster) -> 
     assert line.endswith("bytes in memory, 3 times over max_worker_memory")
 
 
-@every_kind
+@every_kind_slowly
 @pytest.mark.cluster(**{**REMOTE, "config": AGE}, workers=3)
 def test_workers_that_are_too_old_take_turns_under_load(cluster: Cluster) -> None:
     """All are due at once: no request fails, never fewer serve than asked for, never two more."""

@@ -8,7 +8,16 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
-__all__ = ["ASGI", "GEVENT", "STOCK_OF", "THREADS", "THREAD_WORKER", "every_kind", "every_wsgi_kind"]
+__all__ = [
+    "ASGI",
+    "GEVENT",
+    "STOCK_OF",
+    "THREADS",
+    "THREAD_WORKER",
+    "every_kind",
+    "every_kind_slowly",
+    "every_wsgi_kind",
+]
 
 APPS: Final = Path(__file__).parents[1] / "apps"
 
@@ -27,12 +36,20 @@ def every_kind(test: Test) -> Test:
     return _with(test, {"gevent": GEVENT, "threads": THREADS, "asgi": ASGI})
 
 
+def every_kind_slowly(test: Test) -> Test:
+    """Run a test with each kind, the others than gevent's where slow tests run: what it shows is the primary's work."""
+    return _with(test, {"gevent": GEVENT, "threads": THREADS, "asgi": ASGI}, quick=("gevent",))
+
+
 def every_wsgi_kind(test: Test) -> Test:
     """Run a test with each kind that serves WSGI by itself."""
     return _with(test, {"gevent": GEVENT, "threads": THREADS})
 
 
-def _with(test: Test, kinds: dict[str, dict[str, Any]]) -> Test:
-    params = [pytest.param(name, marks=pytest.mark.cluster(**options)) for name, options in kinds.items()]
+def _with(test: Test, kinds: dict[str, dict[str, Any]], quick: tuple[str, ...] | None = None) -> Test:
+    params = []
+    for name, options in kinds.items():
+        slow = [] if quick is None or name in quick else [pytest.mark.slow]
+        params.append(pytest.param(name, marks=[pytest.mark.cluster(**options), *slow]))
     made: Test = pytest.mark.usefixtures("kind")(pytest.mark.parametrize("kind", params, indirect=True)(test))
     return made
