@@ -42,7 +42,6 @@ Kind: TypeAlias = Literal["counter", "gauge", "histogram", "summary"]
 
 _MOST: Final = 1e18
 _MOST_SERIES: Final = 64 * 1024  # of all workers that ever were
-_EARLIEST: Final = -math.inf
 
 
 class ValueKey(Struct, frozen=True, array_like=True):
@@ -283,7 +282,9 @@ class ApplicationSum:
         for key in keys:
             labels = key.labels
             if labels[-1:] and labels[-1][0] == "le" and key.suffix == "_bucket":
-                series.setdefault(labels[:-1], []).append((_bound(labels[-1][1]), key))
+                bound = _bound(labels[-1][1])
+                if bound is not None:
+                    series.setdefault(labels[:-1], []).append((bound, key))
             elif key.suffix == "_sum":
                 sums[labels] = key
         samples: list[Sample] = []
@@ -292,6 +293,8 @@ class ApplicationSum:
             for _, key in sorted(buckets, key=lambda one: one[0]):
                 reached += self._counted[key]
                 samples.append(Sample("_bucket", key.labels, reached, self._exemplars.get(key)))
+            if max(bound for bound, _ in buckets) < math.inf:  # read while they were being made, or written over
+                samples.append(Sample("_bucket", (*labels, ("le", "+Inf")), reached))
             samples.append(Sample("_count", labels, reached))
             if labels in sums:
                 samples.append(Sample("_sum", labels, self._counted[sums[labels]]))
@@ -311,8 +314,9 @@ def _gauge_samples(key: ValueKey, gauge: _Gauge) -> list[Sample]:
     return [Sample("", (*key.labels, (name, str(slot))), value) for slot, (value, _) in slots]
 
 
-def _bound(text: str) -> float:
+def _bound(text: str) -> float | None:
     try:
-        return float(text)
+        bound = float(text)
     except ValueError:
-        return _EARLIEST
+        return None
+    return None if math.isnan(bound) else bound

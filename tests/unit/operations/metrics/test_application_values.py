@@ -9,7 +9,7 @@ from typing import Any
 
 import prometheus_client
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Summary, values
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -279,6 +279,7 @@ def test_what_is_nested_too_deeply_is_no_key(read: Callable[[bytes], object]) ->
 
 
 @given(data=st.binary(min_size=1, max_size=2048), at=st.integers(0, KEYS_AT + 4096))
+@example(data=bytes(5), at=44)  # a histogram of which not all buckets are there
 @settings(max_examples=150, deadline=None)
 def test_nonsense_is_not_believed(data: bytes, at: int) -> None:
     """What is told is what both parsers read, and every sum is a number."""
