@@ -45,8 +45,8 @@ from ..base.loop import original
 from ..base.records import Connection, ServedAddress
 from ..errors import FrameError
 from ..machine.members_table import MembersTable
-from ..machine.process_state import condition_of, seconds_run
 from ..machine.spare_descriptors import SpareDescriptors
+from ..machine.thread_states import seconds_all_ran, state_of_any
 from .counted import CountedWorkers
 from .dealing_loop import EDGE, READABLE, WRITABLE, DealingLoop
 from .handed import close_connection
@@ -120,7 +120,7 @@ class Engine:
         self._has_tick = False
         self._spare = SpareDescriptors()
         self._packets = WorkerPackets(self, self._spare)
-        self._stuck = StuckOffers(condition_of, seconds_run)
+        self._stuck = StuckOffers(state_of_any, seconds_all_ran)
         self._handoffs = Handoffs(loop, log, self.join)
         self._looking: set[int] = set()  # workers that route
         self.members = MembersTable()

@@ -46,7 +46,7 @@ class StuckOffers:
 
     Args:
         condition_of: says what a process (its pid) does.
-        seconds_run: says how long a process has run so far.
+        seconds_run: says how long a process has run so far, with all its threads.
     """
 
     def __init__(self, condition_of: Callable[[int], Condition], seconds_run: Callable[[int], float]) -> None:

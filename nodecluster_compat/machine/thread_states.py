@@ -1,0 +1,39 @@
+"""Read from ``/proc`` whether any thread of another process runs, and for how long all of them have.
+
+The first thread of a worker that has others may sleep because another one has the interpreter's lock: that worker is at
+work, or waits for a processor with the lock in its hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from .proc_stat import stat_fields
+from .process_state import Condition, condition_of, seconds_run
+
+__all__ = ["seconds_all_ran", "state_of_any"]
+
+_THREADS: Final = 17  # proc_pid_stat(5), the twentieth field, counted from the state
+
+
+def state_of_any(pid: int) -> Condition:
+    """Return what a process does: ``running`` if any of its threads can run, else what its first one does."""
+    condition = condition_of(pid)
+    if condition == "sleeping" and any(condition_of(thread) == "running" for thread in _others(pid)):
+        return "running"
+    return condition
+
+
+def seconds_all_ran(pid: int) -> float:
+    """Return how long the living threads of a process have run on a processor; 0 where nobody knows."""
+    return seconds_run(pid) + sum(map(seconds_run, _others(pid)))
+
+
+def _others(pid: int) -> Iterator[int]:
+    """Yield the ids of the threads behind the first one; ``/proc`` has them as it has processes, though unlisted."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        if int(stat_fields(pid)[_THREADS]) > 1:
+            yield from (thread for thread in map(int, os.listdir(f"/proc/{pid}/task")) if thread != pid)
