@@ -30,6 +30,8 @@ TAG_VARIABLE = "PYTEST_CLUSTER_TAG"
 
 _POLL_SECONDS = 0.02
 _ENDED = (b"Z", b"X")
+_SESSION = 3  # proc_pid_stat(5), counted from the state
+_THREADS = 17
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,10 @@ def _state(pid: int | str) -> bytes:
 
 def _state_and_session(pid: str) -> tuple[bytes, int]:
     # The command, in parentheses, may itself hold spaces and parentheses.
-    state, _parent, _group, session = _read(pid, "stat").rpartition(b")")[2].split()[:4]
-    return state, int(session)
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    # The first thread of a process is a zombie before the others have ended, which still hold its sockets.
+    is_ending = fields[0] in _ENDED and int(fields[_THREADS]) > 1
+    return b"R" if is_ending else fields[0], int(fields[_SESSION])
 
 
 def _read(pid: str, name: str) -> bytes:

@@ -96,8 +96,8 @@ def test_upgrade_of_a_daemon_by_usr2_winch_and_quit(tmp_path: Path) -> None:
         os.kill(old, signal.SIGQUIT)
         until(lambda: daemon.pid() == new and not daemon.pid("pid.2"), "the promotion")
         assert b"200 OK" in daemon.ask()
-        os.kill(new, signal.SIGHUP)
         after = daemon.listening()
+        os.kill(new, signal.SIGHUP)
         until(lambda: len(daemon.listening() - after) == 2 and not daemon.listening() & after, "a new generation")
         assert b"200 OK" in daemon.ask()
     assert {words[2:] == ["0", "None"] for words in daemon.events if words[0] == "exit"} == {True}

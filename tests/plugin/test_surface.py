@@ -57,7 +57,9 @@ def test_setting(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, name: 
     if where == "ini":
         leave_to_ini(fakes, name)
 
-    result = fakes.runpytest_inprocess(*put(fakes, monkeypatch, setting, where))
+    # A server that this process forked would have the gunicorn that other tests have imported here, not the fake one.
+    run = fakes.runpytest_subprocess if name == "fork_app" else fakes.runpytest_inprocess
+    result = run(*put(fakes, monkeypatch, setting, where))
 
     result.assert_outcomes(passed=2 if name == "compare" else 1)
     source = setting.variable if where == "environment" else where
