@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from typing import Any
@@ -193,8 +194,8 @@ def test_place_that_nothing_can_be_written_to(fakes: pytest.Pytester, option: st
 
 def test_artefacts_beside_somebody_elses_files(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest of ours go, and nothing else does."""
-    from pytest_cluster.failures import artifacts
-
+    # Not by "from": a run inside of this process may have left the package an attribute that is no module any more.
+    artifacts = importlib.import_module("pytest_cluster.failures.artifacts")
     monkeypatch.setattr(artifacts, "KEPT_FAILURES", 1)
     (fakes.path / "kept" / "mine").mkdir(parents=True)
     fakes.makepyfile(FAILING)
