@@ -201,9 +201,9 @@ def test_sessions_of_a_worker_that_dies_are_served_by_others_and_their_connectio
 @pytest.mark.cluster(**ROUTED)
 def test_worker_that_is_stopped_keeps_its_sessions_and_holds_up_no_other(cluster: Cluster) -> None:
     one, two, three = ids(cluster)
+    pid = cluster.worker(three).pid
+    freeze(cluster, pid)  # before anybody connects: it would keep what it has taken
     with RoutedClient(cluster) as client, ExitStack() as stack:
-        pid = cluster.worker(three).pid
-        freeze(cluster, pid)
         waiting = [stack.enter_context(RoutedClient(cluster)) for _ in range(4)]
         for one_more in waiting:
             one_more.sock.sendall(head(client.session(three)))

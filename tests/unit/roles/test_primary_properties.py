@@ -238,8 +238,9 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def no_more_than_one_connection_is_offered_to_each_and_none_is_forgotten(self) -> None:
         with self.primary.dealer.held() as engine:
+            unsettled = engine.unsettled(self.served.listener_id)  # which may deal one that waits
             queue = engine[self.served.listener_id].waiting
-            assert engine.unsettled(self.served.listener_id) <= len(queue) + len(self.lives)
+            assert unsettled <= len(queue) + len(self.lives)
             assert len(queue) <= 4 + len(self.lives)
             for connection in queue:
                 assert isinstance(connection, Connection)
