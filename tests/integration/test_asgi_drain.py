@@ -13,7 +13,8 @@ from typing import Any, Final
 import pytest
 from raw_http import GET, Certificate, folder_of
 from remote_control import CONF, said, wait, wait_said
-from simple_websocket import Client, ConnectionClosed
+from simple_websocket import ConnectionClosed
+from websocket_client import WebSocketClient
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -198,7 +199,7 @@ def test_what_has_not_ended_at_the_limit_is_cut_and_counted(
 ) -> None:
     """Websockets are told to come back, streams are cancelled (their ``finally`` runs), idle ones do not count."""
     cluster = cluster_factory(**ASGI, workers=1, **policy)
-    deaf = Client.connect(f"ws://{cluster.host}:{cluster.port}/socket")
+    deaf = WebSocketClient.connect(f"ws://{cluster.host}:{cluster.port}/socket")
     deaf.send("hello")
     assert deaf.receive(timeout=20) == "hello"
     with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as stream:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from simple_websocket import Client
+from websocket_client import WebSocketClient
 
 from pytest_cluster import ClusterFactory
 
@@ -23,7 +23,7 @@ def test_framework_serves(cluster_factory: ClusterFactory, name: str) -> None:
     assert cluster.get("/stream").text == "0,1,2,3,4,"
     assert cluster.get("/nothing").status == 404
     if name != "dj":
-        websocket = Client.connect(f"ws://{cluster.host}:{cluster.port}/echo")
+        websocket = WebSocketClient.connect(f"ws://{cluster.host}:{cluster.port}/echo")
         for message in ("hello", "x" * 70_000):
             websocket.send(message)
             assert websocket.receive(timeout=10) == message

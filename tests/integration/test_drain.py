@@ -18,8 +18,9 @@ import pytest
 from kinds import every_wsgi_kind
 from raw_http import GET, Certificate, folder_of
 from remote_control import CONF, said, wait, wait_said
-from simple_websocket import Client, ConnectionClosed
+from simple_websocket import ConnectionClosed
 from stage import PRELUDE, Play, player
+from websocket_client import WebSocketClient
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -82,9 +83,9 @@ def release(cluster: Cluster) -> None:
     (folder_of(cluster) / "release").touch()
 
 
-def websocket(cluster: Cluster, path: str) -> Client:
+def websocket(cluster: Cluster, path: str) -> WebSocketClient:
     """A websocket over which one message has come back."""
-    one = Client.connect(f"ws://{cluster.host}:{cluster.port}{path}")
+    one = WebSocketClient.connect(f"ws://{cluster.host}:{cluster.port}{path}")
     one.send("hello")
     assert one.receive(timeout=20) == "hello"
     return one

@@ -6,7 +6,7 @@ import http.client
 from collections.abc import Iterator
 
 import pytest
-from simple_websocket import Client
+from websocket_client import WebSocketClient
 
 from pytest_cluster import Cluster
 
@@ -26,7 +26,7 @@ def test_flask_serves_json_forms_streams_and_websockets(cluster: Cluster) -> Non
     assert cluster.request("POST", "/form", body=b"name=ada", headers=form).json() == {"name": "ada"}
     assert cluster.get("/stream").text == "0,1,2,3,4,"
     assert cluster.get("/nothing").status == 404
-    websocket = Client.connect(f"ws://{cluster.host}:{cluster.port}/echo")
+    websocket = WebSocketClient.connect(f"ws://{cluster.host}:{cluster.port}/echo")
     for message in ("hello", "x" * 70_000, b"\x00\x01"):
         websocket.send(message)
         assert websocket.receive(timeout=10) == message

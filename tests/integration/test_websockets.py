@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 import simple_websocket
 from socketio_clients import callers
+from websocket_client import WebSocketClient
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -21,8 +22,8 @@ WEBSOCKETS: Final[dict[str, Any]] = {
 
 
 @contextmanager
-def connected(cluster: Cluster, path: str) -> Iterator[simple_websocket.Client]:
-    websocket = simple_websocket.Client(cluster.url.replace("http", "ws") + path)
+def connected(cluster: Cluster, path: str) -> Iterator[WebSocketClient]:
+    websocket = WebSocketClient(cluster.url.replace("http", "ws") + path)
     try:
         yield websocket
     finally:

@@ -14,8 +14,8 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
-import simple_websocket
 from recipes import PATIENCE, PROGRAMS, Collector, Start
+from websocket_client import WebSocketClient
 
 from pytest_cluster import Cluster
 from pytest_cluster.waiting import poll
@@ -221,7 +221,7 @@ def test_flask_socketio(start: Start, redis_url: str) -> None:
     """What one client says reaches the clients of the other worker."""
     cluster = start("chat", REDIS_URL=redis_url)
     host, port = cluster.address[:2] if isinstance(cluster.address, tuple) else cluster.address.split(":")
-    clients = [simple_websocket.Client(f"ws://{host}:{port}/socket.io/?EIO=4&transport=websocket") for _ in range(2)]
+    clients = [WebSocketClient(f"ws://{host}:{port}/socket.io/?EIO=4&transport=websocket") for _ in range(2)]
     for client in clients:
         assert client.receive(PATIENCE).startswith("0{")
         client.send("40")
