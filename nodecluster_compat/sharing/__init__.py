@@ -1,1 +1,1 @@
-"""What the processes of a cluster share: topics, requests to many, leadership, locks, state."""
+"""Share between the processes of a cluster: topics, requests to many, leadership, locks, state."""

@@ -17,6 +17,7 @@ from ..errors import ArgumentError, ClusterError, MessageTooLarge, NotInCluster,
 from ..messages.channel import SendCallback
 from ..messages.frames import HEADER
 from .group_desk import ALL_OTHERS, GroupMembers, GroupPost, encode_post
+from .sides import running
 from .topics import checked_topic
 from .wire import NO_RETURN, encode, encode_call
 
@@ -70,9 +71,7 @@ class Group:
         Raises:
             NotInCluster: it does not run yet.
         """
-        if self._member.runtime is None:
-            raise NotInCluster("expected a worker that runs, and this one is not up yet")
-        return self._member.runtime
+        return running(self._member)
 
     @property
     def lock(self) -> AbstractContextManager[object]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..roles.primary import Primary
     from ..roles.this_worker import ClusterWorker, Runtime
 
-__all__ = ["MOST_UNREAD_BYTES", "Around", "DirectSide", "LocalPost", "PrimaryPost", "Side", "WorkerSide"]
+__all__ = ["MOST_UNREAD_BYTES", "Around", "DirectSide", "LocalPost", "PrimaryPost", "Side", "WorkerSide", "running"]
 
 MOST_UNREAD_BYTES: Final = 16 * 1024 * 1024
 """What may wait on a channel for a process that does not read; what is published beyond that is dropped and counted."""
@@ -98,6 +98,17 @@ class Around(Protocol):
         """Told what goes wrong."""
 
 
+def running(member: ClusterWorker) -> Runtime:
+    """Return the kind of worker that this one is.
+
+    Raises:
+        NotInCluster: it does not run yet.
+    """
+    if member.runtime is None:
+        raise NotInCluster("expected a worker that runs, and this one is not up yet")
+    return member.runtime
+
+
 class WorkerSide:
     """A worker's.
 
@@ -132,13 +143,11 @@ class WorkerSide:
         Raises:
             NotInCluster: it does not run yet.
         """
-        if self._member.runtime is None:
-            raise NotInCluster("expected a worker that runs, and this one is not up yet")
-        return self._member.runtime
+        return running(self._member)
 
     @property
     def post(self) -> Post:
-        """The kind of worker that it is."""
+        """What delivers to handlers: the kind of worker that it is."""
         return self.runtime
 
     # --- out -----------------------------------------------------------------------------------
