@@ -131,6 +131,10 @@ class Dispatcher:
         """Whether a worker serves this listener."""
         return worker_id in self._members
 
+    def has_others(self, worker_id: int) -> bool:
+        """Whether anybody else serves this listener."""
+        return len(self._members) > (worker_id in self._members)
+
     @property
     def wants_connections(self) -> bool:
         """Whether accepting one more makes sense: somebody serves, and what waits for anybody is under its bound."""

@@ -12,7 +12,8 @@ that saves a wake-up for each.
 
 While an offer lies in a channel and another worker of its listener is idle, a tick looks at it every millisecond.  If
 its worker is blocked, computes, is stopped or dead (``stuck_offers``), the offer goes to the idle one, and the worker
-gets a probe: when that is taken, it is idle again.
+gets a probe: when that is taken, it is idle again.  While nobody is idle there are no ticks but, for a second, a glance
+every four milliseconds, so that the first one that becomes idle gets the offer at once.
 
     free ──offer──▶ offered ──edge──▶ free
                        └─stuck─▶ taken back, probed ──edge──▶ free
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _TICK: Final = 0.001
+_GLANCE: Final = 4  # ticks
+_GLANCED: Final = 1000  # ticks: of an offer that has lain for longer nobody will notice two more
 _PAUSE: Final = 0.05
 _PATIENCE: Final = 25  # ticks for which an offer that lies keeps others from getting ahead
 
@@ -118,6 +121,7 @@ class Engine:
         self._is_told = False  # whether an edge ends the wait of the loop
         self._rests = False  # no ticks before the next edge: nobody is idle for what lies in the channels
         self._has_tick = False
+        self._has_glance = False
         self._spare = SpareDescriptors()
         self._packets = WorkerPackets(self, self._spare)
         self._stuck = StuckOffers(state_of_any, seconds_all_ran)
@@ -388,7 +392,9 @@ class Engine:
 
     def arm(self) -> None:
         """See that the loop wakes up for whatever can change something; whoever changed something calls it."""
-        self._rests = self._rests and not self._could_move()
+        if self._rests and self._could_move():
+            self._rests = False
+            self._move_stuck()
         is_told = self._rests or any(listener.dispatcher.pending for listener in self._listeners.values())
         if is_told is not self._is_told:
             self._is_told = is_told
@@ -396,6 +402,9 @@ class Engine:
         if self._offers and not self._has_tick and not self._rests:
             self._has_tick = True
             self._loop.call_later(_TICK, self._tick)
+        if self._rests and not self._has_glance and any(map(self._is_worth_a_glance, self._offers.values())):
+            self._has_glance = True
+            self._loop.call_later(_GLANCE * _TICK, self._glance)
 
     def _edges(self, _: int) -> None:
         self._find_idle()
@@ -403,13 +412,29 @@ class Engine:
     def _tick(self) -> None:
         self._has_tick = False
         self._find_idle()
+        for end in self._offers.values():
+            end.age += 1
+        self._move_stuck()
+        self._rests = bool(self._offers) and not self._could_move()
+
+    def _move_stuck(self) -> None:
         now = time.monotonic()
         for end in list(self._offers.values()):
-            end.age += 1
             if self._has_another_for(end) and self._stuck.is_stuck(end, now):
                 self._take_back(end)
         self._let_follow()
-        self._rests = bool(self._offers) and not self._could_move()
+
+    def _glance(self) -> None:
+        self._has_glance = False
+        now = time.monotonic()
+        for end in self._offers.values() if self._rests else ():
+            end.age += _GLANCE
+            if self._is_worth_a_glance(end):
+                self._stuck.glance(end, now)
+
+    def _is_worth_a_glance(self, end: OfferingEnd) -> bool:
+        listener = None if end.offered is None else self._listeners.get(end.offered[0])
+        return listener is not None and end.age < _GLANCED and listener.dispatcher.has_others(end.worker_id)
 
     def _could_move(self) -> bool:
         """Whether anything that lies in a channel could go to somebody who is idle; if not, ticks are of no use."""

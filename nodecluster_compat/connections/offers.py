@@ -78,7 +78,7 @@ class OfferingEnd:
         handed: how many connections the worker has got, and not given back.
         slot: of the worker.
         age: ticks of the engine since it was offered.
-        looked_at: see :class:`~nodecluster_compat.connections.stuck_offers.Lying`.
+        looks: see :class:`~nodecluster_compat.connections.stuck_offers.Lying`.
         pid: the worker's process, once it has one.
     """
 
@@ -92,7 +92,7 @@ class OfferingEnd:
         "has_left",
         "is_busy",
         "is_open",
-        "looked_at",
+        "looks",
         "offered",
         "pid",
         "slot",
@@ -112,7 +112,7 @@ class OfferingEnd:
         self.handed = 0
         self.slot = 0
         self.age = 0
-        self.looked_at: tuple[float, float] | None = None
+        self.looks: tuple[tuple[float, float], ...] = ()
         self.pid = 0
 
     def fileno(self) -> int:
@@ -137,7 +137,7 @@ class OfferingEnd:
         self.is_busy = True
         self.handed += 1
         self.offered = (listener_id, peer, target)
-        self.age, self.looked_at = 0, None
+        self.age, self.looks = 0, ()
         return True
 
     def probe(self) -> None:

@@ -10,6 +10,10 @@ In the first two the connection is better off with a worker that is idle.  In th
 order of round robin would be lost: the idle one waits for the same processor.  So a worker that is able to run is
 believed to be stuck only when it did run, for at least half of the time that it was looked at.
 
+Two looks are needed for that, with some milliseconds between them, because the kernel may count what a running process
+has used by its own ticks only (of 1 to 10 ms, by its configuration).  While nobody is idle one is taken now and then
+(:meth:`StuckOffers.glance`), so that the first worker that becomes idle gets what lies with another at once.
+
 Pure but for what the two functions that it is given read.
 """
 
@@ -24,7 +28,9 @@ __all__ = ["StuckOffers"]
 
 _OLD: Final = 2  # ticks
 _SHARE: Final = 0.5
-_WINDOW_SECONDS: Final = 0.01  # what it ran before that says nothing of now
+_WINDOW_SECONDS: Final = 0.012  # what it ran before that says nothing of now
+_RECENT_SECONDS: Final = 0.005
+_SHORTEST_SECONDS: Final = 0.0008
 
 
 class Lying(Protocol):
@@ -33,12 +39,12 @@ class Lying(Protocol):
     Attributes:
         pid: the worker's process.
         age: ticks since it was offered.
-        looked_at: when its worker was looked at, and for how long that had run by then; ``None`` before.
+        looks: when its worker was looked at, and for how long that had run by then, the last two times.
     """
 
     pid: int
     age: int
-    looked_at: tuple[float, float] | None
+    looks: tuple[tuple[float, float], ...]
 
 
 class StuckOffers:
@@ -62,8 +68,19 @@ class StuckOffers:
         """
         if offer.age >= _OLD and self._condition_of(offer.pid) != "running":
             return True
-        ran, before = self._seconds_run(offer.pid), offer.looked_at
-        if before is None or now - before[0] > _WINDOW_SECONDS:
-            offer.looked_at = (now, ran)
+        looks = [look for look in offer.looks if now - look[0] <= _WINDOW_SECONDS]
+        if not looks or now - looks[-1][0] > _RECENT_SECONDS:
+            self.glance(offer, now)
+        if offer.age < _OLD or not looks or now - looks[0][0] < _SHORTEST_SECONDS:
             return False
-        return offer.age >= _OLD and now > before[0] and ran - before[1] >= _SHARE * (now - before[0])
+        then, had_run = looks[0]
+        return self._seconds_run(offer.pid) - had_run >= _SHARE * (now - then)
+
+    def glance(self, offer: Lying, now: float) -> None:
+        """Note how long the worker has run, for a later look.
+
+        Args:
+            offer: notes it.
+            now: the time in seconds.
+        """
+        offer.looks = (*offer.looks[-1:], (now, self._seconds_run(offer.pid)))

@@ -12,6 +12,7 @@ import pytest
 from engine_rig import EngineRig as Rig
 from own_descriptors import own_descriptors
 
+from nodecluster_compat.connections import dealing_loop
 from nodecluster_compat.connections import engine as engines
 from nodecluster_compat.connections.kernel_check import kernel_tells_what_was_taken
 from nodecluster_compat.connections.offers import OfferingEnd
@@ -34,6 +35,24 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
 
 def test_this_kernel_tells_what_was_taken() -> None:
     assert kernel_tells_what_was_taken()
+
+
+class Clock:
+    """What the engine and its loop take for the time."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    for module in (engines, dealing_loop):
+        monkeypatch.setattr(module, "time", made)
+    return made
 
 
 def test_connections_go_round(rig: Rig) -> None:
@@ -227,6 +246,33 @@ def test_offer_that_a_computing_worker_leaves_lying_goes_to_an_idle_one(rig: Rig
     while not second.has_offer():
         rig.tick()
     assert first.take() == 0
+
+
+def test_first_worker_that_becomes_idle_gets_what_lies_with_one_that_computes(rig: Rig, clock: Clock) -> None:
+    """At once: while both were busy their processes were looked at."""
+    first, second = rig.worker(), rig.worker()
+    rig.engine._stuck._seconds_run = lambda _: clock.now
+    rig.connect()
+    rig.connect()
+    for _ in range(8):
+        clock.now += 0.004
+        rig.turn()
+    assert first.has_offer()
+    assert second.take() == rig.listener_ids[0]
+    rig.turn()
+    assert second.has_offer()
+    assert first.take() == 0
+
+
+def test_nobody_looks_for_ever_at_workers_that_are_all_blocked(rig: Rig, clock: Clock) -> None:
+    rig.worker()
+    rig.worker()
+    rig.connect()
+    rig.connect()
+    for _ in range(400):
+        clock.now += 0.006
+        rig.turn()
+    assert rig.loop.seconds_to_timer is None
 
 
 def test_offer_of_a_worker_that_had_no_processor_is_left_alone(rig: Rig) -> None:

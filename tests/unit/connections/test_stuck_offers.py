@@ -14,7 +14,7 @@ class Offer:
     def __init__(self) -> None:
         self.pid = 4711
         self.age = 0
-        self.looked_at: tuple[float, float] | None = None
+        self.looks: tuple[tuple[float, float], ...] = ()
 
 
 class Machine:
@@ -65,3 +65,22 @@ def test_what_it_ran_before_counts_for_nothing() -> None:
     assert not machine.look(9.001)
     machine.ran = 5.002
     assert machine.look(9.002)
+
+
+def test_worker_that_was_looked_at_while_nobody_was_idle_is_judged_at_once() -> None:
+    """By the older of two looks: the kernel may not have counted what it ran since the newer one."""
+    machine = Machine()
+    for now in (1.000, 1.004):
+        machine.ran = now
+        machine.offer.age += 4
+        machine.stuck.glance(machine.offer, now)
+    assert machine.look(1.005)
+
+
+def test_worker_that_served_a_short_request_meanwhile_is_not_stuck() -> None:
+    machine = Machine()
+    machine.offer.age = 8
+    machine.stuck.glance(machine.offer, 1.000)
+    machine.stuck.glance(machine.offer, 1.004)
+    machine.ran = 0.002
+    assert not machine.look(1.005)
