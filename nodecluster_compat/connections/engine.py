@@ -10,10 +10,8 @@ Edges come to an epoll of their own, ``_taken``.  It is asked when nobody is idl
 of a policy that compares workers; it wakes the loop only while a connection waits for a worker.  With few connections
 that saves a wake-up for each.
 
-While an offer lies in a channel and another worker of its listener is idle, a tick looks at it every millisecond.  If
-its worker is blocked, computes, is stopped or dead (``stuck_offers``), the offer goes to the idle one, and the worker
-gets a probe: when that is taken, it is idle again.  While nobody is idle there are no ticks but, for a second, a glance
-every four milliseconds, so that the first one that becomes idle gets the offer at once.
+What a worker leaves lying because it is blocked, computes, is stopped or dead goes to one that is idle
+(``lying_offers``), and the worker gets a probe: when that is taken, it is idle again.
 
     free ──offer──▶ offered ──edge──▶ free
                        └─stuck─▶ taken back, probed ──edge──▶ free
@@ -47,16 +45,15 @@ from ..base.records import Connection, ServedAddress
 from ..errors import FrameError
 from ..machine.members_table import MembersTable
 from ..machine.spare_descriptors import SpareDescriptors
-from ..machine.thread_states import seconds_all_ran, state_of_any
 from .counted import CountedWorkers
 from .dealing_loop import EDGE, READABLE, WRITABLE, DealingLoop
 from .handed import close_connection
 from .handoffs import Handoffs
 from .listener import Listener
+from .lying_offers import LyingOffers
 from .offers import OfferingEnd
 from .oracle import FunctionOracle
 from .policies import Function, GuardedPolicy, Policy, PolicyFactory, RoundRobin
-from .stuck_offers import StuckOffers
 from .turns import Allowance, Turns
 from .worker_packets import WorkerPackets
 
@@ -65,9 +62,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
-_TICK: Final = 0.001
-_GLANCE: Final = 4  # ticks
-_GLANCED: Final = 1000  # ticks: of an offer that has lain for longer nobody will notice two more
 _PAUSE: Final = 0.05
 _PATIENCE: Final = 25  # ticks for which an offer that lies keeps others from getting ahead
 
@@ -119,12 +113,9 @@ class Engine:
         self._ahead: dict[int, tuple[int, float]] = {}  # who waits (``turns``): its last listener, since when
         self._taken: select.epoll = original("select", "epoll")()
         self._is_told = False  # whether an edge ends the wait of the loop
-        self._rests = False  # no ticks before the next edge: nobody is idle for what lies in the channels
-        self._has_tick = False
-        self._has_glance = False
         self._spare = SpareDescriptors()
         self._packets = WorkerPackets(self, self._spare)
-        self._stuck = StuckOffers(state_of_any, seconds_all_ran)
+        self._lying = LyingOffers(self, loop, self._offers)
         self._handoffs = Handoffs(loop, log, self.join)
         self._looking: set[int] = set()  # workers that route
         self.members = MembersTable()
@@ -154,7 +145,7 @@ class Engine:
         """Serve a listening socket: its connections go to the workers that join it."""
         served = ServedAddress(self.next_id(), family, sock.getsockname())
         self._listeners[served.listener_id] = listener = Listener(
-            sock, served, self._loop, self._log, RoundRobin(), self._deliver, self._find_idle, self._limit
+            sock, served, self._loop, self._log, RoundRobin(), self._deliver, self.find_idle, self._limit
         )
         self._give_policy(listener)
         self.tell_to_look()
@@ -206,7 +197,7 @@ class Engine:
             looks: find out first what has been taken, which may deal further ones.
         """
         if looks:
-            self._find_idle()
+            self.find_idle()
         offered = sum(1 for end in self._offers.values() if end.offered is not None and end.offered[0] == listener_id)
         return self._listeners[listener_id].dispatcher.pending + offered
 
@@ -257,7 +248,7 @@ class Engine:
         self._looking.discard(worker_id)
         self.tell_to_look()
         self._packets.read_rest(end)
-        self._take_back(end)
+        self.take_back(end)
         if end.offered is not None:
             end.taken()
         self._loop.unwatch(end.fileno())
@@ -268,7 +259,7 @@ class Engine:
         self._ahead.pop(worker_id, None)
         self._turns.forget(worker_id)
         end.close()
-        self._let_follow()
+        self.let_follow()
 
     def abandon(self) -> None:
         """In a forked child: close what is the primary's; the workers' channels are closed by whoever has them."""
@@ -303,7 +294,7 @@ class Engine:
                     other.dispatcher.busy(worker_id)
         return True
 
-    def _find_idle(self) -> None:
+    def find_idle(self) -> None:
         """Find out what has been taken."""
         if self._offers or self._is_told:  # what was probed shows up with the rest
             by_fd = self._by_fd
@@ -322,7 +313,7 @@ class Engine:
         else:
             self._is_idle(end, last)
         if self._ahead:
-            self._let_follow()
+            self.let_follow()
 
     def _is_idle(self, end: OfferingEnd, last: int) -> None:
         for listener in self._listeners.values() if len(self._listeners) < 2 else self._in_turn(last):
@@ -347,7 +338,7 @@ class Engine:
         listener_id = 0 if other.offered is None or other.age >= _PATIENCE else other.offered[0]
         return listener_id in self._goes_round and self._listeners[listener_id].dispatcher.serves(worker_id)
 
-    def _let_follow(self) -> None:
+    def let_follow(self) -> None:
         """Those that were ahead go on, if the others have caught up."""
         for worker_id in list(self._ahead):
             end = self._ends.get(worker_id)
@@ -357,7 +348,7 @@ class Engine:
                 if not end.is_busy:
                     self._is_idle(end, last)
 
-    def _take_back(self, end: OfferingEnd) -> None:
+    def take_back(self, end: OfferingEnd) -> None:
         """Give what lies in a worker's channel to others; nothing when the worker has it after all."""
         self._spare.give_up()
         taken_back = end.take_back()
@@ -368,7 +359,7 @@ class Engine:
         if not end.has_left and end.worker_id in self._ends:
             self._probe(end)
         self._put_back(*taken_back)
-        self._let_follow()
+        self.let_follow()
 
     def _probe(self, end: OfferingEnd) -> None:
         try:
@@ -392,59 +383,27 @@ class Engine:
 
     def arm(self) -> None:
         """See that the loop wakes up for whatever can change something; whoever changed something calls it."""
-        if self._rests and self._could_move():
-            self._rests = False
-            self._move_stuck()
-        is_told = self._rests or any(listener.dispatcher.pending for listener in self._listeners.values())
+        self._lying.settle()
+        is_told = self._lying.rests or any(listener.dispatcher.pending for listener in self._listeners.values())
         if is_told is not self._is_told:
             self._is_told = is_told
             self._loop.watch(self._taken.fileno(), READABLE if is_told else 0, self._edges)
-        if self._offers and not self._has_tick and not self._rests:
-            self._has_tick = True
-            self._loop.call_later(_TICK, self._tick)
-        if self._rests and not self._has_glance and any(map(self._is_worth_a_glance, self._offers.values())):
-            self._has_glance = True
-            self._loop.call_later(_GLANCE * _TICK, self._glance)
+        self._lying.arm()
 
     def _edges(self, _: int) -> None:
-        self._find_idle()
+        self.find_idle()
 
-    def _tick(self) -> None:
-        self._has_tick = False
-        self._find_idle()
-        for end in self._offers.values():
-            end.age += 1
-        self._move_stuck()
-        self._rests = bool(self._offers) and not self._could_move()
-
-    def _move_stuck(self) -> None:
-        now = time.monotonic()
-        for end in list(self._offers.values()):
-            if self._has_another_for(end) and self._stuck.is_stuck(end, now):
-                self._take_back(end)
-        self._let_follow()
-
-    def _glance(self) -> None:
-        self._has_glance = False
-        now = time.monotonic()
-        for end in self._offers.values() if self._rests else ():
-            end.age += _GLANCE
-            if self._is_worth_a_glance(end):
-                self._stuck.glance(end, now)
-
-    def _is_worth_a_glance(self, end: OfferingEnd) -> bool:
-        listener = None if end.offered is None else self._listeners.get(end.offered[0])
-        return listener is not None and end.age < _GLANCED and listener.dispatcher.has_others(end.worker_id)
-
-    def _could_move(self) -> bool:
-        """Whether anything that lies in a channel could go to somebody who is idle; if not, ticks are of no use."""
-        return any(map(self._has_another_for, self._offers.values()))
-
-    def _has_another_for(self, end: OfferingEnd) -> bool:
+    def has_another_for(self, end: OfferingEnd) -> bool:
+        """Whether somebody who serves the same listener is idle, or waits for others to catch up."""
         listener = None if end.offered is None else self._listeners.get(end.offered[0])
         if listener is None:
             return False
         return bool(listener.dispatcher.idle_workers) or any(map(listener.dispatcher.serves, self._ahead))
+
+    def has_rivals(self, end: OfferingEnd) -> bool:
+        """Whether anybody else serves the listener of what lies in the channel."""
+        listener = None if end.offered is None else self._listeners.get(end.offered[0])
+        return listener is not None and listener.dispatcher.has_others(end.worker_id)
 
     # --- what workers say (``worker_packets``) --------------------------------------------------
 
@@ -492,7 +451,7 @@ class Engine:
         listener = self._listeners.get(listener_id)
         if listener is not None:
             listener.dispatcher.has_room(end.worker_id)
-            self._find_idle()
+            self.find_idle()
             if not end.is_busy:
                 listener.dispatcher.idle(end.worker_id)
             listener.update()
@@ -501,7 +460,7 @@ class Engine:
         """The worker takes no more: what lies in its channel now it can no longer take."""
         end.has_left = True
         self.leave(end.worker_id)
-        self._take_back(end)
+        self.take_back(end)
         self._left(end.worker_id)
 
     def ended(self, end: OfferingEnd, error: FrameError | None) -> None:

@@ -1,0 +1,121 @@
+"""Look at the offers that lie in workers' channels, and let those of stuck workers go to others.
+
+While an offer lies and another worker of its listener is idle, a tick looks at it every millisecond; what makes a
+worker stuck is said in :mod:`~nodecluster_compat.connections.stuck_offers`.  While nobody is idle there is nobody to
+give it to: then this *rests*, and takes but a glance every four milliseconds, for a second, so that the first worker
+that becomes idle gets the offer at once.
+
+    nothing lies ──offer──▶ ticks ──nobody is idle──▶ rests ──somebody is──▶ ticks
+
+Called with the lock of the dealer's loop held.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from ..machine.thread_states import seconds_all_ran, state_of_any
+from .offers import OfferingEnd
+from .stuck_offers import StuckOffers
+
+__all__ = ["LyingOffers"]
+
+_TICK: Final = 0.001
+_GLANCE: Final = 4  # ticks
+_GLANCED: Final = 1000  # ticks: of an offer that has lain for longer nobody will notice two more
+
+
+class Dealing(Protocol):
+    """What this asks of the engine, and has it do."""
+
+    def has_another_for(self, end: OfferingEnd) -> bool:
+        """Whether what lies in the channel could go to another now."""
+
+    def has_rivals(self, end: OfferingEnd) -> bool:
+        """Whether anybody else serves the listener of what lies in the channel."""
+
+    def find_idle(self) -> None:
+        """Find out what has been taken."""
+
+    def take_back(self, end: OfferingEnd) -> None:
+        """Give what lies in the channel to others."""
+
+    def let_follow(self) -> None:
+        """Let those go on that waited for what lay."""
+
+
+class CallLater(Protocol):
+    """The loop's timers."""
+
+    def call_later(self, seconds: float, callback: Callable[..., None], *args: object) -> None:
+        """Call back once."""
+
+
+class LyingOffers:
+    """Ticks while something lies that could go to another.
+
+    Args:
+        dealing: the engine.
+        loop: the dealer's.
+        offers: the ends with an offer that is not known to be taken, as the engine keeps them.
+
+    Attributes:
+        rests: whether nothing can move before somebody becomes idle.
+    """
+
+    def __init__(self, dealing: Dealing, loop: CallLater, offers: Mapping[int, OfferingEnd]) -> None:
+        self._dealing = dealing
+        self._loop = loop
+        self._offers = offers
+        self._has_tick = False
+        self._has_glance = False
+        self._stuck = StuckOffers(state_of_any, seconds_all_ran)
+        self.rests = False
+
+    def settle(self) -> None:
+        """Something has changed: if somebody is idle who was not, rest no longer."""
+        if self.rests and self._could_move():
+            self.rests = False
+            self._move_stuck()
+
+    def arm(self) -> None:
+        """Set the timer that is due next, if any is."""
+        if not self._offers:
+            return
+        if not self.rests and not self._has_tick:
+            self._has_tick = True
+            self._loop.call_later(_TICK, self._tick)
+        elif self.rests and not self._has_glance and any(map(self._is_worth_a_glance, self._offers.values())):
+            self._has_glance = True
+            self._loop.call_later(_GLANCE * _TICK, self._glance)
+
+    def _tick(self) -> None:
+        self._has_tick = False
+        self._dealing.find_idle()
+        for end in self._offers.values():
+            end.age += 1
+        self._move_stuck()
+        self.rests = bool(self._offers) and not self._could_move()
+
+    def _move_stuck(self) -> None:
+        now = time.monotonic()
+        for end in list(self._offers.values()):
+            if self._dealing.has_another_for(end) and self._stuck.is_stuck(end, now):
+                self._dealing.take_back(end)
+        self._dealing.let_follow()
+
+    def _could_move(self) -> bool:
+        return any(map(self._dealing.has_another_for, self._offers.values()))
+
+    def _glance(self) -> None:
+        self._has_glance = False
+        now = time.monotonic()
+        for end in self._offers.values() if self.rests else ():
+            end.age += _GLANCE
+            if self._is_worth_a_glance(end):
+                self._stuck.glance(end, now)
+
+    def _is_worth_a_glance(self, end: OfferingEnd) -> bool:
+        return end.age < _GLANCED and self._dealing.has_rivals(end)
