@@ -58,6 +58,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     return NeighbourScheduling(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the cells of tables, before ``-m`` chooses."""
+    from tables import mark_cells
+
+    named = config.option.lf or any("::" in str(argument) for argument in config.args)
+    mark_cells(items, all_collected=not named)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Keep the collector from thousands of tests and their modules, which live as long as the run.
