@@ -1,39 +1,59 @@
 """Import a program once for many processes: what ``python -m`` and its workers import, with nothing of it used.
 
-For the plugin's fork server (``pytest_cluster/server/template.py``), whose children run the program.  gunicorn notes
-the working directory when it is imported, as the default of ``chdir``: that is noted again.
+For the plugin's fork server (``pytest_cluster/server/template.py``), whose children run the program.  What modules have
+found out of their process while they were imported is found out again in each child.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Final
 
-from gunicorn.config import Chdir
+from gunicorn.config import Chdir, Workers
 from gunicorn.util import getcwd
 
-from .worker.gevent_imports import import_all
+from ..roles.cluster import POLICY_VARIABLE, cluster
 
-__all__ = ["import_program", "note_folder"]
+__all__ = ["FOUND_OUT_AGAIN", "find_out_again", "import_program"]
 
+_WORKERS_VARIABLE: Final = "WEB_CONCURRENCY"
+
+FOUND_OUT_AGAIN: Final = (POLICY_VARIABLE, _WORKERS_VARIABLE)
+"""Variables that modules read while they are imported, and may be others in a child (:func:`find_out_again`)."""
+
+_HERE: Final = "nodecluster_compat._gunicorn"
 _PROGRAMS: Final = {
-    "gunicorn": (
-        "gunicorn.app.wsgiapp",
-        "gunicorn.glogging",
-        "nodecluster_compat._gunicorn.known_settings",
-        "nodecluster_compat._gunicorn.worker.gevent_worker",
-    ),
-    "nodecluster_compat": ("argparse", "nodecluster_compat._gunicorn.script.arbiter"),
+    "gunicorn": ("gunicorn.app.wsgiapp", "gunicorn.glogging", f"{_HERE}.known_settings", f"{_HERE}.worker.fed_worker"),
+    "nodecluster_compat": ("argparse", f"{_HERE}.script.arbiter"),
 }
+_KINDS: Final = {
+    "": (),
+    "gevent": (f"{_HERE}.worker.gevent_worker", f"{_HERE}.worker.gevent_imports"),
+    "threads": (f"{_HERE}.worker.threads.worker",),
+    "asgi": (f"{_HERE}.worker.asgi.worker",),
+}
+"""Modules by the kind of worker; the last has ``import_all``, which imports what workers of this kind need."""
 
 
-def import_program(name: str) -> None:
-    """Import what a program needs, ``gunicorn`` or ``nodecluster_compat``."""
-    for module in _PROGRAMS[name]:
-        import_module(module)
-    import_all()
+def import_program(name: str, kind: str) -> None:
+    """Import what a program needs.
+
+    Args:
+        name: ``gunicorn`` or ``nodecluster_compat``.
+        kind: of its workers: ``gevent``, ``threads`` or ``asgi``; empty: what all of them have in common.
+    """
+    modules = [import_module(module) for module in (*_PROGRAMS[name], *_KINDS[kind])]
+    if _KINDS[kind]:
+        modules[-1].import_all()
 
 
-def note_folder() -> None:
-    """In a process that has another working directory: it is the one that gunicorn begins in."""
+def find_out_again() -> None:
+    """In a process of its own: let modules know its working directory, and the variables that they have read.
+
+    Raises:
+        ValueError: the number of workers is none, as when gunicorn is imported.
+    """
     Chdir.default = getcwd()
+    Workers.default = int(os.environ.get(_WORKERS_VARIABLE, "1"))
+    cluster._read_environment()

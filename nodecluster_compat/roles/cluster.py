@@ -49,7 +49,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 SCHED_NONE: Final = 1
 SCHED_RR: Final = 2
-_POLICY_VARIABLE: Final = "NODE_CLUSTER_SCHED_POLICY"
+POLICY_VARIABLE: Final = "NODE_CLUSTER_SCHED_POLICY"
 _SHARING: Final = "nodecluster_compat.sharing.members"  # above this floor: loaded when it is asked for
 
 
@@ -96,12 +96,16 @@ class Cluster(Emitter):
         self._worker: ClusterWorker | None = None
         self._settings = ClusterSettings({}, self._note_settings)
         self._setting_origins: dict[str, Origin] = {}
-        asked = {"none": SCHED_NONE, "rr": SCHED_RR}.get(os.environ.get(_POLICY_VARIABLE, ""))
-        self._policy: object = asked or SCHED_RR
-        self._policy_asked = asked is not None
+        self._read_environment()
         self._frozen_policy: int | None = None
         self._before_primary: deque[Callable[[Primary], Any]] = deque()
         self._is_loading = False
+
+    def _read_environment(self) -> None:
+        """Take the policy from the environment: when this module is imported, and in a process that is forked then."""
+        asked = {"none": SCHED_NONE, "rr": SCHED_RR}.get(os.environ.get(POLICY_VARIABLE, ""))
+        self._policy: object = asked or SCHED_RR
+        self._policy_asked = asked is not None
 
     # --- roles ---------------------------------------------------------------------------------
 

@@ -6,10 +6,21 @@ import os
 import sys
 from collections.abc import Mapping
 
-from ..options.cluster_options import WORKER_CLASS, ClusterOptions
+from ..options.cluster_options import FORKED_WORKER_CLASS, WORKER_CLASS, ClusterOptions
 from ..wire.records import TOKEN_VARIABLE
+from .forkable import Imports
 
-__all__ = ["command_of", "environment_of", "may_be_forked", "searched"]
+__all__ = ["command_of", "environment_of", "imports_of", "searched"]
+
+_AGENT = "pytest_cluster.inside"
+_KINDS = {
+    WORKER_CLASS: "gevent",
+    "nodecluster_compat.WebSocketWorker": "gevent",
+    FORKED_WORKER_CLASS: "threads",
+    "nodecluster_compat.ASGIWorker": "asgi",
+}
+"""What a class imports, by the names that ``_gunicorn/preloading.py`` has for it; of any other, nobody knows more than
+that it belongs to a cluster."""
 
 
 def command_of(options: ClusterOptions, conf_path: str) -> list[str]:
@@ -19,13 +30,13 @@ def command_of(options: ClusterOptions, conf_path: str) -> list[str]:
     return [sys.executable, "-m", "gunicorn", "-c", conf_path, options.app or ""]
 
 
-def may_be_forked(options: ClusterOptions) -> bool:
-    """Whether a server is none of those that depend on how it starts: not under test, of another class, or patched."""
-    is_under_test = TOKEN_VARIABLE not in options.env
-    is_default = options.worker_class == WORKER_CLASS  # another may forbid what the template imports for this one
-    return (
-        options.fork_server and not options.fork_app and is_under_test and is_default and "monkey" not in options.config
-    )
+def imports_of(options: ClusterOptions) -> Imports | None:
+    """Return what a server may find imported; ``None``: it depends on how it starts, as a stock or a patched one."""
+    if not options.fork_server or options.fork_app or not options.has_journal or "monkey" in options.config:
+        return None
+    if options.script is not None:
+        return Imports()
+    return Imports(_KINDS.get(options.worker_class, ""), "" if TOKEN_VARIABLE in options.env else _AGENT)
 
 
 def searched(options: ClusterOptions, pythonpath: str) -> list[str]:

@@ -1,8 +1,9 @@
 """Fork servers instead of starting them by their commands: pytest's side of ``--cluster-fork-server``.
 
 A start is 0.3 s of processor time for what every server imports.  So each process of pytest may have a template for
-each program, ``gunicorn`` and ``nodecluster_compat``: a process that has imported it and forks the servers of the tests
-(``template``).  It is started when the first server asks for it, and ends with the run or with pytest.
+each program, ``gunicorn`` and ``nodecluster_compat``, and each kind of worker: a process that has imported what both
+need and forks the servers of the tests (``template``).  It is started when the first server asks for it, and ends with
+the run or with pytest.
 
 A server that could tell is started by its command as ever (``forkable``); and so are all when there is no template,
 because it does not start or was killed.
@@ -20,21 +21,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import template
-from .forkable import Template, program_of, why_not
+from .forkable import Imports, Template, program_of, why_not
 from .forked import ForkedProcess
 from .leaks import TAG_VARIABLE
 
 __all__ = ["ForkServer", "fork_server"]
 
-# Scripts whose settings are a cluster's have variables that forbid forking; others are not under test.
-PROGRAMS = {"gunicorn": "pytest_cluster.inside", "nodecluster_compat": ""}
-"""What can be forked, and what of the plugin it has imported then."""
+PROGRAMS = ("gunicorn", "nodecluster_compat")
+"""What can be forked."""
 # In place of these the template's children write their own command line and tag.
 COMMAND_ROOM = "." * 2048
 NO_TAG = "0" * 32
 MOST_BYTES = 100_000
 END_SECONDS = 5.0
 MOST_SECONDS = 60.0
+_FOR_SCRIPTS = Imports()
 
 _KEEPS_ENVIRON = {"SPT_NOENV": "1"}
 """For setproctitle, which gunicorn imports where it is installed: it is to leave ``/proc/self/environ`` as it was."""
@@ -43,11 +44,11 @@ _KEEPS_ENVIRON = {"SPT_NOENV": "1"}
 class _Connection:
     """A template process, and how to reach it."""
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, imports: Imports) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         own, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
-            words = [str(its.fileno()), program, PROGRAMS[program], COMMAND_ROOM]
+            words = [str(its.fileno()), program, imports.kind, imports.agent, COMMAND_ROOM]
             self._process = subprocess.Popen(
                 [sys.executable, template.__file__, *words],
                 env={**environment, TAG_VARIABLE: NO_TAG, **_KEEPS_ENVIRON},
@@ -102,7 +103,7 @@ class ForkServer:
 
     def __init__(self) -> None:
         self._runs: list[bool] = []
-        self._templates: dict[str, _Connection] = {}
+        self._templates: dict[tuple[str, Imports], _Connection] = {}
         self._pid = 0
         self._lock = threading.Lock()
 
@@ -129,13 +130,15 @@ class ForkServer:
         environment: Mapping[str, str],
         descriptors: Mapping[int, int],
         searched: Iterable[str] = (),
+        imports: Imports = _FOR_SCRIPTS,
     ) -> ForkedProcess | None:
         """Fork a server in a session of its own; ``None`` when it has to be started by its command.
 
         :param descriptors: what it has at which number; 0, 1 and 2 at least.
         :param searched: folders that its settings add to ``sys.path``.
+        :param imports: what it may find imported.
         """
-        connection = self._template_of(program_of(command)) if os.path.isdir(folder) else None
+        connection = self._template_of(program_of(command), imports) if os.path.isdir(folder) else None
         if connection is None or why_not(connection.facts, environment, [folder, *searched]):
             return None
         request = {
@@ -148,15 +151,15 @@ class ForkServer:
         pid = connection.ask(request, descriptors.values()).get("pid")
         return None if pid is None else ForkedProcess(command, pid, connection.status_of)
 
-    def _template_of(self, program: str) -> _Connection | None:
+    def _template_of(self, program: str, imports: Imports) -> _Connection | None:
         if not self._runs or not self._runs[-1] or program not in PROGRAMS or not hasattr(os, "pidfd_open"):
             return None
         if self._pid != os.getpid():  # a fork's lock may be held by a thread that it does not have
             self._lock, self._templates, self._pid = threading.Lock(), {}, os.getpid()
         with self._lock:
-            if program not in self._templates:
-                self._templates[program] = _Connection(program)
-        found = self._templates[program]
+            found = self._templates.get((program, imports))
+            if found is None:
+                found = self._templates[program, imports] = _Connection(program, imports)
         return found if found.is_usable else None
 
 

@@ -17,13 +17,27 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Template", "program_of", "why_not"]
+__all__ = ["Imports", "Template", "program_of", "why_not"]
 
 # Read by the interpreter and by libraries in C when a process begins.  PYTHONPATH the template can follow.
 _READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "GLIBC_", "TZ", "OPENSSL_", "SSL_")
 _MEASURING = ("COVERAGE_", "COV_CORE_")
 _SUFFIXES = sorted(importlib.machinery.all_suffixes(), key=len, reverse=True)
 _RUN_BY_SITE = ("sitecustomize", "usercustomize")
+
+
+@dataclass(frozen=True)
+class Imports:
+    """What a server may find imported, beside its program.
+
+    Attributes:
+        kind: of its workers, ``gevent``, ``threads`` or ``asgi``; empty: what is common to all.
+        agent: the plugin's part in its processes; empty for a server that is not under test, or is a script, whose
+            processes import it themselves.
+    """
+
+    kind: str = "gevent"
+    agent: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from ..wire.control import Control
 from ..wire.files import control_path, server_log_path, tallies_path
 from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Hello, Reached
 from ..wire.tallies import Tallies
-from .command import command_of, environment_of, may_be_forked, searched
+from .command import command_of, environment_of, imports_of, searched
 from .conf import DEFAULT_BIND, conf_source
 from .exits import describe_returncode
 from .folder import make_folder, no_folder
@@ -313,7 +313,8 @@ class ServerProcess:
                 environment=self._environment(),
                 log=log.fileno(),
                 passed=self._journal_end.fileno(),
-                searched=searched(self._options, self.pythonpath) if may_be_forked(self._options) else None,
+                searched=searched(self._options, self.pythonpath),
+                imports=imports_of(self._options),
                 here=self._options.fork_app,
             )
         guard.watch(self.tag, self.pid)

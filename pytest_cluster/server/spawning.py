@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from .fork_server import fork_server
+from .forkable import Imports
 from .forked import ForkedProcess
 
 __all__ = ["Process", "spawn"]
@@ -22,14 +23,16 @@ def spawn(
     environment: Mapping[str, str],
     log: int,
     passed: int,
-    searched: Iterable[str] | None,
+    searched: Iterable[str],
+    imports: Imports | None,
     here: bool = False,
 ) -> Process:
     """Start a server in a session of its own.
 
     :param log: the descriptor for what it prints.
     :param passed: a descriptor that it inherits.
-    :param searched: folders that its settings add to ``sys.path``; ``None`` when it must not be forked.
+    :param searched: folders that its settings add to ``sys.path``.
+    :param imports: what it may find imported when it is forked; ``None`` when it must not be.
     :param here: fork it from this process, with all that is in it.
     :raises OSError: it cannot be started.
     """
@@ -37,11 +40,16 @@ def spawn(
         from .own_fork import fork_here
 
         return fork_here(command, folder=folder, environment=environment, log=log, passed=passed)
-    if searched is not None:
+    if imports is not None:
         with open(os.devnull, "rb") as nothing:
             descriptors = {0: nothing.fileno(), 1: log, 2: log, passed: passed}
             forked = fork_server.start(
-                command, folder=folder, environment=environment, descriptors=descriptors, searched=searched
+                command,
+                folder=folder,
+                environment=environment,
+                descriptors=descriptors,
+                searched=searched,
+                imports=imports,
             )
         if forked is not None:
             return forked

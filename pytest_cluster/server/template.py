@@ -55,11 +55,11 @@ class _Noted(os._Environ):  # type: ignore[type-arg]  # which has no public name
 
 def main() -> Callable[[], object] | None:
     """Serve requests until pytest has gone; in a child, return what runs the program."""
-    descriptor, program, agent = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    descriptor, program, kind, agent = int(sys.argv[1]), *sys.argv[2:5]
     pytest = socket.socket(fileno=descriptor)
     own_folder, standard = sys.path.pop(0), list(sys.path)
     sys.path_importer_cache.pop(own_folder, None)
-    pytest.send(json.dumps(_imported(program, agent)).encode())
+    pytest.send(json.dumps(_imported(program, kind, agent)).encode())
     while True:
         data, descriptors, _, _ = socket.recv_fds(pytest, MOST_BYTES, MOST_DESCRIPTORS)
         if not data:
@@ -78,14 +78,15 @@ def main() -> Callable[[], object] | None:
         pytest.send(json.dumps(answer).encode())
 
 
-def _imported(program: str, agent: str) -> dict[str, object]:
+def _imported(program: str, kind: str, agent: str) -> dict[str, object]:
     """Import everything; return what of this process a server must share to be forked here."""
     os.environ.__class__ = _Noted
-    _preloading().import_program(program)
+    preloading = _preloading()
+    preloading.import_program(program, kind)
     if agent:
         importlib.import_module(agent)
     os.environ.__class__ = os._Environ
-    return {"names": sorted(_Noted.names), "modules": _modules()}
+    return {"names": sorted(_Noted.names.difference(preloading.FOUND_OUT_AGAIN)), "modules": _modules()}
 
 
 def _preloading() -> Any:  # noqa: ANN401 - a module
@@ -124,7 +125,7 @@ def _become(request: dict[str, Any], descriptors: list[int], standard: list[str]
     sys.orig_argv[:] = request["command"]
     sys.path[:] = [os.getcwd(), *_import_path(request["environment"].get("PYTHONPATH", ""), standard)]
     importlib.invalidate_caches()
-    _preloading().note_folder()
+    _preloading().find_out_again()
     sys.modules.pop(PRELOADING)
     _renew_streams()
     return lambda: _run(program)

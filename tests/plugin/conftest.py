@@ -55,7 +55,7 @@ def fakes(pytester: pytest.Pytester) -> pytest.Pytester:
 
 @pytest.fixture
 def shop(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A project with the shop of tests/apps, on the real gunicorn."""
+    """A project with the shop of tests/apps, on the real gunicorn, which is forked where this run's is."""
     shutil.copy(SHOP, pytester.path / "shop.py")
-    pytester.makeini("[pytest]\ncluster_app = shop:app\n")
+    pytester.makeini("[pytest]\ncluster_app = shop:app\ncluster_fork_server = true\n")
     return pytester

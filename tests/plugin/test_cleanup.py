@@ -135,7 +135,8 @@ def guards_of(parent: int) -> list[int]:
 
 
 @pytest.fixture
-def inner(shop: pytest.Pytester) -> object:
+def inner(shop: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.setenv("PYTEST_CLUSTER_FORK_SERVER", "0")  # a single cluster each: a template would not pay
     started: list[Inner] = []
 
     def start(*arguments: str) -> Inner:
@@ -152,6 +153,7 @@ def inner(shop: pytest.Pytester) -> object:
             shutil.rmtree(one.folder, ignore_errors=True)  # of the cluster whose guard was killed
 
 
+@pytest.mark.table(quick=["test_sleeps", "test_starts_a_daemon"])
 @pytest.mark.parametrize("test", ["test_sleeps", "test_is_stopped", "test_listens_at_a_file", "test_starts_a_daemon"])
 def test_sigkill_of_pytest(inner: type[Inner], test: str) -> None:
     """Also when primary and workers are stopped, and when a worker's child has left the session."""
@@ -210,6 +212,7 @@ def test_os_exit(inner: type[Inner]) -> None:
     run.assert_nothing_left()
 
 
+@pytest.mark.table(quick=["arguments0-1"])
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import gunicorn
 import pytest
 
 from pytest_cluster import Cluster, ClusterFactory, StartError
@@ -43,6 +44,12 @@ atexit.register(print, "atexit")
 threading.Thread(target=lambda: (go.wait(), print("thread", flush=True))).start()
 threading.Timer(0, go.set).start()
 {end}
+"""
+OWN_CLASS = """
+import sys, types
+from nodecluster_compat import ThreadWorker
+sys.modules["own_class"] = types.ModuleType("own_class")
+sys.modules["own_class"].Worker = ThreadWorker
 """
 PROGRAM_SEES = re.compile(r"^(\w+)=", re.MULTILINE)
 
@@ -129,9 +136,23 @@ def forking() -> Iterator[None]:
     fork_server.drop()
 
 
-def test_what_is_forked_is_what_its_command_starts(cluster_factory: ClusterFactory) -> None:
-    """As far as Python and /proc can tell."""
-    forked, executed = cluster_factory(workers=1), cluster_factory(workers=1, fork_server=False)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="gevent"),
+        pytest.param({"worker_class": "nodecluster_compat.ThreadWorker"}, id="threads"),
+        pytest.param(
+            {"worker_class": "nodecluster_compat.ASGIWorker", "app": "asgi_app:app"},
+            id="asgi",
+            marks=pytest.mark.skipif(gunicorn.version_info < (27,), reason="the ASGI worker needs gunicorn 27"),
+        ),
+        pytest.param({"config": OWN_CLASS, "worker_class": "own_class.Worker"}, id="a class of its own"),
+    ],
+)
+def test_what_is_forked_is_what_its_command_starts(cluster_factory: ClusterFactory, options: dict[str, Any]) -> None:
+    """As far as Python and /proc can tell, with each kind of worker."""
+    forked = cluster_factory(workers=1, **options)
+    executed = cluster_factory(workers=1, **options, fork_server=False)
     assert is_forked(forked)
     assert not is_forked(executed)
     assert told(forked) == told(executed)
@@ -170,15 +191,22 @@ def test_script_that_is_forked_is_what_its_command_runs(tmp_path: Path) -> None:
     "options",
     [
         {"fork_server": False},
-        {"env": {"WEB_CONCURRENCY": "1"}},
+        {"env": {"FORWARDED_ALLOW_IPS": "127.0.0.1"}},
         {"config": "from gevent import monkey; monkey.patch_all()"},
         {"worker_class": "gevent"},
-        {"env": {"NODECLUSTER_TEST_TOKEN": None}},
     ],
     ids=str,
 )
 def test_what_could_tell_is_started_by_its_command(cluster_factory: ClusterFactory, options: dict[str, Any]) -> None:
     assert not is_forked(cluster_factory(workers=1, **options))
+
+
+def test_server_that_is_not_under_test_knows_nothing_of_the_plugin(cluster_factory: ClusterFactory) -> None:
+    from remote_control import REMOTE, ask  # not at the top: servers import this file
+
+    cluster = cluster_factory(**REMOTE, workers=1, env={"NODECLUSTER_TEST_TOKEN": None})
+    assert is_forked(cluster)
+    assert ask(cluster, "primary", "import sys; result = [name for name in sys.modules if 'pytest' in name]") == []
 
 
 def test_module_in_front_of_the_templates_is_imported(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
@@ -246,6 +274,7 @@ def test_template_ends_with_the_run(shop: pytest.Pytester) -> None:
             assert (int(parent) == os.getpid()) == IS_OFF
         """.replace("IS_OFF", "(not os.environ.get('PYTEST_CLUSTER_FORK_SERVER'))")
     )
+    shop.makeini("[pytest]\ncluster_app = shop:app\n")
     shop.runpytest_subprocess().assert_outcomes(passed=1)
     os.environ["PYTEST_CLUSTER_FORK_SERVER"] = "1"
     try:

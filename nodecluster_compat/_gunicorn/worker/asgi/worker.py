@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from ....routing.issued import IssuingKey
     from ...gunicorn_types import Settings
 
-__all__ = ["ClusterASGIWorker"]
+__all__ = ["ClusterASGIWorker", "import_all"]
 
 _Result = TypeVar("_Result")
 
@@ -63,6 +63,13 @@ _FOR_WORKERS: Final = ("gunicorn.asgi.websocket", "gunicorn_h1c", "uvloop")
 _END_SECONDS: Final = 1.0  # for tasks that were cancelled
 _THREADS_SECONDS: Final = 0.01  # for threads to give the loop what they wait for next
 _LIFESPAN_SECONDS: Final = 1.0  # to shut down, where the drain has left less than that
+
+
+def import_all() -> None:
+    """Import what each of these workers needs, and is not imported yet."""
+    for name in _FOR_WORKERS:
+        with suppress(ImportError):  # uvloop and the C parser are optional
+            import_module(name)
 
 
 class _ASGIRuntime(AsyncioReactor, Steering):
@@ -122,9 +129,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         """See :class:`FedWorker`."""
         if cfg.threads > 1:
             log.warning("ASGIWorker has no threads of its own: threads = %s does nothing", cfg.threads)
-        for name in _FOR_WORKERS:
-            with suppress(ImportError):  # uvloop and the C parser are optional
-                import_module(name)
+        import_all()
         use_fast_parser()
 
     def __init__(self, *args: object, **kwargs: object) -> None:

@@ -58,9 +58,16 @@ if TYPE_CHECKING:
     from ...gunicorn_types import PlainRequest, Settings
     from ..membership import Membership
 
-__all__ = ["ClusterThreadWorker"]
+__all__ = ["ClusterThreadWorker", "import_all"]
 
 _FOR_WORKERS: Final = ("gunicorn_h1c",)
+
+
+def import_all() -> None:
+    """Import what each of these workers needs, and is not imported yet."""
+    for name in _FOR_WORKERS:
+        with suppress(ImportError):  # the C parser is optional
+            import_module(name)
 
 
 class _ThreadRuntime(Steering, ThreadReactor):
@@ -110,9 +117,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
     @classmethod
     def prepare(cls, cfg: Settings, log: Log) -> None:
         """See :class:`FedWorker`."""
-        for name in _FOR_WORKERS:
-            with suppress(ImportError):  # the C parser is optional
-                import_module(name)
+        import_all()
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         self._poller: Poller | None = None
