@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import math
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -182,26 +184,37 @@ class Client:
 
     @contextmanager
     def load(
-        self, path: str = "/", *, concurrency: int = 2, method: str = "GET", **options: Unpack[RequestOptions]
+        self,
+        path: str = "/",
+        *,
+        concurrency: int = 2,
+        pause: float = 0.0,
+        method: str = "GET",
+        **options: Unpack[RequestOptions],
     ) -> Iterator[Hits]:
         """Send the same request again and again while a block runs; what came of it is complete after the block.
 
         The block begins after the first answers, and at least one more request is made after it has ended.
 
         :param concurrency: how many at a time, 1 to 1000.
+        :param pause: seconds, 0 or more, between an answer and the next request: for a load that lasts, and leaves the
+            processor to the server.
         :param method: for requests that are no GET.
         :param options: those of :meth:`request`.
-        :raises ValueError: *concurrency* cannot be.
+        :raises ValueError: *concurrency* or *pause* cannot be.
         """
         check_keywords(options)
         hits = self._no_hits(concurrency)
-        running = True
+        if not 0 <= pause < math.inf:
+            raise ValueError(f"expected a pause of 0 s or more, got {pause!r}")
+        ended = threading.Event()
 
         def keep_asking() -> None:
             last = False
             while not last:
-                last = not running
+                last = ended.is_set()
                 hits.append(self._hit(method, path, options))
+                ended.wait(pause)
 
         with ThreadPoolExecutor(concurrency) as threads:
             tasks = [threads.submit(keep_asking) for _ in range(concurrency)]
@@ -209,7 +222,7 @@ class Client:
                 _wait_for_first_answers(hits, tasks)
                 yield hits
             finally:
-                running = False
+                ended.set()
         for task in tasks:
             task.result()
 

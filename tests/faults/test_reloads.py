@@ -15,7 +15,7 @@ from deploy import CONF, DEPLOYED, reload, write
 from injuries import closed_doors, held_connections
 from kinds import every_kind_slowly
 from raw_http import APPS, folder_of, until
-from remote_control import said, wait, wait_said
+from remote_control import said, wait, wait_logged, wait_said
 
 from pytest_cluster import Cluster, assert_no_request_lost
 
@@ -69,14 +69,14 @@ def test_broken_deploy_then_hup(cluster: Cluster, deploy: dict[str, str], reason
     """Every request is answered by the old code, the reload is reported as failed, and the next one works."""
     old = {worker.pid for worker in cluster.workers}
     write(cluster, version="1", **deploy)
-    with cluster.client.load("/", concurrency=3, timeout=30) as hits:
+    with cluster.client.load("/", concurrency=3, pause=0.01, timeout=30) as hits:
         report = reload(cluster)
         wait(lambda: hits.by_text().get("0", 0) > 100, "answers after the failure", cluster)
     assert_no_request_lost(hits)
     assert set(hits.by_text()) == {"0"}
     assert (report["state"], report["number"]) == ("failed", 1)
     assert reason in report["reason"]
-    assert "Reload 1 failed: a worker of the new generation" in cluster.log
+    wait_logged(cluster, "Reload 1 failed: a worker of the new generation")
     assert {worker.pid for worker in cluster.wait_listening()} == old
     assert said(cluster, told="degraded") == []
 
@@ -214,7 +214,7 @@ def test_generation_that_cannot_boot_takes_its_configuration_with_it(cluster: Cl
 def test_reloads_in_a_row_under_load_lose_nothing(cluster: Cluster) -> None:
     """An application that takes long to import, reloaded again and again: no request fails."""
     write(cluster, at_import="import time; time.sleep(0.7)")
-    with cluster.client.load("/", concurrency=3, timeout=30) as hits:
+    with cluster.client.load("/", concurrency=3, pause=0.01, timeout=30) as hits:
         for version in range(1, 6):
             write(cluster, version=str(version))
             assert reload(cluster)["state"] == "succeeded"

@@ -41,14 +41,18 @@ def usr2(cluster: Cluster, told: str) -> int:
     return pid
 
 
+@pytest.mark.table(
+    quick=["True-exit in post_worker_init", "False-configuration"],
+    long=["False-import error", "False-exit in post_worker_init", "True-configuration"],
+)
 @pytest.mark.cluster(app="deployed:app", config=LIMITED, workers=2)
 @pytest.mark.parametrize("deploy", UNBOOTABLE)
-@pytest.mark.parametrize("term", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("term", [False, True])
 def test_new_master_that_cannot_boot(cluster: Cluster, deploy: dict[str, str], term: bool) -> None:
     """It ends by itself and the old one serves on, even if somebody was too quick to end that."""
     old = {worker.pid for worker in cluster.workers}
     write(cluster, version="1", **deploy)
-    with cluster.client.load("/", concurrency=2, timeout=30) as hits:
+    with cluster.client.load("/", concurrency=2, pause=0.01, timeout=30) as hits:
         cluster.primary.signal("SIGUSR2")
         if term:
             cluster.primary.signal("SIGTERM")
@@ -85,7 +89,7 @@ def test_old_master_keeps_idle_connections(cluster: Cluster) -> None:
 def test_term_waits_for_the_new_master(cluster: Cluster) -> None:
     """USR2 and TERM at once, with a slow import: no request fails, and in the end the new code answers."""
     write(cluster, version="1", at_import=SLOW)
-    with cluster.client.load("/", concurrency=2, timeout=30) as hits:
+    with cluster.client.load("/", concurrency=2, pause=0.01, timeout=30) as hits:
         cluster.primary.signal("SIGUSR2")
         cluster.primary.signal("SIGTERM")
         (line,) = wait_said(cluster, told="upgrade_ready")
@@ -111,6 +115,7 @@ def test_upgrade_can_be_undone_and_done(cluster: Cluster) -> None:
     end(cluster, newer)
 
 
+@pytest.mark.table(quick=["SIGTERM"])
 @pytest.mark.cluster(**DEPLOYED, workers=2)
 @pytest.mark.parametrize("again", ["SIGTERM", "SIGINT", "SIGQUIT"])
 def test_old_master_can_be_ended_before_the_new_one_is_ready(cluster: Cluster, again: str) -> None:

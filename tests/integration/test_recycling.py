@@ -8,7 +8,7 @@ import pytest
 from deploy import CONF as TOLD
 from deploy import DEPLOYED, write
 from kinds import every_kind, every_kind_slowly
-from remote_control import CONF, REMOTE, ask, said, wait, wait_said
+from remote_control import CONF, REMOTE, ask, said, wait, wait_logged, wait_said
 
 from pytest_cluster import Cluster, assert_no_request_lost
 
@@ -46,7 +46,7 @@ def test_worker_that_is_too_large_is_replaced_and_no_other(cluster: Cluster) -> 
 @pytest.mark.cluster(**{**REMOTE, "config": AGE}, workers=3)
 def test_workers_that_are_too_old_take_turns_under_load(cluster: Cluster) -> None:
     """All are due at once: no request fails, never fewer serve than asked for, never two more."""
-    with cluster.client.load("/", concurrency=3, timeout=30) as hits:
+    with cluster.client.load("/", concurrency=3, pause=0.01, timeout=30) as hits:
         wait(lambda: sum(one.event == "exit" for one in cluster.journal.entries) >= 5, "five ends", cluster)
     assert_no_request_lost(hits)
     serving: set[int] = set()
@@ -66,10 +66,11 @@ def test_workers_that_are_too_old_take_turns_under_load(cluster: Cluster) -> Non
         assert len(running) <= 4
         assert not started or len(serving) >= 3
     assert ask(cluster, "primary", "result = server.num_workers") == 3
-    assert "it has listened for 0.5 s (max_worker_age)" in cluster.log
+    wait_logged(cluster, "it has listened for 0.5 s (max_worker_age)")
     assert said(cluster, saw="cluster", event="exit", ead=False) == []
 
 
+@pytest.mark.table(quick=["threads"])
 @every_kind
 @pytest.mark.cluster(app="deployed:app", config=REQUESTS, workers=1)
 def test_worker_that_served_enough_serves_on_until_its_successor_listens(cluster: Cluster) -> None:
@@ -89,7 +90,7 @@ def test_worker_that_served_enough_serves_on_until_its_successor_listens(cluster
     (successor,) = cluster.wait_listening(1)
     assert order(cluster, ("listening", successor.id), ("disconnect", 1))[0] == ("listening", successor.id)
     assert cluster.get("/").text == "1"
-    assert "it has served as many requests as it should (max_worker_requests)" in cluster.log
+    wait_logged(cluster, "it has served as many requests as it should (max_worker_requests)")
 
 
 @pytest.mark.cluster(**DEPLOYED, workers=2)
@@ -99,7 +100,7 @@ def test_limits_come_with_a_reload_and_those_that_cannot_be_do_not(cluster: Clus
     cluster.primary.signal("SIGHUP")
     (failed,) = wait_said(cluster, told="reload_failed")
     assert failed["what"]["state"] == "failed"
-    assert "expected max_worker_memory to be a count, 0 or more, got -1" in cluster.log
+    wait_logged(cluster, "expected max_worker_memory to be a count, 0 or more, got -1")
     write(cluster, second="cluster.setup_primary(max_worker_memory=1, max_worker_memory_interval=0.02)")
     cluster.primary.signal("SIGHUP")
     wait_said(cluster, told="reloaded")

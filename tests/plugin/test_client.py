@@ -80,6 +80,37 @@ def test_impossible_concurrency_is_refused(concurrency: int) -> None:
         pass
 
 
+@pytest.mark.parametrize("pause", [-1, float("nan"), float("inf")])
+def test_impossible_pause_is_refused(pause: float) -> None:
+    client = Client(Endpoint("127.0.0.1", 1), lambda worker: None)
+    with pytest.raises(ValueError, match="expected a pause of 0 s or more"), client.load(pause=pause):
+        pass
+
+
+class NoContent(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_load_with_a_pause_ends_with_its_block() -> None:
+    """Nobody waits for the end of a pause; there is one request before it, and one behind."""
+    with http.server.HTTPServer(("127.0.0.1", 0), NoContent) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        client = Client(Endpoint("127.0.0.1", server.server_port), lambda worker: None)
+        with client.load("/", concurrency=2, pause=3600, timeout=20) as hits:
+            pass
+        server.shutdown()
+        thread.join()
+    assert [hit.status for hit in hits] == [204] * len(hits)
+    assert 2 <= len(hits) <= 4
+
+
+@pytest.mark.table(quick=["/events"])
 @pytest.mark.parametrize("path", ["/events", "/stuck"])
 def test_request_that_never_ends_does_not_hold_up_the_end(pytester: pytest.Pytester, path: str) -> None:
     """Neither a body without an end nor an application that does not answer, whatever its time-out is."""

@@ -40,6 +40,7 @@ __all__ = [
     "tell",
     "wait",
     "wait_ended",
+    "wait_logged",
     "wait_said",
 ]
 
@@ -86,6 +87,11 @@ def wait(check: Callable[[], T | None], what: str, cluster: Cluster) -> T:
     result = poll(check, PATIENCE)
     assert result, f"expected {what}, which did not happen; the log ends with\n{cluster.log_tail}"
     return result
+
+
+def wait_logged(cluster: Cluster, text: str) -> None:
+    """Wait until the log has this text: the primary's lines are written by a thread, which may be late by a moment."""
+    wait(lambda: text in cluster.log, f"{text!r} in the log", cluster)
 
 
 def wait_ended(cluster: Cluster, times: int = 1, **facts: Any) -> list[dict[str, Any]]:
