@@ -22,16 +22,41 @@ check_interpreter(void)
     return -1;
 }
 
+/* Make a type, and add it; a file that compares with its type finds it in `kept`, for good. */
 static int
-add_type(PyObject *module, PyType_Spec *spec)
+add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **kept)
 {
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
     if (type == NULL) {
         return -1;
     }
     int result = PyModule_AddType(module, (PyTypeObject *)type);
+    if (kept != NULL && result == 0) {
+        PyTypeObject *old = *kept;
+        *kept = (PyTypeObject *)Py_NewRef(type);
+        Py_XDECREF(old);
+    }
     Py_DECREF(type);
     return result;
+}
+
+static int
+add_types(PyObject *module)
+{
+    struct {
+        PyType_Spec *spec;
+        PyTypeObject **kept;
+    } types[] = {
+        {&request_stores_spec, NULL},       {&plain_request_spec, &plain_request_type}, {&clean_heads_spec, &clean_heads_type},
+        {&answers_spec, &answers_type},     {&plain_answer_spec, &plain_answer_type},   {&turns_spec, &turns_type},
+        {&clean_turn_spec, NULL},
+    };
+    for (int number = 0; number < COUNT_OF(types); number++) {
+        if (add_type(module, types[number].spec, types[number].kept) < 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 static int
@@ -42,7 +67,7 @@ execute(PyObject *module)
         || prepare_clean_head() < 0 || PyModule_AddFunctions(module, clean_head_functions) < 0) {
         return -1;
     }
-    return add_type(module, &request_stores_spec);
+    return add_types(module);
 }
 
 static PyModuleDef_Slot slots[] = {

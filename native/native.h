@@ -9,14 +9,80 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 
 #ifdef Py_GIL_DISABLED
 #error "the extension relies on the interpreter's lock: a free-threaded Python is served by Python"
 #endif
 
-extern PyType_Spec request_stores_spec;
+#define COUNT_OF(array) ((int)(sizeof(array) / sizeof *(array)))
+
+extern PyType_Spec request_stores_spec, clean_heads_spec, plain_request_spec, answers_spec, plain_answer_spec, turns_spec,
+    clean_turn_spec;
 extern PyMethodDef clean_head_functions[];
 
 int prepare_clean_head(void);
+
+/* --- names that are made once: records.c ----------------------------------------------------- */
+
+typedef struct {
+    PyObject **where;
+    const char *text;
+} Name;
+
+int make_names(const Name *names, int count);
+
+/* --- objects whose attributes are in an array: records.c ------------------------------------- */
+
+/* An attribute of a record: its place in `fields`; AttributeError while it is not set. */
+#define FIELD(type, name, place) {name, T_OBJECT_EX, offsetof(type, fields[place]), 0, NULL}
+
+int visit_fields(PyObject *self, PyObject **fields, int count, visitproc visit, void *arg);
+void clear_fields(PyObject **fields, int count);
+void free_record(PyObject *self, PyObject **fields, int count);
+void set_field(PyObject **field, PyObject *value);
+
+/* --- heads of requests: clean_requests.c ------------------------------------------------------ */
+
+/* A request that was read: new references. */
+typedef struct {
+    PyObject *request, *environ;
+    Py_ssize_t consumed, length;
+    int minor;
+} Head;
+
+extern PyTypeObject *clean_heads_type, *plain_request_type;
+
+int read_head(PyObject *heads, PyObject *data, PyObject *base, Head *head);
+void set_body(PyObject *request, PyObject *body);
+void set_started(PyObject *request, PyObject *started);
+PyObject *line_of(PyObject *request);
+int is_plain_request(PyObject *request);
+int ends_connection(PyObject *request);
+int minor_of(PyObject *request);
+
+/* --- answers: plain_answers.c ----------------------------------------------------------------- */
+
+extern PyTypeObject *answers_type, *plain_answer_type;
+
+PyObject *new_answer(PyTypeObject *type, PyObject *answers, PyObject *request, PyObject *sock, int is_head);
+int can_send_all(PyObject *answer, PyObject *pieces);
+int send_all(PyObject *answer, PyObject *pieces);
+int end_if_child(PyObject *answers);
+int is_of_client(PyObject *answers, PyObject *sock);
+int descriptor_of(PyObject *client);
+PyObject *status_of(PyObject *answer);
+PyObject *sent_of(PyObject *answer);
+int is_watched(PyObject *answer);
+int is_last_of(PyObject *answer);
+
+/* --- waits: idle_limit.c ---------------------------------------------------------------------- */
+
+int note_wait(PyObject *waits, PyObject *greenlet);
+int forget_wait(PyObject *waits, PyObject *greenlet);
+
+/* --- connections: clean_turn.c ---------------------------------------------------------------- */
+
+extern PyTypeObject *turns_type;
 
 #endif

@@ -32,6 +32,12 @@ class Native(Protocol):
         SOURCES: tells the state of its sources.
         RequestStores: the twin of :mod:`~nodecluster_compat.operations.metrics.request_stores`.
         take_fields, take_line: the twins of those of :mod:`~nodecluster_compat._gunicorn.requests.clean_head`.
+        PlainRequest, CleanHeads: of a request, and of what reads one, in
+            :mod:`~nodecluster_compat._gunicorn.requests.clean_requests`.
+        PlainAnswer, Answers: of a response, and of what all of them share, in
+            :mod:`~nodecluster_compat._gunicorn.requests.responses`.
+        CleanTurn, Turns: of a connection, and of what all of them share, in
+            :mod:`~nodecluster_compat._gunicorn.requests.clean_connection`.
     """
 
     VERSION: str
@@ -39,6 +45,12 @@ class Native(Protocol):
     RequestStores: Callable[..., Any]
     take_fields: Callable[..., int]
     take_line: Callable[..., bool]
+    PlainRequest: type[Any]
+    CleanHeads: Callable[..., Any]
+    PlainAnswer: type[Any]
+    Answers: Callable[..., Any]
+    CleanTurn: type[Any]
+    Turns: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,17 @@ from weakref import WeakSet
 
 from ..base.exit_code import exit_code_of
 
-__all__ = ["Inherited", "code_of", "detach", "end", "end_if_child", "is_child", "keep_from_children", "worker_begins"]
+__all__ = [
+    "Inherited",
+    "ThisProcess",
+    "code_of",
+    "detach",
+    "end",
+    "end_if_child",
+    "is_child",
+    "keep_from_children",
+    "worker_begins",
+]
 
 
 class Inherited(Protocol):
@@ -31,7 +41,9 @@ class Inherited(Protocol):
         """Return the descriptors, of connections and of listening sockets."""
 
 
-class _ThisProcess:
+class ThisProcess:
+    """Whether this is one, for whoever cannot call a function to ask."""
+
     is_child = False
     leave_engine: Callable[[], None] | None = None
     holders: WeakSet[Inherited] = WeakSet()  # noqa: RUF012 - of the process, like the class
@@ -43,17 +55,17 @@ def worker_begins(leave_engine: Callable[[], None] | None = None) -> None:
     Args:
         leave_engine: called in a child that the worker has forked, in the thread that forked.
     """
-    _ThisProcess.leave_engine = leave_engine
+    ThisProcess.leave_engine = leave_engine
 
 
 def keep_from_children(holder: Inherited) -> None:
     """In a process that is forked from now on, the descriptors of ``holder`` lead to nobody."""
-    _ThisProcess.holders.add(holder)
+    ThisProcess.holders.add(holder)
 
 
 def is_child() -> bool:
     """Whether this process was forked by a worker, or by such a process."""
-    return _ThisProcess.is_child
+    return ThisProcess.is_child
 
 
 def end_if_child(error: BaseException | None = None) -> None:
@@ -62,21 +74,21 @@ def end_if_child(error: BaseException | None = None) -> None:
     Args:
         error: what the application raised.
     """
-    if _ThisProcess.is_child:
+    if ThisProcess.is_child:
         end(code_of(error))
 
 
 def detach() -> None:
     """In a process that a worker has just forked: leave the worker behind."""
-    _ThisProcess.is_child = True
+    ThisProcess.is_child = True
     _sever()
-    if _ThisProcess.leave_engine is not None:
-        _ThisProcess.leave_engine()
+    if ThisProcess.leave_engine is not None:
+        ThisProcess.leave_engine()
 
 
 def _sever() -> None:
     """Let descriptors lead to a socket whose other end is closed."""
-    holders = list(_ThisProcess.holders)
+    holders = list(ThisProcess.holders)
     if not holders:
         return
     ours, other = _socket.socketpair()

@@ -22,9 +22,10 @@ from fuzz_native import NATIVE
 from fuzz_nodes import NODES
 from fuzz_requests import REQUESTS
 from fuzz_targets import TARGETS, Target
+from fuzz_turns import TURNS
 from fuzz_worker import WORKER
 
-ALL: Final[dict[str, Target]] = {**TARGETS, **NODES, **REQUESTS, **WORKER, **NATIVE}
+ALL: Final[dict[str, Target]] = {**TARGETS, **NODES, **REQUESTS, **WORKER, **NATIVE, **TURNS}
 _BATCH: Final = 10_000
 
 

@@ -87,8 +87,8 @@ class HttpServed:
     ) -> None:
         self.cfg: Any = configured(**changes)
         self.log: Any = Logger(self.cfg)
-        access_log = use_access_log(self.log, gevent.get_hub().loop.run_callback)
-        self.handler = kind(app, self.cfg, self.log, IdleLimit(self.cfg.keepalive), access_log, 5.0)
+        self.access_log = use_access_log(self.log, gevent.get_hub().loop.run_callback)
+        self.handler = kind(app, self.cfg, self.log, IdleLimit(self.cfg.keepalive), self.access_log, 5.0)
         if not has_loop:
             self.handler.clean_loop = None
         self.served_by_gunicorn: list[Way] = []

@@ -13,11 +13,12 @@ from fuzz_native import NATIVE
 from fuzz_nodes import NODES
 from fuzz_requests import REQUESTS
 from fuzz_targets import TARGETS, Target
+from fuzz_turns import TURNS
 from fuzz_worker import WORKER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-ALL = {**TARGETS, **NODES, **REQUESTS, **WORKER, **NATIVE}
+ALL = {**TARGETS, **NODES, **REQUESTS, **WORKER, **NATIVE, **TURNS}
 
 
 @pytest.mark.parametrize("name", ALL)

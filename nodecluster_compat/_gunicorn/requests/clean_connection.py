@@ -20,6 +20,9 @@ What is raised while a request is served (by the application, by its iterable, b
 either.  The request is given to gunicorn's ``handle_request``, whose application raises it at once, so that what
 becomes of it is gunicorn's: an answer, a line in a log, the end of the connection.
 
+With the C extension the first base of a connection is ``CleanTurn`` (``native/clean_turn.c``): it has the attributes,
+and serves the requests that need nothing else; the methods here go on where it does not.
+
 Through TLS, and where HTTP/2 without it is allowed, gunicorn's ``handle`` comes first and the loop runs within it.
 """
 
@@ -51,10 +54,10 @@ if TYPE_CHECKING:
     from .environs import Environs
     from .responses import CleanResponse
 
-__all__ = ["CleanConnection", "Common"]
+__all__ = ["MOST_AT_ONCE", "CleanConnection", "Common"]
 
 
-_MOST: Final[int] = SocketUnreader(None).mxchunk  # what is refused as too long depends on how much comes at once
+MOST_AT_ONCE: Final[int] = SocketUnreader(None).mxchunk  # what is refused as too long depends on how much comes at once
 
 
 class Common(Protocol):
@@ -68,6 +71,7 @@ class Common(Protocol):
     meter: RequestMeter
     response: type[CleanResponse]
     access_log: AccessLog | None
+    turns: Any
 
     @property
     def application(self) -> Callable[..., Any]:
@@ -99,6 +103,7 @@ class CleanConnection(WaitingParser):
         self.tell_of(common.cfg, client, peer)
         self.waits = common.waits
         self._common = common
+        self.turns = common.turns
         self._application = common.application
         self._server = server
         self._slot = slot
@@ -175,9 +180,11 @@ class CleanConnection(WaitingParser):
         if self.mesg is not None and (self.mesg.should_close() or self.waits.is_over):
             return StopIteration()
         while True:
-            data = self._receive()
+            data = self.next_unserved()
             if not data:
                 return StopIteration()
+            if type(data) is not bytes:
+                return self._shown(data)
             if self._passage is not None and self._may_be_anothers(data):
                 data = self.routed(self._passage, data, is_reused=self.req_count > 0)
             if (read := self._read(data)) is None:
@@ -200,6 +207,14 @@ class CleanConnection(WaitingParser):
         hint, end = self._hint, data.find(b"\n")
         return end < 0 or hint is None or data.find(hint, 0, end) >= 0
 
+    def next_unserved(self) -> Any:  # noqa: ANN401 - as its twin in C
+        """Return what has come, or comes first; nothing at the end of the connection.
+
+        The twin in C serves on its way what it can.  What it returns is not served, or it is a request that was
+        begun, and is gunicorn's to finish.
+        """
+        return self._receive()
+
     def _receive(self) -> bytes:
         """Return what has come, or comes first; nothing at the end of the connection."""
         if self._rest:
@@ -214,12 +229,12 @@ class CleanConnection(WaitingParser):
         if client is None:
             self.note()
             return self.unreader.read()
-        if not self.req_count and (ready := client.recv_ready(_MOST)) is not None:
+        if not self.req_count and (ready := client.recv_ready(MOST_AT_ONCE)) is not None:
             return ready
         if self._resume is None:
             self._hub, self._resume = get_hub(), getcurrent().switch
         self.note()
-        return client.recv_next(_MOST, self._hub, self._resume)
+        return client.recv_next(MOST_AT_ONCE, self._hub, self._resume)
 
     def _finish_body(self) -> bool:
         """Throw away what the application has not read of the last body; return whether there can be another."""
@@ -230,10 +245,9 @@ class CleanConnection(WaitingParser):
 
     def _read(self, data: bytes) -> tuple[CleanRequest, Environ] | None:
         """Return the next request and its environ; ``None``: it is not clean, and what has come of it is put back."""
-        base = self._base
-        if base is None:
-            base = self._base = self._common.environs.base(self._socket, self.source_addr, self._server)
-        read = self._common.reader.read(data, base or {}, self.source_addr)
+        if self._base is None:
+            self._find_base()
+        read = self._common.reader.read(data, self._base or {}, self.source_addr)
         if read is None:
             self.began()
             self.unreader.unread(data)
@@ -243,8 +257,15 @@ class CleanConnection(WaitingParser):
         request, environ, self._rest = read
         self.req_count += 1
         self.mesg = request
-        request.body = KnownBody(BodyReader(self.unreader, request.length)) if request.length else NoBody()
+        request.body = self._body(request) if request.length else NoBody()
         return request, environ
+
+    def _find_base(self) -> None:
+        """Find out what the environs of this connection have in common, if that is known yet."""
+        self._base = self._common.environs.base(self._socket, self.source_addr, self._server)
+
+    def _body(self, request: CleanRequest) -> KnownBody:
+        return KnownBody(BodyReader(self.unreader, request.length))
 
     def _shown(self, request: CleanRequest) -> CleanRequest:
         """Return a request as whoever looks at it wants to see it."""
@@ -275,28 +296,53 @@ class CleanConnection(WaitingParser):
         try:
             self._respond(request, response, environ)
         except BaseException as error:  # noqa: BLE001 - gunicorn's to judge
-            end_if_child(error)
-            worker.nr -= 1  # gunicorn counts it again
-            response.raised = error
-            request.created = response, environ
+            self._raised(error, request, response, environ)
             return None
         meter.end(self._slot, started, method, response.status, response.sent)
         if response.is_watched:
-            client_watch.remove(self._socket)
+            self._unwatch()
         is_last = response.should_close() if response.is_last is None or response.must_close else response.is_last
-        if is_last and request.length and is_unread(request):
-            linger(self._socket)
+        if is_last and request.length:
+            self._let_finish(request)
         return is_last
+
+    def _raised(self, error: BaseException, request: CleanRequest, response: CleanResponse, environ: Environ) -> None:
+        """Something was raised while a request was served: gunicorn is to judge it."""
+        end_if_child(error)
+        self._common.worker.nr -= 1  # gunicorn counts it again
+        response.raised = error
+        request.created = response, environ
+
+    def _unwatch(self) -> None:
+        """Nobody is interested any more in whether the client leaves."""
+        client_watch.remove(self._socket)
+
+    def _let_finish(self, request: CleanRequest) -> None:
+        """Let the client finish what it may still be sending, before the connection is closed."""
+        if is_unread(request):
+            linger(self._socket)
 
     def _respond(self, request: CleanRequest, response: CleanResponse, environ: Environ) -> None:
         """As gunicorn's ``handle_request``."""
-        common = self._common
-        started = time() if common.access_log is not None else 0.0
+        started = time() if self._common.access_log is not None else 0.0
         if not self._is_timed:
             response.force_close()
         environ[KEY] = gone = ClientGone(response)
         body = self._application(environ, response.start_response)
         end_if_child()
+        self._send(gone, body, request, response, environ, started)
+
+    def _send(
+        self,
+        gone: ClientGone,
+        body: Any,  # noqa: ANN401 - of the application
+        request: CleanRequest,
+        response: CleanResponse,
+        environ: Environ,
+        started: float,
+    ) -> None:
+        """Send what the application has returned, and log it."""
+        common = self._common
         if type(body) is not list:
             response.stream = gone
             client_watch.add_stream(gone)
@@ -312,15 +358,15 @@ class CleanConnection(WaitingParser):
             if response.chunked or not response.headers_sent:
                 response.close()
         finally:
-            if common.access_log is not None:
-                self._log(common.access_log, request, response, environ, started)
+            self._log_answer(request, response, environ, started)
             if hasattr(body, "close"):
                 body.close()
 
-    def _log(
-        self, log: AccessLog, request: CleanRequest, response: CleanResponse, environ: Environ, started: float
-    ) -> None:
-        """Write the line about a request into the access log."""
-        if not log.line(environ, response.status, response.headers, response.sent, request, started):
+    def _log_answer(self, request: CleanRequest, response: CleanResponse, environ: Environ, started: float) -> None:
+        """Write the line about a request into the access log, if there is one."""
+        log = self._common.access_log
+        if log is not None and not log.line(
+            environ, response.status, response.headers, response.sent, request, started
+        ):
             seconds = timedelta(seconds=time() - started)
             self._common.worker.log.access(response, self._shown(request), environ, seconds)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from logging import DEBUG
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from gunicorn.http import wsgi
 
-from ...runtime.client_socket import ClientSocket
-from .clean_connection import CleanConnection
+from ...base.native import Choice, Native, in_force
+from ...runtime.client_gone import KEY, ClientGone
+from ...runtime.client_socket import ClientSocket, switch_to
+from .body_reader import NoBody
+from .clean_connection import MOST_AT_ONCE, CleanConnection
 from .clean_requests import CleanReader
 from .environs import Environs
 from .own_variables import own_variables
@@ -54,25 +58,60 @@ class CleanLoop:
         environs: of this process.
         waits: is told of every wait for a request.
         access_log: of this process.
+        choice: C or Python; what is in force unless it is said.
 
     Attributes:
         cfg: its settings.
         reader: reads them.
         meter: counts them.
         response: the class of the responses.
+        turns: what the connections share where C serves them; ``None``: Python does.
     """
 
-    def __init__(self, worker: CleanWorker, environs: Environs, waits: IdleLimit, access_log: AccessLog) -> None:
+    def __init__(
+        self,
+        worker: CleanWorker,
+        environs: Environs,
+        waits: IdleLimit,
+        access_log: AccessLog,
+        choice: Choice | None = None,
+    ) -> None:
+        choice = in_force() if choice is None else choice
         self.worker = worker
         self.cfg = worker.cfg
         self.environs = environs
         self.waits = waits
-        self.reader = CleanReader(worker.cfg)
-        self.response = CleanResponse.of(worker.cfg, worker)
+        self.reader = CleanReader(worker.cfg, choice)
+        self.response = CleanResponse.of(worker.cfg, worker, choice)
         self.meter = worker.metering.meter
         self.access_log = access_log if access_log.is_on else None
         self._serves = way_of(worker.cfg, worker.log, worker) is Way.LOOP
+        self.turns: Any = None
+        self._kind: Callable[..., CleanConnection] = CleanConnection
+        if choice.module is not None and self._serves and environs.variables is not None:
+            self._serve_in_c(choice.module)
         self._begins = not worker.cfg.is_ssl and getattr(worker.cfg, "http2_cleartext", "off") == "off"
+
+    def _serve_in_c(self, native: Native) -> None:
+        """Let connections be served in C, as far as they can."""
+        hints: Any = self.environs.hints
+        self._kind = type("CleanConnection", (native.CleanTurn, CleanConnection), {})
+        self.turns = native.Turns(
+            heads=self.reader.heads,
+            answers=self.response.answers,
+            response=self.response,
+            worker=self.worker,
+            meter=self.meter,
+            access_log=self.access_log,
+            variables=self.environs.variables,
+            hints=None if hints is None else hints(None),
+            errors=partial(wsgi.WSGIErrorsWrapper, self.cfg),
+            no_body=NoBody,
+            gone=ClientGone,
+            key=KEY,
+            switch=switch_to,
+            most=MOST_AT_ONCE,
+        )
 
     @property
     def application(self) -> Callable[..., Any]:
@@ -91,7 +130,7 @@ class CleanLoop:
     ) -> CleanConnection:
         """Return what serves a connection; ``slot`` is that of its meter, by which it is known what is in flight."""
         serves = self._serves and is_known and not self.worker.log.error_log.isEnabledFor(DEBUG)
-        return CleanConnection(self, listener.getsockname(), client, peer, slot, serves)
+        return self._kind(self, listener.getsockname(), client, peer, slot, serves)
 
     def begins(self, client: object) -> bool:
         """Whether a connection begins in the loop, not in gunicorn's ``handle``."""

@@ -6,6 +6,9 @@ target, header names without underscores that occur once, none that speaks of th
 whatever that parser refuses, is put back and read again by gunicorn, so its answers, errors and order of checks are
 gunicorn's by construction, with what :mod:`refusals` adds: this module can only be slow, not lax.
 
+What has been met before (names of fields, what ``Connection`` says) the C extension reads without a call to Python
+(``native/clean_requests.c``); the rest of a clean request's kind is read here, and known from then on.
+
 :mod:`ways` has the table of what is clean, and :mod:`clean_connection` what is done with it.
 """
 
@@ -23,8 +26,8 @@ from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 from gunicorn.util import unquote_to_wsgi_str
 
-from ...base.native import Choice, in_force
-from .clean_head import TWICE, taker
+from ...base.native import Choice, Native, in_force
+from .clean_head import TWICE, Fields, taker
 from .trusted_peers import is_trusted
 from .ways import ODD_FIELDS, is_read_here
 
@@ -51,7 +54,8 @@ class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
 
     Attributes:
         line: whatever begins with its first line.
-        minor_version, fields: as the parser in C says.
+        minor_version: as the parser in C says.
+        parse: what reads requests, with the settings of this process.
         length: of the body, in bytes.
         body: none, unless its connection gives it one.
         ends: whether its connection ends with the answer, as far as ``Connection`` says; ``None``: nobody has asked.
@@ -66,7 +70,7 @@ class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
     body: Body
     line: bytes
     minor_version: int
-    fields: tuple[tuple[bytes, bytes], ...]
+    parse: Callable[[bytes], Any]
     environ: Environ
     length: int
     ends: bool | None = None
@@ -74,6 +78,12 @@ class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
     created: Created | None = None
 
     __init__ = object.__init__  # not gunicorn's, which reads and parses
+
+    @cached_property
+    def fields(self) -> Fields:
+        """As the parser in C says."""
+        said: Fields = self.parse(self.line).headers
+        return said
 
     @cached_property
     def method(self) -> str:
@@ -130,11 +140,16 @@ class CleanReader:
     Args:
         cfg: gunicorn's settings.
         choice: C or Python; what is in force unless it is said.
+
+    Attributes:
+        request: the class of what is read.
+        heads: reads what is known already, in C; ``None``: Python reads all of it.
     """
 
     def __init__(self, cfg: Settings, choice: Choice | None = None) -> None:
         self._cfg = cfg
-        self._take = taker(in_force() if choice is None else choice)
+        choice = in_force() if choice is None else choice
+        self._take = taker(choice)
         self._parse: Callable[..., Any] = message._fast_parser_module.parse_request_fast
         sample = _limits(cfg)
         self._line: int = sample.pop("_fast_limit_request_line")
@@ -143,17 +158,34 @@ class CleanReader:
         same = {
             **sample,
             "cfg": cfg,
-            "must_close": False,
+            "parse": staticmethod(self._said),
             "_expected_100_continue": False,
             "proxy_protocol_info": None,
             "fragment": "",
             "scheme": "https" if cfg.is_ssl else "http",
         }
-        self.request: type[CleanRequest] = type("CleanRequest", (CleanRequest,), same)
         self._keys: dict[bytes, str] = {}
         self._verdicts: tuple[dict[str | None, bool], dict[str | None, bool]] = {}, {}  # by minor version
         schemes = cfg.secure_scheme_headers.items()
         self._schemes = {_key_of(name): value for name, value in schemes if "_" not in name and name == name.upper()}
+        self.request: type[CleanRequest] = type("CleanRequest", (CleanRequest,), {**same, "must_close": False})
+        self.heads = None if choice.module is None else self._heads_in_c(choice.module, same)
+
+    def _heads_in_c(self, native: Native, same: dict[str, Any]) -> Any:  # noqa: ANN401 - of C
+        self.request = type("CleanRequest", (native.PlainRequest, CleanRequest), same)
+        return native.CleanHeads(
+            keys=self._keys,
+            http10=self._verdicts[0],
+            http11=self._verdicts[1],
+            unquote=unquote_to_wsgi_str,
+            request=self.request,
+            line=self._line,
+            count=self._count,
+            size=self._size,
+        )
+
+    def _said(self, data: bytes) -> Any:  # noqa: ANN401 - of C
+        return self._parse(data, 0, self._line, self._count, self._size)  # names would double what it costs
 
     def read(self, data: bytes, base: Environ, peer: object) -> tuple[CleanRequest, Environ, bytes] | None:
         """Return the request at the beginning of ``data``, its environ, and what follows its head.
@@ -166,8 +198,10 @@ class CleanReader:
         Returns:
             ``None`` when it is not clean, or not whole.
         """
+        if self.heads is not None and (read := self.heads.read(data, base)) is not None:
+            return read  # type: ignore[no-any-return]  # of C
         try:
-            said = self._parse(data, 0, self._line, self._count, self._size)  # names would double what it costs
+            said = self._said(data)
         except Exception:  # noqa: BLE001 - whatever it is, gunicorn says it
             return None
         if _LINE.match(data) is None:

@@ -7,6 +7,7 @@ for each ``Host``: when that has a key that is not known here, gunicorn makes ev
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.http import wsgi
@@ -49,6 +50,11 @@ _DYNAMIC: Final = frozenset(
         "SCRIPT_NAME",
     }
 )
+_PLACES: Final = dict.fromkeys(
+    ("REQUEST_METHOD", "SERVER_PROTOCOL", "RAW_URI", "QUERY_STRING", "PATH_INFO", "wsgi.errors", "wsgi.input")
+)
+"""What every request sets: a copy that has room for it needs not grow."""
+
 _MOST_TEMPLATES: Final = 256
 
 
@@ -59,6 +65,10 @@ class Environs:
         cfg: gunicorn's settings.
         original: gunicorn's ``create``, for requests that are not clean.
         ours: variables that each environ has beside gunicorn's.
+
+    Attributes:
+        hints: makes what a response sends early hints by; ``None``: this gunicorn has none.
+        variables: of the process, by their names in bytes; ``None``: they are not known so.
     """
 
     def __init__(self, cfg: Settings, original: Create, ours: Environ | None = None) -> None:
@@ -67,9 +77,9 @@ class Environs:
         self._templates: dict[Any, Environ] = {}
         self._scheme = "https" if cfg.is_ssl else "http"
         self._ours = ours
-        self._has_hints = hasattr(wsgi, "_make_early_hints_callback")
+        self.hints = _hints_of if hasattr(wsgi, "_make_early_hints_callback") else None
         self._response = CleanResponse.of(cfg)
-        self._variables: Any = getattr(os.environ, "_data", None)  # without decoding what is nearly never there
+        self.variables: Any = getattr(os.environ, "_data", None)  # without decoding what is nearly never there
 
     def base(self, sock: object, peer: object, server: object) -> Environ | None:
         """Return what the environs of a connection have in common; ``None`` while gunicorn is to make them.
@@ -79,7 +89,13 @@ class Environs:
             peer: its address.
             server: the address that is listened on.
         """
-        base = {"gunicorn.socket": sock, "wsgi.url_scheme": self._scheme, "SCRIPT_NAME": "", **(self._ours or {})}
+        base = {
+            **_PLACES,
+            "gunicorn.socket": sock,
+            "wsgi.url_scheme": self._scheme,
+            "SCRIPT_NAME": "",
+            **(self._ours or {}),
+        }
         if isinstance(peer, tuple):
             base |= {"REMOTE_ADDR": peer[0], "REMOTE_PORT": str(peer[1])}
         elif isinstance(peer, str):
@@ -103,7 +119,7 @@ class Environs:
             server: the address that is listened on.
             kind: of the response.
         """
-        if self._variables is None or b"SCRIPT_NAME" in self._variables:
+        if self.variables is None or b"SCRIPT_NAME" in self.variables:
             return None
         if "SERVER_NAME" not in environ:
             template = self._templates.get(_key(request, environ, server))
@@ -113,14 +129,8 @@ class Environs:
         response = kind(request, sock, environ["REQUEST_METHOD"] == "HEAD")
         environ["wsgi.errors"] = wsgi.WSGIErrorsWrapper(self._cfg)
         environ["wsgi.input"] = request.body
-        if self._has_hints:
-
-            def send_early_hints(
-                headers: Headers,
-            ) -> None:  # a function, as gunicorn's, which is made when it is called
-                wsgi._make_early_hints_callback(request, sock, response)(headers)
-
-            environ["wsgi.early_hints"] = send_early_hints
+        if self.hints is not None:
+            environ["wsgi.early_hints"] = self.hints(response)
         return response
 
     def create(
@@ -150,6 +160,15 @@ class Environs:
             static["wsgi.multithread"] = True  # as every gevent worker says
             self._templates[_key(req, req.environ, server)] = static
         return response, environ
+
+
+def _hints_of(response: CleanResponse) -> Callable[[Headers], None]:
+    """Return a function, as gunicorn's, which is made when it is called; it has one free variable."""
+
+    def send_early_hints(headers: Headers) -> None:
+        wsgi._make_early_hints_callback(response.req, response.sock, response)(headers)
+
+    return send_early_hints
 
 
 def _key(request: CleanRequest, environ: Environ, server: object) -> object:

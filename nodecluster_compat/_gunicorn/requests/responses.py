@@ -10,6 +10,9 @@ own ``start_response`` has accepted, and the lines that it puts in front are kep
 answer is plain when its status and all its names are known and its values are printable ASCII.  Every other one, and
 any second ``start_response``, goes through gunicorn's methods, before anything was changed here.
 
+With the C extension a response's first base is ``PlainAnswer`` (``native/plain_answers.c``): it has the attributes, and
+begins plain answers; every other one it gives to the methods here.
+
 What is learnt is bounded: an application that makes up names or statuses is answered by gunicorn's methods.
 """
 
@@ -19,14 +22,16 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from time import time
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gunicorn import util
 from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
 
-from ...machine.forked_child import end_if_child
+from ...base.native import PYTHON, Choice, Native
+from ...machine.forked_child import ThisProcess, end_if_child
 from ...runtime.client_gone import KEY, ClientGone, client_watch
+from ...runtime.client_socket import ClientSocket
 from .one_send import OneSendResponse
 from .own_variables import own_variables
 
@@ -50,6 +55,13 @@ _starts: dict[tuple[str, bool, bool, int], bytes] = {}  # what comes before the 
 
 class _Second:
     began = 0.0  # as time.time() has it
+
+
+def _answers(native: Native) -> Any:  # noqa: ANN401 - of C
+    """Return what all answers share where C begins them: what is learnt here."""
+    return native.Answers(
+        statuses=_statuses, names=_names, client=ClientSocket, process=ThisProcess, end_if_child=end_if_child
+    )
 
 
 class AnsweredApplication:
@@ -111,6 +123,7 @@ class CleanResponse(OneSendResponse):
     """
 
     status_code: Any
+    answers: ClassVar[Any]  # of C
     upgrade = False
     _omits_body = False
     _omits_body_warned = False
@@ -130,9 +143,14 @@ class CleanResponse(OneSendResponse):
         self._plain: bytes | None = None  # the fields of a plain answer, as they are sent
 
     @classmethod
-    def of(cls, cfg: Settings, server: MeteredServer | None = None) -> type[CleanResponse]:
+    def of(cls, cfg: Settings, server: MeteredServer | None = None, choice: Choice = PYTHON) -> type[CleanResponse]:
         """Return the class of the responses with these settings, and on behalf of a server that is known already."""
-        return type("CleanResponse", (cls,), {"cfg": cfg, "server": server})
+        same: dict[str, Any] = {"cfg": cfg, "server": server}
+        native = choice.module
+        if native is None:
+            return type("CleanResponse", (cls,), same)
+        twins = {"start_in_python": cls.start_response, "write_in_python": cls.write, "answers": _answers(native)}
+        return type("CleanResponse", (native.PlainAnswer, cls), {**same, **twins})
 
     @property
     def version(self) -> str:

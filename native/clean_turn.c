@@ -1,0 +1,814 @@
+/* Serve the clean requests of one connection that need nobody else; twin of _gunicorn/requests/clean_connection.py.
+
+   A connection is an object of the twin's class, whose first base is CleanTurn: its attributes are the twin's, and so are
+   all its methods but one.  next_unserved() is the twin's _receive(), which serves on its way what it can:
+
+       receive ──▶ read_head ──▶ environ, response ──▶ application ──▶ send_all ──▶ receive …
+          │            │                                    │              │
+          │ end        │ not clean, or not known yet        │ raised       │ not a list of bytes
+          ▼            ▼                                    ▼              ▼
+         b""      the bytes, as they came           the request     the twin's _send()
+
+   So whatever is returned is for the twin to go on with: bytes that have come, nothing at the end of the connection, or a
+   request that was begun and is gunicorn's to finish.  Nothing was done with such bytes here.
+
+   Between two requests the greenlet waits as the twin does, by the same watcher and the same hub. */
+
+#include "native.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define MOST_AT_ONCE 16384
+
+/* --- what the connections of a worker have in common ------------------------------------------ */
+
+enum {
+    HEADS,
+    ANSWERS,
+    RESPONSE,
+    WORKER,
+    METER,
+    ACCESS_LOG, /* None: there is none */
+    VARIABLES,  /* of the process, as os.environ has them */
+    HINTS,      /* a function with one free variable, the response; None: this gunicorn has no early hints */
+    ERRORS,     /* returns wsgi.errors */
+    NO_BODY,    /* the class of wsgi.input */
+    GONE,       /* the class of ... */
+    GONE_KEY,   /* ... what environ has under this key */
+    SWITCH,     /* greenlet.switch */
+    TURNS_FIELDS
+};
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *fields[TURNS_FIELDS];
+    Py_ssize_t most; /* bytes that are received at once */
+} Turns;
+
+PyTypeObject *turns_type;
+
+static PyObject *alive, *nr, *max_requests, *script_name, *server_name, *request_method, *head_method, *file_wrapper,
+    *wsgi_errors, *wsgi_input, *early_hints, *begin_name, *end_name, *response_name, *start_response, *read_event,
+    *start_name, *stop_name, *is_over, *receive, *body_name, *send_name, *raised_name, *log_name, *linger_name,
+    *unwatch_name, *note_name, *find_base, *force_close, *one, *no_bytes;
+
+static int
+prepare(void)
+{
+    static const Name names[] = {
+        {&alive, "alive"},
+        {&nr, "nr"},
+        {&max_requests, "max_requests"},
+        {&server_name, "SERVER_NAME"},
+        {&request_method, "REQUEST_METHOD"},
+        {&head_method, "HEAD"},
+        {&file_wrapper, "wsgi.file_wrapper"},
+        {&wsgi_errors, "wsgi.errors"},
+        {&wsgi_input, "wsgi.input"},
+        {&early_hints, "wsgi.early_hints"},
+        {&begin_name, "begin"},
+        {&end_name, "end"},
+        {&response_name, "response"},
+        {&start_response, "start_response"},
+        {&read_event, "_read_event"},
+        {&start_name, "start"},
+        {&stop_name, "stop"},
+        {&is_over, "is_over"},
+        {&receive, "_receive"},
+        {&body_name, "_body"},
+        {&send_name, "_send"},
+        {&raised_name, "_raised"},
+        {&log_name, "_log_answer"},
+        {&linger_name, "_let_finish"},
+        {&unwatch_name, "_unwatch"},
+        {&note_name, "note"},
+        {&find_base, "_find_base"},
+        {&force_close, "force_close"},
+    };
+    if (one == NULL && (one = PyLong_FromLong(1)) == NULL) {
+        return -1;
+    }
+    if (no_bytes == NULL && (no_bytes = PyBytes_FromStringAndSize("", 0)) == NULL) {
+        return -1;
+    }
+    if (script_name == NULL && (script_name = PyBytes_FromString("SCRIPT_NAME")) == NULL) {
+        return -1;
+    }
+    return make_names(names, COUNT_OF(names));
+}
+
+static int
+traverse_turns(Turns *self, visitproc visit, void *arg)
+{
+    return visit_fields((PyObject *)self, self->fields, TURNS_FIELDS, visit, arg);
+}
+
+static void
+free_turns(Turns *self)
+{
+    free_record((PyObject *)self, self->fields, TURNS_FIELDS);
+}
+
+static PyObject *
+create_turns(PyTypeObject *type, PyObject *args, PyObject *named)
+{
+    static char *names[] = {"heads",  "answers", "response", "worker", "meter", "access_log", "variables", "hints",
+                            "errors", "no_body", "gone",     "key",    "switch", "most",      NULL};
+    PyObject *given[TURNS_FIELDS];
+    Py_ssize_t most;
+    if (prepare() < 0
+        || !PyArg_ParseTupleAndKeywords(args, named, "O!O!O!OOOO!OOO!O!UOn:Turns", names, clean_heads_type, &given[HEADS],
+                                        answers_type, &given[ANSWERS], &PyType_Type, &given[RESPONSE], &given[WORKER],
+                                        &given[METER], &given[ACCESS_LOG], &PyDict_Type, &given[VARIABLES], &given[HINTS],
+                                        &given[ERRORS], &PyType_Type, &given[NO_BODY], &PyType_Type, &given[GONE],
+                                        &given[GONE_KEY], &given[SWITCH], &most)) {
+        return NULL;
+    }
+    if (!PyType_IsSubtype((PyTypeObject *)given[RESPONSE], plain_answer_type) || most < 1 || most > MOST_AT_ONCE
+        || (given[HINTS] != Py_None && !PyFunction_Check(given[HINTS]))) {
+        PyErr_SetString(PyExc_ValueError, "expected a class of PlainAnswer, a function or None, and some kibibytes");
+        return NULL;
+    }
+    Turns *self = (Turns *)type->tp_alloc(type, 0);
+    for (int place = 0; self != NULL && place < TURNS_FIELDS; place++) {
+        self->fields[place] = Py_NewRef(given[place]);
+    }
+    if (self != NULL) {
+        self->most = most;
+    }
+    return (PyObject *)self;
+}
+
+static PyType_Slot turns_slots[] = {
+    {Py_tp_doc, "What the connections of a worker have in common."},
+    {Py_tp_new, create_turns},
+    {Py_tp_dealloc, free_turns},
+    {Py_tp_traverse, traverse_turns},
+    {0, NULL},
+};
+
+PyType_Spec turns_spec = {
+    .name = "nodecluster_compat._native.Turns",
+    .basicsize = sizeof(Turns),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = turns_slots,
+};
+
+/* --- a connection --------------------------------------------------------------------------- */
+
+enum {
+    TURNS,
+    WAITS,
+    APPLICATION,
+    SLOT,
+    SERVES,
+    MESG,
+    COUNT,
+    BASE,
+    UNREADER,
+    REST,
+    SOCKET,
+    CLIENT,
+    IS_TIMED,
+    WAITING,
+    PASSAGE,
+    HUB,
+    RESUME,
+    CONNECTION_FIELDS
+};
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *fields[CONNECTION_FIELDS];
+} CleanTurn;
+
+/* A request on its way: all of it new references, or NULL. */
+typedef struct {
+    PyObject *request, *environ, *response, *started, *gone;
+    Py_ssize_t length;
+    double began; /* for the access log */
+} Served;
+
+enum { FAILED = -1, NOT_CLEAN, ANSWERED, LAST, LEFT };
+
+static int
+traverse(CleanTurn *self, visitproc visit, void *arg)
+{
+    return visit_fields((PyObject *)self, self->fields, CONNECTION_FIELDS, visit, arg);
+}
+
+static int
+clear(CleanTurn *self)
+{
+    clear_fields(self->fields, CONNECTION_FIELDS);
+    return 0;
+}
+
+static void
+deallocate(CleanTurn *self)
+{
+    free_record((PyObject *)self, self->fields, CONNECTION_FIELDS);
+}
+
+/* Call a method of the twin, of which nothing is wanted but that it is done. */
+static int
+call_twin(CleanTurn *self, PyObject *name, PyObject *const *args, size_t count)
+{
+    PyObject *all[8] = {(PyObject *)self};
+    for (size_t number = 0; number < count; number++) {
+        all[number + 1] = args[number];
+    }
+    PyObject *done = PyObject_VectorcallMethod(name, all, count + 1, NULL);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+/* Whether it has all that a connection begins with: Python can make one without, or delete something. */
+static int
+is_whole(CleanTurn *self)
+{
+    for (int place = 0; place < CONNECTION_FIELDS; place++) {
+        if (self->fields[place] == NULL) {
+            return 0;
+        }
+    }
+    return Py_TYPE(self->fields[TURNS]) == turns_type && PyBytes_CheckExact(self->fields[REST]);
+}
+
+static PyObject *
+common(CleanTurn *self, int place)
+{
+    return ((Turns *)self->fields[TURNS])->fields[place];
+}
+
+/* Put a value into an environ; takes the reference to it, NULL is an exception that was raised. */
+static int
+put(PyObject *environ, PyObject *key, PyObject *value)
+{
+    int result = value == NULL ? -1 : PyDict_SetItem(environ, key, value);
+    Py_XDECREF(value);
+    return result;
+}
+
+/* Whether no request has come on this connection yet. */
+static int
+is_new(CleanTurn *self)
+{
+    return PyLong_CheckExact(self->fields[COUNT]) && PyLong_AsSsize_t(self->fields[COUNT]) == 0;
+}
+
+/* --- receiving ------------------------------------------------------------------------------ */
+
+/* Return what has come, None when nothing has; NULL is an exception. */
+static PyObject *
+receive_ready(CleanTurn *self)
+{
+    static char received[MOST_AT_ONCE]; /* nobody else runs until it is copied */
+    int fd = descriptor_of(self->fields[CLIENT]);
+    ssize_t size;
+    do {
+        size = recv(fd, received, (size_t)((Turns *)self->fields[TURNS])->most, MSG_DONTWAIT);
+    } while (size < 0 && errno == EINTR && PyErr_CheckSignals() == 0);
+    if (size >= 0) {
+        return PyBytes_FromStringAndSize(received, size);
+    }
+    if (errno == EAGAIN) {
+        return Py_NewRef(Py_None);
+    }
+    return PyErr_Occurred() ? NULL : PyErr_SetFromErrno(PyExc_OSError);
+}
+
+/* The greenlet waits from now on, unless that is noted already; as the twin's note() behind the first request. */
+static int
+note(CleanTurn *self)
+{
+    if (self->fields[WAITING] != Py_None || self->fields[IS_TIMED] != Py_True) {
+        return 0;
+    }
+    if (is_new(self) || !PyCFunction_Check(self->fields[RESUME])) {
+        return call_twin(self, note_name, NULL, 0);
+    }
+    PyObject *greenlet = PyCFunction_GET_SELF(self->fields[RESUME]);
+    set_field(&self->fields[WAITING], Py_NewRef(greenlet));
+    return note_wait(self->fields[WAITS], greenlet);
+}
+
+/* It waits no longer; as the twin's forget(). */
+static int
+forget(CleanTurn *self)
+{
+    PyObject *waiting = self->fields[WAITING];
+    if (waiting == Py_None) {
+        return 0;
+    }
+    self->fields[WAITING] = Py_NewRef(Py_None);
+    int result = forget_wait(self->fields[WAITS], waiting);
+    Py_DECREF(waiting);
+    return result;
+}
+
+/* Let other greenlets run until the watcher wakes this one; the watcher is stopped whatever happens. */
+static int
+switch_to_hub(CleanTurn *self, PyObject *watcher)
+{
+    PyObject *started = PyObject_CallMethodOneArg(watcher, start_name, self->fields[RESUME]);
+    if (started == NULL) {
+        return -1;
+    }
+    Py_DECREF(started);
+    PyObject *type, *value, *trace, *woken = PyObject_CallOneArg(common(self, SWITCH), self->fields[HUB]);
+    Py_XDECREF(woken);
+    PyErr_Fetch(&type, &value, &trace);
+    PyObject *stopped = PyObject_CallMethodNoArgs(watcher, stop_name);
+    Py_XDECREF(stopped);
+    if (type != NULL) {
+        PyErr_Clear();
+        PyErr_Restore(type, value, trace);
+    }
+    return woken == NULL || stopped == NULL ? -1 : 0;
+}
+
+/* Wait for the next request, and return what has come of it. */
+static PyObject *
+receive_next(CleanTurn *self)
+{
+    if (note(self) < 0) {
+        return NULL;
+    }
+    for (;;) {
+        PyObject *watcher = PyObject_GetAttr(self->fields[CLIENT], read_event);
+        int outcome = watcher == NULL ? -1 : switch_to_hub(self, watcher);
+        Py_XDECREF(watcher);
+        PyObject *data = outcome < 0 ? NULL : receive_ready(self);
+        if (data != Py_None) { /* else something else has woken it */
+            return data;
+        }
+        Py_DECREF(data);
+    }
+}
+
+/* Return what has come, or comes first; nothing at the end of the connection.  NULL is an exception. */
+static PyObject *
+receive_here(CleanTurn *self)
+{
+    if (PyBytes_GET_SIZE(self->fields[REST])) {
+        PyObject *data = self->fields[REST];
+        self->fields[REST] = Py_NewRef(no_bytes);
+        return data;
+    }
+    if (is_new(self)) { /* its request is there as a rule */
+        PyObject *data = receive_ready(self);
+        if (data != Py_None) {
+            return data;
+        }
+        Py_DECREF(data);
+    }
+    return self->fields[RESUME] == Py_None ? PyObject_CallMethodNoArgs((PyObject *)self, receive) : receive_next(self);
+}
+
+/* Whether the next bytes can be received here. */
+static int
+is_received_here(CleanTurn *self)
+{
+    return is_whole(self) && self->fields[UNREADER] == Py_None
+           && is_of_client(common(self, ANSWERS), self->fields[CLIENT]);
+}
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+/* Compare two numbers of the worker's: whether a further request is not the last one.  -1: an exception. */
+static int
+goes_on(CleanTurn *self)
+{
+    PyObject *worker = common(self, WORKER), *is_alive = PyObject_GetAttr(worker, alive);
+    if (is_alive != Py_True) {
+        Py_XDECREF(is_alive);
+        return is_alive == NULL ? -1 : 0;
+    }
+    Py_DECREF(is_alive);
+    PyObject *served = PyObject_GetAttr(worker, nr), *most = served == NULL ? NULL : PyObject_GetAttr(worker, max_requests);
+    int result = -1;
+    if (most != NULL) {
+        Py_ssize_t count = PyNumber_AsSsize_t(served, NULL), limit = PyNumber_AsSsize_t(most, NULL);
+        result = PyErr_Occurred() ? -1 : count < limit - 1;
+    }
+    Py_XDECREF(served);
+    Py_XDECREF(most);
+    return result;
+}
+
+/* Whether a clean request would be served here, as things are; -1: an exception. */
+static int
+is_served_here(CleanTurn *self)
+{
+    if (!is_whole(self) || self->fields[SERVES] != Py_True || self->fields[PASSAGE] != Py_None) {
+        return 0;
+    }
+    if (self->fields[BASE] == Py_None && call_twin(self, find_base, NULL, 0) < 0) {
+        return -1;
+    }
+    PyObject *base = self->fields[BASE];
+    if (!PyDict_CheckExact(base) || PyDict_GetItemWithError(base, server_name) == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    int has_script_name = PyDict_Contains(common(self, VARIABLES), script_name);
+    return has_script_name ? (has_script_name < 0 ? -1 : 0) : goes_on(self);
+}
+
+static PyObject *
+rest_behind(PyObject *data, Py_ssize_t consumed)
+{
+    Py_ssize_t size = PyBytes_GET_SIZE(data) - consumed;
+    return size == 0 ? Py_NewRef(no_bytes) : PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + consumed, size);
+}
+
+static PyObject *
+body_of(CleanTurn *self, PyObject *request, Py_ssize_t length)
+{
+    return length == 0 ? PyObject_CallNoArgs(common(self, NO_BODY))
+                       : PyObject_CallMethodOneArg((PyObject *)self, body_name, request);
+}
+
+/* The request becomes that of the connection. */
+static int
+take_request(CleanTurn *self, PyObject *data, const Head *head)
+{
+    PyObject *rest = rest_behind(data, head->consumed);
+    PyObject *count = rest == NULL ? NULL : PyNumber_Add(self->fields[COUNT], one);
+    if (count == NULL) {
+        Py_XDECREF(rest);
+        return -1;
+    }
+    set_field(&self->fields[REST], rest);
+    set_field(&self->fields[COUNT], count);
+    set_field(&self->fields[MESG], Py_NewRef(head->request));
+    if (forget(self) < 0) {
+        return -1;
+    }
+    PyObject *body = body_of(self, head->request, head->length);
+    if (body == NULL) {
+        return -1;
+    }
+    set_body(head->request, Py_NewRef(body));
+    return put(head->environ, wsgi_input, body);
+}
+
+/* --- environ -------------------------------------------------------------------------------- */
+
+/* Make what sends early hints: a function, as gunicorn's, that knows its response. */
+static PyObject *
+hints_of(PyObject *template, PyObject *response)
+{
+    PyObject *cell = PyCell_New(response), *closure = cell == NULL ? NULL : PyTuple_Pack(1, cell);
+    PyObject *function =
+        closure == NULL ? NULL : PyFunction_New(PyFunction_GET_CODE(template), PyFunction_GET_GLOBALS(template));
+    if (function != NULL && PyFunction_SetClosure(function, closure) < 0) {
+        Py_CLEAR(function);
+    }
+    Py_XDECREF(cell);
+    Py_XDECREF(closure);
+    return function;
+}
+
+/* Make what tells whether the client has left: as its class does, which only keeps the response. */
+static PyObject *
+gone_of(CleanTurn *self, PyObject *response)
+{
+    PyTypeObject *type = (PyTypeObject *)common(self, GONE);
+    PyObject *gone = type->tp_alloc(type, 0);
+    if (gone != NULL && PyObject_SetAttr(gone, response_name, response) < 0) {
+        Py_CLEAR(gone);
+    }
+    return gone;
+}
+
+static int
+is_head_method(PyObject *environ)
+{
+    PyObject *method = PyDict_GetItemWithError(environ, request_method);
+    return method != NULL && PyUnicode_Compare(method, head_method) == 0;
+}
+
+/* Complete the environ, and make the response. */
+static int
+complete(CleanTurn *self, Served *served)
+{
+    PyTypeObject *kind = (PyTypeObject *)common(self, RESPONSE);
+    PyObject *environ = served->environ, *hints = common(self, HINTS);
+    served->response = new_answer(kind, common(self, ANSWERS), served->request, self->fields[SOCKET],
+                                  is_head_method(environ));
+    if (served->response == NULL || put(environ, wsgi_errors, PyObject_CallNoArgs(common(self, ERRORS))) < 0) {
+        return -1;
+    }
+    if (hints != Py_None && put(environ, early_hints, hints_of(hints, served->response)) < 0) {
+        return -1;
+    }
+    served->gone = gone_of(self, served->response);
+    return served->gone == NULL ? -1 : PyDict_SetItem(environ, common(self, GONE_KEY), served->gone);
+}
+
+/* --- answering ------------------------------------------------------------------------------ */
+
+/* Count the request as begun. */
+static int
+begin(CleanTurn *self, Served *served)
+{
+    PyObject *args[] = {common(self, METER), self->fields[SLOT], line_of(served->request)};
+    served->started = PyObject_VectorcallMethod(begin_name, args, 3, NULL);
+    if (served->started == NULL) {
+        return -1;
+    }
+    set_started(served->request, Py_NewRef(served->started));
+    PyObject *worker = common(self, WORKER), *count = PyObject_GetAttr(worker, nr);
+    PyObject *more = count == NULL ? NULL : PyNumber_Add(count, one);
+    int result = more == NULL ? -1 : PyObject_SetAttr(worker, nr, more);
+    Py_XDECREF(count);
+    Py_XDECREF(more);
+    return result;
+}
+
+static double
+seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static PyObject *
+call_application(CleanTurn *self, Served *served)
+{
+    PyObject *start = PyObject_GetAttr(served->response, start_response);
+    PyObject *args[] = {NULL, served->environ, start};
+    PyObject *application = Py_NewRef(self->fields[APPLICATION]);
+    PyObject *body = start == NULL ? NULL : PyObject_Vectorcall(application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    Py_DECREF(application);
+    Py_XDECREF(start);
+    return body;
+}
+
+/* Let the twin send the answer, and log it. */
+static int
+send_in_python(CleanTurn *self, Served *served, PyObject *body)
+{
+    PyObject *began = PyFloat_FromDouble(served->began);
+    if (began == NULL) {
+        return -1;
+    }
+    PyObject *args[] = {served->gone, body, served->request, served->response, served->environ, began};
+    int result = call_twin(self, send_name, args, 6);
+    Py_DECREF(began);
+    return result;
+}
+
+/* Write the line about the request into the access log, if there is one; an exception of before goes on behind it. */
+static int
+log_answer(CleanTurn *self, Served *served)
+{
+    if (common(self, ACCESS_LOG) == Py_None) {
+        return 0;
+    }
+    PyObject *type, *value, *trace, *began;
+    PyErr_Fetch(&type, &value, &trace);
+    int result = -1;
+    if ((began = PyFloat_FromDouble(served->began)) != NULL) {
+        PyObject *args[] = {served->request, served->response, served->environ, began};
+        result = call_twin(self, log_name, args, 4);
+        Py_DECREF(began);
+    }
+    if (result == 0) {
+        PyErr_Restore(type, value, trace);
+        return 0;
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(trace);
+    return -1;
+}
+
+/* Whether the answer can be sent here, all of it. */
+static int
+is_sent_here(CleanTurn *self, Served *served, PyObject *body)
+{
+    PyObject *wrapper = PyDict_GetItemWithError(served->environ, file_wrapper);
+    return PyList_CheckExact(body) && wrapper != NULL
+           && wrapper == PyDict_GetItemWithError(self->fields[BASE], file_wrapper)
+           && can_send_all(served->response, body);
+}
+
+/* As the twin's _respond. */
+static int
+respond(CleanTurn *self, Served *served)
+{
+    if (common(self, ACCESS_LOG) != Py_None) {
+        served->began = seconds_now();
+    }
+    if (self->fields[IS_TIMED] != Py_True) {
+        PyObject *done = PyObject_CallMethodNoArgs(served->response, force_close);
+        Py_XDECREF(done);
+        if (done == NULL) {
+            return -1;
+        }
+    }
+    PyObject *body = call_application(self, served);
+    if (body == NULL || end_if_child(common(self, ANSWERS)) < 0) {
+        Py_XDECREF(body);
+        return -1;
+    }
+    int result;
+    if (is_sent_here(self, served, body)) {
+        result = end_if_child(common(self, ANSWERS)) < 0 ? -1 : send_all(served->response, body);
+        result = log_answer(self, served) < 0 ? -1 : result;
+    }
+    else {
+        result = PyErr_Occurred() ? -1 : send_in_python(self, served, body);
+    }
+    Py_DECREF(body);
+    return result;
+}
+
+/* What was raised is gunicorn's to judge. */
+static int
+leave(CleanTurn *self, Served *served)
+{
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    if (trace != NULL) {
+        PyException_SetTraceback(value, trace);
+    }
+    PyObject *args[] = {value, served->request, served->response, served->environ};
+    int result = call_twin(self, raised_name, args, 4);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(trace);
+    return result < 0 ? FAILED : LEFT;
+}
+
+/* Count the request as ended. */
+static int
+end(CleanTurn *self, Served *served, PyObject *method)
+{
+    PyObject *args[] = {common(self, METER),          self->fields[SLOT], served->started, method,
+                        status_of(served->response), sent_of(served->response)};
+    PyObject *done = PyObject_VectorcallMethod(end_name, args, 6, NULL);
+    Py_XDECREF(done);
+    if (done == NULL) {
+        return -1;
+    }
+    return is_watched(served->response) ? call_twin(self, unwatch_name, NULL, 0) : 0;
+}
+
+/* What becomes of the connection behind the answer. */
+static int
+outcome_of(CleanTurn *self, Served *served)
+{
+    int is_last = is_last_of(served->response);
+    if (is_last > 0 && served->length && call_twin(self, linger_name, &served->request, 1) < 0) {
+        return FAILED;
+    }
+    if (is_last) {
+        return is_last < 0 ? FAILED : LAST;
+    }
+    PyObject *over = PyObject_GetAttr(self->fields[WAITS], is_over);
+    int is_the_end = over == NULL ? -1 : over == Py_False ? 0 : PyObject_IsTrue(over);
+    Py_XDECREF(over);
+    return is_the_end < 0 ? FAILED : is_the_end ? LAST : ANSWERED;
+}
+
+/* Serve a request that was read, and whose environ is to be completed; as the twin's _begun and _answer. */
+static int
+answer(CleanTurn *self, Served *served)
+{
+    PyObject *method = Py_XNewRef(PyDict_GetItemWithError(served->environ, request_method));
+    int outcome = method == NULL || complete(self, served) < 0 || begin(self, served) < 0 ? FAILED : ANSWERED;
+    if (outcome == ANSWERED && respond(self, served) < 0) {
+        outcome = leave(self, served);
+    }
+    if (outcome == ANSWERED) {
+        outcome = end(self, served, method) < 0 ? FAILED : outcome_of(self, served);
+    }
+    Py_XDECREF(method);
+    return outcome;
+}
+
+/* --- a turn --------------------------------------------------------------------------------- */
+
+static void
+let_go(Served *served)
+{
+    Py_CLEAR(served->environ);
+    Py_CLEAR(served->gone);
+    Py_CLEAR(served->response);
+    Py_CLEAR(served->started);
+    Py_CLEAR(served->request);
+}
+
+/* Read and serve what has come; `left` becomes the request that is gunicorn's to finish. */
+static int
+serve(CleanTurn *self, PyObject *data, PyObject **left)
+{
+    Head head;
+    int outcome = is_served_here(self);
+    if (outcome > 0) {
+        outcome = read_head(common(self, HEADS), data, self->fields[BASE], &head);
+    }
+    if (outcome <= 0) {
+        return outcome < 0 ? FAILED : NOT_CLEAN;
+    }
+    Served served = {.request = head.request, .environ = head.environ, .length = head.length};
+    outcome = take_request(self, data, &head) < 0 ? FAILED : answer(self, &served);
+    if (outcome == LEFT) {
+        *left = Py_NewRef(served.request);
+    }
+    let_go(&served);
+    return outcome;
+}
+
+/* Serve what has come, if it is served here; the outcome, and what is to be returned then: a new reference. */
+static int
+serve_or_return(CleanTurn *self, PyObject *data, PyObject **result)
+{
+    *result = NULL;
+    if (PyBytes_GET_SIZE(data) == 0) {
+        *result = Py_NewRef(data);
+        return LAST;
+    }
+    int outcome = serve(self, data, result);
+    if (outcome == NOT_CLEAN) {
+        *result = Py_NewRef(data);
+    }
+    else if (outcome == LAST) {
+        *result = Py_NewRef(no_bytes);
+    }
+    return outcome;
+}
+
+static const char next_doc[] =
+    "next_unserved()\n--\n\n"
+    "Serve the requests that come and are clean; return what is not served here: bytes, nothing at the end, or a request.";
+
+static PyObject *
+next_unserved(CleanTurn *self, PyObject *unused)
+{
+    for (;;) {
+        PyObject *result, *data = is_received_here(self) ? receive_here(self)
+                                                         : PyObject_CallMethodNoArgs((PyObject *)self, receive);
+        if (data == NULL || !PyBytes_CheckExact(data)) {
+            return data;
+        }
+        int outcome = serve_or_return(self, data, &result);
+        Py_DECREF(data);
+        if (outcome != ANSWERED) {
+            return result;
+        }
+    }
+}
+
+/* --- the type ------------------------------------------------------------------------------- */
+
+static PyMemberDef members[] = {
+    FIELD(CleanTurn, "turns", TURNS),
+    FIELD(CleanTurn, "waits", WAITS),
+    FIELD(CleanTurn, "_application", APPLICATION),
+    FIELD(CleanTurn, "_slot", SLOT),
+    FIELD(CleanTurn, "_serves", SERVES),
+    FIELD(CleanTurn, "mesg", MESG),
+    FIELD(CleanTurn, "req_count", COUNT),
+    FIELD(CleanTurn, "_base", BASE),
+    FIELD(CleanTurn, "_unreader", UNREADER),
+    FIELD(CleanTurn, "_rest", REST),
+    FIELD(CleanTurn, "_socket", SOCKET),
+    FIELD(CleanTurn, "_client", CLIENT),
+    FIELD(CleanTurn, "_is_timed", IS_TIMED),
+    FIELD(CleanTurn, "_waiting", WAITING),
+    FIELD(CleanTurn, "_passage", PASSAGE),
+    FIELD(CleanTurn, "_hub", HUB),
+    FIELD(CleanTurn, "_resume", RESUME),
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef methods[] = {
+    {"next_unserved", (PyCFunction)next_unserved, METH_NOARGS, next_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "The attributes of a connection, and what serves its clean requests."},
+    {Py_tp_dealloc, deallocate},
+    {Py_tp_traverse, traverse},
+    {Py_tp_clear, clear},
+    {Py_tp_members, members},
+    {Py_tp_methods, methods},
+    {0, NULL},
+};
+
+PyType_Spec clean_turn_spec = {
+    .name = "nodecluster_compat._native.CleanTurn",
+    .basicsize = sizeof(CleanTurn),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = slots,
+};

@@ -1,0 +1,164 @@
+"""Connections served in C: nothing but the application leaves it, and what it cannot do is gone on with in Python.
+
+That both answer the same, whatever comes, is shown by the targets ``reads`` and ``turns`` of ``tests/fuzz``, by
+``test_ways.py`` and by ``test_http_parity.py``.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+import pytest
+from gunicorn.config import Config
+from gunicorn.http import message
+from in_process import LAST, HttpServed, quiet_gunicorn
+
+from nodecluster_compat._gunicorn.requests.clean_connection import CleanConnection
+from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
+from nodecluster_compat._gunicorn.requests.clean_requests import CleanReader
+from nodecluster_compat._gunicorn.requests.responses import CleanResponse
+from nodecluster_compat.base.native import PYTHON, Choice, in_force
+from nodecluster_compat.runtime.client_socket import ClientSocket
+
+needs_native = pytest.mark.skipif(in_force().module is None, reason=str(in_force()))
+pytestmark = [
+    pytest.mark.skipif(
+        not getattr(message, "_check_fast_parser", lambda _: False)(Config()),
+        reason="this gunicorn has no C parser, or gunicorn_h1c is not installed",
+    ),
+    pytest.mark.usefixtures("_quiet"),
+]
+
+GET: Final = b"GET /%s HTTP/1.1\r\nHost: example.test\r\nX-Field: value\r\n\r\n"
+END: Final = LAST.replace(b"/last", b"/")
+MEBIBYTE: Final = 1 << 20
+BODIES: Final[dict[str, list[bytes]]] = {
+    "/": [b"Hello"],
+    "/pieces": [b"Hel", b"", b"lo"],
+    "/none": [],
+    "/many": [b"x"] * 100,
+    "/large": [b"x" * MEBIBYTE, b"y" * MEBIBYTE],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quiet() -> Iterator[None]:
+    with quiet_gunicorn():
+        yield
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """A body by its path; its length is said where the query asks for it."""
+    body = BODIES[environ["PATH_INFO"]]
+    length = [("Content-Length", str(sum(map(len, body))))] if environ["QUERY_STRING"] else []
+    start_response("200 OK", [("Content-Type", "text/plain"), *length])
+    return body
+
+
+def served(choice: Choice) -> HttpServed:
+    one = HttpServed(app, has_loop=True)
+    old: Any = one.handler.clean_loop
+    one.handler.clean_loop = CleanLoop(one.handler, old.environs, old.waits, one.access_log, choice)
+    one.ask(GET % b"", GET % b"pieces?length", END)  # what is new is Python's
+    return one
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[HttpServed, HttpServed]:
+    return served(in_force()), served(PYTHON)
+
+
+@needs_native
+def test_ordinary_requests_are_python_only_in_the_application(
+    both: tuple[HttpServed, HttpServed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: CleanConnection, *_: object) -> None:
+        raise AssertionError("it is served in C")
+
+    for name in ("_read", "_begun", "_answer", "_respond", "_send", "_body"):
+        monkeypatch.setattr(CleanConnection, name, refuse)
+    for name in ("start_response", "write", "_take_plain"):
+        monkeypatch.setattr(CleanResponse, name, refuse)
+    heard = both[0].ask(GET % b"", GET % b"none", GET % b"pieces?1" * 3, END)
+    assert heard.count(b"HTTP/1.1 200 OK") == 6
+    assert heard.count(b"Hello") == 5
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("query", ["", "?length"])
+def test_same_answers(both: tuple[HttpServed, HttpServed], path: str, query: str) -> None:
+    """Also of many pieces, and of more than the kernel takes at once."""
+    request = GET % f"{path[1:]}{query}".encode()
+    last = END
+    ours, python = (one.ask(request, request, last) for one in both)
+    assert ours == python
+
+
+@pytest.mark.parametrize("choice", [pytest.param(in_force(), id="in force"), pytest.param(PYTHON, id="python")])
+def test_answer_to_a_client_that_has_reset_is_not_counted(choice: Choice) -> None:
+    """So that gunicorn, which is told of the error, sees an answer that was not begun."""
+    CleanResponse.of(Config(), None, choice)
+    ours, theirs = socket.socketpair()
+    client = ClientSocket(socket.AF_UNIX, socket.SOCK_STREAM, 0, ours.detach())
+    theirs.close()
+    reader = CleanReader(Config(), choice)
+    heads = [reader.read(GET % b"", {}, ("127.0.0.1", 1)) for _ in range(2)]
+    for head in heads:
+        assert head is not None
+        response = CleanResponse.of(Config(), None, choice)(head[0], client, False)
+        write = response.start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
+        with pytest.raises(OSError, match="Broken pipe") as raised:
+            write(b"ok")
+        assert raised.value.errno == errno.EPIPE
+        assert (response.headers_sent, response.sent, response.status) == (False, 0, "200 OK")
+    client.close()
+
+
+@needs_native
+def test_requests_leave_nothing_behind(both: tuple[HttpServed, HttpServed]) -> None:
+    """Neither what is tracked by the garbage collector, nor references to what every request uses."""
+    requests = (GET % b"" + GET % b"pieces?1" + GET % b"none" + GET % b"many") * 20
+    both[0].ask(requests, END)
+    counts = []
+    for _ in range(2):
+        both[0].ask(requests, END)
+        gc.collect()
+        counts.append(len(gc.get_objects()))
+    assert counts[1] - counts[0] < 40
+
+
+@needs_native
+def test_objects_that_were_not_begun_are_pythons() -> None:
+    """They have none of the attributes: their methods say so, as those of Python would."""
+    native: Any = in_force().module
+    response = CleanResponse.of(Config(), None, in_force())
+    made = response.__new__(response)
+    for call in (lambda: made.start_response("200 OK", []), lambda: made.write(b""), lambda: made.status):
+        with pytest.raises(AttributeError):
+            call()
+    turn = type("CleanConnection", (native.CleanTurn, CleanConnection), {})
+    with pytest.raises(AttributeError):
+        turn.__new__(turn).next_unserved()
+
+
+@needs_native
+def test_wrong_arguments_are_refused() -> None:
+    native: Any = in_force().module
+    reader = CleanReader(Config(), in_force())
+    heads: dict[str, Any] = {"keys": {}, "http10": {}, "http11": {}, "unquote": str, "line": 1, "count": 1, "size": 1}
+    for make, arguments, error in (
+        (native.CleanHeads, {**heads, "request": str}, ValueError),
+        (native.CleanHeads, {**heads, "request": reader.request, "count": 0}, ValueError),
+        (native.CleanHeads, {**heads, "request": reader.request, "keys": []}, TypeError),
+        (native.Answers, {"statuses": {}, "names": {}, "client": 1, "process": 1, "end_if_child": 1}, TypeError),
+        (native.Turns, {}, TypeError),
+    ):
+        with pytest.raises(error):
+            make(**arguments)
+    for wrong in ((b"",), ("", {}), (bytearray(), {}), (b"", [])):
+        with pytest.raises(TypeError):
+            reader.heads.read(*wrong)
