@@ -36,12 +36,12 @@ from .worker_environment import worker_environment
 from .worker_handle import WorkerHandle
 
 if TYPE_CHECKING:
+    from ..sharing.async_store import AsyncStore
     from ..sharing.bus import Bus
     from ..sharing.leader import Leader
     from ..sharing.lock import Lock
     from ..sharing.members import Sharing
     from ..sharing.outcomes import Replies
-    from ..sharing.store import Store
 
 __all__ = ["SCHED_NONE", "SCHED_RR", "Cluster", "cluster"]
 
@@ -353,8 +353,8 @@ class Cluster(Emitter):
         return await self._sharing.everywhere_async(function, *args, timeout=timeout, **keywords)
 
     @property
-    def store(self) -> Store:
-        """State that all processes share; see :class:`~nodecluster_compat.sharing.store.Store`."""
+    def store(self) -> AsyncStore:
+        """State that all processes share; see :class:`~nodecluster_compat.sharing.async_store.AsyncStore`."""
         return self._sharing.store
 
     @property

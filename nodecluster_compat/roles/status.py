@@ -16,6 +16,7 @@ from ..lifecycle.rollout import ReloadReport
 from ..lifecycle.states import State
 
 __all__ = [
+    "BusStatus",
     "ClusterState",
     "ClusterStatus",
     "Durations",
@@ -170,6 +171,20 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class BusStatus:
+    """What has become of the messages of ``cluster.bus``.
+
+    Attributes:
+        published: how many have come to the primary, from its workers and from other hosts.
+        dropped: how many deliveries were lost, by reason: ``slow_worker``, ``slow_handler``, ``slow_primary``,
+            ``server_away``, ``foreign``, ``given_up``, ``too_large``.
+    """
+
+    published: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class NativeStatus:
     """Whether the C extension serves, or Python alone.
 
@@ -210,6 +225,7 @@ class ClusterStatus:
         totals: since the server began.
         exits: the last workers that have ended, the newest last.
         native: whether the C extension serves.
+        bus: what has become of messages.
     """
 
     pid: int
@@ -234,6 +250,7 @@ class ClusterStatus:
     totals: Totals = field(default_factory=Totals)
     exits: tuple[WorkerExit, ...] = ()
     native: NativeStatus = NativeStatus()
+    bus: BusStatus = field(default_factory=BusStatus)
 
     @property
     def lasting(self) -> ClusterStatus:
@@ -246,6 +263,7 @@ class ClusterStatus:
             listeners=tuple(replace(one, backlog=None) for one in self.listeners),
             totals=Totals(self.totals.spawned, self.totals.exits),
             workers=tuple(worker.lasting for worker in self.workers),
+            bus=BusStatus(0, self.bus.dropped),
         )
 
     @property

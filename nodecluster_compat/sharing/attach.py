@@ -7,14 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import StoreUnavailable
-from .exchange import Exchange, Moment
+from .exchange import Exchange
 from .far_desk import FarDesk
+from .far_groups import FarGroups
 from .group_desk import GroupDesk
 from .leader_desk import LeaderDesk
 from .lock_desk import LockDesk
 from .members import first_token, sharing
 from .once_desk import OnceDesk
-from .server_address import check_settings
+from .server_address import check_settings, is_asked
+from .verbs import Moment
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -51,10 +53,12 @@ def share(
     """
     check_settings()
     exchange = Exchange(primary.loop, log)
-    FarDesk(exchange, LockDesk(exchange, first_token(), folder))
+    far = FarDesk(exchange, LockDesk(exchange, first_token(), folder))
     LeaderDesk(exchange, first_token(), folder, is_ready_at)
     OnceDesk(exchange, folder, is_ready_at)
-    GroupDesk(exchange)
+    groups = GroupDesk(exchange)
+    if is_asked():
+        FarGroups(exchange, groups, far)
     exchange.verbs.on("folder", None, partial(_hold, folder, log))
     Workers(primary, exchange, log)
     primary.keepers.append(sharing)

@@ -19,12 +19,16 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from secrets import token_bytes
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..base.log import Log
 from .server import client_of
 from .server_address import address_of
+
+if TYPE_CHECKING:
+    from .losses import Reason
 
 __all__ = ["MOST_KEPT", "Bridge", "Envelopes"]
 
@@ -64,31 +68,36 @@ class Envelopes:
 
 
 class _Kept:
-    """What waits to be published, within bounds: the oldest goes first."""
+    """What waits, and on which channel, to be published, within bounds: the oldest goes first."""
 
-    def __init__(self) -> None:
+    def __init__(self, was_lost: Callable[[], object] = lambda: None) -> None:
         self.lost = 0
-        self._items: deque[bytes] = deque()
+        self._was_lost = was_lost
+        self._items: deque[tuple[bytes, str]] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
 
-    def put(self, item: bytes) -> None:
+    def put(self, item: bytes, channel: str) -> None:
         with self._changed:
-            self._items.append(item)
+            self._items.append((item, channel))
             self._bytes += len(item)
             while len(self._items) > MOST_KEPT or self._bytes > _MOST_KEPT_BYTES:
-                self._bytes -= len(self._items.popleft())
-                self.lost += 1
+                self._bytes -= len(self._items.popleft()[0])
+                self.lose()
             self._changed.notify()
 
-    def take(self, seconds: float) -> bytes | None:
+    def lose(self) -> None:
+        self.lost += 1
+        self._was_lost()
+
+    def take(self, seconds: float) -> tuple[bytes, str] | None:
         with self._changed:
             if not self._items:
                 self._changed.wait(seconds)
             if not self._items:
                 return None
             item = self._items.popleft()
-            self._bytes -= len(item)
+            self._bytes -= len(item[0])
             return item
 
 
@@ -101,22 +110,33 @@ class Bridge:
         inject: told of the payload of each message of another host, in a thread of the bridge's.
         log: told when the server cannot be reached, and what was lost.
 
+        lost: told of so many messages that were lost, and why; in whatever thread.
+
     Attributes:
         others: who is told what comes on other channels than that of topics; a door, before :meth:`begin`.
         sent: how many messages the server has taken.
         received: how many have come from other hosts.
     """
 
-    def __init__(self, url: str, name: str, inject: Callable[[bytes], None], log: Log) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        inject: Callable[[bytes], None],
+        log: Log,
+        lost: Callable[[Reason], object] = lambda _: None,
+    ) -> None:
         self.others: dict[bytes, Callable[[bytes], None]] = {}
         self.sent = 0
+        self._told_foreign = 0
         self.received = 0
         self._address = address_of(url)
         self._channel = f"nodecluster:{name}:topics"
         self._inject = inject
         self._log = log
+        self._lost = lost
         self._envelopes = Envelopes()
-        self._kept = _Kept()
+        self._kept = _Kept(partial(lost, "server_away"))
         self._ends = threading.Event()
         self._threads: list[threading.Thread] = []
         self._listening: Any = None
@@ -141,7 +161,7 @@ class Bridge:
     def end(self, seconds: float = _TIMEOUT) -> None:
         """Publish no more, listen no more; wait for that a while."""
         self._ends.set()
-        self._kept.put(_WAKE)
+        self._kept.put(_WAKE, "")
         listening = self._listening
         if listening is not None:
             with suppress(Exception):
@@ -151,7 +171,11 @@ class Bridge:
 
     def publish(self, payload: bytes) -> None:
         """Send what was published here to the other hosts; waits for nobody."""
-        self._kept.put(self._envelopes.seal(payload))
+        self.publish_on(self._envelopes.seal(payload), self._channel)
+
+    def publish_on(self, data: bytes, channel: str) -> None:
+        """Send anything on one of the :attr:`others`, in its order with all that is sent; waits for nobody."""
+        self._kept.put(data, channel)
 
     # --- threads -------------------------------------------------------------------------------
 
@@ -184,17 +208,17 @@ class Bridge:
         try:
             while not self._ends.is_set():
                 item = self._kept.take(_TIMEOUT)
-                if item:
-                    self._publish_one(client, item)
+                if item is not None and item[0]:
+                    self._publish_one(client, *item)
                     connected()
         finally:
             client.close()
 
-    def _publish_one(self, client: Any, item: bytes) -> None:  # noqa: ANN401 - redis-py's
+    def _publish_one(self, client: Any, item: bytes, channel: str) -> None:  # noqa: ANN401 - redis-py's
         try:
-            client.publish(self._channel, item)
+            client.publish(channel, item)
         except BaseException:
-            self._kept.lost += 1
+            self._kept.lose()
             raise
         self.sent += 1
 
@@ -222,3 +246,6 @@ class Bridge:
         if payload is not None:
             self.received += 1
             self._inject(payload)
+        elif self.foreign > self._told_foreign:
+            self._told_foreign = self.foreign
+            self._lost("foreign")

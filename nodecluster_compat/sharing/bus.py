@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 import msgspec
 
@@ -17,6 +17,7 @@ from .topics import checked_topic
 from .wire import decode, encode
 
 if TYPE_CHECKING:
+    from .consumer import DurableSubscription
     from .outcomes import Answer
     from .sides import Side
     from .subscriptions import Subscription
@@ -53,12 +54,22 @@ class _Door:
     def subscribe(self, pattern: str, handler: Callable[..., Any]) -> Subscription:
         raise NotImplementedError
 
+    def subscribe_durably(self, pattern: str, handler: Callable[..., Any], durable: bool | str) -> DurableSubscription:
+        raise NotImplementedError
+
+    def publish_durably(self, topic: str, body: bytes) -> bool:
+        raise NotImplementedError
+
+    async def publish_durably_async(self, topic: str, body: bytes) -> bool:
+        raise NotImplementedError
+
 
 class Bus:
     """Messages between all processes of a cluster, by topic.
 
     A message is anything that MessagePack carries: ``None``, ``bool``, numbers, ``str``, ``bytes``, lists, dicts,
-    datetimes; 1 MiB at most.  It reaches a subscriber at most once, and those of one publisher in their order.
+    datetimes; 1 MiB at most.  It reaches a subscriber at most once, and those of one publisher in their order; one that
+    is ``durable`` is dealt with at least once, by one worker of those that subscribe for that.
 
     Attributes:
         ALL: every worker, as the target of :meth:`request`.
@@ -71,12 +82,14 @@ class Bus:
 
     # --- topics --------------------------------------------------------------------------------
 
-    def publish(self, topic: str, message: object = None) -> bool:
+    def publish(self, topic: str, message: object = None, *, durable: bool = False) -> bool:
         """Send a message to everybody who has subscribed to its topic, in whatever process; waits for nobody.
 
         Args:
             topic: 1 to 255 bytes as UTF-8.
             message: what to send.
+            durable: have the server of ``NODECLUSTER_BUS`` keep it until each durable subscription has dealt with it,
+                and wait until it does; others do not hear it.
 
         Returns:
             Whether it is on its way: not where 16 MiB already wait for a primary that does not read, nor once the
@@ -85,16 +98,38 @@ class Bus:
         Raises:
             ArgumentError: the topic is none.
             MessageNotSerializable, MessageTooLarge: nothing was sent.
+            StoreUnavailable: of a durable one: there is no server, it cannot be reached, or refuses; where it has not
+                answered, it may keep the message all the same.
+            StoreFull: 100 000 durable messages wait already.
+            WouldBlock: this code must not wait for a server; in a task write ``await cluster.bus.publish_async(...)``.
         """
-        return self._sharing.side.publish(checked_topic(topic), encode(message))
+        name, body = checked_topic(topic), encode(message)
+        return self._sharing.publish_durably(name, body) if durable else self._sharing.side.publish(name, body)
+
+    async def publish_async(self, topic: str, message: object = None, *, durable: bool = False) -> bool:
+        """Send a message, and await that it is kept, if it is durable: :meth:`publish` for tasks.
+
+        Raises:
+            WouldBlock: a durable one, in a worker that has no event loop (only ``ASGIWorker`` has one).
+            ClusterError: as :meth:`publish`.
+        """
+        if not durable:
+            return self.publish(topic, message)
+        return await self._sharing.publish_durably_async(checked_topic(topic), encode(message))
 
     @overload
-    def subscribe(self, pattern: str) -> Callable[[Handler], Handler]: ...
+    def subscribe(self, pattern: str, *, durable: bool | str = False) -> Callable[[Handler], Handler]: ...
     @overload
-    def subscribe(self, pattern: str, handler: Callable[..., Any]) -> Subscription: ...
     def subscribe(
-        self, pattern: str, handler: Callable[..., Any] | None = None
-    ) -> Subscription | Callable[[Handler], Handler]:
+        self, pattern: str, handler: Callable[..., Any], *, durable: Literal[False] = False
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self, pattern: str, handler: Callable[..., Any], *, durable: Literal[True] | str
+    ) -> DurableSubscription: ...
+    def subscribe(
+        self, pattern: str, handler: Callable[..., Any] | None = None, *, durable: bool | str = False
+    ) -> Subscription | DurableSubscription | Callable[[Handler], Handler]:
         """Call ``handler(topic, message)`` for each message whose topic matches; without a handler, return a decorator.
 
         The handler runs beside requests and may block; messages behind it wait for it, up to a bound, and no other
@@ -104,22 +139,35 @@ class Bus:
         Args:
             pattern: a topic, or several as a shell has it: ``cache.*``, ``user.[0-9]``.
             handler: what to call.
+            durable: deal with messages that are published as durable, and with no others: each goes to one worker, of
+                whichever host, and is done with when the handler has returned.  If it raises, or its worker ends, the
+                message is delivered again, to any worker; after five attempts it is put aside.  So the handler may be
+                called more than once for a message, and not in their order.  A text is the name of those who share the
+                messages; ``True``: the name of the function in its module.
 
         Returns:
             The subscription, to ``close()`` it, and to read ``dropped``.
 
         Raises:
-            ArgumentError: the pattern is none, or the handler can never be called.
+            ArgumentError: the pattern is none, or the handler can never be called; another one has the same name.
+            NotInCluster: it is durable, and for the primary.
         """
         if handler is not None:
-            return self._sharing.subscribe(pattern, handler)
+            return self._subscribe(pattern, handler, durable)
         checked_topic(pattern, "a pattern of topics")
 
         def decorate(function: Handler) -> Handler:
-            self._sharing.subscribe(pattern, function)
+            self._subscribe(pattern, function, durable)
             return function
 
         return decorate
+
+    def _subscribe(
+        self, pattern: str, handler: Callable[..., Any], durable: bool | str
+    ) -> Subscription | DurableSubscription:
+        if durable is False:
+            return self._sharing.subscribe(pattern, handler)
+        return self._sharing.subscribe_durably(pattern, handler, durable)
 
     def broadcast(self, message: object) -> None:
         """Send a message to every other worker, where it is a ``message`` event of ``process``.

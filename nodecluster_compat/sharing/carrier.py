@@ -44,10 +44,14 @@ class Carrier:
         keeper: of this process.
         name: of the clusters that share the server.
         host: this one's name.
+
+    Attributes:
+        when_present: told every second which other hosts are there, on the keeper's thread; a door.
     """
 
     def __init__(self, sharing: Around, keeper: Keeper, name: str, host: str) -> None:
         self.requests = FarRequests(host, self._answer)
+        self.when_present: list[Callable[[list[str]], None]] = [self.requests.present]
         self._sharing = sharing
         self._keeper = keeper
         self._name = name
@@ -77,9 +81,14 @@ class Carrier:
 
     def _beat(self) -> None:
         if not self._ends and self._sharing.member is not None:
-            self._keeper.do(lambda client: self.requests.present(self._present(client)))
+            self._keeper.do(self._look)
             runtime: Any = self._sharing.member.runtime
             runtime.call_later(_BEAT, self._beat)
+
+    def _look(self, client: Any) -> None:  # noqa: ANN401 - redis-py's
+        hosts = self._present(client)
+        for tell in self.when_present:
+            tell(hosts)
 
     def _present(self, client: Any) -> list[str]:  # noqa: ANN401 - redis-py's
         """Be present for a while; return who else is."""

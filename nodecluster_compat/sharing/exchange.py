@@ -14,24 +14,25 @@ A process is a :class:`Peer`: a worker, or the primary itself (0).  A capability
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from msgspec import Struct
-from msgspec.msgpack import Decoder
 
 from ..base.log import Log
-from ..errors import ClusterError, FrameError, InternalError
+from ..errors import FrameError
 from .gathering import Gathering
-from .outcomes import Failure, Gathered, failure_of
+from .losses import REASONS, Reason
+from .outcomes import Failure, Gathered
 from .topics import MOST_TOPIC_BYTES, PatternTable
+from .verbs import PRIMARY, UNASKED, Caller, Moment, Returning, Verbs
 from .wire import (
     NO_RETURN,
     decode,
-    decode_by,
     decode_call,
     decode_publish,
     decode_return,
@@ -40,26 +41,12 @@ from .wire import (
     encode_publish,
 )
 
-__all__ = ["PRIMARY", "UNASKED", "Ask", "Caller", "Exchange", "Moment", "Peer", "Returning", "Timers", "Verbs"]
-
-PRIMARY: Final = 0
-"""The primary's id among the peers."""
+__all__ = ["Ask", "Exchange", "Peer", "Timers"]
 
 _MOST_PATTERNS: Final = 4096
 _MOST_CALLS: Final = 4096
+_MOST_LOST: Final = 1_000_000_000  # in one report of a worker, which may say anything
 _MOST_AFAR: Final = 4 * 1024 * 1024
-_MOST_ANSWER_BYTES: Final = 64 * 1024 * 1024
-
-
-class Caller(Protocol):
-    """Whoever has called."""
-
-    @property
-    def id(self) -> int:
-        """The worker's id; 0 for the primary."""
-
-    def give(self, number: int, is_done: bool, body: bytes) -> None:
-        """Answer what it has called."""
 
 
 class Peer(Caller, Protocol):
@@ -87,83 +74,6 @@ class Timers(Protocol):
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Cancellable:
         """Call back after ``seconds``."""
-
-
-class Returning:
-    """Answers one call, now or later; only the first answer counts."""
-
-    __slots__ = ("_number", "_open", "_peer")
-
-    def __init__(self, peer: Caller, number: int, opened: set[Returning] | None = None) -> None:
-        self._peer = peer
-        self._number = number
-        self._open = opened
-        if opened is not None:
-            opened.add(self)
-
-    def value(self, value: object) -> None:
-        """It was done, and this came of it."""
-        self._give(True, value)
-
-    def failure(self, failure: Failure) -> None:
-        """It was not done."""
-        self._give(False, failure)
-
-    def _give(self, is_done: bool, value: object) -> None:
-        opened, self._open = self._open, None
-        if opened is None or self not in opened:
-            return
-        opened.discard(self)
-        try:
-            body = encode(value, "an answer", _MOST_ANSWER_BYTES)
-        except ClusterError as error:
-            is_done, body = False, encode(failure_of(error))
-        self._peer.give(self._number, is_done, body)
-
-
-class _Unasked(Returning):
-    """Of a call that wants no answer."""
-
-    def __init__(self) -> None:
-        self._open = None
-
-
-UNASKED: Final[Returning] = _Unasked()
-"""Answers nobody."""
-
-Moment: TypeAlias = Literal["joined", "listening", "leaving", "left", "ended"]
-"""``left``: it has no channel any more; ``ended``: its process is no more."""
-
-Verb: TypeAlias = Callable[[Caller, Any, Returning], None]
-
-
-class Verbs:
-    """A table ``verb → handler``: ``handler(peer, arguments, returning)``, with the type of its arguments."""
-
-    def __init__(self) -> None:
-        self._handlers: dict[str, tuple[Decoder[Any], Verb]] = {}
-
-    def on(self, verb: str, arguments: Any, handler: Verb) -> None:  # noqa: ANN401 - any type
-        """Call ``handler`` for every call of this verb, with arguments of that type.
-
-        Raises:
-            InternalError: the verb has a handler already.
-        """
-        if verb in self._handlers:
-            raise InternalError(f"{verb} has a handler already")
-        self._handlers[verb] = Decoder(arguments), handler
-
-    def call(self, peer: Caller, verb: str, body: bytes | bytearray, returning: Returning) -> None:
-        """Pass a call to the handler of its verb.
-
-        Raises:
-            FrameError: the arguments are not of its type.
-        """
-        found = self._handlers.get(verb)
-        if found is None:
-            returning.failure(Failure("failed", f"nobody knows {verb!r} here: another version sent it"))
-            return
-        found[1](peer, decode_by(found[0], body), returning)
 
 
 class Ask(Struct, array_like=True, frozen=True):
@@ -196,7 +106,7 @@ class Exchange:
         verbs: the table of calls; a door for capabilities.
         when_told: told of what becomes of a worker, by :class:`Moment` and id; a door, too.
         published: how many messages have come.
-        dropped: how many were not passed on to somebody who wanted them.
+        lost: how many were lost anywhere in this cluster, by :data:`~nodecluster_compat.sharing.losses.Reason`.
     """
 
     def __init__(self, timers: Timers, log: Log, is_alone: bool = False) -> None:
@@ -204,7 +114,7 @@ class Exchange:
         self.verbs = Verbs()
         self.when_told: list[Callable[[Moment, int], None]] = []
         self.published = 0
-        self.dropped = 0
+        self.lost: Counter[Reason] = Counter()
         self.timers = timers
         self._log = log
         self._members: dict[int, _Member] = {}
@@ -217,6 +127,7 @@ class Exchange:
         self.verbs.on("ask", Ask, self._ask)
         self.verbs.on("bridge", bool, self._bridge)
         self.verbs.on("inject", bytes, self._inject)
+        self.verbs.on("lost", dict[str, int], self._were_lost)
 
     # --- who is there --------------------------------------------------------------------------
 
@@ -310,10 +221,19 @@ class Exchange:
             self._pass_on(payload)
 
     def _dropped(self, member: _Member, receiver: int) -> None:
-        self.dropped += 1
+        self.lost["slow_worker"] += 1
         member.dropped += 1
         if member.dropped & (member.dropped - 1) == 0:  # the first, the second, the fourth, …
             self._log.warning("Worker %s reads too slowly: %s messages for it were dropped", receiver, member.dropped)
+
+    @property
+    def dropped(self) -> int:
+        """How many were not passed on to somebody who wanted them."""
+        return self.lost["slow_worker"]
+
+    def _were_lost(self, _: Caller, counts: dict[str, int], __: Returning) -> None:
+        for reason in REASONS:
+            self.lost[reason] += max(0, min(counts.get(reason, 0), _MOST_LOST))
 
     def _subscribe(self, peer: Caller, pattern: str, _: Returning) -> None:
         member = self._members[peer.id]

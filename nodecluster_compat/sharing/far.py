@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import os
 from secrets import token_hex
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ClusterError, SettingsError, StoreUnavailable
 from .bridge import Bridge
 from .carrier import Carrier
-from .exchange import Caller, Returning, Verbs
 from .far_desk import AskAfar, unreached
 from .far_leader import FarMandate, FarOnces
 from .far_locks import FarLocks
+from .far_posts import FarPosts
 from .keeper import Keeper
 from .lock_desk import Abandoned
 from .server import Server
 from .server_address import asked_name, asked_url
+from .verbs import Caller, Returning, Verbs
 from .wire import encode
 
 if TYPE_CHECKING:
@@ -47,9 +48,11 @@ class Far:
         self._pid = 0
         self._keeper: Keeper | None = None
         self._carrier: Carrier | None = None
+        self._posts: FarPosts | None = None
         verbs.on("afar", bytes, self._afar)
         verbs.on("let go", Abandoned, self._let_go)
         verbs.on("ask afar", AskAfar, self._ask_afar)
+        verbs.on("groups afar", Any, self._groups_afar)
 
     def become_host(self) -> None:
         """This process is a primary: its workers are of one host from now on."""
@@ -64,6 +67,12 @@ class Far:
             leader.when_dismissed.append(self._end)
             leader.stand()
 
+    @property
+    def host(self) -> str:
+        """The name of this host, the same in all processes of a cluster."""
+        self._host = self._host or _new_host()
+        return self._host
+
     # --- what this process holds ---------------------------------------------------------------
 
     def locks(self) -> FarLocks | None:
@@ -72,21 +81,20 @@ class Far:
         Raises:
             SettingsError: the environment names no server that could be.
         """
-        return FarLocks(self.keeper, asked_name(), self._host) if asked_url() else None
+        return FarLocks(self.keeper, asked_name(), self.host) if asked_url() else None
 
     def mandate(self) -> FarMandate | None:
         """Return what is needed to lead all hosts; otherwise as :meth:`locks`."""
-        return FarMandate(self.keeper, asked_name(), self._host) if asked_url() else None
+        return FarMandate(self.keeper, asked_name(), self.host) if asked_url() else None
 
     def onces(self) -> FarOnces | None:
         """Return what has run on any host; otherwise as :meth:`locks`."""
-        return FarOnces(self.keeper, asked_name(), self._host) if asked_url() else None
+        return FarOnces(self.keeper, asked_name(), self.host) if asked_url() else None
 
     @property
     def keeper(self) -> Keeper:
         """What keeps this process' holds."""
         if self._keeper is None or self._pid != os.getpid():
-            self._host = self._host or _new_host()
             self._pid = os.getpid()
             self._keeper = Keeper(Server(asked_url(), _NO_PATIENCE), self._sharing.log)
         return self._keeper
@@ -95,11 +103,14 @@ class Far:
 
     def _begin(self) -> None:
         try:
-            self.bridge = Bridge(asked_url(), asked_name(), self._inject, self._sharing.log)
+            self.bridge = Bridge(asked_url(), asked_name(), self._inject, self._sharing.log, self._sharing.losses.count)
         except (SettingsError, StoreUnavailable) as error:
             self._sharing.log.error("Topics stay on this host: %s", error)
             return
-        self._carrier = Carrier(self._sharing, self.keeper, asked_name(), self._host)
+        self._carrier = Carrier(self._sharing, self.keeper, asked_name(), self.host)
+        self._posts = FarPosts(self._sharing, asked_name(), self.host)
+        self._posts.begin(self.bridge)
+        self._carrier.when_present.append(self._posts.present)
         self._carrier.begin(self.bridge)
         self.bridge.begin()
         for verb in ("bridge", "carrier"):
@@ -112,6 +123,8 @@ class Far:
                 self._sharing.side.call(verb, encode(False), None)
             if self._carrier is not None:
                 self._carrier.end()
+            if self._posts is not None:
+                self._posts.end()
             bridge.end()
 
     def _afar(self, _: Caller, payload: bytes, __: Returning) -> None:
@@ -129,6 +142,10 @@ class Far:
             returning.value(unreached("this worker no longer reaches them"))
         else:
             self._carrier.ask(asked, returning.value)
+
+    def _groups_afar(self, _: Caller, told: Any, __: Returning) -> None:  # noqa: ANN401 - decoded
+        if self.bridge is not None and self._posts is not None:
+            self._posts.tell(told)
 
     def _inject(self, payload: bytes) -> None:
         try:

@@ -15,9 +15,10 @@ from typing import Final
 from msgspec import Struct
 
 from ..errors import FrameError
-from .exchange import Ask, Caller, Exchange, Moment, Returning
+from .exchange import Ask, Exchange
 from .lock_desk import Abandoned, LockDesk
 from .outcomes import Gathered, Missing, failure_of
+from .verbs import Caller, Moment, Returning
 from .wire import decode, encode
 
 __all__ = ["AskAfar", "FarDesk", "unreached"]
@@ -72,10 +73,12 @@ class FarDesk:
 
     Attributes:
         carrier: the worker that reaches other hosts; ``None`` while there is none.
+        when_carried: called when there is another one; a door for capabilities.
     """
 
     def __init__(self, exchange: Exchange, locks: LockDesk) -> None:
         self.carrier: int | None = None
+        self.when_carried: list[Callable[[], None]] = []
         self._exchange = exchange
         self._abandoned: deque[Abandoned] = deque(maxlen=_MOST_ABANDONED)
         exchange.verbs.on("carrier", bool, self._carries)
@@ -91,6 +94,8 @@ class FarDesk:
             self._abandoned.clear()
             for abandoned in waiting:
                 self._was_abandoned(abandoned)
+            for tell in self.when_carried:
+                tell()
         elif self.carrier == caller.id:
             self.carrier = None
 

@@ -12,14 +12,16 @@ that does not read loses posts beyond the exchange's bound, and is told of membe
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Protocol
 
 from msgspec import Struct
 from msgspec.msgpack import Encoder
 
 from ..errors import FrameError
-from .exchange import Caller, Exchange, Moment, Returning
+from .exchange import Exchange
 from .topics import MOST_TOPIC_BYTES
+from .verbs import Caller, Moment, Returning
 from .wire import encode
 
 __all__ = ["ALL_OTHERS", "GroupDesk", "GroupMembers", "GroupPost", "encode_post"]
@@ -57,22 +59,44 @@ class GroupMembers(Struct, array_like=True, frozen=True):
     members: list[int]
 
 
+class FarMembers(Protocol):
+    """Those who take part on other hosts."""
+
+    def members(self, group: str) -> Iterable[int]:
+        """Return their ids, as this host has numbered them."""
+
+    def tell_table(self) -> None:
+        """Who takes part here has changed."""
+
+    def post(self, group: str, sender: int, target: int | None, body: bytes) -> None:
+        """Post to one of them, or to all."""
+
+
 class GroupDesk:
     """The groups of one exchange.
 
     Args:
         exchange: that.
+
+    Attributes:
+        far: those who take part on other hosts, if there are any.
     """
 
     def __init__(self, exchange: Exchange) -> None:
+        self.far: FarMembers | None = None
         self._exchange = exchange
         self._members: dict[str, dict[int, None]] = {}
         exchange.verbs.on("join", str, self._join)
         exchange.verbs.on("post", GroupPost, self._post)
         exchange.when_told.append(self._told)
 
+    @property
+    def names(self) -> list[str]:
+        """The groups that have members here."""
+        return list(self._members)
+
     def members(self, group: str) -> list[int]:
-        """Return the ids of those who take part in a group, in the order in which they came."""
+        """Return the ids of those who take part in a group here, in the order in which they came."""
         return list(self._members.get(group, ()))
 
     def _join(self, peer: Caller, group: str, _: Returning) -> None:
@@ -81,27 +105,53 @@ class GroupDesk:
         if sum(peer.id in members for members in self._members.values()) >= _MOST_GROUPS:
             raise FrameError(f"a worker joins more than {_MOST_GROUPS} groups")
         self._members.setdefault(group, {})[peer.id] = None
-        self._tell_members(group)
+        self._changed(group)
 
     def _post(self, peer: Caller, post: GroupPost, _: Returning) -> None:
         members = self._members.get(post.group, {})
         sender = peer.id
         if sender not in members:
             raise FrameError(f"a worker posts to the group {post.group[:40]!r}, in which it takes no part")
-        targets = (post.peer,) if post.peer in members else members
-        body = encode_post(GroupPost(sender, post.group, post.body))
-        self._exchange.send([one for one in targets if one != sender], "post", body)
+        if self.far is not None and post.peer not in members:
+            elsewhere = post.peer in self.far.members(post.group)
+            self.far.post(post.group, sender, post.peer if elsewhere else None, post.body)
+            if elsewhere:
+                return
+        self.deliver(post.group, sender, post.peer, post.body)
+
+    def deliver(self, group: str, sender: int, target: int, body: bytes) -> None:
+        """Give a post to a member of this host, or to all of them but its sender.
+
+        Args:
+            group: to which they belong.
+            sender: its id, perhaps of another host.
+            target: whom it is for; who is no member stands for all.
+            body: of the post.
+        """
+        members = self._members.get(group, {})
+        targets = (target,) if target in members else members
+        post = encode_post(GroupPost(sender, group, body))
+        self._exchange.send([one for one in targets if one != sender], "post", post)
 
     def _told(self, moment: Moment, peer: int) -> None:
         if moment != "left":
             return
         for group, members in list(self._members.items()):
-            if peer in members:
+            is_gone = peer in members
+            if is_gone:
                 del members[peer]
-                self._tell_members(group)
             if not members:
                 del self._members[group]
+            if is_gone:
+                self._changed(group)
 
-    def _tell_members(self, group: str) -> None:
-        members = self._members[group]
-        self._exchange.send(members, "members", encode(GroupMembers(group, sorted(members))), is_bounded=False)
+    def _changed(self, group: str) -> None:
+        self.tell_members(group)
+        if self.far is not None:
+            self.far.tell_table()
+
+    def tell_members(self, group: str) -> None:
+        """Tell the members of this host who takes part, on whichever host."""
+        members = self._members.get(group, {})
+        all_members = sorted([*members, *(self.far.members(group) if self.far is not None else ())])
+        self._exchange.send(members, "members", encode(GroupMembers(group, all_members)), is_bounded=False)

@@ -23,8 +23,8 @@ from .wire import NO_RETURN, encode, encode_call
 
 if TYPE_CHECKING:
     from ..roles.this_worker import ClusterWorker, Runtime
-    from .exchange import Caller, Returning, Verbs
     from .sides import Around
+    from .verbs import Caller, Returning, Verbs
 
 __all__ = ["Group", "Groups"]
 

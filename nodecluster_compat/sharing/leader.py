@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from ..base.arity import fitted
 from ..base.emitter import Origin, awaits_handlers, current_origin, run_guarded
 from ..errors import ArgumentTypeError
-from .exchange import Caller, Returning, Verbs
+from .verbs import Caller, Returning, Verbs
 from .wire import encode
 
 if TYPE_CHECKING:

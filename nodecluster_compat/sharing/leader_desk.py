@@ -8,8 +8,9 @@ from typing import Final
 
 from ..errors import StoreUnavailable
 from .election import Election
-from .exchange import Caller, Exchange, Moment, Returning
+from .exchange import Exchange
 from .lock_desk import Names
+from .verbs import Caller, Moment, Returning
 
 __all__ = ["LeaderDesk"]
 

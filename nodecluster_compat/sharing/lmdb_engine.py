@@ -74,6 +74,13 @@ class LmdbEngine:
         entry = self.file.get(key)
         return None if entry is None else entry.value
 
+    def at_hand(self, key: bytes) -> tuple[Kept | None] | None:
+        """See :class:`StoreEngine`: what lies in memory is."""
+        return (self.get(key),)
+
+    def cache_locally(self, prefixes: Sequence[bytes]) -> None:
+        """See :class:`StoreEngine`: it is in memory already."""
+
     def get_many(self, keys: Sequence[bytes]) -> list[Kept | None]:
         """See :class:`StoreEngine`."""
         return [None if entry is None else entry.value for entry in self.file.get_many(keys)]

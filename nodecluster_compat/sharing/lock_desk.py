@@ -9,9 +9,10 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from ..errors import FrameError, StoreUnavailable
-from .exchange import PRIMARY, Caller, Cancellable, Exchange, Moment, Returning
+from .exchange import Cancellable, Exchange
 from .lock_table import Hold, LockTable, Waiter
 from .outcomes import Failure
+from .verbs import PRIMARY, Caller, Moment, Returning
 
 __all__ = ["MOST_NAME_BYTES", "MOST_PLACES", "Abandoned", "Lease", "LockDesk", "LockWish", "Names", "Unlock"]
 

@@ -9,31 +9,38 @@ from __future__ import annotations
 import atexit
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.emitter import Origin, current_origin, run_guarded
-from ..errors import NotInCluster
+from ..errors import ClusterError, NotInCluster
 from ..machine.state_folder import StateFolder
 from ..roles.requests import Reply, awaited, checked_request_timeout, waited
+from .apart import apart
+from .async_store import AsyncStore
 from .bus import Asked, Bus
+from .consumer import DurableSubscription
+from .direct_side import DirectSide
+from .durable import Durables, group_name
 from .engines import store_engine
 from .everywhere import Run, function_named, named
-from .exchange import Caller, Exchange, Returning, Verbs
+from .exchange import Exchange
 from .far import Far
 from .far_desk import FarDesk
 from .groups import Groups
 from .leader import Job, Leader, checked_period
 from .lock import Lock
 from .lock_desk import LockDesk, Unlock
+from .losses import Losses
 from .once import Onces
 from .outcomes import Failure, Replies
-from .sides import DirectSide, LocalPost, PrimaryPost, Side, WorkerSide
-from .store import Store
+from .posts import LocalPost, PrimaryPost
+from .sides import Side, WorkerSide
 from .subscriptions import Subscribers, Subscription
 from .topics import checked_topic
+from .verbs import Caller, Returning, Verbs
 from .wire import decode, encode
 
 if TYPE_CHECKING:
@@ -51,8 +58,10 @@ class Sharing:
 
     Attributes:
         bus: see :class:`~nodecluster_compat.sharing.bus.Bus`.
-        store: see :class:`~nodecluster_compat.sharing.store.Store`.
+        store: see :class:`~nodecluster_compat.sharing.async_store.AsyncStore`.
+        durables: what this process does with durable messages.
         leader: see :class:`~nodecluster_compat.sharing.leader.Leader`.
+        losses: told of messages that were lost.
         groups: see :class:`~nodecluster_compat.sharing.groups.Groups`.
         verbs: what the exchange can ask of this process; a door for capabilities.
         subscribers: who here has subscribed to what.
@@ -61,7 +70,8 @@ class Sharing:
 
     def __init__(self) -> None:
         self.bus = Bus(self)
-        self.subscribers = Subscribers(self._want)
+        self.losses = Losses(self._later, self._tell_lost)
+        self.subscribers = Subscribers(self._want, self.losses.count)
         self.verbs = Verbs()
         self._side: Side | None = None
         self._for_workers: list[Subscription] = []  # of a preloaded application
@@ -69,7 +79,11 @@ class Sharing:
         self._member: ClusterWorker | None = None
         self.far = Far(self, self.verbs)
         self.leader = Leader(self, self.verbs, self.far.mandate)
-        self.store = Store(partial(store_engine, self._state_folder, self._give, self._check_waiting))
+        self.store = AsyncStore(
+            partial(store_engine, self._state_folder, self._give, self._check_waiting, lambda: self.log),
+            lambda: self.side.waiting,
+        )
+        self.durables = Durables(self, lambda: self.far.host)
         self._folder: StateFolder | None = None
         self.onces = Onces(self, self.far.onces)
         self.groups = Groups(self, self.verbs)
@@ -133,13 +147,19 @@ class Sharing:
         self.store.leave()
         self.log = log
         self._side = self._is_own = None
-        self.subscribers = Subscribers(self._want)
+        self.losses = Losses(self._later, self._tell_lost)
+        self.subscribers = Subscribers(self._want, self.losses.count)
         self.groups.leave()
         self._member = member
-        self._side = WorkerSide(member, self.subscribers, self.verbs, log)
+        self._side = WorkerSide(member, self.subscribers, self.verbs, log, self.losses.count)
         kept, self._for_workers = self._for_workers, []
         self.subscribers.add(kept)
-        member.when_attached += [self.leader.attached, self.onces.attached, partial(self.far.attached, self.leader)]
+        member.when_attached += [
+            self.leader.attached,
+            self.onces.attached,
+            partial(self.far.attached, self.leader),
+            self.durables.attached,
+        ]
         member.when_closed.append(self.leader.closed)
 
     def leave(self) -> None:
@@ -147,11 +167,29 @@ class Sharing:
         self._side = self._is_own = self._member = None
         self._for_workers.clear()
         self.groups.leave()
+        self.durables.leave()
         self.subscribers = Subscribers(self._want)
 
     def _announce(self, side: Side) -> None:
         for pattern in self.subscribers.patterns:
             side.want(pattern, True)
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> bool:
+        """Call back on this process' loop, if it has one."""
+        if self._member is None:
+            call()
+            return True
+        runtime: Any = self._member.runtime
+        if runtime is not None:
+            runtime.call_later(seconds, call)
+        return runtime is not None
+
+    def _tell_lost(self, counts: Mapping[str, int]) -> bool:
+        try:
+            self.side.call("lost", encode(dict(counts)), None)
+        except ClusterError:  # the channel is closed, so this worker ends
+            return False
+        return True
 
     def _state_folder(self) -> str:
         """Return where the state of this cluster is: in a worker it tells the primary that it is used."""
@@ -194,6 +232,24 @@ class Sharing:
                 self.subscribers.add([subscription])
         return subscription
 
+    # --- durable messages ----------------------------------------------------------------------
+
+    def subscribe_durably(self, pattern: str, handler: Callable[..., Any], durable: bool | str) -> DurableSubscription:
+        """Deal with messages that are kept, in the workers."""
+        self._check_for_workers("a durable subscription")
+        return self.durables.subscribe(pattern, handler, group_name(durable, handler))
+
+    def publish_durably(self, topic: str, body: bytes) -> bool:
+        """Have a message kept, and wait for that."""
+        if isinstance(self.side, DirectSide):
+            self._check_waiting()
+            return self.durables.publish(topic, body)
+        return bool(waited(self.side.wait, lambda replied: replied(None, self.durables.publish(topic, body))))
+
+    async def publish_durably_async(self, topic: str, body: bytes) -> bool:
+        """Have a message kept, and await that."""
+        return bool(await apart(self.side.waiting, partial(self.durables.publish, topic, body)))
+
     # --- locks, and what one worker does -------------------------------------------------------
 
     def lock(self, name: str, places: int, lease: float | None, timeout: float | None) -> Lock:
@@ -221,6 +277,7 @@ class Sharing:
 
     def forget(self, origin: Origin) -> list[Subscription]:
         """End the subscriptions of a file that is executed again; return them for :meth:`recall`."""
+        self.durables.forget(origin)
         self._for_workers = [one for one in self._for_workers if one.origin != origin]
         return self.subscribers.remove_where(lambda one: one.origin == origin)
 

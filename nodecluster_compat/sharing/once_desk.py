@@ -14,8 +14,9 @@ from typing import Final, Protocol
 from msgspec import Struct, field
 
 from ..errors import FrameError, StoreUnavailable
-from .exchange import Caller, Exchange, Moment, Returning
+from .exchange import Exchange
 from .lock_desk import MOST_NAME_BYTES, Names
+from .verbs import Caller, Moment, Returning
 
 __all__ = ["Marks", "OnceDesk"]
 

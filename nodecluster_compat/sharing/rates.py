@@ -70,6 +70,10 @@ class TokenBucket:
         seconds: float = self._store.update(self._name, step, ttl=self._burst / self._rate + 1)
         return seconds
 
+    async def take_async(self, amount: float = 1) -> float:
+        """Await :meth:`take`."""
+        return float(await self._store.apart(self.take, amount))
+
 
 class SlidingWindow:
     """So many hits within the last seconds, at any moment: each is remembered.
@@ -116,6 +120,10 @@ class SlidingWindow:
 
         seconds: float = self._store.update(self._name, step, ttl=self._seconds)
         return seconds
+
+    async def take_async(self, amount: int = 1) -> float:
+        """Await :meth:`take`."""
+        return float(await self._store.apart(self.take, amount))
 
     def hits(self) -> list[float]:
         """Return when each hit within the window was, oldest first."""

@@ -8,21 +8,27 @@ keys have one hash tag, so in a Redis Cluster they are in one slot, where severa
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ArgumentError, ArgumentTypeError, StoreCorrupt, StoreUnavailable
 from .entries import name_of
+from .near_cache import NearCache
 from .store_engine import Taken
 
 if TYPE_CHECKING:
+    from ..base.log import Log
+    from .near_cache import Fetched
     from .server import Server
     from .store_engine import Kept, Step
 
 __all__ = ["KEEP", "RedisEngine", "space_of"]
 
+_LOG: Final = logging.getLogger("nodecluster_compat")
 _SLICE: Final = 500
 _MOST_SECONDS: Final = 30.0
 _WHOLE: Final = b"-0123456789"
@@ -52,6 +58,10 @@ for at, key in ipairs(KEYS) do
   else redis.call('SET', key, ARGV[at + 1], 'PX', ARGV[1]) end
 end
 """
+_READ: Final = """
+local data = redis.call('GET', KEYS[1])
+return {data, data and redis.call('PTTL', KEYS[1]) or -1}
+"""
 _ADD: Final = """
 redis.call('SET', KEYS[1], 0, 'PX', ARGV[2], 'NX')
 redis.call('INCRBY', KEYS[1], ARGV[1])
@@ -71,12 +81,23 @@ class RedisEngine:
         server: that keeps the entries.
         name: of the clusters that share them.
         check: raises where this code must not wait for a server.
+        log: told when nothing can be kept in this process.
+
+    Attributes:
+        near: what this process keeps of what it has read.
     """
 
-    def __init__(self, server: Server, name: str, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        name: str,
+        check: Callable[[], None] = lambda: None,
+        log: Log = _LOG,
+    ) -> None:
         self._server = server
         self._space = f"{space_of(name)}store:".encode()
         self._check = check
+        self.near = NearCache(server.address, self._space, log)
 
     def _key(self, key: bytes) -> bytes:
         return self._space + name_of(key).encode()
@@ -91,7 +112,12 @@ class RedisEngine:
 
     def leave(self) -> None:
         """See :class:`StoreEngine`."""
+        self.near.leave()
         self._server.leave()
+
+    def cache_locally(self, prefixes: Sequence[bytes]) -> None:
+        """See :class:`StoreEngine`."""
+        self.near.cover(self._space + name_of(prefix).encode() for prefix in prefixes)
 
     def now(self) -> float:
         """See :class:`StoreEngine`: of the hosts' clocks, which have to agree."""
@@ -102,7 +128,17 @@ class RedisEngine:
     def get(self, key: bytes) -> Kept | None:
         """See :class:`StoreEngine`."""
         name = self._key(key)
-        return _kept(self._ask(lambda client: client.get(name)))
+        return self.near.read(name, lambda: self._fetch(name))
+
+    def at_hand(self, key: bytes) -> tuple[Kept | None] | None:
+        """See :class:`StoreEngine`."""
+        return self.near.found(self._key(key))
+
+    def _fetch(self, name: bytes) -> Fetched:
+        if not self.near.covers(name):
+            return _kept(self._ask(lambda client: client.get(name))), None
+        data, left = self._ask(lambda client: client.eval(_READ, 1, name))
+        return _kept(data), None if left < 0 else left / 1000
 
     def get_many(self, keys: Sequence[bytes]) -> list[Kept | None]:
         """See :class:`StoreEngine`."""
@@ -134,24 +170,35 @@ class RedisEngine:
 
     # --- writing -------------------------------------------------------------------------------
 
+    @contextmanager
+    def _writing(self, names: Sequence[bytes]) -> Iterator[None]:
+        """What is written is not what this process has kept, whether the server has answered or not."""
+        try:
+            yield
+        finally:
+            self.near.forget(names)
+
     def put(self, key: bytes, value: Kept, ttl: float | None, nx: bool) -> bool:
         """See :class:`StoreEngine`."""
         name, px = self._key(key), _px(ttl)
-        if nx:
-            return bool(self._ask_once(lambda client: client.set(name, value, px=px, nx=True)))
-        return bool(self._ask(lambda client: client.set(name, value, px=px)))
+        with self._writing([name]):
+            if nx:
+                return bool(self._ask_once(lambda client: client.set(name, value, px=px, nx=True)))
+            return bool(self._ask(lambda client: client.set(name, value, px=px)))
 
     def put_many(self, values: Sequence[tuple[bytes, Kept]], ttl: float | None) -> None:
         """See :class:`StoreEngine`."""
         if values:
             names = [self._key(key) for key, _ in values]
             arguments = [*names, _px(ttl) or "", *(value for _, value in values)]
-            self._ask(lambda client: client.eval(_SET_ALL, len(names), *arguments))
+            with self._writing(names):
+                self._ask(lambda client: client.eval(_SET_ALL, len(names), *arguments))
 
     def delete(self, keys: Sequence[bytes]) -> int:
         """See :class:`StoreEngine`."""
         names = [self._key(key) for key in keys]
-        return int(self._ask(lambda client: client.unlink(*names))) if names else 0
+        with self._writing(names):
+            return int(self._ask(lambda client: client.unlink(*names))) if names else 0
 
     def add(self, key: bytes, amount: int, ttl: float | None) -> int:
         """See :class:`StoreEngine`."""
@@ -161,7 +208,8 @@ class RedisEngine:
             return int(client.incrby(name, amount) if px is None else client.eval(_ADD, 1, name, amount, px))
 
         try:
-            return int(self._ask_once(write))
+            with self._writing([name]):
+                return int(self._ask_once(write))
         except StoreUnavailable as error:
             raise _not_added(name_of(key), error) from error.__cause__
 
@@ -180,25 +228,26 @@ class RedisEngine:
 
     def _replace(self, name: bytes, old: bytes | None, value: Kept, end: int | str | None) -> bool:
         arguments = [int(old is not None), old or b"", value, "" if end is None else end]
-        return bool(self._ask_once(lambda client: client.eval(_REPLACE, 1, name, *arguments)))
+        with self._writing([name]):
+            return bool(self._ask_once(lambda client: client.eval(_REPLACE, 1, name, *arguments)))
 
     def expire(self, key: bytes, ttl: float | None) -> bool:
         """See :class:`StoreEngine`."""
         name, px = self._key(key), _px(ttl)
-        if px is not None:
-            return bool(self._ask(lambda client: client.pexpire(name, px)))
 
         def persist(client: Any) -> bool:  # noqa: ANN401 - redis-py's
             client.persist(name)
             return bool(client.exists(name))
 
-        return bool(self._ask(persist))
+        with self._writing([name]):
+            return bool(self._ask(persist if px is None else lambda client: client.pexpire(name, px)))
 
     def clear(self) -> None:
         """See :class:`StoreEngine`; not in one step."""
         names = [self._space + name for name in self._names("")]
-        for at in range(0, len(names), _SLICE):
-            self._ask(partial(_unlink, names[at : at + _SLICE]))
+        with self._writing(names):
+            for at in range(0, len(names), _SLICE):
+                self._ask(partial(_unlink, names[at : at + _SLICE]))
 
 
 def _size(name: bytes, client: Any) -> int:  # noqa: ANN401 - redis-py's

@@ -37,28 +37,34 @@ _UNSENT: Final = "nodecluster_unsent"
 Result = TypeVar("Result")
 
 
-def client_of(address: ServerAddress, timeout: float = _TIMEOUT) -> Any:  # noqa: ANN401 - redis-py's, which is optional
+def client_of(address: ServerAddress, timeout: float = _TIMEOUT, protocol: int | None = None) -> Any:  # noqa: ANN401 - redis-py's, which is optional
     """Return a client of redis-py's, which asks nothing again by itself.
 
     Args:
         address: of the server.
         timeout: seconds for a connection, and for an answer.
+        protocol: of Redis, 2 or 3; ``None`` for redis-py's choice.
 
     Raises:
         StoreUnavailable: redis is not installed.
     """
     redis = _redis()
-    options = {"socket_connect_timeout": timeout, "socket_timeout": timeout, "socket_keepalive": True}
+    options: dict[str, Any] = {
+        "socket_connect_timeout": timeout,
+        "socket_timeout": timeout,
+        "socket_keepalive": True,
+    }
+    spoken = {} if protocol is None else {"protocol": protocol}
     once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
     if address.kind == "cluster":
         nodes = [redis.cluster.ClusterNode(host, port) for host, port in address.hosts]
-        return redis.cluster.RedisCluster(startup_nodes=nodes, **options | address.options)
+        return redis.cluster.RedisCluster(startup_nodes=nodes, **options | address.options | spoken)
     if address.kind == "sentinel":
         sentinel = redis.sentinel.Sentinel(
             list(address.hosts), sentinel_kwargs=options | address.sentinel_options, retry=once, **options
         )
-        return sentinel.master_for(address.service, **address.options)
-    pool = redis.ConnectionPool.from_url(address.url, max_connections=_MOST_CONNECTIONS, retry=once, **options)
+        return sentinel.master_for(address.service, **address.options | spoken)
+    pool = redis.ConnectionPool.from_url(address.url, max_connections=_MOST_CONNECTIONS, retry=once, **options | spoken)
     pool.connection_class = _telling(pool.connection_class)
     return redis.Redis(connection_pool=pool)
 
@@ -116,6 +122,11 @@ class Server:
         self._sleep = sleep or time.sleep
         self._made: Any = None
         self._rests_until = 0.0
+
+    @property
+    def address(self) -> ServerAddress:
+        """Where it is."""
+        return self._address
 
     @property
     def client(self) -> Any:  # noqa: ANN401 - redis-py's

@@ -7,20 +7,16 @@ a program without a cluster: DirectSide ──calls───▶ an exchange of i
 
 from __future__ import annotations
 
-import sys
-import threading
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ..base.log import Log
-from ..errors import NO_EVENT_LOOP, ChannelFull, FrameError, MessageTooLarge, NotInCluster, WouldBlock
+from ..errors import ChannelFull, FrameError, MessageTooLarge, NotInCluster
 from ..messages.frames import HEADER, Frame, FrameKind
 from .calls import Calls
-from .exchange import PRIMARY, UNASKED, Exchange, Returning, Verbs
 from .outcomes import Done, failure_of
 from .subscriptions import Post, Subscribers
+from .verbs import UNASKED, Returning, Verbs
 from .wire import (
     NO_RETURN,
     decode_call,
@@ -33,18 +29,14 @@ from .wire import (
 )
 
 if TYPE_CHECKING:
-    from ..base.loop import Loop
-    from ..roles.primary import Primary
     from ..roles.this_worker import ClusterWorker, Runtime
+    from .losses import Losses, Reason
 
-__all__ = ["MOST_UNREAD_BYTES", "Around", "DirectSide", "LocalPost", "PrimaryPost", "Side", "WorkerSide", "running"]
+__all__ = ["MOST_UNREAD_BYTES", "Around", "Begin", "Side", "WorkerSide", "running"]
 
 MOST_UNREAD_BYTES: Final = 16 * 1024 * 1024
 """What may wait on a channel for a process that does not read; what is published beyond that is dropped and counted."""
 
-_SLICE: Final = 64
-
-Item = TypeVar("Item")
 Begin = Callable[[Callable[[], None]], None]
 
 
@@ -97,6 +89,10 @@ class Around(Protocol):
     def log(self) -> Log:
         """Told what goes wrong."""
 
+    @property
+    def losses(self) -> Losses:
+        """Told of messages that were lost."""
+
 
 def running(member: ClusterWorker) -> Runtime:
     """Return the kind of worker that this one is.
@@ -117,9 +113,18 @@ class WorkerSide:
         subscribers: of this process.
         verbs: what the exchange can ask of this process.
         log: told of slow handlers.
+        lost: told why a message was not published.
     """
 
-    def __init__(self, member: ClusterWorker, subscribers: Subscribers, verbs: Verbs, log: Log) -> None:
+    def __init__(
+        self,
+        member: ClusterWorker,
+        subscribers: Subscribers,
+        verbs: Verbs,
+        log: Log,
+        lost: Callable[[Reason], object] = lambda _: None,
+    ) -> None:
+        self._lost = lost
         self._member = member
         self._subscribers = subscribers
         self._verbs = verbs
@@ -154,7 +159,10 @@ class WorkerSide:
 
     def publish(self, topic: str, body: bytes) -> bool:
         """See :class:`Side`."""
-        return self._member.send_frame(self._checked(encode_publish(topic, body)), MOST_UNREAD_BYTES)
+        is_sent = self._member.send_frame(self._checked(encode_publish(topic, body)), MOST_UNREAD_BYTES)
+        if not is_sent and self._member.is_connected():
+            self._lost("slow_primary")
+        return is_sent
 
     def want(self, pattern: str, is_wanted: bool) -> None:
         """See :class:`Side`."""
@@ -217,234 +225,3 @@ class WorkerSide:
     def waiting(self, begin: Begin) -> Awaitable[None]:
         """See :class:`Side`."""
         return self.runtime.waiting(begin)
-
-
-class Waiter(Protocol):
-    """How something waits in a process that has the exchange."""
-
-    def wait(self, begin: Begin) -> None:
-        """Call ``begin(done)`` and wait until ``done()`` is called."""
-
-    def waiting(self, begin: Begin) -> Awaitable[None]:
-        """The same, to be awaited."""
-
-    def run(self, call: Callable[..., Any], *args: object) -> None:
-        """Touch the exchange: at once where that is safe."""
-
-    def soon(self, call: Callable[..., object], *args: object) -> None:
-        """Call code of the user's."""
-
-    def check_waiting(self) -> None:
-        """See :meth:`DirectSide.check_waiting`."""
-
-
-class DirectSide:
-    """That of a process which has the exchange itself: a :class:`Side` and a peer.
-
-    Args:
-        exchange: in this process.
-        post: how handlers are called here.
-        waiter: how something waits here.
-        subscribers: of this process.
-        verbs: what the exchange can ask of this process.
-        log: told of slow handlers.
-    """
-
-    id = PRIMARY
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        post: Post,
-        waiter: Waiter,
-        subscribers: Subscribers,
-        verbs: Verbs,
-        log: Log,
-    ) -> None:
-        self.exchange = exchange
-        self.post = post
-        self._waiter = waiter
-        self._subscribers = subscribers
-        self._verbs = verbs
-        self._log = log
-        self._calls = Calls()
-        self._open: set[Returning] = set()
-        self.soon = waiter.soon
-        self.wait = waiter.wait
-        self.check_waiting = waiter.check_waiting
-        self.waiting = waiter.waiting
-        self._peer = _OwnPeer(self)
-        exchange.join(self._peer)
-
-    def publish(self, topic: str, body: bytes) -> bool:
-        """See :class:`Side`."""
-        self._waiter.run(self.exchange.publish, encode_publish(topic, body)[HEADER.size :])
-        return True
-
-    def want(self, pattern: str, is_wanted: bool) -> None:
-        """See :class:`Side`."""
-        self.call("subscribe" if is_wanted else "unsubscribe", encode(pattern), None)
-
-    def call(self, verb: str, body: bytes, done: Done | None) -> None:
-        """See :class:`Side`."""
-        number = NO_RETURN if done is None else self._calls.begin(done)
-        self._waiter.run(self.exchange.call, PRIMARY, number, verb, body)
-
-    def deliver(self, topic: str, body: bytes | bytearray) -> bool:
-        """Pass on what was published."""
-        self._subscribers.deliver(topic, body, self.post, self._log)
-        return True
-
-    def called(self, number: int, verb: str, body: bytes) -> bool:
-        """The exchange asks this process."""
-        returning = UNASKED if number == NO_RETURN else Returning(_Back(self), number, self._open)
-        self._verbs.call(self._peer, verb, body, returning)
-        return True
-
-    def returned(self, number: int, is_done: bool, body: bytes) -> None:
-        """The exchange answers this process."""
-        self._calls.returned(number, is_done, body)
-
-    def give(self, number: int, is_done: bool, body: bytes) -> None:
-        """Answer what the exchange has asked, from whatever thread."""
-        self._waiter.run(self.exchange.give, PRIMARY, number, is_done, body)
-
-
-class _OwnPeer:
-    """This process as the exchange sees it."""
-
-    id = PRIMARY
-
-    def __init__(self, side: DirectSide) -> None:
-        self._side = side
-
-    def publish(self, frame: bytes, topic: str, body: bytes | bytearray) -> bool:
-        return self._side.deliver(topic, body)
-
-    def call(self, number: int, verb: str, body: bytes) -> bool:
-        return self._side.called(number, verb, body)
-
-    def send(self, frame: bytes, verb: str, body: bytes, is_bounded: bool) -> bool:
-        return self._side.called(NO_RETURN, verb, body)
-
-    def give(self, number: int, is_done: bool, body: bytes) -> None:
-        self._side.returned(number, is_done, body)
-
-
-class _Back:
-    """The exchange as this process answers it."""
-
-    id = PRIMARY
-
-    def __init__(self, side: DirectSide) -> None:
-        self.give = side.give
-
-
-class PrimaryPost:
-    """How the primary calls handlers and waits: on its loop, where nothing may wait."""
-
-    def __init__(self, primary: Primary) -> None:
-        self.lock: AbstractContextManager[object] = nullcontext()
-        self._primary = primary
-
-    @property
-    def _loop(self) -> Loop:
-        return self._primary.loop
-
-    def at_turn_end(self, callback: Callable[[], None]) -> None:
-        """See :class:`~nodecluster_compat.sharing.subscriptions.Post`."""
-        self._loop.call_soon(callback)
-
-    def deliver_apart(self, take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
-        """Tell some, and the others on later turns."""
-        for _ in range(_SLICE):
-            item = take()
-            if item is None:
-                return
-            tell(item)
-        self._loop.call_soon(self.deliver_apart, take, tell)
-
-    def wait(self, begin: Begin) -> None:
-        """See :meth:`~nodecluster_compat.roles.primary.Primary.wait_for`."""
-        self._primary.wait_for(begin)
-
-    def waiting(self, begin: Begin) -> Awaitable[None]:
-        """Nothing awaits here.
-
-        Raises:
-            WouldBlock: always.
-        """
-        raise WouldBlock(NO_EVENT_LOOP)
-
-    def check_waiting(self) -> None:
-        """Refuse to wait for a server on the loop, unless it is a script's own turn.
-
-        Raises:
-            WouldBlock: it is neither another thread nor that.
-        """
-        if not self._loop.is_elsewhere() and self._primary.turn is None:
-            raise WouldBlock("expected a worker, or a thread: in the primary nothing may wait for a server")
-
-    def run(self, call: Callable[..., Any], *args: object) -> None:
-        """On the loop's thread."""
-        if self._loop.is_elsewhere():
-            self._loop.call_soon_threadsafe(call, *args)
-        else:
-            call(*args)
-
-    def soon(self, call: Callable[..., object], *args: object) -> None:
-        """On a later turn."""
-        self._loop.call_soon_threadsafe(call, *args)
-
-
-class LocalPost:
-    """How a program without a cluster calls handlers and waits: in whichever thread there is."""
-
-    def __init__(self) -> None:
-        self.lock: AbstractContextManager[object] = threading.RLock()
-
-    def at_turn_end(self, callback: Callable[[], None]) -> None:
-        """At once: the caller has no turns."""
-        callback()
-
-    def deliver_apart(self, take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
-        """At once, in the thread of whoever publishes."""
-        while (item := take()) is not None:
-            tell(item)
-
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> threading.Timer:
-        """Call back in a thread, with the lock."""
-        timer = threading.Timer(seconds, self.run, (callback,))
-        timer.daemon = True
-        timer.start()
-        return timer
-
-    def wait(self, begin: Begin) -> None:
-        """Hold up this thread."""
-        done = threading.Event()
-        begin(done.set)
-        done.wait()
-
-    async def waiting(self, begin: Begin) -> None:
-        """Hold up this task; whoever awaits has loaded asyncio, which nothing here may do."""
-        loop = sys.modules["asyncio"].get_running_loop()
-        future = loop.create_future()
-        begin(partial(loop.call_soon_threadsafe, _settle, future))
-        await future
-
-    def check_waiting(self) -> None:
-        """Whoever calls may wait."""
-
-    def run(self, call: Callable[..., Any], *args: object) -> None:
-        """In this thread, alone."""
-        with self.lock:
-            call(*args)
-
-    def soon(self, call: Callable[..., object], *args: object) -> None:
-        """At once."""
-        call(*args)
-
-
-def _settle(future: Any) -> None:  # noqa: ANN401 - of asyncio
-    if not future.done():
-        future.set_result(None)

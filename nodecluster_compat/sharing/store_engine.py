@@ -49,6 +49,12 @@ class StoreEngine(Protocol):
     def get(self, key: bytes) -> Kept | None:
         """Return what is kept."""
 
+    def at_hand(self, key: bytes) -> tuple[Kept | None] | None:
+        """Return what is kept, in a tuple, if that is known here at once; ``None`` where it has to be waited for."""
+
+    def cache_locally(self, prefixes: Sequence[bytes]) -> None:
+        """Keep in this process what is read of keys that begin with one of these, where reading them is slow."""
+
     def get_many(self, keys: Sequence[bytes]) -> list[Kept | None]:
         """Return what is kept under each key, as it is at one moment."""
 

@@ -18,6 +18,7 @@ from ..base.arity import fitted
 from ..base.emitter import Origin, awaits_handlers, current_origin, run_guarded
 from ..base.log import Log
 from ..errors import FrameError
+from .losses import Reason
 from .outcomes import Failure, failure_of
 from .topics import PatternTable, checked_topic
 from .wire import decode
@@ -118,6 +119,7 @@ class Subscription:
 
     def _drop(self, delivery: Delivery, log: Log) -> None:
         self.dropped += 1
+        self.owner.lost("slow_handler")
         if delivery.answering is not None:
             delivery.answering.failure(Failure("failed", f"too many messages wait for {self.handler!r}"))
         if not self._is_full:
@@ -161,6 +163,7 @@ class Subscription:
             result = self._call(delivery.topic, decode(delivery.body))
         except FrameError as error:  # no message at all: the sender's fault, which ends nothing here
             self.dropped += 1
+            self.owner.lost("foreign")
             if answering is not None:
                 answering.failure(failure_of(error))
             return None
@@ -190,9 +193,11 @@ class Subscribers:
 
     Args:
         wanted: told of a pattern that is the first, or was the last, of its kind here: ``wanted(pattern, is_wanted)``.
+        lost: told why a message was not delivered.
     """
 
-    def __init__(self, wanted: Callable[[str, bool], None]) -> None:
+    def __init__(self, wanted: Callable[[str, bool], None], lost: Callable[[Reason], object] = lambda _: None) -> None:
+        self.lost = lost
         self._wanted = wanted
         self._table: PatternTable[Subscription] = PatternTable()
         self._woken: list[Subscription] = []

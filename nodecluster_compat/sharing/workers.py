@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import FrameError
 from ..messages.frames import Frame, FrameKind
-from .exchange import Caller, Exchange, Returning
+from .exchange import Exchange
 from .sides import MOST_UNREAD_BYTES
+from .verbs import Caller, Returning
 from .wire import encode_call, encode_return
 
 if TYPE_CHECKING:

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from ...base.records import ServedAddress
     from ...lifecycle.steps import Step
     from ...roles.worker_handle import ChildEnds, WorkerHandle
-    from ...sharing.exchange import Moment
+    from ...sharing.verbs import Moment
     from ..gunicorn_types import GunicornLog, GunicornWorker, ListeningSocket
 else:
     _Base = object  # the real base is the class of the arbiter that is adopted

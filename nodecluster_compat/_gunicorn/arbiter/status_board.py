@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ...base.native import in_force
 from ...base.wall_time import rfc3339
@@ -14,6 +14,7 @@ from ...machine.backlog import backlog_of
 from ...operations.status_file import write_status
 from ...roles.numbers import NO_NUMBERS, Numbers
 from ...roles.status import (
+    BusStatus,
     ClusterState,
     ClusterStatus,
     ListenerStatus,
@@ -21,7 +22,9 @@ from ...roles.status import (
     Totals,
     WorkerStatus,
 )
+from ...sharing.losses import REASONS
 from .current_settings import settings_in_force
+from .seat import Seat
 
 if TYPE_CHECKING:
     import _socket
@@ -30,11 +33,11 @@ if TYPE_CHECKING:
     from ...lifecycle.rollout import ReloadReport
     from ...machine.background import Background
     from ...roles.worker_handle import WorkerEntry, WorkerHandle
+    from ...sharing.exchange import Exchange
     from .exits import Exits
     from .judging import Judge
     from .pressure import Pressure
     from .reloading import Reloader
-    from .seat import Seat
     from .upgrading import Upgrade
 
 __all__ = ["StatusBoard"]
@@ -44,12 +47,18 @@ _DIGITS: Final = 3
 _FILE: Final = "status file"
 
 
+class _Seat(Seat, Protocol):
+    """The arbiter, with what its processes share."""
+
+    exchange: Exchange
+
+
 class StatusBoard:
     """Says how the cluster of one arbiter is: the one place where its status is composed."""
 
     def __init__(
         self,
-        arbiter: Seat,
+        arbiter: _Seat,
         judge: Judge,
         reloader: Reloader,
         upgrade: Upgrade,
@@ -111,6 +120,7 @@ class StatusBoard:
             totals=self._totals(numbers),
             exits=self._exits.last,
             native=self._native,
+            bus=BusStatus(arbiter.exchange.published, {reason: arbiter.exchange.lost[reason] for reason in REASONS}),
         )
 
     def _status_of(self, worker: WorkerHandle, known: Numbers, now: float) -> WorkerStatus:

@@ -60,6 +60,7 @@ def cluster_families(status: ClusterStatus, survey: Survey, primary: PrimaryFact
             *_request_families(survey),
             *_worker_families(status, survey),
             *_connection_families(status, survey),
+            *_bus_families(status),
             *_primary_families(status, primary),
         )
         if family.samples
@@ -151,6 +152,13 @@ def _connection_families(status: ClusterStatus, survey: Survey) -> Iterator[Fami
     backlogs = {one.address: one.backlog for one in status.listeners if one.backlog is not None}
     kernel = "Connections that wait in the kernel to be accepted."
     yield Family("nodecluster_listener_backlog", "gauge", kernel, _by_label("address", backlogs))
+
+
+def _bus_families(status: ClusterStatus) -> Iterator[Family]:
+    published = "Messages of topics that have come to the primary."
+    yield _single("nodecluster_bus_messages", "counter", published, status.bus.published)
+    dropped = "Deliveries of messages that were lost, by reason."
+    yield Family("nodecluster_bus_dropped", "counter", dropped, _by_label("reason", status.bus.dropped, "_total"))
 
 
 def _primary_families(status: ClusterStatus, primary: PrimaryFacts) -> Iterator[Family]:

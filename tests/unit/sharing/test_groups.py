@@ -23,9 +23,10 @@ from nodecluster_compat.errors import (
     WouldBlock,
 )
 from nodecluster_compat.messages.frames import HEADER
-from nodecluster_compat.sharing.exchange import Exchange, Verbs
+from nodecluster_compat.sharing.exchange import Exchange
 from nodecluster_compat.sharing.group_desk import ALL_OTHERS, GroupDesk
 from nodecluster_compat.sharing.groups import Group, Groups
+from nodecluster_compat.sharing.verbs import Verbs
 from nodecluster_compat.sharing.wire import decode, decode_call, encode, encode_call
 
 

@@ -1,0 +1,161 @@
+"""Publish what must not be lost, and subscribe to it: ``durable`` of ``cluster.bus``.
+
+What keeps a message until somebody has dealt with it is the server of ``NODECLUSTER_BUS``.  A host by itself has
+nothing that outlives it, so there publishing is refused, and a subscription hears nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import ArgumentError, ClusterError, StoreFull, StoreUnavailable
+from .consumer import Consumer, DurableSubscription
+from .server import Server
+from .server_address import BUS_VARIABLE, address_of, asked_name, asked_url
+from .streams import MOST_WAITING, Streams
+
+if TYPE_CHECKING:
+    from ..base.emitter import Origin
+    from .sides import Around
+
+__all__ = ["Durables", "group_name"]
+
+_NO_SERVER: Final = (
+    f"expected {BUS_VARIABLE} to name a server, which keeps durable messages: nothing of one host outlives it"
+)
+
+
+def group_name(durable: bool | str, handler: Callable[..., Any]) -> str:
+    """Return the name of a durable subscription: as given, or that of the function in its module."""
+    if isinstance(durable, str):
+        return durable
+    return f"{handler.__module__}:{getattr(handler, '__qualname__', handler)!s}"
+
+
+class Durables:
+    """What this process does with durable messages.
+
+    Args:
+        sharing: around it.
+        host: returns the name of this host.
+    """
+
+    def __init__(self, sharing: Around, host: Callable[[], str]) -> None:
+        self._sharing = sharing
+        self._host = host
+        self._subscriptions: dict[str, DurableSubscription] = {}
+        self._consumers: dict[str, Consumer] = {}
+        self._server: Server | None = None
+        self._pid = 0
+        self._leaves = False
+
+    # --- publishing ----------------------------------------------------------------------------
+
+    def publish(self, topic: str, body: bytes) -> bool:
+        """Have the server keep a message; waits for it.
+
+        Raises:
+            StoreUnavailable: there is none, it cannot be reached, or refuses.
+            StoreFull: so much waits already.
+        """
+        if not asked_url():
+            raise StoreUnavailable(_NO_SERVER)
+        streams = Streams(asked_name())
+        if not self._own_server.ask(lambda client: streams.publish(client, topic, body)):
+            raise StoreFull(f"expected room for a durable message: {MOST_WAITING} wait for those who subscribe")
+        return True
+
+    @property
+    def _own_server(self) -> Server:
+        if self._server is None or self._pid != os.getpid():
+            self._server, self._pid = Server(asked_url()), os.getpid()
+        return self._server
+
+    # --- subscribing ---------------------------------------------------------------------------
+
+    def subscribe(self, pattern: str, handler: Callable[..., Any], name: str) -> DurableSubscription:
+        """Deal with messages here, or in the workers to come.
+
+        Raises:
+            ArgumentError: another handler has this name.
+        """
+        one = DurableSubscription(pattern, handler, name, self._close)
+        former = self._subscriptions.get(name)
+        if former is not None and (former.pattern != pattern or not _is_same(former.handler, handler)):
+            raise ArgumentError(
+                f"expected another name than {name!r}, by which {former.handler!r} subscribes to {former.pattern!r}: "
+                "each message goes to one of those who have a name"
+            )
+        if former is not None:
+            former.close()
+        self._subscriptions[name] = one
+        if self._runs:
+            self._begin(one)
+        return one
+
+    @property
+    def _runs(self) -> bool:
+        member = self._sharing.member
+        return member is not None and member.runtime is not None and not self._leaves
+
+    def attached(self) -> None:
+        """This process is a worker that runs."""
+        self._consumers, self._leaves = {}, False
+        member = self._sharing.member
+        if member is not None:
+            member.on("disconnecting", self.leave)
+        for one in list(self._subscriptions.values()):
+            self._begin(one)
+
+    def leave(self) -> None:
+        """This worker leaves: it takes no further messages."""
+        self._leaves = True
+        for consumer in self._consumers.values():
+            consumer.end()
+
+    def forget(self, origin: Origin) -> None:
+        """A file is executed again, and what it has subscribed to is no more."""
+        for one in list(self._subscriptions.values()):
+            if one.origin == origin:
+                one.close()
+
+    def _begin(self, one: DurableSubscription) -> None:
+        if not asked_url():
+            self._sharing.log.error("%r hears nothing: %s", one, _NO_SERVER)
+            return
+        try:
+            consumer = self._consumer(one)
+        except ClusterError as error:
+            self._sharing.log.error("%r hears nothing: %s", one, error)
+            return
+        self._consumers[one.name] = consumer
+        consumer.begin()
+
+    def _consumer(self, one: DurableSubscription) -> Consumer:
+        member = self._sharing.member
+        assert member is not None
+        assert member.runtime is not None
+        return Consumer(
+            one,
+            Streams(asked_name()),
+            address_of(asked_url()),
+            f"{self._host()}:{member.id}",
+            member.runtime.spawn,
+            self._sharing.log,
+            self._sharing.losses.count,
+        )
+
+    def _close(self, one: DurableSubscription) -> None:
+        if self._subscriptions.get(one.name) is one:
+            del self._subscriptions[one.name]
+            consumer = self._consumers.pop(one.name, None)
+            if consumer is not None:
+                consumer.end()
+
+
+def _is_same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    """Whether it is the same function, of a module that was perhaps executed again."""
+    names = [(getattr(call, "__module__", None), getattr(call, "__qualname__", None)) for call in (one, other)]
+    return one is other or (names[0] == names[1] and None not in names[0] and "<lambda>" not in str(names[0][1]))

@@ -1,0 +1,173 @@
+"""Let groups span hosts: who takes part elsewhere has an id here, by which it is posted to as if it were a worker.
+
+    join, post ──▶ GroupDesk ──▶ this desk ──CALL groups afar──▶ carrier ──publish──▶ Redis ──▶ carriers of other hosts
+                   GroupDesk ◀── this desk ◀──CALL groups from afar──┘
+
+Each host says every second, and whenever that changes, who takes part in its groups; a host of which nobody hears any
+more has no members.  What is posted to another host arrives at most once, as Redis' publishing has it, in the order of
+its sender.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from ..errors import ClusterError, FrameError
+from .wire import decode, encode
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+    from .far_desk import FarDesk
+    from .group_desk import GroupDesk
+    from .verbs import Caller, Returning
+
+__all__ = ["FIRST_FAR", "FarGroups", "FarPost", "FarTable", "is_far"]
+
+FIRST_FAR: Final = 2**31
+"""The ids from here on are of workers of other hosts, as this host has numbered them."""
+
+_MOST_BYTES: Final = 16 * 1024 * 1024
+_MOST_HOSTS: Final = 1024
+_MOST_MEMBERS: Final = 65_536
+
+
+def is_far(member: int) -> bool:
+    """Whether an id is that of a worker of another host."""
+    return member >= FIRST_FAR
+
+
+class FarTable(Struct, array_like=True, frozen=True, tag="table"):
+    """Who takes part in the groups of a host: the ids of its workers, by group."""
+
+    groups: dict[str, list[int]]
+
+
+class FarPost(Struct, array_like=True, frozen=True, tag="post"):
+    """What a member has for those of other hosts.
+
+    Attributes:
+        group: to which they belong.
+        sender: its id, on its host.
+        host: whom it is for; empty for all.
+        worker: its id there.
+        body: whatever the members understand.
+    """
+
+    group: str
+    sender: int
+    host: str
+    worker: int
+    body: bytes
+
+
+class FromAfar(Struct, array_like=True, frozen=True):
+    """What a carrier has heard: of which host, and what."""
+
+    host: str
+    told: FarTable | FarPost
+
+
+class FarGroups:
+    """The members on other hosts, as one primary knows them.
+
+    Args:
+        exchange: where the verbs are registered.
+        groups: of this host.
+        far: knows who carries.
+    """
+
+    def __init__(self, exchange: Exchange, groups: GroupDesk, far: FarDesk) -> None:
+        self._exchange = exchange
+        self._groups = groups
+        self._far = far
+        self._numbers = count(FIRST_FAR)
+        self._ids: dict[tuple[str, int], int] = {}
+        self._places: dict[int, tuple[str, int]] = {}
+        self._tables: dict[str, dict[str, frozenset[int]]] = {}
+        groups.far = self
+        exchange.verbs.on("groups from afar", bytes, self._heard)
+        exchange.verbs.on("hosts", list[str], self._hosts)
+        far.when_carried.append(self.tell_table)
+
+    # --- from here -----------------------------------------------------------------------------
+
+    def members(self, group: str) -> Iterable[int]:
+        """Return the ids of those who take part elsewhere."""
+        return [one for table in self._tables.values() for one in table.get(group, ())]
+
+    def tell_table(self) -> None:
+        """Tell other hosts who takes part here."""
+        self._tell(FarTable({group: self._groups.members(group) for group in self._groups.names}))
+
+    def post(self, group: str, sender: int, target: int | None, body: bytes) -> None:
+        """Post to a member elsewhere, or to all of them."""
+        host, worker = ("", 0) if target is None else self._places.get(target, ("", 0))
+        if target is None and not any(group in table for table in self._tables.values()):
+            return
+        self._tell(FarPost(group, sender, host, worker, body))
+
+    def _tell(self, told: FarTable | FarPost) -> None:
+        if self._far.carrier is not None:
+            try:
+                data = encode(told, "a post", _MOST_BYTES)
+            except ClusterError:
+                self._exchange.lost["too_large"] += 1
+            else:
+                self._exchange.send([self._far.carrier], "groups afar", data)
+
+    # --- from elsewhere ------------------------------------------------------------------------
+
+    def _heard(self, caller: Caller, data: bytes, _: Returning) -> None:
+        if caller.id != self._far.carrier:
+            return
+        try:
+            heard: FromAfar = decode(data, FromAfar)
+        except FrameError:  # another host's: the worker that brings it has done nothing wrong
+            self._exchange.lost["foreign"] += 1
+            return
+        if isinstance(heard.told, FarTable):
+            self._learn(heard.host, heard.told)
+        else:
+            self._deliver(heard.host, heard.told)
+
+    def _learn(self, host: str, told: FarTable) -> None:
+        if host not in self._tables and len(self._tables) >= _MOST_HOSTS:
+            return
+        former = self._tables.get(host, {})
+        table = {
+            group: frozenset(self._id_of(host, worker) for worker in members[:_MOST_MEMBERS])
+            for group, members in told.groups.items()
+            if members
+        }
+        self._tables[host] = table
+        self._forget_those_gone(host)
+        for group in {*former, *table}:
+            if former.get(group) != table.get(group):
+                self._groups.tell_members(group)
+
+    def _hosts(self, caller: Caller, present: list[str], _: Returning) -> None:
+        if caller.id == self._far.carrier:
+            for host in [one for one in self._tables if one not in present]:
+                self._learn(host, FarTable({}))
+                del self._tables[host]
+
+    def _deliver(self, host: str, post: FarPost) -> None:
+        sender = self._id_of(host, post.sender)
+        if any(sender in members for members in self._tables.get(host, {}).values()):
+            self._groups.deliver(post.group, sender, post.worker, post.body)
+
+    def _id_of(self, host: str, worker: int) -> int:
+        place = host, worker
+        if place not in self._ids:
+            number = self._ids[place] = next(self._numbers)
+            self._places[number] = place
+        return self._ids[place]
+
+    def _forget_those_gone(self, host: str) -> None:
+        there = {one for members in self._tables[host].values() for one in members}
+        for place in [place for place, number in self._ids.items() if place[0] == host and number not in there]:
+            del self._places[self._ids.pop(place)]
