@@ -99,6 +99,10 @@ class FarGroups:
         """Return the ids of those who take part elsewhere."""
         return [one for table in self._tables.values() for one in table.get(group, ())]
 
+    def knows(self, member: int) -> bool:
+        """Whether an id is that of a worker elsewhere, which perhaps has posted before it was said to be a member."""
+        return member in self._places
+
     def tell_table(self) -> None:
         """Tell other hosts who takes part here."""
         self._tell(FarTable({group: self._groups.members(group) for group in self._groups.names}))
@@ -156,9 +160,8 @@ class FarGroups:
                 del self._tables[host]
 
     def _deliver(self, host: str, post: FarPost) -> None:
-        sender = self._id_of(host, post.sender)
-        if any(sender in members for members in self._tables.get(host, {}).values()):
-            self._groups.deliver(post.group, sender, post.worker, post.body)
+        if len(self._ids) < _MOST_MEMBERS:
+            self._groups.deliver(post.group, self._id_of(host, post.sender), post.worker, post.body)
 
     def _id_of(self, host: str, worker: int) -> int:
         place = host, worker

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ..errors import ClusterError, FrameError
+from .far_groups import FarPost
 from .wire import decode, encode
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class _Carried(msgspec.Struct, array_like=True, frozen=True):
 
     version: int
     host: str
-    told: msgspec.Raw
+    told: Any
 
 
 class FarPosts:
@@ -59,7 +60,7 @@ class FarPosts:
 
     def tell(self, told: Any) -> None:  # noqa: ANN401 - decoded, of FarTable or FarPost
         """Tell all other hosts."""
-        data = encode(_Carried(_VERSION, self._host, msgspec.Raw(encode(told, limit=_MOST))), limit=_MOST)
+        data = encode(_Carried(_VERSION, self._host, told), limit=_MOST)
         if told[0] == "table":
             self._table = data
         self._send(data)
@@ -86,8 +87,12 @@ class FarPosts:
             return
         if carried.version != _VERSION:
             self._is_foreign()
-        elif carried.host != self._host:
+        elif carried.host != self._host and self._is_for_us(carried.told):
             self._call("groups from afar", encode([carried.host, carried.told], limit=_MOST))
+
+    def _is_for_us(self, told: Any) -> bool:  # noqa: ANN401 - decoded, of FarTable or FarPost, or nonsense
+        is_post = isinstance(told, list) and len(told) == len(FarPost.__struct_fields__) + 1
+        return not is_post or told[3] in ("", self._host)
 
     def _is_foreign(self) -> None:
         self.foreign += 1

@@ -65,6 +65,9 @@ class FarMembers(Protocol):
     def members(self, group: str) -> Iterable[int]:
         """Return their ids, as this host has numbered them."""
 
+    def knows(self, member: int) -> bool:
+        """Whether an id is that of one of them."""
+
     def tell_table(self) -> None:
         """Who takes part here has changed."""
 
@@ -113,7 +116,7 @@ class GroupDesk:
         if sender not in members:
             raise FrameError(f"a worker posts to the group {post.group[:40]!r}, in which it takes no part")
         if self.far is not None and post.peer not in members:
-            elsewhere = post.peer in self.far.members(post.group)
+            elsewhere = self.far.knows(post.peer)
             self.far.post(post.group, sender, post.peer if elsewhere else None, post.body)
             if elsewhere:
                 return

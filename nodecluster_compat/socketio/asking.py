@@ -221,8 +221,9 @@ def only_value(answers: Answers) -> Any:  # noqa: ANN401 - of the application
         KeyError: there is no such client.
         RequestTimedOut: it did not answer in time.
     """
+    for value in answers.values.values():
+        return value
     for reason in answers.failures.values():
         raise KeyError(reason)
-    for value in whole(answers).values():
-        return value
+    whole(answers)
     raise KeyError("Session not found")  # as python-socketio says

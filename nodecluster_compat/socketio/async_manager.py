@@ -79,7 +79,7 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
         if self._is_here(told):
             return self._local_rooms(told)
         answers = await self._ask_home(sid, {"what": "rooms", **told})
-        return next(iter(answers.values.values()), [])
+        return next(filter(None, answers.values.values()), [])
 
     async def get_session(self, sid: str, namespace: str | None = None) -> Any:  # noqa: ANN401 - of the application
         """Return the session of a client, of whichever worker; of another worker it is a copy.
@@ -138,9 +138,17 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
 
     async def _ask_home(self, sid: str, told: Told) -> Answers:
         home = self.home_of(sid)
+        if home is not None and self.spans_hosts:
+            return await self._ask(None, told, SECONDS, bool)  # whoever serves the client has something to say
         return await self._ask(() if home is None else (home,), told, SECONDS)
 
-    async def _ask(self, asked: Collection[int] | None, told: Told, timeout: float) -> Answers:
+    async def _ask(
+        self,
+        asked: Collection[int] | None,
+        told: Told,
+        timeout: float,
+        suffices: Callable[[Any], bool] | None = None,
+    ) -> Answers:
         seat = self.take_seat()
         if seat is None:
             return Answers()
@@ -151,7 +159,7 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
                 came.append(answers)
                 done()
 
-            self._begin_question(asked, told, timeout, ended)
+            self._begin_question(asked, told, timeout, ended, suffices)
 
         await seat.runtime.waiting(begin)
         return came[0]

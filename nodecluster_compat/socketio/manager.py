@@ -74,7 +74,7 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
         if self._is_here(told):
             return self._local_rooms(told)
         answers = self._ask_home(sid, {"what": "rooms", **told})
-        return next(iter(answers.values.values()), [])
+        return next(filter(None, answers.values.values()), [])
 
     def get_session(self, sid: str, namespace: str | None = None) -> Any:  # noqa: ANN401 - of the application
         """Return the session of a client, of whichever worker; of another worker it is a copy.
@@ -133,9 +133,17 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
 
     def _ask_home(self, sid: str, told: Told) -> Answers:
         home = self.home_of(sid)
+        if home is not None and self.spans_hosts:
+            return self._ask(None, told, SECONDS, bool)  # whoever serves the client has something to say
         return self._ask(() if home is None else (home,), told, SECONDS)
 
-    def _ask(self, asked: Collection[int] | None, told: Told, timeout: float) -> Answers:
+    def _ask(
+        self,
+        asked: Collection[int] | None,
+        told: Told,
+        timeout: float,
+        suffices: Callable[[Any], bool] | None = None,
+    ) -> Answers:
         seat = self.take_seat()
         if seat is None:
             return Answers()
@@ -146,7 +154,7 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
                 came.append(answers)
                 done()
 
-            self._begin_question(asked, told, timeout, ended)
+            self._begin_question(asked, told, timeout, ended, suffices)
 
         seat.runtime.wait(begin)
         return came[0]

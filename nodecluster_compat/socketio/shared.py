@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..roles.cluster import cluster
 from ..roles.process import process
 from ..routing.engineio import worker_of
+from ..sharing.far_groups import is_far
 from ..sharing.group_desk import ALL_OTHERS
 from .asking import Asking
 from .boot import remember
@@ -69,6 +70,7 @@ class Clustered(Asking):
         self._put: Put | None = None
         self._listens_in = 0
         self._ack_askers: dict[str, set[int]] = {}
+        self._senders: dict[str, int] = {}  # by their host_id, who await acknowledgements on other hosts
         self.members: frozenset[int] | None = None
         super().__init__(channel=channel, write_only=write_only, logger=logger, json=json)
         self._identity = 0, ""  # made anew in each process: a worker that was forked is not who made this manager
@@ -126,14 +128,27 @@ class Clustered(Asking):
         """Return the id of the worker that serves a client; ``None`` for what is no id of a client's."""
         return worker_of(sid) if isinstance(sid, str) else None
 
+    @property
+    def spans_hosts(self) -> bool:
+        """Whether there are workers of other hosts: the number in a client's id is of one host alone."""
+        return any(map(is_far, self.members or ()))
+
+    @property
+    def own_members(self) -> frozenset[int]:
+        """The other workers of this host."""
+        return frozenset(one for one in self.members or () if not is_far(one))
+
     def _target_of(self, told: Told) -> int:
         method = told["method"]
         if method == "callback":
-            return _host_worker(told["host_id"])
+            return self._senders.get(told["host_id"], _host_worker(told["host_id"]))
         address = told.get("room") if method == "emit" else told.get("sid") if method in _OF_A_CLIENT else None
         home = self.home_of(_only(address))
         if home is None:
             return ALL_OTHERS
+        if self.spans_hosts:
+            is_here = self._is_here({"sid": _only(address), "namespace": told.get("namespace") or "/"})
+            return NOWHERE if is_here else ALL_OTHERS
         is_own = self._seat is not None and home == self._seat.worker_id and not self.write_only
         return NOWHERE if is_own else home
 
@@ -179,9 +194,11 @@ class Clustered(Asking):
             return None
         try:
             told = self._wire().decode(envelope.body)
+            if is_far(envelope.sender) and not self._spans(envelope.sender, told):
+                return None
             act = self._acts.get(told["method"])
             if act is None:
-                return self._unpacked(told)
+                return self._unpacked(told, envelope.sender)
             act(self, envelope.sender, told)
         except Exception:  # noqa: BLE001 - whatever others tell, this goes on listening
             self._get_logger().exception("What worker %s told was not understood", envelope.sender)  # type: ignore[attr-defined]
@@ -190,11 +207,15 @@ class Clustered(Asking):
                 self._seat.took(envelope)
         return None
 
-    def _unpacked(self, told: Told) -> Told | None:
+    def _spans(self, sender: int, told: Told) -> bool:
+        """Whether what a worker of another host tells concerns this one; put it into this host's numbers."""
+        return told["method"] not in self._of_one_host
+
+    def _unpacked(self, told: Told, sender: int) -> Told | None:
         if told["method"] == "callback":
             told["args"] = unpack_arguments(told, self._packet)
         elif told["method"] == "emit":
-            self._note_asker(told)
+            self._note_asker(told, sender)
         return told
 
     def _members_changed(self, members: frozenset[int]) -> None:
@@ -203,16 +224,19 @@ class Clustered(Asking):
         with self._seat.lock if self._seat is not None else nullcontext():
             self._questions.members_changed(members)
         own = self._seat.worker_id if self._seat is not None else 0
-        for sid in list(self.callbacks):
+        self._senders = {name: one for name, one in self._senders.items() if one in members}
+        for sid in list(self.callbacks) if not self.spans_hosts else ():
             home = self.home_of(sid)
             if home is not None and home != own and home not in members:
                 self.callbacks.pop(sid, None)
 
     # --- acknowledgements ----------------------------------------------------------------------
 
-    def _note_asker(self, told: Told) -> None:
+    def _note_asker(self, told: Told, sender: int) -> None:
         """A worker awaits an acknowledgement of a client here: it is told if the client leaves without."""
         asker = _host_worker(told.get("host_id")) if told.get("callback") else ALL_OTHERS
+        if asker != ALL_OTHERS and is_far(sender):
+            asker = self._senders[str(told["host_id"])] = sender
         sid = _only(told.get("room"))
         if asker != ALL_OTHERS and isinstance(sid, str) and self.is_connected(sid, told["namespace"]):  # type: ignore[attr-defined]
             self._ack_askers.setdefault(sid, set()).add(asker)
@@ -226,6 +250,7 @@ class Clustered(Asking):
     def _told_gone(self, _: int, told: Told) -> None:
         self.callbacks.pop(told["sid"], None)
 
+    _of_one_host: frozenset[str] = frozenset()
     _acts: Mapping[str, Callable[[Any, int, Told], None]] = MappingProxyType(
         {"ask": Asking.told_ask, "answer": Asking.told_answer, "gone": _told_gone}
     )

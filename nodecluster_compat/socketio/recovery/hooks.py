@@ -265,8 +265,12 @@ class Recovering(Clustered):
         known = self.memory.sessions.get(pid, self.memory.clock())
         members = self.members or frozenset()
         if known is None or (known.home not in members and known.home != self.memory.worker_id):
-            return None
+            return self._asked_of_all()
         return (known.home,) if known.home in members else ()
+
+    def _asked_of_all(self) -> Collection[int] | None:
+        """Return whom all is asked of: a client is recovered within its host."""
+        return self.own_members if self.spans_hosts else None
 
     def _may_be_known_now(self, session: Session | None, answers: Answers) -> bool:
         """Return whether to ask again: while a worker leaves, others say that it has what it no longer gives away."""
@@ -289,7 +293,7 @@ class Recovering(Clustered):
 
     def _missed_here(self, told: Told) -> Any:  # noqa: ANN401 - as above
         """Say what a client has missed that another worker has claimed; what is for it goes there from now on."""
-        members = self.members or frozenset()
+        members = self.own_members  # nobody asks those of other hosts: who has heard them answers for them
         offset = decode_offset(told["offset"]) or NOTHING
         self.memory.has_moved(told["sid"], told["to"])
         missed = self.memory.missed(offset, told["sid"], told["namespace"], told["rooms"], members)
@@ -320,7 +324,13 @@ class Recovering(Clustered):
             return self.memory.home_of(sid) or super().home_of(sid)
         return super().home_of(sid)
 
-    def _unpacked(self, told: Told) -> Told | None:
+    def _spans(self, sender: int, told: Told) -> bool:
+        """Extends :class:`Clustered`'s: an event's number is of whoever has sent it, as this host knows that."""
+        if "packet" in told:
+            told["packet"] = [sender, *told["packet"][1:]]
+        return super()._spans(sender, told)
+
+    def _unpacked(self, told: Told, sender: int) -> Told | None:
         """Extends :class:`Clustered`'s: pass on what is for a client that has moved."""
         if self.recovery is not None and told["method"] in _OF_ONE_CLIENT and not told.get("passed"):
             address = told.get("room") if told["method"] == "emit" else told.get("sid")
@@ -328,7 +338,7 @@ class Recovering(Clustered):
             if home is not None and home != self.memory.worker_id and home in (self.members or ()):
                 self._tell(home, {**told, "passed": True})
                 return None
-        return super()._unpacked(told)
+        return super()._unpacked(told, sender)
 
     # --- workers come and go -------------------------------------------------------------------
 
@@ -337,7 +347,7 @@ class Recovering(Clustered):
         super()._members_changed(members)
         if self.recovery is None:
             return
-        for newcomer in members - self._known_members:
+        for newcomer in self.own_members - self._known_members:
             sessions = self.memory.sessions_for_newcomer(members - {newcomer})
             self._tell_sessions(newcomer, sessions, seen=self.memory.offset_now())
         if self._known_members - members:
@@ -364,6 +374,7 @@ class Recovering(Clustered):
     _acts: Mapping[str, Callable[[Any, int, Told], None]] = MappingProxyType(
         {**Clustered._acts, "session": told_session, "forget": told_forget, "handed": told_handed},
     )
+    _of_one_host = frozenset({"session", "forget", "handed"})
     _facts: Mapping[str, Callable[[Any, Told], Any]] = MappingProxyType(
         {**Clustered._facts, "claim": _claimed_here, "missed": _missed_here}
     )

@@ -91,9 +91,8 @@ class WaitingRecovery(Recovering):
             offset = None if session is None else self.memory.start_of(session, given)
             if session is None or offset is None:
                 return None
-            return self._arrival(
-                session, offset, self._ask(None, self._question_of_missed(session, offset), CLAIM_SECONDS)
-            )
+            question = self._question_of_missed(session, offset)
+            return self._arrival(session, offset, self._ask(self._asked_of_all(), question, CLAIM_SECONDS))
         except ClusterError:
             self._get_logger().exception("A session could not be recovered")  # type: ignore[attr-defined]
             return None

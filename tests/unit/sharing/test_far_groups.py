@@ -135,11 +135,29 @@ def test_who_leaves_elsewhere_is_no_member_any_more(hosts: tuple[Host, Host]) ->
     assert len(members_of(one)) == 1
 
 
+def test_who_posts_before_it_is_known_gets_its_answer(hosts: tuple[Host, Host]) -> None:
+    one, _ = hosts
+    one.hears([encode([1, "stranger", ["post", "g", 1, "", 0, b"who?"]])])
+    [(sender, body)] = one.heard(2)
+    assert (is_far(sender), body) == (True, b"who?")
+    one.heard(1)
+    one.workers[2].calls("post", [sender, "g", b"I"])
+    [data] = one.carries()
+    assert one.heard(1) == []
+    assert decode(data)[2] == ["post", "g", 2, "stranger", 1, b"I"]
+
+
+def test_a_post_for_another_host_is_not_ours(hosts: tuple[Host, Host]) -> None:
+    one, _ = hosts
+    for host, heard in (("third", []), ("one", [b"hello"])):
+        one.hears([encode([1, "other", ["post", "g", 2, host, 2, b"hello"]])])
+        assert [body for _, body in one.heard(2)] == heard
+    assert one.heard(1) == []
+
+
 def test_nonsense_is_counted_and_nothing_else(hosts: tuple[Host, Host]) -> None:
     one, _ = hosts
     one.hears([b"", b"\x01", encode([2, "other", ["table", {}]]), encode([1, "other", 5]), encode([1, "other", ["x"]])])
     assert (one.posts.foreign, one.exchange.lost["foreign"]) == (3, 2)
-    one.hears([encode([1, "stranger", ["post", "g", 1, "", 0, b"x"]])])
-    assert one.heard(1) == one.heard(2) == []
     one.workers[2].calls("groups from afar", encode(["other", ["table", {}]]))  # it does not carry
     assert len(members_of(one)) == 2
