@@ -235,6 +235,10 @@ def pytest_runtest_makereport(
 
         moments = observe_clusters(item, error)
     result = yield
+    if isinstance(error, pytest.fail.Exception) and str(error).startswith("ScopeMismatch"):
+        from .session.scopes import explain_scope
+
+        result.longrepr = "\n".join(filter(None, [str(result.longrepr), explain_scope(str(error))]))
     if result.failed and CLUSTERS in item.stash:
         from .failures.sections import describe_failure
 

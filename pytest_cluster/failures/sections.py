@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,9 @@ MOST_CLUSTERS = 3  # of a test that starts many: the last ones
 
 # A client sees the end of a worker before the primary has said so: the report waits for the primary's word.
 SETTLE_SECONDS = 1.0
+
+OURS = re.compile(r"std(out|err) cluster[ .:]")
+"""How the names of our sections begin."""
 
 ReportSection = tuple[str, str, str]
 """The stream, title and text of a section."""
@@ -93,6 +97,7 @@ def describe_failure(
     if result.when != "teardown" or not (has_failed or server):
         clusters = [one for one in item.stash.get(CLUSTERS, []) if one.server is not server][-MOST_CLUSTERS:]
     told = _Told(item, result, error)
+    _forget_earlier(item, result)
     for number, cluster in enumerate(clusters, start=1):
         moment = moments.get(cluster.server.pid, Moment())
         _add(item, result, _name_of(number), partial(_sections, told, cluster, number, moment))
@@ -143,6 +148,13 @@ class _Told:
 
 def _name_of(number: int) -> str:
     return "cluster" if number == 1 else f"cluster {number}"
+
+
+def _forget_earlier(item: pytest.Item, result: pytest.TestReport) -> None:
+    """Take out what an earlier report of this phase has said of clusters: that of another subtest."""
+    said: list[tuple[str, str, str]] = item._report_sections
+    said[:] = [one for one in said if one[0] != result.when or not OURS.match(one[1])]
+    result.sections[:] = [one for one in result.sections if not OURS.match(one[0].removeprefix("Captured "))]
 
 
 def _add(item: pytest.Item, result: pytest.TestReport, name: str, tell: Callable[[], list[ReportSection]]) -> None:

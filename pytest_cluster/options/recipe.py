@@ -12,6 +12,7 @@ from ..waiting import scaled
 from . import settings
 from .apps import Located, locate
 from .cluster_options import START_TIMEOUT, ClusterOptions
+from .markers import markers_of
 from .served import name_object
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def item_options(item: pytest.Item, fixtures: Mapping[str, Any], workers: int | 
     options = _with_settings(
         options, {name: one for name, one in found.items() if one.source not in ("default", "ini")}
     )
-    for marker in reversed(list(item.iter_markers("cluster"))):
+    for marker in reversed(markers_of(item)):
         options = options.changed("@pytest.mark.cluster", marker.kwargs)
     return options if workers is None else options.changed("--cluster-workers", {"workers": workers})
 

@@ -28,7 +28,8 @@ GET = "getfixturevalue"
 SET_UPS = ("setUpClass", "setUp", "asyncSetUp", "asyncTearDown", "tearDown")
 MOST_FUNCTIONS = 100
 """That are looked through for one test."""
-GET_IN_DOCTEST = re.compile(r"""getfixture\(\s*["'](\w+)["']""")
+GET_IN_DOCTEST = "getfixture("
+TEXT_IN_DOCTEST = re.compile(r"""["'](\w+)["']""")
 
 
 def asks_for(item: pytest.Item, goals: Iterable[str] = FIXTURES) -> bool:
@@ -66,7 +67,9 @@ def names_asked_for(function: Callable[..., object] | None, owner: type | None =
     reached = _reached(function, owner)
     if not any(GET in one.co_names for found in reached for one in _codes(found.__code__)):
         return []
-    return [one for found in reached for one in _texts(found) if one.isidentifier()]
+    of_class = [vars(one).get(name) for one in getattr(owner, "__mro__", ()) for name in _all_names(reached)]
+    texts = [*(one for found in reached for one in _texts(found)), *_flat_texts(of_class)]
+    return [one for one in texts if one.isidentifier()]
 
 
 def _reached(function: object, owner: type | None) -> list[FunctionType]:
@@ -89,6 +92,10 @@ def _named(name: str, function: FunctionType, owner: type | None) -> object:
     return value if is_near and isinstance(value, FunctionType | staticmethod | classmethod) else None
 
 
+def _all_names(functions: Iterable[FunctionType]) -> set[str]:
+    return {name for one in functions for name in _names(one)}
+
+
 def _names(function: FunctionType) -> Iterator[str]:
     for one in _codes(function.__code__):
         yield from one.co_names
@@ -104,11 +111,29 @@ def _texts(function: FunctionType) -> Iterator[str]:
 def _asked_by(item: pytest.Item) -> list[str]:
     """Return the names that the test itself asks for: its function, its doctest, or its steps."""
     if hasattr(item, "dtest"):
-        return [name for example in item.dtest.examples for name in GET_IN_DOCTEST.findall(example.source)]
+        source = "".join(example.source for example in item.dtest.examples)
+        return TEXT_IN_DOCTEST.findall(source) if GET_IN_DOCTEST in source else []
     function, owner = getattr(item, "function", None), getattr(item, "cls", None)
     methods = SET_UPS if isinstance(owner, type) and issubclass(owner, TestCase) else ()
     set_ups = [name for one in methods for name in names_asked_for(getattr(owner, one, None), owner)]
-    return [*names_asked_for(function, owner), *set_ups, *_asked_by_steps(item, function)]
+    itself = names_asked_for(function, owner)
+    given = _parameters(item) if itself else []
+    return [*itself, *given, *set_ups, *_asked_by_steps(item, function)]
+
+
+def _parameters(item: pytest.Item) -> list[str]:
+    """Return the texts that ``parametrize`` gives a test: names that it may ask for."""
+    marks = item.iter_markers("parametrize")
+    values = [value for mark in marks for value in (mark.args[1:2] or [mark.kwargs.get("argvalues", ())])]
+    return [one for value in values if isinstance(value, list | tuple) for one in _flat_texts(value)]
+
+
+def _flat_texts(values: Iterable[object]) -> Iterator[str]:
+    for one in values:
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, list | tuple):  # pytest.param is a tuple, too
+            yield from _flat_texts(one)
 
 
 def _asked_by_steps(item: pytest.Item, function: Callable[..., object] | None) -> list[str]:

@@ -37,8 +37,10 @@ class Comparison:
         test, workers = report.cluster_compared  # put there by pytest_runtest_makereport
         if report.when == "setup":
             self._results.pop((test, workers), None)
-        if report.failed or (report.passed and report.when == "call"):
-            self._results[test, workers] = Result(test, workers, report.passed)
+        if report.failed:
+            self._results[test, workers] = Result(test, workers, passed=False)
+        elif report.passed and report.when == "call":  # unless a subtest of it has failed, whose report came before
+            self._results.setdefault((test, workers), Result(test, workers, passed=True))
 
     def blames_workers(self, test: str, workers: int) -> bool:
         """Whether *test* has failed with so many *workers*, and passed with 1."""

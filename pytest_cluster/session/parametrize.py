@@ -9,6 +9,7 @@ import pytest
 from ..errors import OptionError
 from ..options import settings
 from ..options.cluster_options import ClusterOptions
+from ..options.markers import markers_of
 from ..stash import FIXTURES, WORKERS
 from .asking import asks_for, may_ask
 
@@ -62,7 +63,7 @@ def worker_counts(item: pytest.Item) -> tuple[int, ...]:
     and has nothing to compare where it says 1.
     """
     config = item.config
-    own = _marked_workers(item.iter_markers("cluster"))
+    own = _marked_workers(markers_of(item))
     asked: tuple[int, ...] = settings.value_of(config, "workers").value
     counts = asked if own is None else (own,)
     compares = settings.value_of(config, "compare").value and own != 1
@@ -76,7 +77,7 @@ def workers_of(item: pytest.Item, count: int) -> int:
 
     A marker on one of its parameters is seen only now; it stands above the command line as any other does.
     """
-    own = _marked_workers(item.iter_markers("cluster"))
+    own = _marked_workers(markers_of(item))
     compares = settings.value_of(item.config, "compare").value
     return count if own is None or (compares and 1 in (own, count)) else own
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..options.markers import markers_of
 from .asking import asks_for
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _kind(item: pytest.Item) -> str:
 
     params = getattr(getattr(item, "callspec", None), "params", {})
     given = [count_of(item), *(params.get(name) for name in ("cluster_app", "cluster_options"))]
-    markers = [sorted(marker.kwargs.items(), key=lambda pair: pair[0]) for marker in item.iter_markers("cluster")]
+    markers = [sorted(marker.kwargs.items(), key=lambda pair: pair[0]) for marker in markers_of(item)]
     return repr((given, markers, [_definition(item, name) for name in ("cluster_app", "cluster_options")]))
 
 

@@ -408,3 +408,138 @@ def test_cluster_that_a_helper_asks_for_is_known_before(fakes: pytest.Pytester) 
     listed = [line.rpartition("::")[2] for line in result.outlines if "::" in line]
     tests = ["test_by_a_helper", "test_of_the_language", "test_it", "test_it"]
     assert listed == [*(f"{name}[workers={count}]" for name in tests for count in (1, 2)), "test_that_needs_none"]
+
+
+def test_subtest_that_fails_is_a_test_that_fails(fakes: pytest.Pytester) -> None:
+    """pytest says of a ``TestCase`` that it passed after that; each report has what the cluster says once."""
+    fakes.makepyfile(
+        """
+        import unittest
+        import pytest
+
+        class TestIt(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def _take(self, cluster): self.workers = len(cluster.workers)
+
+            def test_case(self):
+                for most in (1, 1, 5):
+                    with self.subTest(most=most):
+                        self.assertLessEqual(self.workers, most)
+
+        def test_fixture(cluster, subtests):
+            with subtests.test():
+                assert len(cluster.workers) == 1
+        """
+    )
+
+    result = fakes.runpytest_inprocess("--cluster-compare", "-k", "not nothing")
+
+    result.stdout.fnmatch_lines(
+        [
+            "*::TestIt::test_case: passes with 1 worker, fails with 2",
+            "*::test_fixture: passes with 1 worker, fails with 2",
+            "2 tests compared: 2 pass with 1 worker and fail with more",
+        ]
+    )
+    assert str(result.stdout).count("\ncause: ") == 4  # two of the case, one of the subtest and one of its test
+
+
+MARKED = """
+import unittest
+import pytest
+
+pytestmark = pytest.mark.cluster(workers=5, env={"A": "module"})
+
+@pytest.fixture
+def count(cluster): return len(cluster.workers)
+
+@pytest.mark.cluster(workers=4)
+class Base:
+    def test_inherited(self, count): assert count == self.expected
+
+class TestInherits(Base):
+    expected = 4
+
+@pytest.mark.cluster(workers=3)
+class TestNearer(Base):
+    expected = 3
+
+@pytest.mark.cluster(workers=3)
+class TestCase(Base, unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _take(self, count): self.count = count
+
+    test_inherited = None
+
+    def test_nearer(self): assert self.count == 3
+
+    @pytest.mark.cluster(workers=1)
+    def test_nearest(self): assert self.count == 1
+
+@pytest.mark.cluster(workers=4)
+@pytest.mark.parametrize("n", [pytest.param(2, marks=pytest.mark.cluster(workers=2)), 4])
+def test_parameter(cluster, n):
+    assert len(cluster.workers) == n
+    assert cluster.options.env == {"A": "module"}
+"""
+
+
+def test_nearest_marker_is_in_force(fakes: pytest.Pytester) -> None:
+    """Of a class before that of its base, of a parameter before that of its function; what they say is merged."""
+    fakes.makepyfile(MARKED)
+
+    fakes.runpytest_inprocess("--cluster-workers=1,2").assert_outcomes(passed=6)
+
+
+@pytest.mark.parametrize("scope", ["class", "module", "session"])
+def test_fixture_of_a_wider_scope_is_told_what_to_do(fakes: pytest.Pytester, scope: str) -> None:
+    fakes.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.fixture(scope="{scope}")
+        def client(cluster_client): return cluster_client
+
+        def test_it(client): pass
+
+        @pytest.fixture(scope="{scope}")
+        def other(tmp_path): return tmp_path
+
+        def test_other(other): pass
+        """
+    )
+
+    result = fakes.runpytest_inprocess()
+
+    result.assert_outcomes(errors=2)
+    told = [line for line in result.outlines if "belongs to one test" in line]
+    assert [line.partition(":")[0] for line in told] == [
+        "cluster_client belongs to one test, so a fixture that takes it has function scope"
+    ]
+
+
+def test_names_in_parameters_and_class_attributes(fakes: pytest.Pytester) -> None:
+    """A name that ``parametrize`` gives, or that a class or a doctest keeps, is known before the test runs."""
+    fakes.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("name", ["cluster", pytest.param("cluster_client"), ("cluster",)[0]])
+        def test_parameter(request, name): assert request.getfixturevalue(name)
+
+        @pytest.mark.parametrize(("name", "n"), [("cluster", 1)])
+        def test_pair(request, name, n): assert request.getfixturevalue(name)
+
+        class TestIt:
+            names = ["cluster"]
+            def test_attribute(self, request): assert request.getfixturevalue(self.names[0])
+
+        @pytest.mark.parametrize("name", ["cluster"])
+        def test_that_asks_for_nothing(name): assert name
+        """
+    )
+    fakes.maketxtfile(test_text=">>> name = 'cluster'\n>>> len(getfixture(name).workers) > 0\nTrue")
+
+    result = fakes.runpytest_inprocess("--cluster-workers=1,2")
+
+    result.assert_outcomes(passed=2 * 6 + 1)
