@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .faults.cluster_faults import Faults as Faults
     from .faults.gates import Arrival as Arrival
     from .faults.gates import Gate as Gate
+    from .faults.network_faults import Network as Network
     from .fixtures import ClusterFactory as ClusterFactory
     from .journal.entries import JournalEntry as JournalEntry
     from .journal.entries import ListeningAddress as ListeningAddress
@@ -82,6 +83,7 @@ __all__ = [
     "ListeningAddress",
     "Messages",
     "MissingLibrary",
+    "Network",
     "NotImportable",
     "OptionError",
     "PreparedCluster",
@@ -131,6 +133,7 @@ _HOME = {
     "Messages": "journal.messages",
     "NotImportable": "errors",
     "OptionError": "errors",
+    "Network": "faults.network_faults",
     "PreparedCluster": "clusters.prepared",
     "PrimaryProxy": "processes.primary",
     "ProcessGone": "errors",

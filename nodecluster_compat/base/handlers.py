@@ -46,6 +46,13 @@ class Handlers(Generic[Sender, Item]):
             raise InternalError(f"{kind.name} has a handler already")
         self._by_kind[kind] = handler
 
+    def wrap(
+        self, kind: IntEnum, wrapped: Callable[[Callable[[Sender, Item], None]], Callable[[Sender, Item], None]]
+    ) -> None:
+        """Put what ``wrapped`` makes of it in the place of a kind's handler, if it has one."""
+        if kind in self._by_kind:
+            self._by_kind[kind] = wrapped(self._by_kind[kind])
+
     def handle(self, sender: Sender, item: Item) -> None:
         """Pass ``item`` to the handler of its kind.
 

@@ -31,8 +31,9 @@ from typing import Final
 
 from ..base.reactor import Reactor
 from ..errors import ChannelClosed, ChannelFull, ClusterError, FrameError
-from .frames import MAX_MESSAGE_BYTES, Frame
+from .frames import HEADER, MAX_MESSAGE_BYTES, Frame
 from .reader import ChannelReader
+from .toll import TOLLED, Toll
 from .write_queue import SendCallback
 from .writer import ChannelWriter
 
@@ -46,6 +47,8 @@ PRESSURE_BYTES: Final = 128 * 1024
 
 FRAME_COST: Final = 400
 """Bytes of memory that a waiting frame takes beside its own."""
+
+_KIND_AT: Final = HEADER.size - 1
 
 _MOST_ANSWERS: Final = 1024  # waiting; a peer of ours has one descriptor under way, and asks once for each server
 
@@ -161,6 +164,28 @@ class Channel:
             raise FrameError(f"the other side asks on and has not read {self._writer.queue.answers_waiting} answers")
         if self._open:
             self._writer.put(frame, None, fd, is_answer=True)
+
+    def interpose(self, toll: Toll) -> None:
+        """Under test: let the messages that are sent from now on pay ``toll`` before they are written."""
+        put = self._writer.put
+
+        def tolled(frame: bytes, callback: SendCallback | None, fd: int | None, is_answer: bool = False) -> None:
+            def pass_on() -> None:
+                if self._open:
+                    put(frame, callback, fd, is_answer)
+                else:
+                    told(ChannelClosed("the channel was closed before the message was written"))
+
+            def told(outcome: ClusterError | None) -> None:
+                if callback is not None:
+                    self.tell(callback, outcome)
+
+            if frame[_KIND_AT] in TOLLED:
+                toll("send", pass_on, None if fd is not None else lambda: told(None))
+            else:
+                put(frame, callback, fd, is_answer)
+
+        self._writer.put = tolled  # type: ignore[method-assign]
 
     def tell(self, callback: SendCallback, outcome: ClusterError | None) -> None:
         """Call a sender's callback back on a later turn."""

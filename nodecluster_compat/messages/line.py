@@ -34,6 +34,7 @@ from .passing import passage_of, unpack
 from .payloads import encode_payload
 from .request_payloads import encode_asked, encode_reply
 from .serialization import JSON, Serializer
+from .toll import Toll
 
 __all__ = ["Line"]
 
@@ -113,6 +114,10 @@ class Line:
         self._pausing.discard(who)
         if not self._pausing:
             self._channel.resume_reading()
+
+    def interpose(self, toll: Toll) -> None:
+        """Under test: see :meth:`Channel.interpose`."""
+        self._channel.interpose(toll)
 
     # --- sending -------------------------------------------------------------------------------
 

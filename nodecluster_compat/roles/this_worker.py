@@ -32,6 +32,7 @@ from ..messages.payloads import (
     encode_request,
 )
 from ..messages.serialization import JSON, Serializer
+from ..messages.toll import TOLLED, Toll
 from .inbox import Inbox
 from .process import Process
 from .requests import Replied, Reply, Requests, awaited, checked_request_timeout, waited
@@ -470,6 +471,24 @@ class ClusterWorker(Worker):
         """Close the channel as if the primary had gone."""
         with self._line_lock:
             self._line.close()
+
+    def interpose(self, toll: Toll) -> None:
+        """Under test: let the messages of both directions pay ``toll`` from now on."""
+        for kind in TOLLED:
+            self.frames.wrap(kind, partial(self._tolled, toll))
+        self._line.interpose(toll)
+
+    def _tolled(
+        self, toll: Toll, handler: Callable[[ClusterWorker, Frame], None]
+    ) -> Callable[[ClusterWorker, Frame], None]:
+        def handle(sender: ClusterWorker, frame: Frame) -> None:
+            def pass_on() -> None:
+                handler(sender, frame)
+                self._slice_ended()  # the slice that it came with may have ended long ago
+
+            toll("receive", pass_on, None if frame.kind is FrameKind.HANDLE else lambda: None)
+
+        return handle
 
     def request_exit(self, code: int) -> None:
         """End this process with ``code`` as soon as the runtime can."""

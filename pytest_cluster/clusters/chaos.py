@@ -21,6 +21,7 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 DEFAULT_KINDS = ("kill", "stop", "restart", "pause", "slow")
 ATTEMPTS = 12
 MOST_SEED = 10**6
+LOSS = 0.1
 
 Scenario = Callable[[Cluster], Iterator[object]]
 
@@ -35,7 +36,8 @@ class ChaosVerdict(Protocol):
 class Chaos:
     """``cluster_chaos``: runs a scenario, a generator function, with a fault at each ``yield``.
 
-    Before each fault all workers listen.  What lasts (``pause``, ``slow``) ends at the next step.
+    Before each fault all workers listen.  What lasts (``pause``, ``slow``, ``late_messages``, ``bad_network``) ends at
+    the next step.
 
     :param start: starts a cluster, from the marker's keywords.
     :param given: the plan that the command line names, if it does.
@@ -59,7 +61,8 @@ class Chaos:
         """Run *scenario* on a new cluster; when it fails, run it again with fewer faults, and raise its last failure.
 
         :param scenario: a generator function of the cluster; at each of its ``yield`` a fault is injected.
-        :param kinds: what may happen: ``kill``, ``stop``, ``disconnect``, ``restart``, ``pause``, ``slow``, ``reload``.
+        :param kinds: what may happen: ``kill``, ``stop``, ``disconnect``, ``restart``, ``pause``, ``slow``, ``reload``,
+            ``cut`` (the channel of a worker), ``late_messages``, ``bad_network``.
         :param seed: decides what happens when and to whom (default: another one each time); ``--cluster-chaos`` is
             stronger.
         :param attempts: how often it may run again to find fewer faults, each time on a cluster of its own.
@@ -166,10 +169,13 @@ def inject(cluster: Cluster, fault: ChaosFault, lasting: contextlib.ExitStack) -
         "disconnect": lambda: faults.disconnect(worker),
         "restart": lambda: cluster.restart_worker(worker),
         "reload": cluster.reload,
+        "cut": lambda: faults.cut_channel(worker),
     }
     blocks: Mapping[str, Callable[[], AbstractContextManager[object]]] = {
         "pause": lambda: faults.paused(worker),
-        "slow": lambda: _slow(cluster, fault.seconds),
+        "slow": lambda: _until_undone(cluster, lambda: faults.slow(fault.seconds)),
+        "late_messages": lambda: _until_undone(cluster, lambda: faults.delay_messages(fault.seconds)),
+        "bad_network": lambda: faults.network(delay=fault.seconds / 10, loss=LOSS, seed=int(fault.choice * MOST_SEED)),
     }
     if fault.kind in once:
         once[fault.kind]()
@@ -178,8 +184,8 @@ def inject(cluster: Cluster, fault: ChaosFault, lasting: contextlib.ExitStack) -
 
 
 @contextlib.contextmanager
-def _slow(cluster: Cluster, seconds: float) -> Iterator[None]:
-    cluster.faults.slow(seconds)
+def _until_undone(cluster: Cluster, begin: Callable[[], None]) -> Iterator[None]:
+    begin()
     yield
     cluster.faults.undo()
 

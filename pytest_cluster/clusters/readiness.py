@@ -7,6 +7,7 @@ were asked for.
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import socket
 from collections.abc import Sequence
@@ -77,10 +78,12 @@ def bring_up(server: ServerProcess, options: ClusterOptions, *, workers: int) ->
     """
     server.start()
     try:
-        return _wait_ready(server, options, workers) if options.has_journal else _wait_answering(server, options)
+        found = _wait_ready(server, options, workers) if options.has_journal else _wait_answering(server, options)
     except BaseException:
         server.abort()
         raise
+    server.detour.goal = found.path or (found.host, found.port)
+    return dataclasses.replace(found, detour=server.detour)
 
 
 def endpoint_of(address: ListeningAddress, *, tls: bool) -> Endpoint:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 __all__ = ["KINDS", "ChaosFault", "fault_at", "shrink"]
 
-KINDS = ("kill", "stop", "disconnect", "restart", "pause", "slow", "reload")
+KINDS = ("kill", "stop", "disconnect", "restart", "pause", "slow", "reload", "cut", "late_messages", "bad_network")
 """What can be done at a step; :mod:`pytest_cluster.clusters.chaos` does it."""
 
 SLOW_SECONDS = (0.01, 0.2)

@@ -1,4 +1,4 @@
-"""Break a cluster on purpose: slow it, fail its requests and boots, hold its steps.
+"""Break a cluster on purpose: slow it, fail its requests and boots, hold its steps; all faults that there are.
 
 Each fault is in the journal as *injected* before it happens, so that a report can tell the test's doing from the
 cluster's.  A pause, a failpoint or a limit is undone at the end of its block or of the test, whichever comes first;
@@ -14,17 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..errors import FaultError, OptionError
-from ..journal.entries import JournalEntry, worker_id
 from ..options.checks import check_count, check_seconds
-from ..options.cluster_options import ClusterOptions
 from ..processes.worker import WorkerProxy
-from ..server.launcher import ServerProcess
-from ..wire.records import MESSAGE, Action, Delay, Do, End, Fail, Failpoint, Hold
+from ..wire.records import MESSAGE, Action, Delay, Do, End, Fail, Hold
 from ..wire.remote import function_record
-from .failpoints import Failpoints, check_step
 from .gates import Gate
 from .injector import pickled
-from .process_faults import ProcessFaults
+from .network_faults import NetworkFaults
 
 __all__ = ["BOOT_FAILURES", "Faults"]
 
@@ -45,7 +41,7 @@ BOOT_FAILURES: Mapping[str, tuple[str, Action]] = {
 """What :meth:`Faults.boot_failure` can do, by name: the step, and what happens there."""
 
 
-class Faults(ProcessFaults):
+class Faults(NetworkFaults):
     """The faults of one cluster: ``cluster_faults``, or ``cluster.faults``.
 
     A *target* is a worker (``cluster.workers[0]``) or the primary (``cluster.primary``).  Where a fault is one of
@@ -54,10 +50,6 @@ class Faults(ProcessFaults):
 
     Everything here raises :class:`ProcessGone` when its target has ended already.
     """
-
-    def __init__(self, server: ServerProcess, options: ClusterOptions) -> None:
-        super().__init__(server, options)
-        self._failpoints = Failpoints(server)
 
     def slow(
         self, seconds: float, *, jitter: float = 0.0, seed: int = 0, worker: WorkerProxy | int | None = None
@@ -153,59 +145,6 @@ class Faults(ProcessFaults):
             raise FaultError(f"expected 1 party or more, got {parties}")
         with self._gate(step, None, parties) as gate:
             yield gate
-
-    # Inside
-
-    @contextlib.contextmanager
-    def _gate(self, step: str, worker: WorkerProxy | int | None, parties: int | None) -> Iterator[Gate]:
-        check_step(step, waits=True)
-        entry = self._note_workers(worker, f"hold of {step} in", harmless=True)
-        failpoint = self._failpoints.prepare(step, Hold(), worker_id(worker))
-        gate = self._failpoints.add_gate(failpoint, parties)
-        try:
-            with self._undo_stack.after(lambda: self._disarm(failpoint, entry)):
-                self._failpoints.arm(failpoint, worker)
-                yield gate
-        finally:
-            self._failpoints.remove_gate(failpoint.id)
-
-    def _arm(
-        self,
-        step: str,
-        action: Action,
-        worker: WorkerProxy | int | None,
-        what: str,
-        *,
-        harmless: bool = False,
-        only_later: bool = False,
-    ) -> None:
-        check_step(step)
-        entry = self._note_workers(worker, what, harmless=harmless, only_later=only_later)
-        failpoint = self._failpoints.prepare(step, action, worker_id(worker))
-        self._undo_stack.later(lambda: self._disarm(failpoint, entry))
-        if not only_later:
-            self._failpoints.arm(failpoint, worker)
-
-    def _disarm(self, failpoint: Failpoint, entry: JournalEntry) -> None:
-        self._failpoints.disarm(failpoint.id)
-        self._note_end(entry)
-
-    def _note_workers(
-        self, worker: WorkerProxy | int | None, what: str, *, harmless: bool, only_later: bool = False
-    ) -> JournalEntry:
-        if not self._options.has_journal:
-            raise FaultError(f"workers of {self._options.worker_class!r} are not under the test's control")
-        if isinstance(worker, WorkerProxy):
-            worker.check_alive()
-        number = worker_id(worker)
-        if number is not None:
-            check_count("worker", number)
-        who = f"worker {number}" if number is not None else "workers to come" if only_later else "every worker"
-        pid = worker.pid if isinstance(worker, WorkerProxy) else None
-        self.injected += 1
-        return self._server.journal.note_fault(
-            number or 0, pid, f"{what} {who}", harmless=harmless, everywhere=number is None
-        )
 
 
 def _instance(error: object) -> Exception:

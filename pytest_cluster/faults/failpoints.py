@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 from itertools import count
 
-from ..errors import ClusterError, FaultError, NotImportable, ProcessGone
+from ..errors import ClusterError, FaultError, NotImportable, OptionError, ProcessGone
 from ..processes.proxy import ask_process
 from ..processes.worker import WorkerProxy
 from ..server.launcher import ServerProcess
 from ..waiting import scaled
-from ..wire.records import Action, Failpoint, Hello, Hold, Reached
+from ..wire.records import CLOCK_STEP, DISK_STEP, MESSAGE_STEPS, Action, Failpoint, Hello, Hold, Reached
 from ..wire.remote import value_of
 from .gates import Gate
 
@@ -24,21 +24,25 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 
 TELL_SECONDS = 5.0
 
-SERVER_STEPS = ("fork", "online", "boot", "ready", "listening", "request")
+SERVER_STEPS = ("fork", "online", "boot", "ready", "listening", "request", *MESSAGE_STEPS)
+# Where faults of their own happen, and nothing else.
+_OF_FAULTS = (DISK_STEP, CLOCK_STEP)
 BEFORE_ANY_LOOP = ("fork", "online")
 
 
-def check_step(step: str, *, waits: bool = False) -> None:
+def check_step(step: str, action: Action) -> None:
     """Refuse a step that nobody ever comes to, and one where nothing can wait.
 
     :raises FaultError: it is none of the server's, and names no function; or the worker has no loop there yet.
     """
-    if ":" not in step and step not in SERVER_STEPS:
+    if not isinstance(step, str):
+        raise OptionError(f"expected the name of a step, got {step!r:.100}")
+    if ":" not in step and step not in (*SERVER_STEPS, *_OF_FAULTS):
         raise FaultError(
             f"expected a step of the server ({', '.join(SERVER_STEPS)}) or a function as 'package.module:name', "
             f"not {step!r}"
         )
-    if waits and step in BEFORE_ANY_LOOP:
+    if isinstance(action, Hold) and step in BEFORE_ANY_LOOP:
         raise FaultError(f"nothing can wait at {step!r}, where a worker has no loop yet: hold 'boot', or use at()")
 
 

@@ -20,12 +20,28 @@ from typing import Any
 
 from ..values import Pickled
 from ..wire.files import tallies_path
-from ..wire.records import CONTROL_VARIABLE, PAGE_HEADER, TOKEN_VARIABLE, Call, End, Hello, Outcome, Reached, Reply
+from ..wire.records import (
+    CLOCK_STEP,
+    CONTROL_VARIABLE,
+    DISK_STEP,
+    MESSAGE_STEPS,
+    PAGE_HEADER,
+    TOKEN_VARIABLE,
+    Call,
+    End,
+    Hello,
+    Outcome,
+    Reached,
+    Reply,
+)
 from ..wire.tallies import Tallies
 from .asgi import ASGIApplication, WrappedASGIApplication
+from .clock import ClockPlace
+from .disk import DiskPlace
 from .dumps import Dumps
 from .functions import outcome_of, resolve
 from .hosts import Desk, Reactor, WorkerHost
+from .lanes import Lanes
 from .link import Link
 from .output import take_own_output
 from .steps import Steps, end_process
@@ -47,6 +63,8 @@ class _Agent:
         self._dumps = Dumps(self.folder, stacks)
         self._link = Link(path)
         self._kept = False
+        self.steps.place(DISK_STEP, DiskPlace(self.folder))
+        self.steps.place(CLOCK_STEP, ClockPlace())
         hello = Hello(os.environ[TOKEN_VARIABLE], worker, os.getpid(), _is_measured())
         for failpoint in self._link.greet(hello).failpoints:
             self.steps.arm(failpoint, early=True)
@@ -98,13 +116,22 @@ class _Agent:
 class _WorkerAgent(_Agent):
     def __init__(self, worker: int) -> None:
         super().__init__(worker)
+        self._is_interposed = False
         self.tallies = Tallies(tallies_path(self.folder))
         self._host: WorkerHost
 
     def connect(self, host: WorkerHost) -> None:
         self._host = host
         self._dumps.stacks = host.stacks
+        for step in MESSAGE_STEPS:
+            self.steps.place(step, self._interpose)
         self._link.attach(host, self._received, self.steps.disarm_all)
+
+    def _interpose(self, _: object) -> None:
+        """Stand in the way of messages, from the first fault of theirs on."""
+        if not self._is_interposed:
+            self._is_interposed = True
+            self._host.interpose(Lanes(self.steps, self._host.call_later))
 
     def _received(self, call: Call) -> None:
         if call.operation == "steps" and self._is_wakeup(call):
@@ -115,6 +142,9 @@ class _WorkerAgent(_Agent):
             self._exit(call)
         elif call.operation == "crash":
             self._crash(call)
+        elif call.operation == "cut":
+            self._link.send(Reply(call.id, Outcome(value=pickle.dumps(None))))
+            self._host.spawn(self._host.cut_channel)
         elif call.operation == "run":
             self._host.spawn(partial(self._run_and_answer, call))
         else:

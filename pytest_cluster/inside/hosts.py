@@ -36,6 +36,15 @@ class WorkerHost(Reactor, Protocol):
     def spawn(self, call: Callable[[], None]) -> None:
         """Run ``call`` beside requests; it may block."""
 
+    def call_later(self, seconds: float, call: Callable[[], None]) -> object:
+        """Run ``call`` in the loop, after so many seconds; it must not block."""
+
+    def interpose(self, toll: Callable[[str, Callable[[], None], Callable[[], None] | None], None]) -> None:
+        """Let each message, in both directions, pass ``toll`` from now on."""
+
+    def cut_channel(self) -> None:
+        """Close the channel to the primary, as if that had gone."""
+
     def crash(self, error: BaseException) -> None:
         """Let ``error`` end the worker, as if its main loop had raised it."""
 

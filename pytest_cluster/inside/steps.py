@@ -6,42 +6,33 @@ step, reaching it costs a dictionary lookup.
 
 Who is held waits as the code around it does: in a greenlet or a thread, or in a task where that is what runs there. A
 plain function that an event loop calls cannot be held: the order to go on would come by the loop that it holds.
+
+Some steps have a *place* of their own, which is told what is armed there: messages, the disk, the clock.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import inspect
 import os
 import pickle
 import random
 import sys
 import time
 from _thread import allocate_lock
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Protocol
 
-from ..wire.records import Action, Delay, Do, End, Fail, Failpoint, Hold, Reached
+from ..wire.records import Action, Delay, Do, Drop, End, Fail, Failpoint, Hold, Reached, Reorder
 from .functions import resolve
+from .replaced import Replaced, place_of
 
-if TYPE_CHECKING:
-    import asyncio
-    from threading import Event
-
-__all__ = ["Answer", "Steps"]
-
-P = ParamSpec("P")
+__all__ = ["Answer", "Armed", "Steps", "Waiting", "end_process", "seconds_of"]
 
 HOLD_SECONDS = 300.0
 """A test that forgets what it holds does not hold it for ever."""
-
-
-_ABSENT = object()
 
 
 class Answer(Exception):
@@ -53,12 +44,32 @@ class Answer(Exception):
         self.message = message
 
 
-@dataclass(slots=True)
-class _Armed:
+class Waiting(Protocol):
+    """Somebody who waits at a step: an event, say."""
+
+    def set(self) -> object:
+        """Let it go on."""
+
+
+@dataclass(slots=True, eq=False)
+class Armed:
+    """A failpoint in this process.
+
+    Attributes:
+        failpoint: what, and where.
+        left: how often it is to happen yet; ``None``: always.
+        random: its own numbers.
+        waiting: who waits here, by arrival.
+    """
+
     failpoint: Failpoint
     left: int | None
     random: random.Random
-    waiting: dict[int, Event | asyncio.Event] = field(default_factory=dict)  # by arrival
+    waiting: dict[int, Waiting] = field(default_factory=dict)
+
+
+Place = Callable[[tuple[Armed, ...]], object]
+"""What is told of all that is armed at a step, whenever that changes."""
 
 
 class Steps:
@@ -66,13 +77,24 @@ class Steps:
 
     def __init__(self, tell: Callable[[Reached], None]) -> None:
         self._tell = tell
-        self._armed: dict[int, _Armed] = {}
-        self._by_step: dict[str, list[_Armed]] = {}
-        self._replaced: dict[str, _Replaced] = {}
+        self._armed: dict[int, Armed] = {}
+        self._by_step: dict[str, list[Armed]] = {}
+        self._places: dict[str, Place] = {}
+        self._replaced: dict[str, Replaced] = {}
         self._pending: set[str] = set()  # functions whose module is not there before the application is loaded
         self._arrivals = count(1)
         self._lock = allocate_lock()  # threads may come to a step at once
         self.application: object = None  # as the server has it
+
+    def place(self, step: str, place: Place) -> None:
+        """Let *place* see to a step, from now on and for what is armed there already."""
+        self._places[step] = place
+        if step in self._by_step:
+            place(self.at(step))
+
+    def at(self, step: str) -> tuple[Armed, ...]:
+        """Return what is armed at a step."""
+        return tuple(self._by_step.get(step, ()))
 
     def arm(self, failpoint: Failpoint, *, early: bool = False) -> None:
         """Let it happen from now on.
@@ -87,8 +109,8 @@ class Steps:
         action = failpoint.action
         if not early:
             _check(action)
-        seed = action.seed if isinstance(action, Delay) else 0
-        armed = _Armed(failpoint, action.times if isinstance(action, Fail | Do) else None, random.Random(seed))  # noqa: S311
+        seed = action.seed if isinstance(action, Delay | Drop | Reorder) else 0
+        armed = Armed(failpoint, action.times if isinstance(action, Fail | Do | Drop) else None, random.Random(seed))  # noqa: S311
         if ":" in failpoint.step and failpoint.step not in self._replaced:
             if early:
                 self._pending.add(failpoint.step)
@@ -96,6 +118,11 @@ class Steps:
                 self._wrap(failpoint.step)
         self._armed[failpoint.id] = armed
         self._by_step.setdefault(failpoint.step, []).append(armed)
+        self._tell_place(failpoint.step)
+
+    def _tell_place(self, step: str) -> None:
+        if step in self._places:
+            self._places[step](self.at(step))
 
     def loaded(self) -> None:
         """Replace the functions that could not be before the application was loaded."""
@@ -118,7 +145,8 @@ class Steps:
         if not self._by_step[step]:
             del self._by_step[step]
             self._unwrap(step)
-        for event in armed.waiting.values():
+        self._tell_place(step)
+        for event in list(armed.waiting.values()):
             event.set()
 
     def disarm_all(self) -> None:
@@ -137,33 +165,34 @@ class Steps:
 
     def reach(self, step: str) -> None:
         """Act at a step, to which this process has come."""
-        for armed in list(self._by_step.get(step, ())):
-            self._act(armed)
+        for armed in self.at(step):
+            self.act(armed)
 
     async def reach_in_task(self, step: str) -> None:
         """Act at a step, to which a task of an asyncio loop has come: the loop goes on."""
-        for armed in list(self._by_step.get(step, ())):
+        for armed in self.at(step):
             if isinstance(armed.failpoint.action, Hold):
                 await self._hold_task(armed)
             elif isinstance(armed.failpoint.action, Delay):
-                await _asyncio().sleep(_seconds(armed, armed.failpoint.action))
+                await _asyncio().sleep(seconds_of(armed, armed.failpoint.action))
             else:
-                self._act(armed)
+                self.act(armed)
 
-    def _act(self, armed: _Armed) -> None:
+    def act(self, armed: Armed) -> None:
+        """Do what is to be done where this process has come to: wait, raise, end, call."""
         action = armed.failpoint.action
         if isinstance(action, Hold):
             self._hold(armed)
         elif isinstance(action, Delay):
-            time.sleep(_seconds(armed, action))
+            time.sleep(seconds_of(armed, action))
         elif isinstance(action, End):
             end_process(action)
-        elif self._counts(armed):
+        elif isinstance(action, Fail | Do) and self.counts(armed):
             if isinstance(action, Fail):
                 raise _error_of(action)
             resolve(action.function)(*pickle.loads(action.arguments))  # noqa: S301 - from the test, see wire
 
-    def _counts(self, armed: _Armed) -> bool:
+    def counts(self, armed: Armed) -> bool:
         """Whether it is to happen once more."""
         with self._lock:
             if armed.left:
@@ -171,7 +200,7 @@ class Steps:
                 return True
             return armed.left is None
 
-    def _hold(self, armed: _Armed) -> None:
+    def _hold(self, armed: Armed) -> None:
         from threading import Event  # gevent's by now, where this worker is patched
 
         if _is_in_event_loop():
@@ -180,14 +209,14 @@ class Steps:
                 "the loop, and the order to go on with it; expected an async def function, or one that runs in a thread"
             )
         event = Event()
-        arrival = self._arrived(armed, event)
+        arrival = self.arrived(armed, event)
         event.wait(HOLD_SECONDS)
         armed.waiting.pop(arrival, None)
 
-    async def _hold_task(self, armed: _Armed) -> None:
+    async def _hold_task(self, armed: Armed) -> None:
         asyncio = _asyncio()
         event = asyncio.Event()
-        arrival = self._arrived(armed, event)
+        arrival = self.arrived(armed, event)
         try:
             await asyncio.wait_for(event.wait(), HOLD_SECONDS)
         except asyncio.TimeoutError:
@@ -195,81 +224,29 @@ class Steps:
         finally:
             armed.waiting.pop(arrival, None)
 
-    def _arrived(self, armed: _Armed, event: Event | asyncio.Event) -> int:
+    def arrived(self, armed: Armed, event: Waiting) -> int:
+        """Tell the test that somebody waits here; return the number by which it is let go."""
         arrival = next(self._arrivals)
         armed.waiting[arrival] = event
         self._tell(Reached(armed.failpoint.id, arrival, armed.failpoint.step))
         return arrival
 
     def _wrap(self, step: str) -> None:
-        owner, name = _place(step)
+        owner, name = place_of(step)
         original = getattr(owner, name)
         if not callable(original):
             raise TypeError(f"{step} is {original!r:.100}, and only what is called can be a step")
         if original is self.application:
             raise TypeError("it is the application itself, which the server has already; hold 'request' instead")
-        self._replaced[step] = _Replaced.put(owner, name, partial(self.reach, step), partial(self.reach_in_task, step))
+        self._replaced[step] = Replaced.put(owner, name, partial(self.reach, step), partial(self.reach_in_task, step))
 
     def _unwrap(self, step: str) -> None:
         if step in self._replaced:
             self._replaced.pop(step).restore()
 
 
-@dataclass(frozen=True, slots=True)
-class _Replaced:
-    """A function that is replaced by a wrapper where it was found, as ``unittest.mock.patch`` replaces.
-
-    What a class keeps is wrapped as it is kept, so that a static method stays one; what is inherited, or belongs to the
-    class of an object, is left alone, and hidden for the time.
-    """
-
-    owner: object
-    name: str
-    kept: object
-    """As the owner has it; ``_ABSENT`` when it has it from elsewhere."""
-
-    @classmethod
-    def put(
-        cls, owner: object, name: str, before: Callable[[], None], before_task: Callable[[], Awaitable[None]]
-    ) -> _Replaced:
-        """Put a wrapper there that calls *before* and then the original; an ``async def`` one awaits *before_task*."""
-        kept = vars(owner).get(name, _ABSENT)
-        static = inspect.getattr_static(owner, name, None) if isinstance(owner, type) else None
-        if isinstance(static, staticmethod | classmethod):
-            setattr(owner, name, type(static)(_wrapper(static.__func__, before, before_task)))
-        else:
-            setattr(owner, name, _wrapper(getattr(owner, name), before, before_task))
-        return cls(owner, name, kept)
-
-    def restore(self) -> None:
-        """Put back what was there."""
-        if self.kept is _ABSENT:
-            delattr(self.owner, self.name)
-        else:
-            setattr(self.owner, self.name, self.kept)
-
-
-def _wrapper(
-    original: Callable[P, Any], before: Callable[[], None], before_task: Callable[[], Awaitable[None]]
-) -> Callable[P, Any]:
-    if inspect.iscoroutinefunction(original):
-
-        @functools.wraps(original)
-        async def reached_in_task(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - the original's
-            await before_task()
-            return await original(*args, **kwargs)
-
-        return reached_in_task
-
-    @functools.wraps(original)
-    def reached(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - the original's
-        before()
-        return original(*args, **kwargs)
-
-    return reached
-
-
-def _seconds(armed: _Armed, delay: Delay) -> float:
+def seconds_of(armed: Armed, delay: Delay) -> float:
+    """Return how long this delay is, this time."""
     return delay.seconds + armed.random.random() * delay.jitter
 
 
@@ -308,12 +285,3 @@ def _error_of(action: Fail) -> Exception:
         return Answer(action.status, action.message)
     error: Exception = pickle.loads(action.error or b"")  # noqa: S301 - from the test, see wire
     return error
-
-
-def _place(step: str) -> tuple[object, str]:
-    module, _, path = step.partition(":")
-    owner: object = importlib.import_module(module)
-    *parents, name = path.split(".")
-    for parent in parents:
-        owner = getattr(owner, parent)
-    return owner, name

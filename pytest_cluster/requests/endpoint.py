@@ -6,8 +6,9 @@ import http.client
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ..server.detour import Detour
 from ..waiting import Patience, scaled
 from .response import Response
 
@@ -21,17 +22,21 @@ _PART_BYTES = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server is reached: a host and a port, or the path of a unix socket."""
+    """Where a server is reached: a host and a port, or the path of a unix socket; by a detour where there is one."""
 
     host: str
     port: int
     path: str | None = None
     tls: bool = False
+    detour: Detour | None = field(default=None, compare=False, repr=False)
 
     def connect(self, timeout: float | None = None) -> socket.socket:
         """Return a new connected socket, with TLS where the server has it."""
         timeout = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
-        if self.path is not None:
+        via = None if self.detour is None else self.detour.via
+        if via is not None:
+            plain = socket.create_connection(via, timeout)
+        elif self.path is not None:
             plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 plain.settimeout(timeout)

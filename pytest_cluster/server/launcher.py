@@ -33,6 +33,7 @@ from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Hello, Reached
 from ..wire.tallies import Tallies
 from .command import command_of, environment_of, imports_of, searched
 from .conf import DEFAULT_BIND, conf_source
+from .detour import Detour
 from .exits import describe_returncode
 from .folder import make_folder, no_folder
 from .guard import guard
@@ -72,6 +73,7 @@ class ServerProcess:
         folder: everything of it that is on disk; short, because the path of a unix socket may have 107 bytes.
         control: the connections to its processes.
         reached: called, in a thread, when a step that is held was reached.
+        detour: how clients get to it.
 
     :raises OptionError: it cannot be as it is asked for.
     :raises StartError: it has no place on the disk.
@@ -88,6 +90,7 @@ class ServerProcess:
         self.tag = secrets.token_hex(16)
         self.logs = LogFolder(self.folder)
         self.reached: Callable[[Hello, Reached], None] | None = None
+        self.detour = Detour()
         self._options = options
         self.pythonpath = pythonpath
         self._socket_files = SocketFiles(self.tag, options.cwd or self.folder)

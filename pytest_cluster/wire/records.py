@@ -20,24 +20,31 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 __all__ = [
+    "CLOCK_STEP",
     "CONTROL_VARIABLE",
+    "DISK_STEP",
     "HEADER",
     "MESSAGE",
+    "MESSAGE_STEPS",
     "PAGE_HEADER",
     "TOKEN_VARIABLE",
     "Action",
     "Call",
     "Delay",
+    "Disk",
     "Do",
+    "Drop",
     "End",
     "Fail",
     "Failpoint",
     "Function",
     "Hello",
     "Hold",
+    "Jump",
     "Outcome",
     "Reached",
     "Record",
+    "Reorder",
     "Reply",
     "Unpacker",
     "Welcome",
@@ -122,7 +129,49 @@ class Do:
     times: int | None = 1
 
 
-Action: TypeAlias = Hold | Delay | Fail | End | Do
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Lose messages: the first *times*, or all; of these a *share*, by random numbers of *seed*."""
+
+    times: int | None = None
+    share: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reorder:
+    """Let messages overtake each other: *window* of them go on together, in another order than they came.
+
+    Those that are fewer go on after *seconds* all the same.
+    """
+
+    window: int
+    seconds: float
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Let files in *folder* be slow by *seconds* for each operation, or full."""
+
+    folder: str
+    seconds: float = 0.0
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """Let the clock go before by *seconds*, or after where they are negative."""
+
+    seconds: float
+
+
+Action: TypeAlias = Hold | Delay | Fail | End | Do | Drop | Reorder | Disk | Jump
+
+MESSAGE_STEPS = ("receive", "send")
+"""Where messages come by in a worker: they have come from the primary, or are to go there."""
+DISK_STEP = "disk"
+CLOCK_STEP = "clock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +180,8 @@ class Failpoint:
 
     Steps: ``fork`` (the first thing in the process), ``online`` (before it says so), ``boot`` (before the application
     is loaded), ``ready`` (before the worker listens), ``listening`` (it has said so), ``request`` (before the
-    application is called), or a function, ``module:name``.
+    application is called), ``receive`` (a message has come), ``send`` (one is to go), ``disk`` (a file is used),
+    ``clock``, or a function, ``module:name``.
     """
 
     id: int

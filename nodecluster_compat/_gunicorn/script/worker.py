@@ -177,7 +177,7 @@ class _Main(GeventReactor):
         self._beat = LoopBeat(birth.heartbeat, self, GeventEngine.stacks, Obedience(birth.notebook).obey)
         self._servers.receiver.start(self)
         birth.member.attach(self)
-        under_test.connect_worker(WorkerUnderTest(self, GeventEngine(), self._throw))
+        under_test.connect_worker(WorkerUnderTest(self, GeventEngine(), self._throw, birth.member))
         forking.release_signals()
 
     def serve(self) -> None:

@@ -7,7 +7,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ...roles.this_worker import Runtime
+    from ...roles.this_worker import ClusterWorker, Runtime
 
 __all__ = ["Examined", "WorkerUnderTest"]
 
@@ -29,12 +29,17 @@ class WorkerUnderTest:
         runtime: of its kind.
         engine: of its kind.
         throw: raises an exception in the main greenlet or thread.
+        member: the worker's part in the cluster.
     """
 
-    def __init__(self, runtime: Runtime, engine: Examined, throw: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, runtime: Runtime, engine: Examined, throw: Callable[[BaseException], None], member: ClusterWorker
+    ) -> None:
         self.add_reader, self.remove_reader = runtime.add_reader, runtime.remove_reader
         self.add_writer, self.remove_writer = runtime.add_writer, runtime.remove_writer
         self.spawn: Callable[[Callable[[], None]], None] = runtime.spawn
+        self.call_later: Callable[[float, Callable[[], None]], object] = runtime.call_later
+        self.interpose, self.cut_channel = member.interpose, member.lose_channel
         self.crash = throw
         self.await_soon = getattr(runtime, "await_soon", None)  # of an engine with an event loop
         self.stacks = engine.stacks

@@ -1,0 +1,151 @@
+"""Delay, lose, hold and reorder the messages of a worker, as failpoints at ``receive`` and ``send`` say.
+
+Each message passes its lane, in the loop and with the lock of the line held.  What goes on later goes on in the order
+in which it came, unless a failpoint changes that: a delay is one of the line, not of a message alone.
+"""
+
+from __future__ import annotations
+
+import traceback
+from _thread import RLock
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+
+from ..wire.records import MESSAGE_STEPS, Delay, Drop, Hold, Reorder
+from .steps import Armed, Steps, seconds_of
+
+__all__ = ["Lanes"]
+
+PassOn = Callable[[], None]
+CallLater = Callable[[float, Callable[[], None]], object]
+
+
+class Lanes:
+    """The two directions of one worker's messages.
+
+    :param steps: its failpoints.
+    :param call_later: calls back in its loop, with the lock of the line held.
+    """
+
+    def __init__(self, steps: Steps, call_later: CallLater) -> None:
+        self._lanes = {step: _Lane(step, steps, call_later) for step in MESSAGE_STEPS}
+
+    def __call__(self, step: str, pass_on: PassOn, lose: PassOn | None) -> None:
+        """Take a message that has come (``receive``) or is to go (``send``); *lose* is ``None`` where it must go on."""
+        self._lanes[step].take(pass_on, lose)
+
+
+class _Lane:
+    """One direction."""
+
+    def __init__(self, step: str, steps: Steps, call_later: CallLater) -> None:
+        self._step = step
+        self._steps = steps
+        self._call_later = call_later
+        self._due: deque[tuple[float, PassOn]] = deque()
+        self._groups: dict[Armed, _Group] = {}
+        self._lock = RLock()
+
+    def take(self, pass_on: PassOn, lose: PassOn | None) -> None:
+        seconds = 0.0
+        for armed in self._steps.at(self._step):
+            action = armed.failpoint.action
+            if isinstance(action, Delay):
+                seconds += seconds_of(armed, action)
+            elif isinstance(action, Drop):
+                if lose is not None and armed.random.random() < action.share and self._steps.counts(armed):
+                    lose()
+                    return
+            elif isinstance(action, Hold):
+                self._steps.arrived(armed, _Released(partial(self._queue, pass_on, 0.0)))
+                return
+            elif isinstance(action, Reorder):
+                self._group(armed, action).take(pass_on)
+                return
+            else:
+                self._act(armed)
+        self._queue(pass_on, seconds)
+
+    def _act(self, armed: Armed) -> None:
+        try:
+            self._steps.act(armed)
+        except Exception:  # noqa: BLE001 - the test's function, and nobody here could catch it
+            traceback.print_exc()
+
+    def _group(self, armed: Armed, action: Reorder) -> _Group:
+        with self._lock:
+            if armed not in self._groups:
+                group = _Group(action.window, armed, lambda pass_on: self._queue(pass_on, 0.0))
+                self._groups[armed] = group
+                armed.waiting[0] = group  # arrivals count from 1: whoever disarms lets it go on
+            group = self._groups[armed]
+        if group.is_empty:
+            self._call_later(action.seconds, group.set)
+        return group
+
+    def _queue(self, pass_on: PassOn, seconds: float) -> None:
+        """Pass a message on in so many seconds, and behind those that came before."""
+        with self._lock:
+            if not self._due and not seconds:
+                direct = True
+            else:
+                direct = False
+                last = self._due[-1][0] if self._due else 0.0
+                self._due.append((max(last, monotonic() + seconds), pass_on))
+                if len(self._due) == 1:
+                    self._call_later(seconds, self._pump)
+        if direct:
+            pass_on()
+
+    def _pump(self) -> None:
+        """Pass on what is due."""
+        while self._due:
+            with self._lock:
+                due, pass_on = self._due[0]
+                left = due - monotonic()
+                if left > 0:
+                    self._call_later(left, self._pump)
+                    return
+            try:
+                pass_on()
+            except Exception:  # noqa: BLE001 - those behind it go on
+                traceback.print_exc()
+            with self._lock:
+                self._due.popleft()
+
+
+class _Released:
+    """A message that is held at a step, as if it were an event."""
+
+    def __init__(self, go: PassOn) -> None:
+        self.set = go
+
+
+class _Group:
+    """Messages that are to go on together, in another order; *go* takes each."""
+
+    def __init__(self, window: int, armed: Armed, go: Callable[[PassOn], None]) -> None:
+        self._window = window
+        self._armed = armed
+        self._go = go
+        self._messages: list[PassOn] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._messages
+
+    def take(self, pass_on: PassOn) -> None:
+        self._messages.append(pass_on)
+        if len(self._messages) >= self._window:
+            self.set()
+
+    def set(self) -> None:
+        """Let them go on now, however few they are: by a number of places further, so that each is in another one."""
+        messages, self._messages = self._messages, []
+        if len(messages) > 1:
+            first = self._armed.random.randrange(1, len(messages))
+            messages = messages[first:] + messages[:first]
+        for pass_on in messages:
+            self._go(pass_on)
