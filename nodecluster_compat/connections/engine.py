@@ -110,7 +110,8 @@ class Engine:
         self._turns = Turns()
         self._allowance = Allowance(time.monotonic())
         self._goes_round: set[int] = set()  # the listeners that are dealt round robin
-        self._ahead: dict[int, tuple[int, float]] = {}  # who waits (``turns``): its last listener, since when
+        self._ahead: dict[int, int] = {}  # who waits (``turns``), and its last listener
+        self._ahead_since = 0.0  # somebody has waited for which the allowance has not paid yet
         self._taken: select.epoll = original("select", "epoll")()
         self._is_told = False  # whether an edge ends the wait of the loop
         self._spare = SpareDescriptors()
@@ -308,8 +309,10 @@ class Engine:
         last = 0 if end.offered is None else end.offered[0]
         end.taken()
         self._offers.pop(end.worker_id, None)
-        if self._offers and self._is_ahead(end) and self._allowance.is_left(time.monotonic()):
-            self._ahead[end.worker_id] = (last, time.monotonic())
+        if self._offers and self._is_ahead(end) and self._allowance.is_left(now := time.monotonic()):
+            if not self._ahead:
+                self._ahead_since = now
+            self._ahead[end.worker_id] = last
         else:
             self._is_idle(end, last)
         if self._ahead:
@@ -343,8 +346,9 @@ class Engine:
         for worker_id in list(self._ahead):
             end = self._ends.get(worker_id)
             if end is not None and worker_id in self._ahead and not self._is_ahead(end):
-                last, since = self._ahead.pop(worker_id)
-                self._allowance.spend(time.monotonic() - since)
+                last, now = self._ahead.pop(worker_id), time.monotonic()
+                self._allowance.spend(now - self._ahead_since)
+                self._ahead_since = now
                 if not end.is_busy:
                     self._is_idle(end, last)
 
@@ -356,6 +360,7 @@ class Engine:
         if taken_back is None:
             return
         self._offers.pop(end.worker_id, None)
+        self._turns.taken_back(end.worker_id)
         if not end.has_left and end.worker_id in self._ends:
             self._probe(end)
         self._put_back(*taken_back)

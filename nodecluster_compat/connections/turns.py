@@ -5,10 +5,14 @@ processors than work it may wait for one, while another, which has one, takes wh
 once, one of three workers got up to twenty-eight.  The others could have taken theirs a millisecond later, and would
 have had as little to do.
 
-So every offer has a number, and a worker that was offered :data:`LEAD` connections after one that still lies in
-another's channel is *ahead* of that other.  It gets no further one before the other has taken its own, or the offer was
-taken from it (``stuck_offers``: it computes, sleeps, or is gone), or has lain for long.  So nobody waits for a worker
-that is blocked longer than it takes to find that out.
+So offers are counted, and a worker that has had more than one in whose channel an offer still lies is *ahead* of that
+other.  It gets no further one before the other has taken its own, or the offer was taken from it (``stuck_offers``: it
+computes, sleeps, or is gone), or has lain for long.  So nobody waits for a worker that is blocked longer than it takes
+to find that out.
+
+What counts is what they have had in all, not since that offer: of a burst a worker that is a little slower each time
+would get half of what others get.  But nobody has to make up for more than :data:`MOST_BEHIND`, whether the other was
+blocked for long, has just begun, or gets fewer because their clients belong to others.
 
 A machine that never has a processor to spare would feel that.  Bursts are what matters: of connections that come all
 the time each worker gets its share anyhow.  So there is an :class:`Allowance`, and behind that whoever is first takes
@@ -22,42 +26,52 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["LEAD", "Allowance", "Turns"]
+__all__ = ["LEAD", "MOST_BEHIND", "Allowance", "Turns"]
 
 LEAD: Final = 2
-"""Connections.  With one, workers whose requests take a little longer than others' would often hold those up."""
+"""Connections that one worker may be offered before another has taken the one that it was offered with the first."""
+
+MOST_BEHIND: Final = 4
+"""Connections that a worker may be short of, and get while others wait."""
 
 _MOST: Final = 0.1  # seconds: a burst of some hundred connections
 _SHARE: Final = 0.02  # of the time
 
 
 class Turns:
-    """The order of the offers that were made."""
+    """How many offers each worker has had."""
 
-    __slots__ = ("_last", "_offers")
+    __slots__ = ("_counts", "_most")
 
     def __init__(self) -> None:
-        self._last = 0
-        self._offers: dict[int, tuple[int, ...]] = {}  # of each worker: the numbers of the last ones, the latest last
+        self._counts: dict[int, int] = {}
+        self._most = 0
 
     def offered(self, worker_id: int) -> None:
         """A worker was offered a connection."""
-        self._last += 1
-        self._offers[worker_id] = (*self._offers.get(worker_id, ())[1 - LEAD :], self._last)
+        count = max(self._counts.get(worker_id, self._most - 1), self._most - MOST_BEHIND) + 1
+        self._counts[worker_id] = count
+        self._most = max(self._most, count)
+
+    def taken_back(self, worker_id: int) -> None:
+        """It has not taken that, and somebody else gets it."""
+        if worker_id in self._counts:
+            self._counts[worker_id] -= 1
 
     def is_ahead(self, worker_id: int, behind: Iterable[int]) -> bool:
-        """Return whether a worker has had too many offers since one of those got the one that it has not taken.
+        """Return whether a worker has had too many offers beside those that have one which they have not taken.
 
         Args:
             worker_id: which has taken what it was offered.
             behind: workers that have not.
         """
-        mine = self._offers.get(worker_id, ())
-        return len(mine) == LEAD and any(self._offers[other][-1] < mine[0] for other in behind)
+        counts = self._counts
+        least = counts.get(worker_id, self._most) - LEAD + 1
+        return any(counts[other] <= least for other in behind)
 
     def forget(self, worker_id: int) -> None:
         """A worker is gone."""
-        self._offers.pop(worker_id, None)
+        self._counts.pop(worker_id, None)
 
 
 class Allowance:

@@ -300,6 +300,21 @@ def test_nobody_gets_ahead_of_a_worker_that_had_no_processor(rig: Rig) -> None:
     assert rig.waiting() == 0
 
 
+@pytest.mark.parametrize("slow", [0, 1, 2])
+def test_burst_is_dealt_evenly_although_one_takes_its_own_last_each_time(rig: Rig, slow: int) -> None:
+    """Thirty connections at once over three workers are ten for each, one more or less."""
+    workers = [rig.worker() for _ in range(3)]
+    quick = [worker for number, worker in enumerate(workers) if number != slow]
+    for _ in range(30):
+        rig.connect()
+    for _ in range(30):
+        next(worker for worker in (*quick, workers[slow]) if worker.has_offer()).take()
+        rig.turn()
+    counts = [len(worker.has) for worker in workers]
+    assert sum(counts) == 30
+    assert 9 <= min(counts) <= max(counts) <= 11
+
+
 @pytest.mark.parametrize("way", ["blocked", "lost", "leaves"])
 def test_worker_that_got_ahead_goes_on_without_the_one_behind(rig: Rig, way: str) -> None:
     """If that cannot catch up, the other gets all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodecluster_compat.connections.turns import LEAD, Allowance, Turns
+from nodecluster_compat.connections.turns import LEAD, MOST_BEHIND, Allowance, Turns
 
 FIRST, SECOND, THIRD = 1, 2, 3
 
@@ -21,8 +21,35 @@ def test_one_is_ahead_that_had_its_lead_since_another_was_offered_what_it_has_no
     assert turns.is_ahead(FIRST, [SECOND])
 
 
-def test_what_came_before_is_no_lead() -> None:
-    assert not offered(*[FIRST] * 9, SECOND, FIRST).is_ahead(FIRST, [SECOND])
+def test_what_it_had_before_is_a_lead_as_well() -> None:
+    """Or one that is always a little slower would get half of a burst."""
+    turns = offered(FIRST, SECOND, FIRST)
+    assert turns.is_ahead(FIRST, [SECOND])
+    turns.offered(SECOND)
+    assert not turns.is_ahead(FIRST, [SECOND])
+
+
+def test_nobody_has_to_wait_for_more_than_a_few() -> None:
+    """Whatever the others had while one was blocked."""
+    turns = offered(SECOND, *[FIRST] * 99)
+    for _ in range(MOST_BEHIND):
+        assert turns.is_ahead(FIRST, [SECOND])
+        turns.offered(SECOND)
+    assert not turns.is_ahead(FIRST, [SECOND])
+
+
+def test_worker_that_begins_is_not_behind() -> None:
+    assert not offered(SECOND, *[FIRST] * 9, SECOND, THIRD).is_ahead(FIRST, [THIRD])
+
+
+def test_offer_that_was_taken_back_counts_for_nobody() -> None:
+    turns = offered(FIRST, SECOND, FIRST, SECOND)
+    turns.taken_back(SECOND)
+    turns.taken_back(THIRD)
+    turns.offered(SECOND)
+    assert not turns.is_ahead(FIRST, [SECOND])
+    turns.taken_back(SECOND)
+    assert turns.is_ahead(FIRST, [SECOND])
 
 
 def test_nobody_is_ahead_where_all_have_taken_theirs() -> None:
@@ -43,6 +70,7 @@ def test_worker_that_is_gone_is_forgotten() -> None:
     turns = offered(SECOND, *[FIRST] * LEAD)
     turns.forget(FIRST)
     turns.forget(FIRST)
+    turns.offered(SECOND)
     assert not turns.is_ahead(FIRST, [SECOND])
 
 
