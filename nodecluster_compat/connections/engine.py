@@ -389,7 +389,9 @@ class Engine:
     def arm(self) -> None:
         """See that the loop wakes up for whatever can change something; whoever changed something calls it."""
         self._lying.settle()
-        is_told = self._lying.rests or any(listener.dispatcher.pending for listener in self._listeners.values())
+        is_told = self._lying.rests and len(self._ends) > 1  # of no use to a single worker
+        for listener in self._listeners.values():
+            is_told = is_told or listener.dispatcher.pending > 0
         if is_told is not self._is_told:
             self._is_told = is_told
             self._loop.watch(self._taken.fileno(), READABLE if is_told else 0, self._edges)

@@ -192,12 +192,12 @@ class Listener:
         # One at first, more while they keep coming: an accept that finds nobody costs as much as one that does.
         accepted, dispatcher = 0, self.dispatcher
         while accepted < self._batch:
-            if self.needs_all_idle or not dispatcher.idle_workers:
-                self._find_idle()
             if not dispatcher.wants_connections:
-                self.update()
-                self._batch = 1.0
-                return
+                self._find_idle()
+                if not dispatcher.wants_connections:
+                    self.update()
+                    self._batch = 1.0
+                    return
             if not self._accept_one():
                 self._batch = 1.0
                 return
@@ -215,6 +215,8 @@ class Listener:
             return self._failed(error)
         if self._delay:
             self._delay = _FIRST_DELAY  # some come back: the next pause is short, the episode goes on
+        if self.needs_all_idle or not self.dispatcher.idle_workers:
+            self._find_idle()
         if self.look is None and self.client_of is None:
             self.dispatcher.add(Connection(fd, peer))
         else:
