@@ -46,9 +46,9 @@ class Relay(asyncio.Protocol):
         """Relay from now on; ``client`` is closed when the other worker has ended."""
         self._far.close()
         self._client = client
-        self._near.setblocking(False)
         client.pause_reading()
-        Opener(loop, None, 0).open(self._near, self, lambda _: client.close())
+        family = int(self._near.family)
+        Opener(loop, None, 0).open(family, self._near.detach(), self, lambda _: client.close())
 
     # --- what the client sends -----------------------------------------------------------------
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -170,20 +173,47 @@ def test_stacks_name_every_task_and_what_it_waits_in(loop: asyncio.AbstractEvent
     assert task_stacks(loop, None) == "(no tasks)"
 
 
-def test_connection_that_cannot_be_opened_is_told(loop: asyncio.AbstractEventLoop) -> None:
-    """Its socket is closed."""
-
-    class Socket:
-        is_open = True
-
-        def close(self) -> None:
-            self.is_open = False
+@pytest.mark.parametrize("is_uvloop", [False, True])
+def test_connection_that_cannot_be_opened_is_told(loop: asyncio.AbstractEventLoop, is_uvloop: bool) -> None:
+    """Its descriptor is closed."""
 
     async def refuse(*_: Any, **__: Any) -> None:
         raise ConnectionResetError
 
-    opener, sock, errors = Opener(loop, None, 0), Socket(), list[Exception]()
-    opener._connect = refuse  # type: ignore[assignment]
-    opener.open(sock, asyncio.Protocol(), errors.append)  # type: ignore[arg-type]
+    opener, errors = Opener(loop, None, 0), list[Exception]()
+    opener._connect, opener._is_uvloop = refuse, is_uvloop  # type: ignore[assignment]
+    near, far = socket.socketpair()
+    opener.open(near.family, near.detach(), asyncio.Protocol(), errors.append)
     assert [type(error) for error in errors] == [ConnectionResetError]
-    assert not sock.is_open
+    with far:
+        assert far.recv(1) == b""
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+def test_connection_is_closed_once(kind: str) -> None:
+    """By its transport: whatever has its number by then stays open."""
+
+    class Echo(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(data)  # type: ignore[attr-defined]
+            self.transport.close()
+
+        def connection_lost(self, _: Exception | None) -> None:
+            spare.append(os.dup(far.fileno()))
+
+    made = asyncio if kind == "asyncio" else pytest.importorskip("uvloop")
+    loop, spare = made.new_event_loop(), list[int]()
+    near, far = socket.socketpair()
+    far.settimeout(20)
+    far.send(b"hello")
+    Opener(loop, None, 0).open(near.family, near.detach(), Echo(), lambda error: None)
+    run(loop, lambda: spare)
+    loop.close()
+    gc.collect()
+    assert far.recv(9) == b"hello"
+    os.close(spare[0])
+    with far:
+        assert far.recv(9) == b""

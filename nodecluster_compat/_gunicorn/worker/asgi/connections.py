@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ....asyncio_runtime.idle_connections import IdleConnections
 from ....machine.forked_child import keep_from_children
 from .protocol import FedProtocol, SeenWorker
+from .routed_protocol import RoutedProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from .protocol import ServingWorker
 
 __all__ = ["Connections"]
+
+_Held = TypeVar("_Held", bound=FedProtocol)
 
 _GOODBYE_SECONDS: Final = 1.0  # for the close frames of websockets, and for tasks that were cancelled
 
@@ -49,7 +52,13 @@ class Connections:
 
     def new(self) -> FedProtocol:
         """Return the protocol of a connection that begins."""
-        protocol = FedProtocol(self._alive, self._ending, self.idle, self.ended)
+        return self._hold(FedProtocol(self._alive, self._ending, self.idle, self.ended))
+
+    def new_routed(self) -> RoutedProtocol:
+        """Return the protocol of one whose requests are routed."""
+        return self._hold(RoutedProtocol(self._alive, self._ending, self.idle, self.ended))
+
+    def _hold(self, protocol: _Held) -> _Held:
         self._all.add(protocol)
         return protocol
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ....asyncio_runtime.task_stacks import task_stack
-from ....base.limit_watch import LimitWatch
-from ....base.time_limits import Late
+from ....base.time_limits import Late, TimeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -26,30 +26,29 @@ _TRY_AGAIN: Final = 1013
 
 
 class Limited(Protocol):
-    """A request, or a websocket.
+    """Who has a request: a connection, or the request itself.
 
     Attributes:
+        task: that serves it.
         status: of its answer, once that has begun.
+        headers: of its answer, once that has begun.
         is_websocket: whether it is one.
     """
 
+    task: asyncio.Task[Any] | None
     status: int | None
-    is_websocket: bool
+    headers: Iterable[tuple[bytes, bytes]]
+
+    @property
+    def is_websocket(self) -> bool: ...
 
     @property
     def told(self) -> tuple[str, str]:
         """Its method and path, and its client."""
 
-    @property
-    def headers(self) -> Iterable[tuple[bytes, bytes]]:
-        """Those of its answer, once that has begun."""
-
-    def send(self, message: Any) -> Awaitable[None]:  # noqa: ANN401 - ASGI's
-        """Send a part of the answer."""
-
 
 class LateTasks:
-    """Watches the requests of one worker.
+    """Watches the requests of one worker; a request is who has it, and since when.
 
     Args:
         seconds: that a request may usually take; 0 for no limit.
@@ -58,75 +57,86 @@ class LateTasks:
     """
 
     def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop, tell: Callable[..., None]) -> None:
-        self._watch: LimitWatch[Limited] = LimitWatch(seconds, self._call_later, self._late)
+        self._limits: TimeLimits[Limited] = TimeLimits(seconds)
         self._loop = loop
         self._tell = tell
-        self._tasks: dict[Limited, asyncio.Task[Any]] = {}
-        self._cancelled: dict[Limited, int] = {}  # how often
-        self._here: ContextVar[Limited | None] = ContextVar("nodecluster.request", default=None)
+        self._in_flight: dict[Limited, float] = {}
+        self._cancelled: dict[tuple[Limited, float], int] = {}  # how often
+        self._here: ContextVar[tuple[Limited, float] | None] = ContextVar("nodecluster.request", default=None)
+        self._has_usual = bool(seconds)
+        self._is_due = False  # somebody looks soon
 
-    def _call_later(self, seconds: float, look: Callable[[], None]) -> None:
-        if asyncio._get_running_loop() is self._loop:
-            self._loop.call_later(seconds, look)
-        else:  # a ``def`` endpoint limits itself, in a thread
-            self._loop.call_soon_threadsafe(self._loop.call_later, seconds, look)
+    def begin(self, request: Limited, since: float) -> None:
+        """The current task serves a request from now on."""
+        self._in_flight[request] = since
+        self._here.set((request, since))
+        if self._has_usual and not self._is_due:
+            self._look_soon()
 
-    def begin(self, request: Limited) -> None:
-        """The current task serves a request."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks[request] = task
-        self._here.set(request)
-        self._watch.begin(request)
+    def end(self, request: Limited) -> None:
+        """It has been answered; what its task still does has no limit.  A no-op when that was said."""
+        self._in_flight.pop(request, None)
 
-    def answered(self, request: Limited) -> None:
-        """Its answer has been sent; what its task still does has no limit."""
-        self._watch.end(request)
-
-    def end(self, request: Limited) -> bool:
-        """Its task serves it no longer.
-
-        Returns:
-            Whether it was cancelled here, and by nobody else.
-        """
-        self._watch.end(request)
-        task = self._tasks.pop(request, None)
-        times = self._cancelled.pop(request, 0)
+    def was_late(self, request: Limited, since: float) -> bool:
+        """Return whether its task, which is about to end, was cancelled here, and by nobody else."""
+        times, task = self._cancelled.pop((request, since), 0), asyncio.current_task()
         if task is None or not times:
             return False
         return not hasattr(task, "uncancel") or [task.uncancel() for _ in range(times)][-1] == 0
 
     def limit(self, seconds: float) -> bool:
         """Limit the request that the caller serves: a task of its, or a thread that it waits for."""
-        request = self._here.get()
-        return request is not None and self._watch.limit(request, seconds)
-
-    def _late(self, late: Late[Limited]) -> bool:
-        request = late.key
-        if not late.has_own and (request.is_websocket or _is_event_stream(request.headers)):
+        here = self._here.get()
+        if here is None or self._in_flight.get(here[0]) != here[1]:
             return False
-        task = self._tasks.get(request)
-        if task is not None:
-            self._tell(*request.told, late.seconds, task_stack(task))
-            self._cancelled[request] = self._cancelled.get(request, 0) + 1
-            task.cancel()
+        self._limits.set(*here, seconds)
+        if not self._is_due:
+            self._look_soon()
         return True
 
+    def _look_soon(self) -> None:
+        pause = self._limits.pause
+        if pause is None:
+            return
+        self._is_due = True
+        if asyncio._get_running_loop() is self._loop:
+            self._loop.call_later(pause, self._look)
+        else:  # a ``def`` endpoint limits itself, in a thread
+            self._loop.call_soon_threadsafe(self._loop.call_later, pause, self._look)
+
+    def _look(self) -> None:
+        self._is_due = False
+        in_flight = list(self._in_flight.items())
+        self._cancelled = {one: times for one, times in self._cancelled.items() if one in in_flight}
+        for late in self._limits.late(in_flight, monotonic()):
+            self._end(late)
+        if self._in_flight:
+            self._look_soon()
+
+    def _end(self, late: Late[Limited]) -> None:
+        request = late.key
+        if not late.has_own and (request.is_websocket or _is_event_stream(request.headers)):
+            self._limits.set(request, late.since, 0)
+        elif request.task is not None:
+            self._tell(*request.told, late.seconds, task_stack(request.task))
+            self._cancelled[request, late.since] = self._cancelled.get((request, late.since), 0) + 1
+            request.task.cancel()
+
     @staticmethod
-    async def answer(request: Limited) -> None:
+    async def answer(request: Limited, send: Callable[[Any], Awaitable[None]]) -> None:
         """Answer a request that was cancelled.
 
         Raises:
             asyncio.CancelledError: its answer has begun: whoever serves the connection is to end it.
         """
         if request.is_websocket:
-            await request.send({"type": "websocket.close", "code": _TRY_AGAIN})
+            await send({"type": "websocket.close", "code": _TRY_AGAIN})
         elif request.status is not None:
             raise asyncio.CancelledError
         else:
             fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(_PAGE))]
-            await request.send({"type": "http.response.start", "status": _STATUS, "headers": fields})
-            await request.send({"type": "http.response.body", "body": _PAGE})
+            await send({"type": "http.response.start", "status": _STATUS, "headers": fields})
+            await send({"type": "http.response.body", "body": _PAGE})
 
 
 def _is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:

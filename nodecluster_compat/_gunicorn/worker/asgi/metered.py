@@ -1,23 +1,31 @@
-"""Count the requests of an ASGI application, and end those that take too long: around the application.
+"""Count the requests of an ASGI worker, and end those that take too long.
 
 A request has ended when the last part of its answer was sent, although the application may go on (background tasks), or
 when the application has.  A websocket is in flight as long as it is open; its status is 101 if it was accepted.
+
+A connection of HTTP/1 has one request in flight at a time, so what is noted of it is noted on the connection, where
+gunicorn itself passes by: nothing stands between its ``send`` and the application.  A connection of HTTP/2 has several,
+and that of a websocket none of gunicorn's; each of them is a :class:`_Apart`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from asyncio import current_task
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from gunicorn.asgi.protocol import ASGIProtocol
+
 from ....base.one_line import one_line
-from ...requests.metering import address_text
+from ....operations.metrics.request_meter import NO_SLOT
+from ...requests.metering import address_text, this_meter
 
 if TYPE_CHECKING:
     from ....operations.metrics.request_meter import RequestMeter
     from .late import LateTasks
 
-__all__ = ["metered"]
+__all__ = ["MeteredProtocol"]
 
 Scope = Mapping[str, Any]
 Send = Callable[[Any], Awaitable[None]]
@@ -25,87 +33,219 @@ ASGIApplication = Callable[[Any, Any, Send], Awaitable[None]]
 
 _FAILED: Final = 500
 _SWITCHED: Final = 101
-_DEFAULT_NAME: Final = "Task-"
+_NUMBER_AT: Final = len("Task-")  # in the name of a task
 
 
-def metered(application: ASGIApplication, meter: RequestMeter, limits: LateTasks) -> ASGIApplication:
-    """Return ``application``, whose requests are counted by ``meter``, and which ``limits`` ends when they are late."""
+class MeteredProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
+    """A connection whose requests are counted.
 
-    async def call(scope: Scope, receive: object, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await application(scope, receive, send)
-            return
-        request = _Request(meter, scope, send, limits)
-        limits.begin(request)
-        try:
-            await application(scope, receive, request.send)
-        except asyncio.CancelledError:
-            if not limits.end(request):
-                raise
-            await limits.answer(request)
-        except Exception:
-            request.end(request.status or _FAILED)
-            raise
-        finally:
-            limits.end(request)
-            request.end(request.status)
+    Args:
+        worker: as gunicorn's protocol sees it.
+        limits: ends what is late.
+        count_request: called for each request of HTTP/1 that has been answered.
 
-    return call
+    Attributes:
+        scope: of the request of HTTP/1 that is in flight; ``None``: there is none.
+        since: when the last one began.
+        task: that serves it.
+        status: of its answer, once that has begun.
+        headers: of its answer, once that has begun.
+    """
 
+    app: Any
+    is_websocket: Final = False
+    scope: Scope | None = None
+    since = 0.0
+    task: asyncio.Task[Any] | None = None
+    status: int | None = None
+    headers: Iterable[tuple[bytes, bytes]] = ()
+    _slot = NO_SLOT
+    _sent = 0
+    _complete: Any = None
 
-class _Request:
-    """One request, or websocket."""
-
-    __slots__ = (
-        *("_limits", "_meter", "_method", "_send", "_slot", "_started"),
-        *("headers", "is_open", "is_websocket", "scope", "sent", "status"),
-    )
-
-    def __init__(self, meter: RequestMeter, scope: Scope, send: Send, limits: LateTasks) -> None:
-        self._meter = meter
+    def __init__(self, worker: Any, limits: LateTasks, count_request: Callable[[], None]) -> None:  # noqa: ANN401
+        super().__init__(worker)
+        self._meter = this_meter()
         self._limits = limits
-        self.scope = scope
-        self.headers: Iterable[tuple[bytes, bytes]] = ()
-        self.is_websocket = scope["type"] == "websocket"
-        self._send = send
-        self._method = scope.get("method", "GET")
-        self.status: int | None = None
-        self.sent = 0
-        self.is_open = True
-        self._slot = meter.slot(address_text(scope.get("client")), _task_number())
-        path = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
-        self._started = meter.begin(self._slot, self._method.encode("latin-1", "replace") + b" " + path)
+        self._count_request = count_request
+        self._application: ASGIApplication = worker.asgi
+        self.app = self._serve
 
     @property
     def told(self) -> tuple[str, str]:
-        """Its method and path, and its client."""
-        return one_line(f"{self._method} {self.scope['path']}"), address_text(self.scope.get("client"))
+        """The method and path of the request in flight, and its client."""
+        return _told(self.scope or {"path": ""})
+
+    async def _serve(self, scope: Scope, receive: object, send: Send) -> None:
+        """In the place of the application, as gunicorn calls it."""
+        if scope["type"] != "http" or scope["http_version"] == "2":
+            await _Apart(self._meter, self._limits, scope, send).serve(self._application, receive)
+            return
+        since = self._begin(scope)
+        try:
+            await self._application(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._limits.was_late(self, since):
+                raise
+            await self._limits.answer(self, send)
+        except Exception:
+            if self.since == since and self.status is None:
+                self.status = _FAILED
+            raise
+        finally:
+            if self.scope is scope:
+                self._end()
+
+    def _begin(self, scope: Scope) -> float:
+        meter, slot = self._meter, self._slot
+        if slot < 0:
+            slot = self._slot = meter.slot(address_text(scope["client"]))
+        self.task = task = current_task(self.worker.loop)  # told, asyncio does not look for it
+        meter.name(slot, _number_of(task))
+        self.scope, self.status, self._sent = scope, None, 0
+        self.since = since = meter.begin(slot, _line(scope))
+        self._limits.begin(self, since)
+        return since
+
+    def _end(self) -> None:
+        """The request has been answered, or given up."""
+        scope, self.scope = self.scope, None
+        if scope is not None:
+            self._limits.end(self)
+            self._meter.end(self._slot, self.since, scope["method"], self.status, self._sent)
+            self.task, self.headers = None, ()
+            self._count_request()
+
+    def leave_slot(self) -> None:
+        """The connection has ended, and all that was run for it."""
+        self._meter.give(self._slot)
+        self._slot = NO_SLOT
+
+    # --- where gunicorn passes by ------------------------------------------------------------------
+
+    def _handle_http_request(
+        self,
+        request: object,
+        sockname: object,
+        peername: object,
+        complete: Any = None,  # noqa: ANN401 - a future
+    ) -> Awaitable[bool]:
+        """Extends gunicorn's: what it tells the future, that the answer is complete, it tells this connection first."""
+        serving: Awaitable[bool]
+        if complete is None:
+            serving = super()._handle_http_request(request, sockname, peername)
+        else:
+            self._complete = complete
+            serving = super()._handle_http_request(request, sockname, peername, self)
+        return serving
+
+    def done(self) -> bool:
+        """In the place of the future: whether it was told."""
+        is_done: bool = self._complete.done()
+        return is_done
+
+    def set_result(self, keeps_alive: bool) -> None:
+        """In the place of the future: the last part of the answer has been sent."""
+        self._complete.set_result(keeps_alive)
+        self._end()
+
+    def _send_response_start(self, status: int, headers: Any, request: object, close: bool = False) -> None:  # noqa: ANN401
+        """Extends gunicorn's: the answer begins."""
+        self.status, self.headers = status, headers
+        super()._send_response_start(status, headers, request, close)
+
+    def _send_body(self, body: bytes, chunked: bool = False, last: bool = False, size: int | None = None) -> None:
+        """Extends gunicorn's: a part of the answer is sent."""
+        self._sent += len(body) if size is None else size
+        super()._send_body(body, chunked, last, size)
+
+    def _start_http2_stream(self, *args: object) -> None:
+        """Extends gunicorn's: a request of HTTP/2 counts when it begins."""
+        super()._start_http2_stream(*args)
+        self._count_request()
+
+
+class _Apart:
+    """A stream of HTTP/2, or a websocket."""
+
+    __slots__ = (
+        *("_limits", "_meter", "_send", "_sent", "_slot"),
+        *("headers", "is_websocket", "scope", "since", "status", "task"),
+    )
+
+    def __init__(self, meter: RequestMeter, limits: LateTasks, scope: Scope, send: Send) -> None:
+        self._meter = meter
+        self._limits = limits
+        self.scope: Scope | None = scope
+        self._send = send
+        self.is_websocket = scope["type"] == "websocket"
+        self.status: int | None = None
+        self.headers: Iterable[tuple[bytes, bytes]] = ()
+        self._sent = 0
+        self.task = current_task()
+        self._slot = meter.slot(address_text(scope.get("client")), _number_of(self.task))
+        self.since = meter.begin(self._slot, _line(scope))
+        limits.begin(self, self.since)
+
+    @property
+    def told(self) -> tuple[str, str]:
+        """See :class:`MeteredProtocol`."""
+        return _told(self.scope or {"path": ""})
+
+    async def serve(self, application: ASGIApplication, receive: object) -> None:
+        """Call the application."""
+        try:
+            await application(self.scope, receive, self.send)
+        except asyncio.CancelledError:
+            if not self._limits.was_late(self, self.since):
+                raise
+            await self._limits.answer(self, self.send)
+        except Exception:
+            self.status = self.status or _FAILED
+            raise
+        finally:
+            self._end()
 
     async def send(self, message: Any) -> None:  # noqa: ANN401 - ASGI's
         """Send a part of the answer, and take note of it."""
         await self._send(message)
         kind = message["type"]
         if kind == "http.response.body":
-            self.sent += len(message.get("body", b""))
+            self._sent += len(message.get("body", b""))
             if not message.get("more_body", False):
-                self.end(self.status)
+                self._end()
         elif kind == "http.response.start":
             self.status = message["status"]
             self.headers = message.get("headers", ())
         elif kind == "websocket.accept":
             self.status = _SWITCHED
 
-    def end(self, status: int | None) -> None:
-        """It has ended; a no-op when that was said."""
-        if self.is_open:
-            self.is_open = False
-            self._limits.answered(self)
-            self._meter.end(self._slot, self._started, self._method, status, self.sent)
+    def _end(self) -> None:
+        scope, self.scope = self.scope, None
+        if scope is not None:
+            self._limits.end(self)
+            self._meter.end(self._slot, self.since, _method(scope), self.status, self._sent)
             self._meter.give(self._slot)
 
 
-def _task_number() -> int:
-    """Return the number in the name of this task, by which its stack is found; 0 if it has another name."""
-    task = asyncio.current_task()
-    number = "" if task is None else task.get_name().removeprefix(_DEFAULT_NAME)
-    return int(number) if number.isdecimal() else 0
+def _method(scope: Scope) -> str:
+    method: str = scope.get("method", "GET")
+    return method
+
+
+def _line(scope: Scope) -> bytes:
+    """Return the method and the path, as the meter shows them."""
+    path = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
+    return b"%b %b" % (_method(scope).encode("latin-1", "replace"), path)
+
+
+def _told(scope: Scope) -> tuple[str, str]:
+    return one_line(f"{_method(scope)} {scope['path']}"), address_text(scope.get("client"))
+
+
+def _number_of(task: asyncio.Task[Any] | None) -> int:
+    """Return the number in the name of a task, by which its stack is found; 0 if it has another name."""
+    try:
+        return int(task.get_name()[_NUMBER_AT:])  # type: ignore[union-attr]  # within one
+    except ValueError:
+        return 0

@@ -22,17 +22,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from gunicorn.asgi.protocol import ASGIProtocol
 
 from ....base.this_request import ID_KEY, SLOT_KEY, request_id
-from ...requests.metering import this_meter
 from ...requests.own_variables import slot_text
-from .routed import RoutedConnection, SeenTransport
+from .metered import MeteredProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ....asyncio_runtime.idle_connections import IdleConnections
-    from ....base.records import PeerAddress, SocketName
     from ...gunicorn_types import GunicornLog, Settings
-    from ...requests.passage import Passage
+    from .late import LateTasks
 
 __all__ = ["FedProtocol", "SeenWorker", "ServingWorker", "use_fast_parser"]
 
@@ -51,7 +49,7 @@ class ServingWorker(Protocol):
     asgi: Any
     loop: Any
     state: dict[str, Any]
-    nr: int
+    limits: LateTasks
 
     def ends_connection(self) -> bool:
         """Whether the answer that begins now is the last one of its connection."""
@@ -76,16 +74,8 @@ class SeenWorker:
         )  # fmt: skip
         self.alive = alive
         self.nr_conns = 0
+        self.nr = 0  # counted by gunicorn, and of no account: the real worker is told of each request
         self.real = worker
-
-    @property
-    def nr(self) -> int:
-        """How many requests were served; setting it counts one more."""
-        return self.real.nr
-
-    @nr.setter
-    def nr(self, _: int) -> None:
-        self.real.count_request()
 
 
 def use_fast_parser() -> None:
@@ -93,7 +83,7 @@ def use_fast_parser() -> None:
     ASGIProtocol._check_h1c_protocol_available()
 
 
-class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
+class FedProtocol(MeteredProtocol):
     """A connection that the primary has accepted.
 
     Args:
@@ -107,6 +97,9 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
     """
 
     worker: SeenWorker
+    fd = -1
+    _decided_for: object = None
+    _has_part = True  # of a request; a connection that is new has just been made for one
     _pre_request: Callable[..., Any] | None
     _post_request: Callable[..., Any] | None
 
@@ -117,43 +110,19 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         idle: IdleConnections,
         ended: Callable[[FedProtocol], None],
     ) -> None:
-        super().__init__(alive)
-        self.fd = -1
+        super().__init__(alive, alive.real.limits, alive.real.count_request)
         self._ending = ending
         self._idle = idle
         self._ended = ended
-        self._decided_for: object = None
-        self._has_part = True  # of a request; a connection that is new has just been made for one
-        self._routed: RoutedConnection | None = None
-        self._early = b""
-        self._names: dict[str, Any] | None = None
         if self._pre_request is not None:
             self._pre_request = _with_real_worker(self._pre_request)
         if self._post_request is not None:
             self._post_request = _with_real_worker(self._post_request)
 
-    def route_by(self, passage: Passage, family: int) -> None:
-        """Route the requests of this connection; said before it is made."""
-        self._early = passage.early
-        self._routed = RoutedConnection(
-            passage, family, self._feed_own, self._let_go, partial(self._idle.forget, self), self.worker.loop
-        )
-
-    def name_ends(self, peer: PeerAddress, server: SocketName) -> None:
-        """The connection is relayed, from a client at ``peer`` who has connected to ``server``."""
-        self._names = {"peername": peer, "sockname": server}
-
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - of any loop
-        """Extends gunicorn's: the connection is counted; what another worker has read of it comes first."""
-        this_meter().count_opened()
-        if self._names is not None:
-            transport = SeenTransport(transport, self._names)
+        """Extends gunicorn's: the connection is counted."""
+        self._meter.count_opened()
         super().connection_made(transport)
-        if self._names is not None:
-            self._is_ssl = bool(self.cfg.is_ssl)
-        if self._early:
-            early, self._early = self._early, b""
-            self.data_received(early)
 
     # --- one request after another -------------------------------------------------------------
 
@@ -167,47 +136,10 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         return will_close
 
     def _feed_callback_parser(self, data: bytes) -> bool:
-        """Extends gunicorn's: something of a request has come, which may be another worker's."""
+        """Extends gunicorn's: something of a request has come."""
         self._has_part = True
-        if self._routed is not None and self._current_request is None:
-            return self._routed.received(data, self.transport, self.fd)
-        return self._feed_own(data)
-
-    def _feed_own(self, data: bytes) -> bool:
         goes_on: bool = super()._feed_callback_parser(data)
         return goes_on
-
-    def data_received(self, data: bytes) -> None:
-        """Extends gunicorn's: a connection that is relayed is not read here."""
-        if self._routed is not None and self._routed.relay is not None:
-            self._routed.relay.write(data)
-        else:
-            super().data_received(data)
-
-    def pause_writing(self) -> None:
-        """Extends gunicorn's, as above."""
-        super().pause_writing()
-        if self._routed is not None and self._routed.relay is not None:
-            self._routed.relay.pause(True)
-
-    def resume_writing(self) -> None:
-        """Extends gunicorn's, as above."""
-        super().resume_writing()
-        if self._routed is not None and self._routed.relay is not None:
-            self._routed.relay.pause(False)
-
-    def _on_headers_complete(self) -> object:
-        """Extends gunicorn's: whatever comes behind this request is another one."""
-        if self._routed is not None:
-            self._routed.next_request()
-        return super()._on_headers_complete()
-
-    def _let_go(self) -> None:
-        """The connection is another worker's: close what is here, without a word to the client."""
-        self._closed = True
-        self.fd = -1
-        self.transport.abort()
-        self._request_ready.set()
 
     def _on_message_complete(self) -> None:
         """Extends gunicorn's: the whole of a request has come, and nothing of the next one."""
@@ -216,8 +148,7 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
 
     def _arm_keepalive_timer(self) -> None:
         """Replaces gunicorn's, which starts a timer for each request."""
-        if self._routed is None or self._routed.relay is None:
-            self._idle.note(self)
+        self._idle.note(self)
 
     def _cancel_keepalive_timer(self) -> None:
         """Replaces gunicorn's, as above."""
@@ -256,17 +187,22 @@ class FedProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         """Extends gunicorn's: what was run for the connection may take longer than the connection."""
         is_first = not self._conn_lost_handled
         self.fd = -1
-        if self._routed is not None and self._routed.relay is not None:
-            self._routed.relay.client_lost()
         super().connection_lost(exc)
         if self._request_ready is not None:
             self._request_ready.set()  # who waits for a request would be cancelled only after the grace period
         if is_first:
-            this_meter().count_closed()
+            self._meter.count_closed()
             if self._task is None or self._task.done():
-                self._ended(self)
+                self._all_ended()
             else:
-                self._task.add_done_callback(lambda _: self._ended(self))
+                self._task.add_done_callback(self._all_ended)
+
+    def _all_ended(self, _: object = None) -> None:
+        """The connection has ended, and what was run for it."""
+        self.leave_slot()
+        self._callback_parser = None  # which refers to this, as the application does: nothing is left to the collector
+        self.app = self._application
+        self._ended(self)
 
     def begin_drain(self) -> None:
         """The worker leaves: clients of HTTP/2 are told now, others by their next answer.

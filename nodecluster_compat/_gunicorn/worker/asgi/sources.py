@@ -60,36 +60,41 @@ class Entry:
         """Whether one more connection can be served."""
         return len(self.connections) < self._most
 
-    def open(self, sock: sockets.socket) -> None:
+    def open(self, family: int, fd: int) -> None:
         """Serve a connection."""
         protocol = self.connections.new()
-        protocol.fd = sock.fileno()
-        self._opener.open(sock, protocol, partial(self._failed, protocol))
+        protocol.fd = fd
+        self._opener.open(family, fd, protocol, partial(self._failed, protocol))
 
-    def open_routed(self, sock: sockets.socket, feed: Feed, listener: ServedListener, handed: Handed | None) -> None:
+    def open_routed(
+        self, family: int, fd: int, feed: Feed, listener: ServedListener, handed: Handed | None = None
+    ) -> None:
         """Serve a connection whose requests are routed.
 
         Args:
-            sock: of the connection.
+            family: of its socket.
+            fd: its descriptor.
             feed: routes them.
             listener: that it came by.
             handed: what came with it from another worker.
         """
-        protocol = self.connections.new()
-        protocol.fd = sock.fileno()
+        protocol = self.connections.new_routed()
+        protocol.fd = fd
+        beneath = sockets.socket(family, sockets.SOCK_STREAM, 0, fd)
         try:
-            peer = sock.getpeername() if handed is None else handed.address(sock)
+            peer = beneath.getpeername() if handed is None else handed.address(beneath)
         except OSError as error:
-            sock.close()
+            beneath.close()
             self._failed(protocol, error)
             return
+        beneath.detach()
         passage = feed.passage(listener.number, peer, handed)
         if passage is not None:
-            protocol.route_by(passage, sock.family)
-        if sock.family != listener.family:
+            protocol.route_by(passage, family)
+        if family != listener.family:
             protocol.name_ends(peer, listener.getsockname())
         opener = self._opener if handed is None else self._plain
-        opener.open(sock, protocol, partial(self._failed, protocol))
+        opener.open(family, fd, protocol, partial(self._failed, protocol))
 
     def _failed(self, protocol: FedProtocol, error: Exception) -> None:
         """It is gone before it was served, or does not speak TLS: nobody to answer."""
@@ -145,13 +150,13 @@ class FedASGISource:
 
     def _take(self, listener_id: int, fd: int, memory: int) -> None:
         listener = self._listeners[listener_id]
-        handed = None if memory < 0 else self._feed.handed(fd, memory)
-        family = listener.family if handed is None else handed.family
-        sock = sockets.socket(family, sockets.SOCK_STREAM, 0, fd)
-        if handed is None and self._feed.routes is None:
-            self._entry.open(sock)
+        if memory >= 0:
+            handed = self._feed.handed(fd, memory)
+            self._entry.open_routed(handed.family, fd, self._feed, listener, handed)
+        elif self._feed.routes is None:
+            self._entry.open(listener.family, fd)
         else:
-            self._entry.open_routed(sock, self._feed, listener, handed)
+            self._entry.open_routed(listener.family, fd, self._feed, listener)
 
 
 class AcceptingASGISource:
@@ -222,4 +227,4 @@ class AcceptingASGISource:
             sock, _ = listening.accept()
         except OSError:  # another worker was faster, the client has gone, no descriptor is left
             return
-        self._entry.open(sock)
+        self._entry.open(sock.family, sock.detach())

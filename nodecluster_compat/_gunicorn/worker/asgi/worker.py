@@ -46,7 +46,6 @@ from ..steering import Steering
 from ..supported_gunicorn import refuse_older_gunicorn
 from .connections import Connections
 from .late import LateTasks
-from .metered import metered
 from .protocol import use_fast_parser
 from .request_ids import with_request_ids
 from .sources import AcceptingASGISource, Entry, FedASGISource
@@ -117,6 +116,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
     state: dict[str, Any]
     max_requests: int
     connections: Connections
+    limits: LateTasks
 
     @classmethod
     def check_config(cls, cfg: Settings, log: Log) -> None:
@@ -235,10 +235,9 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
     def make_ready(self) -> None:
         """Tell the application that the server begins, and wait until it is ready."""
         self._last_request, self.max_requests = self.max_requests, sys.maxsize
-        self._late = LateTasks(self.request_timeout, self.loop, tell_late(self.log, this_meter()))
-        add_limiter(self._late.limit)
-        application = with_request_ids(self.asgi, self.cfg, self.request_id_header)
-        self.asgi = metered(application, this_meter(), self._late)
+        self.limits = LateTasks(self.request_timeout, self.loop, tell_late(self.log, this_meter()))
+        add_limiter(self.limits.limit)
+        self.asgi = with_request_ids(self.asgi, self.cfg, self.request_id_header)
         self.connections = Connections(self, self._connection_ended, self.run_loop)
         cache_repeated_work(self.cfg)
         if self.cfg.asgi_lifespan != "off":
