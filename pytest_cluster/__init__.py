@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .clusters.changes import WorkerSnapshot as WorkerSnapshot
     from .clusters.chaos import Chaos as Chaos
     from .clusters.cluster import Cluster as Cluster
+    from .clusters.nginx import Nginx as Nginx
     from .clusters.prepared import PreparedCluster as PreparedCluster
     from .errors import ClusterError as ClusterError
     from .errors import CrashError as CrashError
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from .faults.gates import Gate as Gate
     from .faults.network_faults import Network as Network
     from .fixtures import ClusterFactory as ClusterFactory
+    from .fixtures import NginxFactory as NginxFactory
     from .journal.entries import JournalEntry as JournalEntry
     from .journal.entries import ListeningAddress as ListeningAddress
     from .journal.expectations import Expectation as Expectation
@@ -84,6 +86,8 @@ __all__ = [
     "Messages",
     "MissingLibrary",
     "Network",
+    "Nginx",
+    "NginxFactory",
     "NotImportable",
     "OptionError",
     "PreparedCluster",
@@ -131,9 +135,11 @@ _HOME = {
     "LeakError": "errors",
     "ListeningAddress": "journal.entries",
     "Messages": "journal.messages",
+    "Network": "faults.network_faults",
+    "Nginx": "clusters.nginx",
+    "NginxFactory": "fixtures",
     "NotImportable": "errors",
     "OptionError": "errors",
-    "Network": "faults.network_faults",
     "PreparedCluster": "clusters.prepared",
     "PrimaryProxy": "processes.primary",
     "ProcessGone": "errors",

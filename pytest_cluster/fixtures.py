@@ -11,6 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from .clusters.chaos import Chaos
     from .clusters.cluster import Cluster
+    from .clusters.foreign import ForeignCluster
+    from .clusters.nginx import Nginx
     from .clusters.prepared import PreparedCluster
     from .faults.cluster_faults import Faults
     from .journal.journal import Journal
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RUN",
     "ClusterFactory",
+    "NginxFactory",
     "cluster",
     "cluster_app",
     "cluster_chaos",
@@ -28,9 +31,14 @@ __all__ = [
     "cluster_factory",
     "cluster_faults",
     "cluster_journal",
+    "cluster_matrix",
+    "cluster_nginx",
+    "cluster_noproc",
     "cluster_options",
     "cluster_postgresql",
+    "cluster_postgresql_noproc",
     "cluster_redis",
+    "cluster_redis_noproc",
     "cluster_workers",
     "fail_without_traceback",
 ]
@@ -49,6 +57,19 @@ def _without_traceback() -> Iterator[None]:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     except ClusterError as error:
         raise pytest.fail.Exception(f"{type(error).__name__}: {error}", pytrace=False) from None
+
+
+@contextmanager
+def _skip_of_matrix(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Skip the combination of a matrix for which this machine lacks an interpreter, or a version of gunicorn."""
+    from .errors import MissingProgram
+
+    try:
+        yield
+    except MissingProgram as problem:
+        if request.node.get_closest_marker("cluster_matrix") is None:
+            raise
+        pytest.skip(f"cluster_matrix: {problem}")
 
 
 def _end(run: ClusterRun, one: Cluster, item: pytest.Item, problems: list[Exception]) -> None:
@@ -119,7 +140,7 @@ def cluster_factory(
         from .clusters.foreign import skip_start
 
         skip_start(run.foreign_url)
-    with _without_traceback():
+    with _without_traceback(), _skip_of_matrix(request):
         recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers)
     problems: list[Exception] = []
     with ExitStack() as stack:
@@ -153,7 +174,7 @@ def cluster(
         with _without_traceback(), run.foreign(request.node) as foreign:
             yield cast("Cluster", foreign)
         return
-    with _without_traceback():
+    with _without_traceback(), _skip_of_matrix(request):
         recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers)
         lease = run.lease(recipe, request.node, request)
     yield lease.cluster
@@ -213,6 +234,78 @@ def cluster_postgresql(request: pytest.FixtureRequest) -> Iterator[Service]:
     """Run a PostgreSQL of this run's own, to which its ``url`` and ``env`` lead; skip the test where there is none."""
     with _service(request, "postgresql") as service:
         yield service
+
+
+@contextmanager
+def _service_of_somebody_else(request: pytest.FixtureRequest, name: str) -> Iterator[Service]:
+    from .options import settings
+    from .server.services import running_already
+
+    setting = f"{name}_url"
+    url = settings.value_of(request.config, setting).value
+    if url is None:
+        option = f"--cluster-{setting.replace('_', '-')}"
+        pytest.skip(f"cluster_{name}_noproc: which one? Say {option}=URL, or use cluster_{name}, which runs its own")
+    with _without_traceback():
+        yield running_already(name, url)
+
+
+@pytest.fixture(scope="session")
+def cluster_redis_noproc(request: pytest.FixtureRequest) -> Iterator[Service]:
+    """Return the Redis that ``--cluster-redis-url`` names, which somebody else runs; skip the test without that."""
+    with _service_of_somebody_else(request, "redis") as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def cluster_postgresql_noproc(request: pytest.FixtureRequest) -> Iterator[Service]:
+    """Return the PostgreSQL that ``--cluster-postgresql-url`` names; skip the test without that."""
+    with _service_of_somebody_else(request, "postgresql") as service:
+        yield service
+
+
+@pytest.fixture
+def cluster_noproc(request: pytest.FixtureRequest) -> Iterator[ForeignCluster]:
+    """Ask the server that ``--cluster-url`` names, which somebody else runs; skip the test without that."""
+    run = request.config.stash[RUN]
+    if run.foreign_url is None:
+        pytest.skip("cluster_noproc: which server? Say --cluster-url=URL, or use cluster, which starts its own")
+    with _without_traceback(), run.foreign(request.node) as foreign:
+        yield foreign
+
+
+class NginxFactory(Protocol):
+    """Starts nginx before clusters; *server* is what stands in ``server { … }``, where ``http://cluster`` are they."""
+
+    def __call__(self, *clusters: object, server: str | None = None) -> Nginx:
+        """Return it when it answers; it ends with the test."""
+        ...
+
+
+@pytest.fixture
+def cluster_nginx(request: pytest.FixtureRequest) -> Iterator[NginxFactory]:
+    """Run nginx before clusters: ``cluster_nginx(cluster)``; skip the test where it is not installed."""
+    request.config.stash[RUN].acquire_helpers()
+    with ExitStack() as stack:
+
+        def factory(*clusters: object, server: str | None = None) -> Nginx:
+            __tracebackhide__ = True
+            from .clusters.nginx import nginx_before
+            from .errors import MissingProgram
+
+            try:
+                return stack.enter_context(nginx_before(clusters, server))
+            except MissingProgram as problem:
+                pytest.skip(f"cluster_{problem}")
+
+        yield factory
+
+
+@pytest.fixture
+def cluster_matrix(request: pytest.FixtureRequest) -> Mapping[str, Any]:
+    """Return which of the combinations this run is that ``@pytest.mark.cluster_matrix`` asks for; empty for no such."""
+    given: Mapping[str, Any] = getattr(request, "param", {})
+    return given
 
 
 @pytest.fixture

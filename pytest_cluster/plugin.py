@@ -19,9 +19,14 @@ from .fixtures import (
     cluster_factory,
     cluster_faults,
     cluster_journal,
+    cluster_matrix,
+    cluster_nginx,
+    cluster_noproc,
     cluster_options,
     cluster_postgresql,
+    cluster_postgresql_noproc,
     cluster_redis,
+    cluster_redis_noproc,
     cluster_workers,
     fail_without_traceback,
 )
@@ -39,16 +44,22 @@ __all__ = [
     "cluster_factory",
     "cluster_faults",
     "cluster_journal",
+    "cluster_matrix",
+    "cluster_nginx",
+    "cluster_noproc",
     "cluster_options",
     "cluster_postgresql",
+    "cluster_postgresql_noproc",
     "cluster_redis",
+    "cluster_redis_noproc",
     "cluster_workers",
 ]
 
-MARKER = (
+CLUSTER_MARKER = (
     "cluster(workers=, app=, script=, policy=, settings=, config=, env=, preload=, fresh=, start_timeout=,"
-    " worker_class=, cwd=, fork_app=): what the cluster fixtures of this test start"
+    " worker_class=, cwd=, fork_app=, python=, gunicorn=): what the cluster fixtures of this test start"
 )
+MATRIX_MARKER = "cluster_matrix(gunicorn=[...], ...): run this test with each combination of the marker's keywords"
 
 
 class XdistNode(Protocol):
@@ -75,7 +86,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and refuse options that cannot be."""
     from .session.run import ClusterRun
 
-    config.addinivalue_line("markers", MARKER)
+    for marker in (CLUSTER_MARKER, MATRIX_MARKER):
+        config.addinivalue_line("markers", marker)
     config.stash[RUN] = ClusterRun(config)
     config.pluginmanager.register(config.stash[RUN], "cluster-run")
     for setting in settings.SETTINGS:
@@ -128,7 +140,11 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test once for each number of workers."""
+    """Run a test once for each number of workers, and for each combination of its matrix."""
+    if metafunc.definition.get_closest_marker("cluster_matrix") is not None:
+        from .session.matrix import parametrize_matrix
+
+        parametrize_matrix(metafunc)
     if metafunc.config.stash[RUN].repeats:
         from .session.parametrize import parametrize
 
@@ -151,6 +167,11 @@ def pytest_make_collect_report(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse a marker that asks for what cannot be, before any test runs."""
     marked = [item for item in items if item.get_closest_marker("cluster") is not None]
+    for item in items:
+        if item.get_closest_marker("cluster_matrix") is not None:
+            from .session.matrix import check_matrix
+
+            check_matrix(item)
     if marked:
         from .session.parametrize import check_marker
 

@@ -71,6 +71,10 @@ class ClusterOptions:
     """Working directory of the server, from pytest's root; ``None``: a short temporary one."""
     fork_app: bool = False
     """Whether the server is forked from pytest's own process, with the application as the object that it is there."""
+    python: str | None = None
+    """The interpreter of the server: a path, or a version as ``"3.12"``; by default this one."""
+    gunicorn: str | None = None
+    """The version of gunicorn that serves; by default the one that is installed."""
     fork_server: bool = True
     """Whether it may be forked from a template, where the run does that; ``False``: started by its command always."""
 
@@ -94,6 +98,10 @@ class ClusterOptions:
             raise OptionError(
                 f"cluster: fork_app=True serves an application on threads ({FORKED_WORKER_CLASS}), since pytest's "
                 f"process cannot be patched any more: it cannot be had with {what}"
+            )
+        if self.fork_app and (self.python is not None or self.gunicorn is not None):
+            raise OptionError(
+                "cluster: fork_app=True forks the server from pytest's process, which has its own Python and gunicorn"
             )
         if self.script is not None and (self.settings or self.config or self.preload):
             raise OptionError(
@@ -244,5 +252,7 @@ _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "worker_class": (_is_text, "the name of a gunicorn worker class"),
     "cwd": (_is_text_or_none, "the path of a folder, as a string"),
     "fork_app": (_is_flag, "True or False"),
+    "python": (_is_text_or_none, "the path or the version of an interpreter, as a string"),
+    "gunicorn": (_is_text_or_none, "a version of gunicorn, as a string: '27.0.1'"),
     "fork_server": (_is_flag, "True or False"),
 }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
@@ -12,6 +12,7 @@ from ..waiting import scaled
 from . import settings
 from .apps import Located, locate
 from .cluster_options import START_TIMEOUT, ClusterOptions
+from .interpreters import gunicorn_folder, interpreter
 from .markers import markers_of
 from .served import name_object
 
@@ -35,6 +36,8 @@ class Recipe:
 
     options: ClusterOptions
     pythonpath: str
+    item: pytest.Item | None = field(default=None, compare=False, repr=False)
+    """The test, which relative paths are looked for beside."""
 
     def changed(self, source: str, changes: Mapping[str, Any]) -> Recipe:
         """Return a recipe with *changes*, which *source* asks for; ``app`` may be an object."""
@@ -44,7 +47,9 @@ class Recipe:
             located = _located(app, forks=changes.get("fork_app", self.options.fork_app) is True)
             found["app"] = located.name
             pythonpath = ",".join(filter(None, dict.fromkeys([*pythonpath.split(","), located.folder])))
-        return Recipe(self.options.changed(source, found), pythonpath)
+        options = self.options.changed(source, found)
+        resolved = options if self.item is None else _resolved(options, self.item, found)
+        return Recipe(resolved, pythonpath, self.item)
 
     @property
     def key(self) -> str:
@@ -71,7 +76,7 @@ def recipe_of(item: pytest.Item, fixtures: Mapping[str, Any], app: object, worke
     folders = [str(item.config.rootpath), *map(str, item.config.getini("pythonpath"))]
     if located is not None and located.folder is not None:
         folders.append(located.folder)
-    return Recipe(_resolved(options, item), ",".join(dict.fromkeys(folders)))
+    return Recipe(_resolved(options, item, options.keywords()), ",".join(dict.fromkeys(folders)), item)
 
 
 def _located(app: object, *, forks: bool) -> Located:
@@ -103,15 +108,30 @@ def _with_settings(options: ClusterOptions, found: Mapping[str, settings.Value])
     return options
 
 
-def _resolved(options: ClusterOptions, item: pytest.Item) -> ClusterOptions:
-    """Make paths absolute: a script beside its test or from the root, a working directory from the root."""
+def _cache_folder(item: pytest.Item) -> str:
+    """Return a folder that stays for the next runs: pytest's cache, or where that is off, one for this run."""
+    cache = getattr(item.config, "cache", None)
+    if cache is not None:
+        return str(cache.mkdir("cluster-gunicorn"))
+    return str(item.session.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
+
+
+def _resolved(options: ClusterOptions, item: pytest.Item, names: Collection[str]) -> ClusterOptions:
+    """Make paths absolute: a script beside its test or from the root, a working directory from the root.
+
+    :param names: of the options that may be as the test has said them.
+    """
     root = str(item.config.rootpath)
     changes: dict[str, Any] = {}
-    if options.cwd is not None:
+    if options.cwd is not None and "cwd" in names:
         changes["cwd"] = os.path.join(root, options.cwd)
         if not os.path.isdir(changes["cwd"]):
             raise OptionError(f"cluster: cwd {options.cwd!r} is no folder (looked for {changes['cwd']})")
-    if options.script is not None:
+    if options.python is not None and "python" in names:
+        changes["python"] = interpreter(options.python)
+    if options.gunicorn is not None and "gunicorn" in names:
+        changes["gunicorn"] = gunicorn_folder(options.gunicorn, lambda: _cache_folder(item)) or None
+    if options.script is not None and "script" in names:
         folders = dict.fromkeys((str(item.path.parent), root))
         candidates = [os.path.join(folder, options.script) for folder in folders]
         found = next((path for path in candidates if os.path.isfile(path)), None)

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .checks import cores, too_many_workers
@@ -135,6 +136,13 @@ def _server_url(text: str) -> object:
     return parse_server_url(text)
 
 
+def _service_url(name: str, text: str) -> str:
+    from .service_urls import parse_service_url
+
+    parse_service_url(name, text)
+    return text
+
+
 def _chaos(text: str) -> object:
     from .chaos_spec import parse_spec
 
@@ -159,6 +167,20 @@ SETTINGS = (
     Setting("fork_server", _flag, False, "import gunicorn once and fork servers from there, which is faster"),
     Setting("fork_app", _flag, False, "fork servers from this process, with the application as the object it is here"),
     Setting("url", _server_url, None, "ask this server, which somebody else runs, and start none", "URL"),
+    Setting(
+        "redis_url",
+        partial(_service_url, "redis"),
+        None,
+        "the Redis of cluster_redis_noproc, which somebody else runs",
+        "URL",
+    ),
+    Setting(
+        "postgresql_url",
+        partial(_service_url, "postgresql"),
+        None,
+        "the PostgreSQL of cluster_postgresql_noproc, which somebody else runs",
+        "URL",
+    ),
     Setting("chaos", _chaos, None, "the plan of cluster_chaos, as a report names it", "SEED[:STEPS]"),
     Setting("html", _path, None, "write one page about all failures of cluster tests, that needs no server", "FILE"),
     Setting("artifacts", _path, None, "write the artefacts of failed cluster tests there, not into the cache", "DIR"),

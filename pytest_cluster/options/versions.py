@@ -5,12 +5,22 @@ from __future__ import annotations
 from importlib import metadata
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from ..errors import OptionError
 
-__all__ = ["check_gunicorn"]
+__all__ = ["DISTRIBUTION", "check_gunicorn", "supported_gunicorns"]
 
 DISTRIBUTION = "nodecluster-compat"
+
+
+def supported_gunicorns() -> SpecifierSet | None:
+    """Return which versions the server package supports; ``None`` where it runs from its sources, uninstalled."""
+    try:
+        needs = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or ()]
+    except metadata.PackageNotFoundError:
+        return None
+    return next((one.specifier for one in needs if one.name == "gunicorn"), None)
 
 
 def check_gunicorn() -> None:
@@ -18,11 +28,7 @@ def check_gunicorn() -> None:
 
     :raises OptionError: the sentence says what is there and what to install.
     """
-    try:
-        needs = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or ()]
-    except metadata.PackageNotFoundError:
-        return  # run from its sources: whoever does that knows
-    wanted = next((one.specifier for one in needs if one.name == "gunicorn"), None)
+    wanted = supported_gunicorns()
     try:
         found = metadata.version("gunicorn")
     except metadata.PackageNotFoundError:

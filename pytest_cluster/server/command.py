@@ -25,14 +25,22 @@ that it belongs to a cluster."""
 
 def command_of(options: ClusterOptions, conf_path: str) -> list[str]:
     """Return the command line; gunicorn reads its settings at *conf_path*, a script has none of it."""
+    python = options.python or sys.executable
     if options.script is not None:
-        return [sys.executable, "-m", "nodecluster_compat", options.script]
-    return [sys.executable, "-m", "gunicorn", "-c", conf_path, options.app or ""]
+        return [python, "-m", "nodecluster_compat", options.script]
+    return [python, "-m", "gunicorn", "-c", conf_path, options.app or ""]
 
 
 def imports_of(options: ClusterOptions) -> Imports | None:
     """Return what a server may find imported; ``None``: it depends on how it starts, as a stock or a patched one."""
-    if not options.fork_server or options.fork_app or not options.has_journal or "monkey" in options.config:
+    is_another = options.python is not None or options.gunicorn is not None
+    if (
+        not options.fork_server
+        or options.fork_app
+        or not options.has_journal
+        or "monkey" in options.config
+        or is_another
+    ):
         return None
     if options.script is not None:
         return Imports()
@@ -55,6 +63,8 @@ def environment_of(options: ClusterOptions, own: Mapping[str, str], pythonpath: 
         environment.pop(name, None)
         if value is not None:
             environment[name] = value
+    if options.gunicorn:  # the folder that has it
+        environment["PYTHONPATH"] = _import_path(options.gunicorn, environment.get("PYTHONPATH"))
     if options.script is not None:  # an application's is in its gunicorn.conf.py
         environment["PYTHONPATH"] = _import_path(pythonpath, environment.get("PYTHONPATH"))
     return environment

@@ -30,7 +30,7 @@ def conf_source(options: ClusterOptions, *, pythonpath: str, bind: str = DEFAULT
         "worker_class": options.worker_class_in_force,
         "workers": options.workers,
     }
-    lines = ["# Written by pytest_cluster for one cluster of one test.", *_command_to_run_again()]
+    lines = ["# Written by pytest_cluster for one cluster of one test.", *_command_to_run_again(options.python)]
     lines += [f"{name} = {_literal(name, value)}" for name, value in settings.items()]
     lines += _check(list(options.settings))
     if options.config.strip():
@@ -38,9 +38,9 @@ def conf_source(options: ClusterOptions, *, pythonpath: str, bind: str = DEFAULT
     return "\n".join(lines) + "\n"
 
 
-def _command_to_run_again() -> list[str]:
+def _command_to_run_again(python: str | None) -> list[str]:
     """On USR2 gunicorn runs ``sys.argv`` again; as ``-m`` leaves it, its folder's ``http`` would hide Python's."""
-    script = os.path.join(os.path.dirname(sys.executable), "gunicorn")
+    script = os.path.join(os.path.dirname(python or sys.executable), "gunicorn")
     return ["import sys", f"sys.argv[0] = {script!r}"] if os.path.exists(script) else []
 
 

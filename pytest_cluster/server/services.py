@@ -19,15 +19,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import MissingProgram, ServiceError
+from ..options.service_urls import parse_service_url
 from ..waiting import poll, scaled
 from .folder import make_folder
 from .guard import guard
 
-__all__ = ["Service", "postgresql", "redis"]
+__all__ = [
+    "Service",
+    "last_line",
+    "postgresql",
+    "program",
+    "redis",
+    "running",
+    "running_already",
+    "service_folder",
+    "text_of",
+]
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 LOG_CHARACTERS = 2000
+CONNECT_SECONDS = 5.0
 DEBIAN_POSTGRESQL = "/usr/lib/postgresql/*/bin"
 
 
@@ -38,8 +50,9 @@ class Service:
     url: str
     """As client libraries take it."""
     path: str
-    """Of its socket, for Redis; of the folder with the socket, for PostgreSQL."""
+    """Of its socket, for Redis; of the folder with the socket, for PostgreSQL; empty where it is on a port."""
     pid: int
+    """0 where somebody else runs it."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables by which client programs find it."""
 
@@ -51,11 +64,11 @@ def redis() -> Iterator[Service]:
     :raises MissingProgram: there is none here.
     :raises ServiceError: it does not come up.
     """
-    program = _program(["redis-server", "valkey-server"], [], "redis")
-    with _folder() as folder:
+    command = program(["redis-server", "valkey-server"], [], "redis")
+    with service_folder() as folder:
         path = os.path.join(folder, "redis.sock")
         options = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", folder]
-        with _running("redis", [program, *options], folder, lambda _: _says_pong(path)) as pid:
+        with running("redis", [command, *options], folder, lambda _: _says_pong(path)) as pid:
             yield Service(f"unix://{path}?db=0", path, pid)
 
 
@@ -67,23 +80,42 @@ def postgresql() -> Iterator[Service]:
     :raises ServiceError: it does not come up.
     """
     folders = sorted(glob.glob(DEBIAN_POSTGRESQL), key=_version)[::-1]
-    initdb, server = (_program([name], folders, "postgresql") for name in ("initdb", "postgres"))
+    initdb, server = (program([name], folders, "postgresql") for name in ("initdb", "postgres"))
     owner = _owner()
-    with _folder() as folder:
+    with service_folder() as folder:
         if owner:
             os.chown(folder, owner["user"], owner["group"])
         data = os.path.join(folder, "data")
         options = ["-D", data, "-U", "test", "--auth=trust", "--no-sync", "--locale=C", "--encoding=UTF8"]
         made = subprocess.run([initdb, *options], capture_output=True, text=True, cwd=folder, check=False, **owner)
         if made.returncode:
-            raise ServiceError(f"postgresql: initdb failed: {_last_line(made.stderr)}")
+            raise ServiceError(f"postgresql: initdb failed: {last_line(made.stderr)}")
         command = [server, "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]
-        with _running("postgresql", command, folder, _is_ready, owner) as pid:
+        with running("postgresql", command, folder, _is_ready, owner) as pid:
             env = {"PGHOST": folder, "PGUSER": "test", "PGDATABASE": "postgres"}
             yield Service(f"postgresql://test@/postgres?host={folder}", folder, pid, env)
 
 
-def _program(names: Sequence[str], folders: Sequence[str], package: str) -> str:
+def running_already(name: str, url: str) -> Service:
+    """Return a service that somebody else runs: Redis or PostgreSQL, by its URL, if somebody listens there.
+
+    :raises ServiceError: nobody does.
+    """
+    place = parse_service_url(name, url)
+    try:
+        with place.connected(CONNECT_SECONDS) as connection:
+            connection.getpeername()
+    except OSError as error:
+        raise ServiceError(f"{name}: nobody answers at {url}: {error}") from None
+    return Service(url, place.path, 0, place.env)
+
+
+def program(names: Sequence[str], folders: Sequence[str], package: str) -> str:
+    """Return the path of the first of *names* that is there: in ``PATH``, or in *folders*.
+
+    :param package: of Debian, that has it.
+    :raises MissingProgram: none is.
+    """
     searched = os.pathsep.join([os.environ.get("PATH", os.defpath), *folders])
     found = next(filter(None, (shutil.which(name, path=searched) for name in names)), None)
     if found is None:
@@ -108,7 +140,8 @@ def _owner() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _folder() -> Iterator[str]:
+def service_folder() -> Iterator[str]:
+    """Make a folder for the time of a block."""
     folder = make_folder()
     try:
         yield folder
@@ -117,14 +150,23 @@ def _folder() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _running(
+def running(
     name: str,
     command: Sequence[str],
     folder: str,
     is_ready: Callable[[str], bool],
     owner: Mapping[str, Any] | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    passed: Sequence[socket.socket] = (),
 ) -> Iterator[int]:
-    """Run a service for the time of a block, which begins when it is ready; *is_ready* is given its log."""
+    """Run a service for the time of a block, which begins when it is ready; *is_ready* is given its log.
+
+    :param owner: as whom it runs, for ``subprocess``.
+    :param environment: what it gets beside ours.
+    :param passed: sockets that it inherits.
+    :raises ServiceError: it does not come up.
+    """
     tag, path = f"service-{secrets.token_hex(8)}", os.path.join(folder, f"{name}.log")
     guard.announce(tag, folder)
     try:
@@ -136,14 +178,15 @@ def _running(
                 stderr=log,
                 start_new_session=True,
                 cwd=folder,
-                env={**os.environ, "LC_ALL": "C"},
+                env={**os.environ, "LC_ALL": "C", **(environment or {})},
+                pass_fds=[one.fileno() for one in passed],
                 **(owner or {}),
             )
         guard.watch(tag, process.pid)
         try:
-            poll(lambda: process.poll() is not None or is_ready(_text(path)), scaled(START_SECONDS))
-            if process.poll() is not None or not is_ready(_text(path)):
-                raise ServiceError(_why_not(name, process.poll(), _text(path)))
+            poll(lambda: process.poll() is not None or is_ready(text_of(path)), scaled(START_SECONDS))
+            if process.poll() is not None or not is_ready(text_of(path)):
+                raise ServiceError(_why_not(name, process.poll(), text_of(path)))
             yield process.pid
         finally:
             _end(process)
@@ -155,10 +198,11 @@ def _running(
 
 def _why_not(name: str, code: int | None, log: str) -> str:
     what = f"it did not come up within {scaled(START_SECONDS):g} s" if code is None else f"it ended with code {code}"
-    return f"{name}: {what}; the end of its log: {_last_line(log)}"
+    return f"{name}: {what}; the end of its log: {last_line(log)}"
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
+    """Return the last line of a log that says anything."""
     lines = [line.strip() for line in text[-LOG_CHARACTERS:].splitlines() if line.strip()]
     return lines[-1] if lines else "(empty)"
 
@@ -174,7 +218,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _text(path: str) -> str:
+def text_of(path: str) -> str:
+    """Return what a file has, if it is there."""
     with contextlib.suppress(OSError), open(path, errors="replace") as file:
         return file.read()
     return ""

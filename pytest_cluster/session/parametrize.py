@@ -12,6 +12,7 @@ from ..options.cluster_options import ClusterOptions
 from ..options.markers import markers_of
 from ..stash import FIXTURES, WORKERS
 from .asking import asks_for, may_ask
+from .matrix import matrix_of
 
 __all__ = ["check_marker", "count_of", "parametrize", "repeats", "run_name", "why_once", "worker_counts", "workers_of"]
 
@@ -25,7 +26,7 @@ def repeats(config: pytest.Config) -> bool:
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """Run a test function once for each number of workers, if it uses a cluster."""
-    if not asks_for(metafunc.definition):
+    if not asks_for(metafunc.definition) or "workers" in matrix_of(metafunc.definition):
         return
     counts = worker_counts(metafunc.definition)
     if len(counts) > 1:

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_cluster.errors import MissingProgram, ServiceError
 from pytest_cluster.options.server_url import ServerURL, parse_server_url
+from pytest_cluster.options.service_urls import parse_service_url
 from pytest_cluster.server import services
 from pytest_cluster.server.leaks import is_running
 
@@ -196,4 +197,107 @@ def test_service_that_does_not_come_up(tmp_path: Path, monkeypatch: pytest.Monke
 def test_program_that_cannot_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingProgram, match="redis: there is no redis-server or valkey-server in PATH: install it"):
-        services._program(["redis-server", "valkey-server"], [], "redis")
+        services.program(["redis-server", "valkey-server"], [], "redis")
+
+
+def test_nginx(shop: pytest.Pytester) -> None:
+    """Before one cluster and before several; what it refuses to start with is its own sentence; nothing is left."""
+    shop.makepyfile(
+        """
+        import pytest
+
+        def test_before_one(cluster, cluster_nginx):
+            front = cluster_nginx(cluster)
+            answer = front.get("/")
+            assert answer.ok and answer.worker in (1, 2)
+            assert front.url.startswith("http://127.0.0.1:") and str(front.port) in repr(front)
+            assert "GET / HTTP/1.1" in front.access_log and "start worker process" in front.log
+            print(front.pid, file=open("pids", "a"), flush=True)
+
+        def test_before_a_unix_socket_and_an_address(cluster, cluster_factory, cluster_nginx, tmp_path):
+            other = cluster_factory(workers=1, settings={"bind": f"unix:{tmp_path}/s"})
+            own = "location / { proxy_pass http://cluster; }"
+            front = cluster_nginx(other, f"{cluster.host}:{cluster.port}", server=own)
+            assert all(front.get("/").ok for _ in range(4))
+            assert other.worker(1).requests_served >= 1
+
+        def test_bad(cluster, cluster_nginx): cluster_nginx(cluster, server="nonsense;")
+        def test_nothing(cluster_nginx): cluster_nginx()
+        def test_wrong(cluster_nginx): cluster_nginx(3)
+        """
+    )
+
+    result = shop.runpytest_subprocess("-rs")
+
+    outcomes = result.parseoutcomes()
+    result.stdout.fnmatch_lines(["*OptionError: cluster_nginx: expected one or more clusters that it stands before: *"])
+    if outcomes.get("skipped"):
+        result.stdout.fnmatch_lines(["SKIPPED * cluster_nginx: there is no nginx in PATH, *: install it (Debian: *"])
+        return
+    result.assert_outcomes(passed=2, failed=3)
+    result.stdout.fnmatch_lines_random(
+        [
+            '*ServiceError: nginx: unknown directive "nonsense" in *',
+            "*OptionError: cluster_nginx: expected clusters, or addresses as '127.0.0.1:8000' or the path *, got 3",
+        ]
+    )
+    pid = (shop.path / "pids").read_text().strip()
+    assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_what_somebody_else_runs(pytester: pytest.Pytester, somebody_elses: str) -> None:
+    """By its URL; without one the test is skipped, and says which option to give; nobody there is an error."""
+    pytester.makepyfile(
+        """
+        def test_cluster(cluster_noproc): assert cluster_noproc.get("/a").text == "GET /a"
+        def test_redis(cluster_redis_noproc): assert cluster_redis_noproc.url.startswith("redis://127.0.0.1:")
+        def test_postgresql(cluster_postgresql_noproc):
+            assert cluster_postgresql_noproc.env["PGUSER"] == "ci"
+            assert cluster_postgresql_noproc.env["PGDATABASE"] == "test"
+        """
+    )
+    port = somebody_elses.rstrip("/").rpartition(":")[2]
+
+    without = pytester.runpytest_inprocess("-rs")
+    there = pytester.runpytest_inprocess(
+        f"--cluster-url={somebody_elses}",
+        f"--cluster-redis-url=redis://127.0.0.1:{port}/1",
+        f"--cluster-postgresql-url=postgresql://ci:x@127.0.0.1:{port}/test",
+    )
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and does not listen
+        nobody = pytester.runpytest_inprocess(f"--cluster-redis-url=redis://127.0.0.1:{bound.getsockname()[1]}", "-rs")
+
+    without.assert_outcomes(skipped=3)
+    without.stdout.fnmatch_lines_random(
+        [
+            "SKIPPED * cluster_noproc: which server? Say --cluster-url=URL, *",
+            "SKIPPED * cluster_redis_noproc: which one? Say --cluster-redis-url=URL, or use cluster_redis, *",
+            "SKIPPED * cluster_postgresql_noproc: which one? Say --cluster-postgresql-url=URL, *",
+        ]
+    )
+    there.assert_outcomes(passed=3)
+    nobody.assert_outcomes(skipped=2, errors=1)
+    nobody.stdout.fnmatch_lines(["*ServiceError: redis: nobody answers at redis://127.0.0.1:*: *refused*"])
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "path"),
+    [
+        ("redis", "redis://127.0.0.1", ""),
+        ("redis", "unix:///run/redis.sock?db=1", "/run/redis.sock"),
+        ("postgresql", "postgresql://me@/name?host=/run/postgresql", "/run/postgresql"),
+        ("postgresql", "postgres://me:p%40@db:5433/name", ""),
+    ],
+)
+def test_url_of_a_service(name: str, url: str, path: str) -> None:
+    assert parse_service_url(name, url).path == path
+
+
+@pytest.mark.parametrize(
+    ("name", "url"), [("redis", "127.0.0.1"), ("redis", "http://x"), ("postgresql", "redis://x:1")]
+)
+def test_url_of_no_service(pytester: pytest.Pytester, name: str, url: str) -> None:
+    result = pytester.runpytest_inprocess(f"--cluster-{name}-url={url}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --cluster-{name}-url: expected {name}://*, not '{url}'"])

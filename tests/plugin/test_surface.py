@@ -25,6 +25,8 @@ VALUES = {
     "fork_server": ("true", "options.fork_server"),
     "fork_app": ("true", "options.fork_app"),
     "url": ("http://127.0.0.1:9", "options"),
+    "redis_url": ("redis://127.0.0.1:9", "options"),
+    "postgresql_url": ("postgresql://test@127.0.0.1:9/test", "options"),
     "chaos": ("42:1,3", "options"),
     "html": ("page.html", "options"),
     "artifacts": ("kept", "options"),

@@ -1,0 +1,93 @@
+"""Find another interpreter, or another version of gunicorn, for a server."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from importlib import metadata
+
+from ..errors import MissingProgram, OptionError
+from .versions import DISTRIBUTION, supported_gunicorns
+
+__all__ = ["gunicorn_folder", "interpreter"]
+
+PROBE = "import gunicorn, nodecluster_compat, pytest_cluster"
+PROBE_SECONDS = 60.0
+FETCH_SECONDS = 300.0
+
+
+@cache
+def interpreter(wanted: str) -> str:
+    """Return the path of an interpreter that can serve.
+
+    :param wanted: its path, or its version, ``"3.12"``, that is looked for as ``python3.12`` in ``PATH``.
+    :raises MissingProgram: there is none, or it has not what a server needs.
+    """
+    name = f"python{wanted}" if re.fullmatch(r"3\.[0-9]+", wanted) else wanted
+    found = shutil.which(name)
+    if found is None:
+        raise MissingProgram(
+            f"python: there is no {name}{' in PATH' if name != wanted else ''}: install it, or give the path of one, "
+            "as '.tox/py312/bin/python'"
+        )
+    path = os.path.abspath(found)  # not its real path: in a virtual environment that is another interpreter
+    try:
+        tried = subprocess.run([path, "-c", PROBE], capture_output=True, text=True, check=False, timeout=PROBE_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MissingProgram(f"python: {path} cannot be run: {error}") from None
+    if tried.returncode:
+        lines = tried.stderr.strip().splitlines()
+        why = lines[-1] if lines else f"exit code {tried.returncode}"
+        raise MissingProgram(f"python: {path} cannot serve: {why}: install {DISTRIBUTION} for it")
+    return path
+
+
+def gunicorn_folder(version: str, cache_folder: Callable[[], str]) -> str:
+    """Return a folder that has this version of gunicorn; empty when it is the one that is installed.
+
+    :param cache_folder: makes, and returns, the folder in which such are kept.
+    :raises OptionError: the server package does not support it.
+    :raises MissingProgram: it is not there, and pip cannot fetch it.
+    """
+    if not re.fullmatch(r"[0-9]+(\.[0-9a-z]+)*", version):
+        raise OptionError(f"gunicorn: expected a version, as '27.0.1', got {version!r:.100}")
+    wanted = supported_gunicorns()
+    if wanted is not None and not wanted.contains(version, prereleases=True):
+        raise OptionError(f"gunicorn: {DISTRIBUTION} needs {wanted}, got {version!r}")
+    if metadata.version("gunicorn") == version:
+        return ""
+    folder = os.path.join(cache_folder(), f"gunicorn-{version}")
+    if not os.path.isdir(folder):
+        _fetch(version, folder)
+    return folder
+
+
+def _fetch(version: str, folder: str) -> None:
+    """Let pip put it there, whole or not at all: several processes may do so at a time."""
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(folder)) as place:
+        target = os.path.join(place, "gunicorn")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
+        try:
+            fetched = subprocess.run(
+                [*command, "--target", target, f"gunicorn=={version}"],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=FETCH_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise MissingProgram(f"gunicorn: pip did not fetch {version} within {FETCH_SECONDS:g} s") from None
+        if fetched.returncode:
+            lines = fetched.stderr.strip().splitlines()
+            raise MissingProgram(f"gunicorn: pip cannot fetch {version}: {lines[-1] if lines else 'it says nothing'}")
+        try:
+            os.rename(target, folder)
+        except OSError:
+            if not os.path.isdir(folder):  # somebody else was quicker
+                raise
