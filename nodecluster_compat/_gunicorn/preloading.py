@@ -13,6 +13,7 @@ from typing import Final
 from gunicorn.config import Chdir, Workers
 from gunicorn.util import getcwd
 
+from ..machine.frozen import leave_frozen
 from ..roles.cluster import POLICY_VARIABLE, cluster
 
 __all__ = ["FOUND_OUT_AGAIN", "find_out_again", "import_program"]
@@ -49,7 +50,7 @@ def import_program(name: str, kind: str) -> None:
 
 
 def find_out_again() -> None:
-    """In a process of its own: let modules know its working directory, and the variables that they have read.
+    """In a process of its own: find out its working directory, variables that modules have read, and what is frozen.
 
     Raises:
         ValueError: the number of workers is none, as when gunicorn is imported.
@@ -57,3 +58,4 @@ def find_out_again() -> None:
     Chdir.default = getcwd()
     Workers.default = int(os.environ.get(_WORKERS_VARIABLE, "1"))
     cluster._read_environment()
+    leave_frozen()

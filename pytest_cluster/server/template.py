@@ -11,6 +11,8 @@ each request it forks a child, which makes itself what ``python -m program`` wou
 - ``sys.path`` as ``-m`` and ``PYTHONPATH`` make it, standard streams of its own, an empty ``__main__``.
 
 It keeps what a new process would make anew and nobody can tell apart: the seed of hashes, the addresses of the memory.
+What the template has imported is frozen: whoever looks at all objects of a server, as a collection before a first fork
+or a search for open files at the end, looks at what is its own, and copies no page of what it shares.
 A traceback has the frames of this file at its top.
 At its end everything runs that Python runs (threads are waited for, ``atexit``, the streams), but nothing that modules
 hold is destroyed.  What depends on more than this is not forked (``forkable``).
@@ -24,6 +26,7 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import gc
 import importlib
 import io
 import json
@@ -60,6 +63,8 @@ def main() -> Callable[[], object] | None:
     own_folder, standard = sys.path.pop(0), list(sys.path)
     sys.path_importer_cache.pop(own_folder, None)
     pytest.send(json.dumps(_imported(program, kind, agent)).encode())
+    gc.collect()
+    gc.freeze()
     while True:
         data, descriptors, _, _ = socket.recv_fds(pytest, MOST_BYTES, MOST_DESCRIPTORS)
         if not data:

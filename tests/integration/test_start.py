@@ -30,7 +30,7 @@ result = [gc.isenabled(), gc.get_freeze_count() > 10_000, len(gc.get_objects())]
 """
 
 
-@pytest.mark.cluster(**REMOTE)
+@pytest.mark.cluster(**REMOTE, fork_server=False)
 def test_primary_has_imported_and_not_used(cluster: Cluster) -> None:
     """No hub, no thread but the dealer and the log writer, nothing patched; the application only with ``preload``."""
     assert ask(cluster, "primary", "import gc, os\n" + IN_PRIMARY) == {
@@ -51,7 +51,7 @@ def test_worker_imports_nothing_but_the_application(cluster: Cluster) -> None:
     assert set(ask(cluster, "worker/1", modules)) - set(ask(cluster, "primary", modules)) == {"remote"}
 
 
-@pytest.mark.cluster(**REMOTE)
+@pytest.mark.cluster(**REMOTE, fork_server=False)
 def test_worker_leaves_what_it_was_born_with_alone(cluster: Cluster) -> None:
     """Its collector works, and does not look at the thousands of objects that it shares."""
     collects, frozen, looked_at = ask(cluster, "worker/1", "import gc\n" + IN_WORKER)

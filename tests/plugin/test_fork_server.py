@@ -103,7 +103,7 @@ def whole_process() -> dict[str, object]:
         "streams": [stream(each) for each in (sys.stdin, sys.stdout, sys.stderr)],
         "original streams": [sys.stdin is sys.__stdin__, sys.stdout is sys.__stdout__, sys.stderr is sys.__stderr__],
         "modules": sorted(sys.modules),
-        "collector": [gc.isenabled(), gc.get_threshold(), gc.get_freeze_count(), gc.get_debug()],
+        "collector": [gc.isenabled(), gc.get_threshold(), gc.get_debug()],
         "limits": [resource.getrlimit(each) for each in (resource.RLIMIT_NOFILE, resource.RLIMIT_STACK)],
         "recursion": [sys.getrecursionlimit(), sys.getswitchinterval(), sys.gettrace(), sys.getprofile()],
         "hooks": [sys.excepthook is sys.__excepthook__, sys.displayhook is sys.__displayhook__],

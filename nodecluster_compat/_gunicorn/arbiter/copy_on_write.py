@@ -26,6 +26,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
+from ...machine.frozen import freeze
+
 if TYPE_CHECKING:
     from ...base.log import Log
     from ..gunicorn_types import Settings
@@ -66,7 +68,7 @@ def hold_collector() -> None:
 
 def keep_shared() -> None:
     """In the child: never look again at what it was born with."""
-    gc.freeze()
+    freeze()
     release_collector()
 
 

@@ -25,6 +25,7 @@ from typing import Final
 
 from ...base.emitter import set_uncaught
 from ...machine.children import living_children
+from ...machine.frozen import unfreeze
 from ...machine.last_words import renew_last_words
 from ...roles.cluster import cluster
 from ...roles.process import process
@@ -67,7 +68,7 @@ def _let_go() -> None:
     forking.let_go()
     while _holders:
         _holders.pop()()
-    gc.unfreeze()
+    unfreeze()
     _flush_files()
 
 

@@ -11,7 +11,6 @@ in worker processes only; each has stood unchanged in every supported version.
 
 from __future__ import annotations
 
-import gc
 import logging
 import sys
 import time
@@ -20,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn import util
 from gunicorn.http import message, wsgi
+
+from ...machine.frozen import freeze
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Settings
@@ -35,7 +36,7 @@ def cache_repeated_work(cfg: Settings) -> None:
     _cache_date()
     _cache_errors_stream()
     _cache_trust()
-    gc.freeze()  # what the application made while it was loaded stays: no collection looks at it again
+    freeze()  # what the application made while it was loaded stays: no collection looks at it again
 
 
 class _CachedSettings:

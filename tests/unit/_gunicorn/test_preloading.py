@@ -9,13 +9,15 @@ import pytest
 from gunicorn.config import Chdir, Config, Workers
 
 from nodecluster_compat._gunicorn.preloading import FOUND_OUT_AGAIN, find_out_again
+from nodecluster_compat.machine import frozen
 from nodecluster_compat.roles.cluster import SCHED_NONE, SCHED_RR, cluster
 
 
 @pytest.fixture(autouse=True)
 def what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is there again after the test."""
-    for owner, name in ((Chdir, "default"), (Workers, "default"), (cluster, "_policy"), (cluster, "_policy_asked")):
+    found = ((Chdir, "default"), (Workers, "default"), (cluster, "_policy"), (cluster, "_policy_asked"))
+    for owner, name in (*found, (frozen._ThisProcess, "frozen")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
     for variable in FOUND_OUT_AGAIN:
         monkeypatch.delenv(variable, raising=False)
