@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pytest_cluster.options.settings import SETTINGS
 
 HERE = Path(__file__).parent
 FAKES = HERE / "fakes"
+HOME = os.environ.get("HOME", "/")
 SHOP = HERE.parent / "apps" / "shop.py"
 
 
@@ -54,8 +56,9 @@ def fakes(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 @pytest.fixture
-def shop(pytester: pytest.Pytester) -> pytest.Pytester:
+def shop(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project with the shop of tests/apps, on the real gunicorn, which is forked where this run's is."""
+    monkeypatch.setenv("HOME", HOME)  # gunicorn reads it when it is imported, so a server that has another is not forked
     shutil.copy(SHOP, pytester.path / "shop.py")
     pytester.makeini("[pytest]\ncluster_app = shop:app\ncluster_fork_server = true\n")
     return pytester
