@@ -18,10 +18,12 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #define MOST_AT_ONCE 16384
+#define MOST_HELD (64 * 1024) /* of a body that has come when its request is read */
 
 /* --- what the connections of a worker have in common ------------------------------------------ */
 
@@ -35,7 +37,8 @@ enum {
     VARIABLES,  /* of the process, as os.environ has them */
     HINTS,      /* a function with one free variable, the response; None: this gunicorn has no early hints */
     ERRORS,     /* returns wsgi.errors */
-    NO_BODY,    /* the class of wsgi.input */
+    NO_BODY,    /* the class of wsgi.input ... */
+    KNOWN_BODY, /* ... and of one that has bytes */
     GONE,       /* the class of ... */
     GONE_KEY,   /* ... what environ has under this key */
     SWITCH,     /* greenlet.switch */
@@ -116,14 +119,15 @@ static PyObject *
 create_turns(PyTypeObject *type, PyObject *args, PyObject *named)
 {
     static char *names[] = {"heads",  "answers", "response", "worker", "meter", "access_log", "variables", "hints",
-                            "errors", "no_body", "gone",     "key",    "switch", "most",      NULL};
+                            "errors", "no_body", "known_body", "gone", "key",  "switch",     "most",      NULL};
     PyObject *given[TURNS_FIELDS];
     Py_ssize_t most;
     if (prepare() < 0
-        || !PyArg_ParseTupleAndKeywords(args, named, "O!O!O!OOOO!OOO!O!UOn:Turns", names, clean_heads_type, &given[HEADS],
+        || !PyArg_ParseTupleAndKeywords(args, named, "O!O!O!OOOO!OOO!O!O!UOn:Turns", names, clean_heads_type, &given[HEADS],
                                         answers_type, &given[ANSWERS], &PyType_Type, &given[RESPONSE], &given[WORKER],
                                         &given[METER], &given[ACCESS_LOG], &PyDict_Type, &given[VARIABLES], &given[HINTS],
-                                        &given[ERRORS], &PyType_Type, &given[NO_BODY], &PyType_Type, &given[GONE],
+                                        &given[ERRORS], &PyType_Type, &given[NO_BODY], &PyType_Type,
+                                        &given[KNOWN_BODY], &PyType_Type, &given[GONE],
                                         &given[GONE_KEY], &given[SWITCH], &most)) {
         return NULL;
     }
@@ -425,30 +429,99 @@ rest_behind(PyObject *data, Py_ssize_t consumed)
     return size == 0 ? Py_NewRef(no_bytes) : PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + consumed, size);
 }
 
-static PyObject *
-body_of(CleanTurn *self, PyObject *request, Py_ssize_t length)
+/* Whether so many bytes have come that are not received yet; an error of the socket stays where it is. */
+static int
+has_come(int fd, Py_ssize_t missing)
 {
-    return length == 0 ? PyObject_CallNoArgs(common(self, NO_BODY))
-                       : PyObject_CallMethodOneArg((PyObject *)self, body_name, request);
+    int available = 0;
+    return fd >= 0 && ioctl(fd, FIONREAD, &available) == 0 && available >= missing;
+}
+
+/* Receive the end of a body straight behind its beginning; `rest` becomes what has come, if that is not all of it. */
+static PyObject *
+received_body(int fd, PyObject *data, const Head *head, PyObject **rest)
+{
+    Py_ssize_t here = PyBytes_GET_SIZE(data) - head->consumed;
+    PyObject *held = PyBytes_FromStringAndSize(NULL, head->length);
+    if (held == NULL) {
+        return NULL;
+    }
+    memcpy(PyBytes_AS_STRING(held), PyBytes_AS_STRING(data) + head->consumed, (size_t)here);
+    ssize_t more = recv(fd, PyBytes_AS_STRING(held) + here, (size_t)(head->length - here), MSG_DONTWAIT);
+    if (more == head->length - here) {
+        *rest = Py_NewRef(no_bytes);
+        return held;
+    }
+    *rest = PyBytes_FromStringAndSize(PyBytes_AS_STRING(held), here + (more > 0 ? more : 0));
+    Py_DECREF(held);
+    return *rest == NULL ? NULL : Py_NewRef(Py_None);
+}
+
+/* Return the body if all of it is here, None if it is not; `rest` becomes what has come behind it, or what it begins with. */
+static PyObject *
+whole_body(CleanTurn *self, PyObject *data, const Head *head, PyObject **rest)
+{
+    Py_ssize_t missing = head->length - (PyBytes_GET_SIZE(data) - head->consumed);
+    if (missing <= 0) {
+        *rest = rest_behind(data, head->consumed + head->length);
+        return *rest == NULL ? NULL
+                             : PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + head->consumed, head->length);
+    }
+    int is_here = head->length <= MOST_HELD && self->fields[UNREADER] == Py_None
+                  && is_of_client(common(self, ANSWERS), self->fields[CLIENT]);
+    int fd = is_here ? descriptor_of(self->fields[CLIENT]) : -1;
+    if (has_come(fd, missing)) {
+        return received_body(fd, data, head, rest);
+    }
+    *rest = rest_behind(data, head->consumed);
+    return *rest == NULL ? NULL : Py_NewRef(Py_None);
+}
+
+/* Return wsgi.input of a body that is here; takes the reference to it. */
+static PyObject *
+input_of(CleanTurn *self, PyObject *held)
+{
+    PyObject *reader = new_reader(held);
+    PyObject *body = reader == NULL ? NULL : PyObject_CallOneArg(common(self, KNOWN_BODY), reader);
+    Py_XDECREF(reader);
+    return body;
+}
+
+/* Return wsgi.input; what follows the body, or the head, is what is to be read next. */
+static PyObject *
+body_of(CleanTurn *self, PyObject *data, const Head *head)
+{
+    PyObject *rest = NULL, *held;
+    if (head->length == 0) {
+        if ((rest = rest_behind(data, head->consumed)) == NULL) {
+            return NULL;
+        }
+        set_field(&self->fields[REST], rest);
+        return PyObject_CallNoArgs(common(self, NO_BODY));
+    }
+    if ((held = whole_body(self, data, head, &rest)) == NULL) {
+        Py_XDECREF(rest);
+        return NULL;
+    }
+    set_field(&self->fields[REST], rest);
+    if (held != Py_None) {
+        return input_of(self, held);
+    }
+    Py_DECREF(held);
+    return PyObject_CallMethodOneArg((PyObject *)self, body_name, head->request);
 }
 
 /* The request becomes that of the connection. */
 static int
 take_request(CleanTurn *self, PyObject *data, const Head *head)
 {
-    PyObject *rest = rest_behind(data, head->consumed);
-    PyObject *count = rest == NULL ? NULL : PyNumber_Add(self->fields[COUNT], one);
+    PyObject *count = PyNumber_Add(self->fields[COUNT], one);
     if (count == NULL) {
-        Py_XDECREF(rest);
         return -1;
     }
-    set_field(&self->fields[REST], rest);
     set_field(&self->fields[COUNT], count);
     set_field(&self->fields[MESG], Py_NewRef(head->request));
-    if (forget(self) < 0) {
-        return -1;
-    }
-    PyObject *body = body_of(self, head->request, head->length);
+    PyObject *body = forget(self) < 0 ? NULL : body_of(self, data, head);
     if (body == NULL) {
         return -1;
     }

@@ -18,7 +18,7 @@
 #define COUNT_OF(array) ((int)(sizeof(array) / sizeof *(array)))
 
 extern PyType_Spec request_stores_spec, clean_heads_spec, plain_request_spec, answers_spec, plain_answer_spec, turns_spec,
-    clean_turn_spec;
+    clean_turn_spec, held_reader_spec;
 extern PyMethodDef clean_head_functions[];
 
 int prepare_clean_head(void);
@@ -75,6 +75,12 @@ PyObject *status_of(PyObject *answer);
 PyObject *sent_of(PyObject *answer);
 int is_watched(PyObject *answer);
 int is_last_of(PyObject *answer);
+
+/* --- bodies: body_reader.c -------------------------------------------------------------------- */
+
+extern PyTypeObject *held_reader_type;
+
+PyObject *new_reader(PyObject *held);
 
 /* --- waits: idle_limit.c ---------------------------------------------------------------------- */
 

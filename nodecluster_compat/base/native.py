@@ -36,6 +36,7 @@ class Native(Protocol):
             :mod:`~nodecluster_compat._gunicorn.requests.clean_requests`.
         PlainAnswer, Answers: of a response, and of what all of them share, in
             :mod:`~nodecluster_compat._gunicorn.requests.responses`.
+        HeldReader: the twin of that of :mod:`~nodecluster_compat._gunicorn.requests.body_reader`.
         CleanTurn, Turns: of a connection, and of what all of them share, in
             :mod:`~nodecluster_compat._gunicorn.requests.clean_connection`.
     """
@@ -49,6 +50,7 @@ class Native(Protocol):
     CleanHeads: Callable[..., Any]
     PlainAnswer: type[Any]
     Answers: Callable[..., Any]
+    HeldReader: Callable[[bytes], Any]
     CleanTurn: type[Any]
     Turns: Callable[..., Any]
 

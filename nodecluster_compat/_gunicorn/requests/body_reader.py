@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gunicorn.http.body import Body, LengthReader
 
-__all__ = ["BodyReader", "KnownBody", "NoBody"]
+__all__ = ["BodyReader", "HeldReader", "KnownBody", "NoBody"]
 
 _LEAST: Final = 16 * 1024  # as a piece; below, a system call for each would cost more than copying
 _MOST: Final = 1024 * 1024  # in one call: gunicorn's bound
@@ -55,8 +55,36 @@ class BodyReader(LengthReader):  # type: ignore[misc]  # gunicorn has no type hi
             missing -= len(data)
 
 
+class HeldReader(LengthReader):  # type: ignore[misc]  # gunicorn has no type hints
+    """gunicorn's reader of a body whose length is known, and of which all bytes are here.
+
+    The C extension has its twin (``native/body_reader.c``).
+
+    Args:
+        held: the body.
+    """
+
+    length: int
+
+    def __init__(self, held: bytes) -> None:
+        # Not gunicorn's: nothing is read of a connection.
+        self._held = held
+        self.length = len(held)
+
+    def read(self, size: object) -> bytes:
+        """Return ``size`` bytes, fewer at the end of the body; as gunicorn's."""
+        if not isinstance(size, int):
+            raise TypeError("size must be an integral type")
+        if size < 0:
+            raise ValueError("Size must be positive.")
+        at = len(self._held) - self.length
+        piece = self._held[at : at + size]
+        self.length -= len(piece)
+        return piece
+
+
 class KnownBody(Body):  # type: ignore[misc]
-    """gunicorn's body over a :class:`BodyReader`: what is left of it is not copied once more."""
+    """gunicorn's body over one of these readers: what is left of it is not copied once more."""
 
     def read(self, size: int | None = None) -> bytes:
         """Return ``size`` bytes, or all; as gunicorn's."""

@@ -39,7 +39,7 @@ from gunicorn.http.unreader import IterUnreader, SocketUnreader
 from ...machine.forked_child import end_if_child
 from ...runtime.client_gone import KEY, ClientGone, client_watch
 from ...runtime.lingering import linger
-from .body_reader import BodyReader, KnownBody, NoBody
+from .body_reader import BodyReader, HeldReader, KnownBody, NoBody
 from .request_waits import WaitingParser
 from .unread_body import is_unread
 
@@ -225,6 +225,8 @@ class CleanConnection(WaitingParser):
                 return b""
             if self._unreader.buf.getvalue():
                 return self._unreader.read()
+            if self._client is not None:
+                self._unreader = None  # nothing is kept there
         client = self._client
         if client is None:
             self.note()
@@ -265,7 +267,11 @@ class CleanConnection(WaitingParser):
         self._base = self._common.environs.base(self._socket, self.source_addr, self._server)
 
     def _body(self, request: CleanRequest) -> KnownBody:
-        return KnownBody(BodyReader(self.unreader, request.length))
+        length = request.length
+        if length > len(self._rest):
+            return KnownBody(BodyReader(self.unreader, length))
+        held, self._rest = self._rest[:length], self._rest[length:]
+        return KnownBody(HeldReader(held))
 
     def _shown(self, request: CleanRequest) -> CleanRequest:
         """Return a request as whoever looks at it wants to see it."""

@@ -11,7 +11,7 @@ from gunicorn.http import wsgi
 from ...base.native import Choice, Native, in_force
 from ...runtime.client_gone import KEY, ClientGone
 from ...runtime.client_socket import ClientSocket, switch_to
-from .body_reader import NoBody
+from .body_reader import KnownBody, NoBody
 from .clean_connection import MOST_AT_ONCE, CleanConnection
 from .clean_requests import CleanReader
 from .environs import Environs
@@ -107,6 +107,7 @@ class CleanLoop:
             hints=None if hints is None else hints(None),
             errors=partial(wsgi.WSGIErrorsWrapper, self.cfg),
             no_body=NoBody,
+            known_body=KnownBody,
             gone=ClientGone,
             key=KEY,
             switch=switch_to,

@@ -12,8 +12,10 @@ import pytest
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 
-from nodecluster_compat._gunicorn.requests.body_reader import BodyReader, KnownBody
+from nodecluster_compat._gunicorn.requests.body_reader import BodyReader, HeldReader, KnownBody
+from nodecluster_compat.base.native import in_force
 
+HELD: list[Any] = [HeldReader] if in_force().module is None else [HeldReader, in_force().module.HeldReader]
 KIB = 1024
 SIZES = (0, 1, 700, 8 * KIB, 16 * KIB, 64 * KIB, 3000 * KIB, -1, None)
 
@@ -62,6 +64,36 @@ def test_reads_are_gunicorns(seed: int) -> None:
         said = [getattr(body, name)(size) for name, size in calls]
         results.append((said, body.read(), unreader.read(1 << 20)))
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("reader", HELD)
+@pytest.mark.parametrize("seed", range(20))
+def test_body_that_is_here_is_read_as_gunicorns(reader: Any, seed: int) -> None:
+    """Any calls in any order."""
+    choice = random.Random(seed)
+    sent = choice.randbytes(choice.choice((1, 10, 5000, 60 * KIB)))
+    calls = [(choice.choice(("read", "readline", "readlines")), choice.choice(SIZES[:5])) for _ in range(20)]
+    calls += [("read", None), ("read", 1)]
+    theirs, _, _ = body_of(LengthReader, [sent], len(sent), Body)
+    ours = KnownBody(reader(sent))
+    for name, size in calls:
+        assert getattr(ours, name)(size) == getattr(theirs, name)(size)
+        assert ours.reader.length == theirs.reader.length
+
+
+@pytest.mark.parametrize("reader", HELD)
+def test_reader_of_a_body_that_is_here_asks_for_sizes(reader: Any) -> None:
+    """As gunicorn's, whose words it has."""
+    one, gunicorns = reader(b"body"), LengthReader(None, 4)
+    for size in ("1", None, 1.0, -1, -(10**30)):
+        with pytest.raises((TypeError, ValueError)) as theirs:
+            gunicorns.read(size)
+        with pytest.raises(theirs.type, match=str(theirs.value)):
+            one.read(size)
+    assert (one.read(True), one.read(0), one.length, one.read(10**30), one.read(1)) == (b"b", b"", 3, b"ody", b"")
+    with pytest.raises(TypeError):
+        reader()
+    assert reader(b"whole").read(5) == b"whole"
 
 
 @pytest.mark.skipif(gunicorn.version_info < (27,), reason="an older Body asks its reader for 1 KiB at a time")

@@ -53,7 +53,11 @@ def _quiet() -> Iterator[None]:
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """A body by its path; its length is said where the query asks for it."""
-    body = BODIES[environ["PATH_INFO"]]
+    if environ["REQUEST_METHOD"] == "POST":
+        sent = environ["wsgi.input"].read()
+        body = [str(len(sent)).encode(), sent[:5], sent[-5:]]
+    else:
+        body = BODIES[environ["PATH_INFO"]]
     length = [("Content-Length", str(sum(map(len, body))))] if environ["QUERY_STRING"] else []
     start_response("200 OK", [("Content-Type", "text/plain"), *length])
     return body
@@ -96,6 +100,18 @@ def test_same_answers(both: tuple[HttpServed, HttpServed], path: str, query: str
     last = END
     ours, python = (one.ask(request, request, last) for one in both)
     assert ours == python
+
+
+@pytest.mark.parametrize("size", [0, 5, 8000, 10_240, 65_536, 300_000])
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_same_bodies(both: tuple[HttpServed, HttpServed], size: int, is_cut: bool) -> None:
+    """With the head or behind it, held or received as they are asked for; what follows them is the next request."""
+    head = b"POST / HTTP/1.1\r\nHost: example.test\r\nContent-Length: %d\r\n\r\n" % size
+    body = bytes(ord("a") + number % 26 for number in range(size)) + GET % b""
+    parts = [head + body[: size // 2], body[size // 2 :]] if is_cut else [head + body]
+    ours, python = (one.ask(*parts, *parts, END) for one in both)
+    assert ours == python
+    assert ours.count(b"200 OK") == 5
 
 
 @pytest.mark.parametrize("choice", [pytest.param(in_force(), id="in force"), pytest.param(PYTHON, id="python")])
