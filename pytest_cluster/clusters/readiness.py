@@ -29,6 +29,9 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 MOST_FAILED_BOOTS = 3
 """So many workers that end before they listen are no accident: there is no use in waiting for more."""
 
+LEAST_FAILED_BOOTS = 2
+"""Nor are so many, where no other worker lives: the next one is born after a pause only."""
+
 # What a client connects to when a server listens on every interface.
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -55,6 +58,16 @@ def failed_boots(entries: Sequence[JournalEntry]) -> list[JournalEntry]:
     listened = {entry.worker for entry in entries if entry.event == "listening"}
     ends = [entry for entry in entries if entry.event == "exit" and not entry.exited_after_disconnect]
     return [entry for entry in ends if entry.worker not in listened]
+
+
+def is_hopeless(entries: Sequence[JournalEntry]) -> bool:
+    """Whether there is no use in waiting for more workers: too many have failed, or all at once, and nobody did it."""
+    failed = len(failed_boots(entries))
+    if failed >= MOST_FAILED_BOOTS:
+        return True
+    ended = {entry.worker for entry in entries if entry.event == "exit"}
+    lives = any(one not in ended for one in worker_ids(entries))
+    return failed >= LEAST_FAILED_BOOTS and not lives and not any(entry.injected for entry in entries)
 
 
 def distinct_addresses(entries: Sequence[JournalEntry]) -> list[ListeningAddress]:
@@ -99,7 +112,7 @@ def _wait_ready(server: ServerProcess, options: ClusterOptions, workers: int) ->
         return len(listening_workers(entries, options.listeners)) >= workers
 
     def hopeless() -> bool:
-        return server.ended() or len(failed_boots(server.journal.entries)) >= MOST_FAILED_BOOTS
+        return server.ended() or is_hopeless(server.journal.entries)
 
     deadline = Deadline(options.start_timeout)
     try:
@@ -142,7 +155,7 @@ def _wait_answering(server: ServerProcess, options: ClusterOptions) -> Endpoint:
 
 def _why_not_ready(server: ServerProcess, options: ClusterOptions, seen: str) -> str:
     failed = failed_boots(server.journal.entries)
-    over = server.settle() or len(failed) >= MOST_FAILED_BOOTS
+    over = server.settle() or is_hopeless(server.journal.entries)
     when = "at its start" if over else f"within {options.start_timeout:g} s"
     cause = f"the cluster of {options.target} did not get ready {when} ({seen})"
     if failed:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from pytest_cluster import ClusterError, ClusterFactory, FaultError, OptionError, PreparedCluster, StartError
+from pytest_cluster.clusters.readiness import is_hopeless
+from pytest_cluster.journal.entries import JournalEntry
 
 NO_PAUSE = "from nodecluster_compat import cluster; cluster.setup_primary(restart_delay=0.05)"
 
@@ -160,3 +162,31 @@ def test_socket_at_which_nobody_has_listened_yet_is_removed(cluster_factory: Clu
 def test_start_is_a_flag(cluster_factory: ClusterFactory, start: object) -> None:
     with pytest.raises(OptionError, match="cluster_factory: expected start to be True or False, got"):
         cluster_factory(start=start)
+
+
+def story(*steps: str) -> list[JournalEntry]:
+    """Entries as ``fork 1``, ``exit 1``; ``fault``: the test's own doing."""
+    entries = []
+    for seq, step in enumerate(steps, 1):
+        event, _, worker = step.partition(" ")
+        state = {"exit": "dead", "fault": ""}.get(event, event)
+        entries.append(JournalEntry(seq, float(seq), event, int(worker or 0), 1000 + seq, state))
+    return entries
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (["fork 1", "fork 2", "exit 1"], False),
+        (["fork 1", "fork 2", "exit 1", "exit 2"], True),
+        (["fork 1", "fork 2", "fork 3", "exit 1", "exit 2"], False),
+        (["fork 1", "exit 1"], False),
+        (["fork 1", "exit 1", "fork 2", "exit 2"], True),
+        (["fault", "fork 1", "fork 2", "exit 1", "exit 2"], False),
+        (["fork 1", "fork 2", "listening 2", "exit 1", "exit 2"], False),
+        (["fork 1", "fork 2", "fork 3", "fork 4", "exit 1", "exit 2", "exit 3"], True),
+    ],
+)
+def test_boot_is_given_up(steps: list[str], expected: bool) -> None:
+    """As soon as all have failed, and more than one: not after the pause before the next, which may be long."""
+    assert is_hopeless(story(*steps)) is expected
