@@ -141,7 +141,7 @@ def cluster_factory(
 
         skip_start(run.foreign_url)
     with _without_traceback(), _skip_of_matrix(request):
-        recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers)
+        without_app = run.recipe(request.node, cluster_options, None, cluster_workers)
     problems: list[Exception] = []
     with ExitStack() as stack:
 
@@ -152,6 +152,10 @@ def cluster_factory(
             __tracebackhide__ = True
             if not isinstance(start, bool):
                 raise OptionError(f"cluster_factory: expected start to be True or False, got {start!r:.100}")
+            recipe = without_app
+            if changes.get("app") is None:  # only now: an object that nobody can import may be forked, as the call says
+                forks = changes.get("fork_app") is True
+                recipe = run.recipe(request.node, cluster_options, cluster_app, cluster_workers, forks=forks)
             prepared = run.prepare(recipe.changed("cluster_factory", changes), request.node, ends_with_the_test)
             stack.callback(prepared.discard)
             return prepared.start() if start else prepared

@@ -1,25 +1,32 @@
-"""Find transactions of the test in which it may have written what no worker sees, and say so in its report."""
+"""Find what a test has done that no worker sees, and say so in its report: open transactions, overridden settings."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 import sys
+from types import ModuleType
 from typing import Any
 
 __all__ = ["unseen_writes"]
 
+CHANGED_BY_DJANGO = frozenset({"ALLOWED_HOSTS"})
+"""By its own test cases."""
+ENV = "workers have those of their module (let that read the environment and say env={…}, or say fork_app=True)"
 ADVICE = "workers are other processes, for which nothing of that exists until it is committed"
 
 
 def unseen_writes() -> str:
-    """Say in one line which transactions of this process are open, or nothing."""
+    """Say in a line which transactions of this process are open, and in one which settings are overridden, if any."""
     found: list[str] = []
     with contextlib.suppress(Exception):  # the failure itself must be reported
         found += _of_django()
     with contextlib.suppress(Exception):
         found += _of_sqlalchemy()
-    return f"not seen: {'; '.join(found)}: {ADVICE}" if found else ""
+    told = [f"not seen: {'; '.join(found)}: {ADVICE}"] if found else []
+    with contextlib.suppress(Exception):
+        told += _overridden_settings()
+    return "\n".join(told)
 
 
 def _of_django() -> list[str]:
@@ -30,6 +37,19 @@ def _of_django() -> list[str]:
 
     hint = "use a TransactionTestCase or django_db(transaction=True), and a database in a file or a server"
     return [f"Django's database {alias!r} {why} ({hint})" for alias, why in unseen_databases().items()]
+
+
+def _overridden_settings() -> list[str]:
+    """Tell of Django's ``override_settings`` on a class, and of pytest-django's fixture ``settings``."""
+    conf = sys.modules.get("django.conf")
+    holder: Any = getattr(getattr(conf, "settings", None), "_wrapped", None)
+    names: set[str] = set()
+    while not isinstance(getattr(holder, "default_settings", None), ModuleType | None):  # what was configured is below
+        names |= {name for name in vars(holder) if name.isupper()}
+        holder = holder.default_settings
+    names -= CHANGED_BY_DJANGO
+    what = ", ".join(sorted(names))
+    return [f"not seen: Django's settings {what} are overridden in this process: {ENV}"] if names else []
 
 
 def _of_sqlalchemy() -> list[str]:

@@ -59,9 +59,12 @@ class Recipe:
         return repr((self.options.key, self.pythonpath, sorted(environment.items())))
 
 
-def recipe_of(item: pytest.Item, fixtures: Mapping[str, Any], app: object, workers: int | None) -> Recipe:
+def recipe_of(
+    item: pytest.Item, fixtures: Mapping[str, Any], app: object, workers: int | None, *, forks: bool = False
+) -> Recipe:
     """Return the recipe that *item* asks for; *fixtures* and *app* are its ``cluster_options`` and ``cluster_app``.
 
+    :param forks: the server will be forked from this process, whatever the options say.
     :raises OptionError: something that cannot be.
     """
     if not isinstance(fixtures, Mapping):
@@ -69,7 +72,7 @@ def recipe_of(item: pytest.Item, fixtures: Mapping[str, Any], app: object, worke
             "cluster_options: expected a mapping of the marker's keywords, as {'workers': 3}, got "
             f"{fixtures!r:.100}: the fixture must return it"
         )
-    forks = item_options(item, fixtures, workers).fork_app
+    forks = forks or item_options(item, fixtures, workers).fork_app
     located = None if app is None else _located(app, forks=forks)
     with_app = dict(fixtures) if located is None else {"app": located.name, **fixtures}
     options = item_options(item, with_app, workers)

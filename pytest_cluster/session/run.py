@@ -155,7 +155,9 @@ class ClusterRun:
         if compared[0] not in self.totals.unsteady and again_with_one(item, compared[0], nextitem) is False:
             self.totals.unsteady.append(compared[0])
 
-    def recipe(self, item: pytest.Item, fixtures: Mapping[str, Any], app: object, workers: int | None) -> Recipe:
+    def recipe(
+        self, item: pytest.Item, fixtures: Mapping[str, Any], app: object, workers: int | None, *, forks: bool = False
+    ) -> Recipe:
         """Return the recipe that a test asks for; from now on its waits end before pytest-timeout's alarm.
 
         :raises ClusterError: something that cannot be.
@@ -168,7 +170,7 @@ class ClusterRun:
         item.stash[RUN_ONCE] = why_once(item)
         limit_waits(item)
         self.acquire_helpers()
-        return recipe_of(item, fixtures, app, workers)
+        return recipe_of(item, fixtures, app, workers, forks=forks)
 
     def start(self, recipe: Recipe, item: pytest.Item) -> Cluster:
         """Start a cluster of a test's own.

@@ -118,3 +118,27 @@ def test_object_needs_a_name_or_the_fork() -> None:
         recipe.changed("cluster_factory", {"app": app})
     assert recipe.changed("cluster_factory", {"app": app, "fork_app": True}).options.app == name_object(app)
     assert name_object(app) == name_object(app) != name_object(lambda: None)
+
+
+def test_factory_that_forks_needs_no_name(shop: pytest.Pytester) -> None:
+    """What ``cluster_app`` returns is looked at when a cluster is started, and as the call says."""
+    shop.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def cluster_app():
+            def app(environ, start_response):
+                start_response("200 OK", [("Content-Length", "2")])
+                return [b"ok"]
+            return app
+
+        def test_forked(cluster_factory): assert cluster_factory(fork_app=True, workers=1).get("/").text == "ok"
+        def test_another(cluster_factory): assert cluster_factory(app="shop:app", workers=1).get("/").ok
+        def test_neither(cluster_factory):
+            with pytest.raises(Exception, match="is no global of a module, .* or say fork_app=True"):
+                cluster_factory()
+        """
+    )
+
+    shop.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=3)

@@ -819,7 +819,12 @@ django.setup()
         """
         import pytest
         from django.db import connection, transaction
-        from django.test import TestCase, TransactionTestCase
+        from django.test import SimpleTestCase, TestCase, TransactionTestCase, override_settings
+
+        @pytest.mark.usefixtures("cluster")
+        @override_settings(DEBUG=True, ALLOWED_HOSTS=["x"])
+        class TestOverridden(SimpleTestCase):
+            def test_it(self): assert False
 
         @pytest.mark.usefixtures("cluster")
         class TestInside(TestCase):
@@ -841,8 +846,13 @@ django.setup()
 
     result = fakes.runpytest_subprocess()
 
-    result.assert_outcomes(failed=3)
+    result.assert_outcomes(failed=4)
     told = [line for line in result.outlines if line.startswith("not seen: ")]
+    overridden = [one for one in told if "settings" in one]
+    told = [one for one in told if one not in overridden]
+    assert [one[:75] for one in overridden] == [
+        "not seen: Django's settings DEBUG are overridden in this process: workers h"
+    ]
     sentence = "not seen: Django's database 'default' is in a transaction of this process"
     assert [line.partition(" (")[0] for line in told] == [sentence, sentence]
     assert all(line.endswith("for which nothing of that exists until it is committed") for line in told)
