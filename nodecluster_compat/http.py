@@ -14,14 +14,14 @@ In every kind of worker, and without effect elsewhere::
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Final
 
-from .base.arguments import checked_callable
+from .base.arguments import checked_callable, take_callback
 from .base.arity import arity_of
 from .base.this_request import RequestIdFilter, limit_request, request_id, request_timeout
-from .errors import ArgumentTypeError
+from .errors import ArgumentError, ArgumentTypeError
 
 if TYPE_CHECKING:
     from .runtime.servers.http_server import HttpServer
@@ -29,13 +29,52 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestIdFilter", "Server", "create_server", "limit_request", "request_id", "request_timeout"]
 
+_SETTINGS: Final = {
+    "keepAliveTimeout": "keepalive=5, in seconds",
+    "headersTimeout": "timeout=30, in seconds",
+    "requestTimeout": "timeout=30, in seconds",
+    "connectionsCheckingInterval": "timeout=30, in seconds",
+    "maxHeaderSize": "limit_request_field_size=8190",
+    "key": "keyfile=…",
+    "cert": "certfile=…",
+    "ca": "ca_certs=…",
+}
 
-def create_server(application: Callable[..., Any]) -> HttpServer:
+
+def create_server(
+    options: Mapping[str, Any] | Callable[..., Any] | None = None, application: Callable[..., Any] | None = None
+) -> HttpServer:
     """Return a server that does not listen yet.
 
     Args:
+        options: of each connection, as in Node: ``{"noDelay": True, "keepAlive": True}``; may be left out.
         application: any WSGI callable (PEP 3333).
+
+    Raises:
+        ArgumentError: there is no application, or an option that is a setting here.
     """
+    made: HttpServer = _server_class()(options, application)
+    return made
+
+
+@lru_cache
+def _server_class() -> Any:  # noqa: ANN401 - a class that is made when it is asked for
+    from ._gunicorn.script.config import request_handler
+    from .runtime.servers.http_server import HttpServer
+
+    class Server(HttpServer):
+        __doc__ = create_server.__doc__
+
+        def __init__(self, options: Any = None, application: Any = None) -> None:  # noqa: ANN401 - as create_server
+            (options,), application = take_callback((options,), application)
+            _check_application(application)
+            _check_options(options)
+            super().__init__(partial(request_handler, application), options)
+
+    return Server
+
+
+def _check_application(application: Any) -> None:  # noqa: ANN401 - whatever a program gives
     checked_callable(application, "a WSGI application")
     arity = arity_of(application, "a WSGI application")
     if arity is not None and not arity.takes(2):
@@ -43,15 +82,20 @@ def create_server(application: Callable[..., Any]) -> HttpServer:
             "expected a WSGI application, which takes (environ, start_response), "
             f"got one that takes {arity.most} arguments"
         )
-    from ._gunicorn.script.config import request_handler
-    from .runtime.servers.http_server import HttpServer
 
-    return HttpServer(partial(request_handler, application))
+
+def _check_options(options: object) -> None:
+    """Refuse, by what to write instead, an option that is one of gunicorn's settings here."""
+    if not isinstance(options, Mapping):
+        return
+    for name in options:
+        if name in _SETTINGS:
+            raise ArgumentError(
+                f"create_server() has no option {name!r}: write cluster.setup_primary({_SETTINGS[name]}) in the primary"
+            )
 
 
 def __getattr__(name: str) -> object:
     if name == "Server":  # loaded on demand: only script mode needs gevent for this
-        from .runtime.servers.http_server import HttpServer
-
-        return HttpServer
+        return _server_class()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
+from typing import Any
 
 from .machine.binding import BoundSocket
 from .runtime.servers.listen_options import with_fd
@@ -20,14 +22,18 @@ __all__ = ["Server", "create_server", "from_fd"]
 Server = NetServer
 
 
-def create_server(handler: Handler | None = None) -> NetServer:
+def create_server(
+    options: Mapping[str, Any] | Handler | None = None,
+    handler: Handler | None = None,
+) -> NetServer:
     """Return a server that does not listen yet.
 
     Args:
+        options: of each connection, as in Node: ``{"noDelay": True, "keepAlive": True}``; may be left out.
         handler: called with each connected socket and the peer's address, in a greenlet of its own; when it returns
             the socket is closed.  A handler with one parameter gets the socket alone, as in Node.
     """
-    return NetServer(handler)
+    return NetServer(options, handler)
 
 
 def from_fd(fd: int) -> NetServer:

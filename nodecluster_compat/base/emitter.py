@@ -26,7 +26,7 @@ from contextvars import ContextVar
 from functools import partial
 from inspect import iscoroutine
 from types import FrameType
-from typing import Any, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 from weakref import ref
 
 from msgspec import Struct
@@ -36,6 +36,9 @@ from ..errors import ArgumentTypeError
 from .arity import fitted
 from .event_names import KnownEvents
 from .log import Log
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "Emitter",
@@ -213,8 +216,9 @@ class Registration(Struct, frozen=True):
 class Emitter(EventEmitter):
     """An event emitter with Node's names.
 
-    ``on(event, handler)`` also works as a decorator, ``@emitter.on(event)``.  ``off`` is
-    ``remove_listener``; removing a handler that is not there is a no-op, as in Node.
+    ``on(event, handler)`` returns the emitter, so that calls can be chained, and works as a decorator,
+    ``@emitter.on(event)``.  ``off`` is ``remove_listener``; removing a handler that is not there
+    is a no-op, as in Node.
 
     Attributes:
         known: the events of its kind; ``None`` where every name is a program's own.
@@ -226,42 +230,57 @@ class Emitter(EventEmitter):
         super().__init__()
         self._origins: dict[tuple[str, Callable[..., Any]], Origin] = {}
 
-    @overload
+    @overload  # type: ignore[override]  # pyee returns ``f``, Node the emitter
     def on(self, event: str) -> Callable[[Handler], Handler]: ...
     @overload
-    def on(self, event: str, f: Handler) -> Handler: ...
-    def on(self, event: str, f: Handler | None = None) -> Handler | Callable[[Handler], Handler]:
-        """Call ``f`` at every ``event``, with as many arguments as it takes; without ``f``, return a decorator.
+    def on(self, event: str, f: Callable[..., Any]) -> Self: ...
+    def on(self, event: str, f: Callable[..., Any] | None = None) -> Self | Callable[[Handler], Handler]:
+        """Call ``f`` at every ``event``, with as many arguments as it takes.
+
+        Returns:
+            This emitter, as in Node: ``server.on("error", say).listen(8000)``; without ``f``, a decorator.
 
         Raises:
             ArgumentTypeError: ``event`` is no name, or ``f`` can never be called.
         """
         return self.listens_to(event) if f is None else self.add_listener(event, f)
 
-    def once(self, event: str, f: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    def add_listener(self, event: str, f: Callable[..., Any]) -> Self:  # type: ignore[override]  # pyee returns ``f``
+        """Call ``f`` at every ``event``; return this emitter."""
+        self._add_event_handler(event, f, f)
+        return self
+
+    def once(self, event: str, f: Callable[..., Any] | None = None) -> Any:  # noqa: ANN401 - as :meth:`on`
         """Call ``f`` at the next ``event`` only; otherwise as :meth:`on`.
 
         pyee's makes a cycle with the emitter: what waits for an event that never comes would not be freed with it.
         """
         if f is None:
-            return partial(self.once, event)
+            return partial(self._decorate_once, event)
         self._add_event_handler(event, f, partial(_call_once, ref(self), event, f))
+        return self
+
+    def _decorate_once(self, event: str, f: Handler) -> Handler:
+        self.once(event, f)
         return f
 
-    def off(self, event: str, f: Callable[..., Any]) -> None:
+    def off(self, event: str, f: Callable[..., Any]) -> Self:
         """Remove a handler; one that is not registered is ignored."""
         self.remove_listener(event, f)
+        return self
 
-    def remove_listener(self, event: str, f: Callable[..., Any]) -> None:
+    def remove_listener(self, event: str, f: Callable[..., Any]) -> Self:  # type: ignore[override]  # as in Node
         """Remove a handler; one that is not registered is ignored (Node's ``removeListener``)."""
         if f in self.listeners(event):
             super().remove_listener(event, f)
             self._origins.pop((event, f), None)
+        return self
 
-    def remove_all_listeners(self, event: str | None = None) -> None:
+    def remove_all_listeners(self, event: str | None = None) -> Self:  # type: ignore[override]  # as in Node
         """Remove every handler of ``event``; without it, of every event."""
         super().remove_all_listeners(event)
         self._origins = {} if event is None else {key: of for key, of in self._origins.items() if key[0] != event}
+        return self
 
     def listener_count(self, event: str) -> int:
         """Return how many handlers ``event`` has."""

@@ -7,11 +7,12 @@ from typing import Final, Literal, TypeAlias
 
 from .proc_stat import stat_fields
 
-__all__ = ["Condition", "catches", "condition_of", "parent_of_dead", "seconds_run"]
+__all__ = ["Condition", "catches", "condition_of", "is_ending", "parent_of_dead", "seconds_run"]
 
 Condition: TypeAlias = Literal["running", "sleeping", "in the kernel", "stopped", "dead"]
 
 _NANOSECONDS: Final = 1e9
+_FLAGS, _PF_EXITING = 6, 0x4  # proc_pid_stat(5), the ninth field; linux/sched.h
 
 # proc_pid_stat(5), the third field.
 _CONDITIONS: Final[dict[str, Condition]] = {
@@ -29,6 +30,13 @@ def condition_of(pid: int) -> Condition:
     with contextlib.suppress(OSError, IndexError):
         return _CONDITIONS.get(stat_fields(pid)[0].decode(), "dead")
     return "dead"
+
+
+def is_ending(pid: int) -> bool:
+    """Whether a process is gone, or on its way: its descriptors are closed a moment before its children are others'."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return bool(int(stat_fields(pid)[_FLAGS]) & _PF_EXITING)
+    return True
 
 
 def parent_of_dead(pid: int) -> int:

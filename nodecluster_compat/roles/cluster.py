@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..base.arguments import checked_callable, checked_seconds
-from ..base.arity import checked_callback
+from ..base.arity import checked_callback, fitted
 from ..base.drain_timeout import checked_timeout
 from ..base.emitter import Emitter, Origin, current_origin
 from ..base.event_names import KnownEvents
@@ -275,7 +275,7 @@ class Cluster(Emitter):
         Args:
             callback: what to call.
             milliseconds: 1 or more, as in Node; ``None`` is 1.
-            args: what to call it with.
+            args: what to call it with, as far as it takes them; parameters beyond them are ``None``.
 
         Returns:
             A timer with Node's methods: ``unref()``, ``ref()``, ``has_ref()``, ``refresh()``, ``close()``.
@@ -302,7 +302,8 @@ class Cluster(Emitter):
     def _set(self, callback: object, milliseconds: object, args: tuple[Any, ...], call: str, *, repeats: bool) -> Timer:
         seconds = seconds_of(milliseconds)
         checked = checked_callable(callback, f"the first argument of {call}")
-        timer = Timer(checked, args, current_origin(), seconds, repeats=repeats, holds=True)
+        fits = fitted(checked, len(args), f"the first argument of {call}", is_awaited=True)
+        timer = Timer(fits, args, current_origin(), seconds, repeats=repeats, holds=True)
         self._start(timer)
         return timer
 
@@ -383,7 +384,7 @@ class Cluster(Emitter):
 
         return decorate
 
-    def once(self, event: str, f: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    def once(self, event: str, f: Callable[..., Any] | None = None) -> Any:  # noqa: ANN401 - as an emitter's
         """Call ``f`` at the next ``event`` only; or run the decorated function once in the life of the cluster.
 
         ``@cluster.once("warm-up")``, by a key that is no event, runs a function in one worker that serves, and in

@@ -7,16 +7,18 @@ primary's loop and never block it.
 from __future__ import annotations
 
 import _socket
+import codecs
 import os
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from ..base.arguments import checked_bytes
 from ..base.emitter import Emitter
 from ..base.event_names import KnownEvents
 from ..base.loop import Loop
-from ..errors import ChannelClosed
+from ..errors import ArgumentError, ArgumentTypeError, ChannelClosed
 
 __all__ = ["DuplexPipe", "Pipe", "ReadablePipe", "WritablePipe"]
 
@@ -49,6 +51,11 @@ class Pipe(Emitter):
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
         return self._fd if self.is_open else -1
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether it is closed."""
+        return not self.is_open
 
     def close(self) -> None:
         """Close at once; ``close`` follows on a later turn."""
@@ -83,11 +90,57 @@ class ReadablePipe(Pipe):
     def __init__(self, fd: int, loop: Loop) -> None:
         super().__init__(fd, loop)
         self._flowing = False
+        self._decoder: codecs.IncrementalDecoder | None = None
 
     def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
         super()._add_event_handler(event, k, v)
         if event in ("data", "end"):
             self._flow()
+
+    def set_encoding(self, encoding: str = "utf-8") -> ReadablePipe:
+        """Let ``data`` have text; what is no such text becomes U+FFFD (Node: ``setEncoding``).
+
+        Raises:
+            ArgumentError: it is no encoding of text.
+        """
+        try:
+            "".encode(encoding)
+            self._decoder = codecs.getincrementaldecoder(encoding)("replace")
+        except (LookupError, TypeError):
+            raise ArgumentError(f"expected the name of an encoding, such as 'utf-8', got {encoding!r}") from None
+        return self
+
+    def pipe(self, destination: Any) -> Any:  # noqa: ANN401 - whatever can be written to
+        """Write what comes to ``destination``: a file (``sys.stdout``), or another pipe, which ends with this one.
+
+        A file is written by the primary, which waits if that one is slow.
+
+        Returns:
+            ``destination``, as in Node.
+
+        Raises:
+            ArgumentTypeError: nothing can be written to it.
+        """
+        if not hasattr(destination, "write"):
+            raise ArgumentTypeError(f"expected a file or a pipe to write to, got {destination!r}")
+        if isinstance(destination, WritablePipe):
+            self.on("data", destination.write)
+            self.on("end", partial(destination.end, None))
+        else:
+            self.on("data", partial(_write_to_file, getattr(destination, "buffer", None), destination))
+        return destination
+
+    def pause(self) -> ReadablePipe:
+        """Read nothing more until :meth:`resume`: the worker waits once the kernel holds no more."""
+        if self._flowing and self.is_open:
+            self._loop.remove_reader(self._fd)
+        self._flowing = False
+        return self
+
+    def resume(self) -> ReadablePipe:
+        """Read, whether somebody listens for ``data`` or not."""
+        self._flow()
+        return self
 
     def worker_ended(self) -> None:
         """Extends :meth:`Pipe.worker_ended`: what it wrote is still read."""
@@ -106,10 +159,16 @@ class ReadablePipe(Pipe):
         except OSError:
             data = b""
         if data:
-            self.emit("data", data)
+            self._tell(data)
         else:
             self.close()
+            self._tell(b"", final=True)
             self.emit("end")
+
+    def _tell(self, data: bytes, *, final: bool = False) -> None:
+        told = data if self._decoder is None else self._decoder.decode(data, final)
+        if told:
+            self.emit("data", told)
 
 
 class WritablePipe(Pipe):
@@ -120,8 +179,11 @@ class WritablePipe(Pipe):
         self._queue: deque[memoryview] = deque()
         self._ending = False
 
-    def write(self, data: bytes | str) -> None:
+    def write(self, data: bytes | str) -> bool:
         """Write bytes, or text as UTF-8; what the worker does not read yet waits here.
+
+        Returns:
+            True: there is no ``drain`` to wait for.
 
         Raises:
             ArgumentTypeError: ``data`` is neither.
@@ -133,6 +195,7 @@ class WritablePipe(Pipe):
         if payload:
             self._queue.append(memoryview(payload))
             self._loop.add_writer(self._fd, self._writable)
+        return True
 
     def end(self, data: bytes | str | None = None) -> None:
         """Close once everything is written, ``data`` last: the worker reads end-of-file."""
@@ -161,6 +224,15 @@ class WritablePipe(Pipe):
             self._loop.remove_writer(self._fd)
             if self._ending:
                 self._finish()
+
+
+def _write_to_file(buffer: Any, file: Any, data: bytes | str) -> None:  # noqa: ANN401 - files of any kind
+    file.flush()
+    if isinstance(data, bytes) and buffer is not None:
+        buffer.write(data)
+    else:
+        file.write(data)
+    file.flush()
 
 
 class DuplexPipe(ReadablePipe, WritablePipe):

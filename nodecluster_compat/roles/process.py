@@ -10,16 +10,19 @@ import atexit
 import os
 import sys
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from ..base.emitter import Emitter, Registration, ending_by_uncaught, line_outside
 from ..base.event_names import KnownEvents
-from ..base.exit_code import exit_code_of
+from ..base.exit_code import checked_exit_code, exit_code_of
 from ..base.records import Handle, Message
-from ..errors import ArgumentTypeError, NotInCluster
+from ..errors import NotInCluster
 from ..messages.channel import SendCallback
 from .process_signals import SIGNAL_EVENTS, SignalEvents
 from .sending import SendOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["ChannelHold", "Process", "process"]
 
@@ -97,9 +100,6 @@ class Process(Emitter):
     ``disconnect()``, ``error(exc)``; everywhere: ``exit(code)`` once, at every end but by a signal;
     ``beforeExit(code)`` in a script with nothing left to do; and each signal by its name, ``SIGTERM(name, number)``,
     except those that gunicorn acts on.
-
-    Attributes:
-        exit_code: the code to end with when nothing is left to do; ``None`` means 0 (Node: ``process.exitCode``).
     """
 
     _known = KnownEvents(
@@ -128,7 +128,7 @@ class Process(Emitter):
         super().__init__()
         self._worker: _Worker | None = None
         self._channel: tuple[_Worker, ChannelHold] | None = None
-        self.exit_code: int | None = None
+        self._exit_code: int | None = None
         self.signals = SignalEvents(self.emit)
         self._under_gunicorn = False
         self._ended = False
@@ -140,6 +140,19 @@ class Process(Emitter):
     def pid(self) -> int:
         """The id of this process."""
         return os.getpid()
+
+    @property
+    def exit_code(self) -> int | None:
+        """The code to end with when nothing is left to do; ``None`` means 0 (Node: ``process.exitCode``).
+
+        Raises:
+            ArgumentTypeError: set to what is neither a whole number nor text that is one.
+        """
+        return self._exit_code
+
+    @exit_code.setter
+    def exit_code(self, code: int | str | None) -> None:
+        self._exit_code = checked_exit_code(code)
 
     @property
     def connected(self) -> bool:
@@ -202,18 +215,17 @@ class Process(Emitter):
         """Close the channel to the primary at once; a worker that nobody asked to leave exits with 0."""
         self._own_worker("process.disconnect()").lose_channel()
 
-    def exit(self, code: int | None = None) -> NoReturn:
+    def exit(self, code: int | str | None = None) -> NoReturn:
         """End this process with ``code`` (0 to 255), whichever greenlet calls it.
 
         Args:
-            code: ``None``: :attr:`exit_code`, or 0.
+            code: a number, or text that is one; ``None``: :attr:`exit_code`, or 0.
 
         Raises:
             ArgumentTypeError: it is no whole number; nothing has happened.
         """
-        if isinstance(code, bool) or not isinstance(code, int | None):
-            raise ArgumentTypeError(f"expected a whole number from 0 to 255 as the exit code, got {code!r}")
-        number = (self.exit_code or 0 if code is None else code) & 0xFF
+        asked = checked_exit_code(code)
+        number = (self.exit_code or 0 if asked is None else asked) & 0xFF
         if self._worker is not None and not self._is_telling_exit:
             self._worker.exit(number)
         sys.exit(number)
@@ -234,7 +246,7 @@ class Process(Emitter):
             self._ended = True
             self.exit_code = code
             self._tell_exit(code)
-            return self.exit_code & 0xFF
+            return (self.exit_code or 0) & 0xFF
         return code
 
     def _tell_exit(self, code: int) -> None:
@@ -266,11 +278,12 @@ class Process(Emitter):
 
     # --- registering ---------------------------------------------------------------------------
 
-    def remove_all_listeners(self, event: str | None = None) -> None:
+    def remove_all_listeners(self, event: str | None = None) -> Self:  # type: ignore[override]  # as in Node
         """Remove every handler of ``event``, or of all events."""
         super().remove_all_listeners(event)
         for name in SIGNAL_EVENTS if event is None else (event,):
             self.signals.unwatch(name)
+        return self
 
     def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
         if event in SIGNAL_EVENTS or event in _NOT_UNDER_GUNICORN:

@@ -280,7 +280,7 @@ class WorkerHandle(Worker):
         Raises:
             ValueError: no signal has that name or number.
         """
-        return self.process.kill(signal)
+        return self.process.kill(signal or "SIGTERM")
 
     destroy = kill
 

@@ -131,8 +131,8 @@ class WorkerProcess(Emitter):
         return self._is_held or (self.connected and self._channel.has_ref())
 
     def kill(self, signal: str | int | None = "SIGTERM") -> bool:
-        """Send a signal; see :meth:`WorkerHandle.kill`."""
-        number = _signal_number(signal)
+        """Send a signal; see :meth:`WorkerHandle.kill`.  0 only asks whether there is a process, as in Node."""
+        number = 0 if signal == 0 and not isinstance(signal, bool) else _signal_number(signal)
         if self.pid is None or self.is_reaped or self.has_ended:
             return False
         try:
@@ -208,7 +208,7 @@ class WorkerProcess(Emitter):
 
 
 def _signal_number(signal: str | int | None) -> signals.Signals:
-    if signal in (None, 0, ""):
+    if signal in (None, ""):
         return signals.SIGTERM
     try:
         return signals.Signals[signal.upper()] if isinstance(signal, str) else signals.Signals(signal)

@@ -29,6 +29,7 @@ __all__ = ["Faults", "UncaughtListeners"]
 _ORIGIN: Final = "uncaughtException"
 _UNCAUGHT_CODE: Final = 1
 _LISTENER_CODE: Final = 7  # Node: "Internal Exception Handler Run-Time Failure"
+_NO_FAULTS: Final = (GreenletExit, KeyboardInterrupt)  # the latter is gevent's to throw into the main greenlet
 
 
 class UncaughtListeners:
@@ -111,7 +112,7 @@ class Faults:
         """Replaces the hub's ``handle_error``: a greenlet, a callback of the hub or a signal handler has raised."""
         if isinstance(value, SystemExit):
             self._exit(value)
-        elif isinstance(value, Exception) and not _is_caught(context):
+        elif value is not None and not isinstance(value, _NO_FAULTS) and not _is_caught(context):
             value = value if value.__traceback__ is not None else value.with_traceback(trace)
             self._judge(value)
         else:

@@ -130,6 +130,16 @@ class IdleLimit:
         self.is_over = True
         get_hub().loop.run_callback(self._end_idle)
 
+    def end_idle(self, clients: Mapping[Any, Any]) -> None:
+        """End those of these connections that are idle now; others, and those to come, are left alone."""
+        get_hub().loop.run_callback(self._end_idle_of, dict(clients))
+
+    def _end_idle_of(self, clients: Mapping[Any, Any]) -> None:
+        for greenlet in self._waiting.keys() - self._began:
+            if greenlet in clients and not _has_sent(clients[greenlet]):
+                del self._waiting[greenlet]
+                greenlet.throw(self._expired)
+
     def _end_idle(self) -> None:
         """In the hub, like :meth:`_sweep`: whoever throws elsewhere does not come back."""
         latest = monotonic() - self._linger + self._seconds

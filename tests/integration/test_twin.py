@@ -291,3 +291,19 @@ def test_requests(play: Play) -> None:
         '[1,"from a thread"]',
         "ChannelClosed",
     ]
+
+
+def test_servers_of_a_primary_have_their_socket_at_once(play: Play) -> None:
+    """``listen()`` of a port binds before it returns; what ``close()`` has to tell is told before the program ends."""
+    trace = play("""
+        server = net.create_server()
+        server.on("close", lambda: trace("close")).listen(0)
+        trace(server.listening, server.address().port > 0)
+        other = http.create_server(lambda environ, start: []).listen({"path": "s.sock"}, lambda: trace("never"))
+        taken = net.create_server().listen(server.address().port).on("error", lambda error: trace(error.code))
+        other.close(lambda error: trace("closed", error))
+        net.create_server().close(lambda error: trace(error.code))
+        server.close(lambda error: trace("closed", error))
+    """)
+    assert trace["P"][0] == "true true"
+    assert sorted(trace["P"][1:]) == ["EADDRINUSE", "ERR_SERVER_NOT_RUNNING", "close", "closed -", "closed -"]

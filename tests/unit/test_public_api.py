@@ -39,8 +39,13 @@ def test_plain_program_is_a_primary_without_workers() -> None:
     assert cluster.worker is None
     assert dict(cluster.workers) == {}
     assert process.connected is False
-    handler = process.on("message", lambda message, handle: None)
+
+    @process.on("message")
+    def handler(message: object, handle: object) -> None:
+        """A handler."""
+
     process.off("message", handler)
+    assert not process.listener_count("message")
 
 
 def test_plain_program_cannot_do_what_needs_a_cluster() -> None:

@@ -20,6 +20,7 @@ from ... import under_test
 from ...base.emitter import set_uncaught
 from ...base.exit_code import exit_code_of
 from ...machine.forked_child import detach, is_child
+from ...machine.last_words import remember_primary
 from ...machine.log_tail import keep_tail
 from ...machine.systemd import forget_manager
 from ...operations.metrics.request_meter import RequestMeter
@@ -207,6 +208,7 @@ def _leave_primary(arbiter: _Seat) -> None:
     worker = arbiter.spawning
     if worker is not None:
         keep_shared()
+        remember_primary(os.getppid())
         if arbiter.is_supervised:
             forget_manager(os.environ)
             ask_for_signal(arbiter.pid)

@@ -96,6 +96,11 @@ class HttpHandler(HttpWorker):
         if knows_idle(self.cfg):
             self._waits.finish(self._clients)
 
+    def end_idle(self) -> None:
+        """Connections that wait for a further request now end; new ones are served as ever."""
+        if knows_idle(self.cfg):
+            self._waits.end_idle(self._clients)
+
     def cut_idle(self) -> None:
         """Connections that wait for a further request end now, however short they have waited."""
         self._waits.finish_now()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 
@@ -30,12 +30,16 @@ class RequestHandler(Protocol):
     def cut_idle(self) -> None:
         """End what waits for a request, at once."""
 
+    def end_idle(self) -> None:
+        """End what waits for a further request now, and go on."""
+
 
 class HttpServer(NetServer):
     """A server of a WSGI application; events and methods are those of :class:`NetServer`.
 
     Args:
         make_handler: makes what serves; called for each ``listen()``, so that settings made before it count.
+        options: of each connection; see :class:`NetServer`.
     """
 
     _known = KnownEvents(
@@ -54,8 +58,8 @@ class HttpServer(NetServer):
         },
     )
 
-    def __init__(self, make_handler: Callable[[], RequestHandler]) -> None:
-        super().__init__()
+    def __init__(self, make_handler: Callable[[], RequestHandler], options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(options)
         self._make_handler = make_handler
         self._requests: RequestHandler | None = None
         self._former: RequestHandler | None = None  # of connections from before close()
@@ -83,6 +87,16 @@ class HttpServer(NetServer):
         if self._requests is not None:
             self._requests.close_idle()
             self._former, self._requests = self._requests, None
+
+    def close_idle_connections(self) -> None:
+        """End connections on which no request is under way; the server goes on (Node: ``closeIdleConnections``)."""
+        for requests in (self._former, self._requests):
+            if requests is not None:
+                requests.end_idle()
+
+    def close_all_connections(self) -> None:
+        """End all connections, whatever they are at (Node: ``closeAllConnections``)."""
+        self.cut()
 
     def cut(self) -> int:
         """Extends :meth:`NetServer.cut`: an idle connection loses nothing, so it does not count."""

@@ -26,6 +26,7 @@ __all__ = [
 
 _MOST_PORT: Final = 65535
 _INT32: Final = range(-(2**31), 2**31)
+_WHERE: Final = {"port", "path", "fd"}
 
 LISTEN_OPTIONS: Final = {
     "port": "port",
@@ -74,13 +75,29 @@ class ListenArguments(Struct, frozen=True):
         if isinstance(host, int) and not isinstance(host, bool) and backlog is None:
             host, backlog = None, host
         options: dict[str, Any] = {}
+        path = None
         if isinstance(port, Mapping):
             options = checked_options(port, LISTEN_OPTIONS, "listen()")
-            port, host, backlog = options.pop("port", None), options.pop("host", host), options.pop("backlog", backlog)
-        path = None
-        if isinstance(port, bytes | os.PathLike) or (isinstance(port, str) and not port.strip().isdigit() and port):
+            if not port.keys() & _WHERE:
+                raise ArgumentError(
+                    f"expected a port, a path or an fd among the options of listen(), got {dict(port)!r}"
+                )
+            path, port = options.pop("path", None), options.pop("port", None)
+            host, backlog = options.pop("host", host), options.pop("backlog", backlog)
+        elif _is_path(port):
             port, path = None, port
         return cls(port, path, host, backlog, callback, options)
+
+
+def _is_path(port: object) -> bool:
+    """Whether it stands for a unix socket: text that is neither a number nor blank."""
+    return isinstance(port, bytes | os.PathLike) or (
+        isinstance(port, str) and not port.isspace() and not _is_number(port)
+    )
+
+
+def _is_number(text: str) -> bool:
+    return text.strip().isdigit() or not text
 
 
 def checked_host(host: object) -> str | None:

@@ -28,6 +28,7 @@ import gevent
 from gevent.socket import socket as gevent_socket
 from msgspec.structs import replace
 
+from ...base.arguments import take_callback
 from ...base.arity import checked_callback
 from ...base.event_names import KnownEvents
 from ...base.records import Address, ListenRequest, PeerAddress, SocketName
@@ -36,6 +37,7 @@ from ...machine.forked_child import end_if_child, keep_from_children
 from ...messages.passing import PassageKind
 from ..at_once import run_at_once
 from ..client_socket import ClientSocket, cut_connections
+from .connection_options import ConnectionOptions
 from .listen_options import ListenArguments, checked_host, path_request, port_request, with_fd
 from .server_base import ServerBase, resolve
 
@@ -52,6 +54,7 @@ class NetServer(ServerBase):
     Events: ``listening()``, ``connection(socket)``, ``close()``, ``error(exc)``, ``drop(peer)``.
 
     Args:
+        options: of each connection, as in Node: ``{"noDelay": True, "keepAlive": True}``; may be left out.
         handler: called with each connected socket and the peer's address, in a greenlet of its own; when it returns
             the socket is closed, unless it was passed on.
 
@@ -63,8 +66,14 @@ class NetServer(ServerBase):
 
     _known = KnownEvents({"listening": 0, "connection": 1, "close": 0, "error": 1, "drop": 1})
 
-    def __init__(self, handler: Handler | None = None) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, Any] | Handler | None = None,
+        handler: Handler | None = None,
+    ) -> None:
         super().__init__()
+        (options,), handler = take_callback((options,), handler)
+        self._options = ConnectionOptions.of(options)
         self._max_connections: int | None = None
         self.drop_max_connection = False
         self._handler = checked_callback(handler, 2, "the handler of connections")
@@ -94,6 +103,14 @@ class NetServer(ServerBase):
     def connections(self) -> int:
         """How many connections are open."""
         return len(self._serving)
+
+    def get_connections(self, callback: Callable[..., Any]) -> NetServer:
+        """Call back with ``(None, connections)`` on a later turn (Node: ``getConnections``)."""
+        call = checked_callback(callback, 2, "the callback of get_connections()")
+        if call is None:
+            raise ArgumentTypeError("expected a callable as the callback of get_connections(), got None")
+        self._process.spawn(call, None, self.connections)
+        return self
 
     def listen(
         self,
@@ -239,7 +256,10 @@ class NetServer(ServerBase):
     def _ask_for(self, request: ListenRequest, host: str | None, exclusive: bool) -> None:
         if self._life.state == "closed":
             self._open()
-            self._process.spawn(self._begin, request, host, exclusive)
+            if host or not self._process.binds_at_once:
+                self._process.spawn(self._begin, request, host, exclusive)
+            else:
+                self._begin(request, None, exclusive)
 
     def _begin(self, request: ListenRequest, host: str | None, exclusive: bool) -> None:
         if host:
@@ -269,6 +289,7 @@ class NetServer(ServerBase):
         try:
             client = self._serving[gevent.getcurrent()] = ClientSocket(family, sockets.SOCK_STREAM, 0, fileno=fd)
             peer = client.getpeername()
+            self._options.apply(client)
             super().emit("connection", client)
             self._handle(client, peer)
             end_if_child()

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 from gevent import Timeout, get_hub, getcurrent
 from gevent._hub_local import get_hub_class, get_hub_if_exists
 from gevent.event import Event
@@ -55,6 +56,17 @@ class ServersInPrimary(ServersBoundHere):
             self._hub = get_hub()
             self._loop.wait_in = self._wait
             self._loop.wait_beside = self._wait_beside
+
+    def spawn(self, call: Callable[..., Any], *args: object) -> None:
+        """Extends :class:`ServersInProcess`: what was asked for is told before the program ends."""
+        self.start()
+        greenlet = gevent.spawn(call, *args)
+        self.keep_alive.hold(greenlet)
+        greenlet.link(self._done)
+
+    def _done(self, greenlet: object) -> None:
+        self.keep_alive.release(greenlet)
+        self._loop.wake()
 
     def uncaught(self, error: BaseException) -> None:
         """See :class:`~nodecluster_compat.runtime.servers.servers_in_process.ServersInProcess`."""

@@ -39,6 +39,9 @@ class ServersInProcess:
         self.open: set[OpenServer] = set()
         self.keep_alive = KeepAlive()
 
+    binds_at_once = False
+    """Whether ``listen()`` without a host to look up has its socket when it returns, as in a primary of Node's."""
+
     @property
     def is_ending(self) -> bool:
         """Whether this process is about to end: what it took from a socket now would be lost."""
@@ -81,11 +84,11 @@ class ServersInProcess:
         gevent.spawn(call, *args)
 
     def bind_own(self, server: OpenServer, request: ListenRequest, syscall: str = "listen") -> None:
-        """Bind in this process, and accept here."""
+        """Bind in this process, and accept here; a failure is told on a later turn, to whoever listens then."""
         try:
             bound = bind(request, syscall=syscall)
         except ListenError as error:
-            server.failed(error)
+            self.spawn(server.failed, error)
         else:
             self.adopt(server, bound)
 
@@ -96,6 +99,8 @@ class ServersInProcess:
 
 class ServersBoundHere(ServersInProcess):
     """The servers of a process that binds for itself."""
+
+    binds_at_once = True
 
     def bind(self, server: OpenServer, request: ListenRequest, exclusive: bool) -> None:
         """See :class:`ServersInProcess`."""

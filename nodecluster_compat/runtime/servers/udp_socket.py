@@ -19,13 +19,14 @@ from typing import Any, Final
 from gevent import get_hub
 from gevent.event import Event
 
-from ...base.arguments import checked_bytes, checked_options, take_callback
+from ...base.arguments import checked_options, take_callback
 from ...base.arity import checked_callback
 from ...base.event_names import KnownEvents
 from ...base.records import Address, ListenRequest
 from ...errors import ArgumentError, ServerAlreadyListening, ServerNotRunning
 from ...machine.binding import BoundSocket
 from ...messages.passing import PassageKind
+from .datagram_arguments import datagram_arguments
 from .listen_options import BIND_OPTIONS, checked_host, checked_port, with_fd
 from .server_base import ServerBase, resolve
 from .server_socket import ServerSocket
@@ -104,8 +105,10 @@ class UdpSocket(ServerBase):
 
         Raises:
             ServerAlreadyListening: it is bound (Node: ``ERR_SOCKET_ALREADY_BOUND``).
+            ServerNotRunning: it was closed: make another (Node: ``ERR_SOCKET_DGRAM_NOT_RUNNING``).
             ArgumentError: an argument that can never work.
         """
+        self._check_open("bind()")
         if self._life.state != "closed":
             raise ServerAlreadyListening("bind() was called on a socket that is bound, or being bound")
         (port, address), callback = take_callback((port, address), callback)
@@ -116,7 +119,6 @@ class UdpSocket(ServerBase):
         call = checked_callback(callback, 0, "the callback of bind()")
         if call is not None:
             self.once("listening", call)
-        self._ready, self._was_closed = Event(), False
         self._open()
         self._process.spawn(self._begin, number, host, fd, bool(exclusive))
         return self
@@ -126,28 +128,33 @@ class UdpSocket(ServerBase):
     def send(
         self,
         data: bytes | str | Sequence[bytes | str],
-        port: int,
-        address: str | Callable[..., Any] | None = None,
-        callback: Callable[[OSError | None, int], Any] | None = None,
+        port: int | str,
+        address: str | int | Callable[..., Any] | None = None,
+        callback: int | str | Callable[..., Any] | None = None,
+        *rest: str | Callable[..., Any] | None,
     ) -> None:
         """Send one datagram; a socket that is not bound is first bound to a port of its own.
+
+        As in Node the callback may follow the port or the address, and where a part of ``data`` is to be sent, its
+        offset and length precede them: ``send(data, offset, length, port, address, callback)``.
 
         Args:
             data: bytes, or text as UTF-8, or a list of them, which are sent as one.
             port: 1 to 65535.
             address: a name or an IP address; ``None``: this machine.
             callback: called with ``(None, bytes sent)``, or with ``(error, 0)``; without it an error is emitted.
+            rest: what follows where offset and length were given.
 
         Raises:
+            ServerNotRunning: it was closed.
             ArgumentError: an argument that can never work.
         """
-        (address,), callback = take_callback((address,), callback)
-        parts = data if isinstance(data, list | tuple) else [data]
-        payload = b"".join(map(checked_bytes, parts))
-        number, host = checked_port(port), checked_host(address)
+        self._check_open("send()")
+        payload, to, where, told = datagram_arguments(data, port, address, callback, rest)
+        number, host = checked_port(to), checked_host(where)
         if number == 0:
             raise ArgumentError("expected a port from 1 to 65535 to send to, got 0")
-        call = checked_callback(callback, 2, "the callback of send()")
+        call = checked_callback(told, 2, "the callback of send()")
         if self._life.state == "closed":
             self.bind(0, exclusive=True)
         self._process.spawn(self._send, payload, number, host or _LOCAL[self._kind], call)
@@ -207,6 +214,10 @@ class UdpSocket(ServerBase):
         return PassageKind.UDP
 
     # --- inside --------------------------------------------------------------------------------
+
+    def _check_open(self, call: str) -> None:
+        if self._was_closed:
+            raise ServerNotRunning(f"{call} was called on a socket that was closed: make another one")
 
     def _begin(self, port: int, host: str | None, fd: int | None, exclusive: bool) -> None:
         address = None if fd is not None else host or _EVERYWHERE[self._kind]

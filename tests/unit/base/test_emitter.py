@@ -228,3 +228,23 @@ def run(awaitable: Awaitable[None]) -> None:
     """Await what waits for nothing."""
     with pytest.raises(StopIteration):
         awaitable.__await__().__next__()
+
+
+def test_calls_can_be_chained_as_in_node() -> None:
+    """Each returns the emitter; a decorator returns what it decorates."""
+    emitter, seen = Emitter(), list[str]()
+
+    @emitter.once("x")
+    def decorated() -> None:
+        seen.append("decorated")
+
+    def gone() -> None:
+        seen.append("gone")
+
+    chained = emitter.on("x", gone).off("x", gone).once("x", lambda: seen.append("once")).add_listener("y", gone)
+    assert chained.remove_all_listeners("y") is emitter
+    emitter.emit("x")
+    emitter.emit("y")
+    emitter.emit("x")
+    assert seen == ["decorated", "once"]
+    assert callable(decorated)

@@ -90,3 +90,12 @@ def test_what_cannot_be_called_is_refused(given: Any) -> None:
     """Seconds first, as ``call_later`` has them, is refused as well."""
     with pytest.raises(ArgumentError, match=r"first argument of set_timeout\(callback, milliseconds\), got"):
         cluster.set_timeout(given, 100)
+
+
+@pytest.mark.parametrize(("given", "got"), [((), (None, None)), ((1,), (1, None)), ((1, 2, 3), (1, 2))])
+def test_callback_gets_as_many_arguments_as_it_takes(given: tuple[int, ...], got: tuple[Any, Any]) -> None:
+    """As in JavaScript: one function may be the handler of a signal and of a timer."""
+    seen: list[Any] = []
+    cluster.set_timeout(lambda first, second: seen.append((first, second)), 5, *given).fire()
+    cluster.set_interval(lambda: seen.append("none"), 5, *given).fire()
+    assert seen == [got, "none"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import socket
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from nodecluster_compat.base.loop import Loop
-from nodecluster_compat.errors import ArgumentTypeError, ChannelClosed
+from nodecluster_compat.errors import ArgumentError, ArgumentTypeError, ChannelClosed
 from nodecluster_compat.roles.pipes import DuplexPipe, ReadablePipe, WritablePipe
 
 
@@ -81,3 +82,44 @@ def test_when_the_worker_has_ended(loop: Loop) -> None:
     stdin.worker_ended()
     turn(loop)
     assert sorted(closed) == ["stdin", "stdout"]
+
+
+def test_pipe_is_read_as_text_and_on_demand(loop: Loop) -> None:
+    """A character that comes in two pieces is one; while paused nothing is read."""
+    reading, writing = os.pipe()
+    pipe = ReadablePipe(reading, loop).set_encoding("utf8")
+    seen: list[Any] = []
+    pipe.on("data", seen.append)
+    os.write(writing, b"\xc3")
+    turn(loop)
+    pipe.pause()
+    os.write(writing, b"\xa4\xff")
+    turn(loop)
+    assert seen == []
+    pipe.resume()
+    os.close(writing)
+    turn(loop)
+    assert ("".join(seen), pipe.destroyed) == ("\xe4\ufffd", True)
+    with pytest.raises(ArgumentTypeError, match="expected a file or a pipe"):
+        pipe.pipe(5)
+    for encoding in ("hex", "nonsense"):
+        with pytest.raises(ArgumentError, match="expected the name of an encoding"):
+            pipe.set_encoding(encoding)
+
+
+def test_pipe_goes_on_into_files_and_other_pipes(loop: Loop) -> None:
+    """Bytes into either kind of file, in order with what that has; another pipe ends with it."""
+    reading, writing = os.pipe()
+    other_reading, other_writing = os.pipe()
+    text, raw = io.TextIOWrapper(io.BytesIO()), io.BytesIO()
+    text.write("before ")
+    pipe = ReadablePipe(reading, loop)
+    assert pipe.pipe(text) is text
+    pipe.pipe(raw)
+    pipe.pipe(WritablePipe(other_writing, loop))
+    os.write(writing, b"data")
+    os.close(writing)
+    turn(loop)
+    assert (text.buffer.getvalue(), raw.getvalue()) == (b"before data", b"data")  # type: ignore[attr-defined]
+    with open(other_reading, "rb") as file:
+        assert file.read() == b"data"

@@ -458,6 +458,16 @@ def test_cluster_disconnect_calls_back_once_after_the_last(rig: Rig) -> None:
     assert [worker.handle.exited_after_disconnect for worker in workers] == [True, True]
 
 
+def test_kill_of_no_signal_only_asks(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``worker.process.kill(0)``, as in Node; ``worker.kill(0)`` is SIGTERM there, too."""
+    worker, sent = rig.start(), list[tuple[int, int]]()
+    monkeypatch.setattr("os.kill", lambda pid, number: sent.append((pid, int(number))))
+    assert worker.handle.process.kill(0)
+    assert not worker.handle.way_out.was_signalled
+    assert worker.handle.kill(0)
+    assert [number for _, number in sent] == [0, 15]
+
+
 def test_kill_of_an_unknown_signal_is_refused(rig: Rig) -> None:
     """The sentence says what was expected; a dead worker is simply not there."""
     worker = rig.start()

@@ -113,7 +113,7 @@ def test_exit_comes_once_and_may_change_the_code(process: Process) -> None:
     assert seen == [3]
 
 
-@pytest.mark.parametrize("code", ["1", 1.5, True, [], object()])
+@pytest.mark.parametrize("code", ["one", 1.5, True, [], object()])
 def test_exit_code_is_a_whole_number(process: Process, code: Any) -> None:
     """A sentence, and nothing has happened."""
     with pytest.raises(ArgumentTypeError, match="whole number from 0 to 255"):
@@ -167,3 +167,15 @@ def test_error_is_one_of_the_worker_first() -> None:
     made.on("error", lambda error: told.append(("process", error)))
     assert made.emit("error", "again")
     assert told == [("worker", "HI"), ("worker", "again"), ("process", "again")]
+
+
+def test_exit_code_is_checked_where_it_is_set(process: Process) -> None:
+    """Not at the end of the process; text that is a number counts, as in Node."""
+    process.exit_code = "6"  # type: ignore[assignment]
+    assert process.exit_code == 6
+    for code in ("x", 1.5, True):
+        with pytest.raises(ArgumentTypeError, match="expected a whole number"):
+            process.exit_code = code  # type: ignore[assignment]
+    with pytest.raises(SystemExit) as ended:
+        process.exit("3")
+    assert (ended.value.code, process.exit_code) == (3, 6)

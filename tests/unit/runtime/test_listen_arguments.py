@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from nodecluster_compat import dgram, http, net
 from nodecluster_compat.errors import ArgumentError, ClusterError
+from nodecluster_compat.runtime.servers.connection_options import ConnectionOptions
+from nodecluster_compat.runtime.servers.datagram_arguments import datagram_arguments
 from nodecluster_compat.runtime.servers.listen_options import ListenArguments
 
 
@@ -30,7 +33,7 @@ def ready() -> None:
         (("a.sock", ready), (None, "a.sock", None, None, ready)),
         ((Path("a.sock"), 5), (None, Path("a.sock"), None, 5, None)),
         (({"port": 1, "host": "h", "backlog": 3}, ready), (1, None, "h", 3, ready)),
-        (({"path": "a.sock"},), (None, None, None, None, None)),
+        (({"path": "a.sock"}, ready), (None, "a.sock", None, None, ready)),
         (({"port": None},), (None, None, None, None, None)),
     ],
 )
@@ -68,6 +71,8 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "kind of a type": (lambda: dgram.create_socket(["udp4"]), "expected 'udp4'"),  # type: ignore[arg-type]
     "no kind": (lambda: dgram.create_socket({}), "expected 'udp4' or 'udp6'"),
     "socket option": (lambda: dgram.create_socket({"typ": "udp4"}), "did you mean 'type'?"),
+    "no place": (lambda: net.create_server().listen({"backlog": 5}), "a port, a path or an fd"),
+    "blank": (lambda: net.create_server().listen(" "), "expected a port"),
     "bind": (lambda: dgram.create_socket("udp4").bind("x"), "expected a port"),
     "bind address": (lambda: dgram.create_socket("udp4").bind(0, 5), "as host"),  # type: ignore[arg-type]
     "bind option": (lambda: dgram.create_socket("udp4").bind({"adress": "x"}), "did you mean 'address'?"),
@@ -93,3 +98,61 @@ def test_asgi_application_is_refused() -> None:
     """It is a coroutine function, which nothing awaits."""
     with pytest.raises(ArgumentError, match="coroutine function asgi"):
         http.create_server(asgi)
+
+
+@pytest.mark.parametrize(
+    ("spelt", "meant"),
+    [
+        ((b"xy", 5), (b"xy", 5, None, None)),
+        (("xy", 5, ready), (b"xy", 5, None, ready)),
+        ((["x", b"y"], 5, "h", ready), (b"xy", 5, "h", ready)),
+        ((b"xyz", 1, 2, 5), (b"yz", 5, None, None)),
+        ((b"xyz", 0, 1, 5, ready), (b"x", 5, None, ready)),
+        (("xyz", 0, 3, 5, "h", ready), (b"xyz", 5, "h", ready)),
+        (("xyz", 0, 0, 5, "h"), (b"", 5, "h", None)),
+    ],
+)
+def test_every_spelling_of_a_datagram(spelt: tuple[Any, ...], meant: tuple[Any, ...]) -> None:
+    """Port and address follow the data, or its offset and length."""
+    data, port, address, callback, *rest = (*spelt, None, None)[: max(4, len(spelt))]
+    assert datagram_arguments(data, port, address, callback, tuple(rest)) == meant
+
+
+@pytest.mark.parametrize(
+    "spelt", [("xyz", 2, 2, 5), ("xyz", -1, 1, 5), (["x"], 0, 1, 5), ("x", 0, 1, 5, "h", ready, 1)]
+)
+def test_part_of_a_datagram_that_is_not_there_is_refused(spelt: tuple[Any, ...]) -> None:
+    """Where the call is made."""
+    with pytest.raises(ArgumentError, match="expected"):
+        dgram.create_socket("udp4").send(*spelt)
+
+
+def test_servers_take_the_options_of_connections_first() -> None:
+    """As in Node; of HTTP those that are gunicorn's settings are refused by what to write instead."""
+
+    def application(environ: object, start_response: object) -> list[bytes]:
+        return []
+
+    net.create_server({"allowHalfOpen": True, "noDelay": True, "keepAliveInitialDelay": 1500}, lambda sock: None)
+    net.Server({"pauseOnConnect": True})
+    http.create_server({"keepAlive": True}, application)
+    assert isinstance(http.Server(application), type(http.create_server(application)))
+    with pytest.raises(ArgumentError, match="did you mean 'no_delay'"):
+        net.create_server({"nodelay": True})
+    with pytest.raises(ArgumentError, match=r"setup_primary\(keepalive=5, in seconds\)"):
+        http.create_server({"keepAliveTimeout": 5000}, application)
+    with pytest.raises(ArgumentError, match="expected a callable as a WSGI application"):
+        http.create_server({"keepAlive": True})
+    with pytest.raises(ArgumentError, match="expected a callable as the callback of get_connections"):
+        net.create_server().get_connections(None)  # type: ignore[arg-type]
+
+
+def test_options_are_set_on_the_connection() -> None:
+    """Of TCP; a unix socket has none of them."""
+    options = ConnectionOptions.of({"noDelay": True, "keepAlive": True, "keepAliveInitialDelay": 7000})
+    with socket.socket() as client, socket.socket(socket.AF_UNIX) as other:
+        options.apply(client)
+        options.apply(other)
+        assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert client.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
