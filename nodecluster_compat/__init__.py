@@ -12,6 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .base import fork_gate as _fork_gate  # noqa: F401 - first of all that registers
 from .base.version import __version__
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 A forked child has one thread, so a fork while others run copies whatever they were amid of: locks, half-written
 buffers, descriptors.  Python 3.12 warns of each such fork.  So before a fork, whoever calls it, the threads that were
 made here are asked to end, and in the parent they begin again.  ``_posixsubprocess`` (``subprocess`` without a
-``preexec_fn``) replaces its child at once and runs no such hook: it disturbs nobody.
+``preexec_fn``) replaces its child at once and runs no such hook: it disturbs nobody.  Hooks of others that wait keep no
+thread from its work: ours are nearer to the fork (``base/fork_gate``).
 
 What the work may not do: take signals (all are blocked, so that the main thread has them), use anything that gevent
 patches, log by :mod:`logging` (its locks are held at a fork), or wait for anything that ``interrupt`` cannot end.
@@ -23,6 +24,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 from weakref import WeakSet
 
+from ..base.fork_gate import stand_nearest
 from ..base.loop import original
 
 __all__ = ["HelperThread"]
@@ -139,7 +141,8 @@ class _Threads:
 def _register_once() -> None:
     if not _Threads.registered:
         _Threads.registered = True
-        os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
+        stand_nearest(_before_fork, _in_parent)
+        os.register_at_fork(after_in_child=_in_child)
 
 
 def _before_fork() -> None:
