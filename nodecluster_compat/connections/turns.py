@@ -34,7 +34,7 @@ LEAD: Final = 2
 MOST_BEHIND: Final = 4
 """Connections that a worker may be short of, and get while others wait."""
 
-_MOST: Final = 0.1  # seconds: a burst of some hundred connections
+_MOST: Final = 0.25  # seconds: a burst of some hundred connections
 _SHARE: Final = 0.02  # of the time
 
 

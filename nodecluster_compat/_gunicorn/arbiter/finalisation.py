@@ -20,7 +20,7 @@ import logging
 import os
 import signal as signals
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ...base.emitter import set_uncaught
@@ -74,11 +74,17 @@ def _let_go() -> None:
 
 def _flush_files() -> None:
     """Write what open files have buffered: of those that are part of a cycle the collector may close the file first."""
-    objects = gc.get_objects()
-    buffered = {kind for kind in set(map(type, objects)) if issubclass(kind, _BUFFERED)}
-    for held in [held for held in objects if type(held) in buffered]:
+    kinds = {kind for base in _BUFFERED for kind in _with_subclasses(base)}
+    for held in [held for held in gc.get_objects() if type(held) in kinds]:
         with contextlib.suppress(Exception):  # closed, detached, a full disk: its own end will say so
             held.flush()
+
+
+def _with_subclasses(kind: type) -> Iterator[type]:
+    yield kind
+    subclasses: list[type] = kind.__subclasses__()
+    for subclass in subclasses:
+        yield from _with_subclasses(subclass)
 
 
 def _outlive_signals() -> None:

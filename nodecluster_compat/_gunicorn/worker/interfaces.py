@@ -1,7 +1,8 @@
 """Tell an application of the one interface from one of the other, when it is loaded rather than at each request.
 
 A WSGI application is called with two arguments (``environ``, ``start_response``), an ASGI application with three
-(``scope``, ``receive``, ``send``).  What can be called with either is let through.
+(``scope``, ``receive``, ``send``).  What can be called with either is let through.  What can be called with neither (a
+factory, a class, an application of ASGI 2) would fail at each request, so it is refused as well.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def refuse_wsgi(application: Callable[..., Any]) -> None:
     """Raise for a WSGI application, in a worker that serves ASGI.
 
     Raises:
-        AppImportError: it is one; gunicorn prints the sentence, and the boot has failed.
+        AppImportError: it is one, or none; gunicorn prints the sentence, and the boot has failed.
     """
     if _takes(application, 2) and not _takes(application, 3):
         raise AppImportError(
@@ -27,13 +28,20 @@ def refuse_wsgi(application: Callable[..., Any]) -> None:
             f"{_name(application)}, which takes two arguments as a WSGI application does: use "
             "nodecluster_compat.Worker or nodecluster_compat.ThreadWorker for it, or name its ASGI application"
         )
+    if not _takes(application, 3, follows=False):
+        raise AppImportError(
+            f"nodecluster-compat: expected an ASGI application, which takes scope, receive and send, got "
+            f"{_name(application)}, which does not take three arguments: name what a factory or a class makes "
+            "('module:create_app()'), or wrap what was written for ASGI 2 "
+            "(asgiref.compatibility.guarantee_single_callable)"
+        )
 
 
 def refuse_asgi(application: Callable[..., Any]) -> None:
     """Raise for an ASGI application, in a worker that serves WSGI.
 
     Raises:
-        AppImportError: it is one; gunicorn prints the sentence, and the boot has failed.
+        AppImportError: it is one, or none; gunicorn prints the sentence, and the boot has failed.
     """
     if _takes(application, 3) and not _takes(application, 2):
         raise AppImportError(
@@ -41,11 +49,18 @@ def refuse_asgi(application: Callable[..., Any]) -> None:
             f"{_name(application)}, which takes three arguments as an ASGI application does: use "
             "nodecluster_compat.ASGIWorker for it, or name its WSGI application"
         )
+    if not _takes(application, 2, follows=False):
+        raise AppImportError(
+            f"nodecluster-compat: expected a WSGI application, which takes environ and start_response, got "
+            f"{_name(application)}, which does not take two arguments: name what a factory or a class makes "
+            "('module:create_app()')"
+        )
 
 
-def _takes(application: Callable[..., Any], count: int) -> bool:
+def _takes(application: Callable[..., Any], count: int, *, follows: bool = True) -> bool:
+    """Whether ``application`` can be called so; ``follows``: or what it says that it wraps, which may take others."""
     try:
-        inspect.signature(application).bind(*[None] * count)
+        inspect.signature(application, follow_wrapped=follows).bind(*[None] * count)
     except TypeError:
         return False
     except ValueError:  # it has no signature, as what is written in C

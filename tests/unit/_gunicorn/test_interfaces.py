@@ -38,6 +38,29 @@ def with_default(environ: object, start_response: object, more: object = None) -
     return []
 
 
+def create_app() -> object:
+    return wsgi
+
+
+async def asgi2(scope: object) -> object:
+    return scope
+
+
+def adapted(view: Callable[[object], Any]) -> Callable[..., Any]:
+    """Make an application of a view, as werkzeug's decorator does: it says what it wraps."""
+
+    @functools.wraps(view)
+    def application(*args: object) -> Any:
+        return view(args[0])
+
+    return application
+
+
+@adapted
+def view(request: object) -> object:
+    return request
+
+
 WSGI = [
     pytest.param(wsgi, id="a WSGI function"),
     pytest.param(Object(), id="a WSGI object"),
@@ -52,6 +75,12 @@ UNKNOWN = [
     pytest.param(either, id="any number"),
     pytest.param(with_default, id="two or three"),
     pytest.param(max, id="written in C"),
+    pytest.param(view, id="made of what takes one"),
+]
+NEITHER = [
+    pytest.param(create_app, id="a factory"),
+    pytest.param(asgi2, id="of ASGI 2"),
+    pytest.param(Object, id="a class"),
 ]
 
 
@@ -75,3 +104,13 @@ def test_wsgi_is_refused_with_its_name_and_the_class_to_take(application: Callab
 def test_asgi_is_refused_with_its_name_and_the_class_to_take(application: Callable[..., Any]) -> None:
     with pytest.raises(AppImportError, match=r"takes three arguments.*nodecluster_compat\.ASGIWorker"):
         refuse_asgi(application)
+
+
+@pytest.mark.parametrize("refuse", [refuse_wsgi, refuse_asgi])
+@pytest.mark.parametrize("application", NEITHER)
+def test_what_can_be_called_as_neither_is_refused_by_its_name(
+    refuse: Callable[..., None], application: Callable[..., Any]
+) -> None:
+    """It would fail at each request."""
+    with pytest.raises(AppImportError, match=rf"{application.__name__}, which does not take .*create_app\(\)"):
+        refuse(application)

@@ -77,7 +77,7 @@ def test_worker_that_is_gone_is_forgotten() -> None:
 def test_allowance_is_spent_and_comes_back_as_a_small_share_of_the_time() -> None:
     allowance = Allowance(0.0)
     assert allowance.is_left(0.0)
-    allowance.spend(0.3)
+    allowance.spend(0.45)
     assert not allowance.is_left(5.0)
     assert allowance.is_left(15.0)
 
@@ -85,5 +85,5 @@ def test_allowance_is_spent_and_comes_back_as_a_small_share_of_the_time() -> Non
 def test_allowance_that_nobody_spends_does_not_grow() -> None:
     allowance = Allowance(0.0)
     assert allowance.is_left(1e6)
-    allowance.spend(0.2)
+    allowance.spend(0.3)
     assert not allowance.is_left(1e6)
