@@ -14,6 +14,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
+from .task_stacks import task_stack
+
 __all__ = ["ASGIApplication", "Lifespan", "LifespanFailed"]
 
 Event: TypeAlias = MutableMapping[str, Any]
@@ -74,6 +76,10 @@ class Lifespan:
         await asyncio.wait([self._task])
         error = None if self._task.cancelled() else self._task.exception()
         return None if error is None else repr(error)
+
+    def stack(self) -> str:
+        """Return where the application is; nothing where it is not at work."""
+        return "" if self._task is None or self._task.done() else task_stack(self._task)
 
     async def _tell(self, what: str) -> Event | None:
         """Return the application's answer; ``None`` if it ends without one."""

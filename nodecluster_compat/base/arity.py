@@ -131,14 +131,17 @@ def _is_coroutine_function(handler: object) -> bool:
 
 def _adapter(target: Callable[..., Any], arity: Arity) -> Callable[..., Any]:
     least, most = arity.least, arity.most
-    if most == 0:
-        return lambda *_, **named: target(**named)
 
     def call(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - as the handler has it
         missing = least - len(args)
         return target(*args, *(None,) * missing, **named) if missing > 0 else target(*args[:most], **named)
 
-    return call
+    def call_without(*_: Any, **named: Any) -> Any:  # noqa: ANN401 - as above
+        return target(**named)
+
+    adapter = call_without if most == 0 else call
+    adapter.__qualname__ = _name(target)  # it is shown, in logs
+    return adapter
 
 
 def _name(handler: object) -> str:

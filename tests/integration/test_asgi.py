@@ -65,6 +65,7 @@ def test_lifespan_that_hangs_is_a_failed_reload(cluster: Cluster) -> None:
     report = cluster.reload()
     assert report.state == "failed"
     assert "boot_timeout (1 s)" in str(report.reason)
+    wait(lambda: "has not begun (ASGI lifespan), it waits:" in cluster.log, "the line of the worker", cluster)
     assert cluster.get("/worker").text == "1"
 
 

@@ -89,6 +89,17 @@ def test_class_and_bound_builtin() -> None:
     assert seen == ["a"]
 
 
+def test_what_is_cut_still_has_its_name() -> None:
+    """It is in the log when it raises."""
+
+    def one(a: object) -> None:
+        pass
+
+    for handler in (one, Thing().one, lambda: None):
+        name = handler.__qualname__  # type: ignore[attr-defined]
+        assert name in repr(fitted(handler, 2, "x"))
+
+
 def test_what_has_no_signature_is_called_as_it_is() -> None:
     """Nobody can tell, so nothing is changed."""
     assert arity_of(dict.update, "x") in (None, Arity(1, None))

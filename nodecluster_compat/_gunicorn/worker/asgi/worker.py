@@ -31,6 +31,7 @@ from ....asyncio_runtime.reactor import AsyncioReactor
 from ....asyncio_runtime.task_stacks import task_stacks
 from ....base.emitter import set_awaiting
 from ....base.log import Log
+from ....base.one_line import Lines
 from ....base.this_request import add_limiter
 from ....machine.forked_child import worker_begins
 from ....routing.issued_asgi import issued_asgi
@@ -276,10 +277,14 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         lifespan = Lifespan(self.asgi, self.state, is_required=self.cfg.asgi_lifespan == "on")
         startup = self.loop.create_task(lifespan.startup(), name="lifespan startup")
         startup.add_done_callback(lambda _: self.wake())
-        while self._alive and not startup.done():
-            self.wait(_END_SECONDS)
+        try:
+            while self._alive and not startup.done():
+                self.wait(_END_SECONDS)
+        finally:  # also when it takes too long, and this process is told so
+            if not startup.done():
+                self.log.error("The application has not begun (ASGI lifespan), it waits:\n%s", Lines(lifespan.stack()))
+                startup.cancel()
         if not startup.done():
-            startup.cancel()
             return
         try:
             self._lifespan = lifespan if startup.result() else None
