@@ -59,6 +59,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    if name.endswith("Worker") and name not in _HOMES:
+        # Of an AttributeError gunicorn says nothing, and calls the name itself.
+        kinds = ", ".join(one for one in _HOMES if one.endswith("Worker"))
+        raise ImportError(f"{__name__} has no worker class {name!r}; it has {kinds}", name=__name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module_name, attribute = _HOMES[name]

@@ -89,6 +89,12 @@ def test_wsgi_application_is_refused_by_name(cluster: Cluster) -> None:
 def test_reload_changes_the_kind_and_back(cluster: Cluster) -> None:
     """From asyncio to gevent and again to asyncio; a change that fails leaves the kind that was there."""
     second, interface = folder_of(cluster) / "second", folder_of(cluster) / "interface"
+    for name, reason in (
+        ("os.NoWorker", "which does not exist"),
+        ("nodecluster_compat.AsgiWorker", "it has ASGIWorker"),
+    ):
+        second.write_text(f"worker_class = {name!r}\n")
+        assert reason in str(cluster.reload().reason)
     second.write_text("worker_class = 'nodecluster_compat.Worker'\n")
     interface.write_text("none")
     assert cluster.reload().state == "failed"

@@ -21,6 +21,8 @@ def test_names_are_those_that_are_promised() -> None:
         assert getattr(nodecluster_compat, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = nodecluster_compat.nonsense
+    with pytest.raises(ImportError, match="no worker class 'AsgiWorker'; it has ASGIWorker, ThreadWorker"):
+        _ = nodecluster_compat.AsgiWorker
 
 
 def test_import_loads_neither_gevent_nor_gunicorn() -> None:

@@ -21,7 +21,7 @@ from gunicorn import sock as gunicorn_sock
 from gunicorn import util
 from gunicorn.pidfile import Pidfile
 
-from ...errors import ConfigurationNotLoaded
+from ...errors import ConfigurationNotLoaded, SettingsError
 from ...roles.cluster import cluster
 from .copy_on_write import is_of_ours, prepare_for_workers
 from .seat import Seat
@@ -173,6 +173,9 @@ def _load(arbiter: ConfiguredSeat, former: Savepoint) -> None:
     _forget_module(config_module(old_cfg))
     arbiter.app.reload()
     arbiter.setup(arbiter.app)
+    if isinstance(arbiter.worker_class, str):  # gunicorn leaves the name where the module has no such class
+        name = arbiter.worker_class
+        raise SettingsError(f"expected worker_class to name a class, got {name!r}, which does not exist")
     if arbiter.worker_class is not former.worker_class and is_of_ours(arbiter.worker_class):
         prepare_for_workers(arbiter.worker_class, arbiter.cfg, arbiter.log)
     arbiter.log_writer.follow()
