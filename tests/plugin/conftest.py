@@ -58,7 +58,7 @@ def fakes(pytester: pytest.Pytester) -> pytest.Pytester:
 @pytest.fixture
 def shop(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project with the shop of tests/apps, on the real gunicorn, which is forked where this run's is."""
-    monkeypatch.setenv("HOME", HOME)  # gunicorn reads it when it is imported, so a server that has another is not forked
+    monkeypatch.setenv("HOME", HOME)  # gunicorn reads it at import: no server with another is forked
     shutil.copy(SHOP, pytester.path / "shop.py")
     pytester.makeini("[pytest]\ncluster_app = shop:app\ncluster_fork_server = true\n")
     return pytester
