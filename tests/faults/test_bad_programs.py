@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from raw_http import CHANGE, folder_of, until
-from remote_control import REMOTE, tell, wait_ended
+from remote_control import REMOTE, tell, wait_ended, wait_logged
 from stage import Play, player
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -110,7 +110,7 @@ def test_disconnect_of_a_worker_that_does_not_hear_has_a_limit(cluster: Cluster)
     source = "[cluster.workers[1].send('x' * 1000) for _ in range(3000)]; cluster.workers[1].disconnect()"
     tell(cluster, "primary", source)
     wait_ended(cluster, worker=1)
-    assert "did not end within graceful_timeout: killed" in cluster.log
+    wait_logged(cluster, "did not end within graceful_timeout: killed")
 
 
 @pytest.mark.cluster(workers=2, app=APP, settings={"graceful_timeout": 1})
@@ -121,7 +121,7 @@ def test_worker_that_does_not_hear_the_end_of_the_server_is_named(cluster: Clust
     cluster.primary.signal("SIGTERM")
     until(lambda: cluster.returncode is not None, "the end of the server")
     assert cluster.returncode == 0
-    assert f"Worker (pid:{pid}) did not end within " in cluster.log
+    wait_logged(cluster, f"Worker (pid:{pid}) did not end within ")
     assert cluster.log.count("did not end within") == 1
 
 

@@ -212,14 +212,14 @@ def test_a_server_that_is_away(tmp_path: Any) -> None:
         began = time.monotonic()
         with pytest.raises(StoreUnavailable, match="expected to reach the server of NODECLUSTER_BUS"):
             store.get("a")
-        assert time.monotonic() - began < PATIENCE + 1
+        assert time.monotonic() - began < 10 * PATIENCE
         began = time.monotonic()
-        for _ in range(3):
+        for _ in range(30):
             with pytest.raises(StoreUnavailable):
                 store.incr("n")
-        assert time.monotonic() - began < PATIENCE
+        assert time.monotonic() - began < 10 * PATIENCE  # it would be thirty times as long
         server.start()
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 20
         while True:
             try:
                 assert store.incr("n") == 1
@@ -234,7 +234,7 @@ def test_a_server_that_stands_still(tmp_path: Any) -> None:
         store.set_many({"a": 1, "b": 2})
         with server.paused(), pytest.raises(StoreUnavailable):
             store.get("a")
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while True:
             try:
                 assert store["b"] == 2

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 from raw_http import HEAD, PATIENCE, folder_of, parent_of, until
-from remote_control import REMOTE, here
+from remote_control import REMOTE, here, wait_logged
 from stage import Play, player
 
 from pytest_cluster import Cluster
@@ -101,7 +101,7 @@ def test_child_that_outlives_its_worker_is_named(cluster: Cluster) -> None:
     pid = here(cluster, LEAVING)["result"]
     cluster.primary.signal("SIGTERM")
     until(lambda: cluster.returncode is not None, "the end of the server")
-    assert f"and they go on: pid {pid}" in cluster.log
+    wait_logged(cluster, f"and they go on: pid {pid}")
     os.kill(pid, signal.SIGTERM)  # it is nobody's worker: the signal means what it does by default
     until(lambda: not os.path.exists(f"/proc/{pid}/fd") or not os.listdir(f"/proc/{pid}/fd"), "its end")
 

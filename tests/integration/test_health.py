@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from remote_control import CONF, REMOTE, Gate, ask, freeze, said, wait, wait_said
+from remote_control import CONF, REMOTE, Gate, ask, freeze, said, wait, wait_logged, wait_said
 from stage import Play, player
 
 from pytest_cluster import Cluster
@@ -21,7 +21,7 @@ for name in ("blocked", "unblocked"):
     cluster.on(name, lambda one, seconds, name=name: say(told=name, id=one.id, seconds=seconds, is_=one.health))
 cluster.on("fork", lambda worker: worker.on("blocked", lambda seconds: say(told="worker", id=worker.id)))
 """
-WATCHED: Final = CONF + TOLD + "cluster.setup_primary(blocked_after=0.3)\n"
+WATCHED: Final = CONF + TOLD + "cluster.setup_primary(blocked_after=1)\n"
 LIMITED: Final = CONF + TOLD + "timeout = 1\ncluster.setup_primary(blocked_after=0, restart_delay=0.1)\n"
 IN_C: Final = """
 import ctypes
@@ -47,24 +47,26 @@ def test_blocked_worker_is_told_with_its_stacks(cluster: Cluster, tmp_path: Path
         pid = gate.entered(cluster)
         (one,) = (worker for worker in cluster.workers if worker.pid == pid)
         (told,) = wait_said(cluster, told="blocked", id=one.id)
-        assert told["seconds"] >= 0.3
+        assert told["seconds"] >= 1
         assert told["is_"] == "blocked"
         assert len(said(cluster, told="worker", id=one.id)) == 1
         wait(lambda: "in stand" in cluster.log, "the stack", cluster)
-        assert f"s\nIn flight, the oldest first: POST /here from 127.0.0.1:{client.getsockname()[1]}, " in cluster.log
+        wait_logged(cluster, f"s\nIn flight, the oldest first: POST /here from 127.0.0.1:{client.getsockname()[1]}, ")
         with cluster.connect(timeout=20) as other:
             other.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             assert other.recv(65536).startswith(b"HTTP/1.1 200")
         gate.open()
         assert client.recv(65536).startswith(b"HTTP/1.1 200")
     (told,) = wait_said(cluster, told="unblocked", id=one.id)
-    assert told["seconds"] >= 0.3
+    assert told["seconds"] >= 1
     assert told["is_"] == "ok"
-    assert f"Worker (pid:{pid}) is blocked (sleeping): its loop has not turned for" in cluster.log
-    assert cluster.log.count("is blocked") == cluster.log.count("is no longer blocked") == 1
+    wait_logged(cluster, f"Worker (pid:{pid}) is blocked (sleeping): its loop has not turned for")
+    of_it = f"Worker (pid:{pid}) is "  # another may have stood still as well, where the machine is busy
+    wait_logged(cluster, f"{of_it}no longer blocked")
+    assert cluster.log.count(f"{of_it}blocked") == cluster.log.count(f"{of_it}no longer blocked") == 1
     lags = ask(cluster, "primary", "result = {one.id: (one.lag, one.health) for one in cluster.status.workers}")
-    assert lags[str(one.id)][0] >= 0.3
-    assert {health for _, health in lags.values()} == {"ok"}
+    assert lags[str(one.id)][0] >= 1
+    assert lags[str(one.id)][1] == "ok"
 
 
 CHILD: Final = """
@@ -102,8 +104,8 @@ def test_stopped_worker_is_not_called_blocked(cluster: Cluster) -> None:
     wait_said(cluster, told="blocked", id=one.id, is_="stopped")
     os.kill(one.pid, signal.SIGCONT)
     wait_said(cluster, told="unblocked", id=one.id, is_="ok")
-    assert f"Worker (pid:{one.pid}) is stopped" in cluster.log
-    assert "is blocked" not in cluster.log
+    wait_logged(cluster, f"Worker (pid:{one.pid}) is stopped")
+    assert f"Worker (pid:{one.pid}) is blocked" not in cluster.log
     assert one.pid in [worker.pid for worker in cluster.workers]
 
 
@@ -129,6 +131,7 @@ def test_timeout_tells_what_a_worker_in_c_code_was_doing(cluster: Cluster) -> No
 ABORTS: Final = LIMITED + "def worker_abort(worker):\n    say(aborted=worker.pid)\n"
 
 
+@pytest.mark.table(quick=["while True: pass"])
 @pytest.mark.cluster(**{**REMOTE, "config": ABORTS}, workers=2)
 @pytest.mark.parametrize("source", ["while True: pass", "os.read(os.pipe()[0], 1)"])
 def test_timeout_tells_what_a_worker_in_python_was_doing(cluster: Cluster, source: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from remote_control import wait_logged
 
 from nodecluster_compat.base.version import __version__
 from pytest_cluster import Cluster
@@ -22,4 +23,4 @@ def test_it_is_switched_off(cluster: Cluster) -> None:
     """In the first line of ours, and in the status."""
     assert cluster.get("/").status == 200
     assert cluster.primary.run(asked) == (False, WHY)
-    assert f"nodecluster-compat {__version__}, in Python alone ({WHY})" in cluster.log
+    wait_logged(cluster, f"nodecluster-compat {__version__}, in Python alone ({WHY})")

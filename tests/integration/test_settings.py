@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from remote_control import wait
+from remote_control import wait, wait_logged
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -55,7 +55,7 @@ def test_timeout_aborts_a_blocked_worker(cluster: Cluster) -> None:
         client.sendall(b"GET /block/30 HTTP/1.1\r\nHost: x\r\n\r\n")
         ended = cluster.journal.wait_for("exit", timeout=20)
         assert ended.exited_after_disconnect is False
-        assert "WORKER TIMEOUT" in cluster.log
+        wait_logged(cluster, "WORKER TIMEOUT")
     assert len(cluster.wait_listening(2)) == 2
 
 
@@ -66,7 +66,7 @@ def test_graceful_timeout_bounds_the_end(cluster: Cluster) -> None:
         client.sendall(b"GET /sleep/60 HTTP/1.1\r\nHost: x\r\n\r\n")
         wait(lambda: cluster.get("/sleep/0").status == 200, "the worker to serve", cluster)
         assert cluster.stop(timeout=20) == 0
-    assert "Worker graceful timeout" in cluster.log
+    wait_logged(cluster, "Worker graceful timeout")
 
 
 @pytest.mark.cluster(workers=1, app="sleepy:app", settings={"worker_connections": 2})

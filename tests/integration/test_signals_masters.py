@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from raw_http import APPS, GUNICORN, folder_of, parent_of, until
-from remote_control import state_of, wait
+from remote_control import state_of, wait, wait_logged
 from second_master import wait_later
 
 from pytest_cluster import Cluster
@@ -138,7 +138,7 @@ def test_promotion_renames_the_pid_file(cluster: Cluster) -> None:
     assert cluster.stop() == 0
     wait(lambda: not (folder / "pid.2").exists(), "the promotion", cluster)
     assert int((folder / "pid").read_text()) == new
-    assert "Master has been promoted" in cluster.log
+    wait_logged(cluster, "Master has been promoted")
     assert cluster.journal.wait_for("exit", worker=first.id, predicate=lambda one: one.pid == first.pid).code == 0
     assert cluster.get("/").json()["pid"] == successor.pid
     os.kill(new, signal.SIGTERM)

@@ -13,7 +13,7 @@ import gunicorn
 import pytest
 from kinds import THREAD_WORKER
 from raw_http import CHANGE, CLOSE, GET, Certificate, folder_of
-from remote_control import CONF, said, wait
+from remote_control import CONF, said, wait, wait_logged
 from witness import witnesses
 
 from pytest_cluster import Cluster, ClusterFactory, StartError
@@ -226,14 +226,14 @@ def test_worker_whose_threads_are_all_stuck_is_told_as_saturated(cluster: Cluste
         other = asked(cluster, stack, GET % (b"/", CLOSE))
         wait(lambda: cluster.primary.run("__config__:health") == ["saturated"], "it to be told", cluster)
         wait(lambda: "1 of 1 threads are busy" in cluster.log, "its stacks", cluster)
-        assert "is saturated: all its threads are busy, none has answered for" in cluster.log
-        assert "'GET /hold'" in cluster.log
+        wait_logged(cluster, "is saturated: all its threads are busy, none has answered for")
+        wait_logged(cluster, "'GET /hold'")
         assert "is blocked" not in cluster.log
         open_gates(cluster)
         assert read(client)
         assert read(other)
     wait(lambda: cluster.primary.run("__config__:health") == ["ok"], "it to be well", cluster)
-    assert "is no longer saturated, after" in cluster.log
+    wait_logged(cluster, "is no longer saturated, after")
 
 
 # --- how it ends ---------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_thread_that_does_not_end_holds_up_no_end(cluster_factory: ClusterFactor
         wait(lambda: busy(cluster) == 1, "a request to be held", cluster)
         assert cluster.stop() == 0
         assert read(client) == b""
-    assert "cut 1 connections that had not ended within 1 s" in cluster.log
+    wait_logged(cluster, "cut 1 connections that had not ended within 1 s")
     assert "SIGKILL" not in cluster.log
     assert "Traceback" not in cluster.log
 
@@ -331,5 +331,5 @@ def test_kind_whose_application_is_of_the_other_interface_is_no_reload(cluster: 
     """The sentence names the class to take, and the workers of before serve on."""
     (folder_of(cluster) / "second").write_text("worker_class = 'nodecluster_compat.ASGIWorker'\n")
     assert cluster.reload().state == "failed"
-    assert "use nodecluster_compat.Worker or nodecluster_compat.ThreadWorker for it" in cluster.log
+    wait_logged(cluster, "use nodecluster_compat.Worker or nodecluster_compat.ThreadWorker for it")
     assert {cluster.get("/").json() for _ in range(4)} == {1, 2}

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from operator_desk import DOOR, Operator
 from raw_http import CLOSE, GET
-from remote_control import said, wait, wait_said
+from remote_control import said, wait, wait_logged, wait_said
 
 from pytest_cluster import Cluster
 
@@ -67,8 +67,8 @@ def test_late_request_is_ended_where_it_waits(cluster: Cluster) -> None:
     assert answer_to(cluster, b"/hang?secret=1").startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     wait_said(cluster, 1, told="finally")
     wait(lambda: "/hang from 127.0.0.1:" in cluster.log, "the line of the request", cluster)
-    assert "took longer than 0.6 s (request_timeout) and is ended:" in cluster.log
-    assert "in hang" in cluster.log
+    wait_logged(cluster, "took longer than 0.6 s (request_timeout) and is ended:")
+    wait_logged(cluster, "in hang")
     wait(lambda: '"GET /hang?secret=1 HTTP/1.1" 503' in cluster.log, "the line of its answer", cluster)
     assert "Traceback" not in cluster.log
     assert cluster.get("/").text == "in time"
@@ -141,7 +141,7 @@ def test_client_of_a_late_thread_is_answered_while_the_thread_goes_on(cluster: C
     assert not said(cluster, told="slow ended")
     wait(lambda: late_requests(cluster) == before + 1, "its count", cluster)
     wait(lambda: "is answered 503; its thread goes on:" in cluster.log, "the line of the request", cluster)
-    assert "/slow from 127.0.0.1:" in cluster.log
+    wait_logged(cluster, "/slow from 127.0.0.1:")
     wait_said(cluster, 1, told="slow ended")
     assert time.monotonic() - begun > 1.5
     wait(lambda: '"GET /slow HTTP/1.1" 503' in cluster.log, "the line of the thread", cluster)
@@ -174,7 +174,7 @@ def test_late_task_is_cancelled(cluster: Cluster) -> None:
         assert client.recv(65536).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         wait_said(cluster, cancelled + 1, told="cancelled")
         wait(lambda: "GET /hang from 127.0.0.1:" in cluster.log, "the line of the request", cluster)
-        assert "in hang" in cluster.log
+        wait_logged(cluster, "in hang")
         client.sendall(GET % (b"/", b""))
         assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
     assert answer_to(cluster, b"/stubborn", CLOSE).startswith(b"HTTP/1.1 503 ")

@@ -25,7 +25,6 @@ from nodecluster_compat.base.records import Address, ExitStatus, ListenRequest
 from nodecluster_compat.connections.packets import PacketKind, encode_packet
 from nodecluster_compat.errors import ArgumentError, ChannelClosed, ClusterError, MessageNotSerializable
 from nodecluster_compat.lifecycle.rollout import ReloadReport
-from nodecluster_compat.machine.process_state import seconds_run
 from nodecluster_compat.messages.frames import Frame, FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.messages.payloads import decode_disconnect, encode_address, encode_payload, encode_request
 from nodecluster_compat.messages.serialization import JSON
@@ -153,8 +152,10 @@ def rig() -> Iterator[Rig]:
 
 
 @pytest.fixture
-def computing() -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, "-S", "-c", "print(flush=True)\nwhile True: pass"], stdout=-1)
+def sleeping() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [sys.executable, "-S", "-c", "import time; print(flush=True); time.sleep(600)"], stdout=-1
+    )
     assert process.stdout is not None
     process.stdout.readline()
     yield process
@@ -164,23 +165,24 @@ def computing() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_worker_that_lost_its_channel_is_ended_when_it_does_nothing(
-    rig: Rig, computing: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    rig: Rig, sleeping: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One that is at work may be ending, on a machine that is busy."""
-    monkeypatch.setattr(departures, "_UNASKED_SECONDS", 0.2)
+    looks: list[int] = []
+    monkeypatch.setattr(departures, "seconds_run", lambda pid: looks.append(pid) or len(looks))  # more at each look
+    monkeypatch.setattr(departures, "_UNASKED_SECONDS", 0.01)
     handle = rig.primary.new_worker()
-    worker = FakeWorker(rig.primary, handle, computing.pid)
+    worker = FakeWorker(rig.primary, handle, sleeping.pid)
     rig.workers.append(worker)
     worker.die()
-    before = seconds_run(computing.pid)
-    while seconds_run(computing.pid) < before + 1.0:
+    while len(looks) < 10:
         rig.loop.run_once(0.05)
-    assert computing.poll() is None
-    computing.send_signal(signal.SIGSTOP)
+    assert sleeping.poll() is None
+    monkeypatch.setattr(departures, "seconds_run", lambda pid: 10.0)
     with caplog.at_level(logging.ERROR):
-        while computing.poll() is None:
+        while sleeping.poll() is None:
             rig.loop.run_once(0.05)
-    assert computing.returncode == -signal.SIGKILL
+    assert sleeping.returncode == -signal.SIGKILL
     assert "has no channel and did not exit" in caplog.text
 
 
