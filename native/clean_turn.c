@@ -14,6 +14,8 @@
 
    Between two requests the greenlet waits as the twin does, by the same watcher and the same hub. */
 
+#define _GNU_SOURCE /* memmem */
+
 #include "native.h"
 
 #include <errno.h>
@@ -179,6 +181,7 @@ enum {
     IS_TIMED,
     WAITING,
     PASSAGE,
+    HINT,
     HUB,
     RESUME,
     CONNECTION_FIELDS
@@ -404,11 +407,24 @@ goes_on(CleanTurn *self)
     return result;
 }
 
+/* Whether a request may be another worker's: not if its first line is whole, and has nothing that keys look for. */
+static int
+may_be_anothers(CleanTurn *self, PyObject *data)
+{
+    PyObject *hint = self->fields[HINT];
+    const char *begin = PyBytes_AS_STRING(data), *end = memchr(begin, '\n', (size_t)PyBytes_GET_SIZE(data));
+    if (self->fields[PASSAGE] == Py_None) {
+        return 0;
+    }
+    return end == NULL || !PyBytes_CheckExact(hint)
+           || memmem(begin, (size_t)(end - begin), PyBytes_AS_STRING(hint), (size_t)PyBytes_GET_SIZE(hint)) != NULL;
+}
+
 /* Whether a clean request would be served here, as things are; -1: an exception. */
 static int
-is_served_here(CleanTurn *self)
+is_served_here(CleanTurn *self, PyObject *data)
 {
-    if (!is_whole(self) || self->fields[SERVES] != Py_True || self->fields[PASSAGE] != Py_None) {
+    if (!is_whole(self) || self->fields[SERVES] != Py_True || may_be_anothers(self, data)) {
         return 0;
     }
     if (self->fields[BASE] == Py_None && call_twin(self, find_base, NULL, 0) < 0) {
@@ -785,7 +801,7 @@ static int
 serve(CleanTurn *self, PyObject *data, PyObject **left)
 {
     Head head;
-    int outcome = is_served_here(self);
+    int outcome = is_served_here(self, data);
     if (outcome > 0) {
         outcome = read_head(common(self, HEADS), data, self->fields[BASE], &head);
     }
@@ -859,6 +875,7 @@ static PyMemberDef members[] = {
     FIELD(CleanTurn, "_is_timed", IS_TIMED),
     FIELD(CleanTurn, "_waiting", WAITING),
     FIELD(CleanTurn, "_passage", PASSAGE),
+    FIELD(CleanTurn, "_hint", HINT),
     FIELD(CleanTurn, "_hub", HUB),
     FIELD(CleanTurn, "_resume", RESUME),
     {NULL, 0, 0, 0, NULL},

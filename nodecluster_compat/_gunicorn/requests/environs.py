@@ -75,8 +75,9 @@ class Environs:
         self._cfg = cfg
         self._original = original
         self._templates: dict[Any, Environ] = {}
-        self._scheme = "https" if cfg.is_ssl else "http"
-        self._ours = ours
+        self._bases: dict[Any, Environ] = {}  # by address, with what all environs of a process have
+        scheme = "https" if cfg.is_ssl else "http"
+        self._same: Environ = {**_PLACES, "wsgi.url_scheme": scheme, "SCRIPT_NAME": "", **(ours or {})}
         self.hints = _hints_of if hasattr(wsgi, "_make_early_hints_callback") else None
         self._response = CleanResponse.of(cfg)
         self.variables: Any = getattr(os.environ, "_data", None)  # without decoding what is nearly never there
@@ -89,23 +90,18 @@ class Environs:
             peer: its address.
             server: the address that is listened on.
         """
-        base = {
-            **_PLACES,
-            "gunicorn.socket": sock,
-            "wsgi.url_scheme": self._scheme,
-            "SCRIPT_NAME": "",
-            **(self._ours or {}),
-        }
+        same = self._same if isinstance(server, str) else self._bases.get(server)  # a path is called by each request
+        if same is None:
+            return None
+        base = same.copy()
+        base["gunicorn.socket"] = sock
         if isinstance(peer, tuple):
-            base |= {"REMOTE_ADDR": peer[0], "REMOTE_PORT": str(peer[1])}
+            base["REMOTE_ADDR"], base["REMOTE_PORT"] = peer[0], str(peer[1])
         elif isinstance(peer, str):
             base["REMOTE_ADDR"] = peer
         else:
             return None
-        if isinstance(server, str):
-            return base  # what it is called is in each request
-        template = self._templates.get(server)
-        return None if template is None else base | template
+        return base
 
     def complete(
         self, request: CleanRequest, environ: Environ, sock: object, server: object, kind: type[CleanResponse]
@@ -156,9 +152,12 @@ class Environs:
         if environ.keys() <= _STATIC | _DYNAMIC | said and isinstance(server, tuple | str):
             if len(self._templates) >= _MOST_TEMPLATES:
                 self._templates.clear()
+                self._bases.clear()
             static = {key: environ[key] for key in _STATIC if key in environ}
             static["wsgi.multithread"] = True  # as every gevent worker says
             self._templates[_key(req, req.environ, server)] = static
+            if not isinstance(server, str):
+                self._bases[server] = self._same | static
         return response, environ
 
 

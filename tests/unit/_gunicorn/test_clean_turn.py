@@ -22,6 +22,7 @@ from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
 from nodecluster_compat._gunicorn.requests.clean_requests import CleanReader
 from nodecluster_compat._gunicorn.requests.responses import CleanResponse
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
+from nodecluster_compat.routing.router import HERE
 from nodecluster_compat.runtime.client_socket import ClientSocket
 
 needs_native = pytest.mark.skipif(in_force().module is None, reason=str(in_force()))
@@ -112,6 +113,33 @@ def test_same_bodies(both: tuple[HttpServed, HttpServed], size: int, is_cut: boo
     ours, python = (one.ask(*parts, *parts, END) for one in both)
     assert ours == python
     assert ours.count(b"200 OK") == 5
+
+
+def test_only_requests_that_may_be_anothers_are_asked_about(
+    both: tuple[HttpServed, HttpServed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a worker routes: those whose first line has what its key looks for, or is not whole."""
+    asked: list[bytes] = []
+
+    class Here:
+        hint, early = b"sid=", b""
+
+        def decide(self, data: bytes, is_reused: bool) -> int:
+            asked.append(data.split(b"\r\n")[0])
+            return HERE
+
+    monkeypatch.setattr(ClientSocket, "passage", Here())
+    parts = [
+        GET % b"",
+        GET % b"?sid=1",
+        GET % b"none",
+        GET % b"?a=b" + GET % b"?sid=2",
+        (GET % b"")[:9],
+        (GET % b"")[9:],
+    ]
+    ours, python = (one.ask(*parts, END) for one in both)
+    assert ours == python
+    assert asked == [b"GET /?sid=1 HTTP/1.1", b"GET /?sid=2 HTTP/1.1", b"GET / HTT"] * 2
 
 
 @pytest.mark.parametrize("choice", [pytest.param(in_force(), id="in force"), pytest.param(PYTHON, id="python")])
