@@ -83,7 +83,9 @@ class Bus:
     # --- topics --------------------------------------------------------------------------------
 
     def publish(self, topic: str, message: object = None, *, durable: bool = False) -> bool:
-        """Send a message to everybody who has subscribed to its topic, in whatever process; waits for nobody.
+        """Send a message to everybody who has subscribed to its topic, in whatever process; waits for none of them.
+
+        Whoever publishes faster than the primary reads is held up, up to 50 ms for each message, where code may wait.
 
         Args:
             topic: 1 to 255 bytes as UTF-8.
@@ -109,12 +111,16 @@ class Bus:
     async def publish_async(self, topic: str, message: object = None, *, durable: bool = False) -> bool:
         """Send a message, and await that it is kept, if it is durable: :meth:`publish` for tasks.
 
+        Another one is awaited only where the primary does not keep up.
+
         Raises:
             WouldBlock: a durable one, in a worker that has no event loop (only ``ASGIWorker`` has one).
             ClusterError: as :meth:`publish`.
         """
         if not durable:
-            return self.publish(topic, message)
+            is_sent = self.publish(topic, message)
+            await self._sharing.side.ease()
+            return is_sent
         return await self._sharing.publish_durably_async(checked_topic(topic), encode(message))
 
     @overload

@@ -82,6 +82,9 @@ class DirectSide:
         self._waiter.run(self.exchange.publish, encode_publish(topic, body)[HEADER.size :])
         return True
 
+    async def ease(self) -> None:
+        """See :class:`Side`: nothing waits here."""
+
     def want(self, pattern: str, is_wanted: bool) -> None:
         """See :class:`Side`."""
         self.call("subscribe" if is_wanted else "unsubscribe", encode(pattern), None)

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.emitter import Origin, current_origin, run_guarded
-from ..errors import ClusterError, NotInCluster
+from ..errors import ClusterError, NotInCluster, WouldBlock
 from ..machine.state_folder import StateFolder
 from ..roles.requests import Reply, awaited, checked_request_timeout, waited
 from .apart import apart
@@ -244,7 +244,13 @@ class Sharing:
         if isinstance(self.side, DirectSide):
             self._check_waiting()
             return self.durables.publish(topic, body)
-        return bool(waited(self.side.wait, lambda replied: replied(None, self.durables.publish(topic, body))))
+        try:
+            return bool(waited(self.side.wait, lambda replied: replied(None, self.durables.publish(topic, body))))
+        except WouldBlock as error:
+            raise WouldBlock(
+                "expected code that may wait for a server to publish what is durable: in a task write "
+                "'await cluster.bus.publish_async(..., durable=True)', elsewhere take a thread"
+            ) from error
 
     async def publish_durably_async(self, topic: str, body: bytes) -> bool:
         """Have a message kept, and await that."""

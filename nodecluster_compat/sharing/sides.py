@@ -8,10 +8,12 @@ a program without a cluster: DirectSide ──calls───▶ an exchange of i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..base.log import Log
-from ..errors import ChannelFull, FrameError, MessageTooLarge, NotInCluster
+from ..errors import ChannelFull, ClusterError, FrameError, MessageTooLarge, NotInCluster, WouldBlock
 from ..messages.frames import HEADER, Frame, FrameKind
 from .calls import Calls
 from .outcomes import Done, failure_of
@@ -32,10 +34,15 @@ if TYPE_CHECKING:
     from ..roles.this_worker import ClusterWorker, Runtime
     from .losses import Losses, Reason
 
-__all__ = ["MOST_UNREAD_BYTES", "Around", "Begin", "Side", "WorkerSide", "running"]
+__all__ = ["EASE_SECONDS", "MOST_UNREAD_BYTES", "Around", "Begin", "Side", "WorkerSide", "running"]
 
 MOST_UNREAD_BYTES: Final = 16 * 1024 * 1024
 """What may wait on a channel for a process that does not read; what is published beyond that is dropped and counted."""
+
+EASE_SECONDS: Final = 0.05
+"""How long a publisher is held up for each message, at most, by a primary that does not read."""
+
+_NOTHING: Final = encode_call(NO_RETURN, "nothing", encode(None))
 
 Begin = Callable[[Callable[[], None]], None]
 
@@ -53,6 +60,9 @@ class Side(Protocol):
 
     def publish(self, topic: str, body: bytes) -> bool:
         """Publish an encoded message; return whether it is on its way."""
+
+    async def ease(self) -> None:
+        """Await that what was published has been read, where much of it waits."""
 
     def want(self, pattern: str, is_wanted: bool) -> None:
         """Somebody here wants what matches a pattern, or nobody does any more."""
@@ -159,10 +169,34 @@ class WorkerSide:
 
     def publish(self, topic: str, body: bytes) -> bool:
         """See :class:`Side`."""
-        is_sent = self._member.send_frame(self._checked(encode_publish(topic, body)), MOST_UNREAD_BYTES)
+        frame = self._checked(encode_publish(topic, body))
+        is_sent = self._member.send_frame(frame, MOST_UNREAD_BYTES)
         if not is_sent and self._member.is_connected():
             self._lost("slow_primary")
+        elif self._member.is_pressed:
+            self._ease()
         return is_sent
+
+    def _ease(self) -> None:
+        """Hold up who publishes faster than the primary reads, if it may wait, until it has read, or for a moment.
+
+        So a flood costs no more memory and processor time than it brings about, and its publisher has no more losses.
+        """
+        runtime = self._member.runtime
+        if runtime is not None:
+            with suppress(WouldBlock, ClusterError):
+                runtime.wait(partial(self._until_read, runtime))
+
+    def _until_read(self, runtime: Runtime, done: Callable[[], None]) -> None:
+        self._member.post_frame(_NOTHING, lambda _: done())
+        later: Any = runtime
+        later.call_later(EASE_SECONDS, done)
+
+    async def ease(self) -> None:
+        """Await that the primary has read, or for a moment, where much waits for it: for tasks that publish."""
+        runtime = self._member.runtime
+        if runtime is not None and self._member.is_pressed:
+            await runtime.waiting(partial(self._until_read, runtime))
 
     def want(self, pattern: str, is_wanted: bool) -> None:
         """See :class:`Side`."""
