@@ -340,7 +340,8 @@ class Cluster(Emitter):
             WouldBlock: this code must not wait; in a task write ``await cluster.everywhere_async(...)``.
             MessageNotSerializable, MessageTooLarge: nothing was sent.
         """
-        return self._sharing.everywhere(function, *args, timeout=timeout, **keywords)
+        replies: Replies = self._sharing.everywhere.ask(function, args, keywords, timeout)
+        return replies
 
     async def everywhere_async(
         self, function: Callable[..., Any], *args: Any, timeout: float | None = 30.0, **keywords: Any
@@ -351,7 +352,8 @@ class Cluster(Emitter):
             WouldBlock: this worker has no event loop (only ``ASGIWorker`` has one).
             ClusterError: as :meth:`everywhere`.
         """
-        return await self._sharing.everywhere_async(function, *args, timeout=timeout, **keywords)
+        replies: Replies = await self._sharing.everywhere.ask_async(function, args, keywords, timeout)
+        return replies
 
     @property
     def store(self) -> AsyncStore:

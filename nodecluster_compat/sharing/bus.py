@@ -18,6 +18,7 @@ from .wire import decode, encode
 
 if TYPE_CHECKING:
     from .consumer import DurableSubscription
+    from .durable import Durables
     from .outcomes import Answer
     from .sides import Side
     from .subscriptions import Subscription
@@ -54,13 +55,8 @@ class _Door:
     def subscribe(self, pattern: str, handler: Callable[..., Any]) -> Subscription:
         raise NotImplementedError
 
-    def subscribe_durably(self, pattern: str, handler: Callable[..., Any], durable: bool | str) -> DurableSubscription:
-        raise NotImplementedError
-
-    def publish_durably(self, topic: str, body: bytes) -> bool:
-        raise NotImplementedError
-
-    async def publish_durably_async(self, topic: str, body: bytes) -> bool:
+    @property
+    def durables(self) -> Durables:
         raise NotImplementedError
 
 
@@ -106,7 +102,7 @@ class Bus:
             WouldBlock: this code must not wait for a server; in a task write ``await cluster.bus.publish_async(...)``.
         """
         name, body = checked_topic(topic), encode(message)
-        return self._sharing.publish_durably(name, body) if durable else self._sharing.side.publish(name, body)
+        return self._sharing.durables.publish(name, body) if durable else self._sharing.side.publish(name, body)
 
     async def publish_async(self, topic: str, message: object = None, *, durable: bool = False) -> bool:
         """Send a message, and await that it is kept, if it is durable: :meth:`publish` for tasks.
@@ -121,7 +117,7 @@ class Bus:
             is_sent = self.publish(topic, message)
             await self._sharing.side.ease()
             return is_sent
-        return await self._sharing.publish_durably_async(checked_topic(topic), encode(message))
+        return await self._sharing.durables.publish_async(checked_topic(topic), encode(message))
 
     @overload
     def subscribe(self, pattern: str, *, durable: bool | str = False) -> Callable[[Handler], Handler]: ...
@@ -173,7 +169,7 @@ class Bus:
     ) -> Subscription | DurableSubscription:
         if durable is False:
             return self._sharing.subscribe(pattern, handler)
-        return self._sharing.subscribe_durably(pattern, handler, durable)
+        return self._sharing.durables.subscribe(pattern, handler, durable)
 
     def broadcast(self, message: object) -> None:
         """Send a message to every other worker, where it is a ``message`` event of ``process``.

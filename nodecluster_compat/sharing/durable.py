@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ArgumentError, ClusterError, StoreFull, StoreUnavailable
+from ..errors import ArgumentError, ClusterError, StoreFull, StoreUnavailable, WouldBlock
+from ..roles.requests import waited
+from .apart import apart
 from .consumer import Consumer, DurableSubscription
 from .server import Server
 from .server_address import BUS_VARIABLE, address_of, asked_name, asked_url
@@ -20,18 +23,11 @@ if TYPE_CHECKING:
     from ..base.emitter import Origin
     from .sides import Around
 
-__all__ = ["Durables", "group_name"]
+__all__ = ["Durables"]
 
 _NO_SERVER: Final = (
     f"expected {BUS_VARIABLE} to name a server, which keeps durable messages: nothing of one host outlives it"
 )
-
-
-def group_name(durable: bool | str, handler: Callable[..., Any]) -> str:
-    """Return the name of a durable subscription: as given, or that of the function in its module."""
-    if isinstance(durable, str):
-        return durable
-    return f"{handler.__module__}:{getattr(handler, '__qualname__', handler)!s}"
 
 
 class Durables:
@@ -40,11 +36,21 @@ class Durables:
     Args:
         sharing: around it.
         host: returns the name of this host.
+        check_waiting: raises where this code must not wait for a server.
+        check_for_workers: raises where this code is the primary's.
     """
 
-    def __init__(self, sharing: Around, host: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        sharing: Around,
+        host: Callable[[], str],
+        check_waiting: Callable[[], None] = lambda: None,
+        check_for_workers: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._sharing = sharing
         self._host = host
+        self._check_waiting = check_waiting
+        self._check_for_workers = check_for_workers
         self._subscriptions: dict[str, DurableSubscription] = {}
         self._consumers: dict[str, Consumer] = {}
         self._server: Server | None = None
@@ -59,7 +65,24 @@ class Durables:
         Raises:
             StoreUnavailable: there is none, it cannot be reached, or refuses.
             StoreFull: so much waits already.
+            WouldBlock: this code must not wait.
         """
+        if self._sharing.member is None:
+            self._check_waiting()
+            return self._publish(topic, body)
+        try:
+            return bool(waited(self._sharing.side.wait, lambda replied: replied(None, self._publish(topic, body))))
+        except WouldBlock as error:
+            raise WouldBlock(
+                "expected code that may wait for a server to publish what is durable: in a task write "
+                "'await cluster.bus.publish_async(..., durable=True)', elsewhere take a thread"
+            ) from error
+
+    async def publish_async(self, topic: str, body: bytes) -> bool:
+        """As :meth:`publish`, for tasks."""
+        return bool(await apart(self._sharing.side.waiting, partial(self._publish, topic, body)))
+
+    def _publish(self, topic: str, body: bytes) -> bool:
         if not asked_url():
             raise StoreUnavailable(_NO_SERVER)
         streams = Streams(asked_name())
@@ -75,12 +98,15 @@ class Durables:
 
     # --- subscribing ---------------------------------------------------------------------------
 
-    def subscribe(self, pattern: str, handler: Callable[..., Any], name: str) -> DurableSubscription:
+    def subscribe(self, pattern: str, handler: Callable[..., Any], durable: bool | str) -> DurableSubscription:
         """Deal with messages here, or in the workers to come.
 
         Raises:
             ArgumentError: another handler has this name.
+            NotInCluster: this is the primary, which may not wait for handlers.
         """
+        self._check_for_workers("a durable subscription")
+        name = _group_name(durable, handler)
         one = DurableSubscription(pattern, handler, name, self._close)
         former = self._subscriptions.get(name)
         if former is not None and (former.pattern != pattern or not _is_same(former.handler, handler)):
@@ -159,3 +185,9 @@ def _is_same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
     """Whether it is the same function, of a module that was perhaps executed again."""
     names = [(getattr(call, "__module__", None), getattr(call, "__qualname__", None)) for call in (one, other)]
     return one is other or (names[0] == names[1] and None not in names[0] and "<lambda>" not in str(names[0][1]))
+
+
+def _group_name(durable: bool | str, handler: Callable[..., Any]) -> str:
+    if isinstance(durable, str):
+        return durable
+    return f"{handler.__module__}:{getattr(handler, '__qualname__', handler)!s}"

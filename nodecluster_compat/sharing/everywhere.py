@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..base.emitter import run_guarded
 from ..errors import ArgumentTypeError
+from ..roles.requests import awaited, checked_request_timeout, waited
+from .outcomes import Failure
 from .wire import encode
 
-__all__ = ["Run", "function_named", "named"]
+if TYPE_CHECKING:
+    from ..roles.requests import Replied
+    from .sides import Around
+    from .verbs import Caller, Returning, Verbs
+
+__all__ = ["Everywhere", "Run", "function_named", "named"]
 
 
 class Run(msgspec.Struct, array_like=True, frozen=True):
@@ -55,3 +64,69 @@ def function_named(run: Run) -> Callable[..., Any]:
     module = sys.modules.get(run.module) or import_module(run.module)
     found: Callable[..., Any] = attrgetter(run.name)(module)
     return found
+
+
+class Everywhere:
+    """Runs functions in every worker, of this process' asking, and those that others ask for.
+
+    Args:
+        sharing: around it.
+        verbs: what the exchange can ask of this process.
+        asking: see :meth:`~nodecluster_compat.sharing.bus.Bus.asking`.
+    """
+
+    def __init__(
+        self,
+        sharing: Around,
+        verbs: Verbs,
+        asking: Callable[[None, str, bytes, float | None], Callable[[Replied], None]],
+    ) -> None:
+        self._sharing = sharing
+        self._asking = asking
+        verbs.on("run", Run, self._run)
+
+    def ask(
+        self, function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any], timeout: object
+    ) -> Any:  # noqa: ANN401 - replies
+        """Run a function in every worker; see :meth:`~nodecluster_compat.roles.cluster.Cluster.everywhere`."""
+        return waited(self._sharing.side.wait, self._begin(function, args, keywords, timeout))
+
+    async def ask_async(
+        self, function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any], timeout: object
+    ) -> Any:  # noqa: ANN401 - replies
+        """As :meth:`ask`, for tasks."""
+        return await awaited(self._sharing.side.waiting, self._begin(function, args, keywords, timeout))
+
+    def _begin(
+        self, function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any], timeout: object
+    ) -> Callable[[Replied], None]:
+        return self._asking(None, "run", named(function, args, keywords), checked_request_timeout(timeout))
+
+    def _run(self, _: Caller, run: Run, returning: Returning) -> None:
+        member = self._sharing.member
+        call = partial(run_guarded, f"{run.module}.{run.name} everywhere", None, _called, run, returning)
+        if member is None or member.runtime is None:
+            call()
+        else:
+            member.runtime.spawn(call)
+
+
+def _called(run: Run, returning: Returning) -> object:
+    try:
+        result = function_named(run)(*run.args, **run.named)
+    except Exception as error:
+        returning.failure(Failure("failed", f"{run.module}.{run.name} raised {error!r}"))
+        raise
+    if hasattr(type(result), "__await__"):
+        return _awaited(run, result, returning)
+    returning.value(result)
+    return None
+
+
+async def _awaited(run: Run, result: Any, returning: Returning) -> None:  # noqa: ANN401 - anything that is awaited
+    try:
+        value = await result
+    except Exception as error:
+        returning.failure(Failure("failed", f"{run.module}.{run.name} raised {error!r}"))
+        raise
+    returning.value(value)

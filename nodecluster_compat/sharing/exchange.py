@@ -17,22 +17,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import partial
-from itertools import count
 from typing import Final, Protocol
 
 from msgspec import Struct
 
 from ..base.log import Log
 from ..errors import FrameError
-from .gathering import Gathering
+from .asking import Asking, Timers
 from .losses import REASONS, Reason
 from .outcomes import Failure, Gathered
 from .topics import MOST_TOPIC_BYTES, PatternTable
 from .verbs import PRIMARY, UNASKED, Caller, Moment, Returning, Verbs
 from .wire import (
     NO_RETURN,
-    decode,
     decode_call,
     decode_publish,
     decode_return,
@@ -41,7 +38,7 @@ from .wire import (
     encode_publish,
 )
 
-__all__ = ["Ask", "Exchange", "Peer", "Timers"]
+__all__ = ["Ask", "Exchange", "Peer"]
 
 _MOST_PATTERNS: Final = 4096
 _MOST_CALLS: Final = 4096
@@ -60,20 +57,6 @@ class Peer(Caller, Protocol):
 
     def send(self, frame: bytes, verb: str, body: bytes, is_bounded: bool) -> bool:
         """Pass on a call that wants no answer; return whether it was taken, as it is where there is no bound."""
-
-
-class Cancellable(Protocol):
-    """A timer."""
-
-    def cancel(self) -> None:
-        """Call it off."""
-
-
-class Timers(Protocol):
-    """What the exchange asks of the event loop around it."""
-
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> Cancellable:
-        """Call back after ``seconds``."""
 
 
 class Ask(Struct, array_like=True, frozen=True):
@@ -119,8 +102,9 @@ class Exchange:
         self._log = log
         self._members: dict[int, _Member] = {}
         self._wanted: PatternTable[int] = PatternTable()
-        self._numbers = count(1)
-        self._asked: dict[int, tuple[int, Callable[[bool, bytes | bytearray], None]]] = {}
+        self._asking = Asking(timers, self._peer)
+        self.gather = self._asking.gather
+        self.give = self._asking.give
         self._bridged_by: int | None = None  # who carries what is published here to other hosts
         self.verbs.on("subscribe", str, self._subscribe)
         self.verbs.on("unsubscribe", str, self._unsubscribe)
@@ -136,6 +120,10 @@ class Exchange:
     def workers(self) -> list[int]:
         """The ids of the workers that are there."""
         return [one for one in self._members if self._is_alone or one != PRIMARY]
+
+    def _peer(self, peer: int) -> Peer | None:
+        member = self._members.get(peer)
+        return None if member is None else member.peer
 
     def dropped_for(self, peer: int) -> int:
         """Return how many messages were not passed on to a peer that is there."""
@@ -154,10 +142,7 @@ class Exchange:
         member.open.clear()
         for pattern in tuple(self._wanted):
             self._wanted.remove(pattern, peer)
-        gone = encode(Failure("gone", f"worker {peer} ended before it replied"))
-        for number, (asked, done) in list(self._asked.items()):
-            if asked == peer and self._asked.pop(number, None) is not None:
-                done(False, gone)
+        self._asking.left(peer)
         self.tell("left", peer)
 
     def tell(self, moment: Moment, peer: int) -> None:
@@ -282,61 +267,7 @@ class Exchange:
         number, is_done, body = decode_return(payload)
         self.give(peer, number, is_done, body)
 
-    def give(self, peer: int, number: int, is_done: bool, body: bytes | bytearray) -> None:
-        """As :meth:`returned`, already decoded."""
-        asked, done = self._asked.get(number, (None, None))
-        if asked == peer and done is not None:
-            del self._asked[number]
-            done(is_done, body)
-
     # --- asking others -------------------------------------------------------------------------
-
-    def gather(
-        self,
-        targets: Iterable[int],
-        verb: str,
-        body: bytes,
-        seconds: float | None,
-        done: Callable[[Gathered], None],
-    ) -> None:
-        """Ask several processes; ``done`` is told once what came, and who is missing.
-
-        Args:
-            targets: their ids; they alone must answer, whoever comes later.
-            verb: what to ask.
-            body: the arguments, encoded.
-            seconds: how long they have; ``None``: as long as they live.
-            done: not called before this returns, unless nobody must answer.
-        """
-        numbers: list[int] = []
-        expected = list(targets)
-        timer: list[Cancellable] = []
-
-        def ended(gathered: Gathered) -> None:
-            for one in timer:
-                one.cancel()
-            for number in numbers:
-                self._asked.pop(number, None)
-            done(gathered)
-
-        gathering = Gathering(expected, ended)
-        if seconds is not None and expected:
-            timer.append(self.timers.call_later(seconds, gathering.expire))
-        for target in expected:
-            number = next(self._numbers)
-            numbers.append(number)
-            self._ask_one(gathering, target, number, verb, body)
-        gathering.begin()
-
-    def _ask_one(self, gathering: Gathering, target: int, number: int, verb: str, body: bytes) -> None:
-        member = self._members.get(target)
-        if member is None:
-            gathering.failed(target, Failure("gone", f"there is no worker {target}"))
-            return
-        self._asked[number] = target, partial(_took, gathering, target)
-        if not member.peer.call(number, verb, body):
-            self._asked.pop(number, None)
-            gathering.failed(target, Failure("failed", f"worker {target} reads too slowly to be asked"))
 
     def _ask(self, peer: Caller, asked: Ask, returning: Returning) -> None:
         self.ask_here(asked, returning.value)
@@ -357,17 +288,6 @@ class Exchange:
         if isinstance(target, int):
             return [target]
         return self.workers if target is None else list(self._wanted.matching(target))
-
-
-def _took(gathering: Gathering, target: int, is_done: bool, body: bytes | bytearray) -> None:
-    if is_done:
-        gathering.answered(target, body)
-        return
-    try:
-        failure: Failure = decode(body, Failure)
-    except FrameError:
-        failure = Failure("failed", f"worker {target} answered by what is no answer")
-    gathering.failed(target, failure)
 
 
 def _is_time(seconds: float | None) -> bool:

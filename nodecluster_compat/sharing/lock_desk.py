@@ -9,7 +9,8 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from ..errors import FrameError, StoreUnavailable
-from .exchange import Cancellable, Exchange
+from .asking import Cancellable
+from .exchange import Exchange
 from .lock_table import Hold, LockTable, Waiter
 from .outcomes import Failure
 from .verbs import PRIMARY, Caller, Moment, Returning

@@ -14,18 +14,16 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..base.emitter import Origin, current_origin, run_guarded
-from ..errors import ClusterError, NotInCluster, WouldBlock
+from ..base.emitter import Origin, current_origin
+from ..errors import ClusterError, NotInCluster
 from ..machine.state_folder import StateFolder
-from ..roles.requests import Reply, awaited, checked_request_timeout, waited
-from .apart import apart
+from ..roles.requests import Reply
 from .async_store import AsyncStore
 from .bus import Asked, Bus
-from .consumer import DurableSubscription
 from .direct_side import DirectSide
-from .durable import Durables, group_name
+from .durable import Durables
 from .engines import store_engine
-from .everywhere import Run, function_named, named
+from .everywhere import Everywhere
 from .exchange import Exchange
 from .far import Far
 from .far_desk import FarDesk
@@ -35,7 +33,7 @@ from .lock import Lock
 from .lock_desk import LockDesk, Unlock
 from .losses import Losses
 from .once import Onces
-from .outcomes import Failure, Replies
+from .outcomes import Failure
 from .posts import LocalPost, PrimaryPost
 from .sides import Side, WorkerSide
 from .subscriptions import Subscribers, Subscription
@@ -62,6 +60,7 @@ class Sharing:
         durables: what this process does with durable messages.
         leader: see :class:`~nodecluster_compat.sharing.leader.Leader`.
         losses: told of messages that were lost.
+        everywhere: see :meth:`~nodecluster_compat.roles.cluster.Cluster.everywhere`.
         groups: see :class:`~nodecluster_compat.sharing.groups.Groups`.
         verbs: what the exchange can ask of this process; a door for capabilities.
         subscribers: who here has subscribed to what.
@@ -73,6 +72,7 @@ class Sharing:
         self.losses = Losses(self._later, self._tell_lost)
         self.subscribers = Subscribers(self._want, self.losses.count)
         self.verbs = Verbs()
+        self.everywhere = Everywhere(self, self.verbs, self.bus.asking)
         self._side: Side | None = None
         self._for_workers: list[Subscription] = []  # of a preloaded application
         self._is_own: Callable[[Origin], bool] | None = None
@@ -83,14 +83,13 @@ class Sharing:
             partial(store_engine, self._state_folder, self._give, self._check_waiting, lambda: self.log),
             lambda: self.side.waiting,
         )
-        self.durables = Durables(self, lambda: self.far.host)
+        self.durables = Durables(self, lambda: self.far.host, self._check_waiting, self._check_for_workers)
         self._folder: StateFolder | None = None
         self.onces = Onces(self, self.far.onces)
         self.groups = Groups(self, self.verbs)
         self.log: Log = _OWN_LOG
         self.verbs.on("lapsed", Unlock, _ignore)  # whoever holds it has a clock
         self.verbs.on("asked", Asked, self._asked)
-        self.verbs.on("run", Run, self._run)
 
     @property
     def member(self) -> ClusterWorker | None:
@@ -232,30 +231,6 @@ class Sharing:
                 self.subscribers.add([subscription])
         return subscription
 
-    # --- durable messages ----------------------------------------------------------------------
-
-    def subscribe_durably(self, pattern: str, handler: Callable[..., Any], durable: bool | str) -> DurableSubscription:
-        """Deal with messages that are kept, in the workers."""
-        self._check_for_workers("a durable subscription")
-        return self.durables.subscribe(pattern, handler, group_name(durable, handler))
-
-    def publish_durably(self, topic: str, body: bytes) -> bool:
-        """Have a message kept, and wait for that."""
-        if isinstance(self.side, DirectSide):
-            self._check_waiting()
-            return self.durables.publish(topic, body)
-        try:
-            return bool(waited(self.side.wait, lambda replied: replied(None, self.durables.publish(topic, body))))
-        except WouldBlock as error:
-            raise WouldBlock(
-                "expected code that may wait for a server to publish what is durable: in a task write "
-                "'await cluster.bus.publish_async(..., durable=True)', elsewhere take a thread"
-            ) from error
-
-    async def publish_durably_async(self, topic: str, body: bytes) -> bool:
-        """Have a message kept, and await that."""
-        return bool(await apart(self.side.waiting, partial(self.durables.publish, topic, body)))
-
     # --- locks, and what one worker does -------------------------------------------------------
 
     def lock(self, name: str, places: int, lease: float | None, timeout: float | None) -> Lock:
@@ -315,33 +290,6 @@ class Sharing:
             return
         member.tell_request(decode(asked.message), Reply(partial(_reply, returning)))
 
-    def _run(self, _: Caller, run: Run, returning: Returning) -> None:
-        if self.member is None or self.member.runtime is None:
-            self._call(run, returning)
-        else:
-            self.member.runtime.spawn(partial(self._call, run, returning))
-
-    def _call(self, run: Run, returning: Returning) -> None:
-        run_guarded(f"{run.module}.{run.name} everywhere", None, _called, run, returning)
-
-    # --- everywhere ----------------------------------------------------------------------------
-
-    def everywhere(
-        self, function: Callable[..., Any], *args: object, timeout: float | None = 30.0, **named_args: Any
-    ) -> Replies:
-        """See :meth:`~nodecluster_compat.roles.cluster.Cluster.everywhere`."""
-        begin = self.bus.asking(None, "run", named(function, args, named_args), checked_request_timeout(timeout))
-        replies: Replies = waited(self.side.wait, begin)
-        return replies
-
-    async def everywhere_async(
-        self, function: Callable[..., Any], *args: object, timeout: float | None = 30.0, **named_args: Any
-    ) -> Replies:
-        """See :meth:`~nodecluster_compat.roles.cluster.Cluster.everywhere_async`."""
-        begin = self.bus.asking(None, "run", named(function, args, named_args), checked_request_timeout(timeout))
-        replies: Replies = await awaited(self.side.waiting, begin)
-        return replies
-
 
 def _reply(returning: Returning, is_met: bool, value: object) -> bool:
     if is_met:
@@ -349,27 +297,6 @@ def _reply(returning: Returning, is_met: bool, value: object) -> bool:
     else:
         returning.failure(Failure("failed", f"the worker answered that it cannot: {value}"))
     return True
-
-
-def _called(run: Run, returning: Returning) -> object:
-    try:
-        result = function_named(run)(*run.args, **run.named)
-    except Exception as error:
-        returning.failure(Failure("failed", f"{run.module}.{run.name} raised {error!r}"))
-        raise
-    if hasattr(type(result), "__await__"):
-        return _awaited(run, result, returning)
-    returning.value(result)
-    return None
-
-
-async def _awaited(run: Run, result: Any, returning: Returning) -> None:  # noqa: ANN401 - anything that is awaited
-    try:
-        value = await result
-    except Exception as error:
-        returning.failure(Failure("failed", f"{run.module}.{run.name} raised {error!r}"))
-        raise
-    returning.value(value)
 
 
 def first_token() -> int:

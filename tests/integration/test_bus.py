@@ -179,6 +179,8 @@ def test_bad_subscribers(cluster: Cluster) -> None:
     wait(lambda: ask(cluster, "worker/1", "result = len(got)") == 5000, "all messages", cluster)
     assert said_with(cluster, "refused") == []
     assert ask(cluster, "worker/1", "result = [stuck.delivered, stuck.waiting, stuck.dropped]") == [1, 4096, 903]
+    dropped = "result = cluster.status.bus.dropped['slow_handler']"
+    wait(lambda: ask(cluster, "primary", dropped) >= 903, "what the primary knows of that", cluster)
     wait_logged(cluster, "is slow")
     wait_logged(cluster, "on purpose")
     refused = """

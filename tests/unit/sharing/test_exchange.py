@@ -123,7 +123,7 @@ def test_whoever_asked_and_has_gone_is_not_answered() -> None:
     second.returns(second.asked[0][0], 1)
     assert first.given == []
     third.returns(second.asked[0][0], "not mine")
-    assert rig.exchange._asked == {}
+    assert rig.exchange._asking._asked == {}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from nodecluster_compat.operations.metrics.exposition import (
 from nodecluster_compat.operations.metrics.families import Exemplar, Family, Sample
 from nodecluster_compat.operations.metrics.layout import BOUNDS
 from nodecluster_compat.operations.metrics.ledger import Survey
-from nodecluster_compat.roles.status import ClusterStatus, ListenerStatus, Totals, WorkerStatus
+from nodecluster_compat.roles.status import BusStatus, ClusterStatus, ListenerStatus, Totals, WorkerStatus
 
 PROMETHEUS: Final = (
     "application/vnd.google.protobuf;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
@@ -123,6 +123,7 @@ STATUS: Final = ClusterStatus(
     upgrade=None,
     listeners=(ListenerStatus("127.0.0.1:80", 7, 128), ListenerStatus("/run/a b.sock", None, None)),
     totals=Totals(9, {"crash": 8}),
+    bus=BusStatus(12, {"slow_worker": 0, "slow_handler": 3}),
 )
 ROW: Final = RowCounts(1.5, 30, (2, *[0] * (len(BOUNDS) - 1), 1))
 SURVEY: Final = Survey(Counts({("GET", "200"): ROW, ("_OTHER", ""): ROW}, 11, 10, 4), {1: 2, 4: 1}, 3, 100.0)
@@ -153,6 +154,8 @@ def test_cluster_is_told_by_name() -> None:
         "nodecluster_workers{state=booting}": 1,
         "nodecluster_workers_unhealthy{health=blocked}": 1,
         "nodecluster_worker_exits_total{reason=crash}": 8,
+        "nodecluster_bus_messages_total{}": 12,
+        "nodecluster_bus_dropped_total{reason=slow_handler}": 3,
         "nodecluster_worker_cpu_seconds_total{}": 101.5,
         "nodecluster_worker_active_requests{slot=1}": 3,
         "nodecluster_worker_resident_memory_bytes{slot=1}": 30,
