@@ -82,7 +82,7 @@ def measure_import(rounds: int) -> Row:
             clock.append(seconds)
             processor.append(float(run("-c", IMPORT_ALL, *modules).stdout))
     told = f"{spread(processor[1:], 'ms', 1e3)}; by the clock {spread(clock[1:], 'ms', 1e3)}"
-    return Row("import of the plugin", told, "< 10 ms", statistics.median(processor[1:]) < 0.010)
+    return Row("import of the plugin", told, "< 5 ms", statistics.median(processor[1:]) < 0.005)
 
 
 def _importtime_of(told: str) -> tuple[list[str], float]:

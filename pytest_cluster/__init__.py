@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .clusters.changes import WorkerSnapshot as WorkerSnapshot
     from .clusters.chaos import Chaos as Chaos
     from .clusters.cluster import Cluster as Cluster
+    from .clusters.factories import ClusterFactory as ClusterFactory
+    from .clusters.factories import NginxFactory as NginxFactory
     from .clusters.nginx import Nginx as Nginx
     from .clusters.prepared import PreparedCluster as PreparedCluster
     from .errors import ClusterError as ClusterError
@@ -43,8 +45,6 @@ if TYPE_CHECKING:
     from .faults.gates import Arrival as Arrival
     from .faults.gates import Gate as Gate
     from .faults.network_faults import Network as Network
-    from .fixtures import ClusterFactory as ClusterFactory
-    from .fixtures import NginxFactory as NginxFactory
     from .journal.entries import JournalEntry as JournalEntry
     from .journal.entries import ListeningAddress as ListeningAddress
     from .journal.expectations import Expectation as Expectation
@@ -121,7 +121,7 @@ _HOME = {
     "Client": "requests.client",
     "Cluster": "clusters.cluster",
     "ClusterError": "errors",
-    "ClusterFactory": "fixtures",
+    "ClusterFactory": "clusters.factories",
     "ClusterOptions": "options.cluster_options",
     "CrashError": "errors",
     "Expectation": "journal.expectations",
@@ -137,7 +137,7 @@ _HOME = {
     "Messages": "journal.messages",
     "Network": "faults.network_faults",
     "Nginx": "clusters.nginx",
-    "NginxFactory": "fixtures",
+    "NginxFactory": "clusters.factories",
     "NotImportable": "errors",
     "OptionError": "errors",
     "PreparedCluster": "clusters.prepared",

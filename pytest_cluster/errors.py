@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class FailedServer(Protocol):
+        """The server of a :class:`ServerError`."""
+
+        @property
+        def pid(self) -> int:
+            """The primary's pid."""
+
+        @property
+        def folder(self) -> str:
+            """The folder of its files, which is gone after its end."""
+
+        @property
+        def log(self) -> str:
+            """All that its processes have written, the primary's part first."""
+
 
 __all__ = [
     "ClusterError",
     "CrashError",
-    "FailedServer",
     "FaultError",
     "ForeignRedirect",
     "InAnotherProcess",
@@ -74,22 +91,6 @@ class InAnotherProcess(ClusterError):
     """A test looks at something of its own process that is in the workers only."""
 
 
-class FailedServer(Protocol):
-    """The server of a :class:`ServerError`."""
-
-    @property
-    def pid(self) -> int:
-        """The primary's pid."""
-
-    @property
-    def folder(self) -> str:
-        """The folder of its files, which is gone after its end."""
-
-    @property
-    def log(self) -> str:
-        """All that its processes have written, the primary's part first."""
-
-
 class ServerError(ClusterError):
     """Base of the errors of a server as a whole.
 
@@ -118,8 +119,7 @@ class LeakError(ServerError):
     """Processes of the cluster were left after its primary had ended; they have been killed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unanswered:
+class Unanswered(NamedTuple):
     """The processes that may have a request that a cluster has not answered.
 
     Attributes:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, cast, overload
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 
 if TYPE_CHECKING:
     from .clusters.chaos import Chaos
     from .clusters.cluster import Cluster
+    from .clusters.factories import ClusterFactory, NginxFactory
     from .clusters.foreign import ForeignCluster
     from .clusters.nginx import Nginx
     from .clusters.prepared import PreparedCluster
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RUN",
-    "ClusterFactory",
-    "NginxFactory",
     "cluster",
     "cluster_app",
     "cluster_chaos",
@@ -87,18 +86,6 @@ def fail_without_traceback(problems: Sequence[Exception]) -> NoReturn:
     failure = pytest.fail.Exception("\n".join(f"{type(one).__name__}: {one}" for one in problems), pytrace=False)
     failure.__context__, failure.__suppress_context__ = problems[0], True
     raise failure
-
-
-class ClusterFactory(Protocol):
-    """Starts a cluster; the keywords are the marker's and override it."""
-
-    @overload
-    def __call__(self, *, start: Literal[True] = ..., **changes: object) -> Cluster: ...
-    @overload
-    def __call__(self, *, start: Literal[False], **changes: object) -> PreparedCluster: ...
-    def __call__(self, *, start: bool = True, **changes: object) -> Cluster | PreparedCluster:
-        """Return a running cluster, which ends with the test at the latest; or one that is yet to be started."""
-        ...
 
 
 @pytest.fixture(scope="session")
@@ -276,14 +263,6 @@ def cluster_noproc(request: pytest.FixtureRequest) -> Iterator[ForeignCluster]:
         pytest.skip("cluster_noproc: which server? Say --cluster-url=URL, or use cluster, which starts its own")
     with _without_traceback(), run.foreign(request.node) as foreign:
         yield foreign
-
-
-class NginxFactory(Protocol):
-    """Starts nginx before clusters; *server* is what stands in ``server { … }``, where ``http://cluster`` are they."""
-
-    def __call__(self, *clusters: object, server: str | None = None) -> Nginx:
-        """Return it when it answers; it ends with the test."""
-        ...
 
 
 @pytest.fixture

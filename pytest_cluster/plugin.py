@@ -36,6 +36,14 @@ from .stash import CLUSTERS, FAILED, MOMENTS, REPLAY, RUN_ONCE, STARTED, VERDICT
 if TYPE_CHECKING:
     from .session.limits import TimeoutSettings
 
+    class XdistNode(Protocol):
+        """A process of xdist, as its controller sees it."""
+
+        @property
+        def config(self) -> pytest.Config:
+            """The controller's."""
+
+
 __all__ = [
     "cluster",
     "cluster_app",
@@ -60,14 +68,6 @@ CLUSTER_MARKER = (
     " worker_class=, cwd=, fork_app=, python=, gunicorn=): what the cluster fixtures of this test start"
 )
 MATRIX_MARKER = "cluster_matrix(gunicorn=[...], ...): run this test with each combination of the marker's keywords"
-
-
-class XdistNode(Protocol):
-    """A process of xdist, as its controller sees it."""
-
-    @property
-    def config(self) -> pytest.Config:
-        """The controller's."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -275,6 +275,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """End what is left when the run was cut short; what goes wrong with that, here or in xdist, fails the run."""
     run = session.config.stash[RUN]
     run.close()
+    if not run.has_totals:
+        return
     if run.totals.problems and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if hasattr(session.config, "workeroutput"):

@@ -45,7 +45,7 @@ class AskedCluster(ClusterView):
         self._clients: list[Client] = []
         self.requests: NotedRequests = NotedRequests(maxlen=MOST_NOTED)
         self.on_client: Callable[[Client], object] = lambda _: None
-        self.client = self.new_client()
+        self.client: Client = self.new_client()
 
     def get(self, path: str = "/", **options: Unpack[RequestOptions]) -> Response:
         """GET *path* on a connection of its own; *options* as for :meth:`Client.request`."""

@@ -52,9 +52,9 @@ class Cluster(AskedCluster):
     def __init__(self, options: ClusterOptions, server: ServerProcess, endpoint: Endpoint, faults: Faults) -> None:
         super().__init__(options, server, endpoint)
         self.faults = faults
-        self.messages = Messages(server.journal)
+        self.messages: Messages = Messages(server.journal)
         self.picture: Snapshot | None = None
-        self.ends_quickly = False
+        self.ends_quickly: bool = False
         self.used_by: list[str] = []
         server.journal.diagnose = server.stacks
 

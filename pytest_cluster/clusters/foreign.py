@@ -53,13 +53,14 @@ class ForeignCluster:
 
     def __init__(self, url: ServerURL) -> None:
         self._endpoint = Endpoint(url.host, url.port, tls=url.scheme == "https")
-        self.url = str(url)
-        self.host, self.port = self._endpoint.host, self._endpoint.port
-        self.address = (self.host, self.port)
+        self.url: str = str(url)
+        self.host: str = self._endpoint.host
+        self.port: int = self._endpoint.port
+        self.address: tuple[str, int] = (self.host, self.port)
         self.requests: NotedRequests = NotedRequests(maxlen=MOST_NOTED)
         self._clients: list[Client] = []
         self._check()
-        self.client = self.new_client()
+        self.client: Client = self.new_client()
 
     def new_client(self) -> Client:
         """Return another client: another person, with cookies of their own."""

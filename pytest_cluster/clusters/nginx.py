@@ -35,8 +35,10 @@ class Nginx:
 
     def __init__(self, place: NginxPlace) -> None:
         self._place = place
-        self.host, self.port, self.pid = place.host, place.port, place.pid
-        self.client = Client(Endpoint(place.host, place.port), lambda _: None)
+        self.host: str = place.host
+        self.port: int = place.port
+        self.pid: int = place.pid
+        self.client: Client = Client(Endpoint(place.host, place.port), lambda _: None)
 
     @property
     def url(self) -> str:

@@ -35,7 +35,7 @@ class PreparedCluster:
     def __init__(self, options: ClusterOptions, *, pythonpath: str, started: Callable[[Cluster, float], None]) -> None:
         self.options = options
         self._server = prepare_server(options, pythonpath=pythonpath)
-        self.faults = Faults(self._server, options)
+        self.faults: Faults = Faults(self._server, options)
         self._started = started
         self._state: State = "prepared"
 

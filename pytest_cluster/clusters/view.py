@@ -32,7 +32,7 @@ class ClusterView:
 
     def __init__(self, options: ClusterOptions, server: ServerProcess, endpoint: Endpoint) -> None:
         self.options = options
-        self.primary = PrimaryProxy(server)
+        self.primary: PrimaryProxy = PrimaryProxy(server)
         self.server = server
         self._endpoint = endpoint
         self._target = options.workers

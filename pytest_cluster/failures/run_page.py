@@ -60,7 +60,7 @@ class RunPage:
         self._begun = time.time()
         self._failures: list[dict[str, Any]] = []
         self._counts: dict[str, int] = {}
-        self.told = ""
+        self.told: str = ""
 
     @pytest.hookimpl
     def pytest_cluster_failed(self, failure: FailureRecord, item: pytest.Item, report: pytest.TestReport) -> None:

@@ -86,7 +86,7 @@ class ArmedFaults(ProcessFaults):
             check_count("worker", number)
         who = f"worker {number}" if number is not None else "workers to come" if only_later else "every worker"
         pid = worker.pid if isinstance(worker, WorkerProxy) else None
-        self.injected += 1
+        self._count()
         return self._server.journal.note_fault(
             number or 0, pid, f"{what} {who}", harmless=harmless, everywhere=number is None
         )

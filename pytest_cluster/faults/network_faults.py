@@ -130,7 +130,7 @@ class NetworkFaults(MachineFaults):
             yield Network(proxy, self._note_network)
 
     def _note_network(self, detail: str, *, lasts: bool = False) -> JournalEntry:
-        self.injected += 1
+        self._count()
         return self._server.journal.note_fault(0, None, detail, harmless=True, lasts=lasts)
 
 

@@ -42,7 +42,7 @@ class ProcessFaults(Injector):
         """
         if not isinstance(target, WorkerProxy | PrimaryProxy):
             raise OptionError(f"expected a worker (cluster.worker(1)) or cluster.primary, got {target!r:.100}")
-        self.injected += 1
+        self._count()
         if isinstance(target, WorkerProxy):
             target.kill(which)
         else:
@@ -56,7 +56,7 @@ class ProcessFaults(Injector):
         """Let the primary disconnect a worker."""
         if not isinstance(worker, WorkerProxy):
             raise FaultError("the primary has no primary that could disconnect it: use cluster.disconnect() or stop()")
-        self.injected += 1
+        self._count()
         worker.disconnect()
 
     def exit(self, target: Target, code: int = 1) -> None:

@@ -32,7 +32,7 @@ class TCPProxy:
 
     def __init__(self, goal: tuple[str, int] | str, conditions: Conditions) -> None:
         self.conditions = conditions
-        self.connections = 0
+        self.connections: int = 0
         self._goal = goal
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._listener.getsockname()

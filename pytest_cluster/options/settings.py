@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .checks import cores, too_many_workers
 
@@ -30,6 +29,7 @@ __all__ = [
     "header",
     "is_policy",
     "path_of",
+    "repeats",
     "value_of",
 ]
 
@@ -46,8 +46,7 @@ EXPECTED_POLICY = (
 START_TIMEOUT = 30.0
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """One setting of the command line, the environment and the ini file."""
 
     name: str
@@ -74,8 +73,7 @@ class Setting:
         return f"PYTEST_CLUSTER_{self.name.upper()}"
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(NamedTuple):
     """A setting's value, and where it comes from."""
 
     value: Any
@@ -213,6 +211,11 @@ def value_of(config: pytest.Config, name: str) -> Value:
         if text is not None and text != "":
             return Value(_read(setting, text, source), source)
     return Value(setting.default, "default")
+
+
+def repeats(config: pytest.Config) -> bool:
+    """Whether this run has several numbers of workers for each test that does not say its own."""
+    return bool(value_of(config, "compare").value) or len(value_of(config, "workers").value) > 1
 
 
 def path_of(config: pytest.Config, name: str) -> str | None:

@@ -32,7 +32,7 @@ class PrimaryProxy(ProcessProxy):
 
     def __init__(self, server: ServerProcess) -> None:
         super().__init__(server)
-        self.end_was_told = False
+        self.end_was_told: bool = False
 
     @property
     def pid(self) -> int:

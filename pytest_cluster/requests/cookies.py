@@ -18,7 +18,7 @@ class Cookies(MutableMapping[str, str]):
     """
 
     def __init__(self) -> None:
-        self.jar = CookieJar()
+        self.jar: CookieJar = CookieJar()
 
     def set(self, name: str, value: str, *, domain: str = "", path: str = "/") -> None:
         """Set a cookie for *path* and below.

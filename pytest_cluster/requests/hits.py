@@ -43,7 +43,7 @@ class Hits(Sequence[Hit]):
 
     def __init__(self, hits: Iterable[Hit], concurrency: int = 1, listening: Iterable[int] = ()) -> None:
         self.concurrency = concurrency
-        self.listening = frozenset(listening)
+        self.listening: frozenset[int] = frozenset(listening)
         self._hits = list(hits)
 
     def by_worker(self) -> dict[int | None, int]:

@@ -169,4 +169,4 @@ def _umask() -> int:
         return next(int(line.split()[1], 8) for line in status if line.startswith("Umask:"))
 
 
-fork_server = ForkServer()
+fork_server: ForkServer = ForkServer()

@@ -92,7 +92,7 @@ class Guard:
             self._process.stdin.flush()
 
 
-guard = Guard()
+guard: Guard = Guard()
 
 
 @dataclass

@@ -84,13 +84,13 @@ class ServerProcess:
             raise OptionError("cluster: which application? Say app='package.module:app' or use --cluster-app")
         source = conf_source(options, pythonpath=pythonpath, bind=bind)
         self.bind = bind
-        self.folder = make_folder()
+        self.folder: str = make_folder()
         self._stack_taker = StackTaker(self.folder)
-        self.log_path = server_log_path(self.folder)
-        self.tag = secrets.token_hex(16)
-        self.logs = LogFolder(self.folder)
+        self.log_path: str = server_log_path(self.folder)
+        self.tag: str = secrets.token_hex(16)
+        self.logs: LogFolder = LogFolder(self.folder)
         self.reached: Callable[[Hello, Reached], None] | None = None
-        self.detour = Detour()
+        self.detour: Detour = Detour()
         self._options = options
         self.pythonpath = pythonpath
         self._socket_files = SocketFiles(self.tag, options.cwd or self.folder)
@@ -287,8 +287,8 @@ class ServerProcess:
         """Make what must be there before the server: files in the folder, the control socket, the journal."""
         conf_path = os.path.join(self.folder, "gunicorn.conf.py")
         try:
-            self.tallies = Tallies(tallies_path(self.folder))
-            self.control = Control(control_path(self.folder), self._tell_reached)
+            self.tallies: Tallies = Tallies(tallies_path(self.folder))
+            self.control: Control = Control(control_path(self.folder), self._tell_reached)
             with open(conf_path, "w", encoding="utf-8") as conf:
                 conf.write(source)
         except OSError as error:
@@ -297,7 +297,7 @@ class ServerProcess:
         reading, writing = os.pipe()
         self._journal_end = open(writing, "wb", buffering=0)  # noqa: SIM115 - it is the server's, once that is started
         try:
-            self.journal = Journal(reading, log_tail=self.log_tail, heard=self._socket_files.note)
+            self.journal: Journal = Journal(reading, log_tail=self.log_tail, heard=self._socket_files.note)
         except BaseException:
             os.close(reading)
             self._journal_end.close()

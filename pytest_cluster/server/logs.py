@@ -67,7 +67,7 @@ class LogFolder:
     """The logs of one cluster."""
 
     def __init__(self, folder: str) -> None:
-        self.primary = ProcessLog(server_log_path(folder))
+        self.primary: ProcessLog = ProcessLog(server_log_path(folder))
         self._folder = folder
         self._workers: dict[tuple[int, int], ProcessLog] = {}
 

@@ -223,6 +223,6 @@ def _end(code: int, *, sys: Any = sys, atexit: Any = atexit, leave: Callable[[in
 
 
 if __name__ == "__main__":
-    run_program = main()
+    run_program: Callable[[], object] | None = main()
     if run_program is not None:
         run_program()

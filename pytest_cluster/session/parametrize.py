@@ -14,14 +14,9 @@ from ..stash import FIXTURES, WORKERS
 from .asking import asks_for, may_ask
 from .matrix import matrix_of
 
-__all__ = ["check_marker", "count_of", "parametrize", "repeats", "run_name", "why_once", "worker_counts", "workers_of"]
+__all__ = ["check_marker", "count_of", "parametrize", "run_name", "why_once", "worker_counts", "workers_of"]
 
 PARAMETER = "cluster_workers"
-
-
-def repeats(config: pytest.Config) -> bool:
-    """Whether this run has several numbers of workers for each test that does not say its own."""
-    return bool(settings.value_of(config, "compare").value) or len(settings.value_of(config, "workers").value) > 1
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
@@ -37,7 +32,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
 
 def why_once(item: pytest.Item) -> str:
     """Say why a test that has a cluster runs with one number of workers where several were asked for, or nothing."""
-    if count_of(item) is not None or not repeats(item.config) or len(worker_counts(item)) < 2:
+    if count_of(item) is not None or not settings.repeats(item.config) or len(worker_counts(item)) < 2:
         return ""
     return (
         f"{item.nodeid} ran once only: that it uses a cluster was known when it asked for it, and its runs had been "

@@ -12,7 +12,6 @@ import pytest
 
 from ..options import settings
 from ..stash import CLUSTERS, FAILED, RUN_ONCE
-from .totals import Totals
 
 if TYPE_CHECKING:
     from ..clusters.cluster import Cluster
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from .limits import TimeoutSettings
     from .pool import Lease, Pool
     from .reuse_forecast import LaterUse
+    from .totals import Totals
 
 __all__ = ["ClusterRun"]
 
@@ -37,7 +37,6 @@ class ClusterRun:
 
     Attributes:
         is_last: no test follows the one that is being torn down.
-        totals: what it adds up to.
         kept: a line for each cluster that was to be left running.
         comparison: the ends of the tests that ran with several numbers of workers.
         once: says of tests why they ran with one number of workers only, where several were asked for.
@@ -49,7 +48,7 @@ class ClusterRun:
         self._later: LaterUse | None = None
         self._has_helpers = False
         self.is_last = False
-        self.totals = Totals()
+        self._totals: Totals | None = None
         self.kept: list[str] = []
         self.comparison: Comparison | None = None
         self.once: list[str] = []
@@ -62,9 +61,7 @@ class ClusterRun:
     @cached_property
     def repeats(self) -> bool:
         """Whether there are several numbers of workers for each test that does not say its own."""
-        from .parametrize import repeats
-
-        return repeats(self._config)
+        return settings.repeats(self._config)
 
     @property
     def foreign_url(self) -> ServerURL | None:
@@ -99,9 +96,24 @@ class ClusterRun:
         return self._pool
 
     @property
+    def totals(self) -> Totals:
+        """What the run adds up to."""
+        if self._totals is None:
+            from .totals import Totals
+
+            self._totals = Totals()
+        return self._totals
+
+    @property
+    def has_totals(self) -> bool:
+        """Whether anything has been added up yet."""
+        return self._totals is not None
+
+    @property
     def has_news(self) -> bool:
         """Whether the end of the run has something to tell."""
-        return bool(self.totals.started or self.comparison or self.once or self.totals.problems)
+        adds_up = self.has_totals and (self.totals.started or self.totals.problems)
+        return bool(adds_up or self.comparison or self.once)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note the end of a test's phase, here or in a process of xdist: pytest's hook."""
@@ -243,7 +255,8 @@ class ClusterRun:
     def close(self) -> list[Exception]:
         """End what is left; return what went wrong with that, which is no single test's failure."""
         problems = self.end_idle()
-        self.totals.note_problems(problems)
+        if problems:
+            self.totals.note_problems(problems)
         return problems
 
     def release_helpers(self) -> None:

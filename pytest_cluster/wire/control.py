@@ -55,7 +55,7 @@ class Control:
 
     def __init__(self, path: str, on_reached: Callable[[Hello, Reached], None]) -> None:
         self.path = path
-        self.token = secrets.token_hex(32)
+        self.token: str = secrets.token_hex(32)
         self.hellos: list[Hello] = []
         self.problems: list[str] = []
         self._on_reached = on_reached
