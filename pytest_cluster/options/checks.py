@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 
-from ..errors import OptionError
-
 __all__ = ["check_count", "check_seconds", "cores", "is_count", "is_seconds", "most_workers", "too_many_workers"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
@@ -51,6 +49,8 @@ def check_count(what: str, value: object, least: int = 1, most: int | None = Non
     :raises OptionError: the sentence names *what* it is of.
     """
     if not is_count(value, least, most):
+        from ..errors import OptionError  # a run without clusters, which reads settings, needs no errors
+
         bounds = f"{least} or more" if most is None else f"{least} to {most}"
         raise OptionError(f"{what}: expected a whole number, {bounds}, got {value!r:.100}")
 
@@ -61,5 +61,7 @@ def check_seconds(what: str, value: object, *, can_be_zero: bool = True) -> None
     :raises OptionError: the sentence names *what* it is of.
     """
     if not is_seconds(value, can_be_zero=can_be_zero):
+        from ..errors import OptionError
+
         bounds = "0 or more" if can_be_zero else "more than 0"
         raise OptionError(f"{what}: expected a number of seconds, {bounds}, got {value!r:.100}")
