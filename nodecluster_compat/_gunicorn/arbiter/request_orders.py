@@ -7,7 +7,7 @@ where each of them is; where the worker itself is, is known, and is told beside 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -50,7 +50,7 @@ class RequestOrders:
         arbiter, report = self._arbiter, _Report(answer)
         for entry in workers_asked_for(arbiter, arguments):
             if entry.handle is not None:
-                report.expect(entry, arbiter.ledger.in_flight(entry.handle.id)[:_MOST])
+                report.expect(entry, partial(arbiter.ledger.in_flight, entry.handle.id))
         report.begin(self._arbiter.health)
 
 
@@ -60,27 +60,27 @@ class _Report:
     def __init__(self, answer: OrderAnswer) -> None:
         self._answer = answer
         self._now = time.monotonic()
-        self._expected: list[tuple[WorkerEntry, list[InFlight]]] = []
+        self._expected: list[tuple[WorkerEntry, Callable[[], Sequence[InFlight]]]] = []
         self._found: list[dict[str, Any]] = []
         self._missing = 0
 
-    def expect(self, entry: WorkerEntry, requests: list[InFlight]) -> None:
-        """A worker has these."""
-        if requests:
-            self._expected.append((entry, requests))
+    def expect(self, entry: WorkerEntry, in_flight: Callable[[], Sequence[InFlight]]) -> None:
+        """A worker may have some: asked before its stacks, and behind them, with which it says who has each."""
+        if in_flight():
+            self._expected.append((entry, in_flight))
 
     def begin(self, health: Health) -> None:
         """Ask the workers for their stacks, and answer when all are there."""
         self._missing = len(self._expected)
         if not self._missing:
             self._answer({"requests": []})
-        for entry, requests in self._expected:
+        for entry, in_flight in self._expected:
             assert entry.handle is not None
-            health.examiner.ask(entry.handle, partial(self._take, entry, requests))
+            health.examiner.ask(entry.handle, partial(self._take, entry, in_flight))
 
-    def _take(self, entry: WorkerEntry, requests: list[InFlight], stacks: str) -> None:
+    def _take(self, entry: WorkerEntry, in_flight: Callable[[], Sequence[InFlight]], stacks: str) -> None:
         places, worker_at = places_of(stacks), place_of_worker(stacks)
-        self._found += [{**self._told(entry, one, places), "worker_at": worker_at} for one in requests]
+        self._found += [{**self._told(entry, one, places), "worker_at": worker_at} for one in in_flight()[:_MOST]]
         self._missing -= 1
         if not self._missing:
             self._found.sort(key=lambda one: -one["age"])

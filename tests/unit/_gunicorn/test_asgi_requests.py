@@ -179,6 +179,30 @@ def test_application_that_fails_or_does_not_answer_is_counted_as_what_it_is() ->
     assert asyncio.run(run()) == [("GET", 500, 0), ("GET", 201, 0), ("GET", None, 0)]
 
 
+def test_who_looks_learns_which_task_serves_a_request() -> None:
+    """By the number in its name, which stacks show as well."""
+
+    async def application(_: Any, __: Any, send: Send) -> None:
+        numbers.append(int(asyncio.current_task().get_name().removeprefix("Task-")))  # type: ignore[union-attr]
+        await goes_on.wait()
+        await answer(send, b"done")
+
+    async def run() -> None:
+        rig = Rig(application)
+        rig.far.sendall(GET % b"slow")
+        await until(rig.meter.in_flight)
+        rig.protocol.name_task()
+        assert rig.meter.in_flight_by_ident() == {numbers[0]: "GET /slow"}
+        goes_on.set()
+        await asyncio.to_thread(rig.far.recv, 65536)
+        rig.protocol.name_task()
+        await rig.leave()
+
+    numbers: list[int] = []
+    goes_on = asyncio.Event()
+    asyncio.run(run())
+
+
 def test_client_that_leaves_ends_its_request() -> None:
     async def application(_: Any, receive: Any, __: Send) -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -62,6 +62,11 @@ class Connections:
         self._all.add(protocol)
         return protocol
 
+    def name_tasks(self) -> None:
+        """Somebody looks at all stacks: say which task serves each request.  In a signal handler, wherever that is."""
+        for protocol in list(self._all):
+            protocol.name_task()
+
     def ended(self, protocol: FedProtocol) -> None:
         """It has ended, or could not begin."""
         self._all.discard(protocol)

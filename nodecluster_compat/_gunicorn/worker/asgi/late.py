@@ -54,28 +54,33 @@ class LateTasks:
         seconds: that a request may usually take; 0 for no limit.
         loop: that serves them.
         tell: writes it into the log.
+
+    Attributes:
+        in_flight: the requests; whoever serves them puts them here.
+        here: the request of the current task, and of the threads that it waits for.
+        is_asleep: requests have a limit, and nobody will look unless :meth:`look_soon` is called.
     """
 
     def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop, tell: Callable[..., None]) -> None:
         self._limits: TimeLimits[Limited] = TimeLimits(seconds)
         self._loop = loop
         self._tell = tell
-        self._in_flight: dict[Limited, float] = {}
+        self.in_flight: dict[Limited, float] = {}
         self._cancelled: dict[tuple[Limited, float], int] = {}  # how often
-        self._here: ContextVar[tuple[Limited, float] | None] = ContextVar("nodecluster.request", default=None)
-        self._has_usual = bool(seconds)
+        self.here: ContextVar[tuple[Limited, float] | None] = ContextVar("nodecluster.request", default=None)
+        self._has_usual = self.is_asleep = bool(seconds)
         self._is_due = False  # somebody looks soon
 
     def begin(self, request: Limited, since: float) -> None:
         """The current task serves a request from now on."""
-        self._in_flight[request] = since
-        self._here.set((request, since))
-        if self._has_usual and not self._is_due:
-            self._look_soon()
+        self.in_flight[request] = since
+        self.here.set((request, since))
+        if self.is_asleep:
+            self.look_soon()
 
     def end(self, request: Limited) -> None:
         """It has been answered; what its task still does has no limit.  A no-op when that was said."""
-        self._in_flight.pop(request, None)
+        self.in_flight.pop(request, None)
 
     def was_late(self, request: Limited, since: float) -> bool:
         """Return whether its task, which is about to end, was cancelled here, and by nobody else."""
@@ -86,32 +91,33 @@ class LateTasks:
 
     def limit(self, seconds: float) -> bool:
         """Limit the request that the caller serves: a task of its, or a thread that it waits for."""
-        here = self._here.get()
-        if here is None or self._in_flight.get(here[0]) != here[1]:
+        here = self.here.get()
+        if here is None or self.in_flight.get(here[0]) != here[1]:
             return False
         self._limits.set(*here, seconds)
         if not self._is_due:
-            self._look_soon()
+            self.look_soon()
         return True
 
-    def _look_soon(self) -> None:
+    def look_soon(self) -> None:
+        """Look whether anything is late, after a while."""
         pause = self._limits.pause
         if pause is None:
             return
-        self._is_due = True
+        self._is_due, self.is_asleep = True, False
         if asyncio._get_running_loop() is self._loop:
             self._loop.call_later(pause, self._look)
         else:  # a ``def`` endpoint limits itself, in a thread
             self._loop.call_soon_threadsafe(self._loop.call_later, pause, self._look)
 
     def _look(self) -> None:
-        self._is_due = False
-        in_flight = list(self._in_flight.items())
+        self._is_due, self.is_asleep = False, self._has_usual
+        in_flight = list(self.in_flight.items())
         self._cancelled = {one: times for one, times in self._cancelled.items() if one in in_flight}
         for late in self._limits.late(in_flight, monotonic()):
             self._end(late)
-        if self._in_flight:
-            self._look_soon()
+        if self.in_flight:
+            self.look_soon()
 
     def _end(self, late: Late[Limited]) -> None:
         request = late.key

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FedProtocol", "SeenWorker", "ServingWorker", "use_fast_parser"]
 
+# As in ``metered``: called by name.
+_feed_callback_parser = ASGIProtocol._feed_callback_parser
+_on_message_complete = ASGIProtocol._on_message_complete
+_will_close = ASGIProtocol._will_close
+
 _RESTART: Final = 1012  # RFC 6455's registry: service restart, come back
 _NO_MORE_STREAMS: Final = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0"
 """GOAWAY without an error and with the highest stream: open no further ones, those under way are served (RFC 9113
@@ -132,19 +137,19 @@ class FedProtocol(MeteredProtocol):
             self._decided_for = request
             if self.worker.real.ends_connection():
                 self.worker = self._ending
-        will_close: bool = super()._will_close(request, response_requires_close)
+        will_close: bool = _will_close(self, request, response_requires_close)
         return will_close
 
     def _feed_callback_parser(self, data: bytes) -> bool:
         """Extends gunicorn's: something of a request has come."""
         self._has_part = True
-        goes_on: bool = super()._feed_callback_parser(data)
+        goes_on: bool = _feed_callback_parser(self, data)
         return goes_on
 
     def _on_message_complete(self) -> None:
         """Extends gunicorn's: the whole of a request has come, and nothing of the next one."""
         self._has_part = False
-        super()._on_message_complete()
+        _on_message_complete(self)
 
     def _arm_keepalive_timer(self) -> None:
         """Replaces gunicorn's, which starts a timer for each request."""

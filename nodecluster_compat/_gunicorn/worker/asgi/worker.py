@@ -83,12 +83,15 @@ class _ASGIRuntime(AsyncioReactor, Steering):
 class AsyncioEngine:
     """See :class:`~nodecluster_compat._gunicorn.worker.under_test.Examined`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, worker: ClusterASGIWorker) -> None:
+        self._worker = worker
 
     def stacks(self, frame: FrameType | None) -> str:
         """Return what each task is doing."""
-        return task_stacks(self._loop, frame)
+        connections = getattr(self._worker, "connections", None)
+        if connections is not None:  # there are none before it serves
+            connections.name_tasks()
+        return task_stacks(self._worker.loop, frame)
 
     @staticmethod
     def block(seconds: float) -> None:
@@ -148,7 +151,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         """Extends gunicorn's: what nobody awaits, and raises, is told in gunicorn's log."""
         super()._setup_event_loop()
         self.loop.set_exception_handler(self._failed_in_loop)
-        self.engine = AsyncioEngine(self.loop)
+        self.engine = AsyncioEngine(self)
 
     def _failed_in_loop(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         where = context.get("future") or context.get("task") or context.get("handle") or context.get("protocol")
