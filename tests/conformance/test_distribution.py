@@ -40,6 +40,7 @@ def test_accept_fail(play: Play) -> None:
     assert trace["W1"] in (["closed ", "server closed"], ["closed ECONNRESET", "server closed"])
 
 
+@pytest.mark.table(quick=["none"])
 @pytest.mark.parametrize("policy", ["rr", "none"])
 def test_bind_privileged_port(play: Play, policy: str) -> None:
     """test-cluster-bind-privileged-port, test-cluster-shared-handle-bind-privileged-port: EACCES reaches the worker."""
@@ -223,6 +224,7 @@ def test_net_listen_backlog(play: Play) -> None:
     assert trace["P"] == ["117"]
 
 
+@pytest.mark.table(quick=["rr"])
 @pytest.mark.parametrize("policy", ["rr", "none"])
 def test_ipv6only(play: Play, policy: str) -> None:
     """sequential/test-cluster-net-listen-ipv6only-rr and -none: with ipv6_only the port of IPv4 stays free.
@@ -349,6 +351,7 @@ def test_http_server_drop_connections(play: Play) -> None:
     assert trace["P"] == ['["drop",true]']
 
 
+@pytest.mark.table(quick=["none"])
 @pytest.mark.parametrize("policy", ["rr", "none"])
 def test_server_restart(play: Play, policy: str) -> None:
     """test-cluster-server-restart-rr and -none: a second worker listens, closes, listens again; both exit with 0."""
@@ -608,6 +611,7 @@ def test_listen_shared_ports(play: Play) -> None:
     assert trace["P"] == ["first success", "second server2:EADDRINUSE"]
 
 
+@pytest.mark.table(quick=["rr"])
 @pytest.mark.parametrize("policy", ["rr", "none"])
 def test_bind_error(play: Play, policy: str) -> None:
     """test-cluster-shared-handle-bind-error: the port of another program is EADDRINUSE in the worker; exit 0."""

@@ -67,6 +67,7 @@ def test_call_and_destroy(play: Play) -> None:
     assert trace["W1"] in (["true", "false"], ["true"])  # the signal of destroy() may be faster than its own handler
 
 
+@pytest.mark.table(quick=["disconnect"])
 @pytest.mark.parametrize("how", ["disconnect", "destroy"])
 def test_concurrent_disconnect(play: Play, how: str) -> None:
     """test-cluster-concurrent-disconnect: a storm of disconnect and destroy, and no error but of a closed channel; all

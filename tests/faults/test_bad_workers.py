@@ -21,6 +21,7 @@ from remote_control import (
     tell,
     wait,
     wait_ended,
+    wait_logged,
     wait_said,
 )
 
@@ -109,6 +110,17 @@ def pids(cluster: Cluster) -> list[int]:
     return [cluster.primary.pid, open_fds(cluster.primary.pid)]
 
 
+@pytest.mark.table(
+    quick=[
+        "garbage",
+        "message that is not JSON",
+        "online twice",
+        "message channel shut down",
+        "unknown kind of packet",
+        "connection handed on for no listener",
+        "connection channel shut down",
+    ]
+)
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.parametrize(("source", "log"), FATAL)
 def test_broken_channel_ends_its_worker(cluster: Cluster, pids: list[int], source: str, log: str) -> None:
@@ -118,7 +130,7 @@ def test_broken_channel_ends_its_worker(cluster: Cluster, pids: list[int], sourc
 
     assert exit_["worker"] == 1
     assert said(cluster, saw="cluster", event="disconnect")[0]["worker"] == 1
-    assert [line for line in cluster.log.splitlines() if log in line]
+    wait_logged(cluster, log)
     assert healthy(cluster)
     wait(lambda: [cluster.primary.pid, open_fds(cluster.primary.pid)] == pids, f"pid and descriptors {pids}", cluster)
     assert len(said(cluster, saw="cluster", event="exit")) == 1
@@ -159,6 +171,7 @@ result = True
     assert cluster.primary.pid == pids[0]
 
 
+@pytest.mark.table(quick=["True"])
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.parametrize("heard", [True, False])
 def test_flood_of_messages(cluster: Cluster, pids: list[int], heard: bool) -> None:
@@ -192,6 +205,7 @@ gevent.spawn(flood)
     assert cluster.primary.pid == pids[0]
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(**REMOTE)
 def test_flood_of_small_messages(cluster: Cluster) -> None:
     """No turn of the primary's loop is longer than some thousand messages: connections come in between."""
@@ -321,7 +335,7 @@ def test_worker_that_says_it_leaves_and_stays_fills_nothing(cluster: Cluster) ->
     """Each has a successor, so those that do not end are killed once they are too many; here one is."""
     tell(cluster, "worker/1", CHANNELS + "frame(5); packet(7)")
     assert cluster.journal.wait_for("exit", worker=1).signal == "SIGKILL"
-    assert "said that it leaves and did not end, like too many others: killed" in cluster.log
+    wait_logged(cluster, "said that it leaves and did not end, like too many others: killed")
     assert healthy(cluster)
 
 
@@ -331,7 +345,7 @@ def test_worker_that_asks_for_a_socket_of_gunicorns_is_ended(cluster: Cluster, p
     request = """json.dumps([1, {"address": None, "port": -1, "address_type": "udp4", "fd": 5}]).encode()"""
     tell(cluster, "worker/1", CHANNELS + f"import json; frame(6, {request})")
     wait_ended(cluster)
-    assert "a worker asked for a socket, which gunicorn's settings alone say here" in cluster.log
+    wait_logged(cluster, "a worker asked for a socket, which gunicorn's settings alone say here")
     assert healthy(cluster)
     wait(lambda: [cluster.primary.pid, open_fds(cluster.primary.pid)] == pids, f"pid and descriptors {pids}", cluster)
 
@@ -357,7 +371,7 @@ for size in (65534, 65535):
     assert healthy(cluster)
     tell(cluster, "worker/1", CHANNELS + "messages.send(struct.pack('!IB', 65538, 1))")
     wait_ended(cluster)
-    assert "a frame announces 65538 bytes" in cluster.log
+    wait_logged(cluster, "a frame announces 65538 bytes")
     assert healthy(cluster)
 
 
@@ -376,7 +390,7 @@ except OSError:
 """
     tell(cluster, "worker/1", CHANNELS + "messages.setblocking(True)\n" + flood)
     wait_ended(cluster)
-    assert "descriptors came that no frame announced" in cluster.log
+    wait_logged(cluster, "descriptors came that no frame announced")
     assert healthy(cluster)
     wait(lambda: [cluster.primary.pid, open_fds(cluster.primary.pid)] == pids, f"pid and descriptors {pids}", cluster)
 

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from deploy import CONF, DEPLOYED, write
 from raw_http import folder_of
-from remote_control import REMOTE, ask, said, wait, wait_said
+from remote_control import REMOTE, ask, said, wait, wait_logged, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory, StartError
 
@@ -21,6 +21,7 @@ def fail(cluster: Cluster, **deploy: str) -> None:
         worker.kill()
 
 
+@pytest.mark.table(quick=["deploy0"])
 @pytest.mark.timeout(120)
 @pytest.mark.cluster(**DEPLOYED, workers=4)
 @pytest.mark.parametrize("deploy", [{"after_boot": DIES}, {"at_import": "raise ImportError('broken on purpose')"}])
@@ -37,7 +38,7 @@ def test_crash_loop_degrades_and_heals(cluster: Cluster, deploy: dict[str, str])
     write(cluster, version="2", **dict.fromkeys(deploy, ""))
     cluster.wait_listening(4)
     assert {cluster.get("/").text for _ in range(8)} == {"2"}
-    assert "The application's files have changed" in cluster.log
+    wait_logged(cluster, "The application's files have changed")
     assert len(said(cluster, told="degraded")) == 1
 
 
@@ -110,6 +111,7 @@ def test_slow_import_is_no_hang(cluster: Cluster) -> None:
 HANGS: Final = CONF + "cluster.setup_primary(boot_timeout=1, restart_delay=0.1)\n"
 
 
+@pytest.mark.table(quick=["hang1"])
 @pytest.mark.cluster(app="deployed:app", config=HANGS, workers=1)
 @pytest.mark.parametrize(
     "hang",
@@ -129,6 +131,7 @@ def test_boot_that_hangs_is_ended(cluster: Cluster, hang: str) -> None:
     assert cluster.get("/").text == "2"
 
 
+@pytest.mark.table(quick=["3"])
 @pytest.mark.cluster(**DEPLOYED, workers=2)
 @pytest.mark.parametrize("code", [3, 4])
 def test_exit_codes_of_gunicorn_stop_nothing_after_the_first_boot(cluster: Cluster, code: int) -> None:
@@ -142,6 +145,7 @@ def test_exit_codes_of_gunicorn_stop_nothing_after_the_first_boot(cluster: Clust
     assert cluster.returncode is None
 
 
+@pytest.mark.table(quick=["4"])
 @pytest.mark.parametrize("code", [3, 4])
 def test_exit_codes_of_gunicorn_stop_the_first_boot(cluster_factory: ClusterFactory, code: int) -> None:
     """As gunicorn does: what never served is not worth keeping."""
@@ -159,6 +163,7 @@ SENT_AWAY: Final = CONF + (
 SHORT: Final = CONF + "cluster.setup_primary(restart_delay=0.2)\n"
 
 
+@pytest.mark.table(quick=["at import", "sent away"])
 @pytest.mark.parametrize(
     ("config", "source"),
     [

@@ -98,6 +98,7 @@ cluster.call_later(1.5, mend)
 """
 
 
+@pytest.mark.table(quick=["109"])
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.parametrize("number", [errno.ETOOMANYREFS, errno.ENOBUFS, errno.EAGAIN])
 def test_handoff_that_the_kernel_refuses(cluster: Cluster, number: int) -> None:
@@ -131,6 +132,7 @@ os.fork = fork
 """
 
 
+@pytest.mark.table(quick=["11"])
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
 def test_worker_that_cannot_be_forked(cluster: Cluster, number: int) -> None:

@@ -78,6 +78,7 @@ def hold(tmp_path: Path) -> Hold:
     return Hold(tmp_path)
 
 
+@pytest.mark.table(quick=["pre_fork", "configuration at HUP", "exit handler"])
 @pytest.mark.parametrize(("config", "act"), WAITS)
 def test_connections_are_dealt_while_the_arbiter_waits(
     cluster_factory: ClusterFactory, hold: Hold, config: str, act: Act
@@ -88,6 +89,7 @@ def test_connections_are_dealt_while_the_arbiter_waits(
     cluster.wait_listening()
 
 
+@pytest.mark.table(quick=["SIGSTOP"])
 @pytest.mark.parametrize("sign", ["SIGKILL", "SIGSTOP"])
 def test_worker_that_dies_or_stops_meanwhile_keeps_nobody(
     cluster_factory: ClusterFactory, hold: Hold, sign: str

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 from raw_http import CLOSE, GET, folder_of, send
-from remote_control import freeze, wait
+from remote_control import freeze, wait, wait_logged
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -79,6 +79,7 @@ def test_lines_of_a_turn_are_one_write(cluster: Cluster) -> None:
 ENDS: Final = ["/process-exit", "/sys-exit", "/term", "/quit", "/abort"]
 
 
+@pytest.mark.table(quick=["/process-exit", "/term", "/abort"])
 @pytest.mark.parametrize("end", ENDS)
 def test_every_answer_has_its_line_when_its_worker_ends(cluster: Cluster, end: str) -> None:
     """Amid a turn in which others were answered."""
@@ -101,6 +102,7 @@ def test_every_answer_has_its_line_with_max_requests(cluster: Cluster) -> None:
     cluster.journal.wait_for("exit", worker=1)
 
 
+@pytest.mark.table(quick=["SIGTERM"])
 @pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGINT", "SIGQUIT"])
 def test_every_answer_has_its_line_when_the_server_ends(cluster_factory: ClusterFactory, signal_name: str) -> None:
     server = cluster_factory()
@@ -147,6 +149,7 @@ def test_what_is_printed_to_the_same_stream_keeps_its_place(cluster: Cluster) ->
     assert told == ["/first 200", "printed amid a turn", "/print 200", "/last 200"]
 
 
+@pytest.mark.table(quick=["access.log"])
 @pytest.mark.parametrize("accesslog", ["access.log", "-"])
 def test_child_writes_no_line_again(cluster_factory: ClusterFactory, accesslog: str) -> None:
     """What is buffered at a fork is not the child's."""
@@ -163,10 +166,11 @@ def test_child_writes_no_line_again(cluster_factory: ClusterFactory, accesslog: 
 def test_filter_that_a_request_adds_sees_its_own_line(cluster: Cluster) -> None:
     send(cluster, GET % (b"/first", b"") + GET % (b"/filter", b"") + GET % (b"/last", CLOSE))
     wait(lambda: "filtered: /last 200" in cluster.log, "the filter", cluster)
-    assert "filtered: /filter 200" in cluster.log
+    wait_logged(cluster, "filtered: /filter 200")
     assert lines_of(cluster) == ["/first 200"]
 
 
+@pytest.mark.table(quick=["nodecluster_compat.Worker"])
 @pytest.mark.parametrize("worker_class", ["nodecluster_compat.Worker", "gevent"])
 def test_full_disk_is_the_log_s_trouble_alone(cluster_factory: ClusterFactory, worker_class: str) -> None:
     """Requests are answered, the error is told on standard error, as of the stock worker; and no memory is piled up."""
@@ -221,6 +225,7 @@ format=OWN %(name)s %(message)s
 """
 
 
+@pytest.mark.table(quick=["logconfig-text1"])
 @pytest.mark.parametrize(("setting", "text"), [("logconfig_json", LOGCONFIG_JSON), ("logconfig", LOGCONFIG)])
 def test_logconfig_of_a_file_is_obeyed(
     cluster_factory: ClusterFactory, tmp_path: Path, setting: str, text: str

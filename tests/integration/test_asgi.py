@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 from raw_http import CHANGE, GET, folder_of
-from remote_control import CONF, said, wait, wait_said
+from remote_control import CONF, said, wait, wait_logged, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -21,6 +21,7 @@ LOOPS: Final = ["asyncio", "uvloop"]
 # --- lifespan ------------------------------------------------------------------------------------
 
 
+@pytest.mark.table(quick=["asyncio"])
 @pytest.mark.parametrize("loop", LOOPS)
 def test_lifespan_begins_before_the_worker_listens_and_ends_after_its_drain(
     cluster_factory: ClusterFactory, loop: str
@@ -40,6 +41,7 @@ FAILING: Final = [
 ]
 
 
+@pytest.mark.table(quick=["says that it failed"])
 @pytest.mark.parametrize(("wish", "settings", "sentence"), FAILING)
 def test_lifespan_that_fails_is_a_failed_reload(
     cluster_factory: ClusterFactory, wish: str, settings: dict[str, Any], sentence: str
@@ -48,7 +50,7 @@ def test_lifespan_that_fails_is_a_failed_reload(
     cluster = cluster_factory(**ASGI, workers=1, settings=settings)
     (folder_of(cluster) / "lifespan").write_text(wish)
     assert cluster.reload().state == "failed"
-    assert sentence in cluster.log
+    wait_logged(cluster, sentence)
     assert cluster.get("/worker").text == "1"
 
 
@@ -80,8 +82,8 @@ def test_wsgi_application_is_refused_by_name(cluster: Cluster) -> None:
     """A sentence says which class to take, and the reload has failed."""
     (folder_of(cluster) / "interface").write_text("wsgi")
     assert cluster.reload().state == "failed"
-    assert "got either_app.wsgi, which takes two arguments" in cluster.log
-    assert "use nodecluster_compat.Worker" in cluster.log
+    wait_logged(cluster, "got either_app.wsgi, which takes two arguments")
+    wait_logged(cluster, "use nodecluster_compat.Worker")
     assert cluster.get("/").text == "asgi"
 
 
@@ -187,8 +189,8 @@ def test_stacks_of_a_blocked_loop_name_the_task(cluster: Cluster) -> None:
         client.sendall(GET % (b"/block", b""))
         wait_said(cluster, told="blocking")
         wait(lambda: "in until_released" in cluster.log, "the stacks", cluster)
-    assert "(ASGIProtocol._handle_" in cluster.log
-    assert "in block\n" in cluster.log
+    wait_logged(cluster, "(ASGIProtocol._handle_")
+    wait_logged(cluster, "in block\n")
 
 
 @pytest.mark.cluster(**{**ASGI, "config": HOOK}, workers=1)
@@ -209,6 +211,7 @@ def test_task_that_nobody_holds_and_that_fails_is_in_the_log(cluster: Cluster) -
     assert cluster.get("/").status == 200
 
 
+@pytest.mark.table(quick=["exit_in_task"])
 @pytest.mark.cluster(**ASGI, workers=1)
 @pytest.mark.parametrize("how", ["exit_in_task", "exit_in_thread"])
 def test_exit_ends_the_worker_with_its_code(cluster: Cluster, how: str) -> None:
@@ -236,6 +239,7 @@ def test_connections_are_dealt_in_turn(cluster: Cluster) -> None:
 TELL_WORKER: Final = "def post_worker_init(worker):\n    import asgi_app\n    asgi_app.this = worker\n"
 
 
+@pytest.mark.table(quick=["rr"])
 @pytest.mark.parametrize("policy", ["rr", "none"])
 def test_worker_connections_is_kept(cluster_factory: ClusterFactory, policy: str) -> None:
     """What is beyond waits in the primary, or in the kernel, and is served when there is room."""

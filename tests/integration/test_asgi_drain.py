@@ -86,6 +86,7 @@ def has_last_answer(client: socket.socket, path: bytes = b"/") -> None:
     assert b"Connection: close" in answer
 
 
+@pytest.mark.table(quick=["cluster.worker.disconnect", "HUP"])
 @pytest.mark.cluster(**ASGI, workers=1)
 @pytest.mark.parametrize("way", WAYS)
 def test_idle_keeps_its_time_when_a_worker_leaves(cluster: Cluster, way: Callable[[Cluster], object]) -> None:
@@ -105,6 +106,7 @@ def test_idle_keeps_its_time_when_a_worker_leaves(cluster: Cluster, way: Callabl
     assert "graceful timeout" not in cluster.log
 
 
+@pytest.mark.table(quick=["TERM"])
 @pytest.mark.cluster(**ASGI, workers=1)
 @pytest.mark.parametrize("end", ENDS)
 def test_idle_goes_at_once_when_the_server_ends(cluster: Cluster, end: Callable[[Cluster], object]) -> None:
@@ -124,6 +126,7 @@ def test_idle_goes_at_once_when_the_server_ends(cluster: Cluster, end: Callable[
     assert "graceful timeout" not in cluster.log
 
 
+@pytest.mark.table(quick=["fed"])
 @pytest.mark.parametrize("policy", TO_THE_POLICY)
 def test_max_requests_keeps_what_was_promised(cluster_factory: ClusterFactory, policy: dict[str, Any]) -> None:
     """An idle connection, and one whose answer had begun: each has one more answer."""
@@ -143,6 +146,7 @@ def test_max_requests_keeps_what_was_promised(cluster_factory: ClusterFactory, p
     assert cluster.journal.wait_for("exit", worker=1).exited_after_disconnect is True
 
 
+@pytest.mark.table(quick=["new-a part", "kept alive-nothing"])
 @pytest.mark.cluster(**ASGI, workers=1)
 @pytest.mark.parametrize("sent", [b"", PARTS[0]], ids=["nothing", "a part"])
 @pytest.mark.parametrize("asked", [False, True], ids=["new", "kept alive"])
@@ -178,6 +182,7 @@ def test_part_of_a_second_request_is_answered_when_the_server_ends(cluster: Clus
 QUICK: Final = {**ASGI, "config": CONF.replace(LIMIT, "graceful_timeout = 120\nkeepalive = 1\n")}
 
 
+@pytest.mark.table(quick=["new"])
 @pytest.mark.cluster(**QUICK, workers=1)
 @pytest.mark.parametrize("asks", [True, False], ids=["kept alive", "new"])
 def test_idle_connection_ends_with_keepalive_and_not_before(cluster: Cluster, asks: bool) -> None:
@@ -193,6 +198,7 @@ def test_idle_connection_ends_with_keepalive_and_not_before(cluster: Cluster, as
     assert "graceful timeout" not in cluster.log
 
 
+@pytest.mark.table(quick=["accepting"])
 @pytest.mark.parametrize("policy", TO_THE_POLICY)
 def test_what_has_not_ended_at_the_limit_is_cut_and_counted(
     cluster_factory: ClusterFactory, policy: dict[str, Any]

@@ -15,7 +15,7 @@ import pytest
 from h2.connection import H2Connection
 from h2_client import fetch
 from raw_http import GET, Certificate, folder_of
-from remote_control import CONF, said, wait, wait_said
+from remote_control import CONF, said, wait, wait_logged, wait_said
 
 from nodecluster_compat._gunicorn.worker.supported_gunicorn import refuse_older_gunicorn
 from pytest_cluster import Cluster, ClusterFactory
@@ -79,6 +79,7 @@ def events_until_end(client: ssl.SSLSocket) -> list[bytes]:
 DATA, GOAWAY = b"\x00", b"\x07"
 
 
+@pytest.mark.table(quick=["SIGTERM"])
 @pytest.mark.parametrize("way", ["SIGHUP", "SIGTERM"])
 def test_http2_is_told_by_goaway_and_finishes_its_streams(
     cluster_factory: ClusterFactory, certificate: Certificate, way: str
@@ -184,7 +185,7 @@ def test_failpoints_hold_tasks_and_not_the_loop(cluster: Cluster) -> None:
             assert held.result().status == 200
     with cluster.faults.hold("asgi_app:plain"):
         assert cluster.get("/plain").status == 500
-        assert "a plain function that the event loop calls" in cluster.log
+        wait_logged(cluster, "a plain function that the event loop calls")
 
 
 @pytest.mark.cluster(**ASGI)

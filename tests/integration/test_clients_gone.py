@@ -27,6 +27,7 @@ def request(cluster: Cluster, path: bytes) -> socket.socket:
     return client
 
 
+@pytest.mark.table(quick=["dealt"])
 @pytest.mark.parametrize("env", [{}, KERNEL], ids=["dealt", "accepted"])
 def test_silent_stream_ends_with_its_client(cluster_factory: ClusterFactory, env: dict[str, str]) -> None:
     """Its generator is closed, whether it has sent anything or not, and it holds no drain."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from raw_http import until
-from remote_control import CONF, REMOTE, Gate, ask, healthy, here, said, tell, wait, wait_ended, wait_said
+from remote_control import CONF, REMOTE, Gate, ask, healthy, here, said, tell, wait, wait_ended, wait_logged, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory
 from pytest_cluster.server.leaks import session_members
@@ -51,6 +51,7 @@ process.exit(3)
 """
 
 
+@pytest.mark.table(quick=["crash", "HUP"])
 @pytest.mark.cluster(**{**REMOTE, "config": FORKS_AT_EXIT})
 @pytest.mark.parametrize("how", ["crash", "external TERM", "exit", "disconnect", "HUP", "TTOU"])
 def test_fork_in_an_exit_handler_keeps_the_number(cluster: Cluster, how: str) -> None:
@@ -139,6 +140,7 @@ def test_disconnect_of_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
     assert {cluster.worker(one).exit_code for one in (1, 2, 3)} == {0}
 
 
+@pytest.mark.table(quick=["environment"])
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.parametrize("changes", WAYS_TO_NONE)
 def test_workers_that_accept_for_themselves(cluster_factory: ClusterFactory, changes: dict[str, object]) -> None:
@@ -231,7 +233,7 @@ def test_handlers_that_raise(cluster: Cluster) -> None:
     wait_said(cluster, still=1)
 
     until(lambda: cluster.log.count("RuntimeError: broken handler") >= 9, "nine tracebacks")
-    assert "in broken" in cluster.log
+    wait_logged(cluster, "in broken")
 
 
 @pytest.mark.cluster(**REMOTE, workers=4)
@@ -245,6 +247,7 @@ def test_broadcast(cluster: Cluster) -> None:
     assert sorted(one["heard"] for one in said(cluster) if "heard" in one) == [1, 2, 3, 4]
 
 
+@pytest.mark.table(quick=["message"])
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.parametrize("where", ["message", "exit", "timer"])
 def test_handler_that_exits_ends_the_server(cluster: Cluster, where: str) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import ssl
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,8 +15,9 @@ from typing import Any, Final
 
 import pytest
 from kinds import every_wsgi_kind
+from programs import run_program
 from raw_http import GET, Certificate, folder_of
-from remote_control import CONF, said, wait, wait_said
+from remote_control import CONF, said, wait, wait_logged, wait_said
 from simple_websocket import ConnectionClosed
 from stage import PRELUDE, Play, player
 from websocket_client import WebSocketClient
@@ -99,6 +99,9 @@ def has_last_answer(client: socket.socket, path: bytes = b"/") -> None:
     assert b"Connection: close" in answer
 
 
+@pytest.mark.table(
+    quick=["worker.disconnect-gevent", "cluster.worker.disconnect-threads", "HUP-gevent", "TERM to the worker-gevent"]
+)
 @every_wsgi_kind
 @pytest.mark.cluster(**DRAINING, workers=1)
 @pytest.mark.parametrize("way", WAYS)
@@ -118,6 +121,7 @@ def test_idle_keeps_its_time_when_a_worker_leaves(cluster: Cluster, way: Callabl
     assert "graceful timeout" not in cluster.log
 
 
+@pytest.mark.table(quick=["cluster.disconnect-gevent", "TERM-threads"])
 @every_wsgi_kind
 @pytest.mark.cluster(**DRAINING, workers=1)
 @pytest.mark.parametrize("end", ENDS)
@@ -165,6 +169,7 @@ def test_one_worker_less_ends_its_own_connections(cluster: Cluster) -> None:
         cluster.journal.wait_for("exit")
 
 
+@pytest.mark.table(quick=["none"])
 @pytest.mark.parametrize("policy", ["rr", "none"])
 def test_max_requests_keeps_idle_connections(cluster_factory: ClusterFactory, policy: str) -> None:
     """The worker leaves by its own wish; ``disconnecting`` is told then, too."""
@@ -180,6 +185,7 @@ def test_max_requests_keeps_idle_connections(cluster_factory: ClusterFactory, po
     wait_said(cluster, told="worker", seconds=120)
 
 
+@pytest.mark.table(quick=["a part"])
 @pytest.mark.cluster(**DRAINING, workers=1)
 @pytest.mark.parametrize("sent", [b"", PARTS[0]], ids=["nothing", "a part"])
 def test_request_that_has_only_begun_is_answered(cluster: Cluster, sent: bytes) -> None:
@@ -210,6 +216,7 @@ def test_second_request_of_which_a_part_has_come_is_answered(cluster: Cluster) -
     assert b"Connection: close" in answer
 
 
+@pytest.mark.table(quick=["threads"])
 @every_wsgi_kind
 @pytest.mark.cluster(**DRAINING, workers=1, settings={"max_requests": 2})
 def test_connection_whose_answer_was_under_way_has_one_more(cluster: Cluster) -> None:
@@ -226,6 +233,7 @@ def test_connection_whose_answer_was_under_way_has_one_more(cluster: Cluster) ->
     cluster.journal.wait_for("exit", worker=1)
 
 
+@pytest.mark.table(quick=["fed"])
 @pytest.mark.parametrize("policy", TO_THE_POLICY)
 def test_answer_that_max_requests_overtakes_keeps_its_connection(
     cluster_factory: ClusterFactory, policy: dict[str, Any]
@@ -246,6 +254,7 @@ def test_answer_that_max_requests_overtakes_keeps_its_connection(
 QUICK: Final = CONF.replace(LIMIT, "graceful_timeout = 120\nkeepalive = 1\n")
 
 
+@pytest.mark.table(quick=["new-threads", "kept alive-gevent"])
 @every_wsgi_kind
 @pytest.mark.cluster(app="draining:app", config=QUICK, workers=1)
 @pytest.mark.parametrize("asks", [True, False], ids=["kept alive", "new"])
@@ -285,6 +294,7 @@ def test_stream_finishes_and_then_its_connection_ends_with_the_server(cluster: C
     cluster.journal.wait_for("exit", worker=1)
 
 
+@pytest.mark.table(quick=["gevent"])
 @every_wsgi_kind
 @pytest.mark.cluster(**DRAINING, workers=1)
 def test_application_says_goodbye_to_websockets(cluster: Cluster) -> None:
@@ -306,6 +316,7 @@ LIMITED: Final = [
 ]
 
 
+@pytest.mark.table(quick=["worker.disconnect-accepting", "cluster.worker.disconnect-fed", "cluster.disconnect-fed"])
 @pytest.mark.parametrize("policy", TO_THE_POLICY)
 @pytest.mark.parametrize(("way", "seconds"), LIMITED)
 def test_what_has_not_ended_at_the_limit_is_cut_and_counted(
@@ -331,6 +342,7 @@ def test_what_has_not_ended_at_the_limit_is_cut_and_counted(
     assert "Traceback" not in cluster.log
 
 
+@pytest.mark.table(quick=["gevent"])
 @every_wsgi_kind
 @pytest.mark.cluster(**{**DRAINING, "config": CONF.replace(LIMIT, "graceful_timeout = 3\n")}, workers=1)
 def test_end_of_the_server_counts_what_it_cuts(cluster: Cluster) -> None:
@@ -338,10 +350,11 @@ def test_end_of_the_server_counts_what_it_cuts(cluster: Cluster) -> None:
     with cluster.connect(timeout=30) as client:
         assert ask(client, b"/stream-forever").startswith(ANSWER)
         assert cluster.stop() == 0
-    assert "cut 1 connections that had not ended within 3 s" in cluster.log
+    wait_logged(cluster, "cut 1 connections that had not ended within 3 s")
     assert "SIGKILL" not in cluster.log
 
 
+@pytest.mark.table(quick=["gevent"])
 @every_wsgi_kind
 @pytest.mark.cluster(**DRAINING, workers=1, env={"NODE_CLUSTER_SCHED_POLICY": "none"})
 def test_worker_that_accepts_for_itself_drains_alike(cluster: Cluster) -> None:
@@ -468,19 +481,18 @@ else:
 """
 
 
+@pytest.mark.table(quick=["w.disconnect(timeout=0.2)"])
 @pytest.mark.parametrize("how", ["w.disconnect(timeout=0.2)", "cluster.disconnect(timeout=0.2)", "w.send('leave')"])
 def test_script_cuts_at_the_limit_that_it_was_given(tmp_path: Path, how: str) -> None:
     """Connections of every server, counted in one line."""
     program = tmp_path / "program.py"
     program.write_text("from prelude import *\nimport socket" + HEAD + CUT.replace("HOW", how))
-    done = subprocess.run(
+    done = run_program(
         [sys.executable, "-m", "nodecluster_compat", str(program)],
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(PRELUDE)},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=True,
     )
+    assert done.returncode == 0
     assert "W1 disconnecting 0.2" in done.stdout
     assert done.stdout.splitlines()[-1] == "P1 cluster exit 0 -"
     (line,) = done.stderr.splitlines()
@@ -494,6 +506,7 @@ HALF: Final = [
 ]
 
 
+@pytest.mark.table(quick=["HUP-threads", "TERM-gevent"])
 @every_wsgi_kind
 @pytest.mark.cluster(app="draining:app", config=CONF.replace(LIMIT, "graceful_timeout = 1\n"), workers=1)
 @pytest.mark.parametrize("way", [WAYS[2], ENDS[1]])
@@ -507,7 +520,7 @@ def test_half_sent_requests_that_are_cut_are_one_line(cluster: Cluster, way: Cal
         way(cluster)
         assert [rest_of(client) for client in clients] == [b""] * len(HALF)
     cluster.journal.wait_for("exit", worker=1)
-    assert "cut 3 connections" in cluster.log
+    wait_logged(cluster, "cut 3 connections")
     assert "Traceback" not in cluster.log
 
 
@@ -518,6 +531,7 @@ OWN_HANDLER: Final = LONG + (
 )
 
 
+@pytest.mark.table(quick=["HUP"])
 @pytest.mark.cluster(app="draining:app", config=OWN_HANDLER, workers=1)
 @pytest.mark.parametrize("way", [WAYS[2], ENDS[1]])
 def test_worker_whose_sigterm_is_handled_by_the_application_drains(

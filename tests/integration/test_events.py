@@ -39,20 +39,24 @@ ENDS = [
     pytest.param("primary", "cluster.workers[1].process.disconnect()", 0, None, False, id="worker.process.disconnect"),
 ]
 
-# Those that the worker class itself brings about are quick with each kind; the rest is the primary's to tell.
+# Those that the worker class itself brings about, with each kind where slow tests run; what the primary tells alone is
+# the same for each, and long for the others than gevent's.
 OF_THE_WORKER = {"terminated from outside", "sys.exit in a message handler", "process.exit in a request"}
 OF_THE_WORKER |= {"cluster.worker.disconnect", "worker.kill"}
 KINDS_AND_ENDS = [
-    pytest.param(
-        kind,
-        *end.values,
-        marks=[pytest.mark.cluster(**options)]
-        + ([] if kind == "gevent" or end.id in OF_THE_WORKER else [pytest.mark.slow]),
-        id=f"{end.id}-{kind}",
-    )
+    pytest.param(kind, *end.values, marks=pytest.mark.cluster(**options), id=f"{end.id}-{kind}")
     for kind, options in (("gevent", GEVENT), ("threads", THREADS), ("asgi", ASGI))
     for end in ENDS
 ]
+QUICK_ENDS = [
+    *(f"{end.id}-gevent" for end in ENDS),
+    "process.exit in a request-threads",
+    "worker.kill-threads",
+    "terminated from outside-asgi",
+    "sys.exit in a message handler-asgi",
+    "cluster.worker.disconnect-asgi",
+]
+LONG_ENDS = [f"{end.id}-{kind}" for end in ENDS if end.id not in OF_THE_WORKER for kind in ("threads", "asgi")]
 
 # How a worker ends while it still imports the application.
 ENDS_AT_IMPORT = [
@@ -106,6 +110,7 @@ def test_boot(cluster: Cluster) -> None:
     assert events == ["setup", "fork", "online", "listening", "listening"]
 
 
+@pytest.mark.table(quick=QUICK_ENDS, long=LONG_ENDS)
 @pytest.mark.parametrize(("kind", "where", "source", "code", "signal", "asked"), KINDS_AND_ENDS, indirect=["kind"])
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.usefixtures("kind")
@@ -128,6 +133,7 @@ def test_end(cluster: Cluster, where: str, source: str, code: int | None, signal
     assert said(cluster, saw="cluster", event="exit")[1:] == []
 
 
+@pytest.mark.table(quick=["process.exit", "cluster.worker.disconnect"])
 @pytest.mark.cluster(**REMOTE, workers=1)
 @pytest.mark.parametrize(("source", "code", "asked"), ENDS_AT_IMPORT)
 def test_end_at_import(cluster: Cluster, source: str, code: int, asked: bool) -> None:
@@ -141,6 +147,7 @@ def test_end_at_import(cluster: Cluster, source: str, code: int, asked: bool) ->
     assert seen[-4:] == the_end(code, None, asked)
 
 
+@pytest.mark.table(quick=["gevent"])
 @every_kind
 @pytest.mark.cluster(**REMOTE, workers=1, settings={"max_requests": 3})
 def test_max_requests(cluster: Cluster) -> None:
@@ -152,6 +159,7 @@ def test_max_requests(cluster: Cluster) -> None:
     assert story(cluster, 1)[-4:] == the_end(0, None, True)
 
 
+@pytest.mark.table(quick=["HUP-ended0", "TERM-ended2"])
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.parametrize(("signal", "ended"), [("HUP", [1, 2]), ("TTOU", [1]), ("TERM", [1, 2]), ("QUIT", [1, 2])])
 def test_signal_to_the_primary(cluster: Cluster, signal: str, ended: list[int]) -> None:

@@ -71,6 +71,7 @@ def test_what_a_preloaded_application_holds_is_finalised(cluster: Cluster) -> No
     assert "Traceback" not in cluster.log
 
 
+@pytest.mark.table(quick=["True"])
 @pytest.mark.parametrize("preload", [False, True])
 def test_files_that_are_no_names_of_a_module_are_written_to_their_ends(
     cluster_factory: ClusterFactory, preload: bool

@@ -6,13 +6,13 @@ Otherwise it would wait for one: Python looks at what has lived for a while when
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from freed import WATCH
+from programs import run_program
 from remote_control import wait_said
 
 from pytest_cluster import Cluster
@@ -59,6 +59,7 @@ def ended(end: str) -> Any:
     return pytest.mark.cluster(app="pid_echo:app", config=WATCH + SERVER + LISTEN_AND_END.format(end=end))
 
 
+@pytest.mark.table(quick=["KILL", "disconnect"])
 @pytest.mark.parametrize("end", [pytest.param(name, marks=ended(end)) for name, end in ENDS.items()])
 def test_worker_that_has_ended(cluster: Cluster, end: str) -> None:
     """In whatever way, with listeners, requests that nobody answers, and messages that nobody reads."""
@@ -95,17 +96,15 @@ def script(folder: Path, first: str, settings: str = "", end: str = "") -> list[
     program = folder / "program.py"
     source = SCRIPT.format(first=first, settings=settings)
     program.write_text(WATCH + LISTEN_AND_END.format(end=end) + source)
-    done = subprocess.run(
-        [sys.executable, "-m", "nodecluster_compat", str(program)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    done = run_program([sys.executable, "-m", "nodecluster_compat", str(program)], cwd=folder)
     assert done.returncode == 0, done.stderr
     return [line for line in map(json.loads, done.stdout.splitlines()) if line["freed"] == 1]
 
 
+@pytest.mark.table(
+    quick=["KILL-inherited", "disconnect-piped", "end of its channel-inherited"],
+    long=["KILL-piped", "disconnect-inherited", "TERM-inherited", "disconnect, with a limit-piped"],
+)
 @pytest.mark.parametrize("settings", ["", "cluster.setup_primary(silent=True)"], ids=["inherited", "piped"])
 @pytest.mark.parametrize("end", ENDS)
 def test_worker_of_a_script(tmp_path: Path, end: str, settings: str) -> None:

@@ -134,6 +134,7 @@ def lines_of(file: Path) -> list[str]:
     return [re.sub(r"\[\d\d/.*?]|0x\w+", "*", line) for line in lines if "/answer/" in line or "/odd/" in line]
 
 
+@pytest.mark.table(quick=["logs and hooks"])
 @pytest.mark.parametrize("how", OBSERVED)
 @pytest.mark.timeout(300)
 def test_whatever_an_application_does_is_answered_as_by_the_stock_worker(

@@ -16,7 +16,7 @@ import pytest
 from h2_client import fetch
 from kinds import THREAD_WORKER
 from raw_http import APPS, CLOSE, GET, GUNICORN, Certificate, exchange, serving, until
-from remote_control import CONF, said, wait, wait_said
+from remote_control import CONF, said, wait, wait_logged, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -28,6 +28,7 @@ HOSTED: Final = [
 THREADS: Final[dict[str, Any]] = {"app": "threads_app:app", "config": CONF, "worker_class": THREAD_WORKER, "workers": 1}
 
 
+@pytest.mark.table(quick=["threads"])
 @pytest.mark.parametrize(("worker_class", "app"), HOSTED)
 def test_service_of_systemd(tmp_path: Path, worker_class: str, app: str) -> None:
     """The socket is the manager's, which hears when somebody serves on it, and that it stops."""
@@ -150,5 +151,5 @@ def test_handler_and_lifespan_that_never_end_hold_up_nothing_beyond_the_limit(
     assert len(said(cluster, told="message")) == 1
     assert cluster.stop() == 0
     assert said(cluster, told="shutdown")
-    assert "The application has not ended within 1.0 s (ASGI lifespan)" in cluster.log
+    wait_logged(cluster, "The application has not ended within 1.0 s (ASGI lifespan)")
     assert "killed" not in cluster.log

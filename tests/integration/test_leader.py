@@ -20,6 +20,7 @@ def pids(cluster: Cluster) -> list[int]:
     return [one.pid for one in cluster.workers]
 
 
+@pytest.mark.table(quick=["gevent"])
 @every_kind
 @pytest.mark.cluster(**LEADING, workers=3)
 def test_leader(cluster: Cluster) -> None:
@@ -76,6 +77,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.table(quick=["threads"])
 @every_kind
 @pytest.mark.cluster(**REMOTE, workers=2)
 def test_locks(cluster: Cluster) -> None:

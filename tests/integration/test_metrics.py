@@ -181,6 +181,7 @@ view[:size] = os.urandom(size) if {random} else b"\\xff" * size
 """
 
 
+@pytest.mark.table(quick=["True"])
 @pytest.mark.cluster(**REMOTE, workers=2)
 @pytest.mark.parametrize("random", [True, False])
 def test_worker_that_writes_nonsense_lies_about_itself_only(cluster: Cluster, random: bool) -> None:

@@ -176,6 +176,7 @@ def test_worker_tells_its_log_and_its_heap(cluster: Cluster) -> None:
     assert any(line.endswith("[ERROR] a line of the worker") for line in last["last_words"])
 
 
+@pytest.mark.table(quick=["asgi"])
 @pytest.mark.parametrize(
     ("app", "kind"),
     [

@@ -65,6 +65,7 @@ def test_a_function_of_ones_own_chooses(cluster: Cluster) -> None:
         assert dealt(cluster, stack, 4) == [2, 2, 2, 2]
 
 
+@pytest.mark.table(quick=["raises"])
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [

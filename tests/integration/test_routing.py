@@ -93,6 +93,7 @@ def test_sessions_are_served_by_their_workers(cluster: Cluster) -> None:
     check_everything(cluster)
 
 
+@pytest.mark.table(quick=["threads"])
 @pytest.mark.parametrize("kind", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
 def test_sessions_are_served_by_their_workers_through_tls(
     cluster_factory: ClusterFactory, certificate: Certificate, kind: dict[str, Any]
@@ -160,6 +161,7 @@ def test_http2_is_served_where_it_arrives(
     wait(lambda: sentence in cluster.log, sentence, cluster)
 
 
+@pytest.mark.table(quick=["asgi"])
 @every_kind
 @pytest.mark.cluster(**ISSUED)
 def test_cookies_and_session_fields_are_issued_and_obeyed(cluster: Cluster) -> None:
@@ -215,6 +217,7 @@ def test_worker_that_is_stopped_keeps_its_sessions_and_holds_up_no_other(cluster
         assert [one_more.answer()["worker"] for one_more in waiting] == [three] * 4
 
 
+@pytest.mark.table(quick=["gevent"])
 @every_kind
 @pytest.mark.cluster(**ROUTED)
 def test_a_reload_loses_no_request_whoever_it_belongs_to(cluster: Cluster) -> None:
@@ -251,6 +254,7 @@ def test_a_reload_loses_no_request_whoever_it_belongs_to(cluster: Cluster) -> No
     assert served[True] > 10
 
 
+@pytest.mark.table(quick=["threads"])
 @every_kind
 @pytest.mark.cluster(**ROUTED)
 def test_handing_on_leaves_no_descriptor_behind(cluster: Cluster) -> None:

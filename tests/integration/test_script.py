@@ -48,6 +48,7 @@ def test_script_that_raises(tmp_path: Path) -> None:
     until(lambda: not os.path.exists(f"/proc/{done.stdout.strip()}"), "the end of the worker")
 
 
+@pytest.mark.table(quick=["sys.exit(7)-7"])
 @pytest.mark.parametrize(("source", "code"), [("sys.exit(7)", 7), ("sys.exit()", 0), ("sys.exit('why')", 1)])
 def test_script_that_exits(tmp_path: Path, source: str, code: int) -> None:
     """As Python does it, text and all."""
@@ -79,6 +80,7 @@ else:
 """
 
 
+@pytest.mark.table(quick=["1"])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_each_print_is_written_in_one_piece(tmp_path: Path, unbuffered: str) -> None:
     """Several processes have one pipe: what one of them prints is not torn by another."""
@@ -120,6 +122,7 @@ def serving(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
+@pytest.mark.table(quick=["15"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_everything_and_leaves_no_file(
     serving: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
@@ -274,6 +277,7 @@ raw.listen(0, '127.0.0.1', callback=lambda: udp.bind(0, '127.0.0.1'))
 """
 
 
+@pytest.mark.table(quick=["primary"])
 @pytest.mark.parametrize("command", [[COMMAND], [sys.executable]], ids=["primary", "plain program"])
 def test_servers_work_without_workers(tmp_path: Path, command: list[str]) -> None:
     """http, net and dgram in a primary and in a program that no cluster started; it ends when they are closed."""

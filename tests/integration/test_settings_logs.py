@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 from raw_http import CLOSE, GET, folder_of, send
-from remote_control import wait
+from remote_control import wait, wait_logged
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -94,11 +94,11 @@ def test_logconfig_is_obeyed_in_every_process(cluster: Cluster) -> None:
     """Lines of the primary, of workers and of requests in the format of the user."""
     assert cluster.get("/found").status == 200
     wait(lambda: "OWN gunicorn.access 127.0.0.1" in cluster.log, "the request", cluster)
-    assert "OWN gunicorn.error Booting worker" in cluster.log
+    wait_logged(cluster, "OWN gunicorn.error Booting worker")
     cluster.primary.signal("SIGHUP")
     for worker in (1, 2):
         cluster.journal.wait_for("exit", worker=worker)
-    assert "OWN gunicorn.error Handling signal: hup" in cluster.log
+    wait_logged(cluster, "OWN gunicorn.error Handling signal: hup")
 
 
 def receive(sock: socket.socket, *wanted: bytes) -> bytes:
@@ -168,6 +168,7 @@ ALL_ATOMS: Final = "%(h)s %(u)s %(r)s %(U)s %(q)s %(f)s %(a)s %({x-one}i)s %({x-
 FORGING: Final = b"\x85".join([b"X-One: a", b"b\x9b"])
 
 
+@pytest.mark.table(quick=["nodecluster_compat.Worker"])
 @pytest.mark.parametrize("worker_class", ["nodecluster_compat.Worker", "nodecluster_compat.Worker, accepting itself"])
 def test_client_forges_no_line_of_the_access_log(cluster_factory: ClusterFactory, worker_class: str) -> None:
     """Whatever it sends, decoded or not: gunicorn escapes quotation marks only."""

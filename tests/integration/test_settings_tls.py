@@ -75,6 +75,7 @@ def to_plain(server: Cluster) -> list[str]:
     return [told(normalised(exchange(socket.create_connection((server.host, server.port), 20), CORPUS["get"])))]
 
 
+@pytest.mark.table(quick=["handshake on connect"])
 @pytest.mark.parametrize("case", HANDSHAKES)
 def test_answers_over_tls_are_those_of_the_stock_worker(
     cluster_factory: ClusterFactory, certificate: Certificate, case: str

@@ -42,6 +42,7 @@ def test_ttou_never_goes_below_one(cluster: Cluster) -> None:
     assert len(pids(cluster)) == 2
 
 
+@pytest.mark.table(quick=["SIGQUIT"])
 @pytest.mark.parametrize("which", ["SIGINT", "SIGQUIT"])
 def test_quick_shutdown_leaves_nothing(cluster: Cluster, which: str) -> None:
     """INT and QUIT end the server at once, with code 0."""

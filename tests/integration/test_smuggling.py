@@ -32,6 +32,7 @@ def started(cluster_factory: ClusterFactory, parser: str, worker_class: str = "n
     return cluster_factory(settings=known({**SETTINGS, "http_parser": parser}), worker_class=worker_class)
 
 
+@pytest.mark.table(quick=["auto"])
 @pytest.mark.parametrize("parser", ["auto", "python"])
 @pytest.mark.timeout(180)
 def test_smuggling_is_answered_as_the_stock_worker_answers_it(cluster_factory: ClusterFactory, parser: str) -> None:
@@ -40,6 +41,7 @@ def test_smuggling_is_answered_as_the_stock_worker_answers_it(cluster_factory: C
     assert STOCK.differences(started(cluster_factory, parser), SMUGGLING, expected) == {}
 
 
+@pytest.mark.table(quick=["python"])
 @pytest.mark.parametrize("parser", ["auto", "python"])
 def test_every_gunicorn_refuses_what_the_newest_does(cluster_factory: ClusterFactory, parser: str) -> None:
     """400 or 501 for each fault of a head; behind a broken body nothing is served, whatever the application says."""

@@ -54,6 +54,7 @@ def of_two_workers(clients: list[Caller]) -> tuple[Caller, Caller]:
     return first, next(one for one in clients if one.worker != first.worker)
 
 
+@pytest.mark.table(quick=["gevent", "asgi"])
 @every_kind
 def test_rooms_reach_the_clients_of_all_workers_and_nobody_else(cluster: Cluster) -> None:
     """Text and bytes, each once; a client may be put into a room, and a room closed, by way of another worker."""
@@ -77,6 +78,7 @@ def test_rooms_reach_the_clients_of_all_workers_and_nobody_else(cluster: Cluster
         assert [client.told for client in clients] == [[], [], [], []]
 
 
+@pytest.mark.table(quick=["gevent", "asgi"])
 @every_kind
 def test_acknowledgements_come_from_other_workers(cluster: Cluster) -> None:
     """To an event handler, and to a request to a worker that has no client; bytes as well."""
@@ -90,6 +92,7 @@ def test_acknowledgements_come_from_other_workers(cluster: Cluster) -> None:
         assert list(served.values()) == [[other.sid, "from a page"]] * WORKERS
 
 
+@pytest.mark.table(quick=["gevent", "asgi"])
 @every_kind
 def test_nothing_is_left_of_an_acknowledgement_that_cannot_come(cluster: Cluster) -> None:
     """The client leaves, and its worker tells who waits."""
@@ -104,6 +107,7 @@ def test_nothing_is_left_of_an_acknowledgement_that_cannot_come(cluster: Cluster
             pass
 
 
+@pytest.mark.table(quick=["gevent", "asgi"])
 @every_kind
 def test_a_worker_knows_the_clients_of_others(cluster: Cluster) -> None:
     """Their rooms, their sessions, and who is where; and it asks the other workers something of its own."""
@@ -167,12 +171,14 @@ def check_session(cluster: Cluster, transports: tuple[str, ...]) -> None:
         assert [found[4] for found in one.ask("sockets", "room")] == [transports[-1]] * 4
 
 
+@pytest.mark.table(quick=["gevent"])
 @every_wsgi_kind
 def test_session_by_polling_stays_where_it_is(cluster: Cluster) -> None:
     """Not in ASGI workers: there python-engineio answers no poll of a client that leaves, and the client waits."""
     check_session(cluster, ("polling",))
 
 
+@pytest.mark.table(quick=["gevent", "asgi"])
 @every_kind
 def test_session_that_is_upgraded_stays_where_it_is(cluster: Cluster) -> None:
     check_session(cluster, ("polling", "websocket"))
@@ -194,6 +200,10 @@ def test_no_request_overtakes_what_is_known_of_its_session(cluster: Cluster) -> 
     assert statuses == {200: 2000}
 
 
+@pytest.mark.table(
+    quick=["killed polling", "drained websocket", "drained threads polling"],
+    long=["drained polling", "drained threads websocket"],
+)
 @pytest.mark.parametrize(
     ("options", "end", "transport"),
     [

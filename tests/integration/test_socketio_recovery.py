@@ -85,6 +85,7 @@ def comer(cluster: Cluster) -> Iterator[Comer]:
         one.close()
 
 
+@pytest.mark.table(quick=["gevent", "threads"])
 @EACH_KIND
 def test_a_client_that_comes_back_has_missed_nothing(cluster: Cluster, kind: str) -> None:
     """By a worker that is another than it was, three times; it is found by its id wherever it is."""
@@ -111,6 +112,7 @@ def test_a_client_that_comes_back_has_missed_nothing(cluster: Cluster, kind: str
         assert all(here != there for here, there in pairwise(homes))
 
 
+@pytest.mark.table(quick=["unknown name-gevent", "garbage-threads", "no text-gevent", "too long-threads"])
 @EACH_KIND
 @pytest.mark.parametrize(
     "claim",
@@ -126,6 +128,7 @@ def test_who_cannot_be_recovered_begins_anew(cluster: Cluster, kind: str, claim:
         assert one.ask("rooms", one.sid) == [one.sid]
 
 
+@pytest.mark.table(quick=["gevent", "threads"])
 @EACH_KIND
 def test_who_said_goodbye_begins_anew(cluster: Cluster, kind: str) -> None:
     with callers(cluster, 1) as [other], comer(cluster) as one:
@@ -137,6 +140,7 @@ def test_who_said_goodbye_begins_anew(cluster: Cluster, kind: str) -> None:
         assert one.come_back() != sid
 
 
+@pytest.mark.table(quick=["gevent"])
 @EACH_KIND
 def test_a_worker_that_does_not_know_yet_that_a_connection_is_dead_gives_it_up(cluster: Cluster, kind: str) -> None:
     """The network has changed, and the client is back before its old connection times out."""

@@ -16,6 +16,7 @@ COUNT = "result = cluster.store.incr('hits')"
 FOLDER = "from nodecluster_compat.sharing.members import sharing; result = sharing._state_folder()"
 
 
+@pytest.mark.table(quick=["gevent"])
 @every_kind
 @pytest.mark.cluster(**REMOTE, workers=2)
 def test_the_store_outlives_workers(cluster: Cluster) -> None:

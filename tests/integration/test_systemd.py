@@ -80,6 +80,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FakeMana
     made.close()
 
 
+@pytest.mark.table(quick=["path"])
 def test_life_of_a_service(manager: FakeManager, tmp_path: Path) -> None:
     """Ready when it serves, reloading while it reloads, stopping; the primary alone speaks."""
     os.mkfifo(tmp_path / "gate")

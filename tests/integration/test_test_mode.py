@@ -41,6 +41,13 @@ def test_with_the_token(cluster: Cluster) -> None:
     assert "X-Cluster-Worker" in cluster.get("/").headers
 
 
+@pytest.mark.table(
+    quick=[
+        "{'NODECLUSTER_TEST_TOKEN': None}",
+        "{'NODECLUSTER_TEST_TOKEN': '1'}",
+        "{'NODECLUSTER_TEST_CONTROL': '/nonexistent/control'}",
+    ]
+)
 @pytest.mark.parametrize(
     "environment",
     [

@@ -63,6 +63,7 @@ def test_signals_of_script_processes(play: Play) -> None:
     assert trace["W1"] == ["SIGTERM true"]
 
 
+@pytest.mark.table(quick=["process.exit(3)-3", "sys.exit()-0", "process.disconnect()-0"])
 @pytest.mark.parametrize(
     ("end", "code"),
     [

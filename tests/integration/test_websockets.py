@@ -81,6 +81,7 @@ def test_at_the_limit_of_a_drain_a_websocket_is_closed_by_a_frame(cluster_factor
             websocket.receive(20)
 
 
+@pytest.mark.table(quick=["Worker"])
 @pytest.mark.parametrize("worker", ["Worker", "WebSocketWorker"])
 def test_engineio_takes_gevent_websocket_in_any_class(cluster_factory: ClusterFactory, worker: str) -> None:
     """It does so where it finds it, and nobody has asked it to."""

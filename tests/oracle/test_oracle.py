@@ -71,6 +71,61 @@ def expected(name: str, who: str) -> Trace | None:
     return traced(path.read_text()) if path.exists() else None
 
 
+# What another scenario, or a test of tests/conformance, shows in part.
+SLOW = {
+    "distribution/addresses",
+    "distribution/close_in_connection",
+    "distribution/exclusive_after_disconnect",
+    "distribution/foreign_port",
+    "distribution/ipv6_only",
+    "distribution/last_one_leaves",
+    "distribution/listen_twice",
+    "distribution/max_zero",
+    "distribution/paths",
+    "distribution/port_of_zero_by_number",
+    "distribution/relisten",
+    "distribution/reuse_port",
+    "distribution/udp_close_in_message",
+    "distribution/udp_own",
+    "handles/into_http_server",
+    "handles/keep_open",
+    "handles/sent_twice",
+    "handles/socket_to_primary",
+    "lifecycle/cluster_disconnect_empty",
+    "lifecycle/disconnect_at_once",
+    "lifecycle/disconnect_dead",
+    "lifecycle/disconnect_then_kill",
+    "lifecycle/exit_codes",
+    "lifecycle/fork_beside_server",
+    "lifecycle/fork_in_exit",
+    "lifecycle/idle_worker",
+    "lifecycle/kept_alive_by_work",
+    "lifecycle/killed_from_outside",
+    "lifecycle/let_go",
+    "lifecycle/missing_script",
+    "lifecycle/orphan_by_choice",
+    "lifecycle/primary_idle",
+    "lifecycle/primary_throws",
+    "lifecycle/raw_disconnect",
+    "lifecycle/signals",
+    "lifecycle/spawn_failure",
+    "lifecycle/uncaught_listeners",
+    "lifecycle/worker_kills_itself",
+    "messages/large",
+    "messages/last_words",
+    "messages/late_listener",
+    "messages/refused",
+    "messages/reserved_words",
+    "settings/cumulative",
+    "settings/extra_stream",
+    "settings/identity",
+    "settings/roles",
+    "settings/streams",
+    "settings/worker_constructor",
+}
+
+
+@pytest.mark.table(quick=[name for name in NAMES if name not in SLOW])
 @pytest.mark.parametrize("name", NAMES)
 def test_ours_leaves_the_trace_that_node_leaves(name: str) -> None:
     """On the newest of the three; or, where we differ on purpose, what is on record."""
@@ -86,7 +141,13 @@ def test_every_node_leaves_the_trace_on_record(version: str) -> None:
         assert RECORDINGS[version][name] == record, name
 
 
-@pytest.mark.slow
+def asked_of_node() -> list[str]:
+    """The cells that are long: each scenario runs on one Node after the other, the versions take turns."""
+    turns = {name: NODE_VERSIONS[number % len(NODE_VERSIONS)] for number, name in enumerate(NAMES)}
+    return [f"{name}-{version}" for name in NAMES for version in NODE_VERSIONS if version != turns[name]]
+
+
+@pytest.mark.table(quick=[], long=asked_of_node())
 @pytest.mark.parametrize("version", NODE_VERSIONS)
 @pytest.mark.parametrize("name", NAMES)
 def test_node_itself_leaves_the_recorded_trace(name: str, version: str, recording_anew: bool) -> None:

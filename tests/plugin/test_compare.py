@@ -158,6 +158,7 @@ def test_second_visit(cluster_client):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_nothing_that_a_cluster_remembers_is_in_the_verdict(shop: pytest.Pytester) -> None:
     """Each has a cluster that has done nothing: neither the second run nor a test that needs another's visits passes.

@@ -29,6 +29,7 @@ def one() -> int:
     return 1
 
 
+@pytest.mark.table(quick=["kill-None-SIGKILL", "exit-1-None", "disconnect-0-None"])
 @pytest.mark.parametrize(
     ("fault", "code", "name"),
     [("kill", None, "SIGKILL"), ("stop", 0, None), ("exit", 1, None), ("crash", 255, None), ("disconnect", 0, None)],
@@ -46,6 +47,7 @@ def test_end_of_a_worker(
     assert "injected" in first.describe_end()
 
 
+@pytest.mark.table(quick=["kill--9"])
 @pytest.mark.parametrize(("fault", "code"), [("kill", -9), ("stop", 0), ("exit", 1)])
 def test_end_of_the_primary(cluster: Cluster, cluster_faults: Faults, fault: str, code: int) -> None:
     """Its workers go with it: the fixture would fail the test otherwise."""
@@ -247,6 +249,7 @@ def test_next_requests_raise(cluster: Cluster, cluster_faults: Faults, cluster_c
     assert "LookupError: injected by the test" in cluster.log
 
 
+@pytest.mark.table(quick=["import-3", "kill-None"])
 @pytest.mark.cluster(config=NO_PAUSE)
 @pytest.mark.parametrize(("how", "code"), [("import", 3), ("exit", 1), ("late", 255), ("kill", None)])
 def test_boot_failure_of_a_successor(cluster: Cluster, cluster_faults: Faults, how: str, code: int | None) -> None:
@@ -355,6 +358,7 @@ def leave_with(code: int) -> None:
     os._exit(code)
 
 
+@pytest.mark.table(quick=["shop:charge"])
 @pytest.mark.parametrize("step", ["request", "shop:charge"])
 def test_fault_of_the_tests_own_in_one_worker(
     cluster: Cluster, cluster_faults: Faults, cluster_client: Client, step: str
@@ -368,6 +372,7 @@ def test_fault_of_the_tests_own_in_one_worker(
     assert faults_of(cluster) == [f"leave_with at {step} in worker 1"]
 
 
+@pytest.mark.table(quick=["fork", "listening"])
 @pytest.mark.parametrize("step", ["fork", "online", "boot", "ready", "listening"])
 def test_fault_of_the_tests_own_in_a_worker_to_come(cluster: Cluster, cluster_faults: Faults, step: str) -> None:
     cluster_faults.at(step, leave_with, 9, worker=3)

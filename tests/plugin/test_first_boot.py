@@ -25,6 +25,7 @@ def count_in(path: str) -> None:
         file.write(f"{os.getpid()}\n")
 
 
+@pytest.mark.table(quick=["exit"])
 @pytest.mark.parametrize("how", ["exit", "late", "kill"])
 def test_one_worker_fails_to_boot(cluster_factory: ClusterFactory, how: str) -> None:
     """Another takes its place, and the fault is the first thing in the journal.

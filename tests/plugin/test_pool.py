@@ -322,6 +322,15 @@ def test_each_cluster_of_a_factory_that_does_not_end_is_told(shop: pytest.Pytest
     assert str(result.stdout).count("StopError: the server still ran 3 s after") == 2
 
 
+@pytest.mark.table(
+    quick=[
+        "os.kill(cluster.primary.pid, signal.SIGKILL)-1-cluster",
+        "cluster.primary.kill()-0-cluster_factory",
+        "os.kill(cluster.primary.pid, signal.SIGTERM)-0-cluster",
+        "end4-0-cluster_factory",
+    ],
+    long=["cluster.primary.signal('SIGKILL')-0-cluster_factory", "cluster.primary.kill()-0-cluster"],
+)
 @pytest.mark.parametrize("fixture", ["cluster", "cluster_factory"])
 @pytest.mark.parametrize(
     ("end", "errors"),

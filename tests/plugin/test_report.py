@@ -716,6 +716,7 @@ def test_artefacts_are_bounded(shop: pytest.Pytester) -> None:
     assert {one.name for one in folder.iterdir()} == {again, *names[1:]}
 
 
+@pytest.mark.slow
 def test_names_that_differ_in_what_a_path_cannot_have(shop: pytest.Pytester) -> None:
     """Neither takes the other's folder, and each finds its own again."""
     shop.makepyfile(

@@ -50,6 +50,18 @@ def write_test(fakes: pytest.Pytester, check: str) -> None:
     )
 
 
+@pytest.mark.table(
+    quick=[
+        "command line-workers",
+        "environment-app",
+        "ini-policy",
+        "command line-start_timeout",
+        "environment-slow_factor",
+        "ini-compare",
+        "command line-fork_server",
+        "environment-keep",
+    ]
+)
 @pytest.mark.parametrize("name", [name for name in VALUES if name != "url"])
 @pytest.mark.parametrize("where", ["command line", "environment", "ini"])
 def test_setting(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, name: str, where: str) -> None:
@@ -86,6 +98,7 @@ def leave_to_ini(fakes: pytest.Pytester, name: str) -> None:
     conftest.write_text(f"{conftest.read_text()}\nTAKEN = {name!r}\n")
 
 
+@pytest.mark.table(quick=["environment"])
 @pytest.mark.parametrize("where", ["command line", "environment", "ini"])
 def test_setting_that_keeps(shop: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """It works in each place: the cluster of a failed test is still there."""
