@@ -37,6 +37,7 @@ class Native(Protocol):
         PlainAnswer, Answers: of a response, and of what all of them share, in
             :mod:`~nodecluster_compat._gunicorn.requests.responses`.
         HeldReader: the twin of that of :mod:`~nodecluster_compat._gunicorn.requests.body_reader`.
+        ErrorsStream: the twin of that of :mod:`~nodecluster_compat._gunicorn.requests.caching`.
         CleanTurn, Turns: of a connection, and of what all of them share, in
             :mod:`~nodecluster_compat._gunicorn.requests.clean_connection`.
     """
@@ -51,6 +52,7 @@ class Native(Protocol):
     PlainAnswer: type[Any]
     Answers: Callable[..., Any]
     HeldReader: Callable[[bytes], Any]
+    ErrorsStream: Callable[..., Any]
     CleanTurn: type[Any]
     Turns: Callable[..., Any]
 

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 from gunicorn import util
 from gunicorn.http import message, wsgi
 
+from ...base.native import Choice, in_force
 from ...machine.frozen import freeze
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Settings
 
-__all__ = ["cache_repeated_work"]
+__all__ = ["ErrorsStream", "cache_repeated_work", "errors_stream"]
 
 _MOST_ADDRESSES: Final = 4096
 
@@ -78,29 +79,48 @@ def _cache_date() -> None:
     util.http_date = http_date
 
 
+class ErrorsStream:
+    """Hands out ``wsgi.errors``; the C extension has its twin (``native/errors_stream.c``).
+
+    Args:
+        original: gunicorn's class.
+        log: whose handlers have the streams behind it.
+    """
+
+    def __init__(self, original: Callable[[Settings], Any], log: logging.Logger) -> None:
+        self._original, self._log = original, log
+        self._errors: Any = None
+        self._stderr: Any = None
+        self._handlers: list[Any] = []
+        self._held: list[tuple[Any, Any]] = []  # those that have a stream, and which
+
+    def get(self, cfg: Settings) -> object:
+        """Return what it is now."""
+        if sys.stderr is not self._stderr or self._log.handlers != self._handlers or self._errors.closed:
+            return self._renewed(cfg)
+        for handler, stream in self._held:
+            if getattr(handler, "stream", None) is not stream:
+                return self._renewed(cfg)
+        return self._errors
+
+    def _renewed(self, cfg: Settings) -> object:
+        stderr, handlers = sys.stderr, self._log.handlers[:]
+        held = [(handler, handler.stream) for handler in handlers if hasattr(handler, "stream")]
+        self._errors = self._original(cfg)
+        self._stderr, self._handlers, self._held = stderr, handlers, held
+        return self._errors
+
+
+def errors_stream(choice: Choice, original: Callable[[Settings], Any], log: logging.Logger) -> Any:  # noqa: ANN401
+    """Return what hands out ``wsgi.errors``: C or Python."""
+    native = choice.module
+    return ErrorsStream(original, log) if native is None else native.ErrorsStream(original, log)
+
+
 def _cache_errors_stream() -> None:
     """Let gunicorn make the ``wsgi.errors`` of a request anew only when a stream behind it has changed."""
-    original = wsgi.WSGIErrorsWrapper
     error_log = logging.getLogger("gunicorn.error")
-    errors: Any = None
-    stderr: Any = None
-    handlers: list[Any] = []
-    held: list[tuple[Any, Any]] = []  # those that have a stream, and which
-
-    def errors_stream(cfg: Settings) -> object:
-        nonlocal errors, stderr, handlers, held
-        if sys.stderr is stderr and error_log.handlers == handlers and not errors.closed:
-            for handler, stream in held:
-                if handler.stream is not stream:
-                    break
-            else:
-                return errors
-        stderr, handlers = sys.stderr, error_log.handlers[:]
-        held = [(handler, handler.stream) for handler in handlers if hasattr(handler, "stream")]
-        errors = original(cfg)
-        return errors
-
-    wsgi.WSGIErrorsWrapper = errors_stream
+    wsgi.WSGIErrorsWrapper = errors_stream(in_force(), wsgi.WSGIErrorsWrapper, error_log).get
 
 
 def _cache_trust() -> None:

@@ -1,0 +1,77 @@
+"""``wsgi.errors`` is made again when a stream behind it has changed, and only then; in C and in Python."""
+
+from __future__ import annotations
+
+import gc
+import io
+import logging
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nodecluster_compat._gunicorn.requests.caching import errors_stream
+from nodecluster_compat.base.native import PYTHON, Choice, in_force
+
+CFG: Any = SimpleNamespace()
+
+
+class Errors:
+    """gunicorn's, as far as it matters."""
+
+    closed = False
+
+    def __init__(self, cfg: object) -> None:
+        assert cfg is CFG
+
+
+def new_log() -> logging.Logger:
+    return logging.getLoggerClass()("nobody's")
+
+
+@pytest.mark.parametrize("choice", [pytest.param(in_force(), id="in force"), pytest.param(PYTHON, id="python")])
+def test_errors_are_made_again_when_something_has_changed(choice: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = new_log()
+    stream: Any = logging.StreamHandler(io.StringIO())
+    log.handlers = [stream, logging.NullHandler()]
+    get = errors_stream(choice, Errors, log).get
+    seen = []
+
+    def check(is_new: bool) -> None:
+        now = get(CFG)
+        assert get(CFG) is now
+        assert all(now is not one for one in seen) == is_new
+        seen.append(now)
+
+    check(True)
+    gc.collect()
+    check(False)
+    stream.stream = io.StringIO()
+    check(True)
+    log.handlers = log.handlers[:]
+    check(False)
+    log.handlers.append(logging.NullHandler())
+    check(True)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    check(True)
+    seen[-1].closed = True
+    check(True)
+    del stream.stream
+    check(True)
+
+
+@pytest.mark.parametrize("choice", [pytest.param(in_force(), id="in force"), pytest.param(PYTHON, id="python")])
+def test_errors_that_cannot_be_made_change_nothing(choice: Choice) -> None:
+    log, made = new_log(), []
+
+    def make(cfg: object) -> Errors:
+        if not made:
+            made.append(cfg)
+            raise OSError("no file")
+        return Errors(cfg)
+
+    get = errors_stream(choice, make, log).get
+    with pytest.raises(OSError, match="no file"):
+        get(CFG)
+    assert get(CFG) is get(CFG)
