@@ -95,6 +95,18 @@ def test_what_a_worker_that_disconnects_holds_is_finalised(cluster: Cluster) -> 
     until(lambda: pid in ends(folder) and ends(folder)[pid] == Counter(KINDS), "everything to be finalised")
 
 
+@pytest.mark.cluster(workers=1, app="holding:asgi", worker_class="nodecluster_compat.ASGIWorker", fork_server=False)
+def test_what_an_asgi_worker_holds_is_finalised(cluster: Cluster) -> None:
+    """Connections and the lifespan let go of the application."""
+    folder = folder_of(cluster)
+    pid = int(cluster.get("/").body)
+    cluster.primary.signal("SIGTERM")
+    until(lambda: cluster.returncode is not None, "the end of the server")
+    assert_finalised(folder, pid)
+    assert (folder / f"audit.{pid}").read_text().split() == [str(pid)]
+    assert not list(folder.glob("temporary.*"))
+
+
 ENDING = """
 import atexit, threading, weakref
 class Held:

@@ -74,6 +74,11 @@ class Connections:
             self._emptied.set_result(None)
         self._on_end()
 
+    def let_go(self) -> None:
+        """The process ends: refer to nothing of the application."""
+        self._alive.let_go()
+        self._ending.let_go()
+
     def inherited_fds(self) -> list[int]:
         """See :class:`~nodecluster_compat.machine.forked_child.Inherited`."""
         return [protocol.fd for protocol in self._all]

@@ -82,6 +82,10 @@ class SeenWorker:
         self.nr = 0  # counted by gunicorn, and of no account: the real worker is told of each request
         self.real = worker
 
+    def let_go(self) -> None:
+        """The process ends: refer to nothing of the application."""
+        self.asgi, self.state = None, {}
+
 
 def use_fast_parser() -> None:
     """Have gunicorn look for its C parser: found by a subclass, it would be lost on the subclass."""

@@ -295,6 +295,13 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
             self.log.error("The application could not begin (ASGI lifespan): %s", error)
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
 
+    def _let_go_of_application(self) -> None:
+        """Extends :class:`FedWorker`'s: connections and the lifespan refer to it, too."""
+        super()._let_go_of_application()
+        self._lifespan, self.state = None, {}
+        if hasattr(self, "connections"):  # it has booted
+            self.connections.let_go()
+
     def end_application(self, seconds: float) -> None:
         """Tell the application that the server ends, and end what tasks are left."""
         if self._lifespan is not None:
