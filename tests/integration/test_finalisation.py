@@ -195,3 +195,20 @@ def test_thread_that_never_ends_is_named(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
     assert done.stdout == "exit 5\n"
     assert "ends although threads have not: endless" in done.stderr
+
+
+LATE = """
+import os, signal
+from nodecluster_compat._gunicorn.arbiter.finalisation import finalise_as_python_does
+class Late:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=int(signal.SIGTERM)):
+        kill(pid, number)
+finalise_as_python_does()
+signal.signal(signal.SIGTERM, lambda *_: None)
+late = Late()
+"""
+
+
+def test_second_term_does_not_cut_the_end_of_a_primary() -> None:
+    """It comes while modules are finalised, when Python has taken the handlers off."""
+    subprocess.run([sys.executable, "-c", LATE], check=True)

@@ -20,7 +20,7 @@ import logging
 import os
 import signal as signals
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from ...base.emitter import set_uncaught
@@ -61,7 +61,7 @@ def _let_go() -> None:
             module.let_go()
     if cluster.is_worker:
         _name_children()
-        _outlive_signals()
+    _outlive_signals(HELD_SIGNALS if cluster.is_worker else {signals.SIGTERM})
     set_uncaught(None)
     cluster.let_go()
     process.let_go()
@@ -87,9 +87,12 @@ def _with_subclasses(kind: type) -> Iterator[type]:
         yield from _with_subclasses(subclass)
 
 
-def _outlive_signals() -> None:
-    """What had a handler does nothing from now on: Python takes the handlers off, and a late TERM would cut the end."""
-    for number in HELD_SIGNALS:
+def _outlive_signals(numbers: Iterable[signals.Signals]) -> None:
+    """What had a handler does nothing from now on: Python takes the handlers off, and a late TERM would cut the end.
+
+    A primary can still be interrupted, for a finaliser of an application may hang.
+    """
+    for number in numbers:
         if callable(signals.getsignal(number)):
             signals.signal(number, signals.SIG_IGN)
 
