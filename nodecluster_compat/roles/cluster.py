@@ -63,6 +63,9 @@ class Cluster(Emitter):
     ``upgrade_ready(pid)`` and ``upgrade_failed(pid)``.
 
     A handler runs inside the primary's loop: while it blocks, no connection is dealt.
+
+    Attributes:
+        script: the whole path of the program that this process runs, if ``nodecluster`` does; what workers run, too.
     """
 
     SCHED_NONE = SCHED_NONE
@@ -100,6 +103,7 @@ class Cluster(Emitter):
         self._frozen_policy: int | None = None
         self._before_primary: deque[Callable[[Primary], Any]] = deque()
         self._is_loading = False
+        self.script: str | None = None
 
     def _read_environment(self) -> None:
         """Take the policy from the environment: when this module is imported, and in a process that is forked then."""
@@ -186,7 +190,7 @@ class Cluster(Emitter):
         self.freeze_policy()
         if self._primary is not None:
             self._primary.check_settings(settings)
-        defaults = {"exec": sys.argv[0], "args": sys.argv[1:], "silent": False}
+        defaults = {"exec": self.script or sys.argv[0], "args": sys.argv[1:], "silent": False}
         snapshot = ClusterSettings({**defaults, **self._settings, **settings}, self._note_settings)
         self._settings = snapshot
         self._note_settings(settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -308,3 +310,25 @@ def test_servers_of_a_primary_have_their_socket_at_once(play: Play) -> None:
     """)
     assert trace["P"][0] == "true true"
     assert sorted(trace["P"][1:]) == ["EADDRINUSE", "ERR_SERVER_NOT_RUNNING", "close", "closed -", "closed -"]
+
+
+ELSEWHERE = """
+from nodecluster_compat import cluster, process
+import os
+if cluster.is_primary:
+    os.mkdir("folder")
+    os.chdir("folder")
+    cluster.setup_primary(cwd="/")
+    cluster.fork().on("exit", lambda code: print("exit", code))
+else:
+    print(os.getcwd(), flush=True)
+    process.exit(0)
+"""
+
+
+def test_workers_of_another_folder_run_the_same_script(tmp_path: Path) -> None:
+    """However it was named; ``cwd`` is theirs alone, and so is what the primary changes itself."""
+    (tmp_path / "program.py").write_text(ELSEWHERE)
+    command = [sys.executable, "-m", "nodecluster_compat", "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout == "/\nexit 0\n"

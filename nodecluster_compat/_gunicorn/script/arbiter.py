@@ -118,6 +118,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         set_uncaught(listeners.take)
         process.signals.run_by(self.loop.call_soon_threadsafe, {signals.SIGCHLD})
         self.primary.turn = self.turn
+        cluster.script = os.path.abspath(path)
         try:
             run_script(path, args)
         except Exception as error:
