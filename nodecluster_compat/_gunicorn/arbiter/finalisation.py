@@ -74,15 +74,16 @@ def _let_go() -> None:
 
 def _flush_files() -> None:
     """Write what open files have buffered: of those that are part of a cycle the collector may close the file first."""
-    kinds = {kind for base in _BUFFERED for kind in _with_subclasses(base)}
-    for held in [held for held in gc.get_objects() if type(held) in kinds]:
+    # By identity: the class of an application's object need not be hashable.
+    kinds = {id(kind) for base in _BUFFERED for kind in _with_subclasses(base)}
+    for held in [held for held in gc.get_objects() if id(type(held)) in kinds]:
         with contextlib.suppress(Exception):  # closed, detached, a full disk: its own end will say so
             held.flush()
 
 
 def _with_subclasses(kind: type) -> Iterator[type]:
     yield kind
-    subclasses: list[type] = kind.__subclasses__()
+    subclasses: list[type] = type.__subclasses__(kind)
     for subclass in subclasses:
         yield from _with_subclasses(subclass)
 
