@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark the cells of tables, before ``-m`` chooses."""
     from tables import mark_cells
 
-    named = config.option.lf or any("::" in str(argument) for argument in config.args)
+    named = getattr(config.option, "lf", False) or any("::" in str(argument) for argument in config.args)
     mark_cells(items, all_collected=not named)
 
 
