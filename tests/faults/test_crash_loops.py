@@ -33,6 +33,7 @@ def test_crash_loop_degrades_and_heals(cluster: Cluster, deploy: dict[str, str])
     assert line["what"]["faults"] == 4
     assert "with code" in line["what"]["last_fault"]
     assert len(said(cluster, told="fork")) <= 8  # four at the start, four once each
+    wait_logged(cluster, "Workers keep failing")
     assert cluster.log.count("Workers keep failing") == 1
 
     write(cluster, version="2", **dict.fromkeys(deploy, ""))
@@ -54,6 +55,7 @@ def test_state_is_degraded_until_a_worker_has_proved_sound(cluster: Cluster) -> 
     (line,) = wait_said(cluster, told="recovered")
     assert line["what"]["state"] == "running"
     assert len(cluster.wait_listening(2)) == 2
+    wait_logged(cluster, "Workers run again")
     assert cluster.log.count("Workers run again") == 1
 
 

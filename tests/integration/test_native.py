@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from remote_control import wait_logged
 
 from nodecluster_compat.base.version import __version__
 from pytest_cluster import Cluster
@@ -21,6 +20,8 @@ def asked() -> tuple[bool, str]:
 @pytest.mark.cluster(workers=1, env={"NODECLUSTER_NATIVE": "0"})
 def test_it_is_switched_off(cluster: Cluster) -> None:
     """In the first line of ours, and in the status."""
+    from remote_control import wait_logged  # not at the top: servers import this file
+
     assert cluster.get("/").status == 200
     assert cluster.primary.run(asked) == (False, WHY)
     wait_logged(cluster, f"nodecluster-compat {__version__}, in Python alone ({WHY})")

@@ -304,6 +304,7 @@ def test_settings_of_another_kind_are_named(
 ) -> None:
     """At start, with the class that acts on them; nothing else is said of a server that has none."""
     cluster = cluster_factory(app="pid_echo:app", workers=1, worker_class=kind, settings=settings)
+    wait_logged(cluster, sentence)
     assert cluster.log.count(sentence) == 1
     assert cluster.log.count("has no effect") == 1
 

@@ -67,7 +67,8 @@ class Comparison:
         for name, request, pieces in self._requests(corpus):
             stock = expected[name if name in expected else name.partition(", in ")[0]]
             said = self._said(server, request, pieces, lambda all_said, stock=stock: bool(all_said & set(stock)))
-            if not set(said) & set(stock) and not (_IS_OLD and _is_stricter(name, said)):
+            alike = set(said) & set(stock) or (pieces > 1 and _is_cut_off(said, stock))
+            if not alike and not (_IS_OLD and _is_stricter(name, said)):
                 differing[name] = (said, stock)
         return differing
 
@@ -113,6 +114,11 @@ class Comparison:
             if enough(said):
                 break
         return sorted(said)
+
+
+def _is_cut_off(said: list[str], stock: list[str]) -> bool:
+    """Whether nothing was heard where the stock worker refuses: on a busy machine a reset overtakes it each time."""
+    return said == [""] and all(map(is_refusal, stock))
 
 
 def is_refusal(answer: str) -> bool:
