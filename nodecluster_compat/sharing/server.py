@@ -64,9 +64,15 @@ def client_of(address: ServerAddress, timeout: float = _TIMEOUT, protocol: int |
             list(address.hosts), sentinel_kwargs=options | address.sentinel_options, retry=once, **options
         )
         return sentinel.master_for(address.service, **address.options | spoken)
-    pool = redis.ConnectionPool.from_url(address.url, max_connections=_MOST_CONNECTIONS, retry=once, **options | spoken)
+    url = address.url if protocol is None else _without_protocol(address.url)
+    pool = redis.ConnectionPool.from_url(url, max_connections=_MOST_CONNECTIONS, retry=once, **options | spoken)
     pool.connection_class = _telling(pool.connection_class)
     return redis.Redis(connection_pool=pool)
+
+
+def _without_protocol(url: str) -> str:
+    base, mark, query = url.partition("?")
+    return base + mark + "&".join(one for one in query.split("&") if not one.startswith("protocol="))
 
 
 def _redis() -> Any:  # noqa: ANN401 - optional

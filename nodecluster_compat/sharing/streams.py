@@ -123,6 +123,12 @@ if #claimed == 0 or not claimed[1] then
 end
 return {id, claimed[1][2], found[1][4] + 1}
 """
+_RENEW: Final = """
+local found = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1)
+if #found == 0 or found[1][2] ~= ARGV[2] then return 0 end
+redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[3], 'JUSTID')
+return 1
+"""
 _BURY: Final = """
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'id', ARGV[2], 'name', ARGV[1],
   'topic', ARGV[4], 'body', ARGV[5], 'reason', ARGV[6])
@@ -197,7 +203,7 @@ class Streams:
 
     def renew(self, client: Any, group: str, consumer: str, entry: Entry) -> bool:  # noqa: ANN401 - redis-py's
         """Say that a handler is still at it; return whether it is this consumer's still."""
-        return bool(client.xclaim(self.key, group, consumer, 0, [entry.id], justid=True))
+        return bool(client.eval(_RENEW, 1, self.key, group, consumer, entry.id))
 
     def acknowledge(self, client: Any, group: str, entry: Entry) -> None:  # noqa: ANN401 - redis-py's
         """It has been dealt with."""

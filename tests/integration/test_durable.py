@@ -139,6 +139,26 @@ def test_a_message_of_a_worker_that_is_gone_is_another_ones(server: RedisServer,
     worker = Worker(server)
     with at_work(worker):
         assert poll(lambda: worker.told == [("t", "x")] and pending(client, streams) == 0, 20)
+    assert not streams.renew(client, "g", "dead", entry)
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_a_message_that_another_has_taken_over_is_not_taken_back(server: RedisServer, protocol: int) -> None:
+    """By who was silent and goes on; in whichever version of the protocol."""
+    streams = Streams("test")
+    with redis.Redis(port=server.port, protocol=protocol) as client:
+        client.flushall()
+        streams.join(client, "g")
+        assert streams.read(client, "g", "w", 1) is None
+        streams.publish(client, "t", encode("x"))
+        entry = streams.read(client, "g", "silent", 1000)
+        assert entry is not None
+        age(client, streams, "silent", entry.id)
+        taken = streams.claim(client, "g", "w", LONG)
+        assert taken is not None
+        assert (taken.id, taken.body, taken.attempts) == (entry.id, entry.body, 2)
+        assert not streams.renew(client, "g", "silent", entry)
+        assert streams.renew(client, "g", "w", taken)
 
 
 def test_a_handler_that_fails_once_is_called_again(server: RedisServer, client: Any, streams: Streams) -> None:
