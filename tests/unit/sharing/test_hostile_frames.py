@@ -19,6 +19,7 @@ from nodecluster_compat.errors import FrameError
 from nodecluster_compat.messages.frames import HEADER, Frame, FrameKind
 from nodecluster_compat.sharing.exchange import Exchange
 from nodecluster_compat.sharing.far_desk import FarDesk
+from nodecluster_compat.sharing.far_groups import FarGroups
 from nodecluster_compat.sharing.group_desk import GroupDesk
 from nodecluster_compat.sharing.leader_desk import LeaderDesk
 from nodecluster_compat.sharing.lock_desk import LockDesk
@@ -48,10 +49,10 @@ class Marks:
 
 def primary() -> tuple[Exchange, list[Peer]]:
     exchange = Exchange(Timers(), LOG)
-    FarDesk(exchange, LockDesk(exchange, 1, Marks()))
+    far = FarDesk(exchange, LockDesk(exchange, 1, Marks()))
     LeaderDesk(exchange, 1, Marks())
     OnceDesk(exchange, Marks())
-    GroupDesk(exchange)
+    FarGroups(exchange, GroupDesk(exchange), far)
     return exchange, [Peer(number, exchange) for number in range(3)]
 
 
