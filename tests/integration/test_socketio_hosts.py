@@ -35,7 +35,9 @@ def know_each_other(clients: list[Caller], workers: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("kind", [GEVENT, ASGI], ids=["gevent", "asgi"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(GEVENT, id="gevent"), pytest.param(ASGI, id="asgi", marks=pytest.mark.slow)]
+)
 def test_two_hosts(cluster_factory: ClusterFactory, server: RedisServer, kind: dict[str, Any]) -> None:
     """Ids of workers are the same on both, and yet each client is found where it is."""
     env = {"NODECLUSTER_BUS": server.url}
