@@ -57,9 +57,11 @@ class MeteredProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no ty
         task: that serves it.
         status: of its answer, once that has begun.
         headers: of its answer, once that has begun.
+        done: in the place of the future that gunicorn tells when an answer is complete: whether it was told.
     """
 
     app: Any
+    done: Callable[[], bool]
     is_websocket: Final = False
     scope: Scope | None = None
     since = 0.0
@@ -147,16 +149,11 @@ class MeteredProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no ty
         complete: Any = None,  # noqa: ANN401 - a future
     ) -> Awaitable[bool]:
         """Extends gunicorn's: what it tells the future, that the answer is complete, it tells this connection first."""
-        self._complete = complete
-        serving: Awaitable[bool] = _handle_http_request(
-            self, request, sockname, peername, None if complete is None else self
-        )
+        seen = None
+        if complete is not None:
+            self._complete, self.done, seen = complete, complete.done, self
+        serving: Awaitable[bool] = _handle_http_request(self, request, sockname, peername, seen)
         return serving
-
-    def done(self) -> bool:
-        """In the place of the future: whether it was told."""
-        is_done: bool = self._complete.done()
-        return is_done
 
     def set_result(self, keeps_alive: bool) -> None:
         """In the place of the future: the last part of the answer has been sent."""

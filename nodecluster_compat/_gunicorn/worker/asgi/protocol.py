@@ -121,6 +121,7 @@ class FedProtocol(MeteredProtocol):
     ) -> None:
         super().__init__(alive, alive.real.limits, alive.real.count_request)
         self._ending = ending
+        self._ends_connection = alive.real.ends_connection
         self._idle = idle
         self._ended = ended
         if self._pre_request is not None:
@@ -139,7 +140,7 @@ class FedProtocol(MeteredProtocol):
         """Extends gunicorn's, called at the head of a response and perhaps again at its end: it is decided once."""
         if request is not self._decided_for:
             self._decided_for = request
-            if self.worker.real.ends_connection():
+            if self._ends_connection():
                 self.worker = self._ending
         will_close: bool = _will_close(self, request, response_requires_close)
         return will_close
