@@ -42,7 +42,8 @@ def test_leader(cluster: Cluster) -> None:
 
 
 def said_with(cluster: Cluster, name: str) -> list[dict[str, Any]]:
-    return [one for one in said(cluster) if name in one]
+    """Return the lines that have this, in the order of their moments: the log has them worker by worker."""
+    return sorted((one for one in said(cluster) if name in one), key=lambda one: one.get("at", 0))
 
 
 def check_alone(cluster: Cluster, killed: int) -> None:
@@ -52,7 +53,7 @@ def check_alone(cluster: Cluster, killed: int) -> None:
     """
     elections = {(line["led"], line["token"]) for line in said_with(cluster, "led")}
     leader, token = 0, 0
-    for line in said(cluster):
+    for line in said_with(cluster, "at"):
         pid = line.get("led") or line.get("tick")
         if pid and (pid, line["token"]) != (leader, token):
             assert leader in (0, killed)
