@@ -30,7 +30,7 @@ _STANDARD: Final = 3
 @contextmanager
 def occupied(streams: Sequence[Stream]) -> Iterator[None]:
     """Leave the numbers of these streams to nothing that is opened meanwhile."""
-    placeholders = [_occupy(number) for number in _taken(streams) if not _is_open(number)]
+    placeholders = [number for number in _taken(streams) if _occupied(number)]
     try:
         yield
     finally:
@@ -122,17 +122,13 @@ def _taken(streams: Sequence[Stream]) -> list[int]:
     return [number for number, stream in enumerate(streams) if stream not in ("ipc", "inherit")]
 
 
-def _is_open(number: int) -> bool:
-    try:
-        fcntl.fcntl(number, fcntl.F_GETFD)
-    except OSError:
-        return False
-    return True
-
-
-def _occupy(number: int) -> int:
+def _occupied(number: int) -> bool:
+    """Open something at this number, unless it is open: another thread may open a descriptor at any moment."""
     source = os.open(os.devnull, os.O_RDWR)
-    if source != number:
-        os.dup2(source, number, inheritable=False)
-        os.close(source)
-    return number
+    if source == number:
+        return True
+    lowest = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, number)
+    os.close(source)
+    if lowest != number:
+        os.close(lowest)
+    return lowest == number

@@ -89,6 +89,9 @@ _decode_key = msgspec.json.Decoder(ValueKey).decode
 _decode_exemplar = msgspec.json.Decoder(_Told).decode
 
 
+_COUNTED: Final = ("_bucket", "_count")
+
+
 class ApplicationValues:
     """Reads the values of one process.
 
@@ -118,6 +121,8 @@ class ApplicationValues:
             if key is None or not -_MOST <= value <= _MOST:  # nor is NaN
                 continue
             if key.kind != "gauge":
+                if not _could_be(key, value):
+                    continue
                 value = self._never_back(index, value)
             yield key, value, when if math.isfinite(when) else 0.0
 
@@ -153,6 +158,12 @@ class ApplicationValues:
             self._before[index] = self._before.get(index, 0.0) + last
         self._last[index] = value
         return value + self._before[index] if index in self._before else value
+
+
+def _could_be(key: ValueKey, value: float) -> bool:
+    """Whether a counter, or what is counted of a histogram or summary, can have this value."""
+    is_counted = key.kind == "counter" or key.suffix in _COUNTED
+    return not is_counted or (value >= 0 and (key.kind == "counter" or value.is_integer()))
 
 
 def _key(data: bytes) -> ValueKey | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from nodecluster_compat.machine.sealed_memory import SealedMemory
 from nodecluster_compat.operations.metrics import application_values, shared_values
 from nodecluster_compat.operations.metrics.application_values import ApplicationSum, ApplicationValues
 from nodecluster_compat.operations.metrics.exposition import openmetrics, text
-from nodecluster_compat.operations.metrics.layout import KEYS_AT, VALUES, WHOLE_BYTES
+from nodecluster_compat.operations.metrics.layout import KEYS_AT, VALUES, VALUES_AT, WHOLE_BYTES
 from nodecluster_compat.operations.metrics.prometheus_values import share_prometheus_metrics
 from nodecluster_compat.operations.metrics.shared_values import make_values, values_here, worker_begins, worker_is_left
 
@@ -279,6 +280,8 @@ def test_what_is_nested_too_deeply_is_no_key(read: Callable[[bytes], object]) ->
 
 
 @given(data=st.binary(min_size=1, max_size=2048), at=st.integers(0, KEYS_AT + 4096))
+@example(data=b"\0\0\0\0\1", at=223804)  # half a request in a bucket
+@example(data=struct.pack("d", -1.0), at=VALUES_AT)  # fewer than none
 @example(data=bytes(5), at=44)  # a histogram of which not all buckets are there
 @settings(max_examples=150, deadline=None)
 def test_nonsense_is_not_believed(data: bytes, at: int) -> None:
