@@ -235,3 +235,12 @@ def test_worker_hears_of_its_own_disconnect(cluster: Cluster) -> None:
     tell(cluster, "primary", "cluster.workers[2].process.disconnect()")
     wait_ended(cluster, worker=2)
     assert [one for one in said(cluster) if "own" in one][2:] == [{"own": "worker", "ead": None}]
+
+
+@pytest.mark.cluster(app="interrupted:app", workers=1)
+def test_application_that_is_interrupted_at_import_ends_its_worker_alone(cluster_factory: ClusterFactory) -> None:
+    """By a ``KeyboardInterrupt`` of its own: gunicorn would take it, in the worker, for the end of the server."""
+    with pytest.raises(StartError) as caught:
+        cluster_factory()
+    assert "worker 1 ended with exit code 1" in str(caught.value)
+    assert "in halt" not in str(caught.value)

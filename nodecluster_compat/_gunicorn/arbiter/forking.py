@@ -8,6 +8,7 @@ channels open and hide a worker's death.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal as signals
 import sys
@@ -117,6 +118,12 @@ def fork_worker(arbiter: _Seat, worker: WorkerHandle, spawn: Callable[[], int]) 
         arbiter.ledger.gone(worker.id)
         arbiter.primary.failed_to_start(worker, error)
         return None
+    except BaseException:
+        if os.getpid() == here:
+            raise
+        # An application's KeyboardInterrupt, say: gunicorn would end the server with it, here in the worker.
+        logging.getLogger("gunicorn.error").exception("Exception in worker process")
+        raise SystemExit(process.ended(1)) from None
     arbiter.spawning = None
     _unblock()
     release_collector()
