@@ -138,7 +138,7 @@ def test_memory_and_disk(cluster: Cluster, cluster_faults: Faults, tmp_path: Pat
 @pytest.mark.cluster(workers=1)
 def test_clock(cluster: Cluster, cluster_faults: Faults) -> None:
     """It jumps in the worker, before and after; workers that come later have it, too."""
-    pytest.importorskip("time_machine")  # there is none of a version that is kept for Python 3.10
+    pytest.importorskip("time_machine")
     (worker,) = cluster.workers
     for seconds in (86400.0, -86400.0):
         with cluster_faults.clock_jump(seconds):
