@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
+from uuid import uuid4
 
 import pytest
 from socketio_clients import Caller, callers
@@ -159,16 +160,17 @@ def test_workers_that_are_forked_with_the_application_loaded_are_not_one(cluster
 
 def check_session(cluster: Cluster, transports: tuple[str, ...]) -> None:
     """Each poll finds the worker that made the session; bytes, rooms and acknowledgements as by websocket."""
+    room = f"room-{uuid4()}"  # a client of an earlier test may be in its own until it is missed
     with callers(cluster, 4, transports) as clients:
         for one in clients:
             assert {one.worker for _ in range(5)} == {one.worker}
-            one.ask("join", "room")
+            one.ask("join", room)
         one, other = of_two_workers(clients)
-        one.say("tell", "room", b"\0\xff")
+        one.say("tell", room, b"\0\xff")
         for client in clients:
             client.wait_told(b"\0\xff")
         assert one.ask("ask", other.sid, 5) == [other.sid, 5]
-        assert [found[4] for found in one.ask("sockets", "room")] == [transports[-1]] * 4
+        assert [found[4] for found in one.ask("sockets", room)] == [transports[-1]] * 4
 
 
 @pytest.mark.table(quick=["gevent"])
