@@ -21,7 +21,7 @@ LOGGED: Final[dict[str, Any]] = {
     "app": "logged:app",
     "workers": 1,
     "env": {"NODECLUSTER_TEST_TOKEN": None},
-    "settings": {"accesslog": "access.log", "access_log_format": "%(U)s %(s)s", "graceful_timeout": 5},
+    "settings": {"accesslog": "access.log", "access_log_format": "%(U)s %(s)s", "graceful_timeout": 5, "keepalive": 4},
 }
 MANY: Final = 20
 ANSWERED: Final = b"\r\n\r\nok"
