@@ -210,7 +210,7 @@ def test_our_waits_end_before_the_alarm(shop: pytest.Pytester) -> None:
         """
         import pytest
 
-        @pytest.mark.timeout(2)
+        @pytest.mark.timeout(6)
         def test_it(cluster):
             with cluster.expect("exit", timeout=60):
                 pass
