@@ -1,4 +1,4 @@
-"""Run hooks nearer to a fork than anybody else's: the last ones before it, the first ones behind it, in the parent.
+"""Run fork hooks closest to the fork: last before it, and first after it in the parent.
 
 Python calls the functions of ``os.register_at_fork`` before a fork in the reverse of the order in which they were
 registered, and behind it in that order.  So whoever registers first is nearest, and this module is

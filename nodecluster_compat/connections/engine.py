@@ -11,7 +11,7 @@ of a policy that compares workers; it wakes the loop only while a connection wai
 that saves a wake-up for each.
 
 What a worker leaves lying because it is blocked, computes, is stopped or dead goes to one that is idle
-(``lying_offers``), and the worker gets a probe: when that is taken, it is idle again.
+(``untaken_offers``), and the worker gets a probe: when that is taken, it is idle again.
 
     free ──offer──▶ offered ──edge──▶ free
                        └─stuck─▶ taken back, probed ──edge──▶ free
@@ -50,11 +50,11 @@ from .dealing_loop import EDGE, READABLE, WRITABLE, DealingLoop
 from .handed import close_connection
 from .handoffs import Handoffs
 from .listener import Listener
-from .lying_offers import LyingOffers
 from .offers import OfferingEnd
 from .oracle import FunctionOracle
 from .policies import Function, GuardedPolicy, Policy, PolicyFactory, RoundRobin
 from .turns import Allowance, Turns
+from .untaken_offers import UntakenOffers
 from .worker_packets import WorkerPackets
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Engine:
         self._is_told = False  # whether an edge ends the wait of the loop
         self._spare = SpareDescriptors()
         self._packets = WorkerPackets(self, self._spare)
-        self._lying = LyingOffers(self, loop, self._offers)
+        self._untaken = UntakenOffers(self, loop, self._offers)
         self._handoffs = Handoffs(loop, log, self.join)
         self._looking: set[int] = set()  # workers that route
         self.members = MembersTable()
@@ -388,14 +388,14 @@ class Engine:
 
     def arm(self) -> None:
         """See that the loop wakes up for whatever can change something; whoever changed something calls it."""
-        self._lying.settle()
-        is_told = self._lying.rests and len(self._ends) > 1  # of no use to a single worker
+        self._untaken.settle()
+        is_told = self._untaken.rests and len(self._ends) > 1  # of no use to a single worker
         for listener in self._listeners.values():
             is_told = is_told or listener.dispatcher.pending > 0
         if is_told is not self._is_told:
             self._is_told = is_told
             self._loop.watch(self._taken.fileno(), READABLE if is_told else 0, self._edges)
-        self._lying.arm()
+        self._untaken.arm()
 
     def _edges(self, _: int) -> None:
         self.find_idle()

@@ -1,4 +1,4 @@
-"""Freeze and unfreeze what the collector is not to look at, but for what a template has frozen for all its children.
+"""Freeze objects for the garbage collector, and unfreeze them, except those that a template froze for its children.
 
 A process that was forked from a template (``_gunicorn/preloading.py``) shares nearly all that it has.  Whoever looks at
 an object counts a reference to it, and so copies its page: to look at all of them costs more than all else that a small

@@ -1,4 +1,4 @@
-"""Let a test stand in the way of messages: hold them back, lose them, let one overtake another.
+"""Delay, drop and reorder messages, for tests.
 
 Only a process under test ever has a toll, and only from when a test asks for such a fault: see
 :mod:`nodecluster_compat.under_test`.  What the runtime says for itself (``online``, ``listening``, ``disconnect``) pays

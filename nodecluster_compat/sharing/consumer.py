@@ -1,4 +1,4 @@
-"""Deal with durable messages in this worker: one thread for each subscription, one message at a time.
+"""Handle durable messages in this worker: one thread for each subscription, one message at a time.
 
     read or claimed ──▶ handler ──returned──▶ acknowledged
                            ├──raised──▶ left, and delivered again after a while, to whichever worker

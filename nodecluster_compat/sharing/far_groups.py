@@ -1,4 +1,4 @@
-"""Let groups span hosts: who takes part elsewhere has an id here, by which it is posted to as if it were a worker.
+"""Let groups span hosts: a member on another host has an id here, and is posted to like a worker.
 
     join, post ──▶ GroupDesk ──▶ this desk ──CALL groups afar──▶ carrier ──publish──▶ Redis ──▶ carriers of other hosts
                    GroupDesk ◀── this desk ◀──CALL groups from afar──┘

@@ -1,4 +1,4 @@
-"""Carry what members of groups have for those of other hosts: in the worker that leads its host."""
+"""Forward group messages to other hosts; runs in the worker that leads its host."""
 
 from __future__ import annotations
 

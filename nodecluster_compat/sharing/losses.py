@@ -1,4 +1,4 @@
-"""Count the messages that were lost, by reason, and have the primary know: for the status, and ``/metrics``.
+"""Count lost messages by reason, for the status and ``/metrics``.
 
 a worker loses one ──▶ counted here ──within a second──▶ CALL lost ──▶ exchange of the primary: the sum of all
 """

@@ -1,4 +1,4 @@
-"""Keep in this process what it has read from the server of several hosts, until the server says that it has changed.
+"""Cache keys of the server in this process, until the server says that they have changed.
 
 Redis calls it client-side caching (``CLIENT TRACKING``): over one connection of this process the server tells every key
 that has changed and begins with one of the prefixes that were asked for, in broadcasting mode.  While that connection

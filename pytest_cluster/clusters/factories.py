@@ -1,4 +1,4 @@
-"""Say how the factories are called that fixtures return."""
+"""Type the factories that fixtures return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stand between clients and a server as a bad network: a TCP proxy on a thread of its own."""
+"""Simulate a bad network between clients and a server: a TCP proxy on a thread of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Let files be slow, or their disk be full, in this process: what Python opens and writes from now on.
+"""Simulate slow files or a full disk in this process: for what Python opens and writes from now on.
 
 ``open`` and the functions of ``os`` that reach the disk are replaced as long as a fault lasts, and left alone
 otherwise.  Code in C that writes by itself (SQLite) does not come by here: for that there is ``file_limit``.

@@ -1,4 +1,4 @@
-"""Lead a test's connections by way of a proxy, for as long as one stands before the server."""
+"""Route a test's connections through a proxy, while there is one in front of the server."""
 
 from __future__ import annotations
 

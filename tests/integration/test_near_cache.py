@@ -60,6 +60,14 @@ def hosts(url: str) -> Iterator[tuple[Host, Host]]:
             one.store.leave()
 
 
+def is_refused(store: Any) -> bool:
+    try:
+        store.get("hot:a")
+    except StoreUnavailable:
+        return True
+    return False
+
+
 def test_a_key_is_read_from_memory_until_another_host_changes_it(server: RedisServer) -> None:
     """Whatever changes it, also what creates it; what this process writes it sees at once."""
     with hosts(server.url) as (one, other):
@@ -137,17 +145,9 @@ def test_without_the_servers_word_nothing_is_kept(tmp_path: Any) -> None:
         assert poll(lambda: one.reads_from_memory("hot:a"), 20)
         assert one.store.get("hot:a") == "before"
         server.kill()
-
-        def is_refused() -> bool:
-            try:
-                one.store.get("hot:a")
-            except StoreUnavailable:
-                return True
-            return False
-
-        assert poll(is_refused, 20)
+        assert poll(lambda: is_refused(one.store), 20)
         server.start()
-        assert poll(lambda: not is_refused(), 20)
+        assert poll(lambda: not is_refused(one.store), 20)
         assert one.store.get("hot:a") is None
         assert poll(lambda: one.reads_from_memory("hot:a"), 20)
 
@@ -159,15 +159,7 @@ def test_a_server_that_stands_still_is_trusted_for_a_moment_only(tmp_path: Any) 
         assert poll(lambda: one.reads_from_memory("hot:a"), 20)
         with server.paused():
             assert one.store.get("hot:a") == 1
-
-            def is_refused() -> bool:
-                try:
-                    one.store.get("hot:a")
-                except StoreUnavailable:
-                    return True
-                return False
-
-            assert poll(is_refused, 20)
+            assert poll(lambda: is_refused(one.store), 20)
 
 
 # --- without a server ------------------------------------------------------------------------------

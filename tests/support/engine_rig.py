@@ -84,8 +84,8 @@ class EngineRig:
         self.engine = Engine(self.loop, logging.getLogger("test"), RoundRobin, 4, asks, self.left.append, self._closed)
         self.conditions: dict[int, Condition] = {}
         self.ran: dict[int, float] = {}
-        self.engine._lying._stuck._condition_of = lambda pid: self.conditions.get(pid, "running")
-        self.engine._lying._stuck._seconds_run = lambda pid: self.ran.get(pid, 0.0)
+        self.engine._untaken._stuck._condition_of = lambda pid: self.conditions.get(pid, "running")
+        self.engine._untaken._stuck._seconds_run = lambda pid: self.ran.get(pid, 0.0)
         self.workers: list[Played] = []
         self.clients: list[socket.socket] = []
         self.socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]

@@ -12,7 +12,7 @@ import pytest
 from engine_rig import EngineRig as Rig
 from own_descriptors import own_descriptors
 
-from nodecluster_compat.connections import dealing_loop, lying_offers
+from nodecluster_compat.connections import dealing_loop, untaken_offers
 from nodecluster_compat.connections import engine as engines
 from nodecluster_compat.connections.kernel_check import kernel_tells_what_was_taken
 from nodecluster_compat.connections.offers import OfferingEnd
@@ -50,7 +50,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    for module in (engines, dealing_loop, lying_offers):
+    for module in (engines, dealing_loop, untaken_offers):
         monkeypatch.setattr(module, "time", made)
     return made
 
@@ -241,7 +241,7 @@ def test_offer_that_a_blocked_worker_leaves_lying_goes_to_an_idle_one(rig: Rig, 
 
 def test_offer_that_a_computing_worker_leaves_lying_goes_to_an_idle_one(rig: Rig) -> None:
     first, second = rig.worker(), rig.worker()
-    rig.engine._lying._stuck._seconds_run = lambda _: engines.time.monotonic()
+    rig.engine._untaken._stuck._seconds_run = lambda _: engines.time.monotonic()
     rig.connect()
     while not second.has_offer():
         rig.tick()
@@ -251,7 +251,7 @@ def test_offer_that_a_computing_worker_leaves_lying_goes_to_an_idle_one(rig: Rig
 def test_first_worker_that_becomes_idle_gets_what_lies_with_one_that_computes(rig: Rig, clock: Clock) -> None:
     """At once: while both were busy their processes were looked at."""
     first, second = rig.worker(), rig.worker()
-    rig.engine._lying._stuck._seconds_run = lambda _: clock.now
+    rig.engine._untaken._stuck._seconds_run = lambda _: clock.now
     rig.connect()
     rig.connect()
     for _ in range(8):

@@ -1,4 +1,4 @@
-"""Look at the offers that lie in workers' channels, and let those of stuck workers go to others.
+"""Move offers that a stuck worker has not taken to a worker that is idle.
 
 While an offer lies and another worker of its listener is idle, a tick looks at it every millisecond; what makes a
 worker stuck is said in :mod:`~nodecluster_compat.connections.stuck_offers`.  While nobody is idle there is nobody to
@@ -13,14 +13,15 @@ Called with the lock of the dealer's loop held.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from ..machine.thread_states import seconds_all_ran, state_of_any
+from .dealing_loop import DealingLoop
 from .offers import OfferingEnd
 from .stuck_offers import StuckOffers
 
-__all__ = ["LyingOffers"]
+__all__ = ["UntakenOffers"]
 
 _TICK: Final = 0.001
 _GLANCE: Final = 4  # ticks
@@ -46,14 +47,7 @@ class Dealing(Protocol):
         """Let those go on that waited for what lay."""
 
 
-class CallLater(Protocol):
-    """The loop's timers."""
-
-    def call_later(self, seconds: float, callback: Callable[..., None], *args: object) -> None:
-        """Call back once."""
-
-
-class LyingOffers:
+class UntakenOffers:
     """Ticks while something lies that could go to another.
 
     Args:
@@ -65,7 +59,7 @@ class LyingOffers:
         rests: whether nothing can move before somebody becomes idle.
     """
 
-    def __init__(self, dealing: Dealing, loop: CallLater, offers: Mapping[int, OfferingEnd]) -> None:
+    def __init__(self, dealing: Dealing, loop: DealingLoop, offers: Mapping[int, OfferingEnd]) -> None:
         self._dealing = dealing
         self._loop = loop
         self._offers = offers
