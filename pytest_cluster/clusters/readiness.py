@@ -154,8 +154,8 @@ def _wait_answering(server: ServerProcess, options: ClusterOptions) -> Endpoint:
 
 
 def _why_not_ready(server: ServerProcess, options: ClusterOptions, seen: str) -> str:
-    failed = failed_boots(server.journal.entries)
     over = server.settle() or is_hopeless(server.journal.entries)
+    failed = failed_boots(server.journal.entries)
     when = "at its start" if over else f"within {options.start_timeout:g} s"
     cause = f"the cluster of {options.target} did not get ready {when} ({seen})"
     if failed:

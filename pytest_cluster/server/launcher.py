@@ -143,10 +143,12 @@ class ServerProcess:
         return self.process.poll() is not None
 
     def settle(self) -> bool:
-        """Return whether the primary has ended; give one that has closed its journal a moment to be gone."""
+        """Return whether the primary has ended; give it and its journal, if one of them has, a moment to end both."""
         if self.journal.ended:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(JOURNAL_SECONDS)
+        elif self.ended() and self._options.has_journal:
+            self.journal.join(JOURNAL_SECONDS)
         return self.ended()
 
     def stacks(self) -> list[tuple[str, str]]:
