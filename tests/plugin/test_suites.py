@@ -512,10 +512,8 @@ def test_fixture_of_a_wider_scope_is_told_what_to_do(fakes: pytest.Pytester, sco
     result = fakes.runpytest_inprocess()
 
     result.assert_outcomes(errors=2)
-    told = [line for line in result.outlines if "belongs to one test" in line]
-    assert [line.partition(":")[0] for line in told] == [
-        "cluster_client belongs to one test, so a fixture that takes it has function scope"
-    ]
+    told = {line.partition(":")[0] for line in result.outlines if "belongs to one test" in line}
+    assert told == {"cluster_client belongs to one test, so a fixture that takes it has function scope"}
 
 
 def test_names_in_parameters_and_class_attributes(fakes: pytest.Pytester) -> None:
