@@ -25,7 +25,7 @@ Invariants (DESIGN §4, differences D1-D3):
 
 * a connection that waits is never dropped here while the dispatcher is open, even if the worker that it waits for is
   gone: it is asked for again;
-* one that was put back goes before all that wait: it has waited longest;
+* one that was put back has its former place, or goes before all where that is not known: it has waited longest;
 * a worker that refused is not asked again before it said that it has room;
 * what waits is bounded by the caller, who accepts only while :attr:`Dispatcher.wants_connections` holds;
 * a connection that has waited for long (:meth:`Dispatcher.has_waited`) is looked at before it is handed out: nobody
@@ -80,6 +80,7 @@ class Dispatcher:
         "_members",
         "_most_named",
         "_named",
+        "_places",
         "_policy",
         "_release",
         "dropped",
@@ -108,6 +109,7 @@ class Dispatcher:
         self._line: deque[_Place] = deque()
         self._named: dict[int, deque[_Place]] = {}  # never empty
         self._first = self._last = 0
+        self._places: dict[int, int] = {}  # of what each worker was offered last
         self._aged: frozenset[Connection] = frozenset()  # those that have waited for long
 
     # --- state ---------------------------------------------------------------------------------
@@ -159,6 +161,7 @@ class Dispatcher:
         """The worker takes no further connections; what waited for it waits for anybody."""
         self._members.discard(worker_id)
         self._full.discard(worker_id)
+        self._places.pop(worker_id, None)
         self.busy(worker_id)
         if worker_id in self._named:
             self._reopen(worker_id)
@@ -214,10 +217,19 @@ class Dispatcher:
         self._keep([(place[0], structs.replace(connection, target=worker_id or ANYBODYS))])
         self._deal_line()
 
-    def put_back(self, connection: Connection) -> None:
-        """A connection that was offered has come back, untouched: it has waited longest."""
+    def put_back(self, connection: Connection, worker_id: int = 0) -> None:
+        """A connection that was offered has come back, untouched.
+
+        Args:
+            connection: waits for anybody from now on.
+            worker_id: whose channel it lay in, if it is what that worker was offered last; 0 where nobody knows.
+        """
         self._first -= 1
-        self._line.appendleft((self._first, connection))
+        place = (self._places.pop(worker_id, self._first), connection)
+        if self._line and self._line[0] < place:
+            self._keep([place])
+        else:
+            self._line.appendleft(place)
         self._deal_line()
 
     def has_waited(self, connections: Iterable[Connection]) -> None:
@@ -290,7 +302,7 @@ class Dispatcher:
         if self._has_left(place[1]):
             return
         self._policy.remove(worker_id)
-        if not self._offer(worker_id, place[1]):
+        if not self._offer(worker_id, place):
             self._keep([place])
 
     def _keep(self, places: list[_Place]) -> None:
@@ -322,7 +334,7 @@ class Dispatcher:
             elif worker_id not in self.idle_workers:
                 self._wait_for(worker_id, place)
                 return True
-            if self._offer(worker_id, place[1]):
+            if self._offer(worker_id, place):
                 return True
 
     def _may_wait_for(self, worker_id: int) -> bool:
@@ -334,9 +346,10 @@ class Dispatcher:
         if len(queue) > 1 and place < queue[-2]:  # it was put back meanwhile
             self._named[worker_id] = deque(sorted(queue))
 
-    def _offer(self, worker_id: int, connection: Connection) -> bool:
+    def _offer(self, worker_id: int, place: _Place) -> bool:
         """Hand a connection to an idle worker; one that is out of reach does not serve any more."""
         self.idle_workers.discard(worker_id)
+        self._places[worker_id], connection = place
         if self._deliver(worker_id, connection):
             return True
         self._members.discard(worker_id)

@@ -363,7 +363,7 @@ class Engine:
         self._turns.taken_back(end.worker_id)
         if not end.has_left and end.worker_id in self._ends:
             self._probe(end)
-        self._put_back(*taken_back)
+        self._put_back(end.worker_id, *taken_back)
         self.let_follow()
 
     def _probe(self, end: OfferingEnd) -> None:
@@ -376,12 +376,12 @@ class Engine:
         if end.is_open and end.offered is None:
             self._became_free(end)
 
-    def _put_back(self, listener_id: int, connection: Connection) -> None:
+    def _put_back(self, worker_id: int, listener_id: int, connection: Connection) -> None:
         listener = self._listeners.get(listener_id)
         if listener is None:  # nobody serves it any more
             close_connection(connection)
         else:
-            listener.dispatcher.put_back(connection)
+            listener.dispatcher.put_back(connection, worker_id)
             listener.update()
 
     # --- offers that lie -----------------------------------------------------------------------

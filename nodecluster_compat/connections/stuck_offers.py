@@ -11,8 +11,7 @@ order of round robin would be lost: the idle one waits for the same processor.  
 believed to be stuck only when it did run, for at least half of the time that it was looked at.
 
 Two looks are needed for that, with some milliseconds between them, because the kernel may count what a running process
-has used by its own ticks only (of 1 to 10 ms, by its configuration).  While nobody is idle one is taken now and then
-(:meth:`StuckOffers.glance`), so that the first worker that becomes idle gets what lies with another at once.
+has used by its own ticks only (of 1 to 10 ms, by its configuration).
 
 Pure but for what the two functions that it is given read.
 """
@@ -70,17 +69,11 @@ class StuckOffers:
             return True
         looks = [look for look in offer.looks if now - look[0] <= _WINDOW_SECONDS]
         if not looks or now - looks[-1][0] > _RECENT_SECONDS:
-            self.glance(offer, now)
+            self._look(offer, now)
         if offer.age < _OLD or not looks or now - looks[0][0] < _SHORTEST_SECONDS:
             return False
         then, had_run = looks[0]
         return self._seconds_run(offer.pid) - had_run >= _SHARE * (now - then)
 
-    def glance(self, offer: Lying, now: float) -> None:
-        """Note how long the worker has run, for a later look.
-
-        Args:
-            offer: notes it.
-            now: the time in seconds.
-        """
+    def _look(self, offer: Lying, now: float) -> None:
         offer.looks = (*offer.looks[-1:], (now, self._seconds_run(offer.pid)))

@@ -1,9 +1,12 @@
 """Move offers that a stuck worker has not taken to a worker that is idle.
 
 While an offer lies and another worker of its listener is idle, a tick looks at it every millisecond; what makes a
-worker stuck is said in :mod:`~nodecluster_compat.connections.stuck_offers`.  While nobody is idle there is nobody to
-give it to: then this *rests*, and takes but a glance every four milliseconds, for a second, so that the first worker
-that becomes idle gets the offer at once.
+worker stuck is said in :mod:`~nodecluster_compat.connections.stuck_offers`.
+
+While nobody is idle there is nobody to give it to.  Then this *rests*, and looks every four milliseconds, for a second.
+What lies with a stuck worker is *withdrawn*: it waits in the line again, in its former place, and whoever becomes idle
+first gets what has waited longest.  Otherwise two workers that compute would each keep one connection, and that of the
+slower one would be overtaken.
 
     nothing lies ──offer──▶ ticks ──nobody is idle──▶ rests ──somebody is──▶ ticks
 
@@ -24,8 +27,8 @@ from .stuck_offers import StuckOffers
 __all__ = ["UntakenOffers"]
 
 _TICK: Final = 0.001
-_GLANCE: Final = 4  # ticks
-_GLANCED: Final = 1000  # ticks: of an offer that has lain for longer nobody will notice two more
+_REST: Final = 4  # ticks
+_WATCHED: Final = 1000  # ticks: a worker that has not had a processor for so long is not looked at any more
 
 
 class Dealing(Protocol):
@@ -64,7 +67,7 @@ class UntakenOffers:
         self._loop = loop
         self._offers = offers
         self._has_tick = False
-        self._has_glance = False
+        self._has_look = False
         self._stuck = StuckOffers(state_of_any, seconds_all_ran)
         self.rests = False
 
@@ -81,9 +84,9 @@ class UntakenOffers:
         if not self.rests and not self._has_tick:
             self._has_tick = True
             self._loop.call_later(_TICK, self._tick)
-        elif self.rests and not self._has_glance and any(map(self._is_worth_a_glance, self._offers.values())):
-            self._has_glance = True
-            self._loop.call_later(_GLANCE * _TICK, self._glance)
+        elif self.rests and not self._has_look and any(map(self._is_worth_a_look, self._offers.values())):
+            self._has_look = True
+            self._loop.call_later(_REST * _TICK, self._look)
 
     def _tick(self) -> None:
         self._has_tick = False
@@ -103,13 +106,18 @@ class UntakenOffers:
     def _could_move(self) -> bool:
         return any(map(self._dealing.has_another_for, self._offers.values()))
 
-    def _glance(self) -> None:
-        self._has_glance = False
-        now = time.monotonic()
-        for end in self._offers.values() if self.rests else ():
-            end.age += _GLANCE
-            if self._is_worth_a_glance(end):
-                self._stuck.glance(end, now)
+    def _look(self) -> None:
+        self._has_look = False
+        if self.rests:
+            for end in self._offers.values():
+                end.age += _REST
+            self._withdraw_stuck()
 
-    def _is_worth_a_glance(self, end: OfferingEnd) -> bool:
-        return end.age < _GLANCED and self._dealing.has_rivals(end)
+    def _withdraw_stuck(self) -> None:
+        now = time.monotonic()
+        for end in list(filter(self._is_worth_a_look, self._offers.values())):
+            if self._stuck.is_stuck(end, now):
+                self._dealing.take_back(end)
+
+    def _is_worth_a_look(self, end: OfferingEnd) -> bool:
+        return end.age < _WATCHED and self._dealing.has_rivals(end)

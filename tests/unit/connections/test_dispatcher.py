@@ -123,6 +123,18 @@ def test_connection_that_was_taken_back_goes_to_an_idle_worker() -> None:
     assert rig.offers[-1] == (1, 4)
 
 
+def test_connection_that_was_taken_back_has_its_former_place() -> None:
+    """Whoever becomes idle gets what has waited longest, in whichever order that came back."""
+    rig = rig_of()
+    rig.join(1, 2)
+    rig.add(3, 4, 5)
+    rig.dispatcher.put_back(rig.held.pop(1), 1)
+    rig.dispatcher.put_back(rig.held.pop(2), 2)
+    assert rig.waiting() == [3, 4, 5]
+    rig.dispatcher.put_back(Connection(6, ""))
+    assert rig.waiting() == [6, 3, 4, 5]
+
+
 def test_wants_connections_only_with_members_and_room() -> None:
     """Nobody accepts for nobody, and nobody accepts past the bound."""
     rig = rig_of(limit=2)

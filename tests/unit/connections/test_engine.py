@@ -248,20 +248,33 @@ def test_offer_that_a_computing_worker_leaves_lying_goes_to_an_idle_one(rig: Rig
     assert first.take() == 0
 
 
-def test_first_worker_that_becomes_idle_gets_what_lies_with_one_that_computes(rig: Rig, clock: Clock) -> None:
-    """At once: while both were busy their processes were looked at."""
+def peer_of(fd: int) -> object:
+    with socket.socket(fileno=os.dup(fd)) as connection:
+        return connection.getpeername()
+
+
+def test_what_lies_with_workers_that_compute_waits_in_one_line(rig: Rig, clock: Clock) -> None:
+    """Whoever becomes idle first gets what has waited longest, whoever was offered that."""
     first, second = rig.worker(), rig.worker()
     rig.engine._untaken._stuck._seconds_run = lambda _: clock.now
+    rig.connect()
     rig.connect()
     rig.connect()
     for _ in range(8):
         clock.now += 0.004
         rig.turn()
-    assert first.has_offer()
-    assert second.take() == rig.listener_ids[0]
-    rig.turn()
-    assert second.has_offer()
-    assert first.take() == 0
+    assert rig.waiting() == 3
+    for worker in (second, first, second):
+        assert worker.take() == 0  # the probe
+        rig.turn()
+        assert worker.take() == rig.listener_ids[0]
+        rig.turn()
+        if worker.has_offer():  # it is asked for the next one before it is known to compute
+            for _ in range(8):
+                clock.now += 0.004
+                rig.turn()
+    owners = {peer_of(fd): worker.id for worker in (first, second) for fd in worker.has}
+    assert [owners[client.getsockname()] for client in rig.clients] == [second.id, first.id, second.id]
 
 
 def test_nobody_looks_for_ever_at_workers_that_are_all_blocked(rig: Rig, clock: Clock) -> None:
