@@ -14,19 +14,20 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final
 
 from ..base.arguments import checked_callable, checked_seconds
-from ..base.arity import checked_callback, fitted
+from ..base.arity import checked_callback
 from ..base.drain_timeout import checked_timeout
-from ..base.emitter import Emitter, Origin, current_origin
+from ..base.emitter import Origin, current_origin
 from ..base.event_names import KnownEvents
-from ..base.timers import Timer, seconds_of
+from ..base.timers import Timer
 from ..errors import ArgumentTypeError, NotInCluster, SettingsError
 from ..lifecycle.rollout import ReloadReport
 from .cluster_settings import ClusterSettings
+from .cluster_sharing import ClusterSharing
+from .cluster_timers import ClusterTimers
 from .primary import Primary
 from .process import process
 from .status import ClusterStatus
@@ -35,25 +36,14 @@ from .worker import Worker
 from .worker_environment import worker_environment
 from .worker_handle import WorkerHandle
 
-if TYPE_CHECKING:
-    from ..sharing.async_store import AsyncStore
-    from ..sharing.bus import Bus
-    from ..sharing.leader import Leader
-    from ..sharing.lock import Lock
-    from ..sharing.members import Sharing
-    from ..sharing.outcomes import Replies
-
 __all__ = ["SCHED_NONE", "SCHED_RR", "Cluster", "cluster"]
-
-Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 SCHED_NONE: Final = 1
 SCHED_RR: Final = 2
 POLICY_VARIABLE: Final = "NODE_CLUSTER_SCHED_POLICY"
-_SHARING: Final = "nodecluster_compat.sharing.members"  # above this floor: loaded when it is asked for
 
 
-class Cluster(Emitter):
+class Cluster(ClusterTimers, ClusterSharing):
     """The cluster as this process sees it.  In a worker it has another class, which lacks the primary's members.
 
     Events, in the primary: ``setup(settings)``, ``fork(worker)``, ``online(worker)``, ``listening(worker, address)``,
@@ -268,127 +258,7 @@ class Cluster(Emitter):
         checked_callable(callback, "the callback of cluster.call_soon_threadsafe()")
         self._with_primary(lambda primary: primary.loop.call_soon_threadsafe(callback, *args))
 
-    # --- timers, in both roles -----------------------------------------------------------------
-
-    def set_timeout(self, callback: Callable[..., Any], milliseconds: float | None = None, *args: Any) -> Timer:
-        """Call ``callback(*args)`` once after a while (Node: ``setTimeout``); :meth:`clear_timeout` calls it off.
-
-        In a worker it runs in a greenlet of its own and may block; in the primary it must not.  What it raises is an
-        uncaught exception.  May be called in a signal handler.
-
-        Args:
-            callback: what to call.
-            milliseconds: 1 or more, as in Node; ``None`` is 1.
-            args: what to call it with, as far as it takes them; parameters beyond them are ``None``.
-
-        Returns:
-            A timer with Node's methods: ``unref()``, ``ref()``, ``has_ref()``, ``refresh()``, ``close()``.
-
-        Raises:
-            ArgumentError: ``callback`` cannot be called, or the delay is no number.
-        """
-        return self._set(callback, milliseconds, args, "set_timeout(callback, milliseconds)", repeats=False)
-
-    def set_interval(self, callback: Callable[..., Any], milliseconds: float | None = None, *args: Any) -> Timer:
-        """Call ``callback(*args)`` again and again (Node: ``setInterval``); otherwise as :meth:`set_timeout`.
-
-        The next time counts from the beginning of this one, and comes when this one has returned.
-        """
-        return self._set(callback, milliseconds, args, "set_interval(callback, milliseconds)", repeats=True)
-
-    def clear_timeout(self, timer: object) -> None:
-        """Call off what :meth:`set_timeout` or :meth:`set_interval` returned; anything else is ignored, as in Node."""
-        if isinstance(timer, Timer):
-            timer.cancel()
-
-    clear_interval = clear_timeout
-
-    def _set(self, callback: object, milliseconds: object, args: tuple[Any, ...], call: str, *, repeats: bool) -> Timer:
-        seconds = seconds_of(milliseconds)
-        checked = checked_callable(callback, f"the first argument of {call}")
-        fits = fitted(checked, len(args), f"the first argument of {call}", is_awaited=True)
-        timer = Timer(fits, args, current_origin(), seconds, repeats=repeats, holds=True)
-        self._start(timer)
-        return timer
-
-    def _start(self, timer: Timer) -> None:
-        if self._worker is not None:
-            self._worker.start_timer(timer)
-        else:
-            self._with_primary(lambda primary: primary.loop.start(timer, timer.seconds))
-
-    # --- what its processes share, in both roles -----------------------------------------------
-
-    @property
-    def bus(self) -> Bus:
-        """Messages by topic, and requests to several; see :class:`~nodecluster_compat.sharing.bus.Bus`."""
-        return self._sharing.bus
-
-    def everywhere(
-        self, function: Callable[..., Any], *args: Any, timeout: float | None = 30.0, **keywords: Any
-    ) -> Replies:
-        """Run a function of a module in every worker, this one included, and wait for what they return.
-
-        Args:
-            function: found by its module and its name in each of them; it runs beside requests.
-            args: what to call it with: what a message can be.
-            timeout: seconds above 0; ``None``: as long as those who must answer live.
-            keywords: the same by name.
-
-        Returns:
-            What it has returned, by the worker's id; ``missing`` says who has not answered, and why.
-
-        Raises:
-            ArgumentError: others would not find it by its name, or the time-out is none.
-            ChannelClosed: the primary has gone.
-            WouldBlock: this code must not wait; in a task write ``await cluster.everywhere_async(...)``.
-            MessageNotSerializable, MessageTooLarge: nothing was sent.
-        """
-        replies: Replies = self._sharing.everywhere.ask(function, args, keywords, timeout)
-        return replies
-
-    async def everywhere_async(
-        self, function: Callable[..., Any], *args: Any, timeout: float | None = 30.0, **keywords: Any
-    ) -> Replies:
-        """Run a function in every worker, and await what they return: :meth:`everywhere` for tasks.
-
-        Raises:
-            WouldBlock: this worker has no event loop (only ``ASGIWorker`` has one).
-            ClusterError: as :meth:`everywhere`.
-        """
-        replies: Replies = await self._sharing.everywhere.ask_async(function, args, keywords, timeout)
-        return replies
-
-    @property
-    def store(self) -> AsyncStore:
-        """State that all processes share; see :class:`~nodecluster_compat.sharing.async_store.AsyncStore`."""
-        return self._sharing.store
-
-    @property
-    def leader(self) -> Leader:
-        """Which worker leads the others; see :class:`~nodecluster_compat.sharing.leader.Leader`."""
-        return self._sharing.leader
-
-    def every(self, seconds: float, *, name: str | None = None) -> Callable[[Handler], Handler]:
-        """Run the decorated function every so many seconds, in the one worker that leads; called with its token.
-
-        Another worker takes over when that one dies or leaves, never two at a time; the time goes on from the last run.
-        In a program that no cluster started, and in the primary, nothing runs.
-
-        Args:
-            seconds: above 0, from the beginning of one run to the next, which waits for an end that is late.
-            name: of the job in the cluster; its module and name if not given.
-
-        Raises:
-            ArgumentError: ``seconds`` is no such number, or the function needs more than the token.
-            NotInCluster: it is the primary's own code.
-        """
-
-        def decorate(function: Handler) -> Handler:
-            self._sharing.every(seconds, function, name)
-            return function
-
-        return decorate
+    # --- one event, or one key -----------------------------------------------------------------
 
     def once(self, event: str, f: Callable[..., Any] | None = None) -> Any:  # noqa: ANN401 - as an emitter's
         """Call ``f`` at the next ``event`` only; or run the decorated function once in the life of the cluster.
@@ -412,38 +282,6 @@ class Cluster(Emitter):
             return function
 
         return decorate
-
-    def lock(self, name: str, *, lease: float | None = None, timeout: float | None = None) -> Lock:
-        """Return a lock that one holder in the cluster has at a time: ``with cluster.lock("report"): ...``.
-
-        Args:
-            name: 1 to 255 bytes as UTF-8.
-            lease: seconds above 0 after which it is taken away from a holder; ``None``: it ends with its holder alone.
-            timeout: seconds, 0 or more, that ``with`` waits for it; ``None``: as long as it takes.
-
-        Raises:
-            ArgumentError: one of these is something else.
-        """
-        return self._sharing.lock(name, 1, lease, timeout)
-
-    def semaphore(self, name: str, places: int, *, lease: float | None = None, timeout: float | None = None) -> Lock:
-        """Return a lock that so many holders in the cluster have at a time; otherwise as :meth:`lock`.
-
-        Args:
-            name: 1 to 255 bytes as UTF-8.
-            places: 1 to 1024; whoever takes it first decides, until it is free again.
-            lease: as there.
-            timeout: as there.
-
-        Raises:
-            ArgumentError: one of these is something else.
-        """
-        return self._sharing.lock(name, places, lease, timeout)
-
-    @property
-    def _sharing(self) -> Sharing:
-        sharing: Sharing = import_module(_SHARING).sharing
-        return sharing
 
     # --- for the server around it --------------------------------------------------------------
 
@@ -505,6 +343,12 @@ class Cluster(Emitter):
 
     def _kind(self) -> str:
         return "cluster"
+
+    def _start(self, timer: Timer) -> None:
+        if self._worker is not None:
+            self._worker.start_timer(timer)
+        else:
+            self._with_primary(lambda primary: primary.loop.start(timer, timer.seconds))
 
     def _with_primary(self, call: Callable[[Primary], Any]) -> None:
         if self._primary is None or self._is_loading:

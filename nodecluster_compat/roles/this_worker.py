@@ -6,10 +6,10 @@ It talks to the primary over its line and asks what it cannot do itself (finish 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..base.arity import checked_callback
 from ..base.drain_timeout import checked_timeout
@@ -17,7 +17,6 @@ from ..base.emitter import current_origin, run_guarded
 from ..base.event_names import KnownEvents
 from ..base.handlers import Handlers
 from ..base.log import Log
-from ..base.reactor import Reactor
 from ..base.records import Address, Handle, ListenAnswer, ListenRequest, Message
 from ..base.timers import Timer
 from ..errors import ClusterError, NotInCluster
@@ -38,77 +37,16 @@ from .process import Process
 from .requests import Replied, Reply, Requests, awaited, checked_request_timeout, waited
 from .sending import SendOptions, sent_as
 from .worker import Worker
+from .worker_runtime import Runtime
 
 if TYPE_CHECKING:
     import _socket
 
-__all__ = ["ClusterWorker", "Runtime", "WorkerState"]
+__all__ = ["ClusterWorker", "WorkerState"]
 
 WorkerState = Literal["online", "listening", "disconnecting", "destroying"]
 
 _FLUSH_SECONDS: Final = 1.0
-
-Item = TypeVar("Item")
-
-
-class Runtime(Reactor, Protocol):
-    """What a worker asks of the kind of worker that it is.
-
-    The callbacks of the reactor, ``call_soon`` excepted, run with the ``lock`` held, and run no code of the user's.
-    """
-
-    @property
-    def lock(self) -> AbstractContextManager[object]:
-        """Held by who uses the line, and may take it again; where one thread runs all, it is nothing."""
-
-    def spawn(self, call: Callable[[], None], then: Callable[[], None] | None = None) -> None:
-        """Run ``call`` beside requests; it may block.
-
-        Args:
-            call: emits an event, say.
-            then: called when that has ended, however it has, with all that its handlers have left to await.
-        """
-
-    def deliver(self, take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
-        """Tell one frame after another, beside requests, until ``take`` returns ``None``; telling may block."""
-
-    def deliver_apart(self, take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
-        """As :meth:`deliver`, of anything; what this waits for holds up no other deliverer."""
-
-    def start(self, timer: Timer, seconds: float) -> object:
-        """See :class:`~nodecluster_compat.base.timers.Clock`."""
-
-    def hold_channel(self, holds: bool) -> None:
-        """Whether the channel alone keeps this process alive."""
-
-    def begin_drain(self) -> None:
-        """Take no more connections, finish those in flight within the worker's ``drain_timeout``, then end."""
-
-    def close_idle(self) -> None:
-        """Wait for no further request on idle connections, in a drain that has begun or in one to come."""
-
-    def exit_now(self, code: int) -> None:
-        """End this process without waiting for requests; returns, the end comes when the caller yields."""
-
-    def wait(self, begin: Callable[[Callable[[], None]], None]) -> None:
-        """Call ``begin(done)`` and hold the caller up, and nobody else, until ``done()`` is called.
-
-        Raises:
-            WouldBlock: the caller must not wait.
-        """
-
-    def waiting(self, begin: Callable[[Callable[[], None]], None]) -> Awaitable[None]:
-        """Return what a task awaits: it calls ``begin(done)``, and ends when ``done()`` is called.
-
-        Raises:
-            WouldBlock: nothing awaits here, there is no event loop.
-        """
-
-    def leave_caller(self) -> None:
-        """Do not return to the caller of ``process.exit()``, which may be any of this worker's tasks."""
-
-    def orphaned(self) -> None:
-        """End this process at once with code 0: its primary is gone."""
 
 
 class ClusterWorker(Worker):

@@ -22,7 +22,8 @@ from .topics import checked_topic
 from .wire import NO_RETURN, encode, encode_call
 
 if TYPE_CHECKING:
-    from ..roles.this_worker import ClusterWorker, Runtime
+    from ..roles.this_worker import ClusterWorker
+    from ..roles.worker_runtime import Runtime
     from .sides import Around
     from .verbs import Caller, Returning, Verbs
 

@@ -31,7 +31,8 @@ from .wire import (
 )
 
 if TYPE_CHECKING:
-    from ..roles.this_worker import ClusterWorker, Runtime
+    from ..roles.this_worker import ClusterWorker
+    from ..roles.worker_runtime import Runtime
     from .losses import Losses, Reason
 
 __all__ = ["EASE_SECONDS", "MOST_UNREAD_BYTES", "Around", "Begin", "Side", "WorkerSide", "running"]

@@ -19,7 +19,8 @@ from ..sharing.group_desk import ALL_OTHERS
 from ..sharing.members import sharing
 
 if TYPE_CHECKING:
-    from ..roles.this_worker import ClusterWorker, Runtime
+    from ..roles.this_worker import ClusterWorker
+    from ..roles.worker_runtime import Runtime
     from ..sharing.groups import Group
 
 __all__ = ["Envelope", "Put", "Seat", "seat_of"]

@@ -55,7 +55,7 @@ from .under_test import Examined, WorkerUnderTest
 if TYPE_CHECKING:
     from gunicorn.workers.base import Worker as _Base
 
-    from ...roles.this_worker import Runtime
+    from ...roles.worker_runtime import Runtime
     from ...routing.issued import IssuingKey
     from ...routing.keys import Key
     from ..gunicorn_types import GunicornLog, Settings

@@ -7,7 +7,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ...roles.this_worker import ClusterWorker, Runtime
+    from ...roles.this_worker import ClusterWorker
+    from ...roles.worker_runtime import Runtime
 
 __all__ = ["Examined", "WorkerUnderTest"]
 
