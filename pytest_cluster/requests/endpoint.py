@@ -94,7 +94,7 @@ class Endpoint:
 def _read(answer: http.client.HTTPResponse, connection: socket.socket, patience: Patience) -> bytes:
     """Read a body to its end: no longer than the test lasts, even if bytes come and come."""
     parts: list[bytes] = []
-    while True:
+    while not answer.isclosed():  # with the last byte, from Python 3.13 on
         connection.settimeout(patience.next())
         part = answer.read1(_PART_BYTES)
         if not part:
