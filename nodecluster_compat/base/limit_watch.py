@@ -5,7 +5,10 @@ It looks only while somebody has a limit, and something is in flight.
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from collections.abc import Callable
+from functools import partial
+from math import inf
 from time import monotonic
 from typing import Generic
 
@@ -32,17 +35,19 @@ class LimitWatch(Generic[Key]):
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._limits: TimeLimits[Key] = TimeLimits(seconds)
+        self._has_usual = bool(seconds)
         self._call_later = call_later
         self._on_late = on_late
         self._clock = clock
         self._in_flight: dict[Key, float] = {}
-        self._is_due = False
+        self._lock = allocate_lock()
+        self._next_look = inf
 
     def begin(self, request: Key) -> None:
         """A request is in flight."""
-        self._in_flight[request] = self._clock()
-        if not self._is_due:
-            self._look_soon()
+        self._in_flight[request] = since = self._clock()
+        if self._has_usual and self._next_look == inf:
+            self._look_within(self._limits.pause([(request, since)], since))
 
     def end(self, request: Key) -> None:
         """It has ended; a no-op when that was said."""
@@ -54,20 +59,28 @@ class LimitWatch(Generic[Key]):
         if since is None:
             return False
         self._limits.set(request, since, seconds)
-        if not self._is_due:
-            self._look_soon()
+        self._look_within(self._limits.pause([(request, since)], self._clock()))
         return True
 
-    def _look_soon(self) -> None:
-        pause = self._limits.pause
-        if pause is not None:
-            self._is_due = True
-            self._call_later(pause, self._look)
+    def _look_within(self, pause: float | None) -> None:
+        """Look after so many seconds, if nobody will before."""
+        if pause is None:
+            return
+        at = self._clock() + pause
+        with self._lock:
+            if at >= self._next_look:
+                return
+            self._next_look = at
+        self._call_later(pause, partial(self._look, at))
 
-    def _look(self) -> None:
-        self._is_due = False
+    def _look(self, at: float) -> None:
+        """Look, unless it was put forward."""
+        with self._lock:
+            if at != self._next_look:
+                return
+            self._next_look = inf
         for late in self._limits.late(list(self._in_flight.items()), self._clock()):
             if not self._on_late(late):
                 self._limits.set(late.key, late.since, 0)
-        if self._in_flight:
-            self._look_soon()
+        if self._in_flight or self._limits.remembers:
+            self._look_within(self._limits.pause(list(self._in_flight.items()), self._clock()))

@@ -5,12 +5,13 @@ request that computes, or waits in C, blocks the loop, so nobody looks until it 
 that.
 
 What is in flight is asked of the meter, which knows it anyway, and whose greenlet it is of those who serve connections.
-So neither a request nor a connection pays for it.
+So neither a request nor a connection pays for it: there is one timer, for when the first of them could be late.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,6 +35,9 @@ class Meter(Protocol):
 
     def in_flight(self) -> list[tuple[int, float]]:
         """Return the slots that have a request in flight, and since when."""
+
+    def since(self, slot: int) -> float:
+        """Return since when a slot has a request in flight; 0 if it has none."""
 
     def told(self, slot: int) -> tuple[str, str]:
         """Return the request on a slot, and its client."""
@@ -72,21 +76,25 @@ class LateGreenlets:
         self._tell = tell
         self._without_slot: dict[Any, tuple[float, str, str]] = {}  # by socket
         self._timer: Any = None
-        self._look_soon()
+        self._next_look = inf
+        self._look_within(self._limits.pause((), monotonic()))
 
     def limit(self, seconds: float) -> bool:
         """Limit the request that the current greenlet serves; see :func:`~nodecluster_compat.base.this_request`."""
         sock = self._serving.get(getcurrent())
         if sock is None:
             return False
-        slot = self._slots.get(sock, -1)
-        key = slot if slot >= 0 else -id(sock)
-        since = dict(self._in_flight()).get(key)
-        if since is None:
+        key, since = self._request_on(sock)
+        if not since:
             return False
         self._limits.set(key, since, seconds)
-        self._look_soon()
+        self._look_within(self._limits.pause([(key, since)], monotonic()))
         return True
+
+    def _request_on(self, sock: Any) -> tuple[int, float]:  # noqa: ANN401 - a socket of any kind
+        """Return the key of the request that is in flight on a connection, and since when; 0: there is none."""
+        slot = self._slots.get(sock, -1)
+        return (slot, self._meter.since(slot)) if slot >= 0 else (-id(sock), self._without_slot.get(sock, (0.0,))[0])
 
     def begin_without_slot(self, sock: object, request: str, client: str) -> None:
         """A request of a connection that has no slot is in flight."""
@@ -99,15 +107,20 @@ class LateGreenlets:
 
     # --- in the hub ----------------------------------------------------------------------------
 
-    def _look_soon(self) -> None:
-        pause = self._limits.pause
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
-        if pause is not None:
-            self._timer = get_hub().loop.timer(pause, ref=False)
-            self._timer.start(self._look)
+    def _look_within(self, pause: float | None) -> None:
+        """Look after so many seconds, if nobody will before."""
+        if pause is None or monotonic() + pause >= self._next_look:
+            return
+        self._stop_timer()
+        self._next_look = monotonic() + pause
+        self._timer = get_hub().loop.timer(pause, ref=False)
+        self._timer.start(self._look)
+
+    def _stop_timer(self) -> None:
+        timer, self._timer, self._next_look = self._timer, None, inf
+        if timer is not None:
+            timer.stop()
+            timer.close()
 
     def _in_flight(self) -> Iterable[tuple[int, float]]:
         yield from self._meter.in_flight()
@@ -115,13 +128,14 @@ class LateGreenlets:
             yield -id(sock), since
 
     def _look(self) -> None:
+        self._stop_timer()
         late = self._limits.late(self._in_flight(), monotonic())
         if late:
             greenlets = self._by_key()
             for one in late:
                 if one.key in greenlets:
                     self._end(one, *greenlets[one.key])
-        self._look_soon()
+        self._look_within(self._limits.pause(self._in_flight(), monotonic()))
 
     def _by_key(self) -> dict[int, tuple[Any, Any]]:
         found = {}

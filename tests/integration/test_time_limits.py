@@ -7,12 +7,14 @@ import socket
 import time
 from typing import Any, Final
 
+import gunicorn
 import pytest
+from h2_client import fetch
 from operator_desk import DOOR, Operator
 from raw_http import CLOSE, GET
 from remote_control import said, wait, wait_logged, wait_said
 
-from pytest_cluster import Cluster
+from pytest_cluster import Cluster, ClusterFactory
 
 CONF: Final = (
     """
@@ -28,6 +30,7 @@ def post_worker_init(worker):
 
     this_meter()._free.clear()
 """
+needs_cleartext = pytest.mark.skipif(gunicorn.version_info < (27,), reason="it speaks HTTP/2 without TLS from 27 on")
 LATE: Final[dict[str, Any]] = {
     "app": "late_app:app",
     "config": CONF,
@@ -205,3 +208,23 @@ def test_asgi_has_streams_events_websockets_and_limits_of_their_own(cluster: Clu
         with pytest.raises(TimeoutError):
             websocket.recv(timeout=1.2)
         assert websocket.close_code is None
+
+
+HTTP2: Final[dict[str, Any]] = {"accesslog": "-", "http_protocols": "h2,h1", "http2_cleartext": "both"}
+
+
+@needs_cleartext
+@pytest.mark.parametrize("kind", [pytest.param(LATE, id="gevent"), pytest.param(ASGI, id="asgi")])
+def test_late_stream_of_http2_ends_alone(cluster_factory: ClusterFactory, kind: dict[str, Any]) -> None:
+    """With 503 if nothing was sent, else by a reset; the others and the connection go on."""
+    cluster = cluster_factory(**{**kind, "settings": HTTP2})
+    with cluster.connect(timeout=20) as client:
+        hangs, stream, quick, good = fetch(client, "/hang?secret=1", "/stream", "/quick", "/")
+    assert [one.status for one in (hangs, quick)] == [503, 503]
+    assert b"took too long" in hangs.body
+    assert (stream.status, stream.body, stream.reset) == (200, b"first", True)
+    assert (good.status, good.body) == (200, b"in time")
+    assert late_requests(cluster) == 3
+    wait(lambda: "GET /hang from 127.0.0.1:" in cluster.log, "the line of the request", cluster)
+    wait_logged(cluster, "in hang")
+    assert "Traceback" not in cluster.log

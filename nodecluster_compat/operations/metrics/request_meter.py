@@ -56,6 +56,7 @@ _SINCE_FROM: Final = SINCE_AT // 8
 _MOST_STATUSES: Final = 256  # that are remembered for a method: an application may make up any number
 _WHO: Final = Struct(f"=Q{CLIENT_BYTES}s")
 _LINE: Final = Struct(f"={LINE_BYTES}s")
+_SECONDS: Final = Struct("=d")
 _SLOT: Final = Struct(f"=Q{CLIENT_BYTES}s{LINE_BYTES}s")
 _LINE_IN_SLOT: Final = SLOT_BYTES - LINE_BYTES
 _MOST_IDENT: Final = 2**64 - 1
@@ -178,6 +179,11 @@ class RequestMeter:
         """Return the slots that have a request in flight, and since when, by the clock."""
         since = self._view.cast("d")[_SINCE_FROM : _SINCE_FROM + self._highest]
         return [(slot, at) for slot, at in enumerate(since) if at]
+
+    def since(self, slot: int) -> float:
+        """Return since when a slot has a request in flight, by the clock; 0 if it has none."""
+        since: float = _SECONDS.unpack_from(self._view, SINCE_AT + 8 * slot)[0]
+        return since
 
     def told(self, slot: int) -> tuple[str, str]:
         """Return the request that is or was in flight on a slot, ``"GET /path"``, and its client."""

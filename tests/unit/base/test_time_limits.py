@@ -8,7 +8,7 @@ import pytest
 
 from nodecluster_compat import http
 from nodecluster_compat.base.this_request import add_limiter
-from nodecluster_compat.base.time_limits import LOOK_SECONDS, Late, TimeLimits
+from nodecluster_compat.base.time_limits import Late, TimeLimits
 from nodecluster_compat.errors import ArgumentError
 
 
@@ -33,19 +33,34 @@ def test_own_limit_comes_before_the_usual_one() -> None:
     assert [one.key for one in limits.late([(2, 1000.0)], 1010.0)] == [2]
 
 
+def test_next_look_is_when_the_oldest_is_due() -> None:
+    """Or one that begins now, and so once for each limit where nothing is in flight; never at once again."""
+    limits: TimeLimits[str] = TimeLimits(10)
+    assert limits.pause([], 100.0) == 10
+    assert limits.pause([("a", 93.0), ("b", 95.5)], 100.0) == 3
+    assert limits.pause([("a", 100.0)], 100.0) == 10
+    assert limits.pause([("a", 80.0)], 100.0) == pytest.approx(0.001)
+    assert [one.key for one in limits.late([("a", 92.0)], 102.0)] == ["a"]
+    assert limits.pause([("a", 92.0)], 111.5) == 0.5  # the second time
+    assert TimeLimits[str](1e9).pause([], 100.0) == 3600
+
+
 def test_nobody_looks_where_nobody_has_a_limit() -> None:
+    """What is known of a single request is forgotten soon after its end, however long its limit is."""
     limits: TimeLimits[int] = TimeLimits()
-    assert limits.pause is None
-    limits.set(1, 100.0, 0)
-    assert limits.pause is None
-    limits.set(1, 100.0, 60)
-    assert limits.pause == LOOK_SECONDS
-    limits.set(2, 100.0, 0.4)
-    assert limits.pause == pytest.approx(0.1)
-    limits.set(3, 100.0, 1e-9)
-    assert limits.pause == 0.01
-    limits.late([], 100.0)
-    assert limits.pause is None
+    assert limits.pause([(1, 99.0)], 100.0) is None
+    limits.set(1, 99.0, 60)
+    limits.set(2, 100.0, 0.25)
+    requests = [(1, 99.0), (2, 100.0)]
+    assert limits.pause(requests, 100.0) == 0.25
+    assert limits.pause([(1, 99.0)], 100.0) == 1
+    assert [one.key for one in limits.late(requests, 100.25)] == [2]
+    assert limits.remembers
+    assert limits.late([], 100.5) == []  # another thread may just have begun the second one
+    assert limits.pause([], 100.5) == 1
+    assert limits.late([], 101.5) == []
+    assert not limits.remembers
+    assert limits.pause([], 101.5) is None
 
 
 def test_clock_that_stands_or_jumps_back_makes_nobody_late() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -58,7 +59,7 @@ class LateTasks:
     Attributes:
         in_flight: the requests; whoever serves them puts them here.
         here: the request of the current task, and of the threads that it waits for.
-        is_asleep: requests have a limit, and nobody will look unless :meth:`look_soon` is called.
+        is_asleep: requests have a limit, and nobody will look unless :meth:`look_in_time` is called.
     """
 
     def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop, tell: Callable[..., None]) -> None:
@@ -69,14 +70,14 @@ class LateTasks:
         self._cancelled: dict[tuple[Limited, float], int] = {}  # how often
         self.here: ContextVar[tuple[Limited, float] | None] = ContextVar("nodecluster.request", default=None)
         self._has_usual = self.is_asleep = bool(seconds)
-        self._is_due = False  # somebody looks soon
+        self._next_look = inf
 
     def begin(self, request: Limited, since: float) -> None:
         """The current task serves a request from now on."""
         self.in_flight[request] = since
         self.here.set((request, since))
         if self.is_asleep:
-            self.look_soon()
+            self.look_in_time()
 
     def end(self, request: Limited) -> None:
         """It has been answered; what its task still does has no limit.  A no-op when that was said."""
@@ -95,29 +96,34 @@ class LateTasks:
         if here is None or self.in_flight.get(here[0]) != here[1]:
             return False
         self._limits.set(*here, seconds)
-        if not self._is_due:
-            self.look_soon()
+        if asyncio._get_running_loop() is self._loop:
+            self._look_within(self._limits.pause([here], monotonic()))
+        else:  # a ``def`` endpoint limits itself, in a thread
+            self._loop.call_soon_threadsafe(self.look_in_time)
         return True
 
-    def look_soon(self) -> None:
-        """Look whether anything is late, after a while."""
-        pause = self._limits.pause
-        if pause is None:
-            return
-        self._is_due, self.is_asleep = True, False
-        if asyncio._get_running_loop() is self._loop:
-            self._loop.call_later(pause, self._look)
-        else:  # a ``def`` endpoint limits itself, in a thread
-            self._loop.call_soon_threadsafe(self._loop.call_later, pause, self._look)
+    def look_in_time(self) -> None:
+        """Look whether anything is late, as soon as something can be."""
+        self._look_within(self._limits.pause(list(self.in_flight.items()), monotonic()))
 
-    def _look(self) -> None:
-        self._is_due, self.is_asleep = False, self._has_usual
+    def _look_within(self, pause: float | None) -> None:
+        """Look after so many seconds, if nobody will before."""
+        if pause is None or monotonic() + pause >= self._next_look:
+            return
+        self._next_look, self.is_asleep = monotonic() + pause, False
+        self._loop.call_later(pause, self._look, self._next_look)
+
+    def _look(self, at: float) -> None:
+        """Look, unless it was put forward."""
+        if at != self._next_look:
+            return
+        self._next_look, self.is_asleep = inf, self._has_usual
         in_flight = list(self.in_flight.items())
         self._cancelled = {one: times for one, times in self._cancelled.items() if one in in_flight}
         for late in self._limits.late(in_flight, monotonic()):
             self._end(late)
-        if self.in_flight:
-            self.look_soon()
+        if self.in_flight or self._limits.remembers:
+            self.look_in_time()
 
     def _end(self, late: Late[Limited]) -> None:
         request = late.key

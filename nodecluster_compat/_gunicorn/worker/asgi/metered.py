@@ -117,7 +117,7 @@ class MeteredProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no ty
         limits.in_flight[self] = since
         limits.here.set((self, since))
         if limits.is_asleep:
-            limits.look_soon()
+            limits.look_in_time()
         return since
 
     def name_task(self) -> None:
