@@ -49,7 +49,7 @@ add_types(PyObject *module)
     } types[] = {
         {&request_stores_spec, NULL},       {&plain_request_spec, &plain_request_type}, {&clean_heads_spec, &clean_heads_type},
         {&answers_spec, &answers_type},     {&plain_answer_spec, &plain_answer_type},   {&turns_spec, &turns_type},
-        {&errors_stream_spec, NULL},
+        {&errors_stream_spec, NULL},        {&request_ids_spec, NULL},
         {&clean_turn_spec, NULL},           {&held_reader_spec, &held_reader_type},
     };
     for (int number = 0; number < COUNT_OF(types); number++) {

@@ -18,7 +18,7 @@
 #define COUNT_OF(array) ((int)(sizeof(array) / sizeof *(array)))
 
 extern PyType_Spec request_stores_spec, clean_heads_spec, plain_request_spec, answers_spec, plain_answer_spec, turns_spec,
-    clean_turn_spec, held_reader_spec, errors_stream_spec;
+    clean_turn_spec, held_reader_spec, errors_stream_spec, request_ids_spec;
 extern PyMethodDef clean_head_functions[];
 
 int prepare_clean_head(void);

@@ -40,6 +40,7 @@ class Native(Protocol):
         ErrorsStream: the twin of that of :mod:`~nodecluster_compat._gunicorn.requests.caching`.
         CleanTurn, Turns: of a connection, and of what all of them share, in
             :mod:`~nodecluster_compat._gunicorn.requests.clean_connection`.
+        RequestIds: the twin of what :mod:`~nodecluster_compat._gunicorn.requests.request_ids` makes.
     """
 
     VERSION: str
@@ -55,6 +56,7 @@ class Native(Protocol):
     ErrorsStream: Callable[..., Any]
     CleanTurn: type[Any]
     Turns: Callable[..., Any]
+    RequestIds: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from fuzz_targets import Target
+from gunicorn.config import Config
 
 from nodecluster_compat._gunicorn.requests.clean_head import taker
+from nodecluster_compat._gunicorn.requests.request_ids import with_request_ids
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
 from nodecluster_compat.operations.metrics.layout import VALUES_AT
 from nodecluster_compat.operations.metrics.request_meter import RequestMeter
 
 __all__ = ["NATIVE"]
 
+_CFG: Final = Config()
 _METHODS: Final = ("GET", "POST", "BREW", "", "\xff")
 _STATUSES: Final[tuple[Any, ...]] = (None, "200 OK", 404, [], "99", "", 10**30, -1, b"200")
 
@@ -80,11 +83,46 @@ def _check_heads(data: bytes) -> None:
     assert _head(data, in_force()) == _head(data, PYTHON)
 
 
+_ANSWERS: Final = (
+    b"Content-Type:text/plain\nX-Request-ID:a\nB:c",
+    b"x-request-id\n:\n\xc4\xb0:\xe2\x84\xaa",
+    b"X-Request-I\nX-Request-IDs:",
+)
+
+
+def _said(data: bytes, choice: Choice) -> list[Any]:
+    """Answer with the fields of an input; the id is the same on both sides when it is told by its place."""
+    told: list[Any] = []
+    fields = [tuple(line.split(":", 2)) for line in data.decode("utf-8", "surrogateescape").split("\n")]
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        ident = environ["HTTP_X_REQUEST_ID"]
+        try:
+            start_response("200 OK", fields, *([None] * (len(data) % 2)))
+        except (TypeError, ValueError) as error:
+            told.append(type(error))
+        told[:] = [
+            [[part == ident or part for part in field] for field in one] if isinstance(one, list) else one
+            for one in told
+        ]
+        return []
+
+    environ = {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_REQUEST_ID": data[:8].decode("latin-1")}
+    call = with_request_ids(application, _CFG, "X-Request-ID", choice)
+    call(environ, lambda status, headers, exc_info: told.extend([status, headers, exc_info]))
+    return told
+
+
+def _check_answers(data: bytes) -> None:
+    assert _said(data, in_force()) == _said(data, PYTHON)
+
+
 NATIVE: Final[dict[str, Target]] = (
     {}
     if in_force().module is None
     else {
         "stores": Target(_check_stores, _SEEDS, (b"\n", b"\0\0\1\0\0")),
+        "ids": Target(_check_answers, _ANSWERS, (b"\n", b":", b"X-Request-ID:", b"\nx-request-id:")),
         "heads": Target(_check_heads, _HEADS, (b"\n", b":", b"?", b"%", b"\nHost:", b"\nX-A:")),
     }
 )
