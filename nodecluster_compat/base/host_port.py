@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Final
 
 __all__ = ["host_port"]
@@ -18,7 +20,8 @@ def host_port(text: object) -> tuple[str, int]:
         ValueError: it is no such address; the sentence says what is expected.
     """
     found = _SHAPE.fullmatch(text) if isinstance(text, str) else None
-    if found is None or int(found["port"]) > _MOST:
-        raise ValueError(f'an address and a port, such as "127.0.0.1:9091" or "[::1]:9091", got {text!r}')
-    host = found["host"].strip("[]")
-    return "127.0.0.1" if host == "localhost" else host, int(found["port"])
+    if found is not None and int(found["port"]) <= _MOST:
+        host = "127.0.0.1" if found["host"] == "localhost" else found["host"].strip("[]")
+        with suppress(ValueError):
+            return str(ip_address(host)), int(found["port"])  # not 127.1, which a resolver would have to complete
+    raise ValueError(f'an address and a port, such as "127.0.0.1:9091" or "[::1]:9091", got {text!r}')

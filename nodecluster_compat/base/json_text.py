@@ -16,11 +16,12 @@ _ENCODER = msgspec.json.Encoder()
 def encode_json(data: object) -> bytes:
     """Return ``data`` as JSON; a record is an object, a number that is none is null.
 
-    Text that is no valid Unicode, as the name of a file may be, is escaped; msgspec refuses that.
+    Text that is no valid Unicode, as the name of a file may be, is escaped, and a number may have any size; msgspec
+    refuses both.
     """
     try:
         return _ENCODER.encode(data)
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, OverflowError):
         return json.dumps(data, default=_plain).encode()
 
 

@@ -20,9 +20,12 @@ from .tables import events_text, exits_text, reload_text, requests_text, stacks_
 from .top.program import top
 from .waiting import wait_for_reload, wait_for_scale, wait_for_workers
 
-__all__ = ["COMMANDS", "Command"]
+__all__ = ["COMMANDS", "UNPRINTABLE", "Command"]
 
 Command: TypeAlias = Callable[[ControlClient, Namespace], int]
+
+UNPRINTABLE: Final = "backslashreplace"
+"""What becomes of what an encoding does not have: names of files may be any bytes."""
 
 _LOOK_SECONDS: Final = 0.5
 _PROFILE_PATIENCE: Final = 60.0
@@ -144,7 +147,11 @@ def _harmless(text: str) -> str:
 def profile(server: ControlClient, options: Namespace) -> int:
     """Sample what a worker does, and write the profile."""
     words = [options.slot, f"{options.seconds:g}", f"{options.rate:g}"]
-    with nullcontext() if options.output is None else open(options.output, "w", encoding="utf-8") as file:
+    with (
+        nullcontext()
+        if options.output is None
+        else open(options.output, "w", encoding="utf-8", errors=UNPRINTABLE) as file
+    ):
         data = server.ask("cluster profile", *words, timeout=options.seconds + _PROFILE_PATIENCE)
         found = profile_of(data["result"])
         name = f"worker {data['slot']} (pid {data['pid']})"

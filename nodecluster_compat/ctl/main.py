@@ -7,11 +7,12 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Final
 
 from .arguments import make_parser
 from .client import ControlClient, NoServer, Refused, path_of_server
-from .commands import COMMANDS
+from .commands import COMMANDS, UNPRINTABLE
 from .top.terminal import NoTerminal
 from .waiting import Overdue
 
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = make_parser().parse_args(_with_negative_numbers(arguments))
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors=UNPRINTABLE)
     try:
         return _run(options)
     except NoServer as error:

@@ -6,11 +6,13 @@ A worker wrote it, so what it is is checked first.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
 
+from ..base.one_line import one_line
 from .client import Refused
 from .tables import size, table
 
@@ -45,9 +47,12 @@ def profile_of(result: str) -> Profile:
     try:
         stacks = {str(stack): int(count) for stack, count in found["stacks"].items()}
         numbers = float(found["seconds"]), float(found["rate"]), int(found["samples"]), int(found["idle"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise Refused(f"the worker wrote what is no profile: {error!r}") from None
-    return Profile(*numbers, stacks)
+    profile = Profile(*numbers, stacks)
+    if not 0 < profile.rate < math.inf:
+        raise Refused(f"the worker wrote what is no profile: {profile.rate:g} samples a second")
+    return profile
 
 
 def _decoded(result: str) -> Mapping[str, Any]:
@@ -65,7 +70,7 @@ def _decoded(result: str) -> Mapping[str, Any]:
 def collapsed_text(profile: Profile) -> str:
     """Return a line for each stack: its functions, separated by semicolons, and how often it was seen."""
     ordered = sorted(profile.stacks.items(), key=lambda item: (-item[1], item[0]))
-    return "\n".join(f"{stack} {count}" for stack, count in ordered)
+    return "\n".join(f"{one_line(stack)} {count}" for stack, count in ordered)
 
 
 def speedscope_of(profile: Profile, name: str) -> dict[str, Any]:

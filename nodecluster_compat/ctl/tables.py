@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..base.one_line import one_line
+
 __all__ = ["events_text", "exits_text", "requests_text", "stacks_text", "status_text", "table", "workers_text"]
 
 _NUMBERS = (
@@ -24,7 +26,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    return "-" if value is None or value == "" else str(value)
+    return "-" if value is None or value == "" else one_line(str(value))
 
 
 def seconds(value: float | None) -> str | None:
@@ -97,11 +99,13 @@ def status_text(status: Mapping[str, Any]) -> str:
 
 def _listener(one: Mapping[str, Any]) -> str:
     waits = "" if one["backlog"] is None else f", {one['backlog']} of {one['backlog_limit']} wait in the kernel"
-    return f"listens on {one['address']}{waits}"
+    return f"listens on {one_line(one['address'])}{waits}"
 
 
 def _queue(queue: Mapping[str, Any]) -> str:
-    return f"{queue['waiting']} connections wait for a worker; {queue['left']} left, {queue['overdue']} were overdue"
+    oldest = f", the oldest for {seconds(queue.get('oldest_seconds'))}" if queue["waiting"] else ""
+    waiting = f"{queue['waiting']} connections wait for a worker{oldest}"
+    return f"{waiting}; {queue['left']} left, {queue['overdue']} were overdue"
 
 
 def reload_text(report: Mapping[str, Any]) -> str:
@@ -165,5 +169,5 @@ def events_text(events: Sequence[Mapping[str, Any]]) -> str:
 
 def _event(one: Mapping[str, Any]) -> str:
     about = {key: value for key, value in one.items() if key not in ("seq", "at", "event") and value is not None}
-    facts = " ".join(f"{key}={value}" for key, value in about.items())
+    facts = one_line(" ".join(f"{key}={value}" for key, value in about.items()))
     return f"{one['at'][:19].replace('T', ' ')}  {one['event']:<10}  {facts}".rstrip()

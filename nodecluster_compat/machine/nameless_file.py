@@ -18,17 +18,19 @@ _SEALS: Final = (
 _ADD_SEALS: Final = getattr(fcntl, "F_ADD_SEALS", 1033)
 
 
-def nameless_file(name: str) -> int:
+def nameless_file(name: str, *, may_be_fixed: bool = False) -> int:
     """Return the descriptor of a new, empty file, which is closed at ``exec``.
 
     Args:
         name: what ``/proc/PID/fd`` shows.
+        may_be_fixed: whether :func:`fix_size` follows.  Otherwise nobody who has the file can seal it, and so keep the
+            others from writing.
 
     Raises:
         OSError: no descriptor is left for it.
     """
     if _has_memfd():
-        return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        return os.memfd_create(name, os.MFD_CLOEXEC | (os.MFD_ALLOW_SEALING if may_be_fixed else 0))
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

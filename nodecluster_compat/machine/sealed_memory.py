@@ -36,7 +36,7 @@ class SealedMemory:
 
     def __init__(self, name: str, size: int) -> None:
         self.size = size
-        self._fd = nameless_file(name)
+        self._fd = nameless_file(name, may_be_fixed=True)
         try:
             fix_size(self._fd, size)
         except OSError:

@@ -107,10 +107,12 @@ def _decoded(payload: bytes) -> Parsed:
         return Garbage(f"{_EXPECTED}; got what is no JSON: {error}")
     if not isinstance(said, dict) or not isinstance(said.get("command", ""), str):
         return Garbage(f'{_EXPECTED}; got JSON without a "command"')
-    args = said.get("args") or ()
-    if not isinstance(args, list | tuple):
-        return Garbage(f'{_EXPECTED}; got "args" that are no list')
-    return Frame(said.get("id", 0), said.get("command", ""), tuple(map(str, args)))
+    args, request_id = said.get("args") or [], said.get("id", 0)
+    if not (isinstance(args, list) and all(isinstance(one, str | int | float) for one in args)):
+        return Garbage(f'{_EXPECTED}; got "args" that are no list of words')
+    if not isinstance(request_id, str | int | float | None):
+        return Garbage(f'{_EXPECTED}; got an "id" that is neither a number nor text')
+    return Frame(request_id, said.get("command", ""), tuple(map(str, args)))
 
 
 def _first_head(received: bytes) -> tuple[Parsed, bytes] | None:

@@ -179,9 +179,12 @@ class Door:
         if not self._waiting:
             self._is_resting = False
             return
-        start = time.monotonic()
+        start, client = time.monotonic(), self._waiting.popleft()
         try:
-            self._serve(self._waiting.popleft())
+            self._serve(client)
+        except Exception:
+            client.close()  # who gets no answer is not to wait for it
+            raise
         finally:
             self._loop.call_later(_RATIO * (time.monotonic() - start), self._serve_next)
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from ...base.one_line import one_line
 from ...machine.heartbeat import END_OF_STACKS
 from ...machine.process_state import catches
 from ...machine.real_time_signals import ENGINE_STACKS_SIGNAL, THREADS_SIGNAL
@@ -93,7 +94,8 @@ class Examiner:
 
 
 def _text(said: bytes) -> str:
-    return said.decode(errors="replace").strip()
+    """Return what a worker wrote, harmless for a terminal."""
+    return "\n".join(map(one_line, said.decode(errors="replace").strip().split("\n")))
 
 
 def _ask(worker: WorkerHandle, number: int) -> None:

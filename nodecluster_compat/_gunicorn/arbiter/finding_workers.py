@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import OrderRefused
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["described", "one_worker", "workers_asked_for", "workers_named"]
 
+_DIGITS: Final = re.compile("[0-9]{1,18}")
+
 
 def workers_named(arbiter: Seat, name: str) -> list[WorkerEntry]:
     """Return the workers with that name, the one that is to stay first: while one is replaced its slot has two.
@@ -21,7 +24,7 @@ def workers_named(arbiter: Seat, name: str) -> list[WorkerEntry]:
         OrderRefused: there is none, or that is no name.
     """
     kind, _, number = name.rpartition(":")
-    if kind not in ("", "pid", "id") or not (number.isascii() and number.isdigit()):
+    if kind not in ("", "pid", "id") or not _DIGITS.fullmatch(number):
         raise OrderRefused(f"expected a slot such as 2, pid:4711 or id:9, got {name!r}")
     entries = arbiter.roster.with_handles
     found = [entry for entry in entries if _number_of(entry, kind) == int(number)]

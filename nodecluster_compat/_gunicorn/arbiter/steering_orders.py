@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from .judging import Judge
     from .reloading import Reloader
 
-__all__ = ["SteeringOrders"]
+__all__ = ["MOST_WORKERS", "SteeringOrders"]
 
-_MOST_WORKERS: Final = 1024
+MOST_WORKERS: Final = 1024
 
 
 class _Seat(Seat, Protocol):
@@ -145,6 +145,6 @@ def _target(arguments: Sequence[str], before: int) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 9):
         raise OrderRefused(f"expected a number of workers, +N or -N, got {' '.join(arguments)!r}")
     target = int(digits) if not sign else before + int(text)
-    if not 1 <= target <= _MOST_WORKERS:
-        raise OrderRefused(f"expected 1 to {_MOST_WORKERS} workers in the end, got {target}")
+    if not 1 <= target <= MOST_WORKERS:
+        raise OrderRefused(f"expected 1 to {MOST_WORKERS} workers in the end, got {target}")
     return target

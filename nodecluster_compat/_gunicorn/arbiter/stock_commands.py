@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .seat import Seat
+from .steering_orders import MOST_WORKERS
 from .stock_handlers import StockHandlers
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ class StockCommands:
         self._check_mode(f"{name} {action}")
         if action == "kill":
             return self._kill(arguments)
-        return self._call(f"{name}_{action}", int(arguments[0]) if arguments else 1)
+        count = int(arguments[0]) if arguments else 1
+        if (name, action) == ("worker", "add") and self._arbiter.num_workers + count > MOST_WORKERS:
+            raise ValueError(f"expected {MOST_WORKERS} workers at most in the end, got {count} more")
+        return self._call(f"{name}_{action}", count)
 
     def _check_mode(self, command: str) -> None:
         if not self._arbiter.is_supervised and command in _NOT_IN_SCRIPTS:

@@ -87,6 +87,12 @@ def test_what_is_no_command_is_refused_in_gunicorns_words(arbiter: Any, command:
         StockCommands(arbiter).execute(command.split())
 
 
+def test_slip_of_a_finger_forks_no_million_workers(arbiter: Any) -> None:
+    with pytest.raises(ValueError, match="expected 1024 workers at most in the end, got 1000000 more"):
+        StockCommands(arbiter).execute(["worker", "add", "1000000"])
+    assert arbiter.num_workers == 2
+
+
 def test_worker_that_is_not_there_is_not_killed(arbiter: Any) -> None:
     assert StockCommands(arbiter).execute(["worker", "kill", "99"]) == {
         "success": False,

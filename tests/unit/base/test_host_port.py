@@ -21,7 +21,22 @@ def test_addresses(text: str, expected: tuple[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "9091", ":9091", "127.0.0.1", "127.0.0.1:65536", "example.com:80", "::1:80", 9091, None]
+    "text",
+    [
+        "",
+        "9091",
+        ":9091",
+        "127.0.0.1",
+        "127.0.0.1:65536",
+        "example.com:80",
+        "::1:80",
+        "127.1:80",
+        "999.0.0.1:80",
+        "...:80",
+        "[:]:80",
+        9091,
+        None,
+    ],
 )
 def test_what_is_no_address(text: object) -> None:
     """It is refused in a sentence; names are, because looking one up would wait."""

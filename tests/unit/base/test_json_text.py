@@ -34,6 +34,13 @@ def test_number_that_is_none_is_null() -> None:
     assert encode_json({"x": float("nan")}) == b'{"x":null}'
 
 
+def test_number_may_have_any_size() -> None:
+    assert json.loads(encode_json({"x": 2**64, "y": Inner("x", (2**80,))})) == {
+        "x": 2**64,
+        "y": {"name": "x", "numbers": [2**80]},
+    }
+
+
 @pytest.mark.parametrize("data", [{"x": object()}, {"x": [object(), "\ud800"]}])
 def test_what_json_cannot_hold_is_refused(data: Any) -> None:
     with pytest.raises(TypeError):

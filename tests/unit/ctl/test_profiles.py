@@ -36,7 +36,20 @@ def test_summary_says_how_much_was_seen() -> None:
     assert said == "worker 1: 10 samples in 1.0 s, 8 of a thread at work, 2 of an idle one"
 
 
-@pytest.mark.parametrize("result", ["", "[]", "{}", '{"stacks": 3}', '{"error": "no"}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "result",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"stacks": 3}',
+        '{"error": "no"}',
+        "[" * 100_000,
+        RESULT.replace("10.0", "0"),
+        RESULT.replace("10.0", "NaN"),
+        RESULT.replace("5}", "Infinity}"),
+    ],
+)
 def test_what_a_worker_wrote_may_be_nonsense(result: str) -> None:
     for take in (profile_of, heap_of):
         with pytest.raises(Refused, match="the worker"):

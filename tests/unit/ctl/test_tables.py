@@ -63,6 +63,15 @@ def test_last_words_stand_below_the_exits() -> None:
     assert exits_text([]) == "no worker has ended"
 
 
+def test_nothing_moves_the_cursor() -> None:
+    """Whatever a worker has made up."""
+    bad = "a\x1b[2J\n\u2028\x9b"
+    event = {"seq": 1, "at": EXIT["at"], "event": "listening", "address": bad}
+    for text in (table(["A"], [[bad]]).partition("\n")[2], events_text([event])):
+        assert text.isprintable()
+        assert r"a\x1b[2J\x0a\u2028\x9b" in text
+
+
 def test_stacks_and_events() -> None:
     assert stacks_text([]) == "no worker runs"
     assert stacks_text([{"slot": 1, "pid": 2, "stacks": "x"}]) == "--- worker 1 (pid 2) ---\nx"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import math
 import os
 import signal
@@ -12,6 +14,8 @@ import pytest
 from nodecluster_compat.base.records import NO_BEAT, NO_LOAD, Beat, Load
 from nodecluster_compat.machine.heartbeat import END_OF_STACKS, Heartbeat
 from nodecluster_compat.machine.process_state import catches, condition_of
+
+F_ADD_SEALS, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE = 1033, 2, 4, 8  # fcntl.h; not every Python has their names
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -35,6 +39,18 @@ def test_beats_and_stacks(heartbeat: Heartbeat) -> None:
         os.write(heartbeat.fileno(), END_OF_STACKS)
         assert heartbeat.stacks() == text + END_OF_STACKS
         assert heartbeat.read() == Beat(5.0, 0.25)
+    heartbeat.close()
+
+
+def test_worker_cannot_keep_its_primary_from_writing(heartbeat: Heartbeat) -> None:
+    """By seals, which nobody could take off again."""
+    for seal in (F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(heartbeat.fileno(), F_ADD_SEALS, seal)
+    os.write(heartbeat.fileno(), b"x" * 1000)
+    heartbeat.clear_stacks()
+    heartbeat.beat(Beat(5.0, 0.25))
+    assert heartbeat.read() == Beat(5.0, 0.25)
     heartbeat.close()
 
 

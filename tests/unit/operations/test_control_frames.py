@@ -52,6 +52,10 @@ def test_half_a_frame_is_no_request_yet(length: int) -> None:
         (framed(b"[]"), 'without a "command"'),
         (framed(b'{"command": 3}'), 'without a "command"'),
         (command(command="x", args=3), "no list"),
+        (command(command="x", args=[["y"]]), "no list of words"),
+        (command(command="x", args={"y": 1}), "no list of words"),
+        (command(command="x", id=[1]), 'an "id" that is neither'),
+        (framed(b'{"command": "x", "id": %b1%b}' % (b"[" * 900, b"]" * 900)), 'an "id" that is neither'),
     ],
 )
 def test_garbage_is_told_what_was_expected(data: bytes, reason: str) -> None:
@@ -84,6 +88,14 @@ def test_what_begins_with_letters_is_answered_as_http(head: bytes) -> None:
 def test_nothing_that_comes_raises(data: bytes) -> None:
     found = first_request(data)
     assert found is None or isinstance(found[0], Frame | HttpHead | Garbage)
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**70), 1.5, "\ud800", None])
+def test_any_id_comes_back(number: Any) -> None:
+    found = first_request(command(id=number, command="help"))
+    assert found is not None
+    assert isinstance(found[0], Frame)
+    assert json.loads(encode_refusal(found[0].id, "no")[4:])["id"] == number
 
 
 def test_answers_are_gunicorns() -> None:

@@ -132,6 +132,20 @@ def test_garbage_is_answered_and_ends_its_client_and_nobody_else(served: Served)
     assert served.ask(good, "help")["status"] == "ok"
 
 
+def test_client_whose_answer_fails_is_sent_away(served: Served) -> None:
+    """It does not wait for ever, and holds up nobody."""
+    good, bad = served.connect(), served.connect()
+
+    def fail(frame: Frame, answer: Callable[[bytes], None]) -> None:
+        raise ArithmeticError(frame.command)
+
+    served.door._commands = fail
+    bad.sendall(asked("help"))
+    assert served.read(bad) == b""
+    served.door._commands = served.carry_out
+    assert served.ask(good, "help")["status"] == "ok"
+
+
 def test_get_is_answered_and_the_connection_closed(served: Served) -> None:
     client = served.connect()
     client.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
