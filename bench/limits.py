@@ -2,7 +2,8 @@
 
 Prints a markdown table; progress goes to standard error. Exits with 1 if a target was missed. Needs wrk.
 The servers of a comparison are ours, with the setting and without; their rounds alternate, and CPU is that of the whole
-process tree.
+process tree.  Two processes of the same program differ by some percent, for as long as they live, by where their memory
+happens to lie; so there are several pairs of servers, each with a few rounds, and one comparison is of like with like.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from serve import describe_machine
 from servers import OURS, BenchError, Server
 
 MOST_SHARE = 1.01
+PAIRS = 8
 LIMIT: dict[str, Any] = {"request_timeout": 30}
 IDS: dict[str, Any] = {"request_id_header": "X-Request-ID"}
 
@@ -39,16 +41,29 @@ def with_settings(settings: dict[str, Any]) -> Iterator[Server]:
 
 
 def compared(title: str, settings: dict[str, Any], extra: tuple[str, ...], most: float | None, rounds: int) -> Row:
-    """A request with these settings, and without."""
-    with with_settings(settings) as one, with_settings({}) as other:
+    """A request with these settings, and without: the mean of the pairs' ratios, each the median of its rounds."""
+    pairs = [pair(settings, extra, rounds, is_first=bool(number % 2)) for number in range(PAIRS)]
+    ratios = [statistics.median(mine / theirs for mine, theirs in zip(*one, strict=True)) for one in pairs]
+    mine, theirs = (f"{statistics.median(cost for one in pairs for cost in one[side]):.1f} µs" for side in (0, 1))
+    ratio, spread = statistics.mean(ratios), f"{min(ratios):.3f} to {max(ratios):.3f}"
+    target = "reported" if most is None else f"at most {most:g}"
+    verdict = "" if most is None else judge(ratio <= most)
+    return Row(title, f"{mine}, {ratio:.3f} ({spread})", theirs, target, verdict)
+
+
+def pair(
+    settings: dict[str, Any], extra: tuple[str, ...], rounds: int, *, is_first: bool
+) -> tuple[list[float], list[float]]:
+    """The costs of two new servers, with these settings and without; `is_first`: with them is started first."""
+    with contextlib.ExitStack() as stack:
+        order = [settings, {}] if is_first else [{}, settings]
+        servers = [stack.enter_context(with_settings(one)) for one in order]
+        one, other = servers if is_first else servers[::-1]
         found: dict[Server, list[float]] = {one: [], other: []}
         for number in range(rounds):
             for server in (one, other) if number % 2 else (other, one):
                 found[server].append(cost(server, 1.0, *extra))
-        ratio = statistics.median(mine / theirs for mine, theirs in zip(found[one], found[other], strict=True))
-        mine, theirs = (f"{statistics.median(found[server]):.1f} µs" for server in (one, other))
-    target = "reported" if most is None else f"at most {most:g}"
-    return Row(title, f"{mine}, {ratio:.3f}", theirs, target, "" if most is None else judge(ratio <= most))
+    return found[one], found[other]
 
 
 def main() -> int:
@@ -56,8 +71,9 @@ def main() -> int:
     if shutil.which("wrk") is None:
         raise BenchError("wrk is not installed: apt-get install wrk")
     progress(describe_machine(options))
-    rounds = options.scaled(25, 1)
+    rounds = options.scaled(6, 1)
     rows = [
+        compared("nothing, keep-alive", {}, (), None, rounds),
         compared("request_timeout, keep-alive", LIMIT, (), MOST_SHARE, rounds),
         compared("request_timeout, a connection for each request", LIMIT, CLOSE, MOST_SHARE, rounds),
         compared("request_id_header, keep-alive", IDS, (), None, rounds),

@@ -22,6 +22,7 @@ from ..base.records import Connection, ServedAddress
 __all__ = ["SAMPLE_SECONDS", "QueueStatus", "QueueWatch", "WaitingTimes"]
 
 SAMPLE_SECONDS: Final = 0.5
+_DIGITS: Final = 1
 
 
 class _Listener(Protocol):
@@ -44,11 +45,13 @@ class QueueStatus:
         waiting: how many do now.
         left: clients that left while they waited, so far.
         overdue: connections that were closed after ``queue_timeout``, so far.
+        oldest_seconds: for how long the oldest of them waits, as of the last sample; 0 where none waits.
     """
 
     waiting: int
     left: int
     overdue: int
+    oldest_seconds: float = 0.0
 
 
 class WaitingTimes:
@@ -61,6 +64,10 @@ class WaitingTimes:
         """Note who waits; return those that have waited for ``limit`` seconds, 0 for nobody."""
         self._since = {connection: self._since.get(connection, now) for connection in queue}
         return [one for one, since in self._since.items() if limit and now - since >= limit]
+
+    def oldest(self, now: float) -> float:
+        """Return for how many seconds the oldest of them waits."""
+        return now - min(self._since.values(), default=now)
 
 
 class QueueWatch:
@@ -77,12 +84,15 @@ class QueueWatch:
         self._times: dict[int, WaitingTimes] = {}
         self._left = 0
         self._overdue = 0
+        self._oldest_seconds = 0.0
         self._told_at: int | None = None  # how many were overdue before this episode
 
     @property
     def status(self) -> QueueStatus:
         """What is to be known."""
-        return QueueStatus(sum(len(one.waiting) for one in self._listeners), self._left, self._overdue)
+        waiting = sum(len(one.waiting) for one in self._listeners)
+        oldest = round(self._oldest_seconds, _DIGITS) if waiting else 0.0
+        return QueueStatus(waiting, self._left, self._overdue, oldest)
 
     def sample(self, now: float, limit: float) -> None:
         """Look at every queue.
@@ -96,6 +106,7 @@ class QueueWatch:
             number = listener.served.listener_id
             self._times[number] = before.get(number) or WaitingTimes()
             self._sample(listener, self._times[number], now, limit)
+        self._oldest_seconds = max((times.oldest(now) for times in self._times.values()), default=0.0)
         if self._told_at is not None and not self.status.waiting:
             self._log.warning(
                 "Nobody waits for a worker any more; %s connections were closed", self._overdue - self._told_at
@@ -115,3 +126,4 @@ class QueueWatch:
                 limit,
             )
         self._overdue += listener.drop(overdue)
+        times.note(now, listener.waiting, 0.0)

@@ -36,7 +36,7 @@ def backlog_of(fd: int, family: int) -> Backlog | None:
     if family not in (_socket.AF_INET, _socket.AF_INET6):
         return None
     try:
-        sock = _socket.socket(fileno=fd)
+        sock = _socket.socket(family, _socket.SOCK_STREAM, _socket.IPPROTO_TCP, fd)  # told, it asks the kernel nothing
         try:
             info = sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, _INFO_BYTES)
         finally:

@@ -145,7 +145,7 @@ class Door:
         except OSError:  # no descriptor is left
             pause = _REST_SECONDS
         else:
-            self._admit(_socket.socket(fileno=fd))
+            self._admit(_socket.socket(self._sock.family, _socket.SOCK_STREAM, 0, fd))  # told, it asks nothing
         self._loop.remove_reader(self._sock.fileno())
         self._loop.call_later(pause, self._accept_again, self._sock)
 
@@ -173,7 +173,7 @@ class Door:
         self._waiting.append(client)
         if not self._is_resting:
             self._is_resting = True
-            self._loop.call_soon(self._serve_next)
+            self._serve_next()
 
     def _serve_next(self) -> None:
         if not self._waiting:

@@ -127,8 +127,9 @@ class DoorClient:
         if self._is_open:
             self._to_send, self._closes, self.is_busy = memoryview(answer), closes, False
             self.deadline = self._later(HALF_SECONDS)
-            self._loop.add_writer(self._sock.fileno(), self._writable)
             self._writable()
+            if self._to_send and self._sock.fileno() >= 0:  # not closed by that
+                self._loop.add_writer(self._sock.fileno(), self._writable)
 
     def _writable(self) -> None:
         try:

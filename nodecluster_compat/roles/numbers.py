@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from .status import Durations
     from .worker_handle import WorkerHandle
 
-__all__ = ["NO_NUMBERS", "NoNumbers", "Numbers", "TotalNumbers", "WorkerNumbers"]
+__all__ = ["LAG_DIGITS", "NO_NUMBERS", "NoNumbers", "Numbers", "TotalNumbers", "WorkerNumbers"]
+
+LAG_DIGITS: Final = 1
+"""Of the seconds that a loop is late.  Not more, or the status file would be written all the time."""
 
 
 @dataclass(frozen=True, slots=True)

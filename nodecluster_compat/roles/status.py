@@ -261,6 +261,7 @@ class ClusterStatus:
             uptime=0.0,
             next_attempt_in=None,
             listeners=tuple(replace(one, backlog=None) for one in self.listeners),
+            queue=replace(self.queue, oldest_seconds=0.0),
             totals=Totals(self.totals.spawned, self.totals.exits),
             workers=tuple(worker.lasting for worker in self.workers),
             bus=BusStatus(0, self.bus.dropped),

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ...operations.control_frames import HttpHead
     from ...operations.metrics.ledger import Ledger
     from ...operations.routes import Routes
-    from ...roles.status import ClusterStatus
     from .reloading import Reloader
+    from .status_board import StatusBoard
 
 __all__ = ["MetricsPage"]
 
@@ -30,11 +30,9 @@ _DROPPED: Final = "Values of the application's own metrics for which there is no
 class _Seat(Seat, Protocol):
     """The arbiter, whose numbers are told."""
 
+    board: StatusBoard
     ledger: Ledger
     reloader: Reloader
-
-    def status(self) -> ClusterStatus:
-        """Return how the cluster is."""
 
 
 class MetricsPage:
@@ -54,7 +52,9 @@ class MetricsPage:
     def families(self) -> list[Family]:
         """Return all metrics."""
         arbiter = self._arbiter
-        own = cluster_families(arbiter.status(), arbiter.ledger.survey(), self._facts(arbiter.reloader.outcomes))
+        workers = [arbiter.ledger.figures(one) for one in arbiter.primary.registry.by_id.values()]
+        facts = self._facts(arbiter.reloader.outcomes)
+        own = cluster_families(arbiter.board.without_workers(), workers, arbiter.ledger.survey(), facts)
         application = arbiter.ledger.application()
         names = frozenset(family.name for family in own)
         self._tell_doubles(names & application.names)

@@ -12,7 +12,7 @@ from ...base.native import in_force
 from ...base.wall_time import rfc3339
 from ...machine.backlog import backlog_of
 from ...operations.status_file import write_status
-from ...roles.numbers import NO_NUMBERS, Numbers
+from ...roles.numbers import LAG_DIGITS, NO_NUMBERS, Numbers
 from ...roles.status import (
     BusStatus,
     ClusterState,
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StatusBoard"]
 
-_LAG_DIGITS: Final = 1
 _DIGITS: Final = 3
 _FILE: Final = "status file"
 
@@ -95,8 +94,13 @@ class StatusBoard:
         """The same without what is counted in the workers: for who looks again and again."""
         return self._composed(NO_NUMBERS)
 
-    def _composed(self, numbers: Numbers) -> ClusterStatus:
+    def without_workers(self) -> ClusterStatus:
+        """The same without anything about a single worker: for whoever asks them himself."""
+        return self._composed(NO_NUMBERS, has_workers=False)
+
+    def _composed(self, numbers: Numbers, *, has_workers: bool = True) -> ClusterStatus:
         arbiter, roster, now = self._arbiter, self._arbiter.roster, time.monotonic()
+        workers = arbiter.primary.registry.by_id.values() if has_workers else ()
         return ClusterStatus(
             pid=arbiter.pid,
             state=self._state(),
@@ -105,7 +109,7 @@ class StatusBoard:
             booting=self._booting(),
             ending=roster.ending,
             generation=roster.serving_generation,
-            workers=tuple(self._status_of(worker, numbers, now) for worker in arbiter.primary.registry.by_id.values()),
+            workers=tuple(self._status_of(worker, numbers, now) for worker in workers),
             queue=self._pressure.status,
             faults=self._judge.faults,
             last_fault=self._judge.last_fault,
@@ -132,7 +136,7 @@ class StatusBoard:
             pid=pid,
             state=worker.state,
             health=worker.health,
-            lag=round(worker.lag, _LAG_DIGITS),  # not finer, or the file would be written all the time
+            lag=round(worker.lag, LAG_DIGITS),
             slot=worker.slot,
             generation=worker.generation,
             is_leaving=worker.way_out.is_ending,

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from struct import Struct as BinaryStruct
 from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
@@ -26,7 +27,7 @@ from .layout import (
     EXEMPLAR_BYTES,
     EXEMPLARS,
     EXEMPLARS_AT,
-    HEADER_BYTES,
+    HEADER_NUMBERS,
     KEYS_AT,
     KEYS_BYTES,
     VALUE_BYTES,
@@ -40,6 +41,7 @@ __all__ = ["ApplicationSum", "ApplicationValues", "ValueKey"]
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram", "summary"]
 
+_HEADER: Final = BinaryStruct(f"={HEADER_NUMBERS}Q")
 _MOST: Final = 1e18
 _MOST_SERIES: Final = 64 * 1024  # of all workers that ever were
 
@@ -105,13 +107,15 @@ class ApplicationValues:
         self._read_bytes = 0
         self._last: list[float] = []
         self._before: dict[int, float] = {}  # of counters that have gone back, what they had
+        self._exemplars = 0  # so many were there
         self.dropped = 0
 
     def read(self) -> Iterator[tuple[ValueKey, float, float]]:
         """Return each value that makes sense, with its key and when it was set."""
-        header = memoryview(self._memory.read(HEADER_BYTES, 0)).cast("Q")
+        header = _HEADER.unpack(self._memory.read(_HEADER.size, 0))
         used = min(header[Header.VALUES], VALUES)
         self.dropped = min(header[Header.DROPPED], VALUES)
+        self._exemplars = min(header[Header.EXEMPLARS], EXEMPLARS) if used else 0
         if not used:
             return
         self._read_keys(min(header[Header.KEYS], KEYS_BYTES), used)
@@ -128,9 +132,7 @@ class ApplicationValues:
 
     def exemplars(self) -> Iterator[tuple[ValueKey, Exemplar]]:
         """Return the exemplars of the values that were read."""
-        header = memoryview(self._memory.read(HEADER_BYTES, 0)).cast("Q")
-        used: int = min(header[Header.EXEMPLARS], EXEMPLARS)
-        for number in range(used):
+        for number in range(self._exemplars):
             data = self._memory.read(EXEMPLAR_BYTES, EXEMPLARS_AT + number * EXEMPLAR_BYTES)
             index, last, told, first = EXEMPLAR.unpack(data)
             key = self._keys[index - 1] if 0 < index <= len(self._keys) and first == last else None

@@ -8,6 +8,8 @@ no pid, no id of a worker.  A worker is named by its slot; while a successor has
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -17,8 +19,9 @@ from .layout import BOUNDS
 
 if TYPE_CHECKING:
     from ...machine.process_usage import Usage
-    from ...roles.status import ClusterStatus, WorkerStatus
+    from ...roles.status import ClusterStatus
     from .counts import Counts
+    from .figures import WorkerFigures
     from .ledger import Survey
 
 __all__ = ["PrimaryFacts", "cluster_families"]
@@ -27,7 +30,7 @@ _BOUNDS: Final = (*map(str, BOUNDS), "+Inf")
 _REQUESTS: Final = "http_server_request_duration_seconds"
 _UNHEALTHY: Final = ("blocked", "stopped", "saturated")
 
-Measure = Callable[["WorkerStatus"], float | None]
+Measure = Callable[["WorkerFigures"], float | None]
 
 
 class PrimaryFacts(Struct, frozen=True):
@@ -46,11 +49,14 @@ class PrimaryFacts(Struct, frozen=True):
     reloads: Mapping[str, int]
 
 
-def cluster_families(status: ClusterStatus, survey: Survey, primary: PrimaryFacts) -> list[Family]:
+def cluster_families(
+    status: ClusterStatus, workers: Sequence[WorkerFigures], survey: Survey, primary: PrimaryFacts
+) -> list[Family]:
     """Return all metrics of a cluster.
 
     Args:
-        status: of the same moment as the survey.
+        status: of the same moment as the survey; of its workers nothing is asked.
+        workers: the same.
         survey: what the workers have counted.
         primary: the process that tells this.
     """
@@ -58,7 +64,7 @@ def cluster_families(status: ClusterStatus, survey: Survey, primary: PrimaryFact
         family
         for family in (
             *_request_families(survey),
-            *_worker_families(status, survey),
+            *_worker_families(status, workers, survey),
             *_connection_families(status, survey),
             *_bus_families(status),
             *_primary_families(status, primary),
@@ -86,22 +92,27 @@ def _request_families(survey: Survey) -> Iterator[Family]:
 def _durations(counts: Counts) -> list[Sample]:
     samples: list[Sample] = []
     for (method, status), row in sorted(counts.rows.items()):
-        labels: Labels = (("http_request_method", method),)
-        if status:
-            labels = (*labels, ("http_response_status_code", status))
-        reached = 0
-        for bound, count in zip(_BOUNDS, row.buckets, strict=True):
-            reached += count
-            samples.append(Sample("_bucket", (*labels, ("le", bound)), reached))
-        samples += [Sample("_count", labels, reached), Sample("_sum", labels, row.seconds)]
+        labels, buckets = _labels_of(method, status)
+        reached = list(accumulate(row.buckets))
+        samples += [Sample("_bucket", one, count) for one, count in zip(buckets, reached, strict=True)]
+        samples += [Sample("_count", labels, reached[-1]), Sample("_sum", labels, row.seconds)]
     return samples
+
+
+@cache  # a worker can make up only so many: `row_of_key`
+def _labels_of(method: str, status: str) -> tuple[Labels, tuple[Labels, ...]]:
+    """Return the labels of a row, and those of its buckets."""
+    labels: Labels = (("http_request_method", method),)
+    if status:
+        labels = (*labels, ("http_response_status_code", status))
+    return labels, tuple((*labels, ("le", bound)) for bound in _BOUNDS)
 
 
 # --- workers -------------------------------------------------------------------------------------
 
 
-def _worker_families(status: ClusterStatus, survey: Survey) -> Iterator[Family]:
-    workers, totals = status.workers, status.totals
+def _worker_families(status: ClusterStatus, workers: Sequence[WorkerFigures], survey: Survey) -> Iterator[Family]:
+    totals = status.totals
     states = {"booting": status.booting, "listening": status.listening, "ending": status.ending}
     yield Family("nodecluster_workers", "gauge", "Workers by state.", _by_label("state", states))
     yield _single("nodecluster_workers_target", "gauge", "Workers that there should be.", status.target)
@@ -116,7 +127,12 @@ def _worker_families(status: ClusterStatus, survey: Survey) -> Iterator[Family]:
     yield from _slot_families(workers)
 
 
-def _slot_families(workers: Sequence[WorkerStatus]) -> Iterator[Family]:
+def _slot_families(workers: Sequence[WorkerFigures]) -> Iterator[Family]:
+    slots: dict[int, list[WorkerFigures]] = {}
+    for one in workers:
+        if one.slot:
+            slots.setdefault(one.slot, []).append(one)
+    by_slot = [((("slot", str(slot)),), slots[slot]) for slot in sorted(slots)]
     worst: Callable[[Sequence[float]], float] = max
     for name, about, unit, joined, measure in (
         ("active_requests", "Requests in flight.", "", sum, lambda one: one.active_requests),
@@ -127,16 +143,18 @@ def _slot_families(workers: Sequence[WorkerStatus]) -> Iterator[Family]:
          lambda one: one.lag),
         ("resident_memory_bytes", "Resident memory.", "bytes", sum, lambda one: one.rss_bytes),
     ):  # fmt: skip
-        yield Family(f"nodecluster_worker_{name}", "gauge", about, _by_slot(workers, measure, joined), unit)
+        yield Family(f"nodecluster_worker_{name}", "gauge", about, list(_samples(by_slot, measure, joined)), unit)
 
 
-def _by_slot(workers: Sequence[WorkerStatus], measure: Measure, joined: Callable[[list[float]], float]) -> list[Sample]:
-    found: dict[int, list[float]] = {}
-    for one in workers:
-        value = measure(one)
-        if one.slot and value is not None:
-            found.setdefault(one.slot, []).append(value)
-    return [Sample("", (("slot", str(slot)),), joined(values)) for slot, values in sorted(found.items())]
+def _samples(
+    by_slot: Sequence[tuple[Labels, Sequence[WorkerFigures]]],
+    measure: Measure,
+    joined: Callable[[list[float]], float],
+) -> Iterator[Sample]:
+    for labels, workers in by_slot:
+        values = [value for one in workers if (value := measure(one)) is not None]
+        if values:
+            yield Sample("", labels, values[0] if len(values) == 1 else joined(values))
 
 
 # --- connections, and the primary ----------------------------------------------------------------
@@ -149,6 +167,8 @@ def _connection_families(status: ClusterStatus, survey: Survey) -> Iterator[Fami
     yield Family("nodecluster_connections", "counter", about, _by_label("result", results, "_total"))
     waiting = "Connections that wait in the primary for a worker."
     yield _single("nodecluster_queue_connections", "gauge", waiting, queue.waiting)
+    oldest = "How long the oldest of them has waited."
+    yield _single("nodecluster_queue_oldest_seconds", "gauge", oldest, queue.oldest_seconds, "seconds")
     backlogs = {one.address: one.backlog for one in status.listeners if one.backlog is not None}
     kernel = "Connections that wait in the kernel to be accepted."
     yield Family("nodecluster_listener_backlog", "gauge", kernel, _by_label("address", backlogs))

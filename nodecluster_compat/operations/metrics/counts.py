@@ -7,7 +7,7 @@ reached.  Of any other row the last good reading stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import TYPE_CHECKING, Final
@@ -17,9 +17,10 @@ from ...roles.status import Durations
 from .layout import (
     BOUNDS,
     CLIENT_BYTES,
-    HEADER_BYTES,
+    HEADER_NUMBERS,
     OVERFLOW_ROWS,
     ROW_BYTES,
+    ROW_NUMBERS,
     ROWS,
     ROWS_AT,
     SINCE_AT,
@@ -44,6 +45,8 @@ _MOST_BYTES: Final = 1_000_000_000_000  # a second
 _MOST_CONNECTIONS: Final = 1_000_000  # a second
 _SLACK_SECONDS: Final = 1.0
 _SECONDS: Final = Struct("=d")
+_HEADER: Final = Struct(f"={HEADER_NUMBERS}Q")
+_ROW: Final = Struct(f"=QdQ{ROW_NUMBERS - Row.BUCKETS}Q")
 _SLOT: Final = Struct(f"=Q{CLIENT_BYTES}s{SLOT_BYTES - 8 - CLIENT_BYTES}s")
 _UNANSWERED: Final = ""
 _NO_BUCKETS: Final = (0,) * (len(BOUNDS) + 1)
@@ -153,19 +156,40 @@ class CountsReader:
     Args:
         memory: the worker's.
         born: when it was forked: seconds, of the monotonic clock.
+
+    Attributes:
+        has_values: whether the application had metrics of its own there, at the last reading.
     """
+
+    has_values = False
 
     def __init__(self, memory: SealedMemory, born: float) -> None:
         self.memory = memory
         self.born = born
         self._last = NOTHING
         self._raw: list[bytes] = [_UNUSED] * ROWS  # as read last: what has not changed since is not looked at again
+        self._all_raw = b""  # the same
+
+    def survey(self, now: float) -> tuple[Counts, int, float]:
+        """Return what :meth:`read` and :meth:`active` do."""
+        counts, header = self._read(now)
+        return counts, *self._active(header, now)
 
     def read(self, now: float) -> Counts:
         """Return what it has counted so far."""
-        header = self._header()
+        return self._read(now)[0]
+
+    def _read(self, now: float) -> tuple[Counts, Sequence[int]]:
+        known = ROWS_AT + len(self._all_raw)
+        data = self.memory.read(known, 0)  # in one go, unless there are more rows than before
+        header = self._unpacked(data)
+        size = ROW_BYTES * min(header[Header.ROWS], ROWS)
+        rows = data[ROWS_AT : ROWS_AT + size] if size <= len(self._all_raw) else self.memory.read(size, ROWS_AT)
+        return self._taken(header, rows, now), header
+
+    def _taken(self, header: Sequence[int], data: bytes, now: float) -> Counts:
         age = max(now - self.born, 0.0) + _SLACK_SECONDS
-        rows = self._rows(min(header[Header.ROWS], ROWS), age)
+        rows = self._rows(data, age)
         most = int(_MOST_CONNECTIONS * age)
         opened, closed = header[Header.OPENED], header[Header.CLOSED]
         is_sane = self._last.opened <= opened <= most and self._last.closed <= closed <= opened
@@ -174,26 +198,35 @@ class CountsReader:
         self._last = Counts(rows, opened, closed, late)
         return self._last
 
-    def _header(self) -> memoryview:
-        return memoryview(self.memory.read(HEADER_BYTES, 0)).cast("Q")
+    def _header(self) -> Sequence[int]:
+        return self._unpacked(self.memory.read(_HEADER.size, 0))
 
-    def _rows(self, used: int, age: float) -> dict[RowKey, RowCounts]:
-        data = self.memory.read(used * ROW_BYTES, ROWS_AT)
+    def _unpacked(self, data: bytes) -> Sequence[int]:
+        header = _HEADER.unpack_from(data)
+        self.has_values = bool(header[Header.VALUES] or header[Header.DROPPED])
+        return header
+
+    def _rows(self, data: bytes, age: float) -> dict[RowKey, RowCounts]:
         rows = self._last.rows
-        for number in range(used):
+        if data == self._all_raw:
+            return rows
+        self._all_raw = data
+        for number in range(len(data) // ROW_BYTES):
             raw = data[number * ROW_BYTES : (number + 1) * ROW_BYTES]
             if raw == self._raw[number]:
                 continue
             self._raw[number] = raw
-            numbers = memoryview(raw).cast("Q")
-            key, row = _key(number, numbers[Row.KEY]), _row(numbers)
+            raw_key, seconds, sent, *buckets = _ROW.unpack(raw)
+            key, row = _key(number, raw_key), RowCounts(seconds, sent, tuple(buckets))
             if key is not None and _can_be(row, rows.get(key), age):
                 rows = {**rows, key: row}
         return rows
 
     def active(self, now: float) -> tuple[int, float]:
         """Return how many requests are in flight, and for how many seconds the oldest is."""
-        header = self._header()
+        return self._active(self._header(), now)
+
+    def _active(self, header: Sequence[int], now: float) -> tuple[int, float]:
         since = [at for _, at in self._since(header, now)]
         unlisted = header[Header.UNLISTED]
         is_sane = unlisted <= self._last.opened  # the last reading, which is of this moment or a little older
@@ -205,9 +238,11 @@ class CountsReader:
         found = [self._in_slot(slot, at) for slot, at in self._since(header, now)]
         return sorted((one for one in found if one is not None), key=lambda one: one.since)
 
-    def _since(self, header: memoryview, now: float) -> list[tuple[int, float]]:
-        used = min(header[Header.SLOTS], SLOTS)
-        since = memoryview(self.memory.read(8 * used, SINCE_AT)).cast("d").tolist()
+    def _since(self, header: Sequence[int], now: float) -> list[tuple[int, float]]:
+        data = self.memory.read(8 * min(header[Header.SLOTS], SLOTS), SINCE_AT)
+        if not data.strip(b"\0"):
+            return []
+        since = memoryview(data).cast("d").tolist()
         return [(slot, at) for slot, at in enumerate(since) if at and self.born <= at <= now]
 
     def _in_slot(self, slot: int, since: float) -> InFlight | None:
@@ -224,11 +259,6 @@ def _key(number: int, key: int) -> RowKey | None:
         return "_OTHER", f"{number + 1}xx"
     found = row_of_key(key)
     return None if found is None else (found[0], str(found[1]) if found[1] else _UNANSWERED)
-
-
-def _row(numbers: memoryview) -> RowCounts:
-    seconds = numbers[Row.SECONDS : Row.SECONDS + 1].tobytes()
-    return RowCounts(_SECONDS.unpack(seconds)[0], numbers[Row.BYTES], tuple(numbers[Row.BUCKETS :]))
 
 
 def _can_be(row: RowCounts, last: RowCounts | None, age: float) -> bool:

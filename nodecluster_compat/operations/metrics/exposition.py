@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from .families import Exemplar, Family, Labels, Sample
+from .families import Exemplar, Family, Kind, Labels, Sample
 
 __all__ = ["OPENMETRICS_TYPE", "TEXT_TYPE", "negotiated", "openmetrics", "text"]
 
@@ -47,34 +47,39 @@ def text(families: Iterable[Family]) -> bytes:
     """Return the families in the text format of Prometheus."""
     lines: list[str] = []
     for family in families:
-        name = _name(family.name)
-        told, kind = name, family.kind
-        if family.kind == "counter":
-            told = f"{name}_total"
-        elif kind == "info":
-            told, kind = f"{name}_info", "gauge"
-        about = family.about.replace("\\", r"\\").replace("\n", r"\n")
-        lines += [f"# HELP {told} {about}\n", f"# TYPE {told} {kind}\n"]
-        lines += [
-            f"{name}{sample.suffix}{_labels(sample.labels)} {_number(sample.value)}\n" for sample in family.samples
-        ]
+        name = family.name
+        lines.append(_text_head(name, family.kind, family.about))
+        lines += [f"{_start(name, one.suffix, one.labels)}{_number(one.value)}\n" for one in family.samples]
     return "".join(lines).encode()
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _text_head(name: str, kind: Kind, about: str) -> str:
+    told, is_now = _name(name), "gauge" if kind == "info" else kind
+    if kind in ("counter", "info"):
+        told += "_total" if kind == "counter" else "_info"
+    about = about.replace("\\", r"\\").replace("\n", r"\n")
+    return f"# HELP {told} {about}\n# TYPE {told} {is_now}\n"
 
 
 def openmetrics(families: Iterable[Family]) -> bytes:
     """Return the families in the format of OpenMetrics."""
     lines: list[str] = []
     for family in families:
-        name = _name(family.name)
-        lines += [f"# HELP {name} {_escaped(family.about)}\n", f"# TYPE {name} {family.kind}\n"]
-        if family.unit:
-            lines.append(f"# UNIT {name} {family.unit}\n")
-        lines += [_openmetrics_line(name, sample) for sample in family.samples]
+        lines.append(_openmetrics_head(family.name, family.kind, family.about, family.unit))
+        lines += [_openmetrics_line(family.name, sample) for sample in family.samples]
     return "".join([*lines, "# EOF\n"]).encode()
 
 
+@lru_cache(_MOST_REMEMBERED)
+def _openmetrics_head(name: str, kind: Kind, about: str, unit: str) -> str:
+    name = _name(name)
+    head = f"# HELP {name} {_escaped(about)}\n# TYPE {name} {kind}\n"
+    return f"{head}# UNIT {name} {unit}\n" if unit else head
+
+
 def _openmetrics_line(name: str, sample: Sample) -> str:
-    line = f"{name}{sample.suffix}{_labels(sample.labels)} {_number(sample.value)}"
+    line = f"{_start(name, sample.suffix, sample.labels)}{_number(sample.value)}"
     return f"{line}\n" if sample.exemplar is None else f"{line} # {_exemplar(sample.exemplar)}\n"
 
 
@@ -83,13 +88,17 @@ def _exemplar(exemplar: Exemplar) -> str:
 
 
 @lru_cache(_MOST_REMEMBERED)
+def _start(name: str, suffix: str, labels: Labels) -> str:
+    """Return what a line has before the value: the same at each scrape."""
+    return f"{_name(name)}{suffix}{_labels(labels)} "
+
+
 def _labels(labels: Labels) -> str:
     if not labels:
         return ""
     return "{" + ",".join(f'{_name(name)}="{_escaped(value)}"' for name, value in labels) + "}"
 
 
-@lru_cache(_MOST_REMEMBERED)
 def _name(name: str) -> str:
     """Return a name as every reader of these formats takes it: what else is in it becomes an underscore."""
     name = _NAME.sub("_", name)
@@ -101,6 +110,6 @@ def _escaped(value: str) -> str:
 
 
 def _number(value: float) -> str:
-    if math.isfinite(value):
+    if type(value) is int or math.isfinite(value):
         return repr(value)
     return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"

@@ -13,7 +13,7 @@ Kind: TypeAlias = Literal["counter", "gauge", "histogram", "summary", "info"]
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 
 
-class Exemplar(Struct, frozen=True):
+class Exemplar(Struct, frozen=True, gc=False):
     """One of the events that a sample has counted.
 
     Attributes:
@@ -27,7 +27,7 @@ class Exemplar(Struct, frozen=True):
     timestamp: float
 
 
-class Sample(Struct, frozen=True):
+class Sample(Struct, frozen=True, gc=False):
     """One value.
 
     Attributes:

@@ -24,6 +24,7 @@ __all__ = [
     "EXEMPLARS_AT",
     "EXEMPLAR_BYTES",
     "HEADER_BYTES",
+    "HEADER_NUMBERS",
     "KEYS_AT",
     "KEYS_BYTES",
     "LINE_BYTES",
@@ -84,6 +85,7 @@ class Row:
 
 
 HEADER_BYTES: Final = 512
+HEADER_NUMBERS: Final = 10  # of the header that are used
 ROWS: Final = 128
 OVERFLOW_ROWS: Final = 5
 ROW_NUMBERS: Final = Row.BUCKETS + len(BOUNDS) + 1

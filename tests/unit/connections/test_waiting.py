@@ -69,6 +69,10 @@ def test_clients_that_have_left_are_counted() -> None:
     watch = QueueWatch([listener], logging.getLogger("test"))  # type: ignore[list-item]
     watch.sample(0.0, 0.0)
     assert watch.status == QueueStatus(2, 1, 0)
+    watch.sample(1.5, 0.0)
+    assert watch.status == QueueStatus(2, 1, 0, 1.5)
+    listener.waiting = ()
+    assert watch.status == QueueStatus(0, 1, 0)
 
 
 @pytest.mark.usefixtures("no_leaks")

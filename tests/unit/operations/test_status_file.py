@@ -32,7 +32,7 @@ def test_file_holds_every_field(tmp_path: Path) -> None:
     [worker] = found["workers"]
     assert worker.items() >= {"id": 1, "pid": 8, "state": "listening", "health": "blocked", "lag": 1.5}.items()
     assert (found["schema"], found["exits"], worker["requests"]) == (1, [], None)
-    assert found["queue"] == {"waiting": 3, "left": 2, "overdue": 1}
+    assert found["queue"] == {"waiting": 3, "left": 2, "overdue": 1, "oldest_seconds": 0.0}
     assert list(tmp_path.iterdir()) == [path]
 
 

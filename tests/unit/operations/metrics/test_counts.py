@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import mmap
 import os
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nodecluster_compat.machine.process_usage import usage_of
 from nodecluster_compat.machine.sealed_memory import SealedMemory
 from nodecluster_compat.operations.metrics.counts import CountsReader, together
 from nodecluster_compat.operations.metrics.layout import (
@@ -335,6 +338,57 @@ def test_usage_of_a_process_is_the_kernels() -> None:
     assert numbers.rss_bytes > 1024 * 1024
     assert numbers.cpu_seconds is not None
     assert numbers.cpu_seconds > 0
+
+
+def test_figures_are_those_of_the_status() -> None:
+    """They cost less, and are the same; also of a worker that nobody counts, and of one that is gone."""
+    clock = Clock()
+    ledger = Ledger(clock)
+    ledger.born(1, 1)
+    meter = RequestMeter(ledger._books[1].memory.view(), clock)
+    meter.end(NO_SLOT, meter.begin(NO_SLOT, b""), "GET", "200 OK", 1)
+    meter.begin(meter.open("", 0), b"GET / HTTP/1.1")
+    clock.now += 2
+    gone = worker(2)
+    gone.process.is_reaped = True
+    for one in (worker(1), worker(3), gone):
+        one.slot, one.health, one.lag = 1, "blocked", 2.345
+        numbers, figures = ledger.of(one), ledger.figures(one)
+        assert (figures.slot, figures.health, figures.lag) == (1, "blocked", 2.3)
+        for name in ("active_requests", "oldest_request_seconds", "connections"):
+            assert getattr(figures, name) == getattr(numbers, name), name
+        for name in ("rss_bytes", "cpu_seconds"):  # which grow meanwhile
+            assert (getattr(figures, name) is None) == (getattr(numbers, name) is None) == (one is gone)
+    meter.abandon()
+    ledger.gone(1)
+
+
+def test_processor_time_is_known_where_processes_have_no_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a sandbox; it is that of the process either way."""
+    known = usage_of(os.getpid())
+
+    def refuse(_: int) -> float:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(time, "clock_gettime", refuse)
+    told = usage_of(os.getpid())
+    assert known is not None
+    assert told is not None
+    assert told.cpu_seconds > 0
+    assert abs(told.cpu_seconds - known.cpu_seconds) < 5
+    assert usage_of(2**22 + 1) is None
+
+
+def test_rows_are_read_when_there_are_more_and_when_they_change(pair: Pair) -> None:
+    """What has not changed since the last reading is not read anew."""
+    pair.request()
+    assert pair.rows() == pair.rows() == {("GET", "200"): 1}
+    pair.request(status="404 Not Found")
+    pair.request()
+    assert pair.rows() == {("GET", "200"): 2, ("GET", "404"): 1}
+    assert pair.reader.survey(pair.clock.now)[0].requests == 3
+    overwrite(pair.memory, bytes(8), 0)  # it says that it has no rows any more
+    assert pair.rows() == {("GET", "200"): 2, ("GET", "404"): 1}
 
 
 def test_adding_counts_changes_neither() -> None:

@@ -116,7 +116,7 @@ STATUS: Final = ClusterStatus(
         worker(4, 1, active_requests=1, connections=1, rss_bytes=20, cpu_seconds=0.5, lag=0.2, health="blocked"),
         worker(5, 0),
     ),
-    queue=QueueStatus(4, 5, 6),
+    queue=QueueStatus(4, 5, 6, 2.5),
     faults=0,
     last_fault=None,
     reload=None,
@@ -132,7 +132,7 @@ PRIMARY: Final = PrimaryFacts("1.2.3", 1_700_000_000.0, Usage(77, 0.25), {"succe
 
 def test_cluster_is_told_by_name() -> None:
     """Two workers of one slot are one series, and what nobody knows is not told."""
-    families = cluster_families(STATUS, SURVEY, PRIMARY)
+    families = cluster_families(STATUS, STATUS.workers, SURVEY, PRIMARY)  # type: ignore[arg-type]  # as a figure each
     found = samples(parse_text(text(families).decode()))
     assert found == samples(parse_openmetrics(openmetrics(families).decode()))
     told = {
@@ -163,6 +163,7 @@ def test_cluster_is_told_by_name() -> None:
         "nodecluster_worker_lag_seconds{slot=1}": 0.2,
         "nodecluster_connections_total{result=taken}": 11,
         "nodecluster_connections_total{result=overdue}": 6,
+        "nodecluster_queue_oldest_seconds{}": 2.5,
         "nodecluster_listener_backlog{address=127.0.0.1:80}": 7,
         "nodecluster_reloads_total{state=succeeded}": 1,
         "nodecluster_degraded{}": 1,

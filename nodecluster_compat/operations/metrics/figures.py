@@ -1,0 +1,25 @@
+"""Hold what is told of one worker as metrics.  A pure record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from ...roles.status import WorkerHealth
+
+__all__ = ["WorkerFigures"]
+
+
+class WorkerFigures(Struct, frozen=True, gc=False):
+    """What is told of one worker; see :class:`~nodecluster_compat.roles.status.WorkerStatus`."""
+
+    slot: int
+    health: WorkerHealth
+    lag: float
+    active_requests: int | None = None
+    oldest_request_seconds: float | None = None
+    connections: int | None = None
+    rss_bytes: int | None = None
+    cpu_seconds: float | None = None
