@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, overload
 
-from ..errors import ClusterError
+from ..errors import ClusterError, OptionError
 from ..faults.cluster_faults import Faults
 from ..journal.entries import required_worker_id
 from ..journal.messages import Messages
-from ..options.checks import most_workers
+from ..options.checks import check_seconds, is_count, most_workers
 from ..options.cluster_options import ClusterOptions
 from ..processes.everywhere import assert_same, run_in, value_in_all
 from ..processes.worker import WorkerProxy
@@ -77,9 +77,13 @@ class Cluster(AskedCluster):
         """Wait until ``check(cluster)`` is true, and return what it returned.
 
         :param reason: what is waited for, in words; the error says it.
+        :raises OptionError: *check* is no function, or *timeout* no number of seconds.
         :raises WaitTimeout: it was not within *timeout* seconds (default: 10).
         """
+        if not callable(check):
+            raise OptionError(f"wait_for: expected a function of the cluster, got {check!r:.100}")
         seconds = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
+        check_seconds("wait_for(timeout)", seconds)
         deadline = Deadline(seconds)
         result = poll(lambda: check(self), seconds)
         if not result:
@@ -101,8 +105,8 @@ class Cluster(AskedCluster):
         :raises WaitTimeout: it did not come to that.
         :raises AssertionError: a worker was lost, or replaced, on the way.
         """
-        if not 1 <= workers <= most_workers():
-            raise ClusterError(f"expected 1 to {most_workers()} workers, got {workers}")
+        if not is_count(workers, 1, most_workers()):
+            raise ClusterError(f"expected 1 to {most_workers()} workers, got {workers!r:.100}")
         before = self.workers
         self.journal.note_fault(0, self.primary.pid, f"scale to {workers} workers", harmless=True)
         self.primary.ask("scale", (workers,))

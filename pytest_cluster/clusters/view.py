@@ -8,6 +8,7 @@ from ..errors import ClusterError
 from ..journal.entries import AnyWorker, JournalEntry, ListeningAddress, Wanted, lasting, worker_id
 from ..journal.expectations import Expectation
 from ..journal.journal import Journal
+from ..options.checks import check_count
 from ..options.cluster_options import ClusterOptions
 from ..processes.primary import PrimaryProxy
 from ..processes.worker import WorkerProxy
@@ -137,9 +138,11 @@ class ClusterView:
 
         A worker that the test has killed, or told to end, does not count, even before its end was seen.
 
+        :raises OptionError: *count* is no number of workers.
         :raises WaitTimeout: it did not come to that.
         """
         wanted = self._target if count is None else count
+        check_count("wait_listening", wanted, 0)
 
         def settled(entries: tuple[JournalEntry, ...]) -> bool:
             if self.server.ended():

@@ -55,6 +55,8 @@ class Expectation:
             raise ValueError(f"expected count= to be 1 or more, got {count}: none=True says that it must not happen")
         if exactly is not None and exactly < 0:
             raise ValueError(f"expected exactly= to be 0 or more, got {exactly}")
+        if timeout is not None and not _is_time(timeout):
+            raise ValueError(f"expected timeout= to be a number of seconds, 0 or more, got {timeout!r:.100}")
         self._journal = journal
         self._wanted = wanted
         self._exactly = 0 if none else exactly
@@ -153,3 +155,7 @@ class Expectation:
             raise WaitTimeout(evidence(f"expected {self._said()}, and {len(seen)} came", sections))
         # A watch that was cut short cannot say that nothing came.
         raise timed_out(self._said(), seconds, sections, early=early)
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and value >= 0

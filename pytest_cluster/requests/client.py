@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import math
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import WaitTimeout
+from ..options.checks import is_count, is_seconds
 from ..waiting import poll, scaled
 from .endpoint import Endpoint
 from .hits import Hit, Hits
@@ -167,10 +167,12 @@ class Client:
         :param concurrency: how many at a time, 1 to 1000; 1: one after another.
         :param method: for requests that are no GET.
         :param options: those of :meth:`request`.
-        :raises ValueError: *concurrency* cannot be.
+        :raises ValueError: *count* or *concurrency* cannot be.
         """
         check_keywords(options)
         hits = self._no_hits(concurrency)
+        if not is_count(count):
+            raise ValueError(f"expected a count of requests, 1 or more, got {count!r:.100}")
 
         def ask(_: int) -> None:
             hits.append(self._hit(method, path, options))
@@ -205,8 +207,8 @@ class Client:
         """
         check_keywords(options)
         hits = self._no_hits(concurrency)
-        if not 0 <= pause < math.inf:
-            raise ValueError(f"expected a pause of 0 s or more, got {pause!r}")
+        if not is_seconds(pause, can_be_zero=True):
+            raise ValueError(f"expected a pause of 0 s or more, got {pause!r:.100}")
         ended = threading.Event()
 
         def keep_asking() -> None:
@@ -257,8 +259,8 @@ class Client:
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def _no_hits(self, concurrency: int) -> Hits:
-        if not 1 <= concurrency <= MOST_AT_A_TIME:
-            raise ValueError(f"expected a concurrency of 1 to {MOST_AT_A_TIME}, got {concurrency}")
+        if not is_count(concurrency, 1, MOST_AT_A_TIME):
+            raise ValueError(f"expected a concurrency of 1 to {MOST_AT_A_TIME}, got {concurrency!r:.100}")
         return Hits([], concurrency, self._listening())
 
     def _hit(self, method: str, path: str, options: RequestOptions) -> Hit:

@@ -9,10 +9,11 @@ import base64
 import difflib
 import json as jsons
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
-from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit, urlunsplit
 
 from ..errors import MissingLibrary, OptionError, UnknownKeyword
 from ..values import Json
@@ -51,6 +52,9 @@ class RequestOptions(BodyOptions, total=False):
 
 
 KEYWORDS = tuple(RequestOptions.__annotations__)
+
+METHOD = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+NEVER_IN_A_PATH = re.compile("[ \x80-\U0010ffff]+")
 
 ELSEWHERE = {
     "allow_redirects": "follow_redirects",
@@ -98,7 +102,9 @@ def encode(method: str, path: str, **options: Unpack[BodyOptions]) -> Outgoing:
 
     :raises OptionError: two of them say what the body is, or one cannot be.
     """
-    headers = {str(name): str(value) for name, value in (options.get("headers") or {}).items()}
+    _check_line(method, path)
+    fields = {what: _mapping(what, options.get(what)) for what in ("headers", "cookies")}
+    headers = {str(name): str(value) for name, value in fields["headers"].items()}
     body, content_type = _encoded_body(options)
     if content_type and not any(name.lower() == "content-type" for name in headers):
         headers["Content-Type"] = content_type
@@ -106,6 +112,19 @@ def encode(method: str, path: str, **options: Unpack[BodyOptions]) -> Outgoing:
     if auth is not None:
         headers["Authorization"] = _basic(auth)
     return Outgoing(method, _with_query(path, options.get("params")), headers, body)
+
+
+def _check_line(method: object, path: object) -> None:
+    if not isinstance(method, str) or not METHOD.fullmatch(method):
+        raise OptionError(f"expected a method as 'GET', got {method!r:.100}; cluster.connect() sends what is no HTTP")
+    if not isinstance(path, str):
+        raise OptionError(f"expected a path as '/login', got {path!r:.100}")
+
+
+def _mapping(what: str, given: object) -> Mapping[str, Any]:
+    if given is not None and not isinstance(given, Mapping):
+        raise OptionError(f"{what}: expected a mapping from names to values, got {given!r:.100}")
+    return given or {}
 
 
 def _encoded_body(options: BodyOptions) -> tuple[bytes | None, str]:
@@ -116,7 +135,7 @@ def _encoded_body(options: BodyOptions) -> tuple[bytes | None, str]:
     if options.get("json") is not None:
         return jsons.dumps(options["json"]).encode(), "application/json"
     if options.get("body") is not None:
-        return options["body"], ""
+        return _bytes(options["body"]), ""
     data, files = options.get("data"), options.get("files")
     if isinstance(data, bytes | bytearray | str):
         if files is not None:
@@ -127,6 +146,12 @@ def _encoded_body(options: BodyOptions) -> tuple[bytes | None, str]:
     if uploads:
         return _multipart([(name, value) for name, value in fields if not _is_file(value)], uploads)
     return (urlencode(_text_pairs(fields)).encode(), "application/x-www-form-urlencoded") if fields else (None, "")
+
+
+def _bytes(body: object) -> bytes:
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise OptionError(f"body: expected bytes, got {body!r:.100}; data takes text and forms, json any value")
+    return bytes(body)
 
 
 def _multipart(fields: list[tuple[str, Any]], files: list[tuple[str, Any]]) -> tuple[bytes, str]:
@@ -182,11 +207,14 @@ def _text_pairs(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
 
 
 def _with_query(path: str, params: Pairs | str | None) -> str:
-    """Put a query behind a path, or behind its own; a path without its slash gets one, as in a browser."""
+    """Put a query behind a path, or behind its own; a path without its slash gets one, as in a browser.
+
+    Blanks and what is not ASCII are encoded; an escape stays as it is, and so does what no path can have.
+    """
     if not path.startswith(("/", "http://", "https://")) and path != "*":
         path = f"/{path}"
     query = params if isinstance(params, str) else urlencode(_text_pairs(_pairs("params", params)))
-    path = path.partition("#")[0]
+    path = NEVER_IN_A_PATH.sub(lambda found: quote(found[0]), path.partition("#")[0])
     if not query:
         return path
     return f"{path}{'&' if '?' in path else '?'}{query.removeprefix('?')}"

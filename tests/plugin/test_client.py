@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -71,13 +72,20 @@ def test_as_many_at_a_time_as_were_asked_for() -> None:
     assert seen == [b"POST /pay HTTP/1.1"] * 100
 
 
-@pytest.mark.parametrize("concurrency", [0, 1001])
-def test_impossible_concurrency_is_refused(concurrency: int) -> None:
+@pytest.mark.parametrize("concurrency", [0, 1001, "two"])
+def test_impossible_concurrency_is_refused(concurrency: Any) -> None:
     client = Client(Endpoint("127.0.0.1", 1), lambda worker: None)
-    with pytest.raises(ValueError, match=f"expected a concurrency of 1 to 1000, got {concurrency}"):
+    with pytest.raises(ValueError, match=f"expected a concurrency of 1 to 1000, got {concurrency!r}"):
         client.get_many(concurrency=concurrency)
     with pytest.raises(ValueError, match="expected a concurrency"), client.load(concurrency=concurrency):
         pass
+
+
+@pytest.mark.parametrize("count", [0, -1, "many"])
+def test_count_of_requests_that_asks_nothing_is_refused(count: Any) -> None:
+    """What is asserted of no request always holds."""
+    with pytest.raises(ValueError, match=f"expected a count of requests, 1 or more, got {count!r}"):
+        Client(Endpoint("127.0.0.1", 1), lambda worker: None).get_many(count=count)
 
 
 @pytest.mark.parametrize("pause", [-1, float("nan"), float("inf")])

@@ -245,8 +245,13 @@ def test_scale_and_reload(cluster: Cluster, cluster_client: Client) -> None:
     assert report.number == 1
     assert all(worker.exited_after_disconnect for worker in old)
     assert_no_request_lost(hits)
-    with pytest.raises(ClusterError, match=r"expected 1 to .* workers, got 0"):
-        cluster.scale(0)
+    for wrong in (0, "3"):
+        with pytest.raises(ClusterError, match=rf"expected 1 to .* workers, got {wrong!r}"):
+            cluster.scale(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ClusterError, match="wait_listening: expected a whole number, 0 or more, got -1"):
+        cluster.wait_listening(-1)
+    with pytest.raises(ClusterError, match="wait_for: expected a function of the cluster, got 3"):
+        cluster.wait_for(3, reason="nothing")  # type: ignore[call-overload]
 
 
 @pytest.mark.cluster(fresh=True)

@@ -19,6 +19,7 @@ from pytest_cluster.requests.outgoing import Outgoing, check_keywords, encode, o
         ("a", "?b=1", "/a?b=1"),
         ("/a#part", {"b": None}, "/a"),
         ("*", None, "*"),
+        ("/ä ö%20%2F?a=ü", None, "/%C3%A4%20%C3%B6%20%2F?a=%C3%BC"),
     ],
 )
 def test_query(path: str, params: Any, target: str) -> None:
@@ -82,11 +83,28 @@ def test_authentication() -> None:
         ({"params": [1]}, r"params: expected a mapping or pairs, got \[1\]"),
         ({"files": {"a": 3}}, "files: expected bytes, text or an open file for 'a', got 3"),
         ({"auth": "token"}, "auth: expected a name and a password, got 'token'"),
+        ({"headers": 3}, "headers: expected a mapping from names to values, got 3"),
+        ({"cookies": ["a=b"]}, r"cookies: expected a mapping from names to values, got \['a=b'\]"),
+        ({"body": "text"}, "body: expected bytes, got 'text'; data takes text and forms"),
     ],
 )
 def test_what_cannot_be(options: Any, sentence: str) -> None:
     with pytest.raises(OptionError, match=sentence):
         encode("POST", "/", **options)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sentence"),
+    [
+        ("G E T", "/", "expected a method as 'GET', got 'G E T'"),
+        ("", "/", "expected a method as 'GET', got ''"),
+        (3, "/", "expected a method as 'GET', got 3"),
+        ("GET", 3, "expected a path as '/login', got 3"),
+    ],
+)
+def test_line_that_cannot_be(method: Any, path: Any, sentence: str) -> None:
+    with pytest.raises(OptionError, match=sentence):
+        encode(method, path)
 
 
 def test_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,8 @@ def test_none(pipe: Pipe) -> None:
     [
         ({"count": 0}, "expected count= to be 1 or more, got 0: none=True says that it must not happen"),
         ({"exactly": -1}, "expected exactly= to be 0 or more, got -1"),
+        ({"timeout": -1}, "expected timeout= to be a number of seconds, 0 or more, got -1"),
+        ({"timeout": "5"}, "expected timeout= to be a number of seconds, 0 or more, got '5'"),
     ],
 )
 def test_numbers_that_say_nothing_are_refused(pipe: Pipe, wish: dict[str, int], sentence: str) -> None:
