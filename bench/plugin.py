@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,7 +83,7 @@ def measure_import(rounds: int) -> Row:
             clock.append(seconds)
             processor.append(float(run("-c", IMPORT_ALL, *modules).stdout))
     told = f"{spread(processor[1:], 'ms', 1e3)}; by the clock {spread(clock[1:], 'ms', 1e3)}"
-    return Row("import of the plugin", told, "< 5 ms", statistics.median(processor[1:]) < 0.005)
+    return Row("import of the plugin", told, "<= 5 ms", statistics.median(processor[1:]) <= 0.005)
 
 
 def _importtime_of(told: str) -> tuple[list[str], float]:
@@ -122,7 +123,7 @@ def measure_boot(rounds: int) -> Row:
     guard.drop()
     ratio = statistics.median(ours) / statistics.median(bare)
     told = f"{ratio:.2f} times ({spread(ours, 'ms', 1e3)}; bare {spread(bare, 'ms', 1e3)})"
-    return Row("boot of 2 workers, of the bare server's", told, "<= 1.5 times", ratio <= 1.5)
+    return Row("boot of 2 workers, of the bare server's", told, "<= 1.2 times", ratio <= 1.2)
 
 
 def _boot_bare(folder: str) -> float:
@@ -153,12 +154,17 @@ def _boot_bare(folder: str) -> float:
 
 
 def measure_reuse(count: int) -> Row:
-    """Set-up and teardown of a test whose cluster an earlier one has left as it was."""
+    """Set-up and teardown of a test whose cluster an earlier one has left as it was, with httpx where that is there.
+
+    What a suite has imported makes collections of garbage longer, and so its tests.
+    """
+    has_httpx = find_spec("httpx") is not None
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "plain.py").write_text(PLAIN_APP)
         Path(folder, "test_it.py").write_text(
             textwrap.dedent(f"""
             import pytest
+            {"import httpx" if has_httpx else ""}
 
             @pytest.mark.parametrize("n", range({count + 2}))
             def test_it(cluster, cluster_client, n):
@@ -180,7 +186,8 @@ def measure_reuse(count: int) -> Row:
     ]
     used_again = tests[1:-1]  # the first has booted it, the last has ended it
     told = spread(used_again, "ms", 1e3)
-    return Row("a test with a cluster that is used again", told, "< 20 ms", statistics.median(used_again) < 0.020)
+    title = f"a test with a cluster that is used again, {'beside' if has_httpx else 'without'} httpx"
+    return Row(title, told, "<= 3 ms", statistics.median(used_again) <= 0.003)
 
 
 def measure_flakes(runs: int, at_once: int) -> Row:
