@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from ..errors import FaultError, OptionError
+from ..options.checks import check_count
 from ..processes.primary import PrimaryProxy
 from ..processes.worker import WorkerProxy
 from ..server.leaks import is_stopped
@@ -60,7 +61,12 @@ class ProcessFaults(Injector):
         worker.disconnect()
 
     def exit(self, target: Target, code: int = 1) -> None:
-        """End a process at once from within, as ``os._exit(code)`` does."""
+        """End a process at once from within, as ``os._exit(code)`` does.
+
+        :param code: 0 to 255.
+        :raises OptionError: it is none of these.
+        """
+        check_count("exit(code)", code, 0, 255)
         self._note(target, f"exit({code}) in", ends=True)
         target.ask("exit", code)
 
@@ -68,10 +74,13 @@ class ProcessFaults(Injector):
         """Let a worker's main loop raise; gunicorn logs it, and the worker ends with exit code 255.
 
         :param error: of a class that the worker can import (default: ``RuntimeError("injected by the test")``).
+        :raises OptionError: it is no error.
         :raises FaultError: the worker cannot have it, and goes on.
         """
         if not isinstance(worker, WorkerProxy):
             raise FaultError("the primary has no main loop that a test can break: use exit() or kill()")
+        if error is not None and not isinstance(error, BaseException):
+            raise OptionError(f"crash(error): expected an error, got {error!r:.100}")
         sent = pickled(error or RuntimeError(MESSAGE), "the error")
         entry = self._note(worker, "crash of", ends=True)
         try:
@@ -132,7 +141,11 @@ class ProcessFaults(Injector):
 
     @contextlib.contextmanager
     def fd_limit(self, target: Target, spare: int = 0) -> Iterator[None]:
-        """Leave a process only *spare* descriptors beyond those it has, for the time of a block."""
+        """Leave a process only *spare* descriptors beyond those it has, for the time of a block.
+
+        :raises OptionError: *spare* is no number of descriptors.
+        """
+        check_count("fd_limit(spare)", spare, 0)
         target.check_alive()
         pid = target.pid
         with target.reached():

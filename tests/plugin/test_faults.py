@@ -469,6 +469,9 @@ def test_numbers_that_mean_nothing_are_refused(cluster: Cluster, cluster_faults:
         ("expected an error, or the class of one, got 'x'", lambda: cluster_faults.fail_next(error="x")),  # type: ignore[arg-type]
         ("worker: expected a whole number, 1 or more, got 0", lambda: cluster_faults.boot_failure("exit", worker=0)),
         (r"expected a worker \(cluster.worker\(1\)\) or cluster.primary, got 1", lambda: cluster_faults.kill(1)),  # type: ignore[arg-type]
+        (r"exit\(code\): expected .* 0 to 255, got '1'", lambda: cluster_faults.exit(cluster.primary, "1")),  # type: ignore[arg-type]
+        (r"crash\(error\): expected an error, got 'x'", lambda: cluster_faults.crash(cluster.workers[0], "x")),  # type: ignore[arg-type]
+        (r"fd_limit\(spare\): .* got -1", lambda: cluster_faults.fd_limit(cluster.primary, -1).__enter__()),
         ("timeout: expected a number of seconds, more than 0, got 0", lambda: cluster.get("/", timeout=0)),
         ("timeout: .* got '1'", lambda: cluster.get("/", timeout="1")),
     ]
