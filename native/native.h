@@ -19,7 +19,7 @@
 
 extern PyType_Spec request_stores_spec, clean_heads_spec, plain_request_spec, answers_spec, plain_answer_spec, turns_spec,
     clean_turn_spec, held_reader_spec, errors_stream_spec, request_ids_spec;
-extern PyMethodDef clean_head_functions[];
+extern PyMethodDef clean_head_functions[], peeking_functions[], engineio_functions[];
 
 int prepare_clean_head(void);
 
@@ -86,6 +86,10 @@ PyObject *new_reader(PyObject *held);
 
 int note_wait(PyObject *waits, PyObject *greenlet);
 int forget_wait(PyObject *waits, PyObject *greenlet);
+
+/* --- whose a connection is: engineio.c -------------------------------------------------------- */
+
+long long engineio_worker(const char *data, Py_ssize_t size);
 
 /* --- connections: clean_turn.c ---------------------------------------------------------------- */
 

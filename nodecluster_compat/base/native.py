@@ -41,6 +41,8 @@ class Native(Protocol):
         CleanTurn, Turns: of a connection, and of what all of them share, in
             :mod:`~nodecluster_compat._gunicorn.requests.clean_connection`.
         RequestIds: the twin of what :mod:`~nodecluster_compat._gunicorn.requests.request_ids` makes.
+        peek: the twin of that of :mod:`~nodecluster_compat.machine.peeking`.
+        look: the twin of ``EngineIO.look`` in :mod:`~nodecluster_compat.routing.engineio`.
     """
 
     VERSION: str
@@ -57,6 +59,8 @@ class Native(Protocol):
     CleanTurn: type[Any]
     Turns: Callable[..., Any]
     RequestIds: Callable[..., Any]
+    peek: Callable[[int, int], bytes | None]
+    look: Callable[[bytes], int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,11 @@ class Dispatcher:
         return len(self._members) > (worker_id in self._members)
 
     @property
+    def has_several(self) -> bool:
+        """Whether more than one worker serves, so that it matters whose a connection is."""
+        return len(self._members) > 1
+
+    @property
     def wants_connections(self) -> bool:
         """Whether accepting one more makes sense: somebody serves, and what waits for anybody is under its bound."""
         return bool(self._members) and len(self._line) + len(self._named.get(ASKED, ())) < self._limit

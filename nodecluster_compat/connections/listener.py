@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from ..base.log import Log
 from ..base.records import Connection, PeerAddress, ServedAddress
+from ..machine.peeking import MOST_PEEKED, peek
 from .dealing_loop import READABLE, DealingLoop
 from .dispatcher import Dispatcher
 from .handed import close_connection
@@ -27,7 +28,6 @@ from .policies import Policy
 __all__ = ["Listener"]
 
 _ACCEPTS_PER_TURN: Final = 16
-_LOOK_BYTES: Final = 2048
 _GROWTH: Final = 1.25
 _MOST_AT_CLOSE: Final = 8192
 _FIRST_DELAY: Final = 0.05
@@ -217,7 +217,7 @@ class Listener:
             self._delay = _FIRST_DELAY  # some come back: the next pause is short, the episode goes on
         if self.needs_all_idle or not self.dispatcher.idle_workers:
             self._find_idle()
-        if self.look is None and self.client_of is None:
+        if self.client_of is None and (self.look is None or not self.dispatcher.has_several):
             self.dispatcher.add(Connection(fd, peer))
         else:
             self.dispatcher.add(self._looked_at(fd, peer))
@@ -225,18 +225,18 @@ class Listener:
 
     def _looked_at(self, fd: int, peer: PeerAddress) -> Connection:
         """Look, once and without waiting, what has come of a connection, and say whose it is."""
-        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)  # as in _is_gone
-        try:
-            data = sock.recv(_LOOK_BYTES, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
-        except OSError:
+        data = peek(fd, MOST_PEEKED)
+        if not data:
             return Connection(fd, peer)
-        finally:
-            sock.detach()
-        client = None if self.client_of is None else self.client_of(data)
+        if self.client_of is not None:
+            client = self.client_of(data)
+            peer = peer if client is None else (client, 0)
         target = 0 if self.look is None else self.look(data)
-        if target and target not in self.dispatcher.idle_workers:
+        if not target:
+            return Connection(fd, peer)
+        if target not in self.dispatcher.idle_workers:
             self._find_idle()  # it may have taken its last offer: then this one need not wait
-        return Connection(fd, peer if client is None else (client, 0), -1, target)
+        return Connection(fd, peer, -1, target)
 
     def _failed(self, error: OSError) -> bool:
         if error.errno in _TRANSIENT:
@@ -279,14 +279,4 @@ def _is_gone(connection: Connection) -> bool:
 
     One that has sent its request and shut its writing side is still there to read the answer.
     """
-    if connection.head >= 0:
-        return False  # what was before has been read
-    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, connection.fd)  # of any family: nothing asks for it
-    try:
-        return not sock.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # it was reset
-    finally:
-        sock.detach()
+    return connection.head < 0 and peek(connection.fd, 1) == b""  # with a head, something was before the end

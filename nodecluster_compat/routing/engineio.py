@@ -54,7 +54,8 @@ class EngineIO:
     def look(data: bytes) -> int:
         """Return what :meth:`find` would say of the first request in ``data``, if that is an id; 0 for anything else.
 
-        For who looks at every connection, and may be wrong about a request that is odd.
+        For who looks at every connection, and may be wrong about a request that is odd.  The C extension has the twin
+        (``native/engineio.c``).
         """
         if b"EIO=" not in data:
             return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ...base.native import in_force
 from ...routing.engineio import EngineIO
 from ...routing.keys import FunctionKey
 from ...routing.proxy_header import proxy_header_bytes
@@ -16,9 +17,10 @@ from ...routing.router import Router
 
 if TYPE_CHECKING:
     from ...base.log import Log
+    from ...base.native import Choice
     from ...routing.keys import Key
 
-__all__ = ["Look"]
+__all__ = ["Look", "quick_look"]
 
 _FIRST = (b"P", b"\r")  # of a header of the PROXY protocol, or of a POST
 _SHIPPED = __name__.partition(".")[0] + ".routing."
@@ -38,18 +40,24 @@ class Look:
         self._members = members
         self._router = Router(shipped, 0, members, log) if shipped else None
         self._is_quick = [type(key) for key in shipped] == [EngineIO]
+        self._quick = quick_look(in_force())
 
     def __call__(self, data: bytes) -> int:
         """Return the id of a worker that serves, 0 for anybody."""
         if data[:1] in _FIRST:
             data = data[proxy_header_bytes(data) or 0 :]
         if self._is_quick:
-            target = EngineIO.look(data)
+            target = self._quick(data)
             return target if target and target in self._members().values() else 0
         if self._router is None:
             return 0
         decision = self._router.decide(data, False)
         return max(0, decision)
+
+
+def quick_look(choice: Choice) -> Callable[[bytes], int]:
+    """Return what serves for ``EngineIO.look``: C or Python."""
+    return EngineIO.look if choice.module is None else choice.module.look
 
 
 def _shipped(keys: tuple[Key, ...]) -> list[Key]:
