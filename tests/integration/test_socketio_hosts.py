@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import socketio
 from redis_server import RedisServer, needs_redis, running
-from socketio_clients import Caller, callers
+from socketio_clients import Caller, Comer, callers, comer
 
 from pytest_cluster import ClusterFactory
 from pytest_cluster.waiting import poll
@@ -80,3 +80,38 @@ def check_one_client(here: list[Caller], there: list[Caller]) -> None:
     assert here[0].ask("session", "A" * 20 + ".1") == "KeyError: 'Session not found'"
     there[0].say("kick", here[1].sid)
     assert poll(lambda: not here[1].client.connected, 20)
+
+
+def test_recovery_on_two_hosts(cluster_factory: ClusterFactory, server: RedisServer) -> None:
+    """What another host sends is missed by nobody and comes once; who comes back to another host begins anew."""
+    env = {"NODECLUSTER_BUS": server.url, "SIO_MANAGER": '{"recovery": 60}'}
+    here, there = (cluster_factory(**GEVENT, workers=count, env=env) for count in (3, 1))
+    with callers(there, 1) as [far], callers(here, 1) as [near], comer(here) as one:
+        assert poll(lambda: know_each_other([far, near, one], 4), 40)
+        sid = one.sid
+        one.ask("join", "room")
+        come_back_elsewhere(one, far)
+        for sender in (far, near):
+            sender.say("tell", sid, "to it, once")
+            sender.say("tell", "room", "to the room")
+            one.wait_told("to it, once", "to the room")
+        one.break_connection()
+        far.say("tell", "room", "while all workers are replaced")
+        assert here.reload().state == "succeeded"
+        assert one.come_back() == sid
+        one.wait_told("while all workers are replaced")
+        one.break_connection()
+        one.url = there.url
+        assert one.come_back() != sid
+        assert one.ask("rooms", one.sid) == [one.sid]
+
+
+def come_back_elsewhere(one: Comer, far: Caller) -> None:
+    """Come back until it is another worker's than its id says."""
+    sid, home = one.sid, one.worker
+    while one.worker == home:
+        one.break_connection()
+        far.say("tell", "room", "meanwhile")
+        far.say("tell", sid, {"to it": b"bytes"})
+        assert one.come_back() == sid
+        one.wait_told("meanwhile", {"to it": b"bytes"})

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, Final
 
 import pytest
 import socketio
-from socketio_clients import Caller, OrderedClient, callers
+from socketio_clients import callers, comer
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -36,53 +34,6 @@ KINDS: Final = [
     for name, options in {"gevent": GEVENT, "threads": THREADS, "asgi": ASGI}.items()
 ]
 EACH_KIND: Final = pytest.mark.parametrize("kind", KINDS, scope="module")
-
-
-class _Client(OrderedClient):
-    """Keeps the name of its session, as the JavaScript client does."""
-
-    pid: str | None = None
-
-    def _handle_connect(self, namespace: str, data: Any) -> None:
-        self.pid = data.get("pid")
-        super()._handle_connect(namespace, data)
-
-
-class Comer(Caller):
-    """A client whose connection may break, and that comes back."""
-
-    def __init__(self, url: str) -> None:
-        self.offset: str | None = None
-        self._url = url
-        super().__init__(url, ["websocket"])
-
-    def make(self, **options: Any) -> socketio.Client:
-        return _Client(**options)
-
-    def note(self, value: Any, offset: str) -> None:
-        self.offset = offset
-        super().note(value)
-
-    def break_connection(self) -> None:
-        self.client.eio.ws.close()
-        self.wait(lambda one: not one.client.connected, "its connection broke")
-
-    def come_back(self, **claim: Any) -> str:
-        """Connect again, and say who it was; return its new id."""
-        self.release()
-        auth = {"pid": self.client.pid, "offset": self.offset, **claim}
-        self.client = self.made()
-        self.client.connect(self._url, transports=["websocket"], auth=auth, wait_timeout=20)
-        return self.sid
-
-
-@contextmanager
-def comer(cluster: Cluster) -> Iterator[Comer]:
-    one = Comer(cluster.url)
-    try:
-        yield one
-    finally:
-        one.close()
 
 
 @pytest.mark.table(quick=["gevent", "threads"])

@@ -12,7 +12,7 @@ import socketio
 
 from pytest_cluster import Cluster
 
-__all__ = ["Caller", "OrderedClient", "callers"]
+__all__ = ["Caller", "Comer", "OrderedClient", "callers", "comer"]
 
 PATIENCE: Final = 20.0
 
@@ -148,3 +148,55 @@ def callers(
     finally:
         for caller in made:
             caller.close()
+
+
+class _Client(OrderedClient):
+    """Keeps the name of its session, as the JavaScript client does."""
+
+    pid: str | None = None
+
+    def _handle_connect(self, namespace: str, data: Any) -> None:
+        self.pid = data.get("pid")
+        super()._handle_connect(namespace, data)
+
+
+class Comer(Caller):
+    """A client of a server with recovery, whose connection may break, and that comes back.
+
+    Args:
+        url: of the server; it may be another one when it comes back.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.offset: str | None = None
+        self.url = url
+        super().__init__(url, ["websocket"])
+
+    def make(self, **options: Any) -> socketio.Client:
+        return _Client(**options)
+
+    def note(self, value: Any, offset: str) -> None:
+        self.offset = offset
+        super().note(value)
+
+    def break_connection(self) -> None:
+        self.client.eio.ws.close()
+        self.wait(lambda one: not one.client.connected, "its connection broke")
+
+    def come_back(self, **claim: Any) -> str:
+        """Connect again, and say who it was; return its new id."""
+        self.release()
+        auth = {"pid": self.client.pid, "offset": self.offset, **claim}
+        self.client = self.made()
+        self.client.connect(self.url, transports=["websocket"], auth=auth, wait_timeout=PATIENCE)
+        return self.sid
+
+
+@contextmanager
+def comer(cluster: Cluster) -> Iterator[Comer]:
+    """Connect one to a server, and end it."""
+    one = Comer(cluster.url)
+    try:
+        yield one
+    finally:
+        one.close()

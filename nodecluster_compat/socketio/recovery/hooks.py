@@ -325,10 +325,19 @@ class Recovering(Clustered):
         return super().home_of(sid)
 
     def _spans(self, sender: int, told: Told) -> bool:
-        """Extends :class:`Clustered`'s: an event's number is of whoever has sent it, as this host knows that."""
+        """Extends :class:`Clustered`'s: an event is of whoever has sent it, as this host knows that, and of now.
+
+        When it was sent, the clock of another host has said, which may differ from this one's by any number of days.
+        """
         if "packet" in told:
-            told["packet"] = [sender, *told["packet"][1:]]
+            told["packet"] = [sender, told["packet"][1], self.memory.clock()]
         return super()._spans(sender, told)
+
+    def _packed(self, told: Told) -> bytes:
+        """Extends :class:`Clustered`'s: between hosts all hear what is for one client, and nobody passes it on."""
+        if self.recovery is not None and self.spans_hosts and told["method"] in _OF_ONE_CLIENT:
+            told = {**told, "passed": True}
+        return super()._packed(told)
 
     def _unpacked(self, told: Told, sender: int) -> Told | None:
         """Extends :class:`Clustered`'s: pass on what is for a client that has moved."""
@@ -353,7 +362,7 @@ class Recovering(Clustered):
         if self._known_members - members:
             self._tell_sessions(0, self.memory.sessions_after_loss(members))
         self._known_members = members
-        self.memory.members_changed(members)
+        self.memory.members_changed(members, self.own_members)
 
     def _tell_sessions(self, target: int, sessions: Sequence[Session], **more: str) -> None:
         if sessions or more:
@@ -363,7 +372,7 @@ class Recovering(Clustered):
         """This worker leaves: others answer for what it has sent, and for its clients."""
         if self.recovery is not None and self._seat is not None:
             self._tell_sessions(0, self.memory.sessions_at_leaving(self.members or ()))
-            for part in self.memory.hand_over(self.members or ()):
+            for part in self.memory.hand_over(self.own_members):
                 packets = [structs.asdict(one) for one in part.packets]
                 self._tell(0, {"method": "handed", "part": {**structs.asdict(part), "packets": packets}})
 

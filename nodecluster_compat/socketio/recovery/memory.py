@@ -134,7 +134,13 @@ class Memory:
             return None
         if min(part.knows_since for part in all_parts) > offset.time:
             return None
-        packets = {(one.sender, one.number): one for part in all_parts for one in part.packets if one.time >= began}
+        packets: dict[tuple[int, int], Packet] = {}
+        for one in (one for part in all_parts for one in part.packets if one.time >= began):
+            known = packets.setdefault((one.sender, one.number), one)
+            if (
+                one.time < known.time
+            ):  # of another host, which each has heard at a time of its own: the first keeps order
+                packets[one.sender, one.number] = one
         return sorted(packets.values(), key=lambda one: (one.time, one.sender, one.number))
 
     def takes_in(self, offset: Offset, packets: Iterable[Packet]) -> None:
@@ -171,10 +177,15 @@ class Memory:
 
     # --- workers that come and go --------------------------------------------------------------
 
-    def members_changed(self, members: Collection[int]) -> None:
-        """These are the other workers."""
+    def members_changed(self, members: Collection[int], own_host: Collection[int]) -> None:
+        """Others have come or gone.
+
+        Args:
+            members: the other workers.
+            own_host: those of this host, who hand over what they know when they leave.
+        """
         if self._seniors is None:
-            self._seniors = set(members)
+            self._seniors = set(own_host)
         for home in {session.home for session in self.sessions} - {*members, self.worker_id}:
             self.sessions.lost(home, self.clock())
         seen = {one: number for one, number in self.offset.seen.items() if one in members or one == self.worker_id}
@@ -187,7 +198,7 @@ class Memory:
         """This worker leaves: yield the packets that it alone answers for, and those of workers that are gone.
 
         Args:
-            alive: the other workers.
+            alive: the other workers of this host, who answer for themselves; those of other hosts nobody asks.
         """
         packets = [one for one in self._log.after(NOTHING) if one.sender not in alive]
         for start in range(0, max(len(packets), 1), _CHUNK):

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from nodecluster_compat.sharing.far_groups import FIRST_FAR
+from nodecluster_compat.socketio import ClusterManager
 from nodecluster_compat.socketio.questions import Answers
 from nodecluster_compat.socketio.recovery import packet_log
 from nodecluster_compat.socketio.recovery.memory import Memory, Missed
@@ -133,6 +135,30 @@ def test_what_was_missed_is_sorted_and_each_comes_once() -> None:
     assert [(one.sender, one.number) for one in merged] == [(2, 1), (1, 2)]
 
 
+def test_what_came_from_another_host_keeps_its_order() -> None:
+    """Each worker has heard it at a time of its own."""
+    far = FIRST_FAR
+    parts = [
+        Missed([packet(far, 1, 1009), packet(far, 2, 1010)], 0, 900),
+        Missed([packet(far, 1, 1001), packet(far, 2, 1002)], 0, 900),
+        Missed([packet(far, 1, 1005), packet(1, 1, 1003)], 0, 900),
+    ]
+    merged = Memory.merged(Offset(1000, {}), 0, parts)
+    assert merged is not None
+    assert [(one.sender, one.number) for one in merged] == [(far, 1), (far, 2), (1, 1)]
+
+
+def test_the_clock_of_another_host_says_nothing_here() -> None:
+    """It counts from when that machine was started: any number of days from ours."""
+    manager = ClusterManager(recovery=60)
+    now = manager.memory.clock()
+    message = {"method": "emit", "packet": [1, 5, 10**12]}
+    assert manager._spans(FIRST_FAR, message)
+    sender, number, time = message["packet"]
+    assert (sender, number) == (FIRST_FAR, 5)
+    assert now <= time <= manager.memory.clock()
+
+
 def test_what_was_sent_before_a_client_came_first_is_not_its_own() -> None:
     parts = [Missed([packet(1, 1, 1000), packet(1, 2, 1005)], 0, 900)]
     merged = Memory.merged(Offset(1001, {}), 1001, parts)
@@ -182,7 +208,7 @@ def test_who_is_handed_over_all_of_his_seniors_knows_what_they_knew() -> None:
     elder.sends(told("room"), 1)
     clock.now = 5000
     newcomer = Memory(2, 60, clock)
-    newcomer.members_changed({1})
+    newcomer.members_changed({1, FIRST_FAR}, {1})  # those of other hosts hand nothing over
     assert newcomer.missed(NOTHING, "me", "/", ["room"], alive=[]).knows_since == 5000
     for part in elder.hand_over(alive=[2]):
         newcomer.handed_over(1, part)
