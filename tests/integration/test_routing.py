@@ -273,8 +273,14 @@ def test_handing_on_leaves_no_descriptor_behind(cluster: Cluster) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.cluster(**ROUTED)
-def test_nine_hundred_slow_clients_hold_up_nobody_and_cost_the_primary_nothing(cluster: Cluster) -> None:
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param("tcp", marks=pytest.mark.cluster(**ROUTED)),
+        pytest.param("unix", marks=pytest.mark.cluster(**ROUTED, settings={"bind": "unix:routed.sock"})),
+    ],
+)
+def test_nine_hundred_slow_clients_hold_up_nobody_and_cost_the_primary_nothing(cluster: Cluster, address: str) -> None:
     with ExitStack() as stack:
         slow = [stack.enter_context(RoutedClient(cluster)) for _ in range(900)]
         for number, client in enumerate(slow):
