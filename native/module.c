@@ -2,6 +2,8 @@
 
 #include "native.h"
 
+#include "dealing.h"
+
 #ifndef NODECLUSTER_VERSION
 #error "the build names the version that the extension belongs to: see native/building.py"
 #endif
@@ -51,6 +53,7 @@ add_types(PyObject *module)
         {&answers_spec, &answers_type},     {&plain_answer_spec, &plain_answer_type},   {&turns_spec, &turns_type},
         {&errors_stream_spec, NULL},        {&request_ids_spec, NULL},
         {&clean_turn_spec, NULL},           {&held_reader_spec, &held_reader_type},
+        {&dealings_spec, &dealings_type},   {&accepting_spec, &accepting_type},         {&dealing_turns_spec, NULL},
     };
     for (int number = 0; number < COUNT_OF(types); number++) {
         if (add_type(module, types[number].spec, types[number].kept) < 0) {

@@ -18,7 +18,8 @@
 #define COUNT_OF(array) ((int)(sizeof(array) / sizeof *(array)))
 
 extern PyType_Spec request_stores_spec, clean_heads_spec, plain_request_spec, answers_spec, plain_answer_spec, turns_spec,
-    clean_turn_spec, held_reader_spec, errors_stream_spec, request_ids_spec;
+    clean_turn_spec, held_reader_spec, errors_stream_spec, request_ids_spec, dealings_spec, accepting_spec,
+    dealing_turns_spec;
 extern PyMethodDef clean_head_functions[], peeking_functions[], engineio_functions[];
 
 int prepare_clean_head(void);
@@ -41,6 +42,19 @@ int visit_fields(PyObject *self, PyObject **fields, int count, visitproc visit, 
 void clear_fields(PyObject **fields, int count);
 void free_record(PyObject *self, PyObject **fields, int count);
 void set_field(PyObject **field, PyObject *value);
+
+/* --- objects of Python's that have __slots__: slots.c ------------------------------------------ */
+
+static inline PyObject **
+slot_at(PyObject *object, Py_ssize_t place)
+{
+    return (PyObject **)((char *)object + place);
+}
+
+int find_slots(PyObject *type, const char *const *names, Py_ssize_t *places, int count);
+PyObject *get_slot(PyObject *object, Py_ssize_t place);
+long get_number(PyObject *object, Py_ssize_t place);
+int set_slot(PyObject *object, Py_ssize_t place, PyObject *value);
 
 /* --- heads of requests: clean_requests.c ------------------------------------------------------ */
 

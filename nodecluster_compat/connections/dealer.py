@@ -117,7 +117,7 @@ class Dealer:
 
     def _deal(self) -> None:
         while not self._thread.is_stopping:
-            self._dealing.turn(waits=True)
+            self._dealing.take_turn(True)
 
     def _died(self, error: BaseException) -> None:
         self._loop.call_soon_threadsafe(self._go_on_here, error)

@@ -4,6 +4,8 @@ One lock is held whenever callbacks run, and never while waiting: so the arbiter
 change what it likes.  Callbacks and timers are called with it; they wait for nothing, log nothing and raise nothing.
 
 :class:`~nodecluster_compat.base.loop.Loop` is the arbiter's: its callbacks are users' as well.
+
+The C extension has the twin of a turn (``native/dealing_loop.c``).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from itertools import count
 from typing import Any, Final
 
 from ..base.loop import original
+from ..base.native import Choice, in_force
 
 __all__ = ["EDGE", "READABLE", "WRITABLE", "DealingLoop"]
 
@@ -31,15 +34,19 @@ _FOREVER: Final = -1
 class DealingLoop:
     """Readiness of descriptors, and timers.
 
+    Args:
+        choice: C or Python; what is in force unless it is said.
+
     Attributes:
         lock: held while callbacks run; a thread that has it may take it again, in a handler of a signal.
         is_in_turn: whether callbacks run.
         at_turn_end: called, with the lock, when the callbacks of a turn have run.
+        take_turn: what :meth:`turn` does, in C or in Python.
         on_sooner: called, with the lock, when a timer was set outside a turn and is the next one; unless somebody says
             otherwise, it ends the wait.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, choice: Choice | None = None) -> None:
         self.lock = original("_thread", "RLock")()
         self._epoll = original("select", "epoll")()
         self._callbacks: dict[int, Callable[[int], None]] = {}
@@ -49,6 +56,12 @@ class DealingLoop:
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.at_turn_end: Callable[[], None] = lambda: None
         self.on_sooner: Callable[[], None] = self.wake
+        native = (in_force() if choice is None else choice).module
+        self.take_turn: Callable[[bool], None] = (
+            self._turn_in_python
+            if native is None
+            else native.DealingTurns(self, self._epoll, self.lock, self._callbacks, self._timers).turn
+        )
         self.watch(self._wake_fd, READABLE, self._woken)
 
     def fileno(self) -> int:
@@ -79,6 +92,10 @@ class DealingLoop:
         if is_sooner and not self.is_in_turn:
             self.on_sooner()
 
+    def clock(self) -> float:
+        """Return the time by which timers are due."""
+        return time.monotonic()
+
     @property
     def seconds_to_timer(self) -> float | None:
         """Until the next timer is due; ``None`` for none."""
@@ -90,6 +107,9 @@ class DealingLoop:
         Args:
             waits: for the next event or timer; else only what is there is handled.
         """
+        self.take_turn(waits)
+
+    def _turn_in_python(self, waits: bool) -> None:
         timeout: float = 0
         if waits:
             seconds = self.seconds_to_timer

@@ -41,12 +41,14 @@ from typing import TYPE_CHECKING, Final
 
 from ..base.log import Log
 from ..base.loop import original
+from ..base.native import Choice, in_force
 from ..base.records import Connection, ServedAddress
 from ..errors import FrameError
 from ..machine.members_table import MembersTable
 from ..machine.spare_descriptors import SpareDescriptors
 from .counted import CountedWorkers
 from .dealing_loop import EDGE, READABLE, WRITABLE, DealingLoop
+from .dealt_in_c import DealtInC
 from .handed import close_connection
 from .handoffs import Handoffs
 from .listener import Listener
@@ -77,6 +79,7 @@ class Engine:
         asks: whether workers answer offers, because the kernel does not tell what was taken.
         left: told of a worker (its id) that takes no more.
         closed: told of a worker whose channel is closed, and why; ``None`` for the end of the stream.
+        choice: C or Python; what is in force unless it is said.
 
     Attributes:
         members: the workers that serve, as all of them read it.
@@ -94,6 +97,7 @@ class Engine:
         asks: bool,
         left: Callable[[int], None],
         closed: Callable[[int, FrameError | None], None],
+        choice: Choice | None = None,
     ) -> None:
         self._loop = loop
         self._log = log
@@ -123,8 +127,29 @@ class Engine:
         self.count_ended: Callable[[int], int] = lambda _: 0
         self.look: Callable[[bytes], int] = lambda _: 0
         self.client_of: Callable[[bytes], str | None] | None = None
-        loop.watch(self._taken.fileno(), 0, self._edges)
-        loop.at_turn_end = self.arm
+        self._in_c = self._dealt_in_c(in_force() if choice is None else choice)
+        self._on_edges = self._edges if self._in_c is None else self._in_c.edges
+        loop.watch(self._taken.fileno(), 0, self._on_edges)
+        loop.at_turn_end = self.arm if self._in_c is None else self._in_c.arm
+
+    def _dealt_in_c(self, choice: Choice) -> DealtInC | None:
+        if choice.module is None or self._asks:
+            return None
+        return DealtInC(
+            choice.module,
+            self,
+            self._taken,
+            offers=self._offers,
+            ends=self._ends,
+            by_fd=self._by_fd,
+            ahead=self._ahead,
+            listeners=self._listeners,
+            turns=self._turns,
+            allowance=self._allowance,
+            untaken=self._untaken,
+            clock=self._loop.clock,
+            patience=_PATIENCE,
+        )
 
     # --- listeners -----------------------------------------------------------------------------
 
@@ -148,6 +173,8 @@ class Engine:
         self._listeners[served.listener_id] = listener = Listener(
             sock, served, self._loop, self._log, RoundRobin(), self._deliver, self.find_idle, self._limit
         )
+        if self._in_c is not None:
+            self._in_c.accept_for(listener)
         self._give_policy(listener)
         self.tell_to_look()
         return served
@@ -297,7 +324,9 @@ class Engine:
 
     def find_idle(self) -> None:
         """Find out what has been taken."""
-        if self._offers or self._is_told:  # what was probed shows up with the rest
+        if self._in_c is not None:
+            self._in_c.find_idle()
+        elif self._offers or self._is_told:  # what was probed shows up with the rest
             by_fd = self._by_fd
             for fd, events in self._taken.poll(0):
                 end = by_fd.get(fd)
@@ -394,7 +423,7 @@ class Engine:
             is_told = is_told or listener.dispatcher.pending > 0
         if is_told is not self._is_told:
             self._is_told = is_told
-            self._loop.watch(self._taken.fileno(), READABLE if is_told else 0, self._edges)
+            self._loop.watch(self._taken.fileno(), READABLE if is_told else 0, self._on_edges)
         self._untaken.arm()
 
     def _edges(self, _: int) -> None:

@@ -75,6 +75,7 @@ class Listener:
         client_of: given what has come of a connection; returns the address of the client that a proxy speaks for, if
             it says so.
         oracle: asks the program's policy, if that deals here.
+        accepting: accepts in C (``dealt_in_c``); ``None``: Python does.
     """
 
     def __init__(
@@ -100,6 +101,8 @@ class Listener:
         self.look: Callable[[bytes], int] | None = None
         self.client_of: Callable[[bytes], str | None] | None = None
         self.oracle: FunctionOracle | None = None
+        self.accepting: Any = None
+        self._limit = limit
         self.is_open = True
         self._replaced = False
         self._batch = 1.0
@@ -151,9 +154,18 @@ class Listener:
             return
         self.is_watching = wanted
         if wanted:
-            self._loop.watch(self._fd, READABLE, self._readable)
+            self._loop.watch(self._fd, READABLE, self._readable if self.accepting is None else self.accepting.readable)
         else:
             self._loop.unwatch(self._fd)
+
+    def accept_in_c(self, make: Callable[[Any, Dispatcher, int, int], Any]) -> None:
+        """Accept in C from now on.
+
+        Args:
+            make: makes what does it, of the socket, the dispatcher, how many are accepted at once, and the bound of
+                those that wait.
+        """
+        self.accepting = make(self._sock, self.dispatcher, _ACCEPTS_PER_TURN, self._limit)
 
     def stop_accepting(self, take_backlog: bool) -> None:
         """Accept no more, so that the owner may close the socket.

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["LEAD", "MOST_BEHIND", "Allowance", "Turns"]
+__all__ = ["LEAD", "MOST_BEHIND", "MOST_LEFT", "SHARE", "Allowance", "Turns"]
 
 LEAD: Final = 2
 """Connections that one worker may be offered before another has taken the one that it was offered with the first."""
@@ -34,8 +34,11 @@ LEAD: Final = 2
 MOST_BEHIND: Final = 4
 """Connections that a worker may be short of, and get while others wait."""
 
-_MOST: Final = 0.25  # seconds: a burst of some hundred connections
-_SHARE: Final = 0.02  # of the time
+MOST_LEFT: Final = 0.25
+"""Seconds for which workers may be made to wait at once: a burst of some hundred connections."""
+
+SHARE: Final = 0.02
+"""Of the time: so much of it in the long run."""
 
 
 class Turns:
@@ -84,7 +87,7 @@ class Allowance:
     __slots__ = ("_left", "_then")
 
     def __init__(self, now: float) -> None:
-        self._left = _MOST
+        self._left = MOST_LEFT
         self._then = now
 
     def is_left(self, now: float) -> bool:
@@ -93,7 +96,7 @@ class Allowance:
         Args:
             now: as above.
         """
-        self._left = min(_MOST, self._left + (now - self._then) * _SHARE)
+        self._left = min(MOST_LEFT, self._left + (now - self._then) * SHARE)
         self._then = now
         return self._left > 0
 

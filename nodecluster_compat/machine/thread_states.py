@@ -1,13 +1,17 @@
-"""Read from ``/proc`` whether any thread of another process runs, and for how long all of them have.
+"""Say whether any thread of another process runs, and for how long all of them have.
 
 The first thread of a worker that has others may sleep because another one has the interpreter's lock: that worker is at
 work, or waits for a processor with the lock in its hand.
+
+How long they have run is told by the process's own clock (clock_getcpuclockid(3)), in one system call; where a kernel
+keeps that to itself, ``/proc`` is read, which costs fifty times as much.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -28,8 +32,16 @@ def state_of_any(pid: int) -> Condition:
 
 
 def seconds_all_ran(pid: int) -> float:
-    """Return how long the living threads of a process have run on a processor; 0 where nobody knows."""
+    """Return how long the threads of a process have run on a processor; 0 where nobody knows."""
+    if pid > 0:
+        with contextlib.suppress(OSError):
+            return time.clock_gettime(_clock_of(pid))
     return seconds_run(pid) + sum(map(seconds_run, _others(pid)))
+
+
+def _clock_of(pid: int) -> int:
+    """Return what the C library makes of a process's id: CPUCLOCK_SCHED for all of its threads."""
+    return (~pid << 3) | 2
 
 
 def _others(pid: int) -> Iterator[int]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 from fuzz_targets import Target
@@ -117,6 +120,17 @@ def _check_answers(data: bytes) -> None:
     assert _said(data, in_force()) == _said(data, PYTHON)
 
 
+def _check_deals(data: bytes) -> None:
+    support = str(Path(__file__).parents[1] / "support")
+    if support not in sys.path:
+        sys.path.append(support)
+    dealt = import_module("dealt_twice").dealt
+    assert dealt(data[:200], in_force()) == dealt(data[:200], PYTHON)
+
+
+_DEALS: Final = (b"\0\1\1\2\3\4\26\2", b"\x80\1\25\2\26\27\5\6\2", b"\0\1\x0d\2\2\x22\x12\1\2\7\2")
+
+
 NATIVE: Final[dict[str, Target]] = (
     {}
     if in_force().module is None
@@ -124,6 +138,7 @@ NATIVE: Final[dict[str, Target]] = (
         "stores": Target(_check_stores, _SEEDS, (b"\n", b"\0\0\1\0\0")),
         "ids": Target(_check_answers, _ANSWERS, (b"\n", b":", b"X-Request-ID:", b"\nx-request-id:")),
         "heads": Target(_check_heads, _HEADS, (b"\n", b":", b"?", b"%", b"\nHost:", b"\nX-A:")),
+        "deals": Target(_check_deals, _DEALS, (b"\1\1", b"\2", b"\26", b"\4")),
     }
 )
 """None where there is no extension."""

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 
+from nodecluster_compat.base.native import Choice
 from nodecluster_compat.connections.dealing_loop import DealingLoop
 from nodecluster_compat.connections.engine import Engine
 from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
@@ -27,6 +28,7 @@ class Played:
         self.end = OfferingEnd(worker_id, near, far, asks=asks)
         self.asks = asks
         self.has: list[int] = []
+        self.can_send = True
         engine.enrol(self.end, worker_id)
 
     def take(self) -> int:
@@ -74,14 +76,21 @@ class Played:
 
 
 class EngineRig:
-    """An engine, its workers, and two listening sockets."""
+    """An engine, its workers, and two listening sockets.
 
-    def __init__(self, asks: bool) -> None:
-        self.loop = DealingLoop()
+    Args:
+        asks: whether workers answer.
+        choice: C or Python; what is in force unless it is said.
+    """
+
+    def __init__(self, asks: bool, choice: Choice | None = None) -> None:
+        self.loop = DealingLoop(choice)
         self.asks = asks
         self.left: list[int] = []
         self.closed: list[tuple[int, bool]] = []
-        self.engine = Engine(self.loop, logging.getLogger("test"), RoundRobin, 4, asks, self.left.append, self._closed)
+        self.engine = Engine(
+            self.loop, logging.getLogger("test"), RoundRobin, 4, asks, self.left.append, self._closed, choice
+        )
         self.conditions: dict[int, Condition] = {}
         self.ran: dict[int, float] = {}
         self.engine._untaken._stuck._condition_of = lambda pid: self.conditions.get(pid, "running")

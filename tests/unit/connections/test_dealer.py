@@ -210,12 +210,12 @@ def test_dealer_that_dies_is_told_and_the_arbiter_deals_by_itself(
 ) -> None:
     """Nobody is lost by it."""
 
-    def broken() -> bool:
+    def broken(_: int) -> None:
         raise ZeroDivisionError("a fault of ours")
 
     with rig.dealer.held() as engine:
         listener = engine[rig.listener_id]
-        monkeypatch.setattr(listener, "_accept_one", broken)
+        monkeypatch.setitem(rig.dealer._dealing._callbacks, listener._fd, broken)
     rig.connect()
     while rig.dealer.is_beside:
         os.sched_yield()

@@ -12,6 +12,7 @@ import pytest
 from engine_rig import EngineRig as Rig
 from own_descriptors import own_descriptors
 
+from nodecluster_compat.base.native import PYTHON
 from nodecluster_compat.connections import dealing_loop, untaken_offers
 from nodecluster_compat.connections import engine as engines
 from nodecluster_compat.connections.kernel_check import kernel_tells_what_was_taken
@@ -21,13 +22,13 @@ from nodecluster_compat.connections.turns import LEAD
 from nodecluster_compat.machine.process_state import Condition
 
 
-@pytest.fixture(params=["edges", "answers"])
+@pytest.fixture(params=["edges", "edges in Python", "answers"])
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
-    """Once for a kernel that tells what was taken, once for one that does not."""
+    """Once for a kernel that tells what was taken, with C and without, and once for one that does not."""
     kernel_tells_what_was_taken()
     gc.collect()  # of other tests
     before = len(own_descriptors())
-    made = Rig(request.param == "answers")
+    made = Rig(request.param == "answers", PYTHON if request.param == "edges in Python" else None)
     yield made
     made.close()
     assert len(own_descriptors()) == before

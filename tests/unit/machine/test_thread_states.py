@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from nodecluster_compat.machine import thread_states
 from nodecluster_compat.machine.process_state import condition_of, seconds_run
 from nodecluster_compat.machine.thread_states import seconds_all_ran, state_of_any
 from pytest_cluster.waiting import poll
@@ -43,8 +44,22 @@ def test_thread_at_work_counts_though_the_first_one_sleeps(
         assert seconds_all_ran(child.pid) == pytest.approx(seconds_run(child.pid), abs=0.01)
 
 
+@pytest.mark.parametrize("child", [COMPUTES], indirect=True)
+def test_threads_are_counted_where_the_kernel_keeps_the_clock_to_itself(
+    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_clock = seconds_all_ran(child.pid)
+    monkeypatch.setattr(thread_states, "_clock_of", lambda pid: 12345)
+    assert poll(lambda: seconds_all_ran(child.pid) > by_clock + 0.05, 20)
+
+
 def test_process_that_has_ended_is_dead(child: subprocess.Popen[bytes]) -> None:
     child.kill()
     child.wait()
     assert state_of_any(child.pid) == "dead"
     assert seconds_all_ran(child.pid) == 0
+
+
+def test_nobody_has_not_run() -> None:
+    """The id of a worker that has no process yet."""
+    assert seconds_all_ran(0) == 0

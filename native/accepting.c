@@ -1,0 +1,388 @@
+/* Accept on one listening socket; twin of Listener._readable in connections/listener.py.
+
+   What is accepted is dealt at once (dealing.c), or waits in the dispatcher's line.  Where somebody looks at what has
+   come, a policy compares workers, or accepting has failed, it is the twin that accepts. */
+
+#define _GNU_SOURCE /* accept4 */
+
+#include "dealing.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define GROWTH 1.25
+
+PyTypeObject *accepting_type;
+
+static PyObject *readable_name, *failed_name, *update_name, *add_name, *append_name, *look_name, *client_of, *all_idle,
+    *delay_name, *batch_name;
+
+static int
+prepare(void)
+{
+    static const Name names[] = {
+        {&readable_name, "_readable"}, {&failed_name, "_failed"},         {&update_name, "update"},
+        {&add_name, "add"},            {&append_name, "append"},          {&look_name, "look"},
+        {&client_of, "client_of"},     {&all_idle, "needs_all_idle"},     {&delay_name, "_delay"},
+        {&batch_name, "_batch"},
+    };
+    return make_names(names, COUNT_OF(names));
+}
+
+/* --- addresses, as the standard library says them ---------------------------------------------- */
+
+static PyObject *
+ip_address(const struct sockaddr_in *address)
+{
+    char text[INET_ADDRSTRLEN];
+    if (inet_ntop(AF_INET, &address->sin_addr, text, sizeof text) == NULL) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    PyObject *host = PyUnicode_FromString(text), *port = PyLong_FromLong(ntohs(address->sin_port));
+    PyObject *pair = host == NULL || port == NULL ? NULL : PyTuple_Pack(2, host, port);
+    Py_XDECREF(host);
+    Py_XDECREF(port);
+    return pair;
+}
+
+static PyObject *
+ip6_address(const struct sockaddr_in6 *address)
+{
+    char text[INET6_ADDRSTRLEN];
+    if (inet_ntop(AF_INET6, &address->sin6_addr, text, sizeof text) == NULL) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return Py_BuildValue("(siII)", text, ntohs(address->sin6_port), (unsigned)ntohl(address->sin6_flowinfo),
+                         (unsigned)address->sin6_scope_id);
+}
+
+static PyObject *
+unix_address(const struct sockaddr_un *address, socklen_t size)
+{
+    size_t length = size <= offsetof(struct sockaddr_un, sun_path) ? 0 : size - offsetof(struct sockaddr_un, sun_path);
+    if (length > 0 && address->sun_path[0] == '\0') {
+        return PyBytes_FromStringAndSize(address->sun_path, (Py_ssize_t)length);
+    }
+    return PyUnicode_DecodeFSDefaultAndSize(address->sun_path, (Py_ssize_t)strnlen(address->sun_path, length));
+}
+
+typedef union {
+    struct sockaddr any;
+    struct sockaddr_in ip;
+    struct sockaddr_in6 ip6;
+    struct sockaddr_un local;
+    struct sockaddr_storage room;
+} SocketAddress;
+
+static PyObject *
+address_of(const SocketAddress *address, socklen_t size)
+{
+    switch (address->any.sa_family) {
+    case AF_INET:
+        return ip_address(&address->ip);
+    case AF_INET6:
+        return ip6_address(&address->ip6);
+    case AF_UNIX:
+        return unix_address(&address->local, size);
+    default:
+        PyErr_Format(PyExc_ValueError, "expected an address of IPv4, IPv6 or AF_UNIX, got family %d",
+                     address->any.sa_family);
+        return NULL;
+    }
+}
+
+/* --- what is ordinary ---------------------------------------------------------------------------- */
+
+static int
+is(PyObject *object, PyObject *name, PyObject *expected)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+    int result = value == NULL ? -1 : value == expected;
+    Py_XDECREF(value);
+    return result;
+}
+
+/* Whether nobody looks at connections, or at all workers, and accepting works. */
+static int
+is_ordinary(Accepting *self)
+{
+    PyObject *listener = self->fields[LISTENER];
+    int result = is(listener, look_name, Py_None);
+    result = result > 0 ? is(listener, client_of, Py_None) : result;
+    result = result > 0 ? is(listener, all_idle, Py_False) : result;
+    if (result > 0) {
+        PyObject *delay = PyObject_GetAttr(listener, delay_name);
+        result = delay == NULL ? -1 : PyObject_Not(delay);
+        Py_XDECREF(delay);
+    }
+    return result;
+}
+
+/* Return how many to accept at once; the number is the twin's as well. */
+static double
+batch_of(Accepting *self)
+{
+    PyObject *batch = PyObject_GetAttr(self->fields[LISTENER], batch_name);
+    double number = batch == NULL ? -1.0 : PyFloat_AsDouble(batch);
+    Py_XDECREF(batch);
+    return number;
+}
+
+static PyObject *
+set_batch(Accepting *self, double number)
+{
+    PyObject *batch = PyFloat_FromDouble(number);
+    int result = batch == NULL ? -1 : PyObject_SetAttr(self->fields[LISTENER], batch_name, batch);
+    Py_XDECREF(batch);
+    return result < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* Whether somebody serves, and the line is below its bound. */
+static int
+wants_connections(Accepting *self, Table *table)
+{
+    Py_ssize_t waiting = PyObject_Size(table->line);
+    return waiting < 0 ? -1 : PySet_GET_SIZE(table->members) > 0 && waiting < self->limit;
+}
+
+/* --- one connection ------------------------------------------------------------------------------ */
+
+/* Let a connection wait behind all others. */
+static int
+append(Table *table, PyObject *number, PyObject *connection)
+{
+    PyObject *place = PyTuple_Pack(2, number, connection);
+    PyObject *done = place == NULL ? NULL : PyObject_CallMethodOneArg(table->line, append_name, place);
+    Py_XDECREF(place);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 1;
+}
+
+/* Let it wait: 1; 0: it was given to the twin, which found a place for it.  The descriptor is theirs. */
+static int
+wait_in_line(Accepting *self, int fd, PyObject *peer, PyObject *number)
+{
+    Table table;
+    int ordinary = look_at(self, &table);
+    PyObject *descriptor = ordinary < 0 ? NULL : PyLong_FromLong(fd);
+    PyObject *given[] = {descriptor, peer}, *type = dealings_of(self)->fields[CONNECTION];
+    PyObject *connection = descriptor == NULL ? NULL : PyObject_Vectorcall(type, given, 2, NULL);
+    Py_XDECREF(descriptor);
+    if (connection == NULL) {
+        close(fd);
+        return -1;
+    }
+    int result;
+    if (ordinary && PySet_GET_SIZE(table.idle) == 0 && PyDict_GET_SIZE(table.round) == 0) {
+        result = append(&table, number, connection);
+    }
+    else {
+        PyObject *done = PyObject_CallMethodOneArg(self->fields[DISPATCHER_OF], add_name, connection);
+        Py_XDECREF(done);
+        result = done == NULL ? -1 : 0;
+    }
+    Py_DECREF(connection);
+    return result;
+}
+
+/* Offer it at once, if somebody is idle and nobody waits; 0: nothing has changed. */
+static int
+deal_at_once(Accepting *self, int fd, PyObject *peer, PyObject *number)
+{
+    Table table;
+    int result = look_at(self, &table);
+    if (result > 0 && PySet_GET_SIZE(table.idle) == 0) {
+        result = find_taken(dealings_of(self)) < 0 ? -1 : look_at(self, &table);
+    }
+    Py_ssize_t waiting = result > 0 ? PyObject_Size(table.line) : 0;
+    if (result < 0 || waiting < 0) {
+        close(fd);
+        return -1;
+    }
+    return result == 0 || waiting > 0 ? 0 : deal_one(self, fd, peer, number);
+}
+
+/* Deal a connection that was accepted; twin of Dispatcher.add().  The descriptor is no longer the caller's. */
+static int
+add(Accepting *self, int fd, PyObject *peer)
+{
+    PyObject *dispatcher = self->fields[DISPATCHER_OF];
+    Py_ssize_t last_place = dealings_of(self)->dispatcher[LAST];
+    long last = get_number(dispatcher, last_place);
+    PyObject *number = PyErr_Occurred() ? NULL : PyLong_FromLong(last + 1);
+    if (number == NULL) {
+        close(fd);
+        return -1;
+    }
+    int result = deal_at_once(self, fd, peer, number);
+    if (result == 0) {
+        result = wait_in_line(self, fd, peer, number);
+    }
+    if (result <= 0) {
+        Py_DECREF(number);
+        return result;
+    }
+    return set_slot(dispatcher, last_place, number);
+}
+
+/* Act on an error of accept(); 1: go on, 0: there is nothing now. */
+static int
+failed(Accepting *self, int number)
+{
+    if (number == EAGAIN || number == EWOULDBLOCK) {
+        return 0;
+    }
+    PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", number, strerror(number));
+    PyObject *goes_on = error == NULL ? NULL : PyObject_CallMethodOneArg(self->fields[LISTENER], failed_name, error);
+    int result = goes_on == NULL ? -1 : PyObject_IsTrue(goes_on);
+    Py_XDECREF(error);
+    Py_XDECREF(goes_on);
+    return result;
+}
+
+/* Accept one connection, and deal it; 1: go on, 0: there is none, or none can be had. */
+static int
+accept_one(Accepting *self, int listening)
+{
+    SocketAddress address = {.room = {0}};
+    socklen_t size = sizeof address;
+    int fd = accept4(listening, &address.any, &size, SOCK_CLOEXEC);
+    if (fd < 0) {
+        return failed(self, errno);
+    }
+    PyObject *peer = address_of(&address, size);
+    if (peer == NULL) {
+        close(fd);
+        return -1;
+    }
+    int result = add(self, fd, peer);
+    Py_DECREF(peer);
+    return result < 0 ? -1 : 1;
+}
+
+/* --- as many as come ----------------------------------------------------------------------------- */
+
+/* Find out whether one more is wanted; 1: it is, 0: it is not, 2: the twin is to say. */
+static int
+may_accept(Accepting *self)
+{
+    Table table;
+    int result = look_at(self, &table);
+    int wants = result <= 0 ? result : wants_connections(self, &table);
+    if (result <= 0 || wants != 0) {
+        return result == 0 ? 2 : wants;
+    }
+    result = find_taken(dealings_of(self)) < 0 ? -1 : look_at(self, &table);
+    return result == 0 ? 2 : result < 0 ? -1 : wants_connections(self, &table);
+}
+
+static PyObject *
+tell_listener(Accepting *self, PyObject *name, PyObject *argument)
+{
+    return argument == NULL ? PyObject_CallMethodNoArgs(self->fields[LISTENER], name)
+                            : PyObject_CallMethodOneArg(self->fields[LISTENER], name, argument);
+}
+
+/* One at first, more while they keep coming: an accept that finds nobody costs as much as one that does. */
+static PyObject *
+readable(Accepting *self, PyObject *events)
+{
+    int ordinary = is_ordinary(self);
+    int listening = ordinary <= 0 ? -1 : PyObject_AsFileDescriptor(self->fields[SOCK]);
+    if (listening < 0) {
+        if (ordinary < 0) {
+            return NULL;
+        }
+        PyErr_Clear(); /* it is closed, which the twin finds out */
+        return tell_listener(self, readable_name, events);
+    }
+    double batch = batch_of(self);
+    long accepted = 0;
+    for (; (double)accepted < batch; accepted++) {
+        int may = may_accept(self);
+        if (may == 2) {
+            return tell_listener(self, readable_name, events);
+        }
+        if (may == 0) {
+            PyObject *done = tell_listener(self, update_name, NULL);
+            Py_XDECREF(done);
+            may = done == NULL ? -1 : 0;
+        }
+        int goes_on = may <= 0 ? may : accept_one(self, listening);
+        if (goes_on <= 0) {
+            return goes_on < 0 ? NULL : set_batch(self, 1.0);
+        }
+    }
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    return accepted < self->most ? set_batch(self, batch * GROWTH) : Py_NewRef(Py_None);
+}
+
+/* --- its life ------------------------------------------------------------------------------------ */
+
+static PyObject *
+create(PyTypeObject *type, PyObject *args, PyObject *named)
+{
+    static char *names[] = {"listener", "sock", "dispatcher", "dealings", "packet", "listener_id", "most", "limit", NULL};
+    PyObject *given[ACCEPTING_FIELDS];
+    long most, limit;
+    if (prepare() < 0
+        || !PyArg_ParseTupleAndKeywords(args, named, "OOOO!SO!ll:Accepting", names, &given[LISTENER], &given[SOCK],
+                                        &given[DISPATCHER_OF], dealings_type, &given[DEALINGS], &given[PACKET],
+                                        &PyLong_Type, &given[LISTENER_ID], &most, &limit)) {
+        return NULL;
+    }
+    if ((PyObject *)Py_TYPE(given[DISPATCHER_OF]) != ((Dealings *)given[DEALINGS])->fields[DISPATCHER]) {
+        PyErr_SetString(PyExc_TypeError, "expected a dispatcher of the class whose slots are known");
+        return NULL;
+    }
+    Accepting *self = (Accepting *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    for (int place = 0; place < ACCEPTING_FIELDS; place++) {
+        self->fields[place] = Py_NewRef(given[place]);
+    }
+    self->most = most;
+    self->limit = limit;
+    return (PyObject *)self;
+}
+
+static int
+traverse(Accepting *self, visitproc visit, void *arg)
+{
+    return visit_fields((PyObject *)self, self->fields, ACCEPTING_FIELDS, visit, arg);
+}
+
+static void
+deallocate(Accepting *self)
+{
+    free_record((PyObject *)self, self->fields, ACCEPTING_FIELDS);
+}
+
+static PyMethodDef methods[] = {
+    {"readable", (PyCFunction)(void (*)(void))readable, METH_O,
+     "readable(events)\n--\n\nAccept and deal what has come, up to a batch."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot type_slots[] = {
+    {Py_tp_doc, "Accepts on one listening socket."},
+    {Py_tp_new, create},
+    {Py_tp_dealloc, deallocate},
+    {Py_tp_traverse, traverse},
+    {Py_tp_methods, methods},
+    {0, NULL},
+};
+
+PyType_Spec accepting_spec = {
+    .name = "nodecluster_compat._native.Accepting",
+    .basicsize = sizeof(Accepting),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = type_slots,
+};

@@ -1,0 +1,269 @@
+/* Find out what was taken, and deal to whoever has taken it; twin of what Engine does at an edge, and as a turn ends.
+
+       edge ──▶ became_free ──▶ idle ──▶ deal_line (dealing.c)
+                     │ it is ahead, and may wait (ahead.c)
+                     ▼
+                   ahead ──▶ let_follow ──▶ idle
+
+   Several listeners share a worker by rules that are the twin's alone: then it is asked. */
+
+#include "dealing.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#define MOST_EVENTS 128
+
+static PyObject *became_free_name, *update_name, *is_watching, *is_told, *accepting_name, *rests_name, *has_tick,
+    *has_look, *arm_name, *let_follow_name, *idle_name, *taken_name;
+
+int
+prepare_taken(void)
+{
+    static const Name names[] = {
+        {&became_free_name, "_became_free"},
+        {&update_name, "update"},
+        {&is_watching, "is_watching"},
+        {&is_told, "_is_told"},
+        {&accepting_name, "accepting"},
+        {&rests_name, "rests"},
+        {&has_tick, "_has_tick"},
+        {&has_look, "_has_look"},
+        {&arm_name, "arm"},
+        {&let_follow_name, "let_follow"},
+        {&idle_name, "idle"},
+        {&taken_name, "taken"},
+    };
+    return make_names(names, COUNT_OF(names));
+}
+
+/* --- what was taken ------------------------------------------------------------------------------ */
+
+/* Return what accepts on the only listener, if there is one; NULL: the twin is to say. */
+static Accepting *
+only_one(Dealings *self)
+{
+    Py_ssize_t position = 0;
+    PyObject *listener = NULL;
+    if (PyDict_GET_SIZE(self->fields[LISTENERS]) != 1
+        || !PyDict_Next(self->fields[LISTENERS], &position, NULL, &listener)) {
+        return NULL;
+    }
+    PyObject *accepting = PyObject_GetAttr(listener, accepting_name);
+    if (accepting != NULL && !Py_IS_TYPE(accepting, accepting_type)) {
+        Py_CLEAR(accepting);
+    }
+    return (Accepting *)accepting;
+}
+
+/* Whether a worker can get a connection that could not before. */
+static int
+is_news(Table *table, PyObject *worker_id)
+{
+    int is_member = PySet_Contains(table->members, worker_id);
+    int is_full = PySet_Contains(table->full, worker_id), is_known = PySet_Contains(table->idle, worker_id);
+    return PyErr_Occurred() ? -1 : is_member && !is_full && !is_known;
+}
+
+/* A worker could get a connection now; twin of Engine._is_idle() and Dispatcher.idle(). */
+static int
+is_idle(Accepting *accepting, PyObject *worker_id)
+{
+    Table table;
+    int ordinary = look_at(accepting, &table);
+    if (ordinary <= 0) {
+        return ordinary < 0 ? -1 : tell(accepting->fields[DISPATCHER_OF], idle_name, worker_id);
+    }
+    int news = is_news(&table, worker_id);
+    if (news <= 0) {
+        return news;
+    }
+    if (PySet_Add(table.idle, worker_id) < 0 || PyDict_SetDefault(table.round, worker_id, Py_None) == NULL) {
+        return -1;
+    }
+    return deal_line(accepting);
+}
+
+/* The same, and the listener goes on that had enough. */
+static int
+becomes_idle(Accepting *accepting, PyObject *worker_id)
+{
+    if (is_idle(accepting, worker_id) < 0) {
+        return -1;
+    }
+    int watches = is_true(accepting->fields[LISTENER], is_watching);
+    return watches != 0 ? watches : tell(accepting->fields[LISTENER], update_name, NULL);
+}
+
+/* Let one go on that was ahead, if the others have caught up. */
+static int
+let_one_follow(Dealings *self, Accepting *accepting, PyObject *worker_id)
+{
+    Table table;
+    int waits = PyDict_Contains(self->fields[AHEAD], worker_id);
+    PyObject *end = waits <= 0 ? NULL : PyDict_GetItemWithError(self->fields[ENDS], worker_id);
+    int ordinary = end == NULL ? 0 : look_at(accepting, &table);
+    if (PyErr_Occurred()) {
+        return -1;
+    }
+    if (end == NULL) {
+        return 0;
+    }
+    int ahead = ordinary ? is_ahead(self, accepting, &table, worker_id) : 1;
+    if (ahead != 0) {
+        return ordinary ? (ahead < 0 ? -1 : 0) : tell(self->fields[ENGINE], let_follow_name, NULL);
+    }
+    int is_busy = *slot_at(end, self->end[IS_BUSY]) == Py_True;
+    if (stop_waiting(self, worker_id) < 0) {
+        return -1;
+    }
+    return is_busy ? 0 : becomes_idle(accepting, worker_id);
+}
+
+static int
+let_follow(Dealings *self, Accepting *accepting)
+{
+    PyObject *waiting = PyDict_Keys(self->fields[AHEAD]);
+    int result = waiting == NULL ? -1 : 0;
+    for (Py_ssize_t number = 0; result == 0 && number < PyList_GET_SIZE(waiting); number++) {
+        result = let_one_follow(self, accepting, PyList_GET_ITEM(waiting, number));
+    }
+    Py_XDECREF(waiting);
+    return result < 0 ? -1 : 0;
+}
+
+/* A worker has taken what lay in its channel; twin of Engine._became_free(). */
+static int
+became_free(Dealings *self, Accepting *accepting, Table *table, PyObject *end, PyObject *worker_id)
+{
+    set_field(slot_at(end, self->end[IS_BUSY]), Py_NewRef(Py_False));
+    set_field(slot_at(end, self->end[OFFERED]), Py_NewRef(Py_None));
+    int result = forget(self->fields[OFFERS], worker_id) < 0 ? -1 : 0;
+    if (result == 0 && PyDict_GET_SIZE(self->fields[OFFERS]) > 0) {
+        result = is_ahead(self, accepting, table, worker_id);
+    }
+    if (result > 0) {
+        result = let_wait(self, accepting, worker_id);
+    }
+    if (result == 0) {
+        result = becomes_idle(accepting, worker_id);
+    }
+    return result < 0 || PyDict_GET_SIZE(self->fields[AHEAD]) == 0 ? result : let_follow(self, accepting);
+}
+
+static int
+is_taken(Dealings *self, PyObject *end, PyObject *worker_id)
+{
+    Table table;
+    Accepting *accepting = only_one(self);
+    int ordinary = accepting == NULL ? 0 : look_at(accepting, &table), result = -1;
+    if (ordinary > 0) {
+        ordinary = is_same(self, taken_name, TAKEN_METHOD);
+    }
+    if (ordinary > 0) {
+        result = became_free(self, accepting, &table, end, worker_id);
+    }
+    else if (!PyErr_Occurred()) {
+        result = tell(self->fields[ENGINE], became_free_name, end);
+    }
+    Py_XDECREF(accepting);
+    return result;
+}
+
+/* The kernel says that a channel changed. */
+static int
+act_on_edge(Dealings *self, const struct epoll_event *event)
+{
+    PyObject *fd = PyLong_FromLong(event->data.fd);
+    PyObject *end = fd == NULL ? NULL : PyDict_GetItemWithError(self->fields[BY_FD], fd);
+    Py_XDECREF(fd);
+    if (end == NULL || (PyObject *)Py_TYPE(end) != self->fields[OFFERING_END]) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    /* A worker that has shut its end is told as well: what lies in the channel is still there. */
+    if (!(event->events & EPOLLOUT) || *slot_at(end, self->end[IS_BUSY]) != Py_True) {
+        return 0;
+    }
+    PyObject *worker_id = Py_XNewRef(get_slot(end, self->end[WORKER_ID]));
+    Py_INCREF(end);
+    int result = worker_id == NULL ? -1 : is_taken(self, end, worker_id);
+    Py_DECREF(end);
+    Py_XDECREF(worker_id);
+    return result;
+}
+
+/* Find out what has been taken. */
+int
+find_taken(Dealings *self)
+{
+    struct epoll_event events[MOST_EVENTS];
+    if (PyDict_GET_SIZE(self->fields[OFFERS]) == 0) {
+        int told = is_true(self->fields[ENGINE], is_told);
+        if (told <= 0) {
+            return told;
+        }
+    }
+    int epoll = PyObject_AsFileDescriptor(self->fields[TAKEN]);
+    int count = epoll < 0 ? -1 : epoll_wait(epoll, events, MOST_EVENTS, 0);
+    if (count < 0 && !PyErr_Occurred() && errno != EINTR) {
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    for (int number = 0; number < count; number++) {
+        if (act_on_edge(self, &events[number]) < 0) {
+            return -1;
+        }
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+PyObject *
+find_idle(Dealings *self, PyObject *Py_UNUSED(none))
+{
+    return find_taken(self) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+PyObject *
+edges(Dealings *self, PyObject *Py_UNUSED(events))
+{
+    return find_idle(self, NULL);
+}
+
+/* --- what wakes the loop up ------------------------------------------------------------------------ */
+
+/* Whether what wakes the loop up is to change; twin of what Engine.arm() looks at.  1 as well where only that can say. */
+static int
+is_to_arm(Dealings *self, Accepting *accepting)
+{
+    Table table;
+    int ordinary = look_at(accepting, &table);
+    int rests = ordinary <= 0 ? 0 : is_true(self->fields[UNTAKEN], rests_name);
+    int told = ordinary <= 0 ? 0 : is_true(self->fields[ENGINE], is_told);
+    Py_ssize_t waiting = ordinary <= 0 ? 0 : PyObject_Size(table.line), lying = PyDict_GET_SIZE(self->fields[OFFERS]);
+    if (ordinary <= 0 || rests < 0 || told < 0 || waiting < 0) {
+        return PyErr_Occurred() ? -1 : 1;
+    }
+    if (rests && lying && (PySet_GET_SIZE(table.idle) || PyDict_GET_SIZE(self->fields[AHEAD]))) {
+        return 1;
+    }
+    if (told != (waiting > 0 || (rests && PyDict_GET_SIZE(self->fields[ENDS]) > 1))) {
+        return 1;
+    }
+    int has_timer = lying == 0 ? 1 : is_true(self->fields[UNTAKEN], rests ? has_look : has_tick);
+    return has_timer < 0 ? -1 : !has_timer;
+}
+
+PyObject *
+arm(Dealings *self, PyObject *Py_UNUSED(none))
+{
+    Accepting *accepting = only_one(self);
+    int result = PyErr_Occurred() ? -1 : 1;
+    if (accepting != NULL) {
+        result = is_to_arm(self, accepting);
+        Py_DECREF(accepting);
+    }
+    if (result > 0) {
+        result = tell(self->fields[ENGINE], arm_name, NULL);
+    }
+    return result < 0 ? NULL : Py_NewRef(Py_None);
+}
+

@@ -1,0 +1,127 @@
+"""Let the C extension deal what is ordinary: connections that go round robin, at once or in their turn.
+
+That is what nearly every connection needs: it is accepted, goes to the worker that has been idle for longest, or waits
+until one has taken its last.  ``native/accepting.c``, ``dealing.c``, ``offers.c``, ``taken.c`` and ``ahead.c`` do that
+without a line of Python, on the very objects of the dispatchers, the engine and the workers' ends.  Nothing is kept
+twice: whatever is not ordinary is left to Python, amid a batch as well, and that goes on with what it finds.
+
+It is also left to Python where somebody has replaced :meth:`OfferingEnd.offer` or :meth:`OfferingEnd.taken`, to see what
+is dealt.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ..base.records import Connection
+from .dispatcher import Dispatcher
+from .offers import OfferingEnd
+from .packets import PacketKind, encode_packet
+from .policies import RoundRobin
+from .turns import LEAD, MOST_BEHIND, MOST_LEFT, SHARE, Allowance, Turns
+
+if TYPE_CHECKING:
+    from ..base.native import Native
+    from .listener import Listener
+    from .untaken_offers import UntakenOffers
+
+__all__ = ["DealtInC"]
+
+_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+_OFFER: Final = OfferingEnd.offer  # whoever replaces them, to see what is dealt, is called by Python
+_TAKEN: Final = OfferingEnd.taken
+
+
+class Dealing(Protocol):
+    """The engine: it goes on where C does not."""
+
+    _is_told: bool
+
+    def _became_free(self, end: OfferingEnd) -> None: ...
+
+    def arm(self) -> None:
+        """See that the loop wakes up for whatever can change something."""
+
+
+class DealtInC:
+    """What one engine deals in C.
+
+    Args:
+        native: the extension.
+        engine: is asked where something is not ordinary.
+        taken: the epoll that tells of edges.
+        offers, ends, by_fd, ahead, listeners, turns, allowance, untaken: those of the engine; C reads and changes
+            them.
+        clock: seconds.
+        patience: ticks for which an offer that lies keeps others from getting ahead.
+
+    Attributes:
+        find_idle: the twin of :meth:`~nodecluster_compat.connections.engine.Engine.find_idle`.
+        edges: the same, as the loop calls back.
+        arm: the twin of that of the engine; it asks that only where something is to change.
+    """
+
+    def __init__(
+        self,
+        native: Native,
+        engine: Dealing,
+        taken: Any,  # noqa: ANN401 - gevent hides the class
+        *,
+        offers: Mapping[int, OfferingEnd],
+        ends: Mapping[int, OfferingEnd],
+        by_fd: Mapping[int, OfferingEnd],
+        ahead: Mapping[int, int],
+        listeners: Mapping[int, Listener],
+        turns: Turns,
+        allowance: Allowance,
+        untaken: UntakenOffers,
+        clock: Callable[[], float],
+        patience: int,
+    ) -> None:
+        self._native = native
+        self._dealings = native.Dealings(
+            engine=engine,
+            taken=taken,
+            offers=offers,
+            ends=ends,
+            by_fd=by_fd,
+            ahead=ahead,
+            listeners=listeners,
+            turns=turns,
+            allowance=allowance,
+            untaken=untaken,
+            clock=clock,
+            connection=Connection,
+            offering_end=OfferingEnd,
+            offer_method=_OFFER,
+            taken_method=_TAKEN,
+            round_robin=RoundRobin,
+            dispatcher=Dispatcher,
+            lead=LEAD,
+            most_behind=MOST_BEHIND,
+            patience=patience,
+            most_left=MOST_LEFT,
+            share=SHARE,
+        )
+        self.find_idle = self._dealings.find_idle
+        self.edges = self._dealings.edges
+        self.arm = self._dealings.arm
+
+    def accept_for(self, listener: Listener) -> None:
+        """Let a listener accept in C, if its addresses are of a kind that C knows."""
+        listener_id = listener.served.listener_id
+        if listener.served.family in _FAMILIES:
+            listener.accept_in_c(
+                lambda sock, dispatcher, most, limit: self._native.Accepting(
+                    listener,
+                    sock,
+                    dispatcher,
+                    self._dealings,
+                    encode_packet(PacketKind.OFFER, listener_id),
+                    listener_id,
+                    most,
+                    limit,
+                )
+            )

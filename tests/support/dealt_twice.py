@@ -1,0 +1,263 @@
+"""Do to an engine what some bytes say, and write down what becomes of it: in C and in Python it is the same."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+from unittest import mock
+
+from engine_rig import EngineRig, Played
+
+from nodecluster_compat.base.native import Choice
+from nodecluster_compat.base.records import Connection
+from nodecluster_compat.connections import dealing_loop, untaken_offers
+from nodecluster_compat.connections import engine as engines
+from nodecluster_compat.connections.packets import PacketKind
+from nodecluster_compat.connections.policies import RoundRobin, Workers
+
+__all__ = ["DEEDS", "Dealt", "dealt"]
+
+_MOST_WORKERS: Final = 5
+_TICK: Final = 0.001
+
+
+class _Clock:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class _LastIdle:
+    """A policy of a program's: the worker that became idle last."""
+
+    def __init__(self, _: Workers) -> None:
+        self.idle: dict[int, None] = {}
+
+    def add(self, worker_id: int) -> None:
+        self.idle.setdefault(worker_id)
+
+    def remove(self, worker_id: int) -> None:
+        self.idle.pop(worker_id, None)
+
+    def choose(self, connection: Connection) -> int | None:
+        return self.idle.popitem()[0] if self.idle else None
+
+
+class Dealt:
+    """An engine to which things are done.
+
+    Args:
+        choice: C or Python.
+        listeners: how many, 1 or 2.
+    """
+
+    def __init__(self, choice: Choice, listeners: int) -> None:
+        self.clock = _Clock()
+        self.rig = EngineRig(False, choice)
+        self.gone: set[int] = set()
+        self._ports: list[int] = []
+        self.replaced: set[int] = set()
+        while len(self.rig.listener_ids) > listeners:
+            self.rig.engine.remove(self.rig.listener_ids.pop())
+        self.new_worker(0)
+        self.new_worker(0)
+
+    @property
+    def engine(self) -> Any:
+        return self.rig.engine
+
+    def worker(self, number: int) -> Played | None:
+        worker = self.rig.workers[number % len(self.rig.workers)]
+        return None if worker.id in self.gone else worker
+
+    def listener_id(self, number: int) -> int:
+        return self.rig.listener_ids[number % len(self.rig.listener_ids)]
+
+    # --- what is done ---------------------------------------------------------------------------
+
+    def new_worker(self, _: int) -> None:
+        if len(self.rig.workers) < _MOST_WORKERS:
+            self.rig.worker(*range(len(self.rig.listener_ids)))
+
+    def connect(self, number: int) -> None:
+        self.rig.connect(number % len(self.rig.listener_ids))
+
+    def burst(self, number: int) -> None:
+        """Several at once, before the loop turns."""
+        for _ in range(number % 5 + 2):
+            sock = self.rig.socks[number % len(self.rig.listener_ids)]
+            self.rig.clients.append(socket.create_connection(sock.getsockname()))
+
+    def take(self, number: int) -> None:
+        worker = self.worker(number)
+        if worker is not None and worker.can_send and worker.has_offer():
+            worker.take()
+
+    def give_back(self, number: int) -> None:
+        worker = self.worker(number)
+        if worker is not None and worker.has and worker.can_send:
+            worker.give_back(self.listener_id(number))
+
+    def has_room(self, number: int) -> None:
+        worker = self.worker(number)
+        if worker is not None and worker.can_send:
+            worker.say(PacketKind.ROOM, self.listener_id(number))
+
+    def leave(self, number: int) -> None:
+        worker = self.worker(number)
+        if worker is not None and worker.can_send:
+            worker.say(PacketKind.LEAVE)
+            worker.sock.shutdown(socket.SHUT_RDWR)
+            worker.can_send = False
+
+    def leave_one(self, number: int) -> None:
+        self.engine.leave_one(number % len(self.rig.workers) + 1, self.listener_id(number))
+
+    def join(self, number: int) -> None:
+        self.engine.join(number % len(self.rig.workers) + 1, self.listener_id(number))
+
+    def lost(self, number: int) -> None:
+        worker = self.worker(number)
+        if worker is not None:
+            self.gone.add(worker.id)
+            self.engine.lost(worker.id)
+
+    def tick(self, number: int) -> None:
+        self.clock.now += _TICK * (number % 8 + 1)
+
+    def sleep(self, number: int) -> None:
+        self.rig.conditions[number % len(self.rig.workers) + 1] = "sleeping" if number % 2 else "running"
+
+    def spend(self, _: int) -> None:
+        self.engine._allowance.spend(9.0)
+
+    def change_policy(self, number: int) -> None:
+        self.engine.use_policy(_LastIdle if number % 4 == 0 else RoundRobin)
+
+    def look(self, number: int) -> None:
+        worker = self.worker(number)
+        if worker is not None and worker.can_send:
+            worker.say(PacketKind.LOOK)
+
+    def replace(self, number: int) -> None:
+        listener = self.engine[self.listener_id(number)]
+        if number in self.replaced:
+            listener.serve_again()
+        else:
+            listener.replace()
+        self.replaced ^= {number}
+
+    def client_leaves(self, number: int) -> None:
+        if self.rig.clients:
+            self.rig.clients[number % len(self.rig.clients)].close()
+        listener = self.engine[self.listener_id(number)]
+        listener.drop_those_that_left(listener.waiting if number % 2 else ())
+
+    def fill(self, number: int) -> None:
+        """Put something into a channel of which the engine does not know: the kernel takes no offer there."""
+        worker = self.worker(number)
+        if worker is not None and not worker.end.is_busy:
+            with contextlib.suppress(OSError):
+                worker.end.probe()
+            worker.end.is_busy = False
+
+    def turn(self, _: int) -> None:
+        self.engine.arm()
+        self.rig.turn()
+
+    # --- what became of it -----------------------------------------------------------------------
+
+    def seen(self) -> list[object]:
+        engine, turns = self.engine, self.engine._turns
+        dispatchers = [listener.dispatcher for listener in engine]
+        return [
+            [worker.has_offer() for worker in self.rig.workers],
+            [
+                (end.is_busy, end.has_left, self._place(end.offered), end.handed, end.age)
+                for end in engine._ends.values()
+            ],
+            [[self._client(one.peer) for one in dispatcher.queue] for dispatcher in dispatchers],
+            [(set(one.idle_workers), one.members, set(one._full), one.dropped) for one in dispatchers],
+            [(dict(one._places), one._first, one._last) for one in dispatchers],
+            [list(getattr(one._policy, "_idle", ())) for one in dispatchers],
+            [(listener.is_watching, listener.is_open) for listener in engine],
+            [list(engine._offers), dict(engine._ahead), engine._is_told, engine._untaken.rests],
+            [dict(turns._counts), turns._most],
+            [[self._taken(fd) for fd in worker.has] for worker in self.rig.workers],
+            [self.rig.left, self.rig.closed],
+        ]
+
+    def _client(self, peer: Any) -> int:
+        return next((number for number, port in enumerate(self._ports) if port == peer[1]), -1) if peer else -2
+
+    def _place(self, offered: tuple[int, Any, int] | None) -> object:
+        return None if offered is None else (offered[0], self._client(offered[1]), offered[2])
+
+    def _taken(self, fd: int) -> int:
+        with socket.socket(fileno=os.dup(fd)) as taken:
+            try:
+                return self._client(taken.getpeername())
+            except OSError:
+                return -3
+
+    def note_clients(self) -> None:
+        """Remember by which port a client is known: it may close its socket."""
+        self._ports += [client.getsockname()[1] for client in self.rig.clients[len(self._ports) :]]
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Let time stand still meanwhile, and close everything at the end."""
+        with contextlib.ExitStack() as stack:
+            for module in (engines, dealing_loop, untaken_offers):
+                stack.enter_context(mock.patch.object(module, "time", self.clock))
+            try:
+                yield
+            finally:
+                self.rig.close()
+
+
+DEEDS: Final[tuple[Callable[[Dealt, int], None], ...]] = (
+    Dealt.connect,
+    Dealt.burst,
+    Dealt.take,
+    Dealt.take,
+    Dealt.turn,
+    Dealt.give_back,
+    Dealt.has_room,
+    Dealt.leave,
+    Dealt.leave_one,
+    Dealt.join,
+    Dealt.lost,
+    Dealt.tick,
+    Dealt.sleep,
+    Dealt.spend,
+    Dealt.change_policy,
+    Dealt.look,
+    Dealt.replace,
+    Dealt.client_leaves,
+    Dealt.fill,
+    Dealt.new_worker,
+)
+
+
+def dealt(data: bytes, choice: Choice) -> list[list[object]]:
+    """Do what ``data`` says, a byte each, and return what was to be seen after each deed.
+
+    Args:
+        data: the first byte says how many listeners there are.
+        choice: C or Python.
+    """
+    played = Dealt(choice, 1 if data[:1] < b"\x80" else 2)
+    seen = []
+    with played.running():
+        for byte in data[1:]:
+            number, deed = divmod(byte, len(DEEDS))
+            DEEDS[deed](played, number)
+            played.note_clients()
+            played.turn(0)
+            seen.append(played.seen())
+    return seen

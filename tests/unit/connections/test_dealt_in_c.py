@@ -1,0 +1,128 @@
+"""What is dealt in C is dealt as in Python, whatever happens; and what C leaves alone, Python finds as it was."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dealt_twice import DEEDS, Dealt, dealt
+from engine_rig import EngineRig
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodecluster_compat.base.native import PYTHON, in_force
+
+pytestmark = [
+    pytest.mark.skipif(in_force().module is None, reason="there is no C extension here"),
+    pytest.mark.usefixtures("no_leaks"),
+]
+
+
+def told(*deeds: tuple[object, int], listeners: int = 1) -> bytes:
+    """Return the input that says so."""
+    numbers = [number * len(DEEDS) + DEEDS.index(deed) for deed, number in deeds]  # type: ignore[arg-type]
+    return bytes([0 if listeners == 1 else 0x80, *numbers])
+
+
+@given(st.binary(max_size=40))
+def test_c_deals_what_python_deals(data: bytes) -> None:
+    assert dealt(data, in_force()) == dealt(data, PYTHON)
+
+
+@pytest.mark.parametrize("listeners", [1, 2])
+@pytest.mark.parametrize("slow", [0, 1])
+def test_saturated_workers_get_the_same(listeners: int, slow: int) -> None:
+    """All have an offer, a line waits, and each takes its own in a different order."""
+    deeds = [(Dealt.burst, 3), (Dealt.burst, 2)] * 3 + [
+        (Dealt.take, slow),
+        (Dealt.take, 1 - slow),
+        (Dealt.take, slow),
+    ] * 8
+    data = told(*deeds, listeners=listeners)
+    assert dealt(data, in_force()) == dealt(data, PYTHON)
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        Dealt.fill,
+        Dealt.look,
+        Dealt.change_policy,
+        Dealt.spend,
+        Dealt.client_leaves,
+        Dealt.give_back,
+        Dealt.leave,
+        Dealt.replace,
+    ],
+)
+def test_what_is_not_ordinary_is_left_to_python_in_the_middle(deed: object) -> None:
+    """Connections wait and lie then, and go on as they would have."""
+    after = [(Dealt.connect, 0), (Dealt.take, 1), (Dealt.take, 0), (Dealt.tick, 7)] * 3
+    for number in (0, 1):
+        data = told((Dealt.burst, 4), (Dealt.take, 0), (deed, number), *after)
+        assert dealt(data, in_force()) == dealt(data, PYTHON)
+
+
+@pytest.fixture
+def rig() -> Iterator[EngineRig]:
+    made = EngineRig(False, in_force())
+    yield made
+    made.close()
+
+
+def _address_of_one_that_waits(rig: EngineRig, sock: socket.socket, client: socket.socket) -> object:
+    with sock, client:
+        sock.setblocking(False)
+        sock.listen()
+        listener_id = rig.engine.add(sock, sock.family).listener_id
+        worker = rig.worker()
+        rig.engine.join(worker.id, listener_id)
+        rig.connect()
+        client.connect(sock.getsockname())
+        rig.turn()
+        (waiting,) = rig.engine[listener_id].dispatcher.queue
+        rig.engine.remove(listener_id)
+        return waiting.peer
+
+
+def test_addresses_are_those_of_the_standard_library(rig: EngineRig, tmp_path: Path) -> None:
+    """Of IPv6, and of a named, a nameless and an abstract unix socket; IPv4 is everywhere here."""
+    six, client = socket.socket(socket.AF_INET6), socket.socket(socket.AF_INET6)
+    six.bind(("::1", 0))
+    peer = _address_of_one_that_waits(rig, six, client)
+    assert isinstance(peer, tuple)
+    assert (peer[0], *peer[2:]) == ("::1", 0, 0)
+
+
+@pytest.mark.parametrize("name", ["", "\0nodecluster-client", "client"])
+def test_addresses_of_unix_sockets_are_those_of_the_standard_library(rig: EngineRig, tmp_path: Path, name: str) -> None:
+    sock, client = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    sock.bind(str(tmp_path / "s"))
+    if name:
+        client.bind(str(tmp_path / name) if name == "client" else name)
+    expected = client.getsockname()
+    assert _address_of_one_that_waits(rig, sock, client) == expected
+
+
+def test_channel_that_takes_nothing_is_pythons_to_report(rig: EngineRig, caplog: pytest.LogCaptureFixture) -> None:
+    """The connection goes to another, and one line says so."""
+    first, second = rig.worker(), rig.worker()
+    near = first.end._near
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as first.end._near:
+        rig.connect()
+    first.end._near = near
+    assert second.has_offer()
+    assert caplog.text.count(f"Cannot hand connections to worker {first.id} now") == 1
+
+
+def test_listening_socket_that_is_closed_is_given_up(rig: EngineRig, caplog: pytest.LogCaptureFixture) -> None:
+    listener = rig.engine[rig.listener_ids[0]]
+    rig.worker()
+    fd = rig.socks[0].detach()
+    rig.socks[0] = socket.socket(fileno=fd)  # the engine has a socket that is closed, and a descriptor that is not
+    rig.clients.append(socket.create_connection(rig.socks[0].getsockname()))
+    rig.turn()
+    assert "no longer accepting there" in caplog.text
+    assert not listener.is_open
