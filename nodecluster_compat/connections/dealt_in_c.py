@@ -5,8 +5,8 @@ until one has taken its last.  ``native/accepting.c``, ``dealing.c``, ``offers.c
 without a line of Python, on the very objects of the dispatchers, the engine and the workers' ends.  Nothing is kept
 twice: whatever is not ordinary is left to Python, amid a batch as well, and that goes on with what it finds.
 
-It is also left to Python where somebody has replaced :meth:`OfferingEnd.offer` or :meth:`OfferingEnd.taken`, to see what
-is dealt.
+So is everything where somebody has replaced :meth:`OfferingEnd.offer` or :meth:`OfferingEnd.taken`, to see what is
+dealt.
 """
 
 from __future__ import annotations

@@ -57,9 +57,9 @@ class Dealt:
 
     def __init__(self, choice: Choice, listeners: int) -> None:
         self.clock = _Clock()
-        self.rig = EngineRig(False, choice)
+        self.rig = EngineRig(False, choice, socket.AF_UNIX)
         self.gone: set[int] = set()
-        self._ports: list[int] = []
+        self._names: list[object] = []
         self.replaced: set[int] = set()
         while len(self.rig.listener_ids) > listeners:
             self.rig.engine.remove(self.rig.listener_ids.pop())
@@ -89,8 +89,7 @@ class Dealt:
     def burst(self, number: int) -> None:
         """Several at once, before the loop turns."""
         for _ in range(number % 5 + 2):
-            sock = self.rig.socks[number % len(self.rig.listener_ids)]
-            self.rig.clients.append(socket.create_connection(sock.getsockname()))
+            self.rig.reach(number % len(self.rig.listener_ids))
 
     def take(self, number: int) -> None:
         worker = self.worker(number)
@@ -192,7 +191,7 @@ class Dealt:
         ]
 
     def _client(self, peer: Any) -> int:
-        return next((number for number, port in enumerate(self._ports) if port == peer[1]), -1) if peer else -2
+        return self._names.index(peer) if peer in self._names else -1
 
     def _place(self, offered: tuple[int, Any, int] | None) -> object:
         return None if offered is None else (offered[0], self._client(offered[1]), offered[2])
@@ -205,8 +204,8 @@ class Dealt:
                 return -3
 
     def note_clients(self) -> None:
-        """Remember by which port a client is known: it may close its socket."""
-        self._ports += [client.getsockname()[1] for client in self.rig.clients[len(self._ports) :]]
+        """Remember by which address a client is known: it may close its socket."""
+        self._names += [client.getsockname() for client in self.rig.clients[len(self._names) :]]
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

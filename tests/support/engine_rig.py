@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
+from typing import Final
 
 from nodecluster_compat.base.native import Choice
 from nodecluster_compat.connections.dealing_loop import DealingLoop
@@ -16,6 +18,8 @@ from nodecluster_compat.errors import FrameError
 from nodecluster_compat.machine.process_state import Condition
 
 __all__ = ["EngineRig", "Played"]
+
+_PATIENCE: Final = 20.0
 
 
 class Played:
@@ -81,9 +85,10 @@ class EngineRig:
     Args:
         asks: whether workers answer.
         choice: C or Python; what is in force unless it is said.
+        family: of the listening sockets; clients of a unix socket are there at once, whatever the machine does.
     """
 
-    def __init__(self, asks: bool, choice: Choice | None = None) -> None:
+    def __init__(self, asks: bool, choice: Choice | None = None, family: socket.AddressFamily = socket.AF_INET) -> None:
         self.loop = DealingLoop(choice)
         self.asks = asks
         self.left: list[int] = []
@@ -97,10 +102,12 @@ class EngineRig:
         self.engine._untaken._stuck._seconds_run = lambda pid: self.ran.get(pid, 0.0)
         self.workers: list[Played] = []
         self.clients: list[socket.socket] = []
-        self.socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        self.socks = [socket.socket(family) for _ in range(2)]
         for sock in self.socks:
+            sock.bind(("127.0.0.1", 0) if family == socket.AF_INET else "")
+            sock.listen(4096)
             sock.setblocking(False)
-        self.listener_ids = [self.engine.add(sock, socket.AF_INET).listener_id for sock in self.socks]
+        self.listener_ids = [self.engine.add(sock, family).listener_id for sock in self.socks]
 
     def _closed(self, worker_id: int, error: FrameError | None) -> None:
         self.closed.append((worker_id, error is not None))
@@ -114,8 +121,18 @@ class EngineRig:
         return made
 
     def connect(self, number: int = 0) -> None:
-        self.clients.append(socket.create_connection(self.socks[number].getsockname()))
+        self.reach(number)
         self.turn()
+
+    def reach(self, number: int) -> None:
+        """Let a client connect, and be there: TCP's last packet may be late on a busy machine."""
+        sock = self.socks[number]
+        client = socket.socket(sock.family)
+        self.clients.append(client)
+        if sock.family == socket.AF_UNIX:
+            client.bind("")  # to a name of the kernel's: so it has an address
+        client.connect(sock.getsockname())
+        select.select([sock], [], [], _PATIENCE)
 
     def turn(self) -> None:
         for _ in range(4):
