@@ -127,13 +127,14 @@ def test_queue_is_bounded(cluster: Cluster, tmp_path: Path) -> None:
     with ExitStack() as stack:
         blocking = [block(cluster, gate, stack)[0] for gate in gates]
         clients = send_all(cluster, 400, stack)
-        bound = before + QUEUE_LIMIT  # what is offered lies in the workers' channels
+        bound = before + QUEUE_LIMIT
+        withdrawn = len(gates)  # at most: what a blocked worker was offered waits in the primary again
 
-        wait(lambda: open_fds(pid) == bound, f"{bound} descriptors in the primary, not {open_fds(pid)}", cluster)
+        wait(lambda: open_fds(pid) >= bound, f"{bound} descriptors in the primary, not {open_fds(pid)}", cluster)
         for turn in range(1, 4):  # the primary does other things, and still accepts no more
             cluster.primary.signal("SIGUSR1")
             wait(lambda: cluster.log.count("Handling signal: usr1") == turn, "the signal", cluster)  # noqa: B023
-            assert open_fds(pid) == bound
+            assert bound <= open_fds(pid) <= bound + withdrawn
         for gate in gates:
             gate.open()
         assert len([answer(client) for client in clients + blocking]) == 402
