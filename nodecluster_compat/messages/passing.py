@@ -90,7 +90,7 @@ def unpack(kind: bytes | bytearray, fd: int, serves: bool = True) -> Handle:
         FrameError: no such kind, or not a socket.
     """
     try:
-        meant = PassageKind(kind)
+        meant = PassageKind(bytes(kind))  # Python 3.13 finds a member by a value that has a hash
         if meant is PassageKind.SOCKET or not serves:
             received = socket.socket(fileno=fd)
             received.setblocking(True)  # its sender may have had it otherwise

@@ -33,6 +33,7 @@ from nodecluster_compat.machine.binding import bind
 from nodecluster_compat.messages.channel import FRAME_COST, Channel
 from nodecluster_compat.messages.frames import Frame, FrameKind, encode_frame
 from nodecluster_compat.messages.line import Line
+from nodecluster_compat.messages.passing import unpack
 from nodecluster_compat.messages.payloads import encode_payload
 from nodecluster_compat.roles.pipes import ReadablePipe, WritablePipe
 
@@ -378,3 +379,10 @@ def test_rights_of_a_path_are_there_from_its_birth(tmp_path: Path, flags: tuple[
         bound.close()
     finally:
         assert os.umask(former) == 0o027
+
+
+def test_kind_of_a_large_message_comes_as_a_piece_of_its_buffer() -> None:
+    near, far = socket.socketpair()
+    with near, cast("socket.socket", unpack(bytearray(b"s"), far.detach())) as arrived:
+        near.sendall(b"x")
+        assert arrived.recv(1) == b"x"
