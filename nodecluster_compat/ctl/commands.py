@@ -157,10 +157,10 @@ def profile(server: ControlClient, options: Namespace) -> int:
         name = f"worker {data['slot']} (pid {data['pid']})"
         is_json = options.json or options.format == "speedscope"
         text = json.dumps(speedscope_of(found, name)) if is_json else collapsed_text(found)
-        if file is None:
+        if file is not None:
+            file.write(f"{text}\n" if text else "")
+        elif text:  # nothing is to be printed of a worker that had nothing to do
             say(text)
-        else:
-            file.write(text + "\n")
     say_progress(summary_of(found, name))
     return 0
 

@@ -189,6 +189,7 @@ def test_every_kind_of_worker_is_examined(cluster_factory: ClusterFactory, app: 
     operator = Operator(cluster)
     assert "Thread 0x" in operator.run("stacks", "1")[1] or "Current thread" in operator.run("stacks", "1")[1]
     assert operator.get("profile", "1", "--seconds", "0.1")["exporter"] == "nodeclusterctl"
+    assert not operator.run("profile", "1", "--seconds", "0.2")[2].endswith(" 0 of an idle one\n")
     assert "Booting worker" in operator.run("logs", "1")[1]
     assert operator.run("restart", "1")[0] == 0
     assert operator.get("exits")["exits"][0]["reason"] == "asked"
