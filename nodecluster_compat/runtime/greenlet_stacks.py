@@ -2,25 +2,37 @@
 
 Not ``gevent.util.format_run_info``: it walks down from roots that the collector knows, and a worker has put the hub,
 which is the parent of nearly every greenlet, out of the collector's sight (``gc.freeze``).  Here the parents of what
-is in sight are looked at, too.
+is in sight are looked at, too, and who serves a connection (:func:`add_finder`): in a script the greenlet of the first
+connection is put out of sight as well, and it serves others later.
 """
 
 from __future__ import annotations
 
 import gc
 import traceback
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any, Final
+from weakref import WeakMethod
 
 from gevent import getcurrent
 from gevent.monkey import get_original
 from greenlet import greenlet
 
-__all__ = ["blocking_sleep", "greenlet_stacks"]
+__all__ = ["add_finder", "blocking_sleep", "greenlet_stacks"]
+
+Finder = Callable[[], Iterable[greenlet]]
+
+_finders: list[WeakMethod[Finder]] = []
 
 _FRAMES: Final = 12  # the newest of each: without those that have forked a worker
 _NAMES: Final = 3  # of those that do the same
 _MOST_STACKS: Final = 50
+
+
+def add_finder(finder: Finder) -> None:
+    """Look at the greenlets that ``finder``, a method, returns, as long as its object lives."""
+    _finders[:] = [*(one for one in _finders if one() is not None), WeakMethod(finder)]
 
 
 def greenlet_stacks(frame: FrameType | None = None) -> str:
@@ -50,7 +62,8 @@ def blocking_sleep(seconds: float) -> None:
 def _alive(current: greenlet) -> list[Any]:
     """Return the greenlets that have a stack, the current one first."""
     found = {id(current): current}
-    for one in [current, *(thing for thing in gc.get_objects() if isinstance(thing, greenlet))]:
+    known = [one for found_by in _finders if (find := found_by()) is not None for one in find()]
+    for one in [current, *known, *(thing for thing in gc.get_objects() if isinstance(thing, greenlet))]:
         ancestor = one
         while ancestor is not None and (ancestor is one or id(ancestor) not in found):
             if ancestor:

@@ -20,6 +20,7 @@ from gevent import get_hub, getcurrent, spawn
 from ..base.stack_text import stack_of_application
 from ..base.time_limits import Late, TimeLimits
 from ..errors import TimeLimitExceeded
+from .greenlet_stacks import add_finder
 
 if TYPE_CHECKING:
     from greenlet import greenlet
@@ -78,6 +79,11 @@ class LateGreenlets:
         self._timer: Any = None
         self._next_look = inf
         self._look_within(self._limits.pause((), monotonic()))
+        add_finder(self.serving)
+
+    def serving(self) -> list[greenlet]:
+        """Return the greenlets that serve connections."""
+        return list(self._serving)
 
     def limit(self, seconds: float) -> bool:
         """Limit the request that the current greenlet serves; see :func:`~nodecluster_compat.base.this_request`."""

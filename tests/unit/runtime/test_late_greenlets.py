@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from gevent import get_hub, getcurrent, sleep, spawn
 from nodecluster_compat.errors import TimeLimitExceeded
 from nodecluster_compat.operations.metrics.request_meter import NO_SLOT, RequestMeter
 from nodecluster_compat.runtime import late_greenlets
+from nodecluster_compat.runtime.greenlet_stacks import greenlet_stacks
 from nodecluster_compat.runtime.late_greenlets import LateGreenlets
 
 
@@ -140,3 +142,16 @@ def test_own_limit_puts_the_timer_forward(clock: Clock) -> None:
     late = clock.request("a", lambda: (clock.limits.limit(0.25), forever()))
     clock.turn()
     assert late.get(timeout=20) == "100.25: GET /slow took longer than 0.25 s"
+
+
+def test_who_serves_is_seen_where_the_collector_does_not_look(clock: Clock) -> None:
+    """A script's worker freezes what there is within its first request, whose greenlet serves others later."""
+    clock.begin(0)
+    served = clock.request("a", forever)
+    gc.freeze()
+    try:
+        assert f"{id(served):#x}" in greenlet_stacks()
+    finally:
+        gc.unfreeze()
+    served.kill()
+    assert f"{id(served):#x}" not in greenlet_stacks()
