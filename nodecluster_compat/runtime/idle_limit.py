@@ -6,7 +6,8 @@ far, so the notes are in order and a sweep looks only at those that are over.  T
 
 A wait ends at the second sweep that finds it over, so up to twice :data:`SWEEP_SECONDS` late.  Between the two the loop
 has asked the kernel once more: after a handler that blocked the worker, requests wait there that came in time, and
-libev calls timers before sockets.
+libev calls timers before sockets.  For the same reason the second sweep leaves a connection alone of which something
+has come, where its socket is known: a process that waits for a processor finds both due at once.
 
 A wait is noted by the context manager itself, or, with :attr:`IdleLimit.noted_inside`, by whoever reads there: only
 when it really has to wait, which on a new connection it rarely has.
@@ -26,7 +27,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from time import monotonic
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
@@ -47,6 +48,7 @@ class IdleLimit:
 
     Args:
         seconds: how long one wait may last.
+        clients: the sockets of connections, by greenlet, as far as they are known.
 
     Attributes:
         noted_inside: another context manager: it ends waits as this one does, and notes none.
@@ -56,6 +58,7 @@ class IdleLimit:
 
     __slots__ = (
         "_began",
+        "_clients",
         "_expired",
         "_finishing",
         "_linger",
@@ -67,8 +70,9 @@ class IdleLimit:
         "noted_inside",
     )
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clients: Mapping[Any, Any] = MappingProxyType({})) -> None:
         self._seconds = seconds
+        self._clients = clients
         self._waiting: dict[Any, float] = {}
         self._began: set[Any] = set()  # those of the waiting that are not idle
         self._finishing: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # to be ended when they are idle
@@ -163,7 +167,11 @@ class IdleLimit:
             if deadline > limit:
                 return
             del self._waiting[greenlet]
-            greenlet.throw(self._expired)
+            client = self._clients.get(greenlet)
+            if client is not None and _has_sent(client):
+                self._waiting[greenlet] = monotonic() + self._seconds  # it is about to read that
+            else:
+                greenlet.throw(self._expired)
         self._timer.stop()
         self._timer.close()
         self._timer = None

@@ -143,7 +143,7 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
     def _save_work(self) -> None:
         self.wsgi = AnsweredApplication(with_request_ids(self.wsgi, self.cfg, self.request_id_header), self)
         access_log = use_access_log(self.log, get_hub().loop.run_callback)
-        self._idle_limit = IdleLimit(self.cfg.keepalive)
+        self._idle_limit = IdleLimit(self.cfg.keepalive, self._serving)
         if self.served:
             cache_repeated_work(self.cfg)
             self.clean_loop, self.request_wait = use_clean_loop(self, self._idle_limit, access_log)

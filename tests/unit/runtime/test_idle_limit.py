@@ -23,10 +23,12 @@ class Rig:
 
     def __init__(self, clock: list[float], amid_request: bool = False) -> None:
         self.clock = clock
-        self.limit = IdleLimit(KEEPALIVE)
+        self.clients: dict[Any, ClientSocket] = {}
+        self.limit = IdleLimit(KEEPALIVE, self.clients)
         self.client, server = socket.socketpair()
         self.server = ClientSocket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=server.detach())
         self.greenlet = gevent.spawn(self._serve, amid_request)
+        self.clients[self.greenlet] = self.server
         gevent.sleep(0)
 
     def _serve(self, amid_request: bool) -> bytes | None:
@@ -46,6 +48,7 @@ class Rig:
         self.greenlet.join(20)
         self.client.close()
         self.server.close()
+        self.clients.clear()
         assert self.greenlet.successful()
         return self.greenlet.value
 
@@ -142,3 +145,18 @@ def test_request_that_came_in_time_is_read_by_a_worker_that_was_blocked(clock: l
     clock[0] += 2 * KEEPALIVE
     time.sleep(2 * idle_limit.SWEEP_SECONDS)  # the handler: the timer is due when the loop turns again
     assert rig.ended() == b"GET"
+
+
+def test_request_that_comes_as_the_time_ends_is_read(clock: list[float]) -> None:
+    """The process got no processor meanwhile: a second sweep is due in the turn in which the request shows up."""
+    rig = Rig(clock)
+
+    def sweep_twice() -> None:
+        rig.limit._sweep()
+        rig.client.sendall(b"GET")
+        rig.limit._sweep()
+
+    clock[0] += 2 * KEEPALIVE
+    gevent.get_hub().loop.run_callback(sweep_twice)
+    assert rig.ended() == b"GET"
+    assert rig.limit.waiting == []
