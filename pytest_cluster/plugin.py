@@ -31,7 +31,7 @@ from .fixtures import (
     fail_without_traceback,
 )
 from .options import settings
-from .stash import CLUSTERS, FAILED, MOMENTS, REPLAY, RUN_ONCE, STARTED, VERDICT
+from .stash import CALLED, CLUSTERS, FAILED, MOMENTS, REPLAY, RUN_ONCE, STARTED, VERDICT
 
 if TYPE_CHECKING:
     from .session.limits import TimeoutSettings
@@ -196,7 +196,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note when a test begins; whether it takes a cluster it may decide later."""
     # Anew each time: a plugin that runs a failed test again uses the same item.
-    keys: tuple[pytest.StashKey[Any], ...] = (CLUSTERS, MOMENTS, REPLAY, RUN_ONCE, VERDICT)
+    keys: tuple[pytest.StashKey[Any], ...] = (CALLED, CLUSTERS, MOMENTS, REPLAY, RUN_ONCE, VERDICT)
     for key in keys:
         if key in item.stash:
             del item.stash[key]

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from .clusters.cluster import Cluster
 
-__all__ = ["CLUSTERS", "FAILED", "FIXTURES", "MOMENTS", "REPLAY", "RUN_ONCE", "STARTED", "VERDICT", "WORKERS"]
+__all__ = ["CALLED", "CLUSTERS", "FAILED", "FIXTURES", "MOMENTS", "REPLAY", "RUN_ONCE", "STARTED", "VERDICT", "WORKERS"]
 
 FIXTURES = ("cluster", "cluster_factory", "cluster_client", "cluster_faults", "cluster_journal", "cluster_chaos")
 """A test that uses none of these starts no cluster, whatever its marker says."""
@@ -20,6 +20,8 @@ FAILED = pytest.StashKey[bool]()
 """Whether one of the test's phases has failed."""
 STARTED = pytest.StashKey[float]()
 """When the test began, by the monotonic clock."""
+CALLED = pytest.StashKey[float]()
+"""When its call began, of one whose call alone pytest-timeout counts."""
 WORKERS = pytest.StashKey[int]()
 """How many workers a run of a test has that pytest could not parametrize."""
 RUN_ONCE = pytest.StashKey[str]()

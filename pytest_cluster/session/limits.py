@@ -13,10 +13,18 @@ from typing import Any, Protocol
 
 import pytest
 
-from ..stash import CLUSTERS, STARTED
+from ..stash import CALLED, CLUSTERS, STARTED
 from ..waiting import cut, end_waits_at
 
-__all__ = ["TimeoutSettings", "end_with_stacks", "limit_waits", "look_before_alarm", "own_limit", "time_for_waits"]
+__all__ = [
+    "TimeoutSettings",
+    "begin_call",
+    "end_with_stacks",
+    "limit_waits",
+    "look_before_alarm",
+    "own_limit",
+    "time_for_waits",
+]
 
 SHARE = 0.9
 RESERVE_SECONDS = 2.5
@@ -36,6 +44,10 @@ class TimeoutSettings(Protocol):
         """``thread`` or ``signal``."""
 
     @property
+    def func_only(self) -> bool:
+        """Whether it begins with the call, and leaves out set-up and teardown."""
+
+    @property
     def disable_debugger_detection(self) -> bool:
         """Whether the alarm comes even when somebody debugs."""
 
@@ -53,11 +65,20 @@ def own_limit() -> Iterator[None]:
 def limit_waits(item: pytest.Item) -> None:
     """Let no wait of this test last until pytest-timeout's alarm; without one, nothing is limited.
 
-    There is none in a run that somebody has looked into with a debugger, from then on.
+    There is none in a run that somebody has looked into with a debugger, from then on; and none before the call of a
+    test whose set-up pytest-timeout does not count.
     """
     plugin: Any = item.config.pluginmanager.getplugin("timeout")
     seconds = None if plugin is None or plugin.is_debugging() else _timeout_of(item)
-    end_waits_at(None if not seconds else item.stash.get(STARTED, time.monotonic()) + time_for_waits(seconds))
+    begin = item.stash.get(CALLED, None) if _counts_calls_only(item) else item.stash.get(STARTED, time.monotonic())
+    end_waits_at(begin + time_for_waits(seconds) if seconds and begin is not None else None)
+
+
+def begin_call(item: pytest.Item) -> None:
+    """Note that pytest-timeout counts from now on, and limit the waits of a test that has a cluster already."""
+    item.stash[CALLED] = time.monotonic()
+    if CLUSTERS in item.stash:
+        limit_waits(item)
 
 
 def time_for_waits(seconds: float) -> float:
@@ -116,6 +137,13 @@ def _show_stacks(item: pytest.Item) -> None:
         for title, text in cluster.server.stacks():
             terminal.sep("~", title=title)
             terminal.line(cut(text))
+
+
+def _counts_calls_only(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("timeout")
+    said = None if marker is None else marker.kwargs.get("func_only")
+    plugin: Any = item.config.pluginmanager.getplugin("timeout")
+    return bool(plugin is not None and (item.config.getini("timeout_func_only") if said is None else said))
 
 
 def _timeout_of(item: pytest.Item) -> float | None:

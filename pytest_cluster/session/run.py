@@ -132,6 +132,10 @@ class ClusterRun:
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_timeout_set_timer(self, item: pytest.Item, settings: TimeoutSettings) -> Generator[None, object, object]:
         """Look at the cluster when pytest-timeout's signal comes: pytest-timeout's hook."""
+        if settings.func_only:
+            from .limits import begin_call
+
+            begin_call(item)
         result = yield
         from .asking import asks_for
 

@@ -7,6 +7,9 @@ import pytest
 from pytest_cluster.session.limits import time_for_waits
 from pytest_cluster.waiting import Deadline
 
+# A boot takes as long as the machine is busy with others.
+FROM_THE_CALL_ON = ("-o", "timeout_func_only=true")
+
 
 def test_limit_ends_with_its_test(fakes: pytest.Pytester) -> None:
     """Neither the next test nor the run around this one has it."""
@@ -44,6 +47,36 @@ def test_limit_of_the_environment(fakes: pytest.Pytester, monkeypatch: pytest.Mo
     )
 
     fakes.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+def test_limit_of_the_call_alone(fakes: pytest.Pytester) -> None:
+    """Where pytest-timeout does not count the set-up, a boot may last; the waits of the call have its time."""
+    fakes.makeini("[pytest]\ntimeout = 50\ntimeout_func_only = true\n")
+    fakes.makepyfile(
+        """
+        import pytest
+        from pytest_cluster.waiting import Deadline
+
+        @pytest.fixture
+        def later(cluster):
+            return Deadline(1000).remaining
+
+        def test_it(later):
+            assert later > 900
+            assert 0 < Deadline(1000).remaining <= 45
+
+        def test_that_asks_in_its_call(request):
+            assert Deadline(1000).remaining > 900
+            request.getfixturevalue("".join(["clus", "ter"]))
+            assert 0 < Deadline(1000).remaining <= 45
+
+        @pytest.mark.timeout(50, func_only=False)
+        def test_as_a_whole(later):
+            assert 0 < later <= 45
+        """
+    )
+
+    fakes.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=3)
 
 
 def test_debugger_lifts_the_limit(fakes: pytest.Pytester) -> None:
@@ -99,7 +132,9 @@ def test_thread_that_ends_pytest_shows_stacks_before(shop: pytest.Pytester) -> N
         """
     )
 
-    result = shop.runpytest_subprocess("--timeout=9", "--timeout-method=thread", "--cluster-workers=1")
+    result = shop.runpytest_subprocess(
+        *FROM_THE_CALL_ON, "--timeout=3", "--timeout-method=thread", "--cluster-workers=1"
+    )
 
     result.stdout.fnmatch_lines(
         ["~* stacks of primary (pid *) ~*", "*in run_once*", "~* stacks of worker 1 (pid *) ~*"]
