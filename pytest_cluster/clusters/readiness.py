@@ -154,7 +154,9 @@ def _wait_answering(server: ServerProcess, options: ClusterOptions) -> Endpoint:
 
 
 def _why_not_ready(server: ServerProcess, options: ClusterOptions, seen: str) -> str:
-    over = server.settle() or is_hopeless(server.journal.entries)
+    # gunicorn ends when no worker can boot; a script decides that itself.
+    hopeless = is_hopeless(server.journal.entries)
+    over = server.settle(is_ending=hopeless and options.script is None) or hopeless
     failed = failed_boots(server.journal.entries)
     when = "at its start" if over else f"within {options.start_timeout:g} s"
     cause = f"the cluster of {options.target} did not get ready {when} ({seen})"

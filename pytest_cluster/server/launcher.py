@@ -52,6 +52,7 @@ JOURNAL_VARIABLE = "NODECLUSTER_JOURNAL_FD"
 # Workers end by themselves at once when their primary is gone; on a busy machine "at once" takes a while.
 ORPHAN_SECONDS = 3.0
 JOURNAL_SECONDS = 1.0
+ENDING_SECONDS = 5.0
 
 # After a failure: for each of two signals, with a request under way and without.
 QUICK_STEP_SECONDS = 0.45
@@ -142,11 +143,14 @@ class ServerProcess:
         """Whether the primary has ended."""
         return self.process.poll() is not None
 
-    def settle(self) -> bool:
-        """Return whether the primary has ended; give it and its journal, if one of them has, a moment to end both."""
-        if self.journal.ended:
+    def settle(self, *, is_ending: bool = False) -> bool:
+        """Return whether the primary has ended; give it and its journal, if one of them has, a moment to end both.
+
+        :param is_ending: it is about to end by itself, which takes a while where others are busy.
+        """
+        if self.journal.ended or is_ending:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(JOURNAL_SECONDS)
+                self.process.wait(scaled(ENDING_SECONDS) if is_ending else JOURNAL_SECONDS)
         elif self.ended() and self._options.has_journal:
             self.journal.join(JOURNAL_SECONDS)
         return self.ended()

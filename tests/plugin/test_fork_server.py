@@ -255,6 +255,7 @@ def test_template_that_is_gone_is_done_without(cluster_factory: ClusterFactory) 
     from raw_http import parent_of  # not at the top: servers import this file
 
     first = cluster_factory(workers=1)
+    assert is_forked(first)  # otherwise its parent is this process
     os.kill(parent_of(first.primary.pid), signal.SIGKILL)
     first.primary.kill()
     assert not is_forked(cluster_factory(workers=1))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
-from pytest_cluster.server.leaks import is_running
+import pytest
+
+from pytest_cluster.server import leaks
+from pytest_cluster.server.leaks import SessionMember, is_running, wait_cluster_empty
 from pytest_cluster.waiting import poll
 
 ENDS_BY_PARTS = """
@@ -31,3 +36,27 @@ def test_process_whose_first_thread_has_ended_still_runs() -> None:
         assert is_running(process.pid)
         process.stdin.close()
         assert poll(lambda: not is_running(process.pid), 20)
+
+
+@pytest.mark.parametrize(("starved", "seconds"), [(0.0, 3), (0.5, 6), (1.0, 15)])
+def test_wait_for_a_processor_is_not_the_time_of_a_process(
+    monkeypatch: pytest.MonkeyPatch, starved: float, seconds: int
+) -> None:
+    """One that sleeps has its 3 seconds; one that gets half of a processor has 6; nobody has more than 15."""
+    now = 0.0
+
+    def sleep(_: float) -> None:
+        nonlocal now
+        now += 0.25
+
+    monkeypatch.setattr(leaks, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    monkeypatch.setattr(leaks, "cluster_members", lambda *_: [SessionMember(7, "sleeper")])
+    monkeypatch.setattr(leaks, "_run_delay", lambda pid: 100 + now * starved)
+
+    assert wait_cluster_empty(1, None, 3.0) == [SessionMember(7, "sleeper")]
+    assert now == seconds
+
+
+def test_time_that_a_process_has_waited_for_a_processor() -> None:
+    assert leaks._run_delay(os.getpid()) >= 0
+    assert leaks._run_delay(0) == 0
