@@ -201,3 +201,11 @@ def test_table_cells_are_short(page: Path) -> None:
     rows = [line for line in FENCE.sub("", page.read_text()).splitlines() if line.startswith("|")]
     cells = [cell.strip() for row in rows for cell in re.split(r"(?<!\\)\|", row)]
     assert [cell for cell in cells if len(cell) > 160] == []
+
+
+def test_table_of_suites_is_what_their_runs_are_held_to() -> None:
+    """`tox -e real` runs them."""
+    from real_suites import HEADING, SUITES, row
+
+    lines = (ROOT / "docs" / "testing-suites.md").read_text().splitlines()
+    assert [line for line in (HEADING, *map(row, SUITES)) if line not in lines] == []
