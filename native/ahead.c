@@ -4,13 +4,14 @@
 
 #include "dealing.h"
 
-static PyObject *ahead_since;
+static PyObject *ahead_since, *clock_name;
 
 int
 prepare_ahead(void)
 {
     static const Name names[] = {
         {&ahead_since, "_ahead_since"},
+        {&clock_name, "clock"},
     };
     return make_names(names, COUNT_OF(names));
 }
@@ -69,7 +70,7 @@ is_ahead(Dealings *self, Accepting *accepting, Table *table, PyObject *worker_id
 static int
 read_clock(Dealings *self, double *now)
 {
-    PyObject *said = PyObject_CallNoArgs(self->fields[CLOCK]);
+    PyObject *said = PyObject_CallMethodNoArgs(self->fields[LOOP_OF_ALL], clock_name);
     *now = said == NULL ? -1.0 : PyFloat_AsDouble(said);
     Py_XDECREF(said);
     return PyErr_Occurred() ? -1 : 0;

@@ -22,7 +22,7 @@ enum {
     TURNS,
     ALLOWANCE,
     UNTAKEN,    /* who looks at what lies */
-    CLOCK,
+    LOOP_OF_ALL,
     CONNECTION, /* the classes ... */
     OFFERING_END,
     OFFER_METHOD, /* of that class: whoever replaces them wants to be called */

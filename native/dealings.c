@@ -90,7 +90,7 @@ static const struct {
     [TURNS] = {"turns", NULL},
     [ALLOWANCE] = {"allowance", NULL},
     [UNTAKEN] = {"untaken", NULL},
-    [CLOCK] = {"clock", NULL},
+    [LOOP_OF_ALL] = {"loop", NULL},
     [CONNECTION] = {"connection", &PyType_Type},
     [OFFERING_END] = {"offering_end", &PyType_Type},
     [OFFER_METHOD] = {"offer_method", NULL},

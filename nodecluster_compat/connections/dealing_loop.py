@@ -36,8 +36,10 @@ class DealingLoop:
 
     Args:
         choice: C or Python; what is in force unless it is said.
+        clock: seconds.
 
     Attributes:
+        clock: by which timers are due.
         lock: held while callbacks run; a thread that has it may take it again, in a handler of a signal.
         is_in_turn: whether callbacks run.
         at_turn_end: called, with the lock, when the callbacks of a turn have run.
@@ -46,7 +48,8 @@ class DealingLoop:
             otherwise, it ends the wait.
     """
 
-    def __init__(self, choice: Choice | None = None) -> None:
+    def __init__(self, choice: Choice | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock  # a function of C: it is asked twice a turn
         self.lock = original("_thread", "RLock")()
         self._epoll = original("select", "epoll")()
         self._callbacks: dict[int, Callable[[int], None]] = {}
@@ -86,20 +89,16 @@ class DealingLoop:
 
     def call_later(self, seconds: float, callback: Callable[..., None], *args: Any) -> None:
         """Call back once, after ``seconds``."""
-        due = time.monotonic() + seconds
+        due = self.clock() + seconds
         is_sooner = not self._timers or due < self._timers[0][0]
         heapq.heappush(self._timers, (due, next(self._sequence), callback, args))
         if is_sooner and not self.is_in_turn:
             self.on_sooner()
 
-    def clock(self) -> float:
-        """Return the time by which timers are due."""
-        return time.monotonic()
-
     @property
     def seconds_to_timer(self) -> float | None:
         """Until the next timer is due; ``None`` for none."""
-        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+        return max(0.0, self._timers[0][0] - self.clock()) if self._timers else None
 
     def turn(self, waits: bool) -> None:
         """Run one turn.
@@ -141,7 +140,7 @@ class DealingLoop:
         self.at_turn_end()
 
     def _run_timers(self) -> None:
-        now = time.monotonic()
+        now = self.clock()
         while self._timers and self._timers[0][0] <= now:
             _, _, callback, args = heapq.heappop(self._timers)
             callback(*args)

@@ -12,7 +12,7 @@ dealt.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..base.records import Connection
@@ -24,6 +24,7 @@ from .turns import LEAD, MOST_BEHIND, MOST_LEFT, SHARE, Allowance, Turns
 
 if TYPE_CHECKING:
     from ..base.native import Native
+    from .dealing_loop import DealingLoop
     from .listener import Listener
     from .untaken_offers import UntakenOffers
 
@@ -54,7 +55,7 @@ class DealtInC:
         taken: the epoll that tells of edges.
         offers, ends, by_fd, ahead, listeners, turns, allowance, untaken: those of the engine; C reads and changes
             them.
-        clock: seconds.
+        loop: the dealer's, which has the clock.
         patience: ticks for which an offer that lies keeps others from getting ahead.
 
     Attributes:
@@ -77,7 +78,7 @@ class DealtInC:
         turns: Turns,
         allowance: Allowance,
         untaken: UntakenOffers,
-        clock: Callable[[], float],
+        loop: DealingLoop,
         patience: int,
     ) -> None:
         self._native = native
@@ -92,7 +93,7 @@ class DealtInC:
             turns=turns,
             allowance=allowance,
             untaken=untaken,
-            clock=clock,
+            loop=loop,
             connection=Connection,
             offering_end=OfferingEnd,
             offer_method=_OFFER,

@@ -35,7 +35,6 @@ machine.
 from __future__ import annotations
 
 import _socket
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -112,7 +111,7 @@ class Engine:
         self._by_fd: dict[int, OfferingEnd] = {}
         self._offers: dict[int, OfferingEnd] = {}  # the ends with an offer that is not known to be taken
         self._turns = Turns()
-        self._allowance = Allowance(time.monotonic())
+        self._allowance = Allowance(loop.clock())
         self._goes_round: set[int] = set()  # the listeners that are dealt round robin
         self._ahead: dict[int, int] = {}  # who waits (``turns``), and its last listener
         self._ahead_since = 0.0  # somebody has waited for which the allowance has not paid yet
@@ -147,7 +146,7 @@ class Engine:
             turns=self._turns,
             allowance=self._allowance,
             untaken=self._untaken,
-            clock=self._loop.clock,
+            loop=self._loop,
             patience=_PATIENCE,
         )
 
@@ -338,7 +337,7 @@ class Engine:
         last = 0 if end.offered is None else end.offered[0]
         end.taken()
         self._offers.pop(end.worker_id, None)
-        if self._offers and self._is_ahead(end) and self._allowance.is_left(now := time.monotonic()):
+        if self._offers and self._is_ahead(end) and self._allowance.is_left(now := self._loop.clock()):
             if not self._ahead:
                 self._ahead_since = now
             self._ahead[end.worker_id] = last
@@ -375,7 +374,7 @@ class Engine:
         for worker_id in list(self._ahead):
             end = self._ends.get(worker_id)
             if end is not None and worker_id in self._ahead and not self._is_ahead(end):
-                last, now = self._ahead.pop(worker_id), time.monotonic()
+                last, now = self._ahead.pop(worker_id), self._loop.clock()
                 self._allowance.spend(now - self._ahead_since)
                 self._ahead_since = now
                 if not end.is_busy:

@@ -15,7 +15,6 @@ Called with the lock of the dealer's loop held.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Final, Protocol
 
@@ -97,7 +96,7 @@ class UntakenOffers:
         self.rests = bool(self._offers) and not self._could_move()
 
     def _move_stuck(self) -> None:
-        now = time.monotonic()
+        now = self._loop.clock()
         for end in list(self._offers.values()):
             if self._dealing.has_another_for(end) and self._stuck.is_stuck(end, now):
                 self._dealing.take_back(end)
@@ -114,7 +113,7 @@ class UntakenOffers:
             self._withdraw_stuck()
 
     def _withdraw_stuck(self) -> None:
-        now = time.monotonic()
+        now = self._loop.clock()
         for end in list(filter(self._is_worth_a_look, self._offers.values())):
             if self._stuck.is_stuck(end, now):
                 self._dealing.take_back(end)

@@ -6,6 +6,8 @@ import logging
 import os
 import select
 import socket
+import time
+from collections.abc import Callable
 from typing import Final
 
 from nodecluster_compat.base.native import Choice
@@ -85,11 +87,18 @@ class EngineRig:
     Args:
         asks: whether workers answer.
         choice: C or Python; what is in force unless it is said.
+        clock: seconds.
         family: of the listening sockets; clients of a unix socket are there at once, whatever the machine does.
     """
 
-    def __init__(self, asks: bool, choice: Choice | None = None, family: socket.AddressFamily = socket.AF_INET) -> None:
-        self.loop = DealingLoop(choice)
+    def __init__(
+        self,
+        asks: bool,
+        choice: Choice | None = None,
+        family: socket.AddressFamily = socket.AF_INET,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.loop = DealingLoop(choice, clock)
         self.asks = asks
         self.left: list[int] = []
         self.closed: list[tuple[int, bool]] = []

@@ -13,8 +13,6 @@ from engine_rig import EngineRig as Rig
 from own_descriptors import own_descriptors
 
 from nodecluster_compat.base.native import PYTHON
-from nodecluster_compat.connections import dealing_loop, untaken_offers
-from nodecluster_compat.connections import engine as engines
 from nodecluster_compat.connections.kernel_check import kernel_tells_what_was_taken
 from nodecluster_compat.connections.offers import OfferingEnd
 from nodecluster_compat.connections.packets import PacketKind, encode_packet
@@ -49,10 +47,9 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(rig: Rig) -> Clock:
     made = Clock()
-    for module in (engines, dealing_loop, untaken_offers):
-        monkeypatch.setattr(module, "time", made)
+    rig.loop.clock = made.monotonic
     return made
 
 
@@ -242,7 +239,7 @@ def test_offer_that_a_blocked_worker_leaves_lying_goes_to_an_idle_one(rig: Rig, 
 
 def test_offer_that_a_computing_worker_leaves_lying_goes_to_an_idle_one(rig: Rig) -> None:
     first, second = rig.worker(), rig.worker()
-    rig.engine._untaken._stuck._seconds_run = lambda _: engines.time.monotonic()
+    rig.engine._untaken._stuck._seconds_run = lambda _: rig.loop.clock()
     rig.connect()
     while not second.has_offer():
         rig.tick()
