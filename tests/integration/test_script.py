@@ -122,8 +122,10 @@ def serving(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-@pytest.mark.table(quick=["15"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.table(quick=["SIGTERM"])
+@pytest.mark.parametrize(
+    "number", [pytest.param(number, id=number.name) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+)
 def test_signal_ends_everything_and_leaves_no_file(
     serving: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
 ) -> None:

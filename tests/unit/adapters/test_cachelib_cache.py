@@ -39,7 +39,7 @@ def test_calls(store: Store) -> None:
     assert (cache.inc(long), cache.dec(long, 5), cache.inc("new", 3)) == (2, -3, 3)
     assert (cache.has(long), other.has(long), cache.get_dict("new", "no")) == (True, False, {"new": 3, "no": None})
     assert cache.set_many({"a": 1, "b": 2}) == ["a", "b"]
-    assert cache.delete_many("a", "missing") == ["a", "missing"]
+    assert cache.delete_many("a", "missing") in (["a", "missing"], ["a"])  # the latter before cachelib 0.15
     other.set("a", 5)
     store.set("mine", 1)
     assert cache.clear()
