@@ -106,7 +106,7 @@ def test_wait_that_is_cut_shows_stacks(shop: pytest.Pytester) -> None:
         """
         import pytest
 
-        @pytest.mark.timeout(10)
+        @pytest.mark.timeout(6, func_only=True)
         def test_it(cluster):
             with cluster.expect("exit", timeout=60):
                 pass
