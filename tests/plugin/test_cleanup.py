@@ -77,11 +77,11 @@ def test_breaks_pytest(cluster):
 
 HANG = "def on_exit(server): import time; open('ending', 'w').close(); time.sleep(60)"
 
-@pytest.mark.cluster(config=HANG, settings={"graceful_timeout": 1})
+@pytest.mark.cluster(config=HANG, settings={"graceful_timeout": 1}, start_timeout=30)
 def test_hangs_at_the_end(cluster):
     note(cluster)
 
-@pytest.mark.cluster(config=HANG, settings={"graceful_timeout": 1})
+@pytest.mark.cluster(config=HANG, settings={"graceful_timeout": 1}, start_timeout=30)
 def test_waits_and_then_hangs(cluster):
     note(cluster)
     time.sleep(60)

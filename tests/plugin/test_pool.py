@@ -122,7 +122,8 @@ def test_hang_at_the_end_of_a_shared_cluster_fails_the_last_test(shop: pytest.Py
         import pytest
 
         pytestmark = pytest.mark.cluster(
-            config="def on_exit(server): import time; time.sleep(60)", settings={"graceful_timeout": 1}
+            config="def on_exit(server): import time; time.sleep(60)", settings={"graceful_timeout": 1},
+            start_timeout=30,
         )
 
         def test_first(cluster): pass
@@ -187,7 +188,9 @@ def test_first(cluster): seen.append(cluster)
 def test_second(cluster): assert cluster is seen[0]
 """
 
-HANG = {"config": "def on_exit(server): import time; time.sleep(60)", "settings": {"graceful_timeout": 1}}
+# What a test says itself is not cut by a slow factor, as the ends are.
+BOOTS = {"start_timeout": 30}
+HANG = {**BOOTS, "config": "def on_exit(server): import time; time.sleep(60)", "settings": {"graceful_timeout": 1}}
 
 
 def test_cluster_ends_with_the_last_test_of_its_fixtures(shop: pytest.Pytester) -> None:
@@ -206,7 +209,7 @@ def test_cluster_ends_with_the_last_test_of_its_fixtures(shop: pytest.Pytester) 
 
 
 def test_hang_at_the_end_of_a_modules_cluster_fails_its_last_test(shop: pytest.Pytester) -> None:
-    for name, options in (("a", HANG), ("b", {}), ("c", {"workers": 1})):
+    for name, options in (("a", HANG), ("b", BOOTS), ("c", {**BOOTS, "workers": 1})):
         (shop.path / f"test_{name}.py").write_text(OVERRIDE.format(options=options))
 
     result = shop.runpytest_inprocess("--cluster-slow-factor=0.2")
