@@ -1,7 +1,8 @@
 /* Accept on one listening socket; twin of Listener._readable in connections/listener.py.
 
-   What is accepted is dealt at once (dealing.c), or waits in the dispatcher's line.  Where somebody looks at what has
-   come, a policy compares workers, or accepting has failed, it is the twin that accepts. */
+   What is accepted is dealt at once (dealing.c), or waits in the dispatcher's line; what a look finds to be somebody's is
+   dealt by the twin.  Where a proxy names the clients, a policy compares workers, or accepting has failed, it is the twin
+   that accepts. */
 
 #define _GNU_SOURCE /* accept4 */
 
@@ -106,13 +107,12 @@ is(PyObject *object, PyObject *name, PyObject *expected)
     return result;
 }
 
-/* Whether nobody looks at connections, or at all workers, and accepting works. */
+/* Whether nobody looks for a proxy's clients, or at all workers, and accepting works. */
 static int
 is_ordinary(Accepting *self)
 {
     PyObject *listener = self->fields[LISTENER];
-    int result = is(listener, look_name, Py_None);
-    result = result > 0 ? is(listener, client_of, Py_None) : result;
+    int result = is(listener, client_of, Py_None);
     result = result > 0 ? is(listener, all_idle, Py_False) : result;
     if (result > 0) {
         PyObject *delay = PyObject_GetAttr(listener, delay_name);
@@ -229,6 +229,45 @@ add(Accepting *self, int fd, PyObject *peer)
     return set_slot(dispatcher, last_place, number);
 }
 
+/* Whose a connection is by what has come of it, 0 for anybody's; -1: an exception.  Twin of Listener._looked_at(). */
+static long
+looked_at(Accepting *self, int fd)
+{
+    char data[MOST_PEEKED];
+    Table table;
+    PyObject *look = PyObject_GetAttr(self->fields[LISTENER], look_name);
+    int ordinary = look == NULL ? -1 : look_at(self, &table);
+    long target = ordinary < 0 ? -1 : 0;
+    if (ordinary > 0 && look != Py_None && PySet_GET_SIZE(table.members) > 1) {
+        ssize_t got = recv(fd, data, sizeof data, MSG_PEEK | MSG_DONTWAIT);
+        PyObject *seen = got <= 0 ? NULL : PyBytes_FromStringAndSize(data, got);
+        PyObject *whose = seen == NULL ? NULL : PyObject_CallOneArg(look, seen);
+        target = got <= 0 ? 0 : whose == NULL ? -1 : PyLong_AsLong(whose);
+        Py_XDECREF(seen);
+        Py_XDECREF(whose);
+    }
+    Py_XDECREF(look);
+    return PyErr_Occurred() ? -1 : target;
+}
+
+/* Let the twin deal a connection that is somebody's; he may have taken his last offer, and need not be waited for then. */
+static int
+add_for(Accepting *self, int fd, PyObject *peer, long target)
+{
+    PyObject *connection = NULL;
+    if (find_taken(dealings_of(self)) >= 0) {
+        connection = PyObject_CallFunction(dealings_of(self)->fields[CONNECTION], "iOil", fd, peer, -1, target);
+    }
+    if (connection == NULL) {
+        close(fd);
+        return -1;
+    }
+    PyObject *done = PyObject_CallMethodOneArg(self->fields[DISPATCHER_OF], add_name, connection);
+    Py_DECREF(connection);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 1;
+}
+
 /* Act on an error of accept(); 1: go on, 0: there is nothing now. */
 static int
 failed(Accepting *self, int number)
@@ -259,7 +298,11 @@ accept_one(Accepting *self, int listening)
         close(fd);
         return -1;
     }
-    int result = add(self, fd, peer);
+    long target = looked_at(self, fd);
+    if (target < 0) {
+        close(fd);
+    }
+    int result = target < 0 ? -1 : target > 0 ? add_for(self, fd, peer, target) : add(self, fd, peer);
     Py_DECREF(peer);
     return result < 0 ? -1 : 1;
 }

@@ -101,6 +101,10 @@ PyObject *new_reader(PyObject *held);
 int note_wait(PyObject *waits, PyObject *greenlet);
 int forget_wait(PyObject *waits, PyObject *greenlet);
 
+/* --- looks at connections: peeking.c ----------------------------------------------------------- */
+
+#define MOST_PEEKED 2048
+
 /* --- whose a connection is: engineio.c -------------------------------------------------------- */
 
 long long engineio_worker(const char *data, Py_ssize_t size);

@@ -8,8 +8,6 @@
 #include <limits.h>
 #include <sys/socket.h>
 
-#define MOST_PEEKED 2048
-
 static const char peek_doc[] =
     "peek(fd, most)\n--\n\n"
     "Return what has come of a connection; None: nothing yet; b'': it has ended, or was reset.";
