@@ -212,7 +212,7 @@ def test_os_exit(inner: type[Inner]) -> None:
     run.assert_nothing_left()
 
 
-@pytest.mark.table(quick=["arguments0-1"])
+@pytest.mark.table(quick=["first failure"])
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -221,6 +221,7 @@ def test_os_exit(inner: type[Inner]) -> None:
         (("-k", "test_ends_pytest"), pytest.ExitCode.INTERRUPTED),
         (("-k", "test_breaks_pytest", "-p", "breaker"), pytest.ExitCode.INTERNAL_ERROR),
     ],
+    ids=["first failure", "most failures", "its end", "its fault"],
 )
 def test_run_that_is_cut_short(
     inner: type[Inner], shop: pytest.Pytester, arguments: tuple[str, ...], code: int
