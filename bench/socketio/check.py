@@ -215,7 +215,10 @@ class Running(Servers):
             start_new_session=True,
         )
         self.stack.callback(self.end, process)
+        deadline = time.monotonic() + 30
         while not os.path.exists(path):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"{command[0]} does not listen at {path}")
             time.sleep(0.05)
         return process.pid
 
@@ -355,10 +358,12 @@ def returned(
         pages.start()
         program.stdin.write("all\n" if what == "reloaded" else f"{worker}\n")
         program.stdin.flush()
-        act(int(worker))
-        seconds = float(program.stdout.readline())
-        pages.is_over = True
-        pages.join()
+        try:
+            act(int(worker))
+            seconds = float(program.stdout.readline())
+        finally:
+            pages.is_over = True
+            pages.join()
     return seconds, pages
 
 

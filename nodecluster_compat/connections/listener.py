@@ -134,6 +134,7 @@ class Listener:
     def abandon(self) -> None:
         """In a forked child: close the inherited copies of connections, or their clients never see an end."""
         self.dispatcher.close()
+        self.accepting = None
         if self.oracle is not None:
             self.oracle.abandon()
 
@@ -196,6 +197,7 @@ class Listener:
         """Accept no more and close every connection that waits."""
         self.stop_accepting(take_backlog=False)
         self.dispatcher.close()
+        self.accepting = None
         if self.oracle is not None:
             self.oracle.close()
             self.oracle = None

@@ -103,7 +103,8 @@ def _listener(one: Mapping[str, Any]) -> str:
 
 
 def _queue(queue: Mapping[str, Any]) -> str:
-    oldest = f", the oldest for {seconds(queue.get('oldest_seconds'))}" if queue["waiting"] else ""
+    age = queue.get("oldest_seconds")
+    oldest = f", the oldest for {seconds(age)}" if queue["waiting"] and age is not None else ""
     waiting = f"{queue['waiting']} connections wait for a worker{oldest}"
     return f"{waiting}; {queue['left']} left, {queue['overdue']} were overdue"
 

@@ -54,6 +54,7 @@ class RequestOptions(BodyOptions, total=False):
 KEYWORDS = tuple(RequestOptions.__annotations__)
 
 METHOD = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+SERVER = re.compile("https?://[^/?]*")
 NEVER_IN_A_PATH = re.compile("[ \x80-\U0010ffff]+")
 
 ELSEWHERE = {
@@ -214,10 +215,19 @@ def _with_query(path: str, params: Pairs | str | None) -> str:
     if not path.startswith(("/", "http://", "https://")) and path != "*":
         path = f"/{path}"
     query = params if isinstance(params, str) else urlencode(_text_pairs(_pairs("params", params)))
-    path = NEVER_IN_A_PATH.sub(lambda found: quote(found[0]), path.partition("#")[0])
+    path = _encoded(path.partition("#")[0])
     if not query:
         return path
     return f"{path}{'&' if '?' in path else '?'}{query.removeprefix('?')}"
+
+
+def _encoded(path: str) -> str:
+    whose = SERVER.match(path)
+    begin = 0 if whose is None else whose.end()
+    try:
+        return path[:begin] + NEVER_IN_A_PATH.sub(lambda found: quote(found[0]), path[begin:])
+    except UnicodeEncodeError:
+        raise OptionError(f"path: expected text that UTF-8 can carry, got {path!r:.100}") from None
 
 
 def _basic(auth: object) -> str:

@@ -151,7 +151,7 @@ class ServerProcess:
         if self.journal.ended or is_ending:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(scaled(ENDING_SECONDS) if is_ending else JOURNAL_SECONDS)
-        elif self.ended() and self._options.has_journal:
+        if self.ended() and self._options.has_journal and not self.journal.ended:
             self.journal.join(JOURNAL_SECONDS)
         return self.ended()
 

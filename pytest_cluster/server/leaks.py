@@ -90,7 +90,8 @@ def wait_cluster_empty(session: int | None, tag: str | None, timeout: float) -> 
     """
     begin, delays = time.monotonic(), dict[int, float]()
     while members := cluster_members(session, tag):
-        waited = max(_run_delay(one.pid) - delays.setdefault(one.pid, _run_delay(one.pid)) for one in members)
+        delayed = (_run_delay(one.pid) - delays.setdefault(one.pid, _run_delay(one.pid)) for one in members)
+        waited = max(0.0, *delayed)  # one that has ended meanwhile has waited for less than nothing
         if time.monotonic() - begin >= min(timeout + waited, MOST_PATIENCE * timeout):
             break
         time.sleep(_POLL_SECONDS)

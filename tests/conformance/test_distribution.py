@@ -232,13 +232,15 @@ def test_net_listen_backlog(play: Play) -> None:
 def test_ipv6only(play: Play, policy: str) -> None:
     """sequential/test-cluster-net-listen-ipv6only-rr and -none: with ipv6_only the port of IPv4 stays free.
 
-    Left out: the fixed port; the number is the one that port 0 gave.
+    Left out: the fixed port; the number is one that was free of IPv4, and is kept so until it is needed.
     """
     trace = play(
         """
         if cluster.is_primary:
             listening = []
+            kept = socket.create_server(('0.0.0.0', 0))
             def listen(port):
+                kept.close()
                 s = net.create_server()
                 s.on('error', lambda e: trace('never', e))
                 done = lambda: (trace('free'), s.close(), [w.disconnect() for w in list(cluster.workers.values())])
@@ -249,9 +251,10 @@ def test_ipv6only(play: Play, policy: str) -> None:
                     trace(len(set(listening))); listen(a.port)
             cluster.on('listening', done)
             cluster.on('exit', lambda w, code, sig: trace(code))
-            for _ in range(3): cluster.fork()
+            for _ in range(3): cluster.fork({'FREE': kept.getsockname()[1]})
         else:
-            net.create_server().listen(0, '::', ipv6_only=True, callback=lambda: trace('listening'))
+            port = int(os.environ['FREE'])
+            net.create_server().listen(port, '::', ipv6_only=True, callback=lambda: trace('listening'))
     """,
         NODE_CLUSTER_SCHED_POLICY=policy,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextvars import copy_context
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -112,7 +113,7 @@ def _said(data: bytes, choice: Choice) -> list[Any]:
 
     environ = {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_REQUEST_ID": data[:8].decode("latin-1")}
     call = with_request_ids(application, _CFG, "X-Request-ID", choice)
-    call(environ, lambda status, headers, exc_info: told.extend([status, headers, exc_info]))
+    copy_context().run(call, environ, lambda status, headers, exc_info: told.extend([status, headers, exc_info]))
     return told
 
 

@@ -75,7 +75,7 @@ def test_threads_speak_http2_by_alpn(cluster_factory: ClusterFactory, certificat
     assert json.loads(answers[1].body).startswith("request-")
     assert json.loads(answers[2].body)["wsgi.url_scheme"] == "https"
     assert cluster.get("/").json() == 1
-    assert cluster.worker(1).requests_served == 4
+    wait(lambda: cluster.worker(1).requests_served == 4, "four requests that are done", cluster)
 
 
 @pytest.mark.cluster(

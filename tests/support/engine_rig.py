@@ -141,6 +141,11 @@ class EngineRig:
         if sock.family == socket.AF_UNIX:
             client.bind("")  # to a name of the kernel's: so it has an address
         client.connect(sock.getsockname())
+        self.wait_readable(sock)
+
+    @staticmethod
+    def wait_readable(sock: socket.socket) -> None:
+        """Wait until a client is there."""
         select.select([sock], [], [], _PATIENCE)
 
     def turn(self) -> None:

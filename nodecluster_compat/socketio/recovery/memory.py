@@ -137,9 +137,8 @@ class Memory:
         packets: dict[tuple[int, int], Packet] = {}
         for one in (one for part in all_parts for one in part.packets if one.time >= began):
             known = packets.setdefault((one.sender, one.number), one)
-            if (
-                one.time < known.time
-            ):  # of another host, which each has heard at a time of its own: the first keeps order
+            # Each has heard what comes from another host at a time of its own: the first keeps order.
+            if one.time < known.time:
                 packets[one.sender, one.number] = one
         return sorted(packets.values(), key=lambda one: (one.time, one.sender, one.number))
 

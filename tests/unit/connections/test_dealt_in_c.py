@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,13 +82,14 @@ def _address_of_one_that_waits(rig: EngineRig, sock: socket.socket, client: sock
         rig.engine.join(worker.id, listener_id)
         rig.connect()
         client.connect(sock.getsockname())
+        rig.wait_readable(sock)
         rig.turn()
         (waiting,) = rig.engine[listener_id].dispatcher.queue
         rig.engine.remove(listener_id)
         return waiting.peer
 
 
-def test_addresses_are_those_of_the_standard_library(rig: EngineRig, tmp_path: Path) -> None:
+def test_addresses_are_those_of_the_standard_library(rig: EngineRig) -> None:
     """Of IPv6, and of a named, a nameless and an abstract unix socket; IPv4 is everywhere here."""
     six, client = socket.socket(socket.AF_INET6), socket.socket(socket.AF_INET6)
     six.bind(("::1", 0))
@@ -96,7 +98,9 @@ def test_addresses_are_those_of_the_standard_library(rig: EngineRig, tmp_path: P
     assert (peer[0], *peer[2:]) == ("::1", 0, 0)
 
 
-@pytest.mark.parametrize("name", ["", "\0nodecluster-client", "client"])
+@pytest.mark.parametrize(
+    "name", ["", f"\0nodecluster-client-{os.getpid()}", "client"], ids=["nameless", "abstract", "named"]
+)
 def test_addresses_of_unix_sockets_are_those_of_the_standard_library(rig: EngineRig, tmp_path: Path, name: str) -> None:
     sock, client = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
     sock.bind(str(tmp_path / "s"))
@@ -123,6 +127,7 @@ def test_listening_socket_that_is_closed_is_given_up(rig: EngineRig, caplog: pyt
     fd = rig.socks[0].detach()
     rig.socks[0] = socket.socket(fileno=fd)  # the engine has a socket that is closed, and a descriptor that is not
     rig.clients.append(socket.create_connection(rig.socks[0].getsockname()))
+    rig.wait_readable(rig.socks[0])
     rig.turn()
     assert "no longer accepting there" in caplog.text
     assert not listener.is_open

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 from collections.abc import Iterator
@@ -37,6 +38,11 @@ def ends(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket
         yield one, other
 
 
+def wait_readable(sock: socket.socket) -> None:
+    """Wait for what was sent: on a busy machine it may come late."""
+    select.select([sock], [], [], 20)
+
+
 def test_nothing_has_come(peek: Peek, ends: tuple[socket.socket, socket.socket]) -> None:
     assert peek(ends[0].fileno(), MOST_PEEKED) is None
 
@@ -46,6 +52,7 @@ def test_what_has_come_stays(peek: Peek, ends: tuple[socket.socket, socket.socke
     one, other = ends
     other.sendall(data)
     before = own_descriptors()
+    wait_readable(one)
     assert peek(one.fileno(), MOST_PEEKED) == data[:MOST_PEEKED]
     assert peek(one.fileno(), 1) == data[:1]
     assert own_descriptors() == before
@@ -56,8 +63,10 @@ def test_end_is_seen_behind_what_has_come(peek: Peek, ends: tuple[socket.socket,
     one, other = ends
     other.sendall(b"x")
     other.shutdown(socket.SHUT_WR)
+    wait_readable(one)
     assert peek(one.fileno(), MOST_PEEKED) == b"x"
     one.recv(1)
+    wait_readable(one)
     assert peek(one.fileno(), MOST_PEEKED) == b""
 
 
@@ -67,6 +76,7 @@ def test_connection_that_was_reset_has_ended(peek: Peek) -> None:
         one, _ = listener.accept()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
+    wait_readable(one)
     with one:
         assert peek(one.fileno(), MOST_PEEKED) == b""
 

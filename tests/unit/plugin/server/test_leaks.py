@@ -57,6 +57,17 @@ def test_wait_for_a_processor_is_not_the_time_of_a_process(
     assert now == seconds
 
 
+def test_process_that_ends_while_it_is_looked_at_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known of it then: neither that it has waited, nor that it has waited for less than before."""
+    moments, delays = iter(range(100)), iter([9, 9, 0, 0])
+    members = iter([[SessionMember(7, "")], [SessionMember(7, "")], []])
+    monkeypatch.setattr(leaks, "time", SimpleNamespace(monotonic=lambda: next(moments), sleep=lambda _: None))
+    monkeypatch.setattr(leaks, "cluster_members", lambda *_: next(members))
+    monkeypatch.setattr(leaks, "_run_delay", lambda _: next(delays))
+
+    assert wait_cluster_empty(1, None, 5.0) == []
+
+
 def test_time_that_a_process_has_waited_for_a_processor() -> None:
     assert leaks._run_delay(os.getpid()) >= 0
     assert leaks._run_delay(0) == 0
