@@ -247,10 +247,10 @@ looked_at(Accepting *self, int fd)
         Py_XDECREF(whose);
     }
     Py_XDECREF(look);
-    return PyErr_Occurred() ? -1 : target;
+    return PyErr_Occurred() ? -1 : Py_MAX(target, 0);
 }
 
-/* Let the twin deal a connection that is somebody's; he may have taken his last offer, and need not be waited for then. */
+/* Let the twin deal a connection that is somebody's, who may have taken the last offer, and need not be waited for then. */
 static int
 add_for(Accepting *self, int fd, PyObject *peer, long target)
 {

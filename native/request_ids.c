@@ -75,9 +75,12 @@ is_same_name(PyObject *name, PyObject *header)
     if (!PyUnicode_CheckExact(name) || !PyUnicode_IS_COMPACT_ASCII(name) || !PyUnicode_IS_COMPACT_ASCII(header)) {
         return -1;
     }
-    Py_ssize_t size = PyUnicode_GET_LENGTH(name);
-    return size == PyUnicode_GET_LENGTH(header)
-           && PyOS_mystrnicmp((const char *)PyUnicode_1BYTE_DATA(name), (const char *)PyUnicode_1BYTE_DATA(header), size) == 0;
+    Py_ssize_t size = PyUnicode_GET_LENGTH(name), place = size == PyUnicode_GET_LENGTH(header) ? 0 : size + 1;
+    const Py_UCS1 *one = PyUnicode_1BYTE_DATA(name), *other = PyUnicode_1BYTE_DATA(header);
+    while (place < size && Py_TOLOWER(one[place]) == Py_TOLOWER(other[place])) { /* in every locale alike */
+        place++;
+    }
+    return place == size;
 }
 
 /* Whether the application has said an id itself; -1: that is the twin's to find out. */

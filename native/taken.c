@@ -192,6 +192,26 @@ act_on_edge(Dealings *self, const struct epoll_event *event)
     return result;
 }
 
+/* Act on all of them, even if one fails: the kernel tells of each but once.  The first exception is raised. */
+static int
+act_on_edges(Dealings *self, const struct epoll_event *events, int count)
+{
+    PyObject *type = NULL, *value = NULL, *traceback = NULL;
+    for (int number = 0; number < count; number++) {
+        if (act_on_edge(self, &events[number]) == 0) {
+            continue;
+        }
+        if (type == NULL) {
+            PyErr_Fetch(&type, &value, &traceback);
+        }
+        PyErr_Clear();
+    }
+    if (type != NULL) {
+        PyErr_Restore(type, value, traceback);
+    }
+    return type == NULL ? 0 : -1;
+}
+
 /* Find out what has been taken. */
 int
 find_taken(Dealings *self)
@@ -208,12 +228,7 @@ find_taken(Dealings *self)
     if (count < 0 && !PyErr_Occurred() && errno != EINTR) {
         PyErr_SetFromErrno(PyExc_OSError);
     }
-    for (int number = 0; number < count; number++) {
-        if (act_on_edge(self, &events[number]) < 0) {
-            return -1;
-        }
-    }
-    return PyErr_Occurred() ? -1 : 0;
+    return PyErr_Occurred() ? -1 : act_on_edges(self, events, count);
 }
 
 PyObject *
@@ -247,6 +262,9 @@ is_to_arm(Dealings *self, Accepting *accepting)
     }
     if (told != (waiting > 0 || (rests && PyDict_GET_SIZE(self->fields[ENDS]) > 1))) {
         return 1;
+    }
+    if (rests && PyDict_GET_SIZE(self->fields[ENDS]) < 2) {
+        return 0; /* what lies with the only worker can go to nobody */
     }
     int has_timer = lying == 0 ? 1 : is_true(self->fields[UNTAKEN], rests ? has_look : has_tick);
     return has_timer < 0 ? -1 : !has_timer;

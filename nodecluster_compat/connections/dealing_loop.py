@@ -78,9 +78,8 @@ class DealingLoop:
 
     def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
         """Call back with the events that are there, until :meth:`unwatch`."""
-        known = fd in self._callbacks
+        (self._epoll.modify if fd in self._callbacks else self._epoll.register)(fd, events)
         self._callbacks[fd] = callback
-        (self._epoll.modify if known else self._epoll.register)(fd, events)
 
     def unwatch(self, fd: int) -> None:
         """Call back no more; a no-op when it is not watched."""

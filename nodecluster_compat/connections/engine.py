@@ -326,12 +326,20 @@ class Engine:
         if self._in_c is not None:
             self._in_c.find_idle()
         elif self._offers or self._is_told:  # what was probed shows up with the rest
-            by_fd = self._by_fd
-            for fd, events in self._taken.poll(0):
-                end = by_fd.get(fd)
-                # A worker that has shut its end is told as well: what lies in the channel is still there.
-                if end is not None and end.is_busy and events & WRITABLE:
+            self._act_on_edges(self._taken.poll(0))
+
+    def _act_on_edges(self, edges: list[tuple[int, int]]) -> None:
+        first: Exception | None = None
+        for fd, events in edges:
+            end = self._by_fd.get(fd)
+            # A worker that has shut its end is told as well: what lies in the channel is still there.
+            if end is not None and end.is_busy and events & WRITABLE:
+                try:
                     self._became_free(end)
+                except Exception as error:  # noqa: BLE001 - the kernel tells of each but once, so the others are next
+                    first = first or error
+        if first is not None:
+            raise first
 
     def _became_free(self, end: OfferingEnd) -> None:
         last = 0 if end.offered is None else end.offered[0]
@@ -347,12 +355,14 @@ class Engine:
             self.let_follow()
 
     def _is_idle(self, end: OfferingEnd, last: int) -> None:
-        for listener in self._listeners.values() if len(self._listeners) < 2 else self._in_turn(last):
+        listeners = list(self._listeners.values()) if len(self._listeners) < 2 else self._in_turn(last)
+        for listener in listeners:
             listener.dispatcher.idle(end.worker_id)
-            if not listener.is_watching:  # otherwise it finds out by itself that it should not
-                listener.update()
             if end.is_busy:
                 break
+        for listener in listeners:
+            if not listener.is_watching:  # otherwise it finds out by itself that it should not
+                listener.update()
 
     def _in_turn(self, last: int) -> list[Listener]:
         """Return the listeners in the order in which they may offer to a worker: the one that did last comes last."""
@@ -421,8 +431,8 @@ class Engine:
         for listener in self._listeners.values():
             is_told = is_told or listener.dispatcher.pending > 0
         if is_told is not self._is_told:
-            self._is_told = is_told
             self._loop.watch(self._taken.fileno(), READABLE if is_told else 0, self._on_edges)
+            self._is_told = is_told
         self._untaken.arm()
 
     def _edges(self, _: int) -> None:

@@ -153,11 +153,11 @@ class Listener:
             self.dispatcher.close()  # nobody serves this address any more, and nobody will
         if wanted is self.is_watching:
             return
-        self.is_watching = wanted
         if wanted:
             self._loop.watch(self._fd, READABLE, self._readable if self.accepting is None else self.accepting.readable)
         else:
             self._loop.unwatch(self._fd)
+        self.is_watching = wanted
 
     def accept_in_c(self, make: Callable[[Any, Dispatcher, int, int], Any]) -> None:
         """Accept in C from now on.

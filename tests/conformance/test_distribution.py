@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+import socket
+
 import pytest
 from stage import Play
 
@@ -227,20 +231,26 @@ def test_net_listen_backlog(play: Play) -> None:
     assert trace["P"] == ["117"]
 
 
+def free_port() -> int:
+    """Return a port of IPv4 that is free; the kernel gives none below 32768 to whoever asks for any."""
+    while True:
+        port = random.randint(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("0.0.0.0", port)):
+            return port
+
+
 @pytest.mark.table(quick=["rr"])
 @pytest.mark.parametrize("policy", ["rr", "none"])
 def test_ipv6only(play: Play, policy: str) -> None:
     """sequential/test-cluster-net-listen-ipv6only-rr and -none: with ipv6_only the port of IPv4 stays free.
 
-    Left out: the fixed port; the number is one that was free of IPv4, and is kept so until it is needed.
+    Left out: the fixed port; the number is a free one that the kernel chooses for nobody else.
     """
     trace = play(
         """
         if cluster.is_primary:
             listening = []
-            kept = socket.create_server(('0.0.0.0', 0))
             def listen(port):
-                kept.close()
                 s = net.create_server()
                 s.on('error', lambda e: trace('never', e))
                 done = lambda: (trace('free'), s.close(), [w.disconnect() for w in list(cluster.workers.values())])
@@ -251,11 +261,12 @@ def test_ipv6only(play: Play, policy: str) -> None:
                     trace(len(set(listening))); listen(a.port)
             cluster.on('listening', done)
             cluster.on('exit', lambda w, code, sig: trace(code))
-            for _ in range(3): cluster.fork({'FREE': kept.getsockname()[1]})
+            for _ in range(3): cluster.fork()
         else:
-            port = int(os.environ['FREE'])
+            port = int(sys.argv[1])
             net.create_server().listen(port, '::', ipv6_only=True, callback=lambda: trace('listening'))
     """,
+        str(free_port()),
         NODE_CLUSTER_SCHED_POLICY=policy,
     )
     assert trace["P"] == ["1", "free", "0", "0", "0"]

@@ -14,6 +14,7 @@ from own_descriptors import own_descriptors
 
 from nodecluster_compat.base.native import PYTHON
 from nodecluster_compat.connections.kernel_check import kernel_tells_what_was_taken
+from nodecluster_compat.connections.listener import Listener
 from nodecluster_compat.connections.offers import OfferingEnd
 from nodecluster_compat.connections.packets import PacketKind, encode_packet
 from nodecluster_compat.connections.turns import LEAD
@@ -506,3 +507,32 @@ def test_worker_to_which_the_kernel_cannot_hand_one_is_left_alone_for_a_moment(
     rig.connect()
     while not first.has_offer():
         rig.tick()
+
+
+@pytest.mark.parametrize("rig", ["edges", "edges in Python"], indirect=True)
+def test_fault_at_one_edge_loses_no_other(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel tells of each but once, and each worker that has taken its last must get the next."""
+    first, second = rig.worker(), rig.worker()
+    for _ in range(6):
+        rig.connect()  # two are offered, four wait: the listener accepts no more
+    listener = rig.engine[rig.listener_ids[0]]
+    real, faults = Listener.update, [OSError("no memory")]
+
+    def update(self: Listener) -> None:
+        if faults:
+            raise faults.pop()
+        real(self)
+
+    monkeypatch.setattr(Listener, "update", update)
+    assert not listener.is_watching
+    first.take()
+    second.take()
+    with pytest.raises(OSError, match="no memory"):
+        rig.turn()
+    rig.turn()
+    for worker in (second, first, second, first):
+        if worker.has_offer():
+            worker.take()
+        rig.turn()
+    assert len(first.has) + len(second.has) == 6
+    assert min(len(first.has), len(second.has)) >= 2
