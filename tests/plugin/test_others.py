@@ -205,13 +205,15 @@ def test_nginx(shop: pytest.Pytester) -> None:
     shop.makepyfile(
         """
         import pytest
+        from pytest_cluster.waiting import poll
 
         def test_before_one(cluster, cluster_nginx):
             front = cluster_nginx(cluster)
             answer = front.get("/")
             assert answer.ok and answer.worker in (1, 2)
             assert front.url.startswith("http://127.0.0.1:") and str(front.port) in repr(front)
-            assert "GET / HTTP/1.1" in front.access_log and "start worker process" in front.log
+            assert poll(lambda: "GET / HTTP/1.1" in front.access_log, 20)  # which nginx writes after the answer
+            assert "start worker process" in front.log
             print(front.pid, file=open("pids", "a"), flush=True)
 
         def test_before_a_unix_socket_and_an_address(cluster, cluster_factory, cluster_nginx, tmp_path):
