@@ -139,8 +139,10 @@ def test_timeout_tells_what_a_worker_in_python_was_doing(cluster: Cluster, sourc
     with cluster.connect() as client:
         post(client, f"def stay():\n    {source}\nstay()")
         ended = cluster.journal.wait_for("exit")
-    log = cluster.log
     steps = [f"WORKER TIMEOUT (pid:{ended.pid})", "in stay", "(running)", "Hub", f'{{"aborted": {ended.pid}}}']
+    for step in steps:
+        wait_logged(cluster, step)
+    log = cluster.log
     assert sorted(steps, key=log.index) == steps
     wait(lambda: len(cluster.wait_listening()) == 2, "its successor", cluster)
     assert ask(cluster, "primary", "result = cluster.status.faults") == 1
