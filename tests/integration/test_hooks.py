@@ -15,6 +15,7 @@ from remote_control import wait
 from second_master import wait_later
 
 from pytest_cluster import Cluster, ClusterFactory
+from pytest_cluster.waiting import poll
 
 HOOKS = """
 import json, os
@@ -183,19 +184,18 @@ def test_daemon_drops_and_brings_back_its_workers(tmp_path: Path) -> None:
     def count(word: str) -> int:
         return events.read_text().count(word) if events.exists() else 0
 
-    turn_until(lambda: pid_file.exists() and count("listening") == 2)
+    wait_until(lambda: pid_file.exists() and count("listening") == 2)
     master = int(pid_file.read_text())
     try:
         os.kill(master, signal.SIGWINCH)
-        turn_until(lambda: count("exit 0 None") == 2)
+        wait_until(lambda: count("exit 0 None") == 2)
         os.kill(master, signal.SIGHUP)
-        turn_until(lambda: count("listening") == 4)
+        wait_until(lambda: count("listening") == 4)
     finally:
         os.kill(master, signal.SIGTERM)
-        turn_until(lambda: not Path(f"/proc/{master}").exists())
+        wait_until(lambda: not Path(f"/proc/{master}").exists())
 
 
-def turn_until(check: Callable[[], bool]) -> None:
-    """Turn until ``check`` is true; the test's own time-out is the bound."""
-    while not check():
-        os.sched_yield()
+def wait_until(check: Callable[[], bool]) -> None:
+    """Wait until ``check`` is true."""
+    assert poll(check, 50)

@@ -14,6 +14,7 @@ import pytest
 from remote_control import wait, wait_logged
 
 from pytest_cluster import Cluster, ClusterFactory
+from pytest_cluster.waiting import poll
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 
@@ -227,6 +228,5 @@ def test_custom_application_with_its_own_arbiter_is_adopted(tmp_path: Path) -> N
 
 
 def wait_for(check: Callable[[], bool]) -> None:
-    """Turn until ``check`` is true; the test's own time-out is the bound."""
-    while not check():
-        os.sched_yield()
+    """Wait until ``check`` is true."""
+    assert poll(check, 50)
