@@ -63,7 +63,8 @@ def _alive(current: greenlet) -> list[Any]:
     """Return the greenlets that have a stack, the current one first."""
     found = {id(current): current}
     known = [one for found_by in _finders if (find := found_by()) is not None for one in find()]
-    for one in [current, *known, *(thing for thing in gc.get_objects() if isinstance(thing, greenlet))]:
+    # By its type: to be asked for its class sets up whatever stands in for something, as Django's lazy objects.
+    for one in [current, *known, *(thing for thing in gc.get_objects() if issubclass(type(thing), greenlet))]:
         ancestor = one
         while ancestor is not None and (ancestor is one or id(ancestor) not in found):
             if ancestor:

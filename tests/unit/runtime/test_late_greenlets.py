@@ -155,3 +155,16 @@ def test_who_serves_is_seen_where_the_collector_does_not_look(clock: Clock) -> N
         gc.unfreeze()
     served.kill()
     assert f"{id(served):#x}" not in greenlet_stacks()
+
+
+def test_nothing_is_asked_for_its_class(clock: Clock) -> None:
+    """As an object that is set up when somebody first looks at it."""
+
+    class Lazy:
+        @property
+        def __class__(self) -> type:
+            raise RuntimeError("somebody has looked")
+
+    lazy = Lazy()
+    assert greenlet_stacks()
+    assert type(lazy) is Lazy
