@@ -43,6 +43,7 @@ __all__ = [
     "StartError",
     "StopError",
     "Unanswered",
+    "UncheckedExpectation",
     "UnknownKeyword",
     "WaitTimeout",
 ]
@@ -146,6 +147,19 @@ class WaitTimeout(ClusterError, TimeoutError):
     def __init__(self, text: str, unanswered: Unanswered | None = None) -> None:
         super().__init__(text)
         self.unanswered = unanswered
+
+
+class UncheckedExpectation(ClusterError):
+    """A test expected something and never checked whether it came: ``expect`` without a ``with`` statement.
+
+    :param wanted: what was expected.
+    """
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(
+            f"{wanted} was expected and nobody checked whether it came: expect() checks at the end of a with block, "
+            "so write `with cluster.expect(…):` around what brings it about"
+        )
 
 
 class ProcessGone(ClusterError):

@@ -63,11 +63,13 @@ class Expectation:
         self._count = count if self._exactly is None else self._exactly
         self._timeout = timeout
         self._start = journal.last_seq
+        journal.unchecked[id(self)] = str(wanted)
 
     @property
     def entries(self) -> list[JournalEntry]:
         """All that has happened of it so far, in order."""
-        return [entry for entry in self._journal.entries[self._start :] if self._wanted.fits(entry)]
+        self._journal.unchecked.pop(id(self), None)
+        return self._seen()
 
     @property
     def value(self) -> JournalEntry:
@@ -107,6 +109,7 @@ class Expectation:
 
     def __enter__(self) -> Expectation:
         self._start = self._journal.last_seq
+        self._journal.unchecked.pop(id(self), None)
         return self
 
     def __exit__(
@@ -116,8 +119,11 @@ class Expectation:
             self._keep()
 
     def __repr__(self) -> str:
-        seen = len(self.entries)
+        seen = len(self._seen())
         return f"<expectation of {self._said()}: {seen or 'none'} so far>"
+
+    def _seen(self) -> list[JournalEntry]:
+        return [entry for entry in self._journal.entries[self._start :] if self._wanted.fits(entry)]
 
     def _said(self) -> str:
         if self._exactly is None:

@@ -37,6 +37,7 @@ class Journal:
         problems: lines that were not understood, and gaps: what the reader was too slow for.
         later: what the primaries say that USR2 has started; they number their workers from 1 as well.
         diagnose: asked for more sections whenever a wait has failed.
+        unchecked: what was expected by a call of ``expect`` that no ``with`` statement has taken.
 
     Args:
         fd: the pipe's reading end.
@@ -51,6 +52,7 @@ class Journal:
         self.problems: list[str] = []
         self.later: list[JournalEntry] = []
         self.diagnose: Callable[[], list[tuple[str, str]]] = list
+        self.unchecked: dict[int, str] = {}
         self._entries: list[JournalEntry] = []
         self._changed = threading.Condition()
         self._ended = False

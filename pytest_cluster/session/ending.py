@@ -1,17 +1,17 @@
-"""Keep a cluster running at the end of its test, or tell that its primary has crashed."""
+"""Keep a cluster running at the end of its test, or tell what the test has overlooked."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import ClusterError, CrashError
+from ..errors import ClusterError, CrashError, UncheckedExpectation
 from ..journal.entries import last_fault
 from ..server.exits import error_in_log
 
 if TYPE_CHECKING:
     from ..clusters.cluster import Cluster
 
-__all__ = ["crash_of", "keep", "requests_under_way"]
+__all__ = ["keep", "missed_by_test", "requests_under_way"]
 
 
 def keep(cluster: Cluster) -> tuple[bool, str]:
@@ -37,7 +37,13 @@ def _requests(count: int) -> str:
     return f"{count} request{'s' if count > 1 else ''}"
 
 
-def crash_of(cluster: Cluster) -> CrashError | None:
+def missed_by_test(cluster: Cluster) -> ClusterError | None:
+    """Return what a test that passed has overlooked: the end of its primary, or an expectation of its own."""
+    crash, unchecked = _crash_of(cluster), cluster.journal.unchecked
+    return crash or (UncheckedExpectation(next(iter(unchecked.values()))) if unchecked else None)
+
+
+def _crash_of(cluster: Cluster) -> CrashError | None:
     """Return the error of a test that passed while its primary ended badly, and neither did that nor saw it."""
     if cluster.primary.end_was_told or cluster.is_closed or cluster.returncode in (None, 0):
         return None

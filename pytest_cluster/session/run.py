@@ -227,7 +227,7 @@ class ClusterRun:
         """
         cluster.ends_quickly = cluster.ends_quickly or item.stash.get(FAILED, False)
         if not self._keep(cluster, item):
-            with _crash_raised_after(cluster, item), self._slow_end_told(cluster, item):
+            with _missed_raised_after(cluster, item), self._slow_end_told(cluster, item):
                 self._close(cluster)
 
     def lease(self, recipe: Recipe, item: pytest.Item, request: pytest.FixtureRequest) -> Lease:
@@ -249,7 +249,7 @@ class ClusterRun:
             failed = item.stash.get(FAILED, False)
             wanted = not self.is_last and self._forecast(item).comes_after(item)
             lease.cluster.ends_quickly = failed
-            with _crash_raised_after(lease.cluster, item), self._slow_end_told(lease.cluster, item):
+            with _missed_raised_after(lease.cluster, item), self._slow_end_told(lease.cluster, item):
                 self.pool.give_back(lease, failed=failed, wanted=wanted, test=item.nodeid)
 
     def end_idle(self) -> list[Exception]:
@@ -330,11 +330,12 @@ class ClusterRun:
 
 
 @contextmanager
-def _crash_raised_after(cluster: Cluster, item: pytest.Item) -> Iterator[None]:
-    """Find out before the cluster's end whether its primary has crashed, and raise that after the end."""
-    from .ending import crash_of
+def _missed_raised_after(cluster: Cluster, item: pytest.Item) -> Iterator[None]:
+    """Find out before the cluster's end what a test that passed has overlooked, and raise that after the end."""
+    from .ending import missed_by_test
 
-    crash = None if item.stash.get(FAILED, False) else crash_of(cluster)
+    missed = None if item.stash.get(FAILED, False) else missed_by_test(cluster)
+    cluster.journal.unchecked.clear()
     yield
-    if crash is not None:
-        raise crash
+    if missed is not None:
+        raise missed

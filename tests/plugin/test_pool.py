@@ -367,6 +367,35 @@ def test_primary_that_ends_by_itself(shop: pytest.Pytester, fixture: str, end: s
         result.stdout.fnmatch_lines(["*CrashError: the primary ended by itself during the test: SIGKILL; *"])
 
 
+@pytest.mark.parametrize("fixture", ["cluster", "cluster_factory"])
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        ("cluster.expect('exit', worker=1)", 1),
+        ("cluster.messages.expect({'done': 7}, exactly=1)", 1),
+        ("cluster.expect('exit', none=True).entries", 0),
+        ("with cluster.expect('message', none=True, timeout=0): pass", 0),
+    ],
+)
+def test_expectation_that_nobody_checks(shop: pytest.Pytester, fixture: str, body: str, errors: int) -> None:
+    """It is an error of a test that passes: without a ``with`` statement it would say nothing."""
+    shop.makepyfile(
+        f"""
+        def test_it({fixture}):
+            cluster = {"cluster" if fixture == "cluster" else "cluster_factory()"}
+            {body}
+
+        def test_next({fixture}): pass
+        """
+    )
+
+    result = shop.runpytest_inprocess("--cluster-workers=1")
+
+    result.assert_outcomes(passed=2, errors=errors)
+    if errors:
+        result.stdout.fnmatch_lines(["*UncheckedExpectation: * was expected and nobody checked whether it came: *"])
+
+
 def test_worker_that_dies_between_two_tests_costs_the_cluster(shop: pytest.Pytester) -> None:
     shop.makepyfile(
         """
