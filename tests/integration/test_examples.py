@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from redis_server import needs_redis, running
 from remote_control import wait
 
 from pytest_cluster import ClusterFactory
@@ -45,11 +46,29 @@ def test_project_whose_own_tests_use_the_plugin(project: str, tests: int) -> Non
     """As their owner runs them; every test of theirs passes, and none leaves a process."""
     if project == "fastapi_rooms":
         pytest.importorskip("fastapi")  # which has given Python 3.10 up
+    run_tests_of(project, tests)
+
+
+@needs_redis
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("project", ["cache_everywhere", "rate_limited"])
+def test_project_goes_on_to_many_hosts_by_one_variable(project: str, tmp_path: Path) -> None:
+    """What is shared is on Redis then; the code and its tests are the same."""
+    redis = pytest.importorskip("redis")
+    with running(tmp_path) as server:
+        run_tests_of(project, dict(PROJECTS)[project], NODECLUSTER_BUS=server.url)
+        with redis.Redis.from_url(server.url) as client:
+            assert "cmdstat_publish" in client.info("commandstats"), "nothing has gone by way of the server"
+
+
+def run_tests_of(project: str, tests: int, **variables: str) -> None:
+    """Run an example's own tests; so many of them pass, and none leaves a process."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=EXAMPLES / project,
-        env=environment,
+        env=environment | variables,
         capture_output=True,
         text=True,
         check=False,
