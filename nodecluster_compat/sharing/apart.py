@@ -18,7 +18,7 @@ MOST_THREADS: Final = 16
 """How many verbs a process has under way at a time; further ones wait for their turn, and the loop for none."""
 
 Waiting: TypeAlias = Callable[[Callable[[Callable[[], None]], None]], Awaitable[None]]
-"""See :meth:`~nodecluster_compat.roles.this_worker.Runtime.waiting`."""
+"""See :meth:`~nodecluster_compat.roles.worker_runtime.Runtime.waiting`."""
 
 
 Begin: TypeAlias = Callable[[Callable[[], None]], None]

@@ -79,10 +79,10 @@ class Side(Protocol):
         """Call code of the user's on a later turn."""
 
     def wait(self, begin: Begin) -> None:
-        """See :meth:`~nodecluster_compat.roles.this_worker.Runtime.wait`."""
+        """See :meth:`~nodecluster_compat.roles.worker_runtime.Runtime.wait`."""
 
     def waiting(self, begin: Begin) -> Awaitable[None]:
-        """See :meth:`~nodecluster_compat.roles.this_worker.Runtime.waiting`."""
+        """See :meth:`~nodecluster_compat.roles.worker_runtime.Runtime.waiting`."""
 
 
 class Around(Protocol):

@@ -42,7 +42,7 @@ _LONG: Final = 3600.0
 
 
 class ThreadReactor:
-    """A :class:`~nodecluster_compat.roles.this_worker.Runtime`, by one thread that turns.
+    """A :class:`~nodecluster_compat.roles.worker_runtime.Runtime`, by one thread that turns.
 
     Args:
         poller: what that waits in.

@@ -30,7 +30,7 @@ class SteeredWorker(Protocol):
 
 
 class Steering:
-    """That part of a :class:`~nodecluster_compat.roles.this_worker.Runtime` which is alike for every engine.
+    """That part of a :class:`~nodecluster_compat.roles.worker_runtime.Runtime` which is alike for every engine.
 
     Args:
         worker: what it runs in.

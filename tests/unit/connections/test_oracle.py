@@ -118,7 +118,8 @@ def oracle_of(rig: EngineRig) -> Any:
     return rig.engine[rig.listener_ids[0]].oracle
 
 
-def test_another_policy_takes_over_what_waits_for_an_answer(rig: EngineRig) -> None:
+def test_another_policy_takes_over_what_waits_for_an_answer(rig: EngineRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oracles, "_PATIENCE_SECONDS", 30.0)  # it waits for as long as a busy machine needs
     one, let_go = rig.worker(), threading.Event()
     deal_by(rig, lambda *_: let_go.wait(30) and None)
     rig.connect()
