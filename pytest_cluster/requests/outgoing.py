@@ -1,4 +1,4 @@
-"""Encode what a test says of a request: query, form, files, JSON, authentication; refuse keywords that there are not.
+"""Encode what a test says of a request: its query, its header fields; refuse keywords that there are not.
 
 The keywords are those of requests and httpx, which Flask's and Django's clients share as far as they go.
 """
@@ -7,39 +7,33 @@ from __future__ import annotations
 
 import base64
 import difflib
-import json as jsons
-import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import IO, TYPE_CHECKING, Any, TypedDict
 from urllib.parse import quote, urlencode, urljoin, urlsplit, urlunsplit
 
-from ..errors import MissingLibrary, OptionError, UnknownKeyword
+from ..errors import OptionError, UnknownKeyword
 from ..values import Json
+from .bodies import Files, Pairs, encoded_body, named_values, text_pairs
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["BodyOptions", "Files", "Outgoing", "Pairs", "RequestOptions", "check_keywords", "encode"]
+__all__ = ["BodyOptions", "Outgoing", "RequestOptions", "check_keywords", "cookies_of", "encode"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
-
-Pairs: TypeAlias = Mapping[str, Any] | Iterable[tuple[str, Any]]
-"""Names and values of a query or a form; a list is several values of its name."""
-Files: TypeAlias = Mapping[str, Any] | Iterable[tuple[str, Any]]
-"""Names and files: bytes, a file, or ``(filename, content)``, or ``(filename, content, type)``."""
 
 
 class BodyOptions(TypedDict, total=False):
     """Keywords of a request: its query, its header fields, its cookies, and its body in one of five ways."""
 
-    params: Pairs | str | None
-    headers: Mapping[str, str] | None
-    cookies: Mapping[str, str] | None
-    auth: tuple[str, str] | None
+    params: Pairs | str | bytes | None
+    headers: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
+    cookies: Mapping[str, Any] | Iterable[Any] | None
+    auth: tuple[str, str] | tuple[bytes, bytes] | list[str] | None
     body: bytes | None
-    data: Pairs | bytes | str | None
+    data: Pairs | bytes | str | IO[bytes] | IO[str] | Iterable[bytes] | None
     json: Json
     files: Files | None
 
@@ -48,7 +42,7 @@ class RequestOptions(BodyOptions, total=False):
     """All keywords of a request: *timeout* is seconds without a byte from the server."""
 
     follow_redirects: bool
-    timeout: float | None
+    timeout: float | tuple[float | None, float | None] | None
 
 
 KEYWORDS = tuple(RequestOptions.__annotations__)
@@ -57,15 +51,34 @@ METHOD = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 SERVER = re.compile("https?://[^/?]*")
 NEVER_IN_A_PATH = re.compile("[ \x80-\U0010ffff]+")
 
+_HEADERS = "headers={'Host': …}"
+_NOTHING_ELSE = "headers: nothing else travels to a worker"
 ELSEWHERE = {
     "allow_redirects": "follow_redirects",
+    "as_tuple": "nothing: answer.url is what was asked for",
+    "base_url": f"{_HEADERS} for another host: the client has the cluster's address",
+    "buffered": "nothing: an answer is read to its end",
+    "cert": "nothing: cluster.connect(), for certificates of one's own",
     "content": "data, with bytes",
     "content_type": "headers={'Content-Type': …}",
+    "environ_base": _NOTHING_ELSE,
+    "environ_overrides": _NOTHING_ELSE,
+    "extensions": "timeout",
+    "extra": "headers",
     "follow": "follow_redirects",
     "form": "data",
+    "format": "json",
+    "hooks": "nothing: look at the answer",
+    "input_stream": "data, with a file",
     "mimetype": "headers={'Content-Type': …}",
+    "proxies": "nothing: requests go straight to the cluster",
+    "query": "params",
+    "query_params": "params",
     "query_string": "params",
+    "secure": "headers={'X-Forwarded-Proto': 'https'}",
     "stream": "cluster.connect(), for an answer that is read in parts",
+    "subdomain": _HEADERS,
+    "url": "the path first, without a name",
     "verify": "nothing: certificates are not verified",
 }
 """What other clients call it, and what it is here."""
@@ -78,10 +91,16 @@ def check_keywords(given: Iterable[str]) -> None:
     """
     for name in given:
         if name not in KEYWORDS:
-            near = difflib.get_close_matches(name, KEYWORDS, 1)
-            meant = ELSEWHERE.get(name) or (near[0] if near else "")
+            meant = _meant(name)
             hint = f" (say {meant})" if meant else ""
             raise UnknownKeyword(f"a request has no keyword {name!r}{hint}; it has {', '.join(KEYWORDS)}")
+
+
+def _meant(name: str) -> str:
+    """Return what another client's keyword is here, or the nearest of ours; nothing where there is none."""
+    if name.startswith("HTTP_"):  # as in a WSGI environment: Django's client
+        return f"headers={{{name[5:].replace('_', '-').title()!r}: …}}"
+    return ELSEWHERE.get(name) or next(iter(difflib.get_close_matches(name, KEYWORDS, 1)), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +123,60 @@ def encode(method: str, path: str, **options: Unpack[BodyOptions]) -> Outgoing:
     :raises OptionError: two of them say what the body is, or one cannot be.
     """
     _check_line(method, path)
-    fields = {what: _mapping(what, options.get(what)) for what in ("headers", "cookies")}
-    headers = {str(name): str(value) for name, value in fields["headers"].items()}
-    body, content_type = _encoded_body(options)
+    headers = _header_fields(options.get("headers"))
+    body, content_type = encoded_body(options)
     if content_type and not any(name.lower() == "content-type" for name in headers):
         headers["Content-Type"] = content_type
     auth = options.get("auth")
     if auth is not None:
         headers["Authorization"] = _basic(auth)
     return Outgoing(method, _with_query(path, options.get("params")), headers, body)
+
+
+def cookies_of(given: Mapping[str, Any] | Iterable[Any] | None) -> dict[str, str]:
+    """Return the cookies of one request by name: a mapping, pairs, or a jar of ``http.cookiejar``.
+
+    :raises OptionError: they are none of that.
+    """
+    jar = [] if given is None or isinstance(given, Mapping) else _list("cookies", given)
+    if jar and all(hasattr(one, "name") and hasattr(one, "value") for one in jar):
+        return {one.name: one.value or "" for one in jar}
+    return {name: str(value) for name, value in _fields("cookies", jar or given)}
+
+
+def _header_fields(given: Mapping[str, Any] | Iterable[tuple[str, Any]] | None) -> dict[str, str]:
+    """Return header fields as they go out: several of one name as one, with commas; ``None`` is none."""
+    found: dict[str, str] = {}
+    for name, value in _fields("headers", given):
+        text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+        if not (name + text).isascii():
+            _check_latin(name, name + text)
+        former = next((one for one in found if one.lower() == name.lower()), name)
+        found[former] = f"{found[former]}, {text}" if former in found else text
+    return found
+
+
+def _check_latin(name: str, text: str) -> None:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        raise OptionError(f"headers: {name!r} has characters that no header field can carry: {text!r:.100}") from None
+
+
+def _fields(what: str, given: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - what a test gives
+    items = given.items() if hasattr(given, "items") else _list(what, given or ())
+    for one in items:
+        if not isinstance(one, tuple | list) or len(one) != 2:
+            raise OptionError(f"{what}: expected a mapping from names to values, got {given!r:.100}")
+        name, value = one
+        if value is not None:
+            yield (name.decode("latin-1") if isinstance(name, bytes) else str(name)), value
+
+
+def _list(what: str, given: Any) -> list[Any]:  # noqa: ANN401 - what a test gives
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise OptionError(f"{what}: expected a mapping from names to values, got {given!r:.100}")
+    return list(given)
 
 
 def _check_line(method: object, path: object) -> None:
@@ -122,99 +186,15 @@ def _check_line(method: object, path: object) -> None:
         raise OptionError(f"expected a path as '/login', got {path!r:.100}")
 
 
-def _mapping(what: str, given: object) -> Mapping[str, Any]:
-    if given is not None and not isinstance(given, Mapping):
-        raise OptionError(f"{what}: expected a mapping from names to values, got {given!r:.100}")
-    return given or {}
-
-
-def _encoded_body(options: BodyOptions) -> tuple[bytes | None, str]:
-    """Return the body, and the content type that goes with it."""
-    said = [name for name in ("body", "data", "json", "files") if options.get(name) is not None]
-    if len(said) > 1 and said != ["data", "files"]:
-        raise OptionError(f"a request has one body, and {' and '.join(said)} are given: give one (or data and files)")
-    if options.get("json") is not None:
-        return jsons.dumps(options["json"]).encode(), "application/json"
-    if options.get("body") is not None:
-        return _bytes(options["body"]), ""
-    data, files = options.get("data"), options.get("files")
-    if isinstance(data, bytes | bytearray | str):
-        if files is not None:
-            raise OptionError("a request with files has its data as a mapping, not as text")
-        return data.encode() if isinstance(data, str) else bytes(data), ""
-    fields = _pairs("data", data)
-    uploads = [*_pairs("files", files), *((name, _renamed(value)) for name, value in fields if _is_file(value))]
-    if uploads:
-        return _multipart([(name, value) for name, value in fields if not _is_file(value)], uploads)
-    return (urlencode(_text_pairs(fields)).encode(), "application/x-www-form-urlencoded") if fields else (None, "")
-
-
-def _bytes(body: object) -> bytes:
-    if not isinstance(body, bytes | bytearray | memoryview):
-        raise OptionError(f"body: expected bytes, got {body!r:.100}; data takes text and forms, json any value")
-    return bytes(body)
-
-
-def _multipart(fields: list[tuple[str, Any]], files: list[tuple[str, Any]]) -> tuple[bytes, str]:
-    try:
-        from urllib3.filepost import encode_multipart_formdata
-    except ImportError:
-        raise MissingLibrary("sending files", "urllib3") from None
-    parts: list[tuple[str, Any]] = [(name, str(value)) for name, value in fields]
-    return encode_multipart_formdata([*parts, *((name, _upload(name, value)) for name, value in files)])
-
-
-def _upload(field: str, value: object) -> tuple[str, bytes] | tuple[str, bytes, str]:
-    """Return name, content and type of a file, as urllib3 takes it."""
-    name, content, *kind = value if isinstance(value, tuple) else (_name_of(value, field), value)
-    read = getattr(content, "read", None)
-    data = read() if read is not None else content
-    if not isinstance(data, bytes | str):
-        raise OptionError(f"files: expected bytes, text or an open file for {field!r}, got {data!r:.100}")
-    encoded = data.encode() if isinstance(data, str) else data
-    return (str(name), encoded, str(kind[0])) if kind and kind[0] else (str(name), encoded)
-
-
-def _name_of(file: object, field: str) -> str:
-    name = getattr(file, "name", None)
-    return os.path.basename(name) if isinstance(name, str) and name else field
-
-
-def _is_file(value: object) -> bool:
-    """Whether this is a file among the values of a form, as Flask and Werkzeug have it: open, or with its name."""
-    return hasattr(value, "read") or (isinstance(value, tuple) and bool(value) and hasattr(value[0], "read"))
-
-
-def _renamed(value: object) -> object:
-    """Put name and file into the order of requests; Flask has the file first."""
-    return (value[1] if len(value) > 1 else "", value[0], *value[2:]) if isinstance(value, tuple) else value
-
-
-def _pairs(what: str, values: Pairs | None) -> list[tuple[str, Any]]:
-    """Return names and values, a name with a list once for each of its values."""
-    if values is None:
-        return []
-    items = values.items() if isinstance(values, Mapping) else values
-    try:
-        found = [(str(name), value) for name, value in items]
-    except (TypeError, ValueError):
-        raise OptionError(f"{what}: expected a mapping or pairs, got {values!r:.100}") from None
-    several = [(name, value if isinstance(value, list) else [value]) for name, value in found]
-    return [(name, one) for name, values in several for one in values if one is not None]
-
-
-def _text_pairs(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    return [(name, value if isinstance(value, bytes) else str(value)) for name, value in pairs]
-
-
-def _with_query(path: str, params: Pairs | str | None) -> str:
+def _with_query(path: str, params: Pairs | str | bytes | None) -> str:
     """Put a query behind a path, or behind its own; a path without its slash gets one, as in a browser.
 
     Blanks and what is not ASCII are encoded; an escape stays as it is, and so does what no path can have.
     """
     if not path.startswith(("/", "http://", "https://")) and path != "*":
         path = f"/{path}"
-    query = params if isinstance(params, str) else urlencode(_text_pairs(_pairs("params", params)))
+    text = params.decode("latin-1") if isinstance(params, bytes) else params
+    query = text if isinstance(text, str) else urlencode(text_pairs(named_values("params", text)))
     path = _encoded(path.partition("#")[0])
     if not query:
         return path
@@ -231,20 +211,26 @@ def _encoded(path: str) -> str:
 
 
 def _basic(auth: object) -> str:
-    if not (isinstance(auth, tuple) and len(auth) == 2 and all(isinstance(one, str) for one in auth)):
-        raise OptionError(f"auth: expected a name and a password, got {auth!r:.100}; for others set Authorization")
-    return f"Basic {base64.b64encode(':'.join(auth).encode()).decode()}"
+    if not (isinstance(auth, tuple | list) and len(auth) == 2 and all(isinstance(one, str | bytes) for one in auth)):
+        raise OptionError(
+            f"auth: expected a name and a password, got {auth!r:.100}; a token goes into headers, as Authorization, "
+            "and digest is spoken by requests and httpx, on cluster.url"
+        )
+    name, password = (one.encode() if isinstance(one, str) else one for one in auth)
+    return f"Basic {base64.b64encode(name + b':' + password).decode()}"
 
 
 def redirected(request: Outgoing, status: int, location: str) -> Outgoing:
-    """Return the request that follows a redirect: a GET where browsers make it one, otherwise the same again."""
+    """Return the request that follows a redirect, as requests and httpx do: a GET, or the same again.
+
+    A header field ``Cookie`` was for the first one; the jar has what goes with the next.
+    """
     changes = request.method not in ("GET", "HEAD") and (
-        status == 303 or (status in (301, 302) and request.method == "POST")
+        status in (302, 303) or (status == 301 and request.method == "POST")
     )
-    if not changes:
-        return Outgoing(request.method, location, request.headers, request.body)
-    kept = {name: value for name, value in request.headers.items() if not name.lower().startswith("content-")}
-    return Outgoing("GET", location, kept, None)
+    dropped = ("content-", "cookie") if changes else ("cookie",)
+    kept = {name: value for name, value in request.headers.items() if not name.lower().startswith(dropped)}
+    return Outgoing("GET", location, kept, None) if changes else Outgoing(request.method, location, kept, request.body)
 
 
 def own_path(target: str, location: str, hosts: Iterable[str]) -> str | None:

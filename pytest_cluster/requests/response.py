@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import MissingLibrary
 from ..values import Json
@@ -17,6 +18,28 @@ __all__ = ["Response"]
 
 SHOWN_BYTES = 200
 REDIRECTS = (301, 302, 303, 307, 308)
+ELSEWHERE = {
+    "encoding": "text, which is decoded as content_type says",
+    "get_data": "content, or text",
+    "getvalue": "content",
+    "has_header": "headers",
+    "is_error": "ok",
+    "is_json": "content_type",
+    "is_success": "ok",
+    "iter_bytes": "content",
+    "iter_content": "content",
+    "iter_lines": "text.splitlines()",
+    "iter_text": "text",
+    "links": "headers['Link']",
+    "mimetype": "content_type",
+    "raw": "body",
+    "reason_phrase": "reason",
+    "request": "url, for what was asked for",
+    "response": "content",
+    "set_cookie": "cookies",
+    "streaming_content": "content",
+}
+"""What other clients' answers have, and what it is here."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +154,12 @@ class Response:
         if not self.ok:
             raise AssertionError(f"{self.url or 'the request'} was answered {self!r}")
         return self
+
+    if not TYPE_CHECKING:  # where a name that is not there is an error already
+
+        def __getattr__(self, name: str) -> NoReturn:
+            hint = f" (say {ELSEWHERE[name]})" if name in ELSEWHERE else ""
+            raise AttributeError(f"an answer has no attribute {name!r}{hint}", name=name, obj=self)
 
     def __repr__(self) -> str:
         who = "nobody under test" if self.worker is None else f"worker {self.worker}"

@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ForeignRedirect, RedirectLoop
 from ..options.checks import check_seconds
 from ..waiting import Patience, scaled, timed_out
 from .endpoint import DEFAULT_TIMEOUT, Endpoint
 from .noted import NotedRequest
-from .outgoing import BodyOptions, Outgoing, encode, own_path, redirected
+from .outgoing import BodyOptions, Outgoing, cookies_of, encode, own_path, redirected
 from .response import Response
 
 if TYPE_CHECKING:
@@ -70,18 +70,20 @@ class Session:
         method: str,
         path: str,
         *,
-        timeout: float | None = None,
+        timeout: float | tuple[float | None, float | None] | None = None,
         follow_redirects: bool = False,
         **options: Unpack[BodyOptions],
     ) -> Response:
         """Send a request, and follow where it leads if that is asked for; return the last answer.
 
+        :param timeout: of a pair, as requests has it, the second: connecting takes no time here.
         :raises WaitTimeout: no byte came in *timeout* seconds (default: 10).
         :raises RedirectLoop, ForeignRedirect: the redirects do not end, or leave the cluster.
         """
-        seconds = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
+        silence = timeout[1] if isinstance(timeout, tuple) and len(timeout) == 2 else timeout
+        seconds: Any = scaled(DEFAULT_TIMEOUT) if silence is None else silence
         check_seconds("timeout", seconds, can_be_zero=False)
-        request, own_cookies = encode(method, path, **options), options.get("cookies")
+        request, own_cookies = self._encoded(method, path, options), cookies_of(options.get("cookies"))
         history: list[Response] = []
         while True:
             answer = self._exchange(request, seconds, own_cookies)
@@ -91,6 +93,14 @@ class Session:
             if len(history) > MOST_REDIRECTS:
                 raise RedirectLoop(f"{method} {path}: {MOST_REDIRECTS} redirects, and another, to {answer.location}")
             request = redirected(request, answer.status, self._next(request, answer.location or ""))
+
+    def _encoded(self, method: str, path: str, options: BodyOptions) -> Outgoing:
+        """Return the request; one for the cluster's whole URL asks for its path, as in any client."""
+        request = encode(method, path, **options)
+        if not request.target.startswith(("http://", "https://")):
+            return request
+        own = own_path("/", request.target, self._hosts(request))
+        return request if own is None else dataclasses.replace(request, target=own)
 
     def _next(self, request: Outgoing, location: str) -> str:
         path = own_path(request.target, location, self._hosts(request))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any, TypeAlias
 from urllib.parse import quote
@@ -16,6 +17,13 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 Environ: TypeAlias = Mapping[str, Any]
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade"})
 CHUNK = 65536
+HTTPS = ("X-Forwarded-Proto", "https")
+"""By which gunicorn tells an application that a client has come by TLS."""
+OF_THE_SERVER = frozenset({
+    "CONTENT_LENGTH", "CONTENT_TYPE", "PATH_INFO", "QUERY_STRING", "RAW_URI", "REQUEST_METHOD", "REQUEST_URI",
+    "SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "SERVER_SOFTWARE",
+})  # fmt: skip
+HERE = ("", None, "127.0.0.1", "::1", "localhost")
 
 
 class WSGIFront:
@@ -47,7 +55,24 @@ def request_of(environ: Environ) -> tuple[str, str, dict[str, str], bytes | None
     if environ.get("CONTENT_TYPE"):
         headers["Content-Type"] = environ["CONTENT_TYPE"]
     headers.setdefault("Host", _host_of(environ))
+    if environ.get("wsgi.url_scheme") == "https":
+        headers.setdefault(*HTTPS)
+    _tell_of_what_stays(environ)
     return environ["REQUEST_METHOD"], _target_of(environ), headers, body
+
+
+def _tell_of_what_stays(environ: Environ) -> None:
+    """Warn of what a test has put into the environment and no request can carry."""
+    names = (name for name in environ if "." not in name and not name.startswith("HTTP_"))
+    stays = [name for name in names if name not in OF_THE_SERVER and not name.startswith("REMOTE_")]
+    stays += [name for name in environ if name.startswith("REMOTE_") and environ[name] not in HERE]
+    if stays:
+        told = ", ".join(f"{name}={environ[name]!r:.50}" for name in stays)
+        warnings.warn(
+            f"{told}: workers do not see that: they make the environment of a request themselves, from its line, its "
+            "header fields and its connection",
+            stacklevel=2,
+        )
 
 
 def _target_of(environ: Environ) -> str:

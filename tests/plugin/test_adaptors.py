@@ -214,6 +214,27 @@ def test_request_of_an_environment(environ: dict[str, Any], body: bytes | None) 
     assert (headers["Host"], headers["X-One"]) == ("site:81", "1")
 
 
+ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_NAME": "site", "wsgi.input": None}
+
+
+def test_client_that_has_come_by_tls() -> None:
+    """Flask's base_url="https://…", Django's secure=True: the workers hear of it as they do behind a proxy."""
+    assert request_of({**ENVIRON, "wsgi.url_scheme": "https"})[2]["X-Forwarded-Proto"] == "https"
+    assert "X-Forwarded-Proto" not in request_of({**ENVIRON, "wsgi.url_scheme": "http"})[2]
+
+
+@pytest.mark.parametrize("more", [{"REMOTE_USER": "ada"}, {"REMOTE_ADDR": "10.0.0.1"}, {"TENANT": "one"}])
+def test_what_no_request_can_carry_is_told(more: dict[str, str]) -> None:
+    ((name, value),) = more.items()
+    with pytest.warns(UserWarning, match=rf"^{name}='{value}': workers do not see that"):
+        request_of({**ENVIRON, **more})
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_clients_say_of_themselves_is_not_told() -> None:
+    request_of({**ENVIRON, "REMOTE_ADDR": "127.0.0.1", "werkzeug.debug.preserve_context": 1, "HTTP_X": "y"})
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pytest_cluster.errors import ForeignRedirect, RedirectLoop, WaitTimeout
+from pytest_cluster.errors import ForeignRedirect, OptionError, RedirectLoop, WaitTimeout
 from pytest_cluster.requests.client import Client
 from pytest_cluster.requests.endpoint import Endpoint
 from pytest_cluster.waiting import end_waits_at
@@ -225,6 +225,21 @@ def test_answer_has_the_names_of_other_clients(client: Client) -> None:
     with pytest.raises(AssertionError, match=r"/missing was answered <404 from nobody under test: b'"):
         answer.raise_for_status()
     assert client.get("/").raise_for_status().ok
+    with pytest.raises(AttributeError, match=r"an answer has no attribute 'streaming_content' \(say content\)$"):
+        answer.streaming_content  # noqa: B018 - looked at
+    with pytest.raises(AttributeError, match=r"an answer has no attribute 'colour'$"):
+        answer.colour  # type: ignore[attr-defined] # noqa: B018
+
+
+def test_address_of_the_cluster_before_the_path(client: Client, site: Endpoint) -> None:
+    """As users of requests have it: the path is asked for, and has its cookies."""
+    url = f"http://{site.host}:{site.port}"
+    client.get(f"{url}/login")
+
+    assert client.get(f"{url}/elsewhere?a=1").json()["cookie"] == "seen=1; user=ada"
+    assert client.get(f"{url}/elsewhere?a=1").json()["path"] == "/elsewhere?a=1"
+    assert client.get(url).url == "/"
+    assert client.get("http://example.com/a").json()["path"] == "http://example.com/a"  # as to a proxy
 
 
 def test_cookies_and_redirects(client: Client) -> None:
@@ -297,6 +312,14 @@ def test_request_lasts_no_longer_than_its_test(client: Client, path: str) -> Non
 def test_silence_is_what_a_time_out_counts(client: Client) -> None:
     with pytest.raises(WaitTimeout, match=r"GET /stuck within 0.2 s, which did not happen$"):
         client.get("/stuck", timeout=0.2)
+
+
+def test_time_out_of_requests_is_a_pair(client: Client) -> None:
+    with pytest.raises(WaitTimeout, match=r"GET /stuck within 0.2 s, which did not happen$"):
+        client.get("/stuck", timeout=(3, 0.2))
+    assert client.get("/", timeout=(3, None)).ok
+    with pytest.raises(OptionError, match=r"timeout: expected a number of seconds, more than 0, got \(1, 2, 3\)"):
+        client.get("/", timeout=(1, 2, 3))  # type: ignore[arg-type]
 
 
 def test_body_that_breaks_off() -> None:
