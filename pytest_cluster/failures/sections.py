@@ -221,7 +221,7 @@ def _sections_of_failed_server(told: _Told, server: ServerProcess, error: str, p
 
 def _under_way(cluster: Cluster, cause: str) -> str:
     """Name the requests that the end of a failed test will cut off, unless the cause names them already."""
-    if cluster.is_closed or " in flight" in cause or not any(one.tally.in_flight for one in report.living(cluster)):
+    if cluster.is_closed or " in flight" in cause or not any(one.requests_in_flight for one in report.living(cluster)):
         return ""
     holders = find_holders(cluster.server, report.living(cluster)).holders
     return f"under way: {holders}; the end of a failed test cuts that off" if holders else ""

@@ -81,6 +81,11 @@ class WorkerProxy(ProcessProxy):
         return self._server.tallies.settled(self.id).served
 
     @property
+    def requests_in_flight(self) -> int:
+        """How many requests its application has; one whose answer the test has read is none, though not counted yet."""
+        return self._server.tallies.settled(self.id).in_flight
+
+    @property
     def logs(self) -> ProcessLog:
         """Its stdout and stderr: ``logs.text``, ``logs.tail(50)``, ``logs.since_test_start()``."""
         return self._server.logs.worker(self.id, self.pid)

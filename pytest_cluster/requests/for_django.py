@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import InAnotherProcess, MissingLibrary
@@ -17,6 +17,8 @@ __all__ = ["django_client", "unseen_databases"]
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
+DEFAULT_HOST = "testserver"
+"""The host of a request of Django's client that names none."""
 LOCAL_CACHES = ("locmem.LocMemCache", "dummy.DummyCache")
 
 
@@ -79,7 +81,7 @@ class _Handler:
         from django.core.handlers.wsgi import WSGIRequest
 
         method, target, headers, body = request_of(environ)
-        if self._host and "HTTP_HOST" not in environ:
+        if self._host and headers["Host"] == DEFAULT_HOST and "HTTP_HOST" not in environ:
             headers["Host"] = self._host
         if self._forges and method not in SAFE_METHODS:
             _forge(headers)
@@ -113,6 +115,11 @@ def _response_of(answer: Response) -> Any:  # noqa: ANN401
         def url(self) -> str:
             """Where it leads."""
             return str(self.headers["Location"])
+
+        @property
+        def streaming_content(self) -> Iterator[bytes]:
+            """The content, which has arrived as a whole."""
+            return iter([self.content])
 
     response = ClusterHttpResponse(answer.body, status=answer.status, reason=answer.reason or None)
     del response.headers["Content-Type"]

@@ -59,7 +59,7 @@ def _observe_primary(server: ServerProcess) -> tuple[_Observed, dict[int, float]
 
 
 def _observe(worker: WorkerProxy, lag: float) -> _Observed:
-    pid, count = worker.pid, worker.tally.in_flight
+    pid, count = worker.pid, worker.requests_in_flight
     stopped = is_stopped(pid)
     states = [f"has {count} request{'s' if count > 1 else ''} in flight"] if count else []
     if stopped:

@@ -27,8 +27,8 @@ def keep(cluster: Cluster) -> tuple[bool, str]:
 
 def requests_under_way(cluster: Cluster) -> str:
     """Say which workers have requests, and for how long a graceful end waits for them; empty when none has."""
-    busy = [worker for worker in cluster.workers if worker.tally.in_flight] if not cluster.is_closed else []
-    told = [f"{one.title} (pid {one.pid}) had {_requests(one.tally.in_flight)} under way" for one in busy]
+    counts = {} if cluster.is_closed else {worker: worker.requests_in_flight for worker in cluster.workers}
+    told = [f"{one.title} (pid {one.pid}) had {_requests(count)} under way" for one, count in counts.items() if count]
     grace = cluster.options.settings.get("graceful_timeout", 30)
     return f"{', '.join(told)}: a graceful end waits for that, up to graceful_timeout ({grace} s)" if told else ""
 

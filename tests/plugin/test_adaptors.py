@@ -181,6 +181,8 @@ class TestSite(TransactionTestCase):
         with transaction.atomic(), self.assertRaisesMessage(InAnotherProcess, "is in a transaction of this process"):
             self.client_class().force_login(User.objects.get())
         self.assertEqual(self.client_class(SERVER_NAME="testserver").get("/door/").status_code, 400)
+        self.assertEqual(self.client.get("/door/", SERVER_NAME="elsewhere").status_code, 400)
+        self.assertEqual(b"".join(answers[0].streaming_content), b"ada")
 """
 
 

@@ -282,17 +282,18 @@ def test_asyncio_and_anyio(shop: pytest.Pytester) -> None:
             answers = [asyncio.wrap_future(cluster_client.submit("/")) for _ in range(4)]
             assert {(await one).worker for one in answers} == {1, 2}
 
-        @pytest.fixture
-        def anyio_backend():
-            return "asyncio"
+        @pytest.fixture(params=["asyncio", "trio"])
+        def anyio_backend(request):
+            return request.param
 
         @pytest.mark.anyio
         async def test_anyio(cluster):
             assert len(cluster.workers) == 2
+            assert (await cluster.async_client().get("/")).ok
         """
     )
 
-    shop.runpytest_subprocess("-p", "no:flask").assert_outcomes(passed=2)
+    shop.runpytest_subprocess("-p", "no:flask").assert_outcomes(passed=3)
 
 
 def test_django(pytester: pytest.Pytester) -> None:
@@ -333,10 +334,19 @@ def test_django(pytester: pytest.Pytester) -> None:
 
         def test_live_server(live_server, cluster):
             assert live_server.url != cluster.url
+
+        class TestOnACluster:
+            @pytest.fixture
+            def live_server(self, live_server, cluster, monkeypatch):
+                monkeypatch.setattr(type(live_server), "url", cluster.url)
+                return live_server
+
+            def test_live_server(self, live_server, cluster):
+                assert live_server.url == f"{live_server}" == cluster.url
         """
     )
 
-    pytester.runpytest_subprocess("-p", "no:flask").assert_outcomes(passed=3)
+    pytester.runpytest_subprocess("-p", "no:flask").assert_outcomes(passed=4)
 
 
 def test_flask(pytester: pytest.Pytester) -> None:
