@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import OptionError
 from ..waiting import scaled
 from .checks import is_count, is_seconds, too_many_workers
+from .served import describe
 from .settings import EXPECTED_POLICY, POLICIES, START_TIMEOUT, is_policy
 
 __all__ = ["START_TIMEOUT", "ClusterOptions"]
@@ -205,7 +206,7 @@ class ClusterOptions:
     @property
     def target(self) -> str:
         """What it serves."""
-        return self.script or self.app or "(nothing)"
+        return self.script or (describe(self.app) if self.app else "(nothing)")
 
 
 def _ordered(value: object) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-__all__ = ["MODULE", "name_object"]
+__all__ = ["MODULE", "describe", "name_object"]
 
 MODULE = "pytest_cluster_served"
 """A module of this process and its forks, which no file has."""
@@ -20,3 +20,9 @@ def name_object(app: object) -> str:
     name = f"app_{sum(one.startswith('app_') for one in vars(module))}"
     setattr(module, name, app)
     return f"{MODULE}:{name}"
+
+
+def describe(name: str) -> str:
+    """Return how sentences call the application of this name: an object as Python writes it."""
+    module, _, attribute = name.partition(":")
+    return f"{getattr(sys.modules.get(module), attribute, name)!r:.100}" if module == MODULE else name

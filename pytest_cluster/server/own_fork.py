@@ -101,6 +101,8 @@ def _begin_anew(folder: str, environment: Mapping[str, str]) -> None:
     sys.stdin = sys.__stdin__ = open(0, closefd=False)  # type: ignore[misc]  # noqa: SIM115
     sys.stdout = sys.__stdout__ = open(1, "w", buffering=1, closefd=False)  # type: ignore[misc]  # noqa: SIM115
     sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, closefd=False)  # type: ignore[misc]  # noqa: SIM115
+    # pytest rewrites the modules of its plugins' packages, which ours is: slow, and nobody asserts anything here.
+    sys.meta_path[:] = [one for one in sys.meta_path if not type(one).__module__.startswith("_pytest.")]
     sys.settrace(None)
     threading.settrace(None)
     warnings.resetwarnings()

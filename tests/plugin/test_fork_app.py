@@ -12,7 +12,7 @@ from pytest_cluster.options.recipe import Recipe
 from pytest_cluster.options.served import name_object
 
 TESTS = """
-import atexit, logging, os, socket
+import atexit, logging, os, socket, sys
 import pytest
 
 GREETING = "plain"
@@ -35,7 +35,8 @@ def cluster_app(app):
 
 def state():
     handlers = [type(one).__module__ for one in logging.getLogger().handlers]
-    return {"capturing": [one for one in handlers if "_pytest" in one], "folder": os.getcwd()}
+    finders = [type(one).__module__ for one in sys.meta_path]
+    return {"capturing": [one for one in handlers + finders if "_pytest" in one], "folder": os.getcwd()}
 
 def test_closure(cluster):
     answers = [cluster.get("/") for _ in range(4)]
@@ -118,6 +119,8 @@ def test_object_needs_a_name_or_the_fork() -> None:
         recipe.changed("cluster_factory", {"app": app})
     assert recipe.changed("cluster_factory", {"app": app, "fork_app": True}).options.app == name_object(app)
     assert name_object(app) == name_object(app) != name_object(lambda: None)
+    assert ClusterOptions(fork_app=True, app=name_object(app)).target == repr(app)
+    assert ClusterOptions(app="shop:app").target == "shop:app"
 
 
 def test_factory_that_forks_needs_no_name(shop: pytest.Pytester) -> None:
