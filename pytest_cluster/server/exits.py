@@ -14,6 +14,7 @@ _CODES = {
     4: "the application failed to load",
     255: "a worker's main loop raised",
 }
+LINE_CHARACTERS = 500
 _ERROR_LINE = re.compile(r"^(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Timeout|Warning))(?::.*)?$")
 _LOGGED = re.compile(r"\[\d{4}-\d\d-\d\d ")
 # What gunicorn says of every failure.
@@ -64,19 +65,24 @@ def error_in_log(log: str) -> str:
     lines = log.splitlines()
     raised = [line.strip() for line in lines if _ERROR_LINE.match(line.strip())]
     if raised:
-        return raised[-1]
+        return _cut(raised[-1])
     logged = [found[1] for line in lines if (found := _LOG_ERROR.search(line))]
     told = [line for line in logged if not line.startswith(_CONSEQUENCES)]
     if told and _NO_PORT.match(told[0]):
         return f"no free port: the system has none left to choose ({told[0]})"
-    return told[0] if told else ""
+    return _cut(told[0]) if told else ""
 
 
 def last_words(log: str) -> str:
     """Return the line that says why a process did not come up: an error, or else what it printed last, past the log."""
     plain = [line.strip() for line in log.splitlines() if line.strip() and not _LOGGED.match(line)]
     raised = [line for line in plain if _ERROR_LINE.match(line)]
-    return (raised or plain or [""])[-1]
+    return _cut((raised or plain or [""])[-1])
+
+
+def _cut(line: str) -> str:
+    """Return a line as a sentence can have it: an error may carry megabytes."""
+    return line if len(line) <= LINE_CHARACTERS else f"{line[:LINE_CHARACTERS]}…"
 
 
 def _describe_code(code: int) -> str:
