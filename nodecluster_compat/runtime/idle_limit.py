@@ -27,7 +27,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from time import monotonic
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
@@ -48,9 +48,10 @@ class IdleLimit:
 
     Args:
         seconds: how long one wait may last.
-        clients: the sockets of connections, by greenlet, as far as they are known.
+        clients: see below; ``None``: none yet.
 
     Attributes:
+        clients: the sockets of connections, by greenlet, as far as they are known: whoever serves them says so.
         noted_inside: another context manager: it ends waits as this one does, and notes none.
         is_over: the drain is at its limit, so no connection waits for a further request, not even one whose greenlet
             was killed amid a request: gunicorn would go on with it.
@@ -58,7 +59,6 @@ class IdleLimit:
 
     __slots__ = (
         "_began",
-        "_clients",
         "_expired",
         "_finishing",
         "_linger",
@@ -66,13 +66,14 @@ class IdleLimit:
         "_swept",
         "_timer",
         "_waiting",
+        "clients",
         "is_over",
         "noted_inside",
     )
 
-    def __init__(self, seconds: float, clients: Mapping[Any, Any] = MappingProxyType({})) -> None:
+    def __init__(self, seconds: float, clients: dict[Any, Any] | None = None) -> None:
         self._seconds = seconds
-        self._clients = clients
+        self.clients: dict[Any, Any] = {} if clients is None else clients
         self._waiting: dict[Any, float] = {}
         self._began: set[Any] = set()  # those of the waiting that are not idle
         self._finishing: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # to be ended when they are idle
@@ -167,7 +168,7 @@ class IdleLimit:
             if deadline > limit:
                 return
             del self._waiting[greenlet]
-            client = self._clients.get(greenlet)
+            client = self.clients.get(greenlet)
             if client is not None and _has_sent(client):
                 self._waiting[greenlet] = monotonic() + self._seconds  # it is about to read that
             else:

@@ -82,11 +82,11 @@ class HttpHandler(HttpWorker):
             with Timeout(self._handshake_timeout or None, TimeoutError("no TLS handshake in time")):
                 connection = self._tls.wrap_socket(client, server_side=True)
         greenlet = getcurrent()
-        self._clients[greenlet] = connection
+        self._clients[greenlet] = self._waits.clients[greenlet] = connection
         try:
             self.handle(ServedListener(served, self.cfg), connection, peer)
         finally:
-            del self._clients[greenlet]
+            del self._clients[greenlet], self._waits.clients[greenlet]
             connection.close()
 
     def close_idle(self) -> None:
