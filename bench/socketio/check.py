@@ -292,6 +292,9 @@ def spread(modules: Path) -> bool:
     with running(modules) as servers:
         url, _ = servers.serve(Setup(workers=2, front="nginx"))
         said = servers.clients(url, "polling", "own", SPREAD_CLIENTS, 1, SPREAD_PAUSE)
+    if said.get("live") != SPREAD_CLIENTS or "most" not in said:
+        print(f"spread: not all of {SPREAD_CLIENTS} clients through nginx were there: {said}", flush=True)
+        return False
     share = said["most"] / SPREAD_CLIENTS
     print(f"spread: of {SPREAD_CLIENTS} clients through nginx {share:.0%} are with one of 2 workers", flush=True)
     return share <= MOST_SHARE
