@@ -128,6 +128,10 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
             self.log.warning("%s", GRPC_UNPREPARED)
         if sys.modules.get("geventwebsocket") is not None and not self.serves_gevent_websocket:
             self._serve_gevent_websocket()
+        if "engineio.async_drivers.gevent" in sys.modules:
+            from ..requests.engineio_websockets import install
+
+            install()
         self._save_work()
 
     def _serve_gevent_websocket(self) -> None:

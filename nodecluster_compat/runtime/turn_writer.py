@@ -1,0 +1,103 @@
+"""Write to a client what one turn of the loop has for it by one system call, in order, without a wait.
+
+Whoever puts bytes here never waits.  They are sent when the turn ends, or when many have come.  What the kernel does
+not take then, somebody sends who may wait: he is called, and calls :meth:`TurnWriter.finish`.  What is put meanwhile
+is sent behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from gevent import get_hub
+
+if TYPE_CHECKING:
+    from .client_socket import ClientSocket
+
+__all__ = ["TurnWriter"]
+
+_MOST_BYTES: Final = 64 * 1024
+"""Sent before the turn ends, so that a client can begin to read."""
+
+
+class TurnWriter:
+    """Writes to one connection.
+
+    Args:
+        sock: of the connection.
+        stuck: called when the kernel does not take all; it must see to it that :meth:`finish` is called.
+
+    Attributes:
+        is_broken: nothing can be sent any more.
+        is_stuck: something waits for who may wait.
+    """
+
+    __slots__ = ("_bytes", "_is_due", "_is_finishing", "_pieces", "_sock", "_stuck", "is_broken", "is_stuck")
+
+    def __init__(self, sock: ClientSocket, stuck: Callable[[], None]) -> None:
+        self._sock = sock
+        self._stuck = stuck
+        self._pieces: list[bytes] = []
+        self._bytes = 0
+        self._is_due = False
+        self._is_finishing = False
+        self.is_stuck = False
+        self.is_broken = False
+
+    def put(self, data: bytes) -> None:
+        """Send ``data`` behind all that was put before; nothing of a connection that is broken."""
+        self._pieces.append(data)
+        self._bytes += len(data)
+        if self.is_stuck:
+            return
+        if self._bytes >= _MOST_BYTES:
+            self.write()
+        elif not self._is_due:
+            self._is_due = True
+            get_hub().loop.run_callback(self._turn_ends)
+
+    def _turn_ends(self) -> None:
+        self._is_due = False
+        self.write()
+
+    def write(self) -> None:
+        """Send now what the kernel takes."""
+        if self.is_stuck or not self._pieces:
+            return
+        data = self._taken()
+        try:
+            sent = self._sock._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:  # whoever reads here finds the end
+            self.is_broken = True
+            return
+        if sent != len(data):
+            self._pieces, self._bytes = [data[sent:]], len(data) - sent
+            self.is_stuck = True
+            self._stuck()
+
+    def finish(self) -> None:
+        """Send all, and let other greenlets run until that is done.
+
+        Raises:
+            OSError: the connection is broken.
+        """
+        if self._is_finishing:
+            return  # somebody does it, and what was put since as well
+        self._is_finishing = self.is_stuck = True
+        try:
+            while self._pieces:
+                self._sock.sendall(self._taken())
+        except OSError:
+            self.is_broken = True
+            raise
+        finally:
+            self._is_finishing = self.is_stuck = False
+
+    def _taken(self) -> bytes:
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._pieces, self._bytes = [], 0
+        return data

@@ -1,0 +1,181 @@
+"""Packets of Engine.IO pass by the queue of an idle websocket, in order; frames are as simple-websocket reads them."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import gevent
+import pytest
+from gevent.queue import Empty, JoinableQueue
+from wsproto import ConnectionType
+from wsproto.connection import Connection
+from wsproto.events import BytesMessage, TextMessage
+
+from nodecluster_compat._gunicorn.requests import engineio_websockets
+from nodecluster_compat._gunicorn.requests.engineio_websockets import Outbox, install, websocket_frame
+from nodecluster_compat.runtime.client_socket import ClientSocket
+from nodecluster_compat.runtime.turn_writer import TurnWriter
+
+LARGE: Final = "x" * 4_000_000  # more than any kernel takes at once
+PATIENCE: Final = 20.0
+
+
+class Packet:
+    """As Engine.IO's."""
+
+    def __init__(self, data: str | bytes) -> None:
+        self.data = data
+        self.binary = isinstance(data, bytes)
+        self.encoded = 0
+
+    def encode(self) -> str | bytes:
+        self.encoded += 1
+        return self.data
+
+
+class Socket:
+    """As Engine.IO's."""
+
+    upgraded = True
+
+
+class Client:
+    """A client's outbox, and its other side."""
+
+    def __init__(self) -> None:
+        ours, self.other = socket.socketpair()
+        self.other.setblocking(False)
+        self.sock = ClientSocket(socket.AF_UNIX, socket.SOCK_STREAM, 0, ours.detach())
+        self.outbox, self.socket = Outbox(), Socket()
+        self.outbox.open(TurnWriter(self.sock, self.outbox.wake), self.socket)
+
+    def heard(self) -> list[str | bytes]:
+        """What has come, once the turn has ended."""
+        gevent.sleep(0)
+        try:
+            return messages(self.other.recv(1 << 20))
+        except BlockingIOError:
+            return []
+
+    def waiting(self, timeout: float | None = None) -> gevent.Greenlet:
+        """Engine.IO's writer: it waits for a packet."""
+        writer = gevent.spawn(self.outbox.get, timeout=timeout)
+        gevent.sleep(0)
+        return writer
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    made = Client()
+    yield made
+    made.other.close()
+    made.sock.close()
+
+
+def messages(data: bytes) -> list[str | bytes]:
+    reader = Connection(ConnectionType.CLIENT)
+    reader.receive_data(data)
+    events = list(reader.events())
+    assert all(isinstance(one, TextMessage | BytesMessage) and one.message_finished for one in events)
+    return [bytes(one.data) if isinstance(one, BytesMessage) else str(one.data) for one in events]
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
+@pytest.mark.parametrize("unit", ["x", "ä", b"\xff"], ids=["ascii", "text", "bytes"])
+def test_a_frame_is_what_a_client_reads(unit: Any, size: int) -> None:
+    parts = messages(websocket_frame(unit * size))
+    assert (b"" if isinstance(unit, bytes) else "").join(parts) == unit * size  # type: ignore[arg-type]
+
+
+def test_packets_pass_by_a_writer_that_waits_and_are_framed_once(client: Client) -> None:
+    writer, packet = client.waiting(), Packet("4hello")
+    for one in (packet, Packet(b"\0\1"), packet):
+        client.outbox.put(one)
+    assert client.heard() == ["4hello", b"\0\1", "4hello"]
+    assert packet.encoded == 1
+    assert not writer.ready()
+    client.outbox.put(None)
+    assert writer.get(timeout=PATIENCE) is None
+
+
+def test_packets_queue_where_nobody_waits(client: Client) -> None:
+    """Who sends packets is busy with one: what comes meanwhile stays behind it."""
+    first, second = Packet("41"), Packet("42")
+    client.outbox.put(first)
+    client.outbox.put(second)
+    assert client.heard() == []
+    assert [client.outbox.get(), client.outbox.get(block=False)] == [first, second]
+
+
+def test_packets_queue_behind_one_that_its_greenlet_has_not_taken_yet(client: Client) -> None:
+    writer = client.waiting()
+    client.outbox.put(None)
+    client.outbox.put(Packet("4late"))
+    assert client.heard() == []
+    assert writer.get(timeout=PATIENCE) is None
+
+
+def test_nothing_passes_by_a_client_that_still_polls(client: Client) -> None:
+    client.socket.upgraded = False
+    poll, packet = client.waiting(), Packet("4polled")
+    client.outbox.put(packet)
+    assert poll.get(timeout=PATIENCE) is packet
+    assert client.heard() == []
+
+
+def test_who_waits_for_packets_is_not_told_that_none_came_while_some_pass_by(client: Client) -> None:
+    """Engine.IO would end the connection."""
+    began, writer = time.monotonic(), client.waiting(0.05)
+    client.outbox.put(Packet("4"))
+    writer.join(PATIENCE)
+    assert isinstance(writer.exception, Empty)
+    assert time.monotonic() - began >= 0.1
+
+
+def test_the_writer_finishes_what_the_kernel_does_not_take(client: Client) -> None:
+    writer = client.waiting()
+    client.outbox.put(Packet(LARGE))
+    client.outbox.put(Packet("4behind"))
+    rest = writer.get(timeout=PATIENCE)
+    assert rest.encode() is rest
+    assert client.outbox.get(block=False).data == "4behind"
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Engine.IO's, which is as it was afterwards."""
+    driver = pytest.importorskip("engineio.async_drivers.gevent")
+    if driver.SimpleWebSocketWSGI is None:  # gevent-websocket was found
+        monkeypatch.setitem(sys.modules, "geventwebsocket", None)
+        monkeypatch.delitem(sys.modules, driver.__name__)
+        driver = __import__(driver.__name__, fromlist=["_async"])
+    monkeypatch.setattr(driver, "_async", dict(driver._async))
+    monkeypatch.setitem(sys.modules, driver.__name__, driver)
+    return driver
+
+
+def test_engine_io_gets_both_once(driver: Any) -> None:
+    assert install()
+    assert driver._async["queue"] is Outbox
+    assert issubclass(driver._async["websocket"], driver.WebSocketWSGI)
+    assert not install()
+
+
+@pytest.mark.parametrize(
+    "change", [{"queue": type("Other", (JoinableQueue,), {})}, {"websocket": None}], ids=["queue", "websocket"]
+)
+def test_another_engine_io_is_left_alone(driver: Any, change: dict[str, Any]) -> None:
+    driver._async.update(change)
+    before = dict(driver._async)
+    assert not install()
+    assert driver._async == before
+
+
+def test_who_opts_out_has_engine_ios(driver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(engineio_websockets.PLAIN_WEBSOCKETS, "1")
+    assert not install()
+    assert driver._async["queue"] is JoinableQueue
