@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator, Callable, Collection
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from engineio.packet import MESSAGE
+from engineio.packet import Packet as EnginePacket
 from socketio import packet
 from socketio.async_pubsub_manager import AsyncPubSubManager
 
 from .asking import SECONDS, only_value, whole
+from .events import receivers
 from .moving import LOOK_SECONDS, SHUTTING_DOWN, open_sockets, shares
 from .questions import Answers
 from .records import RemoteSocket
@@ -46,6 +49,7 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
     """
 
     _packet = packet.Packet
+    _event_type = packet.EVENT
 
     # --- what python-socketio asks -------------------------------------------------------------
 
@@ -70,6 +74,16 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
             told = self._opened(await arrived.get())
             if told is not None:
                 yield told
+
+    async def _handle_emit(self, message: Told) -> None:
+        """Extends python-socketio's: what was encoded once goes to the clients as it is."""
+        text = None if self.recovery is not None else self._text_of(message)
+        if text is None:
+            await super()._handle_emit(message)
+            return
+        packet = EnginePacket(MESSAGE, text)
+        for eio_sid in list(receivers(self, message)):
+            await self.server._send_eio_packet(eio_sid, packet)
 
     # --- clients of other workers --------------------------------------------------------------
 

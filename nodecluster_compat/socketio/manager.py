@@ -6,10 +6,13 @@ import queue
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
+from engineio.packet import MESSAGE
+from engineio.packet import Packet as EnginePacket
 from socketio import packet
 from socketio.pubsub_manager import PubSubManager
 
 from .asking import SECONDS, only_value, whole
+from .events import receivers
 from .moving import LOOK_SECONDS, SHUTTING_DOWN, open_sockets, shares
 from .questions import Answers
 from .records import RemoteSocket
@@ -49,6 +52,7 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
     """
 
     _packet = packet.Packet
+    _event_type = packet.EVENT
 
     # --- what python-socketio asks -------------------------------------------------------------
 
@@ -65,6 +69,16 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
             told = self._opened(arrived.get())
             if told is not None:
                 yield told
+
+    def _handle_emit(self, message: Told) -> None:
+        """Extends python-socketio's: what was encoded once goes to the clients as it is."""
+        text = None if self.recovery is not None else self._text_of(message)
+        if text is None:
+            super()._handle_emit(message)
+            return
+        packet = EnginePacket(MESSAGE, text)
+        for eio_sid in receivers(self, message):
+            self.server._send_eio_packet(eio_sid, packet)
 
     # --- clients of other workers --------------------------------------------------------------
 

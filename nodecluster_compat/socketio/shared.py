@@ -24,6 +24,7 @@ from ..sharing.far_groups import is_far
 from ..sharing.group_desk import ALL_OTHERS
 from .asking import Asking
 from .boot import remember
+from .events import ENCODED, arguments_of, is_encoded, pack_event, unpack_event
 from .seat import Envelope, Seat, seat_of
 from .wire import Told, Wire, pack_arguments, unpack_arguments
 
@@ -57,6 +58,7 @@ class Clustered(Asking):
 
     name = "cluster"
     _packet: Any  # socketio.packet.Packet
+    _event_type: int  # socketio.packet.EVENT
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class Clustered(Asking):
         self._put: Put | None = None
         self._listens_in = 0
         self._ack_askers: dict[str, set[int]] = {}
+        self._encoded: tuple[Told, str] | None = None  # what was emitted last, and what clients read of it
         self._senders: dict[str, int] = {}  # by their host_id, who await acknowledgements on other hosts
         self.members: frozenset[int] | None = None
         super().__init__(channel=channel, write_only=write_only, logger=logger, json=json)
@@ -157,10 +160,34 @@ class Clustered(Asking):
         return super().is_sid_room(namespace, room) or self.home_of(room) is not None  # type: ignore[misc]
 
     def _packed(self, told: Told) -> bytes:
+        encoded = self._encoded
+        if encoded is not None and encoded[0] is told:
+            self._encoded = None
+            body = pack_event(*encoded)
+            if body is not None:
+                return body
         wire = self._wire()
         if told["method"] == "callback" and not wire.pickles:
             told = {**told, **pack_arguments(told["args"], self._packet)}
         return wire.encode(told)
+
+    def _text_of(self, told: Told) -> str | None:
+        """Return what each client reads of an event; ``None`` where python-socketio has to see to it."""
+        text: str | None = told.get(ENCODED)
+        if text is None and self._is_plain(told):
+            data = [told["event"], *arguments_of(told)]
+            try:
+                text = self._packet(self._event_type, data, told["namespace"], binary=False).encode()
+            except (TypeError, ValueError, RecursionError):
+                return None  # said by whoever finds it where nothing is encoded here
+            self._encoded = told, text
+        return text
+
+    def _is_plain(self, told: Told) -> bool:
+        """Whether an event is JSON, the same for all clients."""
+        if getattr(self.server, "packet_class", None) is not self._packet:
+            return False
+        return not told.get("callback") and told.get("binary") is False and "host_id" in told
 
     # --- the seat ------------------------------------------------------------------------------
 
@@ -193,7 +220,7 @@ class Clustered(Asking):
             self._members_changed(envelope.members)
             return None
         try:
-            told = self._wire().decode(envelope.body)
+            told = unpack_event(envelope.body) if is_encoded(envelope.body) else self._wire().decode(envelope.body)
             if is_far(envelope.sender) and not self._spans(envelope.sender, told):
                 return None
             act = self._acts.get(told["method"])
