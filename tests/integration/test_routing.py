@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import ssl
@@ -293,6 +294,22 @@ def test_nine_hundred_slow_clients_hold_up_nobody_and_cost_the_primary_nothing(c
         for one in slow:
             one.sock.sendall(b"\r\n")
             one.sock.close()
+
+
+@pytest.mark.slow
+@pytest.mark.cluster(**ROUTED)
+def test_more_slow_clients_than_the_primary_has_descriptors_hold_up_nobody(cluster: Cluster) -> None:
+    """They wait in workers: a primary that waited for heads would have no descriptor left for anybody else."""
+    limits = resource.prlimit(cluster.primary.pid, resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        for one in (cluster.primary, *cluster.workers):
+            resource.prlimit(one.pid, resource.RLIMIT_NOFILE, (256, limits[1]))
+            stack.callback(resource.prlimit, one.pid, resource.RLIMIT_NOFILE, limits)
+        for _ in range(400):
+            stack.enter_context(RoutedClient(cluster)).sock.sendall(b"GET /?EIO=4&sid=" + SID.encode())
+        client = stack.enter_context(RoutedClient(cluster))
+        for worker in ids(cluster) * 20:
+            assert client.ask(client.session(worker))["worker"] == worker
 
 
 @pytest.mark.cluster(**ROUTED)
