@@ -5,7 +5,8 @@ long as that greenlet waits and nothing is queued, :class:`Outbox` gives the pac
 once for all clients.  Where a client does not read, the greenlet sends, and packets queue behind it as ever.
 
 The frames are not compressed, as those of Socket.IO's own server are not: simple-websocket would compress whatever a
-browser offers to read compressed, for each client anew.  Connections through TLS are left to Engine.IO.
+browser offers to read compressed, for each client anew, and gevent-websocket compresses nothing.  Connections through
+TLS are left to Engine.IO.
 
 Both are put where Engine.IO looks for its queue and its websocket.  ``NODECLUSTER_PLAIN_WEBSOCKETS=1`` leaves it alone.
 """
@@ -17,7 +18,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from gevent.queue import Empty, JoinableQueue
 
@@ -26,6 +27,8 @@ from ...runtime.turn_writer import TurnWriter
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Environ
+
+_TakeSocket: TypeAlias = "Callable[[Any, Callable[[], None]], TurnWriter | None]"
 
 __all__ = ["PLAIN_WEBSOCKETS", "Outbox", "install", "websocket_frame"]
 
@@ -81,6 +84,10 @@ class Outbox(JoinableQueue):  # type: ignore[misc]  # gevent has no types
         """Let packets pass by, from when the client has left long polling, if it came by that."""
         self._writer, self._client = writer, client
 
+    def shut(self) -> None:
+        """Nothing passes by any more: the websocket has ended."""
+        self._writer = self._client = None
+
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ANN401 - a packet
         """Extends gevent's: a packet that nothing waits before is sent."""
         writer = self._writer
@@ -122,9 +129,11 @@ class _Ordered:
         self.recv = sock.recv
 
     def send(self, data: bytes | bytearray) -> int:
+        """Send what is no packet at once: its sender may close the connection next."""
+        self._writer.put(bytes(data))
+        self._writer.write()
         if self._writer.is_broken:
             raise BrokenPipeError("the client has closed the connection")
-        self._writer.put(bytes(data))
         return len(data)
 
     def close(self) -> None:
@@ -135,14 +144,14 @@ class _Ordered:
         return getattr(self._sock, name)
 
 
-def _direct(base: Any) -> type[Any]:  # noqa: ANN401 - as above
-    """Return Engine.IO's websocket by simple-websocket, with packets that pass by."""
+def _direct(base: Any, take_socket: _TakeSocket) -> type[Any]:  # noqa: ANN401 - as above
+    """Return a class of Engine.IO's for websockets, with packets that pass by."""
 
     class DirectWebSocket(base):  # type: ignore[misc]  # Engine.IO has no types
-        _writer: TurnWriter | None = None
+        writer: TurnWriter | None = None
 
         def __init__(self, handler: Callable[[Any], Any], server: object) -> None:
-            super().__init__(partial(self._begin, handler), server)
+            super().__init__(partial(_run, handler, take_socket), server)
 
         def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
             if isinstance(environ.get("gunicorn.socket"), ClientSocket):
@@ -150,22 +159,13 @@ def _direct(base: Any) -> type[Any]:  # noqa: ANN401 - as above
             answer: Iterable[bytes] = super().__call__(environ, start_response)
             return answer
 
-        def _begin(self, handler: Callable[[Any], Any], websocket: Any) -> Any:  # noqa: ANN401 - Engine.IO's
-            client, sock = getattr(handler, "__self__", None), self.ws.sock
-            outbox = getattr(client, "queue", None)
-            if isinstance(outbox, Outbox) and isinstance(sock, ClientSocket):
-                self._writer = TurnWriter(sock, outbox.wake)
-                self.ws.sock = _Ordered(sock, self._writer)
-                outbox.open(self._writer, client)
-            return handler(websocket)
-
         def send(self, message: str | bytes | _Rest) -> None:
-            writer = self._writer
+            writer = self.writer
             if writer is None:
                 super().send(message)
                 return
-            if writer.is_broken or not self.ws.connected:
-                raise OSError("the websocket is closed")
+            if writer.is_broken:
+                raise OSError("the client has closed the connection")
             if not isinstance(message, _Rest):
                 writer.put(websocket_frame(message))
             if writer.is_stuck:
@@ -174,20 +174,56 @@ def _direct(base: Any) -> type[Any]:  # noqa: ANN401 - as above
     return DirectWebSocket
 
 
+def _run(handler: Callable[[Any], Any], take_socket: _TakeSocket, websocket: Any) -> Any:  # noqa: ANN401 - Engine.IO's
+    """Let packets pass by as long as Engine.IO's handler serves a client."""
+    client = getattr(handler, "__self__", None)
+    outbox = getattr(client, "queue", None)
+    writer = take_socket(websocket, outbox.wake) if isinstance(outbox, Outbox) else None
+    if outbox is None or writer is None:
+        return handler(websocket)
+    websocket.writer = writer
+    outbox.open(writer, client)
+    try:
+        return handler(websocket)
+    finally:
+        outbox.shut()
+
+
+def _of_simple_websocket(websocket: Any, stuck: Callable[[], None]) -> TurnWriter | None:  # noqa: ANN401 - Engine.IO's
+    sock = websocket.ws.sock
+    if not isinstance(sock, ClientSocket):
+        return None
+    writer = TurnWriter(sock, stuck)
+    websocket.ws.sock = _Ordered(sock, writer)
+    return writer
+
+
+def _of_gevent_websocket(websocket: Any, stuck: Callable[[], None]) -> TurnWriter | None:  # noqa: ANN401 - as above
+    sock = websocket._sock.handler.socket
+    if not isinstance(sock, ClientSocket):
+        return None
+    writer = TurnWriter(sock, stuck)
+    websocket._sock.raw_write = _Ordered(sock, writer).send
+    return writer
+
+
 def install() -> bool:
     """Let the websockets of Engine.IO be written directly in this process from now on.
 
     Returns:
-        Whether they are: Engine.IO is imported, with simple-websocket, and nobody has opted out.
+        Whether they are: Engine.IO is imported, and nobody has opted out.
     """
     driver = sys.modules.get(_DRIVER)
     if driver is None or os.environ.get(PLAIN_WEBSOCKETS, "") not in ("", "0"):
         return False
     parts: Any = getattr(driver, "_async", None)
     websocket: Any = getattr(driver, "WebSocketWSGI", None)
-    if websocket is None or getattr(driver, "SimpleWebSocketWSGI", None) is None or not isinstance(parts, dict):
+    if websocket is None or not isinstance(parts, dict):
         return False
     if parts.get("queue") is not JoinableQueue or parts.get("websocket") is not websocket:
         return False
-    parts.update(websocket=_direct(websocket), queue=Outbox)
+    is_simple = getattr(driver, "SimpleWebSocketWSGI", None) is not None
+    parts.update(
+        websocket=_direct(websocket, _of_simple_websocket if is_simple else _of_gevent_websocket), queue=Outbox
+    )
     return True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -179,3 +181,73 @@ def test_who_opts_out_has_engine_ios(driver: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv(engineio_websockets.PLAIN_WEBSOCKETS, "1")
     assert not install()
     assert driver._async["queue"] is JoinableQueue
+
+
+class Websocket:
+    """As Engine.IO's by simple-websocket: it runs what it is given."""
+
+    def __init__(self, handler: Any, server: object) -> None:
+        self.app = handler
+
+    def __call__(self, environ: dict[str, Any], _: object) -> Any:
+        self.environ = environ
+        self.ws = type("Server", (), {"sock": environ["gunicorn.socket"]})()
+        return self.app(self)
+
+
+class Handled(Socket):
+    """As Engine.IO's socket: it has a handler for a websocket."""
+
+    def __init__(self) -> None:
+        self.queue = Outbox()
+        self.websocket: Any = None
+
+    def handle(self, websocket: Any) -> str:
+        self.websocket = websocket
+        waiting = gevent.spawn(self.queue.get)
+        gevent.sleep(0)
+        self.queue.put(Packet("4passes"))
+        websocket.ws.sock.send(b"\x88\x00")  # simple-websocket says goodbye
+        self.queue.put(None)
+        waiting.join(PATIENCE)
+        return "done"
+
+
+@pytest.fixture
+def direct(monkeypatch: pytest.MonkeyPatch) -> type[Any]:
+    parts = {"queue": JoinableQueue, "websocket": Websocket}
+    driver = type(sys)("driver")
+    driver.__dict__.update(_async=parts, WebSocketWSGI=Websocket, SimpleWebSocketWSGI=Websocket)
+    monkeypatch.setitem(sys.modules, "engineio.async_drivers.gevent", driver)
+    assert install()
+    return parts["websocket"]
+
+
+def test_a_goodbye_is_sent_at_once_behind_packets(direct: type[Any], client: Client) -> None:
+    """Whoever says it may close the connection before the turn ends."""
+    handled = Handled()
+    environ = {"gunicorn.socket": client.sock, "HTTP_SEC_WEBSOCKET_EXTENSIONS": "permessage-deflate", "HTTP_HOST": "a"}
+    assert direct(handled.handle, None)(environ, None) == "done"
+    assert client.other.recv(100) == websocket_frame("4passes") + b"\x88\x00"
+    assert handled.websocket.environ == {"gunicorn.socket": client.sock, "HTTP_HOST": "a"}
+
+
+def test_nothing_refers_to_a_websocket_that_has_ended(direct: type[Any], client: Client) -> None:
+    handled = Handled()
+    gc.collect()
+    gc.disable()
+    try:
+        direct(handled.handle, None)({"gunicorn.socket": client.sock}, None)
+        watched = [weakref.ref(handled.websocket), weakref.ref(handled), weakref.ref(handled.queue)]
+        handled.websocket = None  # which Engine.IO's does not know
+        del handled
+        assert [one() for one in watched] == [None, None, None]
+    finally:
+        gc.enable()
+
+
+def test_a_connection_through_tls_is_left_to_engine_io(direct: type[Any]) -> None:
+    handled = Handled()
+    handled.handle = lambda websocket: websocket.ws.sock  # type: ignore[method-assign, assignment, return-value]
+    environ = {"gunicorn.socket": "TLS", "HTTP_SEC_WEBSOCKET_EXTENSIONS": "permessage-deflate"}
+    assert direct(handled.handle, None)(environ, None) == "TLS"
