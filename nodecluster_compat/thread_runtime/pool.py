@@ -39,6 +39,11 @@ class Job:
         """Whether it was called off: never."""
         return False
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the call has raised something."""
+        return self._error is not None
+
     def result(self) -> Any:  # noqa: ANN401 - what the call returns
         """Return what the call has returned.
 
@@ -73,7 +78,8 @@ class ThreadPool:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._since: dict[threading.Thread, float] = {}  # of those that run a job, when it began
-        self._open = 0  # jobs that have not ended
+        self._open = 0  # jobs that have not ended; counted until all threads have begun
+        self._is_whole = False
         self._lock = threading.RLock()  # a signal handler may submit a job while this thread does
         self._is_shut = False
 
@@ -93,10 +99,11 @@ class ThreadPool:
         """
         job = Job(call, args)
         job.add_done_callback(done or _nothing)
-        with self._lock:
-            self._open += 1
-            if self._open > len(self._threads) < self._size:
-                self._begin()
+        if not self._is_whole:
+            with self._lock:
+                self._open += 1
+                if self._open > len(self._threads) < self._size:
+                    self._begin()
         self._jobs.put(job)
         return job
 
@@ -134,6 +141,7 @@ class ThreadPool:
         number = len(self._threads)
         thread = threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
         self._threads.append(thread)
+        self._is_whole = len(self._threads) >= self._size
         thread.start()
 
     def _work(self) -> None:
@@ -144,8 +152,9 @@ class ThreadPool:
             job.run()
             del job  # and what it holds, while nothing is to be done
             del since[here]
-            with lock:
-                self._open -= 1
+            if not self._is_whole:
+                with lock:
+                    self._open -= 1
 
 
 def _nothing(_: Job) -> None:

@@ -16,14 +16,15 @@ gunicorn's ``gthread`` has a thread for each request, not for each connection.  
 * In a drain an idle connection has the rest of its ``keepalive``, as promised.  Told to end idle connections, it has
   :data:`LINGER_SECONDS` behind its last answer, for a request that is under way.
 
-All of it is the main thread's, which alone calls this.  The deadlines in one table are in their order, because all in
-it wait equally long, so a sweep looks at the oldest.
+All of it is the main thread's, but for the usual end: an answer that is the last one of its connection.  The thread
+that has given it closes the connection as well (:meth:`ThreadConnections.finished`), and wakes the main thread only
+where something waits for that.  The deadlines in one table are in their order, because all in it wait equally long, so
+a sweep looks at the oldest.
 """
 
 from __future__ import annotations
 
 import _socket
-import select
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ....base.records import Load
 from ....machine.forked_child import keep_from_children
+from ....machine.peeking import peek
 from ...requests.unread_body import is_unread
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ class ThreadConnections:
         self._metering = metering
         self._patience = keepalive  # of an idle connection, behind its answer
         self._busy_since = 0.0
+        self._is_awaited = False  # a thread that is free, by an offer that lies
         keep_from_children(self)
 
     def __len__(self) -> int:
@@ -100,12 +103,19 @@ class ThreadConnections:
 
     def has_room(self) -> bool:
         """Whether one more can be served: a thread is free for it."""
+        if self._has_room():
+            return True
+        self._is_awaited = True  # before the second look: who frees a thread behind that says so
+        return self._has_room()
+
+    def _has_room(self) -> bool:
         return len(self.busy) + len(self._new) < self._threads and len(self) < self._most
 
     @property
     def load(self) -> Load:
         """How busy the threads are."""
-        return Load(self._busy_since, max(0, len(self.busy) - self._threads))
+        count = len(self.busy)
+        return Load(self._busy_since if count >= self._threads else 0.0, max(0, count - self._threads))
 
     def inherited_fds(self) -> Iterator[int]:
         """See :class:`~nodecluster_compat.machine.forked_child.Inherited`."""
@@ -127,6 +137,20 @@ class ThreadConnections:
         else:
             self._watch(conn, self._new, _NEW_SECONDS)
 
+    def finished(self, conn: Any) -> bool:  # noqa: ANN401 - as above
+        """Called by the thread that has given the last answer of a connection: end it here and now.
+
+        Returns:
+            Whether it has ended; otherwise it is to be told to :meth:`served`.
+        """
+        if conn.is_handed_on or _may_still_send(conn):
+            return False
+        self._close(conn)
+        del self.busy[conn]
+        if self._is_awaited or self._busy_since:
+            self._poller.defer(self._thread_is_free)
+        return True
+
     def served(self, conn: Any, keeps: bool) -> None:  # noqa: ANN401 - as above
         """A thread has answered a request.
 
@@ -135,7 +159,6 @@ class ThreadConnections:
             keeps: whether the connection waits for a further one.
         """
         del self.busy[conn]
-        self._busy_since = monotonic() if len(self.busy) >= self._threads else 0.0
         if conn.is_handed_on:
             self._let_go(conn)
         elif not keeps or conn.sock.fileno() < 0:
@@ -144,6 +167,11 @@ class ThreadConnections:
             self._serve(conn)  # read already: the kernel will not say that it is there
         else:
             self._watch(conn, self.idle, self._patience)
+        self._thread_is_free()
+
+    def _thread_is_free(self) -> None:
+        self._is_awaited = False
+        self._busy_since = monotonic() if len(self.busy) >= self._threads else 0.0
         self._changed()
 
     def _serve(self, conn: Any) -> None:  # noqa: ANN401 - as above
@@ -185,9 +213,7 @@ class ThreadConnections:
         self._changed()
 
     def _end(self, conn: Any) -> None:  # noqa: ANN401 - as above
-        request = getattr(conn.parser, "mesg", None)
-        is_sending = request is None or is_unread(request)
-        if conn.sock.fileno() >= 0 and (is_sending or _has_sent(conn.sock)) and not _has_ended(conn):
+        if _may_still_send(conn):
             self._linger(conn)
         else:
             self._close(conn)
@@ -281,9 +307,18 @@ def _due(table: dict[Any, float]) -> list[Any]:
 
 def _has_sent(sock: socket.socket) -> bool:
     """Whether there is something to read: bytes, or the end of the connection."""
-    poll = select.poll()  # a peek would wait as long as the socket may
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    return peek(sock.fileno(), 1) is not None
+
+
+def _may_still_send(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
+    """Whether the client of a connection that is at its end may still send something, closed at once by a reset."""
+    if conn.sock.fileno() < 0:
+        return False
+    come = peek(conn.sock.fileno(), 1)
+    if come is None:
+        request = getattr(conn.parser, "mesg", None)
+        return request is None or is_unread(request)
+    return come != b"" and not _has_ended(conn)
 
 
 def _has_ended(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's

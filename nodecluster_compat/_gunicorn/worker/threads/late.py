@@ -20,6 +20,7 @@ import socket
 import ssl
 import sys
 import threading
+from _thread import allocate_lock
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -91,6 +92,12 @@ class LateThreads:
         self._responses = responses
         self._tell = tell
         self._running: dict[int, _Running] = {}
+        self._speaking = allocate_lock()  # held by the main thread, while it uses the socket of a request
+
+    @property
+    def is_speaking(self) -> bool:
+        """Whether the main thread may be using the socket of a request, also of one that has just ended."""
+        return self._speaking.locked()
 
     def begin(self, request: str, client: str, sock: Any, *, is_http2: bool) -> None:  # noqa: ANN401 - of any kind
         """This thread serves a request."""
@@ -112,7 +119,11 @@ class LateThreads:
     # --- in the main thread --------------------------------------------------------------------
 
     def _late(self, late: Late[_Running]) -> bool:
-        running = late.key
+        with self._speaking:
+            running = late.key
+            return running is not self._running.get(running.ident) or self._end(late, running)
+
+    def _end(self, late: Late[_Running], running: _Running) -> bool:
         response = self._responses.get(running.ident)
         if not late.has_own and response is not None and is_event_stream(response.headers):
             return False

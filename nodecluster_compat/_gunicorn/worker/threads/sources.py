@@ -34,15 +34,16 @@ class _Client(socket.socket):
 
     Attributes:
         limit: seconds that a TLS handshake may take, where there is to be one; gunicorn would let it wait for ever.
+        is_blocking: whether the kernel lets its calls wait, as far as is known.
     """
 
     limit: float | None = None
-    _blocks = False  # as it comes, it may or may not
+    is_blocking = False  # as it comes from another worker, it may or may not be
 
     def setblocking(self, flag: bool) -> None:
         """Extends Python's: once is enough, and the main thread asks the kernel before it reads."""
-        if flag and not self._blocks:
-            self._blocks = True
+        if flag and not self.is_blocking:
+            self.is_blocking = True
             self.settimeout(self.limit)
 
 
@@ -114,7 +115,9 @@ class _Clients:
         except OSError:
             _socket.close(fd)
             raise
-        sock.limit = self._limit if handed is None else None
+        if handed is None:
+            sock.limit = self._limit
+            sock.is_blocking = sock.limit is None and sock.gettimeout() is None  # so it was accepted
         try:
             connection = _Connection(self._cfg, sock, handed.address(sock) if handed else sock.getpeername(), name)
             connection.is_relayed = handed is not None

@@ -36,7 +36,7 @@ from ....machine.forked_child import worker_begins
 from ....machine.real_time_signals import LAST_WORDS_SIGNAL
 from ....operations.metrics.request_meter import NO_SLOT
 from ....thread_runtime.poller import Poller
-from ....thread_runtime.pool import ThreadPool
+from ....thread_runtime.pool import Job, ThreadPool
 from ....thread_runtime.reactor import ThreadReactor
 from ....thread_runtime.stacks import thread_stacks
 from ...arbiter.finalisation import at_end
@@ -273,11 +273,21 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             self.wake()
 
     def _submit(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's
-        done = partial(self._poller.defer, self._served, conn)  # type: ignore[union-attr]
         if isinstance(self.tpool, ThreadPool):
-            self.tpool.submit(self.handle, conn, done=done)
+            self.tpool.submit(self.handle, conn, done=partial(self._answered, conn))
         else:  # a program's own
-            self.tpool.submit(self.handle, conn).add_done_callback(done)
+            served = partial(self._poller.defer, self._served, conn)  # type: ignore[union-attr]
+            self.tpool.submit(self.handle, conn).add_done_callback(served)
+
+    def _answered(self, conn: Any, job: Job) -> None:  # noqa: ANN401 - as above
+        """On the thread that has answered: end the connection here if that was all, or leave it to the main thread."""
+        assert self._poller is not None
+        assert self._late is not None
+        keeps = job.has_failed or job.result() or self._late.is_speaking
+        if keeps or not self.connections.finished(conn):
+            self._poller.defer(self._served, conn, job)
+        elif not self._alive:
+            self._poller.defer(self._connections_changed)
 
     def _served(self, conn: Any, job: Any) -> None:  # noqa: ANN401 - as above
         keeps = False

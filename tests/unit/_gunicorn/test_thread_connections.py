@@ -1,0 +1,139 @@
+"""The end of a thread worker's connection: by its own thread, and who hears of the thread that is free."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nodecluster_compat._gunicorn.requests.metering import Metering
+from nodecluster_compat._gunicorn.worker.threads.connections import ThreadConnections
+from nodecluster_compat.thread_runtime.poller import Poller
+
+
+@dataclass(eq=False)
+class Connection:
+    """gunicorn's, as far as it is looked at; its request had a body of so many bytes that nobody has read."""
+
+    sock: socket.socket
+    unread: int = 0
+    has_early: bool = True
+    is_handed_on: bool = False
+    relay: None = None
+    unread_bytes: int = 0
+    client: str = ""
+    parser: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        body = SimpleNamespace(reader=SimpleNamespace(length=self.unread))
+        self.parser = SimpleNamespace(mesg=SimpleNamespace(body=body))
+
+
+class Rig:
+    """Two threads, and the connections that they have."""
+
+    def __init__(self) -> None:
+        self.poller = Poller()
+        self.changes = 0
+        self.clients: list[socket.socket] = []
+        self.near: list[socket.socket] = []
+        self.connections = ThreadConnections(
+            self.poller, lambda _: None, 5, threads=2, most=10, changed=self.changed, metering=Metering()
+        )
+
+    def changed(self) -> None:
+        self.changes += 1
+
+    def served(self, **more: Any) -> Connection:
+        """A connection that a thread has answered."""
+        near, far = socket.socketpair()
+        self.clients.append(far)
+        self.near.append(near)
+        connection = Connection(near, **more)
+        self.connections.take(connection)
+        return connection
+
+    def turn(self) -> None:
+        """What the main thread does next."""
+        self.poller.turn(0)
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    made = Rig()
+    yield made
+    made.poller.close()
+    for client in (*made.clients, *made.near):
+        client.close()
+
+
+def test_nobody_is_told_where_nobody_waits(rig: Rig) -> None:
+    """The connection is closed by its own thread, and the main thread goes on sleeping."""
+    connection = rig.served()
+    assert rig.connections.finished(connection)
+    assert rig.clients[0].recv(1) == b""
+    assert len(rig.connections) == 0
+    rig.turn()
+    assert rig.changes == 0
+
+
+def test_offer_that_lies_is_told_of_a_free_thread(rig: Rig) -> None:
+    """There was no room when somebody asked, so the first thread that is free says so; the next one has no need."""
+    first, second = rig.served(), rig.served()
+    assert not rig.connections.has_room()
+    assert rig.connections.finished(first)
+    rig.turn()
+    assert rig.changes == 1
+    assert rig.connections.has_room()
+    assert rig.connections.finished(second)
+    rig.turn()
+    assert rig.changes == 1
+
+
+def test_who_asks_while_a_thread_ends_is_told(rig: Rig) -> None:
+    """Between the two looks for room a thread becomes free: one of both sees it."""
+    first, _ = rig.served(), rig.served()
+    looks = iter([False, True])
+    rig.connections._has_room = lambda: next(looks)  # type: ignore[method-assign]
+    assert rig.connections.has_room()
+    assert rig.connections.finished(first)
+    rig.turn()
+    assert rig.changes == 1
+
+
+def test_load_is_that_of_threads_that_are_busy_now(rig: Rig) -> None:
+    """All of them are, since some moment; none of that is left when one has ended, before the main thread hears it."""
+    first, _ = rig.served(), rig.served()
+    assert rig.connections.load.full_since > 0
+    assert rig.connections.finished(first)
+    assert rig.connections.load.full_since == 0
+    rig.turn()
+    assert rig.changes == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "sent"),
+    [({"unread": 10}, b""), ({}, b"more"), ({"is_handed_on": True}, b"")],
+    ids=["body that nobody has read", "bytes behind the request", "another worker's"],
+)
+def test_what_cannot_end_at_once_is_left_to_the_main_thread(rig: Rig, more: dict[str, Any], sent: bytes) -> None:
+    """Its client may still be sending, or somebody else has it."""
+    connection = rig.served(**more)
+    rig.clients[0].sendall(sent)
+    assert not rig.connections.finished(connection)
+    assert connection.sock.fileno() >= 0
+    assert len(rig.connections) == 1
+    rig.connections.served(connection, keeps=False)
+    assert rig.changes == 1
+
+
+def test_client_that_has_left_is_waited_for_by_nobody(rig: Rig) -> None:
+    """Although it owes a body."""
+    connection = rig.served(unread=10)
+    rig.clients[0].close()
+    assert rig.connections.finished(connection)
+    assert len(rig.connections) == 0
