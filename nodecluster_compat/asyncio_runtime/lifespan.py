@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
+from .reactor import complain
 from .task_stacks import task_stack
 
 __all__ = ["ASGIApplication", "Lifespan", "LifespanFailed"]
@@ -50,24 +51,31 @@ class Lifespan:
     async def startup(self) -> bool:
         """Tell that the server begins, and wait until the application is ready; return whether it has a lifespan.
 
+        To be called again where the wait was cancelled: by an application that cancels every task that it finds.
+
         Raises:
             LifespanFailed: it is not ready, and will not be.
         """
-        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.4"}, "state": self._state}
-        self._task = asyncio.create_task(self._run(scope), name="lifespan")
+        if self._task is None:
+            scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.4"}, "state": self._state}
+            self._task = asyncio.create_task(self._run(scope), name="lifespan")
+            self._task.add_done_callback(self._ended)
         answer = await self._tell("startup")
         if answer is not None and answer["type"] == "lifespan.startup.failed":
             raise LifespanFailed(str(answer.get("message") or "it gave no reason"))
         if answer is not None:
             return True
-        error = self._task.exception()
+        error = asyncio.CancelledError() if self._task.cancelled() else self._task.exception()
         if self._is_required:
             how = "returned" if error is None else f"raised {error!r}"
             raise LifespanFailed(f"asgi_lifespan is 'on', and the application {how} before startup was complete")
         return False
 
     async def shutdown(self) -> str | None:
-        """Tell that the server ends, and wait until the application has; return what went wrong."""
+        """Tell that the server ends, and wait until the application has; return what went wrong.
+
+        To be called again as :meth:`startup`.
+        """
         if self._task is None or self._task.done():
             return None
         answer = await self._tell("shutdown")
@@ -84,10 +92,20 @@ class Lifespan:
     async def _tell(self, what: str) -> Event | None:
         """Return the application's answer; ``None`` if it ends without one."""
         assert self._task is not None
-        answer = self._answers[what] = asyncio.get_running_loop().create_future()
-        self._told.put_nowait({"type": f"lifespan.{what}"})
+        if what not in self._answers:
+            self._answers[what] = asyncio.get_running_loop().create_future()
+            self._told.put_nowait({"type": f"lifespan.{what}"})
+        answer: asyncio.Future[Any] = self._answers[what]
         await asyncio.wait([self._task, answer], return_when=asyncio.FIRST_COMPLETED)
         return answer.result() if answer.done() else None
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Say what nobody waits to hear; asyncio would say it of an exit of the process as well."""
+        answer = self._answers.get("startup")
+        if "shutdown" not in self._answers and answer is not None and answer.done():
+            complain(task)
+        elif not task.cancelled():
+            task.exception()  # told by who waits
 
     async def _run(self, scope: dict[str, Any]) -> None:
         await self._application(scope, self._told.get, self._send)

@@ -6,6 +6,9 @@ thread.
 
 Handlers run on the loop.  What an ``async def`` handler leaves to await is awaited in a task: of one event's handlers
 one after another, and of messages, which have an order, before the next message is told.
+
+An application may cancel what it awaits, and also every task that it finds (``asyncio.all_tasks``).  That ends a
+handler and nothing else: the next message is told, and a task that was cancelled before it ran is made anew.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from ..base.timers import Timer
 from ..errors import WouldBlock
 from ..messages.frames import Frame
 
-__all__ = ["AsyncioReactor"]
+__all__ = ["AsyncioReactor", "complain"]
 
 Item = TypeVar("Item")
 
@@ -45,6 +48,20 @@ class AsyncioReactor:
         self._thread = get_ident()
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()  # a loop refers to its tasks weakly
+        self._is_ending = False
+
+    def end_tasks(self) -> None:
+        """The worker ends: whatever is cancelled from now on is to end."""
+        self._is_ending = True
+
+    def ends_handler(self, error: BaseException) -> bool:
+        """Return whether what a handler raised ends it alone: it was cancelled, or what it has awaited was."""
+        if self._is_ending or not isinstance(error, asyncio.CancelledError):
+            return False
+        task = asyncio.current_task(self._loop)
+        while task is not None and hasattr(task, "uncancel") and task.cancelling():  # younger than Python 3.10
+            task.uncancel()
+        return True
 
     # --- descriptors ---------------------------------------------------------------------------
 
@@ -109,29 +126,35 @@ class AsyncioReactor:
 
     def _await_all(self, left: Iterable[Awaitable[None]], then: Callable[[], None] | None) -> None:
         if left:
-            self._task(_await_each(left, then), "handlers")
+            self._task(partial(_await_each, left, then), "handlers")
         elif then is not None:
             then()
 
     def await_soon(self, awaitable: Awaitable[None]) -> None:
         """Await what a handler has left, in a task; from any thread."""
-        self._in_loop(self._task, _await_each([awaitable], None), "a handler")
+        self._in_loop(self._task, partial(_await_each, [awaitable], None), "a handler")
 
-    def _task(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
-        task = self._loop.create_task(coroutine)
+    def _task(self, make: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        task = self._loop.create_task(make())
         task.set_name(f"nodecluster: {name}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._ended, make, name))
+
+    def _ended(self, make: Callable[[], Coroutine[Any, Any, None]], name: str, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() and not self._is_ending:  # before it ran: what runs is not ended so
+            self._task(make, name)
+        complain(task)
 
     # --- messages ------------------------------------------------------------------------------
 
     def deliver(self, take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
         """Tell one frame after another, and await what its handlers leave, until there is none."""
-        self._in_loop(self._task, _deliver(take, tell), "messages")
+        self._in_loop(self._task, partial(_deliver, take, tell), "messages")
 
     def deliver_apart(self, take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
         """As :meth:`deliver`: each deliverer is a task of its own."""
-        self._in_loop(self._task, _deliver_in_slices(take, tell), "deliveries")
+        self._in_loop(self._task, partial(_deliver_in_slices, take, tell), "deliveries")
 
     def wait(self, begin: Callable[[Callable[[], None]], None]) -> None:
         """Call ``begin(done)`` and wait, in this thread, until ``done()`` is called.
@@ -182,6 +205,14 @@ class AsyncioReactor:
         handle = self._timers.pop(timer, None)
         if handle is not None:
             handle.cancel()
+
+
+def complain(task: asyncio.Task[Any]) -> None:
+    """Say of a task that has ended what asyncio says if nobody asks, unless it has ended the process as it wished."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, SystemExit):
+        message = "Task exception was never retrieved"
+        task.get_loop().call_exception_handler({"message": message, "exception": error, "task": task})
 
 
 def _settle_soon(future: asyncio.Future[None]) -> None:

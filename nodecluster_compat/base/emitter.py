@@ -66,6 +66,7 @@ class _ThisProcess:
     log: Log = logging.getLogger("nodecluster_compat")
     uncaught: Callable[[BaseException], bool] | None = None
     awaiting: Callable[[Awaitable[None]], object] | None = None
+    ends_handler: Callable[[BaseException], bool] | None = None
     forks_loops = False  # what is registered before a fork may run in a process with an event loop
     complaints: set[tuple[str, str]] = set()  # noqa: RUF012 - of the process, like the class
 
@@ -133,13 +134,21 @@ def run_guarded(what: str, origin: Origin, call: Callable[..., Any], *args: Any)
         result = call(*args)
         if result is not None and hasattr(type(result), "__await__"):
             _keep(what, origin, call, result)
-    except Exception as error:  # noqa: BLE001 - whatever a user's handler raises harms nothing else
+    except BaseException as error:  # noqa: BLE001 - whatever a user's handler raises harms nothing else
         _raised(what, call, error)
     finally:
         _running.reset(token)
 
 
-def _raised(what: str, call: Callable[..., Any], error: Exception) -> None:
+def _raised(what: str, call: Callable[..., Any], error: BaseException) -> None:
+    """A handler has raised.
+
+    Raises:
+        BaseException: the error, which ends more than the handler.
+    """
+    ends_handler = _ThisProcess.ends_handler
+    if not isinstance(error, Exception) and (ends_handler is None or not ends_handler(error)):
+        raise error
     if _ThisProcess.uncaught is None or not _ThisProcess.uncaught(error):
         _ThisProcess.log.error("A handler raised: %s (%r)", what, call, exc_info=error)
 
@@ -159,13 +168,16 @@ def collect(call: Callable[..., object], *args: object) -> list[Awaitable[None]]
     return collector.awaitables
 
 
-def set_awaiting(awaiting: Callable[[Awaitable[None]], object] | None) -> None:
+def set_awaiting(
+    awaiting: Callable[[Awaitable[None]], object] | None, ends_handler: Callable[[BaseException], bool] | None = None
+) -> None:
     """An event loop runs here, so that handlers may be ``async def`` functions.
 
     Args:
         awaiting: given what a handler has left to await, where nobody collects it; ``None``: no loop runs any more.
+        ends_handler: says of what a handler has raised, and is no ``Exception``, whether it ends the handler alone.
     """
-    _ThisProcess.awaiting = awaiting
+    _ThisProcess.awaiting, _ThisProcess.ends_handler = awaiting, ends_handler
 
 
 def awaits_handlers() -> bool:
@@ -198,7 +210,7 @@ async def _guarded(what: str, origin: Origin, call: Callable[..., Any], awaitabl
     token = _running.set(origin)
     try:
         await awaitable
-    except Exception as error:  # noqa: BLE001 - as there
+    except BaseException as error:  # noqa: BLE001 - as there
         _raised(what, call, error)
     finally:
         _running.reset(token)

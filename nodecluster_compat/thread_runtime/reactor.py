@@ -211,9 +211,7 @@ class ThreadReactor:
         except SystemExit as error:
             self._exits(error)
         except BaseException as error:  # noqa: BLE001 - as a thread of Python's ends by it
-            threading.excepthook(
-                threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
-            )
+            _say(error)
 
     def let_go(self) -> None:
         """The process ends: threads that are idle end, and nothing that waits is done."""
@@ -239,4 +237,15 @@ class _Expiry:
 
 def _deliver(take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
     while (item := take()) is not None:
-        tell(item)
+        try:
+            tell(item)
+        except SystemExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a thread would end by it, and what waits is told all the same
+            _say(error)
+
+
+def _say(error: BaseException) -> None:
+    threading.excepthook(
+        threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
+    )

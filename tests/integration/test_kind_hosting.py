@@ -153,3 +153,54 @@ def test_handler_and_lifespan_that_never_end_hold_up_nothing_beyond_the_limit(
     assert said(cluster, told="shutdown")
     wait_logged(cluster, "The application has not ended within 1.0 s (ASGI lifespan)")
     assert "killed" not in cluster.log
+
+
+CANCELLING: Final = """
+import asyncio
+from nodecluster_compat import process
+
+@process.on("message")
+async def hears(message):
+    await cancel_all()
+    print('{"told": "message"}', flush=True)
+
+async def cancel_all():
+    tasks = {task for task in asyncio.all_tasks() if task.get_name() != "lifespan"} - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        for what in ("startup", "shutdown"):
+            await receive()
+            await cancel_all()
+            print('{"told": "%s"}' % what, flush=True)
+            await send({"type": f"lifespan.{what}.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+
+
+@NEEDS_27
+def test_application_that_cancels_every_task_it_finds_ends_no_worker(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    """Neither at its start, nor in a handler, nor where it ends."""
+    (tmp_path / "cancelling.py").write_text(CANCELLING)
+    cluster = cluster_factory(
+        app="cancelling:app",
+        config=CONF,
+        worker_class="nodecluster_compat.ASGIWorker",
+        workers=1,
+        settings={"pythonpath": str(tmp_path)},
+    )
+    for number in range(2):
+        source = f"from nodecluster_compat import cluster; cluster.workers[1].send({number})"
+        cluster.primary.run("builtins:exec", source)
+    wait(lambda: len(said(cluster, told="message")) == 2, "both messages", cluster)
+    assert cluster.get("/").text == "ok"
+    assert cluster.stop() == 0
+    assert [line["told"] for line in said(cluster) if "told" in line] == ["startup", "message", "message", "shutdown"]
+    assert "Traceback" not in cluster.log

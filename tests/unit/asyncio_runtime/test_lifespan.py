@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -85,3 +86,38 @@ def test_event_type() -> None:
         await send({"type": "lifespan.shutdown.complete"})
 
     assert began(application)[:2] == (True, None)
+
+
+def test_application_that_cancels_every_task_begins_and_ends_in_order() -> None:
+    """Whoever waits for it asks again, and it hears of each event once."""
+    heard: list[str] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        for what in ("startup", "shutdown"):
+            heard.append((await receive())["type"])
+            for task in asyncio.all_tasks() - {asyncio.current_task()} - patient:
+                task.cancel()
+            await asyncio.sleep(0)
+            await send({"type": f"lifespan.{what}.complete"})
+
+    patient: set[Any] = set()
+
+    async def told(tell: Callable[[], Any]) -> Any:
+        while True:
+            task = asyncio.ensure_future(tell())
+            await asyncio.wait([task])
+            if not task.cancelled():
+                return task.result()
+
+    async def both() -> tuple[bool, str | None]:
+        patient.add(asyncio.current_task())
+        lifespan = Lifespan(application, {}, is_required=True)
+        return await told(lifespan.startup), await told(lifespan.shutdown)
+
+    assert asyncio.run(both()) == (True, None)
+    assert heard == ["lifespan.startup", "lifespan.shutdown"]
+
+
+def test_application_that_is_cancelled_has_no_lifespan() -> None:
+    """As one that raises anything else before startup is complete."""
+    assert began(answering(asyncio.CancelledError()))[:2] == (False, None)

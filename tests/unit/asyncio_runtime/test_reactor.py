@@ -7,7 +7,8 @@ import gc
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 @pytest.fixture
 def reactor(loop: asyncio.AbstractEventLoop) -> Iterator[AsyncioReactor]:
     reactor = AsyncioReactor(loop)
-    set_awaiting(reactor.await_soon)
+    set_awaiting(reactor.await_soon, reactor.ends_handler)
     yield reactor
     set_awaiting(None)
 
@@ -62,6 +63,128 @@ def test_handlers_of_messages_are_awaited_one_message_after_another(
     reactor.deliver(lambda: next(waiting, None), lambda frame: emitter.emit("message", frame.payload[0]))
     run(loop, lambda: len(seen) == 4)
     assert seen == [0, 1, 2, 3]
+
+
+def delivered(loop: asyncio.AbstractEventLoop, reactor: AsyncioReactor, emitter: Emitter, count: int) -> None:
+    """Deliver so many messages."""
+    frames = [Frame(FrameKind.MESSAGE, bytes([number])) for number in range(count)]
+    reactor.deliver(lambda: frames.pop(0) if frames else None, lambda frame: emitter.emit("message", frame.payload[0]))
+
+
+async def cancel_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+async def await_cancelled() -> None:
+    task = asyncio.create_task(asyncio.sleep(20))
+    task.cancel()
+    await task
+
+
+@pytest.mark.parametrize("be_cancelled", [cancel_itself, await_cancelled])
+def test_handler_that_is_cancelled_ends_alone(
+    loop: asyncio.AbstractEventLoop,
+    reactor: AsyncioReactor,
+    caplog: pytest.LogCaptureFixture,
+    be_cancelled: Callable[[], Awaitable[None]],
+) -> None:
+    """The event's other handlers and the next messages have theirs, and a time-out in them is their own."""
+    emitter, seen = Emitter(), []
+
+    @emitter.on("message")
+    async def is_cancelled(number: int) -> None:
+        if number == 0:
+            await be_cancelled()
+
+    @emitter.on("message")
+    async def hears(number: int) -> None:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.sleep(20), 0.001)
+        seen.append(number)
+
+    delivered(loop, reactor, emitter, 3)
+    run(loop, lambda: len(seen) == 3)
+    assert seen == [0, 1, 2]
+    assert caplog.text.count("A handler raised: event 'message'") == 1
+
+
+def test_plain_handler_that_reads_a_cancelled_future_ends_alone(
+    loop: asyncio.AbstractEventLoop, reactor: AsyncioReactor
+) -> None:
+    """``CancelledError`` is no ``Exception``, and ends nothing else there either."""
+    emitter, seen = Emitter(), []
+
+    @emitter.on("message")
+    def reads(number: int) -> None:
+        if number == 0:
+            future = loop.create_future()
+            future.cancel()
+            future.result()
+        seen.append(number)
+
+    delivered(loop, reactor, emitter, 2)
+    run(loop, lambda: seen)
+    assert seen == [1]
+
+
+def test_application_that_cancels_every_task_loses_no_message(
+    loop: asyncio.AbstractEventLoop, reactor: AsyncioReactor
+) -> None:
+    """Nor any handler of a timer, or what is to follow one: tasks that have not run yet are made anew."""
+    emitter, seen = Emitter(), []
+
+    @emitter.on("message")
+    async def hears(number: int) -> None:
+        seen.append(number)
+
+    delivered(loop, reactor, emitter, 2)
+    reactor.await_soon(hears(2))
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    run(loop, lambda: len(seen) == 3)
+    assert sorted(seen) == [0, 1, 2]
+
+
+def test_handler_is_cancelled_when_the_worker_ends(loop: asyncio.AbstractEventLoop, reactor: AsyncioReactor) -> None:
+    """And no further message is told."""
+    emitter, seen = Emitter(), []
+
+    @emitter.on("message")
+    async def hears(number: int) -> None:
+        seen.append(number)
+        await asyncio.Event().wait()
+
+    delivered(loop, reactor, emitter, 2)
+    run(loop, lambda: seen)
+    reactor.end_tasks()
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    run(loop, lambda: all(task.done() for task in tasks))
+    assert seen == [0]
+
+
+def test_exit_of_a_handler_is_no_complaint(loop: asyncio.AbstractEventLoop, reactor: AsyncioReactor) -> None:
+    """Whatever else ends a task of ours is told."""
+    told: list[str] = []
+    loop.set_exception_handler(lambda _, context: told.append(repr(context["exception"])))
+    emitter = Emitter()
+
+    @emitter.on("message")
+    async def ends(number: int) -> None:
+        raise SystemExit(number)
+
+    delivered(loop, reactor, emitter, 1)
+    with pytest.raises(SystemExit):
+        run(loop, lambda: False)
+    frames = iter([1])
+    reactor.deliver(lambda: next(frames, None), lambda _: (_ for _ in ()).throw(LookupError("lost")))  # type: ignore[arg-type, return-value]
+    run(loop, lambda: told)
+    gc.collect()
+    assert told == ["LookupError('lost')"]
 
 
 def test_what_follows_waits_for_handlers(loop: asyncio.AbstractEventLoop, reactor: AsyncioReactor) -> None:

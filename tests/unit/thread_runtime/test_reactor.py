@@ -153,3 +153,20 @@ def test_who_waits_is_held_up_and_the_main_thread_turns_meanwhile(rig: Rig) -> N
     thread.start()
     rig.turn_until(lambda: not thread.is_alive())
     thread.join()
+
+
+def test_what_would_end_a_thread_keeps_no_message_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told as Python tells it of a thread, and the next message has its turn."""
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: told.append(args.exc_type))
+    frames, seen = iter("ab"), []
+
+    def tell(frame: str) -> None:
+        if frame == "a":
+            raise KeyboardInterrupt
+        seen.append(frame)
+
+    rig.reactor.deliver(lambda: next(frames, None), tell)  # type: ignore[arg-type, return-value]
+    rig.turn_until(lambda: seen)
+    assert told == [KeyboardInterrupt]
+    assert not rig.exits

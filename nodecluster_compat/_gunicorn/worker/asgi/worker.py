@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from importlib import import_module
 from types import FrameType
@@ -143,6 +143,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         self._source: FedASGISource | AcceptingASGISource | None = None
         self._lifespan: Lifespan | None = None
         self._last_request = sys.maxsize
+        self._given_up: set[asyncio.Task[Any]] = set()
         super().__init__(*args, **kwargs)
 
     # --- the loop ------------------------------------------------------------------------------
@@ -161,17 +162,19 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         """See :class:`FedWorker`."""
         self._reactor = _ASGIRuntime(self)
         worker_begins(self.loop.stop)
-        set_awaiting(self._reactor.await_soon)
+        set_awaiting(self._reactor.await_soon, self._reactor.ends_handler)
         return self._reactor
 
-    def run_loop(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result | None:
-        """Run the loop until ``coroutine`` has ended.
+    def run_loop(self, until: Coroutine[Any, Any, _Result] | asyncio.Future[_Result]) -> _Result | None:
+        """Run the loop until something has ended, or was cancelled by an application that cancels all that it finds.
 
         Raises:
-            BaseException: what was thrown meanwhile; the coroutine has not ended then.
+            BaseException: what was thrown meanwhile; it has not ended then.
         """
         try:
-            return self.loop.run_until_complete(coroutine)
+            return self.loop.run_until_complete(until)
+        except asyncio.CancelledError:
+            return None
         except RuntimeError:
             if self._thrown is None:
                 raise
@@ -196,21 +199,17 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
 
     def wait(self, seconds: float) -> None:
         """See :class:`FedWorker`."""
-        self.run_loop(self._until_woken(seconds))
+        self._pause = self.loop.create_future()  # and no task, which an application would find
+        timer = self.loop.call_later(0 if self._is_woken else seconds, self._end_pause)
+        self.run_loop(self._pause)
+        self._is_woken = False
+        timer.cancel()
 
     def wake(self) -> None:
         """See :class:`FedWorker`."""
         self._is_woken = True
         with suppress(RuntimeError):  # as above
             self.loop.call_soon_threadsafe(self._end_pause)
-
-    async def _until_woken(self, seconds: float) -> None:
-        self._pause = self.loop.create_future()
-        timer = self.loop.call_later(seconds, self._end_pause)
-        if not self._is_woken:
-            await self._pause
-        self._is_woken = False
-        timer.cancel()
 
     def _end_pause(self) -> None:
         if self._pause is not None and not self._pause.done():
@@ -278,14 +277,16 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
 
     def _begin_lifespan(self) -> None:
         lifespan = Lifespan(self.asgi, self.state, is_required=self.cfg.asgi_lifespan == "on")
-        startup = self.loop.create_task(lifespan.startup(), name="lifespan startup")
-        startup.add_done_callback(lambda _: self.wake())
+        startup = self._waking_task(lifespan.startup, "lifespan startup")
         try:
             while self._alive and not startup.done():
                 self.wait(_END_SECONDS)
+                if startup.cancelled():  # by the application, which cancels every task that it finds
+                    startup = self._waking_task(lifespan.startup, "lifespan startup")
         finally:  # also when it takes too long, and this process is told so
             if not startup.done():
-                self.log.error("The application has not begun (ASGI lifespan), it waits:\n%s", Lines(lifespan.stack()))
+                if stack := lifespan.stack():  # or it has ended this process
+                    self.log.error("The application has not begun (ASGI lifespan), it waits:\n%s", Lines(stack))
                 startup.cancel()
         if not startup.done():
             return
@@ -305,31 +306,42 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
     def end_application(self, seconds: float) -> None:
         """Tell the application that the server ends, and end what tasks are left."""
         if self._lifespan is not None:
-            self.run_loop(self._end_lifespan(self._lifespan, max(seconds, _LIFESPAN_SECONDS)))
+            self._end_lifespan(self._lifespan, max(seconds, _LIFESPAN_SECONDS))
+        self._reactor.end_tasks()
         self.run_loop(self._end_tasks())
 
-    async def _end_lifespan(self, lifespan: Lifespan, seconds: float) -> None:
-        shutdown = asyncio.ensure_future(lifespan.shutdown())
-        await asyncio.wait([shutdown], timeout=seconds)
+    def _end_lifespan(self, lifespan: Lifespan, seconds: float) -> None:
+        limit = time.monotonic() + seconds
+        shutdown = self._waking_task(lifespan.shutdown, "lifespan shutdown")
+        while not shutdown.done() and (left := limit - time.monotonic()) > 0:
+            self.wait(left)
+            if shutdown.cancelled():  # as at the startup
+                shutdown = self._waking_task(lifespan.shutdown, "lifespan shutdown")
         if not shutdown.done():
             self.log.error("The application has not ended within %.1f s (ASGI lifespan)", seconds)
             shutdown.cancel()
         elif shutdown.result() is not None:
             self.log.error("The application could not end in order (ASGI lifespan): %s", shutdown.result())
 
+    def _waking_task(self, call: Callable[[], Coroutine[Any, Any, _Result]], name: str) -> asyncio.Task[_Result]:
+        task = self.loop.create_task(call(), name=name)
+        task.add_done_callback(lambda _: self.wake())
+        return task
+
     async def _end_tasks(self) -> None:
-        """Cancel them: their ``finally`` runs, for a moment.
+        """Cancel them: their ``finally`` runs, for a moment.  None that has let that moment pass has another one.
 
         So does that of tasks which threads begin meanwhile, and wait for.  A task that has not run yet would not tell
         them that it was cancelled.
         """
         limit = self.loop.time() + _END_SECONDS
-        while left := asyncio.all_tasks() - {asyncio.current_task()}:
+        while left := asyncio.all_tasks() - {asyncio.current_task()} - self._given_up:
             await asyncio.sleep(0)
             for task in left:
                 task.cancel()
-            await asyncio.wait(left, timeout=max(0.0, limit - self.loop.time()))
+            _, left = await asyncio.wait(left, timeout=max(0.0, limit - self.loop.time()))
             if self.loop.time() >= limit:
+                self._given_up |= left
                 return
             await asyncio.sleep(_THREADS_SECONDS)
 
