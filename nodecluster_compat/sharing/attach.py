@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import StoreUnavailable
 from .exchange import Exchange
+from .far import import_all
 from .far_desk import FarDesk
-from .far_groups import FarGroups
 from .group_desk import GroupDesk
 from .leader_desk import LeaderDesk
 from .lock_desk import LockDesk
@@ -58,6 +58,9 @@ def share(
     OnceDesk(exchange, folder, is_ready_at)
     groups = GroupDesk(exchange)
     if is_asked():
+        from .far_groups import FarGroups
+
+        import_all()
         FarGroups(exchange, groups, far)
     exchange.verbs.on("folder", None, partial(_hold, folder, log))
     Workers(primary, exchange, log)

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import ArgumentError, ClusterError, StoreFull, StoreUnavailable, WouldBlock
 from ..roles.requests import waited
 from .apart import apart
-from .consumer import Consumer, DurableSubscription
-from .server import Server
 from .server_address import BUS_VARIABLE, address_of, asked_name, asked_url
-from .streams import MOST_WAITING, Streams
 
 if TYPE_CHECKING:
     from ..base.emitter import Origin
+    from .consumer import Consumer, DurableSubscription
+    from .server import Server
     from .sides import Around
 
 __all__ = ["Durables"]
@@ -85,6 +84,8 @@ class Durables:
     def _publish(self, topic: str, body: bytes) -> bool:
         if not asked_url():
             raise StoreUnavailable(_NO_SERVER)
+        from .streams import MOST_WAITING, Streams
+
         streams = Streams(asked_name())
         if not self._own_server.ask(lambda client: streams.publish(client, topic, body)):
             raise StoreFull(f"expected room for a durable message: {MOST_WAITING} wait for those who subscribe")
@@ -93,6 +94,8 @@ class Durables:
     @property
     def _own_server(self) -> Server:
         if self._server is None or self._pid != os.getpid():
+            from .server import Server
+
             self._server, self._pid = Server(asked_url()), os.getpid()
         return self._server
 
@@ -106,6 +109,8 @@ class Durables:
             NotInCluster: this is the primary, which may not wait for handlers.
         """
         self._check_for_workers("a durable subscription")
+        from .consumer import DurableSubscription
+
         name = _group_name(durable, handler)
         one = DurableSubscription(pattern, handler, name, self._close)
         former = self._subscriptions.get(name)
@@ -163,6 +168,9 @@ class Durables:
         member = self._sharing.member
         assert member is not None
         assert member.runtime is not None
+        from .consumer import Consumer
+        from .streams import Streams
+
         return Consumer(
             one,
             Streams(asked_name()),

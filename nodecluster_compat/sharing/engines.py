@@ -1,4 +1,7 @@
-"""Choose what keeps the shared state: this host, or the server that ``NODECLUSTER_BUS`` names."""
+"""Choose what keeps the shared state: this host, or the server that ``NODECLUSTER_BUS`` names.
+
+What speaks to a server is imported where one is named: each process of a cluster would hold it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .lmdb_engine import LmdbEngine
-from .redis_engine import RedisEngine
-from .server import Server
 from .server_address import asked_name, asked_url
 
 if TYPE_CHECKING:
@@ -32,4 +33,9 @@ def store_engine(
         SettingsError: the environment names no server that could be.
     """
     url = asked_url()
-    return RedisEngine(Server(url), asked_name(), check, log()) if url else LmdbEngine(folder, give)
+    if url:
+        from .redis_engine import RedisEngine
+        from .server import Server
+
+        return RedisEngine(Server(url), asked_name(), check, log())
+    return LmdbEngine(folder, give)

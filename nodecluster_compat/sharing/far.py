@@ -2,35 +2,44 @@
 
 the worker that leads its host:  the bridge for topics, what ended processes have held
 every worker:                    its locks, and the mandate to lead all hosts, by its keeper
+
+What does that is imported where a server is named, before the fork (:func:`import_all`); a host alone needs none of it.
 """
 
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ClusterError, SettingsError, StoreUnavailable
-from .bridge import Bridge
-from .carrier import Carrier
 from .far_desk import AskAfar, unreached
-from .far_leader import FarMandate, FarOnces
-from .far_locks import FarLocks
-from .far_posts import FarPosts
-from .keeper import Keeper
 from .lock_desk import Abandoned
-from .server import Server
 from .server_address import asked_name, asked_url
 from .verbs import Caller, Returning, Verbs
 from .wire import encode
 
 if TYPE_CHECKING:
+    from .bridge import Bridge
+    from .carrier import Carrier
+    from .far_leader import FarMandate, FarOnces
+    from .far_locks import FarLocks
+    from .far_posts import FarPosts
+    from .keeper import Keeper
     from .leader import Leader
     from .sides import Around
 
-__all__ = ["Far"]
+__all__ = ["Far", "import_all"]
 
+_FOR_HOSTS: Final = ("bridge", "carrier", "consumer", "far_leader", "far_locks", "far_posts", "redis_engine")
 _NO_PATIENCE: Final = 0.0
+
+
+def import_all() -> None:
+    """Import what is needed where several hosts share, and is not imported yet."""
+    for name in _FOR_HOSTS:
+        import_module(f"{__package__}.{name}")
 
 
 class Far:
@@ -81,20 +90,35 @@ class Far:
         Raises:
             SettingsError: the environment names no server that could be.
         """
-        return FarLocks(self.keeper, asked_name(), self.host) if asked_url() else None
+        if not asked_url():
+            return None
+        from .far_locks import FarLocks
+
+        return FarLocks(self.keeper, asked_name(), self.host)
 
     def mandate(self) -> FarMandate | None:
         """Return what is needed to lead all hosts; otherwise as :meth:`locks`."""
-        return FarMandate(self.keeper, asked_name(), self.host) if asked_url() else None
+        if not asked_url():
+            return None
+        from .far_leader import FarMandate
+
+        return FarMandate(self.keeper, asked_name(), self.host)
 
     def onces(self) -> FarOnces | None:
         """Return what has run on any host; otherwise as :meth:`locks`."""
-        return FarOnces(self.keeper, asked_name(), self.host) if asked_url() else None
+        if not asked_url():
+            return None
+        from .far_leader import FarOnces
+
+        return FarOnces(self.keeper, asked_name(), self.host)
 
     @property
     def keeper(self) -> Keeper:
         """What keeps this process' holds."""
         if self._keeper is None or self._pid != os.getpid():
+            from .keeper import Keeper
+            from .server import Server
+
             self._pid = os.getpid()
             self._keeper = Keeper(Server(asked_url(), _NO_PATIENCE), self._sharing.log)
         return self._keeper
@@ -102,6 +126,10 @@ class Far:
     # --- what the worker does that leads its host ----------------------------------------------
 
     def _begin(self) -> None:
+        from .bridge import Bridge
+        from .carrier import Carrier
+        from .far_posts import FarPosts
+
         try:
             self.bridge = Bridge(asked_url(), asked_name(), self._inject, self._sharing.log, self._sharing.losses.count)
         except (SettingsError, StoreUnavailable) as error:

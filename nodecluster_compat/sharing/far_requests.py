@@ -9,13 +9,14 @@ reply   = version, host that answers, number, what came                  on  nod
 
 from __future__ import annotations
 
+import _thread  # noqa: F401 - ``original`` looks for it
 from collections.abc import Callable, Collection
 from itertools import count
-from threading import Lock
 from typing import Final, TypeVar
 
 import msgspec
 
+from ..base.loop import original
 from ..errors import FrameError
 from .outcomes import Answer, Gathered, Missing
 from .wire import decode, encode
@@ -72,7 +73,7 @@ class FarRequests:
         self._answer = answer
         self._numbers = count(1)
         self._asked: dict[int, _Asked] = {}
-        self._lock = Lock()
+        self._lock = original("_thread", "allocate_lock")()
 
     # --- asking --------------------------------------------------------------------------------
 

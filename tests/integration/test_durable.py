@@ -280,7 +280,7 @@ def test_publishing(server: RedisServer, client: Any, monkeypatch: pytest.Monkey
     monkeypatch.setenv("NODECLUSTER_NAME", "test")
     assert own.bus.publish("t", {"a": 1}, durable=True)
     assert client.xlen(Streams("test").key) == 1
-    monkeypatch.setattr("nodecluster_compat.sharing.durable.Streams", lambda name: Streams(name, most=0))
+    monkeypatch.setattr("nodecluster_compat.sharing.streams.Streams", lambda name: Streams(name, most=0))
     Streams("test").join(client, "g")
     with pytest.raises(StoreFull, match="expected room for a durable message"):
         own.bus.publish("t", 1, durable=True)
