@@ -69,7 +69,8 @@ execute(PyObject *module)
     if (check_interpreter() < 0 || PyModule_AddStringConstant(module, "VERSION", NODECLUSTER_VERSION) < 0
         || PyModule_AddStringConstant(module, "SOURCES", NODECLUSTER_SOURCES) < 0
         || prepare_clean_head() < 0 || PyModule_AddFunctions(module, clean_head_functions) < 0
-        || PyModule_AddFunctions(module, peeking_functions) < 0 || PyModule_AddFunctions(module, engineio_functions) < 0) {
+        || PyModule_AddFunctions(module, peeking_functions) < 0 || PyModule_AddFunctions(module, engineio_functions) < 0
+        || PyModule_AddFunctions(module, parent_death_functions) < 0) {
         return -1;
     }
     return add_types(module);

@@ -20,7 +20,7 @@
 extern PyType_Spec request_stores_spec, clean_heads_spec, plain_request_spec, answers_spec, plain_answer_spec, turns_spec,
     clean_turn_spec, held_reader_spec, errors_stream_spec, request_ids_spec, dealings_spec, accepting_spec,
     dealing_turns_spec;
-extern PyMethodDef clean_head_functions[], peeking_functions[], engineio_functions[];
+extern PyMethodDef clean_head_functions[], peeking_functions[], engineio_functions[], parent_death_functions[];
 
 int prepare_clean_head(void);
 

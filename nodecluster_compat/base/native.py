@@ -43,6 +43,7 @@ class Native(Protocol):
         RequestIds: the twin of what :mod:`~nodecluster_compat._gunicorn.requests.request_ids` makes.
         peek: the twin of that of :mod:`~nodecluster_compat.machine.peeking`.
         look: the twin of ``EngineIO.look`` in :mod:`~nodecluster_compat.routing.engineio`.
+        ask_for_death_signal: in the place of ctypes in :mod:`~nodecluster_compat._gunicorn.arbiter.parent_death`.
         Dealings, Accepting: what the listeners of an engine share, and what accepts on one of them, in
             :mod:`~nodecluster_compat.connections.dealt_in_c`.
         DealingTurns: the twin of what turns in :mod:`~nodecluster_compat.connections.dealing_loop`.
@@ -64,6 +65,7 @@ class Native(Protocol):
     RequestIds: Callable[..., Any]
     peek: Callable[[int, int], bytes | None]
     look: Callable[[bytes], int]
+    ask_for_death_signal: Callable[[int], None]
     Dealings: Callable[..., Any]
     Accepting: Callable[..., Any]
     DealingTurns: Callable[..., Any]

@@ -9,30 +9,51 @@ The signal ends a process that has no handler yet: one that was just forked. It 
 user, so it is asked for twice, after the fork and when the handler is there. Not reached: a process that is stopped,
 or inside a C function that returns to the interpreter late.
 
+The C extension asks the kernel by itself (``native/parent_death.c``); Python does by ctypes, a quarter of a mebibyte.
+
 Rejected: ``SIGKILL`` itself, which would leave the application no moment for its ``disconnect`` handlers.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal as signals
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
+from ...base.native import in_force
 from ...machine.last_words import limit_last_words
 from ...machine.real_time_signals import PARENT_DEATH_SIGNAL
 
-__all__ = ["ask_for_signal", "on_parent_death"]
+if TYPE_CHECKING:
+    from ...base.native import Choice
+
+__all__ = ["ask_for_signal", "asker", "on_parent_death"]
 
 _PR_SET_PDEATHSIG: Final = 1
 _LAST_WORDS_SECONDS: Final = 0.75
 
-_prctl = ctypes.CDLL(None).prctl
+
+def asker(choice: Choice) -> Callable[[int], None]:
+    """Return what asks the kernel for a signal: C or Python."""
+    if choice.module is not None:
+        return choice.module.ask_for_death_signal
+    from ctypes import CDLL
+
+    prctl = CDLL(None).prctl
+
+    def ask(number: int) -> None:
+        prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+    return ask
+
+
+_ask: Final = asker(in_force())
 
 
 def ask_for_signal(parent: int) -> None:
     """In a forked child: be told of the end of ``parent``; do not survive it when it has ended already."""
-    _prctl(_PR_SET_PDEATHSIG, int(PARENT_DEATH_SIGNAL), 0, 0, 0)
+    _ask(int(PARENT_DEATH_SIGNAL))
     if os.getppid() != parent:
         os._exit(0)
 
