@@ -11,6 +11,7 @@ patched   ... after it has patched the standard library
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -26,9 +27,9 @@ def prepare() -> None:
     from gunicorn.config import Config
 
     from nodecluster_compat._gunicorn.arbiter.copy_on_write import prepare_for_workers
-    from nodecluster_compat._gunicorn.worker import gevent_worker as worker  # noqa: F401
+    from nodecluster_compat._gunicorn.worker.gevent_worker import ClusterGeventWorker
 
-    prepare_for_workers(Config())
+    prepare_for_workers(ClusterGeventWorker, Config(), logging.getLogger("forked"))
 
 
 def go_to(stage: int) -> None:

@@ -97,7 +97,7 @@ def fitted(
         ArgumentTypeError: ``handler`` is not callable, or can never be called with positional arguments alone.
     """
     target = handler if call is None else call
-    if count is not None and _takes_exactly(handler, count):
+    if count is not None and _takes_plainly(handler, count):
         return target
     if not callable(handler):
         raise ArgumentTypeError(f"expected a callable as {what}, got {type(handler).__name__}")
@@ -112,14 +112,15 @@ def checked_callback(callback: Callable[..., Any] | None, count: int, what: str)
     return None if callback is None else fitted(callback, count, what)
 
 
-def _takes_exactly(handler: object, count: int) -> bool:
+def _takes_plainly(handler: object, count: int) -> bool:
     """The common cases, without the price of ``inspect.signature``: a callback may come with every message."""
     if type(handler) is MethodType:
         handler, count = handler.__func__, count + 1
-    if type(handler) is not FunctionType or handler.__kwdefaults__ is not None or handler.__defaults__ is not None:
+    if type(handler) is not FunctionType or handler.__kwdefaults__ is not None:
         return False
     code = handler.__code__
-    return code.co_argcount == count and not code.co_kwonlyargcount and not code.co_flags & _STARRED
+    least = code.co_argcount - len(handler.__defaults__ or ())
+    return least <= count <= code.co_argcount and not code.co_kwonlyargcount and not code.co_flags & _STARRED
 
 
 def _is_coroutine_function(handler: object) -> bool:

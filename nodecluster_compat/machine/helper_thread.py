@@ -29,6 +29,7 @@ from ..base.loop import original
 
 __all__ = ["HelperThread"]
 
+_ALL_SIGNALS: Final = frozenset(map(int, signals.valid_signals()))  # not of each fork anew: that copies many pages
 _LOOK_SECONDS: Final = 0.00005
 _PYTHON_THAT_COUNTS: Final = 0x030C0000
 
@@ -90,7 +91,7 @@ class HelperThread:
     def _begin(self) -> None:
         running = original("_thread", "allocate_lock")()
         running.acquire()
-        mask = signals.pthread_sigmask(signals.SIG_BLOCK, signals.valid_signals())  # inherited by the thread
+        mask = signals.pthread_sigmask(signals.SIG_BLOCK, _ALL_SIGNALS)  # inherited by the thread
         try:
             original("_thread", "start_new_thread")(self._run, (running,))
         finally:

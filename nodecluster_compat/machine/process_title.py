@@ -6,6 +6,7 @@ A title that somebody else has set, a hook as a rule, is left alone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -44,6 +45,7 @@ class ProcessTitle:
             self._library.setproctitle(title)
 
 
+@cache  # looked for in the primary: a look that fails would copy many pages into each worker
 def _loaded(load: Callable[[str], Any]) -> Any:  # noqa: ANN401 - a module without types
     try:
         return load("setproctitle")

@@ -136,7 +136,7 @@ class Durables:
         self._consumers, self._leaves = {}, False
         member = self._sharing.member
         if member is not None:
-            member.on("disconnecting", self.leave)
+            member.on("disconnecting", lambda _: self.leave())
         for one in list(self._subscriptions.values()):
             self._begin(one)
 

@@ -183,3 +183,17 @@ def test_handler_that_cannot_be_found_again_is_refused() -> None:
 
     with pytest.raises(ArgumentTypeError, match="expected a hashable handler of 'x'"):
         Emitter().on("x", Unhashable())
+
+
+def test_function_with_defaults_is_not_inspected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As handlers are registered in every worker: ``inspect.signature`` is slow, and copies pages that are shared."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("it is inspected")
+
+    monkeypatch.setattr("inspect.signature", refuse)
+
+    def handler(first: object, second: object = None) -> tuple[object, object]:
+        return first, second
+
+    assert [fitted(handler, count, "a handler") for count in (1, 2)] == [handler, handler]

@@ -60,3 +60,16 @@ def test_without_the_library_nothing_is_said() -> None:
     title = ProcessTitle("gunicorn", load)
     title.begin("master [app]")
     title.say("master [app] degraded")
+
+
+def test_library_is_looked_for_once() -> None:
+    """In the primary: a look that fails goes along the whole path, in pages that a worker would share."""
+    looked: list[str] = []
+
+    def load(name: str) -> object:
+        looked.append(name)
+        raise ImportError(name)
+
+    for _ in range(2):
+        ProcessTitle("gunicorn", load).say("worker 1 [app]")
+    assert looked == ["setproctitle"]
