@@ -3,11 +3,11 @@
    A connection is an object of the twin's class, whose first base is CleanTurn: its attributes are the twin's, and so are
    all its methods but one.  next_unserved() is the twin's _receive(), which serves on its way what it can:
 
-       receive ──▶ read_head ──▶ environ, response ──▶ application ──▶ send_all ──▶ receive …
+       receive ──▶ read_head ──▶ environ, response ──▶ application ──▶ send_all, or write_body ──▶ receive …
           │            │                                    │              │
-          │ end        │ not clean, or not known yet        │ raised       │ not a list of bytes
+          │ end        │ not clean, or not known yet        │ raised       │ raised
           ▼            ▼                                    ▼              ▼
-         b""      the bytes, as they came           the request     the twin's _send()
+         b""      the bytes, as they came           the request     the request, by the twin's _fail()
 
    So whatever is returned is for the twin to go on with: bytes that have come, nothing at the end of the connection, or a
    request that was begun and is gunicorn's to finish.  Nothing was done with such bytes here.
@@ -44,6 +44,8 @@ enum {
     GONE,       /* the class of ... */
     GONE_KEY,   /* ... what environ has under this key */
     SWITCH,     /* greenlet.switch */
+    WATCH,      /* looks at the client of a body that is iterated ... */
+    UNWATCH,    /* ... until this is called with its socket */
     TURNS_FIELDS
 };
 
@@ -58,7 +60,7 @@ PyTypeObject *turns_type;
 static PyObject *alive, *nr, *max_requests, *script_name, *server_name, *request_method, *head_method, *file_wrapper,
     *wsgi_errors, *wsgi_input, *early_hints, *begin_name, *end_name, *response_name, *start_response, *read_event,
     *start_name, *stop_name, *is_over, *receive, *body_name, *send_name, *raised_name, *log_name, *linger_name,
-    *unwatch_name, *note_name, *find_base, *force_close, *one, *no_bytes;
+    *fail_name, *already_handled, *should_close, *note_name, *find_base, *force_close, *one, *no_bytes;
 
 static int
 prepare(void)
@@ -88,7 +90,9 @@ prepare(void)
         {&raised_name, "_raised"},
         {&log_name, "_log_answer"},
         {&linger_name, "_let_finish"},
-        {&unwatch_name, "_unwatch"},
+        {&fail_name, "_fail"},
+        {&already_handled, "is_already_handled"},
+        {&should_close, "should_close"},
         {&note_name, "note"},
         {&find_base, "_find_base"},
         {&force_close, "force_close"},
@@ -121,16 +125,17 @@ static PyObject *
 create_turns(PyTypeObject *type, PyObject *args, PyObject *named)
 {
     static char *names[] = {"heads",  "answers", "response", "worker", "meter", "access_log", "variables", "hints",
-                            "errors", "no_body", "known_body", "gone", "key",  "switch",     "most",      NULL};
+                            "errors", "no_body", "known_body", "gone", "key",  "switch",     "watch",     "unwatch",
+                            "most",   NULL};
     PyObject *given[TURNS_FIELDS];
     Py_ssize_t most;
     if (prepare() < 0
-        || !PyArg_ParseTupleAndKeywords(args, named, "O!O!O!OOOO!OOO!O!O!UOn:Turns", names, clean_heads_type, &given[HEADS],
+        || !PyArg_ParseTupleAndKeywords(args, named, "O!O!O!OOOO!OOO!O!O!UOOOn:Turns", names, clean_heads_type, &given[HEADS],
                                         answers_type, &given[ANSWERS], &PyType_Type, &given[RESPONSE], &given[WORKER],
                                         &given[METER], &given[ACCESS_LOG], &PyDict_Type, &given[VARIABLES], &given[HINTS],
                                         &given[ERRORS], &PyType_Type, &given[NO_BODY], &PyType_Type,
                                         &given[KNOWN_BODY], &PyType_Type, &given[GONE],
-                                        &given[GONE_KEY], &given[SWITCH], &most)) {
+                                        &given[GONE_KEY], &given[SWITCH], &given[WATCH], &given[UNWATCH], &most)) {
         return NULL;
     }
     if (!PyType_IsSubtype((PyTypeObject *)given[RESPONSE], plain_answer_type) || most < 1 || most > MOST_AT_ONCE
@@ -619,6 +624,21 @@ begin(CleanTurn *self, Served *served)
     return result;
 }
 
+/* Return the exception that was raised, with its traceback, and raise it no longer. */
+static PyObject *
+raised(void)
+{
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    if (trace != NULL) {
+        PyException_SetTraceback(value, trace);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(trace);
+    return value;
+}
+
 static double
 seconds_now(void)
 {
@@ -639,17 +659,27 @@ call_application(CleanTurn *self, Served *served)
     return body;
 }
 
-/* Let the twin send the answer, and log it. */
+/* Let the twin go on with the answer: `name` is a method, `what` its first argument. */
 static int
-send_in_python(CleanTurn *self, Served *served, PyObject *body)
+go_on_in_python(CleanTurn *self, Served *served, PyObject *name, PyObject *what, PyObject *body)
 {
     PyObject *began = PyFloat_FromDouble(served->began);
     if (began == NULL) {
         return -1;
     }
-    PyObject *args[] = {served->gone, body, served->request, served->response, served->environ, began};
-    int result = call_twin(self, send_name, args, 6);
+    PyObject *args[] = {what, body, served->request, served->response, served->environ, began};
+    int result = call_twin(self, name, args, 6);
     Py_DECREF(began);
+    return result;
+}
+
+/* What was raised while a body was sent is raised again by the twin, which logs the answer and closes the body. */
+static int
+fail(CleanTurn *self, Served *served, PyObject *body)
+{
+    PyObject *error = raised();
+    int result = error == NULL ? -1 : go_on_in_python(self, served, fail_name, error, body);
+    Py_XDECREF(error);
     return result;
 }
 
@@ -688,6 +718,62 @@ is_sent_here(CleanTurn *self, Served *served, PyObject *body)
            && can_send_all(served->response, body);
 }
 
+/* Have the client looked at from now on; return whether the application has answered by itself; -1: an exception. */
+static int
+is_handled(CleanTurn *self, Served *served, PyObject *body)
+{
+    set_stream(served->response, served->gone);
+    PyObject *done = PyObject_CallOneArg(common(self, WATCH), served->gone);
+    PyObject *said = done == NULL ? NULL : PyObject_CallMethodOneArg(common(self, WORKER), already_handled, body);
+    int result = said == NULL ? -1 : PyObject_IsTrue(said);
+    Py_XDECREF(done);
+    Py_XDECREF(said);
+    return result;
+}
+
+/* Nothing is sent here, and nothing logged. */
+static int
+leave_to_application(Served *served)
+{
+    PyObject *is_last = PyObject_CallMethodNoArgs(served->request, should_close);
+    if (is_last == NULL) {
+        return -1;
+    }
+    set_last(served->response, is_last);
+    return 0;
+}
+
+/* As the twin's _send. */
+static int
+send_pieces(CleanTurn *self, Served *served, PyObject *body, PyObject *wrapper)
+{
+    int handled = PyList_CheckExact(body) ? 0 : is_handled(self, served, body);
+    if (handled) {
+        return handled < 0 ? -1 : leave_to_application(served);
+    }
+    if (write_body(served->response, body, wrapper) < 0) {
+        return fail(self, served, body);
+    }
+    return log_answer(self, served) < 0 ? -1 : close_body(body);
+}
+
+/* Send what the application has returned, and log it. */
+static int
+send_body(CleanTurn *self, Served *served, PyObject *body)
+{
+    if (is_sent_here(self, served, body)) {
+        int result = end_if_child(common(self, ANSWERS)) < 0 ? -1 : send_all(served->response, body);
+        return log_answer(self, served) < 0 ? -1 : result;
+    }
+    PyObject *wrapper = PyErr_Occurred() ? NULL : Py_XNewRef(PyDict_GetItemWithError(served->environ, file_wrapper));
+    if (wrapper == NULL) {
+        return PyErr_Occurred() ? -1 : go_on_in_python(self, served, send_name, served->gone, body);
+    }
+    int result = send_pieces(self, served, body, wrapper);
+    Py_DECREF(wrapper);
+    return result;
+}
+
 /* As the twin's _respond. */
 static int
 respond(CleanTurn *self, Served *served)
@@ -707,14 +793,7 @@ respond(CleanTurn *self, Served *served)
         Py_XDECREF(body);
         return -1;
     }
-    int result;
-    if (is_sent_here(self, served, body)) {
-        result = end_if_child(common(self, ANSWERS)) < 0 ? -1 : send_all(served->response, body);
-        result = log_answer(self, served) < 0 ? -1 : result;
-    }
-    else {
-        result = PyErr_Occurred() ? -1 : send_in_python(self, served, body);
-    }
+    int result = send_body(self, served, body);
     Py_DECREF(body);
     return result;
 }
@@ -723,17 +802,10 @@ respond(CleanTurn *self, Served *served)
 static int
 leave(CleanTurn *self, Served *served)
 {
-    PyObject *type, *value, *trace;
-    PyErr_Fetch(&type, &value, &trace);
-    PyErr_NormalizeException(&type, &value, &trace);
-    if (trace != NULL) {
-        PyException_SetTraceback(value, trace);
-    }
-    PyObject *args[] = {value, served->request, served->response, served->environ};
-    int result = call_twin(self, raised_name, args, 4);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(trace);
+    PyObject *error = raised();
+    PyObject *args[] = {error, served->request, served->response, served->environ};
+    int result = error == NULL ? -1 : call_twin(self, raised_name, args, 4);
+    Py_XDECREF(error);
     return result < 0 ? FAILED : LEFT;
 }
 
@@ -748,7 +820,12 @@ end(CleanTurn *self, Served *served, PyObject *method)
     if (done == NULL) {
         return -1;
     }
-    return is_watched(served->response) ? call_twin(self, unwatch_name, NULL, 0) : 0;
+    if (!is_watched(served->response)) {
+        return 0;
+    }
+    done = PyObject_CallOneArg(common(self, UNWATCH), self->fields[SOCKET]);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
 }
 
 /* What becomes of the connection behind the answer. */

@@ -88,7 +88,15 @@ int descriptor_of(PyObject *client);
 PyObject *status_of(PyObject *answer);
 PyObject *sent_of(PyObject *answer);
 int is_watched(PyObject *answer);
+void set_stream(PyObject *answer, PyObject *stream);
+void set_last(PyObject *answer, PyObject *is_last);
+int is_unfinished(PyObject *answer);
 int is_last_of(PyObject *answer);
+
+/* --- bodies that are iterated: written_bodies.c ------------------------------------------------- */
+
+int write_body(PyObject *answer, PyObject *body, PyObject *wrapper);
+int close_body(PyObject *body);
 
 /* --- bodies: body_reader.c -------------------------------------------------------------------- */
 

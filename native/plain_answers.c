@@ -314,6 +314,26 @@ is_watched(PyObject *answer)
     return !(((PlainAnswer *)answer)->fields[IS_WATCHED] == Py_False);
 }
 
+void
+set_stream(PyObject *answer, PyObject *stream)
+{
+    set_field(&((PlainAnswer *)answer)->fields[STREAM], Py_NewRef(stream));
+}
+
+void
+set_last(PyObject *answer, PyObject *is_last)
+{
+    set_field(&((PlainAnswer *)answer)->fields[IS_LAST], is_last);
+}
+
+/* Whether something is still to be sent when all of the body was written. */
+int
+is_unfinished(PyObject *answer)
+{
+    PyObject **fields = ((PlainAnswer *)answer)->fields;
+    return fields[CHUNKED] != Py_False || fields[HEADERS_SENT] != Py_True;
+}
+
 /* Whether the answer is the last one of its connection; -1: an exception. */
 int
 is_last_of(PyObject *answer)

@@ -364,9 +364,35 @@ class CleanConnection(WaitingParser):
             if response.chunked or not response.headers_sent:
                 response.close()
         finally:
-            self._log_answer(request, response, environ, started)
-            if hasattr(body, "close"):
-                body.close()
+            self._finish(body, request, response, environ, started)
+
+    def _fail(
+        self,
+        error: BaseException,
+        body: Any,  # noqa: ANN401 - of the application
+        request: CleanRequest,
+        response: CleanResponse,
+        environ: Environ,
+        started: float,
+    ) -> None:
+        """Go on as :meth:`_send` does with what was raised while the twin in C sent a body."""
+        try:
+            raise error
+        finally:
+            self._finish(body, request, response, environ, started)
+
+    def _finish(
+        self,
+        body: Any,  # noqa: ANN401 - of the application
+        request: CleanRequest,
+        response: CleanResponse,
+        environ: Environ,
+        started: float,
+    ) -> None:
+        """Log an answer whose body was sent, or has failed, and close the body."""
+        self._log_answer(request, response, environ, started)
+        if hasattr(body, "close"):
+            body.close()
 
     def _log_answer(self, request: CleanRequest, response: CleanResponse, environ: Environ, started: float) -> None:
         """Write the line about a request into the access log, if there is one."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from gunicorn.http import wsgi
 
 from ...base.native import Choice, Native, in_force
-from ...runtime.client_gone import KEY, ClientGone
+from ...runtime.client_gone import KEY, ClientGone, client_watch
 from ...runtime.client_socket import ClientSocket, switch_to
 from .body_reader import KnownBody, NoBody
 from .clean_connection import MOST_AT_ONCE, CleanConnection
@@ -111,6 +111,8 @@ class CleanLoop:
             gone=ClientGone,
             key=KEY,
             switch=switch_to,
+            watch=client_watch.add_stream,
+            unwatch=client_watch.remove,
             most=MOST_AT_ONCE,
         )
 

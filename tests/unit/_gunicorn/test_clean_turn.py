@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import gc
 import socket
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import pytest
@@ -20,9 +21,10 @@ from in_process import LAST, HttpServed, quiet_gunicorn
 from nodecluster_compat._gunicorn.requests.clean_connection import CleanConnection
 from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
 from nodecluster_compat._gunicorn.requests.clean_requests import CleanReader
-from nodecluster_compat._gunicorn.requests.responses import CleanResponse
+from nodecluster_compat._gunicorn.requests.responses import AnsweredApplication, CleanResponse
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
 from nodecluster_compat.routing.router import HERE
+from nodecluster_compat.runtime.client_gone import KEY, ClientGone
 from nodecluster_compat.runtime.client_socket import ClientSocket
 
 needs_native = pytest.mark.skipif(in_force().module is None, reason=str(in_force()))
@@ -37,9 +39,10 @@ pytestmark = [
 GET: Final = b"GET /%s HTTP/1.1\r\nHost: example.test\r\nX-Field: value\r\n\r\n"
 END: Final = LAST.replace(b"/last", b"/")
 MEBIBYTE: Final = 1 << 20
-BODIES: Final[dict[str, list[bytes]]] = {
+BODIES: Final[dict[str, Sequence[bytes]]] = {
     "/": [b"Hello"],
     "/pieces": [b"Hel", b"", b"lo"],
+    "/iterated": (b"Hel", b"", b"lo"),
     "/none": [],
     "/many": [b"x"] * 100,
     "/large": [b"x" * MEBIBYTE, b"y" * MEBIBYTE],
@@ -88,9 +91,9 @@ def test_ordinary_requests_are_python_only_in_the_application(
         monkeypatch.setattr(CleanConnection, name, refuse)
     for name in ("start_response", "write", "_take_plain"):
         monkeypatch.setattr(CleanResponse, name, refuse)
-    heard = both[0].ask(GET % b"", GET % b"none", GET % b"pieces?1" * 3, END)
-    assert heard.count(b"HTTP/1.1 200 OK") == 6
-    assert heard.count(b"Hello") == 5
+    heard = both[0].ask(GET % b"", GET % b"none", GET % b"pieces?1" * 3, GET % b"iterated?1", END)
+    assert heard.count(b"HTTP/1.1 200 OK") == 7
+    assert heard.count(b"Hello") == 6
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -101,6 +104,63 @@ def test_same_answers(both: tuple[HttpServed, HttpServed], path: str, query: str
     last = END
     ours, python = (one.ask(request, request, last) for one in both)
     assert ours == python
+
+
+class Pieces:
+    """A body that is iterated, and tells what was done with it."""
+
+    def __init__(self, told: list[object], pieces: Iterable[bytes], fails: str) -> None:
+        self._told, self._pieces, self._fails = told, iter(pieces), fails
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self._told.append(piece)
+            yield piece
+            if self._fails == "amid":
+                raise ValueError("amid")
+        if self._fails == "at its end":
+            raise KeyError("at its end")
+
+    def close(self) -> None:
+        self._told.append(("closed", sys.exc_info()[0]))
+        if self._fails == "closing":
+            raise RuntimeError("closing")
+
+
+@needs_native
+@pytest.mark.parametrize("fails", ["nowhere", "amid", "at its end", "closing"])
+@pytest.mark.parametrize("query", ["", "?length"])
+@pytest.mark.parametrize("pieces", [[b"Hello"], [b"Hel", b"", b"lo"], [], [b"x" * MEBIBYTE]], ids=len)
+def test_same_answers_of_bodies_that_are_iterated(
+    both: tuple[HttpServed, HttpServed],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: str,
+    query: str,
+    pieces: list[bytes],
+) -> None:
+    """And the same is told to the body, to the log, and to who looks for clients that leave."""
+    told: list[object] = []
+
+    def iterated(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        length = [("Content-Length", str(sum(map(len, pieces))))] if environ["QUERY_STRING"] else []
+        start_response("200 OK", [("Content-Type", "text/plain"), *length])
+        told.append(environ[KEY])
+        return Pieces(told, pieces, fails)
+
+    def outcome(one: HttpServed) -> tuple[bytes, list[object], list[str], list[tuple[bool, object]]]:
+        told.clear()
+        caplog.clear()
+        monkeypatch.setattr(one.handler, "wsgi", AnsweredApplication(iterated, one.handler))
+        heard = one.ask(GET % query.encode(), GET % query.encode(), END)
+        gone = [(each.is_over, each.response) for each in told if isinstance(each, ClientGone)]
+        said = [str(record.exc_info and record.exc_info[1]) for record in caplog.records]
+        return heard, [each for each in told if not isinstance(each, ClientGone)], said, gone
+
+    ours, python = map(outcome, both)
+    assert ours == python
+    raised = {"amid": ValueError if pieces else None, "at its end": KeyError}
+    assert ours[1][-1] == ("closed", raised.get(fails))
 
 
 @pytest.mark.parametrize("size", [0, 5, 8000, 10_240, 65_536, 300_000])
@@ -165,7 +225,7 @@ def test_answer_to_a_client_that_has_reset_is_not_counted(choice: Choice) -> Non
 @needs_native
 def test_requests_leave_nothing_behind(both: tuple[HttpServed, HttpServed]) -> None:
     """Neither what is tracked by the garbage collector, nor references to what every request uses."""
-    requests = (GET % b"" + GET % b"pieces?1" + GET % b"none" + GET % b"many") * 20
+    requests = (GET % b"" + GET % b"pieces?1" + GET % b"none" + GET % b"many" + GET % b"iterated") * 20
     both[0].ask(requests, END)
     counts = []
     for _ in range(2):

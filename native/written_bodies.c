@@ -1,0 +1,66 @@
+/* Write what an application has returned, piece by piece; twin of the inner half of CleanConnection._send().
+
+   The body is the application's: each step may run any code, and let other greenlets run. */
+
+#include "native.h"
+
+static PyObject *write_name, *write_file, *close_name;
+
+static int
+prepare(void)
+{
+    static const Name names[] = {{&write_name, "write"}, {&write_file, "write_file"}, {&close_name, "close"}};
+    return close_name != NULL ? 0 : make_names(names, COUNT_OF(names));
+}
+
+/* Call a method of which nothing is wanted but that it is done. */
+static int
+call(PyObject *object, PyObject *name, PyObject *argument)
+{
+    PyObject *done =
+        argument == NULL ? PyObject_CallMethodNoArgs(object, name) : PyObject_CallMethodOneArg(object, name, argument);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+static int
+write_pieces(PyObject *answer, PyObject *body)
+{
+    PyObject *iterator = PyObject_GetIter(body), *piece = NULL;
+    int result = iterator == NULL ? -1 : 0;
+    while (result == 0 && (piece = PyIter_Next(iterator)) != NULL) {
+        result = call(answer, write_name, piece);
+        Py_DECREF(piece);
+    }
+    Py_XDECREF(iterator);
+    return result < 0 || PyErr_Occurred() ? -1 : 0;
+}
+
+/* Write all of a body, and end the answer; `wrapper` is the class of files.  -1: an exception. */
+int
+write_body(PyObject *answer, PyObject *body, PyObject *wrapper)
+{
+    int is_file = prepare() < 0 ? -1 : PyObject_IsInstance(body, wrapper);
+    if (is_file < 0 || (is_file ? call(answer, write_file, body) : write_pieces(answer, body)) < 0) {
+        return -1;
+    }
+    return is_unfinished(answer) ? call(answer, close_name, NULL) : 0;
+}
+
+/* Close a body that can be closed; -1: an exception. */
+int
+close_body(PyObject *body)
+{
+    PyObject *close = PyObject_GetAttr(body, close_name);
+    if (close == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        return 0;
+    }
+    PyObject *done = PyObject_CallNoArgs(close);
+    Py_DECREF(close);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
