@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from ..errors import ArgumentTypeError
 
-__all__ = ["Arity", "arity_of", "checked_callback", "fitted"]
+__all__ = ["Arity", "arity_of", "checked_callback", "fitted", "takes_plainly"]
 
 _STARRED: Final = inspect.CO_VARARGS | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _Cached: Final = type(lru_cache(lambda: None))
@@ -97,7 +97,7 @@ def fitted(
         ArgumentTypeError: ``handler`` is not callable, or can never be called with positional arguments alone.
     """
     target = handler if call is None else call
-    if count is not None and _takes_plainly(handler, count):
+    if count is not None and takes_plainly(handler, count):
         return target
     if not callable(handler):
         raise ArgumentTypeError(f"expected a callable as {what}, got {type(handler).__name__}")
@@ -112,8 +112,12 @@ def checked_callback(callback: Callable[..., Any] | None, count: int, what: str)
     return None if callback is None else fitted(callback, count, what)
 
 
-def _takes_plainly(handler: object, count: int) -> bool:
-    """The common cases, without the price of ``inspect.signature``: a callback may come with every message."""
+def takes_plainly(handler: object, count: int) -> bool:
+    """Whether it is a plain function or method that can be called with ``count`` arguments; false: nobody has looked.
+
+    The common cases, without the price of ``inspect.signature``: a callback may come with every message, and in a
+    worker that has just been forked each function of ``inspect`` copies pages that are shared.
+    """
     if type(handler) is MethodType:
         handler, count = handler.__func__, count + 1
     if type(handler) is not FunctionType or handler.__kwdefaults__ is not None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from types import FunctionType, MethodType
 from typing import Any
 
 from gunicorn.errors import AppImportError
+
+from ...base.arity import takes_plainly
 
 __all__ = ["refuse_asgi", "refuse_wsgi"]
 
@@ -43,6 +46,8 @@ def refuse_asgi(application: Callable[..., Any]) -> None:
     Raises:
         AppImportError: it is one, or none; gunicorn prints the sentence, and the boot has failed.
     """
+    if _takes_plainly(application, 2):
+        return
     if _takes(application, 3) and not _takes(application, 2):
         raise AppImportError(
             f"nodecluster-compat: expected a WSGI application, which takes environ and start_response, got "
@@ -55,6 +60,17 @@ def refuse_asgi(application: Callable[..., Any]) -> None:
             f"{_name(application)}, which does not take two arguments: name what a factory or a class makes "
             "('module:create_app()')"
         )
+
+
+def _takes_plainly(application: Callable[..., Any], count: int) -> bool:
+    """Whether it is a function, or has a method, of which that is plain, and that says of no other how it is called."""
+    called: Any = application
+    if type(application) is not FunctionType:
+        called = getattr(application, "__call__", None)  # noqa: B004 - which one it is
+        if type(called) is not MethodType or called.__self__ is not application:
+            return False
+    says_more = any(hasattr(one, name) for one in (application, called) for name in ("__wrapped__", "__signature__"))
+    return not says_more and takes_plainly(called, count)
 
 
 def _takes(application: Callable[..., Any], count: int, *, follows: bool = True) -> bool:

@@ -38,6 +38,18 @@ def with_default(environ: object, start_response: object, more: object = None) -
     return []
 
 
+class Factory:
+    """Called without anything; what it makes is called with one thing."""
+
+    def __call__(self, scope: object) -> object:
+        return scope
+
+
+@functools.wraps(asgi)
+def says_asgi(environ: object, start_response: object) -> list[bytes]:
+    return []
+
+
 def create_app() -> object:
     return wsgi
 
@@ -81,6 +93,7 @@ NEITHER = [
     pytest.param(create_app, id="a factory"),
     pytest.param(asgi2, id="of ASGI 2"),
     pytest.param(Object, id="a class"),
+    pytest.param(Factory, id="a class whose method takes as many as an application"),
 ]
 
 
@@ -114,3 +127,19 @@ def test_what_can_be_called_as_neither_is_refused_by_its_name(
     """It would fail at each request."""
     with pytest.raises(AppImportError, match=rf"{application.__name__}, which does not take .*create_app\(\)"):
         refuse(application)
+
+
+@pytest.mark.parametrize("application", [wsgi, Object(), with_default], ids=["function", "object", "default"])
+def test_what_is_plain_is_not_inspected(application: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In each worker: every function of ``inspect`` would copy pages that it shares with its primary."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("it is inspected")
+
+    monkeypatch.setattr("inspect.signature", refuse)
+    refuse_asgi(application)
+
+
+def test_function_that_says_what_it_wraps_is_taken_at_its_word() -> None:
+    with pytest.raises(AppImportError, match="asgi, which takes three arguments"):
+        refuse_asgi(says_asgi)
