@@ -10,7 +10,7 @@ from .notebook import Notebook
 
 __all__ = ["LogTail", "keep_tail"]
 
-_FORMAT: Final = "%(asctime)s [%(levelname)s] %(message)s"
+_FORMATTER: Final = logging.Formatter("%(asctime)s [%(levelname)s] %(message)s")  # the same in all workers
 _MOST_CHARACTERS: Final = 8 * 1024  # of one record
 
 
@@ -25,7 +25,7 @@ class LogTail(logging.Handler):
         super().__init__()
         self._notebook = notebook
         self._last: logging.LogRecord | None = None
-        self.setFormatter(logging.Formatter(_FORMAT))
+        self.setFormatter(_FORMATTER)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write it; once, although two loggers may both have it."""
