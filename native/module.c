@@ -54,6 +54,8 @@ add_types(PyObject *module)
         {&errors_stream_spec, NULL},        {&request_ids_spec, NULL},
         {&clean_turn_spec, NULL},           {&held_reader_spec, &held_reader_type},
         {&dealings_spec, &dealings_type},   {&accepting_spec, &accepting_type},         {&dealing_turns_spec, NULL},
+        {&guarded_spec, NULL},              {&delivery_spec, NULL},                     {&inbox_spec, NULL},
+        {&reading_spec, NULL},              {&slice_spec, &slice_type},                 {&post_spec, NULL},
     };
     for (int number = 0; number < COUNT_OF(types); number++) {
         if (add_type(module, types[number].spec, types[number].kept) < 0) {

@@ -19,7 +19,7 @@
 
 extern PyType_Spec request_stores_spec, clean_heads_spec, plain_request_spec, answers_spec, plain_answer_spec, turns_spec,
     clean_turn_spec, held_reader_spec, errors_stream_spec, request_ids_spec, dealings_spec, accepting_spec,
-    dealing_turns_spec;
+    dealing_turns_spec, guarded_spec, delivery_spec, inbox_spec, reading_spec, slice_spec, post_spec;
 extern PyMethodDef clean_head_functions[], peeking_functions[], engineio_functions[], parent_death_functions[];
 
 int prepare_clean_head(void);
@@ -116,6 +116,10 @@ int forget_wait(PyObject *waits, PyObject *greenlet);
 /* --- whose a connection is: engineio.c -------------------------------------------------------- */
 
 long long engineio_worker(const char *data, Py_ssize_t size);
+
+/* --- frames: reading.c ------------------------------------------------------------------------ */
+
+extern PyTypeObject *slice_type;
 
 /* --- connections: clean_turn.c ---------------------------------------------------------------- */
 

@@ -26,7 +26,7 @@ from contextvars import ContextVar
 from functools import partial
 from inspect import iscoroutine
 from types import FrameType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 from weakref import ref
 
 from msgspec import Struct
@@ -36,6 +36,7 @@ from ..errors import ArgumentTypeError
 from .arity import fitted
 from .event_names import KnownEvents
 from .log import Log
+from .native import Choice, in_force
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -48,6 +49,7 @@ __all__ = [
     "collect",
     "current_origin",
     "ending_by_uncaught",
+    "guarded",
     "let_forks_await",
     "line_outside",
     "run_guarded",
@@ -132,12 +134,26 @@ def run_guarded(what: str, origin: Origin, call: Callable[..., Any], *args: Any)
     token = _running.set(origin)
     try:
         result = call(*args)
-        if result is not None and hasattr(type(result), "__await__"):
-            _keep(what, origin, call, result)
+        if result is not None:
+            _returned(what, origin, call, result)
     except BaseException as error:  # noqa: BLE001 - whatever a user's handler raises harms nothing else
         _raised(what, call, error)
     finally:
         _running.reset(token)
+
+
+def guarded(what: str, origin: Origin, call: Callable[..., Any], choice: Choice | None = None) -> Callable[..., None]:
+    """Return :func:`run_guarded` for one call: in C, where that is in force."""
+    module = (in_force() if choice is None else choice).module
+    if module is None:
+        return partial(run_guarded, what, origin, call)
+    made: Callable[..., None] = module.Guarded(what, origin, call, _running, _returned, _raised)
+    return made
+
+
+def _returned(what: str, origin: Origin, call: Callable[..., Any], result: object) -> None:
+    if hasattr(type(result), "__await__"):
+        _keep(what, origin, call, cast("Awaitable[object]", result))
 
 
 def _raised(what: str, call: Callable[..., Any], error: BaseException) -> None:
@@ -338,7 +354,7 @@ class Emitter(EventEmitter):
         self._check_name(event)
         origin = current_origin()
         self._origins[event, k] = origin
-        super()._add_event_handler(event, k, partial(run_guarded, f"event {event!r}", origin, v))
+        super()._add_event_handler(event, k, guarded(f"event {event!r}", origin, v))
 
     def _argument_count(self, event: str) -> int | None:
         return None if self._known is None else self._known.counts.get(event)

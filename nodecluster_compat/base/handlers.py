@@ -28,12 +28,15 @@ class Handlers(Generic[Sender, Item]):
 
     Args:
         unwanted: what to say of a kind that has no handler, up to its name.
+
+    Attributes:
+        by_kind: the table, for others to look at.
     """
 
-    __slots__ = ("_by_kind", "_unwanted")
+    __slots__ = ("_unwanted", "by_kind")
 
     def __init__(self, unwanted: str) -> None:
-        self._by_kind: dict[IntEnum, Callable[[Sender, Item], None]] = {}
+        self.by_kind: dict[IntEnum, Callable[[Sender, Item], None]] = {}
         self._unwanted = unwanted
 
     def on(self, kind: IntEnum, handler: Callable[[Sender, Item], None]) -> None:
@@ -42,16 +45,16 @@ class Handlers(Generic[Sender, Item]):
         Raises:
             InternalError: the kind has a handler already.
         """
-        if kind in self._by_kind:
+        if kind in self.by_kind:
             raise InternalError(f"{kind.name} has a handler already")
-        self._by_kind[kind] = handler
+        self.by_kind[kind] = handler
 
     def wrap(
         self, kind: IntEnum, wrapped: Callable[[Callable[[Sender, Item], None]], Callable[[Sender, Item], None]]
     ) -> None:
         """Put what ``wrapped`` makes of it in the place of a kind's handler, if it has one."""
-        if kind in self._by_kind:
-            self._by_kind[kind] = wrapped(self._by_kind[kind])
+        if kind in self.by_kind:
+            self.by_kind[kind] = wrapped(self.by_kind[kind])
 
     def handle(self, sender: Sender, item: Item) -> None:
         """Pass ``item`` to the handler of its kind.
@@ -59,7 +62,7 @@ class Handlers(Generic[Sender, Item]):
         Raises:
             FrameError: nobody handles that kind here.
         """
-        handler = self._by_kind.get(item.kind)
+        handler = self.by_kind.get(item.kind)
         if handler is None:
             raise FrameError(f"{self._unwanted}: {item.kind.name}")
         handler(sender, item)

@@ -47,6 +47,11 @@ class Native(Protocol):
         Dealings, Accepting: what the listeners of an engine share, and what accepts on one of them, in
             :mod:`~nodecluster_compat.connections.dealt_in_c`.
         DealingTurns: the twin of what turns in :mod:`~nodecluster_compat.connections.dealing_loop`.
+        Guarded: the twin of ``run_guarded`` in :mod:`~nodecluster_compat.base.emitter`, for one handler.
+        Reading, Post: what reads a channel, and what sends a message, in :mod:`~nodecluster_compat.messages.reader`
+            and :mod:`~nodecluster_compat.messages.writer`.
+        Delivery: the twin of ``Deliveries.received`` in :mod:`~nodecluster_compat.roles.deliveries`, for one worker.
+        Inbox: the twin of that of :mod:`~nodecluster_compat.roles.inbox`.
     """
 
     VERSION: str
@@ -69,6 +74,11 @@ class Native(Protocol):
     Dealings: Callable[..., Any]
     Accepting: Callable[..., Any]
     DealingTurns: Callable[..., Any]
+    Guarded: Callable[..., Any]
+    Reading: Callable[..., Any]
+    Post: Callable[..., Any]
+    Delivery: Callable[..., Any]
+    Inbox: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,14 +27,15 @@ from __future__ import annotations
 
 import _socket
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from ..base.native import Choice, Native
 from ..base.reactor import Reactor
 from ..errors import ChannelClosed, ChannelFull, ClusterError, FrameError
 from .frames import HEADER, MAX_MESSAGE_BYTES, Frame
 from .reader import ChannelReader
 from .toll import TOLLED, Toll
-from .write_queue import SendCallback
+from .write_queue import BURST_FRAMES, BURST_SECONDS, MOST_COLLECTED_BYTES, Outgoing, SendCallback
 from .writer import ChannelWriter
 
 __all__ = ["FRAME_COST", "MAX_QUEUED_BYTES", "PRESSURE_BYTES", "Channel", "SendCallback"]
@@ -63,6 +64,7 @@ class Channel:
         max_queued: bound of the bytes that wait for the receiver.
         max_message: the largest message that may come, in bytes once encoded.
         on_slice: called after each slice of frames that was passed to ``on_frame``; it does not raise a FrameError.
+        choice: what reads.
     """
 
     def __init__(
@@ -73,13 +75,14 @@ class Channel:
         max_queued: int = MAX_QUEUED_BYTES,
         max_message: int = MAX_MESSAGE_BYTES,
         on_slice: Callable[[], None] | None = None,
+        choice: Choice | None = None,
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._on_closed = on_closed
         self._max_queued = max_queued
         self._writer = ChannelWriter(sock)
-        self._reader = ChannelReader(sock, on_frame, on_slice, self._shut, max_message, self._writer.burst)
+        self._reader = ChannelReader(sock, on_frame, on_slice, self._shut, max_message, self._writer.burst, choice)
         self._open = True
 
     @property
@@ -95,6 +98,25 @@ class Channel:
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
         return self._sock.fileno()
+
+    def take_messages_by(self, take: Callable[[bytes], bool] | None) -> None:
+        """Offer messages that come without a descriptor to ``take`` first, where C reads."""
+        if self._open:
+            self._reader.on_message = take
+
+    def post_in_c(self, module: Native, limit: int) -> Any:  # noqa: ANN401 - the extension has no types
+        """Return what sends ordinary messages over this channel, once it has an ``encode``."""
+        return module.Post(
+            writer=self._writer,
+            encode=None,
+            entry=Outgoing,
+            socket=_socket.socket,
+            limit=limit,
+            burst_frames=BURST_FRAMES,
+            burst_seconds=BURST_SECONDS,
+            most_collected=MOST_COLLECTED_BYTES,
+            pressure=PRESSURE_BYTES,
+        )
 
     def attach(self, reactor: Reactor) -> None:
         """Read and write through ``reactor`` from now on."""
@@ -186,6 +208,7 @@ class Channel:
                 put(frame, callback, fd, is_answer)
 
         self._writer.put = tolled  # type: ignore[method-assign]
+        self._writer.is_tolled = True
 
     def tell(self, callback: SendCallback, outcome: ClusterError | None) -> None:
         """Call a sender's callback back on a later turn."""

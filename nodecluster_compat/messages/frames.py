@@ -158,7 +158,7 @@ class FrameDecoder:
                 length, number = _read_header(data, start)
                 kind = _KINDS.get(number)
                 if kind is None or length > self._limit:
-                    raise self._refusal(length, number)
+                    raise self.refusal(length, number)
                 begin = start + _HEADER_BYTES
                 if end - begin < length:
                     if length >= self._large:
@@ -170,7 +170,8 @@ class FrameDecoder:
         finally:
             self._rest = data[start:]
 
-    def _refusal(self, length: int, number: int) -> FrameError:
+    def refusal(self, length: int, number: int) -> FrameError:
+        """Return why a header is none of ours."""
         if length > self._limit:
             return FrameError(f"a frame announces {length} bytes, the limit is {self._limit}")
         return FrameError(f"a frame has the unknown kind {number}")

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
 from ..base.log import Log
+from ..base.native import Choice, in_force
 from ..base.reactor import Reactor
 from ..base.records import Handle, Message
 from ..errors import ChannelClosed, ChannelFull, ClusterError, FrameError
@@ -33,7 +34,7 @@ from .frames import HEADER, MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
 from .passing import passage_of, unpack
 from .payloads import encode_payload
 from .request_payloads import encode_asked, encode_reply
-from .serialization import JSON, Serializer
+from .serialization import JSON, Serializer, quick
 from .toll import Toll
 
 __all__ = ["Line"]
@@ -62,11 +63,41 @@ class Line:
         log: told of a descriptor that never arrived.
         serializer: how messages become bytes; both ends use the same.
         limit: the largest message that the receiver takes, in bytes once encoded.
+        choice: what sends a message that is ordinary.
+
+    Attributes:
+        send_quickly: sends, in C, a message without handle and callback: returns what :meth:`send` does; or ``None``,
+            or the message as bytes, and nothing has happened: :meth:`send` is to do it.  ``None``: there is no C.
+        decode: of the serializer; what is wrong with a message that it cannot decode, the serializer says.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_channel",
+        "_limit",
+        "_log",
+        "_pausing",
+        "_serializer",
+        "_under_way",
+        "_waiting",
+        "_waiting_bytes",
+        "_waiting_descriptors",
+        "decode",
+        "send_quickly",
+    )
+
     def __init__(
-        self, channel: Channel, log: Log, serializer: Serializer = JSON, limit: int = MAX_MESSAGE_BYTES
+        self,
+        channel: Channel,
+        log: Log,
+        serializer: Serializer = JSON,
+        limit: int = MAX_MESSAGE_BYTES,
+        choice: Choice | None = None,
     ) -> None:
+        module = (in_force() if choice is None else choice).module
+        self.send_quickly: Callable[[Message], bool | bytes | None] | None
+        self.send_quickly = None if module is None else channel.post_in_c(module, limit)
+        self.decode: Callable[[Any], Message]
         self.serializer = serializer
         self._channel = channel
         self._log = log
@@ -76,6 +107,18 @@ class Line:
         self._waiting_bytes = 0  # with what each frame costs
         self._waiting_descriptors = 0
         self._pausing: set[object] = set()
+
+    @property
+    def serializer(self) -> Serializer:
+        """How messages become bytes."""
+        return self._serializer
+
+    @serializer.setter
+    def serializer(self, serializer: Serializer) -> None:
+        self._serializer = serializer
+        encode, self.decode = quick(serializer)
+        if self.send_quickly is not None:
+            self.send_quickly.encode = encode  # type: ignore[attr-defined]  # C's
 
     # --- the channel ---------------------------------------------------------------------------
 
@@ -128,6 +171,7 @@ class Line:
         keep_open: bool,
         callback: SendCallback | None,
         report: Callable[[ClusterError], None],
+        payload: bytes | None = None,
     ) -> bool:
         """Encode and send a message.
 
@@ -137,6 +181,7 @@ class Line:
             keep_open: a connected socket stays usable on this side too; otherwise it is closed here.
             callback: called with ``None`` once the message is written, or with the error.
             report: told of the error when there is no callback (Node: the ``error`` event).
+            payload: the message, if it is encoded already.
 
         Returns:
             ``False`` when the channel is closed or at its bound (then the message was *not* taken), or when at least
@@ -145,7 +190,7 @@ class Line:
         Raises:
             MessageNotSerializable, MessageTooLarge, HandleNotPassable: nothing was sent.
         """
-        payload = encode_payload(message, self._limit, self.serializer)
+        payload = encode_payload(message, self._limit, self.serializer, payload)
         try:
             if handle is None and self._under_way is None:  # as nearly always
                 return self._channel.send(encode_frame(_MESSAGE, payload), callback)
@@ -272,16 +317,23 @@ class Line:
             raise
         parcel.attempts = 1
         if self._channel.is_open:
-            self._under_way = parcel
+            self._hold(parcel)
         else:
             _close(parcel)
         return accepted or self._channel.queued_bytes < PRESSURE_BYTES
+
+    def _hold(self, parcel: _Parcel | None) -> None:
+        """Let messages wait behind a descriptor, or behind none any more."""
+        self._under_way = parcel
+        if self.send_quickly is not None:
+            self.send_quickly.is_held = parcel is not None  # type: ignore[attr-defined]  # C's
 
     # --- what the receiver says of a descriptor --------------------------------------------------
 
     def taken(self) -> None:
         """The receiver has the descriptor; an answer to nothing is ignored (a forgery)."""
-        parcel, self._under_way = self._under_way, None
+        parcel = self._under_way
+        self._hold(None)
         if parcel is not None:
             _close(parcel)
             self._go_on()
@@ -301,7 +353,7 @@ class Line:
     def closed(self) -> None:
         """The channel is closed: let go of every descriptor, tell every callback."""
         parcels = [*([self._under_way] if self._under_way else []), *self._waiting]
-        self._under_way = None
+        self._hold(None)
         self._waiting.clear()
         for parcel in parcels:
             _close(parcel)

@@ -51,19 +51,23 @@ class _AnswerPayload(msgspec.Struct, frozen=True):
     name: list[Any] | str
 
 
-def encode_payload(message: Message, limit: int = MAX_MESSAGE_BYTES, serializer: Serializer = JSON) -> bytes:
+def encode_payload(
+    message: Message, limit: int = MAX_MESSAGE_BYTES, serializer: Serializer = JSON, payload: bytes | None = None
+) -> bytes:
     """Return a user's message as bytes.
 
     Args:
         message: anything that ``serializer`` can carry.
         limit: the largest encoded message in bytes.
         serializer: of this line.
+        payload: the message as bytes, if it is encoded already.
 
     Raises:
         MessageNotSerializable: it holds something else, or refers to itself.
         MessageTooLarge: it is over ``limit`` once encoded.
     """
-    payload = serializer.encode(message)
+    if payload is None:
+        payload = serializer.encode(message)
     if len(payload) > limit:
         raise MessageTooLarge(
             f"expected a message of at most {limit} bytes once encoded, got {len(payload)}: send it in parts"

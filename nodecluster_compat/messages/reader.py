@@ -21,24 +21,28 @@ import termios
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final
+from functools import cache, partial
+from typing import Any, Final
 
+from ..base.native import Choice, in_force
 from ..base.reactor import Reactor
 from ..errors import ChannelBroken, ClusterError, FrameError
 from ..machine.kept_memory import LEAST_BYTES, keep_memory_for
 from ..machine.letting_go import let_go
-from .frames import CARRIES_DESCRIPTOR, LARGE_BYTES, Frame, FrameDecoder
+from .frames import CARRIES_DESCRIPTOR, LARGE_BYTES, Frame, FrameDecoder, FrameKind
 from .pace import Pace
 from .write_queue import Burst
 
-__all__ = ["SLICE_FRAMES", "ChannelReader"]
+__all__ = ["SLICE_FRAMES", "SLICE_SECONDS", "ChannelReader"]
 
 SLICE_FRAMES: Final = 128
 """Frames that are passed on in one turn."""
 
+SLICE_SECONDS: Final = 0.001
+"""How long that may take; the frame that takes longer is the last one."""
+
 _SLICE_BYTES: Final = 256 * 1024
 _SMALL_SLICE_BYTES: Final = 16 * 1024  # unless a large message is under way: that many may be thousands of messages
-_SLICE_SECONDS: Final = 0.001
 _MOST_UNREAD: Final = 1024 * 1024  # if the kernel does not say
 _MOST_DESCRIPTORS: Final = 8  # received ahead of their frames; a peer of ours never has two under way
 _COUNT: Final = struct.Struct("i")
@@ -60,7 +64,32 @@ class ChannelReader:
         ended: called when no frame can come any more; it calls :meth:`stop`.
         max_message: the largest message that may come, in bytes once encoded.
         burst: of what is sent; it ends when the other side has said something.
+        choice: what reads a slice that is ordinary.
+
+    Attributes:
+        on_message: offered the payload of each message that came without a descriptor, before ``on_frame``; returns
+            whether it has taken it.  Only C asks.
     """
+
+    __slots__ = (
+        "_burst",
+        "_decoder",
+        "_descriptors",
+        "_frames",
+        "_has_stopped",
+        "_has_turn",
+        "_is_full",
+        "_is_paused",
+        "_on_frame",
+        "_on_slice",
+        "_only",
+        "_pace",
+        "_reactor",
+        "_sock",
+        "_twin",
+        "ended",
+        "on_message",
+    )
 
     def __init__(
         self,
@@ -70,11 +99,14 @@ class ChannelReader:
         ended: Callable[[ClusterError | None], None],
         max_message: int,
         burst: Burst,
+        choice: Choice | None = None,
     ) -> None:
+        self._twin = _twin(in_force() if choice is None else choice)
+        self.on_message: Callable[[bytes], bool] | None = None
         self._sock = sock
         self._on_frame = on_frame
         self._on_slice = on_slice
-        self._ended = ended
+        self.ended = ended
         self._burst = burst
         self._decoder = FrameDecoder(max_message + 1)  # the kind of a handle
         self._descriptors: deque[int] = deque()
@@ -90,7 +122,11 @@ class ChannelReader:
     def attach(self, reactor: Reactor) -> None:
         """Read through ``reactor`` from now on."""
         self._reactor = reactor
-        reactor.add_reader(self._sock.fileno(), self._readable)
+        self._watch(reactor)
+
+    def _watch(self, reactor: Reactor) -> None:
+        readable = self.readable if self._twin is None else partial(self._twin.readable, self)
+        reactor.add_reader(self._sock.fileno(), readable)
 
     def pause(self) -> None:
         """Leave what arrives in the kernel, so that the sender feels it."""
@@ -102,7 +138,7 @@ class ChannelReader:
         """Undo :meth:`pause`."""
         self._is_paused = False
         if self._reactor is not None:
-            self._reactor.add_reader(self._sock.fileno(), self._readable)
+            self._watch(self._reactor)
             self._go_on_later()
 
     def drain(self) -> None:
@@ -121,6 +157,12 @@ class ChannelReader:
         while self._frames is not None:
             self._deliver()
 
+    def _deliver(self) -> None:
+        if self._twin is None:
+            self.deliver()
+        else:
+            self._twin.deliver(self)
+
     def stop(self) -> None:
         """Read no more, and close the descriptors that no frame has claimed."""
         self.abandon()
@@ -133,19 +175,20 @@ class ChannelReader:
         """In a forked child: read no more."""
         self._has_stopped = True
         self._frames = self._only = None
-        self._on_slice = None
-        self._on_frame = self._ended = _ignore  # the channel can be freed without a search for cycles
+        self._on_slice = self.on_message = None
+        self._on_frame = self.ended = _ignore  # the channel can be freed without a search for cycles
 
-    def _readable(self) -> None:
+    def readable(self) -> None:
+        """Read a slice, and deliver what is in it."""
         if self._frames is None and (self._only is not None or self._receive()):
             if self._only is not None:
                 self._deliver_only()
                 if self._on_slice is not None:
                     self._on_slice()
             else:
-                self._go_on()
+                self.go_on()
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """Deliver the frames of one slice, and see to it that the rest of them has its turn."""
         self._has_turn = False
         if self._frames is None or self._is_paused:
@@ -165,7 +208,7 @@ class ChannelReader:
     def _go_on_later(self) -> None:
         if self._frames is not None and self._reactor is not None and not self._has_turn:
             self._has_turn = True
-            self._reactor.at_turn_end(self._go_on)
+            self._reactor.at_turn_end(self.go_on)
 
     def _rest(self, seconds: float) -> None:
         if self._reactor is not None and not self._has_stopped:
@@ -175,8 +218,18 @@ class ChannelReader:
 
     def _rested(self) -> None:
         if self._reactor is not None and not self._has_stopped and not self._is_paused:
-            self._reactor.add_reader(self._sock.fileno(), self._readable)
-        self._go_on()
+            self._watch(self._reactor)
+        self.go_on()
+
+    def came(self, data: bytes, ancillary: list[tuple[int, int, bytes]]) -> None:
+        """Take a slice that came with descriptors."""
+        self._frames = self._decoder.feed(data)
+        try:
+            self._keep_descriptors(ancillary)
+        except FrameError as error:
+            self.ended(error)
+            return
+        self.go_on()
 
     def _receive(self) -> int:
         """Read from the kernel, once everything that came before is delivered; return how many bytes came."""
@@ -201,15 +254,15 @@ class ChannelReader:
         except ConnectionResetError:
             size = 0  # the peer closed with something unread: its end all the same
         except OSError as error:
-            self._ended(ChannelBroken(f"reading from the channel failed: {error}"))
+            self.ended(ChannelBroken(f"reading from the channel failed: {error}"))
             return 0
         except FrameError as error:
-            self._ended(error)
+            self.ended(error)
             return 0
         self._burst.frames = 0
         self._is_full = size == _SMALL_SLICE_BYTES and missing < LARGE_BYTES
         if not size:
-            self._ended(None)
+            self.ended(None)
         return size
 
     def _deliver_only(self) -> None:
@@ -217,24 +270,24 @@ class ChannelReader:
         frame, self._only = self._only, None
         if frame is not None:
             try:
-                self._on_frame(self._with_descriptor(frame) if frame.kind in CARRIES_DESCRIPTOR else frame)
+                self._on_frame(self.with_descriptor(frame) if frame.kind in CARRIES_DESCRIPTOR else frame)
             except FrameError as error:
-                self._ended(error)
+                self.ended(error)
 
-    def _deliver(self) -> None:
+    def deliver(self) -> None:
         """Pass received frames on, as many as one slice has."""
         assert self._frames is not None
-        until = time.monotonic() + _SLICE_SECONDS
+        until = time.monotonic() + SLICE_SECONDS
         try:
             for count, frame in enumerate(self._frames, 1):
-                self._on_frame(self._with_descriptor(frame) if frame.kind in CARRIES_DESCRIPTOR else frame)
+                self._on_frame(self.with_descriptor(frame) if frame.kind in CARRIES_DESCRIPTOR else frame)
                 if self._has_stopped:
                     return
                 if count >= SLICE_FRAMES or time.monotonic() > until:
                     return
             self._frames = None
         except FrameError as error:
-            self._ended(error)
+            self.ended(error)
 
     def _keep_descriptors(self, ancillary: list[tuple[int, int, bytes]]) -> None:
         for level, kind, data in ancillary:
@@ -243,13 +296,32 @@ class ChannelReader:
         if len(self._descriptors) > _MOST_DESCRIPTORS:
             raise FrameError("descriptors came that no frame announced")
 
-    def _with_descriptor(self, frame: Frame) -> Frame:
+    def with_descriptor(self, frame: Frame) -> Frame:
+        """Return the frame with the descriptor that came beside it."""
         fd = self._descriptors.popleft() if self._descriptors else None
         return Frame(frame.kind, frame.payload, fd)
 
 
 def _ignore(_: object) -> None:
     """Nobody listens any more."""
+
+
+@cache
+def _twin(choice: Choice) -> Any:  # noqa: ANN401 - the extension has no types
+    """Return what C has in common for all readers of a process; ``None``: Python reads."""
+    if choice.module is None:
+        return None
+    return choice.module.Reading(
+        reader=ChannelReader,
+        decoder=FrameDecoder,
+        burst=Burst,
+        frame=Frame,
+        error=FrameError,
+        kinds=tuple(FrameKind),
+        carrying=CARRIES_DESCRIPTOR,
+        frames=SLICE_FRAMES,
+        seconds=SLICE_SECONDS,
+    )
 
 
 def _unread(sock: _socket.socket) -> int:

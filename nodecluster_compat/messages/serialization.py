@@ -6,14 +6,15 @@ Node; ``spawn_settings`` has them by name.
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from ..base.records import Message
 from ..errors import FrameError, MessageNotSerializable
 
-__all__ = ["JSON", "Serializer"]
+__all__ = ["JSON", "Serializer", "quick"]
 
 
 class Serializer(Protocol):
@@ -55,3 +56,10 @@ class _Json:
 
 
 JSON: Final[Serializer] = _Json()
+
+
+def quick(serializer: Serializer) -> tuple[Callable[[Message], bytes], Callable[[Any], Message]]:
+    """Return what encodes and decodes for C: what it raises is found out again, and said, by the serializer."""
+    if serializer is JSON:
+        return msgspec.json.encode, msgspec.json.decode
+    return serializer.encode, serializer.decode

@@ -35,7 +35,7 @@ from msgspec import Struct
 
 from ..errors import ClusterError
 
-__all__ = ["BURST_FRAMES", "BURST_SECONDS", "Burst", "SendCallback", "WriteQueue"]
+__all__ = ["BURST_FRAMES", "BURST_SECONDS", "MOST_COLLECTED_BYTES", "Burst", "Outgoing", "SendCallback", "WriteQueue"]
 
 SendCallback = Callable[[ClusterError | None], Any]
 Tell = Callable[[SendCallback, ClusterError | None], None]
@@ -44,14 +44,14 @@ BURST_FRAMES: Final = 16
 BURST_SECONDS: Final = 0.001
 
 _BUFFERS_PER_WRITE: Final = 64
-_MOST_COLLECTED_BYTES: Final = 32 * 1024
+MOST_COLLECTED_BYTES: Final = 32 * 1024
 _FD: Final = struct.Struct("i")
 
 
-class _Outgoing(Struct, gc=False):
+class Outgoing(Struct, gc=False):
     """A frame, or what is left of one."""
 
-    buffer: bytes | memoryview
+    buffer: bytes | bytearray | memoryview
     callback: SendCallback | None
     fd: int | None = None  # goes with the first byte; borrowed
     is_answer: bool = False
@@ -90,7 +90,7 @@ class WriteQueue:
     __slots__ = ("_descriptors", "answers_waiting", "bytes_waiting", "frames")
 
     def __init__(self) -> None:
-        self.frames: deque[_Outgoing] = deque()
+        self.frames: deque[Outgoing] = deque()
         self._descriptors = 0
         self.bytes_waiting = 0
         self.answers_waiting = 0
@@ -98,11 +98,11 @@ class WriteQueue:
     @property
     def is_worth_a_write(self) -> bool:
         """Whether collecting more would save little."""
-        return len(self.frames) >= _BUFFERS_PER_WRITE or self.bytes_waiting >= _MOST_COLLECTED_BYTES
+        return len(self.frames) >= _BUFFERS_PER_WRITE or self.bytes_waiting >= MOST_COLLECTED_BYTES
 
     def add(self, frame: bytes | memoryview, callback: SendCallback | None, fd: int | None, is_answer: bool) -> None:
         """Add a frame behind all others; see ``Channel.send``."""
-        item, size = _Outgoing(frame, callback, fd, is_answer), len(frame)
+        item, size = Outgoing(frame, callback, fd, is_answer), len(frame)
         self.bytes_waiting += size  # no call from here to the next one: a handler sees all of it or nothing
         self.answers_waiting += is_answer
         self._descriptors += fd is not None
@@ -152,7 +152,7 @@ class WriteQueue:
             tell: as for :meth:`write`.
         """
         self._settle(tell)
-        gone = deque[_Outgoing]()
+        gone = deque[Outgoing]()
         gone, self.frames = self.frames, gone
         self._descriptors = self.bytes_waiting = self.answers_waiting = 0
         return [item.callback for item in gone if item.callback is not None]
@@ -167,7 +167,7 @@ class WriteQueue:
                 item.fd = None
                 self._descriptors -= 1
             if sent < size:
-                frames[0] = _Outgoing(memoryview(item.buffer)[sent:], item.callback, None, item.is_answer)
+                frames[0] = Outgoing(memoryview(item.buffer)[sent:], item.callback, None, item.is_answer)
                 self.bytes_waiting -= sent
                 return
             if sent > size:
@@ -179,7 +179,7 @@ class WriteQueue:
                 tell(item.callback, None)
 
 
-def _first(frames: deque[_Outgoing], count: int) -> list[_Outgoing]:
+def _first(frames: deque[Outgoing], count: int) -> list[Outgoing]:
     """Return the first frames, while a signal handler may add more."""
     while True:
         try:

@@ -57,7 +57,27 @@ class ChannelWriter:
     Attributes:
         queue: what waits.
         burst: whether frames are sent so fast that they should be collected.
+        is_tolled: under test: frames pay a toll before they are put, all of them here.
     """
+
+    __slots__ = (
+        "__dict__",  # under test :meth:`put` is replaced
+        "_early",
+        "_is_at_work",
+        "_is_collecting",
+        "_is_resting",
+        "_is_watched",
+        "_late_end",
+        "_late_flush",
+        "_open",
+        "_reactor",
+        "_small_bytes",
+        "_sock",
+        "_write_by",
+        "burst",
+        "is_tolled",
+        "queue",
+    )
 
     def __init__(self, sock: _socket.socket) -> None:
         self.queue = WriteQueue()
@@ -67,6 +87,7 @@ class ChannelWriter:
         self._reactor: Reactor | None = None
         self._early: list[tuple[SendCallback, ClusterError | None]] = []
         self._open = True
+        self.is_tolled = False
         self._is_watched = False  # the reactor calls when the kernel takes more
         self._is_resting = False  # the kernel could take nothing a moment ago
         self._is_at_work = False
@@ -106,14 +127,15 @@ class ChannelWriter:
                 self._work(self._write_all)
         elif self._reactor is not None and self.burst.counts(time.monotonic()):
             queue.add(frame, callback, fd, is_answer)
-            self._collect(self._reactor)
+            self.collect(self._reactor)
         elif queue.frames or fd is not None or size > self._small_bytes or self._is_at_work:
             queue.add(frame, callback, fd, is_answer)
             self._work(self._write_all)
         else:
             self._write_small(frame, size, callback, is_answer)
 
-    def _collect(self, reactor: Reactor) -> None:
+    def collect(self, reactor: Reactor) -> None:
+        """Collect what is put until this turn of the loop ends."""
         reactor.at_turn_end(self.write)
         self._is_collecting = True
         self._write_by = time.monotonic() + BURST_SECONDS
@@ -150,6 +172,10 @@ class ChannelWriter:
         _collecting.discard(self)
         if self._open and self.queue.frames:
             self._work(self._write_all)
+
+    def write_now(self) -> None:
+        """Write what the kernel takes now, and go on collecting if that is so."""
+        self._work(self._write_all)
 
     def flush(self, seconds: float) -> None:
         """See :meth:`Channel.flush <.channel.Channel.flush>`."""

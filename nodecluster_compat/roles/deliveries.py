@@ -7,13 +7,15 @@ Those that come before the first ``message`` listener are kept, up to a bound, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..base.emitter import Emitter
+from ..base.handlers import Handlers
 from ..base.log import Log
+from ..base.native import Choice
 from ..errors import FrameError
 from ..lifecycle.registry import Registry
-from ..messages.frames import Frame
+from ..messages.frames import Frame, FrameKind
 from .worker_handle import WorkerHandle
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class Deliveries:
     Attributes:
         received_tap: told of each frame, before anybody else.
     """
+
+    __slots__ = ("_events", "_log", "_loop", "_registry", "_serves", "received_tap")
 
     def __init__(
         self, registry: Registry[WorkerHandle], loop: Loop, events: Emitter, log: Log, serves: Callable[[], bool]
@@ -59,6 +63,28 @@ class Deliveries:
             worker.early_messages.keep(frame)
         else:
             self._deliver(worker, frame)
+
+    def quickly(self, worker: WorkerHandle, table: Handlers[WorkerHandle, Frame], choice: Choice) -> Any:  # noqa: ANN401
+        """Return what is offered each message of a worker before :meth:`received`; ``None``: it is Python's.
+
+        Args:
+            worker: has all that it needs.
+            table: whose handler of messages it stands in for, as long as that is there.
+            choice: what is in force.
+        """
+        if choice.module is None:
+            return None
+        return choice.module.Delivery(
+            deliveries=self,
+            table=table.by_kind,
+            kind=FrameKind.MESSAGE,
+            handler=table.by_kind[FrameKind.MESSAGE],
+            line=worker.line,
+            early=worker.early_messages.frames,
+            events=self._events,
+            worker=worker,
+            process=worker.process,
+        )
 
     def received_with_handle(self, worker: WorkerHandle, frame: Frame) -> None:
         """Deliver or keep a message; one whose descriptor did not arrive is asked for again."""

@@ -11,13 +11,15 @@ greenlet, in a thread, in a task that awaits what handlers return.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final, Protocol
 
 from ..base.emitter import Emitter
+from ..base.handlers import Handlers
 from ..base.log import Log
+from ..base.native import Choice
 from ..messages.arrived import ArrivedMessages
-from ..messages.frames import Frame
+from ..messages.frames import Frame, FrameKind
 from ..messages.line import Line
 
 __all__ = ["Deliverer", "Inbox"]
@@ -49,6 +51,8 @@ class Inbox:
         log: told of messages that are dropped.
     """
 
+    __slots__ = ("_arrived", "_deliverer", "_emitters", "_is_delivering", "_is_paused", "_line", "_twin")
+
     def __init__(self, line: Line, emitters: tuple[Emitter, Emitter], log: Log) -> None:
         self._line = line
         self._emitters = emitters
@@ -56,12 +60,38 @@ class Inbox:
         self._deliverer: Deliverer | None = None
         self._is_delivering = False
         self._is_paused = False
+        self._twin: Any = None  # of C's, where one thread runs all
         for emitter in emitters:
             emitter.on("new_listener", self._listener_added)
 
     def attach(self, deliverer: Deliverer) -> None:
         """Deliver by ``deliverer`` from now on."""
         self._deliverer = deliverer
+
+    def quickly(self, table: Handlers[Any, Frame], choice: Choice) -> Any:  # noqa: ANN401 - the extension has no types
+        """Return what is offered each message before :meth:`received`; ``None``: it is Python's.
+
+        Args:
+            table: whose handler of messages it stands in for, as long as that is there.
+            choice: what is in force.
+        """
+        if choice.module is None or self._deliverer is None or not isinstance(self._deliverer.lock, nullcontext):
+            return None
+        self._twin = choice.module.Inbox(
+            inbox=self,
+            table=table.by_kind,
+            kind=FrameKind.MESSAGE,
+            handler=table.by_kind[FrameKind.MESSAGE],
+            line=self._line,
+            arrived=self._arrived,
+            queue=self._arrived.frames,
+            this_worker=self._emitters[0],
+            process=self._emitters[1],
+            frame=Frame,
+            most_frames=_MOST_WAITING,
+            most_bytes=_MOST_BYTES,
+        )
+        return self._twin
 
     def abandon(self) -> None:
         """In a process that this worker forked: what has come is not for it."""
@@ -74,7 +104,12 @@ class Inbox:
             return
         self._arrived.add(frame)
         arrived = self._arrived
-        if (len(arrived.frames) >= _MOST_WAITING or arrived.bytes_waiting >= _MOST_BYTES) and not self._is_paused:
+        if len(arrived.frames) >= _MOST_WAITING or arrived.bytes_waiting >= _MOST_BYTES:
+            self.pause()
+
+    def pause(self) -> None:
+        """So much waits that the primary is to feel it."""
+        if not self._is_paused:
             self._is_paused = True
             self._line.pause_reading()
 
@@ -104,9 +139,10 @@ class Inbox:
     def _wake_deliverer(self) -> None:
         if not self._is_delivering and self._arrived.frames and self._deliverer is not None and self._has_listener():
             self._is_delivering = True
-            self._deliverer.deliver(self._take, self._tell)
+            teller = self if self._twin is None else self._twin
+            self._deliverer.deliver(teller.take, teller.tell)
 
-    def _take(self) -> Frame | None:
+    def take(self) -> Frame | None:
         """Return the next message, ``None`` when there is none to deliver: in one step with what comes meanwhile."""
         assert self._deliverer is not None
         with self._deliverer.lock:
@@ -117,7 +153,8 @@ class Inbox:
             self._is_delivering = frame is not None
             return frame
 
-    def _tell(self, frame: Frame) -> None:
+    def tell(self, frame: Frame) -> None:
+        """Tell a message to the handlers of this worker and of its process."""
         is_told = False
         try:
             message, handle = self._line.open(frame)

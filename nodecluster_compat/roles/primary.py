@@ -23,6 +23,7 @@ from typing import Any, Final
 from ..base.emitter import Emitter, Origin, current_origin, run_guarded
 from ..base.log import Log
 from ..base.loop import Loop
+from ..base.native import in_force
 from ..base.records import ExitStatus, Handle, Message
 from ..connections.dealer import Dealer
 from ..connections.offers import OfferingEnd, connection_pair
@@ -129,6 +130,7 @@ class Primary:
         worker.early_messages = ArrivedMessages(f"worker {worker.id}", self._log)
         self.deliveries.watch(worker)
         self.deliveries.watch(worker.process)
+        channel.take_messages_by(self.deliveries.quickly(worker, self.inbound.frames, in_force()))
         return worker
 
     def started(self, worker: WorkerHandle, pid: int) -> None:

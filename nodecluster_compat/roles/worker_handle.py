@@ -204,8 +204,14 @@ class WorkerHandle(Worker):
         As in Node the callback may follow any argument, and ``options`` may be ``{"keepOpen": True}``.
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged (difference D6).
         """
+        payload = None
+        if handle is None and options is None and callback is None and self.line.send_quickly and self.sent_tap is None:
+            sent = self.line.send_quickly(message)
+            if isinstance(sent, bool):
+                return sent
+            payload = sent
         passed, keep_open, told = sent_as(handle, options, callback, keep_open)
-        taken = self.line.send(message, passed, keep_open, told, self._report)
+        taken = self.line.send(message, passed, keep_open, told, self._report, payload)
         if self.sent_tap is not None:
             self.sent_tap(self, message, passed)
         return taken

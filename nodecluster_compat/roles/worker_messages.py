@@ -14,6 +14,7 @@ from ..base.arity import checked_callback
 from ..base.emitter import current_origin, run_guarded
 from ..base.handlers import Handlers
 from ..base.log import Log
+from ..base.native import in_force
 from ..base.records import Handle, Message
 from ..errors import ClusterError, NotInCluster
 from ..messages.channel import PRESSURE_BYTES, Channel, SendCallback
@@ -59,11 +60,12 @@ class MessagingWorker(Worker):
         self._log = log
         self._runtime: Runtime | None = None
         self._line_lock: AbstractContextManager[object] = nullcontext()
+        self._post: Callable[[Message], bool | bytes | None] | None = None  # where the lock is nothing
         self.frames: Handlers[Any, Frame] = Handlers("the primary sent a frame that only workers send")
         self.max_message_bytes = max_message_bytes
         self.when_closed: list[Callable[[], None]] = []
-        channel = Channel(sock, partial(self.frames.handle, self), self._closed, on_slice=self._slice_ended)
-        self._line = Line(channel, log, serializer, max_message_bytes)
+        self._channel = Channel(sock, partial(self.frames.handle, self), self._closed, on_slice=self._slice_ended)
+        self._line = Line(self._channel, log, serializer, max_message_bytes)
         self._inbox = Inbox(self._line, (self, process), log)
         self.requests = Requests(self._line, "the primary", self.tell_request, self.hears_requests)
         for emitter in (self, process):
@@ -103,10 +105,16 @@ class MessagingWorker(Worker):
         As in Node the callback may follow any argument, and ``options`` may be ``{"keepOpen": True}``.
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged.
         """
+        payload = None
+        if handle is None and options is None and callback is None and self._post is not None:
+            sent = self._post(message)
+            if isinstance(sent, bool):
+                return sent
+            payload = sent
         passed, keep_open, told = sent_as(handle, options, callback, keep_open)
         errors: list[ClusterError] = []  # told when the lock is free: handlers may wait
         with self._line_lock:
-            is_taken = self._line.send(message, passed, keep_open, told, errors.append)
+            is_taken = self._line.send(message, passed, keep_open, told, errors.append, payload)
         for error in errors:
             self._report(error)
         return is_taken
@@ -257,7 +265,10 @@ class MessagingWorker(Worker):
     def _attach_line(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._line_lock = self.requests.lock = runtime.lock
+        if isinstance(runtime.lock, nullcontext):
+            self._post = self._line.send_quickly
         self._inbox.attach(runtime)
+        self._channel.take_messages_by(self._inbox.quickly(self.frames, in_force()))
         self._line.attach(runtime)
 
     # --- what comes ----------------------------------------------------------------------------

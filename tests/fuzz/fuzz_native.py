@@ -121,15 +121,40 @@ def _check_answers(data: bytes) -> None:
     assert _said(data, in_force()) == _said(data, PYTHON)
 
 
-def _check_deals(data: bytes) -> None:
+def _support(name: str) -> Any:
     support = str(Path(__file__).parents[1] / "support")
     if support not in sys.path:
         sys.path.append(support)
-    dealt = import_module("dealt_twice").dealt
+    return import_module(name)
+
+
+def _check_deals(data: bytes) -> None:
+    dealt = _support("dealt_twice").dealt
     assert dealt(data[:100], in_force()) == dealt(data[:100], PYTHON)
 
 
 _DEALS: Final = (b"\0\1\1\2\3\4\26\2", b"\x80\1\25\2\26\27\5\6\2", b"\0\1\x0d\2\2\x22\x12\1\2\7\2")
+
+
+def _check_heard(data: bytes) -> None:
+    twice = _support("messages_twice")
+    assert twice.heard(data[:600], in_force()) == twice.heard(data[:600], PYTHON)
+
+
+def _check_sent(data: bytes) -> None:
+    twice = _support("messages_twice")
+    assert twice.sent(data[:300], in_force()) == twice.sent(data[:300], PYTHON)
+
+
+_HEARD: Final = (
+    b"\x42\3abc\x41\1?\x43\5large\x40\3\0\0\0\x40\3\3\1a",
+    b"\x71\7handles\x42\1p\x81\3abc\x41\1!",
+    b"\x40\7\0\0\0\0\x63ab\x40\5\xff\xff\xff\xff\1",
+)
+_SENT: Final = (
+    b"\x21\3abc\x61\x10xxxxxxxxxxxxxxxx\x22\3abc\4\0\5\0\6\5aaaaa\x20\1a",
+    b"\7\0\x21\3abc\x08\0\x2a\0\x80\1a\x2b\0\x29\0",
+)
 
 
 NATIVE: Final[dict[str, Target]] = (
@@ -139,6 +164,8 @@ NATIVE: Final[dict[str, Target]] = (
         "stores": Target(_check_stores, _SEEDS, (b"\n", b"\0\0\1\0\0")),
         "ids": Target(_check_answers, _ANSWERS, (b"\n", b":", b"X-Request-ID:", b"\nx-request-id:")),
         "heads": Target(_check_heads, _HEADS, (b"\n", b":", b"?", b"%", b"\nHost:", b"\nX-A:")),
+        "heard": Target(_check_heard, _HEARD, (b"\x41\3abc", b"\x42\1x", b"\x40\2")),
+        "sent": Target(_check_sent, _SENT, (b"\x21\3abc", b"\x22\1x", b"\4\0", b"\5\0", b"\6\4aaaa")),
         "deals": Target(_check_deals, _DEALS, (b"\1\1", b"\2", b"\26", b"\4")),
     }
 )

@@ -17,6 +17,7 @@ from message_frames import encode_message
 from own_descriptors import own_descriptors
 
 from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.base.native import PYTHON
 from nodecluster_compat.base.records import ListenRequest
 from nodecluster_compat.connections.dealer import Dealer
 from nodecluster_compat.connections.policies import RoundRobin
@@ -218,7 +219,7 @@ def test_handle_frame_without_a_descriptor_is_known_as_such(rig: Rig) -> None:
 def test_descriptor_that_is_no_socket_is_garbage(kind: bytes) -> None:
     """And it is closed."""
     reading, writing = os.pipe()
-    line = Line(cast("Channel", None), LOG)
+    line = Line(cast("Channel", None), LOG, choice=PYTHON)
     with pytest.raises(FrameError, match="no usable socket"):
         line.open(Frame(FrameKind.HANDLE, kind + b'"x"', reading))
     with pytest.raises(OSError, match="Bad file descriptor"):

@@ -1,0 +1,34 @@
+/* Cut bytes into frames, and begin one; twin of what messages/frames.py does with a header:
+
+       frame   = length (4 bytes, big endian, of the payload) · kind (1 byte) · payload */
+
+#include "frames.h"
+
+/* Look at the frame that begins at `start`.
+
+   kinds: what each number stands for, NULL for what it does not.
+   Returns NO_FRAME while its header is not complete, GARBAGE for what is no header of ours. */
+int
+cut_frame(const unsigned char *data, Py_ssize_t start, Py_ssize_t end, PyObject *const *kinds, long long limit, Cut *cut)
+{
+    if (end - start < HEADER_BYTES) {
+        return NO_FRAME;
+    }
+    const unsigned char *header = data + start;
+    cut->size = (Py_ssize_t)header[0] << 24 | (Py_ssize_t)header[1] << 16 | (Py_ssize_t)header[2] << 8 | header[3];
+    cut->kind = header[4];
+    cut->begin = start + HEADER_BYTES;
+    if (kinds[cut->kind] == NULL || cut->size > limit) {
+        return GARBAGE;
+    }
+    return end - cut->begin < cut->size ? PART_OF_FRAME : WHOLE_FRAME;
+}
+
+void
+write_header(unsigned char *header, Py_ssize_t size, int kind)
+{
+    for (int place = 0; place < 4; place++) {
+        header[place] = (unsigned char)(size >> (24 - 8 * place));
+    }
+    header[4] = (unsigned char)kind;
+}

@@ -1,0 +1,23 @@
+/* Share what reading and writing frames needs: their form, as messages/frames.py has it. */
+
+#ifndef NODECLUSTER_FRAMES_H
+#define NODECLUSTER_FRAMES_H
+
+#include "native.h"
+
+#define HEADER_BYTES 5
+#define MOST_KINDS 256
+#define MESSAGE_KIND 1
+
+/* A payload in a stream of bytes. */
+typedef struct {
+    int kind;
+    Py_ssize_t begin, size;
+} Cut;
+
+enum { NO_FRAME, WHOLE_FRAME, PART_OF_FRAME, GARBAGE };
+
+int cut_frame(const unsigned char *data, Py_ssize_t start, Py_ssize_t end, PyObject *const *kinds, long long limit, Cut *cut);
+void write_header(unsigned char *header, Py_ssize_t size, int kind);
+
+#endif

@@ -1,0 +1,145 @@
+/* Call a handler of an event; twin of run_guarded in base/emitter.py.
+
+   Whatever it registers has its origin, whatever it raises is Python's to log.  What it returns is looked at by Python,
+   unless it is None: it may be something to await. */
+
+#include "native.h"
+
+enum { WHAT, ORIGIN, CALL, RUNNING, RETURNED, RAISED, GUARDED_FIELDS };
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    PyObject *fields[GUARDED_FIELDS];
+} Guarded;
+
+/* Let Python look at what the handler has returned; takes the reference. */
+static int
+look_at(Guarded *self, PyObject *result)
+{
+    if (result == Py_None) {
+        Py_DECREF(result);
+        return 0;
+    }
+    PyObject *args[] = {self->fields[WHAT], self->fields[ORIGIN], self->fields[CALL], result};
+    PyObject *done = PyObject_Vectorcall(self->fields[RETURNED], args, COUNT_OF(args), NULL);
+    Py_DECREF(result);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+/* Let Python deal with the exception that is set, as in an ``except`` clause; it raises again what ends more than that. */
+static int
+deal_with_exception(Guarded *self)
+{
+    PyObject *type, *error, *trace, *outer_type, *outer, *outer_trace;
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    if (trace != NULL) {
+        PyException_SetTraceback(error, trace);
+    }
+    PyErr_GetExcInfo(&outer_type, &outer, &outer_trace);
+    PyErr_SetExcInfo(type, Py_NewRef(error), trace);
+    PyObject *args[] = {self->fields[WHAT], self->fields[CALL], error};
+    PyObject *done = PyObject_Vectorcall(self->fields[RAISED], args, COUNT_OF(args), NULL);
+    PyErr_SetExcInfo(outer_type, outer, outer_trace);
+    Py_DECREF(error);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+static PyObject *
+call_guarded(PyObject *object, PyObject *const *args, size_t nargs, PyObject *names)
+{
+    if (names != NULL && PyTuple_GET_SIZE(names) != 0) {
+        PyErr_SetString(PyExc_TypeError, "a handler is called without keyword arguments");
+        return NULL;
+    }
+    Guarded *self = (Guarded *)Py_NewRef(object);
+    PyObject *token = PyContextVar_Set(self->fields[RUNNING], self->fields[ORIGIN]);
+    if (token == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    PyObject *result = PyObject_Vectorcall(self->fields[CALL], args, nargs, NULL);
+    int outcome = result == NULL ? -1 : look_at(self, result);
+    if (outcome < 0) {
+        outcome = deal_with_exception(self);
+    }
+    PyObject *type, *error, *trace;
+    PyErr_Fetch(&type, &error, &trace);
+    if (PyContextVar_Reset(self->fields[RUNNING], token) < 0) {
+        PyErr_Clear();
+    }
+    PyErr_Restore(type, error, trace);
+    Py_DECREF(token);
+    Py_DECREF(self);
+    return outcome < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static int
+traverse(Guarded *self, visitproc visit, void *arg)
+{
+    return visit_fields((PyObject *)self, self->fields, GUARDED_FIELDS, visit, arg);
+}
+
+static int
+clear(Guarded *self)
+{
+    clear_fields(self->fields, GUARDED_FIELDS);
+    return 0;
+}
+
+static void
+deallocate(Guarded *self)
+{
+    free_record((PyObject *)self, self->fields, GUARDED_FIELDS);
+}
+
+static PyObject *
+create(PyTypeObject *type, PyObject *args, PyObject *named)
+{
+    static char *names[] = {"what", "origin", "call", "running", "returned", "raised", NULL};
+    PyObject *given[GUARDED_FIELDS];
+    if (!PyArg_ParseTupleAndKeywords(args, named, "OOOOOO:Guarded", names, &given[WHAT], &given[ORIGIN], &given[CALL],
+                                     &given[RUNNING], &given[RETURNED], &given[RAISED])) {
+        return NULL;
+    }
+    if (!PyContextVar_CheckExact(given[RUNNING])) {
+        return PyErr_Format(PyExc_TypeError, "expected a context variable, got %R", given[RUNNING]);
+    }
+    Guarded *self = (Guarded *)type->tp_alloc(type, 0);
+    for (int place = 0; self != NULL && place < GUARDED_FIELDS; place++) {
+        self->fields[place] = Py_NewRef(given[place]);
+    }
+    if (self != NULL) {
+        self->vectorcall = call_guarded;
+    }
+    return (PyObject *)self;
+}
+
+static PyMemberDef members[] = {
+    FIELD(Guarded, "what", WHAT),
+    FIELD(Guarded, "origin", ORIGIN),
+    FIELD(Guarded, "call", CALL),
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Guarded, vectorcall), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "Calls a handler; what it raises harms nothing else."},
+    {Py_tp_new, create},
+    {Py_tp_dealloc, deallocate},
+    {Py_tp_traverse, traverse},
+    {Py_tp_clear, clear},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, members},
+    {0, NULL},
+};
+
+PyType_Spec guarded_spec = {
+    .name = "nodecluster_compat._native.Guarded",
+    .basicsize = sizeof(Guarded),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_VECTORCALL,
+    .slots = slots,
+};

@@ -1,0 +1,103 @@
+/* Tell handlers of a message; twin of what Emitter in base/emitter.py does for one event. */
+
+#include "telling.h"
+
+static PyObject *events_name, *message_name;
+
+int
+prepare_telling(void)
+{
+    static const Name names[] = {{&events_name, "_events"}, {&message_name, "message"}};
+    return make_names(names, COUNT_OF(names));
+}
+
+/* Return the handlers of ``message``, a new reference; NULL without an exception: there are none. */
+static PyObject *
+handlers_of(PyObject *emitter)
+{
+    PyObject *events = PyObject_GetAttr(emitter, events_name);
+    if (events == NULL || !PyDict_Check(events)) {
+        Py_XDECREF(events);
+        return NULL;
+    }
+    PyObject *handlers = Py_XNewRef(PyDict_GetItemWithError(events, message_name));
+    Py_DECREF(events);
+    if (handlers != NULL && (!PyDict_Check(handlers) || PyDict_GET_SIZE(handlers) == 0)) {
+        Py_CLEAR(handlers);
+    }
+    return handlers;
+}
+
+/* Whether an emitter has a handler of ``message``; -1 with an exception. */
+int
+has_listener(PyObject *emitter)
+{
+    PyObject *handlers = handlers_of(emitter);
+    Py_XDECREF(handlers);
+    return handlers != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
+}
+
+/* Call each of several handlers: those that there are when it begins. */
+static int
+call_each(PyObject *handlers, PyObject *const *args, int count)
+{
+    PyObject *calls = PyObject_CallMethod(handlers, "values", NULL), *listed = NULL;
+    if (calls != NULL) {
+        listed = PySequence_Tuple(calls);
+        Py_DECREF(calls);
+    }
+    int outcome = listed == NULL ? -1 : 0;
+    for (Py_ssize_t place = 0; outcome == 0 && place < PyTuple_GET_SIZE(listed); place++) {
+        PyObject *done = PyObject_Vectorcall(PyTuple_GET_ITEM(listed, place), args, (size_t)count, NULL);
+        Py_XDECREF(done);
+        outcome = done == NULL ? -1 : 0;
+    }
+    Py_XDECREF(listed);
+    return outcome;
+}
+
+/* Call the only handler. */
+static int
+call_only(PyObject *handlers, PyObject *const *args, int count)
+{
+    PyObject *call = NULL;
+    Py_ssize_t place = 0;
+    PyDict_Next(handlers, &place, NULL, &call);
+    Py_INCREF(call);
+    PyObject *done = PyObject_Vectorcall(call, args, (size_t)count, NULL);
+    Py_DECREF(call);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+/* Emit ``message``. */
+int
+emit_message(PyObject *emitter, PyObject *const *args, int count)
+{
+    PyObject *handlers = handlers_of(emitter);
+    if (handlers == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    int outcome = PyDict_GET_SIZE(handlers) == 1 ? call_only(handlers, args, count) : call_each(handlers, args, count);
+    Py_DECREF(handlers);
+    return outcome;
+}
+
+/* Whether a table of frames still has this handler for this kind. */
+int
+is_still_handled(PyObject *table, PyObject *kind, PyObject *handler)
+{
+    PyObject *now = PyDict_GetItemWithError(table, kind);
+    return now == handler ? 1 : PyErr_Occurred() ? -1 : 0;
+}
+
+/* Return a message; NULL without an exception: Python is to decode it, and to say what is wrong with it. */
+PyObject *
+decode_quickly(PyObject *decode, PyObject *payload)
+{
+    PyObject *message = PyObject_CallOneArg(decode, payload);
+    if (message == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyErr_Clear();
+    }
+    return message;
+}

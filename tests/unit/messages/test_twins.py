@@ -1,0 +1,46 @@
+"""The compiled twins of reading and writing: what they are told is told the Python ones, and both leave the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from messages_twice import heard, sent
+
+from nodecluster_compat.base.native import PYTHON, in_force
+
+pytestmark = pytest.mark.skipif(in_force().module is None, reason=str(in_force()))
+
+SIZES = st.integers(0, 80)
+DEEDS = st.tuples(st.integers(0, 255), st.one_of(st.binary(max_size=80), SIZES.map(lambda size: b"!" * size)))
+INPUTS = st.lists(DEEDS, max_size=14).map(
+    lambda deeds: b"".join(bytes([deed, len(piece)]) + piece for deed, piece in deeds)
+)
+
+
+@given(INPUTS)
+@example(b"\x42\x03abc")  # 140 frames at once: two slices
+@example(b"\x43\x05large\x41\x03abc")
+@example(b"\x00\x03\x00\x00\x00\x40\x03\x03\x01a\x40\x02bc")  # a frame in three parts
+@example(b"\x41\x01?\x42\x01?\x41\x03abc")  # a handler with a bug
+@example(b"\x71\x08handles.\x41\x03abc")
+@example(b"\x42\x01p\x41\x03abc\x81\x03abc")
+@example(b"\x40\x08\x00\x00\x00\x00\x63abc")  # an unknown kind
+@example(b"\x40\x05\xff\xff\xff\xff\x01")  # too long
+@example(b"\x41\x01!\x41\x03abc")
+def test_both_hear_the_same(data: bytes) -> None:
+    """However bytes are cut and whatever handlers do: the same frames, in order, and the same end."""
+    assert heard(data, in_force()) == heard(data, PYTHON)
+
+
+@given(INPUTS)
+@example(b"\x21\x03abc\x21\x03abc\x04\x00\x05\x00")
+@example(b"\x21\x03abc\x61\x50" + b"x" * 80 + b"\x21\x03abc\x05\x00")  # the kernel takes no more
+@example(b"\x21\x03abc\x22\x03abc\x23\x03abc\x21\x03abc\x05\x00")  # a callback and a frame of the runtime's between
+@example(b"\x07\x00\x21\x03abc\x08\x00\x21\x03abc")  # behind a handle
+@example(b"\x80\x01a\x81\x01a")  # no JSON
+@example(b"\x21\x01a\x2a\x3d" + b"x" * 61 + b"\x21\x01a")  # closed
+@example(b"\x21\x01a\x06\x05aaaaa\x20\x01a\x2b\x00\x04\x00\x21\x01a")
+def test_both_send_the_same(data: bytes) -> None:
+    """Whatever is sent between what: the same bytes in the same order, and senders are told the same."""
+    assert sent(data, in_force()) == sent(data, PYTHON)
