@@ -1,8 +1,8 @@
 /* Encode a message and write its frame, or collect it; twin of ChannelWriter.put in messages/writer.py, for what is
-   ordinary: a small frame, no callback and no descriptor, and nothing before it but what is collected as well.
+   ordinary: a small frame, no callback and no descriptor, and little that waits before it.
 
-   What is collected is one entry of Python's own queue, a bytearray, so whoever writes the queue writes it, in the order
-   of the calls; nothing of it is here.  Whatever the kernel does not take at once is Python's to go on with.  No signal
+   What is collected, or waits until the kernel takes more, is an entry of Python's own queue, a bytearray that grows, so
+   whoever writes the queue writes it, in the order of the calls; nothing of it is here.  Whatever the kernel does not take at once is Python's to go on with.  No signal
    handler runs between two lines of C, so an entry and what is counted of it are always in step.
 
    The interpreter's lock is held throughout: the socket does not block, and a write is small. */
@@ -28,7 +28,7 @@ typedef struct {
     vectorcallfunc vectorcall;
     PyObject *fields[POST_FIELDS]; /* ITEM and BUFFER: the entry that was added last, and its bytes */
     long long limit;
-    long burst_frames, most_collected, pressure;
+    long burst_frames, most_collected, most_waiting, entry_cost, pressure;
     double burst_seconds;
     char is_held; /* messages wait behind a handle */
     Py_ssize_t writer[WRITER_SLOTS], queue[QUEUE_SLOTS], burst[BURST_SLOTS];
@@ -97,22 +97,20 @@ count_bytes(Post *self, Py_ssize_t more)
     return set_slot(of_writer(self, QUEUE), self->queue[BYTES_WAITING], PyLong_FromLong(bytes + (long)more));
 }
 
-/* Whether nothing waits (1), or what was collected alone (2). */
-static int
-what_waits(Post *self)
+/* Return how many entries wait, and whether the last one is ours. */
+static Py_ssize_t
+look_at_queue(Post *self, int *is_ours)
 {
     PyObject *frames = of_queue(self, QUEUED);
     Py_ssize_t count = frames == NULL ? -1 : PyObject_Size(frames);
-    if (count == 0 || count < 0) {
-        return count < 0 ? -1 : 1;
+    *is_ours = 0;
+    if (count > 0 && self->fields[ITEM] != NULL) {
+        PyObject *last = PySequence_GetItem(frames, count - 1);
+        *is_ours = last == self->fields[ITEM];
+        Py_XDECREF(last);
+        return last == NULL ? -1 : count;
     }
-    if (count > 1 || self->fields[ITEM] == NULL) {
-        return 0;
-    }
-    PyObject *first = PySequence_GetItem(frames, 0);
-    int is_ours = first == self->fields[ITEM];
-    Py_XDECREF(first);
-    return first == NULL ? -1 : is_ours ? 2 : 0;
+    return count;
 }
 
 static int
@@ -121,21 +119,36 @@ is_set(Post *self, int which)
     return of_writer(self, which) != Py_False;
 }
 
-/* Whether a frame that is sent now is ordinary: 1 nothing is collected, 2 it is collected, 0 Python is to put it. */
+/* What becomes of a small frame that is sent now. */
+enum { IS_PYTHONS, GOES_AT_ONCE, IS_COLLECTED, WAITS };
+
+/* Whether so little waits that no frame is refused. */
 static int
-is_ordinary(Post *self)
+has_room(Post *self, Py_ssize_t count)
+{
+    long waiting = get_number(of_writer(self, QUEUE), self->queue[BYTES_WAITING]);
+    return waiting == -1 && PyErr_Occurred() ? -1 : waiting + count * self->entry_cost <= self->most_waiting;
+}
+
+/* Say which of these; -1 with an exception. */
+static int
+look(Post *self)
 {
     PyObject *reactor = of_writer(self, REACTOR), *sock = of_writer(self, SOCK);
     if (reactor == NULL || sock == NULL) {
         return -1;
     }
-    if (self->is_held || !is_set(self, IS_OPEN) || is_set(self, IS_WATCHED) || is_set(self, IS_RESTING)
-        || is_set(self, IS_AT_WORK) || is_set(self, IS_TOLLED) || reactor == Py_None
-        || (PyObject *)Py_TYPE(sock) != self->fields[SOCKET]) {
-        return PyErr_Occurred() ? -1 : 0;
+    if (self->is_held || !is_set(self, IS_OPEN) || is_set(self, IS_RESTING) || is_set(self, IS_AT_WORK)
+        || is_set(self, IS_TOLLED) || reactor == Py_None || (PyObject *)Py_TYPE(sock) != self->fields[SOCKET]) {
+        return PyErr_Occurred() ? -1 : IS_PYTHONS;
     }
-    int waits = what_waits(self), is_collecting = is_set(self, IS_COLLECTING);
-    return waits <= 0 ? waits : is_collecting ? 2 : waits == 1;
+    int is_ours;
+    Py_ssize_t count = look_at_queue(self, &is_ours);
+    int room = count <= 0 ? (int)count + 1 : has_room(self, count);
+    if (room <= 0) {
+        return room < 0 || PyErr_Occurred() ? -1 : IS_PYTHONS;
+    }
+    return is_set(self, IS_WATCHED) ? WAITS : is_set(self, IS_COLLECTING) ? IS_COLLECTED : count == 0 ? GOES_AT_ONCE : IS_PYTHONS;
 }
 
 /* Add an entry, whose buffer grows. */
@@ -155,13 +168,13 @@ add_entry(Post *self, PyObject *frames)
     return 0;
 }
 
-/* Put a frame behind what was collected. */
+/* Put a frame behind what waits. */
 static int
 collect(Post *self, PyObject *payload)
 {
-    PyObject *frames = of_queue(self, QUEUED);
-    Py_ssize_t size = PyBytes_GET_SIZE(payload), waiting = frames == NULL ? -1 : PyObject_Size(frames);
-    if (waiting < 0 || (waiting == 0 && add_entry(self, frames) < 0)) {
+    int is_ours;
+    Py_ssize_t size = PyBytes_GET_SIZE(payload), count = look_at_queue(self, &is_ours);
+    if (count < 0 || (!is_ours && add_entry(self, of_queue(self, QUEUED)) < 0)) {
         return -1;
     }
     PyObject *buffer = self->fields[BUFFER];
@@ -224,7 +237,9 @@ forget_entry(Post *self, Py_ssize_t size)
 static int
 write_collected(Post *self)
 {
-    int unsettled = is_unsettled(self);
+    int is_ours;
+    Py_ssize_t count = look_at_queue(self, &is_ours);
+    int unsettled = count < 0 ? -1 : count != 1 || !is_ours ? 1 : is_unsettled(self);
     if (unsettled != 0) {
         return unsettled < 0 ? -1 : call_method(self->fields[WRITER], write_name, NULL);
     }
@@ -299,16 +314,19 @@ go_on_collecting(Post *self, PyObject *payload, double now, int hurried)
     return set_slot(self->fields[WRITER], self->writer[WRITE_BY], next) < 0 ? -1 : write_collected(self);
 }
 
-/* Write or collect a payload. */
+/* Write a payload, collect it, or let it wait until the kernel takes more. */
 static int
-put(Post *self, PyObject *payload, int is_collecting)
+put(Post *self, PyObject *payload, int way)
 {
+    if (way == WAITS) {
+        return collect(self, payload);
+    }
     double now = now_by(self);
     int hurried = PyErr_Occurred() ? -1 : counts(self, now);
     if (hurried < 0) {
         return -1;
     }
-    if (is_collecting) {
+    if (way == IS_COLLECTED) {
         return go_on_collecting(self, payload, now, hurried);
     }
     if (!hurried) {
@@ -338,11 +356,11 @@ post_payload(Post *self, PyObject *payload)
     if (size > self->limit || size + HEADER_BYTES > small || size + HEADER_BYTES > MOST_SMALL) {
         return Py_NewRef(payload);
     }
-    int ordinary = is_ordinary(self); /* again: who encodes may have sent something */
-    if (ordinary <= 0) {
-        return ordinary < 0 ? NULL : Py_NewRef(payload);
+    int way = look(self); /* again: who encodes may have sent something */
+    if (way <= IS_PYTHONS) {
+        return way < 0 ? NULL : Py_NewRef(payload);
     }
-    return put(self, payload, ordinary == 2) < 0 ? NULL : keeps_up(self);
+    return put(self, payload, way) < 0 ? NULL : keeps_up(self);
 }
 
 /* post(message): send it, and say whether the receiver keeps up; None or its payload: it is Python's to send. */
@@ -354,9 +372,9 @@ post(PyObject *object, PyObject *const *args, size_t nargs, PyObject *names)
         PyErr_SetString(PyExc_TypeError, "expected a message");
         return NULL;
     }
-    int ordinary = is_ordinary(self);
-    if (ordinary <= 0) {
-        return ordinary < 0 ? NULL : Py_NewRef(Py_None);
+    int way = look(self);
+    if (way <= IS_PYTHONS) {
+        return way < 0 ? NULL : Py_NewRef(Py_None);
     }
     PyObject *payload = PyObject_CallOneArg(self->fields[ENCODE], args[0]);
     if (payload == NULL || !PyBytes_CheckExact(payload)) {
@@ -417,13 +435,13 @@ static PyObject *
 create(PyTypeObject *type, PyObject *args, PyObject *named)
 {
     static char *names[] = {"writer", "encode", "entry", "socket", "limit", "burst_frames", "burst_seconds", "most_collected",
-                            "pressure", "clock", NULL};
+                            "most_waiting", "entry_cost", "pressure", "clock", NULL};
     PyObject *writer, *encode, *entry, *socket, *clock = Py_None;
     Post given = {.is_held = 0};
     if (prepare() < 0
-        || !PyArg_ParseTupleAndKeywords(args, named, "OOOOLldll|O:Post", names, &writer, &encode, &entry, &socket,
+        || !PyArg_ParseTupleAndKeywords(args, named, "OOOOLldllll|O:Post", names, &writer, &encode, &entry, &socket,
                                         &given.limit, &given.burst_frames, &given.burst_seconds, &given.most_collected,
-                                        &given.pressure, &clock)) {
+                                        &given.most_waiting, &given.entry_cost, &given.pressure, &clock)) {
         return NULL;
     }
     Post *self = (Post *)type->tp_alloc(type, 0);
@@ -440,6 +458,8 @@ create(PyTypeObject *type, PyObject *args, PyObject *named)
     self->burst_frames = given.burst_frames;
     self->burst_seconds = given.burst_seconds;
     self->most_collected = given.most_collected;
+    self->most_waiting = given.most_waiting;
+    self->entry_cost = given.entry_cost;
     self->pressure = given.pressure;
     if (find_places(self) < 0) {
         Py_CLEAR(self);

@@ -32,7 +32,7 @@ from typing import Any, Final
 from ..base.native import Choice, Native
 from ..base.reactor import Reactor
 from ..errors import ChannelClosed, ChannelFull, ClusterError, FrameError
-from .frames import HEADER, MAX_MESSAGE_BYTES, Frame
+from .frames import HEADER, LARGE_BYTES, MAX_MESSAGE_BYTES, Frame
 from .reader import ChannelReader
 from .toll import TOLLED, Toll
 from .write_queue import BURST_FRAMES, BURST_SECONDS, MOST_COLLECTED_BYTES, Outgoing, SendCallback
@@ -115,6 +115,8 @@ class Channel:
             burst_frames=BURST_FRAMES,
             burst_seconds=BURST_SECONDS,
             most_collected=MOST_COLLECTED_BYTES,
+            most_waiting=min(self._max_queued, PRESSURE_BYTES) - 2 * LARGE_BYTES,
+            entry_cost=FRAME_COST,
             pressure=PRESSURE_BYTES,
         )
 

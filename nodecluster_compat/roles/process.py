@@ -183,7 +183,8 @@ class Process(Emitter):
         Raises:
             NotInCluster: this process has no primary.
         """
-        return self._own_worker("process.send()").send(message, handle, options, callback, keep_open=keep_open)
+        worker = self._worker or self._own_worker("process.send()")
+        return worker.send(message, handle, options, callback, keep_open=keep_open)
 
     def request(
         self, message: Message, callback: Callable[..., Any] | None = None, *, timeout: float | None = 30.0

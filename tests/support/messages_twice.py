@@ -156,7 +156,7 @@ class _Sending:
         self.far.setblocking(False)
         self.told: list[Any] = []
         self.decoder = FrameDecoder()
-        self.channel = Channel(ours, lambda frame: None, self._closed, max_queued=_LIMIT, choice=choice)
+        self.channel = Channel(ours, lambda frame: None, self._closed, max_queued=100 * _LIMIT, choice=choice)
         self.line = Line(self.channel, _LOG, limit=20_000, choice=choice)
         if self.line.send_quickly is not None:
             self.line.send_quickly.clock = clock.monotonic  # type: ignore[attr-defined]
@@ -197,7 +197,7 @@ class _Sending:
             self.loop.run_once(0)
             try:
                 data, ancillary, _, _ = self.far.recvmsg(1 << 20, 1000)
-            except BlockingIOError:
+            except (BlockingIOError, ConnectionResetError):
                 return
             for _, _, rights in ancillary:
                 for fd in array.array("i", rights):
