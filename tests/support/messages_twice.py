@@ -209,7 +209,7 @@ class _Sending:
 
 def _message(deed: int, piece: bytes) -> Any:
     if deed & 0x40:
-        return "x" * (200 * len(piece))
+        return "x" * (70 * len(piece))
     return {"n": len(piece), "text": piece.decode("latin-1")} if deed & 0x20 else object() if deed & 0x80 else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from messages_twice import heard, sent
 
@@ -18,6 +18,7 @@ INPUTS = st.lists(DEEDS, max_size=14).map(
 )
 
 
+@settings(deadline=None)
 @given(INPUTS)
 @example(b"\x42\x03abc")  # 140 frames at once: two slices
 @example(b"\x43\x05large\x41\x03abc")
@@ -33,6 +34,7 @@ def test_both_hear_the_same(data: bytes) -> None:
     assert heard(data, in_force()) == heard(data, PYTHON)
 
 
+@settings(deadline=None)
 @given(INPUTS)
 @example(b"\x21\x03abc\x21\x03abc\x04\x00\x05\x00")
 @example(b"\x21\x03abc\x61\x50" + b"x" * 80 + b"\x21\x03abc\x05\x00")  # the kernel takes no more

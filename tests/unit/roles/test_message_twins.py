@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, Final, cast
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nodecluster_compat.base.emitter import Emitter
@@ -132,6 +132,7 @@ def received(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
     return [*rig.told, left, inbox._arrived.bytes_waiting, inbox._is_paused, inbox._is_delivering]
 
 
+@settings(deadline=None)
 @given(DEEDS)
 @example([(4, b"1"), (5, b"1"), (1, b"1"), (2, b"1"), (3, b'{"a": [1]}'), (6, b"1"), (7, b"1"), (3, b"null")])
 @example([(4, b"1"), (0, b'"leave"'), (0, b"1"), (2, b"1"), (3, b"null"), (2, b"1"), (3, b"null")])
@@ -191,6 +192,7 @@ def delivered(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
     return [*told, left]
 
 
+@settings(deadline=None)
 @given(DEEDS)
 @example([(3, b"1"), (4, b"1"), (5, b"1"), (0, b'{"a": [1]}'), (7, b"1"), (0, b"1"), (7, b"null"), (0, b"{")])
 @example([(0, b"1"), (4, b"1"), (0, b"null"), (2, b"1"), (0, b'"leave"'), (0, b"1")])
