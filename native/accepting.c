@@ -1,18 +1,15 @@
 /* Accept on one listening socket; twin of Listener._readable in connections/listener.py.
 
-   What is accepted is dealt at once (dealing.c), or waits in the dispatcher's line; what a look finds to be somebody's is
-   dealt by the twin.  Where a proxy names the clients, a policy compares workers, or accepting has failed, it is the twin
-   that accepts. */
+   What is accepted is dealt at once (dealing.c), or waits, in the dispatcher's line or for the worker to which a look finds
+   that it belongs (named.c).  Where a proxy names the clients, a policy compares workers, or accepting has failed, it is
+   the twin that accepts. */
 
 #define _GNU_SOURCE /* accept4 */
 
 #include "dealing.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <stddef.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <string.h>
 #include <unistd.h>
 
 #define GROWTH 1.25
@@ -32,68 +29,6 @@ prepare(void)
         {&batch_name, "_batch"},
     };
     return make_names(names, COUNT_OF(names));
-}
-
-/* --- addresses, as the standard library says them ---------------------------------------------- */
-
-static PyObject *
-ip_address(const struct sockaddr_in *address)
-{
-    char text[INET_ADDRSTRLEN];
-    if (inet_ntop(AF_INET, &address->sin_addr, text, sizeof text) == NULL) {
-        return PyErr_SetFromErrno(PyExc_OSError);
-    }
-    PyObject *host = PyUnicode_FromString(text), *port = PyLong_FromLong(ntohs(address->sin_port));
-    PyObject *pair = host == NULL || port == NULL ? NULL : PyTuple_Pack(2, host, port);
-    Py_XDECREF(host);
-    Py_XDECREF(port);
-    return pair;
-}
-
-static PyObject *
-ip6_address(const struct sockaddr_in6 *address)
-{
-    char text[INET6_ADDRSTRLEN];
-    if (inet_ntop(AF_INET6, &address->sin6_addr, text, sizeof text) == NULL) {
-        return PyErr_SetFromErrno(PyExc_OSError);
-    }
-    return Py_BuildValue("(siII)", text, ntohs(address->sin6_port), (unsigned)ntohl(address->sin6_flowinfo),
-                         (unsigned)address->sin6_scope_id);
-}
-
-static PyObject *
-unix_address(const struct sockaddr_un *address, socklen_t size)
-{
-    size_t length = size <= offsetof(struct sockaddr_un, sun_path) ? 0 : size - offsetof(struct sockaddr_un, sun_path);
-    if (length > 0 && address->sun_path[0] == '\0') {
-        return PyBytes_FromStringAndSize(address->sun_path, (Py_ssize_t)length);
-    }
-    return PyUnicode_DecodeFSDefaultAndSize(address->sun_path, (Py_ssize_t)strnlen(address->sun_path, length));
-}
-
-typedef union {
-    struct sockaddr any;
-    struct sockaddr_in ip;
-    struct sockaddr_in6 ip6;
-    struct sockaddr_un local;
-    struct sockaddr_storage room;
-} SocketAddress;
-
-static PyObject *
-address_of(const SocketAddress *address, socklen_t size)
-{
-    switch (address->any.sa_family) {
-    case AF_INET:
-        return ip_address(&address->ip);
-    case AF_INET6:
-        return ip6_address(&address->ip6);
-    case AF_UNIX:
-        return unix_address(&address->local, size);
-    default:
-        PyErr_Format(PyExc_ValueError, "expected an address of IPv4, IPv6 or AF_UNIX, got family %d",
-                     address->any.sa_family);
-        return NULL;
-    }
 }
 
 /* --- what is ordinary ---------------------------------------------------------------------------- */
@@ -156,116 +91,132 @@ static int
 append(Table *table, PyObject *number, PyObject *connection)
 {
     PyObject *place = PyTuple_Pack(2, number, connection);
-    PyObject *done = place == NULL ? NULL : PyObject_CallMethodOneArg(table->line, append_name, place);
+    int result = place == NULL ? -1 : tell(table->line, append_name, place);
     Py_XDECREF(place);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 1;
+    return result < 0 ? -1 : 1;
 }
 
-/* Let it wait: 1; 0: it was given to the twin, which found a place for it.  The descriptor is theirs. */
+/* Let it wait: 1; 0: it was given to the twin, which found a place for it.  As Dispatcher.add() has it: a line in which
+   nobody is dealt is everybody's. */
 static int
-wait_in_line(Accepting *self, int fd, PyObject *peer, PyObject *number)
+find_place(Accepting *self, PyObject *number, PyObject *target, PyObject *connection)
 {
     Table table;
-    int ordinary = look_at(self, &table);
-    PyObject *descriptor = ordinary < 0 ? NULL : PyLong_FromLong(fd);
-    PyObject *given[] = {descriptor, peer}, *type = dealings_of(self)->fields[CONNECTION];
-    PyObject *connection = descriptor == NULL ? NULL : PyObject_Vectorcall(type, given, 2, NULL);
-    Py_XDECREF(descriptor);
-    if (connection == NULL) {
-        close(fd);
+    int ordinary = look_at(self, &table), waits = 0;
+    Py_ssize_t waiting = ordinary <= 0 ? 0 : PyObject_Size(table.line);
+    if (ordinary > 0 && waiting == 0) {
+        waits = waits_for(self, &table, target);
+    }
+    if (PyErr_Occurred()) {
         return -1;
     }
-    int result;
+    waits = waits ? wait_for(&table, target, number, connection) : 0;
+    if (waits != 0) {
+        return waits;
+    }
     if (ordinary && PySet_GET_SIZE(table.idle) == 0 && PyDict_GET_SIZE(table.round) == 0) {
-        result = append(&table, number, connection);
+        return append(&table, number, connection);
     }
-    else {
-        PyObject *done = PyObject_CallMethodOneArg(self->fields[DISPATCHER_OF], add_name, connection);
-        Py_XDECREF(done);
-        result = done == NULL ? -1 : 0;
+    return tell(self->fields[DISPATCHER_OF], add_name, connection);
+}
+
+/* The same, of what has no object yet.  The descriptor is theirs. */
+static int
+let_it_wait(Accepting *self, const Place *place)
+{
+    PyObject *fd = PyLong_FromLong(place->fd), *head = PyLong_FromLong(-1);
+    PyObject *given[] = {fd, place->peer, head, place->target}, *type = dealings_of(self)->fields[CONNECTION];
+    PyObject *connection = fd == NULL || head == NULL ? NULL : PyObject_Vectorcall(type, given, COUNT_OF(given), NULL);
+    Py_XDECREF(fd);
+    Py_XDECREF(head);
+    if (connection == NULL) {
+        close(place->fd);
+        return -1;
     }
+    int result = find_place(self, place->number, place->target, connection);
     Py_DECREF(connection);
     return result;
 }
 
-/* Offer it at once, if somebody is idle and nobody waits; 0: nothing has changed. */
+/* Whether to look first for what was taken: somebody may be idle, or the one to whom a connection belongs. */
 static int
-deal_at_once(Accepting *self, int fd, PyObject *peer, PyObject *number)
+is_to_look(Table *table, PyObject *target)
+{
+    int is_somebodys = PyObject_IsTrue(target);
+    if (is_somebodys <= 0) {
+        return is_somebodys < 0 ? -1 : PySet_GET_SIZE(table->idle) == 0;
+    }
+    int is_idle = PySet_Contains(table->idle, target);
+    return is_idle < 0 ? -1 : !is_idle;
+}
+
+/* Offer it at once, if it can be and nobody waits; 0: nothing has changed. */
+static int
+deal_at_once(Accepting *self, const Place *place)
 {
     Table table;
     int result = look_at(self, &table);
-    if (result > 0 && PySet_GET_SIZE(table.idle) == 0) {
+    int looks = result <= 0 ? result : is_to_look(&table, place->target);
+    if (looks > 0) {
         result = find_taken(dealings_of(self)) < 0 ? -1 : look_at(self, &table);
     }
-    Py_ssize_t waiting = result > 0 ? PyObject_Size(table.line) : 0;
-    if (result < 0 || waiting < 0) {
-        close(fd);
+    Py_ssize_t waiting = looks >= 0 && result > 0 ? PyObject_Size(table.line) : 0;
+    if (looks < 0 || result < 0 || waiting < 0) {
+        close(place->fd);
         return -1;
     }
-    return result == 0 || waiting > 0 ? 0 : deal_one(self, fd, peer, number);
+    return result == 0 || waiting > 0 ? 0 : deal_one(self, place);
 }
 
 /* Deal a connection that was accepted; twin of Dispatcher.add().  The descriptor is no longer the caller's. */
 static int
-add(Accepting *self, int fd, PyObject *peer)
+add(Accepting *self, int fd, PyObject *peer, PyObject *target)
 {
     PyObject *dispatcher = self->fields[DISPATCHER_OF];
     Py_ssize_t last_place = dealings_of(self)->dispatcher[LAST];
     long last = get_number(dispatcher, last_place);
-    PyObject *number = PyErr_Occurred() ? NULL : PyLong_FromLong(last + 1);
-    if (number == NULL) {
+    const Place place = {fd, peer, target, PyErr_Occurred() ? NULL : PyLong_FromLong(last + 1)};
+    if (place.number == NULL) {
         close(fd);
         return -1;
     }
-    int result = deal_at_once(self, fd, peer, number);
+    int result = deal_at_once(self, &place);
     if (result == 0) {
-        result = wait_in_line(self, fd, peer, number);
+        result = let_it_wait(self, &place);
     }
     if (result <= 0) {
-        Py_DECREF(number);
+        Py_DECREF(place.number);
         return result;
     }
-    return set_slot(dispatcher, last_place, number);
+    return set_slot(dispatcher, last_place, place.number);
 }
 
-/* Whose a connection is by what has come of it, 0 for anybody's; -1: an exception.  Twin of Listener._looked_at(). */
-static long
+/* Return whose a connection is by what has come of it: a number, 0 for anybody's.  Twin of Listener._looked_at(). */
+static PyObject *
 looked_at(Accepting *self, int fd)
 {
     char data[MOST_PEEKED];
     Table table;
-    PyObject *look = PyObject_GetAttr(self->fields[LISTENER], look_name);
+    PyObject *look = PyObject_GetAttr(self->fields[LISTENER], look_name), *whose = NULL;
     int ordinary = look == NULL ? -1 : look_at(self, &table);
-    long target = ordinary < 0 ? -1 : 0;
+    long target = 0;
     if (ordinary > 0 && look != Py_None && PySet_GET_SIZE(table.members) > 1) {
         ssize_t got = recv(fd, data, sizeof data, MSG_PEEK | MSG_DONTWAIT);
         PyObject *seen = got <= 0 ? NULL : PyBytes_FromStringAndSize(data, got);
-        PyObject *whose = seen == NULL ? NULL : PyObject_CallOneArg(look, seen);
-        target = got <= 0 ? 0 : whose == NULL ? -1 : PyLong_AsLong(whose);
+        whose = seen == NULL ? NULL : PyObject_CallOneArg(look, seen);
+        target = whose == NULL ? 0 : PyLong_AsLong(whose);
         Py_XDECREF(seen);
-        Py_XDECREF(whose);
     }
     Py_XDECREF(look);
-    return PyErr_Occurred() ? -1 : Py_MAX(target, 0);
-}
-
-/* Let the twin deal a connection that is somebody's, who may have taken the last offer, and need not be waited for then. */
-static int
-add_for(Accepting *self, int fd, PyObject *peer, long target)
-{
-    PyObject *connection = NULL;
-    if (find_taken(dealings_of(self)) >= 0) {
-        connection = PyObject_CallFunction(dealings_of(self)->fields[CONNECTION], "iOil", fd, peer, -1, target);
+    if (PyErr_Occurred()) {
+        Py_CLEAR(whose);
+        return NULL;
     }
-    if (connection == NULL) {
-        close(fd);
-        return -1;
+    if (target <= 0) {
+        Py_XDECREF(whose);
+        return PyLong_FromLong(0);
     }
-    PyObject *done = PyObject_CallMethodOneArg(self->fields[DISPATCHER_OF], add_name, connection);
-    Py_DECREF(connection);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 1;
+    return whose;
 }
 
 /* Act on an error of accept(); 1: go on, 0: there is nothing now. */
@@ -298,12 +249,13 @@ accept_one(Accepting *self, int listening)
         close(fd);
         return -1;
     }
-    long target = looked_at(self, fd);
-    if (target < 0) {
+    PyObject *target = looked_at(self, fd);
+    if (target == NULL) {
         close(fd);
     }
-    int result = target < 0 ? -1 : target > 0 ? add_for(self, fd, peer, target) : add(self, fd, peer);
+    int result = target == NULL ? -1 : add(self, fd, peer, target);
     Py_DECREF(peer);
+    Py_XDECREF(target);
     return result < 0 ? -1 : 1;
 }
 

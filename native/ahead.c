@@ -20,6 +20,10 @@ prepare_ahead(void)
 static int
 competes(Dealings *self, Accepting *accepting, PyObject *other)
 {
+    if (!is_end(self, other)) {
+        PyErr_Format(PyExc_TypeError, "expected an end of a worker's channel, got %R", other);
+        return -1;
+    }
     PyObject *offered = get_slot(other, self->end[OFFERED]);
     long age = get_number(other, self->end[AGE]);
     if (PyErr_Occurred()) {

@@ -2,8 +2,8 @@
 
        accept ──▶ deal_one ──▶ offered, or it waits in the line ──▶ deal_line ──▶ deal_one ──▶ offered
 
-   Nothing is decided here that the twins would decide otherwise.  Where a connection belongs to a worker, has waited for
-   long or was begun by another, or the kernel takes nothing, everything is left as it is, and the twin asked. */
+   Nothing is decided here that the twins would decide otherwise.  Where a connection has waited for long or was begun by
+   another worker, or the kernel takes nothing, everything is left as it is, and the twin asked. */
 
 #include "dealing.h"
 
@@ -87,49 +87,68 @@ note_offer(Accepting *self, Table *table, PyObject *worker_id, PyObject *end, Py
     return PyDict_GET_SIZE(common->fields[LISTENERS]) < 2 ? 0 : tell_others(self, worker_id);
 }
 
-/* Return the idle worker that has waited longest, and its end, borrowed; NULL: there is none, or the twin is to say. */
+/* Return the idle worker that has waited longest, borrowed; NULL: there is none, or the twin is to say. */
 static PyObject *
-first_idle(Accepting *self, Table *table, PyObject **end)
+first_idle(Table *table)
 {
-    Dealings *common = dealings_of(self);
     Py_ssize_t position = 0;
     PyObject *worker_id;
-    if (!PyDict_Next(table->round, &position, &worker_id, NULL)) {
+    if (!PyDict_Next(table->round, &position, &worker_id, NULL) || PySet_Contains(table->idle, worker_id) <= 0
+        || PySet_Contains(table->members, worker_id) <= 0) {
         return NULL;
     }
-    if (PySet_Contains(table->idle, worker_id) <= 0 || PySet_Contains(table->members, worker_id) <= 0) {
-        return NULL;
-    }
-    *end = PyDict_GetItemWithError(common->fields[ENDS], worker_id);
-    return *end == NULL || (PyObject *)Py_TYPE(*end) != common->fields[OFFERING_END] ? NULL : worker_id;
+    return worker_id;
 }
 
-/* Offer a connection to the worker whose turn it is; `number` is its place among those that wait.
+/* Return who is to have a connection now, borrowed; NULL: nobody, or the twin is to say. */
+static PyObject *
+worker_for(Accepting *self, Table *table, const Place *place)
+{
+    int is_somebodys = PyObject_IsTrue(place->target);
+    if (is_somebodys > 0 && PySet_Contains(table->idle, place->target) > 0
+        && PySet_Contains(table->members, place->target) > 0) {
+        return place->target;
+    }
+    int waits = is_somebodys <= 0 ? is_somebodys : waits_for(self, table, place->target);
+    return waits != 0 || PyErr_Occurred() ? NULL : first_idle(table);
+}
+
+/* Send it; 0: nothing has changed. */
+static int
+offer_to(Accepting *self, Table *table, PyObject *worker_id, const Place *place)
+{
+    Dealings *common = dealings_of(self);
+    PyObject *end = PyDict_GetItemWithError(common->fields[ENDS], worker_id);
+    if (end == NULL || !is_end(common, end)) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    Py_INCREF(worker_id);
+    Py_INCREF(end);
+    int result = offer(common, end, self, place);
+    if (result > 0 && note_offer(self, table, worker_id, end, place->number) < 0) {
+        result = -1;
+    }
+    Py_DECREF(worker_id);
+    Py_DECREF(end);
+    return result;
+}
+
+/* Offer a connection to its worker, if that is idle, or to the one whose turn it is.
 
    0: nothing has changed, and the descriptor is still the caller's.  Otherwise that is gone; 1: a worker has it. */
 int
-deal_one(Accepting *self, int fd, PyObject *peer, PyObject *number)
+deal_one(Accepting *self, const Place *place)
 {
     Table table;
-    PyObject *end = NULL, *worker_id = look_at(self, &table) <= 0 ? NULL : first_idle(self, &table, &end);
-    int result = PyErr_Occurred() ? -1 : 0;
-    if (worker_id != NULL) {
-        Py_INCREF(worker_id);
-        Py_INCREF(end);
-        result = offer(dealings_of(self), end, self, fd, peer);
-        if (result > 0 && note_offer(self, &table, worker_id, end, number) < 0) {
-            result = -1;
-        }
-        Py_DECREF(worker_id);
-        Py_DECREF(end);
-    }
+    PyObject *worker_id = look_at(self, &table) <= 0 ? NULL : worker_for(self, &table, place);
+    int result = PyErr_Occurred() ? -1 : worker_id == NULL ? 0 : offer_to(self, &table, worker_id, place);
     if (result != 0) {
-        close(fd);
+        close(place->fd);
     }
     return result;
 }
 
-/* --- the line ------------------------------------------------------------------------------------ */
+/* --- those that wait ----------------------------------------------------------------------------- */
 
 static int
 number_of(PyObject *object, PyObject *name, long *number)
@@ -140,35 +159,60 @@ number_of(PyObject *object, PyObject *name, long *number)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* Deal a connection that waits; as deal_one(). */
+/* Whether nothing is to be known of a connection but where it goes. */
 static int
-deal_waiting(Accepting *self, PyObject *number, PyObject *connection)
+is_plain(Accepting *self, PyObject *connection)
 {
-    long fd, head, target;
-    if (number_of(connection, fd_name, &fd) < 0 || number_of(connection, head_name, &head) < 0
-        || number_of(connection, target_name, &target) < 0) {
-        return -1;
-    }
+    long head;
     PyObject *aged = of_dispatcher(self, AGED);
     int is_old = aged == NULL ? -1 : PySet_Contains(aged, connection);
-    if (is_old != 0 || head >= 0 || target != 0) {
-        return is_old < 0 ? -1 : 0;
+    if (is_old < 0 || number_of(connection, head_name, &head) < 0) {
+        return -1;
+    }
+    return !is_old && head < 0;
+}
+
+/* Let one that was in the line wait for its worker, if it is to; as deal_one(). */
+static int
+move(Accepting *self, const Place *place, PyObject *connection)
+{
+    Table table;
+    int ordinary = look_at(self, &table);
+    int waits = ordinary <= 0 ? ordinary : waits_for(self, &table, place->target);
+    return waits <= 0 ? waits : wait_for(&table, place->target, place->number, connection);
+}
+
+/* Deal a connection that waits, in the line or for a worker; as deal_one(). */
+static int
+deal_waiting(Accepting *self, PyObject *number, PyObject *connection, PyObject *worker_id)
+{
+    long fd;
+    int plain = is_plain(self, connection);
+    if (plain <= 0 || number_of(connection, fd_name, &fd) < 0) {
+        return plain == 0 ? 0 : -1;
     }
     PyObject *peer = PyObject_GetAttr(connection, peer_name);
-    int result = peer == NULL ? -1 : deal_one(self, (int)fd, peer, number);
+    PyObject *target = peer == NULL ? NULL : PyObject_GetAttr(connection, target_name);
+    int is_its = target == NULL ? -1 : worker_id == NULL || PyObject_RichCompareBool(target, worker_id, Py_EQ);
+    const Place place = {(int)fd, peer, target, number};
+    int result = is_its <= 0 ? is_its : deal_one(self, &place);
+    if (result == 0 && worker_id == NULL) {
+        result = move(self, &place, connection);
+    }
     Py_XDECREF(peer);
+    Py_XDECREF(target);
     return result;
 }
 
-/* Deal the connection that has waited longest; 0: it waits still. */
-static int
-deal_first(Accepting *self, PyObject *line)
+/* Deal the connection that has waited longest in the line, or for a worker; 0: it waits still. */
+int
+deal_first(Accepting *self, PyObject *queue, PyObject *worker_id)
 {
-    PyObject *place = PyObject_CallMethodNoArgs(line, popleft_name);
+    PyObject *place = PyObject_CallMethodNoArgs(queue, popleft_name);
     PyObject *number = place == NULL ? NULL : PySequence_GetItem(place, 0);
     PyObject *connection = number == NULL ? NULL : PySequence_GetItem(place, 1);
-    int result = connection == NULL ? -1 : deal_waiting(self, number, connection);
-    if (result == 0 && tell(line, appendleft_name, place) < 0) {
+    int result = connection == NULL ? -1 : deal_waiting(self, number, connection, worker_id);
+    if (result == 0 && tell(queue, appendleft_name, place) < 0) {
         result = -1;
     }
     Py_XDECREF(number);
@@ -191,7 +235,7 @@ deal_line(Accepting *self)
             return waiting < 0 ? -1 : 0;
         }
         Py_INCREF(table.line);
-        int result = deal_first(self, table.line);
+        int result = deal_first(self, table.line, NULL);
         Py_DECREF(table.line);
         if (result < 0) {
             return -1;

@@ -1,4 +1,5 @@
-/* Share what the files of dealing need: accepting.c, ahead.c, dealing.c, dealings.c, offers.c, taken.c.
+/* Share what the files of dealing need: accepting.c, addresses.c, ahead.c, dealing.c, dealings.c, named.c, offers.c,
+   taken.c.
 
    The ledger is Python's: its sets, dictionaries and objects, as the twins keep them.  C reads and changes the same ones,
    so whatever it leaves to Python, in the middle of anything, Python goes on with.  Everything runs with the lock of the
@@ -8,6 +9,10 @@
 #define NODECLUSTER_DEALING_H
 
 #include "native.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 /* --- what the listeners of an engine have in common: dealings.c ------------------------------- */
 
@@ -33,7 +38,7 @@ enum {
 };
 
 enum { WORKER_ID, NEAR, IS_BUSY, HAS_LEFT, IS_OPEN, OFFERED, HANDED, AGE, LOOKS, END_SLOTS };
-enum { MEMBERS, FULL, IDLE_WORKERS, LINE, NAMED, AGED, POLICY, LAST, PLACES, DISPATCHER_SLOTS };
+enum { MEMBERS, FULL, IDLE_WORKERS, LINE, NAMED, AGED, POLICY, LAST, PLACES, MOST_NAMED, DISPATCHER_SLOTS };
 enum { COUNTS, MOST, TURNS_SLOTS };
 enum { LEFT, THEN, ALLOWANCE_SLOTS };
 
@@ -60,12 +65,30 @@ typedef struct {
 
 extern PyTypeObject *accepting_type;
 
+/* --- addresses of clients: addresses.c --------------------------------------------------------- */
+
+typedef union {
+    struct sockaddr any;
+    struct sockaddr_in ip;
+    struct sockaddr_in6 ip6;
+    struct sockaddr_un local;
+    struct sockaddr_storage room;
+} SocketAddress;
+
+PyObject *address_of(const SocketAddress *address, socklen_t size);
+
 /* --- between them ------------------------------------------------------------------------------ */
 
 /* What a dispatcher has, while Python does not run: borrowed. */
 typedef struct {
-    PyObject *members, *full, *idle, *line, *round;
+    PyObject *members, *full, *idle, *line, *named, *round;
 } Table;
+
+/* A connection that is to be dealt: borrowed. */
+typedef struct {
+    int fd;
+    PyObject *peer, *target, *number; /* whose it is, 0 for anybody's, and its place among those that wait */
+} Place;
 
 /* dealings.c */
 int tell(PyObject *object, PyObject *name, PyObject *argument);
@@ -75,6 +98,13 @@ int is_same(Dealings *self, PyObject *name, int method);
 PyObject *of_dispatcher(Accepting *self, int which);
 int look_at(Accepting *self, Table *table);
 
+/* Whether an object is an end of a worker's channel, whose slots are known. */
+static inline int
+is_end(Dealings *self, PyObject *object)
+{
+    return (PyObject *)Py_TYPE(object) == self->fields[OFFERING_END];
+}
+
 static inline Dealings *
 dealings_of(Accepting *self)
 {
@@ -83,12 +113,19 @@ dealings_of(Accepting *self)
 
 /* dealing.c */
 int prepare_dealing(void);
-int deal_one(Accepting *self, int fd, PyObject *peer, PyObject *number);
+int deal_one(Accepting *self, const Place *place);
+int deal_first(Accepting *self, PyObject *queue, PyObject *worker_id);
 int deal_line(Accepting *self);
+
+/* named.c */
+int prepare_named(void);
+int waits_for(Accepting *self, Table *table, PyObject *target);
+int wait_for(Table *table, PyObject *target, PyObject *number, PyObject *connection);
+int deal_to(Accepting *self, PyObject *worker_id);
 
 /* offers.c */
 int prepare_offers(void);
-int offer(Dealings *self, PyObject *end, Accepting *accepting, int fd, PyObject *peer);
+int offer(Dealings *self, PyObject *end, Accepting *accepting, const Place *place);
 
 /* ahead.c */
 int prepare_ahead(void);

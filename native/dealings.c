@@ -58,15 +58,16 @@ int
 look_at(Accepting *self, Table *table)
 {
     Dealings *common = dealings_of(self);
-    PyObject *policy = of_dispatcher(self, POLICY), *named = of_dispatcher(self, NAMED);
+    PyObject *policy = of_dispatcher(self, POLICY);
     table->members = of_dispatcher(self, MEMBERS);
     table->full = of_dispatcher(self, FULL);
     table->idle = of_dispatcher(self, IDLE_WORKERS);
     table->line = of_dispatcher(self, LINE);
+    table->named = of_dispatcher(self, NAMED);
     if (PyErr_Occurred()) {
         return -1;
     }
-    if ((PyObject *)Py_TYPE(policy) != common->fields[ROUND_ROBIN] || !PyDict_CheckExact(named) || PyDict_GET_SIZE(named)
+    if ((PyObject *)Py_TYPE(policy) != common->fields[ROUND_ROBIN] || !PyDict_CheckExact(table->named)
         || !PySet_CheckExact(table->members) || !PySet_CheckExact(table->full) || !PySet_CheckExact(table->idle)) {
         return 0;
     }
@@ -147,7 +148,7 @@ find_places(Dealings *self)
     static const char *const of_end[] = {"worker_id", "_near",  "is_busy", "has_left", "is_open",
                                          "offered",   "handed", "age",     "looks"};
     static const char *const of_dispatcher[] = {"_members", "_full",   "idle_workers", "_line",  "_named",
-                                                "_aged",    "_policy", "_last",        "_places"};
+                                                "_aged",    "_policy", "_last",        "_places", "_most_named"};
     static const char *const of_turns[] = {"_counts", "_most"}, *const of_allowance[] = {"_left", "_then"};
     static const char *const of_policy[] = {"_idle"};
     const struct {
@@ -173,7 +174,7 @@ find_places(Dealings *self)
 static PyObject *
 create(PyTypeObject *type, PyObject *args, PyObject *named)
 {
-    if (prepare_dealing() < 0 || prepare_offers() < 0 || prepare_ahead() < 0 || prepare_taken() < 0) {
+    if (prepare_dealing() < 0 || prepare_named() < 0 || prepare_offers() < 0 || prepare_ahead() < 0 || prepare_taken() < 0) {
         return NULL;
     }
     Dealings *self = (Dealings *)type->tp_alloc(type, 0);

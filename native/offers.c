@@ -67,7 +67,7 @@ note(Dealings *self, PyObject *end, PyObject *offered, PyObject *handed, PyObjec
 
 /* Send a connection; 1: it lies in the channel, 0: nothing has happened.  The descriptor stays the caller's. */
 int
-offer(Dealings *self, PyObject *end, Accepting *accepting, int fd, PyObject *peer)
+offer(Dealings *self, PyObject *end, Accepting *accepting, const Place *place)
 {
     int same = is_same(self, offer_name, OFFER_METHOD);
     if (same <= 0) {
@@ -79,10 +79,10 @@ offer(Dealings *self, PyObject *end, Accepting *accepting, int fd, PyObject *pee
         return PyErr_Occurred() ? -1 : 0;
     }
     PyObject *age = PyLong_FromLong(0), *handed = PyLong_FromLong(had + 1), *none = PyTuple_New(0);
-    PyObject *offered = age == NULL ? NULL : PyTuple_Pack(3, accepting->fields[LISTENER_ID], peer, age);
+    PyObject *offered = PyTuple_Pack(3, accepting->fields[LISTENER_ID], place->peer, place->target);
     int result = -1;
-    if (offered != NULL && handed != NULL && none != NULL) {
-        result = send_descriptor(channel, accepting->fields[PACKET], fd);
+    if (age != NULL && offered != NULL && handed != NULL && none != NULL) {
+        result = send_descriptor(channel, accepting->fields[PACKET], place->fd);
     }
     if (result > 0) {
         note(self, end, offered, handed, none, age);

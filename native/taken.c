@@ -81,7 +81,7 @@ is_idle(Accepting *accepting, PyObject *worker_id)
     if (PySet_Add(table.idle, worker_id) < 0 || PyDict_SetDefault(table.round, worker_id, Py_None) == NULL) {
         return -1;
     }
-    return deal_line(accepting);
+    return PyDict_GET_SIZE(table.named) > 0 ? deal_to(accepting, worker_id) : deal_line(accepting);
 }
 
 /* The same, and the listener goes on that had enough. */
@@ -108,6 +108,9 @@ let_one_follow(Dealings *self, Accepting *accepting, PyObject *worker_id)
     }
     if (end == NULL) {
         return 0;
+    }
+    if (!is_end(self, end)) {
+        return tell(self->fields[ENGINE], let_follow_name, NULL);
     }
     int ahead = ordinary ? is_ahead(self, accepting, &table, worker_id) : 1;
     if (ahead != 0) {
@@ -177,7 +180,7 @@ act_on_edge(Dealings *self, const struct epoll_event *event)
     PyObject *fd = PyLong_FromLong(event->data.fd);
     PyObject *end = fd == NULL ? NULL : PyDict_GetItemWithError(self->fields[BY_FD], fd);
     Py_XDECREF(fd);
-    if (end == NULL || (PyObject *)Py_TYPE(end) != self->fields[OFFERING_END]) {
+    if (end == NULL || !is_end(self, end)) {
         return PyErr_Occurred() ? -1 : 0;
     }
     /* A worker that has shut its end is told as well: what lies in the channel is still there. */
@@ -253,14 +256,15 @@ is_to_arm(Dealings *self, Accepting *accepting)
     int ordinary = look_at(accepting, &table);
     int rests = ordinary <= 0 ? 0 : is_true(self->fields[UNTAKEN], rests_name);
     int told = ordinary <= 0 ? 0 : is_true(self->fields[ENGINE], is_told);
-    Py_ssize_t waiting = ordinary <= 0 ? 0 : PyObject_Size(table.line), lying = PyDict_GET_SIZE(self->fields[OFFERS]);
+    Py_ssize_t waiting = ordinary <= 0 ? 0 : PyObject_Size(table.line), named = ordinary <= 0 ? 0 : PyDict_GET_SIZE(table.named);
+    Py_ssize_t lying = PyDict_GET_SIZE(self->fields[OFFERS]);
     if (ordinary <= 0 || rests < 0 || told < 0 || waiting < 0) {
         return PyErr_Occurred() ? -1 : 1;
     }
     if (rests && lying && (PySet_GET_SIZE(table.idle) || PyDict_GET_SIZE(self->fields[AHEAD]))) {
         return 1;
     }
-    if (told != (waiting > 0 || (rests && PyDict_GET_SIZE(self->fields[ENDS]) > 1))) {
+    if (told != (waiting > 0 || named > 0 || (rests && PyDict_GET_SIZE(self->fields[ENDS]) > 1))) {
         return 1;
     }
     if (rests && PyDict_GET_SIZE(self->fields[ENDS]) < 2) {

@@ -1,8 +1,9 @@
 """Let the C extension deal what is ordinary: connections that go round robin, at once or in their turn.
 
-That is what nearly every connection needs: it is accepted, goes to the worker that has been idle for longest, or waits
-until one has taken its last.  ``native/accepting.c``, ``dealing.c``, ``offers.c``, ``taken.c`` and ``ahead.c`` do that
-without a line of Python, on the very objects of the dispatchers, the engine and the workers' ends.  Nothing is kept
+That is what nearly every connection needs: it is accepted, goes to the worker that has been idle for longest, or to the
+one that a look at it names, or waits until one has taken its last.  ``native/accepting.c``, ``dealing.c``, ``named.c``,
+``offers.c``, ``taken.c`` and ``ahead.c`` do that without a line of Python, on the very objects of the dispatchers, the
+engine and the workers' ends.  Nothing is kept
 twice: whatever is not ordinary is left to Python, amid a batch as well, and that goes on with what it finds.
 
 So is everything where somebody has replaced :meth:`OfferingEnd.offer` or :meth:`OfferingEnd.taken`, to see what is

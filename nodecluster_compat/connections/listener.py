@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from ..base.log import Log
 from ..base.records import Connection, PeerAddress, ServedAddress
+from ..machine.letting_go import let_go
 from ..machine.peeking import MOST_PEEKED, peek
 from .dealing_loop import READABLE, DealingLoop
 from .dispatcher import Dispatcher
@@ -239,6 +240,13 @@ class Listener:
 
     def _looked_at(self, fd: int, peer: PeerAddress) -> Connection:
         """Look, once and without waiting, what has come of a connection, and say whose it is."""
+        try:
+            return self._seen(fd, peer)
+        except BaseException:
+            let_go(fd)
+            raise
+
+    def _seen(self, fd: int, peer: PeerAddress) -> Connection:
         data = peek(fd, MOST_PEEKED)
         if not data:
             return Connection(fd, peer)

@@ -133,7 +133,13 @@ def _check_deals(data: bytes) -> None:
     assert dealt(data[:100], in_force()) == dealt(data[:100], PYTHON)
 
 
-_DEALS: Final = (b"\0\1\1\2\3\4\26\2", b"\x80\1\25\2\26\27\5\6\2", b"\0\1\x0d\2\2\x22\x12\1\2\7\2")
+_DEALS: Final = (
+    b"\0\1\1\2\3\4\x19\2",
+    b"\x80\1\x18\2\x19\x1a\5\6\2",
+    b"\0\1\x0d\2\2\x25\x12\1\2\7\2",
+    b"\0\x0f\1\x2c\2\x42\x19\2\x19\x2d\2",
+    b"\1\1\1\2\x19\2\1\x19\x0b\2\x19",
+)
 
 
 def _check_heard(data: bytes) -> None:
@@ -166,7 +172,7 @@ NATIVE: Final[dict[str, Target]] = (
         "heads": Target(_check_heads, _HEADS, (b"\n", b":", b"?", b"%", b"\nHost:", b"\nX-A:")),
         "heard": Target(_check_heard, _HEARD, (b"\x41\3abc", b"\x42\1x", b"\x40\2")),
         "sent": Target(_check_sent, _SENT, (b"\x21\3abc", b"\x22\1x", b"\4\0", b"\5\0", b"\6\4aaaa")),
-        "deals": Target(_check_deals, _DEALS, (b"\1\1", b"\2", b"\26", b"\4")),
+        "deals": Target(_check_deals, _DEALS, (b"\1\1", b"\2", b"\x19", b"\4", b"\x0f\x2c")),
     }
 )
 """None where there is no extension."""

@@ -58,6 +58,7 @@ class Dealt:
         self.gone: set[int] = set()
         self._names: list[object] = []
         self.replaced: set[int] = set()
+        self.engine.look = lambda seen: seen[0]
         while len(self.rig.listener_ids) > listeners:
             self.rig.engine.remove(self.rig.listener_ids.pop())
         self.new_worker(0)
@@ -87,6 +88,25 @@ class Dealt:
         """Several at once, before the loop turns."""
         for _ in range(number % 5 + 2):
             self.rig.reach(number % len(self.rig.listener_ids))
+
+    def ask_for(self, number: int) -> None:
+        """One whose first byte names a worker, or nobody."""
+        self.rig.reach(number // _MOST_WORKERS % len(self.rig.listener_ids))
+        self.rig.clients[-1].send(bytes([number % _MOST_WORKERS]))
+
+    def burst_for(self, number: int) -> None:
+        """Several for one worker, and one for anybody among them."""
+        for target in (number, number, 0, number, number, number):
+            self.ask_for(target)
+
+    def hand_on(self, number: int) -> None:
+        """A worker has begun a connection that is another's."""
+        worker = self.worker(number)
+        if worker is not None and worker.has and worker.can_send:
+            fd, memory = worker.has.pop(), os.memfd_create("head")
+            worker.route(self.listener_id(number), number // _MOST_WORKERS + 1, fd, memory)
+            os.close(fd)
+            os.close(memory)
 
     def take(self, number: int) -> None:
         worker = self.worker(number)
@@ -177,6 +197,10 @@ class Dealt:
                 for end in engine._ends.values()
             ],
             [[self._client(one.peer) for one in dispatcher.queue] for dispatcher in dispatchers],
+            [
+                {whose: [self._client(one.peer) for _, one in queue] for whose, queue in dispatcher._named.items()}
+                for dispatcher in dispatchers
+            ],
             [(set(one.idle_workers), one.members, set(one._full), one.dropped) for one in dispatchers],
             [(dict(one._places), one._first, one._last) for one in dispatchers],
             [list(getattr(one._policy, "_idle", ())) for one in dispatchers],
@@ -234,6 +258,9 @@ DEEDS: Final[tuple[Callable[[Dealt, int], None], ...]] = (
     Dealt.client_leaves,
     Dealt.fill,
     Dealt.new_worker,
+    Dealt.ask_for,
+    Dealt.burst_for,
+    Dealt.hand_on,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 from collections.abc import Iterator
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from dealt_twice import DEEDS, Dealt, dealt
-from engine_rig import EngineRig
+from engine_rig import EngineRig, Played
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nodecluster_compat.base.native import PYTHON, in_force
+from nodecluster_compat.connections.dispatcher import Dispatcher
+from nodecluster_compat.connections.packets import PacketKind
 
 pytestmark = [
     pytest.mark.skipif(in_force().module is None, reason="there is no C extension here"),
@@ -45,10 +48,22 @@ def test_saturated_workers_get_the_same(listeners: int, slow: int) -> None:
     assert dealt(data, in_force()) == dealt(data, PYTHON)
 
 
+@pytest.mark.parametrize("listeners", [1, 2])
+def test_named_workers_get_what_is_theirs(listeners: int) -> None:
+    """More than may wait for one of them, among connections for anybody, and taken in another order."""
+    deeds = [(Dealt.look, 0), (Dealt.burst_for, 1), (Dealt.burst, 1), (Dealt.burst_for, 2)]
+    deeds += [(Dealt.take, number) for number in (0, 1, 1, 0, 0, 1)] * 4
+    data = told(*deeds, listeners=listeners)
+    seen = dealt(data, in_force())
+    assert any(queues for _, _, _, *rest in seen for queues in rest[0]), "nobody waited for a worker"
+    assert seen == dealt(data, PYTHON)
+
+
 @pytest.mark.parametrize(
     "deed",
     [
         Dealt.fill,
+        Dealt.hand_on,
         Dealt.look,
         Dealt.change_policy,
         Dealt.spend,
@@ -61,8 +76,8 @@ def test_saturated_workers_get_the_same(listeners: int, slow: int) -> None:
 def test_what_is_not_ordinary_is_left_to_python_in_the_middle(deed: object) -> None:
     """Connections wait and lie then, and go on as they would have."""
     after = [(Dealt.connect, 0), (Dealt.take, 1), (Dealt.take, 0), (Dealt.tick, 7)] * 3
-    for number in (0, 1):
-        data = told((Dealt.burst, 4), (Dealt.take, 0), (deed, number), *after)
+    for number, burst in itertools.product((0, 1), ((Dealt.burst, 4), (Dealt.burst_for, 1))):
+        data = told((Dealt.look, 0), burst, (Dealt.take, 0), (deed, number), *after)
         assert dealt(data, in_force()) == dealt(data, PYTHON)
 
 
@@ -131,3 +146,26 @@ def test_listening_socket_that_is_closed_is_given_up(rig: EngineRig, caplog: pyt
     rig.turn()
     assert "no longer accepting there" in caplog.text
     assert not listener.is_open
+
+
+def _ask_for(rig: EngineRig, worker: Played) -> None:
+    rig.reach(0)
+    rig.clients[-1].send(bytes([worker.id]))
+    rig.turn()
+
+
+def test_connection_of_a_named_worker_is_dealt_without_python(rig: EngineRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.engine.remove(rig.listener_ids.pop())  # several listeners share a worker by rules that are Python's
+    first, second = rig.worker(), rig.worker()
+    rig.engine.look = lambda seen: seen[0]
+    first.say(PacketKind.LOOK)
+    rig.turn()
+    for name in ("add", "idle", "_place", "_deal_to", "_deal_line"):
+        monkeypatch.delattr(Dispatcher, name)
+    for _ in range(3):
+        _ask_for(rig, second)
+    assert not first.has_offer()
+    for _ in range(3):
+        second.take()
+        rig.turn()
+    assert [len(worker.has) for worker in (first, second)] == [0, 3]

@@ -536,3 +536,24 @@ def test_fault_at_one_edge_loses_no_other(rig: Rig, monkeypatch: pytest.MonkeyPa
         rig.turn()
     assert len(first.has) + len(second.has) == 6
     assert min(len(first.has), len(second.has)) >= 2
+
+
+@pytest.mark.parametrize("rig", ["edges", "edges in Python"], indirect=True)
+def test_connection_at_which_a_look_fails_is_closed(rig: Rig) -> None:
+    """It is nobody's yet, and its client would wait for ever."""
+    first, _ = rig.worker(), rig.worker()
+
+    def look(_: bytes) -> int:
+        raise LookupError("a fault of ours")
+
+    rig.engine.look = look
+    first.say(PacketKind.LOOK)
+    rig.turn()
+    rig.reach(0)
+    client = rig.clients[-1]
+    client.send(b"GET")
+    with pytest.raises(LookupError, match="a fault of ours"):
+        rig.turn()
+    client.settimeout(20.0)
+    with pytest.raises(ConnectionResetError):  # it was closed with what had come
+        client.recv(1)
