@@ -17,7 +17,7 @@
 PyTypeObject *accepting_type;
 
 static PyObject *readable_name, *failed_name, *update_name, *add_name, *append_name, *look_name, *client_of, *all_idle,
-    *delay_name, *batch_name;
+    *delay_name, *batch_name, *is_watching, *may_hold_back, *holds_back, *hold_back_name, *go_on_name;
 
 static int
 prepare(void)
@@ -26,7 +26,9 @@ prepare(void)
         {&readable_name, "_readable"}, {&failed_name, "_failed"},         {&update_name, "update"},
         {&add_name, "add"},            {&append_name, "append"},          {&look_name, "look"},
         {&client_of, "client_of"},     {&all_idle, "needs_all_idle"},     {&delay_name, "_delay"},
-        {&batch_name, "_batch"},
+        {&batch_name, "_batch"},       {&is_watching, "is_watching"},     {&holds_back, "holds_back"},
+        {&may_hold_back, "may_hold_back"},
+        {&hold_back_name, "_hold_back"}, {&go_on_name, "_go_on"},
     };
     return make_names(names, COUNT_OF(names));
 }
@@ -67,13 +69,13 @@ batch_of(Accepting *self)
     return number;
 }
 
-static PyObject *
+static int
 set_batch(Accepting *self, double number)
 {
     PyObject *batch = PyFloat_FromDouble(number);
     int result = batch == NULL ? -1 : PyObject_SetAttr(self->fields[LISTENER], batch_name, batch);
     Py_XDECREF(batch);
-    return result < 0 ? NULL : Py_NewRef(Py_None);
+    return result;
 }
 
 /* Whether somebody serves, and the line is below its bound. */
@@ -138,16 +140,21 @@ let_it_wait(Accepting *self, const Place *place)
     return result;
 }
 
-/* Whether to look first for what was taken: somebody may be idle, or the one to whom a connection belongs. */
+/* Whether to look first for what was taken: somebody may be idle, or the one to whom a connection belongs.  While some
+   wait, the loop is told of whoever becomes idle. */
 static int
 is_to_look(Table *table, PyObject *target)
 {
     int is_somebodys = PyObject_IsTrue(target);
-    if (is_somebodys <= 0) {
-        return is_somebodys < 0 ? -1 : PySet_GET_SIZE(table->idle) == 0;
+    if (is_somebodys > 0) {
+        int is_idle = PySet_Contains(table->idle, target);
+        return is_idle < 0 ? -1 : !is_idle;
     }
-    int is_idle = PySet_Contains(table->idle, target);
-    return is_idle < 0 ? -1 : !is_idle;
+    Py_ssize_t waiting = PyObject_Size(table->line);
+    if (is_somebodys < 0 || waiting < 0) {
+        return -1;
+    }
+    return PySet_GET_SIZE(table->idle) == 0 && waiting == 0 && PyDict_GET_SIZE(table->named) == 0;
 }
 
 /* Offer it at once, if it can be and nobody waits; 0: nothing has changed. */
@@ -275,47 +282,85 @@ may_accept(Accepting *self)
     return result == 0 ? 2 : result < 0 ? -1 : wants_connections(self, &table);
 }
 
-static PyObject *
-tell_listener(Accepting *self, PyObject *name, PyObject *argument)
+/* Accept so many; 1: there may be more, 0: there are not, or fewer are wanted, 2: the twin is to go on. */
+static int
+accept_up_to(Accepting *self, double most)
 {
-    return argument == NULL ? PyObject_CallMethodNoArgs(self->fields[LISTENER], name)
-                            : PyObject_CallMethodOneArg(self->fields[LISTENER], name, argument);
+    int listening = PyObject_AsFileDescriptor(self->fields[SOCK]);
+    if (listening < 0) {
+        PyErr_Clear(); /* it is closed, which the twin finds out */
+        return 2;
+    }
+    for (long accepted = 0; (double)accepted < most; accepted++) {
+        int may = may_accept(self);
+        if (may == 0) {
+            return tell(self->fields[LISTENER], update_name, NULL);
+        }
+        int goes_on = may == 1 ? accept_one(self, listening) : may;
+        if (goes_on != 1) {
+            return goes_on;
+        }
+    }
+    return 1;
+}
+
+/* Whether nobody is idle, and so many wait for anybody; twin of Dispatcher.is_saturated(). */
+static int
+is_saturated(Accepting *self, long count)
+{
+    PyObject *idle = of_dispatcher(self, IDLE_WORKERS), *line = of_dispatcher(self, LINE);
+    Py_ssize_t waiting = idle == NULL || line == NULL ? -1 : PyObject_Size(line);
+    return waiting < 0 ? -1 : waiting >= count && PySet_Size(idle) == 0;
+}
+
+/* Leave clients in the backlog for a moment, if enough wait here. */
+static int
+hold_back(Accepting *self)
+{
+    int saturated = is_saturated(self, self->enough);
+    int may = saturated <= 0 ? saturated : is_true(self->fields[LISTENER], may_hold_back);
+    int watches = may <= 0 ? may : is_true(self->fields[LISTENER], is_watching);
+    return watches <= 0 ? watches : tell(self->fields[LISTENER], hold_back_name, NULL);
+}
+
+/* Accept what was left in the backlog, if few wait here by now; twin of Listener.fetch(), 2: that is to. */
+int
+fetch(Accepting *self)
+{
+    int held = is_true(self->fields[LISTENER], holds_back);
+    int enough = held <= 0 ? 1 : is_saturated(self, self->few);
+    if (held < 0 || enough != 0) {
+        return held < 0 || enough < 0 ? -1 : 0;
+    }
+    int result = is_ordinary(self);
+    result = result < 0 ? -1 : result == 0 ? 2 : accept_up_to(self, (double)self->most);
+    if (result < 0 || result == 2) {
+        return result;
+    }
+    enough = is_saturated(self, self->enough);
+    return enough != 0 ? Py_MIN(enough, 0) : tell(self->fields[LISTENER], go_on_name, NULL);
 }
 
 /* One at first, more while they keep coming: an accept that finds nobody costs as much as one that does. */
 static PyObject *
 readable(Accepting *self, PyObject *events)
 {
-    int ordinary = is_ordinary(self);
-    int listening = ordinary <= 0 ? -1 : PyObject_AsFileDescriptor(self->fields[SOCK]);
-    if (listening < 0) {
-        if (ordinary < 0) {
-            return NULL;
-        }
-        PyErr_Clear(); /* it is closed, which the twin finds out */
-        return tell_listener(self, readable_name, events);
-    }
-    double batch = batch_of(self);
-    long accepted = 0;
-    for (; (double)accepted < batch; accepted++) {
-        int may = may_accept(self);
-        if (may == 2) {
-            return tell_listener(self, readable_name, events);
-        }
-        if (may == 0) {
-            PyObject *done = tell_listener(self, update_name, NULL);
-            Py_XDECREF(done);
-            may = done == NULL ? -1 : 0;
-        }
-        int goes_on = may <= 0 ? may : accept_one(self, listening);
-        if (goes_on <= 0) {
-            return goes_on < 0 ? NULL : set_batch(self, 1.0);
-        }
-    }
+    int result = is_ordinary(self);
+    double batch = result < 0 ? -1.0 : batch_of(self);
     if (PyErr_Occurred()) {
         return NULL;
     }
-    return accepted < self->most ? set_batch(self, batch * GROWTH) : Py_NewRef(Py_None);
+    result = result == 0 ? 2 : accept_up_to(self, batch);
+    if (result == 2) {
+        return PyObject_CallMethodOneArg(self->fields[LISTENER], readable_name, events);
+    }
+    if (result == 0) {
+        result = set_batch(self, 1.0);
+    }
+    else if (result > 0 && batch <= (double)(self->most - 1)) {
+        result = set_batch(self, batch * GROWTH);
+    }
+    return result < 0 || hold_back(self) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 /* --- its life ------------------------------------------------------------------------------------ */
@@ -323,13 +368,14 @@ readable(Accepting *self, PyObject *events)
 static PyObject *
 create(PyTypeObject *type, PyObject *args, PyObject *named)
 {
-    static char *names[] = {"listener", "sock", "dispatcher", "dealings", "packet", "listener_id", "most", "limit", NULL};
+    static char *names[] = {"listener", "sock", "dispatcher", "dealings", "packet", "listener_id", "most", "limit",
+                            "enough", "few", NULL};
     PyObject *given[ACCEPTING_FIELDS];
-    long most, limit;
+    long most, limit, enough, few;
     if (prepare() < 0
-        || !PyArg_ParseTupleAndKeywords(args, named, "OOOO!SO!ll:Accepting", names, &given[LISTENER], &given[SOCK],
+        || !PyArg_ParseTupleAndKeywords(args, named, "OOOO!SO!llll:Accepting", names, &given[LISTENER], &given[SOCK],
                                         &given[DISPATCHER_OF], dealings_type, &given[DEALINGS], &given[PACKET],
-                                        &PyLong_Type, &given[LISTENER_ID], &most, &limit)) {
+                                        &PyLong_Type, &given[LISTENER_ID], &most, &limit, &enough, &few)) {
         return NULL;
     }
     if ((PyObject *)Py_TYPE(given[DISPATCHER_OF]) != ((Dealings *)given[DEALINGS])->fields[DISPATCHER]) {
@@ -345,6 +391,8 @@ create(PyTypeObject *type, PyObject *args, PyObject *named)
     }
     self->most = most;
     self->limit = limit;
+    self->enough = enough;
+    self->few = few;
     return (PyObject *)self;
 }
 

@@ -60,7 +60,7 @@ enum { LISTENER, SOCK, DISPATCHER_OF, DEALINGS, PACKET, LISTENER_ID, ACCEPTING_F
 typedef struct {
     PyObject_HEAD
     PyObject *fields[ACCEPTING_FIELDS];
-    long most, limit;
+    long most, limit, enough, few;
 } Accepting;
 
 extern PyTypeObject *accepting_type;
@@ -110,6 +110,9 @@ dealings_of(Accepting *self)
 {
     return (Dealings *)self->fields[DEALINGS];
 }
+
+/* accepting.c */
+int fetch(Accepting *self);
 
 /* dealing.c */
 int prepare_dealing(void);

@@ -280,7 +280,8 @@ arm(Dealings *self, PyObject *Py_UNUSED(none))
     Accepting *accepting = only_one(self);
     int result = PyErr_Occurred() ? -1 : 1;
     if (accepting != NULL) {
-        result = is_to_arm(self, accepting);
+        result = fetch(accepting);
+        result = result == 0 ? is_to_arm(self, accepting) : result;
         Py_DECREF(accepting);
     }
     if (result > 0) {

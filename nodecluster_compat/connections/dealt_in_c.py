@@ -116,14 +116,13 @@ class DealtInC:
         listener_id = listener.served.listener_id
         if listener.served.family in _FAMILIES:
             listener.accept_in_c(
-                lambda sock, dispatcher, most, limit: self._native.Accepting(
+                lambda sock, dispatcher, numbers: self._native.Accepting(
                     listener,
                     sock,
                     dispatcher,
                     self._dealings,
                     encode_packet(PacketKind.OFFER, listener_id),
                     listener_id,
-                    most,
-                    limit,
+                    *numbers,
                 )
             )

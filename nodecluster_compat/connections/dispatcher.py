@@ -120,6 +120,11 @@ class Dispatcher:
         return len(self._line) + sum(map(len, self._named.values())) if self._named else len(self._line)
 
     @property
+    def added(self) -> int:
+        """How many connections were accepted so far."""
+        return self._last
+
+    @property
     def queue(self) -> tuple[Connection, ...]:
         """The connections that wait for a worker, the oldest first."""
         return tuple(connection for _, connection in merge(self._line, *self._named.values()))
@@ -146,6 +151,10 @@ class Dispatcher:
     def wants_connections(self) -> bool:
         """Whether accepting one more makes sense: somebody serves, and what waits for anybody is under its bound."""
         return bool(self._members) and len(self._line) + len(self._named.get(ASKED, ())) < self._limit
+
+    def is_saturated(self, count: int) -> bool:
+        """Whether nobody is idle, and so many wait for anybody."""
+        return len(self._line) >= count and not self.idle_workers
 
     def use_policy(self, policy: Policy) -> None:
         """Deal by another policy from now on."""

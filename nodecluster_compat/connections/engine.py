@@ -426,6 +426,8 @@ class Engine:
 
     def arm(self) -> None:
         """See that the loop wakes up for whatever can change something; whoever changed something calls it."""
+        for listener in self._listeners.values():
+            listener.fetch()
         self._untaken.settle()
         is_told = self._untaken.rests and len(self._ends) > 1  # of no use to a single worker
         for listener in self._listeners.values():

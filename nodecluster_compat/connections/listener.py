@@ -4,6 +4,11 @@ It watches its socket only while the dispatcher wants connections, so with nobod
 the queue at its bound, clients wait in the kernel's backlog, where they cost nothing and where another
 master (USR2, WINCH) can take them.
 
+While nobody is idle and a batch of connections waits here, being woken for each further client gains nothing.  Then it
+*holds back*: clients wait in the backlog for a moment, and the end of a turn that leaves few here (``Engine.arm``)
+fetches the next batch.  It goes on as ever where nothing was fetched for some milliseconds, since all workers are
+blocked then, and where the backlog fills.
+
 No user code runs here, and nothing waits.  Running out of descriptors or memory, and whatever else may pass, pauses
 accepting for a moment that doubles up to a second; it is logged once for each episode, and the loop never spins on it.
 """
@@ -18,6 +23,7 @@ from typing import Any, Final
 
 from ..base.log import Log
 from ..base.records import Connection, PeerAddress, ServedAddress
+from ..machine.backlog import backlog_of
 from ..machine.letting_go import let_go
 from ..machine.peeking import MOST_PEEKED, peek
 from .dealing_loop import READABLE, DealingLoop
@@ -30,6 +36,11 @@ __all__ = ["Listener"]
 
 _ACCEPTS_PER_TURN: Final = 16
 _GROWTH: Final = 1.25
+_ENOUGH: Final = 16  # that wait: more may wait in the backlog
+_FEW: Final = 8
+_LOOK_SECONDS: Final = 0.004
+_REST_SECONDS: Final = 0.05
+_ROOM: Final = 256  # places in the backlog
 _MOST_AT_CLOSE: Final = 8192
 _FIRST_DELAY: Final = 0.05
 _LONGEST_DELAY: Final = 1.0
@@ -71,6 +82,8 @@ class Listener:
         dispatcher: decides which worker gets a connection.
         is_open: whether it accepts, or will again.
         is_watching: whether the loop calls when a client connects.
+        holds_back: whether it does not for a moment, since enough wait here.
+        may_hold_back: whether it may begin to.
         needs_all_idle: whether the policy is to see every worker that is idle, not only one.
         look: given what has come of a connection; returns the worker that it belongs to, 0 for anybody.
         client_of: given what has come of a connection; returns the address of the client that a proxy speaks for, if
@@ -97,7 +110,9 @@ class Listener:
         self._loop = loop
         self._log = log
         self._find_idle = find_idle
-        self.is_watching = False
+        self.is_watching = self.holds_back = False
+        self.may_hold_back = True
+        self._added = 0
         self.needs_all_idle = False
         self.look: Callable[[bytes], int] | None = None
         self.client_of: Callable[[bytes], str | None] | None = None
@@ -154,20 +169,58 @@ class Listener:
             self.dispatcher.close()  # nobody serves this address any more, and nobody will
         if wanted is self.is_watching:
             return
+        self.holds_back = False
         if wanted:
-            self._loop.watch(self._fd, READABLE, self._readable if self.accepting is None else self.accepting.readable)
+            self._watch(READABLE)
         else:
             self._loop.unwatch(self._fd)
         self.is_watching = wanted
 
-    def accept_in_c(self, make: Callable[[Any, Dispatcher, int, int], Any]) -> None:
+    def _watch(self, events: int) -> None:
+        self._loop.watch(self._fd, events, self._readable if self.accepting is None else self.accepting.readable)
+
+    def _hold_back(self) -> None:
+        self.may_hold_back = False
+        if self._has_room():
+            self.holds_back = True
+            self._added = self.dispatcher.added
+            self._watch(0)
+        self._loop.call_later(_LOOK_SECONDS, self._look_back)
+
+    def _look_back(self) -> None:
+        if not self.holds_back:
+            self.may_hold_back = True
+        elif self.dispatcher.added != self._added and self._has_room():
+            self._added = self.dispatcher.added
+            self._loop.call_later(_LOOK_SECONDS, self._look_back)
+        else:
+            self._go_on()
+            self._loop.call_later(_REST_SECONDS, self._look_back)
+
+    def _has_room(self) -> bool:
+        backlog = backlog_of(self._fd, self.served.family)
+        return backlog is not None and backlog.limit - backlog.waiting >= _ROOM
+
+    def _go_on(self) -> None:
+        self.holds_back = False
+        if self.is_watching:
+            self._watch(READABLE)
+
+    def fetch(self) -> None:
+        """Accept what was left in the backlog, if few wait here by now."""
+        if self.holds_back and not self.dispatcher.is_saturated(_FEW):
+            self._accept(_ACCEPTS_PER_TURN)
+            if not self.dispatcher.is_saturated(_ENOUGH):
+                self._go_on()
+
+    def accept_in_c(self, make: Callable[[Any, Dispatcher, tuple[int, int, int, int]], Any]) -> None:
         """Accept in C from now on.
 
         Args:
-            make: makes what does it, of the socket, the dispatcher, how many are accepted at once, and the bound of
-                those that wait.
+            make: makes what does it, of the socket, the dispatcher, and how many: are accepted at once, are the bound
+                of those that wait, are enough to hold back, and are few.
         """
-        self.accepting = make(self._sock, self.dispatcher, _ACCEPTS_PER_TURN, self._limit)
+        self.accepting = make(self._sock, self.dispatcher, (_ACCEPTS_PER_TURN, self._limit, _ENOUGH, _FEW))
 
     def stop_accepting(self, take_backlog: bool) -> None:
         """Accept no more, so that the owner may close the socket.
@@ -205,20 +258,26 @@ class Listener:
 
     def _readable(self, _: int) -> None:
         # One at first, more while they keep coming: an accept that finds nobody costs as much as one that does.
+        if not self._accept(self._batch):
+            self._batch = 1.0
+        elif self._batch <= _ACCEPTS_PER_TURN - 1:
+            self._batch *= _GROWTH
+        if self.may_hold_back and self.is_watching and self.dispatcher.is_saturated(_ENOUGH):
+            self._hold_back()
+
+    def _accept(self, most: float) -> bool:
+        """Accept so many; ``False`` when there are not, or fewer are wanted."""
         accepted, dispatcher = 0, self.dispatcher
-        while accepted < self._batch:
+        while accepted < most:
             if not dispatcher.wants_connections:
                 self._find_idle()
                 if not dispatcher.wants_connections:
                     self.update()
-                    self._batch = 1.0
-                    return
+                    return False
             if not self._accept_one():
-                self._batch = 1.0
-                return
+                return False
             accepted += 1
-        if accepted < _ACCEPTS_PER_TURN:
-            self._batch *= _GROWTH
+        return True
 
     def _accept_one(self) -> bool:
         """Accept one connection; ``False`` when there is none, or none can be had."""
@@ -230,8 +289,8 @@ class Listener:
             return self._failed(error)
         if self._delay:
             self._delay = _FIRST_DELAY  # some come back: the next pause is short, the episode goes on
-        if self.needs_all_idle or not self.dispatcher.idle_workers:
-            self._find_idle()
+        if self.needs_all_idle or not (self.dispatcher.idle_workers or self.dispatcher.pending):
+            self._find_idle()  # while some wait, the loop is told of whoever becomes idle
         if self.client_of is None and (self.look is None or not self.dispatcher.has_several):
             self.dispatcher.add(Connection(fd, peer))
         else:

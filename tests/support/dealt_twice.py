@@ -12,8 +12,10 @@ from engine_rig import EngineRig, Played
 
 from nodecluster_compat.base.native import Choice
 from nodecluster_compat.base.records import Connection
+from nodecluster_compat.connections import listener as listeners
 from nodecluster_compat.connections.packets import PacketKind
 from nodecluster_compat.connections.policies import RoundRobin, Workers
+from nodecluster_compat.machine.backlog import Backlog
 
 __all__ = ["DEEDS", "Dealt", "dealt"]
 
@@ -204,7 +206,7 @@ class Dealt:
             [(set(one.idle_workers), one.members, set(one._full), one.dropped) for one in dispatchers],
             [(dict(one._places), one._first, one._last) for one in dispatchers],
             [list(getattr(one._policy, "_idle", ())) for one in dispatchers],
-            [(listener.is_watching, listener.is_open) for listener in engine],
+            [(listener.is_watching, listener.holds_back, listener.is_open) for listener in engine],
             [list(engine._offers), dict(engine._ahead), engine._is_told, engine._untaken.rests],
             [dict(turns._counts), turns._most],
             [[self._taken(fd) for fd in worker.has] for worker in self.rig.workers],
@@ -264,20 +266,34 @@ DEEDS: Final[tuple[Callable[[Dealt, int], None], ...]] = (
 )
 
 
+@contextlib.contextmanager
+def holding_back(enough: int, few: int) -> Iterator[None]:
+    """Let listeners hold back when so many wait: with few clients, to see it."""
+    former = listeners._ENOUGH, listeners._FEW, listeners.backlog_of
+    listeners._ENOUGH, listeners._FEW = enough, few  # type: ignore[misc]
+    listeners.backlog_of = lambda *_: Backlog(0, 4096)
+    try:
+        yield
+    finally:
+        listeners._ENOUGH, listeners._FEW, listeners.backlog_of = former  # type: ignore[misc]
+
+
 def dealt(data: bytes, choice: Choice) -> list[list[object]]:
     """Do what ``data`` says, a byte each, and return what was to be seen after each deed.
 
     Args:
-        data: the first byte says how many listeners there are.
+        data: the first byte says how many listeners there are, and whether they hold back early.
         choice: C or Python.
     """
-    played = Dealt(choice, 1 if data[:1] < b"\x80" else 2)
+    kind = data[0] if data else 0
     seen = []
-    with played.running():
-        for byte in data[1:]:
-            number, deed = divmod(byte, len(DEEDS))
-            DEEDS[deed](played, number)
-            played.note_clients()
-            played.turn(0)
-            seen.append(played.seen())
+    with holding_back(2, 1) if kind & 1 else contextlib.nullcontext():
+        played = Dealt(choice, 1 if kind < 0x80 else 2)
+        with played.running():
+            for byte in data[1:]:
+                number, deed = divmod(byte, len(DEEDS))
+                DEEDS[deed](played, number)
+                played.note_clients()
+                played.turn(0)
+                seen.append(played.seen())
     return seen

@@ -89,6 +89,7 @@ class EngineRig:
         choice: C or Python; what is in force unless it is said.
         clock: seconds.
         family: of the listening sockets; clients of a unix socket are there at once, whatever the machine does.
+        limit: of the connections that wait, for each listener.
     """
 
     def __init__(
@@ -97,13 +98,14 @@ class EngineRig:
         choice: Choice | None = None,
         family: socket.AddressFamily = socket.AF_INET,
         clock: Callable[[], float] = time.monotonic,
+        limit: int = 4,
     ) -> None:
         self.loop = DealingLoop(choice, clock)
         self.asks = asks
         self.left: list[int] = []
         self.closed: list[tuple[int, bool]] = []
         self.engine = Engine(
-            self.loop, logging.getLogger("test"), RoundRobin, 4, asks, self.left.append, self._closed, choice
+            self.loop, logging.getLogger("test"), RoundRobin, limit, asks, self.left.append, self._closed, choice
         )
         self.conditions: dict[int, Condition] = {}
         self.ran: dict[int, float] = {}

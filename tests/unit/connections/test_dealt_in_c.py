@@ -24,10 +24,10 @@ pytestmark = [
 ]
 
 
-def told(*deeds: tuple[object, int], listeners: int = 1) -> bytes:
+def told(*deeds: tuple[object, int], listeners: int = 1, holds_back: bool = False) -> bytes:
     """Return the input that says so."""
     numbers = [number * len(DEEDS) + DEEDS.index(deed) for deed, number in deeds]  # type: ignore[arg-type]
-    return bytes([0 if listeners == 1 else 0x80, *numbers])
+    return bytes([(0 if listeners == 1 else 0x80) + holds_back, *numbers])
 
 
 @given(st.binary(max_size=40))
@@ -46,6 +46,15 @@ def test_saturated_workers_get_the_same(listeners: int, slow: int) -> None:
     ] * 8
     data = told(*deeds, listeners=listeners)
     assert dealt(data, in_force()) == dealt(data, PYTHON)
+
+
+@pytest.mark.parametrize("listeners", [1, 2])
+def test_clients_that_are_held_back_are_dealt_in_their_turn(listeners: int) -> None:
+    deeds = [(Dealt.burst, 3), *[(Dealt.take, number) for number in (0, 1, 1)], (Dealt.burst, 3), (Dealt.tick, 5)]
+    data = told(*deeds * 2, *[(Dealt.take, number) for number in (0, 1)] * 8, listeners=listeners, holds_back=True)
+    seen = dealt(data, in_force())
+    assert "(True, True, True)" in str(seen), "nobody was held back"
+    assert seen == dealt(data, PYTHON)
 
 
 @pytest.mark.parametrize("listeners", [1, 2])
