@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _PAUSE: Final = 0.05
-_PATIENCE: Final = 50  # ticks for which an offer that lies keeps others from getting ahead
+_PATIENCE: Final = 400  # ticks for which an offer that lies keeps others from getting ahead
 
 
 class Engine:

@@ -34,7 +34,7 @@ LEAD: Final = 2
 MOST_BEHIND: Final = 4
 """Connections that a worker may be short of, and get while others wait."""
 
-MOST_LEFT: Final = 0.25
+MOST_LEFT: Final = 2.0
 """Seconds for which workers may be made to wait at once: a burst of some hundred connections."""
 
 SHARE: Final = 0.02

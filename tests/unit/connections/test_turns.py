@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodecluster_compat.connections.turns import LEAD, MOST_BEHIND, Allowance, Turns
+from nodecluster_compat.connections.turns import LEAD, MOST_BEHIND, MOST_LEFT, Allowance, Turns
 
 FIRST, SECOND, THIRD = 1, 2, 3
 
@@ -77,7 +77,7 @@ def test_worker_that_is_gone_is_forgotten() -> None:
 def test_allowance_is_spent_and_comes_back_as_a_small_share_of_the_time() -> None:
     allowance = Allowance(0.0)
     assert allowance.is_left(0.0)
-    allowance.spend(0.45)
+    allowance.spend(MOST_LEFT + 0.2)
     assert not allowance.is_left(5.0)
     assert allowance.is_left(15.0)
 
@@ -85,5 +85,5 @@ def test_allowance_is_spent_and_comes_back_as_a_small_share_of_the_time() -> Non
 def test_allowance_that_nobody_spends_does_not_grow() -> None:
     allowance = Allowance(0.0)
     assert allowance.is_left(1e6)
-    allowance.spend(0.3)
+    allowance.spend(MOST_LEFT + 0.05)
     assert not allowance.is_left(1e6)
