@@ -18,10 +18,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Final, TypeVar
 from weakref import WeakSet
 
-from gevent import get_hub, getcurrent, sleep
+from gevent import Timeout, get_hub, getcurrent, sleep
 from gevent.event import Event
 
-from ..base.emitter import run_guarded
+from ..base.emitter import run_guarded, set_awaiting
 from ..base.timers import Timer
 from ..errors import NO_EVENT_LOOP, WouldBlock
 from ..messages.frames import Frame
@@ -54,6 +54,7 @@ class GeventReactor:
         self.keep_alive = KeepAlive()
         self._greenlets = GreenletPool(_call)
         self._all.add(self)
+        set_awaiting(None, _ends_handler)
 
     def add_reader(self, fd: int, callback: Callable[[], None]) -> None:
         """Call back whenever ``fd`` is readable or closed."""
@@ -174,6 +175,11 @@ def let_go() -> None:
     """The process ends: watch nothing any more, and end the greenlets that wait for a next job."""
     _unwatch_all()
     GreenletPool.end_parked()
+
+
+def _ends_handler(error: BaseException) -> bool:
+    """Return whether what a handler raised ends it alone: a time-out of gevent's is no ``Exception``."""
+    return isinstance(error, Timeout)
 
 
 def _call(call: Callable[..., None], *args: object) -> None:

@@ -304,3 +304,24 @@ def test_handlers_run_one_at_a_time_beside_requests(cluster: Cluster) -> None:
     whole = [["in", 0], ["out", 0], ["in", 1], ["out", 1]]
     wait(lambda: here(cluster, "result = order")["result"] == whole, "both messages", cluster)
     assert cluster.log.count("RuntimeError: done") == 2
+
+
+@pytest.mark.cluster(**REMOTE, workers=1)
+def test_time_out_that_leaves_a_handler_holds_up_nothing(cluster: Cluster) -> None:
+    """gevent's is no ``Exception``; the message behind it is told all the same, and the log has it."""
+    here(
+        cluster,
+        """
+        import gevent
+        told = []
+        def late(message, handle):
+            if isinstance(message, int):
+                told.append(message)
+                with gevent.Timeout(0.001):
+                    gevent.sleep(30)
+        process.on('message', late)
+        """,
+    )
+    tell(cluster, "primary", "for number in range(2): cluster.workers[1].send(number)")
+    wait(lambda: here(cluster, "result = told")["result"] == [0, 1], "both messages", cluster)
+    wait(lambda: cluster.log.count("Timeout: 0.001 second") == 2, "two lines of the log", cluster)
