@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import gc
 
 import pytest
 from hypothesis import given
@@ -255,3 +256,26 @@ def test_disconnect_that_holds_no_time_is_a_frame_error(payload: bytes) -> None:
     """Whoever sent it does not speak this protocol."""
     with pytest.raises(FrameError, match="disconnect frame"):
         decode_disconnect(payload)
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_large_message_is_decoded_without_a_search_for_garbage(is_enabled: bool) -> None:
+    """Whatever it holds; afterwards searches are as they were."""
+    payload, searches = JSON.encode([[] for _ in range(100_000)]), []
+
+    def note(phase: str, _: object) -> None:
+        searches.append(phase)
+
+    if not is_enabled:
+        gc.disable()
+    gc.callbacks.append(note)
+    try:
+        message = JSON.decode(payload)
+        assert searches.count("start") <= 1  # what comes next begins one
+        with pytest.raises(FrameError):
+            JSON.decode(payload[:-1])
+        assert gc.isenabled() is is_enabled
+    finally:
+        gc.callbacks.remove(note)
+        gc.enable()
+    assert message == [[]] * 100_000
