@@ -62,8 +62,41 @@ def held_at(step: str, side: Side, options: Options) -> list[Outcome]:
     return [Outcome(text, judge(not failed and p99(meanwhile) - p99(quiet) < MARGIN_SECONDS))]
 
 
-def entered(held: Path) -> bool:
+SHAPES = {"text": "a text", "records": "a list of records"}
+
+
+def held_by_message(shape: str, side: Side, options: Options) -> list[Outcome]:
+    """The p99 of new connections from when a worker sends 100 MiB until the primary has told them, and right before."""
+    with tempfile.TemporaryDirectory() as folder:
+        held = Path(folder) / "held"
+        os.environ |= {"BENCH_SHAPE": shape, "BENCH_HELD": str(held)}
+        with Server(side, WORKERS, "-c", str(HERE / "apps" / "conf_message.py")) as server:
+            if not entered(held, 3 * PATIENCE):
+                raise BenchError("the message was not made")
+            latencies(server.port, 50)
+            quiet, _ = latencies(server.port, options.scaled(REQUESTS, 100))
+            held.touch()
+            meanwhile, failed = latencies_while(server.port, held)
+    text = (
+        f"{milliseconds(p99(meanwhile))}, at most {milliseconds(max(meanwhile))} "
+        f"(quiet {milliseconds(p99(quiet))}), {len(meanwhile)} asked, {failed} failed"
+    )
+    return [Outcome(text, judge(not failed and p99(meanwhile) - p99(quiet) < MARGIN_SECONDS))]
+
+
+def latencies_while(port: int, held: Path) -> tuple[list[float], int]:
+    """As :func:`latencies`, as long as a file is there."""
+    times, failed = [], 0
     deadline = time.monotonic() + PATIENCE
+    while held.exists() and time.monotonic() < deadline:
+        one, lost = latencies(port, 1)
+        times += one
+        failed += lost
+    return times, failed
+
+
+def entered(held: Path, patience: float = PATIENCE) -> bool:
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if Path(f"{held}.entered").exists():
             return True
@@ -77,6 +110,13 @@ def measure(options: Options) -> list[Row]:
         title = f"p99 of new connections while the arbiter stands still: {step}"
         rows += each_side(
             [(title, "quiet + 5 ms, 0 failed")], lambda side, given, step=step: held_at(step, side, given), options
+        )
+    for shape, what in SHAPES.items():
+        title = f"p99 of new connections while the primary receives and decodes a message of 100 MiB, {what}"
+        rows += each_side(
+            [(title, "quiet + 5 ms, 0 failed")],
+            lambda side, given, shape=shape: held_by_message(shape, side, given),
+            options,
         )
     return rows
 
