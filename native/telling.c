@@ -1,13 +1,19 @@
-/* Tell handlers of a message; twin of what Emitter in base/emitter.py does for one event. */
+/* Tell handlers of a message; twin of what Emitter in base/emitter.py does for one event.
+
+   A program may put an ``emit`` of its own in the place of an emitter's, to see all events: that is called. */
 
 #include "telling.h"
 
-static PyObject *events_name, *message_name;
+#define OURS "nodecluster_compat."
+
+static PyObject *events_name, *message_name, *emit_name, *module_name;
 
 int
 prepare_telling(void)
 {
-    static const Name names[] = {{&events_name, "_events"}, {&message_name, "message"}};
+    static const Name names[] = {
+        {&events_name, "_events"}, {&message_name, "message"}, {&emit_name, "emit"}, {&module_name, "__name__"},
+    };
     return make_names(names, COUNT_OF(names));
 }
 
@@ -70,9 +76,31 @@ call_only(PyObject *handlers, PyObject *const *args, int count)
     return done == NULL ? -1 : 0;
 }
 
-/* Emit ``message``. */
-int
-emit_message(PyObject *emitter, PyObject *const *args, int count)
+/* Whether a method is one of this package; what decorates another may have taken its module's name, but not its globals. */
+static int
+is_ours(PyObject *method)
+{
+    PyObject *function = PyMethod_Check(method) ? PyMethod_GET_FUNCTION(method) : NULL;
+    if (function == NULL || !PyFunction_Check(function)) {
+        return 0;
+    }
+    PyObject *name = PyDict_GetItemWithError(PyFunction_GET_GLOBALS(function), module_name);
+    const char *text = name == NULL || !PyUnicode_Check(name) ? NULL : PyUnicode_AsUTF8(name);
+    PyErr_Clear();
+    return text != NULL && strncmp(text, OURS, strlen(OURS)) == 0;
+}
+
+static int
+emit_by_its_own(PyObject *emit, PyObject *const *args, int count)
+{
+    PyObject *all[4] = {message_name, args[0], args[1], count > 2 ? args[2] : NULL};
+    PyObject *done = PyObject_Vectorcall(emit, all, (size_t)count + 1, NULL);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+static int
+call_handlers(PyObject *emitter, PyObject *const *args, int count)
 {
     PyObject *handlers = handlers_of(emitter);
     if (handlers == NULL) {
@@ -80,6 +108,19 @@ emit_message(PyObject *emitter, PyObject *const *args, int count)
     }
     int outcome = PyDict_GET_SIZE(handlers) == 1 ? call_only(handlers, args, count) : call_each(handlers, args, count);
     Py_DECREF(handlers);
+    return outcome;
+}
+
+/* Emit ``message`` with two or three arguments. */
+int
+emit_message(PyObject *emitter, PyObject *const *args, int count)
+{
+    PyObject *emit = PyObject_GetAttr(emitter, emit_name);
+    if (emit == NULL) {
+        return -1;
+    }
+    int outcome = is_ours(emit) ? call_handlers(emitter, args, count) : emit_by_its_own(emit, args, count);
+    Py_DECREF(emit);
     return outcome;
 }
 

@@ -3,6 +3,8 @@
 #ifndef NODECLUSTER_TELLING_H
 #define NODECLUSTER_TELLING_H
 
+#include <string.h>
+
 #include "native.h"
 
 int prepare_telling(void);

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(in_force().module is None, reason=str(in_force()
 
 LOG: Final = logging.getLogger("test")
 DEEDS = st.lists(
-    st.tuples(st.integers(0, 9), st.sampled_from([b"1", b'{"a": [1]}', b'"leave"', b"{", b"null"])), max_size=40
+    st.tuples(st.integers(0, 10), st.sampled_from([b"1", b'{"a": [1]}', b'"leave"', b"{", b"null"])), max_size=40
 )
 
 
@@ -55,6 +55,19 @@ class Rig:
                 raise SystemExit
 
         emitter.on("message", hear)
+
+    def observe(self, which: int) -> None:
+        """As a program that wants to see all events."""
+        emitter: Any = self.emitters[which]
+        emit = emitter.emit
+
+        def observed(event: str, *args: object) -> bool:
+            if event == "message":
+                self.told.append((f"{which} emits", *args))
+            result: bool = emit(event, *args)
+            return result
+
+        emitter.emit = observed
 
     def come(self, payload: bytes) -> None:
         """As whoever reads the channel."""
@@ -124,6 +137,7 @@ def received(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
         lambda payload: rig.emitters[1].remove_all_listeners(),
         lambda payload: rig.wrap() if payload == b"null" else None,
         lambda payload: inbox.received(None, Frame(FrameKind.MESSAGE, bytearray(payload))),
+        lambda payload: rig.observe(len(payload) % 2),
     ]
     for deed, payload in deeds:
         ways[deed](payload)
@@ -137,6 +151,7 @@ def received(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
 @example([(4, b"1"), (5, b"1"), (1, b"1"), (2, b"1"), (3, b'{"a": [1]}'), (6, b"1"), (7, b"1"), (3, b"null")])
 @example([(4, b"1"), (0, b'"leave"'), (0, b"1"), (2, b"1"), (3, b"null"), (2, b"1"), (3, b"null")])
 @example([(4, b"1"), (0, b"{"), (2, b"1"), (3, b"null"), (0, b"1"), (2, b"1"), (3, b"null")])
+@example([(4, b"1"), (10, b"1"), (10, b"null"), (0, b"1"), (2, b"1"), (3, b"null")])
 def test_worker_is_told_the_same(deeds: list[tuple[int, bytes]]) -> None:
     """Whoever listens, comes or goes, ends or sends no JSON; also where so much waits that reading pauses."""
     with pytest.MonkeyPatch.context() as patch:
@@ -180,6 +195,7 @@ def delivered(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
         lambda payload: setattr(deliveries, "received_tap", tap if payload == b"1" else None),
         lambda payload: rig.wrap() if payload == b"null" else None,
         lambda payload: rig.emitters[1].remove_all_listeners(),
+        lambda payload: rig.observe(len(payload) % 3),
     ]
     for deed, payload in deeds:
         ways[deed](payload)
@@ -196,6 +212,7 @@ def delivered(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
 @given(DEEDS)
 @example([(3, b"1"), (4, b"1"), (5, b"1"), (0, b'{"a": [1]}'), (7, b"1"), (0, b"1"), (7, b"null"), (0, b"{")])
 @example([(0, b"1"), (4, b"1"), (0, b"null"), (2, b"1"), (0, b'"leave"'), (0, b"1")])
+@example([(4, b"1"), (10, b"1"), (10, b"null"), (0, b"1")])
 def test_primary_is_told_the_same(deeds: list[tuple[int, bytes]]) -> None:
     """Whoever listens, comes or goes, ends or sends no JSON; a tap hears all of it first."""
     assert delivered(deeds, in_force()) == delivered(deeds, PYTHON)
