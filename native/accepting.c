@@ -17,7 +17,8 @@
 PyTypeObject *accepting_type;
 
 static PyObject *readable_name, *failed_name, *update_name, *add_name, *append_name, *look_name, *client_of, *all_idle,
-    *delay_name, *batch_name, *is_watching, *may_hold_back, *holds_back, *hold_back_name, *go_on_name;
+    *delay_name, *batch_name, *is_watching, *may_hold_back, *holds_back, *hold_back_name, *go_on_name,
+    *has_quick_look;
 
 static int
 prepare(void)
@@ -29,6 +30,7 @@ prepare(void)
         {&batch_name, "_batch"},       {&is_watching, "is_watching"},     {&holds_back, "holds_back"},
         {&may_hold_back, "may_hold_back"},
         {&hold_back_name, "_hold_back"}, {&go_on_name, "_go_on"},
+        {&has_quick_look, "has_quick_look"},
     };
     return make_names(names, COUNT_OF(names));
 }
@@ -198,6 +200,36 @@ add(Accepting *self, int fd, PyObject *peer, PyObject *target)
     return set_slot(dispatcher, last_place, place.number);
 }
 
+/* Return whose session of Engine.IO has come, or NULL, without an exception: that is the look's to say. */
+static PyObject *
+quick_look(Accepting *self, Table *table, const char *data, Py_ssize_t size)
+{
+    int is_quick = is_true(self->fields[LISTENER], has_quick_look);
+    if (is_quick <= 0 || data[0] == '\r' || (data[0] == 'P' && (size < 2 || data[1] == 'R'))) {
+        return NULL; /* another kind of look, or perhaps a header of the PROXY protocol */
+    }
+    PyObject *target = PyLong_FromLongLong(engineio_worker(data, size));
+    if (target != NULL && PyObject_IsTrue(target) > 0 && PySet_Contains(table->members, target) <= 0) {
+        Py_CLEAR(target);
+    }
+    return target;
+}
+
+/* The same, by a look of Python's. */
+static PyObject *
+slow_look(PyObject *look, const char *data, Py_ssize_t size)
+{
+    PyObject *seen = PyBytes_FromStringAndSize(data, size);
+    PyObject *whose = seen == NULL ? NULL : PyObject_CallOneArg(look, seen);
+    long target = whose == NULL ? -1 : PyLong_AsLong(whose);
+    Py_XDECREF(seen);
+    if (PyErr_Occurred() || target <= 0) {
+        Py_XDECREF(whose);
+        return PyErr_Occurred() ? NULL : PyLong_FromLong(0);
+    }
+    return whose;
+}
+
 /* Return whose a connection is by what has come of it: a number, 0 for anybody's.  Twin of Listener._looked_at(). */
 static PyObject *
 looked_at(Accepting *self, int fd)
@@ -206,23 +238,17 @@ looked_at(Accepting *self, int fd)
     Table table;
     PyObject *look = PyObject_GetAttr(self->fields[LISTENER], look_name), *whose = NULL;
     int ordinary = look == NULL ? -1 : look_at(self, &table);
-    long target = 0;
+    ssize_t got = 0;
     if (ordinary > 0 && look != Py_None && PySet_GET_SIZE(table.members) > 1) {
-        ssize_t got = recv(fd, data, sizeof data, MSG_PEEK | MSG_DONTWAIT);
-        PyObject *seen = got <= 0 ? NULL : PyBytes_FromStringAndSize(data, got);
-        whose = seen == NULL ? NULL : PyObject_CallOneArg(look, seen);
-        target = whose == NULL ? 0 : PyLong_AsLong(whose);
-        Py_XDECREF(seen);
+        got = recv(fd, data, sizeof data, MSG_PEEK | MSG_DONTWAIT);
+    }
+    if (got > 0) {
+        whose = quick_look(self, &table, data, got);
+    }
+    if (whose == NULL && !PyErr_Occurred()) {
+        whose = got > 0 ? slow_look(look, data, got) : PyLong_FromLong(0);
     }
     Py_XDECREF(look);
-    if (PyErr_Occurred()) {
-        Py_CLEAR(whose);
-        return NULL;
-    }
-    if (target <= 0) {
-        Py_XDECREF(whose);
-        return PyLong_FromLong(0);
-    }
     return whose;
 }
 

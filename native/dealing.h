@@ -28,6 +28,7 @@ enum {
     ALLOWANCE,
     UNTAKEN,    /* who looks at what lies */
     LOOP_OF_ALL,
+    EPOLL_OF_ALL, /* what that waits with */
     CONNECTION, /* the classes ... */
     OFFERING_END,
     OFFER_METHOD, /* of that class: whoever replaces them wants to be called */

@@ -92,6 +92,7 @@ static const struct {
     [ALLOWANCE] = {"allowance", NULL},
     [UNTAKEN] = {"untaken", NULL},
     [LOOP_OF_ALL] = {"loop", NULL},
+    [EPOLL_OF_ALL] = {"epoll", NULL},
     [CONNECTION] = {"connection", &PyType_Type},
     [OFFERING_END] = {"offering_end", &PyType_Type},
     [OFFER_METHOD] = {"offer_method", NULL},

@@ -40,6 +40,7 @@ class DealingLoop:
 
     Attributes:
         clock: by which timers are due.
+        epoll: what it waits with.
         lock: held while callbacks run; a thread that has it may take it again, in a handler of a signal.
         is_in_turn: whether callbacks run.
         at_turn_end: called, with the lock, when the callbacks of a turn have run.
@@ -51,7 +52,7 @@ class DealingLoop:
     def __init__(self, choice: Choice | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock  # a function of C: it is asked twice a turn
         self.lock = original("_thread", "RLock")()
-        self._epoll = original("select", "epoll")()
+        self.epoll = original("select", "epoll")()
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = count()
@@ -63,13 +64,13 @@ class DealingLoop:
         self.take_turn: Callable[[bool], None] = (
             self._turn_in_python
             if native is None
-            else native.DealingTurns(self, self._epoll, self.lock, self._callbacks, self._timers).turn
+            else native.DealingTurns(self, self.epoll, self.lock, self._callbacks, self._timers).turn
         )
         self.watch(self._wake_fd, READABLE, self._woken)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when :meth:`turn` has something to do."""
-        fd: int = self._epoll.fileno()
+        fd: int = self.epoll.fileno()
         return fd
 
     def wake(self) -> None:
@@ -78,13 +79,13 @@ class DealingLoop:
 
     def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
         """Call back with the events that are there, until :meth:`unwatch`."""
-        (self._epoll.modify if fd in self._callbacks else self._epoll.register)(fd, events)
+        (self.epoll.modify if fd in self._callbacks else self.epoll.register)(fd, events)
         self._callbacks[fd] = callback
 
     def unwatch(self, fd: int) -> None:
         """Call back no more; a no-op when it is not watched."""
         if self._callbacks.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
+            self.epoll.unregister(fd)
 
     def call_later(self, seconds: float, callback: Callable[..., None], *args: Any) -> None:
         """Call back once, after ``seconds``."""
@@ -112,7 +113,7 @@ class DealingLoop:
         if waits:
             seconds = self.seconds_to_timer
             timeout = _FOREVER if seconds is None else seconds
-        ready = self._epoll.poll(timeout)
+        ready = self.epoll.poll(timeout)
         with self.lock:
             self.is_in_turn = True
             try:
@@ -124,8 +125,8 @@ class DealingLoop:
         """Give back the descriptors of the loop itself; a no-op when that was done."""
         self._callbacks.clear()
         self._timers.clear()
-        if not self._epoll.closed:
-            self._epoll.close()
+        if not self.epoll.closed:
+            self.epoll.close()
             _socket.close(self._wake_fd)  # gevent's os.close puts it off
 
     def _run(self, ready: list[tuple[int, int]]) -> None:

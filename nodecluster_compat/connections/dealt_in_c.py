@@ -95,6 +95,7 @@ class DealtInC:
             allowance=allowance,
             untaken=untaken,
             loop=loop,
+            epoll=loop.epoll,
             connection=Connection,
             offering_end=OfferingEnd,
             offer_method=_OFFER,

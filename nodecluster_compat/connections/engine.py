@@ -490,8 +490,9 @@ class Engine:
     def tell_to_look(self) -> None:
         """Let the listeners look at what has come of a connection, or leave that alone."""
         look = self.look if self._looking else None
+        is_quick = look is not None and getattr(look, "is_quick", False)
         for listener in self:
-            listener.look, listener.client_of = look, self.client_of
+            listener.look, listener.client_of, listener.has_quick_look = look, self.client_of, is_quick
 
     def has_room(self, end: OfferingEnd, listener_id: int) -> None:
         """The worker, which had refused, can take connections again."""

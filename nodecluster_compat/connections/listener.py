@@ -86,6 +86,7 @@ class Listener:
         may_hold_back: whether it may begin to.
         needs_all_idle: whether the policy is to see every worker that is idle, not only one.
         look: given what has come of a connection; returns the worker that it belongs to, 0 for anybody.
+        has_quick_look: whether ``look`` looks for sessions of Engine.IO alone, which C does itself.
         client_of: given what has come of a connection; returns the address of the client that a proxy speaks for, if
             it says so.
         oracle: asks the program's policy, if that deals here.
@@ -115,6 +116,7 @@ class Listener:
         self._added = 0
         self.needs_all_idle = False
         self.look: Callable[[bytes], int] | None = None
+        self.has_quick_look = False
         self.client_of: Callable[[bytes], str | None] | None = None
         self.oracle: FunctionOracle | None = None
         self.accepting: Any = None

@@ -16,6 +16,7 @@ from nodecluster_compat.connections import listener as listeners
 from nodecluster_compat.connections.packets import PacketKind
 from nodecluster_compat.connections.policies import RoundRobin, Workers
 from nodecluster_compat.machine.backlog import Backlog
+from nodecluster_compat.routing.engineio import EngineIO
 
 __all__ = ["DEEDS", "Dealt", "dealt"]
 
@@ -46,6 +47,19 @@ class _LastIdle:
         return self.idle.popitem()[0] if self.idle else None
 
 
+class _Look:
+    """Looks as that of a primary does."""
+
+    is_quick = True
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+
+    def __call__(self, seen: bytes) -> int:
+        target = EngineIO.look(seen)
+        return target if target in self.engine.members.ids.values() else 0
+
+
 class Dealt:
     """An engine to which things are done.
 
@@ -60,7 +74,7 @@ class Dealt:
         self.gone: set[int] = set()
         self._names: list[object] = []
         self.replaced: set[int] = set()
-        self.engine.look = lambda seen: seen[0]
+        self.engine.look = _Look(self.engine)
         while len(self.rig.listener_ids) > listeners:
             self.rig.engine.remove(self.rig.listener_ids.pop())
         self.new_worker(0)
@@ -81,7 +95,9 @@ class Dealt:
 
     def new_worker(self, _: int) -> None:
         if len(self.rig.workers) < _MOST_WORKERS:
-            self.rig.worker(*range(len(self.rig.listener_ids)))
+            made = self.rig.worker(*range(len(self.rig.listener_ids)))
+            made.end.slot = made.id
+            self.engine.members.serves(made.id, made.id)
 
     def connect(self, number: int) -> None:
         self.rig.connect(number % len(self.rig.listener_ids))
@@ -92,14 +108,15 @@ class Dealt:
             self.rig.reach(number % len(self.rig.listener_ids))
 
     def ask_for(self, number: int) -> None:
-        """One whose first byte names a worker, or nobody."""
+        """One whose session is of a worker, or that has none."""
         self.rig.reach(number // _MOST_WORKERS % len(self.rig.listener_ids))
-        self.rig.clients[-1].send(bytes([number % _MOST_WORKERS]))
+        line = "GET / HTTP/1.1" if number % 2 else f"GET /?EIO=4&sid={'x' * 20}.{number % _MOST_WORKERS} HTTP/1.1"
+        self.rig.clients[-1].send(line.encode())
 
     def burst_for(self, number: int) -> None:
         """Several for one worker, and one for anybody among them."""
-        for target in (number, number, 0, number, number, number):
-            self.ask_for(target)
+        for one in (number, number, number // 2, number, number, number):
+            self.ask_for(2 * one)
 
     def hand_on(self, number: int) -> None:
         """A worker has begun a connection that is another's."""

@@ -33,20 +33,23 @@ class Look:
         members: returns the workers that serve, by slot.
         keys: in force; ``None``: those of Socket.IO.
         log: of the keys.
+
+    Attributes:
+        is_quick: whether it looks for sessions of Engine.IO and nothing else; dealing in C does so itself then.
     """
 
     def __init__(self, members: Callable[[], dict[int, int]], keys: tuple[Key, ...] | None, log: Log) -> None:
         shipped = _shipped((EngineIO(),) if keys is None else keys)
         self._members = members
         self._router = Router(shipped, 0, members, log) if shipped else None
-        self._is_quick = [type(key) for key in shipped] == [EngineIO]
+        self.is_quick = [type(key) for key in shipped] == [EngineIO]
         self._quick = quick_look(in_force())
 
     def __call__(self, data: bytes) -> int:
         """Return the id of a worker that serves, 0 for anybody."""
         if data[:1] in _FIRST:
             data = data[proxy_header_bytes(data) or 0 :]
-        if self._is_quick:
+        if self.is_quick:
             target = self._quick(data)
             return target if target and target in self._members().values() else 0
         if self._router is None:

@@ -159,14 +159,23 @@ def test_listening_socket_that_is_closed_is_given_up(rig: EngineRig, caplog: pyt
 
 def _ask_for(rig: EngineRig, worker: Played) -> None:
     rig.reach(0)
-    rig.clients[-1].send(bytes([worker.id]))
+    rig.clients[-1].send(f"GET /?EIO=4&sid={'x' * 20}.{worker.id} HTTP/1.1".encode())
     rig.turn()
+
+
+class QuickLook:
+    """One that C does itself."""
+
+    is_quick = True
+
+    def __call__(self, seen: bytes) -> int:
+        raise LookupError(seen)
 
 
 def test_connection_of_a_named_worker_is_dealt_without_python(rig: EngineRig, monkeypatch: pytest.MonkeyPatch) -> None:
     rig.engine.remove(rig.listener_ids.pop())  # several listeners share a worker by rules that are Python's
     first, second = rig.worker(), rig.worker()
-    rig.engine.look = lambda seen: seen[0]
+    rig.engine.look = QuickLook()
     first.say(PacketKind.LOOK)
     rig.turn()
     for name in ("add", "idle", "_place", "_deal_to", "_deal_line"):
