@@ -143,7 +143,7 @@ deal_one(Accepting *self, const Place *place)
     PyObject *worker_id = look_at(self, &table) <= 0 ? NULL : worker_for(self, &table, place);
     int result = PyErr_Occurred() ? -1 : worker_id == NULL ? 0 : offer_to(self, &table, worker_id, place);
     if (result != 0) {
-        close(place->fd);
+        close(place->fd); /* it lingers only where a worker has taken it, set SO_LINGER, filled it and closed it by now */
     }
     return result;
 }

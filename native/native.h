@@ -1,8 +1,9 @@
-/* Share what every file of the extension needs: CPython's API and the types that the module offers.
+/* Declare what several files of the extension share: the types of its module, and functions that one has for others.
 
    The extension is one module, nodecluster_compat._native.  Each file has the twin of one Python module, whose name is
-   at its top: same names, same outcome, held by the same tests.  Everything runs with the interpreter's lock held;
-   nothing here keeps a thread, a lock or a descriptor, so a process may fork at any moment. */
+   at its top: same names, same outcome, held by the same tests.  Everything runs with the interpreter's lock held, but for
+   the wait of the dealer's loop (dealing_loop.c); nothing here keeps a thread, a lock or a descriptor, so a process may
+   fork at any moment. */
 
 #ifndef NODECLUSTER_NATIVE_H
 #define NODECLUSTER_NATIVE_H

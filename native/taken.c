@@ -92,7 +92,7 @@ becomes_idle(Accepting *accepting, PyObject *worker_id)
         return -1;
     }
     int watches = is_true(accepting->fields[LISTENER], is_watching);
-    return watches != 0 ? watches : tell(accepting->fields[LISTENER], update_name, NULL);
+    return watches != 0 ? Py_MIN(watches, 0) : tell(accepting->fields[LISTENER], update_name, NULL);
 }
 
 /* Let one go on that was ahead, if the others have caught up. */

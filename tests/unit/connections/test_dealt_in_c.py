@@ -48,6 +48,14 @@ def test_saturated_workers_get_the_same(listeners: int, slow: int) -> None:
     assert dealt(data, in_force()) == dealt(data, PYTHON)
 
 
+def test_all_follow_who_waited_for_one() -> None:
+    """Two have got ahead of a third: both go on when that has taken its own."""
+    deeds = [(Dealt.new_worker, 0), (Dealt.connect, 0), (Dealt.take, 0), (Dealt.burst, 3), (Dealt.new_worker, 0)]
+    deeds += [*((Dealt.take, number) for number in (1, 3, 0, 2)), (Dealt.burst, 3)]
+    data = told(*deeds)
+    assert dealt(data, in_force()) == dealt(data, PYTHON)
+
+
 @pytest.mark.parametrize("listeners", [1, 2])
 def test_clients_that_are_held_back_are_dealt_in_their_turn(listeners: int) -> None:
     deeds = [(Dealt.burst, 3), *[(Dealt.take, number) for number in (0, 1, 1)], (Dealt.burst, 3), (Dealt.tick, 5)]
