@@ -120,9 +120,9 @@ class Dispatcher:
         return len(self._line) + sum(map(len, self._named.values())) if self._named else len(self._line)
 
     @property
-    def added(self) -> int:
-        """How many connections were accepted so far."""
-        return self._last
+    def progress(self) -> tuple[int, int]:
+        """What changes whenever a connection is accepted, or dealt to whom it waited for."""
+        return self._last, self.pending
 
     @property
     def queue(self) -> tuple[Connection, ...]:

@@ -6,8 +6,8 @@ master (USR2, WINCH) can take them.
 
 While nobody is idle and a batch of connections waits here, being woken for each further client gains nothing.  Then it
 *holds back*: clients wait in the backlog for a moment, and the end of a turn that leaves few here (``Engine.arm``)
-fetches the next batch.  It goes on as ever where nothing was fetched for some milliseconds, since all workers are
-blocked then, and where the backlog fills.
+fetches the next batch.  It goes on as ever where nothing was dealt for some milliseconds, since all workers are blocked
+then, and where the backlog fills.
 
 No user code runs here, and nothing waits.  Running out of descriptors or memory, and whatever else may pass, pauses
 accepting for a moment that doubles up to a second; it is logged once for each episode, and the loop never spins on it.
@@ -38,8 +38,8 @@ _ACCEPTS_PER_TURN: Final = 16
 _GROWTH: Final = 1.25
 _ENOUGH: Final = 16  # that wait: more may wait in the backlog
 _FEW: Final = 8
-_LOOK_SECONDS: Final = 0.004
-_REST_SECONDS: Final = 0.05
+_LOOK_SECONDS: Final = 0.01
+_REST_SECONDS: Final = 0.02
 _ROOM: Final = 256  # places in the backlog
 _MOST_AT_CLOSE: Final = 8192
 _FIRST_DELAY: Final = 0.05
@@ -113,7 +113,7 @@ class Listener:
         self._find_idle = find_idle
         self.is_watching = self.holds_back = False
         self.may_hold_back = True
-        self._added = 0
+        self._progress = (0, 0)
         self.needs_all_idle = False
         self.look: Callable[[bytes], int] | None = None
         self.has_quick_look = False
@@ -185,15 +185,15 @@ class Listener:
         self.may_hold_back = False
         if self._has_room():
             self.holds_back = True
-            self._added = self.dispatcher.added
+            self._progress = self.dispatcher.progress
             self._watch(0)
         self._loop.call_later(_LOOK_SECONDS, self._look_back)
 
     def _look_back(self) -> None:
         if not self.holds_back:
             self.may_hold_back = True
-        elif self.dispatcher.added != self._added and self._has_room():
-            self._added = self.dispatcher.added
+        elif self.dispatcher.progress != self._progress and self._has_room():
+            self._progress = self.dispatcher.progress
             self._loop.call_later(_LOOK_SECONDS, self._look_back)
         else:
             self._go_on()
