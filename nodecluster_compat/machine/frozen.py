@@ -13,21 +13,24 @@ __all__ = ["freeze", "leave_frozen", "unfreeze"]
 
 
 class _ThisProcess:
-    frozen = 0  # how many objects a template has frozen; 0: there is none
+    probe: object = None  # made after a template has frozen what there was; None: there is no template
 
 
 def leave_frozen() -> None:
     """In a child of a template: what is frozen now stays so, and nothing else is."""
-    _ThisProcess.frozen = gc.get_freeze_count()
+    _ThisProcess.probe = []
 
 
 def freeze() -> None:
     """Let no collection look at what there is."""
-    if not _ThisProcess.frozen:
+    if _ThisProcess.probe is None:
         gc.freeze()
 
 
 def unfreeze() -> None:
-    """Let the collector look at everything again; in a child of a template, if somebody else has frozen more there."""
-    if gc.get_freeze_count() > _ThisProcess.frozen:
+    """Let the collector look at everything again; in a child of a template, if somebody else has frozen more there.
+
+    To count what is frozen would be to walk through all that the template has.
+    """
+    if _ThisProcess.probe is None or not any(one is _ThisProcess.probe for one in gc.get_objects()):
         gc.unfreeze()

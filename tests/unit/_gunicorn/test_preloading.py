@@ -17,7 +17,7 @@ from nodecluster_compat.roles.cluster import SCHED_NONE, SCHED_RR, cluster
 def what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is there again after the test."""
     found = ((Chdir, "default"), (Workers, "default"), (cluster, "_policy"), (cluster, "_policy_asked"))
-    for owner, name in (*found, (frozen._ThisProcess, "frozen")):
+    for owner, name in (*found, (frozen._ThisProcess, "probe")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
     for variable in FOUND_OUT_AGAIN:
         monkeypatch.delenv(variable, raising=False)

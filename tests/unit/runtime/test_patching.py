@@ -13,30 +13,38 @@ from importlib import metadata
 from ssl import SSLContext
 from gevent import events, monkey
 from nodecluster_compat.runtime import patching
+
+class Plugin:
+    def __init__(self, load, group="gevent.plugins.monkey.did_patch_all", module=""):
+        self.load, self.group, self.module = load, group, module
+
+def install(*entries, text="[gevent.plugins.monkey.did_patch_all]"):
+    files = {"entry_points.txt": text}
+    metadata.distributions = lambda: [types.SimpleNamespace(read_text=files.get, entry_points=entries)] * 2
 """
 PLUGIN = """
 told = []
-entry = types.SimpleNamespace(load=lambda: told.append)
-found = types.SimpleNamespace(select=lambda group: [entry] if group.endswith("did_patch_all") else [])
+install(Plugin(lambda: told.append), Plugin(None, "console_scripts"))
 lookups = []
-look_up = metadata.entry_points = lambda **group: lookups.append(group) or found
+look_up = metadata.entry_points = lambda **group: lookups.append(group)
 patching.prepare_patching()
 with patching.patching():
     monkey.patch_all()
     metadata.entry_points(group="another")
 print(len(told), type(told[0]).__name__, lookups, metadata.entry_points is look_up)
 """
+NONE = """
+install(Plugin(None), text=None)
+metadata.entry_points = None
+patching.prepare_patching()
+with patching.patching():
+    monkey.patch_all()
+print("patched")
+"""
 LOADED = """
-class Plugin:
-    def __init__(self, group, module):
-        self.group, self.module = group, module
-    def load(self):
-        loads.append(self.module)
-        return lambda event: None
 loads = []
-plugins = [Plugin("gevent.plugins.monkey.did_patch_all", name) for name in ("sys", "not_yet_imported")]
-found = types.SimpleNamespace(select=lambda group: [one for one in plugins if one.group == group])
-metadata.entry_points = lambda: found
+names = ("sys", "not_yet_imported")
+install(*(Plugin(lambda name=name: loads.append(name) or id, module=name) for name in names))
 patching.prepare_patching()
 early = list(loads)
 with patching.patching():
@@ -83,7 +91,8 @@ print([type(one.message).__name__ for one in seen], "__main__" in str(seen[0].me
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        (PLUGIN, "1 GeventDidPatchAllEvent [{}, {'group': 'another'}] True"),
+        (PLUGIN, "1 GeventDidPatchAllEvent [{'group': 'another'}] True"),
+        (NONE, "patched"),
         (LOADED, "['sys'] ['sys', 'not_yet_imported']"),
         (LOCK, "None True True"),
         (UNHELD, "[] []"),
@@ -93,6 +102,7 @@ print([type(one.message).__name__ for one in seen], "__main__" in str(seen[0].me
     ],
     ids=[
         "plug-ins are looked up once and told",
+        "one that its distribution does not name is none",
         "one that would be imported is loaded by the worker",
         "a lock of an import is released",
         "objects stay frozen when nobody holds what is replaced",
