@@ -90,18 +90,18 @@ def _hidden(template: Template, folder: str) -> str:
     except OSError:
         return ""
     for entry in entries:
-        name, path = _module_of(folder, entry)
+        name, file = _module_of(folder, entry)
         origin = template.modules.get(name)
-        if name in _RUN_BY_SITE or (origin is not None and origin != path):
+        if name in _RUN_BY_SITE or (origin is not None and origin != os.path.realpath(file)):
             return name
     return ""
 
 
 def _module_of(folder: str, entry: str) -> tuple[str, str]:
-    """Return the module that an entry of a folder is, and the real path of its file; empty when it is none."""
+    """Return the module that an entry of a folder is, and the path of its file; empty when it is none."""
     path = os.path.join(folder, entry)
-    begin = os.path.join(path, "__init__.py")
-    if os.path.isfile(begin):
-        return entry, os.path.realpath(begin)
     suffix = next((each for each in _SUFFIXES if entry.endswith(each)), None)
-    return (entry.removesuffix(suffix), os.path.realpath(path)) if suffix else ("", "")
+    if suffix:
+        return entry.removesuffix(suffix), path
+    begin = os.path.join(path, "__init__.py")
+    return (entry, begin) if os.path.isfile(begin) else ("", "")

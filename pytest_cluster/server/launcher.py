@@ -205,17 +205,19 @@ class ServerProcess:
         :raises StopError: it had to be killed.
         :raises LeakError: it left processes behind, which have been killed.
         """
+        is_gone = False
         try:
             if not self.ended():
                 self._end_quickly() if quick else self.stop(signal.SIGTERM, self._options.stop_timeout)
             left = wait_cluster_empty(self.pid, self.tag, scaled(ORPHAN_SECONDS))
+            is_gone = not left
             if left:
                 sections = [("processes", "\n".join(map(str, left))), *self.journal.evidence()]
                 count = f"{len(left)} process{'es were' if len(left) > 1 else ' was'}"
                 cause = f"{count} left after the primary had ended; killed now"
                 raise LeakError(evidence(cause, sections), self)
         finally:
-            self.abort()
+            self.abort(is_gone=is_gone)
 
     def _end_quickly(self) -> None:
         """End it by its signals, and by SIGKILL after a second with requests; without any it has some seconds more."""
@@ -235,12 +237,16 @@ class ServerProcess:
         workers = {entry.worker for entry in self.journal.entries if entry.worker}
         return any(self.tallies.of(one).in_flight for one in workers)
 
-    def abort(self) -> None:
-        """Kill the session without asking and release everything; nothing is reported."""
+    def abort(self, *, is_gone: bool = False) -> None:
+        """Kill the session without asking and release everything; nothing is reported.
+
+        :param is_gone: nobody has to be looked for any more.
+        """
         if self._process is None:
             self._give_up()
             return
-        self._kill()
+        if not is_gone:
+            self._kill()
         self.journal.join(ORPHAN_SECONDS)
         self.logs.keep()
         self.tallies.keep()

@@ -34,6 +34,7 @@ _POLL_SECONDS = 0.02
 _ENDED = (b"Z", b"X")
 _SESSION = 3  # proc_pid_stat(5), counted from the state
 _THREADS = 17
+_PIECE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -133,5 +134,12 @@ def _state_and_session(pid: str) -> tuple[bytes, int]:
 
 
 def _read(pid: str, name: str) -> bytes:
-    with open(f"/proc/{pid}/{name}", "rb") as file:
-        return file.read()
+    """Return a file of ``/proc``, of which every look reads hundreds: a file object would take twice as long."""
+    descriptor = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(descriptor, _PIECE):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)
