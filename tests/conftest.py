@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     from neighbours import NeighbourScheduling
 
     return NeighbourScheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let one process of xdist compile the tests of a fresh clone for all: that takes longer than to collect them."""
+    if (Path(__file__).parent / "plugin" / "__pycache__").exists():  # they are compiled in the order of testpaths
+        return (yield)
+    with open(__file__, encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
