@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,18 @@ HERE = Path(__file__).parent
 FAKES = HERE / "fakes"
 HOME = os.environ.get("HOME", "/")
 SHOP = HERE.parent / "apps" / "shop.py"
+
+# A run inside this one forgets at its end what it was the first to import, and the next would import it again.
+for _name in (
+    "_pytest.stepwise",
+    "pytest_cluster.clusters.cluster",
+    "pytest_cluster.clusters.prepared",
+    "pytest_cluster.failures.sections",
+    "pytest_cluster.options.recipe",
+    *(f"pytest_cluster.session.{name}" for name in ("asking", "compare", "ending", "parametrize", "pool")),
+    *(f"pytest_cluster.session.{name}" for name in ("reuse_forecast", "summary", "telling", "totals")),
+):
+    import_module(_name)
 
 
 @pytest.fixture(autouse=True)
