@@ -82,8 +82,10 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
             await super()._handle_emit(message)
             return
         packet = EnginePacket(MESSAGE, text)
-        for eio_sid in list(receivers(self, message)):
-            await self.server._send_eio_packet(eio_sid, packet)
+        send = self.server._send_eio_packet  # which ends a client that has not answered, and awaits its handler
+        sending = [asyncio.create_task(send(eio_sid, packet)) for eio_sid in receivers(self, message)]
+        if sending:
+            await asyncio.wait(sending)
 
     # --- clients of other workers --------------------------------------------------------------
 
