@@ -186,7 +186,7 @@ class Running(Servers):
         found: set[bytes] = set()
         until = time.monotonic() + PATIENCE
         while len(found) < workers and time.monotonic() < until:
-            with urllib.request.urlopen(f"{url}{HANDSHAKE}", timeout=30, context=context) as answer:
+            with urllib.request.urlopen(f"{url}{HANDSHAKE}", timeout=PATIENCE, context=context) as answer:
                 found.update(re.findall(rb'"sid":"[^".]+\.(\d+)"', answer.read()))
 
     def certify(self) -> None:
