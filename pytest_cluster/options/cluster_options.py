@@ -87,6 +87,11 @@ class ClusterOptions:
         for name in self.settings:
             if name in RESERVED_SETTINGS:
                 raise OptionError(f"cluster: settings cannot have {name!r}: {RESERVED_SETTINGS[name]}")
+        if not _is_bind(self.settings.get("bind", "127.0.0.1:0")):
+            raise OptionError(
+                "cluster: settings: bind must be an address, as '127.0.0.1:0' or 'unix:…', or a list of them, not "
+                f"{self.settings['bind']!r}"
+            )
         if too_many := too_many_workers(self.workers):
             raise OptionError(f"cluster: {too_many}")
         if self.script is not None and self.app is not None:
@@ -225,10 +230,21 @@ def _is_settings(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(key, str) and key.isidentifier() for key in value)
 
 
+def _is_bind(value: object) -> bool:
+    """Whether a server listens somewhere; with none that gunicorn takes, nobody would ever say so."""
+    addresses = [value] if isinstance(value, str) else value
+    return isinstance(addresses, list | tuple) and bool(addresses) and all(_is_text(one) and one for one in addresses)
+
+
 def _is_environment(value: object) -> bool:
     return isinstance(value, Mapping) and all(
-        isinstance(key, str) and (item is None or isinstance(item, str)) for key, item in value.items()
+        _is_variable(key) and (item is None or (isinstance(item, str) and "\0" not in item))
+        for key, item in value.items()
     )
+
+
+def _is_variable(name: object) -> bool:
+    return isinstance(name, str) and bool(name) and not {"=", "\0"} & set(name)
 
 
 def _is_flag(value: object) -> bool:

@@ -33,8 +33,8 @@ def interpreter(wanted: str) -> str:
     found = shutil.which(name)
     if found is None:
         raise MissingProgram(
-            f"python: there is no {name}{' in PATH' if name != wanted else ''}: install it, or give the path of one, "
-            "as '.tox/py312/bin/python'"
+            f"python: there is no {name or repr(name)}{' in PATH' if name != wanted else ''}: install it, or give the "
+            "path of one, as '.tox/py312/bin/python'"
         )
     path = os.path.abspath(found)  # not its real path: in a virtual environment that is another interpreter
     try:

@@ -19,6 +19,7 @@ _ERROR_LINE = re.compile(r"^(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|
 _LOGGED = re.compile(r"\[\d{4}-\d\d-\d\d ")
 # What gunicorn says of every failure.
 _CONSEQUENCES = ("Worker (pid:", "Retrying", "Exception in worker", "Shutting down: ")
+_REFUSED = ("Invalid value for ", "Error: ")  # how gunicorn refuses a setting
 _NO_PORT = re.compile(r"Connection in use: \(.*, 0\)$")  # a port that the system was to choose
 _LOG_ERROR = re.compile(r"\[(?:ERROR|CRITICAL)\] (.*)$")
 
@@ -70,7 +71,7 @@ def error_in_log(log: str) -> str:
     told = [line for line in logged if not line.startswith(_CONSEQUENCES)]
     if told and _NO_PORT.match(told[0]):
         return f"no free port: the system has none left to choose ({told[0]})"
-    return _cut(told[0]) if told else ""
+    return _cut(told[0] if told else "; ".join(line.strip() for line in lines if line.startswith(_REFUSED)))
 
 
 def last_words(log: str) -> str:

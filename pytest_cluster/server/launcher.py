@@ -322,14 +322,17 @@ class ServerProcess:
 
     def _spawn(self) -> None:
         with self._journal_end, open(self.log_path, "ab") as log:
-            self._process = spawn(
-                self._command,
-                folder=self._options.cwd or self.folder,
-                environment=self._environment(),
-                log=log.fileno(),
-                passed=self._journal_end.fileno(),
-                searched=searched(self._options, self.pythonpath),
-                imports=imports_of(self._options),
-                here=self._options.fork_app,
-            )
+            try:
+                self._process = spawn(
+                    self._command,
+                    folder=self._options.cwd or self.folder,
+                    environment=self._environment(),
+                    log=log.fileno(),
+                    passed=self._journal_end.fileno(),
+                    searched=searched(self._options, self.pythonpath),
+                    imports=imports_of(self._options),
+                    here=self._options.fork_app,
+                )
+            except OSError as error:  # no process to be had, an environment that is too large, a folder that is gone
+                raise StartError(f"the server cannot be started: {error}") from error
         guard.watch(self.tag, self.pid)

@@ -15,9 +15,13 @@ LONG = "x" * 3_000_000
         ("Traceback …\nValueError: the reason\n[2026-11-29 10:00:00 +0000] [7] [INFO] end", "ValueError: the reason"),
         (f"ValueError: {LONG}", f"ValueError: {LONG}"[:LINE_CHARACTERS] + "…"),
         (f"[2026-11-29 10:00:00 +0000] [7] [ERROR] {LONG}", LONG[:LINE_CHARACTERS] + "…"),
+        (
+            "Invalid value for user: x\n\nError: No such user: 'x'\n",
+            "Invalid value for user: x; Error: No such user: 'x'",
+        ),
         ("nothing went wrong", ""),
     ],
-    ids=["error", "long error", "long line of the log", "none"],
+    ids=["error", "long error", "long line of the log", "refused setting", "none"],
 )
 def test_error_in_a_log(log: str, line: str) -> None:
     assert error_in_log(log) == line

@@ -1,0 +1,44 @@
+"""Options that cannot be are refused before anything starts."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from pytest_cluster.errors import OptionError, StartError
+from pytest_cluster.options.cluster_options import ClusterOptions
+from pytest_cluster.server.guard import guard
+from pytest_cluster.server.launcher import ServerProcess
+
+
+@pytest.mark.parametrize("bind", ["", [], (), [""], 3, [8000], {"a": 1}])
+def test_bind_that_listens_nowhere(bind: Any) -> None:
+    """gunicorn would start, and wait for ever for somebody to connect to nothing."""
+    with pytest.raises(OptionError, match=r"bind must be an address, as '127\.0\.0\.1:0' or 'unix:…', or a list of"):
+        ClusterOptions(settings={"bind": bind})
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", ["unix:/tmp/a", "[::1]:0"], ("127.0.0.1:0",)])
+def test_bind(bind: Any) -> None:
+    assert ClusterOptions(settings={"bind": bind}).listeners == (1 if isinstance(bind, str) else len(bind))
+
+
+@pytest.mark.parametrize("env", [{"A=B": "1"}, {"": "1"}, {"A\0": "1"}, {"A": "1\0"}])
+def test_variable_that_no_process_can_have(env: dict[str, str]) -> None:
+    with pytest.raises(OptionError, match="env must be a mapping from names to strings"):
+        ClusterOptions(env=env)
+
+
+def test_environment_that_is_too_large() -> None:
+    """What the system refuses is a sentence, and nothing is left."""
+    guard.acquire()
+    try:
+        options = ClusterOptions(app="shop:app", env={"A": "x" * 3_000_000}, fork_server=False)
+        server = ServerProcess(options, pythonpath=".")
+        with pytest.raises(StartError, match=r"^the server cannot be started: \[Errno 7\] Argument list too long"):
+            server.start()
+        assert not os.path.exists(server.folder)
+    finally:
+        guard.drop()
