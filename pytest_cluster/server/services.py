@@ -39,6 +39,7 @@ __all__ = [
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 LOG_CHARACTERS = 2000
+LOG_BYTES = 65536
 CONNECT_SECONDS = 5.0
 DEBIAN_POSTGRESQL = "/usr/lib/postgresql/*/bin"
 
@@ -184,9 +185,9 @@ def running(
             )
         guard.watch(tag, process.pid)
         try:
-            poll(lambda: process.poll() is not None or is_ready(text_of(path)), scaled(START_SECONDS))
-            if process.poll() is not None or not is_ready(text_of(path)):
-                raise ServiceError(_why_not(name, process.poll(), text_of(path)))
+            poll(lambda: process.poll() is not None or is_ready(_end_of(path)), scaled(START_SECONDS))
+            if process.poll() is not None or not is_ready(_end_of(path)):
+                raise ServiceError(_why_not(name, process.poll(), _end_of(path)))
             yield process.pid
         finally:
             _end(process)
@@ -222,6 +223,14 @@ def text_of(path: str) -> str:
     """Return what a file has, if it is there."""
     with contextlib.suppress(OSError), open(path, errors="replace") as file:
         return file.read()
+    return ""
+
+
+def _end_of(path: str) -> str:
+    """Return the end of a log: one that writes without end is not read again and again."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_BYTES))
+        return file.read(LOG_BYTES).decode(errors="replace")
     return ""
 
 

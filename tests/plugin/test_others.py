@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,7 @@ from pytest_cluster.errors import MissingProgram, ServiceError
 from pytest_cluster.options.server_url import ServerURL, parse_server_url
 from pytest_cluster.options.service_urls import parse_service_url
 from pytest_cluster.server import services
+from pytest_cluster.server.guard import guard
 from pytest_cluster.server.leaks import is_running
 
 TESTS = """
@@ -192,6 +194,22 @@ def test_service_that_does_not_come_up(tmp_path: Path, monkeypatch: pytest.Monke
     ):
         pass
     assert [one.name for one in tmp_path.iterdir()] == ["redis-server"]
+
+
+def test_service_that_writes_without_end(tmp_path: Path) -> None:
+    """Only the end of its log is read, as often as that is looked at."""
+    seen: list[int] = []
+
+    def is_ready(log: str) -> bool:
+        seen.append(len(log))
+        return log.endswith("ready\n")
+
+    writes = "import time; print('x' * 300_000 + 'ready', flush=True); time.sleep(60)"
+    guard.acquire()
+    with services.running("service", [sys.executable, "-c", writes], str(tmp_path), is_ready) as pid:
+        assert pid
+    guard.drop()
+    assert max(seen) == services.LOG_BYTES
 
 
 def test_program_that_cannot_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
