@@ -134,7 +134,7 @@ SUITES: Final = (
         "tests",
         "flask_clients",
         114,
-        needs=("asgiref",),
+        needs=("asgiref", "semantic_version"),
         differences=(
             Difference("signals of the worker", "::*signal* ::*_fired ::test_requests_without_accessing*", 10),
             Difference(
