@@ -8,6 +8,9 @@ It is gevent's socket, with two differences that cost nothing to whoever does no
   need neither: a request is there when the connection is, and its answer fits.  Here what gevent's methods look for
   (``hub``, ``_read_event``, ``_write_event``) is made when they look for it, and a socket of which nobody has asked for
   the hub, or for the descriptor, has no watcher of anybody else's, so that it is closed in one system call.
+
+So is the standard library's socket beneath it (``_sock``): until somebody looks for that, there is nothing but the
+descriptor.  The C extension (``native/client_sockets.c``) receives, sends and closes by that alone.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any, Final
 
 import gevent
 from gevent import get_hub
+from gevent._socket3 import _closedsocket
 from gevent.socket import SHUT_RDWR, socket
 from greenlet import greenlet
 
@@ -44,34 +48,50 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
         fileno: the descriptor, which is this object's from now on.
     """
 
-    _is_ours = True  # nobody has asked for the hub or the descriptor
-    _reader: Any = None
+    __slots__ = ("__dict__", "_descriptor", "_is_ours", "_kind", "_reader")  # C has to find them
+
     passage: Any = None
 
     def __init__(self, family: int, type: int, proto: int, fileno: int) -> None:  # noqa: A002 - gevent's names
-        # Not gevent's, which makes the watchers.
+        # Not gevent's, which makes the watchers and the socket beneath.
         self._closed = False
         self._io_refs = 0
-        self._sock = self._gevent_sock_class(family, type, proto, fileno)
-        self._sock.setblocking(False)
+        self._kind = family, type, proto
+        self._descriptor = fileno  # -1 once the socket beneath has it
+        self._is_ours = True  # nobody has asked for the hub or the descriptor
+        self._reader: Any = None
         self.timeout = _socket.getdefaulttimeout()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - gevent's attributes, of which it gives no types
         """Extends gevent's: what its methods need is made when they look for it."""
+        if name == "_sock":
+            return self._make_sock()
         if name == "hub":
             self._is_ours = False
             self.hub = get_hub()
             return self.hub
         if name == "_read_event":
-            self._reader = self._read_event = get_hub().loop.io(self._sock.fileno(), _READ)
+            fd = self._sock.fileno() if self._descriptor < 0 else self._descriptor
+            self._reader = self._read_event = None if fd < 0 else get_hub().loop.io(fd, _READ)
             return self._reader
         if name == "_write_event":
             self._is_ours = False
             self._write_event = get_hub().loop.io(self._sock.fileno(), _WRITE)
             return self._write_event
-        if name == "_sock":
+        if name in {"_kind", "_descriptor"}:
             raise AttributeError(name)
         return super().__getattr__(name)
+
+    def _make_sock(self) -> Any:  # noqa: ANN401 - of gevent's class
+        fd = self._descriptor
+        if fd < 0:  # closed before anybody has looked for it
+            sock = _closedsocket(*self._kind, fd, "closed")
+        else:
+            sock = self._gevent_sock_class(*self._kind, fd)
+            self._descriptor = -1
+            sock.setblocking(False)
+        self._sock = sock
+        return sock
 
     def fileno(self) -> int:
         """Return the descriptor; as :meth:`socket.socket.fileno`."""
@@ -96,7 +116,7 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
             resume: ``switch`` of the current greenlet.
         """
         while True:
-            watcher = self._read_event
+            watcher: Any = self._read_event
             watcher.start(resume)
             try:
                 switch_to(hub)
@@ -116,16 +136,34 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
         if sent != len(view):
             super().sendall(memoryview(view)[sent:], flags)
 
+    def close(self) -> None:
+        """Extends gevent's: where there is no socket beneath, none is made to be closed."""
+        fd = self._descriptor
+        if fd < 0 or self._io_refs or not self._is_unwatched():
+            super().close()
+            return
+        self._closed = True
+        self._descriptor = -1
+        self._close_reader()
+        _socket.close(fd)
+
     def _drop_events_and_close(self, closefd: bool = True, *rest: object) -> None:
         """Extends gevent's: nothing is let go in steps that nobody waits for."""
-        reader = self._reader
-        if not (closefd and self._is_ours and (reader is None or reader.callback is None)):
+        if not (closefd and self._is_unwatched()):
             super()._drop_events_and_close(closefd, *rest)
             return
-        self._reader = self._read_event = self._write_event = None
+        self._close_reader()
+        self._sock.close()
+
+    def _is_unwatched(self) -> bool:
+        """Whether nobody waits for it, and nobody else can have a watcher of it."""
+        return self._is_ours and (self._reader is None or self._reader.callback is None)
+
+    def _close_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        self._read_event = self._write_event = None
         if reader is not None:
             reader.close()
-        self._sock.close()
 
 
 def cut_connections(clients: Mapping[Any, Any]) -> None:

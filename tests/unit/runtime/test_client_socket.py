@@ -136,3 +136,16 @@ def test_a_timeout_is_gevents(pair: tuple[Any, socket.socket]) -> None:
     ours.settimeout(0.01)
     with pytest.raises(TimeoutError):
         ours.recv(1)
+
+
+def test_one_that_nobody_has_looked_at_is_closed_without_a_socket(pair: tuple[Any, socket.socket]) -> None:
+    """And is as closed as any other."""
+    ours, client = pair
+    number = ours._descriptor
+    inode = os.fstat(number).st_ino
+    ours.close()
+    assert not is_open(number, inode)
+    assert client.recv(1) == b""
+    assert (ours.closed, ours.fileno()) == (True, -1)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        ours.recv(1)
