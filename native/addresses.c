@@ -57,3 +57,15 @@ address_of(const SocketAddress *address, socklen_t size)
         return NULL;
     }
 }
+
+/* Return the address of whoever is connected. */
+PyObject *
+peer_of(int fd)
+{
+    SocketAddress address = {.room = {0}};
+    socklen_t size = sizeof address;
+    if (getpeername(fd, &address.any, &size) < 0) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return address_of(&address, size);
+}

@@ -46,6 +46,9 @@ enum {
     SWITCH,     /* greenlet.switch */
     WATCH,      /* looks at the client of a body that is iterated ... */
     UNWATCH,    /* ... until this is called with its socket */
+    IDLE_LIMIT,
+    BASES, /* {address: what the environs of those who are connected to it have in common} */
+    TIMED, /* whether waits are limited */
     TURNS_FIELDS
 };
 
@@ -55,12 +58,13 @@ typedef struct {
     Py_ssize_t most; /* bytes that are received at once */
 } Turns;
 
-PyTypeObject *turns_type;
+PyTypeObject *turns_type, *clean_turn_type;
 
 static PyObject *alive, *nr, *max_requests, *script_name, *server_name, *request_method, *head_method, *file_wrapper,
     *wsgi_errors, *wsgi_input, *early_hints, *begin_name, *end_name, *response_name, *start_response, *read_event,
     *start_name, *stop_name, *is_over, *receive, *body_name, *send_name, *raised_name, *log_name, *linger_name,
-    *fail_name, *already_handled, *should_close, *note_name, *find_base, *force_close, *one, *no_bytes;
+    *fail_name, *already_handled, *should_close, *note_name, *find_base, *find_greenlet, *gunicorn_socket,
+    *remote_address, *remote_port, *force_close, *zero, *one, *no_bytes;
 
 static int
 prepare(void)
@@ -95,9 +99,13 @@ prepare(void)
         {&should_close, "should_close"},
         {&note_name, "note"},
         {&find_base, "_find_base"},
+        {&find_greenlet, "_find_greenlet"},
+        {&gunicorn_socket, "gunicorn.socket"},
+        {&remote_address, "REMOTE_ADDR"},
+        {&remote_port, "REMOTE_PORT"},
         {&force_close, "force_close"},
     };
-    if (one == NULL && (one = PyLong_FromLong(1)) == NULL) {
+    if ((zero == NULL && (zero = PyLong_FromLong(0)) == NULL) || (one == NULL && (one = PyLong_FromLong(1)) == NULL)) {
         return -1;
     }
     if (no_bytes == NULL && (no_bytes = PyBytes_FromStringAndSize("", 0)) == NULL) {
@@ -126,16 +134,18 @@ create_turns(PyTypeObject *type, PyObject *args, PyObject *named)
 {
     static char *names[] = {"heads",  "answers", "response", "worker", "meter", "access_log", "variables", "hints",
                             "errors", "no_body", "known_body", "gone", "key",  "switch",     "watch",     "unwatch",
-                            "most",   NULL};
+                            "waits",  "bases",   "is_timed",   "most", NULL};
     PyObject *given[TURNS_FIELDS];
     Py_ssize_t most;
     if (prepare() < 0
-        || !PyArg_ParseTupleAndKeywords(args, named, "O!O!O!OOOO!OOO!O!O!UOOOn:Turns", names, clean_heads_type, &given[HEADS],
+        || !PyArg_ParseTupleAndKeywords(args, named, "O!O!O!OOOO!OOO!O!O!UOOOOO!O!n:Turns", names, clean_heads_type, &given[HEADS],
                                         answers_type, &given[ANSWERS], &PyType_Type, &given[RESPONSE], &given[WORKER],
                                         &given[METER], &given[ACCESS_LOG], &PyDict_Type, &given[VARIABLES], &given[HINTS],
                                         &given[ERRORS], &PyType_Type, &given[NO_BODY], &PyType_Type,
                                         &given[KNOWN_BODY], &PyType_Type, &given[GONE],
-                                        &given[GONE_KEY], &given[SWITCH], &given[WATCH], &given[UNWATCH], &most)) {
+                                        &given[GONE_KEY], &given[SWITCH], &given[WATCH], &given[UNWATCH],
+                                        &given[IDLE_LIMIT], &PyDict_Type, &given[BASES], &PyBool_Type, &given[TIMED],
+                                        &most)) {
         return NULL;
     }
     if (!PyType_IsSubtype((PyTypeObject *)given[RESPONSE], plain_answer_type) || most < 1 || most > MOST_AT_ONCE
@@ -189,6 +199,8 @@ enum {
     HINT,
     HUB,
     RESUME,
+    PEER,
+    SERVER,
     CONNECTION_FIELDS
 };
 
@@ -223,6 +235,46 @@ static void
 deallocate(CleanTurn *self)
 {
     free_record((PyObject *)self, self->fields, CONNECTION_FIELDS);
+}
+
+/* Make that of a new connection, as the twin's __init__ does; takes the reference to the application. */
+PyObject *
+new_turn(PyObject *kind, PyObject *turns, PyObject *application, PyObject *server, PyObject *client, PyObject *peer,
+         PyObject *slot, int serves)
+{
+    CleanTurn *self = (CleanTurn *)((PyTypeObject *)kind)->tp_alloc((PyTypeObject *)kind, 0);
+    if (self == NULL) {
+        Py_DECREF(application);
+        return NULL;
+    }
+    static const int nothing[] = {MESG, BASE, UNREADER, WAITING, PASSAGE, HINT, HUB, RESUME};
+    for (int place = 0; place < COUNT_OF(nothing); place++) {
+        self->fields[nothing[place]] = Py_NewRef(Py_None);
+    }
+    self->fields[TURNS] = Py_NewRef(turns);
+    self->fields[WAITS] = Py_NewRef(((Turns *)turns)->fields[IDLE_LIMIT]);
+    self->fields[IS_TIMED] = Py_NewRef(((Turns *)turns)->fields[TIMED]);
+    self->fields[APPLICATION] = application;
+    self->fields[SLOT] = Py_NewRef(slot);
+    self->fields[SERVES] = PyBool_FromLong(serves);
+    self->fields[COUNT] = Py_NewRef(zero);
+    self->fields[REST] = Py_NewRef(no_bytes);
+    self->fields[SOCKET] = Py_NewRef(client);
+    self->fields[CLIENT] = Py_NewRef(client);
+    self->fields[PEER] = Py_NewRef(peer);
+    self->fields[SERVER] = Py_NewRef(server);
+    return (PyObject *)self;
+}
+
+/* Whether a class is one whose first base is CleanTurn. */
+int
+is_turn_kind(PyObject *kind)
+{
+    if (PyType_Check(kind) && PyType_IsSubtype((PyTypeObject *)kind, clean_turn_type)) {
+        return 1;
+    }
+    PyErr_SetString(PyExc_TypeError, "expected a class of CleanTurn");
+    return 0;
 }
 
 /* Call a method of the twin, of which nothing is wanted but that it is done. */
@@ -378,7 +430,10 @@ receive_here(CleanTurn *self)
         }
         Py_DECREF(data);
     }
-    return self->fields[RESUME] == Py_None ? PyObject_CallMethodNoArgs((PyObject *)self, receive) : receive_next(self);
+    if (self->fields[RESUME] == Py_None && call_twin(self, find_greenlet, NULL, 0) < 0) {
+        return NULL;
+    }
+    return receive_next(self);
 }
 
 /* Whether the next bytes can be received here. */
@@ -425,6 +480,38 @@ may_be_anothers(CleanTurn *self, PyObject *data)
            || memmem(begin, (size_t)(end - begin), PyBytes_AS_STRING(hint), (size_t)PyBytes_GET_SIZE(hint)) != NULL;
 }
 
+/* Put who is connected into what the environs of a connection have in common. */
+static int
+put_peer(PyObject *base, PyObject *client, PyObject *peer)
+{
+    if (PyDict_SetItem(base, gunicorn_socket, client) < 0
+        || PyDict_SetItem(base, remote_address, PyTuple_GET_ITEM(peer, 0)) < 0) {
+        return -1;
+    }
+    return put(base, remote_port, PyObject_Str(PyTuple_GET_ITEM(peer, 1)));
+}
+
+/* Find out what the environs of this connection have in common; as Environs.base() for a client with an address and a port. */
+static int
+find_base_here(CleanTurn *self)
+{
+    PyObject *server = self->fields[SERVER], *peer = self->fields[PEER];
+    if (!PyTuple_CheckExact(server) || !PyTuple_CheckExact(peer) || PyTuple_GET_SIZE(peer) < 2) {
+        return call_twin(self, find_base, NULL, 0);
+    }
+    PyObject *same = PyDict_GetItemWithError(common(self, BASES), server);
+    if (same == NULL || !PyDict_CheckExact(same)) {
+        return PyErr_Occurred() ? -1 : call_twin(self, find_base, NULL, 0);
+    }
+    PyObject *base = PyDict_Copy(same);
+    if (base == NULL || put_peer(base, self->fields[SOCKET], peer) < 0) {
+        Py_XDECREF(base);
+        return -1;
+    }
+    set_field(&self->fields[BASE], base);
+    return 0;
+}
+
 /* Whether a clean request would be served here, as things are; -1: an exception. */
 static int
 is_served_here(CleanTurn *self, PyObject *data)
@@ -432,7 +519,7 @@ is_served_here(CleanTurn *self, PyObject *data)
     if (!is_whole(self) || self->fields[SERVES] != Py_True || may_be_anothers(self, data)) {
         return 0;
     }
-    if (self->fields[BASE] == Py_None && call_twin(self, find_base, NULL, 0) < 0) {
+    if (self->fields[BASE] == Py_None && find_base_here(self) < 0) {
         return -1;
     }
     PyObject *base = self->fields[BASE];
@@ -917,9 +1004,10 @@ static const char next_doc[] =
     "next_unserved()\n--\n\n"
     "Serve the requests that come and are clean; return what is not served here: bytes, nothing at the end, or a request.";
 
-static PyObject *
-next_unserved(CleanTurn *self, PyObject *unused)
+PyObject *
+serve_turn(PyObject *connection)
 {
+    CleanTurn *self = (CleanTurn *)connection;
     for (;;) {
         PyObject *result, *data = is_received_here(self) ? receive_here(self)
                                                          : PyObject_CallMethodNoArgs((PyObject *)self, receive);
@@ -932,6 +1020,19 @@ next_unserved(CleanTurn *self, PyObject *unused)
             return result;
         }
     }
+}
+
+static PyObject *
+next_unserved(PyObject *self, PyObject *unused)
+{
+    return serve_turn(self);
+}
+
+/* Its greenlet waits for nothing of it any more. */
+int
+forget_turn(PyObject *connection)
+{
+    return forget((CleanTurn *)connection);
 }
 
 /* --- the type ------------------------------------------------------------------------------- */
@@ -955,11 +1056,13 @@ static PyMemberDef members[] = {
     FIELD(CleanTurn, "_hint", HINT),
     FIELD(CleanTurn, "_hub", HUB),
     FIELD(CleanTurn, "_resume", RESUME),
+    FIELD(CleanTurn, "source_addr", PEER),
+    FIELD(CleanTurn, "_server", SERVER),
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyMethodDef methods[] = {
-    {"next_unserved", (PyCFunction)next_unserved, METH_NOARGS, next_doc},
+    {"next_unserved", next_unserved, METH_NOARGS, next_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -52,10 +52,12 @@ add_types(PyObject *module)
         {&request_stores_spec, NULL},       {&plain_request_spec, &plain_request_type}, {&clean_heads_spec, &clean_heads_type},
         {&answers_spec, &answers_type},     {&plain_answer_spec, &plain_answer_type},   {&turns_spec, &turns_type},
         {&errors_stream_spec, NULL},        {&request_ids_spec, NULL},
-        {&clean_turn_spec, NULL},           {&held_reader_spec, &held_reader_type},
+        {&clean_turn_spec, &clean_turn_type}, {&held_reader_spec, &held_reader_type},
         {&dealings_spec, &dealings_type},   {&accepting_spec, &accepting_type},         {&dealing_turns_spec, NULL},
         {&guarded_spec, NULL},              {&delivery_spec, NULL},                     {&inbox_spec, NULL},
         {&reading_spec, NULL},              {&slice_spec, &slice_type},                 {&post_spec, NULL},
+        {&taking_spec, NULL},               {&feeding_spec, NULL},
+        {&greenlets_spec, &greenlets_type}, {&request_slots_spec, NULL},
     };
     for (int number = 0; number < COUNT_OF(types); number++) {
         if (add_type(module, types[number].spec, types[number].kept) < 0) {

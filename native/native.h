@@ -20,7 +20,8 @@
 
 extern PyType_Spec request_stores_spec, clean_heads_spec, plain_request_spec, answers_spec, plain_answer_spec, turns_spec,
     clean_turn_spec, held_reader_spec, errors_stream_spec, request_ids_spec, dealings_spec, accepting_spec,
-    dealing_turns_spec, guarded_spec, delivery_spec, inbox_spec, reading_spec, slice_spec, post_spec;
+    dealing_turns_spec, guarded_spec, delivery_spec, inbox_spec, reading_spec, slice_spec, post_spec,
+    taking_spec, feeding_spec, greenlets_spec, request_slots_spec;
 extern PyMethodDef clean_head_functions[], peeking_functions[], engineio_functions[], parent_death_functions[];
 
 int prepare_clean_head(void);
@@ -85,7 +86,6 @@ int can_send_all(PyObject *answer, PyObject *pieces);
 int send_all(PyObject *answer, PyObject *pieces);
 int end_if_child(PyObject *answers);
 int is_of_client(PyObject *answers, PyObject *sock);
-int descriptor_of(PyObject *client);
 PyObject *status_of(PyObject *answer);
 PyObject *sent_of(PyObject *answer);
 int is_watched(PyObject *answer);
@@ -98,6 +98,23 @@ int is_last_of(PyObject *answer);
 
 int write_body(PyObject *answer, PyObject *body, PyObject *wrapper);
 int close_body(PyObject *body);
+
+/* --- greenlets: greenlet_pool.c ----------------------------------------------------------------- */
+
+extern PyTypeObject *greenlets_type;
+
+PyObject *start_job_at_once(PyObject *greenlets, PyObject *const *args, Py_ssize_t count);
+
+/* --- sockets of clients: client_sockets.c ------------------------------------------------------ */
+
+int learn_client(PyObject *type);
+int descriptor_of(PyObject *client);
+PyObject *new_client(PyObject *kind, int fd);
+int close_client(PyObject *client);
+
+/* --- addresses, as the standard library says them: addresses.c --------------------------------- */
+
+PyObject *peer_of(int fd);
 
 /* --- bodies: body_reader.c -------------------------------------------------------------------- */
 
@@ -124,6 +141,12 @@ extern PyTypeObject *slice_type;
 
 /* --- connections: clean_turn.c ---------------------------------------------------------------- */
 
-extern PyTypeObject *turns_type;
+extern PyTypeObject *turns_type, *clean_turn_type;
+
+PyObject *new_turn(PyObject *kind, PyObject *turns, PyObject *application, PyObject *server, PyObject *client,
+                   PyObject *peer, PyObject *slot, int serves);
+int is_turn_kind(PyObject *kind);
+PyObject *serve_turn(PyObject *connection);
+int forget_turn(PyObject *connection);
 
 #endif

@@ -39,15 +39,14 @@ typedef struct {
 
 PyTypeObject *answers_type, *plain_answer_type;
 
-static PyObject *is_child_name, *inner_socket, *fileno_name, *sendall, *write_name, *python_start, *python_write,
+static PyObject *is_child_name, *sendall, *write_name, *python_start, *python_write,
     *start_of_head, *look, *server, *ends_connections, *should_close, *answers_name;
 
 static int
 prepare(void)
 {
     static const Name names[] = {
-        {&is_child_name, "is_child"},        {&inner_socket, "_sock"},
-        {&fileno_name, "fileno"},            {&sendall, "sendall"},
+        {&is_child_name, "is_child"},        {&sendall, "sendall"},
         {&write_name, "write"},              {&python_start, "start_in_python"},
         {&python_write, "write_in_python"},  {&start_of_head, "_start"},
         {&look, "look"},                     {&server, "server"},
@@ -96,7 +95,8 @@ create_answers(PyTypeObject *type, PyObject *args, PyObject *named)
     PyObject *statuses, *known, *client, *process, *end;
     if (prepare() < 0
         || !PyArg_ParseTupleAndKeywords(args, named, "O!O!O!OO:Answers", names, &PyDict_Type, &statuses, &PyDict_Type,
-                                        &known, &PyType_Type, &client, &process, &end)) {
+                                        &known, &PyType_Type, &client, &process, &end)
+        || learn_client(client) < 0) {
         return NULL;
     }
     Answers *self = (Answers *)type->tp_alloc(type, 0);
@@ -152,22 +152,6 @@ int
 is_of_client(PyObject *answers, PyObject *sock)
 {
     return (PyObject *)Py_TYPE(sock) == ((Answers *)answers)->client;
-}
-
-/* Return the descriptor of a client's socket, without a note that somebody has it; -1: none, and no exception. */
-int
-descriptor_of(PyObject *client)
-{
-    PyObject *inner = PyObject_GetAttr(client, inner_socket);
-    PyObject *number = inner == NULL ? NULL : PyObject_CallMethodNoArgs(inner, fileno_name);
-    long fd = number == NULL ? -1 : PyLong_AsLong(number);
-    Py_XDECREF(inner);
-    Py_XDECREF(number);
-    if (PyErr_Occurred()) {
-        PyErr_Clear(); /* the socket object says it, in its words */
-        return -1;
-    }
-    return (int)fd;
 }
 
 /* --- an answer ------------------------------------------------------------------------------ */

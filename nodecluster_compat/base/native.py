@@ -31,6 +31,7 @@ class Native(Protocol):
         VERSION: of the package that it was built with.
         SOURCES: tells the state of its sources.
         RequestStores: the twin of :mod:`~nodecluster_compat.operations.metrics.request_stores`.
+        RequestSlots: the twin of what :mod:`~nodecluster_compat.operations.metrics.request_meter` does for connections.
         take_fields, take_line: the twins of those of :mod:`~nodecluster_compat._gunicorn.requests.clean_head`.
         PlainRequest, CleanHeads: of a request, and of what reads one, in
             :mod:`~nodecluster_compat._gunicorn.requests.clean_requests`.
@@ -46,6 +47,9 @@ class Native(Protocol):
         ask_for_death_signal: in the place of ctypes in :mod:`~nodecluster_compat._gunicorn.arbiter.parent_death`.
         Dealings, Accepting: what the listeners of an engine share, and what accepts on one of them, in
             :mod:`~nodecluster_compat.connections.dealt_in_c`.
+        Taking: the twin of ``TakingEnd.read`` in :mod:`~nodecluster_compat.connections.offers`.
+        Feeding: the twin of what :mod:`~nodecluster_compat._gunicorn.worker.fed_source` does with most connections.
+        Greenlets: the twin of that of :mod:`~nodecluster_compat.runtime.greenlet_pool`.
         DealingTurns: the twin of what turns in :mod:`~nodecluster_compat.connections.dealing_loop`.
         Guarded: the twin of ``run_guarded`` in :mod:`~nodecluster_compat.base.emitter`, for one handler.
         Reading, Post: what reads a channel, and what sends a message, in :mod:`~nodecluster_compat.messages.reader`
@@ -57,6 +61,7 @@ class Native(Protocol):
     VERSION: str
     SOURCES: str
     RequestStores: Callable[..., Any]
+    RequestSlots: Callable[..., Any]
     take_fields: Callable[..., int]
     take_line: Callable[..., bool]
     PlainRequest: type[Any]
@@ -79,6 +84,9 @@ class Native(Protocol):
     Post: Callable[..., Any]
     Delivery: Callable[..., Any]
     Inbox: Callable[..., Any]
+    Taking: Callable[..., Any]
+    Feeding: Callable[..., Any]
+    Greenlets: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)

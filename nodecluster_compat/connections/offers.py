@@ -25,6 +25,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+from ..base.native import Choice, Native, in_force
 from ..base.reactor import Reactor
 from ..base.records import Connection, PeerAddress
 from ..errors import FrameError
@@ -219,6 +220,11 @@ class TakingEnd:
             descriptor of what another worker has read of it, -1 for nothing.
         on_closed: called once when the primary has closed its end, or is gone.
         may_take: asked before an offer is taken; where it says no, offers lie until :meth:`go_on`.
+        choice: C or Python; what is in force unless it is said.
+
+    Attributes:
+        is_open: whether anything can still come.
+        last_fd: the last descriptor that has come.
     """
 
     def __init__(
@@ -227,16 +233,31 @@ class TakingEnd:
         on_offer: Callable[[int, int, int], None],
         on_closed: Callable[[], None],
         may_take: Callable[[], bool] | None = None,
+        choice: Choice | None = None,
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._on_offer = on_offer
         self._on_closed = on_closed
-        self._may_take = may_take
+        self.may_take = may_take
         self._is_paused = False
         self._reactor: Reactor | None = None
-        self._last_fd = 0
+        self.last_fd = 0
         self.is_open = True
+        native = (in_force() if choice is None else choice).module
+        self._read = self.read if native is None else self._reading_in_c(native)
+
+    def _reading_in_c(self, native: Native) -> Callable[[], None]:
+        taking = native.Taking(
+            end=self,
+            sock=self._sock,
+            on_offer=self._on_offer,
+            packet=PACKET_BYTES,
+            offer=PacketKind.OFFER,
+            margin=_ABOVE_MARGIN,
+        )
+        read: Callable[[], None] = taking.read
+        return read
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
@@ -245,7 +266,7 @@ class TakingEnd:
     def attach(self, reactor: Reactor) -> None:
         """Take offers through ``reactor``."""
         self._reactor = reactor
-        reactor.add_reader(self._sock.fileno(), self.read)
+        reactor.add_reader(self._sock.fileno(), self._read)
 
     def say(self, kind: PacketKind, listener_id: int = 0) -> bool:
         """Send a notice; ``False`` when the primary can no longer hear it."""
@@ -293,7 +314,7 @@ class TakingEnd:
 
     def read(self) -> None:
         """Take one offer.  There is rarely a second, and the loop calls again when there is."""
-        if self._may_take is not None and not self._may_take():
+        if self.may_take is not None and not self.may_take():
             self._pause()
             return
         if not self._has_place():
@@ -305,17 +326,23 @@ class TakingEnd:
             return
         except OSError:
             data, ancillary = b"", []
-        if not data:
-            self.close()
-            self._on_closed()
-            return
+        if data:
+            self.received(data, received_fds(ancillary))
+        else:
+            self.ended()
+
+    def received(self, data: bytes, fds: tuple[int, ...]) -> None:
+        """Act on a packet, and the descriptors beside it."""
         try:
-            self._take(decode_packet(data), received_fds(ancillary))
+            self._take(decode_packet(data), fds)
         except MemoryError:
-            # It could not serve: without the channel the primary offers it nothing more.
-            self.close()
-            self._on_closed()
+            self.ended()  # it could not serve: without the channel the primary offers it nothing more
             raise
+
+    def ended(self) -> None:
+        """Nothing more can come, or be served."""
+        self.close()
+        self._on_closed()
 
     def _take(self, packet: Packet, fds: tuple[int, ...]) -> None:
         kind = packet.kind
@@ -328,7 +355,7 @@ class TakingEnd:
             for fd in fds:
                 _socket.close(fd)
             raise OSError(errno.EMFILE, "a connection was lost, because this process has no descriptor left for it")
-        self._last_fd = fds[0]
+        self.last_fd = fds[0]
         self._on_offer(packet.listener_id, fds[0], fds[1] if is_handed else -1)
 
     def _pause(self) -> None:
@@ -338,15 +365,15 @@ class TakingEnd:
 
     def go_on(self) -> None:
         """Take what lies here, if anything was left lying and may be taken now."""
-        if self._is_paused and self._reactor is not None and self._may_take is not None and self._may_take():
+        if self._is_paused and self._reactor is not None and self.may_take is not None and self.may_take():
             self._is_paused = False
-            self._reactor.add_reader(self._sock.fileno(), self.read)
-            self.read()
+            self._reactor.add_reader(self._sock.fileno(), self._read)
+            self._read()
 
     def _has_place(self) -> bool:
         """Whether this process can have one more descriptor: otherwise the kernel would throw the offer's away."""
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        if limit == resource.RLIM_INFINITY or self._last_fd + _ABOVE_MARGIN < limit:
+        if limit == resource.RLIM_INFINITY or self.last_fd + _ABOVE_MARGIN < limit:
             return True
         try:
             _socket.close(os.dup(self._sock.fileno()))
@@ -362,7 +389,7 @@ class TakingEnd:
 
     def _rested(self) -> None:
         if self._reactor is not None and self.is_open:
-            self._reactor.add_reader(self._sock.fileno(), self.read)
+            self._reactor.add_reader(self._sock.fileno(), self._read)
 
     def _detach(self) -> None:
         if self._reactor is not None:

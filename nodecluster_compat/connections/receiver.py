@@ -16,6 +16,7 @@ from __future__ import annotations
 import _socket
 from collections.abc import Callable
 
+from ..base.native import Choice
 from ..base.reactor import Reactor
 from .offers import TakingEnd
 from .packets import PacketKind
@@ -34,6 +35,7 @@ class Receiver:
         on_left: called when no further offer comes.
         on_primary_gone: called once when the primary has closed the channel.
         may_take: where given, offers lie while it says no, and none is given back for want of room.
+        choice: C or Python; what is in force unless it is said.
     """
 
     def __init__(
@@ -44,11 +46,12 @@ class Receiver:
         on_left: Callable[[], None],
         on_primary_gone: Callable[[], None],
         may_take: Callable[[], bool] | None = None,
+        choice: Choice | None = None,
     ) -> None:
         self._take = take
         self._has_room = has_room
         self._on_left = on_left
-        self._end = TakingEnd(sock, self._offered, on_primary_gone, may_take)
+        self._end = TakingEnd(sock, self._offered, on_primary_gone, may_take, choice)
         self._refused: set[int] = set()
         self.has_left = False
 

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 from weakref import WeakSet, getweakrefcount
 
 from gevent import GreenletExit, get_hub, getcurrent, spawn_raw
+from greenlet import greenlet
 
-if TYPE_CHECKING:
-    from greenlet import greenlet
+from ..base.native import Choice, Native, in_force
 
 __all__ = ["GreenletPool"]
 
@@ -36,19 +36,42 @@ class GreenletPool:
 
     Args:
         work: does one job, in a greenlet of its own; what it raises ends that greenlet.
+        choice: C or Python; what is in force unless it is said.
 
     Attributes:
+        in_c: what does the same in C, and is called instead where there is one.
         parks: whether greenlets wait for a next job; in a process that a worker forked none does.
     """
 
     parks: ClassVar[bool] = True
     _all: ClassVar[WeakSet[GreenletPool]] = WeakSet()
 
-    def __init__(self, work: Callable[..., None]) -> None:
+    def __init__(self, work: Callable[..., None], choice: Choice | None = None) -> None:
         self._work = work
         self._hub = get_hub()
         self._parked: list[Any] = []
         self._all.add(self)
+        self.in_c: Any = None
+        native = (in_force() if choice is None else choice).module
+        if native is not None:
+            self._use_c(native)
+
+    def _use_c(self, native: Native) -> None:
+        self.in_c = native.Greenlets(
+            pool=GreenletPool,
+            work=self._work,
+            parked=self._parked,
+            hub=self._hub,
+            run_later=self._hub.loop.run_callback,
+            spawn=spawn_raw,
+            current=getcurrent,
+            switch_to=greenlet.switch,
+            references=getweakrefcount,
+            run=_run_in_c,
+            most=_MOST_PARKED,
+        )
+        self.start = self.in_c.start  # type: ignore[method-assign]
+        self.start_at_once = self.in_c.start_at_once  # type: ignore[method-assign]
 
     def start(self, *job: object) -> greenlet:
         """Do a job on the next turn of the loop.
@@ -65,13 +88,23 @@ class GreenletPool:
         self._hub.loop.run_callback(worker.switch, job)
         return worker
 
-    def start_at_once(self, *job: object) -> None:
-        """Do a job before this returns, up to where it waits, if the hub calls and a greenlet is parked."""
+    def start_at_once(self, *job: object) -> greenlet | None:
+        """Do a job before this returns, up to where it waits, if the hub calls and a greenlet is parked.
+
+        Args:
+            job: the arguments of ``work``.
+
+        Returns:
+            The greenlet that does it on the next turn of the loop; ``None``: it has begun.
+        """
         worker = self._reusable() if getcurrent() is self._hub else None
         if worker is None:
-            self.start(*job)
-        else:
+            return self.start(*job)
+        try:
             worker.switch(job)
+        except BaseException as error:  # noqa: BLE001 - as if the loop had begun it
+            self._hub.handle_error(worker, type(error), error, error.__traceback__)
+        return None
 
     @classmethod
     def end_parked(cls) -> None:
@@ -98,3 +131,7 @@ class GreenletPool:
                 return
             self._parked.append(getcurrent())
             job = self._hub.switch()
+
+
+def _run_in_c(greenlets: Any, job: tuple[Any, ...]) -> None:  # noqa: ANN401 - of C
+    greenlets.run(job)

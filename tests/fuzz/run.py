@@ -21,11 +21,12 @@ from fuzz_mutation import mutated
 from fuzz_native import NATIVE
 from fuzz_nodes import NODES
 from fuzz_requests import REQUESTS
+from fuzz_takes import TAKES
 from fuzz_targets import TARGETS, Target
 from fuzz_turns import TURNS
 from fuzz_worker import WORKER
 
-ALL: Final[dict[str, Target]] = {**TARGETS, **NODES, **REQUESTS, **WORKER, **NATIVE, **TURNS}
+ALL: Final[dict[str, Target]] = {**TARGETS, **NODES, **REQUESTS, **WORKER, **NATIVE, **TURNS, **TAKES}
 _BATCH: Final = 10_000
 
 

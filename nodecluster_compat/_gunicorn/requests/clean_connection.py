@@ -90,6 +90,9 @@ class CleanConnection(WaitingParser):
         serves: whether clean requests are served here, not only read.
     """
 
+    _left: PlainRequest | BaseException | None = None  # for gunicorn: to serve, or raised in the loop
+    _has_left = False
+
     def __init__(
         self,
         common: Common,
@@ -111,8 +114,6 @@ class CleanConnection(WaitingParser):
         self.mesg: Any = None
         self.req_count = 0
         self._base: Environ | None = None
-        self._left: PlainRequest | BaseException | None = None  # for gunicorn: to serve, or raised in the loop
-        self._has_left = False
         self._unreader: Unreader | None = None
         # What was read beyond a request, or by the worker that has handed it on, while gunicorn has no reader.
         self._rest = b"" if self._passage is None else self._passage.early
@@ -136,10 +137,26 @@ class CleanConnection(WaitingParser):
             Whether gunicorn is to go on with the connection; otherwise it has come to its end.
         """
         self._socket.timeout = None  # gunicorn's ``handle`` calls setblocking(True)
+        return self.go_on()
+
+    def go_on(self, data: Any = None) -> bool:  # noqa: ANN401 - as next_unserved()
+        """Serve its requests, beginning with ``data`` if :meth:`next_unserved` has returned that already.
+
+        Returns:
+            As :meth:`serve`.
+        """
         try:
-            self._left = self._serve_clean()
+            self._left = self._serve_clean(data)
         except BaseException as error:  # noqa: BLE001 - gunicorn's to judge
-            self._left = StopIteration() if self.waits.is_end(error) else error
+            return self.caught(error)
+        return self._is_gunicorns()
+
+    def caught(self, error: BaseException) -> bool:
+        """Something was raised; returns as :meth:`serve`."""
+        self._left = StopIteration() if self.waits.is_end(error) else error
+        return self._is_gunicorns()
+
+    def _is_gunicorns(self) -> bool:
         self._has_left = type(self._left) is not StopIteration
         if not self._has_left:
             self.forget()  # its greenlet serves others, which nothing may end
@@ -170,17 +187,21 @@ class CleanConnection(WaitingParser):
             self.forget()
         return request
 
-    def _serve_clean(self) -> PlainRequest | StopIteration | None:
+    def _serve_clean(self, data: Any = None) -> PlainRequest | StopIteration | None:  # noqa: ANN401 - see next_unserved
         """Serve clean requests until something is gunicorn's.
+
+        Args:
+            data: what was received already, or is to be finished; ``None``: nothing.
 
         Returns:
             The request that is gunicorn's to serve, ``None`` for one that it is to read as well, ``StopIteration``
             at the end of the connection.
         """
-        if self.mesg is not None and (self.mesg.should_close() or self.waits.is_over):
+        if data is None and self.mesg is not None and (self.mesg.should_close() or self.waits.is_over):
             return StopIteration()
         while True:
-            data = self.next_unserved()
+            if data is None:
+                data = self.next_unserved()
             if not data:
                 return StopIteration()
             if type(data) is not bytes:
@@ -199,6 +220,7 @@ class CleanConnection(WaitingParser):
                 return self._shown(request)
             if is_last or self.waits.is_over:
                 return StopIteration()
+            data = None
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -234,9 +256,13 @@ class CleanConnection(WaitingParser):
         if not self.req_count and (ready := client.recv_ready(MOST_AT_ONCE)) is not None:
             return ready
         if self._resume is None:
-            self._hub, self._resume = get_hub(), getcurrent().switch
+            self._find_greenlet()
         self.note()
         return client.recv_next(MOST_AT_ONCE, self._hub, self._resume)
+
+    def _find_greenlet(self) -> None:
+        """Find out who waits, and what goes on meanwhile."""
+        self._hub, self._resume = get_hub(), getcurrent().switch
 
     def _finish_body(self) -> bool:
         """Throw away what the application has not read of the last body; return whether there can be another."""

@@ -66,6 +66,7 @@ class CleanLoop:
         meter: counts them.
         response: the class of the responses.
         turns: what the connections share where C serves them; ``None``: Python does.
+        kind: the class of the connections.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class CleanLoop:
         self.access_log = access_log if access_log.is_on else None
         self._serves = way_of(worker.cfg, worker.log, worker) is Way.LOOP
         self.turns: Any = None
-        self._kind: Callable[..., CleanConnection] = CleanConnection
+        self.kind: type[CleanConnection] = CleanConnection
         if choice.module is not None and self._serves and environs.variables is not None:
             self._serve_in_c(choice.module)
         self._begins = not worker.cfg.is_ssl and getattr(worker.cfg, "http2_cleartext", "off") == "off"
@@ -95,7 +96,8 @@ class CleanLoop:
     def _serve_in_c(self, native: Native) -> None:
         """Let connections be served in C, as far as they can."""
         hints: Any = self.environs.hints
-        self._kind = type("CleanConnection", (native.CleanTurn, CleanConnection), {})
+        same = {"cfg": self.cfg, "_common": self}  # as in each that Python makes
+        self.kind = type("CleanConnection", (native.CleanTurn, CleanConnection), same)
         self.turns = native.Turns(
             heads=self.reader.heads,
             answers=self.response.answers,
@@ -113,6 +115,9 @@ class CleanLoop:
             switch=switch_to,
             watch=client_watch.add_stream,
             unwatch=client_watch.remove,
+            waits=self.waits,
+            bases=self.environs.bases,
+            is_timed=bool(self.cfg.keepalive),
             most=MOST_AT_ONCE,
         )
 
@@ -133,11 +138,16 @@ class CleanLoop:
     ) -> CleanConnection:
         """Return what serves a connection; ``slot`` is that of its meter, by which it is known what is in flight."""
         serves = self._serves and is_known and not self.worker.log.error_log.isEnabledFor(DEBUG)
-        return self._kind(self, listener.getsockname(), client, peer, slot, serves)
+        return self.kind(self, listener.getsockname(), client, peer, slot, serves)
 
     def begins(self, client: object) -> bool:
         """Whether a connection begins in the loop, not in gunicorn's ``handle``."""
         return self._begins and type(client) is ClientSocket
+
+    @property
+    def begins_in_c(self) -> bool:
+        """Whether a client's connection may begin in C."""
+        return self._begins and self.turns is not None
 
 
 class _ThisProcess:

@@ -68,6 +68,7 @@ class Environs:
 
     Attributes:
         hints: makes what a response sends early hints by; ``None``: this gunicorn has none.
+        bases: by the address that is listened on, with what all environs of a process have.
         variables: of the process, by their names in bytes; ``None``: they are not known so.
     """
 
@@ -75,7 +76,7 @@ class Environs:
         self._cfg = cfg
         self._original = original
         self._templates: dict[Any, Environ] = {}
-        self._bases: dict[Any, Environ] = {}  # by address, with what all environs of a process have
+        self.bases: dict[Any, Environ] = {}
         scheme = "https" if cfg.is_ssl else "http"
         self._same: Environ = {**_PLACES, "wsgi.url_scheme": scheme, "SCRIPT_NAME": "", **(ours or {})}
         self.hints = _hints_of if hasattr(wsgi, "_make_early_hints_callback") else None
@@ -90,7 +91,7 @@ class Environs:
             peer: its address.
             server: the address that is listened on.
         """
-        same = self._same if isinstance(server, str) else self._bases.get(server)  # a path is called by each request
+        same = self._same if isinstance(server, str) else self.bases.get(server)  # a path is called by each request
         if same is None:
             return None
         base = same.copy()
@@ -152,12 +153,12 @@ class Environs:
         if environ.keys() <= _STATIC | _DYNAMIC | said and isinstance(server, tuple | str):
             if len(self._templates) >= _MOST_TEMPLATES:
                 self._templates.clear()
-                self._bases.clear()
+                self.bases.clear()
             static = {key: environ[key] for key in _STATIC if key in environ}
             static["wsgi.multithread"] = True  # as every gevent worker says
             self._templates[_key(req, req.environ, server)] = static
             if not isinstance(server, str):
-                self._bases[server] = self._same | static
+                self.bases[server] = self._same | static
         return response, environ
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from ..gunicorn_types import PlainRequest, RequestWait
+    from .clean_connection import CleanConnection
     from .clean_loop import CleanLoop
     from .served_listener import AnyListener
 
@@ -89,9 +90,18 @@ class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hi
         client: Any,  # noqa: ANN401 - a socket
         addr: object,
     ) -> None:
-        connection = loop.connect(listener, client, addr, slot, is_known=slot != NO_SLOT or not self._has_usual_limit)
-        if loop.begins(client) and not connection.serve():
-            return
+        connection = loop.connect(listener, client, addr, slot, is_known=slot != NO_SLOT or not self.has_usual_limit)
+        if not loop.begins(client) or connection.serve():
+            self.hand_over(connection, listener, client, addr)
+
+    def hand_over(
+        self,
+        connection: CleanConnection,
+        listener: AnyListener,
+        client: Any,  # noqa: ANN401 - a socket
+        addr: object,
+    ) -> None:
+        """Let gunicorn go on with a connection."""
         connection.hand_over()
         try:
             super().handle(listener, client, addr)
@@ -115,7 +125,8 @@ class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hi
             client_watch.remove(sock)
 
     @property
-    def _has_usual_limit(self) -> bool:
+    def has_usual_limit(self) -> bool:
+        """Whether requests have a limit without having said anything."""
         return self.limits is not None and self.limits.has_usual
 
     def _serve_in_time(self, listener_name: object, req: PlainRequest, sock: object, addr: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ..gunicorn_types import GunicornLog, Settings
@@ -28,15 +28,24 @@ class ConnectionSource(Protocol):
 
 
 class ServingWorker(Protocol):
-    """gunicorn's worker object, as a source sees it."""
+    """gunicorn's worker object, as a source sees it.
+
+    Attributes:
+        clean_loop: serves the requests about which there is nothing to decide; ``None``: gunicorn serves all.
+    """
 
     cfg: Settings
     log: GunicornLog
     worker_connections: int
+    clean_loop: Any
 
     @property
     def metering(self) -> Metering:
         """Counts its connections."""
+
+    @property
+    def has_usual_limit(self) -> bool:
+        """Whether requests have a limit without having said anything."""
 
     def notify(self) -> None:
         """Give a sign of life; gunicorn's."""

@@ -12,6 +12,7 @@ from gevent import Timeout, getcurrent
 from gunicorn.sock import ssl_context
 
 from ... import under_test
+from ...base.native import Choice, in_force
 from ...machine.forked_child import keep_from_children
 from ...runtime.client_socket import ClientSocket
 from ...runtime.gevent_reactor import GeventReactor
@@ -35,6 +36,7 @@ class FedSource:
         serving: the sockets of the connections by greenlet, ``None`` before they are made.
         ended: called in the greenlet of a connection that has ended.
         handshake_timeout: seconds that a TLS handshake may take; 0 for no limit.
+        choice: C or Python; what is in force unless it is said.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class FedSource:
         serving: dict[Any, Any],
         ended: Callable[[], None],
         handshake_timeout: float,
+        choice: Choice | None = None,
     ) -> None:
         self._worker = worker
         self._feed = feed
@@ -52,17 +55,49 @@ class FedSource:
         self._ended = ended
         self._handshake_timeout = handshake_timeout
         self._tls: ssl.SSLContext | None = ssl_context(worker.cfg) if worker.cfg.is_ssl else None
-        self._greenlets = GreenletPool(self._serve)
         self._room_made: Callable[[], None]
+        self._choice = in_force() if choice is None else choice
         keep_from_children(self)
 
     def begin(self) -> None:
         """Take connections from now on."""
-        self._feed.begin(GeventReactor(), self._take, self._has_room)
+        feeding = self._feeding_in_c()
+        serve, take, has_room = (
+            (self._serve, self._take, self._has_room)
+            if feeding is None
+            else (feeding.serve, feeding.take, feeding.has_room)
+        )
+        self._greenlets = GreenletPool(serve, self._choice)
+        if feeding is not None:
+            feeding.greenlets = self._greenlets.in_c
+        self._feed.begin(GeventReactor(), take, has_room)
         self._room_made = self._feed.room_made
         self._worker.notify()  # gunicorn's timeout counts from the first sign of life
         self._feed.announce()
         under_test.reach("listening")
+
+    def _feeding_in_c(self) -> Any:  # noqa: ANN401 - of C
+        """Return what serves most connections in C; ``None`` where something has to be done about each of them."""
+        worker, native = self._worker, self._choice.module
+        loop = worker.clean_loop
+        if native is None or loop is None or not loop.begins_in_c or self._tls or self._feed.routes is not None:
+            return None
+        return native.Feeding(
+            source=self,
+            worker=worker,
+            serving=self._serving,
+            listeners={
+                number: (one, one.getsockname(), (one.family, sockets.SOCK_STREAM, 0))
+                for number, one in self._listeners.items()
+            },
+            current=getcurrent,
+            loop=loop,
+            kind=loop.kind,
+            turns=loop.turns,
+            metering=worker.metering,
+            error_log=worker.log.error_log,
+            has_limit=worker.has_usual_limit,
+        )
 
     def turn(self) -> None:
         """Room is told when a connection ends; what else this process ran out of comes back untold."""
@@ -84,11 +119,10 @@ class FedSource:
         return len(self._serving) < self._worker.worker_connections
 
     def _take(self, listener_id: int, fd: int, memory: int) -> None:
-        listener = self._listeners[listener_id]
-        if memory < 0:
-            self._serving[self._greenlets.start(listener, fd)] = None
-        else:
-            self._serving[self._greenlets.start(listener, fd, self._feed.handed(fd, memory))] = None
+        job = (self._listeners[listener_id], fd, *(() if memory < 0 else (self._feed.handed(fd, memory),)))
+        waiting = self._greenlets.start_at_once(*job)
+        if waiting is not None:
+            self._serving[waiting] = None
 
     def _serve(self, listener: ServedListener, fd: int, handed: Handed | None = None) -> None:
         """In a greenlet of its own: serve one connection to its end."""
@@ -108,8 +142,7 @@ class FedSource:
             is_served = True
             self._worker.handle(listener, client, peer)
         except OSError as error:
-            # gone before it was served, or it does not speak TLS: nobody to answer
-            self._worker.log.debug("Closing a connection before its first request: %s", error)
+            self._failed(error)
         finally:
             if not is_served:
                 self._worker.metering.count_failed()
@@ -119,3 +152,7 @@ class FedSource:
                 _socket.close(fd)  # not even a socket object could be made of it
             self._ended()
             self._room_made()
+
+    def _failed(self, error: OSError) -> None:
+        """It is gone before it was served, or it does not speak TLS: there is nobody to answer."""
+        self._worker.log.debug("Closing a connection before its first request: %s", error)

@@ -19,12 +19,12 @@ taken under a lock.
 from __future__ import annotations
 
 from _thread import RLock
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from struct import Struct
 from time import monotonic
 from typing import Any, Final
 
-from ...base.native import Choice, in_force
+from ...base.native import Choice, Native, in_force
 from ...base.one_line import one_line
 from .layout import (
     CLIENT_BYTES,
@@ -73,6 +73,9 @@ class RequestMeter:
     Attributes:
         begin: ``begin(slot, line) -> started``: a request was read; ``line`` is its first line, or whatever begins with
             that, as ``b"GET /path HTTP/1.1"``.
+        open: ``open(client, ident=0) -> slot``: count a connection; ``client`` is its address, ``ident`` says which
+            greenlet, thread or task serves it, as stacks name it.
+        close: ``close(slot)``: a connection has ended.
         end: ``end(slot, started, method, status, sent)``: it has ended.  ``method`` is as the client spelt it,
             ``status`` a number, or text that begins with one, ``None`` when no answer was begun; ``sent`` are bytes of
             the body of the answer.
@@ -82,7 +85,6 @@ class RequestMeter:
         "_choice",
         "_clock",
         "_free",
-        "_highest",
         "_lock",
         "_numbers",
         "_overflow",
@@ -91,20 +93,23 @@ class RequestMeter:
         "_used",
         "_view",
         "begin",
+        "close",
         "end",
+        "open",
     )
 
     begin: Begin
     end: End
+    open: Callable[..., int]
+    close: Callable[[int], None]
 
     def __init__(self, view: memoryview | None = None, clock: Clock = monotonic, choice: Choice | None = None) -> None:
         self._clock = clock
         self._choice = in_force() if choice is None else choice
         self._lock: Any = RLock()
         self._rows: Rows = {}
-        self._write_to(memoryview(bytearray(VALUES_AT)) if view is None else view)
         self._free = list(range(SLOTS - 1, -1, -1))
-        self._highest = 0
+        self._write_to(memoryview(bytearray(VALUES_AT)) if view is None else view)
         self._used = OVERFLOW_ROWS
         self._numbers[Header.ROWS] = self._used
 
@@ -113,6 +118,22 @@ class RequestMeter:
         self._numbers = view.cast("Q")
         self.begin, self.end, self._row_at = stores(self._choice, view, self._clock, self._rows, self._row)
         self._overflow = [self._row_at(number) for number in range(OVERFLOW_ROWS)]
+        native = self._choice.module
+        self.open, self.close = (self._open, self._close) if native is None else self._slots_in_c(native)
+
+    def _slots_in_c(self, native: Native) -> tuple[Callable[..., int], Callable[[int], None]]:
+        slots = native.RequestSlots(
+            self._view,
+            self._free,
+            opened_at=8 * Header.OPENED,
+            closed_at=8 * Header.CLOSED,
+            used_at=8 * Header.SLOTS,
+            slots_at=SLOTS_AT,
+            slot_bytes=SLOT_BYTES,
+            slot_count=SLOTS,
+            client_bytes=CLIENT_BYTES,
+        )
+        return slots.open, slots.close
 
     def abandon(self) -> None:
         """In a process that the worker forked: what it counts is not the worker's."""
@@ -122,16 +143,7 @@ class RequestMeter:
 
     # --- connections ---------------------------------------------------------------------------
 
-    def open(self, client: str, ident: int = 0) -> int:
-        """Count a connection.
-
-        Args:
-            client: its address.
-            ident: of the greenlet, thread or task that serves it, as stacks name it.
-
-        Returns:
-            Its slot.
-        """
+    def _open(self, client: str, ident: int = 0) -> int:
         self.count_opened()
         return self.slot(client, ident)
 
@@ -140,14 +152,13 @@ class RequestMeter:
         if not self._free:
             return NO_SLOT
         slot = self._free.pop()
-        if slot >= self._highest:
-            self._highest = self._numbers[Header.SLOTS] = slot + 1
+        if slot >= self._numbers[Header.SLOTS]:
+            self._numbers[Header.SLOTS] = slot + 1
         who = client.encode("ascii", "replace")
         _WHO.pack_into(self._view, SLOTS_AT + slot * SLOT_BYTES, ident & _MOST_IDENT, who)
         return slot
 
-    def close(self, slot: int) -> None:
-        """A connection has ended."""
+    def _close(self, slot: int) -> None:
         self.count_closed()
         self.give(slot)
 
@@ -177,7 +188,7 @@ class RequestMeter:
 
     def in_flight(self) -> list[tuple[int, float]]:
         """Return the slots that have a request in flight, and since when, by the clock."""
-        since = self._view.cast("d")[_SINCE_FROM : _SINCE_FROM + self._highest]
+        since = self._view.cast("d")[_SINCE_FROM : _SINCE_FROM + self._numbers[Header.SLOTS]]
         return [(slot, at) for slot, at in enumerate(since) if at]
 
     def since(self, slot: int) -> float:

@@ -243,3 +243,35 @@ def test_limits_of_the_layout() -> None:
     """What the twins share has room for what these tests ask of it."""
     assert ROWS > 5
     assert SLOTS > 4
+
+
+@needs_native
+@given(st.lists(st.tuples(st.text(max_size=60), st.integers(0, 2**70)) | st.integers(0, 5), max_size=30))
+def test_same_slots(deeds: list[Any]) -> None:
+    """Connections are opened, by any address, and closed again in any order."""
+    told = []
+    for choice in (PYTHON, in_force()):
+        memory, slots = bytearray(VALUES_AT), []
+        meter = RequestMeter(memoryview(memory), Clock(), choice)
+        for deed in deeds:
+            if isinstance(deed, tuple):
+                slots.append(meter.open(*deed))
+            elif slots:
+                meter.close(slots.pop(deed % len(slots)))
+        told.append((bytes(memory), slots, meter._free))
+    assert told[0] == told[1]
+
+
+@needs_native
+def test_slots_are_refused_where_they_do_not_fit() -> None:
+    layout = {"opened_at": 0, "closed_at": 8, "used_at": 16, "slots_at": 24, "slot_bytes": 32, "client_bytes": 24}
+    made = native().RequestSlots(bytearray(24 + 32), [7, 0], slot_count=1, **layout)
+    assert made.open("client", 1) == 0
+    with pytest.raises(IndexError):
+        made.open("client", 1)
+    for wrong in ((), (1, 2), ("", "")):
+        with pytest.raises(TypeError):
+            made.open(*wrong)
+    for change in ({"slot_count": 2}, {"slots_at": 25}, {"used_at": 56}, {"client_bytes": 25}, {"closed_at": 4}):
+        with pytest.raises(ValueError, match="fits"):
+            native().RequestSlots(bytearray(24 + 32), [], **{"slot_count": 1, **layout, **change})
