@@ -153,13 +153,13 @@ static PyObject *
 tell(Inbox *self, PyObject *frame)
 {
     PyObject *message = opened(self, frame);
-    if (message == NULL) {
-        return PyErr_Occurred() ? NULL : PyObject_CallMethodOneArg(self->fields[INBOX], tell_name, frame);
+    if (message == NULL && !PyErr_Occurred()) {
+        return PyObject_CallMethodOneArg(self->fields[INBOX], tell_name, frame);
     }
     PyObject *args[] = {message, Py_None};
-    int outcome = emit_message(self->fields[THIS_WORKER], args, 2);
+    int outcome = message == NULL ? -1 : emit_message(self->fields[THIS_WORKER], args, 2);
     outcome = outcome < 0 ? -1 : emit_message(self->fields[PROCESS], args, 2);
-    Py_DECREF(message);
+    Py_XDECREF(message);
     /* What ends the deliverer does not end deliveries. */
     PyObject *type, *error, *trace;
     PyErr_Fetch(&type, &error, &trace);

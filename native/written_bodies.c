@@ -4,6 +4,8 @@
 
 #include "native.h"
 
+#define PIECES_IN_A_GO 32
+
 static PyObject *write_name, *write_file, *close_name;
 
 static int
@@ -23,14 +25,26 @@ call(PyObject *object, PyObject *name, PyObject *argument)
     return done == NULL ? -1 : 0;
 }
 
+/* Let signals be handled, and now and then other threads run: where no step is Python's, nobody else sees to that. */
+static int
+pause_between(unsigned number)
+{
+    if (number % PIECES_IN_A_GO == 0) {
+        Py_BEGIN_ALLOW_THREADS
+        Py_END_ALLOW_THREADS
+    }
+    return PyErr_CheckSignals();
+}
+
 static int
 write_pieces(PyObject *answer, PyObject *body)
 {
     PyObject *iterator = PyObject_GetIter(body), *piece = NULL;
     int result = iterator == NULL ? -1 : 0;
-    while (result == 0 && (piece = PyIter_Next(iterator)) != NULL) {
+    for (unsigned number = 1; result == 0 && (piece = PyIter_Next(iterator)) != NULL; number++) {
         result = call(answer, write_name, piece);
         Py_DECREF(piece);
+        result = result < 0 ? -1 : pause_between(number);
     }
     Py_XDECREF(iterator);
     return result < 0 || PyErr_Occurred() ? -1 : 0;

@@ -13,6 +13,7 @@ are stopped.  (Stopping edits nothing that both processes share: libev leaves de
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Final, TypeVar
@@ -21,7 +22,7 @@ from weakref import WeakSet
 from gevent import Timeout, get_hub, getcurrent, sleep
 from gevent.event import Event
 
-from ..base.emitter import run_guarded, set_awaiting
+from ..base.emitter import run_guarded
 from ..base.timers import Timer
 from ..errors import NO_EVENT_LOOP, WouldBlock
 from ..messages.frames import Frame
@@ -54,7 +55,6 @@ class GeventReactor:
         self.keep_alive = KeepAlive()
         self._greenlets = GreenletPool(_call)
         self._all.add(self)
-        set_awaiting(None, _ends_handler)
 
     def add_reader(self, fd: int, callback: Callable[[], None]) -> None:
         """Call back whenever ``fd`` is readable or closed."""
@@ -177,11 +177,6 @@ def let_go() -> None:
     GreenletPool.end_parked()
 
 
-def _ends_handler(error: BaseException) -> bool:
-    """Return whether what a handler raised ends it alone: a time-out of gevent's is no ``Exception``."""
-    return isinstance(error, Timeout)
-
-
 def _call(call: Callable[..., None], *args: object) -> None:
     call(*args)
 
@@ -195,13 +190,21 @@ def _call_then(call: Callable[[], None], then: Callable[[], None]) -> None:
 
 def _deliver(take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
     while (item := take()) is not None:
+        _tell(tell, item)
+
+
+def _tell(tell: Callable[[Item], None], item: Item) -> None:
+    """Tell an item; a time-out that leaves its handler, which is no ``Exception``, holds up none of what waits behind it."""
+    try:
         tell(item)
+    except Timeout:
+        get_hub().handle_error(getcurrent(), *sys.exc_info())
 
 
 def _deliver_in_slices(take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
     count = 0
     while (item := take()) is not None:
-        tell(item)
+        _tell(tell, item)
         count += 1
         if count % _SLICE == 0:
             sleep(0)

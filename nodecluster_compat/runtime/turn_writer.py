@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from gevent import get_hub
+from gevent.event import Event
 
 if TYPE_CHECKING:
     from .client_socket import ClientSocket
@@ -33,7 +34,7 @@ class TurnWriter:
         is_stuck: something waits for who may wait.
     """
 
-    __slots__ = ("_bytes", "_is_due", "_is_finishing", "_pieces", "_sock", "_stuck", "is_broken", "is_stuck")
+    __slots__ = ("_bytes", "_finished", "_is_due", "_pieces", "_sock", "_stuck", "is_broken", "is_stuck")
 
     def __init__(self, sock: ClientSocket, stuck: Callable[[], None]) -> None:
         self._sock = sock
@@ -41,12 +42,15 @@ class TurnWriter:
         self._pieces: list[bytes] = []
         self._bytes = 0
         self._is_due = False
-        self._is_finishing = False
+        self._finished = Event()  # nobody is at it
+        self._finished.set()
         self.is_stuck = False
         self.is_broken = False
 
     def put(self, data: bytes) -> None:
         """Send ``data`` behind all that was put before; nothing of a connection that is broken."""
+        if self.is_broken:
+            return
         self._pieces.append(data)
         self._bytes += len(data)
         if self.is_stuck:
@@ -63,7 +67,7 @@ class TurnWriter:
 
     def write(self) -> None:
         """Send now what the kernel takes."""
-        if self.is_stuck or not self._pieces:
+        if self.is_stuck or self.is_broken or not self._pieces:
             return
         data = self._taken()
         try:
@@ -79,22 +83,29 @@ class TurnWriter:
             self._stuck()
 
     def finish(self) -> None:
-        """Send all, and let other greenlets run until that is done.
+        """Send all, and let other greenlets run until that is done; whoever else does so waits for that, too.
+
+        What is left half sent breaks the connection, whatever has interrupted it: nothing may follow.
 
         Raises:
             OSError: the connection is broken.
         """
-        if self._is_finishing:
-            return  # somebody does it, and what was put since as well
-        self._is_finishing = self.is_stuck = True
+        if not self._finished.is_set():
+            self._finished.wait()
+            if self.is_broken:
+                raise BrokenPipeError("the client has closed the connection")
+            return
+        self._finished.clear()
+        self.is_stuck = True
         try:
             while self._pieces:
                 self._sock.sendall(self._taken())
-        except OSError:
+        except BaseException:
             self.is_broken = True
             raise
         finally:
-            self._is_finishing = self.is_stuck = False
+            self.is_stuck = False
+            self._finished.set()
 
     def _taken(self) -> bytes:
         pieces = self._pieces

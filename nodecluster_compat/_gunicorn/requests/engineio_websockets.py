@@ -17,9 +17,11 @@ import os
 import struct
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from gevent import spawn
 from gevent.queue import Empty, JoinableQueue
 
 from ...runtime.client_socket import ClientSocket
@@ -116,8 +118,17 @@ class Outbox(JoinableQueue):  # type: ignore[misc]  # gevent has no types
                 self._is_awaited = False
 
     def wake(self) -> None:
-        """Let the greenlet that sends packets finish what is stuck."""
-        super().put(_REST)
+        """Let the greenlet that sends packets finish what is stuck; where a long poll may be who waits, another one."""
+        writer, client = self._writer, self._client
+        if client is not None and client.upgraded:
+            super().put(_REST)
+        elif writer is not None:
+            spawn(_finish, writer)
+
+
+def _finish(writer: TurnWriter) -> None:
+    with suppress(OSError):  # whoever reads there finds the end
+        writer.finish()
 
 
 class _Ordered:
@@ -129,9 +140,14 @@ class _Ordered:
         self.recv = sock.recv
 
     def send(self, data: bytes | bytearray) -> int:
-        """Send what is no packet at once: its sender may close the connection next."""
+        """Send what is no packet at once: its sender may close the connection next.
+
+        Whoever answers a client that does not read waits for it, and so reads no more of it meanwhile.
+        """
         self._writer.put(bytes(data))
         self._writer.write()
+        if self._writer.is_stuck:
+            self._writer.finish()
         if self._writer.is_broken:
             raise BrokenPipeError("the client has closed the connection")
         return len(data)

@@ -213,6 +213,33 @@ class Handled(Socket):
         return "done"
 
 
+def test_who_answers_a_client_that_does_not_read_reads_no_more_of_it(client: Client) -> None:
+    """Or pings that nobody hears the answers of would fill the memory."""
+    writer = TurnWriter(client.sock, lambda: None)
+    ordered = engineio_websockets._Ordered(client.sock, writer)
+    answered = 0
+
+    def answer() -> None:
+        nonlocal answered
+        for _ in range(1_000):
+            ordered.send(b"x" * 10_000)
+            answered += 1
+
+    reader = gevent.spawn(answer)
+    gevent.sleep(0)
+    assert answered < 1_000
+    assert writer._bytes <= 20_000
+    left = 10_000_000
+    with gevent.Timeout(PATIENCE):
+        while left:
+            try:
+                left -= len(client.other.recv(1 << 20))
+            except BlockingIOError:
+                gevent.sleep(0)
+    reader.join(PATIENCE)
+    assert answered == 1_000
+
+
 @pytest.fixture
 def direct(monkeypatch: pytest.MonkeyPatch) -> type[Any]:
     parts = {"queue": JoinableQueue, "websocket": Websocket}

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+import gevent
 import pytest
 
 from nodecluster_compat.base import emitter
@@ -104,7 +105,7 @@ def test_what_was_taken_is_not_logged(
     assert not caplog.records
 
 
-@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, gevent.Timeout])
 def test_what_ends_the_process_comes_out(guard: Guard, error: type[BaseException]) -> None:
     before = current_origin()
 

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(in_force().module is None, reason=str(in_force()
 
 LOG: Final = logging.getLogger("test")
 DEEDS = st.lists(
-    st.tuples(st.integers(0, 10), st.sampled_from([b"1", b'{"a": [1]}', b'"leave"', b"{", b"null"])), max_size=40
+    st.tuples(st.integers(0, 11), st.sampled_from([b"1", b'{"a": [1]}', b'"leave"', b"{", b"null"])), max_size=40
 )
 
 
@@ -69,12 +69,23 @@ class Rig:
 
         emitter.emit = observed
 
+    def interrupt(self) -> None:
+        """By a serializer that lets through what is no error of it."""
+        decode = self.line.serializer.decode
+
+        def interrupted(payload: bytes) -> Any:
+            if payload == b"null":
+                raise KeyboardInterrupt
+            return decode(payload)
+
+        self.line.serializer = cast("Any", SimpleNamespace(decode=interrupted, encode=self.line.serializer.encode))
+
     def come(self, payload: bytes) -> None:
         """As whoever reads the channel."""
         try:
             if self.quick is None or not self.quick(payload):
                 self.table.handle(SENDER, Frame(FrameKind.MESSAGE, payload))
-        except (FrameError, SystemExit) as error:
+        except (FrameError, SystemExit, KeyboardInterrupt) as error:
             self.told.append(type(error))
 
     def wrap(self) -> None:
@@ -122,7 +133,7 @@ def received(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
                     next(each)
                 except StopIteration:
                     deliveries.remove(each)
-                except (FrameError, SystemExit) as error:
+                except (FrameError, SystemExit, KeyboardInterrupt) as error:
                     rig.told.append(type(error))
                     deliveries.remove(each)
 
@@ -138,6 +149,7 @@ def received(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
         lambda payload: rig.wrap() if payload == b"null" else None,
         lambda payload: inbox.received(None, Frame(FrameKind.MESSAGE, bytearray(payload))),
         lambda payload: rig.observe(len(payload) % 2),
+        lambda payload: rig.interrupt(),
     ]
     for deed, payload in deeds:
         ways[deed](payload)
@@ -152,6 +164,7 @@ def received(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
 @example([(4, b"1"), (0, b'"leave"'), (0, b"1"), (2, b"1"), (3, b"null"), (2, b"1"), (3, b"null")])
 @example([(4, b"1"), (0, b"{"), (2, b"1"), (3, b"null"), (0, b"1"), (2, b"1"), (3, b"null")])
 @example([(4, b"1"), (10, b"1"), (10, b"null"), (0, b"1"), (2, b"1"), (3, b"null")])
+@example([(4, b"1"), (11, b"1"), (0, b"null"), (2, b"1"), (3, b"null"), (0, b"1"), (2, b"1"), (3, b"null")])
 def test_worker_is_told_the_same(deeds: list[tuple[int, bytes]]) -> None:
     """Whoever listens, comes or goes, ends or sends no JSON; also where so much waits that reading pauses."""
     with pytest.MonkeyPatch.context() as patch:
@@ -181,7 +194,7 @@ def delivered(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
 
     def turn() -> None:
         while soon:
-            with contextlib.suppress(SystemExit):
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
                 soon.pop()()
 
     ways: list[Callable[[bytes], object]] = [
@@ -196,6 +209,7 @@ def delivered(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
         lambda payload: rig.wrap() if payload == b"null" else None,
         lambda payload: rig.emitters[1].remove_all_listeners(),
         lambda payload: rig.observe(len(payload) % 3),
+        lambda payload: rig.interrupt(),
     ]
     for deed, payload in deeds:
         ways[deed](payload)
@@ -213,6 +227,7 @@ def delivered(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
 @example([(3, b"1"), (4, b"1"), (5, b"1"), (0, b'{"a": [1]}'), (7, b"1"), (0, b"1"), (7, b"null"), (0, b"{")])
 @example([(0, b"1"), (4, b"1"), (0, b"null"), (2, b"1"), (0, b'"leave"'), (0, b"1")])
 @example([(4, b"1"), (10, b"1"), (10, b"null"), (0, b"1")])
+@example([(4, b"1"), (11, b"1"), (0, b"null"), (0, b"1")])
 def test_primary_is_told_the_same(deeds: list[tuple[int, bytes]]) -> None:
     """Whoever listens, comes or goes, ends or sends no JSON; a tap hears all of it first."""
     assert delivered(deeds, in_force()) == delivered(deeds, PYTHON)

@@ -77,6 +77,7 @@ def test_who_may_wait_sends_what_the_kernel_does_not_take(rig: Rig) -> None:
     finishing = [gevent.spawn(rig.writer.finish) for _ in range(2)]
     gevent.sleep(0)
     rig.writer.put(b"behind")
+    assert not any(one.ready() for one in finishing), "who finishes waits, also where somebody else does it"
     assert read_all(rig.client, len(LARGE) + 6) == LARGE + b"behind"
     gevent.joinall(finishing, PATIENCE, raise_error=True)
     assert (rig.stuck, rig.writer.is_stuck) == (1, False)
@@ -97,6 +98,22 @@ def test_who_finishes_hears_that_the_client_has_gone(rig: Rig) -> None:
         rig.writer.finish()
     assert rig.writer.is_broken
     assert not rig.writer.is_stuck
+
+
+@pytest.mark.parametrize("error", [gevent.GreenletExit, gevent.Timeout])
+def test_nothing_follows_what_was_left_half_sent(rig: Rig, error: type[BaseException]) -> None:
+    rig.writer.put(LARGE)
+    finishing = gevent.spawn(rig.writer.finish)
+    gevent.sleep(0)
+    finishing.kill(error)
+    assert rig.writer.is_broken
+    read = b""
+    while (more := rig.come()) is not None:
+        read += more
+    rig.writer.put(b"behind")
+    gevent.sleep(0)
+    assert rig.come() is None
+    assert read == LARGE[: len(read)]
 
 
 def test_a_connection_that_was_closed_in_the_same_turn_takes_nothing(rig: Rig) -> None:
