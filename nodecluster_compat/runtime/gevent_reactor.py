@@ -194,7 +194,7 @@ def _deliver(take: Callable[[], Item | None], tell: Callable[[Item], None]) -> N
 
 
 def _tell(tell: Callable[[Item], None], item: Item) -> None:
-    """Tell an item; a time-out that leaves its handler, which is no ``Exception``, holds up none of what waits behind it."""
+    """Tell an item; a time-out that leaves its handler, which is no ``Exception``, holds up nothing behind it."""
     try:
         tell(item)
     except Timeout:
