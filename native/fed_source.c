@@ -35,7 +35,7 @@ typedef struct {
 } Feeding;
 
 static PyObject *take_name, *serve_name, *open_name, *close_name, *application_name, *go_on, *caught_name, *hand_over,
-    *failed_name, *ended_name, *room_name, *alive_name, *is_enabled, *connections_name, *meter_name, *slots_name, *debug_level;
+    *failed_name, *ended_name, *room_name, *alive_name, *is_enabled, *connections_name, *meter_name, *slots_name, *debug_level, *handle_name;
 
 static int
 prepare(void)
@@ -46,6 +46,7 @@ prepare(void)
         {&open_name, "open"},
         {&close_name, "close"},
         {&application_name, "application"},
+        {&handle_name, "handle"},
         {&go_on, "go_on"},
         {&caught_name, "caught"},
         {&hand_over, "hand_over"},
@@ -317,7 +318,8 @@ serve(Feeding *self, PyObject *const *args, Py_ssize_t count)
     }
     if (count == 2 && PyTuple_CheckExact(args[0])) { /* as take() has it */
         long fd = PyLong_AsLong(args[1]);
-        int served = fd < 0 || fd > INT_MAX ? -1 : serve_here(self, args[0], (int)fd);
+        int is_ours = fd < 0 || fd > INT_MAX ? -1 : has_own(self->fields[WORKER], handle_name);
+        int served = is_ours <= 0 ? is_ours : serve_here(self, args[0], (int)fd);
         if (served != 0) {
             return served < 0 ? NULL : Py_NewRef(Py_None);
         }

@@ -35,6 +35,11 @@ typedef struct {
 
 int make_names(const Name *names, int count);
 
+/* --- methods that somebody may have replaced: own_methods.c ----------------------------------- */
+
+int is_own(PyObject *method);
+int has_own(PyObject *object, PyObject *name);
+
 /* --- objects whose attributes are in an array: records.c ------------------------------------- */
 
 /* An attribute of a record: its place in `fields`; AttributeError while it is not set. */

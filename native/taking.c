@@ -35,7 +35,8 @@ typedef struct {
     int fds[MOST_BESIDE], count;
 } Received;
 
-static PyObject *read_name, *received_name, *ended_name, *last_fd, *may_take, *nothing_beside;
+static PyObject *read_name, *received_name, *ended_name, *last_fd, *may_take, *has_place_name,
+    *nothing_beside;
 
 static int
 prepare(void)
@@ -43,6 +44,7 @@ prepare(void)
     static const Name names[] = {
         {&read_name, "read"},   {&received_name, "received"}, {&ended_name, "ended"},
         {&last_fd, "last_fd"}, {&may_take, "may_take"},
+        {&has_place_name, "_has_place"},
     };
     if (nothing_beside == NULL && (nothing_beside = PyLong_FromLong(-1)) == NULL) {
         return -1;
@@ -74,7 +76,8 @@ is_ordinary(Taking *self)
     PyObject *asked = PyObject_GetAttr(self->fields[END], may_take);
     int is_nobody = asked == NULL ? -1 : asked == Py_None;
     Py_XDECREF(asked);
-    return is_nobody <= 0 ? is_nobody : has_place(self);
+    int is_ours = is_nobody <= 0 ? is_nobody : has_own(self->fields[END], has_place_name);
+    return is_ours <= 0 ? is_ours : has_place(self);
 }
 
 /* --- what lies in the channel -------------------------------------------------------------------- */

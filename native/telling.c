@@ -4,15 +4,13 @@
 
 #include "telling.h"
 
-#define OURS "nodecluster_compat."
-
-static PyObject *events_name, *message_name, *emit_name, *module_name;
+static PyObject *events_name, *message_name, *emit_name;
 
 int
 prepare_telling(void)
 {
     static const Name names[] = {
-        {&events_name, "_events"}, {&message_name, "message"}, {&emit_name, "emit"}, {&module_name, "__name__"},
+        {&events_name, "_events"}, {&message_name, "message"}, {&emit_name, "emit"},
     };
     return make_names(names, COUNT_OF(names));
 }
@@ -76,20 +74,6 @@ call_only(PyObject *handlers, PyObject *const *args, int count)
     return done == NULL ? -1 : 0;
 }
 
-/* Whether a method is one of this package; what decorates another may have taken its module's name, but not its globals. */
-static int
-is_ours(PyObject *method)
-{
-    PyObject *function = PyMethod_Check(method) ? PyMethod_GET_FUNCTION(method) : NULL;
-    if (function == NULL || !PyFunction_Check(function)) {
-        return 0;
-    }
-    PyObject *name = PyDict_GetItemWithError(PyFunction_GET_GLOBALS(function), module_name);
-    const char *text = name == NULL || !PyUnicode_Check(name) ? NULL : PyUnicode_AsUTF8(name);
-    PyErr_Clear();
-    return text != NULL && strncmp(text, OURS, strlen(OURS)) == 0;
-}
-
 static int
 emit_by_its_own(PyObject *emit, PyObject *const *args, int count)
 {
@@ -119,7 +103,7 @@ emit_message(PyObject *emitter, PyObject *const *args, int count)
     if (emit == NULL) {
         return -1;
     }
-    int outcome = is_ours(emit) ? call_handlers(emitter, args, count) : emit_by_its_own(emit, args, count);
+    int outcome = is_own(emit) ? call_handlers(emitter, args, count) : emit_by_its_own(emit, args, count);
     Py_DECREF(emit);
     return outcome;
 }

@@ -3,8 +3,6 @@
 #ifndef NODECLUSTER_TELLING_H
 #define NODECLUSTER_TELLING_H
 
-#include <string.h>
-
 #include "native.h"
 
 int prepare_telling(void);
