@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from h2.connection import H2Connection
 from h2.events import DataReceived, InformationalResponseReceived, ResponseReceived, StreamEnded, StreamReset
 
-__all__ = ["Answer", "fetch"]
+__all__ = ["GOAWAY", "Answer", "fetch"]
+
+GOAWAY: Final = 7
+HEAD: Final = 9
 
 
 @dataclass
@@ -30,9 +33,16 @@ class Answer:
 
 
 def fetch(
-    client: socket.socket, *paths: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    client: socket.socket,
+    *paths: str,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    farewells: list[bytes] | None = None,
 ) -> list[Answer]:
-    """Request every path on a stream of its own, all at once; return the answers in the order of the paths."""
+    """Request every path on a stream of its own, all at once; return the answers in the order of the paths.
+
+    A GOAWAY goes to *farewells*: behind it ``h2`` would read no answer, and a server may say it at any time.
+    """
     connection = H2Connection()
     connection.initiate_connection()
     streams = []
@@ -46,13 +56,26 @@ def fetch(
     client.sendall(connection.data_to_send())
     answers: dict[int, Answer] = defaultdict(Answer)
     open_streams = set(streams)
+    received = bytearray()
     while open_streams:
         data = client.recv(65536)
         assert data, f"the connection was closed with {len(open_streams)} streams open"
-        for event in connection.receive_data(data):
-            take(connection, event, answers, open_streams)
+        received += data
+        for frame in whole_frames(received):
+            if frame[3] == GOAWAY:
+                (farewells if farewells is not None else []).append(frame)
+                continue
+            for event in connection.receive_data(frame):
+                take(connection, event, answers, open_streams)
         client.sendall(connection.data_to_send())
     return [answers[stream] for stream in streams]
+
+
+def whole_frames(received: bytearray) -> Iterator[bytes]:
+    """Take the frames that have come whole from the front."""
+    while len(received) >= HEAD and len(received) >= (end := HEAD + int.from_bytes(received[:3], "big")):
+        yield bytes(received[:end])
+        del received[:end]
 
 
 def take(connection: H2Connection, event: Any, answers: dict[int, Answer], open_streams: set[int]) -> None:

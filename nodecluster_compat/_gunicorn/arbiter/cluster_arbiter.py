@@ -81,7 +81,7 @@ __all__ = ["ClusterArbiter", "adopt"]
 QUEUE_LIMIT: Final = 128
 """Accepted connections that wait in the primary, for each listener; beyond it the kernel's backlog holds them."""
 
-_LAST_SECONDS: Final = 1.0  # for the disk, before the server ends
+_LAST_SECONDS: Final = 2.0  # for the disk, before the server ends
 _ENDING_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGQUIT, signals.SIGINT})
 
 
