@@ -119,12 +119,22 @@ last_parked(Greenlets *self)
     return greenlet;
 }
 
+static int
+is_dead(PyObject *greenlet)
+{
+    return PyObject_IsTrue(greenlet) == 0; /* as it says of itself */
+}
+
 /* Return one that can do a job, None where there is none. */
 static PyObject *
 reusable(Greenlets *self)
 {
     while (PyList_GET_SIZE(self->fields[PARKED])) {
         PyObject *greenlet = last_parked(self);
+        if (greenlet != NULL && is_dead(greenlet)) { /* somebody who had kept it has ended it */
+            Py_DECREF(greenlet);
+            continue;
+        }
         int referred = greenlet == NULL ? -1 : Py_REFCNT(greenlet) > 1 ? 1 : is_referred_to(self, greenlet);
         if (referred == 0 && PyObject_SetAttr(greenlet, context_name, Py_None) == 0) {
             return greenlet;

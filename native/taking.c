@@ -8,9 +8,9 @@
 #include "native.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,7 +24,6 @@ typedef struct {
     PyObject_HEAD
     PyObject *fields[TAKING_FIELDS];
     Py_ssize_t packet; /* bytes of one */
-    long margin;
     int offer; /* the kind that is told here */
 } Taking;
 
@@ -35,7 +34,7 @@ typedef struct {
     int fds[MOST_BESIDE], count;
 } Received;
 
-static PyObject *read_name, *received_name, *ended_name, *last_fd, *may_take, *has_place_name,
+static PyObject *read_name, *received_name, *ended_name, *may_take, *has_place_name,
     *nothing_beside;
 
 static int
@@ -43,7 +42,7 @@ prepare(void)
 {
     static const Name names[] = {
         {&read_name, "read"},   {&received_name, "received"}, {&ended_name, "ended"},
-        {&last_fd, "last_fd"}, {&may_take, "may_take"},
+        {&may_take, "may_take"},
         {&has_place_name, "_has_place"},
     };
     if (nothing_beside == NULL && (nothing_beside = PyLong_FromLong(-1)) == NULL) {
@@ -54,19 +53,15 @@ prepare(void)
 
 /* --- whether one may be taken -------------------------------------------------------------------- */
 
-/* Whether this process is far from its limit of descriptors, as the last one was; -1: an exception. */
+/* Whether this process can have one more descriptor: otherwise the kernel would throw the offer's away. */
 static int
-has_place(Taking *self)
+has_place(int channel)
 {
-    struct rlimit limit;
-    PyObject *last = PyObject_GetAttr(self->fields[END], last_fd);
-    long highest = last == NULL ? -1 : PyLong_AsLong(last);
-    Py_XDECREF(last);
-    if (PyErr_Occurred()) {
-        return -1;
+    int one_more = fcntl(channel, F_DUPFD_CLOEXEC, 0);
+    if (one_more >= 0) {
+        close(one_more);
     }
-    return getrlimit(RLIMIT_NOFILE, &limit) == 0
-           && (limit.rlim_cur == RLIM_INFINITY || (rlim_t)highest + (rlim_t)self->margin < limit.rlim_cur);
+    return one_more >= 0;
 }
 
 /* Whether nobody has to be asked before an offer is taken; -1: an exception. */
@@ -76,8 +71,7 @@ is_ordinary(Taking *self)
     PyObject *asked = PyObject_GetAttr(self->fields[END], may_take);
     int is_nobody = asked == NULL ? -1 : asked == Py_None;
     Py_XDECREF(asked);
-    int is_ours = is_nobody <= 0 ? is_nobody : has_own(self->fields[END], has_place_name);
-    return is_ours <= 0 ? is_ours : has_place(self);
+    return is_nobody <= 0 ? is_nobody : has_own(self->fields[END], has_place_name);
 }
 
 /* --- what lies in the channel -------------------------------------------------------------------- */
@@ -174,7 +168,7 @@ static PyObject *
 tell_of_offer(Taking *self, long long listener_id, int descriptor)
 {
     PyObject *listener = PyLong_FromLongLong(listener_id), *fd = PyLong_FromLong(descriptor), *told = NULL;
-    if (listener == NULL || fd == NULL || PyObject_SetAttr(self->fields[END], last_fd, fd) < 0) {
+    if (listener == NULL || fd == NULL) {
         close(descriptor);
     }
     else {
@@ -221,7 +215,7 @@ take(Taking *self, PyObject *unused)
     Received received;
     int ordinary = is_ordinary(self);
     int channel = ordinary <= 0 ? -1 : PyObject_AsFileDescriptor(self->fields[SOCK]);
-    if (ordinary == 0) {
+    if (ordinary == 0 || (channel >= 0 && !has_place(channel))) {
         return PyObject_CallMethodNoArgs(self->fields[END], read_name);
     }
     if (channel < 0 || receive(channel, (size_t)self->packet + 1, &received) < 0) {
@@ -238,17 +232,16 @@ take(Taking *self, PyObject *unused)
 static PyObject *
 create(PyTypeObject *type, PyObject *args, PyObject *named)
 {
-    static char *names[] = {"end", "sock", "on_offer", "packet", "offer", "margin", NULL};
+    static char *names[] = {"end", "sock", "on_offer", "packet", "offer", NULL};
     PyObject *given[TAKING_FIELDS];
     Py_ssize_t packet;
     int offer;
-    long margin;
     if (prepare() < 0
-        || !PyArg_ParseTupleAndKeywords(args, named, "OOOnil:Taking", names, &given[END], &given[SOCK], &given[ON_OFFER],
-                                        &packet, &offer, &margin)) {
+        || !PyArg_ParseTupleAndKeywords(args, named, "OOOni:Taking", names, &given[END], &given[SOCK], &given[ON_OFFER],
+                                        &packet, &offer)) {
         return NULL;
     }
-    if (packet < HEAD || packet >= MOST_PACKET || offer < 0 || offer > 255 || margin < 0) {
+    if (packet < HEAD || packet >= MOST_PACKET || offer < 0 || offer > 255) {
         PyErr_SetString(PyExc_ValueError, "expected packets of some hundred bytes, and a kind of one byte");
         return NULL;
     }
@@ -259,7 +252,6 @@ create(PyTypeObject *type, PyObject *args, PyObject *named)
     if (self != NULL) {
         self->packet = packet;
         self->offer = offer;
-        self->margin = margin;
     }
     return (PyObject *)self;
 }

@@ -19,7 +19,6 @@ import _socket
 import contextlib
 import errno
 import os
-import resource
 import struct
 from collections.abc import Callable
 from functools import lru_cache
@@ -42,7 +41,6 @@ _FD_SPACE: Final = _socket.CMSG_SPACE(_TWO_FDS.size)
 _SOL_SOCKET: Final = _socket.SOL_SOCKET
 _SCM_RIGHTS: Final = _socket.SCM_RIGHTS
 _DONTWAIT: Final = _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC
-_ABOVE_MARGIN: Final = 64  # descriptors: closer to its limit, a process looks before it takes one
 _PAUSE: Final = 0.05
 
 
@@ -224,7 +222,6 @@ class TakingEnd:
 
     Attributes:
         is_open: whether anything can still come.
-        last_fd: the last descriptor that has come.
     """
 
     def __init__(
@@ -242,7 +239,6 @@ class TakingEnd:
         self.may_take = may_take
         self._is_paused = False
         self._reactor: Reactor | None = None
-        self.last_fd = 0
         self.is_open = True
         native = (in_force() if choice is None else choice).module
         self._read = self.read if native is None else self._reading_in_c(native)
@@ -254,7 +250,6 @@ class TakingEnd:
             on_offer=self._on_offer,
             packet=PACKET_BYTES,
             offer=PacketKind.OFFER,
-            margin=_ABOVE_MARGIN,
         )
         read: Callable[[], None] = taking.read
         return read
@@ -334,7 +329,12 @@ class TakingEnd:
     def received(self, data: bytes, fds: tuple[int, ...]) -> None:
         """Act on a packet, and the descriptors beside it."""
         try:
-            self._take(decode_packet(data), fds)
+            packet = decode_packet(data)
+        except FrameError:
+            _close_all(fds)
+            raise
+        try:
+            self._take(packet, fds)
         except MemoryError:
             self.ended()  # it could not serve: without the channel the primary offers it nothing more
             raise
@@ -352,10 +352,8 @@ class TakingEnd:
             return
         is_handed = kind is PacketKind.HANDED or kind is PacketKind.HANDED_TO_ANSWER
         if len(fds) != 1 + is_handed:
-            for fd in fds:
-                _socket.close(fd)
+            _close_all(fds)
             raise OSError(errno.EMFILE, "a connection was lost, because this process has no descriptor left for it")
-        self.last_fd = fds[0]
         self._on_offer(packet.listener_id, fds[0], fds[1] if is_handed else -1)
 
     def _pause(self) -> None:
@@ -372,9 +370,6 @@ class TakingEnd:
 
     def _has_place(self) -> bool:
         """Whether this process can have one more descriptor: otherwise the kernel would throw the offer's away."""
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        if limit == resource.RLIM_INFINITY or self.last_fd + _ABOVE_MARGIN < limit:
-            return True
         try:
             _socket.close(os.dup(self._sock.fileno()))
         except OSError:
@@ -410,3 +405,8 @@ def received_fds(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
         if level == _SOL_SOCKET and kind == _SCM_RIGHTS and len(data) >= _FD.size:
             return _TWO_FDS.unpack(data) if len(data) == _TWO_FDS.size else (_FD.unpack_from(data)[0],)
     return ()
+
+
+def _close_all(fds: tuple[int, ...]) -> None:
+    for fd in fds:
+        _socket.close(fd)

@@ -99,6 +99,12 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
         number: int = self._sock.fileno()
         return number
 
+    def dup(self) -> ClientSocket:
+        """Return another socket of the same connection; as :meth:`socket.socket.dup`."""
+        other: ClientSocket = super().dup()
+        other._make_sock()  # which closes itself, where nobody else does
+        return other
+
     def recv_ready(self, size: int) -> bytes | None:
         """Return what has come, at most ``size`` bytes (``b""``: the end); ``None`` when nothing has."""
         try:

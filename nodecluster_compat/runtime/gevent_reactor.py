@@ -162,7 +162,7 @@ class GeventReactor:
     def _watch(self, fd: int, event: int, callback: Callable[[], None]) -> None:
         if (fd, event) not in self._watchers:
             watcher = self._watchers[fd, event] = self._loop.io(fd, event, ref=False)
-            watcher.start(callback)
+            watcher.start(_call_guarded, callback)
 
     def _unwatch(self, fd: int, event: int) -> None:
         watcher = self._watchers.pop((fd, event), None)
@@ -175,6 +175,14 @@ def let_go() -> None:
     """The process ends: watch nothing any more, and end the greenlets that wait for a next job."""
     _unwatch_all()
     GreenletPool.end_parked()
+
+
+def _call_guarded(callback: Callable[[], None]) -> None:
+    """Call what watches a descriptor; gevent would watch no further after an exception, and tell nobody."""
+    try:
+        callback()
+    except BaseException:  # noqa: BLE001 - gevent's to report, and to end the process by
+        get_hub().handle_error(None, *sys.exc_info())
 
 
 def _call(call: Callable[..., None], *args: object) -> None:

@@ -118,6 +118,8 @@ class GreenletPool:
     def _reusable(self) -> greenlet | None:
         while self._parked:
             worker = self._parked.pop()
+            if not worker:
+                continue  # somebody who had kept it has ended it
             if sys.getrefcount(worker) == _UNSHARED and not getweakrefcount(worker):
                 worker.gr_context = None
                 return worker

@@ -146,12 +146,14 @@ class FedSource:
         finally:
             if not is_served:
                 self._worker.metering.count_failed()
-            if client is not None:
-                client.close()
-            else:
-                _socket.close(fd)  # not even a socket object could be made of it
-            self._ended()
-            self._room_made()
+            try:
+                if client is not None:
+                    client.close()
+                else:
+                    _socket.close(fd)  # not even a socket object could be made of it
+            finally:
+                self._ended()
+                self._room_made()
 
     def _failed(self, error: OSError) -> None:
         """It is gone before it was served, or it does not speak TLS: there is nobody to answer."""

@@ -119,7 +119,7 @@ def test_ordinary_connections_are_python_only_in_the_application(monkeypatch: py
 def test_wrong_arguments_are_refused() -> None:
     native = in_force().module
     assert native is not None
-    taking: dict[str, Any] = {"end": 1, "sock": 1, "on_offer": print, "packet": 256, "offer": 1, "margin": 1}
+    taking: dict[str, Any] = {"end": 1, "sock": 1, "on_offer": print, "packet": 256, "offer": 1}
     one = Taken(in_force())
     try:
         feeding = one.source._feeding_in_c()

@@ -118,6 +118,15 @@ def test_detaching_and_duplicating(pair: tuple[Any, socket.socket]) -> None:
     twin.close()
 
 
+def test_a_duplicate_that_nobody_closes_closes_itself(pair: tuple[Any, socket.socket]) -> None:
+    """As gevent's does: its client would never see an end."""
+    ours, client = pair
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        ours.dup()
+    ours.close()
+    assert client.recv(1) == b""
+
+
 def test_sending_more_than_the_kernel_takes(pair: tuple[Any, socket.socket]) -> None:
     """The rest waits as gevent's does."""
     ours, client = pair

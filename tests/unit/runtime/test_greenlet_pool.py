@@ -9,10 +9,13 @@ from typing import Any
 
 import gevent
 import pytest
-from gevent import getcurrent
+from gevent import get_hub, getcurrent
 from gevent.local import local
 
+from nodecluster_compat.base.native import PYTHON, Choice, in_force
 from nodecluster_compat.runtime.greenlet_pool import GreenletPool
+
+CHOICES = [PYTHON] if in_force().module is None else [PYTHON, in_force()]
 
 colour: contextvars.ContextVar[str | None] = contextvars.ContextVar("colour", default=None)
 
@@ -189,3 +192,23 @@ def test_job_that_the_hub_starts_at_once_is_done_when_that_returns() -> None:
         while seen.count("ended") < times:
             gevent.sleep(0)
     assert seen == ["main", "begun", "ended", "begun", "hub", "ended"]
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+@pytest.mark.parametrize("way", ["start", "start_at_once"])
+def test_a_greenlet_that_somebody_has_ended_while_it_waited_gets_no_job(choice: Choice, way: str) -> None:
+    """As by a time-out of gevent's that a job has started and nobody has cancelled: a job would be lost."""
+    done: list[int] = []
+    pool = GreenletPool(done.append, choice)
+    pool.start(1)
+    gevent.sleep(0)
+    (parked,) = pool._parked
+    parked.parent = getcurrent()
+    parked.throw(gevent.GreenletExit)
+    assert parked.dead
+    del parked
+
+    get_hub().loop.run_callback(getattr(pool, way), 2)
+    gevent.sleep(0)
+    gevent.sleep(0)
+    assert done == [1, 2]
