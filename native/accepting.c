@@ -95,7 +95,7 @@ static int
 append(Table *table, PyObject *number, PyObject *connection)
 {
     PyObject *place = PyTuple_Pack(2, number, connection);
-    int result = place == NULL ? -1 : tell(table->line, append_name, place);
+    int result = place == NULL ? -1 : call_method(table->line, append_name, place);
     Py_XDECREF(place);
     return result < 0 ? -1 : 1;
 }
@@ -121,7 +121,7 @@ find_place(Accepting *self, PyObject *number, PyObject *target, PyObject *connec
     if (ordinary && PySet_GET_SIZE(table.idle) == 0 && PyDict_GET_SIZE(table.round) == 0) {
         return append(&table, number, connection);
     }
-    return tell(self->fields[DISPATCHER_OF], add_name, connection);
+    return call_method(self->fields[DISPATCHER_OF], add_name, connection);
 }
 
 /* The same, of what has no object yet.  The descriptor is theirs. */
@@ -320,7 +320,7 @@ accept_up_to(Accepting *self, double most)
     for (long accepted = 0; (double)accepted < most; accepted++) {
         int may = may_accept(self);
         if (may == 0) {
-            return tell(self->fields[LISTENER], update_name, NULL);
+            return call_method(self->fields[LISTENER], update_name, NULL);
         }
         int goes_on = may == 1 ? accept_one(self, listening) : may;
         if (goes_on != 1) {
@@ -346,7 +346,7 @@ hold_back(Accepting *self)
     int saturated = is_saturated(self, self->enough);
     int may = saturated <= 0 ? saturated : is_true(self->fields[LISTENER], may_hold_back);
     int watches = may <= 0 ? may : is_true(self->fields[LISTENER], is_watching);
-    return watches <= 0 ? watches : tell(self->fields[LISTENER], hold_back_name, NULL);
+    return watches <= 0 ? watches : call_method(self->fields[LISTENER], hold_back_name, NULL);
 }
 
 /* Accept what was left in the backlog, if few wait here by now; twin of Listener.fetch(), 2: that is to. */
@@ -364,7 +364,7 @@ fetch(Accepting *self)
         return result;
     }
     enough = is_saturated(self, self->enough);
-    return enough != 0 ? Py_MIN(enough, 0) : tell(self->fields[LISTENER], go_on_name, NULL);
+    return enough != 0 ? Py_MIN(enough, 0) : call_method(self->fields[LISTENER], go_on_name, NULL);
 }
 
 /* One at first, more while they keep coming: an accept that finds nobody costs as much as one that does. */

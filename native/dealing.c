@@ -64,7 +64,7 @@ tell_others(Accepting *self, PyObject *worker_id)
         PyObject *listener = PyList_GET_ITEM(listeners, number);
         if (listener != self->fields[LISTENER]) {
             PyObject *dispatcher = PyObject_GetAttr(listener, dispatcher_name);
-            result = dispatcher == NULL ? -1 : tell(dispatcher, busy_name, worker_id);
+            result = dispatcher == NULL ? -1 : call_method(dispatcher, busy_name, worker_id);
             Py_XDECREF(dispatcher);
         }
     }
@@ -212,7 +212,7 @@ deal_first(Accepting *self, PyObject *queue, PyObject *worker_id)
     PyObject *number = place == NULL ? NULL : PySequence_GetItem(place, 0);
     PyObject *connection = number == NULL ? NULL : PySequence_GetItem(place, 1);
     int result = connection == NULL ? -1 : deal_waiting(self, number, connection, worker_id);
-    if (result == 0 && tell(queue, appendleft_name, place) < 0) {
+    if (result == 0 && call_method(queue, appendleft_name, place) < 0) {
         result = -1;
     }
     Py_XDECREF(number);
@@ -241,7 +241,7 @@ deal_line(Accepting *self)
             return -1;
         }
         if (result == 0) {
-            return tell(self->fields[DISPATCHER_OF], deal_line_name, NULL);
+            return call_method(self->fields[DISPATCHER_OF], deal_line_name, NULL);
         }
     }
 }

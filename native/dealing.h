@@ -92,8 +92,6 @@ typedef struct {
 } Place;
 
 /* dealings.c */
-int tell(PyObject *object, PyObject *name, PyObject *argument);
-int is_true(PyObject *object, PyObject *name);
 int forget(PyObject *dictionary, PyObject *key);
 int is_same(Dealings *self, PyObject *name, int method);
 PyObject *of_dispatcher(Accepting *self, int which);

@@ -8,25 +8,6 @@ PyTypeObject *dealings_type;
 
 /* --- calls that several files make --------------------------------------------------------------- */
 
-/* Call a method that returns nothing of use. */
-int
-tell(PyObject *object, PyObject *name, PyObject *argument)
-{
-    PyObject *done = argument == NULL ? PyObject_CallMethodNoArgs(object, name)
-                                      : PyObject_CallMethodOneArg(object, name, argument);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
-}
-
-int
-is_true(PyObject *object, PyObject *name)
-{
-    PyObject *value = PyObject_GetAttr(object, name);
-    int result = value == NULL ? -1 : PyObject_IsTrue(value);
-    Py_XDECREF(value);
-    return result;
-}
-
 /* Whether a method of a worker's end is still the one that has its twin here. */
 int
 is_same(Dealings *self, PyObject *name, int method)

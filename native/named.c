@@ -72,7 +72,7 @@ wait_for(Table *table, PyObject *target, PyObject *number, PyObject *connection)
     }
     PyObject *place = PyTuple_Pack(2, number, connection);
     queue = place == NULL ? NULL : queue_of(table, target);
-    int result = queue == NULL ? -1 : tell(queue, append_name, place);
+    int result = queue == NULL ? -1 : call_method(queue, append_name, place);
     Py_XDECREF(place);
     return result < 0 ? -1 : 1;
 }
@@ -138,7 +138,7 @@ deal_to(Accepting *self, PyObject *worker_id)
             return -1;
         }
         if (result == 0) {
-            return tell(self->fields[DISPATCHER_OF], deal_to_name, worker_id);
+            return call_method(self->fields[DISPATCHER_OF], deal_to_name, worker_id);
         }
         if (is_idle == 0 || result == 2) {
             return deal_line(self);

@@ -35,6 +35,11 @@ typedef struct {
 
 int make_names(const Name *names, int count);
 
+/* --- calls that many files make: calls.c ------------------------------------------------------ */
+
+int call_method(PyObject *object, PyObject *name, PyObject *argument);
+int is_true(PyObject *object, PyObject *name);
+
 /* --- methods that somebody may have replaced: own_methods.c ----------------------------------- */
 
 int is_own(PyObject *method);

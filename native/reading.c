@@ -66,15 +66,6 @@ of_reader(Reading *self, PyObject *reader, int which)
     return get_slot(reader, self->reader[which]);
 }
 
-static int
-call_method(PyObject *object, PyObject *name, PyObject *argument)
-{
-    PyObject *done = argument == NULL ? PyObject_CallMethodNoArgs(object, name)
-                                      : PyObject_CallMethodOneArg(object, name, argument);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
-}
-
 /* --- one frame ----------------------------------------------------------------------------------- */
 
 /* Pass a frame on as the object that Python has for it. */

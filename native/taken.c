@@ -72,7 +72,7 @@ is_idle(Accepting *accepting, PyObject *worker_id)
     Table table;
     int ordinary = look_at(accepting, &table);
     if (ordinary <= 0) {
-        return ordinary < 0 ? -1 : tell(accepting->fields[DISPATCHER_OF], idle_name, worker_id);
+        return ordinary < 0 ? -1 : call_method(accepting->fields[DISPATCHER_OF], idle_name, worker_id);
     }
     int news = is_news(&table, worker_id);
     if (news <= 0) {
@@ -92,7 +92,7 @@ becomes_idle(Accepting *accepting, PyObject *worker_id)
         return -1;
     }
     int watches = is_true(accepting->fields[LISTENER], is_watching);
-    return watches != 0 ? Py_MIN(watches, 0) : tell(accepting->fields[LISTENER], update_name, NULL);
+    return watches != 0 ? Py_MIN(watches, 0) : call_method(accepting->fields[LISTENER], update_name, NULL);
 }
 
 /* Let one go on that was ahead, if the others have caught up. */
@@ -110,11 +110,11 @@ let_one_follow(Dealings *self, Accepting *accepting, PyObject *worker_id)
         return 0;
     }
     if (!is_end(self, end)) {
-        return tell(self->fields[ENGINE], let_follow_name, NULL);
+        return call_method(self->fields[ENGINE], let_follow_name, NULL);
     }
     int ahead = ordinary ? is_ahead(self, accepting, &table, worker_id) : 1;
     if (ahead != 0) {
-        return ordinary ? (ahead < 0 ? -1 : 0) : tell(self->fields[ENGINE], let_follow_name, NULL);
+        return ordinary ? (ahead < 0 ? -1 : 0) : call_method(self->fields[ENGINE], let_follow_name, NULL);
     }
     int is_busy = *slot_at(end, self->end[IS_BUSY]) == Py_True;
     if (stop_waiting(self, worker_id) < 0) {
@@ -167,7 +167,7 @@ is_taken(Dealings *self, PyObject *end, PyObject *worker_id)
         result = became_free(self, accepting, &table, end, worker_id);
     }
     else if (!PyErr_Occurred()) {
-        result = tell(self->fields[ENGINE], became_free_name, end);
+        result = call_method(self->fields[ENGINE], became_free_name, end);
     }
     Py_XDECREF(accepting);
     return result;
@@ -273,7 +273,7 @@ set_timer(Dealings *self, int rests)
         return 0; /* what lies with the only worker can go to nobody */
     }
     int has_timer = is_true(self->fields[UNTAKEN], rests ? has_look : has_tick);
-    return has_timer != 0 ? Py_MIN(has_timer, 0) : tell(self->fields[UNTAKEN], arm_name, NULL);
+    return has_timer != 0 ? Py_MIN(has_timer, 0) : call_method(self->fields[UNTAKEN], arm_name, NULL);
 }
 
 /* Change what wakes the loop up; twin of Engine.arm(), 1: that is to. */
@@ -310,7 +310,7 @@ arm(Dealings *self, PyObject *Py_UNUSED(none))
         Py_DECREF(accepting);
     }
     if (result > 0) {
-        result = tell(self->fields[ENGINE], arm_name, NULL);
+        result = call_method(self->fields[ENGINE], arm_name, NULL);
     }
     return result < 0 ? NULL : Py_NewRef(Py_None);
 }

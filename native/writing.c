@@ -67,15 +67,6 @@ now_by(Post *self)
     return seconds;
 }
 
-static int
-call_method(PyObject *object, PyObject *name, PyObject *argument)
-{
-    PyObject *done = argument == NULL ? PyObject_CallMethodNoArgs(object, name)
-                                      : PyObject_CallMethodOneArg(object, name, argument);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
-}
-
 /* --- the queue ----------------------------------------------------------------------------------- */
 
 static PyObject *

@@ -15,16 +15,6 @@ prepare(void)
     return close_name != NULL ? 0 : make_names(names, COUNT_OF(names));
 }
 
-/* Call a method of which nothing is wanted but that it is done. */
-static int
-call(PyObject *object, PyObject *name, PyObject *argument)
-{
-    PyObject *done =
-        argument == NULL ? PyObject_CallMethodNoArgs(object, name) : PyObject_CallMethodOneArg(object, name, argument);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
-}
-
 /* Let signals be handled, and now and then other threads run: where no step is Python's, nobody else sees to that. */
 static int
 pause_between(unsigned number)
@@ -42,7 +32,7 @@ write_pieces(PyObject *answer, PyObject *body)
     PyObject *iterator = PyObject_GetIter(body), *piece = NULL;
     int result = iterator == NULL ? -1 : 0;
     for (unsigned number = 1; result == 0 && (piece = PyIter_Next(iterator)) != NULL; number++) {
-        result = call(answer, write_name, piece);
+        result = call_method(answer, write_name, piece);
         Py_DECREF(piece);
         result = result < 0 ? -1 : pause_between(number);
     }
@@ -55,10 +45,10 @@ int
 write_body(PyObject *answer, PyObject *body, PyObject *wrapper)
 {
     int is_file = prepare() < 0 ? -1 : PyObject_IsInstance(body, wrapper);
-    if (is_file < 0 || (is_file ? call(answer, write_file, body) : write_pieces(answer, body)) < 0) {
+    if (is_file < 0 || (is_file ? call_method(answer, write_file, body) : write_pieces(answer, body)) < 0) {
         return -1;
     }
-    return is_unfinished(answer) ? call(answer, close_name, NULL) : 0;
+    return is_unfinished(answer) ? call_method(answer, close_name, NULL) : 0;
 }
 
 /* Close a body that can be closed; -1: an exception. */
