@@ -113,7 +113,7 @@ def checked_callback(callback: Callable[..., Any] | None, count: int, what: str)
 
 
 def takes_plainly(handler: object, count: int) -> bool:
-    """Whether it is a plain function or method that can be called with ``count`` arguments; false: nobody has looked.
+    """Whether it is a plain function or method that can be called with ``count`` arguments; false: not known.
 
     The common cases, without the price of ``inspect.signature``: a callback may come with every message, and in a
     worker that has just been forked each function of ``inspect`` copies pages that are shared.

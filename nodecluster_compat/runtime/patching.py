@@ -83,7 +83,7 @@ def prepare_patching() -> None:
 
 
 def _plugins() -> list[metadata.EntryPoint]:
-    """Return what the distributions name that name plug-ins of gevent: to parse what all name takes twice as long."""
+    """Return the entry points of distributions with plug-ins of gevent; parsing those of all takes twice as long."""
     naming = (one for one in metadata.distributions() if _ENTRY_POINTS in (one.read_text("entry_points.txt") or ""))
     return list(dict.fromkeys(entry for one in naming for entry in one.entry_points))
 

@@ -1,8 +1,8 @@
 """Write to a client what one turn of the loop has for it by one system call, in order, without a wait.
 
 Whoever puts bytes here never waits.  They are sent when the turn ends, or when many have come.  What the kernel does
-not take then, somebody sends who may wait: he is called, and calls :meth:`TurnWriter.finish`.  What is put meanwhile
-is sent behind it.
+not take then is sent by code that may wait: ``stuck`` is called, and sees to :meth:`TurnWriter.finish`.  What is put
+meanwhile is sent behind it.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class Outbox(JoinableQueue):  # type: ignore[misc]  # gevent has no types
                 self._is_awaited = False
 
     def wake(self) -> None:
-        """Let the greenlet that sends packets finish what is stuck; where a long poll may be who waits, another one."""
+        """Let the greenlet that sends packets finish what is stuck; before the upgrade, start another."""
         writer, client = self._writer, self._client
         if client is not None and client.upgraded:
             super().put(_REST)

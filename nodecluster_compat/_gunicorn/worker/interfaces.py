@@ -63,7 +63,7 @@ def refuse_asgi(application: Callable[..., Any]) -> None:
 
 
 def _takes_plainly(application: Callable[..., Any], count: int) -> bool:
-    """Whether it is a function, or has a method, of which that is plain, and that says of no other how it is called."""
+    """Whether its signature is plain: of a function or of its __call__, without __wrapped__ or __signature__."""
     called: Any = application
     if type(application) is not FunctionType:
         called = getattr(application, "__call__", None)  # noqa: B004 - which one it is
