@@ -137,21 +137,13 @@ is_bare(PyObject *client)
 }
 
 static int
-call_close(PyObject *object)
-{
-    PyObject *done = PyObject_CallMethodNoArgs(object, close_name);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
-}
-
-static int
 close_reader(PyObject *client)
 {
     PyObject *reader = Py_NewRef(*attribute(client, READER));
     set_field(attribute(client, READER), Py_NewRef(Py_None));
     set_field(attribute(client, READ_EVENT), Py_NewRef(Py_None));
     set_field(attribute(client, WRITE_EVENT), Py_NewRef(Py_None));
-    int result = reader == Py_None ? 0 : call_close(reader);
+    int result = reader == Py_None ? 0 : call_method(reader, close_name, NULL);
     Py_DECREF(reader);
     return result;
 }
@@ -162,7 +154,7 @@ close_client(PyObject *client)
 {
     int bare = Py_TYPE(client) == client_type ? is_bare(client) : 0;
     if (bare <= 0) {
-        return bare < 0 ? -1 : call_close(client);
+        return bare < 0 ? -1 : call_method(client, close_name, NULL);
     }
     int fd = bare_descriptor(client);
     set_field(attribute(client, CLOSED), Py_NewRef(Py_True));

@@ -35,7 +35,8 @@ typedef struct {
 } Feeding;
 
 static PyObject *take_name, *serve_name, *open_name, *close_name, *application_name, *go_on, *caught_name, *hand_over,
-    *failed_name, *ended_name, *room_name, *alive_name, *is_enabled, *connections_name, *meter_name, *slots_name, *debug_level, *handle_name;
+    *failed_name, *ended_name, *room_name, *alive_name, *is_enabled, *connections_name, *meter_name, *slots_name,
+    *debug_level, *handle_name;
 
 static int
 prepare(void)
@@ -63,16 +64,6 @@ prepare(void)
         return -1;
     }
     return make_names(names, COUNT_OF(names));
-}
-
-/* Call a method, of which nothing is wanted but that it is done. */
-static int
-call(PyObject *object, PyObject *name, PyObject *argument)
-{
-    PyObject *given[] = {object, argument};
-    PyObject *done = PyObject_VectorcallMethod(name, given, argument == NULL ? 1 : 2, NULL);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
 }
 
 /* --- a connection -------------------------------------------------------------------------------- */
@@ -194,7 +185,7 @@ close_slot(PyObject *meter, PyObject *slots, PyObject *client, PyObject *slot)
     if (is_there <= 0 || PyObject_DelItem(slots, client) < 0) {
         return is_there == 0 ? 0 : -1;
     }
-    return call(meter, close_name, slot);
+    return call_method(meter, close_name, slot);
 }
 
 /* Count the connection, and serve it. */
@@ -232,13 +223,13 @@ leave(Feeding *self, PyObject *greenlet)
         return -1;
     }
     PyObject *alive = PyObject_GetAttr(self->fields[WORKER], alive_name);
-    int result = alive == NULL ? -1 : alive == Py_True ? 0 : call(self->fields[SOURCE], ended_name, NULL);
+    int result = alive == NULL ? -1 : alive == Py_True ? 0 : call_method(self->fields[SOURCE], ended_name, NULL);
     Py_XDECREF(alive);
     if (result < 0 || !self->was_full) {
         return result;
     }
     self->was_full = 0;
-    return call(self->fields[SOURCE], room_name, NULL);
+    return call_method(self->fields[SOURCE], room_name, NULL);
 }
 
 /* An error of its socket is nobody's; others are raised. */
@@ -251,7 +242,7 @@ judge(Feeding *self)
     }
     PyErr_Fetch(&type, &value, &trace);
     PyErr_NormalizeException(&type, &value, &trace);
-    int result = call(self->fields[SOURCE], failed_name, value);
+    int result = call_method(self->fields[SOURCE], failed_name, value);
     Py_XDECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(trace);
