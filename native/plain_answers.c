@@ -10,6 +10,7 @@
 
 #include "native.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,7 +20,7 @@
 #define MOST_DIGITS 18
 #define MOST_STARTS 128
 #define MOST_PIECES 32
-#define MOST_PARTS (3 + 3 * MOST_PIECES)
+#define MOST_PARTS (4 + 3 * MOST_PIECES) /* the start, the fields, their end and the last chunk, and three for each piece */
 #define JOINED 4096 /* up to so many bytes are copied into one place, which costs less than telling the kernel of several */
 #define SIZE_LINE 20
 #define MOST_COPIED (64 * 1024) /* of what the kernel does not take at once */
@@ -572,6 +573,7 @@ static void
 add_part(Parts *parts, const char *begin, Py_ssize_t size)
 {
     if (size) {
+        assert(parts->count < MOST_PARTS);
         parts->parts[parts->count++] = (struct iovec){(void *)begin, (size_t)size};
         parts->size += (size_t)size;
     }

@@ -46,6 +46,8 @@ BODIES: Final[dict[str, Sequence[bytes]]] = {
     "/none": [],
     "/many": [b"x"] * 100,
     "/large": [b"x" * MEBIBYTE, b"y" * MEBIBYTE],
+    **{f"/{count}": [b"x" * 9] * count for count in (31, 32, 33)},  # so many are sent at once
+    **{f"/large{count}": [b"x" * 4096] * count for count in (31, 32, 33)},
 }
 
 
