@@ -734,14 +734,31 @@ seconds_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/* Return what answers a request; where requests have ids, this one has got its id. */
+static PyObject *
+application_for(CleanTurn *self, Served *served)
+{
+    PyObject *application = self->fields[APPLICATION], *ids = ids_behind(application);
+    if (ids == NULL) {
+        return Py_NewRef(application);
+    }
+    PyObject *ident = give_id(ids, served->environ);
+    if (ident == NULL) {
+        return NULL;
+    }
+    set_id(served->response, ids, ident);
+    Py_DECREF(ident);
+    return Py_NewRef(application_with(ids));
+}
+
 static PyObject *
 call_application(CleanTurn *self, Served *served)
 {
-    PyObject *start = PyObject_GetAttr(served->response, start_response);
+    PyObject *application = application_for(self, served);
+    PyObject *start = application == NULL ? NULL : PyObject_GetAttr(served->response, start_response);
     PyObject *args[] = {NULL, served->environ, start};
-    PyObject *application = Py_NewRef(self->fields[APPLICATION]);
     PyObject *body = start == NULL ? NULL : PyObject_Vectorcall(application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    Py_DECREF(application);
+    Py_XDECREF(application);
     Py_XDECREF(start);
     return body;
 }

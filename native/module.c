@@ -51,7 +51,7 @@ add_types(PyObject *module)
     } types[] = {
         {&request_stores_spec, NULL},       {&plain_request_spec, &plain_request_type}, {&clean_heads_spec, &clean_heads_type},
         {&answers_spec, &answers_type},     {&plain_answer_spec, &plain_answer_type},   {&turns_spec, &turns_type},
-        {&errors_stream_spec, NULL},        {&request_ids_spec, NULL},
+        {&errors_stream_spec, NULL},        {&request_ids_spec, &request_ids_type},
         {&clean_turn_spec, &clean_turn_type}, {&held_reader_spec, &held_reader_type},
         {&dealings_spec, &dealings_type},   {&accepting_spec, &accepting_type},         {&dealing_turns_spec, NULL},
         {&guarded_spec, NULL},              {&delivery_spec, NULL},                     {&inbox_spec, NULL},

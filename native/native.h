@@ -101,8 +101,21 @@ PyObject *sent_of(PyObject *answer);
 int is_watched(PyObject *answer);
 void set_stream(PyObject *answer, PyObject *stream);
 void set_last(PyObject *answer, PyObject *is_last);
+void set_id(PyObject *answer, PyObject *ids, PyObject *ident);
 int is_unfinished(PyObject *answer);
 int is_last_of(PyObject *answer);
+
+/* --- ids of requests: request_ids.c ------------------------------------------------------------ */
+
+extern PyTypeObject *request_ids_type;
+
+PyObject *ids_behind(PyObject *application);
+PyObject *application_with(PyObject *ids);
+PyObject *header_of(PyObject *ids);
+PyObject *give_id(PyObject *ids, PyObject *environ);
+int has_id(PyObject *ids, PyObject *headers);
+PyObject *start_with_id(PyObject *ids, PyObject *ident, PyObject *start_response, PyObject *const *args, Py_ssize_t count,
+                        PyObject *names);
 
 /* --- bodies that are iterated: written_bodies.c ------------------------------------------------- */
 

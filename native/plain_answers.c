@@ -19,6 +19,7 @@
 
 #define MOST_DIGITS 18
 #define MOST_STARTS 128
+#define MOST_FIELDS 64 /* of a plain answer */
 #define MOST_PIECES 32
 #define MOST_PARTS (4 + 3 * MOST_PIECES) /* the start, the fields, their end and the last chunk, and three for each piece */
 #define JOINED 4096 /* up to so many bytes are copied into one place, which costs less than telling the kernel of several */
@@ -174,12 +175,15 @@ enum {
     PLAIN,
     HEADERS,
     ANSWERS,
+    IDS, /* what has given its request an id; NULL: nothing has */
+    ID,
     ANSWER_FIELDS
 };
 
 typedef struct {
     PyObject_HEAD
     PyObject *fields[ANSWER_FIELDS];
+    int lacks_id; /* its headers have no id yet, which was sent */
 } PlainAnswer;
 
 static int
@@ -191,6 +195,7 @@ traverse_answer(PlainAnswer *self, visitproc visit, void *arg)
 static int
 clear_answer(PlainAnswer *self)
 {
+    self->lacks_id = 0;
     clear_fields(self->fields, ANSWER_FIELDS);
     return 0;
 }
@@ -201,18 +206,30 @@ free_answer(PlainAnswer *self)
     free_record((PyObject *)self, self->fields, ANSWER_FIELDS);
 }
 
+/* Complete the headers, now that somebody looks at them. */
+static int
+append_id(PlainAnswer *self)
+{
+    PyObject *pair = PyTuple_Pack(2, header_of(self->fields[IDS]), self->fields[ID]);
+    int result = pair == NULL ? -1 : PyList_Append(self->fields[HEADERS], pair);
+    Py_XDECREF(pair);
+    self->lacks_id = result < 0;
+    return result;
+}
+
 static PyObject *
 get_headers(PlainAnswer *self, void *unused)
 {
     if (self->fields[HEADERS] == NULL && (self->fields[HEADERS] = PyList_New(0)) == NULL) {
         return NULL;
     }
-    return Py_NewRef(self->fields[HEADERS]);
+    return self->lacks_id && append_id(self) < 0 ? NULL : Py_NewRef(self->fields[HEADERS]);
 }
 
 static int
 set_headers(PlainAnswer *self, PyObject *value, void *unused)
 {
+    self->lacks_id = 0;
     set_field(&self->fields[HEADERS], Py_XNewRef(value));
     return 0;
 }
@@ -311,6 +328,15 @@ set_last(PyObject *answer, PyObject *is_last)
     set_field(&((PlainAnswer *)answer)->fields[IS_LAST], is_last);
 }
 
+/* The answer has the id of its request, unless the application says one itself. */
+void
+set_id(PyObject *answer, PyObject *ids, PyObject *ident)
+{
+    PyObject **fields = ((PlainAnswer *)answer)->fields;
+    set_field(&fields[IDS], Py_NewRef(ids));
+    set_field(&fields[ID], Py_NewRef(ident));
+}
+
 /* Whether something is still to be sent when all of the body was written. */
 int
 is_unfinished(PyObject *answer)
@@ -372,17 +398,17 @@ is_number(const Field *field)
 
 /* Read a field; 0: it is not plain; -1: an exception. */
 static int
-read_field(Answers *answers, PyObject *pair, Field *field)
+read_field(Answers *answers, PyObject *name, PyObject *value, Field *field)
 {
-    if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2 || !PyUnicode_CheckExact(PyTuple_GET_ITEM(pair, 0))) {
+    if (!PyUnicode_CheckExact(name)) {
         return 0;
     }
-    PyObject *is_length = PyDict_GetItemWithError(answers->names, PyTuple_GET_ITEM(pair, 0));
+    PyObject *is_length = PyDict_GetItemWithError(answers->names, name);
     if (is_length == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    field->name = printable(PyTuple_GET_ITEM(pair, 0), &field->name_size);
-    field->value = printable(PyTuple_GET_ITEM(pair, 1), &field->value_size);
+    field->name = printable(name, &field->name_size);
+    field->value = printable(value, &field->value_size);
     if (field->name == NULL || field->value == NULL) {
         return 0;
     }
@@ -400,33 +426,89 @@ put_text(char *at, const char *text, Py_ssize_t size)
     return at + size;
 }
 
-/* Return the fields as they are sent, a new reference, and the length that the last one says; None: not plain. */
-static PyObject *
-plain_fields(Answers *answers, PyObject *headers, PyObject **length)
+static char *
+put_field(char *at, const Field *field)
 {
-    Field field;
-    Py_ssize_t size = 0, count = PyList_GET_SIZE(headers);
-    for (Py_ssize_t number = 0; number < count; number++) {
-        int outcome = read_field(answers, PyList_GET_ITEM(headers, number), &field);
-        if (outcome <= 0) {
-            return outcome < 0 ? NULL : Py_NewRef(Py_None);
-        }
-        size += field.name_size + field.value_size + 4;
-        if (field.is_length) {
-            set_field(length, PyLong_FromUnicodeObject(PyTuple_GET_ITEM(PyList_GET_ITEM(headers, number), 1), 10));
-            if (*length == NULL) {
-                return NULL;
-            }
-        }
+    at = put_text(put_text(at, field->name, field->name_size), ": ", 2);
+    return put_text(put_text(at, field->value, field->value_size), "\r\n", 2);
+}
+
+/* What an answer has in its head behind what the server says. */
+typedef struct {
+    Field fields[MOST_FIELDS + 1];
+    Py_ssize_t count, size; /* size: in bytes, as they are sent */
+    PyObject *length;       /* that the last one says; NULL: none does */
+} Fields;
+
+/* Read one more field; 0: it is not plain; -1: an exception. */
+static int
+add_field(Answers *answers, Fields *fields, PyObject *name, PyObject *value)
+{
+    Field *field = &fields->fields[fields->count++];
+    int outcome = read_field(answers, name, value, field);
+    fields->size += outcome > 0 ? field->name_size + field->value_size + 4 : 0;
+    if (outcome > 0 && field->is_length) {
+        set_field(&fields->length, PyLong_FromUnicodeObject(value, 10));
+        return fields->length == NULL ? -1 : 1;
     }
-    PyObject *plain = PyBytes_FromStringAndSize(NULL, size);
+    return outcome;
+}
+
+/* Read those of the application; 0: one is not plain, or there are too many; -1: an exception. */
+static int
+add_fields(Answers *answers, Fields *fields, PyObject *headers)
+{
+    int outcome = PyList_GET_SIZE(headers) <= MOST_FIELDS;
+    for (Py_ssize_t number = 0; outcome > 0 && number < PyList_GET_SIZE(headers); number++) {
+        PyObject *pair = PyList_GET_ITEM(headers, number);
+        int is_pair = PyTuple_CheckExact(pair) && PyTuple_GET_SIZE(pair) == 2;
+        outcome = is_pair ? add_field(answers, fields, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1)) : 0;
+    }
+    return outcome;
+}
+
+/* Read the id, unless the application says one; 0: that is not for C to find out, or it is not plain; -1: an exception. */
+static int
+add_id(PlainAnswer *self, Answers *answers, Fields *fields, PyObject *headers, int *is_added)
+{
+    PyObject *ids = self->fields[IDS];
+    int is_said = ids == NULL ? 1 : has_id(ids, headers);
+    *is_added = is_said == 0;
+    return is_said ? is_said > 0 : add_field(answers, fields, header_of(ids), self->fields[ID]);
+}
+
+/* Return the fields as they are sent. */
+static PyObject *
+sent_fields(const Fields *fields)
+{
+    PyObject *plain = PyBytes_FromStringAndSize(NULL, fields->size);
     char *at = plain == NULL ? NULL : PyBytes_AS_STRING(plain);
-    for (Py_ssize_t number = 0; at != NULL && number < count; number++) {
-        read_field(answers, PyList_GET_ITEM(headers, number), &field);
-        at = put_text(put_text(at, field.name, field.name_size), ": ", 2);
-        at = put_text(put_text(at, field.value, field.value_size), "\r\n", 2);
+    for (Py_ssize_t number = 0; at != NULL && number < fields->count; number++) {
+        at = put_field(at, &fields->fields[number]);
     }
     return plain;
+}
+
+/* Keep what a plain answer says: takes the reference to its code. */
+static int
+keep(PlainAnswer *self, PyObject *status, PyObject *code, PyObject *headers, const Fields *fields)
+{
+    PyObject *plain = sent_fields(fields), *copied = plain == NULL ? NULL : PyList_GetSlice(headers, 0, PyList_GET_SIZE(headers));
+    if (copied == NULL) {
+        Py_XDECREF(plain);
+        return -1;
+    }
+    set_field(&self->fields[STATUS], Py_NewRef(status));
+    set_field(&self->fields[CODE], Py_NewRef(code));
+    set_field(&self->fields[HEADERS], copied);
+    set_field(&self->fields[PLAIN], plain);
+    if (fields->length == NULL) {
+        set_field(&self->fields[CHUNKED], PyBool_FromLong(minor_of(self->fields[REQ]) == 1));
+    }
+    else {
+        set_field(&self->fields[RESPONSE_LENGTH], Py_NewRef(fields->length));
+    }
+    return 1;
 }
 
 /* Take a plain answer; 0: it is not plain, and nothing was changed; -1: an exception. */
@@ -434,37 +516,29 @@ static int
 take_plain(PlainAnswer *self, PyObject *status, PyObject *headers)
 {
     Answers *answers = answers_of(self);
-    int minor = minor_of(self->fields[REQ]);
-    if (answers == NULL || minor < 0 || !PyUnicode_CheckExact(status) || !PyList_CheckExact(headers)
+    if (answers == NULL || minor_of(self->fields[REQ]) < 0 || !PyUnicode_CheckExact(status) || !PyList_CheckExact(headers)
         || self->fields[IS_HEAD] != Py_False) {
         return 0;
     }
-    PyObject *code = Py_XNewRef(PyDict_GetItemWithError(answers->statuses, status));
+    PyObject *code = PyDict_GetItemWithError(answers->statuses, status);
     if (code == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    PyObject *length = NULL, *copied = NULL, *plain = plain_fields(answers, headers, &length);
-    if (plain != NULL && plain != Py_None) {
-        copied = PyList_GetSlice(headers, 0, PyList_GET_SIZE(headers));
+    Fields fields;
+    fields.count = fields.size = 0;
+    fields.length = NULL;
+    int is_added, outcome = add_fields(answers, &fields, headers);
+    if (outcome > 0) {
+        outcome = add_id(self, answers, &fields, headers, &is_added);
     }
-    if (copied == NULL) {
-        int outcome = plain == Py_None ? 0 : -1;
-        Py_XDECREF(plain);
-        Py_XDECREF(length);
-        Py_DECREF(code);
-        return outcome;
+    if (outcome > 0) {
+        outcome = keep(self, status, code, headers, &fields);
     }
-    set_field(&self->fields[STATUS], Py_NewRef(status));
-    set_field(&self->fields[CODE], code);
-    set_field(&self->fields[HEADERS], copied);
-    set_field(&self->fields[PLAIN], plain);
-    if (length == NULL) {
-        set_field(&self->fields[CHUNKED], PyBool_FromLong(minor == 1));
+    if (outcome > 0) {
+        self->lacks_id = is_added;
     }
-    else {
-        set_field(&self->fields[RESPONSE_LENGTH], length);
-    }
-    return 1;
+    Py_XDECREF(fields.length);
+    return outcome;
 }
 
 static PyObject *
@@ -478,8 +552,13 @@ start_response(PlainAnswer *self, PyObject *const *args, Py_ssize_t count, PyObj
     if (outcome > 0) {
         return PyObject_GetAttr((PyObject *)self, write_name);
     }
-    PyObject *start = PyObject_GetAttr((PyObject *)self, python_start);
-    PyObject *result = start == NULL ? NULL : PyObject_Vectorcall(start, args, (size_t)count, names);
+    PyObject *start = PyObject_GetAttr((PyObject *)self, python_start), *result = NULL;
+    if (start != NULL && self->fields[IDS] != NULL) {
+        result = start_with_id(self->fields[IDS], self->fields[ID], start, args, count, names);
+    }
+    else if (start != NULL) {
+        result = PyObject_Vectorcall(start, args, (size_t)count, names);
+    }
     Py_XDECREF(start);
     return result;
 }

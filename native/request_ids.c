@@ -1,7 +1,10 @@
 /* Give the requests of an application their ids; twin of _gunicorn/requests/request_ids.py.
 
    A request whose peer says nothing gets a new id here, and an answer whose header is a list of plain pairs gets its field
-   here.  Whether a peer may say an id, and what to do with any other header, is the twin's (`said`, `start`). */
+   here.  Whether a peer may say an id, and what to do with any other header, is the twin's (`said`, `start`).
+
+   Who calls this as a WSGI application has the field by a start_response of its own.  A connection that is served in C
+   (clean_turn.c) asks for the id instead, and tells it its answer (plain_answers.c), which has the field by itself. */
 
 #include "native.h"
 
@@ -30,6 +33,8 @@ typedef struct {
     uint64_t state[4];
 } RequestIds;
 
+PyTypeObject *request_ids_type;
+
 /* --- new ids -------------------------------------------------------------------------------- */
 
 static uint64_t
@@ -52,16 +57,28 @@ next_word(uint64_t *state)
     return result;
 }
 
+/* Write half a word in hexadecimal digits, eight at once: each nibble gets a byte, and each byte becomes a digit. */
+static void
+write_digits(Py_UCS1 *at, uint32_t half)
+{
+    uint64_t word = half;
+    word = (word | word << 16) & 0x0000ffff0000ffff;
+    word = (word | word << 8) & 0x00ff00ff00ff00ff;
+    word = (word | word << 4) & 0x0f0f0f0f0f0f0f0f;
+    uint64_t is_letter = (word + 0x0606060606060606) >> 4 & 0x0101010101010101;
+    word += 0x3030303030303030 + is_letter * ('a' - '0' - 10);
+    memcpy(at, &word, sizeof word);
+}
+
 static PyObject *
 new_id(RequestIds *self)
 {
     PyObject *ident = PyUnicode_New(WORDS_IN_ID * DIGITS_IN_WORD, 127);
     Py_UCS1 *at = ident == NULL ? NULL : PyUnicode_1BYTE_DATA(ident);
-    for (int number = 0; ident != NULL && number < WORDS_IN_ID; number++) {
+    for (int number = 0; ident != NULL && number < WORDS_IN_ID; number++, at += DIGITS_IN_WORD) {
         uint64_t word = next_word(self->state);
-        for (int digit = 0; digit < DIGITS_IN_WORD; digit++, word <<= 4) {
-            *at++ = (Py_UCS1)"0123456789abcdef"[word >> 60];
-        }
+        write_digits(at, (uint32_t)word);
+        write_digits(at + DIGITS_IN_WORD / 2, (uint32_t)(word >> 32));
     }
     return ident;
 }
@@ -84,9 +101,10 @@ is_same_name(PyObject *name, PyObject *header)
 }
 
 /* Whether the application has said an id itself; -1: that is the twin's to find out. */
-static int
-has_id(PyObject *headers, PyObject *header)
+int
+has_id(PyObject *ids, PyObject *headers)
 {
+    PyObject *header = ((RequestIds *)ids)->fields[HEADER];
     for (Py_ssize_t number = 0; number < PyList_GET_SIZE(headers); number++) {
         PyObject *pair = PyList_GET_ITEM(headers, number);
         int is_id = PyTuple_CheckExact(pair) && PyTuple_GET_SIZE(pair) == 2 ? is_same_name(PyTuple_GET_ITEM(pair, 0), header) : -1;
@@ -114,15 +132,14 @@ headers_with(PyObject *headers, PyObject *header, PyObject *ident)
     return result;
 }
 
-/* The place of start_response; `known` is the ids, the id, and start_response itself. */
-static PyObject *
-start(PyObject *known, PyObject *const *args, Py_ssize_t count, PyObject *names)
+/* Begin an answer with the id; as the twin's _start(). */
+PyObject *
+start_with_id(PyObject *ids, PyObject *ident, PyObject *start_response, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    RequestIds *self = (RequestIds *)PyTuple_GET_ITEM(known, 0);
-    PyObject *ident = PyTuple_GET_ITEM(known, 1), *start_response = PyTuple_GET_ITEM(known, 2);
+    RequestIds *self = (RequestIds *)ids;
     Py_ssize_t named = names == NULL ? 0 : PyTuple_GET_SIZE(names);
     int is_usual = named == 0 && (count == 2 || count == 3) && PyList_CheckExact(args[1]);
-    int is_said = is_usual ? has_id(args[1], self->fields[HEADER]) : -1;
+    int is_said = is_usual ? has_id(ids, args[1]) : -1;
     if (is_said >= 0) {
         PyObject *headers = is_said ? Py_NewRef(args[1]) : headers_with(args[1], self->fields[HEADER], ident);
         PyObject *given[] = {args[0], headers, count == 3 ? args[2] : Py_None};
@@ -142,6 +159,13 @@ start(PyObject *known, PyObject *const *args, Py_ssize_t count, PyObject *names)
     return write;
 }
 
+/* The place of start_response; `known` is the ids, the id, and start_response itself. */
+static PyObject *
+start(PyObject *known, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    return start_with_id(PyTuple_GET_ITEM(known, 0), PyTuple_GET_ITEM(known, 1), PyTuple_GET_ITEM(known, 2), args, count, names);
+}
+
 static PyMethodDef start_method = {
     "start_response", (PyCFunction)(void (*)(void))start, METH_FASTCALL | METH_KEYWORDS,
     "start_response(status, headers, exc_info=None)\n--\n\nBegin the answer; as PEP 3333 has it.",
@@ -149,39 +173,59 @@ static PyMethodDef start_method = {
 
 /* --- the request ---------------------------------------------------------------------------- */
 
-/* Whether the peer says something that may be an id; -1: an exception. */
+/* Put an id into an environ, unless it has something that may be one; whether it was, -1: an exception. */
 static int
-says_something(RequestIds *self, PyObject *environ)
+put_new(RequestIds *self, PyObject *environ, PyObject *ident)
 {
-    int is_said = PyDict_Contains(environ, self->fields[KEY]);
-    return is_said ? is_said : PyDict_Contains(environ, self->fields[PARENT_KEY]);
+    int is_traced = PyDict_Contains(environ, self->fields[PARENT_KEY]);
+    if (is_traced) {
+        return is_traced < 0 ? -1 : 0;
+    }
+    PyObject *found = PyDict_SetDefault(environ, self->fields[KEY], ident);
+    return found == NULL ? -1 : found == ident;
 }
 
-/* Return the id of a request. */
+/* Return the id that the peer says, or else this one: takes the reference to it. */
 static PyObject *
-id_of(RequestIds *self, PyObject *environ)
+said_or(RequestIds *self, PyObject *environ, PyObject *ident)
 {
-    int is_said = says_something(self, environ);
-    if (is_said > 0) {
-        PyObject *said = PyObject_CallOneArg(self->fields[SAID], environ);
-        if (said == NULL || PyUnicode_CheckExact(said)) {
-            return said;
-        }
-        Py_DECREF(said);
+    PyObject *said = PyObject_CallOneArg(self->fields[SAID], environ);
+    if (said != NULL && !PyUnicode_CheckExact(said)) {
+        set_field(&said, Py_NewRef(ident));
     }
-    return is_said < 0 ? NULL : new_id(self);
+    if (said != NULL && PyDict_SetItem(environ, self->fields[KEY], said) < 0) {
+        Py_CLEAR(said);
+    }
+    Py_DECREF(ident);
+    return said;
 }
 
 /* Let everybody know the id. */
 static int
 note(RequestIds *self, PyObject *environ, PyObject *ident)
 {
-    if (PyDict_SetItem(environ, self->fields[ID_KEY], ident) < 0 || PyDict_SetItem(environ, self->fields[KEY], ident) < 0) {
+    if (PyDict_SetItem(environ, self->fields[ID_KEY], ident) < 0) {
         return -1;
     }
     PyObject *token = PyContextVar_Set(self->fields[VARIABLE], ident);
     Py_XDECREF(token);
     return token == NULL ? -1 : 0;
+}
+
+/* Give a request its id, and return it. */
+PyObject *
+give_id(PyObject *ids, PyObject *environ)
+{
+    RequestIds *self = (RequestIds *)ids;
+    PyObject *ident = new_id(self);
+    int is_new = ident == NULL ? -1 : put_new(self, environ, ident);
+    if (is_new == 0) {
+        ident = said_or(self, environ, ident);
+    }
+    if (is_new < 0 || ident == NULL || note(self, environ, ident) < 0) {
+        Py_CLEAR(ident);
+    }
+    return ident;
 }
 
 static const char call_doc[] = "call(environ, start_response)\n--\n\nServe a request; as PEP 3333 has it.";
@@ -193,8 +237,8 @@ call(RequestIds *self, PyObject *const *args, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "expected environ, a dict, and start_response");
         return NULL;
     }
-    PyObject *ident = id_of(self, args[0]), *known = NULL, *begin = NULL, *body = NULL;
-    if (ident != NULL && note(self, args[0], ident) == 0) {
+    PyObject *ident = give_id((PyObject *)self, args[0]), *known = NULL, *begin = NULL, *body = NULL;
+    if (ident != NULL) {
         known = PyTuple_Pack(3, (PyObject *)self, ident, args[1]);
     }
     if (known != NULL) {
@@ -208,6 +252,33 @@ call(RequestIds *self, PyObject *const *args, Py_ssize_t count)
     Py_XDECREF(known);
     Py_XDECREF(ident);
     return body;
+}
+
+/* --- for who asks in C ------------------------------------------------------------------------ */
+
+static PyMethodDef methods[] = {
+    {"call", (PyCFunction)(void (*)(void))call, METH_FASTCALL, call_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+/* What gives the requests of an application their ids, if that is what this one does; borrowed, or NULL. */
+PyObject *
+ids_behind(PyObject *application)
+{
+    PyObject *ids = PyCFunction_CheckExact(application) ? PyCFunction_GET_SELF(application) : NULL;
+    return ids != NULL && Py_TYPE(ids) == request_ids_type ? ids : NULL;
+}
+
+PyObject *
+application_with(PyObject *ids)
+{
+    return ((RequestIds *)ids)->fields[APPLICATION];
+}
+
+PyObject *
+header_of(PyObject *ids)
+{
+    return ((RequestIds *)ids)->fields[HEADER];
 }
 
 /* --- the type ------------------------------------------------------------------------------- */
@@ -256,11 +327,6 @@ create(PyTypeObject *type, PyObject *args, PyObject *named)
     PyBuffer_Release(&seed);
     return (PyObject *)self;
 }
-
-static PyMethodDef methods[] = {
-    {"call", (PyCFunction)(void (*)(void))call, METH_FASTCALL, call_doc},
-    {NULL, NULL, 0, NULL},
-};
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Gives the requests of an application their ids."},

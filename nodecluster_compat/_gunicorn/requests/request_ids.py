@@ -50,7 +50,7 @@ def with_request_ids(
 
     def call(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         found = said(environ) if key in environ or _PARENT_KEY in environ else None
-        ident = environ[ID_KEY] = environ[key] = found or new_id()
+        ident = environ[key] = environ[ID_KEY] = found or new_id()
         REQUEST_ID.set(ident)
         return application(environ, partial(start, ident, start_response))
 
