@@ -47,7 +47,7 @@ is(PyObject *object, PyObject *name, PyObject *expected)
 }
 
 /* Whether nobody looks for a proxy's clients, or at all workers, and accepting works. */
-static int
+int
 is_ordinary(Accepting *self)
 {
     PyObject *listener = self->fields[LISTENER];
@@ -178,8 +178,8 @@ deal_at_once(Accepting *self, const Place *place)
 }
 
 /* Deal a connection that was accepted; twin of Dispatcher.add().  The descriptor is no longer the caller's. */
-static int
-add(Accepting *self, int fd, PyObject *peer, PyObject *target)
+int
+deal_accepted(Accepting *self, int fd, PyObject *peer, PyObject *target)
 {
     PyObject *dispatcher = self->fields[DISPATCHER_OF];
     Py_ssize_t last_place = dealings_of(self)->dispatcher[LAST];
@@ -286,7 +286,7 @@ accept_one(Accepting *self, int listening)
     if (target == NULL) {
         close(fd);
     }
-    int result = target == NULL ? -1 : add(self, fd, peer, target);
+    int result = target == NULL ? -1 : deal_accepted(self, fd, peer, target);
     Py_DECREF(peer);
     Py_XDECREF(target);
     return result < 0 ? -1 : 1;

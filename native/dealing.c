@@ -148,6 +148,32 @@ deal_one(Accepting *self, const Place *place)
     return result;
 }
 
+/* Note that a worker was given a connection, which lies in its channel already: what lay there before, it has taken. */
+int
+note_given(Accepting *self, PyObject *worker_id, const Place *place)
+{
+    Table table;
+    Dealings *common = dealings_of(self);
+    Py_ssize_t last_place = common->dispatcher[LAST];
+    PyObject *end = PyDict_GetItemWithError(common->fields[ENDS], worker_id);
+    if (end == NULL || !is_end(common, end) || look_at(self, &table) <= 0) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    long last = get_number(self->fields[DISPATCHER_OF], last_place);
+    PyObject *number = PyErr_Occurred() ? NULL : PyLong_FromLong(last + 1);
+    Py_INCREF(end);
+    int result = number == NULL || forget(common->fields[OFFERS], worker_id) < 0 ? -1 : note_offered(common, end, self, place);
+    if (result == 0) {
+        result = note_offer(self, &table, worker_id, end, number);
+    }
+    Py_DECREF(end);
+    if (result < 0) {
+        Py_XDECREF(number);
+        return -1;
+    }
+    return set_slot(self->fields[DISPATCHER_OF], last_place, number);
+}
+
 /* --- those that wait ----------------------------------------------------------------------------- */
 
 static int

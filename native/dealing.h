@@ -1,5 +1,5 @@
-/* Share what the files of dealing need: accepting.c, addresses.c, ahead.c, dealing.c, dealings.c, named.c, offers.c,
-   taken.c.
+/* Share what the files of dealing need: accepting.c, addresses.c, ahead.c, briefing.c, dealing.c, dealings.c, named.c,
+   offers.c, taken.c.
 
    The ledger is Python's: its sets, dictionaries and objects, as the twins keep them.  C reads and changes the same ones,
    so whatever it leaves to Python, in the middle of anything, Python goes on with.  Everything runs with the lock of the
@@ -112,10 +112,13 @@ dealings_of(Accepting *self)
 
 /* accepting.c */
 int fetch(Accepting *self);
+int is_ordinary(Accepting *self);
+int deal_accepted(Accepting *self, int fd, PyObject *peer, PyObject *target);
 
 /* dealing.c */
 int prepare_dealing(void);
 int deal_one(Accepting *self, const Place *place);
+int note_given(Accepting *self, PyObject *worker_id, const Place *place);
 int deal_first(Accepting *self, PyObject *queue, PyObject *worker_id);
 int deal_line(Accepting *self);
 
@@ -127,7 +130,10 @@ int deal_to(Accepting *self, PyObject *worker_id);
 
 /* offers.c */
 int prepare_offers(void);
+int channel_of(Dealings *self, PyObject *end);
+int send_descriptor(int channel, const char *packet, size_t size, int fd);
 int offer(Dealings *self, PyObject *end, Accepting *accepting, const Place *place);
+int note_offered(Dealings *self, PyObject *end, Accepting *accepting, const Place *place);
 
 /* ahead.c */
 int prepare_ahead(void);
@@ -137,6 +143,7 @@ int stop_waiting(Dealings *self, PyObject *worker_id);
 
 /* taken.c */
 int prepare_taken(void);
+Accepting *only_one(Dealings *self);
 int find_taken(Dealings *self);
 PyObject *find_idle(Dealings *self, PyObject *none);
 PyObject *edges(Dealings *self, PyObject *events);

@@ -1,9 +1,10 @@
 /* Wait for sockets and timers of the dealer; twin of DealingLoop.turn in connections/dealing_loop.py.
 
    The interpreter's lock is given up while it waits, and at no other time: on a busy machine each time costs a wait for
-   whoever else has it.  The descriptors, callbacks and timers are the twin's. */
+   whoever else has it.  The descriptors, callbacks and timers are the twin's.  Another may deal while it waits for that lock
+   (standby.c). */
 
-#include "native.h"
+#include "standby.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -12,7 +13,7 @@
 
 #define MOST_EVENTS 128
 
-enum { LOOP, EPOLL, LOCK, CALLBACKS, TIMERS, DEALING_TURNS_FIELDS };
+enum { LOOP, EPOLL, LOCK, CALLBACKS, TIMERS, DEALING_TURNS_ARGUMENTS, STANDBY = DEALING_TURNS_ARGUMENTS, DEALING_TURNS_FIELDS };
 
 typedef struct {
     PyObject_HEAD
@@ -61,8 +62,22 @@ patience(DealingTurns *self)
 
 /* --- one turn ------------------------------------------------------------------------------------ */
 
+/* Wait without the interpreter's lock; the standby is to know when. */
 static int
-wait_for_events(int epoll, struct epoll_event *events, int milliseconds)
+wait_watched(int epoll, struct epoll_event *events, int milliseconds, PyObject *standby)
+{
+    if (standby == NULL) {
+        return epoll_wait(epoll, events, MOST_EVENTS, milliseconds);
+    }
+    dealer_waits(standby);
+    int count = epoll_wait(epoll, events, MOST_EVENTS, milliseconds), error = errno;
+    dealer_returns(standby);
+    errno = error;
+    return count;
+}
+
+static int
+wait_for_events(int epoll, struct epoll_event *events, int milliseconds, PyObject *standby)
 {
     int count;
     if (milliseconds == 0) {
@@ -70,7 +85,7 @@ wait_for_events(int epoll, struct epoll_event *events, int milliseconds)
     }
     else {
         Py_BEGIN_ALLOW_THREADS
-        count = epoll_wait(epoll, events, MOST_EVENTS, milliseconds);
+        count = wait_watched(epoll, events, milliseconds, standby);
         Py_END_ALLOW_THREADS
     }
     if (count < 0 && errno == EINTR) {
@@ -127,6 +142,17 @@ run(DealingTurns *self, const struct epoll_event *events, int count)
     return done == NULL ? -1 : 0;
 }
 
+/* Take over from the standby, act on events, and hand over to it again. */
+static int
+run_relieved(DealingTurns *self, const struct epoll_event *events, int count)
+{
+    PyObject *standby = self->fields[STANDBY];
+    if (standby == NULL) {
+        return run(self, events, count);
+    }
+    return relieve(standby) < 0 || run(self, events, count) < 0 ? -1 : brief(standby);
+}
+
 /* Act on events, with the lock. */
 static int
 run_locked(DealingTurns *self, const struct epoll_event *events, int count)
@@ -136,7 +162,7 @@ run_locked(DealingTurns *self, const struct epoll_event *events, int count)
         return -1;
     }
     Py_DECREF(acquired);
-    int result = PyObject_SetAttr(self->fields[LOOP], is_in_turn, Py_True) < 0 ? -1 : run(self, events, count);
+    int result = PyObject_SetAttr(self->fields[LOOP], is_in_turn, Py_True) < 0 ? -1 : run_relieved(self, events, count);
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     if (PyObject_SetAttr(self->fields[LOOP], is_in_turn, Py_False) < 0) {
@@ -157,7 +183,7 @@ turn(DealingTurns *self, PyObject *waits)
     int does_wait = PyObject_IsTrue(waits);
     int milliseconds = does_wait > 0 ? patience(self) : 0;
     int epoll = does_wait < 0 || PyErr_Occurred() ? -1 : PyObject_AsFileDescriptor(self->fields[EPOLL]);
-    int count = epoll < 0 ? -1 : wait_for_events(epoll, events, milliseconds);
+    int count = epoll < 0 ? -1 : wait_for_events(epoll, events, milliseconds, self->fields[STANDBY]);
     if (count < 0 || run_locked(self, events, count) < 0) {
         return NULL;
     }
@@ -170,7 +196,7 @@ static PyObject *
 create(PyTypeObject *type, PyObject *args, PyObject *named)
 {
     static char *names[] = {"loop", "epoll", "lock", "callbacks", "timers", NULL};
-    PyObject *given[DEALING_TURNS_FIELDS];
+    PyObject *given[DEALING_TURNS_ARGUMENTS];
     if (prepare() < 0
         || !PyArg_ParseTupleAndKeywords(args, named, "OOOO!O!:DealingTurns", names, &given[LOOP], &given[EPOLL], &given[LOCK],
                                         &PyDict_Type, &given[CALLBACKS], &PyList_Type, &given[TIMERS])) {
@@ -180,7 +206,7 @@ create(PyTypeObject *type, PyObject *args, PyObject *named)
     if (self == NULL) {
         return NULL;
     }
-    for (int place = 0; place < DEALING_TURNS_FIELDS; place++) {
+    for (int place = 0; place < DEALING_TURNS_ARGUMENTS; place++) {
         self->fields[place] = Py_NewRef(given[place]);
     }
     return (PyObject *)self;
@@ -198,8 +224,21 @@ deallocate(DealingTurns *self)
     free_record((PyObject *)self, self->fields, DEALING_TURNS_FIELDS);
 }
 
+static PyObject *
+stand_by(DealingTurns *self, PyObject *standby)
+{
+    if (!Py_IS_TYPE(standby, standby_type)) {
+        PyErr_Format(PyExc_TypeError, "expected a standby, got %R", standby);
+        return NULL;
+    }
+    set_field(&self->fields[STANDBY], Py_NewRef(standby));
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"turn", (PyCFunction)(void (*)(void))turn, METH_O, "turn(waits)\n--\n\nRun one turn."},
+    {"stand_by", (PyCFunction)(void (*)(void))stand_by, METH_O,
+     "stand_by(standby)\n--\n\nLet it deal while the interpreter's lock is not to be had."},
     {NULL, NULL, 0, NULL},
 };
 

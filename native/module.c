@@ -2,7 +2,7 @@
 
 #include "native.h"
 
-#include "dealing.h"
+#include "standby.h"
 
 #ifndef NODECLUSTER_VERSION
 #error "the build names the version that the extension belongs to: see native/building.py"
@@ -57,7 +57,7 @@ add_types(PyObject *module)
         {&guarded_spec, NULL},              {&delivery_spec, NULL},                     {&inbox_spec, NULL},
         {&reading_spec, NULL},              {&slice_spec, &slice_type},                 {&post_spec, NULL},
         {&taking_spec, NULL},               {&feeding_spec, NULL},
-        {&greenlets_spec, &greenlets_type}, {&request_slots_spec, NULL},
+        {&greenlets_spec, &greenlets_type}, {&request_slots_spec, NULL},                {&standby_spec, &standby_type},
     };
     for (int number = 0; number < COUNT_OF(types); number++) {
         if (add_type(module, types[number].spec, types[number].kept) < 0) {

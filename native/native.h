@@ -2,8 +2,8 @@
 
    The extension is one module, nodecluster_compat._native.  Each file has the twin of one Python module, whose name is
    at its top: same names, same outcome, held by the same tests.  Everything runs with the interpreter's lock held, but for
-   the wait of the dealer's loop (dealing_loop.c); nothing here keeps a thread, a lock or a descriptor, so a process may
-   fork at any moment. */
+   the wait of the dealer's loop (dealing_loop.c) and the dealer's standby (standby.c).  That one has a thread, which ends
+   for a fork; nothing else here keeps a thread, a lock or a descriptor, so a process may fork at any moment. */
 
 #ifndef NODECLUSTER_NATIVE_H
 #define NODECLUSTER_NATIVE_H
@@ -21,7 +21,7 @@
 extern PyType_Spec request_stores_spec, clean_heads_spec, plain_request_spec, answers_spec, plain_answer_spec, turns_spec,
     clean_turn_spec, held_reader_spec, errors_stream_spec, request_ids_spec, dealings_spec, accepting_spec,
     dealing_turns_spec, guarded_spec, delivery_spec, inbox_spec, reading_spec, slice_spec, post_spec,
-    taking_spec, feeding_spec, greenlets_spec, request_slots_spec;
+    taking_spec, feeding_spec, greenlets_spec, request_slots_spec, standby_spec;
 extern PyMethodDef clean_head_functions[], peeking_functions[], engineio_functions[], parent_death_functions[];
 
 int prepare_clean_head(void);

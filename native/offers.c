@@ -21,7 +21,7 @@ prepare_offers(void)
 }
 
 /* Return the descriptor of a worker's channel; -1: nothing is offered there, with an exception or without. */
-static int
+int
 channel_of(Dealings *self, PyObject *end)
 {
     PyObject *is_open = get_slot(end, self->end[IS_OPEN]), *has_left = get_slot(end, self->end[HAS_LEFT]);
@@ -32,14 +32,15 @@ channel_of(Dealings *self, PyObject *end)
     return PyObject_AsFileDescriptor(near);
 }
 
-static int
-send_descriptor(int channel, PyObject *packet, int fd)
+/* Send a packet with a descriptor beside it; 0: the kernel does not take it. */
+int
+send_descriptor(int channel, const char *packet, size_t size, int fd)
 {
     union {
         struct cmsghdr head;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control;
-    struct iovec part = {PyBytes_AS_STRING(packet), (size_t)PyBytes_GET_SIZE(packet)};
+    struct iovec part = {(char *)packet, size};
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     memset(&control, 0, sizeof control);
@@ -54,43 +55,80 @@ send_descriptor(int channel, PyObject *packet, int fd)
     return sent >= 0;
 }
 
+/* What is to be noted of an offer: references. */
+typedef struct {
+    PyObject *offered, *handed, *looks, *age;
+} Offered;
+
+static void
+forget_offered(Offered *made)
+{
+    Py_XDECREF(made->offered);
+    Py_XDECREF(made->handed);
+    Py_XDECREF(made->looks);
+    Py_XDECREF(made->age);
+}
+
+/* Make it, before anything is sent. */
+static int
+make_offered(Dealings *self, PyObject *end, Accepting *accepting, const Place *place, Offered *made)
+{
+    long had = get_number(end, self->end[HANDED]);
+    if (PyErr_Occurred()) {
+        return -1;
+    }
+    made->age = PyLong_FromLong(0);
+    made->handed = PyLong_FromLong(had + 1);
+    made->looks = PyTuple_New(0);
+    made->offered = PyTuple_Pack(3, accepting->fields[LISTENER_ID], place->peer, place->target);
+    if (made->age != NULL && made->handed != NULL && made->looks != NULL && made->offered != NULL) {
+        return 0;
+    }
+    forget_offered(made);
+    return -1;
+}
+
 /* Note that something lies in the channel; takes the references. */
 static void
-note(Dealings *self, PyObject *end, PyObject *offered, PyObject *handed, PyObject *none, PyObject *age)
+note(Dealings *self, PyObject *end, Offered *made)
 {
-    set_field(slot_at(end, self->end[OFFERED]), offered);
-    set_field(slot_at(end, self->end[HANDED]), handed);
-    set_field(slot_at(end, self->end[LOOKS]), none);
-    set_field(slot_at(end, self->end[AGE]), age);
+    set_field(slot_at(end, self->end[OFFERED]), made->offered);
+    set_field(slot_at(end, self->end[HANDED]), made->handed);
+    set_field(slot_at(end, self->end[LOOKS]), made->looks);
+    set_field(slot_at(end, self->end[AGE]), made->age);
     set_field(slot_at(end, self->end[IS_BUSY]), Py_NewRef(Py_True));
+}
+
+/* Note a connection that lies in the channel already. */
+int
+note_offered(Dealings *self, PyObject *end, Accepting *accepting, const Place *place)
+{
+    Offered made;
+    if (make_offered(self, end, accepting, place, &made) < 0) {
+        return -1;
+    }
+    note(self, end, &made);
+    return 0;
 }
 
 /* Send a connection; 1: it lies in the channel, 0: nothing has happened.  The descriptor stays the caller's. */
 int
 offer(Dealings *self, PyObject *end, Accepting *accepting, const Place *place)
 {
+    PyObject *packet = accepting->fields[PACKET];
+    Offered made;
     int same = is_same(self, offer_name, OFFER_METHOD);
-    if (same <= 0) {
-        return same;
-    }
-    long had = get_number(end, self->end[HANDED]);
-    int channel = PyErr_Occurred() ? -1 : channel_of(self, end);
+    int channel = same <= 0 ? -1 : channel_of(self, end);
     if (channel < 0) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    PyObject *age = PyLong_FromLong(0), *handed = PyLong_FromLong(had + 1), *none = PyTuple_New(0);
-    PyObject *offered = PyTuple_Pack(3, accepting->fields[LISTENER_ID], place->peer, place->target);
-    int result = -1;
-    if (age != NULL && offered != NULL && handed != NULL && none != NULL) {
-        result = send_descriptor(channel, accepting->fields[PACKET], place->fd);
+    if (make_offered(self, end, accepting, place, &made) < 0) {
+        return -1;
     }
-    if (result > 0) {
-        note(self, end, offered, handed, none, age);
+    if (send_descriptor(channel, PyBytes_AS_STRING(packet), (size_t)PyBytes_GET_SIZE(packet), place->fd)) {
+        note(self, end, &made);
         return 1;
     }
-    Py_XDECREF(age);
-    Py_XDECREF(handed);
-    Py_XDECREF(none);
-    Py_XDECREF(offered);
-    return result;
+    forget_offered(&made);
+    return 0;
 }

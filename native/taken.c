@@ -40,7 +40,7 @@ prepare_taken(void)
 /* --- what was taken ------------------------------------------------------------------------------ */
 
 /* Return what accepts on the only listener, if there is one; NULL: the twin is to say. */
-static Accepting *
+Accepting *
 only_one(Dealings *self)
 {
     Py_ssize_t position = 0;

@@ -51,6 +51,8 @@ class Native(Protocol):
         Feeding: the twin of what :mod:`~nodecluster_compat._gunicorn.worker.fed_source` does with most connections.
         Greenlets: the twin of that of :mod:`~nodecluster_compat.runtime.greenlet_pool`.
         DealingTurns: the twin of what turns in :mod:`~nodecluster_compat.connections.dealing_loop`.
+        Standby: deals while the dealer waits for the interpreter's lock, for
+            :mod:`~nodecluster_compat.connections.standby`.
         Guarded: the twin of ``run_guarded`` in :mod:`~nodecluster_compat.base.emitter`, for one handler.
         Reading, Post: what reads a channel, and what sends a message, in :mod:`~nodecluster_compat.messages.reader`
             and :mod:`~nodecluster_compat.messages.writer`.
@@ -87,6 +89,7 @@ class Native(Protocol):
     Taking: Callable[..., Any]
     Feeding: Callable[..., Any]
     Greenlets: Callable[..., Any]
+    Standby: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)

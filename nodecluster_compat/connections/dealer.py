@@ -15,7 +15,8 @@ Should the thread die of a fault of ours, that is said loudly, and the arbiter's
 It does so from the beginning where nobody calls :meth:`Dealer.run_beside`: in tests of one process.
 
 Both threads run Python, so one waits for the other's interpreter lock.  :data:`SWITCH_SECONDS` is how long, where the
-arbiter computes; Python's own 5 ms would be waited for at each system call.
+arbiter computes; Python's own 5 ms would be waited for at each system call.  Where somebody keeps that lock in C, a
+:mod:`~nodecluster_compat.connections.standby` deals.
 """
 
 from __future__ import annotations
@@ -116,8 +117,22 @@ class Dealer:
         self._thread.start()
 
     def _deal(self) -> None:
-        while not self._thread.is_stopping:
-            self._dealing.take_turn(True)
+        with self._stood_by():
+            while not self._thread.is_stopping:
+                self._dealing.take_turn(True)
+
+    @contextmanager
+    def _stood_by(self) -> Iterator[None]:
+        standby = self._engine.standby
+        with self._dealing.lock:
+            standby.start()
+            standby.brief()
+        try:
+            yield
+        finally:
+            with self._dealing.lock:
+                standby.relieve()
+            standby.stop()
 
     def _died(self, error: BaseException) -> None:
         self._loop.call_soon_threadsafe(self._go_on_here, error)
@@ -319,9 +334,11 @@ class Dealer:
         self._is_held = True
         try:
             with self._dealing.lock:
+                self._engine.standby.relieve()
                 yield self._engine
                 if not is_within:
                     self._engine.arm()
+                    self._engine.standby.brief()
         finally:
             self._is_held = was_held
 

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from ..base.loop import original
 from ..base.native import Choice, in_force
+from .standby import Standby
 
 __all__ = ["EDGE", "READABLE", "WRITABLE", "DealingLoop"]
 
@@ -61,12 +62,11 @@ class DealingLoop:
         self.at_turn_end: Callable[[], None] = lambda: None
         self.on_sooner: Callable[[], None] = self.wake
         native = (in_force() if choice is None else choice).module
-        self.take_turn: Callable[[bool], None] = (
-            self._turn_in_python
-            if native is None
-            else native.DealingTurns(self, self.epoll, self.lock, self._callbacks, self._timers).turn
+        self._in_c = (
+            None if native is None else native.DealingTurns(self, self.epoll, self.lock, self._callbacks, self._timers)
         )
-        self.watch(self._wake_fd, READABLE, self._woken)
+        self.take_turn: Callable[[bool], None] = self._turn_in_python if self._in_c is None else self._in_c.turn
+        self.watch(self._wake_fd, READABLE | EDGE, self._woken)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when :meth:`turn` has something to do."""
@@ -76,6 +76,11 @@ class DealingLoop:
     def wake(self) -> None:
         """End the wait of :meth:`turn`; from any thread."""
         os.eventfd_write(self._wake_fd, 1)
+
+    def stand_by(self, standby: Standby) -> None:
+        """Let ``standby`` deal while a turn waits for the interpreter's lock; a no-op in Python."""
+        if self._in_c is not None:
+            self._in_c.stand_by(standby)
 
     def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
         """Call back with the events that are there, until :meth:`unwatch`."""
@@ -146,4 +151,4 @@ class DealingLoop:
             callback(*args)
 
     def _woken(self, _: int) -> None:
-        os.eventfd_read(self._wake_fd)
+        """It is told of by an edge: reading it would give up the interpreter's lock amid a turn."""

@@ -21,6 +21,7 @@ from .dispatcher import Dispatcher
 from .offers import OfferingEnd
 from .packets import PacketKind, encode_packet
 from .policies import RoundRobin
+from .standby import Standby
 from .turns import LEAD, MOST_BEHIND, MOST_LEFT, SHARE, Allowance, Turns
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class DealtInC:
         find_idle: the twin of :meth:`~nodecluster_compat.connections.engine.Engine.find_idle`.
         edges: the same, as the loop calls back.
         arm: the twin of that of the engine; it asks that only where something is to change.
+        standby: deals while the dealer waits for the interpreter's lock.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class DealtInC:
         self.find_idle = self._dealings.find_idle
         self.edges = self._dealings.edges
         self.arm = self._dealings.arm
+        self.standby: Standby = native.Standby(self._dealings)
 
     def accept_for(self, listener: Listener) -> None:
         """Let a listener accept in C, if its addresses are of a kind that C knows."""

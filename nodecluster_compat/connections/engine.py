@@ -54,6 +54,7 @@ from .listener import Listener
 from .offers import OfferingEnd
 from .oracle import FunctionOracle
 from .policies import Function, GuardedPolicy, Policy, PolicyFactory, RoundRobin
+from .standby import NoStandby, Standby
 from .turns import Allowance, Turns
 from .untaken_offers import UntakenOffers
 from .worker_packets import WorkerPackets
@@ -85,6 +86,7 @@ class Engine:
         count_ended: says how many of the connections that a worker had have ended, by its own count.
         client_of: says for which client (its address) a proxy speaks whose bytes have come; ``None``: nobody looks.
         look: says to which worker (its id) the bytes belong that have come of a new connection, 0 for anybody.
+        standby: deals while the dealer waits for the interpreter's lock.
     """
 
     def __init__(
@@ -130,6 +132,10 @@ class Engine:
         self._on_edges = self._edges if self._in_c is None else self._in_c.edges
         loop.watch(self._taken.fileno(), 0, self._on_edges)
         loop.at_turn_end = self.arm if self._in_c is None else self._in_c.arm
+        self.standby: Standby = NoStandby()
+        if self._in_c is not None:
+            self.standby = self._in_c.standby
+            loop.stand_by(self.standby)
 
     def _dealt_in_c(self, choice: Choice) -> DealtInC | None:
         if choice.module is None or self._asks:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from remote_control import freeze, wait
 
+from nodecluster_compat.base.native import in_force
 from pytest_cluster import Cluster, ClusterFactory
 
 HELD = """
@@ -53,6 +54,15 @@ WAITS: list[Any] = [
     pytest.param("from nodecluster_compat import cluster\ncluster.on('exit', hold)", kill, id="exit handler"),
     pytest.param("from nodecluster_compat import cluster\ncluster.on('fork', hold)", kill, id="fork handler"),
 ]
+
+
+KEPT = """
+import ctypes, os
+
+def on_reload(server):
+    open({entered!r}, "w").close()
+    ctypes.PyDLL(None).open({fifo!r}.encode(), os.O_RDONLY)  # keeps the interpreter's lock until somebody writes
+"""
 
 
 class Hold:
@@ -108,4 +118,22 @@ def test_worker_that_dies_or_stops_meanwhile_keeps_nobody(
         assert {answer.status for answer in answers} == {200}
         if sign == "SIGSTOP":
             os.kill(victim, signal.SIGCONT)
+    cluster.wait_listening()
+
+
+@pytest.mark.skipif(in_force().module is None, reason="Python has no standby")
+def test_connections_are_dealt_while_somebody_keeps_the_interpreters_lock(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    """In C, for as long as it likes: a thread of Python's gets nowhere, so the standby deals."""
+    entered, fifo = tmp_path / "entered", tmp_path / "fifo"
+    os.mkfifo(fifo)
+    config = KEPT.format(entered=str(entered), fifo=str(fifo))
+    cluster = cluster_factory(app="pid_echo:app", workers=3, config=config, fresh=True)
+    try:
+        hup(cluster)
+        wait(entered.exists, "the arbiter to wait", cluster)
+        assert [cluster.get("/", timeout=20).status for _ in range(ASKED)] == [200] * ASKED
+    finally:
+        os.close(os.open(fifo, os.O_RDWR))
     cluster.wait_listening()

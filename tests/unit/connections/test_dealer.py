@@ -187,6 +187,8 @@ def test_nothing_runs_beside_where_there_is_nothing_to_deal() -> None:
 
 
 def test_fork_has_one_thread_and_dealing_goes_on(rig: Rig) -> None:
+    rig.connect()
+    rig.take()
     threads = len(os.listdir("/proc/self/task"))
     assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS)
     pid = os.fork()
@@ -200,9 +202,9 @@ def test_fork_has_one_thread_and_dealing_goes_on(rig: Rig) -> None:
             code = 1
         os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert len(os.listdir("/proc/self/task")) == threads
     rig.connect()
     rig.take()
+    assert len(os.listdir("/proc/self/task")) == threads
 
 
 def test_dealer_that_dies_is_told_and_the_arbiter_deals_by_itself(

@@ -1,0 +1,79 @@
+/* Share what the files of the standby need: briefing.c, standby.c, standing_in.c. */
+
+#ifndef NODECLUSTER_STANDBY_H
+#define NODECLUSTER_STANDBY_H
+
+#include "dealing.h"
+
+#include <poll.h>
+#include <stdint.h>
+
+#define MOST_MEMBERS 32 /* that are known to the standby: those whose turns come first */
+#define MOST_DEALT 1024
+#define PACKET_ROOM 256
+
+/* A worker, as far as the standby knows it. */
+typedef struct {
+    long worker_id;
+    int channel;
+    int is_out;    /* it gets no more before the dealer is back */
+    int64_t since; /* its last offer was seen to lie; 0: not yet */
+} Member;
+
+/* A connection that the standby has accepted. */
+typedef struct {
+    int fd;         /* -1: it lies in the channel of its worker */
+    long worker_id; /* 0: it waits */
+    socklen_t size;
+    SocketAddress address;
+} Dealt;
+
+/* All that the standby knows, and what it has done. */
+typedef struct {
+    int listening;
+    char packet[PACKET_ROOM];
+    size_t packet_size;
+    Member members[MOST_MEMBERS]; /* in the order of their turns */
+    int members_count, dealt_count;
+    int is_over; /* nothing more is to be done before the dealer is back */
+    Dealt *dealt;
+} Plan;
+
+/* What would let the standby go on. */
+typedef struct {
+    struct pollfd seen[1 + MOST_MEMBERS]; /* room for the timer */
+    nfds_t count;
+    int milliseconds;
+} Wait;
+
+/* standing_in.c */
+typedef enum { HAS_DEALT, IS_TO_WAIT, IS_OVER } Done;
+
+Done deal_next(Plan *plan, Wait *wait);
+
+/* briefing.c */
+typedef struct {
+    long worker_id;
+    int channel;
+} Known;
+
+#define MOST_KNOWN 64
+
+/* The channels that were looked up: a worker has one, and no other worker gets its id. */
+typedef struct {
+    Known of[MOST_KNOWN];
+} Channels;
+
+int prepare_briefing(void);
+Accepting *make_plan(Dealings *dealings, Channels *channels, Plan *plan);
+int note_dealt(Accepting *accepting, Plan *plan);
+
+/* standby.c */
+extern PyTypeObject *standby_type;
+
+void dealer_waits(PyObject *standby);
+void dealer_returns(PyObject *standby);
+int relieve(PyObject *standby);
+int brief(PyObject *standby);
+
+#endif

@@ -1,0 +1,143 @@
+/* Deal a connection by a plan, without Python: what the standby does (standby.c).
+
+   Whose turn it is: the members are in the order of their turns, and who was given a connection goes to the end.  Who has
+   not taken its last is waited for, for a moment, and then passed over, until it has: it computes, or sleeps.  Who has said
+   something is out, since that may be that it takes no more: it is the dealer's to hear.
+
+   A client is accepted when somebody can have it, and waits in the backlog else.  Should the kernel then refuse to hand it
+   over, it is kept for the dealer, and nothing more is done. */
+
+#define _GNU_SOURCE /* accept4 */
+
+#include "standby.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATIENCE 2000000 /* nanoseconds */
+#define SOON 1           /* milliseconds */
+#define LATER 20
+
+enum { NOBODY = -1, IS_LATE = -2 };
+
+static int64_t
+now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/* See who is there, and who can take. */
+static int
+look_around(Plan *plan, struct pollfd *seen)
+{
+    seen[0] = (struct pollfd){.fd = plan->listening, .events = POLLIN};
+    for (int place = 0; place < plan->members_count; place++) {
+        seen[1 + place] = (struct pollfd){.fd = plan->members[place].channel, .events = POLLIN | POLLOUT};
+    }
+    return poll(seen, (nfds_t)plan->members_count + 1, 0);
+}
+
+/* Return whose turn it is; IS_LATE: it is that of one that may take its last in this moment. */
+static int
+choose(Plan *plan, const struct pollfd *seen)
+{
+    for (int place = 0; place < plan->members_count; place++) {
+        Member *member = &plan->members[place];
+        member->is_out = member->is_out || (seen[place].revents & ~POLLOUT);
+        if (member->is_out) {
+            continue;
+        }
+        if (seen[place].revents & POLLOUT) {
+            return place;
+        }
+        member->since = member->since == 0 ? now() : member->since;
+        if (now() - member->since < PATIENCE) {
+            return IS_LATE;
+        }
+    }
+    return NOBODY;
+}
+
+static void
+go_to_the_end(Plan *plan, int place)
+{
+    Member member = plan->members[place];
+    member.since = 0;
+    for (; place + 1 < plan->members_count; place++) {
+        plan->members[place] = plan->members[place + 1];
+    }
+    plan->members[place] = member;
+}
+
+/* Give a connection to whom it is due, or to the next who can have it; 0: to nobody. */
+static long
+give(Plan *plan, const struct pollfd *seen, int fd)
+{
+    for (int place; (place = choose(plan, seen)) >= 0;) {
+        Member *member = &plan->members[place];
+        if (send_descriptor(member->channel, plan->packet, plan->packet_size, fd)) {
+            long worker_id = member->worker_id;
+            go_to_the_end(plan, place);
+            return worker_id;
+        }
+        member->is_out = 1;
+    }
+    return 0;
+}
+
+/* Accept a connection, and give it away. */
+static void
+accept_next(Plan *plan, const struct pollfd *seen)
+{
+    Dealt *dealt = &plan->dealt[plan->dealt_count];
+    dealt->size = sizeof dealt->address;
+    int fd = accept4(plan->listening, &dealt->address.any, &dealt->size, SOCK_CLOEXEC);
+    if (fd < 0) {
+        plan->is_over = errno != EAGAIN && errno != ECONNABORTED && errno != EINTR;
+        return;
+    }
+    dealt->worker_id = give(plan, seen, fd);
+    dealt->fd = dealt->worker_id == 0 ? fd : -1;
+    plan->dealt_count++;
+    plan->is_over = dealt->worker_id == 0 || plan->dealt_count == MOST_DEALT;
+    if (dealt->worker_id != 0) {
+        close(fd);
+    }
+}
+
+/* Say what to wait for: a client, or whoever has not taken its last. */
+static void
+say(Plan *plan, Wait *wait, int chosen)
+{
+    wait->count = 0;
+    wait->milliseconds = chosen == IS_LATE ? SOON : LATER;
+    if (chosen >= 0) {
+        wait->seen[wait->count++] = (struct pollfd){.fd = plan->listening, .events = POLLIN};
+        return;
+    }
+    for (int place = 0; place < plan->members_count; place++) {
+        if (!plan->members[place].is_out) {
+            wait->seen[wait->count++] = (struct pollfd){.fd = plan->members[place].channel, .events = POLLOUT};
+        }
+    }
+}
+
+/* Deal one connection, or say what to wait for. */
+Done
+deal_next(Plan *plan, Wait *wait)
+{
+    struct pollfd seen[1 + MOST_MEMBERS];
+    if (plan->is_over || look_around(plan, seen) < 0 || (seen[0].revents & ~POLLIN)) {
+        return IS_OVER;
+    }
+    int has_client = seen[0].revents & POLLIN, chosen = has_client ? choose(plan, seen + 1) : 0;
+    if (has_client && chosen >= 0) {
+        accept_next(plan, seen + 1);
+        return HAS_DEALT;
+    }
+    say(plan, wait, chosen);
+    return IS_TO_WAIT;
+}

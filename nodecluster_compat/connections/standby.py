@@ -1,0 +1,43 @@
+"""Have somebody deal while the dealer waits for the interpreter's lock.
+
+That needs a thread without Python: ``native/standby.c`` has it, and the theory.  In Python alone there is none, and
+connections wait as long as somebody keeps that lock.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["NoStandby", "Standby"]
+
+
+class Standby(Protocol):
+    """Deals while the dealer is away; every method but ``stop`` is called with the lock of the dealer's loop held."""
+
+    def start(self) -> object:
+        """Begin; without a thread left in the kernel it never deals."""
+
+    def stop(self) -> None:
+        """End; it is relieved by then."""
+
+    def brief(self) -> None:
+        """Tell it what to do with the next connections, from now on."""
+
+    def relieve(self) -> None:
+        """Have it do nothing any more, and note what it has dealt; a no-op when it is not briefed."""
+
+
+class NoStandby:
+    """Nobody."""
+
+    def start(self) -> None:
+        """See :class:`Standby`."""
+
+    def stop(self) -> None:
+        """See :class:`Standby`."""
+
+    def brief(self) -> None:
+        """See :class:`Standby`."""
+
+    def relieve(self) -> None:
+        """See :class:`Standby`."""

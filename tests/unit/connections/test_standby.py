@@ -1,0 +1,228 @@
+"""The dealer's standby: connections flow while somebody keeps the interpreter's lock, and each is dealt once."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.base.native import in_force
+from nodecluster_compat.connections.dealer import Dealer
+from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
+from nodecluster_compat.connections.policies import RoundRobin
+
+pytestmark = [
+    pytest.mark.skipif(in_force().module is None, reason="Python has no standby"),
+    pytest.mark.usefixtures("no_leaks"),
+]
+LOG = logging.getLogger("test")
+SCRIPT = Path(__file__).parents[2] / "support" / "far_side.py"
+NEVER = 1000.0  # seconds: no thread gives up the lock because another asks for it
+
+Steps = list[tuple[str, int]]
+Taken = list[list[int]]
+
+
+class Rig:
+    """A dealer beside this thread, and a process that plays its workers and their clients."""
+
+    def __init__(self, workers: int) -> None:
+        self.loop = Loop(LOG)
+        self.told: list[object] = []
+        self.dealer = Dealer(self.loop, LOG, RoundRobin, 4, self.told.append, lambda *told: self.told.append(told))
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.sock.setblocking(False)
+        self.dealer.run_beside()
+        self.listener_id = self.dealer.add(self.sock, socket.AF_INET).listener_id
+        self.ends: list[OfferingEnd] = []
+        fars = [self._enrol(number) for number in range(1, workers + 1)]
+        self.far_side = subprocess.Popen(
+            [sys.executable, str(SCRIPT), str(self.sock.getsockname()[1]), *map(str, fars)],
+            pass_fds=fars,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._answer() == b"ready\n"
+
+    def _enrol(self, worker_id: int) -> int:
+        near, far = connection_pair()
+        self.ends.append(OfferingEnd(worker_id, near, far))
+        self.dealer.enrol(self.ends[-1], os.getpid())
+        self.dealer.join(worker_id, self.listener_id)
+        return far.fileno()
+
+    def _answer(self) -> bytes:
+        assert self.far_side.stdout is not None
+        return self.far_side.stdout.readline()
+
+    def play(self, *steps: tuple[str, int]) -> Taken:
+        """Have these steps played; return what was taken."""
+        assert self.far_side.stdin is not None
+        self.far_side.stdin.write(json.dumps(steps).encode() + b"\n")
+        self.far_side.stdin.flush()
+        taken: Taken = json.loads(self._answer())
+        return taken
+
+    def play_without_dealer(self, *steps: tuple[str, int], is_briefed: bool = True) -> Taken:
+        """The same, while this thread keeps the interpreter's lock: it waits in C, and never gives it up."""
+        assert self.far_side.stdin is not None
+        assert self.far_side.stdout is not None
+        libc = ctypes.PyDLL(None)
+        data, answer = json.dumps(steps).encode() + b"\n", ctypes.create_string_buffer(4096)
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(NEVER)
+        try:
+            while is_briefed and not self.standby.is_briefed:  # the dealer is amid a turn
+                time.sleep(0)
+            libc.write(self.far_side.stdin.fileno(), data, len(data))
+            size = libc.read(self.far_side.stdout.fileno(), answer, len(answer))
+        finally:
+            sys.setswitchinterval(interval)
+        taken: Taken = json.loads(answer.raw[:size])
+        return taken
+
+    @property
+    def standby(self) -> Any:
+        return self.dealer._engine.standby
+
+    def handed(self) -> list[int]:
+        with self.dealer.held() as engine:
+            engine.find_idle()
+            return [end.handed for end in self.ends]
+
+    def close(self) -> None:
+        for end in self.ends:
+            self.dealer.lost(end.worker_id)
+        self.dealer.close()
+        self.dealer.abandon()
+        self.far_side.communicate()
+        for one in (self.sock, self.loop):
+            one.close()
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    interval = sys.getswitchinterval()
+    made = Rig(3)
+    yield made
+    made.close()
+    sys.setswitchinterval(interval)
+
+
+def in_turn(first: int, count: int, workers: int = 3) -> Taken:
+    return [[1 + number % workers, first + number] for number in range(count)]
+
+
+def test_connections_are_dealt_in_turn_while_somebody_keeps_the_lock(rig: Rig) -> None:
+    assert rig.play_without_dealer(("serve", 9)) == in_turn(1, 9)
+    assert rig.dealer.waiting_connections() == 0
+    assert rig.handed() == [3, 3, 3]
+
+
+def test_turns_go_on_where_the_other_has_left_off(rig: Rig) -> None:
+    taken = rig.play(("serve", 2)) + rig.play_without_dealer(("serve", 2)) + rig.play(("serve", 2))
+    taken += rig.play_without_dealer(("serve", 5)) + rig.play(("serve", 1))
+    assert taken == in_turn(1, 12)
+    assert rig.handed() == [4, 4, 4]
+
+
+def test_nobody_gets_a_second_one_before_it_took_the_first(rig: Rig) -> None:
+    """The others wait in the backlog, and come in their order."""
+    rig.play_without_dealer(("connect", 5), ("lie", 3))
+    while rig.dealer.waiting_connections() != 5:
+        os.sched_yield()
+    assert rig.play(*[("take", number) for number in (1, 2, 3, 1, 2)]) == in_turn(1, 5)
+    assert rig.dealer.waiting_connections() == 0
+
+
+def test_who_takes_nothing_is_passed_over(rig: Rig) -> None:
+    taken = rig.play_without_dealer(("connect", 2), ("take", 2), ("connect", 3), ("take", 3), ("take", 2), ("take", 3))
+    assert taken == [[2, 2], [3, 3], [2, 4], [3, 5]]
+    assert rig.play(("take", 1)) == [[1, 1]]
+    assert rig.handed() == [1, 2, 2]
+
+
+def test_what_lies_with_a_worker_that_is_lost_goes_to_others(rig: Rig) -> None:
+    rig.play_without_dealer(("connect", 3), ("lie", 3), ("take", 2), ("take", 3))
+    rig.dealer.lost(1)
+    assert rig.play(("take", 2)) == [[2, 1]]
+    assert rig.handed()[1:] == [2, 1]
+
+
+def test_worker_that_says_that_it_leaves_gets_no_more(rig: Rig) -> None:
+    assert rig.play_without_dealer(("leave", 1), ("serve", 4)) == [[2, 1], [3, 2], [2, 3], [3, 4]]
+    while not rig.told:
+        rig.loop.run_once(1)
+    assert rig.told == [1]
+
+
+def test_what_a_worker_refuses_waits_for_the_dealer(rig: Rig) -> None:
+    taken = rig.play_without_dealer(("serve", 1), ("refuse", 1), ("serve", 3))
+    assert taken == [[1, 1], [2, 2], [3, 3], [2, 4]]
+    assert rig.play(("take", 3)) == [[3, 1]]
+    assert rig.handed() == [0, 2, 2]
+
+
+def test_connection_that_nobody_can_be_given_waits_for_the_dealer(rig: Rig) -> None:
+    steps = [("shut", number) for number in (1, 2, 3)]
+    rig.play_without_dealer(*steps, ("connect", 2), ("accepted", 1))
+    with rig.dealer.held() as engine:
+        assert engine[rig.listener_id].dispatcher.pending == 1
+        assert not engine[rig.listener_id].dispatcher.members
+
+
+def test_worker_that_has_left_is_not_known_any_more(rig: Rig) -> None:
+    rig.dealer.leave(2)
+    assert rig.play_without_dealer(("serve", 4)) == [[1, 1], [3, 2], [1, 3], [3, 4]]
+
+
+def test_listener_that_is_gone_is_left_alone(rig: Rig) -> None:
+    """What its clients are told is the kernel's: nobody accepts."""
+    rig.dealer.stop_accepting(take_backlog=False)
+    rig.play_without_dealer(("connect", 2), is_briefed=False)
+    assert rig.handed() == [0, 0, 0]
+
+
+def test_several_listeners_are_the_dealers(rig: Rig) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.setblocking(False)
+        second = rig.dealer.add(other, socket.AF_INET).listener_id
+        rig.play_without_dealer(("connect", 3), is_briefed=False)
+        assert rig.play(*[("take", number) for number in (1, 2, 3)]) == in_turn(1, 3)
+        rig.dealer.remove(second)
+    assert rig.play_without_dealer(("serve", 3)) == in_turn(4, 3)
+
+
+def test_fork_finds_one_thread_and_the_standby_goes_on(rig: Rig) -> None:
+    for first in (1, 7):
+        assert rig.play_without_dealer(("serve", 3)) == in_turn(first, 3)
+        pid = os.fork()
+        if not pid:
+            os._exit(len(os.listdir("/proc/self/task")) - 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert rig.play_without_dealer(("serve", 3)) == in_turn(first + 3, 3)
+    assert rig.handed() == [4, 4, 4]
+
+
+def test_dealer_may_end_when_the_standby_has_just_dealt(rig: Rig) -> None:
+    rig.play_without_dealer(("connect", 2), ("lie", 2))
+    rig.dealer.close()
+    assert rig.dealer._engine._offers.keys() == {1, 2}
+
+
+def test_dealer_without_a_standby_deals_alone(rig: Rig) -> None:
+    """As where the kernel has no thread left."""
+    rig.standby.stop()
+    rig.play_without_dealer(("connect", 1), is_briefed=False)
+    assert rig.play(("take", 1)) == [[1, 1]]
