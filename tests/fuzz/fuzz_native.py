@@ -134,11 +134,12 @@ def _check_deals(data: bytes) -> None:
 
 
 _DEALS: Final = (
-    b"\0\1\1\2\3\4\x19\2",
-    b"\x80\1\x18\2\x19\x1a\5\6\2",
-    b"\0\1\x0d\2\2\x25\x12\1\2\7\2",
-    b"\0\x0f\1\x2c\2\x42\x19\2\x19\x2d\2",
-    b"\1\1\1\2\x19\2\1\x19\x0b\2\x19",
+    b"\x00\x01\x01\x02\x03\x04\x1a\x02",
+    b"\x80\x01\x19\x02\x1a\x1b\x05\x06\x02",
+    b"\x00\x01\x0d\x02\x02\x26\x12\x01\x02\x07\x02",
+    b"\x00\x0f\x01\x2d\x02\x44\x1a\x02\x1a\x2e\x02",
+    b"\x01\x01\x01\x02\x1a\x02\x01\x1a\x0b\x02\x1a",
+    b"\x00\x17\x2f\x02\x1a\x47\x02\x1a\x17",
 )
 
 
@@ -172,7 +173,7 @@ NATIVE: Final[dict[str, Target]] = (
         "heads": Target(_check_heads, _HEADS, (b"\n", b":", b"?", b"%", b"\nHost:", b"\nX-A:")),
         "heard": Target(_check_heard, _HEARD, (b"\x41\3abc", b"\x42\1x", b"\x40\2")),
         "sent": Target(_check_sent, _SENT, (b"\x21\3abc", b"\x22\1x", b"\4\0", b"\5\0", b"\6\4aaaa")),
-        "deals": Target(_check_deals, _DEALS, (b"\1\1", b"\2", b"\x19", b"\4", b"\x0f\x2c")),
+        "deals": Target(_check_deals, _DEALS, (b"\x01\x01", b"\x02", b"\x1a", b"\x04", b"\x0f\x2d", b"\x17")),
     }
 )
 """None where there is no extension."""

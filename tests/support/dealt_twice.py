@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from engine_rig import EngineRig, Played
+from stood_in import stand_in
 
 from nodecluster_compat.base.native import Choice
 from nodecluster_compat.base.records import Connection
 from nodecluster_compat.connections import listener as listeners
 from nodecluster_compat.connections.packets import PacketKind
 from nodecluster_compat.connections.policies import RoundRobin, Workers
+from nodecluster_compat.connections.standby import NoStandby
 from nodecluster_compat.machine.backlog import Backlog
 from nodecluster_compat.routing.engineio import EngineIO
 
@@ -200,6 +202,15 @@ class Dealt:
                 worker.end.probe()
             worker.end.is_busy = False
 
+    def away(self, number: int) -> None:
+        """Several come while the dealer cannot deal, and its standby does."""
+        for _ in range(number % 4 + 1):
+            self.rig.reach(0)
+        if isinstance(self.engine.standby, NoStandby):
+            stand_in(self.engine)
+        else:
+            self.engine.standby.deal()
+
     def turn(self, _: int) -> None:
         self.engine.arm()
         self.rig.turn()
@@ -280,6 +291,7 @@ DEEDS: Final[tuple[Callable[[Dealt, int], None], ...]] = (
     Dealt.ask_for,
     Dealt.burst_for,
     Dealt.hand_on,
+    Dealt.away,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,44 @@ def test_saturated_workers_get_the_same(listeners: int, slow: int) -> None:
     assert dealt(data, in_force()) == dealt(data, PYTHON)
 
 
+def test_standby_deals_as_its_reference() -> None:
+    """To idle workers, to those that have taken their last, and to nobody else; and the dealer goes on."""
+    deeds = [(Dealt.new_worker, 0), (Dealt.away, 1), (Dealt.connect, 0), (Dealt.take, 1), (Dealt.take, 0)]
+    deeds += [(Dealt.away, 3), *((Dealt.take, number) for number in (0, 1, 2)), (Dealt.give_back, 1), (Dealt.away, 2)]
+    data = told(*deeds * 3)
+    assert dealt(data, in_force()) == dealt(data, PYTHON)
+
+
+def test_standby_without_a_descriptor_leaves_clients_where_they_are(rig: EngineRig) -> None:
+    """The dealer finds them in the backlog, and says what is wrong."""
+    rig.engine.remove(rig.listener_ids.pop())
+    worker = rig.worker()
+    rig.reach(0)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    first_free = os.dup(0)
+    os.close(first_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, before[1]))
+    try:
+        assert rig.engine.standby.deal() == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    rig.turn()
+    assert worker.has_offer()
+
+
+def test_standby_keeps_a_connection_that_it_could_not_hand_over(rig: EngineRig) -> None:
+    """Its worker has shut its end, and the dealer has not heard of it: it waits for another."""
+    rig.engine.remove(rig.listener_ids.pop())
+    first = rig.worker()
+    first.sock.shutdown(socket.SHUT_RD)
+    for _ in range(2):
+        rig.reach(0)
+    assert rig.engine.standby.deal() == 1
+    assert rig.waiting() == 1
+    second = rig.worker()
+    assert second.has_offer()
+
+
 def test_all_follow_who_waited_for_one() -> None:
     """Two have got ahead of a third: both go on when that has taken its own."""
     deeds = [(Dealt.new_worker, 0), (Dealt.connect, 0), (Dealt.take, 0), (Dealt.burst, 3), (Dealt.new_worker, 0)]
@@ -88,6 +127,7 @@ def test_named_workers_get_what_is_theirs(listeners: int) -> None:
         Dealt.give_back,
         Dealt.leave,
         Dealt.replace,
+        Dealt.away,
     ],
 )
 def test_what_is_not_ordinary_is_left_to_python_in_the_middle(deed: object) -> None:
