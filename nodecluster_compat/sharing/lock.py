@@ -175,6 +175,7 @@ class _Attempt:
         self._wish = wish
         self._far = far
         self._place: int | None = None  # the primary's token
+        self._until: float | None = None  # by the primary's word
         self._claim: Claim | None = None
         self._is_over = False
 
@@ -182,7 +183,7 @@ class _Attempt:
         """Whether it is held, as far as this process can know."""
         if self._far is not None:
             return self._claim is not None and self._far.holds(self._claim)
-        return self._wish.lease is None or time.monotonic() < self._asked_at + self._wish.lease
+        return self._until is None or time.monotonic() < self._until
 
     def begin(self, done: _Done) -> None:
         wish = self._wish
@@ -194,7 +195,9 @@ class _Attempt:
         if error is not None:
             done(error, None)
         elif self._far is None:
-            self.token = self._place = decode(value, int)
+            granted: int | tuple[int, float] = decode(value, int | tuple[int, float])
+            self._place, self._until = (granted, None) if isinstance(granted, int) else granted
+            self.token = self._place
             self._settle(done, None)
         else:
             self._place, place = decode(value, tuple[int, int])

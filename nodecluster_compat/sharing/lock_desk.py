@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
@@ -36,7 +37,8 @@ class Names(Protocol):
 class LockWish(Struct, array_like=True, frozen=True):
     """What ``lock`` asks for: how many places the lock has, how long to hold at most, how long to wait at most.
 
-    With ``is_far`` the place is held on a server, too, and the answer is the token and the place.
+    The answer is the token; with a lease also when that ends, by the monotonic clock, which all processes of a host
+    share.  With ``is_far`` the place is held on a server, too, and the answer is the token and the place.
     """
 
     name: str
@@ -86,17 +88,21 @@ class LockDesk:
         exchange: where the verbs are registered.
         first_token: larger than those of every primary before.
         names: shared with another primary during an upgrade.
+        clock: seconds that only go on.
 
     Attributes:
         when_abandoned: told of places on a server whose holder has ended; a door.
     """
 
-    def __init__(self, exchange: Exchange, first_token: int, names: Names) -> None:
+    def __init__(
+        self, exchange: Exchange, first_token: int, names: Names, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.when_abandoned: list[Callable[[Abandoned], None]] = []
         self._far: dict[int, int] = {}  # token → places
         self.table = LockTable(first_token, self._seize, self._free)
         self._exchange = exchange
         self._names = names
+        self._clock = clock
         self._leases: dict[int, Cancellable] = {}
         self._retries = False
         exchange.verbs.on("lock", LockWish, self._lock)
@@ -128,13 +134,14 @@ class LockDesk:
     def _granted(self, claim: _Claim, hold: Hold) -> None:
         if claim.timer is not None:
             claim.timer.cancel()
+        answer: object = hold.token
         if claim.wish.lease is not None:
+            answer = hold.token, self._clock() + claim.wish.lease  # for its holder no later than here
             self._end_in(hold, claim.wish.lease)
         if claim.wish.is_far:
             self._far[hold.token] = claim.wish.places
-            claim.returning.value((hold.token, hold.place))
-        else:
-            claim.returning.value(hold.token)
+            answer = hold.token, hold.place
+        claim.returning.value(answer)
 
     def _end_in(self, hold: Hold, seconds: float) -> None:
         self._leases[hold.token] = self._exchange.timers.call_later(seconds, partial(self._lapse, hold))

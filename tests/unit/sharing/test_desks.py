@@ -48,7 +48,7 @@ class Rig:
         self.exchange = Exchange(self.timers, LOG)
         self.folder = Folder()
         self.now = 0.0
-        self.desk = LockDesk(self.exchange, 100, self.folder)
+        self.desk = LockDesk(self.exchange, 100, self.folder, clock=lambda: self.now)
         self.far = FarDesk(self.exchange, self.desk)
         OnceDesk(self.exchange, self.folder)
         LeaderDesk(self.exchange, 100, self.folder, clock=lambda: self.now)
@@ -84,6 +84,18 @@ def test_a_lock_waits_no_longer_than_it_should() -> None:
     first.calls("unlock", ["x", 101], number=9)
     first.calls("unlock", ["x", 101], number=10)
     assert (values(first), values(third)) == ([101, None, "lost"], [102])
+
+
+def test_a_lease_begins_when_the_lock_is_given() -> None:
+    """However long its holder has waited for it; and it ends for the holder no later than for the primary."""
+    rig = Rig()
+    _, first, second, _ = rig.peers
+    rig.now = 7.0
+    first.calls("lock", ["x", 1, 3.0, None], number=1)
+    second.calls("lock", ["x", 1, 3.0, None], number=1)
+    rig.now = 10.0
+    rig.fire(3.0)
+    assert (values(first), values(second)) == ([[101, 10.0]], [[102, 13.0]])
 
 
 def test_a_lease_ends() -> None:
