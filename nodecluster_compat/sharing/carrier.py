@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ClusterError
-from .far_desk import unreached
+from .far_desk import GRACE_SECONDS, unreached
 from .far_leader import LIFE_SECONDS
 from .far_requests import FarRequests
 from .outcomes import Gathered
@@ -100,18 +101,25 @@ class Carrier:
 
     def ask(self, asked: AskAfar, done: Callable[[Gathered], None]) -> None:
         """Ask all hosts that are present; ``done`` is told once."""
+        until = None if asked.seconds is None else time.monotonic() + asked.seconds + GRACE_SECONDS
         failed = partial(self._locked, done, unreached("the server cannot be reached"))
-        self._keeper.do(partial(self._ask, asked, partial(self._locked, done)), failed=failed)
+        self._keeper.do(partial(self._ask, asked, until, partial(self._locked, done)), failed=failed)
 
-    def _ask(self, asked: AskAfar, done: Callable[[Gathered], None], client: Any) -> None:  # noqa: ANN401
+    def _ask(
+        self,
+        asked: AskAfar,
+        until: float | None,
+        done: Callable[[Gathered], None],
+        client: Any,  # noqa: ANN401 - redis-py's
+    ) -> None:
         hosts = self._present(client)
         if not hosts:
             done(Gathered([], []))
             return
         number, data = self.requests.begin(hosts, asked.ask, done)
-        if asked.seconds is not None and self._sharing.member is not None:
+        if until is not None and self._sharing.member is not None:
             runtime: Any = self._sharing.member.runtime
-            runtime.call_later(asked.seconds, partial(self.requests.expire, number))
+            runtime.call_later(max(0.0, until - time.monotonic()), partial(self.requests.expire, number))
         send = partial(_publish, self._channel("requests"), data)
         self._keeper.do(send, failed=partial(self.requests.fail, number, "the server cannot be reached"))
 

@@ -21,7 +21,10 @@ from .outcomes import Gathered, Missing, failure_of
 from .verbs import Caller, Moment, Returning
 from .wire import decode, encode
 
-__all__ = ["AskAfar", "FarDesk", "unreached"]
+__all__ = ["GRACE_SECONDS", "AskAfar", "FarDesk", "unreached"]
+
+GRACE_SECONDS: Final = 0.25
+"""How much longer each step on the way waits than the one behind it, whose word of who is late has to get here."""
 
 _MOST_ASK_BYTES: Final = 4 * 1024 * 1024
 _MOST_ABANDONED: Final = 4096
@@ -40,6 +43,13 @@ def unreached(reason: str) -> Gathered:
     return Gathered([], [Missing(0, "failed", f"other hosts were not asked: {reason}", "")])
 
 
+def _unheard(missing: Missing) -> Gathered:
+    """Return what comes of asking them by a worker that does not answer."""
+    if missing.cause != "late":
+        return unreached(missing.reason)
+    return Gathered([], [Missing(0, "late", f"nothing was heard of other hosts in time: {missing.reason}", "")])
+
+
 class _Both:
     """Joins what this host and the others have answered."""
 
@@ -56,7 +66,7 @@ class _Both:
     def came_from_afar(self, gathered: Gathered) -> None:
         """The carrier has answered, or has not."""
         if gathered.missing:
-            self.came(unreached(gathered.missing[0].reason))
+            self.came(_unheard(gathered.missing[0]))
             return
         try:
             self.came(decode(bytes(gathered.answers[0].value), Gathered))
@@ -108,7 +118,8 @@ class FarDesk:
         both = _Both(returning.value)
         self._exchange.ask_here(asked, both.came)
         afar = encode(AskAfar(asked.seconds, encode(asked, limit=_MOST_ASK_BYTES)), limit=_MOST_ASK_BYTES)
-        self._exchange.gather([self.carrier], "ask afar", afar, None, both.came_from_afar)
+        limit = None if asked.seconds is None else asked.seconds + 2 * GRACE_SECONDS
+        self._exchange.gather([self.carrier], "ask afar", afar, limit, both.came_from_afar)
 
     def _ask_for_afar(self, caller: Caller, body: bytes, returning: Returning) -> None:
         if caller.id != self.carrier:

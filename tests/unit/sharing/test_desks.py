@@ -9,7 +9,7 @@ from exchange_peers import LOG, Peer, Timers
 
 from nodecluster_compat.errors import FrameError, StoreUnavailable
 from nodecluster_compat.sharing.exchange import Exchange
-from nodecluster_compat.sharing.far_desk import FarDesk
+from nodecluster_compat.sharing.far_desk import GRACE_SECONDS, FarDesk
 from nodecluster_compat.sharing.leader_desk import LeaderDesk
 from nodecluster_compat.sharing.lock_desk import LockDesk
 from nodecluster_compat.sharing.once_desk import OnceDesk
@@ -255,3 +255,20 @@ def test_leases_are_forgotten_with_their_locks() -> None:
         peer.calls("unlock", ["x", 101 + number])
     assert (rig.desk._leases, len(rig.desk.table)) == ({}, 0)
     assert all(timer.cancelled for _, timer in rig.timers.set)
+
+
+def test_a_request_to_all_hosts_ends_although_the_worker_that_reaches_them_is_silent() -> None:
+    """A moment behind its time, so that what is heard of others by then is not lost; without a time it waits."""
+    rig = Rig()
+    _, carrier, other, third = rig.peers
+    carrier.calls("carrier", True)
+    third.calls("ask all hosts", ["topic", "asked", b"", 2.0], number=1)
+    third.calls("ask all hosts", ["topic", "asked", b"", None], number=2)
+    assert [verb for _, verb, _ in carrier.asked] == ["ask afar", "ask afar"]
+    assert third.given == []
+    rig.fire(2.0 + 2 * GRACE_SECONDS)
+    assert third.outcome() == ({}, {0: "late"})
+    carrier.returns(carrier.asked[0][0], [[], []])
+    assert len(third.given) == 1
+    rig.exchange.leave(other.id)
+    assert [timer for _, timer in rig.timers.set if not timer.cancelled] == []

@@ -1,0 +1,54 @@
+"""What carries requests to other hosts: how long it waits for them."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nodecluster_compat.sharing import carrier as carriers
+from nodecluster_compat.sharing.carrier import Carrier
+from nodecluster_compat.sharing.far_desk import GRACE_SECONDS, AskAfar
+from nodecluster_compat.sharing.outcomes import Gathered
+
+
+class Rig:
+    """A carrier with one other host, whose keeper does its jobs when it is told to."""
+
+    def __init__(self) -> None:
+        self.timers: list[tuple[float, Any]] = []
+        self.jobs: list[Any] = []
+        later = SimpleNamespace(
+            lock=nullcontext(), call_later=lambda seconds, call: self.timers.append((seconds, call))
+        )
+        around: Any = SimpleNamespace(member=SimpleNamespace(runtime=later))
+        keeper: Any = SimpleNamespace(do=lambda job, **_: self.jobs.append(job))
+        self.carrier = Carrier(around, keeper, "test", "here")
+
+    def work(self) -> None:
+        client = SimpleNamespace(eval=lambda *_: [b"here", b"there"], publish=lambda *_: None)
+        while self.jobs:
+            self.jobs.pop(0)(client)
+
+
+def test_a_host_has_the_time_to_say_which_of_its_workers_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for them as long as was asked for, and its word has to get here; waiting for the server counts."""
+    now = [100.0]
+    monkeypatch.setattr(carriers, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    rig, came = Rig(), list[Gathered]()
+    rig.carrier.ask(AskAfar(2.0, b"question"), came.append)
+    now[0] += 0.5
+    rig.work()
+    [(seconds, expire)] = rig.timers
+    assert seconds == pytest.approx(1.5 + GRACE_SECONDS)
+    expire()
+    assert [(one.host, one.cause) for one in came[0].missing] == [("there", "late")]
+
+
+def test_without_a_time_a_host_is_waited_for() -> None:
+    rig = Rig()
+    rig.carrier.ask(AskAfar(None, b"question"), lambda _: None)
+    rig.work()
+    assert rig.timers == []
