@@ -5,7 +5,8 @@
 
 A function that raises, or returns what is no worker's id, or is amid one call for a second, is asked no more; that is
 logged once, and connections are dealt round robin from then on.  So a function that sleeps costs a client 50 ms at the
-most, and only until then; one that never returns costs a thread.
+most, and only until then; one that never returns costs a thread.  One that is quicker, and slower than clients come, is
+asked for those who still wait, and for nobody else; how many did not is logged.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class FunctionOracle:
         function: the program's.
         loop: the dealer's.
         answered: told of a connection and the worker (its id) that gets it, ``None`` for anybody.
-        log: told when the function is asked no more; must not wait.
+        log: told when the function is slow, or asked no more; must not wait.
 
     Raises:
         OSError: no descriptors are left.
@@ -54,6 +55,7 @@ class FunctionOracle:
         self._open: dict[int, Connection] = {}  # by their identity: nobody has answered for them
         self._descriptors: tuple[int, ...] = ()
         self._calls = 0  # that have begun
+        self._late_ones = 0
         self._is_calling = False
         self._is_closed = False
         self.is_silent = False
@@ -77,7 +79,16 @@ class FunctionOracle:
         if self._open.pop(id(connection), None) is not None:
             if self._is_calling:
                 self._loop.call_later(_MOST_SECONDS - _PATIENCE_SECONDS, self._too_long, self._calls)
+            self._count_late()
             self._answered(connection, None)
+
+    def _count_late(self) -> None:
+        self._late_ones += 1
+        if self._late_ones & (self._late_ones - 1) == 0:  # the first, the second, the fourth, …
+            self._log.warning(
+                "The policy %s is slow: %s connections waited %g ms for it, and went to anybody",
+                *(self._name, self._late_ones, _PATIENCE_SECONDS * 1000),
+            )
 
     def _too_long(self, call: int) -> None:
         if self._is_calling and self._calls == call:
@@ -139,6 +150,8 @@ class FunctionOracle:
         os.eventfd_read(self._to_thread)
         while self._asked and not self._thread.is_stopping:
             connection, workers = self._asked.popleft()
+            if id(connection) not in self._open:
+                continue  # it has not waited for this
             self._calls += 1
             self._is_calling = True
             try:

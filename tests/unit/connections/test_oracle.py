@@ -129,3 +129,28 @@ def test_another_policy_takes_over_what_waits_for_an_answer(rig: EngineRig, monk
     rig.engine.use_policy(policy_of("round_robin"))
     assert one.has_offer()
     one.take()
+
+
+def test_one_that_is_slower_than_clients_come_is_asked_for_those_that_wait_only(
+    rig: EngineRig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(oracles, "_MOST_SECONDS", 60.0)
+    one, let_go, calls = rig.worker(), threading.Event(), []
+
+    def policy(*_: object) -> None:
+        calls.append(1)
+        let_go.wait(30)
+
+    deal_by(rig, policy)
+    try:
+        for _ in range(4):
+            rig.connect()
+        for _ in range(4):
+            turned(rig, one.has_offer)
+            one.take()
+    finally:
+        let_go.set()
+    turned(rig, lambda: not oracle_of(rig)._is_calling and not oracle_of(rig)._asked)
+    assert len(calls) == 1
+    told = [record.args[1] for record in caplog.records if isinstance(record.args, tuple)]
+    assert told == [1, 2, 4]
