@@ -62,7 +62,8 @@ class TokenBucket:
         def step(kept: Any) -> tuple[Any, float]:  # noqa: ANN401 - of the store
             now = self._clock()
             tokens, at = kept if isinstance(kept, list) else (self._burst, now)
-            tokens = min(self._burst, tokens + max(0.0, now - at) * self._rate)
+            now = max(now, at)  # no span is refilled twice, once for each of two clocks that do not agree
+            tokens = min(self._burst, tokens + (now - at) * self._rate)
             if tokens < wanted:
                 return [tokens, now], (wanted - tokens) / self._rate
             return [tokens - wanted, now], 0.0
@@ -113,6 +114,7 @@ class SlidingWindow:
         def step(kept: Any) -> tuple[bytes, float]:  # noqa: ANN401 - of the store
             now = self._clock()
             hits = self._within(kept, now)
+            now = max([now, *hits[-1:]])  # hits are in order, whatever another process' clock says
             if len(hits) + count > self._limit:
                 frees = hits[len(hits) + count - self._limit - 1]
                 return _packed(hits), frees + self._seconds - now

@@ -38,6 +38,29 @@ def test_bucket(store: Store) -> None:
     assert other.take() == 0.5
 
 
+def test_clocks_that_do_not_agree_refill_a_bucket_once(store: Store) -> None:
+    """Two hosts, one of them 50 ms ahead: together they get what the rate allows, and what that is worth."""
+    now = [0.0]
+    store.clear()
+    behind = TokenBucket(store, "b", rate=10, burst=10, clock=lambda: now[0])
+    ahead = TokenBucket(store, "b", rate=10, burst=10, clock=lambda: now[0] + 0.05)
+    taken = 0
+    for _ in range(400):
+        now[0] += 0.005
+        taken += sum(bucket.take() == 0 for bucket in (behind, ahead))
+    assert 29 <= taken <= 31
+
+
+def test_hits_are_in_order_whatever_the_clocks_say(store: Store) -> None:
+    now = [0.0]
+    store.clear()
+    ahead = SlidingWindow(store, "w", 3, 10, clock=lambda: now[0] + 4)
+    behind = SlidingWindow(store, "w", 3, 10, clock=lambda: now[0])
+    assert [ahead.take(), behind.take(2)] == [0, 0]
+    assert ahead.hits() == [4, 4, 4]
+    assert ahead.take() == 10
+
+
 def test_window(store: Store) -> None:
     """So many within any span; it says when the next is allowed."""
     now = [0.0]
