@@ -52,7 +52,7 @@ return {found - 3, redis.call('GET', KEYS[1])}
 _RENEW: Final = """
 local held = redis.call('GET', KEYS[1])
 if held == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-if held or ARGV[3] == '0' then return 0 end
+if held then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
@@ -103,17 +103,18 @@ def take(
     return None if found is None else (int(found[0]), int(found[1]))
 
 
-def renew(client: Any, key: str, value: str, milliseconds: int, is_ours: bool) -> bool:  # noqa: ANN401 - redis-py's
+def renew(client: Any, key: str, value: str, milliseconds: int) -> bool:  # noqa: ANN401 - redis-py's
     """Hold a place for longer; return whether it is held.
+
+    Asked before its time is over, so that nobody else can have held it meanwhile, whatever the server has lost.
 
     Args:
         client: redis-py's.
         key: of the place.
         value: of the hold.
         milliseconds: from now.
-        is_ours: whether its time was not over, so that nobody else can have held it, whatever the server has lost.
     """
-    return bool(client.eval(_RENEW, 1, key, value, milliseconds, int(is_ours)))
+    return bool(client.eval(_RENEW, 1, key, value, milliseconds))
 
 
 def free(client: Any, places: Sequence[str], value: str) -> bool:  # noqa: ANN401 - redis-py's

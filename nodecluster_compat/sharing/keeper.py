@@ -1,7 +1,7 @@
 """Keep what this process holds on the server of several hosts: get it, renew it, give it back.  One thread for all.
 
     waits ──taken──▶ held ──released──▶ leaves ──the server knows, its time ends──▶ over
-      │                └──its time ends, somebody else has it──▶ over: lost
+      │                └──its time ends, though it is renewed later; somebody else has it──▶ over: lost
       ├──given up──▶ leaves
       └──too late──▶ over
 
@@ -227,18 +227,20 @@ class Keeper:
     def _keep(self, claim: Claim) -> None:
         began = self._clock()
         is_held: list[bool] = []
-        if claim.is_renewed:
-            is_ours = began < claim.until
-            self._attempt(
-                lambda client: is_held.append(renew(client, claim.key, claim.value, claim.milliseconds, is_ours))
-            )
-        if is_held and is_held[-1]:
+        if claim.is_renewed and began < claim.until:
+            self._attempt(lambda client: is_held.append(renew(client, claim.key, claim.value, claim.milliseconds)))
+        if is_held and is_held[-1] and self._clock() < claim.until:
             self._extend(claim, began)
         elif is_held or self._clock() >= claim.until:
-            if self._over(claim):
-                claim.lost()
+            self._lose(claim)
         else:
             claim.next_at = min(self._clock() + _AWAY, claim.until)
+
+    def _lose(self, claim: Claim) -> None:
+        if self._over(claim):
+            claim.lost()
+            if claim.is_renewed:  # the server may have it for longer than this process may
+                self._attempt(lambda client: free(client, claim.places.keys, claim.value))
 
     def _over(self, claim: Claim) -> bool:
         with self._changed:

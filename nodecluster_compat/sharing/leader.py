@@ -21,6 +21,8 @@ __all__ = ["Job", "Leader", "Mandate", "checked_period"]
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 _NO_TOKEN: Final = 0
+_DOUBT_SECONDS: Final = 0.5
+"""After which a job that is due is looked at again, while it is not known whether this worker leads still."""
 
 
 def checked_period(seconds: object) -> float:
@@ -236,7 +238,10 @@ class Leader:
         self._runtime.call_later(seconds, partial(self._due, job, token))
 
     def _due(self, job: Job, token: int) -> None:
-        if token != self._token or not self._may_lead():
+        if token != self._token:
+            return
+        if not self._may_lead():  # either that is lost, and jobs begin anew behind it, or it goes on
+            self._wait_for(job, min(_DOUBT_SECONDS, job.seconds), token)
             return
         self._running += 1
         job.runs += 1
