@@ -1,7 +1,7 @@
 """Elect the worker that leads: one, or none, never two.  Pure: no sockets, no clock.
 
     nobody ──elect──▶ leads ──it leaves──▶ resigns ──resigned, ended──▶ nobody
-                        └────────ended──────────────────────────────────▶ nobody
+                        └────────ended, not told────────────────────────▶ nobody
 
 A worker can be elected once it stands and is ready, until it leaves.  While a leader resigns nobody else is elected: it
 may be at work still.  Before an election the ``mandate`` is asked for, which another primary may have during an
@@ -42,6 +42,7 @@ class Election:
         self.token = first_token
         self._standing: dict[int, None] = {}
         self._ready: set[int] = set()
+        self._deaf: set[int] = set()
         self._mandate = mandate
         self._give_back = give_back
         self._lead = lead
@@ -62,6 +63,12 @@ class Election:
         self._ready.add(worker)
         self.elect()
 
+    def not_told(self, worker: int) -> None:
+        """A worker could not be told that it leads, so it does not; others come first in the next election."""
+        if self.leader == worker and self.phase == "leads":
+            self._deaf.add(worker)
+            self.phase, self.leader = "nobody", None
+
     def leaves(self, worker: int) -> None:
         """A worker is on its way out; told again, it changes nothing."""
         self._ready.discard(worker)
@@ -78,6 +85,7 @@ class Election:
 
     def ended(self, worker: int) -> None:
         """A process has ended."""
+        self._deaf.discard(worker)
         self._ready.discard(worker)
         self._standing.pop(worker, None)
         if self.leader == worker:
@@ -93,7 +101,9 @@ class Election:
             self._give_back()
         elif self._mandate():
             self.token += 1
-            leader = max(candidates)  # the youngest: in a reload the others are about to leave
+            if self._deaf.issuperset(candidates):
+                self._deaf.clear()
+            leader = max(one for one in candidates if one not in self._deaf)  # the youngest: in a reload others leave
             self.phase, self.leader = "leads", leader
             self._lead(leader, self.token)
 

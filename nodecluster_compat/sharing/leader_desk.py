@@ -10,7 +10,9 @@ from ..errors import StoreUnavailable
 from .election import Election
 from .exchange import Exchange
 from .lock_desk import Names
+from .outcomes import Gathered
 from .verbs import Caller, Moment, Returning
+from .wire import encode
 
 __all__ = ["LeaderDesk"]
 
@@ -87,15 +89,36 @@ class LeaderDesk:
 
     def _lead(self, worker: int, token: int) -> None:
         now = self._clock()
-        self._exchange.ask(worker, "lead", (token, {key: now - at for key, at in self._ran.items()}))
+        told = token, {key: now - at for key, at in self._ran.items()}
+        self._ask(worker, "lead", told, lambda cause: self._led(worker, cause))
+
+    def _led(self, worker: int, cause: str | None) -> None:
+        if cause == "failed":  # so much waits for it that it was not told
+            self.election.not_told(worker)
+            self._look()
 
     def _resign(self, worker: int) -> None:
-        self._exchange.ask(worker, "resign", None, lambda is_done: self._resigned(worker, is_done))
+        self._ask(worker, "resign", None, lambda cause: self._resigned(worker, cause))
 
-    def _resigned(self, worker: int, is_done: bool) -> None:
-        if is_done:  # otherwise it has no channel any more: its end says that it has done its last
+    def _resigned(self, worker: int, cause: str | None) -> None:
+        if cause is None:
             self.election.resigned(worker)
             self._look()
+        elif cause == "failed":
+            self._exchange.timers.call_later(_RETRY_SECONDS, lambda: self._resign_still(worker))
+        # otherwise it has no channel any more: its end says that it has done its last
+
+    def _resign_still(self, worker: int) -> None:
+        if self.election.leader == worker:
+            self._resign(worker)
+
+    def _ask(self, worker: int, verb: str, arguments: object, done: Callable[[str | None], None]) -> None:
+        """Ask a worker; ``done`` hears why that was not done, ``None`` if it was."""
+
+        def ended(gathered: Gathered) -> None:
+            done(gathered.missing[0].cause if gathered.missing else None)
+
+        self._exchange.gather([worker], verb, encode(arguments), None, ended)
 
     def _look(self) -> None:
         if self.election.lacks_mandate and not self._retries:

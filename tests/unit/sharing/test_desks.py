@@ -220,6 +220,28 @@ def test_a_leader_without_a_channel_leads_until_its_process_has_ended() -> None:
     assert second.asked[0][1] == "lead"
 
 
+def test_a_leader_that_cannot_be_told_is_passed_over() -> None:
+    """So much waits for it that nothing more is taken: another one leads, and nobody waits for its end."""
+    rig = Rig()
+    _, first, second, third = rig.peers
+    for peer in (first, second, third):
+        peer.calls("stand", [])
+    rig.listen(first)
+    rig.listen(second, third)
+    third.reads = False
+    rig.end(first)
+    rig.fire(0.1)
+    assert [(verb, what[0]) for _, verb, what in second.asked] == [("lead", 103)]
+    second.reads, third.reads = False, True
+    rig.exchange.tell("leaving", second.id)
+    assert third.asked == []
+    second.reads = True
+    rig.fire(0.1)
+    assert second.asked[-1][1] == "resign"
+    second.returns(second.asked[-1][0], None)
+    assert [(verb, what[0]) for _, verb, what in third.asked] == [("lead", 104)]
+
+
 def test_a_place_that_is_held_on_a_server_too() -> None:
     """Its lease begins when the worker says so; whoever carries is told what an ended one had."""
     rig = Rig()

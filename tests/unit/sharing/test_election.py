@@ -63,6 +63,21 @@ def test_who_dies_is_followed() -> None:
     assert rig.leading == [(1, 11), (3, 12), (2, 13)]
 
 
+def test_who_could_not_be_told_does_not_lead() -> None:
+    """Another one does; if nobody else can, it is told again."""
+    rig = Rig()
+    rig.serve(1, 2, 3)
+    rig.election.ended(1)
+    rig.election.not_told(3)
+    assert (rig.election.leader, rig.election.lacks_mandate) == (None, True)
+    rig.election.elect()
+    rig.election.not_told(3)  # it does not lead
+    rig.election.ended(2)
+    rig.election.not_told(3)
+    rig.election.elect()
+    assert rig.leading == [(1, 11), (3, 12), (2, 13), (3, 14), (3, 15)]
+
+
 def test_another_primary_has_the_mandate() -> None:
     """It is asked for again, and given back when nobody here could lead."""
     rig = Rig()
