@@ -12,7 +12,7 @@ import http.client
 import socket
 from collections.abc import Sequence
 
-from ..errors import OptionError, WaitTimeout
+from ..errors import OptionError, StartError, WaitTimeout
 from ..journal.entries import LIFECYCLE, JournalEntry, ListeningAddress, lasting
 from ..options.cluster_options import ClusterOptions
 from ..processes.worker import WorkerProxy
@@ -129,8 +129,11 @@ def _stock_bind(options: ClusterOptions) -> str:
     """Return a free address for a stock worker class, which would not say where it listens."""
     if "bind" in options.settings:
         raise OptionError(f"cluster: {options.worker_class!r} reports no address, so bind cannot be set")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        host, port = probe.getsockname()
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            host, port = probe.getsockname()
+    except OSError as error:
+        raise StartError(f"the cluster has no address: there is no free port: {error}") from None
     return f"{host}:{port}"
 
 

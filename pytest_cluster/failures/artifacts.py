@@ -53,19 +53,27 @@ def write_artifacts(
     """Write everything of one failure, in place of what an earlier one of the same test left; return the folder.
 
     :param part: ends the folder's name, where a test has several.
-    :raises OSError: it cannot be written.
+    :raises OSError: it cannot be written; nothing of it is left.
     """
     folder = _folder_of(base, f"{nodeid}{part}")
     shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
-    _write(os.path.join(folder, TEST_FILE), f"{nodeid}{part}\n")
+    try:
+        os.makedirs(folder)
+        _fill(folder, f"{nodeid}{part}", server, sections)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
+
+
+def _fill(folder: str, test: str, server: ServerProcess, sections: Sequence[tuple[str, str]]) -> None:
+    _write(os.path.join(folder, TEST_FILE), f"{test}\n")
     _write(os.path.join(folder, JOURNAL_FILE), "".join(_line(entry) for entry in server.journal.entries))
     _write(os.path.join(folder, "primary.log"), server.logs.primary.text)
     for worker, log in server.logs.of_workers().items():
         _write(os.path.join(folder, f"worker-{worker}.log"), log.text)
     for title, text in sections:
         _write(os.path.join(folder, f"{re.sub(r'[^a-z0-9]+', '-', title.lower()).strip('-')}.txt"), text)
-    return folder
 
 
 def forget_oldest(config: pytest.Config) -> None:

@@ -5,6 +5,7 @@ It is a plugin of its own, which knows of clusters only what the hook :func:`pyt
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -88,7 +89,10 @@ class RunPage:
             with open(self._path, "w", encoding="utf-8") as file:
                 file.write(page_of(self._title(), self._about(session.config), self._failures))
         except OSError as problem:
-            self.told = f"cluster: the page could not be written: {problem}"
+            self.told = f"cluster: the page could not be written to {self._path}: {problem}"
+            if os.path.isfile(self._path):  # the half of one that a full disk has taken
+                with contextlib.suppress(OSError):
+                    os.unlink(self._path)
         else:
             self.told = f"cluster: page of {len(self._failures)} failures: {self._path}"
 

@@ -117,8 +117,11 @@ class NetworkFaults(MachineFaults):
             raise FaultError(f"the cluster {why}")
         from .tcp_proxy import TCPProxy  # asyncio: only for who needs it
 
+        try:
+            proxy = TCPProxy(detour.goal, wanted)
+        except OSError as error:
+            raise FaultError(f"network: there is no place for it to listen: {error}") from None
         entry = self._note_network(f"network: {wanted}", lasts=True)
-        proxy = TCPProxy(detour.goal, wanted)
 
         def end() -> None:
             detour.via = None

@@ -28,6 +28,7 @@ class TCPProxy:
 
     :param goal: where it leads: a host and a port, or the path of a unix socket.
     :param conditions: how the network is at first.
+    :raises OSError: there is no port for it, or no descriptor.
     """
 
     def __init__(self, goal: tuple[str, int] | str, conditions: Conditions) -> None:
@@ -36,7 +37,11 @@ class TCPProxy:
         self._goal = goal
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._listener.getsockname()
-        self._loop = asyncio.new_event_loop()
+        try:
+            self._loop = asyncio.new_event_loop()
+        except BaseException:
+            self._listener.close()
+            raise
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended: asyncio.Event

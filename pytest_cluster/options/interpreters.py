@@ -20,15 +20,29 @@ __all__ = ["gunicorn_folder", "interpreter"]
 PROBE = "import gunicorn, nodecluster_compat, pytest_cluster"
 PROBE_SECONDS = 60.0
 FETCH_SECONDS = 300.0
+PIP = ["install", "--quiet", "--no-deps", "--no-input", "--retries=2", "--disable-pip-version-check"]
+
+_problems: dict[str, str] = {}
+"""What is wrong with an interpreter, or why a folder is not there: each test of a matrix asks for the same."""
 
 
-@cache
 def interpreter(wanted: str) -> str:
     """Return the path of an interpreter that can serve.
 
     :param wanted: its path, or its version, ``"3.12"``, that is looked for as ``python3.12`` in ``PATH``.
     :raises MissingProgram: there is none, or it has not what a server needs.
     """
+    if wanted in _problems:
+        raise MissingProgram(_problems[wanted])
+    try:
+        return _interpreter(wanted)
+    except MissingProgram as problem:
+        _problems[wanted] = str(problem)
+        raise
+
+
+@cache
+def _interpreter(wanted: str) -> str:
     name = f"python{wanted}" if re.fullmatch(r"3\.[0-9]+", wanted) else wanted
     found = shutil.which(name)
     if found is None:
@@ -38,7 +52,7 @@ def interpreter(wanted: str) -> str:
         )
     path = os.path.abspath(found)  # not its real path: in a virtual environment that is another interpreter
     try:
-        tried = subprocess.run([path, "-c", PROBE], capture_output=True, text=True, check=False, timeout=PROBE_SECONDS)
+        tried = _run([path, "-c", PROBE], PROBE_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MissingProgram(f"python: {path} cannot be run: {error}") from None
     if tried.returncode:
@@ -64,30 +78,37 @@ def gunicorn_folder(version: str, cache_folder: Callable[[], str]) -> str:
         return ""
     folder = os.path.join(cache_folder(), f"gunicorn-{version}")
     if not os.path.isdir(folder):
-        _fetch(version, folder)
+        problem = _problems.get(folder) or _fetch(version, folder)
+        if problem:
+            _problems[folder] = problem
+            raise MissingProgram(f"gunicorn: {problem}")
     return folder
 
 
-def _fetch(version: str, folder: str) -> None:
-    """Let pip put it there, whole or not at all: several processes may do so at a time."""
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(folder)) as place:
-        target = os.path.join(place, "gunicorn")
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
-        try:
-            fetched = subprocess.run(
-                [*command, "--target", target, f"gunicorn=={version}"],
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=FETCH_SECONDS,
+def _fetch(version: str, folder: str) -> str:
+    """Let pip put it there, whole or not at all: several processes may do so at a time; return why it could not."""
+    try:
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(folder)) as place:
+            target = os.path.join(place, "gunicorn")
+            fetched = _run(
+                [sys.executable, "-m", "pip", *PIP, "--target", target, f"gunicorn=={version}"], FETCH_SECONDS
             )
-        except subprocess.TimeoutExpired:
-            raise MissingProgram(f"gunicorn: pip did not fetch {version} within {FETCH_SECONDS:g} s") from None
-        if fetched.returncode:
-            lines = fetched.stderr.strip().splitlines()
-            raise MissingProgram(f"gunicorn: pip cannot fetch {version}: {lines[-1] if lines else 'it says nothing'}")
-        try:
-            os.rename(target, folder)
-        except OSError:
-            if not os.path.isdir(folder):  # somebody else was quicker
-                raise
+            if fetched.returncode:
+                lines = fetched.stderr.strip().splitlines()
+                return f"pip cannot fetch {version}: {lines[-1] if lines else 'it says nothing'}"
+            try:
+                os.rename(target, folder)
+            except OSError:
+                if not os.path.isdir(folder):  # somebody else was quicker
+                    raise
+    except subprocess.TimeoutExpired:
+        return f"pip did not fetch {version} within {FETCH_SECONDS:g} s"
+    except OSError as error:
+        return f"{version} cannot be kept in {os.path.dirname(folder)}: {error}"
+    return ""
+
+
+def _run(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=seconds
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -112,10 +113,12 @@ def _with_settings(options: ClusterOptions, found: Mapping[str, settings.Value])
 
 
 def _cache_folder(item: pytest.Item) -> str:
-    """Return a folder that stays for the next runs: pytest's cache, or where that is off, one for this run."""
+    """Return a folder that stays for the next runs: pytest's cache, or where nothing can be kept, one for this run."""
     cache = getattr(item.config, "cache", None)
-    if cache is not None:
-        return str(cache.mkdir("cluster-gunicorn"))
+    with contextlib.suppress(OSError):  # a checkout that is read-only
+        folder = "" if cache is None else str(cache.mkdir("cluster-gunicorn"))
+        if folder and (os.access(folder, os.W_OK) or os.listdir(folder)):
+            return folder
     return str(item.session.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
 
 

@@ -8,12 +8,12 @@ import os
 import pwd
 import re
 import socket
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..errors import OptionError, ServiceError
-from .services import last_line, program, running, service_folder, text_of
+from .folder import no_folder
+from .services import ended, last_line, program, running, service_folder, text_of
 
 __all__ = ["NginxPlace", "log_of", "nginx", "upstream_of"]
 
@@ -97,11 +97,14 @@ def nginx(upstreams: Sequence[str], server: str | None = None) -> Iterator[Nginx
     :raises ServiceError: it does not come up; the sentence is nginx's own.
     """
     command = program(["nginx"], FOLDERS, "nginx")
-    with service_folder() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
+    with service_folder() as folder, _free_port() as listener:
         host, port = listener.getsockname()
         path = os.path.join(folder, "nginx.conf")
-        with open(path, "w", encoding="utf-8") as conf:
-            conf.write(_conf(folder, host, port, upstreams, SERVER if server is None else server))
+        try:
+            with open(path, "w", encoding="utf-8") as conf:
+                conf.write(_conf(folder, host, port, upstreams, SERVER if server is None else server))
+        except OSError as error:
+            raise no_folder(error) from None
         _check([command, "-t", "-q", "-p", folder, "-c", path, "-e", os.path.join(folder, "nginx.log")])
         words = [command, "-p", folder, "-c", path, "-e", os.path.join(folder, "nginx.log")]
         # With -e nginx opens its log before it reads the file, so that nothing is written where it was installed.
@@ -109,6 +112,13 @@ def nginx(upstreams: Sequence[str], server: str | None = None) -> Iterator[Nginx
             "nginx", words, folder, _has_workers, environment={INHERITED: f"{listener.fileno()};"}, passed=[listener]
         ) as pid:
             yield NginxPlace(host, port, pid, folder)
+
+
+def _free_port() -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", 0))
+    except OSError as error:
+        raise ServiceError(f"nginx: there is no free port: {error}") from None
 
 
 def _conf(folder: str, host: str, port: int, upstreams: Sequence[str], server: str) -> str:
@@ -129,7 +139,7 @@ def _group_of_root() -> str:
 
 def _check(command: Sequence[str]) -> None:
     """Let nginx say what is wrong with its file."""
-    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    checked = ended("nginx", command)
     if checked.returncode:
         wrong = next((line for line in checked.stderr.splitlines() if "[emerg]" in line), last_line(checked.stderr))
         raise ServiceError(f"nginx: {wrong.partition('[emerg] ')[2] or wrong}")

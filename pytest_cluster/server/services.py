@@ -26,6 +26,7 @@ from .guard import guard
 
 __all__ = [
     "Service",
+    "ended",
     "last_line",
     "postgresql",
     "program",
@@ -88,7 +89,7 @@ def postgresql() -> Iterator[Service]:
             os.chown(folder, owner["user"], owner["group"])
         data = os.path.join(folder, "data")
         options = ["-D", data, "-U", "test", "--auth=trust", "--no-sync", "--locale=C", "--encoding=UTF8"]
-        made = subprocess.run([initdb, *options], capture_output=True, text=True, cwd=folder, check=False, **owner)
+        made = ended("postgresql", [initdb, *options], cwd=folder, **owner)
         if made.returncode:
             raise ServiceError(f"postgresql: initdb failed: {last_line(made.stderr)}")
         command = [server, "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]
@@ -125,6 +126,20 @@ def program(names: Sequence[str], folders: Sequence[str], package: str) -> str:
             f"it (Debian: apt-get install {package}), or run these tests elsewhere"
         )
     return found
+
+
+def ended(name: str, command: Sequence[str], **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run a program of a service to its end.
+
+    :param more: for ``subprocess``.
+    :raises ServiceError: it cannot be run, or does not end.
+    """
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=scaled(START_SECONDS), **more
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServiceError(f"{name}: {error}") from None
 
 
 def _owner() -> dict[str, Any]:

@@ -133,9 +133,10 @@ def test_version_of_gunicorn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The installed one needs nothing; another is fetched once; what is not supported, or not there, is said."""
     fetched: list[str] = []
 
-    def fetch(version: str, folder: str) -> None:
+    def fetch(version: str, folder: str) -> str:
         fetched.append(version)
         Path(folder).mkdir()
+        return ""
 
     monkeypatch.setattr(interpreters, "_fetch", fetch)
     assert interpreters.gunicorn_folder(metadata.version("gunicorn"), lambda: str(tmp_path)) == ""
@@ -155,6 +156,44 @@ def test_version_that_pip_does_not_have(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(MissingProgram, match=r"gunicorn: pip cannot fetch 24\.99: ERROR: No matching distribution"):
         interpreters.gunicorn_folder("24.99", lambda: str(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_version_that_cannot_be_fetched_is_tried_once(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whichever test asks first; in a matrix it is skipped, elsewhere an error; other tests go on."""
+    fetched: list[str] = []
+
+    def fetch(version: str, folder: str) -> str:
+        fetched.append(version)
+        return f"pip cannot fetch {version}: ERROR: no network"
+
+    monkeypatch.setattr(interpreters, "_fetch", fetch)
+    fakes.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster_matrix(gunicorn=["24.97"], workers=[1, 2])
+        def test_matrix(cluster): pass
+
+        @pytest.mark.cluster(gunicorn="24.97")
+        def test_marker(cluster): pass
+
+        def test_other(cluster): pass
+        """
+    )
+
+    result = fakes.runpytest_inprocess("-rsE")
+
+    result.assert_outcomes(skipped=2, errors=1, passed=1)
+    result.stdout.fnmatch_lines(["SKIPPED [[]2] * cluster_matrix: gunicorn: pip cannot fetch 24.97: ERROR: no network"])
+    result.stdout.fnmatch_lines(["MissingProgram: gunicorn: pip cannot fetch 24.97: ERROR: no network"])
+    assert fetched == ["24.97"]
+
+
+def test_version_that_cannot_be_kept(tmp_path: Path) -> None:
+    """No space, or no place."""
+    gone = tmp_path / "gone"
+    with pytest.raises(MissingProgram, match=rf"gunicorn: 24\.96 cannot be kept in {gone}: \[Errno 2\] No such file"):
+        interpreters.gunicorn_folder("24.96", lambda: str(gone))
 
 
 def test_another_gunicorn_serves(shop: pytest.Pytester, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import sqlite3
 import time
 from pathlib import Path
@@ -164,6 +165,25 @@ def test_group_of_memory(cluster: Cluster, cluster_faults: Faults) -> None:
     except FaultError as problem:
         pytest.skip(str(problem))
     assert first.describe_end() == f"SIGKILL (injected: memory_group({64 << 20}) of worker 1)"
+
+
+def test_network_without_a_port(
+    cluster: Cluster, cluster_faults: Faults, cluster_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is noted, and everybody goes on by the way there was."""
+
+    def create_server(*_: object) -> socket.socket:
+        raise OSError(errno.EADDRINUSE, "Address already in use")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "create_server", create_server)
+        with pytest.raises(FaultError, match=r"network: there is no place for it to listen: .*Address already in use"):
+            cluster_faults.network().__enter__()
+    assert not [entry for entry in cluster.journal if entry.event == "fault"]
+    assert cluster_client.get("/").ok
+    with cluster_faults.network() as network:
+        assert cluster_client.get("/").ok
+    assert network.connections == 1
 
 
 def test_network(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -15,7 +16,7 @@ import pytest
 from pytest_cluster.errors import MissingProgram, ServiceError
 from pytest_cluster.options.server_url import ServerURL, parse_server_url
 from pytest_cluster.options.service_urls import parse_service_url
-from pytest_cluster.server import services
+from pytest_cluster.server import nginx, services
 from pytest_cluster.server.guard import guard
 from pytest_cluster.server.leaks import is_running
 
@@ -194,6 +195,52 @@ def test_service_that_does_not_come_up(tmp_path: Path, monkeypatch: pytest.Monke
     ):
         pass
     assert [one.name for one in tmp_path.iterdir()] == ["redis-server"]
+
+
+def test_preparation_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed, and nothing is left."""
+    for name in ("initdb", "postgres"):
+        (tmp_path / name).write_text("#!/bin/sh\nexec sleep 60\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr(services, "START_SECONDS", 0.2)
+    monkeypatch.setattr(services, "_owner", dict)
+
+    with pytest.raises(ServiceError, match=r"postgresql: .*initdb.* timed out after 0\.2"), services.postgresql():
+        pass
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["initdb", "postgres"]
+
+
+def test_no_free_port(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For nginx, and for a stock worker class, which cannot say where it listens."""
+
+    def create_server(*_: object) -> socket.socket:
+        raise OSError(errno.EADDRINUSE, "Address already in use")
+
+    monkeypatch.setattr(socket, "create_server", create_server)
+    monkeypatch.setattr(nginx, "program", lambda *_: "nginx")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def test_nginx(cluster_nginx): cluster_nginx("127.0.0.1:8000")
+
+        @pytest.mark.cluster(app="any:app", worker_class="sync")
+        def test_stock(cluster): pass
+        """
+    )
+
+    result = pytester.runpytest_inprocess()
+
+    result.assert_outcomes(failed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "the cluster has no address: there is no free port: [[]Errno 98] Address already in use",
+            "*ServiceError: nginx: there is no free port: [[]Errno 98] Address already in use",
+        ]
+    )
 
 
 def test_service_that_writes_without_end(tmp_path: Path) -> None:
