@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .errors import CrashError as CrashError
     from .errors import FaultError as FaultError
     from .errors import ForeignRedirect as ForeignRedirect
+    from .errors import HookError as HookError
     from .errors import InAnotherProcess as InAnotherProcess
     from .errors import LeakError as LeakError
     from .errors import MissingLibrary as MissingLibrary
@@ -78,6 +79,7 @@ __all__ = [
     "Gate",
     "Hit",
     "Hits",
+    "HookError",
     "InAnotherProcess",
     "Journal",
     "JournalEntry",
@@ -130,6 +132,7 @@ _HOME = {
     "Gate": "faults.gates",
     "Hit": "requests.hits",
     "Hits": "requests.hits",
+    "HookError": "errors",
     "Journal": "journal.journal",
     "JournalEntry": "journal.entries",
     "LeakError": "errors",

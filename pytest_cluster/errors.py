@@ -28,6 +28,7 @@ __all__ = [
     "CrashError",
     "FaultError",
     "ForeignRedirect",
+    "HookError",
     "InAnotherProcess",
     "LeakError",
     "MissingLibrary",
@@ -74,6 +75,10 @@ class MissingLibrary(ClusterError, ImportError):
 
 class MissingProgram(ClusterError):
     """A service is not installed that a test has asked for; the sentence says what to install."""
+
+
+class HookError(ClusterError):
+    """A plugin, or a conftest, does not cope with what it is told of a cluster; the sentence says where."""
 
 
 class ServiceError(ClusterError):

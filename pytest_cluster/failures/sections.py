@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..errors import ServerError, Unanswered, WaitTimeout
+from ..errors import HookError, ServerError, Unanswered, WaitTimeout
 from ..options import settings
 from ..requests.unanswered import find_holders
 from ..server.launcher import ServerProcess
 from ..stash import CLUSTERS, FAILED, MOMENTS, REPLAY, STARTED, VERDICT
 from ..waiting import cut, poll, scaled
 from . import report
+from .hook_calls import call_hook
 from .transactions import unseen_writes
 
 if TYPE_CHECKING:
@@ -127,11 +128,12 @@ class _Told:
 
     def more_of(self, cluster: Cluster) -> list[tuple[str, str]]:
         """Return what plugins add, cut."""
+        caller = self.item.ihook.pytest_cluster_report_sections
         try:
-            found = self.item.ihook.pytest_cluster_report_sections(cluster=cluster, item=self.item, report=self.result)
-            return [(str(title), cut(str(text))) for sections in found for title, text in sections or ()]
-        except Exception as problem:  # noqa: BLE001 - the failure itself must be reported
-            return [("hook", f"pytest_cluster_report_sections failed: {type(problem).__name__}: {problem}")]
+            found = call_hook(caller, cluster=cluster, item=self.item, report=self.result)
+        except HookError as problem:
+            return [("hook", str(problem))]
+        return [section for one in found for section in _added(one, caller.name)]
 
     def tell_hooks(self) -> None:
         from .records import FailureRecord
@@ -140,10 +142,17 @@ class _Told:
             self.item.nodeid, self.result.when, self.result.longreprtext, _reproduce(self.item), tuple(self.records)
         )
         try:
-            self.item.ihook.pytest_cluster_failed(failure=record, item=self.item, report=self.result)
-        except Exception as problem:  # noqa: BLE001 - the same
-            title = f"Captured stderr cluster: hook {self.result.when}"
-            self.result.sections.append((title, f"pytest_cluster_failed failed: {type(problem).__name__}: {problem}\n"))
+            call_hook(self.item.ihook.pytest_cluster_failed, failure=record, item=self.item, report=self.result)
+        except HookError as problem:  # the failure itself must be reported
+            self.result.sections.append((f"Captured stderr cluster: hook {self.result.when}", f"{problem}\n"))
+
+
+def _added(returned: Any, hook: str) -> list[tuple[str, str]]:  # noqa: ANN401 - anything
+    """Return the sections that one implementation of a hook has returned, or one that says that these are none."""
+    try:
+        return [(str(title), cut(str(text))) for title, text in returned or ()]
+    except (TypeError, ValueError):
+        return [("hook", f"{hook} returned {returned!r:.200}: expected pairs of a title and a text, [('queue', '3')]")]
 
 
 def _name_of(number: int) -> str:

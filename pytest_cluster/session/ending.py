@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import ClusterError, CrashError, UncheckedExpectation
 from ..journal.entries import last_fault
 from ..server.exits import error_in_log
+from ..stash import FAILED
 
 if TYPE_CHECKING:
+    import pytest
+
     from ..clusters.cluster import Cluster
 
-__all__ = ["keep", "missed_by_test", "requests_under_way"]
+__all__ = ["ends_of_test", "keep", "missed_by_test", "requests_under_way"]
+
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+SLOW_END_SECONDS = 2.0
+
+
+@contextmanager
+def ends_of_test(cluster: Cluster, item: pytest.Item, slow_ends: list[str]) -> Iterator[None]:
+    """Find out before a cluster's end what a test that passed has overlooked, and raise that after the end.
+
+    :param slow_ends: gets a sentence that tells what the end has waited for, where that was long.
+    """
+    missed = None if item.stash.get(FAILED, False) else missed_by_test(cluster)
+    cluster.journal.unchecked.clear()
+    under_way = requests_under_way(cluster)
+    begin = time.monotonic()
+    yield
+    seconds = time.monotonic() - begin
+    if under_way and seconds > SLOW_END_SECONDS:
+        slow_ends.append(f"{item.nodeid}: its end took {seconds:.1f} s, because {under_way}")
+    if missed is not None:
+        raise missed
 
 
 def keep(cluster: Cluster) -> tuple[bool, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["ClusterRun"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
-
-SLOW_END_SECONDS = 2.0
 
 
 class ClusterRun:
@@ -205,19 +202,23 @@ class ClusterRun:
             self.totals.started += 1
             self.totals.slowest = max(self.totals.slowest, seconds)
             item.stash[CLUSTERS].append(cluster)
-            started(cluster)
             self._tell_of(cluster, item)
+            started(cluster)
 
         return PreparedCluster(recipe.options, pythonpath=recipe.pythonpath, started=note)
 
     def _tell_of(self, cluster: Cluster, item: pytest.Item) -> None:
         """Let plugins hear of a cluster that has started, and from now on of what happens in it."""
+        from ..errors import ClusterError
         from .telling import tell_of
 
         try:
             tell_of(cluster, item, self.totals.problems)
         except BaseException:
-            cluster.close()  # no fixture has it yet
+            try:
+                self._close(cluster)  # no fixture has it yet
+            except ClusterError as problem:
+                self.totals.note_problems([problem])
             raise
 
     def end(self, cluster: Cluster, item: pytest.Item) -> None:
@@ -225,9 +226,11 @@ class ClusterRun:
 
         :raises ClusterError: it did not end as it should.
         """
+        from .ending import ends_of_test
+
         cluster.ends_quickly = cluster.ends_quickly or item.stash.get(FAILED, False)
         if not self._keep(cluster, item):
-            with _missed_raised_after(cluster, item), self._slow_end_told(cluster, item):
+            with ends_of_test(cluster, item, self.totals.slow_ends):
                 self._close(cluster)
 
     def lease(self, recipe: Recipe, item: pytest.Item, request: pytest.FixtureRequest) -> Lease:
@@ -245,11 +248,13 @@ class ClusterRun:
 
         :raises ClusterError: it, or one that had to make place for it, did not end as it should.
         """
+        from .ending import ends_of_test
+
         if not self._keep(lease.cluster, item):
             failed = item.stash.get(FAILED, False)
             wanted = not self.is_last and self._forecast(item).comes_after(item)
             lease.cluster.ends_quickly = failed
-            with _missed_raised_after(lease.cluster, item), self._slow_end_told(lease.cluster, item):
+            with ends_of_test(lease.cluster, item, self.totals.slow_ends):
                 self.pool.give_back(lease, failed=failed, wanted=wanted, test=item.nodeid)
 
     def end_idle(self) -> list[Exception]:
@@ -288,28 +293,21 @@ class ClusterRun:
             self._has_helpers = True
 
     def _close(self, cluster: Cluster) -> None:
-        from ..errors import LeakError
+        from ..errors import HookError, LeakError
+        from .telling import tell_of_end
 
         try:
             cluster.close()
-        except LeakError:
-            self.totals.leaked += 1
-            raise
-        finally:
+        except BaseException as error:
+            self.totals.leaked += isinstance(error, LeakError)
             self.totals.note_end(cluster)
-            self._config.hook.pytest_cluster_ended(cluster=cluster, config=self._config)
-
-    @contextmanager
-    def _slow_end_told(self, cluster: Cluster, item: pytest.Item) -> Iterator[None]:
-        """Tell at the end of the run what a test's end has waited for, where that was long."""
-        from .ending import requests_under_way
-
-        under_way = requests_under_way(cluster)
-        begin = time.monotonic()
-        yield
-        seconds = time.monotonic() - begin
-        if under_way and seconds > SLOW_END_SECONDS:
-            self.totals.slow_ends.append(f"{item.nodeid}: its end took {seconds:.1f} s, because {under_way}")
+            try:
+                tell_of_end(cluster, self._config)
+            except HookError as problem:  # the end has an error of its own
+                self.totals.note_problems([problem])
+            raise
+        self.totals.note_end(cluster)
+        tell_of_end(cluster, self._config)
 
     def _keep(self, cluster: Cluster, item: pytest.Item) -> bool:
         """Leave the cluster of a failed test running, if that is asked for and can be."""
@@ -327,15 +325,3 @@ class ClusterRun:
 
         self._later = self._later or LaterUse(item.session.items)
         return self._later
-
-
-@contextmanager
-def _missed_raised_after(cluster: Cluster, item: pytest.Item) -> Iterator[None]:
-    """Find out before the cluster's end what a test that passed has overlooked, and raise that after the end."""
-    from .ending import missed_by_test
-
-    missed = None if item.stash.get(FAILED, False) else missed_by_test(cluster)
-    cluster.journal.unchecked.clear()
-    yield
-    if missed is not None:
-        raise missed

@@ -74,35 +74,99 @@ def test_hooks_of_a_conftest(fakes: pytest.Pytester) -> None:
     assert {"fault", "exit"} <= {event for event, _ in entries}
 
 
+SENTENCES = {
+    "started(cluster)": {"errors": 1, "passed": 1},
+    "client_made(cluster)": {"errors": 1, "passed": 1},
+    "event(entry)": {"passed": 2},
+    "ended(cluster)": {"passed": 2, "errors": 1},
+}
+
+
+@pytest.mark.parametrize("hook", SENTENCES)
 @pytest.mark.parametrize(
-    ("hook", "outcome", "told"),
-    [
-        ("started(cluster)", {"errors": 1}, ["*ZeroDivisionError*"]),
-        ("event(entry)", {"passed": 1}, ["*pytest_cluster_event failed: ZeroDivisionError: *"]),
-        ("ended(cluster)", {"passed": 1, "errors": 1}, ["*ZeroDivisionError*"]),
-    ],
+    ("failure", "said"), [("1 / 0", "ZeroDivisionError: division by zero"), ("pytest.fail('no')", "Failed: no")]
 )
-def test_hook_that_fails(fakes: pytest.Pytester, hook: str, outcome: dict[str, int], told: list[str]) -> None:
-    """It is somebody's failure, and the cluster is gone all the same."""
-    add_to_conftest(fakes, f"\n    def pytest_cluster_{hook}: 1 / 0\n")
-    fakes.makepyfile("def test_it(cluster): pass")
+def test_hook_that_fails(fakes: pytest.Pytester, hook: str, failure: str, said: str) -> None:
+    """One sentence says which and where, once; the cluster is gone all the same, and other tests go on."""
+    name = f"pytest_cluster_{hook.partition('(')[0]}"
+    add_to_conftest(fakes, f"\n    import pytest\n    def pytest_cluster_{hook}:\n        {failure}\n")
+    line = len((fakes.path / "conftest.py").read_text().splitlines())
+    fakes.makepyfile("def test_it(cluster): pass\ndef test_other(): pass")
 
-    result = fakes.runpytest_inprocess()
+    result = fakes.runpytest_inprocess("-rN")
 
-    result.assert_outcomes(**outcome)
-    result.stdout.fnmatch_lines(told)
+    result.assert_outcomes(**SENTENCES[hook])
+    told = [one for one in result.outlines if said in one]
+    assert told == [
+        f"{'' if name == 'pytest_cluster_event' else 'HookError: '}{name} in conftest.py:{line} failed: {said}"
+    ]
     result.stdout.fnmatch_lines(["cluster: 1 started, *, 0 with leaked processes"])
     assert result.ret == 1
 
 
-def test_hooks_about_a_failure_that_fail_hide_nothing(fakes: pytest.Pytester) -> None:
+def test_hook_that_fails_after_an_end_that_failed(fakes: pytest.Pytester) -> None:
+    """The end's own error is the test's; each cluster is ended, and told of once."""
     add_to_conftest(
         fakes,
         """
-    def pytest_cluster_report_sections(): 1 / 0
-    def pytest_cluster_failed(failure): failure.no_such_thing
+    def pytest_cluster_ended(cluster):
+        with open("ended", "a") as file: print(cluster.primary.pid, file=file)
+        raise LookupError("no such plugin")
     """,
     )
+    fakes.makepyfile(
+        """
+        def test_it(cluster_factory):
+            for _ in range(3): cluster_factory(workers=1)
+        """
+    )
+
+    result = fakes.runpytest_inprocess("-rN")
+
+    result.assert_outcomes(passed=1, errors=1)
+    assert len(set((fakes.path / "ended").read_text().split())) == 3
+    assert len((fakes.path / "ended").read_text().split()) == 3
+    result.stdout.fnmatch_lines(
+        ["HookError: pytest_cluster_ended in conftest.py:* failed: LookupError: no such plugin"]
+    )
+
+
+def test_hook_that_skips_or_ends_the_run(fakes: pytest.Pytester) -> None:
+    """That is no failure of it."""
+    add_to_conftest(
+        fakes,
+        """
+    import pytest
+    def pytest_cluster_started(item):
+        pytest.skip("not here") if item.name == "test_it" else pytest.exit("enough")
+    """,
+    )
+    fakes.makepyfile("def test_it(cluster): pass\ndef test_other(cluster): pass\ndef test_never(): pass")
+
+    result = fakes.runpytest_inprocess("-rs")
+
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED * not here", "*Exit: enough*"])
+
+
+FAILING_HOOKS = """
+    import pytest
+    def pytest_cluster_report_sections(): {failure}
+    def pytest_cluster_failed(failure): failure.no_such_thing
+"""
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        ("1 / 0", "pytest_cluster_report_sections in conftest.py:* failed: ZeroDivisionError: division by zero"),
+        ("pytest.fail('no')", "pytest_cluster_report_sections in conftest.py:* failed: Failed: no"),
+        ("return 'busy'", "pytest_cluster_report_sections returned 'busy': expected pairs of a title and a text, *"),
+        ("return 3", "pytest_cluster_report_sections returned 3: expected pairs of a title and a text, *"),
+    ],
+)
+def test_hooks_about_a_failure_that_fail_hide_nothing(fakes: pytest.Pytester, failure: str, said: str) -> None:
+    add_to_conftest(fakes, FAILING_HOOKS.format(failure=failure))
     fakes.makepyfile("def test_it(cluster): assert False, 'the reason'")
 
     result = fakes.runpytest_inprocess()
@@ -112,8 +176,8 @@ def test_hooks_about_a_failure_that_fail_hide_nothing(fakes: pytest.Pytester) ->
         [
             "*the reason*",
             "cause: *",
-            "pytest_cluster_report_sections failed: ZeroDivisionError: *",
-            "pytest_cluster_failed failed: AttributeError: *",
+            said.replace("[", "[[]"),
+            "pytest_cluster_failed in conftest.py:* failed: AttributeError: *",
         ]
     )
 
