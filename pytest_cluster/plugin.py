@@ -31,7 +31,7 @@ from .fixtures import (
     fail_without_traceback,
 )
 from .options import settings
-from .stash import CALLED, CLUSTERS, FAILED, MOMENTS, REPLAY, RUN_ONCE, STARTED, VERDICT
+from .stash import ASKED_HERE, CALLED, CLUSTERS, FAILED, MOMENTS, REPLAY, RUN_ONCE, STARTED, VERDICT
 
 if TYPE_CHECKING:
     from .session.limits import TimeoutSettings
@@ -196,11 +196,12 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note when a test begins; whether it takes a cluster it may decide later."""
     # Anew each time: a plugin that runs a failed test again uses the same item.
-    keys: tuple[pytest.StashKey[Any], ...] = (CALLED, CLUSTERS, MOMENTS, REPLAY, RUN_ONCE, VERDICT)
+    keys: tuple[pytest.StashKey[Any], ...] = (ASKED_HERE, CALLED, CLUSTERS, MOMENTS, REPLAY, RUN_ONCE, VERDICT)
     for key in keys:
         if key in item.stash:
             del item.stash[key]
     item.stash[FAILED], item.stash[STARTED] = False, time.monotonic()
+    item.config.stash[RUN].begin_test()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -251,6 +252,9 @@ def pytest_runtest_makereport(
     """Show what the cluster has to say about a failure: about what has become of the test, as pytest sees it."""
     error = call.excinfo.value if call.excinfo is not None else None
     moments = {}
+    run = item.config.stash[RUN]
+    if call.when == "call":
+        run.end_call(item)
     if error is not None and CLUSTERS in item.stash:
         from .failures.sections import observe_clusters
 
@@ -266,7 +270,7 @@ def pytest_runtest_makereport(
         describe_failure(item, result, error, moments)
     if result.failed:
         item.stash[FAILED] = True
-    vars(result).update(item.config.stash[RUN].told_with_report(item))  # goes through xdist with it
+    vars(result).update(run.told_with_report(item))  # goes through xdist with it
     return result
 
 

@@ -9,7 +9,19 @@ import pytest
 if TYPE_CHECKING:
     from .clusters.cluster import Cluster
 
-__all__ = ["CALLED", "CLUSTERS", "FAILED", "FIXTURES", "MOMENTS", "REPLAY", "RUN_ONCE", "STARTED", "VERDICT", "WORKERS"]
+__all__ = [
+    "ASKED_HERE",
+    "CALLED",
+    "CLUSTERS",
+    "FAILED",
+    "FIXTURES",
+    "MOMENTS",
+    "REPLAY",
+    "RUN_ONCE",
+    "STARTED",
+    "VERDICT",
+    "WORKERS",
+]
 
 FIXTURES = ("cluster", "cluster_factory", "cluster_client", "cluster_faults", "cluster_journal", "cluster_chaos")
 """A test that uses none of these starts no cluster, whatever its marker says."""
@@ -20,6 +32,8 @@ FAILED = pytest.StashKey[bool]()
 """Whether one of the test's phases has failed."""
 STARTED = pytest.StashKey[float]()
 """When the test began, by the monotonic clock."""
+ASKED_HERE: pytest.StashKey[list[tuple[Any, ...]]] = pytest.StashKey()
+"""What a test has asked in pytest's own process, in place of a cluster; see :mod:`.session.asked_here`."""
 CALLED = pytest.StashKey[float]()
 """When its call began, of one whose call alone pytest-timeout counts."""
 WORKERS = pytest.StashKey[int]()

@@ -133,7 +133,7 @@ def was_touched(lease: Lease) -> bool:
     cluster = lease.cluster
     if not cluster.options.has_journal:
         return True  # nobody tells
-    return _done(cluster) != lease.done
+    return done_by(cluster) != lease.done
 
 
 def _has_changed_meanwhile(cluster: Cluster) -> bool:
@@ -147,12 +147,12 @@ def _leased(cluster: Cluster, key: str, *, is_reused: bool) -> Lease:
         cluster.journal.last_seq,
         _descriptors(cluster),
         cluster.faults.injected,
-        _done(cluster),
+        done_by(cluster),
         is_reused,
     )
 
 
-def _done(cluster: Cluster) -> tuple[int, ...]:
+def done_by(cluster: Cluster) -> tuple[int, ...]:
     """Return the counts of what may leave traces in the processes: calls, entries of the journal, requests."""
     requests = sum(worker.tally.begun for worker in cluster.every_worker)
     return cluster.server.control.calls, cluster.journal.last_seq, requests

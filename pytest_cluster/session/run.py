@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..options import settings
-from ..stash import CLUSTERS, FAILED, RUN_ONCE
+from ..stash import ASKED_HERE, CLUSTERS, FAILED, RUN_ONCE
 
 if TYPE_CHECKING:
     from ..clusters.cluster import Cluster
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..clusters.prepared import PreparedCluster
     from ..options.recipe import Recipe
     from ..options.server_url import ServerURL
+    from .asked_here import Overlooked
     from .compare import Comparison
     from .limits import TimeoutSettings
     from .pool import Lease, Pool
@@ -49,6 +50,7 @@ class ClusterRun:
         self.kept: list[str] = []
         self.comparison: Comparison | None = None
         self.once: list[str] = []
+        self._overlooked: Overlooked | None = None
 
     @property
     def compares(self) -> bool:
@@ -59,6 +61,12 @@ class ClusterRun:
     def repeats(self) -> bool:
         """Whether there are several numbers of workers for each test that does not say its own."""
         return settings.repeats(self._config)
+
+    @cached_property
+    def _asks_for_clusters(self) -> str:
+        from .asked_here import asks_for_clusters
+
+        return asks_for_clusters(self._config) if self.foreign_url is None else ""
 
     @property
     def foreign_url(self) -> ServerURL | None:
@@ -93,6 +101,15 @@ class ClusterRun:
         return self._pool
 
     @property
+    def overlooked(self) -> Overlooked:
+        """The tests that have asked an application in this process, and no cluster."""
+        if self._overlooked is None:
+            from .asked_here import Overlooked
+
+            self._overlooked = Overlooked()
+        return self._overlooked
+
+    @property
     def totals(self) -> Totals:
         """What the run adds up to."""
         if self._totals is None:
@@ -110,7 +127,7 @@ class ClusterRun:
     def has_news(self) -> bool:
         """Whether the end of the run has something to tell."""
         adds_up = self.has_totals and (self.totals.started or self.totals.problems)
-        return bool(adds_up or self.comparison or self.once)
+        return bool(adds_up or self.comparison or self.once or self._overlooked)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note the end of a test's phase, here or in a process of xdist: pytest's hook."""
@@ -125,6 +142,8 @@ class ClusterRun:
             self.comparison.note(report)
         if report.when == "teardown" and hasattr(report, "cluster_once"):
             self.once.append(report.cluster_once)
+        if report.when == "teardown" and hasattr(report, "cluster_asked_here"):
+            self.overlooked.note(report.cluster_asked_here)
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_timeout_set_timer(self, item: pytest.Item, settings: TimeoutSettings) -> Generator[None, object, object]:
@@ -143,6 +162,16 @@ class ClusterRun:
             look_before_alarm(partial(observe_at_alarm, item))
         return result
 
+    def begin_test(self) -> None:
+        """Watch what a test asks in this process, if there is a cluster that it may overlook."""
+        if self._overlooked is not None or self._asks_for_clusters:
+            self.overlooked.begin_test()
+
+    def end_call(self, item: pytest.Item) -> None:
+        """Note whether a test whose call is over has overlooked its cluster."""
+        if self._overlooked is not None:
+            self._overlooked.end_call(item)
+
     def told_with_report(self, item: pytest.Item) -> dict[str, object]:
         """Return what the reports of a test carry for the end of the run."""
         told: dict[str, object] = {}
@@ -153,6 +182,8 @@ class ClusterRun:
             told.update({} if compared is None else {"cluster_compared": compared})
         if item.stash.get(RUN_ONCE, ""):
             told["cluster_once"] = item.stash[RUN_ONCE]
+        if item.stash.get(ASKED_HERE, []):
+            told["cluster_asked_here"] = item.stash[ASKED_HERE]
         return told
 
     def check_verdict(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
@@ -183,6 +214,7 @@ class ClusterRun:
         item.stash[RUN_ONCE] = why_once(item)
         limit_waits(item)
         self.acquire_helpers()
+        self.overlooked.watch.look()
         return recipe_of(item, fixtures, app, workers, forks=forks)
 
     def start(self, recipe: Recipe, item: pytest.Item) -> Cluster:
@@ -199,9 +231,9 @@ class ClusterRun:
         from ..clusters.prepared import PreparedCluster
 
         def note(cluster: Cluster, seconds: float) -> None:
-            self.totals.started += 1
-            self.totals.slowest = max(self.totals.slowest, seconds)
+            self.totals.note_start(cluster, seconds)
             item.stash[CLUSTERS].append(cluster)
+            self.overlooked.begin_cluster(cluster)
             self._tell_of(cluster, item)
             started(cluster)
 
@@ -241,6 +273,7 @@ class ClusterRun:
             self.totals.reused += 1
             lease.cluster.forget_clients()
             item.stash[CLUSTERS].append(lease.cluster)
+            self.overlooked.begin_cluster(lease.cluster)
         return lease
 
     def give_back(self, lease: Lease, item: pytest.Item) -> None:
@@ -269,7 +302,9 @@ class ClusterRun:
         return problems
 
     def release_helpers(self) -> None:
-        """Release the guard and the fork server: the run is over."""
+        """Release the guard, the fork server and the test clients that were watched: the run is over."""
+        if self._overlooked is not None:
+            self._overlooked.watch.end()
         if self._has_helpers:
             from ..server.fork_server import fork_server
             from ..server.guard import guard
@@ -319,6 +354,16 @@ class ClusterRun:
         was_kept, told = keep(cluster)
         self.kept.append(f"{item.nodeid}: {told}")
         return was_kept
+
+    def overlooked_lines(self) -> list[str]:
+        """Return what is to be said of tests that have asked no cluster."""
+        if self._overlooked is None:
+            return []
+        from .client_watch import package_of
+
+        named = settings.value_of(self._config, "app").value
+        packages = {*self.totals.packages, *([package_of(named)] if named else [])}
+        return self._overlooked.lines(packages, self._asks_for_clusters)
 
     def _forecast(self, item: pytest.Item) -> LaterUse:
         from .reuse_forecast import LaterUse

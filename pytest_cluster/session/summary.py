@@ -39,6 +39,7 @@ def _sections(run: ClusterRun) -> list[tuple[str, Sequence[str], dict[str, Any]]
     return [
         ("cluster: 1 worker against several", compared, {}),
         ("cluster: not with each number of workers", run.once, {"yellow": True}),
+        ("cluster: asked in pytest's own process", run.overlooked_lines(), {"yellow": True}),
         ("cluster: kept running", run.kept, {}),
         ("cluster: slow ends", run.totals.slow_ends, {}),
         ("cluster: problems at the end", run.totals.problems, {"red": True}),

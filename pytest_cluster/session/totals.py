@@ -29,6 +29,7 @@ class Totals:
         problems: what went wrong at the end, of no single test.
         slow_ends: what tests' ends have waited for.
         unsteady: tests that were compared, and failed with 1 worker when they ran so again.
+        packages: those whose applications clusters have served.
     """
 
     started: int = 0
@@ -41,6 +42,15 @@ class Totals:
     problems: list[str] = field(default_factory=list)
     slow_ends: list[str] = field(default_factory=list)
     unsteady: list[str] = field(default_factory=list)
+    packages: list[str] = field(default_factory=list)
+
+    def note_start(self, cluster: Cluster, seconds: float) -> None:
+        """Note that a cluster has started, and how long that took."""
+        self.started += 1
+        self.slowest = max(self.slowest, seconds)
+        package = (cluster.options.app or "").partition(":")[0].partition(".")[0]
+        if package and package not in self.packages:
+            self.packages.append(package)
 
     def note_end(self, cluster: Cluster) -> None:
         """Note what coverage has lost with a cluster that has ended."""
@@ -71,6 +81,7 @@ class Totals:
         self.problems += theirs.problems
         self.slow_ends += theirs.slow_ends
         self.unsteady += theirs.unsteady
+        self.packages += theirs.packages
 
     def __str__(self) -> str:
         times = "time" if self.reused == 1 else "times"
