@@ -742,7 +742,7 @@ application_for(CleanTurn *self, Served *served)
     if (ids == NULL) {
         return Py_NewRef(application);
     }
-    PyObject *ident = give_id(ids, served->environ);
+    PyObject *ident = give_id(ids, served->environ, self->fields[SOCKET]);
     if (ident == NULL) {
         return NULL;
     }

@@ -21,6 +21,7 @@ enum {
     TIMEOUT,
     READ_EVENT,
     WRITE_EVENT,
+    REQUEST_ID,
     CLIENT_SLOTS
 };
 
@@ -45,7 +46,7 @@ learn_client(PyObject *type)
 {
     static const char *const names[] = {"_sock",   "_descriptor", "_is_ours", "_kind",
                                         "_reader", "_closed",     "_io_refs", "timeout",
-                                        "_read_event", "_write_event"};
+                                        "_read_event", "_write_event", "_request_id"};
     if (prepare() < 0 || find_slots(type, names, places, CLIENT_SLOTS) < 0) {
         return -1;
     }
@@ -107,6 +108,23 @@ new_client(PyObject *kind, int fd)
     *attribute(client, IO_REFS) = Py_NewRef(zero);
     *attribute(client, TIMEOUT) = Py_NewRef(Py_None); /* as for gunicorn, which never waits with another */
     return client;
+}
+
+/* Return the id that is noted of the request that a client makes, borrowed; NULL: none yet, None: it is to be asked of the
+   context variable, as ever for sockets of other kinds. */
+PyObject *
+noted_id(PyObject *client)
+{
+    return Py_TYPE(client) == client_type ? *attribute(client, REQUEST_ID) : Py_None;
+}
+
+/* Note one, where that can be. */
+void
+note_id(PyObject *client, PyObject *ident)
+{
+    if (Py_TYPE(client) == client_type) {
+        set_field(attribute(client, REQUEST_ID), Py_NewRef(ident));
+    }
 }
 
 /* --- closing ------------------------------------------------------------------------------------- */

@@ -112,7 +112,7 @@ extern PyTypeObject *request_ids_type;
 PyObject *ids_behind(PyObject *application);
 PyObject *application_with(PyObject *ids);
 PyObject *header_of(PyObject *ids);
-PyObject *give_id(PyObject *ids, PyObject *environ);
+PyObject *give_id(PyObject *ids, PyObject *environ, PyObject *client);
 int has_id(PyObject *ids, PyObject *headers);
 PyObject *start_with_id(PyObject *ids, PyObject *ident, PyObject *start_response, PyObject *const *args, Py_ssize_t count,
                         PyObject *names);
@@ -134,6 +134,8 @@ int learn_client(PyObject *type);
 int descriptor_of(PyObject *client);
 PyObject *new_client(PyObject *kind, int fd);
 int close_client(PyObject *client);
+PyObject *noted_id(PyObject *client);
+void note_id(PyObject *client, PyObject *ident);
 
 /* --- addresses, as the standard library says them: addresses.c --------------------------------- */
 

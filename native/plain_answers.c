@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -368,6 +369,15 @@ typedef struct {
     int is_length;
 } Field;
 
+/* Whether eight characters of ASCII are printable. */
+static int
+are_printable(const char *begin)
+{
+    uint64_t word, highest = 0x8080808080808080;
+    memcpy(&word, begin, sizeof word);
+    return ((word + 0x6060606060606060) & ~(word + 0x0101010101010101) & highest) == highest;
+}
+
 /* The characters of text that is printable ASCII; NULL: it is not. */
 static const char *
 printable(PyObject *text, Py_ssize_t *size)
@@ -377,7 +387,11 @@ printable(PyObject *text, Py_ssize_t *size)
     }
     const char *begin = (const char *)PyUnicode_1BYTE_DATA(text);
     *size = PyUnicode_GET_LENGTH(text);
-    for (Py_ssize_t at = 0; at < *size; at++) {
+    Py_ssize_t at = 0;
+    while (at + 8 <= *size && are_printable(begin + at)) {
+        at += 8;
+    }
+    for (; at < *size; at++) {
         if (begin[at] < ' ' || begin[at] > '~') {
             return NULL;
         }

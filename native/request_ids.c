@@ -22,6 +22,7 @@ enum {
     PARENT_KEY, /* of environ: traceparent */
     ID_KEY,     /* of environ: the id */
     VARIABLE,   /* a context variable: the id */
+    ASKERS,     /* a list of what asks that; empty: nobody does */
     SAID,       /* said(environ): the id that a peer says, or None */
     START,      /* start(ident, start_response, status, headers, exc_info=None) */
     IDS_FIELDS
@@ -34,6 +35,8 @@ typedef struct {
 } RequestIds;
 
 PyTypeObject *request_ids_type;
+
+static PyObject *socket_name;
 
 /* --- new ids -------------------------------------------------------------------------------- */
 
@@ -200,21 +203,26 @@ said_or(RequestIds *self, PyObject *environ, PyObject *ident)
     return said;
 }
 
-/* Let everybody know the id. */
+/* Let whoever asks know the id.  The variable costs as much as all the rest: while nobody can ask, and it has no id of an
+   earlier request, the client's socket has the id, for who comes to ask amid this one. */
 static int
-note(RequestIds *self, PyObject *environ, PyObject *ident)
+note(RequestIds *self, PyObject *ident, PyObject *client)
 {
-    if (PyDict_SetItem(environ, self->fields[ID_KEY], ident) < 0) {
-        return -1;
+    if (client != NULL && PyList_GET_SIZE(self->fields[ASKERS]) == 0 && noted_id(client) != Py_None) {
+        note_id(client, ident);
+        return 0;
+    }
+    if (client != NULL) {
+        note_id(client, Py_None);
     }
     PyObject *token = PyContextVar_Set(self->fields[VARIABLE], ident);
     Py_XDECREF(token);
     return token == NULL ? -1 : 0;
 }
 
-/* Give a request its id, and return it. */
+/* Give a request its id, and return it; `client` is the socket of a greenlet that serves nothing else, NULL: there is none. */
 PyObject *
-give_id(PyObject *ids, PyObject *environ)
+give_id(PyObject *ids, PyObject *environ, PyObject *client)
 {
     RequestIds *self = (RequestIds *)ids;
     PyObject *ident = new_id(self);
@@ -222,10 +230,22 @@ give_id(PyObject *ids, PyObject *environ)
     if (is_new == 0) {
         ident = said_or(self, environ, ident);
     }
-    if (is_new < 0 || ident == NULL || note(self, environ, ident) < 0) {
+    if (is_new < 0 || ident == NULL || PyDict_SetItem(environ, self->fields[ID_KEY], ident) < 0
+        || note(self, ident, client) < 0) {
         Py_CLEAR(ident);
     }
     return ident;
+}
+
+/* The variable has an id from now on, where this client's requests are served. */
+static void
+forget_id(PyObject *environ)
+{
+    PyObject *client = PyDict_GetItemWithError(environ, socket_name);
+    if (client != NULL) {
+        note_id(client, Py_None);
+    }
+    PyErr_Clear();
 }
 
 static const char call_doc[] = "call(environ, start_response)\n--\n\nServe a request; as PEP 3333 has it.";
@@ -237,7 +257,8 @@ call(RequestIds *self, PyObject *const *args, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "expected environ, a dict, and start_response");
         return NULL;
     }
-    PyObject *ident = give_id((PyObject *)self, args[0]), *known = NULL, *begin = NULL, *body = NULL;
+    forget_id(args[0]);
+    PyObject *ident = give_id((PyObject *)self, args[0], NULL), *known = NULL, *begin = NULL, *body = NULL;
     if (ident != NULL) {
         known = PyTuple_Pack(3, (PyObject *)self, ident, args[1]);
     }
@@ -305,15 +326,21 @@ deallocate(RequestIds *self)
 static PyObject *
 create(PyTypeObject *type, PyObject *args, PyObject *named)
 {
-    static char *names[] = {"application", "header", "key", "parent_key", "id_key", "variable", "said", "start", "seed", NULL};
+    static char *names[] = {"application", "header", "key", "parent_key", "id_key", "variable", "askers", "said",
+                            "start", "seed", NULL};
     PyObject *given[IDS_FIELDS];
     Py_buffer seed;
-    if (!PyArg_ParseTupleAndKeywords(args, named, "OUUUUO!OOy*:RequestIds", names, &given[APPLICATION], &given[HEADER],
+    if (!PyArg_ParseTupleAndKeywords(args, named, "OUUUUO!O!OOy*:RequestIds", names, &given[APPLICATION], &given[HEADER],
                                      &given[KEY], &given[PARENT_KEY], &given[ID_KEY], &PyContextVar_Type, &given[VARIABLE],
-                                     &given[SAID], &given[START], &seed)) {
+                                     &PyList_Type, &given[ASKERS], &given[SAID], &given[START], &seed)) {
         return NULL;
     }
     RequestIds *self = NULL;
+    static const Name made[] = {{&socket_name, "gunicorn.socket"}};
+    if (make_names(made, COUNT_OF(made)) < 0) {
+        PyBuffer_Release(&seed);
+        return NULL;
+    }
     if (seed.len != SEED_BYTES) {
         PyErr_Format(PyExc_ValueError, "expected %d bytes to seed the dice, got %zd", SEED_BYTES, seed.len);
     }

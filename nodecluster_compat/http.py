@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .base.arguments import checked_callable, take_callback
 from .base.arity import arity_of
-from .base.this_request import RequestIdFilter, limit_request, request_id, request_timeout
+from .base.this_request import ASKERS, RequestIdFilter, limit_request, request_id, request_timeout
 from .errors import ArgumentError, ArgumentTypeError
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .runtime.servers.http_server import HttpServer as Server
 
 __all__ = ["RequestIdFilter", "Server", "create_server", "limit_request", "request_id", "request_timeout"]
+
+ASKERS.append(__name__)
 
 _SETTINGS: Final = {
     "keepAliveTimeout": "keepalive=5, in seconds",

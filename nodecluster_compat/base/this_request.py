@@ -17,11 +17,13 @@ from weakref import WeakMethod
 from ..errors import ArgumentError
 
 __all__ = [
+    "ASKERS",
     "ID_KEY",
     "LIMIT_KEY",
     "REQUEST_ID",
     "SLOT_KEY",
     "RequestIdFilter",
+    "add_finder",
     "add_limiter",
     "limit_request",
     "request_id",
@@ -40,15 +42,26 @@ ID_KEY: Final = "nodecluster.request_id"
 REQUEST_ID: ContextVar[str | None] = ContextVar("nodecluster.request_id", default=None)
 """The id of the request that is served here."""
 
+ASKERS: Final[list[str]] = []
+"""The modules that are loaded by which a program asks for the id; without one, C need not set the variable."""
+
 Limiter = Callable[[float], bool]
 View = TypeVar("View", bound=Callable[..., Any])
 
+Finder = Callable[[], str | None]
+
 _limiters: list[WeakMethod[Limiter]] = []
+_finders: list[WeakMethod[Finder]] = []
 
 
 def add_limiter(limiter: Limiter) -> None:
     """Ask ``limiter``, a method, as long as its object lives: it limits the request of its caller, if it knows that."""
     _limiters[:] = [*(one for one in _limiters if one() is not None), WeakMethod(limiter)]
+
+
+def add_finder(finder: Finder) -> None:
+    """Ask ``finder``, a method, as long as its object lives: the id of the request of its caller, if it knows that."""
+    _finders[:] = [*(one for one in _finders if one() is not None), WeakMethod(finder)]
 
 
 def limit_request(seconds: float) -> bool:
@@ -99,7 +112,8 @@ def request_timeout(seconds: float) -> Callable[[View], View]:
 
 def request_id() -> str | None:
     """Return the id of the request that the caller serves; ``None`` without ``request_id_header``, or in none."""
-    return REQUEST_ID.get()
+    ident = REQUEST_ID.get()
+    return _found() if ident is None else ident
 
 
 class RequestIdFilter(logging.Filter):
@@ -111,8 +125,14 @@ class RequestIdFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Give ``record`` the field."""
         if not hasattr(record, "request_id"):
-            record.request_id = REQUEST_ID.get() or "-"
+            record.request_id = request_id() or "-"
         return True
+
+
+def _found() -> str | None:
+    """Return the id of a request that has begun before anybody could ask for it."""
+    finders = [finder for one in _finders if (finder := one()) is not None]
+    return next((ident for finder in finders if (ident := finder()) is not None), None)
 
 
 def _checked(seconds: object) -> float:

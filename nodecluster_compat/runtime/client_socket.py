@@ -48,7 +48,7 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
         fileno: the descriptor, which is this object's from now on.
     """
 
-    __slots__ = ("__dict__", "_descriptor", "_is_ours", "_kind", "_reader")  # C has to find them
+    __slots__ = ("__dict__", "_descriptor", "_is_ours", "_kind", "_reader", "_request_id")  # C has to find them
 
     passage: Any = None
 
@@ -78,7 +78,7 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
             self._is_ours = False
             self._write_event = get_hub().loop.io(self._sock.fileno(), _WRITE)
             return self._write_event
-        if name in {"_kind", "_descriptor"}:
+        if name in {"_kind", "_descriptor", "_request_id"}:
             raise AttributeError(name)
         return super().__getattr__(name)
 
@@ -104,6 +104,11 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
         other: ClientSocket = super().dup()
         other._make_sock()  # which closes itself, where nobody else does
         return other
+
+    @property
+    def request_id(self) -> str | None:
+        """The id of the request that is served, as far as nobody could ask for it when it began."""
+        return getattr(self, "_request_id", None)
 
     def recv_ready(self, size: int) -> bytes | None:
         """Return what has come, at most ``size`` bytes (``b""``: the end); ``None`` when nothing has."""

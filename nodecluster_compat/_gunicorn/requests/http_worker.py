@@ -20,7 +20,7 @@ from gevent import GreenletExit, getcurrent
 from gunicorn.workers.ggevent import GeventWorker
 
 from ... import under_test
-from ...base.this_request import add_limiter
+from ...base.this_request import add_finder, add_limiter
 from ...errors import TimeLimitExceeded
 from ...operations.metrics.request_meter import NO_SLOT
 from ...runtime.client_gone import client_watch
@@ -70,6 +70,12 @@ class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hi
         tell = tell_late(self.log, metering.meter)
         self.limits = LateGreenlets(seconds, metering.meter, serving, metering.slots, _is_meant_to_last, tell)
         add_limiter(self.limits.limit)
+        self._sockets = serving
+        add_finder(self.request_id)
+
+    def request_id(self) -> str | None:
+        """Return the id of the request that the current greenlet serves, if it has begun before anybody could ask."""
+        return getattr(self._sockets.get(getcurrent()), "request_id", None)
 
     def handle(self, listener: AnyListener, client: Any, addr: object) -> None:  # noqa: ANN401 - a socket
         """Extends gunicorn's: the connection is counted, and its clean requests are served in the loop."""

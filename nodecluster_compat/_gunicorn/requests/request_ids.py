@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...base.native import Choice, Native, in_force
 from ...base.request_ids import NewIds, said_id
-from ...base.this_request import ID_KEY, REQUEST_ID
+from ...base.this_request import ASKERS, ID_KEY, REQUEST_ID
 from .trusted_peers import is_trusted
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def _in_c(
         parent_key=_PARENT_KEY,
         id_key=ID_KEY,
         variable=REQUEST_ID,
+        askers=ASKERS,
         said=said,
         start=start,
         seed=os.urandom(_SEED_BYTES),

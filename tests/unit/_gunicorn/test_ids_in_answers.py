@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import Context, copy_context
 from typing import Any, Final
 
 import pytest
@@ -15,7 +16,7 @@ from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
 from nodecluster_compat._gunicorn.requests.request_ids import with_request_ids
 from nodecluster_compat._gunicorn.requests.responses import AnsweredApplication
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
-from nodecluster_compat.base.this_request import ID_KEY
+from nodecluster_compat.base.this_request import ASKERS, ID_KEY, request_id
 from nodecluster_compat.runtime.client_gone import KEY
 
 pytestmark = [
@@ -125,6 +126,33 @@ def test_each_answer_has_the_id_of_its_request(choice: Choice) -> None:
     assert [(ident.encode(), headers[-1]) for ident, headers in server.told] == [
         (ident, ("X-Request-ID", ident.decode())) for ident in ids
     ]
+
+
+@pytest.mark.parametrize("choice", [pytest.param(in_force(), id="in force"), pytest.param(PYTHON, id="python")])
+def test_whoever_comes_to_ask_is_told(choice: Choice) -> None:
+    """Also amid the first request, before which nobody could ask; and a copy of a context keeps the id of its time."""
+    server = Answering(choice)
+    copies: list[Context] = []
+    found: list[tuple[str | None, str | None]] = []
+    server.ask(NEW, NEW)  # what is new is Python's
+    server.told.clear()
+    askers, ASKERS[:] = ASKERS[:], []
+
+    def begin(start: Start) -> None:
+        if len(found) == 2:
+            ASKERS.append("somebody")
+        found.append((request_id(), Context().run(request_id) if len(found) > 2 else None))
+        copies.append(copy_context())
+        start("200 OK", PLAIN)
+
+    server.begin = begin
+    try:
+        server.ask(*[NEW] * 4)
+    finally:
+        ASKERS[:] = askers
+    assert found == [(ident, None) for ident, _ in server.told]
+    assert [one.run(request_id) for one in copies[3:]] == [ident for ident, _ in server.told[3:]]
+    assert request_id() is None
 
 
 @pytest.mark.skipif(in_force().module is None, reason=str(in_force()))
