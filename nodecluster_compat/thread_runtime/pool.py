@@ -70,16 +70,22 @@ class ThreadPool:
     Args:
         size: how many at most.
         name: of the threads, before their number.
+        short: called where the system gives no first thread, with why, and with what tries again; jobs wait until
+            then. Without it, that is raised by :meth:`submit`.
     """
 
-    def __init__(self, size: int, name: str) -> None:
+    def __init__(
+        self, size: int, name: str, short: Callable[[RuntimeError, Callable[[], None]], None] | None = None
+    ) -> None:
         self._size = size
         self._name = name
+        self._short = short
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._since: dict[threading.Thread, float] = {}  # of those that run a job, when it began
         self._open = 0  # jobs that have not ended; counted until all threads have begun
         self._is_whole = False
+        self._is_short = False  # somebody tries again
         self._lock = threading.RLock()  # a signal handler may submit a job while this thread does
         self._is_shut = False
 
@@ -96,14 +102,15 @@ class ThreadPool:
             call: what to call.
             args: with what.
             done: called with the job behind it, on its thread.
+
+        Raises:
+            RuntimeError: the system gives no thread, there is none yet, and nobody was given who tries again.
         """
         job = Job(call, args)
         job.add_done_callback(done or _nothing)
         if not self._is_whole:
             with self._lock:
-                self._open += 1
-                if self._open > len(self._threads) < self._size:
-                    self._begin()
+                self._make_room()
         self._jobs.put(job)
         return job
 
@@ -137,12 +144,36 @@ class ThreadPool:
             if thread not in self._since and thread is not threading.current_thread():
                 thread.join(max(0.0, limit - time.monotonic()))
 
+    def _make_room(self) -> None:
+        """Begin a thread for one more job, if that is to have one; it waits for others where none can be had."""
+        if self._open + 1 > len(self._threads) < self._size:
+            self._try()
+        self._open += 1
+
+    def _try(self) -> None:
+        try:
+            self._begin()
+        except RuntimeError as error:
+            if self._threads:
+                return
+            if self._short is None:
+                raise
+            if not self._is_short:
+                self._is_short = True
+                self._short(error, self._try_again)
+
+    def _try_again(self) -> None:
+        with self._lock:
+            self._is_short = False
+            if not self._threads and not self._is_shut:
+                self._try()
+
     def _begin(self) -> None:
         number = len(self._threads)
         thread = threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
+        thread.start()  # or there is none: of processes, the system has a limit
         self._threads.append(thread)
         self._is_whole = len(self._threads) >= self._size
-        thread.start()
 
     def _work(self) -> None:
         here = threading.current_thread()

@@ -35,6 +35,7 @@ __all__ = ["ThreadReactor"]
 
 _MOST_SPAWNED: Final = 256
 _MOST_APART: Final = 64
+_AGAIN_SECONDS: Final = 1.0  # until a thread is asked for again, where the system gives none
 
 Item = TypeVar("Item")
 
@@ -60,10 +61,10 @@ class ThreadReactor:
         self._numbers = count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._timers_lock = threading.RLock()  # a signal handler may set one while this thread does
-        self._messages = ThreadPool(1, "nodecluster-messages")
-        self._calls = ThreadPool(1, "nodecluster-calls")
-        self._spawned = ThreadPool(_MOST_SPAWNED, "nodecluster-spawned")
-        self._apart = ThreadPool(_MOST_APART, "nodecluster-subscribers")
+        self._messages = ThreadPool(1, "nodecluster-messages", self._short)
+        self._calls = ThreadPool(1, "nodecluster-calls", self._short)
+        self._spawned = ThreadPool(_MOST_SPAWNED, "nodecluster-spawned", self._short)
+        self._apart = ThreadPool(_MOST_APART, "nodecluster-subscribers", self._short)
 
     # --- the reactor ---------------------------------------------------------------------------
 
@@ -212,6 +213,11 @@ class ThreadReactor:
             self._exits(error)
         except BaseException as error:  # noqa: BLE001 - as a thread of Python's ends by it
             _say(error)
+
+    def _short(self, error: RuntimeError, again: Callable[[], None]) -> None:
+        """The system gives no thread now: say so, and try until it does."""
+        _say(error)
+        self.call_later(_AGAIN_SECONDS, again)
 
     def let_go(self) -> None:
         """The process ends: threads that are idle end, and nothing that waits is done."""

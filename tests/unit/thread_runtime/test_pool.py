@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -55,6 +56,53 @@ def test_what_a_job_raises_is_raised_to_who_asks() -> None:
     assert pool.submit(lambda: 7, done=lambda _: ended.set()) is not job
     assert ended.wait(PATIENCE)
     pool.shutdown()
+
+
+class Scarce(threading.Thread):
+    """A thread that the system does not give at first."""
+
+    refusals = 0
+
+    def start(self) -> None:
+        if Scarce.refusals:
+            Scarce.refusals -= 1
+            raise RuntimeError("can't start new thread")
+        super().start()
+
+
+def test_thread_that_cannot_be_had_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a later call, or by who was given for that; jobs wait, none is lost, and the end harms nobody."""
+    monkeypatch.setattr(threading, "Thread", Scarce)
+    Scarce.refusals = 3
+    ended, order, again = threading.Semaphore(0), list[int](), list[Callable[[], None]]()
+    pool = ThreadPool(1, "test", lambda error, tries: again.append(tries))
+    for number in range(2):
+        pool.submit(order.append, number, done=lambda _: ended.release())
+    assert (Scarce.refusals, len(again)) == (1, 1)
+    again[0]()
+    assert len(again) == 2
+    again[1]()
+    again[1]()  # there is one now
+    assert ended.acquire(timeout=PATIENCE)
+    assert ended.acquire(timeout=PATIENCE)
+    assert order == [0, 1]
+    pool.shutdown()
+
+    Scarce.refusals = 1
+    alone = ThreadPool(2, "test")
+    with pytest.raises(RuntimeError, match="can't start"):
+        alone.submit(int)
+    assert alone.waiting == 0
+    alone.submit(order.append, 2, done=lambda _: ended.release())
+    assert ended.acquire(timeout=PATIENCE)
+    gate = threading.Event()
+    alone.submit(gate.wait, PATIENCE)
+    Scarce.refusals = 1
+    alone.submit(order.append, 3, done=lambda _: ended.release())  # it waits for the thread that there is
+    gate.set()
+    assert ended.acquire(timeout=PATIENCE)
+    assert order == [0, 1, 2, 3]
+    alone.shutdown()
 
 
 def test_end_waits_for_no_thread_that_is_busy() -> None:

@@ -170,3 +170,23 @@ def test_what_would_end_a_thread_keeps_no_message_back(rig: Rig, monkeypatch: py
     rig.turn_until(lambda: seen)
     assert told == [KeyboardInterrupt]
     assert not rig.exits
+
+
+def test_calls_wait_until_the_system_gives_a_thread(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where it has too many processes for a moment; it is said, and nothing ends by it."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("nodecluster_compat.thread_runtime.reactor._AGAIN_SECONDS", 0.0)
+    done: list[int] = []
+    said: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda told: said.append(str(told.exc_value)))
+    with monkeypatch.context() as scarce:
+        scarce.setattr(threading.Thread, "start", refuse)
+        rig.reactor.call_soon(done.append, 1)
+        rig.reactor.call_soon(done.append, 2)
+        rig.reactor.turn(0)
+    assert done == []
+    assert set(said) == {"can't start new thread"}
+    rig.turn_until(lambda: done == [1, 2])
