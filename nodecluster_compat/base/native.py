@@ -14,14 +14,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 from .version import __version__
 
-__all__ = ["PYTHON", "VARIABLE", "Choice", "Native", "choose", "in_force"]
+__all__ = ["PYTHON", "VARIABLE", "Choice", "Native", "choose", "in_force", "sources_digest"]
 
 VARIABLE: Final = "NODECLUSTER_NATIVE"
 _MODULE: Final = "nodecluster_compat._native"
+_CHECKOUT: Final = Path(__file__).parents[2]
 
 
 class Native(Protocol):
@@ -118,7 +120,10 @@ def _load() -> Native:
 
 
 def choose(
-    variables: Mapping[str, str] = os.environ, load: Callable[[], Native] = _load, abi: str = sys.abiflags
+    variables: Mapping[str, str] = os.environ,
+    load: Callable[[], Native] = _load,
+    abi: str = sys.abiflags,
+    checkout: Path = _CHECKOUT,
 ) -> Choice:
     """Return what may serve here.
 
@@ -126,6 +131,7 @@ def choose(
         variables: the environment.
         load: returns the extension.
         abi: that of this Python; ``t`` is free-threaded.
+        checkout: where the sources are, if this is one: an extension built from others is refused.
     """
     if variables.get(VARIABLE) == "0":
         return Choice(None, f"{VARIABLE}=0")
@@ -140,7 +146,20 @@ def choose(
     built_for = getattr(module, "VERSION", "unknown")
     if built_for != __version__:
         return Choice(None, f"the C extension is of version {built_for}, this is {__version__}")
+    sources = checkout / "native"
+    if (sources / "building.py").is_file() and getattr(module, "SOURCES", "") != sources_digest(sources):
+        return Choice(None, "the C extension was built from other sources than those in native/: pip install -e .")
     return Choice(module)
+
+
+def sources_digest(folder: Path) -> str:
+    """Return what tells one state of the extension's sources from another."""
+    from hashlib import sha256
+
+    digest = sha256()
+    for path in sorted(folder.glob("*.[ch]")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat.base.native import PYTHON, Choice, Native, choose, in_force
+from nodecluster_compat.base.native import PYTHON, Choice, Native, choose, in_force, sources_digest
 from nodecluster_compat.base.version import __version__
 
 ROOT = Path(__file__).parents[3]
@@ -20,7 +20,7 @@ EXTENSION: Any = SimpleNamespace(VERSION=__version__)
 
 
 def chosen(load: Any = lambda: EXTENSION, abi: str = "", **variables: str) -> Choice:
-    return choose(variables, load, abi)
+    return choose(variables, load, abi, Path("/nonexistent"))
 
 
 def failing(error: Exception) -> Any:
@@ -70,14 +70,34 @@ def test_process_decides_once() -> None:
     assert PYTHON.module is None
 
 
-def test_extension_is_of_these_sources() -> None:
-    """It is built by ``pip install -e .``; one that is older than its sources would be tested in their place."""
+def building() -> ModuleType:
     spec = importlib.util.spec_from_file_location("building", ROOT / "native" / "building.py")
     assert spec is not None
     assert spec.loader is not None
-    building = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(building)
-    module = in_force().module
-    if module is None or Path(getattr(module, "__file__", "")).parent != building.in_place():
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_extension_is_of_these_sources() -> None:
+    """It is built by ``pip install -e .``; one that is older than its sources is refused, and would not be tested."""
+    if not (building().in_place() / building().file_name()).exists():
         pytest.skip("no extension in this checkout")
-    assert building.sources_digest() == module.SOURCES, "build it again: pip install -e ."
+    assert "other sources" not in in_force().why_not, "build it again: pip install -e ."
+
+
+def test_extension_of_other_sources_is_refused_in_a_checkout(tmp_path: Path) -> None:
+    """As behind a ``git pull``; where the sources are not beside the package, nothing is compared."""
+    assert sources_digest(ROOT / "native") == building().sources_digest()
+    native = tmp_path / "native"
+    native.mkdir()
+    (native / "module.c").write_text("one")
+    built: Any = SimpleNamespace(VERSION=__version__, SOURCES=sources_digest(native))
+    assert choose({}, lambda: built, "", tmp_path).module is built
+    (native / "module.c").write_text("two")
+    assert choose({}, lambda: built, "", tmp_path).module is built
+    (native / "building.py").touch()
+    assert choose({}, lambda: built, "", tmp_path).why_not.startswith("the C extension was built from other sources")
+    assert choose({}, lambda: EXTENSION, "", tmp_path).module is None
+    (native / "module.c").write_text("one")
+    assert choose({}, lambda: built, "", tmp_path).module is built
