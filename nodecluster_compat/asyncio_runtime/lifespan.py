@@ -60,6 +60,7 @@ class Lifespan:
             scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.4"}, "state": self._state}
             self._task = asyncio.create_task(self._run(scope), name="lifespan")
             self._task.add_done_callback(self._ended)
+            asyncio._unregister_task(self._task)
         answer = await self._tell("startup")
         if answer is not None and answer["type"] == "lifespan.startup.failed":
             raise LifespanFailed(str(answer.get("message") or "it gave no reason"))
@@ -84,6 +85,14 @@ class Lifespan:
         await asyncio.wait([self._task])
         error = None if self._task.cancelled() else self._task.exception()
         return None if error is None else repr(error)
+
+    def show(self) -> None:
+        """Let its task be among those of the loop (``asyncio.all_tasks``) from now on: to be cancelled with them.
+
+        Until then an application that cancels every task which it finds does not find the one that it ends by.
+        """
+        if self._task is not None and not self._task.done():
+            asyncio._register_task(self._task)
 
     def stack(self) -> str:
         """Return where the application is; nothing where it is not at work."""

@@ -165,7 +165,7 @@ async def hears(message):
     print('{"told": "message"}', flush=True)
 
 async def cancel_all():
-    tasks = {task for task in asyncio.all_tasks() if task.get_name() != "lifespan"} - {asyncio.current_task()}
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -121,3 +121,21 @@ def test_application_that_cancels_every_task_begins_and_ends_in_order() -> None:
 def test_application_that_is_cancelled_has_no_lifespan() -> None:
     """As one that raises anything else before startup is complete."""
     assert began(answering(asyncio.CancelledError()))[:2] == (False, None)
+
+
+def test_application_that_cancels_every_task_it_finds_hears_of_the_shutdown() -> None:
+    """The task of its lifespan is not among those of the loop until the server shows it."""
+
+    def is_found() -> bool:
+        return "lifespan" in [task.get_name() for task in asyncio.all_tasks()]
+
+    async def lives() -> list[object]:
+        lifespan = Lifespan(answering("startup.complete", None), {}, is_required=True)
+        began, found = await lifespan.startup(), is_found()
+        fault = await lifespan.shutdown()
+        hung = Lifespan(answering("startup.complete"), {}, is_required=True)
+        await hung.startup()
+        hung.show()
+        return [began, found, fault, is_found()]
+
+    assert asyncio.run(asyncio.wait_for(lives(), 20)) == [True, False, None, True]

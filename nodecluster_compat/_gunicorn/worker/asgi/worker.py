@@ -288,12 +288,14 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
                 if stack := lifespan.stack():  # or it has ended this process
                     self.log.error("The application has not begun (ASGI lifespan), it waits:\n%s", Lines(stack))
                 startup.cancel()
+                lifespan.show()
         if not startup.done():
             return
         try:
             self._lifespan = lifespan if startup.result() else None
         except LifespanFailed as error:
             self.log.error("The application could not begin (ASGI lifespan): %s", error)
+            lifespan.show()
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
 
     def _let_go_of_application(self) -> None:
@@ -334,6 +336,8 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         So does that of tasks which threads begin meanwhile, and wait for.  A task that has not run yet would not tell
         them that it was cancelled.
         """
+        if self._lifespan is not None:
+            self._lifespan.show()
         limit = self.loop.time() + _END_SECONDS
         while left := asyncio.all_tasks() - {asyncio.current_task()} - self._given_up:
             await asyncio.sleep(0)
