@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define MOST_MEMBERS 32 /* that are known to the standby: those whose turns come first */
-#define MOST_DEALT 1024
+#define MOST_DEALT 4096 /* some tenths of a second of a busy server; memory that is not used is not had */
 #define PACKET_ROOM 256
 
 /* A worker, as far as the standby knows it. */
