@@ -44,6 +44,8 @@ class Native(Protocol):
         CleanTurn, Turns: of a connection, and of what all of them share, in
             :mod:`~nodecluster_compat._gunicorn.requests.clean_connection`.
         RequestIds: the twin of what :mod:`~nodecluster_compat._gunicorn.requests.request_ids` makes.
+        scan_fields, write_head: of the head of an answer, in
+            :mod:`~nodecluster_compat._gunicorn.worker.asgi.answer_heads`.
         peek: the twin of that of :mod:`~nodecluster_compat.machine.peeking`.
         look: the twin of ``EngineIO.look`` in :mod:`~nodecluster_compat.routing.engineio`.
         ask_for_death_signal: in the place of ctypes in :mod:`~nodecluster_compat._gunicorn.arbiter.parent_death`.
@@ -77,6 +79,8 @@ class Native(Protocol):
     CleanTurn: type[Any]
     Turns: Callable[..., Any]
     RequestIds: Callable[..., Any]
+    scan_fields: Callable[[Any], tuple[bool, Any, bool] | None]
+    write_head: Callable[..., bytes | None]
     peek: Callable[[int, int], bytes | None]
     look: Callable[[bytes], int]
     ask_for_death_signal: Callable[[int], None]

@@ -17,7 +17,7 @@ from ....asyncio_runtime.task_stacks import task_stack
 from ....base.time_limits import Late, TimeLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 __all__ = ["LateTasks", "Limited"]
 
@@ -30,12 +30,16 @@ class Limited(Protocol):
     """Who has a request: a connection, or the request itself.
 
     Attributes:
+        scope: of the request that is in flight; ``None``: there is none.
+        since: when the last one began.
         task: that serves it.
         status: of its answer, once that has begun.
         headers: of its answer, once that has begun.
         is_websocket: whether it is one.
     """
 
+    scope: Mapping[str, Any] | None
+    since: float
     task: asyncio.Task[Any] | None
     status: int | None
     headers: Iterable[tuple[bytes, bytes]]
@@ -57,7 +61,7 @@ class LateTasks:
         tell: writes it into the log.
 
     Attributes:
-        in_flight: the requests; whoever serves them puts them here.
+        serving: who may have a request; nobody comes and goes with each request of a connection.
         here: the request of the current task, and of the threads that it waits for.
         is_asleep: requests have a limit, and nobody will look unless :meth:`look_in_time` is called.
     """
@@ -66,22 +70,26 @@ class LateTasks:
         self._limits: TimeLimits[Limited] = TimeLimits(seconds)
         self._loop = loop
         self._tell = tell
-        self.in_flight: dict[Limited, float] = {}
+        self.serving: set[Limited] = set()
         self._cancelled: dict[tuple[Limited, float], int] = {}  # how often
         self.here: ContextVar[tuple[Limited, float] | None] = ContextVar("nodecluster.request", default=None)
         self._has_usual = self.is_asleep = bool(seconds)
         self._next_look = inf
 
+    def in_flight(self) -> list[tuple[Limited, float]]:
+        """Return the requests that are in flight."""
+        return [(one, one.since) for one in self.serving if one.scope is not None]
+
     def begin(self, request: Limited, since: float) -> None:
         """The current task serves a request from now on."""
-        self.in_flight[request] = since
+        self.serving.add(request)
         self.here.set((request, since))
         if self.is_asleep:
             self.look_in_time()
 
     def end(self, request: Limited) -> None:
         """It has been answered; what its task still does has no limit.  A no-op when that was said."""
-        self.in_flight.pop(request, None)
+        self.serving.discard(request)
 
     def was_late(self, request: Limited, since: float) -> bool:
         """Return whether its task, which is about to end, was cancelled here, and by nobody else."""
@@ -93,7 +101,7 @@ class LateTasks:
     def limit(self, seconds: float) -> bool:
         """Limit the request that the caller serves: a task of its, or a thread that it waits for."""
         here = self.here.get()
-        if here is None or self.in_flight.get(here[0]) != here[1]:
+        if here is None or here[0].scope is None or here[0].since != here[1]:
             return False
         self._limits.set(*here, seconds)
         if asyncio._get_running_loop() is self._loop:
@@ -104,7 +112,7 @@ class LateTasks:
 
     def look_in_time(self) -> None:
         """Look whether anything is late, as soon as something can be."""
-        self._look_within(self._limits.pause(list(self.in_flight.items()), monotonic()))
+        self._look_within(self._limits.pause(self.in_flight(), monotonic()))
 
     def _look_within(self, pause: float | None) -> None:
         """Look after so many seconds, if nobody will before."""
@@ -118,11 +126,11 @@ class LateTasks:
         if at != self._next_look:
             return
         self._next_look, self.is_asleep = inf, self._has_usual
-        in_flight = list(self.in_flight.items())
+        in_flight = self.in_flight()
         self._cancelled = {one: times for one, times in self._cancelled.items() if one in in_flight}
         for late in self._limits.late(in_flight, monotonic()):
             self._end(late)
-        if self.in_flight or self._limits.remembers:
+        if in_flight or self._limits.remembers:
             self.look_in_time()
 
     def _end(self, late: Late[Limited]) -> None:

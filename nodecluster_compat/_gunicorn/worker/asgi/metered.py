@@ -21,6 +21,7 @@ from ....base.one_line import one_line
 from ....operations.metrics.layout import METHODS
 from ....operations.metrics.request_meter import NO_SLOT
 from ...requests.metering import address_text, this_meter
+from .answer_heads import write_head
 
 if TYPE_CHECKING:
     from ....operations.metrics.request_meter import RequestMeter
@@ -109,12 +110,12 @@ class MeteredProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no ty
         meter, slot = self._meter, self._slot
         if slot < 0:
             slot = self._slot = meter.slot(address_text(scope["client"]))
+            self._limits.serving.add(self)
         self.task = current_task(self.worker.loop)  # told, asyncio does not look for it
         self.scope, self.status, self._sent = scope, None, 0
         begins = _LINES.get(scope["method"])
         self.since = since = meter.begin(slot, _line(scope) if begins is None else begins + scope["raw_path"])
         limits = self._limits
-        limits.in_flight[self] = since
         limits.here.set((self, since))
         if limits.is_asleep:
             limits.look_in_time()
@@ -129,13 +130,13 @@ class MeteredProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no ty
         """The request has been answered, or given up."""
         scope, self.scope = self.scope, None
         if scope is not None:
-            self._limits.in_flight.pop(self, None)
             self._meter.end(self._slot, self.since, scope["method"], self.status, self._sent)
             self.task, self.headers = None, ()
             self._count_request()
 
     def leave_slot(self) -> None:
         """The connection has ended, and all that was run for it."""
+        self._limits.end(self)
         self._meter.give(self._slot)
         self._slot = NO_SLOT
 
@@ -163,7 +164,11 @@ class MeteredProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no ty
     def _send_response_start(self, status: int, headers: Any, request: object, close: bool = False) -> None:  # noqa: ANN401
         """Extends gunicorn's: the answer begins."""
         self.status, self.headers = status, headers
-        _send_response_start(self, status, headers, request, close)
+        head = write_head(status, headers, request, close)
+        if head is None:
+            _send_response_start(self, status, headers, request, close)
+        else:
+            self._response_buffer = head  # goes with the first part of the body
 
     def _send_body(self, body: bytes, chunked: bool = False, last: bool = False, size: int | None = None) -> None:
         """Extends gunicorn's: a part of the answer is sent."""

@@ -45,7 +45,9 @@ from ..interfaces import refuse_wsgi
 from ..membership import Membership
 from ..steering import Steering
 from ..supported_gunicorn import refuse_older_gunicorn
+from .answer_heads import scan_in_c
 from .connections import Connections
+from .known_imports import answer_imports
 from .late import LateTasks
 from .protocol import use_fast_parser
 from .request_ids import with_request_ids
@@ -243,6 +245,8 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         self.asgi = with_request_ids(self.asgi, self.cfg, self.request_id_header)
         self.connections = Connections(self, self._connection_ended, self.run_loop)
         cache_repeated_work(self.cfg)
+        scan_in_c()
+        answer_imports()
         if self.cfg.asgi_lifespan != "off":
             self._begin_lifespan()
 
