@@ -51,7 +51,7 @@ class Carrier:
     """
 
     def __init__(self, sharing: Around, keeper: Keeper, name: str, host: str) -> None:
-        self.requests = FarRequests(host, self._answer)
+        self.requests = FarRequests(host, self._answer, sharing.losses.count)
         self.when_present: list[Callable[[list[str]], None]] = [self.requests.present]
         self._sharing = sharing
         self._keeper = keeper

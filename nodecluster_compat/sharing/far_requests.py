@@ -3,16 +3,20 @@
 asks ──request to all──▶ each host that was present ──reply to the one who asks──▶ … ──the last one──▶ done
 └──time is over, a host is present no longer──▶ done, with the rest missing
 
-request = version, host that asks, number, seconds, what is asked        on  nodecluster:NAME:requests
+request = version, host that asks, number, what is asked                 on  nodecluster:NAME:requests
 reply   = version, host that answers, number, what came                  on  nodecluster:NAME:replies:HOST
+
+All versions begin with these three.  So what another version asks is refused, and what it replies counts as no answer:
+during a rolling upgrade nobody waits for a host that does not understand.
 """
 
 from __future__ import annotations
 
 import _thread  # noqa: F401 - ``original`` looks for it
 from collections.abc import Callable, Collection
+from functools import partial
 from itertools import count
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -21,6 +25,9 @@ from ..errors import FrameError
 from .outcomes import Answer, Gathered, Missing
 from .wire import decode, encode
 
+if TYPE_CHECKING:
+    from .losses import Reason
+
 __all__ = ["FarReply", "FarRequest", "FarRequests"]
 
 _VERSION: Final = 1
@@ -28,12 +35,18 @@ _MOST_BYTES: Final = 64 * 1024 * 1024
 
 
 class FarRequest(msgspec.Struct, array_like=True, frozen=True):
-    """What a host asks of others."""
+    """What a host asks of others; it begins as :class:`_Head` in all versions."""
 
     version: int
     host: str
     number: int
     body: bytes
+
+
+class _Head(msgspec.Struct, array_like=True, frozen=True):
+    version: int
+    host: str
+    number: int
 
 
 class FarReply(msgspec.Struct, array_like=True, frozen=True):
@@ -62,13 +75,20 @@ class FarRequests:
     Args:
         host: the name of this one.
         answer: called with what another host asks, and who wants to hear what came of it.
+        lost: told of what was of another version, or broken.
 
     Attributes:
         foreign: how many messages were of another version, or broken.
     """
 
-    def __init__(self, host: str, answer: Callable[[bytes, Callable[[Gathered], None]], None]) -> None:
+    def __init__(
+        self,
+        host: str,
+        answer: Callable[[bytes, Callable[[Gathered], None]], None],
+        lost: Callable[[Reason], object] = lambda _: None,
+    ) -> None:
         self.foreign = 0
+        self._lost = lost
         self._host = host
         self._answer = answer
         self._numbers = count(1)
@@ -120,7 +140,7 @@ class FarRequests:
 
     def replied(self, data: bytes) -> None:
         """A reply has come."""
-        reply = self._decoded(data, FarReply)
+        reply = self._decoded(data, FarReply, self._refused)
         if reply is None:
             return
         with self._lock:
@@ -144,7 +164,7 @@ class FarRequests:
 
     def requested(self, data: bytes, send: Callable[[str, bytes], None]) -> None:
         """A request has come: answer it by ``send(host, reply)``; our own is none."""
-        request = self._decoded(data, FarRequest)
+        request = self._decoded(data, FarRequest, partial(self._refuse, send))
         if request is None or request.host == self._host:
             return
 
@@ -154,13 +174,23 @@ class FarRequests:
 
         self._answer(request.body, answered)
 
-    def _decoded(self, data: bytes, kind: type[_Kind]) -> _Kind | None:
-        message: _Kind | None
+    def _refuse(self, send: Callable[[str, bytes], None], head: _Head) -> None:
+        if head.host != self._host:
+            missing = Missing(0, "failed", f"the host {self._host} does not speak version {head.version}", self._host)
+            send(head.host, encode(FarReply(_VERSION, self._host, head.number, Gathered([], [missing]))))
+
+    def _refused(self, head: _Head) -> None:
+        self._miss(head.number, head.host, "failed", f"answers in version {head.version}, which is not spoken here")
+
+    def _decoded(self, data: bytes, kind: type[_Kind], is_foreign: Callable[[_Head], None]) -> _Kind | None:
         try:
-            message = decode(data, kind)
+            head: _Head = decode(data, _Head)
+            if head.version == _VERSION:
+                message: _Kind = decode(data, kind)
+                return message
+            is_foreign(head)
         except FrameError:
-            message = None
-        if message is None or message.version != _VERSION:
-            self.foreign += 1
-            return None
-        return message
+            pass
+        self.foreign += 1
+        self._lost("foreign")
+        return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -87,8 +86,29 @@ GOOD = encode(FarRequest(1, "two", 5, b"question")), encode(FarReply(1, "two", 5
 def test_what_is_no_message(data: bytes) -> None:
     """Of another version, cut off, or anything: counted, and nobody is asked or answered by it but by a whole one."""
     one = Host("one")
-    sent: list[Any] = []
-    one.requests.requested(data, lambda *args: sent.append(args))
+    sent: list[tuple[str, bytes]] = []
+    one.requests.requested(data, lambda to, reply: sent.append((to, reply)))
     one.requests.replied(data)
-    assert (sent, one.came) == ([], [])
+    assert one.came == []
     assert one.requests.foreign + len(one.asked) >= 1
+    for _, reply in sent:  # which says that it was not understood
+        assert decode(reply, FarReply).gathered.answers == []
+
+
+def test_another_version_is_refused_and_nobody_waits_for_it() -> None:
+    """As in a rolling upgrade: whoever asks hears of it at once, whichever of the two does not understand."""
+    lost: list[str] = []
+    new = FarRequests("new", lambda *_: None, lost.append)
+    old, third = Host("old"), Host("third")
+    number, _ = old.asks("new", "third")
+    replies: list[tuple[str, bytes]] = []
+    new.requested(encode([0, "old", number, b"question", "and more"]), lambda *reply: replies.append(reply))
+    [(to, reply)] = replies
+    assert (to, lost) == ("old", ["foreign"])
+    old.requests.replied(reply)
+    assert old.came == []
+    old.requests.replied(encode([2, "third", number]))
+    old.requests.replied(encode([2, "third", number]))
+    assert [(one.host, one.cause) for one in old.came[0].missing] == [("new", "failed"), ("third", "failed")]
+    third.requests.replied(encode([2, "nobody", 77, {}]))
+    assert (third.came, third.requests.foreign) == ([], 1)
