@@ -7,8 +7,9 @@ it dies or leaves, the next leader goes on.  The primary has no connection, and 
                                                     subscribers ◀── exchange ◀──CALL inject──┘
 
 What is carried is at most once, as Redis' publishing is.  While the server cannot be reached messages are kept up to a
-bound, and the oldest are lost beyond it, which is counted and told; whoever publishes notices nothing.  An envelope of
-another version is skipped and counted.
+bound, and the oldest are lost beyond it, which is counted and told; whoever publishes notices nothing.  A bridge that
+ends publishes what it has kept, as far as it can in two seconds, and counts the rest.  An envelope of another
+version is skipped and counted.
 
     envelope = version (1 byte) · host (8 bytes) · the payload of PUBLISH
 """
@@ -16,6 +17,7 @@ another version is skipped and counted.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -85,6 +87,13 @@ class _Kept:
                 self._bytes -= len(self._items.popleft()[0])
                 self.lose()
             self._changed.notify()
+
+    def lose_all(self) -> None:
+        with self._changed:
+            for _ in [item for item, _ in self._items if item]:
+                self.lose()
+            self._items.clear()
+            self._bytes = 0
 
     def lose(self) -> None:
         self.lost += 1
@@ -159,15 +168,17 @@ class Bridge:
             thread.start()
 
     def end(self, seconds: float = _TIMEOUT) -> None:
-        """Publish no more, listen no more; wait for that a while."""
+        """Publish what waits, and then no more, listen no more; what cannot be published in that time is lost."""
         self._ends.set()
         self._kept.put(_WAKE, "")
         listening = self._listening
         if listening is not None:
             with suppress(Exception):
                 listening.close()
+        until = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(seconds)
+            thread.join(max(0.0, until - time.monotonic()))
+        self._kept.lose_all()
 
     def publish(self, payload: bytes) -> None:
         """Send what was published here to the other hosts; waits for nobody."""
@@ -206,8 +217,7 @@ class Bridge:
     def _publish_while_connected(self, connected: Callable[[], None]) -> None:
         client = self._client()
         try:
-            while not self._ends.is_set():
-                item = self._kept.take(_TIMEOUT)
+            while (item := self._kept.take(0 if self._ends.is_set() else _TIMEOUT)) or not self._ends.is_set():
                 if item is not None and item[0]:
                     self._publish_one(client, *item)
                     connected()

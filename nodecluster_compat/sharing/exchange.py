@@ -86,6 +86,7 @@ class Exchange:
         is_alone: whether there is no cluster, and this process does what workers do.
 
     Attributes:
+        has_hosts: whether what is published here is for other hosts, too.
         verbs: the table of calls; a door for capabilities.
         when_told: told of what becomes of a worker, by :class:`Moment` and id; a door, too.
         published: how many messages have come.
@@ -93,6 +94,7 @@ class Exchange:
     """
 
     def __init__(self, timers: Timers, log: Log, is_alone: bool = False) -> None:
+        self.has_hosts = False
         self._is_alone = is_alone
         self.verbs = Verbs()
         self.when_told: list[Callable[[Moment, int], None]] = []
@@ -178,10 +180,16 @@ class Exchange:
         Raises:
             FrameError: the payload holds none.
         """
-        bridge = None if self._bridged_by is None else self._members.get(self._bridged_by)
-        if bridge is not None and not bridge.peer.call(NO_RETURN, "afar", encode(bytes(payload), limit=_MOST_AFAR)):
-            self._dropped(bridge, bridge.peer.id)
+        if self.has_hosts:
+            self._carry(payload)
         self._pass_on(payload)
+
+    def _carry(self, payload: bytes | bytearray) -> None:
+        bridge = None if self._bridged_by is None else self._members.get(self._bridged_by)
+        if bridge is None:
+            self.lost["server_away"] += 1
+        elif not bridge.peer.call(NO_RETURN, "afar", encode(bytes(payload), limit=_MOST_AFAR)):
+            self._dropped(bridge, bridge.peer.id)
 
     def _pass_on(self, payload: bytes | bytearray) -> None:
         topic, body = decode_publish(payload)
@@ -196,7 +204,7 @@ class Exchange:
 
     def _bridge(self, peer: Caller, is_bridge: bool, _: Returning) -> None:
         if is_bridge:
-            self._bridged_by = peer.id
+            self._bridged_by, self.has_hosts = peer.id, True
         elif self._bridged_by == peer.id:
             self._bridged_by = None
 

@@ -154,9 +154,12 @@ class Far:
             if self._posts is not None:
                 self._posts.end()
             bridge.end()
+            self._sharing.losses.tell_now()  # this worker leaves
 
     def _afar(self, _: Caller, payload: bytes, __: Returning) -> None:
-        if self.bridge is not None:
+        if self.bridge is None:
+            self._sharing.losses.count("server_away")  # the primary has not heard yet that it is ended
+        else:
             self.bridge.publish(payload)
 
     def _let_go(self, _: Caller, abandoned: Abandoned, returning: Returning) -> None:

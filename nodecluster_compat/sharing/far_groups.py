@@ -115,7 +115,10 @@ class FarGroups:
         self._tell(FarPost(group, sender, host, worker, body))
 
     def _tell(self, told: FarTable | FarPost) -> None:
-        if self._far.carrier is not None:
+        if self._far.carrier is None:
+            if isinstance(told, FarPost):  # a table is told to the next one that carries
+                self._exchange.lost["server_away"] += 1
+        else:
             try:
                 data = encode(told, "a post", _MOST_BYTES)
             except ClusterError:

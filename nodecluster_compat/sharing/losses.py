@@ -18,7 +18,8 @@ Reason: TypeAlias = Literal[
 """Why a message was lost.
 
 ``slow_worker``: 16 MiB waited for a worker that does not read.  ``slow_handler``: so much waited for a handler.
-``slow_primary``: 16 MiB waited for the primary.  ``server_away``: the server of other hosts could not be reached.
+``slow_primary``: 16 MiB waited for the primary.  ``server_away``: the server of other hosts could not be reached, or
+no worker of this host did so: the one that leads has gone, and the next one is not there yet.
 ``foreign``: another version's, or none that can be decoded.  ``given_up``: a durable one whose handlers always failed;
 it is kept apart.  ``too_large``: what hosts cannot send each other.
 """
@@ -65,8 +66,15 @@ class Losses:
         if not self._later(REPORT_SECONDS, self._report):
             self._is_due = False  # the next one tries again
 
+    def tell_now(self) -> None:
+        """Before this process ends: say so at once."""
+        self._report()
+
     def _report(self) -> None:
         with self._lock:
+            if not self._counts:
+                self._is_due = False
+                return
             counts, self._counts = self._counts, Counter()
             self._is_due = False
         if not self._tell(counts):

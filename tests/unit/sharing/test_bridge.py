@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -35,3 +37,52 @@ def test_what_waits_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
         bridge.publish(b"x" * 1024 * 1024)
     assert len(bridge._kept._items) <= 16
     bridge.end()
+
+
+class Server:
+    """Takes what is published, or holds it up."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.goes_on = threading.Event()
+        self.is_asked = threading.Event()
+
+    def publish(self, _: str, item: bytes) -> None:
+        self.is_asked.set()
+        self.goes_on.wait(30)
+        self.taken.append(item)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    made = Server()
+    monkeypatch.setattr(Bridge, "_client", lambda _: made)
+    monkeypatch.setattr(Bridge, "_listen_all", lambda _: None)
+    yield made
+    made.goes_on.set()
+
+
+def test_what_waits_at_the_end_is_published_first(server: Server) -> None:
+    lost: list[str] = []
+    bridge = Bridge("redis://127.0.0.1:1", "test", lambda _: None, LOG, lost.append)
+    for _ in range(500):
+        bridge.publish(b"x")
+    bridge.begin()
+    server.goes_on.set()
+    bridge.end(60)
+    assert (len(server.taken), lost) == (500, [])
+
+
+def test_what_cannot_be_published_by_the_end_is_counted(server: Server) -> None:
+    """A leader that leaves while the server is away has lost what it kept."""
+    lost: list[str] = []
+    bridge = Bridge("redis://127.0.0.1:1", "test", lambda _: None, LOG, lost.append)
+    for _ in range(500):
+        bridge.publish(b"x")
+    bridge.begin()
+    assert server.is_asked.wait(30)
+    bridge.end(0)
+    assert (bridge.lost, lost) == (499, ["server_away"] * 499)  # the one that is on its way may arrive

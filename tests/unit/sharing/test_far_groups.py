@@ -161,3 +161,13 @@ def test_nonsense_is_counted_and_nothing_else(hosts: tuple[Host, Host]) -> None:
     assert (one.posts.foreign, one.exchange.lost["foreign"]) == (3, 2)
     one.workers[2].calls("groups from afar", encode(["other", ["table", {}]]))  # it does not carry
     assert len(members_of(one)) == 2
+
+
+def test_what_is_posted_while_nobody_carries_is_counted(hosts: tuple[Host, Host]) -> None:
+    """A table is not lost: the next one that carries is told."""
+    one, _ = hosts
+    one.far.carrier = None
+    one.workers[3].calls("join", "g")
+    assert one.exchange.lost == {}
+    one.workers[2].calls("post", [ALL_OTHERS, "g", b"hello"])
+    assert one.exchange.lost == {"server_away": 1}

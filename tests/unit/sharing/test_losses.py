@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 
 from exchange_peers import LOG, Peer, Timers
 
+from nodecluster_compat.messages.frames import HEADER
 from nodecluster_compat.sharing.exchange import Exchange
 from nodecluster_compat.sharing.losses import REASONS, Losses
+from nodecluster_compat.sharing.wire import encode, encode_publish
 
 
 class Rig:
@@ -68,3 +70,29 @@ def test_the_primary_sums_up_what_workers_say_and_believes_no_nonsense() -> None
         "slow_worker": 1,
     }
     assert "nonsense" not in exchange.lost
+
+
+def test_a_report_does_not_wait_for_a_process_that_ends() -> None:
+    rig = Rig()
+    rig.losses.count("server_away", 3)
+    rig.losses.tell_now()
+    rig.losses.tell_now()
+    rig.due.pop()()
+    assert rig.told == [{"server_away": 3}]
+
+
+def test_what_nobody_carries_to_other_hosts_is_lost_there() -> None:
+    """The worker that leads has gone, and the next one is not there yet; of a host alone nothing is lost."""
+    exchange = Exchange(Timers(), LOG)
+    first, second = Peer(1, exchange), Peer(2, exchange)
+    payload = encode_publish("t", encode("hello"))[HEADER.size :]
+    exchange.publish(payload)
+    first.calls("bridge", True)
+    exchange.publish(payload)
+    assert exchange.lost == {}
+    exchange.leave(first.id)
+    exchange.publish(payload)
+    second.calls("bridge", True)
+    exchange.publish(payload)
+    assert exchange.lost == {"server_away": 1}
+    assert len(first.asked) + len(second.asked) == 2
