@@ -89,6 +89,11 @@ class DirectSide:
         """See :class:`Side`."""
         self.call("subscribe" if is_wanted else "unsubscribe", encode(pattern), None)
 
+    def tell(self, verb: str, body: bytes, eases: bool = False) -> bool:
+        """See :class:`Side`."""
+        self.call(verb, body, None)
+        return True
+
     def call(self, verb: str, body: bytes, done: Done | None) -> None:
         """See :class:`Side`."""
         number = NO_RETURN if done is None else self._calls.begin(done)

@@ -13,7 +13,7 @@ from importlib import import_module
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ClusterError, SettingsError, StoreUnavailable
+from ..errors import MessageTooLarge, SettingsError, StoreUnavailable
 from .far_desk import AskAfar, unreached
 from .lock_desk import Abandoned
 from .server_address import asked_name, asked_url
@@ -180,9 +180,9 @@ class Far:
 
     def _inject(self, payload: bytes) -> None:
         try:
-            self._sharing.side.call("inject", encode(payload, "a message", 2 * len(payload) + 64), None)
-        except ClusterError:  # the channel is closed, so this worker ends
-            return
+            self._sharing.side.tell("inject", encode(payload, "a message", 2 * len(payload) + 64))
+        except MessageTooLarge:
+            self._sharing.losses.count("too_large")
 
 
 def _new_host() -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from ..errors import ClusterError, FrameError
+from ..errors import FrameError, MessageTooLarge
 from .far_groups import FarPost
 from .wire import decode, encode
 
@@ -76,7 +76,7 @@ class FarPosts:
 
     def present(self, hosts: list[str]) -> None:
         """Only these hosts are there; one of them may not have heard yet who takes part here."""
-        self._call("hosts", hosts)
+        self._pass_on("hosts", hosts)
         self.tell_table_again()
 
     def _heard(self, data: bytes) -> None:
@@ -88,7 +88,7 @@ class FarPosts:
         if carried.version != _VERSION:
             self._is_foreign()
         elif carried.host != self._host and self._is_for_us(carried.told):
-            self._call("groups from afar", encode([carried.host, carried.told], limit=_MOST))
+            self._pass_on("groups from afar", encode([carried.host, carried.told], limit=_MOST))
 
     def _is_for_us(self, told: Any) -> bool:  # noqa: ANN401 - decoded, of FarTable or FarPost, or nonsense
         is_post = isinstance(told, list) and len(told) == len(FarPost.__struct_fields__) + 1
@@ -98,8 +98,8 @@ class FarPosts:
         self.foreign += 1
         self._sharing.losses.count("foreign")
 
-    def _call(self, verb: str, arguments: object) -> None:
+    def _pass_on(self, verb: str, arguments: object) -> None:
         try:
-            self._sharing.side.call(verb, encode(arguments, limit=2 * _MOST), None)
-        except ClusterError:  # the channel is closed, so this worker ends
-            return
+            self._sharing.side.tell(verb, encode(arguments, limit=2 * _MOST))
+        except MessageTooLarge:
+            self._sharing.losses.count("too_large")

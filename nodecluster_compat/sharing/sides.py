@@ -68,8 +68,22 @@ class Side(Protocol):
     def want(self, pattern: str, is_wanted: bool) -> None:
         """Somebody here wants what matches a pattern, or nobody does any more."""
 
+    def tell(self, verb: str, body: bytes, eases: bool = False) -> bool:
+        """Call a verb that wants no answer, as much of it as may come; return whether it is on its way.
+
+        Args:
+            verb: of the exchange.
+            body: the arguments, encoded.
+            eases: whether this code is held up, if it may wait, while much waits for the exchange.
+
+        Raises:
+            MessageTooLarge: nothing was sent.
+        """
+
     def call(self, verb: str, body: bytes, done: Done | None) -> None:
         """Call a verb of the exchange; ``done`` hears what came of it, the value still encoded, with the lock held.
+
+        Without ``done`` it is sent however much waits: for what is rare, and must not be lost.
 
         Raises:
             MessageTooLarge, ChannelFull: nothing was sent.
@@ -170,11 +184,17 @@ class WorkerSide:
 
     def publish(self, topic: str, body: bytes) -> bool:
         """See :class:`Side`."""
-        frame = self._checked(encode_publish(topic, body))
-        is_sent = self._member.send_frame(frame, MOST_UNREAD_BYTES)
+        return self._offer(encode_publish(topic, body), True)
+
+    def tell(self, verb: str, body: bytes, eases: bool = False) -> bool:
+        """See :class:`Side`."""
+        return self._offer(encode_call(NO_RETURN, verb, body), eases)
+
+    def _offer(self, frame: bytes, eases: bool) -> bool:
+        is_sent = self._member.send_frame(self._checked(frame), MOST_UNREAD_BYTES)
         if not is_sent and self._member.is_connected():
             self._lost("slow_primary")
-        elif self._member.is_pressed:
+        elif eases and self._member.is_pressed:
             self._ease()
         return is_sent
 

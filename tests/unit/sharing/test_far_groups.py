@@ -32,9 +32,10 @@ class Host:
         bridge: Any = SimpleNamespace(others=self.others, publish_on=lambda data, _: self.sent.append(data))
         self.posts.begin(bridge)
 
-    def call(self, verb: str, body: bytes, done: Any) -> None:
+    def tell(self, verb: str, body: bytes) -> bool:
         """The carrier asks its primary."""
         self.workers[1].calls(verb, decode(body))
+        return True
 
     def carries(self) -> list[bytes]:
         """Let the carrier publish what its primary has told it."""

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from exchange_peers import LOG
 
-from nodecluster_compat.errors import WouldBlock
+from nodecluster_compat.errors import MessageTooLarge, WouldBlock
 from nodecluster_compat.messages.frames import HEADER
 from nodecluster_compat.sharing.apart import waiting_in_loop
-from nodecluster_compat.sharing.sides import EASE_SECONDS, WorkerSide
+from nodecluster_compat.sharing.sides import EASE_SECONDS, MOST_UNREAD_BYTES, WorkerSide
 from nodecluster_compat.sharing.subscriptions import Subscribers
 from nodecluster_compat.sharing.verbs import Verbs
 from nodecluster_compat.sharing.wire import decode_call
@@ -32,12 +32,14 @@ class Member:
         self.posted: list[Callable[[Any], None]] = []
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.waits: list[bool] = []
+        self.bounds: list[int | None] = []
         self.runtime: Any = self
 
     def is_connected(self) -> bool:
         return self.connected
 
     def send_frame(self, frame: bytes, most: int | None = None) -> bool:
+        self.bounds.append(most)
         return self.takes
 
     def post_frame(self, frame: bytes, callback: Callable[[Any], None]) -> None:
@@ -100,6 +102,22 @@ def test_a_message_that_was_refused_is_lost_and_nobody_waits(side: WorkerSide, m
     member.connected = False  # this worker ends: that is no loss of the bus
     assert not side.publish("t", b"\x01")
     assert lost == ["slow_primary"]
+
+
+def test_what_is_told_is_bounded_and_its_sender_held_up_if_it_may_be(
+    side: WorkerSide, member: Member, lost: list[str]
+) -> None:
+    """Broadcasts, and what comes from other hosts: however slow the primary is, this process does not grow."""
+    member.is_pressed = True
+    assert side.tell("inject", b"\x01")
+    assert member.waits == []
+    assert side.tell("broadcast", b"\x01", True)
+    assert member.waits == [False]
+    member.takes = False
+    assert not side.tell("inject", b"\x01")
+    assert (lost, set(member.bounds)) == (["slow_primary"], {MOST_UNREAD_BYTES})
+    with pytest.raises(MessageTooLarge):
+        side.tell("inject", b"x" * member.max_message_bytes)
 
 
 def test_a_task_waits_without_the_loop(side: WorkerSide, member: Member) -> None:
