@@ -16,14 +16,14 @@ typedef struct {
     Py_ssize_t of_inbox[INBOX_SLOTS], of_arrived[ARRIVED_SLOTS], decode;
 } Inbox;
 
-static PyObject *pause_name, *take_name, *tell_name, *append_name, *popleft_name, *payload_name, *fd_name;
+static PyObject *pause_name, *take_name, *tell_name, *append_name, *popleft_name, *payload_name, *fd_name, *kind_name;
 
 static int
 prepare(void)
 {
     static const Name names[] = {
         {&pause_name, "pause"},     {&take_name, "take"}, {&tell_name, "tell"}, {&append_name, "append"},
-        {&popleft_name, "popleft"}, {&payload_name, "payload"},  {&fd_name, "fd"},
+        {&popleft_name, "popleft"}, {&payload_name, "payload"}, {&fd_name, "fd"}, {&kind_name, "kind"},
     };
     return prepare_telling() < 0 ? -1 : make_names(names, COUNT_OF(names));
 }
@@ -132,18 +132,19 @@ take(Inbox *self, PyObject *unused)
     return frame;
 }
 
-/* Return what a frame without a descriptor holds; NULL without an exception: Python is to tell it. */
+/* Return what a message without a descriptor holds; NULL without an exception: Python is to tell it. */
 static PyObject *
 opened(Inbox *self, PyObject *frame)
 {
-    PyObject *fd = PyObject_GetAttr(frame, fd_name), *message = NULL;
-    if (fd == Py_None) {
+    PyObject *fd = PyObject_GetAttr(frame, fd_name), *kind = PyObject_GetAttr(frame, kind_name), *message = NULL;
+    if (fd == Py_None && kind == self->fields[KIND]) {
         PyObject *payload = PyObject_GetAttr(frame, payload_name), *decode = get_slot(self->fields[LINE], self->decode);
         if (payload != NULL && decode != NULL) {
             message = decode_quickly(decode, payload);
         }
         Py_XDECREF(payload);
     }
+    Py_XDECREF(kind);
     Py_XDECREF(fd);
     return message;
 }

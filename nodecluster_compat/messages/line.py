@@ -34,7 +34,7 @@ from .frames import HEADER, MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
 from .passing import passage_of, unpack
 from .payloads import encode_payload
 from .request_payloads import encode_asked, encode_reply
-from .serialization import JSON, Serializer, quick
+from .serialization import JSON, PACKED, Serializer, quick
 from .toll import Toll
 
 __all__ = ["Line"]
@@ -378,8 +378,17 @@ class Line:
         self._channel.answer(_NOT_TAKEN if frame.fd is None else _TAKEN)
         return frame.fd is not None
 
+    def message_of(self, frame: Frame) -> Message:
+        """Return the message of a frame, and leave its descriptor alone.
+
+        Raises:
+            FrameError: it holds no message.
+        """
+        serializer = PACKED if frame.kind is FrameKind.CALL else self.serializer
+        return serializer.decode(frame.payload[frame.kind is FrameKind.HANDLE :])
+
     def open(self, frame: Frame, serves: Callable[[], bool] = lambda: True) -> tuple[Message, Handle]:
-        """Return the message of a frame, and the handle that came with it or ``None``.
+        """Return the message of a frame, and the handle that came with it or ``None``; of a CALL it is MessagePack.
 
         Args:
             frame: what arrived; its descriptor goes to the handle, or is closed.
@@ -388,6 +397,8 @@ class Line:
         Raises:
             FrameError: it holds no message.
         """
+        if frame.kind is FrameKind.CALL:
+            return self.message_of(frame), None
         if frame.fd is None:
             return self.serializer.decode(frame.payload), None
         try:

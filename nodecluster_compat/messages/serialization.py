@@ -15,7 +15,7 @@ import msgspec
 from ..base.records import Message
 from ..errors import FrameError, MessageNotSerializable
 
-__all__ = ["JSON", "Serializer", "quick"]
+__all__ = ["JSON", "PACKED", "Serializer", "quick"]
 
 
 _LARGE_BYTES: Final = 64 * 1024
@@ -74,7 +74,23 @@ def _decoded_at_once(payload: bytes | bytearray) -> Message:
         gc.enable()
 
 
+class _Packed:
+    """MessagePack by msgspec, for what capabilities send whatever the setting is."""
+
+    def encode(self, message: Message) -> bytes:
+        return msgspec.msgpack.encode(message)
+
+    def decode(self, payload: bytes | bytearray) -> Message:
+        try:
+            return msgspec.msgpack.decode(payload)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise FrameError(f"a frame does not hold MessagePack: {error}") from error
+
+
 JSON: Final[Serializer] = _Json()
+
+PACKED: Final = _Packed()
+"""MessagePack."""
 
 
 def quick(serializer: Serializer) -> tuple[Callable[[Message], bytes], Callable[[Any], Message]]:

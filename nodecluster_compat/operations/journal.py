@@ -59,7 +59,7 @@ class Journal:
             return
         has_handle = frame.kind is FrameKind.HANDLE
         try:
-            message = worker.line.serializer.decode(frame.payload[has_handle:])
+            message = worker.line.message_of(frame)
         except FrameError as error:
             message = f"(not decodable: {error})"
         self._write("message", worker, {"sent": False, "handle": has_handle, **_told(message)})

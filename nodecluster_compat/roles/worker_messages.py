@@ -211,6 +211,10 @@ class MessagingWorker(Worker):
             self._line.send_own(frame)
             return self._line.is_open
 
+    def receive_packed(self, body: bytes) -> None:
+        """A message has come, as MessagePack, that is delivered in order with those of the primary; with the lock."""
+        self._inbox.received(self, Frame(FrameKind.CALL, body))
+
     def post_frame(self, frame: bytes, callback: SendCallback) -> None:
         """Send a frame of a capability's in order with messages, and within their bound.
 

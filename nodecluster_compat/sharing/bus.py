@@ -171,13 +171,19 @@ class Bus:
             return self._sharing.subscribe(pattern, handler)
         return self._sharing.durables.subscribe(pattern, handler, durable)
 
-    def broadcast(self, message: object) -> None:
-        """Send a message to every other worker, where it is a ``message`` event of ``process``.
+    def broadcast(self, message: object) -> bool:
+        """Send a message to the primary and all workers but this one, where it is a ``message`` event.
+
+        It is one in order with what ``send`` has sent, and carries what :meth:`publish` does, whatever the
+        ``serialization`` is.  It stays on this host.
+
+        Returns:
+            Whether it is on its way, as :meth:`publish` has it.
 
         Raises:
             MessageNotSerializable, MessageTooLarge: nothing was sent.
         """
-        self._sharing.side.call("broadcast", encode(message), None)
+        return self._sharing.side.tell("broadcast", encode(message), True)
 
     # --- requests ------------------------------------------------------------------------------
 

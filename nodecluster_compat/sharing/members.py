@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Raw
+
 from ..base.emitter import Origin, current_origin
 from ..errors import ClusterError, NotInCluster
 from ..machine.state_folder import StateFolder
@@ -90,6 +92,7 @@ class Sharing:
         self.log: Log = _OWN_LOG
         self.verbs.on("lapsed", Unlock, _ignore)  # whoever holds it has a clock
         self.verbs.on("asked", Asked, self._asked)
+        self.verbs.on("broadcast", Raw, self._broadcast)
 
     @property
     def member(self) -> ClusterWorker | None:
@@ -277,6 +280,10 @@ class Sharing:
             self._side.want(pattern, is_wanted)
 
     # --- what others ask of this process -------------------------------------------------------
+
+    def _broadcast(self, _: Caller, message: Raw, __: Returning) -> None:
+        if self.member is not None:
+            self.member.receive_packed(bytes(message))
 
     def _asked(self, _: Caller, asked: Asked, returning: Returning) -> None:
         if asked.topic is not None:

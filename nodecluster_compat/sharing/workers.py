@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import FrameError
 from ..messages.frames import Frame, FrameKind
 from .exchange import Exchange
 from .sides import MOST_UNREAD_BYTES
 from .verbs import Caller, Returning
-from .wire import encode_call, encode_return
+from .wire import MOST_BYTES, encode, encode_call, encode_return
 
 if TYPE_CHECKING:
     from ..base.log import Log
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..roles.worker_handle import WorkerHandle
 
 __all__ = ["Workers"]
+
+_MOST_BROADCAST: Final = 4 * MOST_BYTES  # numbers that a worker has packed tighter are packed here again
 
 
 class _WorkerPeer:
@@ -58,6 +60,7 @@ class Workers:
     def __init__(self, primary: Primary, exchange: Exchange, log: Log) -> None:
         self._exchange = exchange
         self._registry = primary.registry
+        self._deliver = primary.deliveries.received
         self._log = log
         frames = primary.inbound.frames
         frames.on(FrameKind.PUBLISH, partial(_pass, lambda _, payload: exchange.publish(payload)))
@@ -78,9 +81,11 @@ class Workers:
             self._exchange.tell("ended", worker.id)
 
     def _broadcast(self, peer: Caller, message: Any, _: Returning) -> None:  # noqa: ANN401 - a message
-        for worker in list(self._registry.by_id.values()):
-            if worker.id != peer.id and worker.is_connected() and worker.state != "none":
-                worker.send(message)
+        body = encode(message, limit=_MOST_BROADCAST)
+        self._exchange.send([one for one in self._exchange.workers if one != peer.id], "broadcast", body)
+        sender = self._registry.by_id.get(peer.id)
+        if sender is not None:
+            self._deliver(sender, Frame(FrameKind.CALL, body))
 
 
 def _pass(receive: Callable[[int, bytes | bytearray], None], worker: WorkerHandle, frame: Frame) -> None:

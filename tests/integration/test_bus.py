@@ -62,6 +62,46 @@ def test_publish_and_request(cluster: Cluster) -> None:
     assert healthy(cluster)
 
 
+BROADCAST = """
+told = []
+cluster.on('message', lambda worker, message, handle: told.append([worker.id, repr(message)]))
+"""
+BROADCAST_IN_WORKER = """
+told = []
+def tell_of(message, handle):
+    if not isinstance(message, dict) or 'remote' not in message:
+        told.append(repr(message))
+process.on('message', tell_of)
+"""
+
+
+@every_kind
+@pytest.mark.cluster(**REMOTE, workers=3)
+def test_broadcast(cluster: Cluster) -> None:
+    """To all but the one that sends, the primary too, in order with what is sent; values are those of ``publish``."""
+    ask(cluster, "primary", BROADCAST)
+    for where in WORKERS:
+        ask(cluster, where, BROADCAST_IN_WORKER)
+    values = [b"x", {1: 2}, {None: 1}, {(1, 2): 3}, 53, "end"]
+    ask(cluster, "worker/1", f"sent = [cluster.bus.broadcast(one) for one in {values!r}]; result = all(sent)")
+    of_worker = [repr(one) for one in values]
+    for where in ("worker/2", "worker/3"):
+        wait(lambda where=where: ask(cluster, where, "result = len(told)") >= 6, "all broadcasts", cluster)
+        assert ask(cluster, where, "result = told") == of_worker
+    heard = "result = [message for worker, message in told if worker == 1 and 'remote' not in message]"
+    wait(lambda: "'end'" in ask(cluster, "primary", heard), "all broadcasts", cluster)
+    assert [one for one in ask(cluster, "primary", heard) if one in of_worker] == of_worker
+    assert ask(cluster, "worker/1", "result = told") == []
+
+    ask(cluster, "primary", "cluster.bus.broadcast(b'y'); cluster.workers[2].send('behind it')")
+    wait(lambda: ask(cluster, "worker/2", "result = told[6:]") == ["b'y'", "'behind it'"], "both in order", cluster)
+    for where in ("worker/1", "worker/3"):
+        wait(lambda where=where: ask(cluster, where, "result = told[-1:]") == ["b'y'"], "the primary's", cluster)
+    refused = "try:\n    cluster.bus.broadcast(object())\nexcept Exception as error:\n    result = type(error).__name__"
+    assert ask(cluster, "worker/1", refused) == "MessageNotSerializable"
+    assert healthy(cluster)
+
+
 ASK_ALL = """
 def ended(error, replies):
     say(answered='all', replies=sorted(replies), missing={n: type(e).__name__ for n, e in replies.missing.items()})

@@ -74,6 +74,9 @@ class Member:
     def on(self, kind: FrameKind, handler: Callable[[object, Frame], None]) -> None:
         self.handlers[kind] = handler
 
+    def receive_packed(self, body: bytes) -> None:
+        self.sent.append(body)
+
     def send_frame(self, frame: bytes, most: int | None = None) -> bool:
         self.sent.append(frame)
         return True
