@@ -63,7 +63,9 @@ def client_of(address: ServerAddress, timeout: float = _TIMEOUT, protocol: int |
         sentinel = redis.sentinel.Sentinel(
             list(address.hosts), sentinel_kwargs=options | address.sentinel_options, retry=once, **options
         )
-        return sentinel.master_for(address.service, **address.options | spoken)
+        master = sentinel.master_for(address.service, **address.options | spoken)
+        master.connection_pool.connection_class = _telling(master.connection_pool.connection_class)
+        return master
     url = address.url if protocol is None else _without_protocol(address.url)
     pool = redis.ConnectionPool.from_url(url, max_connections=_MOST_CONNECTIONS, retry=once, **options | spoken)
     pool.connection_class = _telling(pool.connection_class)

@@ -305,6 +305,32 @@ def test_a_server_that_sentinels_know(tmp_path: Any) -> None:
             sentinel.kill()
 
 
+def test_what_was_not_sent_to_a_master_is_sent_again(tmp_path: Any) -> None:
+    """A count that met no connection was not made, so it waits for the master as any other verb does."""
+    sentinel = RedisServer(tmp_path)
+    with running(tmp_path) as server:
+        (tmp_path / "sentinel.conf").write_text(f"sentinel monitor main 127.0.0.1 {server.port} 1\n")
+        sentinel.start("--sentinel", name="sentinel.conf")
+        pauses: list[float] = []
+
+        def start(seconds: float) -> None:
+            if not pauses:
+                server.start()
+            pauses.append(seconds)
+
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/main"
+        store = Store(lambda: RedisEngine(Server(url, 60.0, sleep=start), "test"))
+        try:
+            assert store.incr("n") == 1
+            store.leave()
+            server.kill()
+            assert store.incr("n") == 1  # a server without a disk has forgotten
+            assert pauses
+        finally:
+            store.leave()
+            sentinel.kill()
+
+
 def test_what_is_no_server() -> None:
     """Says so."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
