@@ -13,6 +13,7 @@ import pytest
 from redis_server import RedisServer, needs_redis, running
 
 from nodecluster_compat.errors import StoreUnavailable
+from nodecluster_compat.sharing import near_cache
 from nodecluster_compat.sharing.near_cache import MOST_ENTRIES, NearCache
 from nodecluster_compat.sharing.redis_engine import RedisEngine
 from nodecluster_compat.sharing.server import Server
@@ -176,6 +177,20 @@ def kept(clock: Callable[[], float] = time.monotonic) -> Kept:
     cache = Kept(address_of("redis://127.0.0.1:1"), b"s:", logging.getLogger("test"), clock)
     cache.cover([b"s:hot:"])
     return cache
+
+
+def test_silence_is_noticed_in_the_time_that_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time until it asks, and the time for the answer, together."""
+    waits: list[float] = []
+
+    def refuse(_: object, timeout: float, **__: object) -> None:
+        waits.append(timeout)
+        raise StoreUnavailable("on purpose")
+
+    monkeypatch.setattr(near_cache, "client_of", refuse)
+    with pytest.raises(StoreUnavailable):
+        kept()._listen(object())
+    assert waits[0] + near_cache._PING <= near_cache.SILENCE_SECONDS
 
 
 def test_an_answer_that_a_change_has_overtaken_is_not_kept() -> None:
