@@ -161,35 +161,29 @@ class LmdbFile:
 
     def get(self, key: bytes) -> Entry | None:
         """Return what is kept, if its time is not over."""
-        try:
-            with self._environment.begin() as transaction:
-                data = transaction.get(key)
-        except self._lmdb.Error as error:
-            raise self._meant(error) from error
+        with self._telling(), self._environment.begin() as transaction:
+            data = transaction.get(key)
         entry = None if data is None else decode_entry(data)
         return None if entry is None or entry.is_over(time.monotonic()) else entry
 
     def get_many(self, keys: Iterable[bytes]) -> list[Entry | None]:
         """Return what is kept under each key, at one moment."""
         now = time.monotonic()
-        try:
-            with self._environment.begin() as transaction:
-                found = [transaction.get(key) for key in keys]
-        except self._lmdb.Error as error:
-            raise self._meant(error) from error
+        with self._telling(), self._environment.begin() as transaction:
+            found = [transaction.get(key) for key in keys]
         entries = [None if data is None else decode_entry(data) for data in found]
         return [None if entry is None or entry.is_over(now) else entry for entry in entries]
 
     def counts(self) -> tuple[int, int, int]:
         """Return how many bytes are taken, by how many entries, and how many were evicted."""
-        with self._environment.begin() as transaction:
+        with self._telling(), self._environment.begin() as transaction:
             counts = transaction.get(_META)
         taken: tuple[int, int, int] = (0, 0, 0) if counts is None else _COUNTS.unpack(counts)
         return taken
 
     def names(self) -> Iterator[bytes]:
         """Yield every key, of those whose time is over, too."""
-        with self._environment.begin() as transaction:
+        with self._telling(), self._environment.begin() as transaction:
             found = [bytes(key) for key in transaction.cursor().iternext(values=False) if len(key) >= _LEAST_KEY]
         yield from found
 
@@ -217,10 +211,15 @@ class LmdbFile:
         raise StoreFull(f"expected room in the store ({self.most_bytes} bytes), or in the memory where it lies")
 
     def clear(self) -> None:
-        """Keep nothing."""
-        main = self._environment.open_db()
-        with self._alone(), self._environment.begin(write=True) as transaction:
-            transaction.drop(main, delete=False)
+        """Keep nothing.
+
+        Raises:
+            StoreFull: there is no room to write that.
+        """
+        with self._telling():
+            main = self._environment.open_db()
+            with self._alone(), self._environment.begin(write=True) as transaction:
+                transaction.drop(main, delete=False)
 
     def _write_once(self, step: Callable[[Writing], Result], spared: bytes | None) -> Result:
         with self._alone(), self._environment.begin(write=True) as transaction:
@@ -243,6 +242,14 @@ class LmdbFile:
             raise StoreFull("expected room in the memory where the store lies, found none even to evict") from error
 
     @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say by our own errors what LMDB finds wrong."""
+        try:
+            yield
+        except self._lmdb.Error as error:
+            raise self._meant(error) from error
+
+    @contextmanager
     def _alone(self) -> Iterator[None]:
         this = get_ident()
         if this in self._writers:
@@ -256,4 +263,6 @@ class LmdbFile:
     def _meant(self, error: Exception) -> Exception:
         if isinstance(error, self._lmdb.BadValsizeError):
             return StoreFull(f"a value or a key is larger than LMDB takes: {error}")
+        if isinstance(error, self._lmdb.MapFullError | self._lmdb.DiskError | self._lmdb.TxnFullError):
+            return StoreFull(f"expected room in the memory where the store lies: {error}")
         return StoreCorrupt(f"expected to use the cluster's store: {error}; restart the server")

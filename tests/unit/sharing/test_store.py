@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -290,6 +291,30 @@ def test_what_is_no_store(folder: Path) -> None:
     assert (folder / "store").read_bytes().startswith(b"somebody")
     with pytest.raises(StoreUnavailable, match="expected to open"):
         Store(lambda: LmdbEngine(lambda: str(folder / "nowhere"))).get("a")
+
+
+@pytest.mark.parametrize(
+    "call", [len, lambda store: store.keys(), lambda store: store.clear(), lambda store: store.get("a")]
+)
+@pytest.mark.parametrize(
+    ("found", "error"),
+    [("CorruptedError", StoreCorrupt), ("PageNotFoundError", StoreCorrupt), ("DiskError", StoreFull)],
+)
+def test_a_file_that_breaks_while_it_is_open(
+    store: Store, monkeypatch: pytest.MonkeyPatch, call: Callable[[Store], object], found: str, error: type[Exception]
+) -> None:
+    """Whatever is asked says so by an error of this package's."""
+    store.set("a", 1)
+    file = store.engine.file
+    wrong = getattr(file._lmdb, found)("on purpose")
+
+    def fail(**_: object) -> None:
+        raise wrong
+
+    broken = SimpleNamespace(begin=fail, open_db=lambda: None, close=file._environment.close)
+    monkeypatch.setattr(file, "_environment", broken)
+    with pytest.raises(error, match="on purpose"):
+        call(store)
 
 
 def test_an_entry_of_somebody_elses(store: Store) -> None:
