@@ -194,7 +194,11 @@ class Consumer:
             while not self._ends.is_set():
                 self._beat(client)
                 entry = self._next(client)
-                if entry is not None:
+                if entry is None:
+                    continue
+                if self._ends.is_set():  # it has come while this worker began to leave
+                    self._streams.let_go(client, self.subscription.name, self._name, entry, _milliseconds(self._lease))
+                else:
                     self._deal_with(client, entry)
         finally:
             client.close()

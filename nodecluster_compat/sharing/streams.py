@@ -129,6 +129,12 @@ if #found == 0 or found[1][2] ~= ARGV[2] then return 0 end
 redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[3], 'JUSTID')
 return 1
 """
+_LET_GO: Final = """
+local found = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1)
+if #found == 0 or found[1][2] ~= ARGV[2] then return 0 end
+redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[3], 'IDLE', ARGV[4], 'RETRYCOUNT', found[1][4] - 1, 'JUSTID')
+return 1
+"""
 _BURY: Final = """
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'id', ARGV[2], 'name', ARGV[1],
   'topic', ARGV[4], 'body', ARGV[5], 'reason', ARGV[6])
@@ -204,6 +210,10 @@ class Streams:
     def renew(self, client: Any, group: str, consumer: str, entry: Entry) -> bool:  # noqa: ANN401 - redis-py's
         """Say that a handler is still at it; return whether it is this consumer's still."""
         return bool(client.eval(_RENEW, 1, self.key, group, consumer, entry.id))
+
+    def let_go(self, client: Any, group: str, consumer: str, entry: Entry, milliseconds: int) -> bool:  # noqa: ANN401
+        """Leave it to whoever claims what has waited so long, as if this consumer had never had it."""
+        return bool(client.eval(_LET_GO, 1, self.key, group, consumer, entry.id, milliseconds))
 
     def acknowledge(self, client: Any, group: str, entry: Entry) -> None:  # noqa: ANN401 - redis-py's
         """It has been dealt with."""

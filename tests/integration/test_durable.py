@@ -142,6 +142,31 @@ def test_a_message_of_a_worker_that_is_gone_is_another_ones(server: RedisServer,
     assert not streams.renew(client, "g", "dead", entry)
 
 
+def test_a_message_that_comes_while_its_worker_leaves_is_anothers_at_once(
+    server: RedisServer, client: Any, streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes none any more; that one counts as not delivered, and nobody waits for it to be given up."""
+    leaving, other = Worker(server, "w1"), Worker(server, "w2")
+    read = Streams.read
+
+    def read_and_leave(of: Streams, *args: Any) -> Any:
+        entry = read(of, *args)
+        leaving.consumer.end()
+        return entry
+
+    streams.publish(client, "t", encode("late"))
+    monkeypatch.setattr(Streams, "read", read_and_leave)
+    with at_work(leaving):
+        assert poll(lambda: not leaving.consumer._thread.is_alive(), 20)
+    monkeypatch.undo()
+    assert (leaving.told, pending(client, streams)) == ([], 1)
+    [left] = client.xpending_range(streams.key, "g", "-", "+", 1)
+    assert left["times_delivered"] == 0
+    with at_work(other):
+        assert poll(lambda: other.told == [("t", "late")], 20)
+        assert poll(lambda: pending(client, streams) == 0, 20)
+
+
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_a_message_that_another_has_taken_over_is_not_taken_back(server: RedisServer, protocol: int) -> None:
     """By who was silent and goes on; in whichever version of the protocol."""
