@@ -15,6 +15,7 @@ from .exchange import Exchange
 from .lock_table import Hold, LockTable, Waiter
 from .outcomes import Failure
 from .verbs import PRIMARY, Caller, Moment, Returning
+from .wire import encode
 
 __all__ = ["MOST_NAME_BYTES", "MOST_PLACES", "Abandoned", "Lease", "LockDesk", "LockWish", "Names", "Unlock"]
 
@@ -156,7 +157,7 @@ class LockDesk:
     def _lapse(self, hold: Hold) -> None:
         self._forget(hold.token)
         if self.table.release(hold.name, hold.token):
-            self._exchange.ask(hold.owner, "lapsed", Unlock(hold.name, hold.token))
+            self._exchange.send([hold.owner], "lapsed", encode(Unlock(hold.name, hold.token)))
 
     def _unlock(self, caller: Caller, unlock: Unlock, returning: Returning) -> None:
         if self.table.find(unlock.name, unlock.token, caller.id) is not None:
