@@ -89,6 +89,21 @@ def test_apscheduler(start: Start, tmp_path: Path) -> None:
     assert len(set(runners()[at:])) == 1
 
 
+def test_a_warm_cache(start: Start, tmp_path: Path) -> None:
+    """Loaded once, before anybody asks; not again when a worker dies.  Once it is gone one loads, and the others wait."""
+    cluster = start("warm", workers=3)
+    loads = tmp_path / "recipe" / "loads"
+    assert poll(lambda: loads.exists() and len(loads.read_text().split()) == 1, PATIENCE)
+    assert {json.loads(text)["chair"] for text in texts(cluster, 6)} == {40}
+    cluster.worker(1).kill()
+    cluster.wait_listening(3)
+    assert len(at_once(cluster, ["/"] * 6)) == 6
+    assert len(loads.read_text().split()) == 1
+    cluster.get("/forget")
+    assert len(at_once(cluster, ["/"] * 6)) == 6
+    assert len(loads.read_text().split()) == 2
+
+
 def statuses(cluster: Cluster, key: str, count: int) -> list[int]:
     with futures.ThreadPoolExecutor(count) as pool:
         asking = [
