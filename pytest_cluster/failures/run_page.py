@@ -94,7 +94,8 @@ class RunPage:
                 with contextlib.suppress(OSError):
                     os.unlink(self._path)
         else:
-            self.told = f"cluster: page of {len(self._failures)} failures: {self._path}"
+            count = len(self._failures)
+            self.told = f"cluster: page of {count} failure{'' if count == 1 else 's'}: {self._path}"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say where the page is."""

@@ -17,7 +17,7 @@ from .versions import DISTRIBUTION, supported_gunicorns
 
 __all__ = ["gunicorn_folder", "interpreter"]
 
-PROBE = "import gunicorn, nodecluster_compat, pytest_cluster"
+PROBE = "import gunicorn, nodecluster_compat, pytest_cluster; print('it serves')"
 PROBE_SECONDS = 60.0
 FETCH_SECONDS = 300.0
 PIP = ["install", "--quiet", "--no-deps", "--no-input", "--retries=2", "--disable-pip-version-check"]
@@ -46,6 +46,8 @@ def _interpreter(wanted: str) -> str:
     name = f"python{wanted}" if re.fullmatch(r"3\.[0-9]+", wanted) else wanted
     found = shutil.which(name)
     if found is None:
+        if os.path.exists(name):
+            raise MissingProgram(f"python: {name} cannot be run: it is no program")
         raise MissingProgram(
             f"python: there is no {name or repr(name)}{' in PATH' if name != wanted else ''}: install it, or give the "
             "path of one, as '.tox/py312/bin/python'"
@@ -55,9 +57,10 @@ def _interpreter(wanted: str) -> str:
         tried = _run([path, "-c", PROBE], PROBE_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MissingProgram(f"python: {path} cannot be run: {error}") from None
-    if tried.returncode:
-        lines = tried.stderr.strip().splitlines()
-        why = lines[-1] if lines else f"exit code {tried.returncode}"
+    if tried.returncode or "it serves" not in tried.stdout:
+        lines = [line.strip() for line in tried.stderr.splitlines() if line.strip()]
+        is_python = any(line.startswith("Traceback") for line in lines)
+        why = lines[-1 if is_python else 0] if lines else f"it is no Python (exit code {tried.returncode})"
         raise MissingProgram(f"python: {path} cannot serve: {why}: install {DISTRIBUTION} for it")
     return path
 
@@ -95,7 +98,8 @@ def _fetch(version: str, folder: str) -> str:
             )
             if fetched.returncode:
                 lines = fetched.stderr.strip().splitlines()
-                return f"pip cannot fetch {version}: {lines[-1] if lines else 'it says nothing'}"
+                unreached = " (it could not reach the index)" if "connection broken" in fetched.stderr else ""
+                return f"pip cannot fetch {version}: {lines[-1] if lines else 'it says nothing'}{unreached}"
             try:
                 os.rename(target, folder)
             except OSError:

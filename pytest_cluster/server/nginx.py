@@ -17,6 +17,8 @@ from .services import ended, last_line, program, running, service_folder, text_o
 
 __all__ = ["NginxPlace", "log_of", "nginx", "upstream_of"]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin")
 INHERITED = "NGINX"
 """By this variable nginx takes sockets that it has inherited: numbers of descriptors, each with a semicolon."""

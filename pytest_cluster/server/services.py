@@ -37,6 +37,8 @@ __all__ = [
     "text_of",
 ]
 
+__tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 LOG_CHARACTERS = 2000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -127,6 +128,24 @@ def test_interpreter_without_the_package(tmp_path: Path) -> None:
     with pytest.raises(MissingProgram, match=r"python: .* cannot serve: ModuleNotFoundError: .*: install nodecluster-"):
         interpreters.interpreter(str(bare))
     assert interpreters.interpreter(sys.executable) == sys.executable
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exit 0", "it is no Python (exit code 0)"),
+        ("echo 'shim: python3.9: command not found' >&2; echo 'see its manual' >&2; exit 127", "shim: python3.9: comm"),
+    ],
+)
+def test_program_that_is_no_interpreter(tmp_path: Path, script: str, said: str) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    with pytest.raises(MissingProgram, match=r"cannot be run: it is no program"):
+        interpreters.interpreter(str(program))
+    interpreters._problems.clear()
+    program.chmod(0o755)
+    with pytest.raises(MissingProgram, match=f"python: {program} cannot serve: {re.escape(said)}"):
+        interpreters.interpreter(str(program))
 
 
 def test_version_of_gunicorn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
