@@ -38,7 +38,8 @@ for name in ["pytest_cluster.plugin", *sys.argv[1:]]:
     importlib.import_module(name)
 print(time.process_time() - begin)
 """
-REAL_SERVER_TESTS = ("test_faults.py", "test_processes.py", "test_real_server.py", "test_pool.py")
+REAL_SERVER_TESTS = [f"tests/plugin/test_{name}.py" for name in ("faults", "processes", "real_server", "pool")]
+SELECTED = {"kinds": "each_kind and not slow and not long", "all": "not slow and not long"}
 
 
 @dataclass(frozen=True)
@@ -190,25 +191,42 @@ def measure_reuse(count: int) -> Row:
     return Row(title, told, "<= 3 ms", statistics.median(used_again) <= 0.003)
 
 
-def measure_flakes(runs: int, at_once: int) -> Row:
-    """The plugin's own tests on real clusters, again and again, `at_once` runs side by side; what fails is printed."""
+def measure_flakes(runs: int, at_once: int, minutes: float, tests: str) -> Row:
+    """The plugin's own tests on real clusters, again and again, by `at_once` processes; what fails is printed.
+
+    Each process runs them in rounds (`rounds.py`); no round begins after so many minutes.
+    """
     started = time.monotonic()
+    shares = [runs // at_once + (number < runs % at_once) for number in range(at_once)]
     with ThreadPoolExecutor(at_once) as pool:
-        failed = 0
-        for number, done in enumerate(pool.map(_run_real_server_tests, range(runs)), 1):
-            failed += done.returncode != 0
-            told = done.stdout.strip().splitlines()[-1:]
-            progress(f"run {number} of {runs}: {' '.join(told)}")
-            if done.returncode:
-                progress(done.stdout[-20000:] + done.stderr[-2000:])
+        done = list(pool.map(lambda share: _run_rounds(share, minutes, tests), shares))
+    ran, failed = sum(ran for ran, _ in done), sum(failed for _, failed in done)
     told = f"{failed} ({at_once} at once, {(time.monotonic() - started) / 60:.0f} minutes)"
-    return Row(f"runs of the plugin's tests that failed, of {runs}", told, "0", not failed)
+    which = "tests of the plugin, one of each kind" if tests == "kinds" else "the plugin's tests"
+    return Row(f"runs of {which}, on real clusters that failed, of {ran}", told, "0", ran > 0 and not failed)
 
 
-def _run_real_server_tests(_: int) -> subprocess.CompletedProcess[str]:
-    files = [str(ROOT / "tests" / "plugin" / name) for name in REAL_SERVER_TESTS]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=300", *files]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def _run_rounds(rounds: int, minutes: float, tests: str) -> tuple[int, int]:
+    """How many rounds were run, and how many of them have failed."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "rounds", "-p", "no:cacheprovider", "--timeout=300"]
+    command += ["-o", "tmp_path_retention_policy=failed", f"--rounds={rounds}", f"--round-minutes={minutes}"]
+    command += ["-m", SELECTED[tests]]
+    path = os.pathsep.join(filter(None, [str(ROOT / "bench"), os.environ.get("PYTHONPATH", "")]))
+    ran = failed = 0
+    with subprocess.Popen(
+        [*command, *REAL_SERVER_TESTS],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as pytest:
+        for line in pytest.stdout or ():
+            progress(line.rstrip())
+            if re.search(r"round [0-9]+: [0-9]+ tests", line):
+                ran += 1
+                failed += ", FAILED: " in line
+    return ran, failed + (pytest.returncode != 0 and not failed)
 
 
 def main() -> int:
@@ -219,13 +237,17 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=15, help="of import and boot (default: 15)")
     parser.add_argument("--runs", type=int, default=200, help="of flakes (default: 200)")
-    parser.add_argument("--at-once", type=int, default=1, help="runs of flakes side by side (default: 1)")
+    parser.add_argument("--at-once", type=int, default=1, help="processes that run flakes side by side (default: 1)")
+    parser.add_argument("--minutes", type=float, default=1e6, help="no run of flakes begins later than that")
+    parser.add_argument(
+        "--tests", choices=SELECTED, default="all", help="of flakes: one of each kind, or all (default: all)"
+    )
     given = parser.parse_args()
     figures: dict[str, Callable[[], Row]] = {
         "import": lambda: measure_import(given.rounds),
         "boot": lambda: measure_boot(given.rounds),
         "reuse": lambda: measure_reuse(100),
-        "flakes": lambda: measure_flakes(given.runs, given.at_once),
+        "flakes": lambda: measure_flakes(given.runs, given.at_once, given.minutes, given.tests),
     }
     rows = []
     for name in given.only.split(","):

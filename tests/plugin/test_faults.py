@@ -29,6 +29,7 @@ def one() -> int:
     return 1
 
 
+@pytest.mark.each_kind
 @pytest.mark.table(quick=["kill-None-SIGKILL", "exit-1-None", "disconnect-0-None"])
 @pytest.mark.parametrize(
     ("fault", "code", "name"),
@@ -47,6 +48,7 @@ def test_end_of_a_worker(
     assert "injected" in first.describe_end()
 
 
+@pytest.mark.each_kind
 @pytest.mark.table(quick=["kill--9"])
 @pytest.mark.parametrize(("fault", "code"), [("kill", -9), ("stop", 0), ("exit", 1)])
 def test_end_of_the_primary(cluster: Cluster, cluster_faults: Faults, fault: str, code: int) -> None:
@@ -56,6 +58,7 @@ def test_end_of_the_primary(cluster: Cluster, cluster_faults: Faults, fault: str
     assert "primary" in faults_of(cluster)[0]
 
 
+@pytest.mark.each_kind
 def test_what_has_ended_cannot_be_broken_any_more(cluster: Cluster, cluster_faults: Faults) -> None:
     """Each says who is dead, and how it ended; nothing is noted, and the handles stay readable."""
     with pytest.raises(FaultError, match=r"the primary has no main loop .* use exit\(\) or kill\(\)"):
@@ -104,6 +107,7 @@ def test_fault_that_is_over_is_not_its_end(cluster: Cluster, cluster_faults: Fau
     assert "injected" not in first.describe_end()
 
 
+@pytest.mark.each_kind
 def test_fault_of_all_explains_the_end_of_one(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
     cluster_faults.at("request", leave_with, 9)
     with cluster.expect("exit") as event:
@@ -155,6 +159,7 @@ def test_crash_with_an_error_of_the_tests_own(cluster: Cluster, cluster_faults: 
     assert "OSError: disk on fire" in first.logs.text
 
 
+@pytest.mark.each_kind
 def test_pause_and_resume(cluster: Cluster, cluster_faults: Faults) -> None:
     first, second = cluster.workers
     with cluster_faults.paused(first):
@@ -196,6 +201,7 @@ def test_pause_of_the_primary(cluster: Cluster, cluster_faults: Faults, cluster_
     assert answer.result().status == 200
 
 
+@pytest.mark.each_kind
 def test_hang_is_seen_in_the_stacks_and_ends(cluster: Cluster, cluster_faults: Faults) -> None:
     first, second = cluster.workers
     with cluster_faults.hang(first):
@@ -223,6 +229,7 @@ def test_hang_beyond_the_timeout_is_ended_by_the_arbiter(cluster: Cluster, clust
     assert first.describe_end() == "exit code 1 (injected: hang of worker 1)"
 
 
+@pytest.mark.each_kind
 def test_slow_requests(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
     """One worker is slow, the other is not: whoever answers first is the other."""
     first, second = cluster.workers
@@ -234,6 +241,7 @@ def test_slow_requests(cluster: Cluster, cluster_faults: Faults, cluster_client:
     first.kill()
 
 
+@pytest.mark.each_kind
 def test_next_requests_fail(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
     first, second = cluster.workers
     cluster_faults.fail_next(2, status=503, worker=first)
@@ -249,6 +257,7 @@ def test_next_requests_raise(cluster: Cluster, cluster_faults: Faults, cluster_c
     assert "LookupError: injected by the test" in cluster.log
 
 
+@pytest.mark.each_kind
 @pytest.mark.table(quick=["import-3", "kill-None"])
 @pytest.mark.cluster(config=NO_PAUSE)
 @pytest.mark.parametrize(("how", "code"), [("import", 3), ("exit", 1), ("late", 255), ("kill", None)])
@@ -274,6 +283,7 @@ def test_unknown_boot_failure(cluster_faults: Faults) -> None:
         cluster_faults.boot_failure("explode")
 
 
+@pytest.mark.each_kind
 def test_descriptor_limit(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
     """The primary has none left: the client waits in the backlog, and is served when there are some again."""
     with cluster_faults.fd_limit(cluster.primary):
@@ -283,6 +293,7 @@ def test_descriptor_limit(cluster: Cluster, cluster_faults: Faults, cluster_clie
     assert answer.result().status == 200
 
 
+@pytest.mark.each_kind
 def test_hold_and_release(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
     """Who has come is known; who comes after a release waits again."""
     first, second = cluster.workers
@@ -318,6 +329,7 @@ def test_step_that_cannot_be_held(cluster_faults: Faults, step: str, sentence: s
         pass
 
 
+@pytest.mark.each_kind
 def test_barrier_lets_all_go_at_once(cluster: Cluster, cluster_faults: Faults, cluster_client: Client) -> None:
     """Two requests, one in each worker, are in the application at the same time: a race, every time."""
     with cluster_faults.barrier("request", 2) as gate:

@@ -36,6 +36,7 @@ def pids(shop: pytest.Pytester) -> list[str]:
     return (shop.path / "pids").read_text().split()
 
 
+@pytest.mark.each_kind
 def test_used_again(shop: pytest.Pytester) -> None:
     """Requests, calls and messages leave a cluster as it was."""
     bodies = ["cluster_client.get('/')", "cluster.workers[0].run(look)", "cluster.workers[0].send('hello')"]
@@ -71,6 +72,7 @@ def test_not_used_again(shop: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["cluster: 8 started, reused 0 times, *"])
 
 
+@pytest.mark.each_kind
 def test_failed_test_leaves_its_cluster_to_nobody(shop: pytest.Pytester) -> None:
     write_tests(shop, "assert False", "pass")
 
@@ -116,6 +118,7 @@ def test_cluster_ends_with_the_last_test_that_can_use_it(shop: pytest.Pytester) 
     shop.runpytest_inprocess().assert_outcomes(passed=3)
 
 
+@pytest.mark.each_kind
 def test_hang_at_the_end_of_a_shared_cluster_fails_the_last_test(shop: pytest.Pytester) -> None:
     shop.makepyfile(
         """
@@ -325,6 +328,7 @@ def test_each_cluster_of_a_factory_that_does_not_end_is_told(shop: pytest.Pytest
     assert str(result.stdout).count("StopError: the server still ran 3 s after") == 2
 
 
+@pytest.mark.each_kind
 @pytest.mark.table(
     quick=[
         "os.kill(cluster.primary.pid, signal.SIGKILL)-1-cluster",
@@ -396,6 +400,7 @@ def test_expectation_that_nobody_checks(shop: pytest.Pytester, fixture: str, bod
         result.stdout.fnmatch_lines(["*UncheckedExpectation: * was expected and nobody checked whether it came: *"])
 
 
+@pytest.mark.each_kind
 def test_worker_that_dies_between_two_tests_costs_the_cluster(shop: pytest.Pytester) -> None:
     shop.makepyfile(
         """

@@ -69,6 +69,7 @@ def role_here() -> tuple[bool, int | None]:
     return cluster.is_primary, cluster.worker.id if cluster.worker else None
 
 
+@pytest.mark.each_kind
 def test_run_in_a_worker_in_all_and_in_the_primary(cluster: Cluster) -> None:
     """A function of the test's own file, of the standard library, with arguments and results."""
     first, second = cluster.workers
@@ -79,6 +80,7 @@ def test_run_in_a_worker_in_all_and_in_the_primary(cluster: Cluster) -> None:
     assert cluster.run_in_all(role_here) == {first.id: (False, first.id), second.id: (False, second.id)}
 
 
+@pytest.mark.each_kind
 def test_exception_comes_back_as_it_was(cluster: Cluster) -> None:
     """With the traceback of the other process as its cause."""
     worker = cluster.workers[0]
@@ -139,6 +141,7 @@ def test_function_that_takes_too_long_shows_where_it_is(cluster: Cluster) -> Non
     assert "--- stacks of primary" in str(caught.value)
 
 
+@pytest.mark.each_kind
 @pytest.mark.cluster(fresh=True)
 def test_process_that_ends_while_it_is_asked(cluster: Cluster) -> None:
     worker = cluster.workers[0]
@@ -150,6 +153,7 @@ def test_process_that_ends_while_it_is_asked(cluster: Cluster) -> None:
         worker.run(pid_here)
 
 
+@pytest.mark.each_kind
 def test_requests_are_counted_by_the_worker_that_serves_them(cluster: Cluster, cluster_client: Client) -> None:
     """Also after its death, and those that it took along."""
     first, second = cluster.workers
@@ -185,6 +189,7 @@ def test_status_that_has_no_name(cluster: Cluster, cluster_client: Client) -> No
     assert cluster_client.get("/").status == 520
 
 
+@pytest.mark.each_kind
 @pytest.mark.cluster(fresh=True)
 def test_logs_are_each_process_own(cluster: Cluster, cluster_client: Client) -> None:
     answer = cluster_client.get("/warn")
@@ -213,6 +218,7 @@ def test_stacks_of_threads_and_greenlets(cluster: Cluster, cluster_client: Clien
     assert [one.result().status for one in answers] == [200, 200]
 
 
+@pytest.mark.each_kind
 def test_message_from_the_test_to_a_worker(cluster: Cluster) -> None:
     with cluster.messages.expect({"news": 1}, sent=True, exactly=2):
         cluster.broadcast({"news": 1, "rest": "any"})
@@ -232,6 +238,7 @@ def test_snapshot_is_a_picture(cluster: Cluster) -> None:
     assert "DEAD  SIGKILL" in str(after)
 
 
+@pytest.mark.each_kind
 def test_scale_and_reload(cluster: Cluster, cluster_client: Client) -> None:
     """With requests all the time, and none of them lost."""
     from pytest_cluster import assert_no_request_lost
@@ -296,6 +303,7 @@ def test_reload_that_fails_has_ended_when_it_is_reported(cluster: Cluster, monke
     assert [worker.id for worker in cluster.workers] == before
 
 
+@pytest.mark.each_kind
 def test_disconnect_of_a_worker_and_of_all(cluster: Cluster) -> None:
     first = cluster.workers[0]
     with cluster.expect("exit", worker=first) as event:
@@ -307,6 +315,7 @@ def test_disconnect_of_a_worker_and_of_all(cluster: Cluster) -> None:
     assert [worker.exited_after_disconnect for worker in cluster.every_worker] == [True, True, True]
 
 
+@pytest.mark.each_kind
 def test_the_same_everywhere_or_not(cluster: Cluster, cluster_client: Client) -> None:
     """The mistake that a test with one process does not find."""
     assert cluster.assert_same_everywhere(greet, "Ada") == "hello Ada"
@@ -317,6 +326,7 @@ def test_the_same_everywhere_or_not(cluster: Cluster, cluster_client: Client) ->
         cluster.assert_same_everywhere("shop:visits_here")
 
 
+@pytest.mark.each_kind
 def test_wait_for_says_what_it_waited_for(cluster: Cluster) -> None:
     assert cluster.wait_for(lambda one: len(one.workers), reason="anybody") == 2
     with pytest.raises(WaitTimeout, match=r"expected a third worker within 0\.1 s") as caught:
@@ -369,6 +379,7 @@ def test_unix_socket_of_a_killed_primary_is_removed(cluster_factory: ClusterFact
     assert not stale.exists()
 
 
+@pytest.mark.each_kind
 def test_many_time_outs_at_once_harm_nobody(cluster: Cluster) -> None:
     """Each of them wants everybody's stacks, and signals for those, many at once, would end a worker."""
     before = cluster.workers

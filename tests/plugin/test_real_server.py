@@ -15,6 +15,7 @@ def test_public_names_can_be_imported() -> None:
         _ = pytest_cluster.Missing
 
 
+@pytest.mark.each_kind
 @pytest.mark.cluster(settings={"bind": "unix:app.sock"})
 def test_unix_socket(cluster: Cluster) -> None:
     """The server's folder is its working directory, short enough for a socket."""
@@ -36,6 +37,7 @@ def test_config_is_python_source_of_the_conf_file(cluster: Cluster) -> None:
     assert "ready, says" in cluster.log
 
 
+@pytest.mark.each_kind
 @pytest.mark.cluster(app="missing_module:app")
 def test_application_that_cannot_be_imported(cluster_factory: ClusterFactory) -> None:
     """gunicorn's exit code and the traceback are in the error."""
@@ -60,6 +62,7 @@ def test_stock_worker_class_for_comparison(cluster: Cluster) -> None:
     assert cluster.stop() == 0
 
 
+@pytest.mark.each_kind
 @pytest.mark.cluster(app="shop:app", fresh=True)
 def test_error_page_of_the_server_says_whose_it_is(cluster: Cluster) -> None:
     """Of an application that has raised, and of a request that it never saw, which is not counted as served."""
