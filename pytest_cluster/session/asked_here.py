@@ -57,7 +57,7 @@ class Overlooked:
         self._found: list[AskedHere] = []
         self._asked: list[tuple[str, str]] = []
         self._begun: list[tuple[Cluster, tuple[int, ...]]] = []
-        self.watch = ClientWatch(lambda *what: self._asked.append(what))
+        self.watch: ClientWatch = ClientWatch(lambda *what: self._asked.append(what))
 
     def begin_test(self) -> None:
         """Forget the test before."""
