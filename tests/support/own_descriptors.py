@@ -6,9 +6,20 @@ import contextlib
 import gc
 import os
 
+__all__ = ["forget_others", "own_descriptors"]
+
+
+def forget_others() -> None:
+    """Collect what earlier tests have left, and keep the collector from the rest of it: call this as a test begins.
+
+    A process that has run a thousand tests, and Hypothesis among them, takes 30 ms to look at all that lives.
+    """
+    gc.collect()
+    gc.freeze()
+
 
 def own_descriptors() -> dict[int, str]:
-    """Return what this process has open, by number; first what earlier tests have left is collected."""
+    """Return what this process has open, by number; first what this test has left is collected."""
     gc.collect()
     found = {}
     for name in os.listdir("/proc/self/fd"):

@@ -28,23 +28,25 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("module", "line"),
-    [
-        ("_gunicorn/arbiter/health.py", "import gevent"),
-        ("_gunicorn/arbiter/forking.py", "from ...runtime.forked_hub import hub_begins"),
-        ("_gunicorn/worker/fed_worker.py", "from ..requests.responses import AnsweredApplication"),
-        ("roles/process.py", "import asyncio"),
-    ],
-)
-def test_what_would_load_an_engine_is_refused(copy: Path, module: str, line: str) -> None:
-    """At once, by way of our own modules, by way of the request path; another engine too."""
-    path = copy / "nodecluster_compat" / module
-    head, _, rest = path.read_text().partition("from __future__ import annotations\n")
-    path.write_text(f"{head}from __future__ import annotations\n{line}\n{rest}")
+SPOILT = {
+    "_gunicorn.arbiter.health": "import gevent",
+    "_gunicorn.arbiter.forking": "from ...runtime.forked_hub import hub_begins",
+    "_gunicorn.worker.fed_worker": "from ..requests.responses import AnsweredApplication",
+    "roles.process": "import asyncio",
+}
+
+
+def test_what_would_load_an_engine_is_refused(copy: Path) -> None:
+    """At once, by way of our own modules, by way of the request path; another engine too: each is named."""
+    for module, line in SPOILT.items():
+        path = copy / "nodecluster_compat" / f"{module.replace('.', '/')}.py"
+        head, _, rest = path.read_text().partition("from __future__ import annotations\n")
+        path.write_text(f"{head}from __future__ import annotations\n{line}\n{rest}")
     result = linted(copy)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "BROKEN" in result.stdout
+    for module in SPOILT:
+        assert f"nodecluster_compat.{module} -> " in result.stdout, result.stdout
 
 
 def test_what_is_there_is_not(copy: Path) -> None:

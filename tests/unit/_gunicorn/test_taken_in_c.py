@@ -11,7 +11,7 @@ from gunicorn.http import message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from in_process import quiet_gunicorn
-from own_descriptors import own_descriptors
+from own_descriptors import forget_others, own_descriptors
 from taken_twice import DEEDS, PATHS, Taken, taken
 
 from nodecluster_compat._gunicorn.requests.clean_connection import CleanConnection
@@ -73,6 +73,7 @@ def test_same_answers(first: object, path: int) -> None:
 @pytest.mark.parametrize("deed", DEEDS)
 def test_no_descriptor_is_left(choice: Choice, deed: object) -> None:
     """Whatever was done, once or again."""
+    forget_others()
     data = told((Taken.connect, 0), (deed, 0), (deed, 1), (Taken.connect_silently, 0), (deed, 2), (Taken.ask, 0))
     taken(data, choice)
     before = own_descriptors()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import _socket
-import gc
 import os
 import socket
 from collections.abc import Iterator
 
 import pytest
 from engine_rig import EngineRig as Rig
-from own_descriptors import own_descriptors
+from own_descriptors import forget_others, own_descriptors
 
 from nodecluster_compat.base.native import PYTHON
 from nodecluster_compat.connections.kernel_check import kernel_tells_what_was_taken
@@ -25,7 +24,7 @@ from nodecluster_compat.machine.process_state import Condition
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     """Once for a kernel that tells what was taken, with C and without, and once for one that does not."""
     kernel_tells_what_was_taken()
-    gc.collect()  # of other tests
+    forget_others()
     before = len(own_descriptors())
     made = Rig(request.param == "answers", PYTHON if request.param == "edges in Python" else None)
     yield made

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from engine_rig import EngineRig
-from own_descriptors import own_descriptors
+from own_descriptors import forget_others, own_descriptors
 
 from nodecluster_compat.connections import oracle as oracles
 from nodecluster_compat.connections.kernel_check import kernel_tells_what_was_taken
@@ -20,7 +19,7 @@ from pytest_cluster.waiting import poll
 @pytest.fixture
 def rig() -> Iterator[EngineRig]:
     kernel_tells_what_was_taken()
-    gc.collect()
+    forget_others()
     before = len(own_descriptors())
     made = EngineRig(asks=False)
     yield made

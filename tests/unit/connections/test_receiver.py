@@ -9,7 +9,7 @@ import resource
 from collections.abc import Iterator
 
 import pytest
-from own_descriptors import own_descriptors
+from own_descriptors import forget_others, own_descriptors
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
@@ -68,6 +68,7 @@ class Rig:
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
+    forget_others()
     before = len(own_descriptors())
     made = Rig()
     yield made

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 
 import pytest
-from own_descriptors import own_descriptors
+from own_descriptors import forget_others, own_descriptors
 
 from nodecluster_compat.base.native import PYTHON, in_force
 from nodecluster_compat.machine.peeking import MOST_PEEKED, Peek, peeker
@@ -49,6 +49,7 @@ def test_nothing_has_come(peek: Peek, ends: tuple[socket.socket, socket.socket])
 
 @pytest.mark.parametrize("data", [b"x", bytes(range(256)), b"y" * 5000], ids=["one", "all bytes", "more than is seen"])
 def test_what_has_come_stays(peek: Peek, ends: tuple[socket.socket, socket.socket], data: bytes) -> None:
+    forget_others()
     one, other = ends
     other.sendall(data)
     before = own_descriptors()

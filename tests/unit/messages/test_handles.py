@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _socket
 import errno
-import gc
 import logging
 import os
 import socket
@@ -14,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 from message_frames import encode_message
-from own_descriptors import own_descriptors
+from own_descriptors import forget_others, own_descriptors
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.native import PYTHON
@@ -69,7 +68,7 @@ class Rig:
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    gc.collect()  # what other tests have left must not be closed meanwhile
+    forget_others()  # what they have left must not be closed meanwhile
     before = len(own_descriptors())
     made = Rig()
     yield made
