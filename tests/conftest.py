@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import os
@@ -18,6 +19,9 @@ from pytest_cluster.options import settings
 from pytest_cluster.server.fork_server import fork_server
 
 APPS = Path(__file__).parent / "apps"
+
+# While tests are imported and collected it would look at all of them again with every few hundred more.
+gc.disable()
 
 # What several files of tests import: they are no package (import mode importlib), so the folder is named here.
 sys.path.append(str(Path(__file__).parent / "support"))
@@ -61,15 +65,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection() -> Generator[None, object, object]:
+    """Let the collector come back when all tests are there."""
+    try:
+        with _compiling():
+            return (yield)
+    finally:
+        gc.enable()
+
+
+@contextlib.contextmanager
+def _compiling() -> Iterator[None]:
     """Let one process of xdist compile the tests of a fresh clone for all: that takes longer than to collect them."""
     if (Path(__file__).parent / "plugin" / "__pycache__").exists():  # they are compiled in the order of testpaths
-        return (yield)
+        yield
+        return
     with open(__file__, encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             fcntl.flock(lock, fcntl.LOCK_SH)
-        return (yield)
+        yield
 
 
 @pytest.hookimpl(tryfirst=True)
