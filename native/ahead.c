@@ -88,9 +88,9 @@ of_allowance(Dealings *self, int which)
     return value == NULL ? -1.0 : PyFloat_AsDouble(value);
 }
 
-/* Whether another worker may be made to wait; twin of Allowance.is_left(). */
+/* Whether another worker may be made to wait; twin of Allowance.lets_wait(). */
 static int
-is_left(Dealings *self, double now)
+lets_wait(Dealings *self, double now)
 {
     double left = of_allowance(self, LEFT), then = of_allowance(self, THEN);
     if (PyErr_Occurred()) {
@@ -98,11 +98,15 @@ is_left(Dealings *self, double now)
     }
     left += (now - then) * self->share;
     left = left < self->most_left ? left : self->most_left;
+    int is_left = left > 0.0;
+    if (is_left) {
+        left -= self->each;
+    }
     if (set_slot(self->fields[ALLOWANCE], self->allowance[LEFT], PyFloat_FromDouble(left)) < 0
         || set_slot(self->fields[ALLOWANCE], self->allowance[THEN], PyFloat_FromDouble(now)) < 0) {
         return -1;
     }
-    return left > 0.0;
+    return is_left;
 }
 
 static int
@@ -119,7 +123,7 @@ int
 let_wait(Dealings *self, Accepting *accepting, PyObject *worker_id)
 {
     double now;
-    int result = read_clock(self, &now) < 0 ? -1 : is_left(self, now);
+    int result = read_clock(self, &now) < 0 ? -1 : lets_wait(self, now);
     if (result > 0 && PyDict_GET_SIZE(self->fields[AHEAD]) == 0 && set_ahead_since(self, now) < 0) {
         result = -1;
     }

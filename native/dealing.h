@@ -49,7 +49,7 @@ typedef struct {
     Py_ssize_t end[END_SLOTS], dispatcher[DISPATCHER_SLOTS], turns[TURNS_SLOTS], allowance[ALLOWANCE_SLOTS],
         line_of_idle;
     long lead, most_behind, patience;
-    double most_left, share; /* of the allowance */
+    double most_left, share, each; /* of the allowance */
 } Dealings;
 
 extern PyTypeObject *dealings_type;

@@ -121,6 +121,7 @@ take_numbers(Dealings *self, PyObject *named)
     self->patience = (long)number(named, "patience");
     self->most_left = number(named, "most_left");
     self->share = number(named, "share");
+    self->each = number(named, "each");
     return PyErr_Occurred() ? -1 : 0;
 }
 

@@ -22,7 +22,7 @@ from .offers import OfferingEnd
 from .packets import PacketKind, encode_packet
 from .policies import RoundRobin
 from .standby import Standby
-from .turns import LEAD, MOST_BEHIND, MOST_LEFT, SHARE, Allowance, Turns
+from .turns import EACH, LEAD, MOST_BEHIND, MOST_LEFT, SHARE, Allowance, Turns
 
 if TYPE_CHECKING:
     from ..base.native import Native
@@ -109,6 +109,7 @@ class DealtInC:
             patience=patience,
             most_left=MOST_LEFT,
             share=SHARE,
+            each=EACH,
         )
         self.find_idle = self._dealings.find_idle
         self.edges = self._dealings.edges

@@ -351,7 +351,7 @@ class Engine:
         last = 0 if end.offered is None else end.offered[0]
         end.taken()
         self._offers.pop(end.worker_id, None)
-        if self._offers and self._is_ahead(end) and self._allowance.is_left(now := self._loop.clock()):
+        if self._offers and self._is_ahead(end) and self._allowance.lets_wait(now := self._loop.clock()):
             if not self._ahead:
                 self._ahead_since = now
             self._ahead[end.worker_id] = last

@@ -14,9 +14,17 @@ What counts is what they have had in all, not since that offer: of a burst a wor
 would get half of what others get.  But nobody has to make up for more than :data:`MOST_BEHIND`, whether the other was
 blocked for long, has just begun, or gets fewer because their clients belong to others.
 
-A machine that never has a processor to spare would feel that.  Bursts are what matters: of connections that come all
-the time each worker gets its share anyhow.  So there is an :class:`Allowance`, and behind that whoever is first takes
-what comes, as in Node.
+No processor idles for that: whoever waits leaves its own to others.  What it costs is a switch between processes each
+time, which a machine that never has a processor to spare would feel.  Bursts are what matters: of connections that come
+all the time each worker gets its share anyhow.  So there is an :class:`Allowance`, and behind that whoever is first
+takes what comes, as in Node.
+
+The allowance counts above all how often somebody waits.  For how long says how busy the machine is: where other
+programs take the processors, a burst of 160 connections over 8 workers makes somebody wait thirty times, whether it is
+served within half a second or within five.  The time counts as well because of workers that hardly ever get a
+processor: what comes is not to wait for those for ever.
+
+Rejected: an allowance of time alone.  Two seconds and 2 % were spent by the fourteenth such burst, or amid the first.
 
 Pure: no sockets, no clock.
 """
@@ -26,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["LEAD", "MOST_BEHIND", "MOST_LEFT", "SHARE", "Allowance", "Turns"]
+__all__ = ["EACH", "LEAD", "MOST_BEHIND", "MOST_LEFT", "SHARE", "Allowance", "Turns"]
 
 LEAD: Final = 2
 """Connections that one worker may be offered before another has taken the one that it was offered with the first."""
@@ -34,11 +42,14 @@ LEAD: Final = 2
 MOST_BEHIND: Final = 4
 """Connections that a worker may be short of, and get while others wait."""
 
-MOST_LEFT: Final = 2.0
-"""Seconds for which workers may be made to wait at once: a burst of some hundred connections."""
+MOST_LEFT: Final = 10.0
+"""Seconds for which workers may be made to wait at once: bursts of some thousand connections."""
 
-SHARE: Final = 0.02
+SHARE: Final = 0.25
 """Of the time: so much of it in the long run."""
+
+EACH: Final = 0.004
+"""Seconds that each time counts for besides: so sixty times a second in the long run, if nobody waits for long."""
 
 
 class Turns:
@@ -78,7 +89,7 @@ class Turns:
 
 
 class Allowance:
-    """For how long workers may be made to wait: so long at once, and a small share of the time.
+    """How often and for how long workers may be made to wait: so much at once, and a share of the time.
 
     Args:
         now: the time in seconds.
@@ -90,15 +101,18 @@ class Allowance:
         self._left = MOST_LEFT
         self._then = now
 
-    def is_left(self, now: float) -> bool:
-        """Return whether another one may wait.
+    def lets_wait(self, now: float) -> bool:
+        """Return whether another one may wait, and count that it does.
 
         Args:
             now: as above.
         """
         self._left = min(MOST_LEFT, self._left + (now - self._then) * SHARE)
         self._then = now
-        return self._left > 0
+        is_left = self._left > 0
+        if is_left:
+            self._left -= EACH
+        return is_left
 
     def spend(self, seconds: float) -> None:
         """A worker has waited so long."""

@@ -170,7 +170,7 @@ class Dealt:
         self.rig.conditions[number % len(self.rig.workers) + 1] = "sleeping" if number % 2 else "running"
 
     def spend(self, _: int) -> None:
-        self.engine._allowance.spend(9.0)
+        self.engine._allowance.spend(99.0)
 
     def change_policy(self, number: int) -> None:
         self.engine.use_policy(_LastIdle if number % 4 == 0 else RoundRobin)
@@ -236,7 +236,7 @@ class Dealt:
             [list(getattr(one._policy, "_idle", ())) for one in dispatchers],
             [(listener.is_watching, listener.holds_back, listener.is_open) for listener in engine],
             [list(engine._offers), dict(engine._ahead), engine._is_told, engine._untaken.rests],
-            [dict(turns._counts), turns._most],
+            [dict(turns._counts), turns._most, round(engine._allowance._left, 6)],
             [[self._taken(fd) for fd in worker.has] for worker in self.rig.workers],
             [self.rig.left, self.rig.closed],
         ]

@@ -1,8 +1,10 @@
-"""Who gets ahead of whom, and for how long anybody may be made to wait for it."""
+"""Who gets ahead of whom, and how often and for how long anybody may be made to wait for it."""
 
 from __future__ import annotations
 
-from nodecluster_compat.connections.turns import LEAD, MOST_BEHIND, MOST_LEFT, Allowance, Turns
+import pytest
+
+from nodecluster_compat.connections.turns import EACH, LEAD, MOST_BEHIND, MOST_LEFT, SHARE, Allowance, Turns
 
 FIRST, SECOND, THIRD = 1, 2, 3
 
@@ -74,16 +76,41 @@ def test_worker_that_is_gone_is_forgotten() -> None:
     assert not turns.is_ahead(FIRST, [SECOND])
 
 
-def test_allowance_is_spent_and_comes_back_as_a_small_share_of_the_time() -> None:
+def times(allowance: Allowance, now: float) -> int:
+    """How often workers are made to wait before the allowance is spent, if none waits for long."""
+    count = 0
+    while allowance.lets_wait(now):
+        count += 1
+    return count
+
+
+def test_allowance_is_spent_and_comes_back_as_a_share_of_the_time() -> None:
     allowance = Allowance(0.0)
-    assert allowance.is_left(0.0)
-    allowance.spend(MOST_LEFT + 0.2)
-    assert not allowance.is_left(5.0)
-    assert allowance.is_left(15.0)
+    assert allowance.lets_wait(0.0)
+    allowance.spend(MOST_LEFT + 10 * SHARE)
+    assert not allowance.lets_wait(5.0)
+    assert allowance.lets_wait(15.0)
+
+
+def test_allowance_counts_how_often_somebody_waits() -> None:
+    """Some thousand times at once, and a few times a second: a machine without a processor to spare feels each."""
+    allowance = Allowance(0.0)
+    assert times(allowance, 0.0) == pytest.approx(MOST_LEFT / EACH, abs=1)
+    assert times(allowance, 10.0) == pytest.approx(10 * SHARE / EACH, abs=1)
+
+
+def test_allowance_lasts_for_many_bursts_on_a_machine_that_others_keep_busy() -> None:
+    """As measured: each takes two seconds, and makes somebody wait thirty times, for 0.2 seconds in all."""
+    allowance, now = Allowance(0.0), 0.0
+    for _ in range(120):
+        for _ in range(30):
+            now += 2 / 30
+            assert allowance.lets_wait(now)
+            allowance.spend(0.2 / 30)
 
 
 def test_allowance_that_nobody_spends_does_not_grow() -> None:
     allowance = Allowance(0.0)
-    assert allowance.is_left(1e6)
-    allowance.spend(MOST_LEFT + 0.05)
-    assert not allowance.is_left(1e6)
+    assert allowance.lets_wait(1e6)
+    allowance.spend(MOST_LEFT)
+    assert not allowance.lets_wait(1e6)
