@@ -90,7 +90,7 @@ def test_apscheduler(start: Start, tmp_path: Path) -> None:
 
 
 def test_a_warm_cache(start: Start, tmp_path: Path) -> None:
-    """Loaded once, before anybody asks; not again when a worker dies.  Once it is gone one loads, and the others wait."""
+    """Loaded once, before anybody asks; not again when a worker dies; once it is gone one loads, and others wait."""
     cluster = start("warm", workers=3)
     loads = tmp_path / "recipe" / "loads"
     assert poll(lambda: loads.exists() and len(loads.read_text().split()) == 1, PATIENCE)
