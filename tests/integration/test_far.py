@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from redis_server import RedisServer, needs_redis, running
-from remote_control import REMOTE, ask, healthy, wait
+from remote_control import REMOTE, ask, healthy, said, wait
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -80,6 +80,39 @@ def check_requests(first: Cluster, second: Cluster) -> None:
     ask(second, "worker/1", "cluster.bus.subscribe('price', lambda topic, message: message * 2)")
     topic = "result = list(cluster.bus.request('price', 21, timeout=20).values())"
     wait(lambda: first.request("POST", "/here", body=topic.encode()).json()["result"] == [42], "a subscriber", first)
+
+
+@pytest.mark.timeout(120)
+def test_the_worker_that_reaches_other_hosts_stands_still(cluster_factory: ClusterFactory, server: RedisServer) -> None:
+    """Whoever asks all hosts hears by its time-out who has answered, and that other hosts have not."""
+    cluster = cluster_factory(**REMOTE, workers=2, env={"NODECLUSTER_BUS": server.url})
+    bridge = leader_of(cluster)
+    other = "worker/1" if bridge == "worker/2" else "worker/2"
+    pid = cluster.worker(int(bridge[-1])).pid
+    ask(cluster, other, "cluster.bus.subscribe('price', lambda topic, message: message * 2)")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for call in (
+            "cluster.bus.request('price', 21, ended, timeout=0.5)",
+            "cluster.bus.request('nobody', 1, ended, timeout=0.5)",
+        ):
+            ask(cluster, other, f"{ENDED}{call}")
+        wait(lambda: len(ended_in(cluster)) == 2, "both requests to end", cluster)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    late = {"": "RequestTimedOut"}
+    assert sorted(ended_in(cluster), key=str) == [[[42], late], [[], late]]
+
+
+ENDED = """
+def ended(error, replies):
+    missing = {far.host: type(why).__name__ for far, why in replies.missing.items()}
+    say(ended=[list(replies.values()), missing])
+"""
+
+
+def ended_in(cluster: Cluster) -> list[object]:
+    return [one["ended"] for one in said(cluster) if "ended" in one]
 
 
 @pytest.mark.timeout(120)

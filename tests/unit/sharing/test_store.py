@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,6 +35,9 @@ from nodecluster_compat.sharing.lmdb_file import LmdbFile
 from nodecluster_compat.sharing.store import Store
 
 SMALL = 1024 * 1024
+
+
+_META_BYTES = 8192
 
 
 @pytest.fixture
@@ -293,15 +296,39 @@ def test_what_is_no_store(folder: Path) -> None:
         Store(lambda: LmdbEngine(lambda: str(folder / "nowhere"))).get("a")
 
 
-@pytest.mark.parametrize(
-    "call", [len, lambda store: store.keys(), lambda store: store.clear(), lambda store: store.get("a")]
-)
+USES = {
+    "len": len,
+    "keys": lambda store: store.keys(),
+    "clear": lambda store: store.clear(),
+    "get": lambda store: store.get("a"),
+    "get_many": lambda store: store.get_many(["a"]),
+    "set": lambda store: store.set("a", 2),
+    "incr": lambda store: store.incr("a"),
+    "delete": lambda store: store.delete("a"),
+}
+"""What is asked of a file that is broken."""
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_file_that_is_overwritten_while_it_is_mapped(store: Store, folder: Path, use: str) -> None:
+    """Whatever somebody has written over its pages: each use says so, and no process ends."""
+    for number in range(100):
+        store.set(f"{number}", "x" * 1000)
+    path = folder / "store"
+    with path.open("r+b") as file:
+        file.seek(_META_BYTES)
+        file.write(bytes(path.stat().st_size - _META_BYTES))
+    with pytest.raises(StoreCorrupt, match="restart the server"):
+        USES[use](store)
+
+
+@pytest.mark.parametrize("use", ["len", "keys", "clear", "get"])
 @pytest.mark.parametrize(
     ("found", "error"),
     [("CorruptedError", StoreCorrupt), ("PageNotFoundError", StoreCorrupt), ("DiskError", StoreFull)],
 )
 def test_a_file_that_breaks_while_it_is_open(
-    store: Store, monkeypatch: pytest.MonkeyPatch, call: Callable[[Store], object], found: str, error: type[Exception]
+    store: Store, monkeypatch: pytest.MonkeyPatch, use: str, found: str, error: type[Exception]
 ) -> None:
     """Whatever is asked says so by an error of this package's."""
     store.set("a", 1)
@@ -314,7 +341,7 @@ def test_a_file_that_breaks_while_it_is_open(
     broken = SimpleNamespace(begin=fail, open_db=lambda: None, close=file._environment.close)
     monkeypatch.setattr(file, "_environment", broken)
     with pytest.raises(error, match="on purpose"):
-        call(store)
+        USES[use](store)
 
 
 def test_an_entry_of_somebody_elses(store: Store) -> None:
