@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import FrameError
+from ..errors import ClusterError, FrameError
 from ..messages.frames import Frame, FrameKind
 from .exchange import Exchange
 from .sides import MOST_UNREAD_BYTES
@@ -81,7 +81,10 @@ class Workers:
             self._exchange.tell("ended", worker.id)
 
     def _broadcast(self, peer: Caller, message: Any, _: Returning) -> None:  # noqa: ANN401 - a message
-        body = encode(message, limit=_MOST_BROADCAST)
+        try:
+            body = encode(message, limit=_MOST_BROADCAST)
+        except ClusterError as error:  # its side would have refused it
+            raise FrameError(f"a worker broadcasts what cannot be passed on: {error}") from error
         self._exchange.send([one for one in self._exchange.workers if one != peer.id], "broadcast", body)
         sender = self._registry.by_id.get(peer.id)
         if sender is not None:

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(in_force().module is None, reason=str(in_force()
 
 LOG: Final = logging.getLogger("test")
 DEEDS = st.lists(
-    st.tuples(st.integers(0, 11), st.sampled_from([b"1", b'{"a": [1]}', b'"leave"', b"{", b"null"])), max_size=40
+    st.tuples(st.integers(0, 12), st.sampled_from([b"1", b'{"a": [1]}', b'"leave"', b"{", b"null"])), max_size=40
 )
 
 
@@ -150,6 +150,7 @@ def received(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
         lambda payload: inbox.received(None, Frame(FrameKind.MESSAGE, bytearray(payload))),
         lambda payload: rig.observe(len(payload) % 2),
         lambda payload: rig.interrupt(),
+        lambda payload: inbox.received(None, Frame(FrameKind.CALL, payload[:1])),  # MessagePack, and JSON all the same
     ]
     for deed, payload in deeds:
         ways[deed](payload)
@@ -164,6 +165,7 @@ def received(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
 @example([(4, b"1"), (0, b'"leave"'), (0, b"1"), (2, b"1"), (3, b"null"), (2, b"1"), (3, b"null")])
 @example([(4, b"1"), (0, b"{"), (2, b"1"), (3, b"null"), (0, b"1"), (2, b"1"), (3, b"null")])
 @example([(4, b"1"), (10, b"1"), (10, b"null"), (0, b"1"), (2, b"1"), (3, b"null")])
+@example([(4, b"1"), (12, b"1"), (0, b"1"), (2, b"1"), (3, b"null")])
 @example([(4, b"1"), (11, b"1"), (0, b"null"), (2, b"1"), (3, b"null"), (0, b"1"), (2, b"1"), (3, b"null")])
 def test_worker_is_told_the_same(deeds: list[tuple[int, bytes]]) -> None:
     """Whoever listens, comes or goes, ends or sends no JSON; also where so much waits that reading pauses."""
@@ -210,6 +212,7 @@ def delivered(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
         lambda payload: rig.emitters[1].remove_all_listeners(),
         lambda payload: rig.observe(len(payload) % 3),
         lambda payload: rig.interrupt(),
+        lambda payload: deliveries.received(worker, Frame(FrameKind.CALL, payload[:1])),
     ]
     for deed, payload in deeds:
         ways[deed](payload)
