@@ -23,7 +23,8 @@ class Rig:
         later = SimpleNamespace(
             lock=nullcontext(), call_later=lambda seconds, call: self.timers.append((seconds, call))
         )
-        around: Any = SimpleNamespace(member=SimpleNamespace(runtime=later))
+        losses = SimpleNamespace(count=lambda _: None)
+        around: Any = SimpleNamespace(member=SimpleNamespace(runtime=later), losses=losses)
         keeper: Any = SimpleNamespace(do=lambda job, **_: self.jobs.append(job))
         self.carrier = Carrier(around, keeper, "test", "here")
 
