@@ -208,26 +208,40 @@ move(Accepting *self, const Place *place, PyObject *connection)
     return waits <= 0 ? waits : wait_for(&table, place->target, place->number, connection);
 }
 
-/* Deal a connection that waits, in the line or for a worker; as deal_one(). */
+#define NOT_BEGUN (-2) /* an exception, and the connection is still where it was */
+
+/* Deal a connection that waits, in the line or for a worker; as deal_one(), or NOT_BEGUN. */
 static int
 deal_waiting(Accepting *self, PyObject *number, PyObject *connection, PyObject *worker_id)
 {
     long fd;
     int plain = is_plain(self, connection);
     if (plain <= 0 || number_of(connection, fd_name, &fd) < 0) {
-        return plain == 0 ? 0 : -1;
+        return plain == 0 ? 0 : NOT_BEGUN;
     }
     PyObject *peer = PyObject_GetAttr(connection, peer_name);
     PyObject *target = peer == NULL ? NULL : PyObject_GetAttr(connection, target_name);
     int is_its = target == NULL ? -1 : worker_id == NULL || PyObject_RichCompareBool(target, worker_id, Py_EQ);
     const Place place = {(int)fd, peer, target, number};
-    int result = is_its <= 0 ? is_its : deal_one(self, &place);
+    int result = is_its < 0 ? NOT_BEGUN : is_its == 0 ? 0 : deal_one(self, &place);
     if (result == 0 && worker_id == NULL) {
         result = move(self, &place, connection);
     }
     Py_XDECREF(peer);
     Py_XDECREF(target);
     return result;
+}
+
+/* Put a place back to where it was, while an exception is raised: it is dealt another time. */
+static void
+put_back(PyObject *queue, PyObject *place)
+{
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    if (place != NULL && call_method(queue, appendleft_name, place) < 0) {
+        PyErr_WriteUnraisable(queue);
+    }
+    PyErr_Restore(type, value, trace);
 }
 
 /* Deal the connection that has waited longest in the line, or for a worker; 0: it waits still. */
@@ -237,7 +251,11 @@ deal_first(Accepting *self, PyObject *queue, PyObject *worker_id)
     PyObject *place = PyObject_CallMethodNoArgs(queue, popleft_name);
     PyObject *number = place == NULL ? NULL : PySequence_GetItem(place, 0);
     PyObject *connection = number == NULL ? NULL : PySequence_GetItem(place, 1);
-    int result = connection == NULL ? -1 : deal_waiting(self, number, connection, worker_id);
+    int result = connection == NULL ? NOT_BEGUN : deal_waiting(self, number, connection, worker_id);
+    if (result == NOT_BEGUN) {
+        put_back(queue, place);
+        result = -1;
+    }
     if (result == 0 && call_method(queue, appendleft_name, place) < 0) {
         result = -1;
     }

@@ -15,7 +15,7 @@ cut_frame(const unsigned char *data, Py_ssize_t start, Py_ssize_t end, PyObject 
         return NO_FRAME;
     }
     const unsigned char *header = data + start;
-    cut->size = (Py_ssize_t)header[0] << 24 | (Py_ssize_t)header[1] << 16 | (Py_ssize_t)header[2] << 8 | header[3];
+    cut->size = (long long)header[0] << 24 | (long long)header[1] << 16 | (long long)header[2] << 8 | header[3];
     cut->kind = header[4];
     cut->begin = start + HEADER_BYTES;
     if (kinds[cut->kind] == NULL || cut->size > limit) {

@@ -12,7 +12,8 @@
 /* A payload in a stream of bytes. */
 typedef struct {
     int kind;
-    Py_ssize_t begin, size;
+    Py_ssize_t begin;
+    long long size; /* as a header says it: up to 4 GiB, which Py_ssize_t has no room for everywhere */
 } Cut;
 
 enum { NO_FRAME, WHOLE_FRAME, PART_OF_FRAME, GARBAGE };

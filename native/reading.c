@@ -195,7 +195,7 @@ leave_part(Reading *self, PyObject *decoder, Slice *slice, const Cut *cut)
 static int
 refuse(PyObject *decoder, const Cut *cut)
 {
-    PyObject *size = PyLong_FromSsize_t(cut->size), *kind = PyLong_FromLong(cut->kind), *error = NULL;
+    PyObject *size = PyLong_FromLongLong(cut->size), *kind = PyLong_FromLong(cut->kind), *error = NULL;
     if (size != NULL && kind != NULL) {
         error = PyObject_CallMethodObjArgs(decoder, refusal_name, size, kind, NULL);
     }

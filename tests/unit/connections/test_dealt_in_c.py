@@ -7,6 +7,7 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,32 @@ def test_channel_that_takes_nothing_is_pythons_to_report(rig: EngineRig, caplog:
     first.end._near = near
     assert second.has_offer()
     assert caplog.text.count(f"Cannot hand connections to worker {first.id} now") == 1
+
+
+def test_connection_stays_in_the_line_where_it_cannot_be_looked_at(rig: EngineRig) -> None:
+    """As where there is no memory for a moment: it is dealt another time, and its descriptor is not lost."""
+    rig.engine.remove(rig.listener_ids.pop())  # several listeners share a worker by rules that are Python's
+    worker = rig.worker()
+    rig.connect()
+    rig.connect()
+    line = rig.engine[rig.listener_ids[0]].dispatcher._line
+    number, waiting = line[0]
+
+    class Poor:
+        fd, peer, target = waiting.fd, waiting.peer, waiting.target
+
+        @property
+        def head(self) -> int:
+            raise MemoryError
+
+    line[0] = (number, Poor())  # type: ignore[assignment]
+    worker.take()
+    with suppress(MemoryError):
+        rig.turn()
+    assert [type(one) for _, one in line] == [Poor]
+    line[0] = (number, waiting)
+    rig.engine[rig.listener_ids[0]].dispatcher._deal_line()
+    assert worker.has_offer()
 
 
 def test_listening_socket_that_is_closed_is_given_up(rig: EngineRig, caplog: pytest.LogCaptureFixture) -> None:
