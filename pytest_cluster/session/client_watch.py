@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from collections.abc import Callable
@@ -49,7 +50,8 @@ class ClientWatch:
         """Watch those, too, that have been imported since the last time."""
         for place in PLACES:
             if place.module in sys.modules or place.comes_with in sys.modules:
-                self._wrap(place, getattr(import_module(place.module), place.owner, None))
+                with contextlib.suppress(ImportError):  # somebody's own module of that name
+                    self._wrap(place, getattr(import_module(place.module), place.owner, None))
 
     def end(self) -> None:
         """Give the clients their methods back."""

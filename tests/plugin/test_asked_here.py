@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -93,6 +95,17 @@ def test_suite_without_any_cluster(
 
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines([f"2 tests asked an application in *, so {named} does not reach them: *"])
+
+
+def test_module_of_somebody_with_the_name_of_a_framework(
+    fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It brings no test client, and none that could be imported."""
+    monkeypatch.setitem(sys.modules, "flask", ModuleType("flask"))
+    monkeypatch.setitem(sys.modules, "werkzeug.test", None)  # type: ignore[arg-type]
+    fakes.makepyfile("def test_it(cluster): pass")
+
+    fakes.runpytest_inprocess("--cluster-workers=2").assert_outcomes(passed=1)
 
 
 def test_nothing_is_said_where_nobody_asked_for_clusters(site: pytest.Pytester) -> None:
