@@ -29,7 +29,7 @@ def check_file(path: str) -> str:
     if os.path.isdir(path):
         return f"{path} is a folder: name a file in it, as {os.path.join(path, 'clusters.html')}"
     if os.path.exists(path):
-        return "" if os.access(path, os.W_OK) else f"{path} cannot be written: permission denied"
+        return "" if os.access(path, os.W_OK) else f"{path} cannot be written: {_why_not(path)}"
     return check_folder(os.path.dirname(path))
 
 
@@ -41,8 +41,12 @@ def check_folder(path: str) -> str:
     if not os.path.isdir(folder):
         return f"{folder} is no folder, so nothing can be written there: name another"
     if not os.access(folder, os.W_OK):
-        return f"{folder} cannot be written to: permission denied"
+        return f"{folder} cannot be written to: {_why_not(folder)}"
     return ""
+
+
+def _why_not(path: str) -> str:
+    return "its file system is read-only" if os.statvfs(path).f_flag & os.ST_RDONLY else "permission denied"
 
 
 class RunPage:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -254,6 +256,21 @@ def test_place_that_nothing_can_be_written_to(fakes: pytest.Pytester, option: st
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {told}"])
+
+
+@pytest.mark.parametrize(("flags", "why"), [(os.ST_RDONLY, "its file system is read-only"), (0, "permission denied")])
+@pytest.mark.parametrize("option", ["--cluster-html=page.html", "--cluster-artifacts=kept"])
+def test_checkout_that_is_read_only(
+    fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, option: str, flags: int, why: str
+) -> None:
+    """Root may write anything but on such a file system, so it is said that this is one."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=flags))
+
+    result = fakes.runpytest_inprocess(option)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {option.partition('=')[0]}: {fakes.path} cannot be written to: {why}"])
 
 
 def test_artefacts_beside_somebody_elses_files(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
