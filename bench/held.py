@@ -18,6 +18,7 @@ WORKERS = 4
 REQUESTS = 600
 MARGIN_SECONDS = 0.005
 PATIENCE = 20.0
+KEPT_SECONDS = 5.0
 
 STEPS: dict[str, Callable[[Server], object]] = {
     "fork": lambda server: server.send_signal(signal.SIGTTIN),
@@ -84,6 +85,32 @@ def held_by_message(shape: str, side: Side, options: Options) -> list[Outcome]:
     return [Outcome(text, judge(not failed and p99(meanwhile) - p99(quiet) < MARGIN_SECONDS))]
 
 
+def held_by_lock(side: Side, options: Options) -> list[Outcome]:
+    """The p99 of new connections while a thread of the primary keeps the interpreter's lock, and right before."""
+    with tempfile.TemporaryDirectory() as folder:
+        held = Path(folder) / "held"
+        os.environ |= {"BENCH_HELD": str(held)}
+        with Server(side, WORKERS, "-c", str(HERE / "apps" / "conf_kept.py")) as server:
+            latencies(server.port, 50)
+            quiet, _ = latencies(server.port, options.scaled(REQUESTS, 100))
+            held.touch()
+            meanwhile, failed = latencies_for(server.port, KEPT_SECONDS)
+            held.unlink()
+    text = f"{milliseconds(p99(meanwhile))} (quiet {milliseconds(p99(quiet))}), {len(meanwhile)} asked, {failed} failed"
+    return [Outcome(text, judge(not failed and p99(meanwhile) - p99(quiet) < MARGIN_SECONDS))]
+
+
+def latencies_for(port: int, seconds: float) -> tuple[list[float], int]:
+    """As :func:`latencies`, for so long."""
+    times, failed = [], 0
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        one, lost = latencies(port, 1)
+        times += one
+        failed += lost
+    return times, failed
+
+
 def latencies_while(port: int, held: Path) -> tuple[list[float], int]:
     """As :func:`latencies`, as long as a file is there."""
     times, failed = [], 0
@@ -118,7 +145,8 @@ def measure(options: Options) -> list[Row]:
             lambda side, given, shape=shape: held_by_message(shape, side, given),
             options,
         )
-    return rows
+    title = "p99 of new connections while a thread of the primary keeps the interpreter's lock for 200 of every 250 ms"
+    return rows + each_side([(title, "quiet + 5 ms, 0 failed")], held_by_lock, options)
 
 
 FIGURES = [Figure("waits", measure)]

@@ -132,7 +132,7 @@ class Dealer:
         finally:
             with self._dealing.lock:
                 standby.relieve()
-            standby.stop()
+                standby.stop()
 
     def _died(self, error: BaseException) -> None:
         self._loop.call_soon_threadsafe(self._go_on_here, error)

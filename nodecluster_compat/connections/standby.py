@@ -12,7 +12,7 @@ __all__ = ["NoStandby", "Standby"]
 
 
 class Standby(Protocol):
-    """Deals while the dealer is away; every method but ``stop`` is called with the lock of the dealer's loop held."""
+    """Deals while the dealer is away; every method is called with the lock of the dealer's loop held."""
 
     def start(self) -> object:
         """Begin; without a thread left in the kernel it never deals."""
