@@ -42,13 +42,13 @@ LEAD: Final = 2
 MOST_BEHIND: Final = 4
 """Connections that a worker may be short of, and get while others wait."""
 
-MOST_LEFT: Final = 10.0
+MOST_LEFT: Final = 20.0
 """Seconds for which workers may be made to wait at once: bursts of some thousand connections."""
 
-SHARE: Final = 0.25
+SHARE: Final = 0.5
 """Of the time: so much of it in the long run."""
 
-EACH: Final = 0.004
+EACH: Final = 0.008
 """Seconds that each time counts for besides: so sixty times a second in the long run, if nobody waits for long."""
 
 

@@ -100,13 +100,13 @@ def test_allowance_counts_how_often_somebody_waits() -> None:
 
 
 def test_allowance_lasts_for_many_bursts_on_a_machine_that_others_keep_busy() -> None:
-    """As measured: each takes two seconds, and makes somebody wait thirty times, for 0.2 seconds in all."""
+    """As measured: each takes 1.4 seconds, and makes somebody wait thirty times, for 0.4 seconds in all."""
     allowance, now = Allowance(0.0), 0.0
     for _ in range(120):
         for _ in range(30):
-            now += 2 / 30
+            now += 1.4 / 30
             assert allowance.lets_wait(now)
-            allowance.spend(0.2 / 30)
+            allowance.spend(0.4 / 30)
 
 
 def test_allowance_that_nobody_spends_does_not_grow() -> None:
