@@ -1,4 +1,4 @@
-"""The targets of tests/fuzz, a few hundred inputs each: mutated seeds, and whatever hypothesis comes upon."""
+"""The targets of tests/fuzz, on a hundred inputs or some more: mutated seeds, and whatever hypothesis comes upon."""
 
 from __future__ import annotations
 
@@ -21,13 +21,19 @@ from hypothesis import strategies as st
 ALL = {**TARGETS, **NODES, **REQUESTS, **WORKER, **NATIVE, **TURNS}
 
 
+def few_or_many(few: int, many: int) -> pytest.MarkDecorator:
+    """So many inputs in the quick run, and so many where slow tests run."""
+    return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.slow)], ids=["few", "many"])
+
+
+@few_or_many(100, 400)
 @pytest.mark.parametrize("name", ALL)
-def test_mutated_seeds_break_no_promise(name: str) -> None:
+def test_mutated_seeds_break_no_promise(name: str, count: int) -> None:
     """What ``run.py`` does by the million."""
-    target, rng = ALL[name], random.Random(name)
+    target, rng = ALL[name], random.Random(f"{name} {count}")
     for seed in target.seeds:
         target.check(seed)
-    for _ in range(400):
+    for _ in range(count):
         target.check(mutated(rng, target.seeds, target.words))
 
 
@@ -37,11 +43,12 @@ def inputs(target: Target) -> st.SearchStrategy[bytes]:
     return st.lists(pieces, max_size=8).map(b"".join)
 
 
+@few_or_many(25, 100)
 @pytest.mark.parametrize("name", ALL)
-def test_found_inputs_break_no_promise(name: str) -> None:
+def test_found_inputs_break_no_promise(name: str, count: int) -> None:
     """The same promises; hypothesis makes what breaks one small."""
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
     @given(inputs(ALL[name]))
     def check(data: bytes) -> None:
         ALL[name].check(data)
