@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 
 from figures import MISSED, judge, progress
 from load import Connection
+from serve import interrupt
 from servers import OURS, Server
 
 HELD = 160
@@ -106,6 +108,7 @@ def main() -> int:
     parser.add_argument("--loops", type=int, default=3 * (os.cpu_count() or 1), help="programs that compute meanwhile")
     parser.add_argument("--ways", nargs="+", choices=GROUPS, default=list(GROUPS))
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, interrupt)  # the loops and the server end with it
     done = list(runs(given.runs, given.ways, given.loops))
     is_exact = print_table(done)
     print(f"\n{len(done)} runs, {given.loops} loops, {os.cpu_count()} processors: {'met' if is_exact else MISSED}")
