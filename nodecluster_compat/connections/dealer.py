@@ -205,10 +205,15 @@ class Dealer:
             with self.held() as engine:
                 engine.use_policy(make_policy)
 
-    def count_by(self, ended: Callable[[int], int]) -> None:
-        """Ask ``ended`` how many connections of a worker (its id) have ended; it must not wait, on whatever thread."""
+    def count_by(self, ended: Callable[[int], int], answered: Callable[[int], int]) -> None:
+        """Ask how many connections of a worker (its id) have ended, and how many requests it has answered.
+
+        Args:
+            ended, answered: must not wait, on whatever thread.
+        """
         with self.held() as engine:
             engine.count_ended = ended
+            engine.count_answered = answered
 
     def look_by(self, look: Callable[[bytes], int]) -> None:
         """Look at new connections by ``look`` where workers route: whose (an id) are these bytes? 0 for anybody's."""

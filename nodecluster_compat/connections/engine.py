@@ -84,6 +84,7 @@ class Engine:
     Attributes:
         members: the workers that serve, as all of them read it.
         count_ended: says how many of the connections that a worker had have ended, by its own count.
+        count_answered: says how many requests a worker has answered, by its own count; -1: nobody knows.
         client_of: says for which client (its address) a proxy speaks whose bytes have come; ``None``: nobody looks.
         look: says to which worker (its id) the bytes belong that have come of a new connection, 0 for anybody.
         standby: deals while the dealer waits for the interpreter's lock.
@@ -126,6 +127,7 @@ class Engine:
         self._looking: set[int] = set()  # workers that route
         self.members = MembersTable()
         self.count_ended: Callable[[int], int] = lambda _: 0
+        self.count_answered: Callable[[int], int] = lambda _: -1
         self.look: Callable[[bytes], int] = lambda _: 0
         self.client_of: Callable[[bytes], str | None] | None = None
         self._in_c = self._dealt_in_c(in_force() if choice is None else choice)
@@ -429,6 +431,10 @@ class Engine:
             listener.update()
 
     # --- offers that lie -----------------------------------------------------------------------
+
+    def answered(self, worker_id: int) -> int:
+        """How many requests a worker has answered; -1: nobody knows."""
+        return self.count_answered(worker_id)
 
     def arm(self) -> None:
         """See that the loop wakes up for whatever can change something; whoever changed something calls it."""

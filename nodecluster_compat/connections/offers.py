@@ -111,7 +111,7 @@ class OfferingEnd:
         self.handed = 0
         self.slot = 0
         self.age = 0
-        self.looks: tuple[tuple[float, float], ...] = ()
+        self.looks: tuple[tuple[float, float, int], ...] = ()
         self.pid = 0
 
     def fileno(self) -> int:

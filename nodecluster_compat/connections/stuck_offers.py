@@ -13,7 +13,11 @@ believed to be stuck only when it did run, for at least half of the time that it
 Two looks are needed for that, with some milliseconds between them, because the kernel may count what a running process
 has used by its own ticks only (of 1 to 10 ms, by its configuration).
 
-Pure but for what the two functions that it is given read.
+A worker that has answered requests meanwhile is at work on many that came at once, and takes the offer at the end of
+that turn of its loop.  One that has not answered any so far needs more for its first.  Both are given some milliseconds
+of a processor: behind that an offer is better off elsewhere.
+
+Pure but for what the three functions that it is given read.
 """
 
 from __future__ import annotations
@@ -30,20 +34,24 @@ _SHARE: Final = 0.5
 _WINDOW_SECONDS: Final = 0.012  # what it ran before that says nothing of now
 _RECENT_SECONDS: Final = 0.005
 _SHORTEST_SECONDS: Final = 0.0008
+_LONG_TURN_SECONDS: Final = 0.008  # of a processor
 
 
 class Lying(Protocol):
     """An offer that lies in a worker's channel.
 
     Attributes:
+        worker_id: whose.
         pid: the worker's process.
         age: ticks since it was offered.
-        looks: when its worker was looked at, and for how long that had run by then, the last two times.
+        looks: when its worker was looked at, and for how long that had run by then, and how many requests it had
+            answered, the last two times.
     """
 
+    worker_id: int
     pid: int
     age: int
-    looks: tuple[tuple[float, float], ...]
+    looks: tuple[tuple[float, float, int], ...]
 
 
 class StuckOffers:
@@ -52,11 +60,18 @@ class StuckOffers:
     Args:
         condition_of: says what a process (its pid) does.
         seconds_run: says how long a process has run so far, with all its threads.
+        answered: says how many requests a worker (its id) has answered; -1: nobody knows.
     """
 
-    def __init__(self, condition_of: Callable[[int], Condition], seconds_run: Callable[[int], float]) -> None:
+    def __init__(
+        self,
+        condition_of: Callable[[int], Condition],
+        seconds_run: Callable[[int], float],
+        answered: Callable[[int], int] = lambda _: -1,
+    ) -> None:
         self._condition_of = condition_of
         self._seconds_run = seconds_run
+        self._answered = answered
 
     def is_stuck(self, offer: Lying, now: float) -> bool:
         """Return whether the offer should go to another.
@@ -72,8 +87,16 @@ class StuckOffers:
             self._look(offer, now)
         if offer.age < _OLD or not looks or now - looks[0][0] < _SHORTEST_SECONDS:
             return False
-        then, had_run = looks[0]
-        return self._seconds_run(offer.pid) - had_run >= _SHARE * (now - then)
+        then, had_run, had_answered = looks[0]
+        ran = self._seconds_run(offer.pid) - had_run
+        if ran < _SHARE * (now - then):
+            return False
+        return ran >= _LONG_TURN_SECONDS or not self._answers(offer, had_answered)
+
+    def _answers(self, offer: Lying, had_answered: int) -> bool:
+        answered = self._answered(offer.worker_id)
+        return answered == 0 or answered > had_answered
 
     def _look(self, offer: Lying, now: float) -> None:
-        offer.looks = (*offer.looks[-1:], (now, self._seconds_run(offer.pid)))
+        look = now, self._seconds_run(offer.pid), self._answered(offer.worker_id)
+        offer.looks = (*offer.looks[-1:], look)

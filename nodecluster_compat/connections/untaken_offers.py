@@ -48,6 +48,9 @@ class Dealing(Protocol):
     def let_follow(self) -> None:
         """Let those go on that waited for what lay."""
 
+    def answered(self, worker_id: int) -> int:
+        """How many requests a worker has answered; -1: nobody knows."""
+
 
 class UntakenOffers:
     """Ticks while something lies that could go to another.
@@ -67,7 +70,7 @@ class UntakenOffers:
         self._offers = offers
         self._has_tick = False
         self._has_look = False
-        self._stuck = StuckOffers(state_of_any, seconds_all_ran)
+        self._stuck = StuckOffers(state_of_any, seconds_all_ran, dealing.answered)
         self.rests = False
 
     def settle(self) -> None:

@@ -162,7 +162,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.limits = Limits(loop, log, roster, self.kill_worker)
         self.recycler = Recycler(loop, roster, log, self.wakeup)
         self.ledger = Ledger()
-        self.primary.dealer.count_by(self.ledger.closed)
+        self.primary.dealer.count_by(self.ledger.closed, self.ledger.answered)
         self.deal_by_settings()
         waiting = self._waiting_connections
         in_flight = self.ledger.in_flight

@@ -222,6 +222,12 @@ class CountsReader:
                 rows = {**rows, key: row}
         return rows
 
+    def ended(self) -> int:
+        """Return how many requests have ended, unchecked; from any thread."""
+        header = _HEADER.unpack(self.memory.read(_HEADER.size, 0))
+        rows = self.memory.read(ROW_BYTES * min(header[Header.ROWS], ROWS), ROWS_AT)
+        return sum(sum(row[Row.BUCKETS :]) for row in _ROW.iter_unpack(rows))
+
     def active(self, now: float) -> tuple[int, float]:
         """Return how many requests are in flight, and for how many seconds the oldest is."""
         return self._active(self._header(), now)

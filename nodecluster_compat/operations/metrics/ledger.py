@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -174,6 +175,13 @@ class Ledger:
         """Return how many connections of a worker have ended; 0 for one that is unknown.  From any thread."""
         books = self._books.get(worker_id)
         return 0 if books is None else int.from_bytes(books.memory.read(8, Header.CLOSED * 8), sys.byteorder)
+
+    def answered(self, worker_id: int) -> int:
+        """Return how many requests of a worker have ended, as it says; -1 for one that is unknown.  From any thread."""
+        books = self._books.get(worker_id)
+        with suppress(OSError):  # it is gone meanwhile
+            return -1 if books is None else books.counts.ended()
+        return -1
 
     def in_flight(self, worker_id: int) -> list[InFlight]:
         """Return the requests that a worker has in flight, oldest first."""

@@ -18,6 +18,7 @@ def test_task_that_does_not_end_is_waited_for_once(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(worker_module, "_END_SECONDS", 0.01)
     worker = object.__new__(worker_module.ClusterASGIWorker)
     worker._given_up = set()
+    worker._lifespan = None
     cancelled = []
 
     async def stubborn(name: str, patience: int) -> None:

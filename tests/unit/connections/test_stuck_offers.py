@@ -12,9 +12,10 @@ class Offer:
     """An offer that lies with process 4711."""
 
     def __init__(self) -> None:
+        self.worker_id = 7
         self.pid = 4711
         self.age = 0
-        self.looks: tuple[tuple[float, float], ...] = ()
+        self.looks: tuple[tuple[float, float, int], ...] = ()
 
 
 class Machine:
@@ -23,7 +24,8 @@ class Machine:
     def __init__(self) -> None:
         self.condition: Condition = "running"
         self.ran = 0.0
-        self.stuck = StuckOffers(lambda _: self.condition, lambda _: self.ran)
+        self.answered = -1
+        self.stuck = StuckOffers(lambda _: self.condition, lambda _: self.ran, lambda _: self.answered)
         self.offer = Offer()
 
     def look(self, now: float) -> bool:
@@ -50,6 +52,40 @@ def test_worker_that_computes_is_stuck() -> None:
     assert machine.look(1.002)
 
 
+def test_worker_that_answers_many_in_one_turn_is_not_stuck() -> None:
+    """It takes the offer next; but after a long turn somebody else may."""
+    machine = Machine()
+    machine.answered = 10
+    assert not machine.look(1.000)
+    for tick in range(1, 8):
+        machine.ran += 0.001
+        machine.answered += 3
+        assert not machine.look(1 + tick / 1000)
+    machine.ran += 0.001
+    assert machine.look(1.008)
+
+
+def test_worker_that_answered_none_since_is_stuck() -> None:
+    machine = Machine()
+    machine.answered = 10
+    assert not machine.look(1.000)
+    machine.ran = 0.001
+    assert not machine.look(1.0005)
+    machine.ran = 0.002
+    assert machine.look(1.002)
+
+
+def test_first_request_may_take_longer() -> None:
+    machine = Machine()
+    machine.answered = 0
+    assert not machine.look(1.000)
+    for tick in range(1, 8):
+        machine.ran += 0.001
+        assert not machine.look(1 + tick / 1000)
+    machine.ran += 0.001
+    assert machine.look(1.008)
+
+
 def test_worker_that_had_no_processor_is_not_stuck() -> None:
     """However long."""
     machine = Machine()
@@ -71,7 +107,7 @@ def test_worker_that_is_looked_at_rarely_is_judged_by_the_older_of_two_looks() -
     """The kernel may not have counted what it ran since the newer one."""
     machine = Machine()
     for now in (1.000, 1.006):
-        machine.offer.looks = (*machine.offer.looks, (now, now))
+        machine.offer.looks = (*machine.offer.looks, (now, now, -1))
     machine.offer.age, machine.ran = 10, 1.006
     assert machine.look(1.007)
 

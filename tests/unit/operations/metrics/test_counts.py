@@ -305,6 +305,7 @@ def test_ledger_keeps_what_dead_workers_have_counted() -> None:
     assert Ledger(clock).totals().durations == Durations(BOUNDS, (0,) * (len(BOUNDS) + 1), 0.0)
     assert ledger.of(worker(1)).active_requests == 1
     assert [one.path for one in ledger.in_flight(1)] == ["/again"]
+    assert [ledger.answered(number) for number in (1, 2, 3)] == [1, 1, -1]
     ledger.gone(1, 0.5)
     ledger.gone(1, 0.5)
     survey = ledger.survey()
