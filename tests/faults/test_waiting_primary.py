@@ -41,14 +41,14 @@ def kill(cluster: Cluster) -> None:
     cluster.workers[0].kill()
 
 
+def add(cluster: Cluster) -> None:
+    cluster.primary.signal("SIGTTIN")
+
+
 WAITS: list[Any] = [
-    pytest.param("pre_fork = lambda server, worker: hold()", lambda c: c.primary.signal("SIGTTIN"), id="pre_fork"),
+    pytest.param("pre_fork = lambda server, worker: hold()", add, id="pre_fork"),
     pytest.param("child_exit = lambda server, worker: hold()", kill, id="child_exit"),
-    pytest.param(
-        "nworkers_changed = lambda server, new, old: hold()",
-        lambda c: c.primary.signal("SIGTTIN"),
-        id="nworkers_changed",
-    ),
+    pytest.param("nworkers_changed = lambda server, new, old: hold()", add, id="nworkers_changed"),
     pytest.param("on_reload = lambda server: hold()", hup, id="on_reload"),
     pytest.param("hold()", hup, id="configuration at HUP"),
     pytest.param("from nodecluster_compat import cluster\ncluster.on('exit', hold)", kill, id="exit handler"),
@@ -96,7 +96,7 @@ def test_connections_are_dealt_while_the_arbiter_waits(
     cluster = cluster_factory(app="pid_echo:app", workers=3, config=f"{hold.source}\n{config}\n", fresh=True)
     with hold.while_held(cluster, act):
         assert [cluster.get("/", timeout=20).status for _ in range(ASKED)] == [200] * ASKED
-    cluster.wait_listening()
+    cluster.wait_listening(4 if act is add else 3)
 
 
 @pytest.mark.table(quick=["SIGSTOP"])
