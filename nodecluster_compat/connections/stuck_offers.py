@@ -34,7 +34,7 @@ _SHARE: Final = 0.5
 _WINDOW_SECONDS: Final = 0.012  # what it ran before that says nothing of now
 _RECENT_SECONDS: Final = 0.005
 _SHORTEST_SECONDS: Final = 0.0008
-_LONG_TURN_SECONDS: Final = 0.008  # of a processor
+_LONG_TURN_SECONDS: Final = 0.008  # of a processor, since the first look
 
 
 class Lying(Protocol):
@@ -45,7 +45,7 @@ class Lying(Protocol):
         pid: the worker's process.
         age: ticks since it was offered.
         looks: when its worker was looked at, and for how long that had run by then, and how many requests it had
-            answered, the last two times.
+            answered: the first time and the last two.
     """
 
     worker_id: int
@@ -88,10 +88,10 @@ class StuckOffers:
         if offer.age < _OLD or not looks or now - looks[0][0] < _SHORTEST_SECONDS:
             return False
         then, had_run, had_answered = looks[0]
-        ran = self._seconds_run(offer.pid) - had_run
-        if ran < _SHARE * (now - then):
+        run = self._seconds_run(offer.pid)
+        if run - had_run < _SHARE * (now - then):
             return False
-        return ran >= _LONG_TURN_SECONDS or not self._answers(offer, had_answered)
+        return run - offer.looks[0][1] >= _LONG_TURN_SECONDS or not self._answers(offer, had_answered)
 
     def _answers(self, offer: Lying, had_answered: int) -> bool:
         answered = self._answered(offer.worker_id)
@@ -99,4 +99,4 @@ class StuckOffers:
 
     def _look(self, offer: Lying, now: float) -> None:
         look = now, self._seconds_run(offer.pid), self._answered(offer.worker_id)
-        offer.looks = (*offer.looks[-1:], look)
+        offer.looks = (*offer.looks[:1], *offer.looks[1:][-1:], look)

@@ -171,8 +171,12 @@ class ThreadPool:
     def _begin(self) -> None:
         number = len(self._threads)
         thread = threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
-        thread.start()  # or there is none: of processes, the system has a limit
-        self._threads.append(thread)
+        self._threads.append(thread)  # before it is begun: a signal handler may submit a job meanwhile
+        try:
+            thread.start()
+        except RuntimeError:  # the system has a limit of processes
+            self._threads.remove(thread)
+            raise
         self._is_whole = len(self._threads) >= self._size
 
     def _work(self) -> None:

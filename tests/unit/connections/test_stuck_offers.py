@@ -86,6 +86,18 @@ def test_first_request_may_take_longer() -> None:
     assert machine.look(1.008)
 
 
+@pytest.mark.parametrize("share", [0.55, 0.7, 0.9])
+def test_first_request_that_computes_beside_other_programs_keeps_nobody(share: float) -> None:
+    """However little of a processor it gets, if it is half of one."""
+    machine = Machine()
+    machine.answered = 0
+    for tick in range(40):
+        if machine.look(1 + tick / 1000):
+            break
+        machine.ran += share / 1000
+    assert 0.008 <= machine.ran <= 0.011
+
+
 def test_worker_that_had_no_processor_is_not_stuck() -> None:
     """However long."""
     machine = Machine()

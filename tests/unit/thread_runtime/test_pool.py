@@ -105,6 +105,22 @@ def test_thread_that_cannot_be_had_is_tried_again(monkeypatch: pytest.MonkeyPatc
     alone.shutdown()
 
 
+def test_signal_handler_that_submits_while_a_thread_begins_begins_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool of one keeps the order."""
+    pool, ended, begins = ThreadPool(1, "single"), threading.Semaphore(0), threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        monkeypatch.undo()
+        pool.submit(ended.release)
+        begins(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    pool.submit(ended.release)
+    assert all(ended.acquire(timeout=PATIENCE) for _ in range(2))
+    assert len(pool._threads) == 1
+    pool.shutdown()
+
+
 def test_end_waits_for_no_thread_that_is_busy() -> None:
     """Idle ones are gone when it returns."""
     pool, gate, running = ThreadPool(2, "test"), threading.Event(), threading.Event()
