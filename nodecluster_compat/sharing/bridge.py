@@ -88,6 +88,11 @@ class _Kept:
                 self.lose()
             self._changed.notify()
 
+    @property
+    def waits(self) -> bool:
+        with self._changed:
+            return any(item for item, _ in self._items)
+
     def lose_all(self) -> None:
         with self._changed:
             for _ in [item for item, _ in self._items if item]:
@@ -195,6 +200,9 @@ class Bridge:
 
     def _publish_all(self) -> None:
         self._persist(self._publish_while_connected)
+        if self._kept.waits:  # the end came in a pause, or with the first failure of a connection
+            with suppress(Exception):
+                self._publish_while_connected(lambda: None)
 
     def _listen_all(self) -> None:
         self._persist(self._listen_while_connected)

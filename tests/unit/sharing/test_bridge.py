@@ -76,6 +76,29 @@ def test_what_waits_at_the_end_is_published_first(server: Server) -> None:
     assert (len(server.taken), lost) == (500, [])
 
 
+def test_what_waits_is_published_where_the_end_comes_in_a_pause(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server was away, and is back by then."""
+    monkeypatch.setattr("nodecluster_compat.sharing.bridge._LEAST_PAUSE", 30.0)
+    has_failed = threading.Event()
+
+    def fail(_: str, item: bytes) -> None:
+        del server.publish  # type: ignore[method-assign]
+        has_failed.set()
+        raise ConnectionError(item)
+
+    server.publish = fail  # type: ignore[method-assign]
+    server.goes_on.set()
+    bridge = Bridge("redis://127.0.0.1", "test", lambda _: None, LOG)
+    for number in range(3):
+        bridge.publish_on(b"%d" % number, "topics")
+    bridge.begin()
+    assert has_failed.wait(30)
+    bridge.end(60)
+    assert (server.taken, bridge.lost) == ([b"1", b"2"], 1)
+
+
 def test_what_cannot_be_published_by_the_end_is_counted(server: Server) -> None:
     """A leader that leaves while the server is away has lost what it kept."""
     lost: list[str] = []
