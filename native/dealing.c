@@ -226,6 +226,7 @@ deal_waiting(Accepting *self, PyObject *number, PyObject *connection, PyObject *
     int result = is_its < 0 ? NOT_BEGUN : is_its == 0 ? 0 : deal_one(self, &place);
     if (result == 0 && worker_id == NULL) {
         result = move(self, &place, connection);
+        result = result < 0 ? NOT_BEGUN : result;
     }
     Py_XDECREF(peer);
     Py_XDECREF(target);

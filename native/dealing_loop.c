@@ -69,8 +69,8 @@ wait_watched(int epoll, struct epoll_event *events, int milliseconds, PyObject *
     if (standby == NULL) {
         return epoll_wait(epoll, events, MOST_EVENTS, milliseconds);
     }
-    dealer_waits(standby);
-    int count = epoll_wait(epoll, events, MOST_EVENTS, milliseconds), error = errno;
+    int may_wait = dealer_waits(standby);
+    int count = epoll_wait(epoll, events, MOST_EVENTS, may_wait ? milliseconds : 0), error = errno;
     dealer_returns(standby);
     errno = error;
     return count;

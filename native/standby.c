@@ -99,11 +99,16 @@ is_briefed(unsigned number)
     return number & 1;
 }
 
-/* The dealer begins to wait for connections. */
-void
+/* The dealer begins to wait for connections; return whether it may: not while something that was dealt is to be noted. */
+int
 dealer_waits(PyObject *standby)
 {
-    atomic_store(&((Standby *)standby)->is_away, 0);
+    Standby *self = (Standby *)standby;
+    pthread_mutex_lock(&self->gate);
+    atomic_store(&self->is_away, 0);
+    int has_dealt = is_briefed(atomic_load(&self->number)) && self->plan.dealt_count > 0;
+    pthread_mutex_unlock(&self->gate);
+    return !has_dealt;
 }
 
 /* It has something to do, and is to get the interpreter's lock. */
@@ -124,7 +129,8 @@ static Done
 deal_at_gate(Standby *self, unsigned number, Wait *wait)
 {
     pthread_mutex_lock(&self->gate);
-    Done done = atomic_load(&self->number) == number ? deal_next(&self->plan, wait) : IS_OVER;
+    int is_its_turn = atomic_load(&self->number) == number && atomic_load(&self->is_away);
+    Done done = is_its_turn ? deal_next(&self->plan, wait) : IS_OVER;
     pthread_mutex_unlock(&self->gate);
     return done;
 }

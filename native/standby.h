@@ -71,7 +71,7 @@ int note_dealt(Accepting *accepting, Plan *plan);
 /* standby.c */
 extern PyTypeObject *standby_type;
 
-void dealer_waits(PyObject *standby);
+int dealer_waits(PyObject *standby);
 void dealer_returns(PyObject *standby);
 int relieve(PyObject *standby);
 int brief(PyObject *standby);

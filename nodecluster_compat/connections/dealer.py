@@ -124,15 +124,18 @@ class Dealer:
     @contextmanager
     def _stood_by(self) -> Iterator[None]:
         standby = self._engine.standby
-        with self._dealing.lock:
-            standby.start()
-            standby.brief()
         try:
+            with self._dealing.lock:
+                standby.start()
+                self._engine.arm()  # for what was noted as the thread ended the last time
+                standby.brief()
             yield
         finally:
             with self._dealing.lock:
-                standby.relieve()
-                standby.stop()
+                try:
+                    standby.relieve()
+                finally:
+                    standby.stop()
 
     def _died(self, error: BaseException) -> None:
         self._loop.call_soon_threadsafe(self._go_on_here, error)
