@@ -216,6 +216,37 @@ def test_status_of_a_script(play: Play, tmp_path: Path) -> None:
     assert not (tmp_path / "status.json").exists()
 
 
+def test_status_file_that_a_slow_disk_holds_up(play: Play, tmp_path: Path) -> None:
+    """The script waits until its file is removed: no other program takes it for the status of one that runs."""
+    play(
+        """
+        import time
+
+        unlink = os.unlink
+
+        def slow_unlink(path, **options):
+            time.sleep(0.3)
+            unlink(path, **options)
+
+        if cluster.is_primary:
+            cluster.setup_primary(status_file="status.json")
+            one = cluster.fork()
+
+            def soon():
+                if "status.json" in os.listdir():
+                    os.unlink = slow_unlink
+                    one.disconnect()
+                else:
+                    cluster.call_later(0.05, soon)
+
+            one.once("listening", lambda address: soon())
+        else:
+            net.create_server().listen(0)
+        """,
+    )
+    assert not (tmp_path / "status.json").exists()
+
+
 def test_setting_that_has_no_effect_in_a_script(play: Play) -> None:
     """A sentence, and nothing is changed."""
     trace = play(

@@ -365,6 +365,10 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         if not self.upgrade.serves_on:
             self.primary.close_idle()
         stopping.stop(self, graceful, is_alone=self.upgrade.is_alone)
+        self.finish_files()
+
+    def finish_files(self) -> None:
+        """The server has ended: remove what says that it runs, and wait a little for the disk."""
         self.board.close()
         self.operators.close()
         self.background.finish(_LAST_SECONDS)

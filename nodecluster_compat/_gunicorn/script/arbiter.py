@@ -146,10 +146,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.primary.dealer.close()
         for server in list(self._servers.open):
             server.close()
-        self.board.close()
-        self.operators.close()
-        if self.journal is not None:
-            self.journal.finish()
+        self.finish_files()
         self.log_writer.finish()
 
     def _show_status(self) -> None:
