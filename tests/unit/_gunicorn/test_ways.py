@@ -12,10 +12,11 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.http import message, wsgi
+from gunicorn.instrument.statsd import Statsd
 from gunicorn.workers.base_async import ALREADY_HANDLED
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from in_process import LAST, HttpServed, configured, quiet_gunicorn
+from in_process import LAST, HttpServed, ServerWorker, configured, quiet_gunicorn
 from refused import BROKEN_BODIES, REFUSED
 from smuggling import SMUGGLING
 
@@ -351,7 +352,9 @@ def test_idle_and_leaving_clients_end_in_the_loop(ours: HttpServed) -> None:
     idle.ask(FIRST, LAST)
     idle.served_by_gunicorn.clear()
     assert idle.ask(get(), ends=False).count(b"HTTP/1.1 200 OK") == 1
-    assert idle.served_by_gunicorn == []
+    ours.served_by_gunicorn.clear()
+    assert ours.ask(get(), get()).count(b"HTTP/1.1 200 OK") == 2
+    assert (idle.served_by_gunicorn, ours.served_by_gunicorn) == ([], [])
 
 
 def test_every_line_about_requests_has_an_example() -> None:
@@ -417,14 +420,6 @@ def test_head_in_pieces_is_read_by_gunicorn(ours: HttpServed) -> None:
 # --- workers -----------------------------------------------------------------------------------
 
 
-class Extended(HttpHandler):
-    """Somebody's."""
-
-    def handle_request(self, *args: Any) -> None:
-        """Somebody wants to see each one."""
-        super().handle_request(*args)
-
-
 class OwnLogger(Logger):  # type: ignore[misc]  # gunicorn has no type hints
     """Somebody's."""
 
@@ -468,9 +463,9 @@ def test_everything_else_is_served_in_the_loop() -> None:
 
 
 def test_somebody_who_looks_is_shown_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A subclass, a logger that is not gunicorn's, and parts of gunicorn that were replaced."""
+    """A subclass, a logger that is not gunicorn's own, and parts of gunicorn that were replaced."""
     ways = {row.what: row.way for row in SETTINGS}
-    assert way(Extended) is ways["methods of a subclass"]
+    assert way(extended("handle_request", [])) is ways["methods of a subclass"]
     assert way(logger=OwnLogger) is ways["own logger"]
     monkeypatch.setattr(wsgi, "Response", type("Mine", (wsgi.Response,), {}))
     assert way() is ways["parts of gunicorn replaced"]
@@ -478,8 +473,52 @@ def test_somebody_who_looks_is_shown_the_requests(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(wsgi.Response, "default_headers", lambda self: [])
     assert way() is ways["parts of gunicorn replaced"]
     monkeypatch.undo()
-    monkeypatch.setattr(HttpHandler, "handle_request", hook)
-    assert way() is ways["methods of a subclass"]
+
+
+def test_statsd_is_shown_the_requests() -> None:
+    """gunicorn's own logger for it, whatever the level of the log."""
+    cfg: Any = configured(statsd_host="127.0.0.1:9")
+    log = Statsd(cfg)
+    try:
+        assert way_of(cfg, log, object.__new__(HttpHandler)) is Way.REQUEST
+    finally:
+        log.sock.close()
+
+
+def extended(name: str, seen: list[str]) -> type[HttpHandler]:
+    """Somebody's handler, which notes each call of one method and goes on."""
+
+    def method(self: Any, *args: Any) -> Any:
+        seen.append(name)
+        return getattr(super(kind, self), name)(*args)
+
+    kind = type("Extended", (ServerWorker,), {name: method})
+    return kind
+
+
+@pytest.mark.parametrize("name", ["handle", "handle_request", "serve_request", "is_already_handled"])
+def test_methods_of_a_subclass_are_called_for_each_request(gunicorns: HttpServed, name: str) -> None:
+    """As gunicorn calls them: once for a connection, or once for a request."""
+    seen: list[str] = []
+    server = HttpServed(app, has_loop=True, kind=extended(name, seen))
+    server.ask(FIRST, LAST)
+    seen.clear()
+    asked = (get("/listed"), post(b"body"), get("/handled"), LAST)
+    assert server.ask(*asked) == gunicorns.ask(*asked)
+    assert len(seen) == (1 if name == "handle" else 4)
+
+
+@pytest.mark.parametrize("name", ["handle", "handle_request", "serve_request", "is_already_handled"])
+def test_methods_that_somebody_replaced_are_to_be_called(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """On the class, as a tool that measures does it, or on the worker."""
+    row = next(row for row in SETTINGS if row.what == "methods of a subclass")
+    monkeypatch.setattr(HttpHandler, name, hook, raising=False)
+    assert way() is row.way
+    monkeypatch.undo()
+    worker: Any = object.__new__(HttpHandler)
+    setattr(worker, name, hook)
+    cfg: Any = configured()
+    assert way_of(cfg, Logger(cfg), worker) is row.way
 
 
 def test_lax_parser_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
