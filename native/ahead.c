@@ -4,13 +4,12 @@
 
 #include "dealing.h"
 
-static PyObject *ahead_since, *clock_name;
+static PyObject *clock_name;
 
 int
 prepare_ahead(void)
 {
     static const Name names[] = {
-        {&ahead_since, "_ahead_since"},
         {&clock_name, "clock"},
     };
     return make_names(names, COUNT_OF(names));
@@ -110,12 +109,9 @@ lets_wait(Dealings *self, double now)
 }
 
 static int
-set_ahead_since(Dealings *self, double now)
+set_since(Dealings *self, double now)
 {
-    PyObject *since = PyFloat_FromDouble(now);
-    int result = since == NULL ? -1 : PyObject_SetAttr(self->fields[ENGINE], ahead_since, since);
-    Py_XDECREF(since);
-    return result;
+    return set_slot(self->fields[ALLOWANCE], self->allowance[SINCE], PyFloat_FromDouble(now));
 }
 
 /* Let a worker wait that is ahead; 0: the allowance is spent. */
@@ -124,7 +120,7 @@ let_wait(Dealings *self, Accepting *accepting, PyObject *worker_id)
 {
     double now;
     int result = read_clock(self, &now) < 0 ? -1 : lets_wait(self, now);
-    if (result > 0 && PyDict_GET_SIZE(self->fields[AHEAD]) == 0 && set_ahead_since(self, now) < 0) {
+    if (result > 0 && PyDict_GET_SIZE(self->fields[AHEAD]) == 0 && set_since(self, now) < 0) {
         result = -1;
     }
     if (result > 0 && PyDict_SetItem(self->fields[AHEAD], worker_id, accepting->fields[LISTENER_ID]) < 0) {
@@ -138,13 +134,11 @@ int
 stop_waiting(Dealings *self, PyObject *worker_id)
 {
     double now;
-    PyObject *since = PyObject_GetAttr(self->fields[ENGINE], ahead_since);
-    double then = since == NULL ? -1.0 : PyFloat_AsDouble(since), left = of_allowance(self, LEFT);
-    Py_XDECREF(since);
+    double since = of_allowance(self, SINCE), left = of_allowance(self, LEFT);
     if (PyErr_Occurred() || read_clock(self, &now) < 0 || forget(self->fields[AHEAD], worker_id) < 0
-        || set_slot(self->fields[ALLOWANCE], self->allowance[LEFT], PyFloat_FromDouble(left - (now - then))) < 0) {
+        || set_slot(self->fields[ALLOWANCE], self->allowance[LEFT], PyFloat_FromDouble(left - (now - since))) < 0) {
         return -1;
     }
-    return set_ahead_since(self, now);
+    return set_since(self, now);
 }
 

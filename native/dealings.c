@@ -132,7 +132,7 @@ find_places(Dealings *self)
                                          "offered",   "handed", "age",     "looks"};
     static const char *const of_dispatcher[] = {"_members", "_full",   "idle_workers", "_line",  "_named",
                                                 "_aged",    "_policy", "_last",        "_places", "_most_named"};
-    static const char *const of_turns[] = {"_counts", "_most"}, *const of_allowance[] = {"_left", "_then"};
+    static const char *const of_turns[] = {"_counts", "_most"}, *const of_allowance[] = {"_left", "_then", "_since"};
     static const char *const of_policy[] = {"_idle"};
     const struct {
         PyObject *type;

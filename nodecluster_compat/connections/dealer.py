@@ -83,7 +83,7 @@ class Dealer:
             lambda worker_id: loop.call_soon_threadsafe(left, worker_id),
             lambda worker_id, error: loop.call_soon_threadsafe(closed, worker_id, error),
         )
-        self._queues = QueueWatch(self._engine, later_log)
+        self._queues = QueueWatch(self._engine.listeners, later_log)
         self._thread = HelperThread("dealer", self._deal, self._dealing.wake, self._died)
         self._switch_seconds = sys.getswitchinterval()
         self._is_here = False
@@ -104,7 +104,7 @@ class Dealer:
     def run_beside(self) -> None:
         """Deal on a thread of its own from now on, if there is anything to deal."""
         self._may_run_beside = True
-        if len(self._engine):
+        if len(self._engine.listeners):
             self._begin_beside()
 
     def _begin_beside(self) -> None:
@@ -191,7 +191,7 @@ class Dealer:
     def next_id(self) -> int:
         """Return a number that no listener has or will have."""
         with self.held() as engine:
-            return engine.next_id()
+            return engine.listeners.next_id()
 
     def add(self, sock: _socket.socket, family: int) -> ServedAddress:
         """Serve a listening socket: its connections go to the workers that join it."""
@@ -206,7 +206,7 @@ class Dealer:
         if make_policy is not self._make_policy:
             self._make_policy = make_policy
             with self.held() as engine:
-                engine.use_policy(make_policy)
+                engine.listeners.use_policy(make_policy)
 
     def count_by(self, ended: Callable[[int], int], answered: Callable[[int], int]) -> None:
         """Ask how many connections of a worker (its id) have ended, and how many requests it has answered.
@@ -215,20 +215,20 @@ class Dealer:
             ended, answered: must not wait, on whatever thread.
         """
         with self.held() as engine:
-            engine.count_ended = ended
+            engine.listeners.count_ended = ended
             engine.count_answered = answered
 
     def look_by(self, look: Callable[[bytes], int]) -> None:
         """Look at new connections by ``look`` where workers route: whose (an id) are these bytes? 0 for anybody's."""
         with self.held() as engine:
-            engine.look = look
-            engine.tell_to_look()
+            engine.listeners.look = look
+            engine.listeners.tell_to_look()
 
     def name_clients_by(self, client_of: Callable[[bytes], str | None] | None) -> None:
         """Deal by the addresses that a proxy in front names: ``client_of`` finds them in what has come."""
         with self.held() as engine:
-            engine.client_of = client_of
-            engine.tell_to_look()
+            engine.listeners.client_of = client_of
+            engine.listeners.tell_to_look()
 
     def members(self) -> dict[int, int]:
         """Return the workers that serve, by slot; on the dealing thread only."""
@@ -237,7 +237,7 @@ class Dealer:
     def remove(self, listener_id: int) -> None:
         """Accept no more on this listener and reset what waits: nobody serves it any more."""
         with self.held() as engine:
-            engine.remove(listener_id)
+            engine.listeners.remove(listener_id)
 
     def stop_accepting(self, take_backlog: bool) -> None:
         """Accept no more on any listener, so that the owner may close the sockets.
@@ -247,23 +247,23 @@ class Dealer:
                 socket would reset those clients.
         """
         with self.held() as engine:
-            for listener in engine:
+            for listener in engine.listeners:
                 listener.stop_accepting(take_backlog)
 
     def replace(self, listener_id: int) -> None:
         """Accept no more on this listener for good: the workers that serve it now are the last."""
         with self.held() as engine:
-            engine[listener_id].replace()
+            engine.listeners[listener_id].replace()
 
     def serve_again(self, listener_id: int) -> None:
         """Undo :meth:`replace`, if that was called: those that were to serve the listener last go on."""
         with self.held() as engine:
-            engine[listener_id].serve_again()
+            engine.listeners[listener_id].serve_again()
 
     def close(self) -> None:
         """Accept no more, close what waits, and end the thread."""
         with self.held() as engine:
-            for listener in engine:
+            for listener in engine.listeners:
                 listener.close()
         self._is_here = self._is_resting = False
         self._thread.stop()
@@ -309,7 +309,7 @@ class Dealer:
         """Return how many accepted connections no worker has taken yet."""
         looks = not self._is_changing
         with self.held() as engine:
-            return sum(engine.unsettled(listener.served.listener_id, looks=looks) for listener in engine)
+            return sum(engine.unsettled(listener.served.listener_id, looks=looks) for listener in engine.listeners)
 
     def unsettled(self, listener_id: int) -> int:
         """Return how many connections of a listener no worker has taken yet."""

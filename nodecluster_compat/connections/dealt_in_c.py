@@ -17,12 +17,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..base.records import Connection
+from .ahead import PATIENCE, Ahead
 from .dispatcher import Dispatcher
 from .offers import OfferingEnd
 from .packets import PacketKind, encode_packet
 from .policies import RoundRobin
 from .standby import Standby
-from .turns import EACH, LEAD, MOST_BEHIND, MOST_LEFT, SHARE, Allowance, Turns
+from .turns import EACH, LEAD, MOST_BEHIND, MOST_LEFT, SHARE
 
 if TYPE_CHECKING:
     from ..base.native import Native
@@ -55,10 +56,8 @@ class DealtInC:
         native: the extension.
         engine: is asked where something is not ordinary.
         taken: the epoll that tells of edges.
-        offers, ends, by_fd, ahead, listeners, turns, allowance, untaken: those of the engine; C reads and changes
-            them.
+        offers, ends, by_fd, ahead, listeners, untaken: those of the engine; C reads and changes them.
         loop: the dealer's, which has the clock.
-        patience: ticks for which an offer that lies keeps others from getting ahead.
 
     Attributes:
         find_idle: the twin of :meth:`~nodecluster_compat.connections.engine.Engine.find_idle`.
@@ -76,13 +75,10 @@ class DealtInC:
         offers: Mapping[int, OfferingEnd],
         ends: Mapping[int, OfferingEnd],
         by_fd: Mapping[int, OfferingEnd],
-        ahead: Mapping[int, int],
+        ahead: Ahead,
         listeners: Mapping[int, Listener],
-        turns: Turns,
-        allowance: Allowance,
         untaken: UntakenOffers,
         loop: DealingLoop,
-        patience: int,
     ) -> None:
         self._native = native
         self._dealings = native.Dealings(
@@ -91,10 +87,10 @@ class DealtInC:
             offers=offers,
             ends=ends,
             by_fd=by_fd,
-            ahead=ahead,
+            ahead=ahead.waiting,
             listeners=listeners,
-            turns=turns,
-            allowance=allowance,
+            turns=ahead.turns,
+            allowance=ahead.allowance,
             untaken=untaken,
             loop=loop,
             epoll=loop.epoll,
@@ -106,7 +102,7 @@ class DealtInC:
             dispatcher=Dispatcher,
             lead=LEAD,
             most_behind=MOST_BEHIND,
-            patience=patience,
+            patience=PATIENCE,
             most_left=MOST_LEFT,
             share=SHARE,
             each=EACH,

@@ -35,7 +35,7 @@ machine.
 from __future__ import annotations
 
 import _socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ..base.log import Log
@@ -45,17 +45,16 @@ from ..base.records import Connection, ServedAddress
 from ..errors import FrameError
 from ..machine.members_table import MembersTable
 from ..machine.spare_descriptors import SpareDescriptors
-from .counted import CountedWorkers
+from .ahead import Ahead
 from .dealing_loop import EDGE, READABLE, WRITABLE, DealingLoop
 from .dealt_in_c import DealtInC
 from .handed import close_connection
 from .handoffs import Handoffs
 from .listener import Listener
 from .offers import OfferingEnd
-from .oracle import FunctionOracle
-from .policies import Function, GuardedPolicy, Policy, PolicyFactory, RoundRobin
+from .policies import PolicyFactory
+from .served_listeners import ServedListeners
 from .standby import NoStandby, Standby
-from .turns import Allowance, Turns
 from .untaken_offers import UntakenOffers
 from .worker_packets import WorkerPackets
 
@@ -65,7 +64,6 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _PAUSE: Final = 0.05
-_PATIENCE: Final = 400  # ticks for which an offer that lies keeps others from getting ahead
 
 
 class Engine:
@@ -82,11 +80,10 @@ class Engine:
         choice: C or Python; what is in force unless it is said.
 
     Attributes:
+        listeners: themselves, and how they are dealt.
+        ahead: the workers that wait for others.
         members: the workers that serve, as all of them read it.
-        count_ended: says how many of the connections that a worker had have ended, by its own count.
         count_answered: says how many requests a worker has answered, by its own count; -1: nobody knows.
-        client_of: says for which client (its address) a proxy speaks whose bytes have come; ``None``: nobody looks.
-        look: says to which worker (its id) the bytes belong that have come of a new connection, 0 for anybody.
         standby: deals while the dealer waits for the interpreter's lock.
     """
 
@@ -103,33 +100,22 @@ class Engine:
     ) -> None:
         self._loop = loop
         self._log = log
-        self._make_policy = make_policy
-        self._limit = limit
         self._asks = asks
         self._left = left
         self._closed = closed
-        self._last_id = 0
-        self._listeners: dict[int, Listener] = {}
         self._ends: dict[int, OfferingEnd] = {}
         self._by_fd: dict[int, OfferingEnd] = {}
         self._offers: dict[int, OfferingEnd] = {}  # the ends with an offer that is not known to be taken
-        self._turns = Turns()
-        self._allowance = Allowance(loop.clock())
-        self._goes_round: set[int] = set()  # the listeners that are dealt round robin
-        self._ahead: dict[int, int] = {}  # who waits (``turns``), and its last listener
-        self._ahead_since = 0.0  # somebody has waited for which the allowance has not paid yet
+        self.listeners = ServedListeners(loop, log, make_policy, limit, self._deliver, self.find_idle, self._ends)
+        self.ahead = Ahead(self.listeners, self._offers, loop.clock)
         self._taken: select.epoll = original("select", "epoll")()
         self._is_told = False  # whether an edge ends the wait of the loop
         self._spare = SpareDescriptors()
-        self._packets = WorkerPackets(self, self._spare)
+        self._packets = WorkerPackets(self, self.listeners.is_known, self._spare)
         self._untaken = UntakenOffers(self, loop, self._offers)
         self._handoffs = Handoffs(loop, log, self.join)
-        self._looking: set[int] = set()  # workers that route
         self.members = MembersTable()
-        self.count_ended: Callable[[int], int] = lambda _: 0
         self.count_answered: Callable[[int], int] = lambda _: -1
-        self.look: Callable[[bytes], int] = lambda _: 0
-        self.client_of: Callable[[bytes], str | None] | None = None
         self._in_c = self._dealt_in_c(in_force() if choice is None else choice)
         self._on_edges = self._edges if self._in_c is None else self._in_c.edges
         loop.watch(self._taken.fileno(), 0, self._on_edges)
@@ -149,80 +135,19 @@ class Engine:
             offers=self._offers,
             ends=self._ends,
             by_fd=self._by_fd,
-            ahead=self._ahead,
-            listeners=self._listeners,
-            turns=self._turns,
-            allowance=self._allowance,
+            ahead=self.ahead,
+            listeners=self.listeners.by_id,
             untaken=self._untaken,
             loop=self._loop,
-            patience=_PATIENCE,
         )
-
-    # --- listeners -----------------------------------------------------------------------------
-
-    def __iter__(self) -> Iterator[Listener]:
-        return iter(self._listeners.values())
-
-    def __len__(self) -> int:
-        return len(self._listeners)
-
-    def __getitem__(self, listener_id: int) -> Listener:
-        return self._listeners[listener_id]
-
-    def next_id(self) -> int:
-        """Return a number that no listener has or will have."""
-        self._last_id += 1
-        return self._last_id
 
     def add(self, sock: _socket.socket, family: int) -> ServedAddress:
         """Serve a listening socket: its connections go to the workers that join it."""
-        served = ServedAddress(self.next_id(), family, sock.getsockname())
-        self._listeners[served.listener_id] = listener = Listener(
-            sock, served, self._loop, self._log, RoundRobin(), self._deliver, self.find_idle, self._limit
-        )
+        return self.listeners.add(sock, family, self._accept_in_c)
+
+    def _accept_in_c(self, listener: Listener) -> None:
         if self._in_c is not None:
             self._in_c.accept_for(listener)
-        self._give_policy(listener)
-        self.tell_to_look()
-        return served
-
-    def use_policy(self, make_policy: PolicyFactory) -> None:
-        """Deal by another policy from now on, on all listeners."""
-        self._make_policy = make_policy
-        for listener in self:
-            self._give_policy(listener)
-
-    def _give_policy(self, listener: Listener) -> None:
-        dispatcher = listener.dispatcher
-        if listener.oracle is not None:
-            listener.oracle.close()
-            listener.oracle = None
-
-        def answered(connection: Connection, worker_id: int | None) -> None:
-            dispatcher.answered(connection, worker_id)
-            listener.update()
-
-        def oracle(function: Function) -> FunctionOracle:
-            listener.oracle = FunctionOracle(function, self._loop, answered, self._log)
-            return listener.oracle
-
-        workers = CountedWorkers(lambda: dispatcher.members, self._ends, self._count_ended, oracle)
-        policy: Policy = self._make_policy(workers)
-        listener.needs_all_idle = type(policy) is not RoundRobin
-        if not listener.needs_all_idle:  # it cannot fail, and is asked for each connection
-            self._goes_round.add(listener.served.listener_id)
-        else:
-            self._goes_round.discard(listener.served.listener_id)
-            policy = GuardedPolicy(policy, self._log)
-        dispatcher.use_policy(policy)
-
-    def _count_ended(self, worker_id: int) -> int:
-        return self.count_ended(worker_id)
-
-    def remove(self, listener_id: int) -> None:
-        """Accept no more on this listener and reset what waits: nobody serves it any more."""
-        self._listeners.pop(listener_id).close()
-        self._goes_round.discard(listener_id)
 
     def unsettled(self, listener_id: int, *, looks: bool = True) -> int:
         """Return how many connections of a listener no worker has taken.
@@ -234,7 +159,7 @@ class Engine:
         if looks:
             self.find_idle()
         offered = sum(1 for end in self._offers.values() if end.offered is not None and end.offered[0] == listener_id)
-        return self._listeners[listener_id].dispatcher.pending + offered
+        return self.listeners[listener_id].dispatcher.pending + offered
 
     # --- workers -------------------------------------------------------------------------------
 
@@ -248,7 +173,7 @@ class Engine:
 
     def join(self, worker_id: int, listener_id: int) -> None:
         """The worker serves this listener from now on; a number that is none of ours is ignored."""
-        listener, end = self._listeners.get(listener_id), self._ends.get(worker_id)
+        listener, end = self.listeners.get(listener_id), self._ends.get(worker_id)
         if listener is None or end is None or end.has_left:
             return
         listener.dispatcher.join(worker_id)
@@ -260,7 +185,7 @@ class Engine:
     def leave_one(self, worker_id: int, listener_id: int) -> None:
         """The worker takes no further connections of this listener."""
         self._handoffs.left(worker_id, listener_id)
-        listener = self._listeners.get(listener_id)
+        listener = self.listeners.get(listener_id)
         if listener is not None:
             listener.dispatcher.leave(worker_id)
             listener.update()
@@ -270,7 +195,7 @@ class Engine:
         end = self._ends.get(worker_id)
         if end is not None:
             self.members.left(end.slot, worker_id)
-        for listener_id in self._listeners:
+        for listener_id in self.listeners.by_id:
             self.leave_one(worker_id, listener_id)
 
     def lost(self, worker_id: int) -> None:
@@ -280,8 +205,7 @@ class Engine:
             return
         self.leave(worker_id)
         del self._ends[worker_id]
-        self._looking.discard(worker_id)
-        self.tell_to_look()
+        self.listeners.looks_no_more(worker_id)
         self._packets.read_rest(end)
         self.take_back(end)
         if end.offered is not None:
@@ -291,14 +215,13 @@ class Engine:
             self._taken.unregister(end.fileno())
         del self._by_fd[end.fileno()]
         self._offers.pop(worker_id, None)
-        self._ahead.pop(worker_id, None)
-        self._turns.forget(worker_id)
+        self.ahead.forget(worker_id)
         end.close()
         self.let_follow()
 
     def abandon(self) -> None:
         """In a forked child: close what is the primary's; the workers' channels are closed by whoever has them."""
-        for listener in self:
+        for listener in self.listeners:
             listener.abandon()
         self._spare.give_up()
         self.members.close()
@@ -321,11 +244,10 @@ class Engine:
         if connection.head >= 0:
             _socket.close(connection.head)
         self._offers[worker_id] = end
-        self._turns.offered(worker_id)
-        self._ahead.pop(worker_id, None)
-        if len(self._listeners) > 1:
-            for other_id, other in self._listeners.items():
-                if other_id != listener_id:
+        self.ahead.offered(worker_id)
+        if len(self.listeners) > 1:
+            for other in self.listeners:
+                if other.served.listener_id != listener_id:
                     other.dispatcher.busy(worker_id)
         return True
 
@@ -353,17 +275,13 @@ class Engine:
         last = 0 if end.offered is None else end.offered[0]
         end.taken()
         self._offers.pop(end.worker_id, None)
-        if self._offers and self._is_ahead(end) and self._allowance.lets_wait(now := self._loop.clock()):
-            if not self._ahead:
-                self._ahead_since = now
-            self._ahead[end.worker_id] = last
-        else:
+        if not self.ahead.is_to_wait(end.worker_id, last):
             self._is_idle(end, last)
-        if self._ahead:
+        if self.ahead.waiting:
             self.let_follow()
 
     def _is_idle(self, end: OfferingEnd, last: int) -> None:
-        listeners = list(self._listeners.values()) if len(self._listeners) < 2 else self._in_turn(last)
+        listeners = self.listeners.in_turn(last)
         for listener in listeners:
             listener.dispatcher.idle(end.worker_id)
             if end.is_busy:
@@ -372,31 +290,12 @@ class Engine:
             if not listener.is_watching:  # otherwise it finds out by itself that it should not
                 listener.update()
 
-    def _in_turn(self, last: int) -> list[Listener]:
-        """Return the listeners in the order in which they may offer to a worker: the one that did last comes last."""
-        return sorted(self, key=lambda listener: listener.served.listener_id <= last)
-
-    # --- who is ahead (``turns``) --------------------------------------------------------------
-
-    def _is_ahead(self, end: OfferingEnd) -> bool:
-        """Whether the worker is to wait for others that serve the same addresses."""
-        behind = [other.worker_id for other in self._offers.values() if self._competes(end.worker_id, other)]
-        return self._turns.is_ahead(end.worker_id, behind)
-
-    def _competes(self, worker_id: int, other: OfferingEnd) -> bool:
-        listener_id = 0 if other.offered is None or other.age >= _PATIENCE else other.offered[0]
-        return listener_id in self._goes_round and self._listeners[listener_id].dispatcher.serves(worker_id)
-
     def let_follow(self) -> None:
         """Those that were ahead go on, if the others have caught up."""
-        for worker_id in list(self._ahead):
+        for worker_id, last in self.ahead.that_follow():
             end = self._ends.get(worker_id)
-            if end is not None and worker_id in self._ahead and not self._is_ahead(end):
-                last, now = self._ahead.pop(worker_id), self._loop.clock()
-                self._allowance.spend(now - self._ahead_since)
-                self._ahead_since = now
-                if not end.is_busy:
-                    self._is_idle(end, last)
+            if end is not None and not end.is_busy:
+                self._is_idle(end, last)
 
     def take_back(self, end: OfferingEnd) -> None:
         """Give what lies in a worker's channel to others; nothing when the worker has it after all."""
@@ -406,10 +305,10 @@ class Engine:
         if taken_back is None:
             return
         self._offers.pop(end.worker_id, None)
-        self._turns.taken_back(end.worker_id)
+        self.ahead.turns.taken_back(end.worker_id)
         if not end.has_left and end.worker_id in self._ends:
             self._probe(end)
-        self._put_back(end.worker_id, *taken_back)
+        self.listeners.put_back(end.worker_id, *taken_back)
         self.let_follow()
 
     def _probe(self, end: OfferingEnd) -> None:
@@ -422,14 +321,6 @@ class Engine:
         if end.is_open and end.offered is None:
             self._became_free(end)
 
-    def _put_back(self, worker_id: int, listener_id: int, connection: Connection) -> None:
-        listener = self._listeners.get(listener_id)
-        if listener is None:  # nobody serves it any more
-            close_connection(connection)
-        else:
-            listener.dispatcher.put_back(connection, worker_id)
-            listener.update()
-
     # --- offers that lie -----------------------------------------------------------------------
 
     def answered(self, worker_id: int) -> int:
@@ -438,11 +329,11 @@ class Engine:
 
     def arm(self) -> None:
         """See that the loop wakes up for whatever can change something; whoever changed something calls it."""
-        for listener in self._listeners.values():
+        for listener in self.listeners:
             listener.fetch()
         self._untaken.settle()
         is_told = self._untaken.rests and len(self._ends) > 1  # of no use to a single worker
-        for listener in self._listeners.values():
+        for listener in self.listeners:
             is_told = is_told or listener.dispatcher.pending > 0
         if is_told is not self._is_told:
             self._loop.watch(self._taken.fileno(), READABLE if is_told else 0, self._on_edges)
@@ -454,21 +345,17 @@ class Engine:
 
     def has_another_for(self, end: OfferingEnd) -> bool:
         """Whether somebody who serves the same listener is idle, or waits for others to catch up."""
-        listener = None if end.offered is None else self._listeners.get(end.offered[0])
+        listener = None if end.offered is None else self.listeners.get(end.offered[0])
         if listener is None:
             return False
-        return bool(listener.dispatcher.idle_workers) or any(map(listener.dispatcher.serves, self._ahead))
+        return bool(listener.dispatcher.idle_workers) or any(map(listener.dispatcher.serves, self.ahead.waiting))
 
     def has_rivals(self, end: OfferingEnd) -> bool:
         """Whether anybody else serves the listener of what lies in the channel."""
-        listener = None if end.offered is None else self._listeners.get(end.offered[0])
+        listener = None if end.offered is None else self.listeners.get(end.offered[0])
         return listener is not None and listener.dispatcher.has_others(end.worker_id)
 
     # --- what workers say (``worker_packets``) --------------------------------------------------
-
-    def is_known(self, listener_id: int) -> bool:
-        """Whether there is, or was, such a listener."""
-        return 0 < listener_id <= self._last_id
 
     def taken(self, end: OfferingEnd) -> None:
         """The worker answers an offer; where the kernel tells, it has done so already."""
@@ -478,7 +365,7 @@ class Engine:
     def refused(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
         """The worker gives a connection back, untouched; of a listener that is gone nobody serves it any more."""
         end.handed -= 1
-        listener = self._listeners.get(listener_id)
+        listener = self.listeners.get(listener_id)
         if listener is None:
             close_connection(connection)
         else:
@@ -487,7 +374,7 @@ class Engine:
 
     def routed(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
         """The worker has read the head of a request on a connection, which belongs to another."""
-        listener = self._listeners.get(listener_id)
+        listener = self.listeners.get(listener_id)
         if listener is None or not listener.dispatcher.members:
             close_connection(connection)
         else:
@@ -496,19 +383,11 @@ class Engine:
 
     def looks(self, end: OfferingEnd) -> None:
         """The worker routes: look at connections from now on, before they are dealt."""
-        self._looking.add(end.worker_id)
-        self.tell_to_look()
-
-    def tell_to_look(self) -> None:
-        """Let the listeners look at what has come of a connection, or leave that alone."""
-        look = self.look if self._looking else None
-        is_quick = look is not None and getattr(look, "is_quick", False)
-        for listener in self:
-            listener.look, listener.client_of, listener.has_quick_look = look, self.client_of, is_quick
+        self.listeners.looks(end.worker_id)
 
     def has_room(self, end: OfferingEnd, listener_id: int) -> None:
         """The worker, which had refused, can take connections again."""
-        listener = self._listeners.get(listener_id)
+        listener = self.listeners.get(listener_id)
         if listener is not None:
             listener.dispatcher.has_room(end.worker_id)
             self.find_idle()

@@ -95,11 +95,11 @@ class Allowance:
         now: the time in seconds.
     """
 
-    __slots__ = ("_left", "_then")
+    __slots__ = ("_left", "_since", "_then")
 
     def __init__(self, now: float) -> None:
         self._left = MOST_LEFT
-        self._then = now
+        self._then = self._since = now
 
     def lets_wait(self, now: float) -> bool:
         """Return whether another one may wait, and count that it does.
@@ -114,6 +114,15 @@ class Allowance:
             self._left -= EACH
         return is_left
 
+    def begin(self, now: float) -> None:
+        """Somebody waits, and nobody did."""
+        self._since = now
+
+    def pay(self, now: float) -> None:
+        """Somebody waits no longer: count the time since the last one who did, or since the first began to wait."""
+        self.spend(now - self._since)
+        self._since = now
+
     def spend(self, seconds: float) -> None:
-        """A worker has waited so long."""
+        """Count that somebody has waited so long."""
         self._left -= seconds

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from ..base.records import Connection, PeerAddress
@@ -23,9 +24,6 @@ _MOST_UNREAD: Final = 1024  # more than the kernel's buffer holds: it may be a w
 
 class Dealing(Protocol):
     """What the engine does with what a worker says."""
-
-    def is_known(self, listener_id: int) -> bool:
-        """Whether there is, or was, such a listener."""
 
     def taken(self, end: OfferingEnd) -> None:
         """The worker says that it has taken what lay in its channel; that counts where the kernel does not tell."""
@@ -54,11 +52,13 @@ class WorkerPackets:
 
     Args:
         dealing: the engine.
+        is_known: says whether there is, or was, a listener of that number.
         spare: given up while a descriptor may come.
     """
 
-    def __init__(self, dealing: Dealing, spare: SpareDescriptors) -> None:
+    def __init__(self, dealing: Dealing, is_known: Callable[[int], bool], spare: SpareDescriptors) -> None:
         self._dealing = dealing
+        self._is_known = is_known
         self._spare = spare
 
     def read(self, end: OfferingEnd) -> None:
@@ -118,7 +118,7 @@ class WorkerPackets:
                 self._dealing.refused(end, listener_id, connection)
             else:
                 self._dealing.routed(end, listener_id, connection)
-        if not self._dealing.is_known(listener_id):
+        if not self._is_known(listener_id):
             raise FrameError(f"a worker answered for a listener that never existed: {listener_id}")
 
 

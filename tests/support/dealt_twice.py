@@ -76,9 +76,9 @@ class Dealt:
         self.gone: set[int] = set()
         self._names: list[object] = []
         self.replaced: set[int] = set()
-        self.engine.look = _Look(self.engine)
+        self.engine.listeners.look = _Look(self.engine)
         while len(self.rig.listener_ids) > listeners:
-            self.rig.engine.remove(self.rig.listener_ids.pop())
+            self.rig.engine.listeners.remove(self.rig.listener_ids.pop())
         self.new_worker(0)
         self.new_worker(0)
 
@@ -170,10 +170,10 @@ class Dealt:
         self.rig.conditions[number % len(self.rig.workers) + 1] = "sleeping" if number % 2 else "running"
 
     def spend(self, _: int) -> None:
-        self.engine._allowance.spend(99.0)
+        self.engine.ahead.allowance.spend(99.0)
 
     def change_policy(self, number: int) -> None:
-        self.engine.use_policy(_LastIdle if number % 4 == 0 else RoundRobin)
+        self.engine.listeners.use_policy(_LastIdle if number % 4 == 0 else RoundRobin)
 
     def look(self, number: int) -> None:
         worker = self.worker(number)
@@ -181,7 +181,7 @@ class Dealt:
             worker.say(PacketKind.LOOK)
 
     def replace(self, number: int) -> None:
-        listener = self.engine[self.listener_id(number)]
+        listener = self.engine.listeners[self.listener_id(number)]
         if number in self.replaced:
             listener.serve_again()
         else:
@@ -191,7 +191,7 @@ class Dealt:
     def client_leaves(self, number: int) -> None:
         if self.rig.clients:
             self.rig.clients[number % len(self.rig.clients)].close()
-        listener = self.engine[self.listener_id(number)]
+        listener = self.engine.listeners[self.listener_id(number)]
         listener.drop_those_that_left(listener.waiting if number % 2 else ())
 
     def fill(self, number: int) -> None:
@@ -218,8 +218,8 @@ class Dealt:
     # --- what became of it -----------------------------------------------------------------------
 
     def seen(self) -> list[object]:
-        engine, turns = self.engine, self.engine._turns
-        dispatchers = [listener.dispatcher for listener in engine]
+        engine, turns = self.engine, self.engine.ahead.turns
+        dispatchers = [listener.dispatcher for listener in engine.listeners]
         return [
             [worker.has_offer() for worker in self.rig.workers],
             [
@@ -234,9 +234,9 @@ class Dealt:
             [(set(one.idle_workers), one.members, set(one._full), one.dropped) for one in dispatchers],
             [(dict(one._places), one._first, one._last) for one in dispatchers],
             [list(getattr(one._policy, "_idle", ())) for one in dispatchers],
-            [(listener.is_watching, listener.holds_back, listener.is_open) for listener in engine],
-            [list(engine._offers), dict(engine._ahead), engine._is_told, engine._untaken.rests],
-            [dict(turns._counts), turns._most, round(engine._allowance._left, 6)],
+            [(listener.is_watching, listener.holds_back, listener.is_open) for listener in engine.listeners],
+            [list(engine._offers), dict(engine.ahead.waiting), engine._is_told, engine._untaken.rests],
+            [dict(turns._counts), turns._most, round(engine.ahead.allowance._left, 6)],
             [[self._taken(fd) for fd in worker.has] for worker in self.rig.workers],
             [self.rig.left, self.rig.closed],
         ]

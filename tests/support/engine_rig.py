@@ -159,13 +159,13 @@ class EngineRig:
             self.loop.turn(waits=self.loop.seconds_to_timer is not None)  # a slow machine may have had the tick before
 
     def waiting(self, number: int = 0) -> int:
-        return self.engine[self.listener_ids[number]].dispatcher.pending
+        return self.engine.listeners[self.listener_ids[number]].dispatcher.pending
 
     def close(self) -> None:
         for worker in self.workers:
             self.engine.lost(worker.id)
         for listener_id in list(self.listener_ids):
-            self.engine.remove(listener_id)
+            self.engine.listeners.remove(listener_id)
         self.engine.abandon()
         for one in (*self.workers, *self.clients, *self.socks, self.loop):
             one.close()

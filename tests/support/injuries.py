@@ -150,7 +150,7 @@ def closed_doors() -> int:
 
     primary: Any = cluster._primary
     with primary.dealer.held() as engine:
-        return sum(1 for listener in engine if not listener.is_open)
+        return sum(1 for listener in engine.listeners if not listener.is_open)
 
 
 def note_acks(path: str) -> None:

@@ -15,11 +15,11 @@ _CAN_TAKE: Final = select.POLLOUT
 
 def stand_in(engine: Any) -> None:
     """Deal what has come to an engine, until somebody would have to be waited for."""
-    listeners = list(engine)
+    listeners = list(engine.listeners)
     if len(listeners) == 1 and _is_simple(listeners[0]):
         (listener,) = listeners
         dispatcher = listener.dispatcher
-        ids = [*dispatcher._policy._idle, *engine._offers, *engine._ahead]
+        ids = [*dispatcher._policy._idle, *engine._offers, *engine.ahead.waiting]
         order = [one for one in ids if one in dispatcher._members and one not in dispatcher._full]
         while _events(listener._fd, select.POLLIN) and _deal_one(engine, listener, order):
             pass

@@ -160,5 +160,5 @@ def test_addresses_that_fill_their_structure(
     assert ctypes.CDLL(None, use_errno=True).bind(client.fileno(), address, 2 + size) == 0
     client.connect(rig.socks[0].getsockname())
     rig.turn()
-    (waiting,) = rig.engine[rig.listener_ids[0]].dispatcher.queue
+    (waiting,) = rig.engine.listeners[rig.listener_ids[0]].dispatcher.queue
     assert waiting.peer == (name if is_abstract else name.decode())

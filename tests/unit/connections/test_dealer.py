@@ -97,10 +97,10 @@ def test_handler_of_a_signal_that_interrupts_a_change_makes_its_own_afterwards(r
     with rig.dealer.held() as engine:
         rig.dealer.leave(1)
         assert rig.dealer.unsettled(rig.listener_id) == 0
-        assert engine[rig.listener_id].dispatcher.members == {1}
+        assert engine.listeners[rig.listener_id].dispatcher.members == {1}
     rig.loop.run_once(0)
     with rig.dealer.held() as engine:
-        assert engine[rig.listener_id].dispatcher.members == set()
+        assert engine.listeners[rig.listener_id].dispatcher.members == set()
 
 
 def test_handler_of_a_signal_that_interrupts_the_wait_for_the_lock_waits_for_it_as_well(rig: Rig) -> None:
@@ -216,7 +216,7 @@ def test_dealer_that_dies_is_told_and_the_arbiter_deals_by_itself(
         raise ZeroDivisionError("a fault of ours")
 
     with rig.dealer.held() as engine:
-        listener = engine[rig.listener_id]
+        listener = engine.listeners[rig.listener_id]
         monkeypatch.setitem(rig.dealer._dealing._callbacks, listener._fd, broken)
     rig.connect()
     while rig.dealer.is_beside:

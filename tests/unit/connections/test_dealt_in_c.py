@@ -60,7 +60,7 @@ def test_standby_deals_as_its_reference() -> None:
 
 def test_standby_without_a_descriptor_leaves_clients_where_they_are(rig: EngineRig) -> None:
     """The dealer finds them in the backlog, and says what is wrong."""
-    rig.engine.remove(rig.listener_ids.pop())
+    rig.engine.listeners.remove(rig.listener_ids.pop())
     worker = rig.worker()
     rig.reach(0)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -77,7 +77,7 @@ def test_standby_without_a_descriptor_leaves_clients_where_they_are(rig: EngineR
 
 def test_standby_keeps_a_connection_that_it_could_not_hand_over(rig: EngineRig) -> None:
     """Its worker has shut its end, and the dealer has not heard of it: it waits for another."""
-    rig.engine.remove(rig.listener_ids.pop())
+    rig.engine.listeners.remove(rig.listener_ids.pop())
     first = rig.worker()
     first.sock.shutdown(socket.SHUT_RD)
     for _ in range(2):
@@ -157,8 +157,8 @@ def _address_of_one_that_waits(rig: EngineRig, sock: socket.socket, client: sock
         client.connect(sock.getsockname())
         rig.wait_readable(sock)
         rig.turn()
-        (waiting,) = rig.engine[listener_id].dispatcher.queue
-        rig.engine.remove(listener_id)
+        (waiting,) = rig.engine.listeners[listener_id].dispatcher.queue
+        rig.engine.listeners.remove(listener_id)
         return waiting.peer
 
 
@@ -196,11 +196,11 @@ def test_channel_that_takes_nothing_is_pythons_to_report(rig: EngineRig, caplog:
 
 def test_connection_stays_in_the_line_where_it_cannot_be_looked_at(rig: EngineRig) -> None:
     """As where there is no memory for a moment: it is dealt another time, and its descriptor is not lost."""
-    rig.engine.remove(rig.listener_ids.pop())  # several listeners share a worker by rules that are Python's
+    rig.engine.listeners.remove(rig.listener_ids.pop())  # several listeners share a worker by rules that are Python's
     worker = rig.worker()
     rig.connect()
     rig.connect()
-    line = rig.engine[rig.listener_ids[0]].dispatcher._line
+    line = rig.engine.listeners[rig.listener_ids[0]].dispatcher._line
     number, waiting = line[0]
 
     class Poor:
@@ -216,12 +216,12 @@ def test_connection_stays_in_the_line_where_it_cannot_be_looked_at(rig: EngineRi
         rig.turn()
     assert [type(one) for _, one in line] == [Poor]
     line[0] = (number, waiting)
-    rig.engine[rig.listener_ids[0]].dispatcher._deal_line()
+    rig.engine.listeners[rig.listener_ids[0]].dispatcher._deal_line()
     assert worker.has_offer()
 
 
 def test_listening_socket_that_is_closed_is_given_up(rig: EngineRig, caplog: pytest.LogCaptureFixture) -> None:
-    listener = rig.engine[rig.listener_ids[0]]
+    listener = rig.engine.listeners[rig.listener_ids[0]]
     rig.worker()
     fd = rig.socks[0].detach()
     rig.socks[0] = socket.socket(fileno=fd)  # the engine has a socket that is closed, and a descriptor that is not
@@ -248,9 +248,9 @@ class QuickLook:
 
 
 def test_connection_of_a_named_worker_is_dealt_without_python(rig: EngineRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    rig.engine.remove(rig.listener_ids.pop())  # several listeners share a worker by rules that are Python's
+    rig.engine.listeners.remove(rig.listener_ids.pop())  # several listeners share a worker by rules that are Python's
     first, second = rig.worker(), rig.worker()
-    rig.engine.look = QuickLook()
+    rig.engine.listeners.look = QuickLook()
     first.say(PacketKind.LOOK)
     rig.turn()
     for name in ("add", "idle", "_place", "_deal_to", "_deal_line"):

@@ -50,7 +50,7 @@ class Clock:
 def clock(rig: Rig) -> Clock:
     made = Clock()
     rig.loop.clock = made.monotonic
-    rig.engine._allowance._then = made.now
+    rig.engine.ahead.allowance._then = made.now
     return made
 
 
@@ -87,12 +87,12 @@ def test_listener_at_its_bound_goes_on_when_somebody_takes(rig: Rig) -> None:
     worker = rig.worker()
     for _ in range(8):
         rig.connect()
-    assert (rig.waiting(), rig.engine[rig.listener_ids[0]].is_watching) == (4, False)
+    assert (rig.waiting(), rig.engine.listeners[rig.listener_ids[0]].is_watching) == (4, False)
     for _ in range(8):
         worker.take()
         rig.turn()
     assert len(worker.has) == 8
-    assert (rig.waiting(), rig.engine[rig.listener_ids[0]].is_watching) == (0, True)
+    assert (rig.waiting(), rig.engine.listeners[rig.listener_ids[0]].is_watching) == (0, True)
 
 
 def test_primary_keeps_no_copy_of_what_it_has_offered(rig: Rig) -> None:
@@ -214,7 +214,7 @@ def test_connection_given_back_for_a_closed_server_is_closed(rig: Rig) -> None:
     worker = rig.worker()
     rig.connect()
     listener_id = worker.take()
-    rig.engine.remove(listener_id)
+    rig.engine.listeners.remove(listener_id)
     rig.listener_ids.remove(listener_id)
     worker.give_back(listener_id)
     rig.turn()
@@ -381,7 +381,7 @@ def test_worker_that_lies_for_long_lets_others_go_on(rig: Rig) -> None:
 def test_worker_does_not_wait_when_the_allowance_is_spent(rig: Rig) -> None:
     rig.worker()
     second = rig.worker()
-    rig.engine._allowance.spend(99.0)
+    rig.engine.ahead.allowance.spend(99.0)
     for _ in range(4):
         rig.connect()
     for _ in range(3):
@@ -529,7 +529,7 @@ def test_fault_at_one_edge_loses_no_other(rig: Rig, monkeypatch: pytest.MonkeyPa
     first, second = rig.worker(), rig.worker()
     for _ in range(6):
         rig.connect()  # two are offered, four wait: the listener accepts no more
-    listener = rig.engine[rig.listener_ids[0]]
+    listener = rig.engine.listeners[rig.listener_ids[0]]
     real, faults = Listener.update, [OSError("no memory")]
 
     def update(self: Listener) -> None:
@@ -560,7 +560,7 @@ def test_connection_at_which_a_look_fails_is_closed(rig: Rig) -> None:
     def look(_: bytes) -> int:
         raise LookupError("a fault of ours")
 
-    rig.engine.look = look
+    rig.engine.listeners.look = look
     first.say(PacketKind.LOOK)
     rig.turn()
     rig.reach(0)

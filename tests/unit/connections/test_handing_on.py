@@ -133,7 +133,7 @@ def test_client_that_has_left_is_not_looked_for_behind_what_was_read(rig: Engine
     one.take()
     rig.clients[0].shutdown(socket.SHUT_WR)
     hand_on(rig, one, two.id)
-    listener = next(iter(rig.engine))
+    listener = next(iter(rig.engine.listeners))
     assert listener.drop_those_that_left(listener.waiting) == 0
     two.take()
     rig.turn()
@@ -173,7 +173,7 @@ def test_worker_that_hands_on_for_a_listener_that_never_was_loses_its_channel(ri
 def test_connections_are_counted_where_they_are(rig: EngineRig) -> None:
     one, two = rig.worker(), rig.worker()
     ended = {1: 0, 2: 0}
-    rig.engine.count_ended = ended.__getitem__
+    rig.engine.listeners.count_ended = ended.__getitem__
     rig.connect()
     assert (one.end.handed, two.end.handed) == (1, 0)
     one.take()
@@ -192,7 +192,7 @@ def test_primary_looks_once_where_a_worker_routes_and_only_then(rig: EngineRig) 
         seen.append(data)
         return three.id if data == b"third" else 0
 
-    rig.engine.look = look
+    rig.engine.listeners.look = look
     rig.connect()
     one.take()
     assert seen == []

@@ -33,12 +33,12 @@ class Rig(EngineRig):
     def __init__(self, in_python: bool) -> None:
         self.clock = Clock()
         super().__init__(False, PYTHON if in_python else in_force(), clock=self.clock, limit=2 * CLIENTS)
-        self.engine.remove(self.listener_ids.pop())
+        self.engine.listeners.remove(self.listener_ids.pop())
         self.first = self.worker()
 
     @property
     def listener(self) -> Listener:
-        return self.engine[self.listener_ids[0]]
+        return self.engine.listeners[self.listener_ids[0]]
 
     def names_of_taken(self) -> list[object]:
         names: list[object] = []

@@ -28,7 +28,7 @@ def rig() -> Iterator[EngineRig]:
 
 
 def deal_by(rig: EngineRig, function: Callable[..., Any]) -> None:
-    rig.engine.use_policy(policy_of(function))
+    rig.engine.listeners.use_policy(policy_of(function))
 
 
 def turned(rig: EngineRig, check: Callable[[], Any]) -> None:
@@ -114,7 +114,7 @@ def test_one_that_never_answers_holds_a_client_up_for_a_moment_and_then_nobody(
 
 
 def oracle_of(rig: EngineRig) -> Any:
-    return rig.engine[rig.listener_ids[0]].oracle
+    return rig.engine.listeners[rig.listener_ids[0]].oracle
 
 
 def test_another_policy_takes_over_what_waits_for_an_answer(rig: EngineRig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +125,7 @@ def test_another_policy_takes_over_what_waits_for_an_answer(rig: EngineRig, monk
     rig.turn()
     assert rig.waiting() == 1
     threading.Timer(0.05, let_go.set).start()
-    rig.engine.use_policy(policy_of("round_robin"))
+    rig.engine.listeners.use_policy(policy_of("round_robin"))
     assert one.has_offer()
     one.take()
 

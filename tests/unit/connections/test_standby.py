@@ -178,8 +178,8 @@ def test_connection_that_nobody_can_be_given_waits_for_the_dealer(rig: Rig) -> N
     steps = [("shut", number) for number in (1, 2, 3)]
     rig.play_without_dealer(*steps, ("connect", 2), ("accepted", 1))
     with rig.dealer.held() as engine:
-        assert engine[rig.listener_id].dispatcher.pending == 1
-        assert not engine[rig.listener_id].dispatcher.members
+        assert engine.listeners[rig.listener_id].dispatcher.pending == 1
+        assert not engine.listeners[rig.listener_id].dispatcher.members
 
 
 def test_worker_that_has_left_is_not_known_any_more(rig: Rig) -> None:

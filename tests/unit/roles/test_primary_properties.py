@@ -239,7 +239,7 @@ class Lives(RuleBasedStateMachine):
     def no_more_than_one_connection_is_offered_to_each_and_none_is_forgotten(self) -> None:
         with self.primary.dealer.held() as engine:
             unsettled = engine.unsettled(self.served.listener_id)  # which may deal one that waits
-            queue = engine[self.served.listener_id].waiting
+            queue = engine.listeners[self.served.listener_id].waiting
             assert unsettled <= len(queue) + len(self.lives)
             assert len(queue) <= 4 + len(self.lives)
             for connection in queue:

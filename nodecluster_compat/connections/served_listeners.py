@@ -1,0 +1,182 @@
+"""Keep the listeners of one dealer, each with the policy that it is dealt by and what it looks at.
+
+Called with the lock of the loop held, as the engine that they belong to.
+"""
+
+from __future__ import annotations
+
+import _socket
+from collections.abc import Callable, Iterator, Mapping
+
+from ..base.log import Log
+from ..base.records import Connection, ServedAddress
+from .counted import CountedWorkers
+from .dealing_loop import DealingLoop
+from .handed import close_connection
+from .listener import Listener
+from .offers import OfferingEnd
+from .oracle import FunctionOracle
+from .policies import Function, GuardedPolicy, Policy, PolicyFactory, RoundRobin
+
+__all__ = ["ServedListeners"]
+
+
+class ServedListeners:
+    """The listeners, by their numbers.
+
+    Args:
+        loop: the dealer's.
+        log: told when accepting has to pause; must not wait.
+        make_policy: makes the policy of each listener; given what it may know of workers.
+        limit: bound of the accepted connections that wait, for each listener.
+        deliver: offers a connection to a worker.
+        find_idle: finds out what workers have taken.
+        ends: of the workers, by their ids.
+
+    Attributes:
+        by_id: themselves.
+        round_robin: the numbers of those that are dealt round robin.
+        count_ended: says how many of the connections that a worker had have ended, by its own count.
+        client_of: says for which client (its address) a proxy speaks whose bytes have come; ``None``: nobody looks.
+        look: says to which worker (its id) the bytes belong that have come of a new connection, 0 for anybody.
+    """
+
+    def __init__(
+        self,
+        loop: DealingLoop,
+        log: Log,
+        make_policy: PolicyFactory,
+        limit: int,
+        deliver: Callable[[int, int, Connection], bool],
+        find_idle: Callable[[], None],
+        ends: Mapping[int, OfferingEnd],
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._make_policy = make_policy
+        self._limit = limit
+        self._deliver = deliver
+        self._find_idle = find_idle
+        self._ends = ends
+        self._last_id = 0
+        self._looking: set[int] = set()  # workers that route
+        self.by_id: dict[int, Listener] = {}
+        self.round_robin: set[int] = set()
+        self.count_ended: Callable[[int], int] = lambda _: 0
+        self.look: Callable[[bytes], int] = lambda _: 0
+        self.client_of: Callable[[bytes], str | None] | None = None
+
+    def __iter__(self) -> Iterator[Listener]:
+        return iter(self.by_id.values())
+
+    def __len__(self) -> int:
+        return len(self.by_id)
+
+    def __getitem__(self, listener_id: int) -> Listener:
+        return self.by_id[listener_id]
+
+    def get(self, listener_id: int) -> Listener | None:
+        """Return a listener, if it is still served."""
+        return self.by_id.get(listener_id)
+
+    def next_id(self) -> int:
+        """Return a number that no listener has or will have."""
+        self._last_id += 1
+        return self._last_id
+
+    def is_known(self, listener_id: int) -> bool:
+        """Whether there is, or was, such a listener."""
+        return 0 < listener_id <= self._last_id
+
+    def add(self, sock: _socket.socket, family: int, accept_for: Callable[[Listener], None]) -> ServedAddress:
+        """Serve a listening socket: its connections go to the workers that join it.
+
+        Args:
+            sock: listens.
+            family: of its address.
+            accept_for: called with the listener before anything has come.
+        """
+        served = ServedAddress(self.next_id(), family, sock.getsockname())
+        self.by_id[served.listener_id] = listener = Listener(
+            sock, served, self._loop, self._log, RoundRobin(), self._deliver, self._find_idle, self._limit
+        )
+        accept_for(listener)
+        self._give_policy(listener)
+        self.tell_to_look()
+        return served
+
+    def remove(self, listener_id: int) -> None:
+        """Accept no more on this listener and reset what waits: nobody serves it any more."""
+        self.by_id.pop(listener_id).close()
+        self.round_robin.discard(listener_id)
+
+    def put_back(self, worker_id: int, listener_id: int, connection: Connection) -> None:
+        """A worker did not take what it was offered: it goes to others, before all that came later."""
+        listener = self.by_id.get(listener_id)
+        if listener is None:  # nobody serves it any more
+            close_connection(connection)
+        else:
+            listener.dispatcher.put_back(connection, worker_id)
+            listener.update()
+
+    def in_turn(self, last: int) -> list[Listener]:
+        """Return them in the order in which they may offer to a worker: the one that did last comes last."""
+        if len(self.by_id) < 2:
+            return list(self.by_id.values())
+        return sorted(self, key=lambda listener: listener.served.listener_id <= last)
+
+    # --- policies ------------------------------------------------------------------------------
+
+    def use_policy(self, make_policy: PolicyFactory) -> None:
+        """Deal by another policy from now on, on all listeners."""
+        self._make_policy = make_policy
+        for listener in self:
+            self._give_policy(listener)
+
+    def _give_policy(self, listener: Listener) -> None:
+        if listener.oracle is not None:
+            listener.oracle.close()
+            listener.oracle = None
+        policy = self._policy_of(listener)
+        listener.needs_all_idle = type(policy) is not RoundRobin
+        if not listener.needs_all_idle:  # it cannot fail, and is asked for each connection
+            self.round_robin.add(listener.served.listener_id)
+        else:
+            self.round_robin.discard(listener.served.listener_id)
+            policy = GuardedPolicy(policy, self._log)
+        listener.dispatcher.use_policy(policy)
+
+    def _policy_of(self, listener: Listener) -> Policy:
+        dispatcher = listener.dispatcher
+
+        def answered(connection: Connection, worker_id: int | None) -> None:
+            dispatcher.answered(connection, worker_id)
+            listener.update()
+
+        def oracle(function: Function) -> FunctionOracle:
+            listener.oracle = FunctionOracle(function, self._loop, answered, self._log)
+            return listener.oracle
+
+        return self._make_policy(CountedWorkers(lambda: dispatcher.members, self._ends, self._ended_of, oracle))
+
+    def _ended_of(self, worker_id: int) -> int:
+        return self.count_ended(worker_id)
+
+    # --- looks ---------------------------------------------------------------------------------
+
+    def looks(self, worker_id: int) -> None:
+        """The worker routes: look at connections from now on, before they are dealt."""
+        self._looking.add(worker_id)
+        self.tell_to_look()
+
+    def looks_no_more(self, worker_id: int) -> None:
+        """The worker is gone."""
+        self._looking.discard(worker_id)
+        self.tell_to_look()
+
+    def tell_to_look(self) -> None:
+        """Let the listeners look at what has come of a connection, or leave that alone."""
+        look = self.look if self._looking else None
+        is_quick = look is not None and getattr(look, "is_quick", False)
+        for listener in self:
+            listener.look, listener.client_of, listener.has_quick_look = look, self.client_of, is_quick
