@@ -68,8 +68,13 @@ class Notifier:
         self._kept: deque[bytes] = deque(maxlen=_MOST_KEPT)
 
     def send(self, *lines: str) -> None:
-        """Send one datagram, such as ``READY=1``; what is kept goes first."""
-        self._kept.append("\n".join(lines).encode())
+        """Send one datagram; what is kept goes first.
+
+        Args:
+            lines: such as ``READY=1``.  A line break in one is a blank: what follows it is no assignment of its own.
+        """
+        told = "\n".join(" ".join(line.splitlines()) for line in lines)
+        self._kept.append(told.encode(errors="backslashreplace"))
         self.flush()
 
     def flush(self) -> None:

@@ -144,6 +144,8 @@ def test_reload_that_fails_half_way_leaves_no_worker_on_the_new_address(cluster:
         pytest.param("bind = 'unix:/no/such/folder/s'", marks=pytest.mark.slow),
         pytest.param("cluster.setup_primary(max_surge=-1)", marks=pytest.mark.slow),
         pytest.param("pidfile = '/no/such/folder/pid'", marks=pytest.mark.slow),
+        "os.environ['NODECLUSTER_POLICY'] = 'least_conections'",
+        pytest.param("raw_env += ['NODECLUSTER_ROUTING=mpc']", marks=pytest.mark.slow),
         "def on_reload(server): raise ValueError('on purpose')",
         pytest.param("def nworkers_changed(server, new, old): raise ValueError('on purpose')", marks=pytest.mark.slow),
     ],

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 from raw_http import folder_of
-from remote_control import wait
+from remote_control import wait, wait_logged
 from routed_client import RoutedClient, head
 
 from pytest_cluster import Cluster, ClusterFactory, StartError
@@ -103,6 +103,31 @@ def test_the_client_that_a_proxy_names_is_the_one_that_counts(cluster: Cluster) 
             served.setdefault(name, set()).add(told["worker"])
     assert [workers for workers in served.values() if len(workers) > 1] == []
     assert len({next(iter(workers)) for workers in served.values()}) > 1
+
+
+CHANGES_BOTH: Final = (
+    SETUP.format("")
+    + """
+import os, signal
+
+def change(*_):
+    os.environ["NODECLUSTER_POLICY"] = "quickest"
+    cluster.setup_primary(blocked_after=4)
+    cluster.setup_primary(blocked_after=5)
+
+cluster.on("listening", change)
+"""
+)
+
+
+@pytest.mark.cluster(app="routed:app", workers=2, config=CHANGES_BOTH)
+def test_program_that_asks_for_what_is_none_later_is_told_once(cluster: Cluster) -> None:
+    """The server goes on, and deals as before."""
+    wait_logged(cluster, "Connections are dealt as before: expected policy to be")
+    cluster.primary.signal("SIGTTIN")
+    cluster.wait_listening(3)
+    assert {cluster.get("/").worker for _ in range(9)} == {worker.id for worker in cluster.workers}
+    assert cluster.log.count("Connections are dealt as before") == 1
 
 
 @pytest.mark.parametrize(

@@ -44,13 +44,12 @@ from . import forking, log_files, reaping, stopping
 from .configuration import CONFIG_MODULE, config_module
 from .copy_on_write import prepare_for_workers
 from .current_settings import settings_in_force
-from .dealing_settings import client_of, policy_in_force, routing_in_force
+from .dealing_rules import DealingRules
 from .exits import Exits
 from .health import Health
 from .hosting import Hosting
 from .judging import Judge
 from .limits import Limits
-from .look import Look
 from .main_loop import MainLoop
 from .metrics import report_workers
 from .operators import Operators
@@ -115,8 +114,6 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.forgotten = ForgottenChildren()
         self.is_stopping = False
         self._is_finishing = False
-        self._looks_by: object = self  # no keys yet
-        self._deals_by: object = None
         self._requested = deque()
         self.primary = Primary(self, self.loop, cluster, self.log, self.cfg.graceful_timeout, QUEUE_LIMIT)
         self.journal = attach_journal(self.primary)
@@ -163,7 +160,8 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.recycler = Recycler(loop, roster, log, self.wakeup)
         self.ledger = Ledger()
         self.primary.dealer.count_by(self.ledger.closed, self.ledger.answered)
-        self.deal_by_settings()
+        self.dealing = DealingRules(self)
+        self.dealing.apply()
         waiting = self._waiting_connections
         in_flight = self.ledger.in_flight
         self.health = Health(
@@ -173,17 +171,6 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.exits = Exits(self)
         self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.exits, self.background)
         self.board.numbers = self.ledger
-
-    def deal_by_settings(self) -> None:
-        """Deal as the settings say now; they may have changed."""
-        dealer, keys, policy = self.primary.dealer, routing_in_force(), policy_in_force()
-        if policy is not self._deals_by:
-            self._deals_by = policy
-            dealer.use_policy(policy)
-            dealer.name_clients_by(client_of(policy, self.cfg, self.LISTENERS))
-        if keys is not self._looks_by:
-            self._looks_by = keys
-            dealer.look_by(Look(dealer.members, keys, self.log))
 
     def _waiting_connections(self) -> int:
         return self.primary.dealer.waiting_connections()
@@ -220,7 +207,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
             return
         if not self.has_channels:
             self.give_up_requested("a reload changed the worker class")
-        self.deal_by_settings()
+        self.dealing.turn()
         self.reloader.turn()
         self.recycler.turn()
         self.make_room_for_requested()

@@ -24,6 +24,7 @@ from gunicorn.pidfile import Pidfile
 from ...errors import ConfigurationNotLoaded, SettingsError
 from ...roles.cluster import cluster
 from .copy_on_write import is_of_ours, prepare_for_workers
+from .dealing_settings import check_dealing
 from .seat import Seat
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ def _load(arbiter: ConfiguredSeat, former: Savepoint) -> None:
         raise SettingsError(f"expected worker_class to name a class, got {name!r}, which does not exist")
     if arbiter.worker_class is not former.worker_class and is_of_ours(arbiter.worker_class):
         prepare_for_workers(arbiter.worker_class, arbiter.cfg, arbiter.log)
+    check_dealing()  # in the environment that the configuration makes
     arbiter.log_writer.follow()
     arbiter.log_writer.call(arbiter.log.reopen_files)
     if old_address != arbiter.cfg.address:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from ...connections.policies import ClientAddress, policy_of
+from ...errors import SettingsError
 from ...routing.proxy_header import proxied_address
 from ...routing.setting import keys_of
 from .current_settings import settings_in_force
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ...routing.keys import Key
     from ..gunicorn_types import ListeningSocket, Settings
 
-__all__ = ["POLICY_VARIABLE", "ROUTING_VARIABLE", "client_of", "policy_in_force", "routing_in_force"]
+__all__ = ["POLICY_VARIABLE", "ROUTING_VARIABLE", "check_dealing", "client_of", "policy_in_force", "routing_in_force"]
 
 POLICY_VARIABLE: Final = "NODECLUSTER_POLICY"
 ROUTING_VARIABLE: Final = "NODECLUSTER_ROUTING"
@@ -30,23 +31,36 @@ class _ThisProcess:
 
 
 def policy_in_force() -> PolicyFactory:
-    """Return what makes the policies; the same object until a setting changes.
+    """Return what makes the policies: of the last settings that could be read; the same object until they change.
 
     Raises:
-        SettingsError: there is no such policy.
+        SettingsError: there is no such policy, and never was one.
     """
-    _read()
+    _follow()
     return _ThisProcess.policy
 
 
 def routing_in_force() -> tuple[Key, ...] | None:
-    """Return the keys; ``None``: those of Socket.IO, where the application uses it.
+    """Return the keys, likewise; ``None``: those of Socket.IO, where the application uses it.
 
     Raises:
-        SettingsError: there are no such keys.
+        SettingsError: there are no such keys, and never were any.
     """
-    _read()
+    _follow()
     return _ThisProcess.keys
+
+
+def check_dealing() -> None:
+    """Read both.
+
+    Raises:
+        SettingsError: what is said is no policy, or no keys; what was in force still is.
+    """
+    settings: Any = settings_in_force()
+    if _ThisProcess.read_from is not settings:
+        policy = settings.policy or policy_of(os.environ.get(POLICY_VARIABLE) or None)
+        keys = keys_of(os.environ.get(ROUTING_VARIABLE)) if settings.routing is None else settings.routing
+        _ThisProcess.policy, _ThisProcess.keys, _ThisProcess.read_from = policy, keys, settings
 
 
 def client_of(
@@ -65,9 +79,9 @@ def client_of(
     return proxied_address
 
 
-def _read() -> None:
-    settings: Any = settings_in_force()
-    if _ThisProcess.read_from is not settings:
-        _ThisProcess.policy = settings.policy or policy_of(os.environ.get(POLICY_VARIABLE) or None)
-        _ThisProcess.keys = keys_of(os.environ.get(ROUTING_VARIABLE)) if settings.routing is None else settings.routing
-        _ThisProcess.read_from = settings
+def _follow() -> None:
+    try:
+        check_dealing()
+    except SettingsError:
+        if _ThisProcess.read_from is None:
+            raise

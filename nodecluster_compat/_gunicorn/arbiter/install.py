@@ -20,7 +20,7 @@ from ...errors import SettingsError
 from ...roles.cluster import cluster
 from ...sharing.server_address import check_settings
 from .cluster_arbiter import ClusterArbiter, adopt
-from .dealing_settings import policy_in_force, routing_in_force
+from .dealing_settings import check_dealing
 from .finalisation import finalise_as_python_does
 
 if TYPE_CHECKING:
@@ -62,5 +62,4 @@ def _refuse_what_cannot_work(cfg: Settings) -> None:
         cluster.scheduling_policy = cluster.SCHED_NONE
     cluster.freeze_policy()
     check_settings()
-    policy_in_force()
-    routing_in_force()
+    check_dealing()

@@ -184,7 +184,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             self.primary.failed_to_start(worker, FileNotFoundError(2, f"no such folder: {settings.cwd}"))
             return
         self.app.spawn_settings = settings
-        self.deal_by_settings()
+        self.dealing.apply()
         with occupied(settings.streams):
             self._start(worker, settings.streams)
 

@@ -37,6 +37,14 @@ def test_who_is_told(environ: dict[str, str], manager: Manager | None) -> None:
     assert manager_of(environ, 7) == manager
 
 
+def test_text_of_somebody_elses_is_one_line_of_ours(tmp_path: Path) -> None:
+    """A reason may have a line break in it, and a file name that is no UTF-8."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "n"))
+        Notifier(str(tmp_path / "n")).send("STATUS=failed: caf\udce9\nMAINPID=1", "READY=1")
+        assert manager.recv(4096) == b"STATUS=failed: caf\\udce9 MAINPID=1\nREADY=1"
+
+
 def test_what_cannot_be_sent_is_kept_in_order(tmp_path: Path) -> None:
     """A manager that is away, or slow, stops nobody; what it missed comes first, up to a bound."""
     path = str(tmp_path / "notify")
