@@ -42,7 +42,7 @@ typedef struct {
 
 PyTypeObject *answers_type, *plain_answer_type;
 
-static PyObject *is_child_name, *sendall, *write_name, *python_start, *python_write,
+static PyObject *is_child_name, *send_name, *sendall, *write_name, *python_start, *python_write,
     *start_of_head, *look, *server, *ends_connections, *should_close, *answers_name;
 
 static int
@@ -54,7 +54,7 @@ prepare(void)
         {&python_write, "write_in_python"},  {&start_of_head, "_start"},
         {&look, "look"},                     {&server, "server"},
         {&ends_connections, "ends_connections"}, {&should_close, "should_close"},
-        {&answers_name, "answers"},
+        {&answers_name, "answers"},          {&send_name, "send"},
     };
     return make_names(names, COUNT_OF(names));
 }
@@ -709,23 +709,26 @@ add_body(Parts *parts, PyObject **pieces, Py_ssize_t count, Py_ssize_t length, i
     return sent;
 }
 
-/* Copy what is left behind the first bytes. */
+/* Copy what is left behind the first bytes, at most so much. */
 static PyObject *
-copied_rest(const Parts *parts, size_t done)
+copied(const Parts *parts, size_t done, size_t most)
 {
-    PyObject *rest = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(parts->size - done));
-    char *at = rest == NULL ? NULL : PyBytes_AS_STRING(rest);
-    for (int number = 0; at != NULL && number < parts->count; number++) {
+    size_t left = parts->size - done < most ? parts->size - done : most;
+    PyObject *copy = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)left);
+    char *at = copy == NULL ? NULL : PyBytes_AS_STRING(copy);
+    for (int number = 0; at != NULL && left && number < parts->count; number++) {
         const struct iovec *part = &parts->parts[number];
         if (done < part->iov_len) {
-            at = put_text(at, (const char *)part->iov_base + done, (Py_ssize_t)(part->iov_len - done));
+            size_t size = part->iov_len - done < left ? part->iov_len - done : left;
+            at = put_text(at, (const char *)part->iov_base + done, (Py_ssize_t)size);
+            left -= size;
             done = 0;
         }
         else {
             done -= part->iov_len;
         }
     }
-    return rest;
+    return copy;
 }
 
 /* Return a view of the end of a piece. */
@@ -745,7 +748,7 @@ send_rest(PyObject *sock, const Parts *parts, size_t done)
     size_t left = parts->size - done;
     Py_ssize_t end = parts->last == NULL ? 0 : (Py_ssize_t)parts->parts[parts->count - 1].iov_len;
     int is_large = left > MOST_COPIED && left <= (size_t)end;
-    PyObject *rest = is_large ? view_of(parts->last, end - (Py_ssize_t)left, end) : copied_rest(parts, done);
+    PyObject *rest = is_large ? view_of(parts->last, end - (Py_ssize_t)left, end) : copied(parts, done, left);
     PyObject *sent = rest == NULL ? NULL : PyObject_CallMethodOneArg(sock, sendall, rest);
     Py_XDECREF(rest);
     Py_XDECREF(sent);
@@ -772,18 +775,35 @@ send_parts(int fd, Parts *parts)
     return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* Send all of it; -1: an exception. */
-static int
-send_to(PyObject *sock, Answers *answers, Parts *parts)
+/* Let the socket object send what it can, and wait until that is something; -1: an exception, and nothing has gone. */
+static Py_ssize_t
+send_some(PyObject *sock, const Parts *parts)
+{
+    PyObject *all = copied(parts, 0, MOST_COPIED);
+    PyObject *sent = all == NULL ? NULL : PyObject_CallMethodOneArg(sock, send_name, all);
+    Py_XDECREF(all);
+    Py_ssize_t done = sent == NULL ? -1 : PyLong_AsSsize_t(sent);
+    Py_XDECREF(sent);
+    if (done > (Py_ssize_t)parts->size) {
+        PyErr_Format(PyExc_ValueError, "expected send() to take at most %zu bytes, got %zd", parts->size, done);
+    }
+    return PyErr_Occurred() ? -1 : done;
+}
+
+/* Send the first of it; -1: an exception, and nothing has gone. */
+static Py_ssize_t
+send_first(PyObject *sock, Answers *answers, Parts *parts)
 {
     int fd = is_of_client((PyObject *)answers, sock) ? descriptor_of(sock) : -1;
-    ssize_t sent = fd < 0 ? 0 : send_parts(fd, parts);
-    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+    ssize_t sent = fd < 0 ? -1 : send_parts(fd, parts);
+    if (sent >= 0) {
+        return sent;
+    }
+    if (fd >= 0 && errno != EAGAIN && errno != EINTR) {
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    size_t done = sent < 0 ? 0 : (size_t)sent;
-    return done == parts->size ? 0 : send_rest(sock, parts, done);
+    return send_some(sock, parts);
 }
 
 /* --- the answer in one send ------------------------------------------------------------------ */
@@ -830,11 +850,12 @@ send_answer(PlainAnswer *self, PyObject **pieces, Py_ssize_t count, int is_all)
     }
     set_field(&self->fields[SENT], number);
     set_field(&self->fields[HEADERS_SENT], Py_NewRef(Py_True));
-    result = send_to(sock, answers, &parts);
-    if (result < 0 && PyErr_ExceptionMatches(PyExc_OSError)) { /* nothing was counted yet */
+    Py_ssize_t done = send_first(sock, answers, &parts);
+    if (done < 0 && PyErr_ExceptionMatches(PyExc_OSError)) {
         set_field(&self->fields[HEADERS_SENT], Py_NewRef(Py_False));
         set_field(&self->fields[SENT], PyLong_FromLong(0));
     }
+    result = done < 0 ? -1 : (size_t)done == parts.size ? 0 : send_rest(sock, &parts, (size_t)done);
 done:
     Py_XDECREF(start);
     Py_DECREF(plain);

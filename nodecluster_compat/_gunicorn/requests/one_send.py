@@ -14,7 +14,7 @@ from ...machine.forked_child import end_if_child
 
 __all__ = ["OneSendResponse"]
 
-_JOIN_BYTES: Final = 64 * 1024  # above, copying costs more than a second send
+_JOIN_BYTES: Final = 64 * 1024  # of the body go with the head: above, copying costs more than a second send
 
 
 class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type hints
@@ -55,16 +55,21 @@ class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type h
                 self._send(held.parts[0], b"".join(held.parts[1:]))
 
     def _send(self, head: bytes, rest: bytes) -> None:
-        """Send the head and what came with it; if that fails the head has, before anything was counted."""
+        """Send the head and what came with it.
+
+        gunicorn counts the body when the head has gone.  So where nothing goes at all, nothing is counted; and once
+        anything has gone, the head has, and nobody may begin another answer.
+        """
+        data = head + rest[:_JOIN_BYTES]
         try:
-            if len(rest) <= _JOIN_BYTES:
-                self.sock.sendall(head + rest)
-            else:
-                self.sock.sendall(head)
-                self.sock.sendall(rest)
+            done = self.sock.send(data)
         except OSError:
             self.headers_sent, self.sent = False, 0
             raise
+        if done < len(data):
+            self.sock.sendall(memoryview(data)[done:])
+        if len(rest) > _JOIN_BYTES:
+            self.sock.sendall(memoryview(rest)[_JOIN_BYTES:])
 
 
 class _Held:
