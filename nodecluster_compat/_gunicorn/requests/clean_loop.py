@@ -18,7 +18,7 @@ from .environs import Environs
 from .own_variables import own_variables
 from .request_waits import tell_waits
 from .responses import AnsweredApplication, CleanResponse
-from .ways import Way, is_read_here, way_of
+from .ways import Way, is_read_here, may_change_requests, way_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ class CleanLoop:
         self.cfg = worker.cfg
         self.environs = environs
         self.waits = waits
-        self.reader = CleanReader(worker.cfg, choice)
+        self.reader = CleanReader(worker.cfg, choice, may_be_changed=may_change_requests(worker.cfg, worker))
         self.response = CleanResponse.of(worker.cfg, worker, choice)
         self.meter = worker.metering.meter
         self.access_log = access_log if access_log.is_on else None

@@ -61,6 +61,7 @@ class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
         ends: whether its connection ends with the answer, as far as ``Connection`` says; ``None``: nobody has asked.
         environ: becomes that of the application, where gunicorn is to serve the request.
         started: when it was counted, if it was.
+        may_be_changed: whether somebody is shown requests before the application is, and may change them.
         created: the response and the environ, once somebody has begun to serve it and has not come to an end.
     """
 
@@ -74,6 +75,7 @@ class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
     environ: Environ
     length: int
     ends: bool | None = None
+    may_be_changed = False
     started: float | None = None
     created: Created | None = None
 
@@ -140,13 +142,14 @@ class CleanReader:
     Args:
         cfg: gunicorn's settings.
         choice: C or Python; what is in force unless it is said.
+        may_be_changed: see :class:`CleanRequest`.
 
     Attributes:
         request: the class of what is read.
         heads: reads what is known already, in C; ``None``: Python reads all of it.
     """
 
-    def __init__(self, cfg: Settings, choice: Choice | None = None) -> None:
+    def __init__(self, cfg: Settings, choice: Choice | None = None, *, may_be_changed: bool = False) -> None:
         self._cfg = cfg
         choice = in_force() if choice is None else choice
         self._take = taker(choice)
@@ -163,6 +166,7 @@ class CleanReader:
             "proxy_protocol_info": None,
             "fragment": "",
             "scheme": "https" if cfg.is_ssl else "http",
+            "may_be_changed": may_be_changed,
         }
         self._keys: dict[bytes, str] = {}
         self._verdicts: tuple[dict[str | None, bool], dict[str | None, bool]] = {}, {}  # by minor version

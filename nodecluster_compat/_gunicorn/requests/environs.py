@@ -138,6 +138,8 @@ class Environs:
             return self._original(req, sock, client, server, cfg, *rest, **more)
         created: Created | None = req.created
         req.created = None
+        if created is None and req.may_be_changed:
+            return self._original(req, sock, client, server, cfg)
         if created is None:
             environ = req.environ.copy()
             response = self.complete(req, environ, sock, server, self._response)

@@ -39,6 +39,7 @@ __all__ = [
     "SettingRow",
     "Way",
     "is_read_here",
+    "may_change_requests",
     "way_of",
 ]
 
@@ -221,6 +222,12 @@ ANSWERS: Final = (
 def way_of(cfg: Settings, log: GunicornLog, worker: object) -> Way:
     """Return the way of the clean requests of a worker."""
     return next((row.way for row in SETTINGS if row.applies(cfg, log, worker)), Way.LOOP)
+
+
+def may_change_requests(cfg: Settings, worker: object) -> bool:
+    """Whether somebody is shown requests before the application is: gunicorn makes the environ of what he leaves."""
+    hook: Any = cfg.settings["pre_request"]
+    return hook.get() is not hook.default or any(_is_own(worker, name) for name in ("handle", "handle_request"))
 
 
 def is_read_here(cfg: Settings) -> bool:

@@ -39,6 +39,7 @@ NOT_COMPARED = {
     "environ",
     "length",
     "created",
+    "may_be_changed",
     "line",
     "started",
     "fields",

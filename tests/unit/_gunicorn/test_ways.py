@@ -508,6 +508,51 @@ def test_methods_of_a_subclass_are_called_for_each_request(gunicorns: HttpServed
     assert len(seen) == (1 if name == "handle" else 4)
 
 
+def changes_header(_: object, req: Any) -> None:
+    req.headers = [(name, "scrubbed" if name == "X-A" else value) for name, value in req.headers]
+
+
+def adds_header(_: object, req: Any) -> None:
+    if req.path == "/changed":
+        req.headers.append(("X-ADDED", "1"))
+
+
+def changes_path(_: object, req: Any) -> None:
+    req.path = "/elsewhere"
+
+
+def changes_scheme(_: object, req: Any) -> None:
+    req.scheme = "https"
+
+
+def changes_method(_: object, req: Any) -> None:
+    req.method = "PUT"
+
+
+@pytest.mark.parametrize("hook", [changes_header, adds_header, changes_path, changes_scheme, changes_method])
+def test_what_a_hook_changes_of_a_request_is_what_the_application_sees(hook: Callable[..., None]) -> None:
+    """As with gunicorn, also behind the first request, from which the loop learns."""
+    asked = (FIRST, get("/changed", "X-A: 1\r\n"), post(b"body", "X-A: 2\r\n"), LAST)
+    said = [HttpServed(app, has_loop=has_loop, pre_request=hook).ask(*asked) for has_loop in (True, False)]
+    assert said[0] == said[1]
+    assert said[0] != HttpServed(app, has_loop=False).ask(*asked)
+
+
+class Forwarded(ServerWorker):
+    """Somebody's, who knows better where a request comes from."""
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Extends gunicorn's."""
+        super().handle_request(("192.0.2.9", 99), req, sock, ("192.0.2.1", 1))
+
+
+def test_addresses_that_a_subclass_says_are_what_the_application_sees() -> None:
+    """Of the client, and of the server."""
+    said = [HttpServed(app, has_loop=has_loop, kind=Forwarded).ask(FIRST, get(), LAST) for has_loop in (True, False)]
+    assert said[0] == said[1]
+    assert said[0].count(b"('REMOTE_ADDR', '192.0.2.1')") == said[0].count(b"('SERVER_NAME', '192.0.2.9')") == 3
+
+
 @pytest.mark.parametrize("name", ["handle", "handle_request", "serve_request", "is_already_handled"])
 def test_methods_that_somebody_replaced_are_to_be_called(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """On the class, as a tool that measures does it, or on the worker."""
