@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,11 +50,11 @@ def test_fault_ends_its_worker_wherever_it_happens(play: Play) -> None:
 
 
 def test_sys_exit_in_a_signal_handler_ends_the_worker(play: Play) -> None:
-    """Idle, amid a request that waits, amid one that computes; a handler may send and set a timer, too."""
+    """Idle, amid a request that waits, that computes, that has sent a part; a handler may send and set a timer, too."""
     trace = play(
         """
         import threading, time
-        WAYS = ('idle', 'waits', 'computes', 'timer')
+        WAYS = ('idle', 'waits', 'computes', 'begun', 'timer')
         def talk(a):
             with socket.create_connection((a.address, a.port)) as c:
                 c.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')
@@ -71,26 +74,76 @@ def test_sys_exit_in_a_signal_handler_ends_the_worker(play: Play) -> None:
                     cluster.set_timeout(sys.exit, 1, 6)
                 else:
                     sys.exit(5)
-            def app(environ, start):
+            def compute():
                 process.send('go')
                 while True:
                     if how == 'waits':
                         time.sleep(60)
+            def begin():
+                yield b'begun'
+                compute()
+            def app(environ, start):
+                if how != 'begun':
+                    compute()
+                start('200 OK', [])
+                return begin()
             signal.signal(signal.SIGUSR1, handle)
             process.on('exit', lambda code: trace_as(how, 'exit', code))
             if how in ('idle', 'timer'):
                 process.send('go')
             else:
-                http.create_server(app).listen(0, '127.0.0.1' if how == 'waits' else '127.0.0.2')  # not shared
+                hosts = {'waits': '127.0.0.1', 'computes': '127.0.0.2', 'begun': '127.0.0.3'}  # not shared
+                http.create_server(app).listen(0, hosts[how])
     """,
         quiet=False,  # a thread that has not ended is named
     )
     assert sorted(trace["P"]) == sorted(
         line
-        for how in ("idle", "waits", "computes", "timer")
+        for how in ("idle", "waits", "computes", "begun", "timer")
         for line in (f"{how} {6 if how == 'timer' else 5} -", f"{how} handled")
     )
-    assert [trace[how] for how in ("idle", "waits", "computes", "timer")] == [["exit 5"]] * 3 + [["exit 6"]]
+    ends = [trace[how] for how in ("idle", "waits", "computes", "begun", "timer")]
+    assert ends == [["exit 5"]] * 4 + [["exit 6"]]
+
+
+PRIMARY_THAT_SERVES = """
+import os, signal, socket, threading
+from nodecluster_compat import http
+
+def end():
+    os.kill(os.getpid(), signal.{signal})
+    while True:
+        pass
+
+def begin():
+    yield b"begun"
+    end()
+
+def app(environ, start_response):
+    if not {has_begun}:
+        end()
+    start_response("200 OK", [])
+    return begin()
+
+def ask():
+    with socket.create_connection(("127.0.0.1", server.address().port)) as client:
+        client.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+        while client.recv(99):
+            pass
+
+server = http.create_server(app)
+server.listen(0, "127.0.0.1", callback=lambda: threading.Thread(target=ask, daemon=True).start())
+"""
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_signal_ends_a_primary_amid_a_request(tmp_path: Path, name: str, code: int, has_begun: bool) -> None:
+    """As it would anywhere else, whether or not the answer has begun."""
+    (tmp_path / "s.py").write_text(PRIMARY_THAT_SERVES.format(signal=name, has_begun=has_begun))
+    command = os.path.join(os.path.dirname(sys.executable), "nodecluster")
+    done = subprocess.run([command, "s.py"], cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode in (code, 128 - code), done.stderr
 
 
 def test_listener_of_the_primary_takes_what_nobody_caught(play: Play) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gevent import GreenletExit, Timeout, get_hub, getcurrent
 from gunicorn.sock import ssl_context
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from .access_log import AccessLog
 
 __all__ = ["HttpHandler"]
+
+
+_ENDS: Final = (SystemExit, KeyboardInterrupt)  # what signals and ``sys.exit()`` raise, amid a request as anywhere
 
 
 class HttpHandler(HttpWorker):
@@ -106,13 +109,25 @@ class HttpHandler(HttpWorker):
         self._waits.finish_now()
 
     def serve_request(self, *args: object) -> None:
-        """Replaces gunicorn's, which swallows ``sys.exit()``: in a script that ends the worker, also amid a request."""
+        """Replaces gunicorn's, which swallows ``sys.exit()``: in a script that ends the process, also amid a request.
+
+        Where a part of the answer has gone, gunicorn makes an end of the connection out of it.
+        """
         with suppress(GreenletExit):
-            AsyncWorker.handle_request(self, *args)
+            try:
+                AsyncWorker.handle_request(self, *args)
+            except StopIteration as end:
+                if isinstance(end.__context__, _ENDS):
+                    self._end_process(end.__context__)
+                raise
 
     def handle_error(self, req: PlainRequest | None, client: object, addr: object, exc: BaseException) -> None:
         """Extends server mode's: a request may end the process."""
-        if isinstance(exc, SystemExit):
-            get_hub().handle_error(self, type(exc), exc, exc.__traceback__)
+        if isinstance(exc, _ENDS):
+            self._end_process(exc)
         else:
             super().handle_error(req, client, addr, exc)
+
+    def _end_process(self, why: BaseException) -> None:
+        """Raise it where the loop of this process turns."""
+        get_hub().handle_error(self, type(why), why, why.__traceback__)
