@@ -23,10 +23,10 @@ from ..errors import ArgumentError, ArgumentTypeError, ChannelClosed
 __all__ = ["DuplexPipe", "Pipe", "ReadablePipe", "WritablePipe"]
 
 _SLICE_BYTES: Final = 65536
+_HIGH_WATER_BYTES: Final = 16384  # Node 20: writableHighWaterMark
 _INSTEAD: Final = {
     "readable": "write 'data'",
     "finish": "write 'close'",
-    "drain": "write() keeps what the worker does not read yet",
     "error": "a pipe that breaks is closed: write 'close'",
 }
 
@@ -91,6 +91,7 @@ class ReadablePipe(Pipe):
         super().__init__(fd, loop)
         self._flowing = False
         self._decoder: codecs.IncrementalDecoder | None = None
+        self._full: set[WritablePipe] = set()  # destinations that are to drain first
 
     def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
         super()._add_event_handler(event, k, v)
@@ -113,7 +114,8 @@ class ReadablePipe(Pipe):
     def pipe(self, destination: Any) -> Any:  # noqa: ANN401 - whatever can be written to
         """Write what comes to ``destination``: a file (``sys.stdout``), or another pipe, which ends with this one.
 
-        A file is written by the primary, which waits if that one is slow.
+        A file is written by the primary, which waits if that one is slow.  While another pipe holds what its worker has
+        not read yet, nothing more is read here; once that is closed, nothing is written to it any more.
 
         Returns:
             ``destination``, as in Node.
@@ -124,11 +126,33 @@ class ReadablePipe(Pipe):
         if not hasattr(destination, "write"):
             raise ArgumentTypeError(f"expected a file or a pipe to write to, got {destination!r}")
         if isinstance(destination, WritablePipe):
-            self.on("data", destination.write)
-            self.on("end", partial(destination.end, None))
+            self._pipe_into(destination)
         else:
             self.on("data", partial(_write_to_file, getattr(destination, "buffer", None), destination))
         return destination
+
+    def _pipe_into(self, destination: WritablePipe) -> None:
+        def write(data: bytes | str) -> None:
+            if not destination.write(data):
+                self._full.add(destination)
+                self.pause()
+
+        def drained() -> None:
+            self._full.discard(destination)
+            if not self._full:
+                self.resume()
+
+        def closed() -> None:
+            self.off("data", write)
+            if self.listener_count("data"):
+                drained()
+            else:
+                self.pause()
+
+        self.on("data", write)
+        self.on("end", partial(destination.end, None))
+        destination.on("drain", drained)
+        destination.on("close", closed)
 
     def pause(self) -> ReadablePipe:
         """Read nothing more until :meth:`resume`: the worker waits once the kernel holds no more."""
@@ -172,18 +196,25 @@ class ReadablePipe(Pipe):
 
 
 class WritablePipe(Pipe):
-    """What a worker reads.  Event: ``close()``."""
+    """What a worker reads.  Events: ``drain()``, ``close()``."""
+
+    _known = KnownEvents(
+        {"close": 0, "drain": 0}, {**_INSTEAD, "data": "the worker reads this stream", "end": "write 'close'"}
+    )
 
     def __init__(self, fd: int, loop: Loop) -> None:
         super().__init__(fd, loop)
         self._queue: deque[memoryview] = deque()
         self._ending = False
+        self.writable_length = 0
+        self.writable_need_drain = False
 
     def write(self, data: bytes | str) -> bool:
-        """Write bytes, or text as UTF-8; what the worker does not read yet waits here.
+        """Write bytes, or text as UTF-8; what the worker does not read yet waits here, in memory.
 
         Returns:
-            True: there is no ``drain`` to wait for.
+            Whether to write on.  ``False``: 16 KiB or more wait; ``drain`` says when nothing does (Node:
+            ``writable.write()``).
 
         Raises:
             ArgumentTypeError: ``data`` is neither.
@@ -194,8 +225,11 @@ class WritablePipe(Pipe):
             raise ChannelClosed("the pipe is closed: the worker has ended, or end() was called")
         if payload:
             self._queue.append(memoryview(payload))
+            self.writable_length += len(payload)
             self._loop.add_writer(self._fd, self._writable)
-        return True
+        may_go_on = self.writable_length < _HIGH_WATER_BYTES
+        self.writable_need_drain = self.writable_need_drain or not may_go_on
+        return may_go_on
 
     def end(self, data: bytes | str | None = None) -> None:
         """Close once everything is written, ``data`` last: the worker reads end-of-file."""
@@ -216,6 +250,7 @@ class WritablePipe(Pipe):
         except OSError:
             self.close()
             return
+        self.writable_length -= sent
         if sent < len(self._queue[0]):
             self._queue[0] = self._queue[0][sent:]
             return
@@ -224,6 +259,9 @@ class WritablePipe(Pipe):
             self._loop.remove_writer(self._fd)
             if self._ending:
                 self._finish()
+            elif self.writable_need_drain:
+                self.writable_need_drain = False
+                self.emit("drain")
 
 
 def _write_to_file(buffer: Any, file: Any, data: bytes | str) -> None:  # noqa: ANN401 - files of any kind
@@ -237,6 +275,8 @@ def _write_to_file(buffer: Any, file: Any, data: bytes | str) -> None:  # noqa: 
 
 class DuplexPipe(ReadablePipe, WritablePipe):
     """A further stream of a worker, in both directions: ``stdio[3]`` and above.  Its descriptor is a socket's."""
+
+    _known = KnownEvents({"data": 1, "end": 0, "drain": 0, "close": 0}, _INSTEAD)
 
     def _finish(self) -> None:
         """Replaces :meth:`WritablePipe._finish`: what the worker writes is still read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
@@ -123,3 +124,51 @@ def test_pipe_goes_on_into_files_and_other_pipes(loop: Loop) -> None:
     assert (text.buffer.getvalue(), raw.getvalue()) == (b"before data", b"data")  # type: ignore[attr-defined]
     with open(other_reading, "rb") as file:
         assert file.read() == b"data"
+
+
+def test_writer_is_told_when_to_wait_and_when_to_go_on(loop: Loop) -> None:
+    """As in Node: ``False`` from 16 KiB on, and ``drain`` when all of it has gone, once."""
+    reading, writing = os.pipe()
+    pipe = WritablePipe(writing, loop)
+    drained: list[int] = []
+    pipe.on("drain", lambda: drained.append(pipe.writable_length))
+    assert pipe.write(b"x" * 16383)
+    assert not pipe.write(b"x")
+    assert (pipe.writable_length, pipe.writable_need_drain) == (16384, True)
+    turn(loop)
+    assert (drained, pipe.writable_need_drain) == ([0], False)
+    assert pipe.write(b"x")
+    turn(loop)
+    assert drained == [0]
+    pipe.close()
+    os.close(reading)
+
+
+def test_pipe_reads_no_more_than_the_slowest_of_its_destinations_takes(loop: Loop) -> None:
+    """A worker that does not read costs the primary no memory; the one that writes waits for it."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    ends = [os.pipe(), os.pipe()]
+    source, (slow, quick) = ReadablePipe(reading, loop), [WritablePipe(near, loop) for _, near in ends]
+    source.pipe(slow)
+    source.pipe(quick)
+    written = 0
+    for _ in range(20):
+        with contextlib.suppress(BlockingIOError):
+            written += os.write(writing, b"x" * 65536)
+        turn(loop)
+        with contextlib.suppress(BlockingIOError):
+            os.set_blocking(ends[1][0], False)
+            os.read(ends[1][0], 1 << 20)
+    assert written < 5 * 65536  # in three pipes of the kernel, and one slice here
+    assert slow.writable_length <= 65536
+    slow.close()  # nobody waits for it any more
+    turn(loop)
+    assert os.write(writing, b"x" * 4096) == 4096
+    turn(loop)
+    assert source.is_open
+    assert os.read(ends[1][0], 1 << 20)
+    for fd in (writing, ends[0][0], ends[1][0]):
+        os.close(fd)
+    source.close()
+    quick.close()
