@@ -241,12 +241,46 @@ class Registration(Struct, frozen=True):
     origin: Origin
 
 
+class _Again:
+    """Names a handler that its event has already: pyee has one of each."""
+
+    __slots__ = ("handler",)
+
+    def __init__(self, handler: Callable[..., Any]) -> None:
+        self.handler = handler
+
+    def __call__(self, *args: Any) -> None:
+        """Never called: it is where pyee expects a function."""
+
+
+class _Once:
+    """Removes its registration and calls the handler, unless it was removed before; returns what that returns.
+
+    It does not keep the emitter alive: what waits for an event that never comes is freed with it.
+    """
+
+    __slots__ = ("_emitter", "_event", "_handler", "key")
+
+    def __init__(self, emitter: Emitter, event: str, handler: Callable[..., Any]) -> None:
+        self._emitter = ref(emitter)
+        self._event = event
+        self._handler = handler
+        self.key: Callable[..., Any] = handler
+
+    def __call__(self, *args: Any, **kwargs: Any) -> object:
+        emitter = self._emitter()
+        if emitter is None or not emitter._take_off(self._event, self.key):
+            return None
+        return self._handler(*args, **kwargs)
+
+
 class Emitter(EventEmitter):
     """An event emitter with Node's names.
 
     ``on(event, handler)`` returns the emitter, so that calls can be chained, and works as a decorator,
     ``@emitter.on(event)``.  ``off`` is ``remove_listener``; removing a handler that is not there
-    is a no-op, as in Node.
+    is a no-op, as in Node.  A handler that is registered several times is called as often, and ``off`` removes the last
+    of them.
 
     Attributes:
         known: the events of its kind; ``None`` where every name is a program's own.
@@ -279,13 +313,10 @@ class Emitter(EventEmitter):
         return self
 
     def once(self, event: str, f: Callable[..., Any] | None = None) -> Any:  # noqa: ANN401 - as :meth:`on`
-        """Call ``f`` at the next ``event`` only; otherwise as :meth:`on`.
-
-        pyee's makes a cycle with the emitter: what waits for an event that never comes would not be freed with it.
-        """
+        """Call ``f`` at the next ``event`` only; otherwise as :meth:`on`."""
         if f is None:
             return partial(self._decorate_once, event)
-        self._add_event_handler(event, f, partial(_call_once, ref(self), event, f))
+        self._add_event_handler(event, f, _Once(self, event, f))
         return self
 
     def _decorate_once(self, event: str, f: Handler) -> Handler:
@@ -299,10 +330,23 @@ class Emitter(EventEmitter):
 
     def remove_listener(self, event: str, f: Callable[..., Any]) -> Self:  # type: ignore[override]  # as in Node
         """Remove a handler; one that is not registered is ignored (Node's ``removeListener``)."""
-        if f in self.listeners(event):
-            super().remove_listener(event, f)
-            self._origins.pop((event, f), None)
+        for key in reversed(self._events.get(event, ())):  # of several the last, as in Node
+            if _handler_of(key) == f:
+                self._take_off(event, key)
+                break
         return self
+
+    def _take_off(self, event: str, key: Callable[..., Any]) -> bool:
+        """Remove a registration; return whether it was there."""
+        if key not in self._events.get(event, ()):
+            return False
+        super().remove_listener(event, key)
+        self._origins.pop((event, key), None)
+        return True
+
+    def listeners(self, event: str) -> list[Callable[..., Any]]:
+        """Return the handlers of ``event``, in order, each as often as it is registered."""
+        return [_handler_of(key) for key in self._events.get(event, ())]
 
     def remove_all_listeners(self, event: str | None = None) -> Self:  # type: ignore[override]  # as in Node
         """Remove every handler of ``event``; without it, of every event."""
@@ -333,9 +377,9 @@ class Emitter(EventEmitter):
         """Remove every handler that was registered from ``origin``; return them for :meth:`recall`."""
         forgotten: list[Registration] = []
         for (event, handler), registered_from in list(self._origins.items()):
-            if registered_from == origin and handler in self.listeners(event):
+            if registered_from == origin and handler in self._events.get(event, ()):
                 forgotten.append(Registration(event, handler, self._events[event][handler], origin))
-                self.remove_listener(event, handler)
+                self._take_off(event, handler)
         return forgotten
 
     def recall(self, forgotten: Sequence[Registration]) -> None:
@@ -348,13 +392,16 @@ class Emitter(EventEmitter):
         # pyee's one place of registration: ``k`` names the handler, ``v`` is what it calls for it.
         if not isinstance(event, str):
             raise ArgumentTypeError(f"expected the name of an event, got {event!r}")
-        v = fitted(k, self._argument_count(event), f"the handler of {event!r}", v, is_awaited=awaits_handlers())
+        call = fitted(k, self._argument_count(event), f"the handler of {event!r}", v, is_awaited=awaits_handlers())
         if getattr(k, "__hash__", None) is None:
             raise ArgumentTypeError(f"expected a hashable handler of {event!r}, got {k!r}: give one of its methods")
         self._check_name(event)
+        key = _Again(k) if k in self._events.get(event, ()) else k
+        if type(v) is _Once:
+            v.key = key
         origin = current_origin()
-        self._origins[event, k] = origin
-        super()._add_event_handler(event, k, guarded(f"event {event!r}", origin, v))
+        self._origins[event, key] = origin
+        super()._add_event_handler(event, key, guarded(f"event {event!r}", origin, call))
 
     def _argument_count(self, event: str) -> int | None:
         return None if self._known is None else self._known.counts.get(event)
@@ -378,13 +425,8 @@ class Emitter(EventEmitter):
         _ThisProcess.log.error("Unhandled %r event of %r: %s", event, self, error)
 
 
-def _call_once(emitter: ref[Emitter], event: str, handler: Callable[..., Any], *args: Any, **kwargs: Any) -> object:
-    """Remove the handler and call it, unless it was removed before; return what it returns: it may be awaited."""
-    here = emitter()
-    if here is None or handler not in here.listeners(event):
-        return None
-    here.remove_listener(event, handler)
-    return handler(*args, **kwargs)
+def _handler_of(key: Callable[..., Any]) -> Callable[..., Any]:
+    return key.handler if type(key) is _Again else key
 
 
 def line_outside() -> str:

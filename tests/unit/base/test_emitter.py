@@ -248,3 +248,32 @@ def test_calls_can_be_chained_as_in_node() -> None:
     emitter.emit("x")
     assert seen == ["decorated", "once"]
     assert callable(decorated)
+
+
+def test_handler_that_is_registered_several_times_is_called_as_often() -> None:
+    """As in Node, which takes the last registration off first; ``once`` takes off its own alone."""
+    emitter, seen = Emitter(), []
+    emitter.on("x", seen.append)
+    emitter.once("x", seen.append)
+    emitter.on("x", seen.append)
+    assert emitter.listener_count("x") == len(emitter.listeners("x")) == 3
+    assert emitter.listeners("x") == [seen.append] * 3
+    emitter.emit("x", 1)
+    assert seen == [1, 1, 1]
+    emitter.emit("x", 2)
+    assert seen == [1, 1, 1, 2, 2]
+    emitter.off("x", seen.append).emit("x", 3)
+    assert seen == [1, 1, 1, 2, 2, 3]
+    emitter.off("x", seen.append)
+    assert not emitter.emit("x", 4)
+    emitter.off("x", seen.append)
+
+
+def test_once_before_the_same_handler_takes_off_itself_alone() -> None:
+    """The other way round."""
+    emitter, seen = Emitter(), []
+    emitter.once("x", seen.append)
+    emitter.on("x", seen.append)
+    emitter.emit("x", 1)
+    emitter.emit("x", 2)
+    assert seen == [1, 1, 2]

@@ -87,7 +87,7 @@ def test_complaint_comes_once_and_says_where(caplog: pytest.LogCaptureFixture) -
         net.create_server().once("conection", print)
     [said] = caplog.messages
     assert re.match(rf"{re.escape(__file__)}:\d+: NetServer has no event 'conection': .* 'connection'\?$", said)
-    assert server.listener_count("conection") == 1
+    assert server.listener_count("conection") == 2
 
 
 def test_every_event_that_is_emitted_is_known() -> None:
