@@ -36,6 +36,7 @@ __all__ = [
     "ServerAlreadyListening",
     "ServerNotRunning",
     "SettingsError",
+    "SocketNotRunning",
     "StoreCorrupt",
     "StoreFull",
     "StoreUnavailable",
@@ -224,6 +225,12 @@ class ServerNotRunning(ClusterError):
     """``close()`` on a server that does not listen (Node: ``ERR_SERVER_NOT_RUNNING``)."""
 
     code = "ERR_SERVER_NOT_RUNNING"
+
+
+class SocketNotRunning(ServerNotRunning):
+    """A UDP socket that was closed is to do something (Node: ``ERR_SOCKET_DGRAM_NOT_RUNNING``)."""
+
+    code = "ERR_SOCKET_DGRAM_NOT_RUNNING"
 
 
 class ListenError(ClusterError, OSError):

@@ -7,17 +7,22 @@ worker's hub, knows when.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from math import isnan
 from typing import Any, Final, Protocol
 
 from ..errors import ArgumentError
-from .drain_timeout import LONGEST
 from .emitter import Origin, run_guarded
 
-__all__ = ["Clock", "Timer", "seconds_of"]
+__all__ = ["Clock", "TimeoutOverflowWarning", "Timer", "seconds_of"]
 
 _LEAST_MILLISECONDS: Final = 1
+_MOST_MILLISECONDS: Final = 2**31 - 1
+
+
+class TimeoutOverflowWarning(RuntimeWarning):
+    """A delay is longer than Node's timers can be: it is one millisecond."""
 
 
 class Clock(Protocol):
@@ -118,7 +123,7 @@ class Timer:
 
 
 def seconds_of(milliseconds: object) -> float:
-    """Return a delay of Node's in seconds; less than one millisecond is one, as in Node.
+    """Return a delay of Node's in seconds; less than one millisecond is one, as in Node, and so is more than 24.8 days.
 
     Raises:
         ArgumentError: it is no number.
@@ -127,4 +132,8 @@ def seconds_of(milliseconds: object) -> float:
         return _LEAST_MILLISECONDS / 1000
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or isnan(milliseconds):
         raise ArgumentError(f"expected a delay in milliseconds as the second argument, got {milliseconds!r}")
-    return min(max(_LEAST_MILLISECONDS, milliseconds) / 1000, LONGEST)
+    if milliseconds > _MOST_MILLISECONDS:
+        text = f"{milliseconds} does not fit into a 32-bit signed integer. Timeout duration was set to 1."
+        warnings.warn(text, TimeoutOverflowWarning, stacklevel=4)  # whoever calls set_timeout()
+        return _LEAST_MILLISECONDS / 1000
+    return max(_LEAST_MILLISECONDS, milliseconds) / 1000

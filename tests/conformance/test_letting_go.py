@@ -101,3 +101,41 @@ def test_server_that_listens_again_when_it_is_closed_is_open(play: Play) -> None
             begin()
     """)
     assert (trace["P"], trace["W1"]) == (["0 -"], ["close", "close"])
+
+
+def test_server_that_listens_again_while_its_last_connection_ends(play: Play) -> None:
+    """It is no longer closed: who waits for that is called when it closes the next time, with an error who came late."""
+    trace = play("""
+        import threading
+        if cluster.is_primary:
+            cluster.fork().on('exit', lambda code, sig: trace(code, sig))
+        else:
+            begun, may_end = threading.Event(), threading.Event()
+            def serve(client, peer):
+                begun.set()
+                client.recv(1)
+            server = net.create_server(serve)
+            def first():
+                client = socket.create_connection(('127.0.0.1', server.address().port))
+                def again():
+                    if server.connections:
+                        server.close(lambda *error: trace('first', *[one.code for one in error if one]))
+                        server.close(lambda *error: trace('second', *[one.code for one in error if one]))
+                        server.listen(0, '127.0.0.1', callback=lambda: second(client))
+                    else:
+                        cluster.set_timeout(again, 1)
+                again()
+            def second(client):
+                trace('listening', server.listening, server.connections)
+                client.close()
+                def close():
+                    if server.connections:
+                        cluster.set_timeout(close, 1)
+                    else:
+                        trace('drained')
+                        server.close(lambda *error: (trace('third'), cluster.worker.disconnect()))
+                close()
+            server.listen(0, '127.0.0.1', callback=first)
+    """)
+    assert trace["W1"] == ["listening true 1", "drained", "first", "second ERR_SERVER_NOT_RUNNING", "third"]
+    assert trace["P"] == ["0 -"]

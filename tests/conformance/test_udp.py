@@ -383,3 +383,17 @@ def test_close_right_after_send(play: Play) -> None:
         receiver.bind(0, '127.0.0.1', callback=go)
     """)
     assert trace["P"] == ["closed"]
+
+
+def test_close_of_a_socket_that_was_never_bound(play: Play) -> None:
+    """``close`` is emitted, as in Node; once more is an error."""
+    trace = play("""
+        u = dgram.create_socket('udp4')
+        u.on('close', lambda: trace('closed'))
+        u.close(lambda: trace('called back'))
+        try:
+            u.close()
+        except Exception as error:
+            trace(error.code)
+    """)
+    assert trace["P"] == ["ERR_SOCKET_DGRAM_NOT_RUNNING", "closed", "called back"]

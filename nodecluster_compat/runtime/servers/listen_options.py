@@ -9,6 +9,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from ...base.arguments import checked_options, take_callback
+from ...base.js_number import number_of
 from ...base.records import ListenRequest
 from ...errors import ArgumentError, ArgumentTypeError
 
@@ -97,7 +98,9 @@ def _is_path(port: object) -> bool:
 
 
 def _is_number(text: str) -> bool:
-    return text.strip().isdigit() or not text
+    """Whether Node takes it for one: its ``Number(text)`` is 0 or more."""
+    number = number_of(text)
+    return number is not None and number >= 0
 
 
 def checked_host(host: object) -> str | None:
@@ -131,10 +134,10 @@ def checked_port(port: object) -> int:
         ArgumentError: it is none from 0 to 65535 (Node: ``ERR_SOCKET_BAD_PORT``).
     """
     number: Any = port
-    if isinstance(port, float) and port.is_integer():
-        number = int(port)
-    if isinstance(port, str) and port.strip().isdigit():
-        number = int(port)
+    if isinstance(port, str) and not port.isspace() and port:
+        number = number_of(port)
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
     if port is None:
         number = 0
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _MOST_PORT:

@@ -22,6 +22,7 @@ import logging
 import os
 import socket as sockets
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import gevent
@@ -153,7 +154,7 @@ class NetServer(ServerBase):
             ServerAlreadyListening: it listens.  A second call before the first is done changes nothing, as in Node.
             ArgumentError: an argument that can never work.
         """
-        if self._life.state in ("listening", "closing"):
+        if self.listening:
             raise ServerAlreadyListening("listen() was called on a server that listens: close() it first")
         given = ListenArguments.of(port, host, backlog, callback)
         if given.options:
@@ -187,7 +188,7 @@ class NetServer(ServerBase):
         """Take no more connections; ``close`` follows when the last one has ended.
 
         Args:
-            callback: called then, with nothing; with :class:`ServerNotRunning` when it did not listen.
+            callback: called then, with nothing; with :class:`ServerNotRunning` when it did not listen, or no longer.
         """
         callback = checked_callback(callback, 1, "the callback of close()")
         state = self._life.state
@@ -199,12 +200,12 @@ class NetServer(ServerBase):
             self._check_drained()
         elif state == "closing":
             if callback is not None:
-                self.once("close", callback)
+                self.once("close", partial(callback, _not_running("no longer listens")))
         else:
             if state == "starting":
                 self._life.advance("close")
                 self._process.abandoned(self)
-            self._process.spawn(self._not_running, callback)
+            self._process.spawn(self._tell_not_running, callback)
         return self
 
     def cut(self) -> int:
@@ -254,7 +255,7 @@ class NetServer(ServerBase):
     # --- inside --------------------------------------------------------------------------------
 
     def _ask_for(self, request: ListenRequest, host: str | None, exclusive: bool) -> None:
-        if self._life.state == "closed":
+        if self._life.state in ("closed", "closing"):
             self._open()
             if host or not self._process.binds_at_once:
                 self._process.spawn(self._begin, request, host, exclusive)
@@ -324,10 +325,14 @@ class NetServer(ServerBase):
             self._life.advance("drained")
             self._process.spawn(self._tell_closed)
 
-    def _not_running(self, callback: Callable[..., Any] | None) -> None:
+    def _tell_not_running(self, callback: Callable[..., Any] | None) -> None:
         if callback is not None:
-            callback(ServerNotRunning("close() was called on a server that does not listen"))
+            callback(_not_running("does not listen"))
         self.emit("close")
+
+
+def _not_running(why: str) -> ServerNotRunning:
+    return ServerNotRunning(f"close() was called on a server that {why}")
 
 
 def _resolved(host: str, port: int) -> tuple[str, Any]:

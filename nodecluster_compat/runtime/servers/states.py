@@ -4,6 +4,8 @@
                           │ failed ▶ closed
                           └─close──▶ abandoned ──bound, failed──▶ closed
 
+A server may listen again while its last connections end (``closing ──listen──▶ starting``): it is not closed then, and
+whoever waits for that waits on.
 ``abandoned``: closed before the answer came; the socket is given back when it does, and ``listening`` never comes
 (Node since 18; node-cluster-spec §3.4).
 """
@@ -28,6 +30,7 @@ SERVER_TRANSITIONS: Final[dict[tuple[ServerState, ServerStep], ServerState]] = {
     ("abandoned", "failed"): "closed",
     ("listening", "close"): "closing",
     ("closing", "drained"): "closed",
+    ("closing", "listen"): "starting",
 }
 
 

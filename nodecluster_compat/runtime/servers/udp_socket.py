@@ -23,7 +23,7 @@ from ...base.arguments import checked_options, take_callback
 from ...base.arity import checked_callback
 from ...base.event_names import KnownEvents
 from ...base.records import Address, ListenRequest
-from ...errors import ArgumentError, ServerAlreadyListening, ServerNotRunning
+from ...errors import ArgumentError, ServerAlreadyListening, SocketNotRunning
 from ...machine.binding import BoundSocket
 from ...messages.passing import PassageKind
 from .datagram_arguments import datagram_arguments
@@ -105,7 +105,7 @@ class UdpSocket(ServerBase):
 
         Raises:
             ServerAlreadyListening: it is bound (Node: ``ERR_SOCKET_ALREADY_BOUND``).
-            ServerNotRunning: it was closed: make another (Node: ``ERR_SOCKET_DGRAM_NOT_RUNNING``).
+            SocketNotRunning: it was closed: make another (Node: ``ERR_SOCKET_DGRAM_NOT_RUNNING``).
             ArgumentError: an argument that can never work.
         """
         self._check_open("bind()")
@@ -146,7 +146,7 @@ class UdpSocket(ServerBase):
             rest: what follows where offset and length were given.
 
         Raises:
-            ServerNotRunning: it was closed.
+            SocketNotRunning: it was closed.
             ArgumentError: an argument that can never work.
         """
         self._check_open("send()")
@@ -170,15 +170,16 @@ class UdpSocket(ServerBase):
         """Receive no more; ``close`` follows.
 
         Raises:
-            ServerNotRunning: it is closed (Node: ``ERR_SOCKET_DGRAM_NOT_RUNNING``).
+            SocketNotRunning: it is closed (Node: ``ERR_SOCKET_DGRAM_NOT_RUNNING``).
         """
-        if self._life.state not in ("starting", "listening"):
-            raise ServerNotRunning("close() was called on a socket that is not bound")
+        self._check_open("close()")
         call = checked_callback(callback, 0, "the callback of close()")
         if call is not None:
             self.once("close", call)
         self._was_closed = True
-        if self._life.advance("close") == "closing":
+        if self._life.state == "closed":  # it was never bound
+            self._process.spawn(self.emit, "close")
+        elif self._life.advance("close") == "closing":
             self._life.advance("drained")
             self._stop()
             self._process.spawn(self._tell_closed)
@@ -217,7 +218,7 @@ class UdpSocket(ServerBase):
 
     def _check_open(self, call: str) -> None:
         if self._was_closed:
-            raise ServerNotRunning(f"{call} was called on a socket that was closed: make another one")
+            raise SocketNotRunning(f"{call} was called on a socket that was closed: make another one")
 
     def _begin(self, port: int, host: str | None, fd: int | None, exclusive: bool) -> None:
         address = None if fd is not None else host or _EVERYWHERE[self._kind]

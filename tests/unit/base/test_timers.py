@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nodecluster_compat import cluster
-from nodecluster_compat.base.timers import Timer, seconds_of
+from nodecluster_compat.base.timers import TimeoutOverflowWarning, Timer, seconds_of
 from nodecluster_compat.errors import ArgumentError
 
 
@@ -70,8 +70,15 @@ def test_what_a_timer_is_told_its_clock_hears() -> None:
     assert (clock.changes, clock.started) == (2, [1])
 
 
+@pytest.mark.parametrize("given", [2**31, 1e12, math.inf])
+def test_delay_that_is_too_long_for_node_is_one_millisecond(given: float) -> None:
+    """With a warning, as there: a timer of thirty days fires at once."""
+    with pytest.warns(TimeoutOverflowWarning, match="does not fit into a 32-bit signed integer"):
+        assert seconds_of(given) == 0.001
+
+
 @pytest.mark.parametrize(
-    ("given", "seconds"), [(None, 0.001), (0, 0.001), (-5, 0.001), (100, 0.1), (2.5, 0.0025), (math.inf, 1e9)]
+    ("given", "seconds"), [(None, 0.001), (0, 0.001), (-5, 0.001), (100, 0.1), (2.5, 0.0025), (2**31 - 1, 2147483.647)]
 )
 def test_delays_are_milliseconds(given: object, seconds: float) -> None:
     """At least one, as in Node."""

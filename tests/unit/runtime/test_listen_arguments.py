@@ -29,6 +29,9 @@ def ready() -> None:
         ((8000, "h", 5, ready), (8000, None, "h", 5, ready)),
         ((8000, 5, ready), (8000, None, None, 5, ready)),
         (("8000", ready), ("8000", None, None, None, ready)),
+        (("0x1F90",), ("0x1F90", None, None, None, None)),
+        (("-1",), (None, "-1", None, None, None)),
+        (("\u00b2",), (None, "\u00b2", None, None, None)),
         ((ready,), (None, None, None, None, ready)),
         (("a.sock", ready), (None, "a.sock", None, None, ready)),
         ((Path("a.sock"), 5), (None, Path("a.sock"), None, 5, None)),
@@ -72,6 +75,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "no kind": (lambda: dgram.create_socket({}), "expected 'udp4' or 'udp6'"),
     "socket option": (lambda: dgram.create_socket({"typ": "udp4"}), "did you mean 'type'?"),
     "no place": (lambda: net.create_server().listen({"backlog": 5}), "a port, a path or an fd"),
+    "fraction": (lambda: net.create_server().listen("1.5"), "expected a port"),
     "blank": (lambda: net.create_server().listen(" "), "expected a port"),
     "bind": (lambda: dgram.create_socket("udp4").bind("x"), "expected a port"),
     "bind address": (lambda: dgram.create_socket("udp4").bind(0, 5), "as host"),  # type: ignore[arg-type]
