@@ -104,7 +104,7 @@ def test_server_that_listens_again_when_it_is_closed_is_open(play: Play) -> None
 
 
 def test_server_that_listens_again_while_its_last_connection_ends(play: Play) -> None:
-    """It is no longer closed: who waits for that is called when it closes the next time, with an error who came late."""
+    """It is no longer closed: who waits for that is called when it closes the next time, a late one with an error."""
     trace = play("""
         import threading
         if cluster.is_primary:
