@@ -5,7 +5,8 @@
 
    * the first line is an ordinary method, a target of the characters that the twin's expression has, and HTTP/1.0 or 1.1;
    * the name of every field has been met before, so Python has found it ordinary (`keys`); none occurs twice;
-   * a length of the body is digits, and what Connection says has been judged before (`verdicts`).
+   * a length of the body is digits, and what Connection says has been judged before (`verdicts`);
+   * one field at most says the scheme on behalf of a proxy, which Python judges (`tell_scheme`).
 
    Everything else is left to the twin, which reads the same bytes from the beginning.  Nothing is remembered here but
    where in `keys` a spelling was found, in a table of a fixed size. */
@@ -163,6 +164,8 @@ typedef struct {
     PyObject *keys;        /* {name: key}, filled by the twin */
     PyObject *verdicts[2]; /* by minor version: {value of Connection: whether the connection ends} */
     PyObject *unquote;
+    PyObject *schemes;     /* keys in which a proxy says the scheme */
+    PyObject *tell_scheme; /* is asked where one of them is there */
     PyTypeObject *request;
     Py_ssize_t line, count, size; /* limits */
     Known names[KNOWN];
@@ -426,6 +429,25 @@ new_request(CleanHeads *self, PyObject *data, const Head *head, PyObject *verdic
     return (PyObject *)request;
 }
 
+/* Let a proxy say the scheme; 0: there is more about it than C knows. */
+static int
+settle_scheme(CleanHeads *self, const Head *head)
+{
+    for (Py_ssize_t number = 0; number < PyTuple_GET_SIZE(self->schemes); number++) {
+        int is_there = PyDict_Contains(head->environ, PyTuple_GET_ITEM(self->schemes, number));
+        if (is_there != 0) {
+            PyObject *told = NULL;
+            if (is_there > 0) {
+                told = PyObject_CallFunctionObjArgs(self->tell_scheme, head->request, head->environ, NULL);
+            }
+            int result = told == NULL ? -1 : PyObject_IsTrue(told);
+            Py_XDECREF(told);
+            return result;
+        }
+    }
+    return 1;
+}
+
 /* Fill in a head whose environ is there: 1, or 0 and -1 as below. */
 static int
 fill_head(CleanHeads *self, PyObject *data, const Parsed *parsed, Head *head)
@@ -446,7 +468,11 @@ fill_head(CleanHeads *self, PyObject *data, const Parsed *parsed, Head *head)
         return -1;
     }
     head->request = new_request(self, data, head, verdict);
-    return head->request == NULL ? -1 : 1;
+    outcome = head->request == NULL ? -1 : settle_scheme(self, head);
+    if (outcome <= 0) {
+        Py_CLEAR(head->request);
+    }
+    return outcome;
 }
 
 /* Read a head: 1, and the head is filled in; 0: the twin is to read it; -1: an exception. */
@@ -503,6 +529,8 @@ traverse_heads(CleanHeads *self, visitproc visit, void *arg)
     Py_VISIT(self->verdicts[0]);
     Py_VISIT(self->verdicts[1]);
     Py_VISIT(self->unquote);
+    Py_VISIT(self->schemes);
+    Py_VISIT(self->tell_scheme);
     Py_VISIT(self->request);
     return 0;
 }
@@ -520,6 +548,8 @@ free_heads(CleanHeads *self)
     Py_XDECREF(self->verdicts[0]);
     Py_XDECREF(self->verdicts[1]);
     Py_XDECREF(self->unquote);
+    Py_XDECREF(self->schemes);
+    Py_XDECREF(self->tell_scheme);
     Py_XDECREF(self->request);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
@@ -528,13 +558,14 @@ free_heads(CleanHeads *self)
 static PyObject *
 create_heads(PyTypeObject *type, PyObject *args, PyObject *named)
 {
-    static char *names[] = {"keys", "http10", "http11", "unquote", "request", "line", "count", "size", NULL};
-    PyObject *keys, *verdicts[2], *unquote, *request;
+    static char *names[] = {"keys",        "http10", "http11", "unquote", "request", "schemes",
+                            "tell_scheme", "line",   "count",  "size",    NULL};
+    PyObject *keys, *verdicts[2], *unquote, *request, *schemes, *tell_scheme;
     Py_ssize_t line, count, size;
     if (prepare() < 0
-        || !PyArg_ParseTupleAndKeywords(args, named, "O!O!O!OO!$nnn:CleanHeads", names, &PyDict_Type, &keys, &PyDict_Type,
-                                        &verdicts[0], &PyDict_Type, &verdicts[1], &unquote, &PyType_Type, &request, &line,
-                                        &count, &size)) {
+        || !PyArg_ParseTupleAndKeywords(args, named, "O!O!O!OO!O!O$nnn:CleanHeads", names, &PyDict_Type, &keys,
+                                        &PyDict_Type, &verdicts[0], &PyDict_Type, &verdicts[1], &unquote, &PyType_Type,
+                                        &request, &PyTuple_Type, &schemes, &tell_scheme, &line, &count, &size)) {
         return NULL;
     }
     if (!PyType_IsSubtype((PyTypeObject *)request, plain_request_type) || line < 0 || count < 1 || size < 0) {
@@ -549,6 +580,8 @@ create_heads(PyTypeObject *type, PyObject *args, PyObject *named)
     self->verdicts[0] = Py_NewRef(verdicts[0]);
     self->verdicts[1] = Py_NewRef(verdicts[1]);
     self->unquote = Py_NewRef(unquote);
+    self->schemes = Py_NewRef(schemes);
+    self->tell_scheme = Py_NewRef(tell_scheme);
     self->request = (PyTypeObject *)Py_NewRef(request);
     self->line = line;
     self->count = count > MOST_FIELDS ? MOST_FIELDS : count;

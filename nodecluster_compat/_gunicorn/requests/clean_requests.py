@@ -15,9 +15,9 @@ What has been met before (names of fields, what ``Connection`` says) the C exten
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.http import message
@@ -183,6 +183,8 @@ class CleanReader:
             http11=self._verdicts[1],
             unquote=unquote_to_wsgi_str,
             request=self.request,
+            schemes=tuple(self._schemes),
+            tell_scheme=partial(_tell_known_scheme, self._cfg, self._schemes),
             line=self._line,
             count=self._count,
             size=self._size,
@@ -211,10 +213,9 @@ class CleanReader:
         if _LINE.match(data) is None:
             return None
         environ = base.copy()
-        fields, all_known, take = said.headers, True, self._take.fields
+        fields, take = said.headers, self._take.fields
         at = take(environ, self._keys, fields, 0)
         while 0 <= at < len(fields):
-            all_known = False
             if not self._take_new(environ, *fields[at]):
                 return None
             at = take(environ, self._keys, fields, at + 1)
@@ -227,7 +228,7 @@ class CleanReader:
             if not (size.isascii() and size.isdigit() and len(size) <= _MOST_DIGITS):
                 return None
             request.length = int(size)
-        if not all_known and not self._has_scheme(request, environ, peer):
+        if not _tell_scheme(self._cfg, self._schemes, request, environ, peer):
             return None
         self._tell_line(request, environ, said)
         return request, environ, data[said.consumed :]
@@ -239,8 +240,8 @@ class CleanReader:
             environ["PATH_INFO"] = unquote_to_wsgi_str(target.partition(b"?")[0].decode("latin-1"))
         verdicts, said_of_it = self._verdicts[minor], environ.get("HTTP_CONNECTION")
         request.ends = verdicts.get(said_of_it)
-        if request.ends is None and len(verdicts) < _MOST_VERDICTS:
-            verdicts[said_of_it] = request.should_close()
+        if request.ends is None:
+            _remember(verdicts, said_of_it, request.should_close(), _MOST_VERDICTS)
 
     def _take_new(self, environ: Environ, name: bytes, value: bytes) -> bool:
         """Put a field into an environ whose name is met for the first time; return whether it may be there."""
@@ -256,17 +257,34 @@ class CleanReader:
         if "_" in name or name in ODD_FIELDS:
             return None
         key = _key_of(name)
-        if len(self._keys) < _MOST_NAMES and key not in self._schemes:
-            self._keys[bytes(raw_name)] = key
+        _remember(self._keys, bytes(raw_name), key, _MOST_NAMES)
         return key
 
-    def _has_scheme(self, request: CleanRequest, environ: Environ, peer: object) -> bool:
-        """Let a trusted peer say the scheme; return whether there is nothing to decide about it."""
-        said = [environ[key] == secure for key, secure in self._schemes.items() if key in environ]
-        if said and is_trusted(self._cfg, peer):
-            request.scheme = environ["wsgi.url_scheme"] = "https" if said[0] else "http"
-            return len(said) == 1
-        return True
+
+def _tell_known_scheme(cfg: Settings, schemes: Mapping[str, str], request: CleanRequest, environ: Environ) -> bool:
+    """The same by an environ that says whose connection it is; of any other one nothing is decided."""
+    if "REMOTE_ADDR" not in environ:
+        return False
+    peer = (environ["REMOTE_ADDR"],) if "REMOTE_PORT" in environ else environ["REMOTE_ADDR"]
+    return _tell_scheme(cfg, schemes, request, environ, peer)
+
+
+def _tell_scheme(
+    cfg: Settings, schemes: Mapping[str, str], request: CleanRequest, environ: Environ, peer: object
+) -> bool:
+    """Let a trusted peer say the scheme; return whether there is nothing to decide about it."""
+    said = [environ[key] == secure for key, secure in schemes.items() if key in environ]
+    if said and is_trusted(cfg, peer):
+        request.scheme = environ["wsgi.url_scheme"] = "https" if said[0] else "http"
+        return len(said) == 1
+    return True
+
+
+def _remember(known: dict[Any, Any], key: object, value: object, most: int) -> None:
+    """Note something that a client has sent; what was met first is forgotten where clients send more than is kept."""
+    if len(known) >= most:
+        del known[next(iter(known))]
+    known[key] = value
 
 
 def _key_of(name: str) -> str:

@@ -139,3 +139,50 @@ def test_field_of_another_kind_is_left_to_python(field: Any) -> None:
 def test_wrong_arguments_are_refused(name: str, arguments: tuple[Any, ...], error: type[Exception]) -> None:
     with pytest.raises(error):
         getattr(both()[0], name)(*arguments)
+
+
+def read_in_c(reader: CleanReader, head: bytes, **base: str) -> Any:
+    """What C alone makes of a head; ``None``: it leaves it to Python."""
+    return reader.heads.read(head, dict(base))
+
+
+@needs_native
+@needs_parser
+@pytest.mark.parametrize(("peer", "scheme"), [("127.0.0.1", "https"), ("192.0.2.1", "http")])
+def test_scheme_of_a_proxy_is_read_in_c(peer: str, scheme: str) -> None:
+    """Of a proxy that is trusted; nearly everybody is behind one."""
+    reader = CleanReader(Config(), in_force())
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Proto: https\r\n\r\n"
+    base = {"REMOTE_ADDR": peer, "REMOTE_PORT": "1", "wsgi.url_scheme": "http"}
+    assert reader.read(head, dict(base), (peer, 1)) is not None  # from now on the names are known
+    request, environ, _ = read_in_c(reader, head, **base)
+    assert (request.scheme, environ["wsgi.url_scheme"]) == (scheme, scheme)
+    assert read_in_c(reader, head, **{"wsgi.url_scheme": "http"}) is None  # whose connection it is, nobody has said
+
+
+@needs_native
+@needs_parser
+def test_two_schemes_of_a_proxy_are_left_to_gunicorn() -> None:
+    """They may contradict each other; what nobody trusts says nothing."""
+    reader = CleanReader(Config(), in_force())
+    head = b"GET / HTTP/1.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\n\r\n"
+    trusted, other = ({"REMOTE_ADDR": name, "REMOTE_PORT": "1"} for name in ("127.0.0.1", "192.0.2.1"))
+    for base in (trusted, other):
+        reader.read(head, dict(base), (base["REMOTE_ADDR"], 1))
+    assert read_in_c(reader, head, **trusted) is None
+    assert read_in_c(reader, head, **other) is not None
+
+
+@needs_native
+@needs_parser
+def test_client_that_makes_names_up_slows_nobody_down_for_good() -> None:
+    """Names that were met first are forgotten: those that come again are known again."""
+    reader = CleanReader(Config(), in_force())
+    for number in range(40):
+        fields = b"".join(b"X-%d-%d: 1\r\n" % (number, one) for one in range(90))
+        reader.read(b"GET / HTTP/1.1\r\n" + fields + b"\r\n", dict(BASE), PEER)
+        reader.read(b"GET / HTTP/1.1\r\nConnection: close, %d\r\n\r\n" % number, dict(BASE), PEER)
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nX-Useful: 1\r\nConnection: keep-alive\r\n\r\n"
+    reader.read(head, dict(BASE), PEER)
+    assert read_in_c(reader, head, **BASE) is not None
+    assert len(reader._keys) <= 1024

@@ -256,10 +256,12 @@ def test_wrong_arguments_are_refused() -> None:
     native: Any = in_force().module
     reader = CleanReader(Config(), in_force())
     heads: dict[str, Any] = {"keys": {}, "http10": {}, "http11": {}, "unquote": str, "line": 1, "count": 1, "size": 1}
+    heads |= {"schemes": (), "tell_scheme": bool}
     for make, arguments, error in (
         (native.CleanHeads, {**heads, "request": str}, ValueError),
         (native.CleanHeads, {**heads, "request": reader.request, "count": 0}, ValueError),
         (native.CleanHeads, {**heads, "request": reader.request, "keys": []}, TypeError),
+        (native.CleanHeads, {**heads, "request": reader.request, "schemes": []}, TypeError),
         (native.Answers, {"statuses": {}, "names": {}, "client": 1, "process": 1, "end_if_child": 1}, TypeError),
         (native.Turns, {}, TypeError),
     ):
