@@ -189,7 +189,7 @@ def _seconds(settings: Mapping[str, Any], name: str, default: float) -> float:
 
 def _paths(settings: Mapping[str, Any]) -> tuple[str, ...]:
     value = settings.get("watch", ())
-    if isinstance(value, list | tuple) and all(isinstance(path, str) for path in value):
+    if isinstance(value, list | tuple) and all(map(_is_path, value)):
         return tuple(value)
     raise SettingsError(f"expected watch to be a list of paths, got {value!r}")
 
@@ -215,6 +215,14 @@ def _header_name(settings: Mapping[str, Any]) -> str | None:
 
 def _path_or_none(settings: Mapping[str, Any], name: str) -> str | None:
     value = settings.get(name)
-    if value is None or isinstance(value, str):
+    if value is None or _is_path(value):
         return value
     raise SettingsError(f"expected {name} to be a path, got {value!r}")
+
+
+def _is_path(value: object) -> bool:
+    """Whether the file system can have such a path: no abstract socket, for one."""
+    try:
+        return isinstance(value, str) and bool(value) and b"\0" not in value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False

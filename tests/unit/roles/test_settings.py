@@ -102,6 +102,10 @@ def test_shares(settings: dict[str, Any], target: int, bounds: Bounds) -> None:
         {"max_worker_memory_interval": 0},
         {"max_worker_requests": -1},
         {"max_worker_requests_jitter": None},
+        {"control_socket": "\0abstract"},
+        {"control_socket": ""},
+        {"status_file": "/run/\ud800"},
+        {"watch": ["/srv/\0"]},
     ],
 )
 def test_what_cannot_be_is_refused_by_name(settings: dict[str, Any]) -> None:
