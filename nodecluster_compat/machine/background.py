@@ -11,7 +11,7 @@ import os
 import select  # noqa: F401 - ``original`` looks for it
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from ..base.loop import original
 from .helper_thread import HelperThread
@@ -57,12 +57,22 @@ class Background:
         """Wait up to ``seconds`` until everything is done, then end; return whether it is."""
         if not self._thread.is_running or self._is_over:
             return True
-        done = original("_thread", "allocate_lock")()
-        done.acquire()
-        self.do("finish", done.release)
+        done = self._end_of_jobs()
         self._is_over = True
         is_done: bool = done.acquire(timeout=seconds)
         return self._thread.stop() and is_done
+
+    def flush(self, seconds: float) -> bool:
+        """Wait up to ``seconds`` until everything is done; return whether it is."""
+        is_done: bool = self._end_of_jobs().acquire(timeout=seconds)
+        return is_done
+
+    def _end_of_jobs(self) -> Any:  # noqa: ANN401 - the type of a lock has no public name before 3.13
+        """Return a lock that is released once everything is done."""
+        done = original("_thread", "allocate_lock")()
+        done.acquire()
+        self.do("end", done.release)
+        return done
 
     def abandon(self) -> None:
         """In a forked child: give back the descriptor, and do nothing any more."""

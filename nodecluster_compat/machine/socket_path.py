@@ -27,6 +27,7 @@ __all__ = ["SocketPath", "holder_of"]
 _FOLDER_MODE: Final = 0o700
 _CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: pid, uid, gid
 _UNKNOWN: Final = 0
+_LONGEST: Final = 107  # sun_path, less the NUL that ends it: whoever connects cannot name a longer one
 
 
 class SocketPath:
@@ -41,6 +42,7 @@ class SocketPath:
         self.path = path
         self._mode = mode
         self._identity: tuple[int, int] | None = None
+        self._sock: _socket.socket | None = None
 
     @property
     def is_ours(self) -> bool:
@@ -57,16 +59,18 @@ class SocketPath:
         Raises:
             PathTaken: somebody else has the path; nothing has changed.
             OSError: there can be no socket at that path.
+            ValueError: the system has no such path.
         """
+        if len(os.fsencode(self.path)) > _LONGEST:
+            raise OSError(errno.ENAMETOOLONG, f"AF_UNIX path too long, expected {_LONGEST} bytes at most", self.path)
         os.makedirs(os.path.dirname(self.path) or ".", mode=_FOLDER_MODE, exist_ok=True)
         holder = holder_of(self.path)
         if holder is not None and not may_replace(holder):
             raise PathTaken(self.path, holder)
-        # Short, or a path that is just short enough would not do.
         draft = os.path.join(os.path.dirname(self.path), f".{os.getpid()}")
         with suppress(FileNotFoundError):
             os.unlink(draft)  # of a process that had this pid
-        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
+        self._sock = sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
         try:
             os.fchmod(sock.fileno(), self._mode)  # what is bound has at most these: never umask's alone
             sock.bind(draft)
@@ -88,6 +92,11 @@ class SocketPath:
             with suppress(OSError):
                 os.unlink(self.path)
         self._identity = None
+
+    def abandon(self) -> None:
+        """Close the socket, and leave the path as it is: in a forked child it is the parent's."""
+        if self._sock is not None:
+            self._sock.close()
 
 
 def holder_of(path: str) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _socket
-from collections.abc import Callable
 
 __all__ = ["TcpAddress"]
 
@@ -16,9 +15,6 @@ class TcpAddress:
         port: 0 for one that is free.
     """
 
-    is_ours = True
-    """Nobody else can take it while it is listened on."""
-
     def __init__(self, host: str, port: int) -> None:
         self.host = host
         self.port = port
@@ -26,7 +22,7 @@ class TcpAddress:
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def take(self, backlog: int, may_replace: Callable[[int], bool]) -> _socket.socket:
+    def take(self, backlog: int) -> _socket.socket:
         """Listen on the address, and return the socket, which does not block.
 
         Raises:
@@ -43,6 +39,3 @@ class TcpAddress:
             raise
         self.port = sock.getsockname()[1]
         return sock
-
-    def release(self) -> None:
-        """Nothing is left of it once its socket is closed."""

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from ..base.loop import Loop
     from .control_frames import HttpHead
 
-__all__ = ["Answer", "Commands", "Door"]
+__all__ = ["BACKLOG", "Answer", "Commands", "Door"]
 
 MOST_CLIENTS: Final = 64
-_BACKLOG: Final = 100
+BACKLOG: Final = 100
+"""Clients that may wait in the kernel."""
+
 _REST_SECONDS: Final = 1.0  # when no descriptor is left
 _ACCEPT_PAUSE: Final = 0.001
 _SWEEP_SECONDS: Final = 5.0
@@ -43,20 +45,6 @@ Commands: TypeAlias = Callable[[Frame, Answer], None]
 """Carries out a command and calls back with the encoded answer, now or later."""
 
 
-class Place(Protocol):
-    """Where a door is: a path, or an address."""
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether it leads here."""
-
-    def take(self, backlog: int, may_replace: Callable[[int], bool]) -> _socket.socket:
-        """Listen there."""
-
-    def release(self) -> None:
-        """Leave it."""
-
-
 class Answers(Protocol):
     """What answers those who GET."""
 
@@ -65,7 +53,7 @@ class Answers(Protocol):
 
 
 class Door:
-    """Accepts clients in one place.
+    """Accepts clients on one socket.
 
     Args:
         loop: the primary's.
@@ -82,7 +70,6 @@ class Door:
         self._clients: set[DoorClient] = set()
         self._waiting: deque[DoorClient] = deque()
         self._is_resting = False
-        self._path: Place | None = None
         self._sock: _socket.socket | None = None
         self._sweep_later()
 
@@ -91,32 +78,18 @@ class Door:
         """Whether clients can connect."""
         return self._sock is not None
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the path leads to somebody else, or nowhere."""
-        return self._path is not None and not self._path.is_ours
-
-    def listen(self, path: Place, may_replace: Callable[[int], bool]) -> None:
-        """Accept clients from now on.
-
-        Raises:
-            PathTaken: somebody else has the path.
-            OSError: there can be no socket there.
-        """
-        sock = path.take(_BACKLOG, may_replace)
+    def listen(self, sock: _socket.socket) -> None:
+        """Accept clients from now on, on a socket that listens, and here only."""
         self.stop_listening()
-        self._path, self._sock = path, sock
+        self._sock = sock
         self._loop.add_reader(sock.fileno(), self._accept)
 
     def stop_listening(self) -> None:
         """Accept nobody any more; clients stay."""
-        path, self._path = self._path, None
         sock, self._sock = self._sock, None
         if sock is not None:
             self._loop.remove_reader(sock.fileno())
             sock.close()
-        if path is not None:
-            path.release()
 
     def close(self) -> None:
         """Accept nobody any more, and send the clients away."""

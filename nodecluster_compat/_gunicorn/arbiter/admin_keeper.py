@@ -18,7 +18,7 @@ from ...base.host_port import host_port
 from ...base.variables import ADMIN
 from ...machine.tcp_address import TcpAddress
 from ...operations.control_frames import encode_refusal
-from ...operations.door import Door
+from ...operations.door import BACKLOG, Door
 from ...operations.local_routes import LocalRoutes
 from .complaint import Complaint
 from .current_settings import settings_in_force
@@ -81,7 +81,7 @@ class AdminKeeper:
     def _open(self, wanted: str, *, is_handover: bool) -> None:
         try:
             address = TcpAddress(*host_port(wanted))
-            self._door.listen(address, lambda _: False)
+            self._door.listen(address.take(BACKLOG))
         except ValueError as error:
             source = "admin" if settings_in_force().admin else ADMIN
             self._complaint.say(f"No admin address: expected {source} to be {error}")

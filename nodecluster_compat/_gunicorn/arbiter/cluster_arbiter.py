@@ -356,8 +356,8 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
 
     def finish_files(self) -> None:
         """The server has ended: remove what says that it runs, and wait a little for the disk."""
-        self.board.close()
         self.operators.close()
+        self.board.close()
         self.background.finish(_LAST_SECONDS)
         if self.journal is not None:
             self.journal.finish()
@@ -375,6 +375,6 @@ def adopt(arbiter: _Base) -> None:
         arbiter.loop, arbiter.roster, arbiter.upgrade, arbiter.board.outline, arbiter.is_degraded, arbiter.cfg.env_orig
     )
     arbiter.serve_listeners()
-    arbiter.operators.turn()  # before the first worker: a boot that hangs is when it is needed
+    arbiter.operators.begin()
     if not cluster.settings:
         cluster.setup_primary()

@@ -26,6 +26,7 @@ from .worker_orders import WorkerOrders
 
 if TYPE_CHECKING:
     from ...lifecycle.rollout import ReloadReport
+    from ...machine.background import Background
     from ...operations.metrics.ledger import Ledger
     from ...roles.status import ClusterState, ClusterStatus
     from ..gunicorn_types import GunicornWorker
@@ -42,6 +43,7 @@ __all__ = ["Operators"]
 class _Seat(Seat, Protocol):
     """The arbiter, as its operators see it."""
 
+    background: Background
     board: StatusBoard
     exits: Exits
     health: Health
@@ -102,13 +104,18 @@ class Operators:
         self._what = "master" if arbiter.is_supervised else "primary"
         self._title = ProcessTitle("gunicorn" if arbiter.is_supervised else "nodecluster")
         self._commands = ControlCommands(arbiter, self.orders)
-        self._door = Door(arbiter.loop, arbiter.log, self._commands.carry_out, self.routes)
-        self._keeper = DoorKeeper(arbiter, arbiter.upgrade, self._door)
+        door = Door(arbiter.loop, arbiter.log, self._commands.carry_out, self.routes)
+        self._keeper = DoorKeeper(arbiter, arbiter.upgrade, door)
         self._admin = AdminKeeper(arbiter, arbiter.upgrade, self.routes)
 
     def begin_title(self) -> None:
         """Say who this is in the list of processes, where nobody has; gunicorn does by itself."""
         self._title.begin(f"{self._what} [{self._arbiter.proc_name}]")
+
+    def begin(self) -> None:
+        """Be there before the first worker is forked: a boot that hangs is when it is needed."""
+        self._keeper.begin()
+        self.turn()
 
     def turn(self) -> None:
         """Once a turn of the main loop: keep the door, and note what has changed."""
@@ -125,11 +132,11 @@ class Operators:
 
     def close(self) -> None:
         """The server has ended: nobody asks it anything any more."""
-        self._door.close()
+        self._keeper.close()
         self._admin.close()
 
     def abandon(self) -> None:
         """In a forked child: all this is the parent's."""
-        self._door.abandon()
+        self._keeper.abandon()
         self._admin.abandon()
         self._commands.abandon()

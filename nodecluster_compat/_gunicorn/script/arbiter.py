@@ -113,6 +113,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
         self.primary.dealer.run_beside()
         self._servers = ServersInPrimary(self.loop)
         set_servers_here(self._servers)
+        self.operators.begin()
         self._show_status()
         listeners = UncaughtListeners(process)
         set_uncaught(listeners.take)

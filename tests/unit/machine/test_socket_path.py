@@ -93,8 +93,14 @@ def test_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     assert dangling.is_symlink()
 
 
-def test_path_that_is_too_long_leaves_nothing(tmp_path: Path) -> None:
-    folder = tmp_path / ("x" * 100)
+def test_path_that_nobody_could_connect_to_is_not_taken(tmp_path: Path, closing: ExitStack) -> None:
+    """Its folder is short, so another name in it could be bound and renamed."""
+    folder = os.open(tmp_path, os.O_RDONLY)
+    closing.callback(os.close, folder)
+    short = f"/proc/self/fd/{folder}/"
+    longest = short + "x" * (107 - len(short))
+    closing.callback(SocketPath(longest, 0o600).take(5, nobody).close)
+    closing.enter_context(socket.socket(socket.AF_UNIX)).connect(longest)
     with pytest.raises(OSError, match="too long"):
-        SocketPath(str(folder / "ctl"), 0o600).take(5, nobody)
-    assert list(folder.iterdir()) == []
+        SocketPath(longest + "x", 0o600).take(5, nobody)
+    assert os.listdir(tmp_path) == [os.path.basename(longest)]
