@@ -15,7 +15,7 @@ filters off, so a worker logs as stock's does.
 * What does not fit into the queue is dropped and counted.  Where it is missing a line says how much, once it flows
   again.
 * Files are opened again on the thread as well, in the order of the records.
-* The end of the primary waits so long for what is left, and no longer.
+* The end of the primary waits so long for what is left, and no longer: nor does ``logging.shutdown``.
 
 Where gevent has patched locks (a user may patch the primary) handlers that need theirs emit where they are called.
 """
@@ -33,6 +33,7 @@ from ..base.loop import original
 from .log_queue import Call, LogQueue
 from .log_records import has_patched_locks, is_direct, prepared
 from .log_thread import LogThread
+from .stuck_handlers import forsake_stuck_handlers
 
 __all__ = ["LogWriter"]
 
@@ -120,8 +121,11 @@ class LogWriter:
             return
         is_written = not self._thread.is_alive or self.flush(seconds)
         self._is_open = False
-        if self._thread.stop() and is_written:
+        has_ended = self._thread.stop()
+        if has_ended and is_written:
             self._leave_handlers()
+        if not has_ended:
+            forsake_stuck_handlers(_MOMENT_SECONDS)
 
     def abandon(self) -> None:
         """In a forked child: log as if nothing of this had ever been."""
