@@ -65,6 +65,7 @@ class Settings(Protocol):
     enable_backlog_metric: bool
     env: Mapping[str, str]
     env_orig: MutableMapping[str, str]
+    errorlog: str
     forwarded_allow_ips: list[str]
     forwarded_allow_networks: Callable[[], list[Any]]
     forwarder_headers: list[str]
@@ -81,6 +82,7 @@ class Settings(Protocol):
     limit_request_line: int
     logconfig: str | None
     logconfig_dict: Mapping[str, Any]
+    logconfig_json: str | None
     on_reload: ServerHook
     pidfile: str | None
     pre_fork: ServerHook
@@ -91,6 +93,7 @@ class Settings(Protocol):
     secure_scheme_headers: Mapping[str, str]
     settings: Mapping[str, Any]
     syslog: bool
+    syslog_addr: str
     threads: int
     when_ready: ServerHook
     worker_connections: int

@@ -38,6 +38,11 @@ class Background:
         self._is_over = False
         self._thread = HelperThread("background", self._work, self._wake, failed, _PATIENCE)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a thread; also after :meth:`finish`, as long as its last job takes."""
+        return self._thread.is_running
+
     def do(self, kind: str, job: Callable[[], object]) -> None:
         """Do this, behind what waits; one of this kind that waits is not done any more.  Nothing is, once finished.
 

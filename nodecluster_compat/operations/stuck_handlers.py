@@ -10,9 +10,14 @@ import logging
 import time
 from typing import Any, Final
 
-__all__ = ["forsake_stuck_handlers"]
+__all__ = ["forsake_stuck_handlers", "known_handlers"]
 
 _known: Final[list[Any]] = logging._handlerList  # type: ignore[attr-defined]  # what shutdown goes through
+
+
+def known_handlers() -> list[logging.Handler]:
+    """Return all handlers of this process that ``logging`` knows."""
+    return [one for one in (known() for known in list(_known)) if one is not None]
 
 
 def forsake_stuck_handlers(seconds: float) -> list[logging.Handler]:
@@ -22,7 +27,7 @@ def forsake_stuck_handlers(seconds: float) -> list[logging.Handler]:
         seconds: that are waited for all of them together.
     """
     deadline = time.monotonic() + seconds
-    stuck = [one for one in (known() for known in list(_known)) if one is not None and not _can_be_had(one, deadline)]
+    stuck = [one for one in known_handlers() if not _can_be_had(one, deadline)]
     _known[:] = [known for known in _known if known() not in stuck]
     return stuck
 

@@ -44,3 +44,23 @@ def test_log_that_nobody_reads_keeps_no_client_waiting(cluster_factory: ClusterF
     assert cluster.get("/").status == 200
     assert cluster.stop() == 0
     os.close(reader)
+
+
+@pytest.mark.cluster(**REMOTE)
+def test_reload_whose_log_hangs_fails_and_the_primary_goes_on(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    """Opening a FIFO that nobody reads waits for ever: so it reaps, starts, deals and ends, and never opens it."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    cluster = cluster_factory(workers=2, settings={"errorlog": str(fifo)})
+    os.close(reader)
+    cluster.primary.signal("HUP")
+    look = "report = server.status().reload; result = report and (report.state, report.reason)"
+    state, reason = wait(lambda: ask(cluster, "primary", look), "the end of the reload", cluster)
+    assert state == "failed"
+    assert f"expected the log ({fifo}) to be opened within 1 s, but it hangs" in reason
+    [killed, _] = cluster.workers
+    killed.kill()
+    assert killed.id not in {one.id for one in cluster.wait_listening()}
+    assert cluster.get("/").status == 200
+    assert cluster.stop() == 0

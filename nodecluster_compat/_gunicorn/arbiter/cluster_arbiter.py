@@ -50,6 +50,7 @@ from .health import Health
 from .hosting import Hosting
 from .judging import Judge
 from .limits import Limits
+from .log_probe import LogProbe
 from .main_loop import MainLoop
 from .metrics import report_workers
 from .operators import Operators
@@ -120,6 +121,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         set_log(self.log)
         self.log_writer = log_files.log_writer_of(self.log)
         self.log_writer.begin()
+        self.log_probe = LogProbe()
         self.background = Background(self._background_failed)
         allow_once()
         forking.register(self)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ...base.records import ServedAddress
     from ...operations.log_writer import LogWriter
     from ..gunicorn_types import ListeningSocket, Settings
+    from .log_probe import LogProbe
 
 __all__ = ["CONFIG_MODULE", "ConfiguredSeat", "Savepoint", "close_socket", "config_module", "is_given", "load"]
 
@@ -54,6 +55,7 @@ class ConfiguredSeat(Seat, Protocol):
         pidfile: gunicorn's object, if there is to be such a file.
         worker_class: the kind of worker that is started from now on.
         log_writer: writes the log.
+        log_probe: knows whether a log can be opened.
     """
 
     app: Any
@@ -61,6 +63,7 @@ class ConfiguredSeat(Seat, Protocol):
     pidfile: Any
     worker_class: Any
     log_writer: LogWriter
+    log_probe: LogProbe
 
     def setup(self, app: object) -> None:
         """Take the settings of the application; gunicorn's."""
@@ -131,8 +134,10 @@ class Savepoint:
     def _restore_rest(self) -> None:
         arbiter = self._arbiter
         try:
-            arbiter.log.setup(arbiter.cfg)
-            arbiter.log_writer.follow()
+            if getattr(arbiter.log, "cfg", None) is not arbiter.cfg:
+                arbiter.log_probe.check(arbiter.cfg)
+                arbiter.log.setup(arbiter.cfg)
+                arbiter.log_writer.follow()
             if arbiter.num_workers != self.num_workers:
                 arbiter.num_workers = self.num_workers
         except Exception:
@@ -173,6 +178,7 @@ def _load(arbiter: ConfiguredSeat, former: Savepoint) -> None:
     _restore_environment(arbiter)
     _forget_module(config_module(old_cfg))
     arbiter.app.reload()
+    arbiter.log_probe.check(arbiter.app.cfg)
     arbiter.setup(arbiter.app)
     if isinstance(arbiter.worker_class, str):  # gunicorn leaves the name where the module has no such class
         name = arbiter.worker_class
