@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MetricsPage"]
 
+_DROPPED_NAME: Final = "nodecluster_application_values_dropped"
 _DROPPED: Final = "Values of the application's own metrics for which there is no room."
 
 
@@ -56,12 +57,10 @@ class MetricsPage:
         facts = self._facts(arbiter.reloader.outcomes)
         own = cluster_families(arbiter.board.without_workers(), workers, arbiter.ledger.survey(), facts)
         application = arbiter.ledger.application()
-        names = frozenset(family.name for family in own)
-        self._tell_doubles(names & application.names)
-        dropped = Family(
-            "nodecluster_application_values_dropped", "gauge", _DROPPED, [Sample("", (), application.dropped)]
-        )
-        return [*own, dropped, *application.families(taken=names)]
+        own.append(Family(_DROPPED_NAME, "gauge", _DROPPED, [Sample("", (), application.dropped)]))
+        names = [family.name for family in own]
+        self._tell_doubles(application.doubles(names))
+        return [*own, *application.families(taken=names)]
 
     def _facts(self, reloads: Mapping[str, int]) -> PrimaryFacts:
         return PrimaryFacts(__version__, self._started, usage_of(os.getpid()), reloads)

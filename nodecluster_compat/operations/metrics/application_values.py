@@ -7,7 +7,10 @@ is made one by its mode, as ``prometheus_client`` documents it for several proce
     livesum, livemin, …           of those that live
     all, liveall                  one series for each slot, of the worker that has it or had it last
 
-A worker may write anything: a key that makes no sense is not taken, nor is a value that is no number or beyond reason.
+A worker may write anything: a key that makes no sense is not taken (``application_keys``), nor is a value that is no
+number or beyond reason.  What it costs is bounded as well: of workers that have ended so much is kept, what the last
+ones had; and of those that live so many series are told.
+
 Where a counter goes back (``reset()``) what it had before is kept, so the sum does not.
 """
 
@@ -17,11 +20,9 @@ import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from struct import Struct as BinaryStruct
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
-import msgspec
-from msgspec import Struct
-
+from .application_keys import ValueKey, exemplar_of, key_of, told_names
 from .families import Exemplar, Family, Labels, Sample
 from .layout import (
     EXEMPLAR_BYTES,
@@ -30,6 +31,7 @@ from .layout import (
     HEADER_NUMBERS,
     KEYS_AT,
     KEYS_BYTES,
+    MOST_KEY_BYTES,
     VALUE_BYTES,
     VALUES,
     VALUES_AT,
@@ -37,58 +39,16 @@ from .layout import (
 )
 from .shared_values import EXEMPLAR, KEY_LENGTH
 
-__all__ = ["ApplicationSum", "ApplicationValues", "ValueKey"]
-
-Kind: TypeAlias = Literal["counter", "gauge", "histogram", "summary"]
+__all__ = ["ApplicationSum", "ApplicationValues"]
 
 _HEADER: Final = BinaryStruct(f"={HEADER_NUMBERS}Q")
 _MOST: Final = 1e18
-_MOST_SERIES: Final = 64 * 1024  # of all workers that ever were
-
-
-class ValueKey(Struct, frozen=True, array_like=True):
-    """Whose value it is, as ``prometheus_client`` tells it.
-
-    Attributes:
-        mode: of a gauge.
-    """
-
-    kind: Kind
-    family: str
-    name: str
-    label_names: tuple[str, ...]
-    label_values: tuple[str, ...]
-    about: str
-    mode: str
-
-    @property
-    def labels(self) -> Labels:
-        """Pairs of a name and a value."""
-        return tuple(zip(self.label_names, self.label_values, strict=False))
-
-    @property
-    def suffix(self) -> str:
-        """What the sample's name has behind the family's."""
-        return self.name.removeprefix(self.family)
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the values of workers that have ended count for nothing."""
-        return self.mode.startswith("live")
-
-
-class _Told(Struct, frozen=True, array_like=True):
-    labels: dict[str, str]
-    value: float
-    timestamp: float
+_MOST_SERIES: Final = 64 * 1024  # of the workers that have ended, and as many more of those that live
+_MOST_BYTES: Final = 16 * 1024 * 1024  # of the keys of workers that have ended
 
 
 class _Memory(Protocol):
     def read(self, size: int, offset: int) -> bytes: ...
-
-
-_decode_key = msgspec.json.Decoder(ValueKey).decode
-_decode_exemplar = msgspec.json.Decoder(_Told).decode
 
 
 _COUNTED: Final = ("_bucket", "_count")
@@ -108,17 +68,19 @@ class ApplicationValues:
         self._last: list[float] = []
         self._before: dict[int, float] = {}  # of counters that have gone back, what they had
         self._exemplars = 0  # so many were there
+        self._too_long = 0  # keys
         self.dropped = 0
 
     def read(self) -> Iterator[tuple[ValueKey, float, float]]:
         """Return each value that makes sense, with its key and when it was set."""
         header = _HEADER.unpack(self._memory.read(_HEADER.size, 0))
         used = min(header[Header.VALUES], VALUES)
-        self.dropped = min(header[Header.DROPPED], VALUES)
         self._exemplars = min(header[Header.EXEMPLARS], EXEMPLARS) if used else 0
+        if used:
+            self._read_keys(min(header[Header.KEYS], KEYS_BYTES), used)
+        self.dropped = min(header[Header.DROPPED], VALUES) + self._too_long
         if not used:
             return
-        self._read_keys(min(header[Header.KEYS], KEYS_BYTES), used)
         values = array("d", self._memory.read(used * VALUE_BYTES, VALUES_AT))
         for index, key in enumerate(self._keys[:used]):
             value, when = values[2 * index], values[2 * index + 1]
@@ -137,7 +99,7 @@ class ApplicationValues:
             index, last, told, first = EXEMPLAR.unpack(data)
             key = self._keys[index - 1] if 0 < index <= len(self._keys) and first == last else None
             if key is not None and key.kind in ("counter", "histogram"):
-                with_exemplar = _exemplar(told.rstrip(b"\0"))
+                with_exemplar = exemplar_of(told.rstrip(b"\0"))
                 if with_exemplar is not None:
                     yield key, with_exemplar
 
@@ -149,7 +111,9 @@ class ApplicationValues:
             end = at + KEY_LENGTH.size + KEY_LENGTH.unpack_from(data, at)[0]
             if end > len(data):
                 return
-            self._keys.append(_key(data[at + KEY_LENGTH.size : end]))
+            key = data[at + KEY_LENGTH.size : end]
+            self._keys.append(key_of(key))
+            self._too_long += len(key) > MOST_KEY_BYTES
             self._last.append(0.0)
             self._read_bytes += end - at
             at = end
@@ -166,24 +130,6 @@ def _could_be(key: ValueKey, value: float) -> bool:
     """Whether a counter, or what is counted of a histogram or summary, can have this value."""
     is_counted = key.kind == "counter" or key.suffix in _COUNTED
     return not is_counted or (value >= 0 and (key.kind == "counter" or value.is_integer()))
-
-
-def _key(data: bytes) -> ValueKey | None:
-    try:
-        key = _decode_key(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    is_whole = len(key.label_names) == len(key.label_values) and key.name.startswith(key.family) and key.family
-    return key if is_whole else None
-
-
-def _exemplar(data: bytes) -> Exemplar | None:
-    try:
-        told = _decode_exemplar(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    is_sane = math.isfinite(told.value) and math.isfinite(told.timestamp)
-    return Exemplar(tuple(sorted(told.labels.items())), told.value, told.timestamp) if is_sane else None
 
 
 class _Gauge:
@@ -220,6 +166,9 @@ class ApplicationSum:
         self._counted: dict[ValueKey, float] = {}
         self._gauges: dict[ValueKey, _Gauge] = {}
         self._exemplars: dict[ValueKey, Exemplar] = {}
+        self._sizes: dict[ValueKey, int] = {}  # of keys of workers that have ended, the last ones at the end
+        self._bytes = 0  # of these keys
+        self._most = _MOST_SERIES
         self.dropped = 0
 
     def copy(self) -> ApplicationSum:
@@ -228,6 +177,7 @@ class ApplicationSum:
         made._counted = dict(self._counted)
         made._gauges = {key: gauge.copy() for key, gauge in self._gauges.items()}
         made._exemplars = dict(self._exemplars)
+        made._most += len(made._counted) + len(made._gauges)
         made.dropped = self.dropped
         return made
 
@@ -243,7 +193,9 @@ class ApplicationSum:
         for key, value, when in values.read():
             if (only_used and not value) or (has_ended and key.is_live):
                 continue
-            if not (key in self._counted or key in self._gauges) and self._is_full:
+            if has_ended:
+                self._renew(key)
+            if not (key in self._counted or key in self._gauges) and self._is_full and not has_ended:
                 self.dropped += 1
             elif key.kind == "gauge":
                 gauge = self._gauges.setdefault(key, _Gauge())
@@ -255,15 +207,39 @@ class ApplicationSum:
             known = self._exemplars.get(key)
             if key in self._counted and (known is None or known.timestamp <= exemplar.timestamp):
                 self._exemplars[key] = exemplar
+        self._forget_oldest()
 
-    @property
-    def names(self) -> frozenset[str]:
-        """The names of the families."""
-        return frozenset(key.family for key in (*self._counted, *self._gauges))
+    def _renew(self, key: ValueKey) -> None:
+        """Note that a worker that has ended had this key."""
+        size = self._sizes.pop(key, -1)
+        if size < 0:
+            size = key.size
+            self._bytes += size
+        self._sizes[key] = size
+
+    def _forget_oldest(self) -> None:
+        """Make room for what those had that have ended last, or a bad worker would keep everybody out for good."""
+        while self._bytes > _MOST_BYTES or len(self._sizes) > _MOST_SERIES:
+            key = next(iter(self._sizes))
+            self._bytes -= self._sizes.pop(key)
+            self._counted.pop(key, None)
+            self._gauges.pop(key, None)
+            self._exemplars.pop(key, None)
+            self.dropped += 1
 
     @property
     def _is_full(self) -> bool:
-        return len(self._counted) + len(self._gauges) >= _MOST_SERIES
+        return len(self._counted) + len(self._gauges) >= self._most
+
+    def doubles(self, taken: Iterable[str]) -> frozenset[str]:
+        """Return the names of the families whose lines could be taken for those of other families.
+
+        Args:
+            taken: names of the others.
+        """
+        told = frozenset().union(*map(told_names, taken))
+        kinds = {(key.family, key.kind) for key in (*self._counted, *self._gauges)}
+        return frozenset(family for family, kind in kinds if told_names(family, kind) & told)
 
     def families(self, taken: Iterable[str] = ()) -> list[Family]:
         """Return the metrics.
@@ -274,8 +250,8 @@ class ApplicationSum:
         found: dict[str, list[ValueKey]] = {}
         for key in (*self._counted, *self._gauges):
             found.setdefault(key.family, []).append(key)
-        for name in taken:
-            found.pop(name, None)
+        for name in self.doubles(taken):
+            del found[name]
         return [self._family(name, keys) for name, keys in found.items()]
 
     def _family(self, name: str, keys: list[ValueKey]) -> Family:
@@ -322,7 +298,9 @@ def _mode(key: ValueKey) -> str:
 def _gauge_samples(key: ValueKey, gauge: _Gauge) -> list[Sample]:
     if _mode(key) != "all":
         return [] if gauge.joined is None else [Sample("", key.labels, gauge.joined[0])]
-    name = "slot" if "slot" not in key.label_names else "worker_slot"
+    name = "slot"
+    while name in key.label_names:
+        name = f"worker_{name}"
     slots = sorted(gauge.by_slot.items())
     return [Sample("", (*key.labels, (name, str(slot))), value) for slot, (value, _) in slots]
 

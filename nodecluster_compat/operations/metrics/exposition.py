@@ -8,20 +8,19 @@ escaping, in exemplars (which only OpenMetrics has), and in the end.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from .families import Exemplar, Family, Kind, Labels, Sample
+from .families import Exemplar, Family, Kind, Labels, Sample, plain_label, plain_name
 
 __all__ = ["OPENMETRICS_TYPE", "TEXT_TYPE", "negotiated", "openmetrics", "text"]
 
 TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-_NAME: Final = re.compile(r"[^a-zA-Z0-9_:]")
 _MOST_REMEMBERED: Final = 16 * 1024
+_MOST_BYTES: Final = 8 * 1024 * 1024
 
 Writer: TypeAlias = Callable[[Iterable[Family]], bytes]
 
@@ -55,11 +54,11 @@ def text(families: Iterable[Family]) -> bytes:
 
 @lru_cache(_MOST_REMEMBERED)
 def _text_head(name: str, kind: Kind, about: str) -> str:
-    told, is_now = _name(name), "gauge" if kind == "info" else kind
+    told, is_now = plain_name(name), "gauge" if kind == "info" else kind
     if kind in ("counter", "info"):
         told += "_total" if kind == "counter" else "_info"
     about = about.replace("\\", r"\\").replace("\n", r"\n")
-    return f"# HELP {told} {about}\n# TYPE {told} {is_now}\n"
+    return _remembered(f"# HELP {told} {about}\n# TYPE {told} {is_now}\n")
 
 
 def openmetrics(families: Iterable[Family]) -> bytes:
@@ -73,9 +72,9 @@ def openmetrics(families: Iterable[Family]) -> bytes:
 
 @lru_cache(_MOST_REMEMBERED)
 def _openmetrics_head(name: str, kind: Kind, about: str, unit: str) -> str:
-    name = _name(name)
+    name = plain_name(name)
     head = f"# HELP {name} {_escaped(about)}\n# TYPE {name} {kind}\n"
-    return f"{head}# UNIT {name} {unit}\n" if unit else head
+    return _remembered(f"{head}# UNIT {name} {unit}\n" if unit else head)
 
 
 def _openmetrics_line(name: str, sample: Sample) -> str:
@@ -90,19 +89,27 @@ def _exemplar(exemplar: Exemplar) -> str:
 @lru_cache(_MOST_REMEMBERED)
 def _start(name: str, suffix: str, labels: Labels) -> str:
     """Return what a line has before the value: the same at each scrape."""
-    return f"{_name(name)}{suffix}{_labels(labels)} "
+    return _remembered(f"{plain_name(name)}{suffix}{_labels(labels)} ")
+
+
+class _Remembered:
+    bytes = 0  # about, of what was told so far
+
+
+def _remembered(text: str) -> str:
+    """Return a text that is about to be remembered; forget all others when they have become too large together."""
+    _Remembered.bytes += len(text)
+    if _Remembered.bytes > _MOST_BYTES:
+        _Remembered.bytes = len(text)
+        for one in (_text_head, _openmetrics_head, _start):
+            one.cache_clear()
+    return text
 
 
 def _labels(labels: Labels) -> str:
     if not labels:
         return ""
-    return "{" + ",".join(f'{_name(name)}="{_escaped(value)}"' for name, value in labels) + "}"
-
-
-def _name(name: str) -> str:
-    """Return a name as every reader of these formats takes it: what else is in it becomes an underscore."""
-    name = _NAME.sub("_", name)
-    return f"_{name}" if name[:1].isdigit() else name
+    return "{" + ",".join(f'{plain_label(name)}="{_escaped(value)}"' for name, value in labels) + "}"
 
 
 def _escaped(value: str) -> str:

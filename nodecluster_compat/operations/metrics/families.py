@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-__all__ = ["Exemplar", "Family", "Kind", "Labels", "Sample"]
+__all__ = ["Exemplar", "Family", "Kind", "Labels", "Sample", "plain_label", "plain_name"]
+
+_NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_:]")
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram", "summary", "info"]
 Labels: TypeAlias = tuple[tuple[str, str], ...]
@@ -59,3 +62,14 @@ class Family(Struct, frozen=True):
     about: str
     samples: Sequence[Sample]
     unit: str = ""
+
+
+def plain_name(name: str) -> str:
+    """Return a name as every reader of metrics takes it: what else is in it becomes an underscore."""
+    name = _NO_NAME.sub("_", name)
+    return f"_{name}" if name[:1].isdigit() else name
+
+
+def plain_label(name: str) -> str:
+    """Return the name of a label as every reader takes it, which has no colon."""
+    return plain_name(name).replace(":", "_")

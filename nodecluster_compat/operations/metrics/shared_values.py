@@ -22,6 +22,7 @@ from .layout import (
     EXEMPLARS_AT,
     KEYS_AT,
     KEYS_BYTES,
+    MOST_KEY_BYTES,
     VALUE_BYTES,
     VALUES,
     VALUES_AT,
@@ -107,7 +108,8 @@ class SharedValues:
 
     def _add(self, key: bytes) -> int:
         record = KEY_LENGTH.pack(len(key)) + key
-        if len(self._indexes) >= VALUES or len(self._keys) + len(record) > KEYS_BYTES:
+        is_full = len(self._indexes) >= VALUES or len(self._keys) + len(record) > KEYS_BYTES
+        if is_full or len(key) > MOST_KEY_BYTES:
             self._dropped += 1
             self._tell()
             return UNSHARED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import struct
@@ -17,9 +18,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from nodecluster_compat.machine.sealed_memory import SealedMemory
-from nodecluster_compat.operations.metrics import application_values, shared_values
+from nodecluster_compat.operations.metrics import application_keys, application_values, exposition, shared_values
 from nodecluster_compat.operations.metrics.application_values import ApplicationSum, ApplicationValues
 from nodecluster_compat.operations.metrics.exposition import openmetrics, text
+from nodecluster_compat.operations.metrics.families import Family, Sample
 from nodecluster_compat.operations.metrics.layout import KEYS_AT, VALUES, VALUES_AT, WHOLE_BYTES
 from nodecluster_compat.operations.metrics.prometheus_values import share_prometheus_metrics
 from nodecluster_compat.operations.metrics.shared_values import make_values, values_here, worker_begins, worker_is_left
@@ -41,6 +43,11 @@ class Workers:
         memory = SealedMemory("test", WHOLE_BYTES)
         self.memories[slot], self.readers[slot] = memory, ApplicationValues(memory)
         worker_begins(memory.view())
+
+    def fork_anew(self, slot: int) -> None:
+        """The same, of a process that has no metrics yet."""
+        shared_values._ThisProcess.values = None
+        self.fork(slot)
 
     def end(self, slot: int) -> None:
         self.ended.add(slot, self.readers.pop(slot), has_ended=True)
@@ -259,6 +266,63 @@ def test_labels_are_escaped(workers: Workers, value: str) -> None:
     assert workers.told() == {f"jobs_total{{kind={value}}}": 1}
 
 
+def write_key(key: list[Any], value: float = 1.0) -> None:
+    """Count what ``prometheus_client`` would not."""
+    store = make_values()
+    index = store.index_of(json.dumps(key).encode())
+    if index >= 0:
+        store.cells[2 * index] = value
+
+
+def test_key_that_is_too_long_is_kept_nowhere(workers: Workers) -> None:
+    """A help text of some MiB would be in every scrape; the worker leaves it out by itself, and says so."""
+    jobs = Counter("jobs", "x" * 5000, registry=workers.registry)
+    workers.fork(1)
+    jobs.inc()
+    assert (workers.told(), workers.together().dropped) == ({}, 1)
+    long = json.dumps(["counter", "jobs", "jobs_total", [], [], "x" * 5000, ""]).encode()
+    assert application_keys.key_of(long) is None
+
+
+def test_what_has_ended_is_bounded_and_the_last_is_kept(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker with other labels in each of its lives keeps nobody out; what others renew stays."""
+    monkeypatch.setattr(application_values, "_MOST_BYTES", 100_000)
+    for life in range(20):
+        workers.fork_anew(1)
+        for number in range(50):
+            write_key(["counter", "junk", "junk_total", ["of"], [f"{life} {number} {'x' * 200}"], "Junk.", ""])
+        workers.end(1)
+        workers.fork_anew(2)
+        write_key(["counter", "jobs", "jobs_total", [], [], "Jobs.", ""])
+        workers.end(2)
+    kept = workers.ended
+    assert kept._bytes == sum(key.size for key in kept._counted) <= 100_000
+    told = workers.told()
+    assert told["jobs_total"] == 20
+    assert f"junk_total{{of=19 49 {'x' * 200}}}" in told
+    assert f"junk_total{{of=0 0 {'x' * 200}}}" not in told
+    assert kept.dropped == 20 * 50 + 1 - len(kept._counted)
+
+
+def test_living_workers_have_room_whatever_has_ended(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application_values, "_MOST_SERIES", 2)
+    workers.fork_anew(1)
+    for number in range(3):
+        write_key(["counter", "junk", "junk_total", ["of"], [str(number)], "Junk.", ""])
+    workers.end(1)
+    workers.fork_anew(2)
+    write_key(["counter", "jobs", "jobs_total", [], [], "Jobs.", ""])
+    assert workers.told() == {"junk_total{of=1}": 1, "junk_total{of=2}": 1, "jobs_total": 1}
+
+
+def test_texts_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exposition, "_MOST_BYTES", 10_000)
+    for number in range(100):
+        text([Family(f"m{number}", "gauge", "x" * 900, [Sample("", (("a", "x" * 900),), 1)])])
+    caches = (exposition._text_head, exposition._start)
+    assert 0 < sum(one.cache_info().currsize for one in caches) <= 12
+
+
 # --- a worker that lies --------------------------------------------------------------------------
 
 
@@ -272,11 +336,59 @@ def rewritten(workers: Workers, write: Callable[[int], None]) -> ApplicationSum:
     return before
 
 
-@pytest.mark.parametrize("read", [application_values._key, application_values._exemplar])
+@pytest.mark.parametrize("read", [application_keys.key_of, application_keys.exemplar_of])
 def test_what_is_nested_too_deeply_is_no_key(read: Callable[[bytes], object]) -> None:
     """Whoever reads it is the primary."""
     assert read(b'["counter","a","a",[],[],"","",' + b"[" * 100_000) is None
     assert read(b'{"a":' * 100_000) is None
+
+
+FORGED: dict[str, list[Any]] = {
+    "line in the name": ["counter", "x", 'x_total 1\nnodecluster_workers{state="listening"} 0\n#', [], [], "a", ""],
+    "name of another": ["counter", "nodecluster", "nodecluster_workers", [], [], "a", ""],
+    "suffix of another kind": [
+        "gauge",
+        "nodecluster_worker_starts",
+        "nodecluster_worker_starts_total",
+        [],
+        [],
+        "a",
+        "",
+    ],
+    "family of a total": [
+        "gauge",
+        "nodecluster_worker_starts_total",
+        "nodecluster_worker_starts_total",
+        [],
+        [],
+        "a",
+        "",
+    ],
+    "dots": ["gauge", "nodecluster.workers", "nodecluster.workers", [], [], "a", "sum"],
+    "label twice": ["counter", "x", "x_total", ["a", "a"], ["1", "2"], "a", ""],
+    "label twice when it is plain": ["counter", "x", "x_total", ["a.b", "a_b"], ["1", "2"], "a", ""],
+    "label without a name": ["counter", "x", "x_total", [""], ["1"], "a", ""],
+    "label that is the name": ["counter", "x", "x_total", ["__name__"], ["nodecluster_workers"], "a", ""],
+    "values without names": ["counter", "x", "x_total", [], ["1"], "a", ""],
+    "lone surrogate": ["counter", "x", "x_total", ["a"], ["\udc80"], "a", ""],
+}
+
+
+@pytest.mark.parametrize("key", FORGED.values(), ids=FORGED)
+def test_forged_line_is_not_told(workers: Workers, key: list[Any]) -> None:
+    """Nothing that another family has, and nothing that makes the page unreadable."""
+    workers.fork(1)
+    write_key(key)
+    families = workers.together().families(taken=["nodecluster", "nodecluster_workers", "nodecluster_worker_starts"])
+    assert families == []
+
+
+def test_names_of_labels_are_made_plain(workers: Workers) -> None:
+    """A scraper would take nothing of a page with one that it does not know; a slot has its own."""
+    workers.fork(1)
+    write_key(["counter", "a.b", "a.b_total", ["c:d", "1"], ["x", "y"], "About.", ""])
+    write_key(["gauge", "g", "g", ["slot", "worker_slot"], ["x", "y"], "About.", "all"])
+    assert workers.told() == {"a_b_total{_1=y,c_d=x}": 1, "g{slot=x,worker_slot=y,worker_worker_slot=1}": 1}
 
 
 @given(data=st.binary(min_size=1, max_size=2048), at=st.integers(0, KEYS_AT + 4096))
