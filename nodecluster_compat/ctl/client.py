@@ -41,7 +41,12 @@ def path_of_server(asked: str | None, environ: Mapping[str, str] = os.environ) -
     Args:
         asked: what ``--control-socket`` says, if it was given.
         environ: the environment.
+
+    Raises:
+        NoServer: an empty path is no path, and is not the one of another server either.
     """
+    if asked == "":
+        raise NoServer("expected --control-socket to be a path, got an empty one: is a variable not set?")
     if asked:
         return os.path.abspath(asked), "--control-socket"
     if environ.get(CONTROL_SOCKET):

@@ -10,32 +10,23 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from typing import Any, Final, TypeAlias
 
 from ..base.one_line import one_line
 from .client import ControlClient
+from .output import output_to, say
 from .profiles import collapsed_text, heap_of, heap_text, profile_of, speedscope_of, summary_of
 from .tables import events_text, exits_text, reload_text, requests_text, stacks_text, status_text, workers_text
 from .top.program import top
 from .waiting import wait_for_reload, wait_for_scale, wait_for_workers
 
-__all__ = ["COMMANDS", "UNPRINTABLE", "Command"]
+__all__ = ["COMMANDS", "Command"]
 
 Command: TypeAlias = Callable[[ControlClient, Namespace], int]
-
-UNPRINTABLE: Final = "backslashreplace"
-"""What becomes of what an encoding does not have: names of files may be any bytes."""
 
 _LOOK_SECONDS: Final = 0.5
 _PROFILE_PATIENCE: Final = 60.0
 _EVENTS_TIMEOUT: Final = 60.0  # the server answers within ten seconds
-
-
-def say(text: str) -> None:
-    """Print an answer, at once: somebody may follow it through a pipe."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def say_progress(text: str) -> None:
@@ -147,20 +138,12 @@ def _harmless(text: str) -> str:
 def profile(server: ControlClient, options: Namespace) -> int:
     """Sample what a worker does, and write the profile."""
     words = [options.slot, f"{options.seconds:g}", f"{options.rate:g}"]
-    with (
-        nullcontext()
-        if options.output is None
-        else open(options.output, "w", encoding="utf-8", errors=UNPRINTABLE) as file
-    ):
+    with output_to(options.output) as write:
         data = server.ask("cluster profile", *words, timeout=options.seconds + _PROFILE_PATIENCE)
         found = profile_of(data["result"])
         name = f"worker {data['slot']} (pid {data['pid']})"
         is_json = options.json or options.format == "speedscope"
-        text = json.dumps(speedscope_of(found, name)) if is_json else collapsed_text(found)
-        if file is not None:
-            file.write(f"{text}\n" if text else "")
-        elif text:  # nothing is to be printed of a worker that had nothing to do
-            say(text)
+        write(json.dumps(speedscope_of(found, name)) if is_json else collapsed_text(found))
     say_progress(summary_of(found, name))
     return 0
 

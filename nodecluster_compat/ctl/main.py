@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Final
 
+from ..base.one_line import one_line
 from .arguments import make_parser
 from .client import ControlClient, NoServer, Refused, path_of_server
-from .commands import COMMANDS, UNPRINTABLE
+from .commands import COMMANDS
+from .output import UNPRINTABLE
 from .top.terminal import NoTerminal
 from .waiting import Overdue
 
@@ -53,14 +55,15 @@ def _run(options: Namespace) -> int:
     with ControlClient(path, known_by) as server:
         try:
             return COMMANDS[options.command](server, options)
-        except (AttributeError, KeyError, TypeError) as error:  # of an answer: that has other keys, or other types
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # Of an answer: it has other keys, other types, or numbers beyond reason.
             raise Refused(f"the server on {path} says what this version does not understand: {error!r}") from error
 
 
 def _fail(options: Namespace, status: int, error: Exception) -> int:
     if options.json:
         sys.stdout.write(json.dumps({"error": str(error)}) + "\n")
-    sys.stderr.write(f"nodeclusterctl: {error}\n")
+    sys.stderr.write(f"nodeclusterctl: {one_line(str(error))}\n")  # a worker's words may be in it
     return status
 
 

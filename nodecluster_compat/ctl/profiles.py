@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -17,6 +17,9 @@ from .client import Refused
 from .tables import size, table
 
 __all__ = ["Profile", "collapsed_text", "heap_of", "heap_text", "profile_of", "speedscope_of", "summary_of"]
+
+_MOST: Final = 1e15  # of seconds, and of samples
+_MOST_CHARACTERS: Final = 1000
 
 
 class Profile(Struct, frozen=True):
@@ -52,6 +55,9 @@ def profile_of(result: str) -> Profile:
     profile = Profile(*numbers, stacks)
     if not 0 < profile.rate < math.inf:
         raise Refused(f"the worker wrote what is no profile: {profile.rate:g} samples a second")
+    counts = (profile.seconds, profile.samples, profile.idle, *stacks.values())
+    if not all(0 <= count <= _MOST for count in counts):
+        raise Refused("the worker wrote what is no profile: it has counts beyond reason")
     return profile
 
 
@@ -63,7 +69,7 @@ def _decoded(result: str) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise Refused("the worker wrote what is no JSON object")
     if "error" in found:
-        raise Refused(f"the worker could not do it: {found['error']}")
+        raise Refused(f"the worker could not do it: {str(found['error'])[:_MOST_CHARACTERS]}")
     return found
 
 

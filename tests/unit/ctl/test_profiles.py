@@ -48,6 +48,9 @@ def test_summary_says_how_much_was_seen() -> None:
         RESULT.replace("10.0", "0"),
         RESULT.replace("10.0", "NaN"),
         RESULT.replace("5}", "Infinity}"),
+        RESULT.replace("5}", "1" + "0" * 400 + "}"),
+        RESULT.replace("5}", "-5}"),
+        RESULT.replace("1.0", "NaN", 1),
     ],
 )
 def test_what_a_worker_wrote_may_be_nonsense(result: str) -> None:
