@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import to_builtins
 
@@ -14,16 +14,21 @@ from .status_document import document_of
 if TYPE_CHECKING:
     from ..roles.status import ClusterStatus
 
-__all__ = ["write_status"]
+__all__ = ["StatusFile", "write_status"]
+
+_Identity: TypeAlias = tuple[int, int]
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def write_status(status: ClusterStatus, path: str) -> None:
+def write_status(status: ClusterStatus, path: str) -> _Identity:
     """Write the status as JSON, so that a reader finds the old file or the new one, never a part.
 
     Everybody may read it, less the umask.  It is a new file each time: whoever may write in that folder can replace it,
     but cannot have this process write into a file of his choice.
+
+    Returns:
+        What tells the file from another one at that path.
 
     Raises:
         OSError: it cannot be written; the old file, if any, is as it was.
@@ -35,8 +40,58 @@ def write_status(status: ClusterStatus, path: str) -> None:
         with open(os.open(draft, _NEW_FILE, 0o644), "w", encoding="utf-8") as file:
             json.dump(to_builtins(document_of(status)), file)  # with blanks: people search it with grep
             file.write("\n")
+        identity = _identity_of(draft)
         os.replace(draft, path)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(draft)
         raise
+    return identity
+
+
+class StatusFile:
+    """The status file of one server, at one path after another."""
+
+    def __init__(self) -> None:
+        self._written: tuple[str, _Identity] | None = None
+
+    def write(self, status: ClusterStatus, path: str) -> int:
+        """Write it; return the pid of another process that lives and has written there since the last time, or 0.
+
+        Raises:
+            OSError: it cannot be written; the old file, if any, is as it was.
+        """
+        is_known = self._written is not None and self._written[0] == path
+        other = _writer_of(path) if is_known and not self._is_ours(path) else 0
+        self._written = path, write_status(status, path)
+        return other
+
+    def remove(self, path: str) -> None:
+        """Remove it; what another server has written there stays.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        if self._is_ours(path):
+            os.unlink(path)
+
+    def _is_ours(self, path: str) -> bool:
+        try:
+            return self._written == (path, _identity_of(path))
+        except OSError:
+            return False
+
+
+def _identity_of(path: str) -> _Identity:
+    facts = os.lstat(path)
+    return facts.st_dev, facts.st_ino
+
+
+def _writer_of(path: str) -> int:
+    """Return the process that a status file says it is of, if that lives."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            pid = int(json.load(file)["pid"])
+        return pid if pid > 0 and os.path.exists(f"/proc/{pid}") else 0
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return 0

@@ -59,6 +59,7 @@ from .recycler import Recycler
 from .reloading import Reloader
 from .service import Service
 from .status_board import StatusBoard
+from .status_keeper import StatusKeeper
 from .upgrading import Upgrade
 from .waiting_signals import WaitingSignals
 
@@ -171,8 +172,9 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         )
         pressure = Pressure(loop, self.primary.dealer)
         self.exits = Exits(self)
-        self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.exits, self.background)
+        self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.exits)
         self.board.numbers = self.ledger
+        self.status_keeper = StatusKeeper(self, self.upgrade, self.board, self.background)
 
     def _waiting_connections(self) -> int:
         return self.primary.dealer.waiting_connections()
@@ -221,7 +223,8 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.upgrade.tell_if_ready()
         self.limits.turn(settings_in_force().boot_timeout, self.num_workers)
         self.judge.turn()
-        self.board.turn()
+        self.exits.turn()
+        self.status_keeper.turn()
         self.operators.turn()
         self.service.turn()
         report_workers(self)
@@ -358,8 +361,8 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
 
     def finish_files(self) -> None:
         """The server has ended: remove what says that it runs, and wait a little for the disk."""
+        self.status_keeper.close()
         self.operators.close()
-        self.board.close()
         self.background.finish(_LAST_SECONDS)
         if self.journal is not None:
             self.journal.finish()

@@ -1,17 +1,14 @@
-"""Draw up the status of the cluster, and keep the status file."""
+"""Draw up the status of the cluster."""
 
 from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ...base.native import in_force
 from ...base.wall_time import rfc3339
 from ...machine.backlog import backlog_of
-from ...operations.status_file import write_status
 from ...roles.numbers import LAG_DIGITS, NO_NUMBERS, Numbers
 from ...roles.status import (
     BusStatus,
@@ -23,7 +20,6 @@ from ...roles.status import (
     WorkerStatus,
 )
 from ...sharing.losses import REASONS
-from .current_settings import settings_in_force
 from .seat import Seat
 
 if TYPE_CHECKING:
@@ -31,7 +27,6 @@ if TYPE_CHECKING:
 
     from ...base.records import SocketName
     from ...lifecycle.rollout import ReloadReport
-    from ...machine.background import Background
     from ...roles.worker_handle import WorkerEntry, WorkerHandle
     from ...sharing.exchange import Exchange
     from .exits import Exits
@@ -43,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["StatusBoard"]
 
 _DIGITS: Final = 3
-_FILE: Final = "status file"
 
 
 class _Seat(Seat, Protocol):
@@ -63,17 +57,14 @@ class StatusBoard:
         upgrade: Upgrade,
         pressure: Pressure,
         exits: Exits,
-        background: Background,
     ) -> None:
         self._arbiter = arbiter
-        self._background = background
         self._judge = judge
         self._reloader = reloader
         self._upgrade = upgrade
         self._pressure = pressure
         self._exits = exits
         self._started, self._started_at = time.monotonic(), rfc3339(time.time())
-        self._written: ClusterStatus | None = None
         choice = in_force()
         self._native = NativeStatus(choice.module is not None, choice.why_not)
 
@@ -195,36 +186,6 @@ class StatusBoard:
         if roster.has_listened or (not self._arbiter.is_supervised and any(map(_is_online, roster.staying))):
             return "running"
         return "starting"
-
-    def turn(self) -> None:
-        """Once a turn of the main loop: have the status file written when something has happened.
-
-        What changes by itself, as an age or a number of requests does, is no reason.
-        """
-        self._exits.turn()
-        path = settings_in_force().status_file
-        if path is None or not self._upgrade.is_in_charge:
-            return
-        lasting = self.outline().lasting
-        if lasting != self._written:
-            self._written = lasting
-            self._background.do(_FILE, partial(_write, self.status(), path))
-
-    def close(self) -> None:
-        """The server has ended: it has no status any more, whatever was about to be written."""
-        path = settings_in_force().status_file
-        if path is not None and self._upgrade.is_in_charge:
-            self._background.do(_FILE, partial(_remove, path))
-
-
-def _write(status: ClusterStatus, path: str) -> None:
-    with suppress(OSError):  # a full disk is no reason to stop serving; the file keeps its age
-        write_status(status, os.path.abspath(path))
-
-
-def _remove(path: str) -> None:
-    with suppress(OSError):
-        os.unlink(path)
 
 
 def _is_online(entry: WorkerEntry) -> bool:

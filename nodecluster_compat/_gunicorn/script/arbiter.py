@@ -152,7 +152,8 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
 
     def _show_status(self) -> None:
         """Keep the status file and the control socket; in server mode each turn of the main loop does."""
-        self.board.turn()
+        self.exits.turn()
+        self.status_keeper.turn()
         self.operators.turn()
         self.loop.call_later(_STATUS_SECONDS, self._show_status)
 

@@ -13,7 +13,7 @@ import pytest
 
 from nodecluster_compat.connections.waiting import QueueStatus
 from nodecluster_compat.lifecycle.rollout import ReloadReport
-from nodecluster_compat.operations.status_file import write_status
+from nodecluster_compat.operations.status_file import StatusFile, write_status
 from nodecluster_compat.roles.status import ClusterStatus, WorkerStatus
 
 WORKER = WorkerStatus(1, 8, "listening", "blocked", 1.5)
@@ -76,3 +76,21 @@ def test_disk_that_is_full_costs_the_new_file_only(tmp_path: Path) -> None:
     assert os.waitpid(pid, 0)[1] == 0
     assert path.read_text() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_file_of_two_servers_is_noticed_and_left_to_the_last(tmp_path: Path) -> None:
+    """But not that of one that has gone, nor one that was there before."""
+    path = str(tmp_path / "status.json")
+    one, other = StatusFile(), StatusFile()
+    assert one.write(STATUS, path) == 0
+    assert one.write(STATUS, path) == 0
+    assert other.write(replace(STATUS, pid=os.getpid()), path) == 0
+    one.remove(path)
+    assert os.path.exists(path)
+    assert one.write(STATUS, path) == os.getpid()
+    write_status(replace(STATUS, pid=2**22 + 1), path)  # beyond the largest pid: nobody's
+    assert one.write(STATUS, path) == 0
+    (tmp_path / "status.json").write_text("[")
+    assert one.write(STATUS, path) == 0
+    one.remove(path)
+    assert not os.path.exists(path)
