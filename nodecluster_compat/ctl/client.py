@@ -13,6 +13,7 @@ import os
 import shlex
 import socket
 import struct
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
@@ -20,15 +21,22 @@ from typing import Any, Final
 from ..base.variables import CONTROL_SOCKET
 from ..errors import ClusterError
 
-__all__ = ["ControlClient", "NoServer", "Refused", "path_of_server"]
+__all__ = ["ControlClient", "Gone", "NoServer", "Refused", "path_of_server"]
 
 _HEADER: Final = struct.Struct(">I")
 _UNKNOWN_TO_STOCK: Final = "Unknown command: cluster"
 _MOST_BYTES: Final = 64 * 1024 * 1024
+_PATIENCE: Final = 5.0  # for another master to have the path: an old one takes it back within three seconds
+_PAUSE: Final = 0.1
+_CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: pid, uid, gid
 
 
 class NoServer(ClusterError):
     """Nobody answers on the control socket; the sentence says where that was looked for."""
+
+
+class Gone(NoServer):
+    """Whoever has answered on the control socket has closed the connection: it has ended, for one."""
 
 
 class Refused(ClusterError):
@@ -58,12 +66,18 @@ def path_of_server(asked: str | None, environ: Mapping[str, str] = os.environ) -
 
 
 class ControlClient:
-    """A connection to a server; it lives through forks, reloads and upgrades of that server.
+    """A connection to a server; it lives through forks and reloads of that server.
+
+    An old master that ends after an upgrade ends it, too.  Who has something to wait for connects again then
+    (:meth:`connect_again`), to the new one.
 
     Args:
         path: of the control socket.
         known_by: how the path is known, for the sentence that says that nobody answers there.
         timeout: seconds that an answer may take.
+
+    Attributes:
+        server_pid: the process that listens there; 0 where it cannot be known.
 
     Raises:
         NoServer: nobody answers there.
@@ -74,13 +88,37 @@ class ControlClient:
         self.known_by = known_by
         self._where = f"{path} ({known_by})" if known_by else path
         self._number = 0
+        self._timeout = timeout
+        self._connect()
+
+    def _connect(self) -> None:
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._sock.settimeout(timeout)
+        self._sock.settimeout(self._timeout)
         try:
-            self._sock.connect(path)
+            self._sock.connect(self.path)
+            credentials = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         except OSError as error:
             self._sock.close()
             raise NoServer(f"no server answers on {self._where}: {error.strerror or error}") from None
+        self.server_pid: int = _CREDENTIALS.unpack(credentials)[0]
+
+    def connect_again(self, gone: Gone) -> bool:
+        """Connect to whoever has the path now; return whether that is another process than before.
+
+        Args:
+            gone: that the server of before has gone; raised where nobody takes its place for some seconds.
+        """
+        former, deadline = self.server_pid, time.monotonic() + _PATIENCE
+        while True:
+            time.sleep(_PAUSE)
+            self._sock.close()
+            try:
+                self._connect()
+            except NoServer:
+                if time.monotonic() >= deadline:
+                    raise gone from None
+            else:
+                return self.server_pid != former
 
     def __enter__(self) -> ControlClient:
         return self
@@ -117,7 +155,7 @@ class ControlClient:
         except TimeoutError:
             raise NoServer(f"the server on {self._where} does not answer {shlex.quote(command)} in time") from None
         except OSError as error:
-            raise NoServer(f"the server on {self._where} has gone: {error}") from None
+            raise Gone(f"the server on {self._where} has gone: {error}") from None
         except (ValueError, RecursionError) as error:
             raise NoServer(f"what answers on {self._where} is no server of this kind: {error}") from None
         finally:

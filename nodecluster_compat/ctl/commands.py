@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from ..base.one_line import one_line
-from .client import ControlClient
+from .client import ControlClient, Gone
 from .output import output_to, say
 from .profiles import collapsed_text, heap_of, heap_text, profile_of, speedscope_of, summary_of
 from .tables import events_text, exits_text, reload_text, requests_text, stacks_text, status_text, workers_text
@@ -101,7 +101,13 @@ def events(server: ControlClient, options: Namespace) -> int:
     after = -options.last if options.last else server.ask("cluster events", "-1")["last"]
     while True:
         waits = ["wait"] if options.follow and after >= 0 else []
-        data = server.ask("cluster events", str(after), *waits, timeout=_EVENTS_TIMEOUT)
+        try:
+            data = server.ask("cluster events", str(after), *waits, timeout=_EVENTS_TIMEOUT)
+        except Gone as gone:
+            if not options.follow:
+                raise
+            after = 0 if _is_another(server, gone) else after
+            continue
         if data["lost"] and after >= 0:
             say_progress(f"{data['lost']} events are lost: they came faster than they were read")
         if data["events"]:
@@ -116,7 +122,13 @@ def logs(server: ControlClient, options: Namespace) -> int:
     """Print the end of a worker's log, and what it logs from now on."""
     since, worker = 0, None
     while True:
-        data = server.ask("cluster logs", options.slot, str(since))
+        try:
+            data = server.ask("cluster logs", options.slot, str(since))
+        except Gone as gone:
+            if not options.follow:
+                raise
+            since, worker = (0, None) if _is_another(server, gone) else (since, worker)
+            continue
         if since and data["id"] != worker:  # a successor, whose log begins anew
             data = server.ask("cluster logs", options.slot, "0")
         is_news = data["written"] or data["id"] != worker  # not the last words of a worker that has ended, once more
@@ -128,6 +140,14 @@ def logs(server: ControlClient, options: Namespace) -> int:
             return 0
         since, worker = data["written"], data["id"]
         time.sleep(_LOOK_SECONDS)
+
+
+def _is_another(server: ControlClient, gone: Gone) -> bool:
+    """Connect again, and say if that leads to another server: the new master of an upgrade."""
+    is_another = server.connect_again(gone)
+    if is_another:
+        say_progress(f"another server has the control socket now (pid {server.server_pid}): going on with that")
+    return is_another
 
 
 def _harmless(text: str) -> str:

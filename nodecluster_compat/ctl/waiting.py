@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from .client import ControlClient
+from .client import ControlClient, Gone, Refused
 from .tables import reload_text
 
 __all__ = ["Overdue", "wait_for_reload", "wait_for_scale", "wait_for_workers"]
@@ -88,7 +88,7 @@ def _wait(
 ) -> Mapping[str, Any]:
     deadline, said = time.monotonic() + seconds, ""
     while True:
-        line, result = look(server.ask("cluster status"))
+        line, result = look(_status(server))
         if result is not None:
             return result
         if line and line != said:
@@ -97,3 +97,14 @@ def _wait(
         if time.monotonic() >= deadline:
             raise Overdue(f"it has not ended within {seconds:g} s; the server goes on with it")
         time.sleep(_PAUSE)
+
+
+def _status(server: ControlClient) -> Mapping[str, Any]:
+    """Return the status; the server's that was asked first: another one knows nothing of what was begun."""
+    while True:
+        try:
+            return server.ask("cluster status")
+        except Gone as gone:
+            if server.connect_again(gone):
+                told = f"the server with pid {server.server_pid} has taken its place meanwhile"
+                raise Refused(f"how it has ended is not known: {told}, with workers of its own") from None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -178,6 +182,38 @@ def test_path_is_that_of_the_master_in_charge(cluster: Cluster) -> None:
             cluster,
         )
         assert old.ask("cluster status")["upgrade"] is None
+
+
+@contextlib.contextmanager
+def following(path: str, output: Path, *words: str) -> Iterator[Callable[[], str]]:
+    """Let ``nodeclusterctl`` follow something; give what it has printed so far."""
+    command = [sys.executable, "-m", "nodecluster_compat.ctl.main", words[0], "--control-socket", path, *words[1:]]
+    with output.open("w") as out, subprocess.Popen(command, stdout=out) as process:
+        try:
+            yield output.read_text
+            assert process.poll() is None
+        finally:
+            process.kill()
+
+
+@pytest.mark.cluster(app="deployed:app", config=CONF + DOOR, workers=1)
+def test_who_follows_goes_on_with_the_new_master(cluster: Cluster, tmp_path: Path) -> None:
+    """The old one's end cuts the connection; events and logs of the new one follow, from their beginning."""
+    operator = Operator(cluster)
+    [old] = cluster.workers
+    with (
+        following(operator.path, tmp_path / "events", "events", "--follow", "--json") as events,
+        following(operator.path, tmp_path / "logs", "logs", "1", "--follow", "--json") as logs,
+    ):
+        for follows in (events, logs):
+            wait(lambda follows=follows: f'"pid": {old.pid}' in follows(), "what the old one tells", cluster)
+        master = usr2(cluster, "upgrade_ready")
+        assert cluster.stop() == 0
+        wait(lambda: operator.get("status")["pid"] == master, "the new master's door", cluster)
+        [new] = operator.get("workers")["workers"]
+        for follows in (events, logs):
+            wait(lambda follows=follows: f'"pid": {new["pid"]}' in follows(), "what the new one tells", cluster)
+    end(cluster, master)
 
 
 def masters(cluster: Cluster) -> list[int]:
