@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ...errors import OrderRefused
 from ...machine.background import Background
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["ControlCommands"]
 
 _EMPTY = "Empty command"
+_MOST_QUEUED: Final = 8  # of which each may take as long as gunicorn waits for the dirty arbiter
+_PATIENCE: Final = 30.0  # of a client: nobody waits for the answer any more
 
 
 class _Seat(Seat, Protocol):
@@ -52,6 +55,7 @@ class ControlCommands:
         self._orders = orders
         self._stock = StockCommands(arbiter)
         self._background = Background(self._failed)
+        self._queued = self._number = 0
 
     def carry_out(self, frame: Frame, answer: Answer) -> None:
         """Carry a command out.
@@ -76,9 +80,23 @@ class ControlCommands:
         if words[0].lower() == "cluster":
             self._orders.carry_out(words[1:], partial(self._told, frame, answer))
         elif self._asks_dirty_arbiter(words):
-            self._background.do(f"control {id(answer)}", partial(self._execute_elsewhere, frame, words, answer))
+            self._queue(frame, words, answer)
         else:
             answer(self._outcome(frame, partial(self._execute, words)))
+
+    def _queue(self, frame: Frame, words: Sequence[str], answer: Answer) -> None:
+        """Carry it out in the background, behind the others that ask the dirty arbiter; not many, and not too late.
+
+        Raises:
+            ValueError: enough wait for it.
+        """
+        if self._queued >= _MOST_QUEUED:
+            self._background.flush(0.0)  # they may wait for a thread
+            raise ValueError(f"{_MOST_QUEUED} commands wait for the dirty arbiter already, which does not answer")
+        self._queued += 1
+        self._number += 1
+        late = time.monotonic() + _PATIENCE
+        self._background.do(str(self._number), partial(self._execute_elsewhere, frame, words, answer, late))
 
     def _told(self, frame: Frame, answer: Answer, said: Mapping[str, Any] | OrderRefused) -> None:
         if isinstance(said, OrderRefused):
@@ -98,13 +116,19 @@ class ControlCommands:
             first[0] == "dirty" or first == ["show", "all"]
         )
 
-    def _execute_elsewhere(self, frame: Frame, words: Sequence[str], answer: Answer) -> None:
+    def _execute_elsewhere(self, frame: Frame, words: Sequence[str], answer: Answer, late: float) -> None:
         try:
+            if time.monotonic() > late:
+                raise ValueError("the dirty arbiter has not answered others in time: this was not carried out")
             data, failed = self._execute(words), None
         except Exception as error:  # noqa: BLE001 - told to the client
             data, failed = {}, error
         tell = partial(self._outcome, frame, partial(_given, data, failed))
-        self._arbiter.loop.call_soon_threadsafe(lambda: answer(tell()))
+        self._arbiter.loop.call_soon_threadsafe(self._executed, answer, tell)
+
+    def _executed(self, answer: Answer, tell: Callable[[], bytes]) -> None:
+        self._queued -= 1
+        answer(tell())
 
     def _outcome(self, frame: Frame, execute: Callable[[], Mapping[str, Any]]) -> bytes:
         try:
