@@ -42,7 +42,9 @@ class ProcessTitle:
     def _set(self, title: str) -> None:
         self._said = title
         if self._library is not None:
-            self._library.setproctitle(title)
+            self._library.setproctitle(
+                title.encode(errors="backslashreplace").decode()
+            )  # of a path, which is any bytes
 
 
 @cache  # looked for in the primary: a look that fails would copy many pages into each worker

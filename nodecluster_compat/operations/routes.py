@@ -100,4 +100,4 @@ class Routes:
 
 def text_answer(status: int, text: str, headers: Mapping[str, str] | None = None) -> HttpAnswer:
     """Return an answer that says ``text``."""
-    return HttpAnswer(status, _TEXT_TYPE, f"{text}\n".encode(), headers or {})
+    return HttpAnswer(status, _TEXT_TYPE, f"{text}\n".encode(errors="backslashreplace"), headers or {})

@@ -49,7 +49,7 @@ def text(families: Iterable[Family]) -> bytes:
         name = family.name
         lines.append(_text_head(name, family.kind, family.about))
         lines += [f"{_start(name, one.suffix, one.labels)}{_number(one.value)}\n" for one in family.samples]
-    return "".join(lines).encode()
+    return "".join(lines).encode(errors="replace")  # the path of a listener may be any bytes
 
 
 @lru_cache(_MOST_REMEMBERED)
@@ -67,7 +67,7 @@ def openmetrics(families: Iterable[Family]) -> bytes:
     for family in families:
         lines.append(_openmetrics_head(family.name, family.kind, family.about, family.unit))
         lines += [_openmetrics_line(family.name, sample) for sample in family.samples]
-    return "".join([*lines, "# EOF\n"]).encode()
+    return "".join([*lines, "# EOF\n"]).encode(errors="replace")
 
 
 @lru_cache(_MOST_REMEMBERED)

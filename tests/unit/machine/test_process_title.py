@@ -16,6 +16,7 @@ class Library:
         return self.title
 
     def setproctitle(self, title: str) -> None:
+        title.encode()  # the library's C has UTF-8
         self.title = title
         self.told.append(title)
 
@@ -51,6 +52,12 @@ def test_script_begins_its_title() -> None:
     title.begin("primary [server.py]")
     title.say("primary [server.py] degraded")
     assert library.told == ["nodecluster: primary [server.py]", "nodecluster: primary [server.py] degraded"]
+
+
+def test_script_may_have_any_bytes_in_its_path() -> None:
+    library = Library("python")
+    ProcessTitle("nodecluster", lambda name: library).begin("primary [caf\udce9.py]")
+    assert library.told == ["nodecluster: primary [caf\\udce9.py]"]
 
 
 def test_without_the_library_nothing_is_said() -> None:

@@ -54,3 +54,12 @@ def test_handler_that_raises_is_an_answer(routes: Routes) -> None:
 def test_path_has_one_handler(routes: Routes) -> None:
     with pytest.raises(ValueError, match="/a"):
         routes.on("/a", lambda _: json_answer({}))
+
+
+def test_error_with_the_name_of_any_file_is_told() -> None:
+    def broken(_: HttpHead) -> HttpAnswer:
+        raise ValueError("/run/caf\udce9")
+
+    routes = Routes()
+    routes.on("/broken", broken)
+    assert routes.answer(HttpHead("GET", "/broken")).endswith(b"\r\n\r\nValueError: /run/caf\\udce9\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import pytest
@@ -172,3 +173,10 @@ def test_cluster_is_told_by_name() -> None:
     }.items():
         assert told[name] == expected, name
     assert not [name for name in told if "slot=0" in name or "sock" in name]
+
+
+@pytest.mark.parametrize("write", [text, openmetrics])
+def test_path_that_is_no_utf8_costs_its_own_letters_only(write: Callable[[Iterable[Family]], bytes]) -> None:
+    """Of a listener, say."""
+    told = write([Family("a", "gauge", "About.", [Sample("", (("address", "/run/caf\udce9"),), 1)])])
+    assert b'a{address="/run/caf?"} 1\n' in told
