@@ -35,6 +35,7 @@ class ValueKey(Struct, frozen=True, array_like=True):
     """Whose value it is, as ``prometheus_client`` tells it.
 
     Attributes:
+        about: the help text, which tells no two values apart: a deploy may change it; empty once it was read.
         mode: of a gauge.
     """
 
@@ -64,7 +65,7 @@ class ValueKey(Struct, frozen=True, array_like=True):
     @property
     def size(self) -> int:
         """What it takes of the memory, about."""
-        texts = (self.family, self.name, self.about, *self.label_names, *self.label_values)
+        texts = (self.family, self.name, *self.label_names, *self.label_values)
         return _KEY_BYTES + sum(map(len, texts))
 
 
@@ -78,8 +79,8 @@ _decode_key = msgspec.json.Decoder(ValueKey).decode
 _decode_exemplar = msgspec.json.Decoder(_Told).decode
 
 
-def key_of(data: bytes) -> ValueKey | None:
-    """Return the key that was written, with names as scrapers take them; ``None`` for one that cannot be."""
+def key_of(data: bytes) -> tuple[ValueKey, str] | None:
+    """Return the key that was written, with names as scrapers take them, and its help text; ``None`` for nonsense."""
     if len(data) > MOST_KEY_BYTES:
         return None
     try:
@@ -92,7 +93,7 @@ def key_of(data: bytes) -> ValueKey | None:
     if labels is None or len(labels) != len(key.label_values):
         return None
     family = plain_name(key.family)
-    return ValueKey(key.kind, family, family + key.suffix, labels, key.label_values, key.about, key.mode)
+    return ValueKey(key.kind, family, family + key.suffix, labels, key.label_values, "", key.mode), key.about
 
 
 def exemplar_of(data: bytes) -> Exemplar | None:

@@ -59,6 +59,10 @@ class ApplicationValues:
 
     Args:
         memory: the process's.
+
+    Attributes:
+        abouts: the help texts, by family.
+        dropped: so many values are not here, as there is no room.
     """
 
     def __init__(self, memory: _Memory) -> None:
@@ -69,6 +73,7 @@ class ApplicationValues:
         self._before: dict[int, float] = {}  # of counters that have gone back, what they had
         self._exemplars = 0  # so many were there
         self._too_long = 0  # keys
+        self.abouts: dict[str, str] = {}
         self.dropped = 0
 
     def read(self) -> Iterator[tuple[ValueKey, float, float]]:
@@ -112,7 +117,10 @@ class ApplicationValues:
             if end > len(data):
                 return
             key = data[at + KEY_LENGTH.size : end]
-            self._keys.append(key_of(key))
+            found = key_of(key)
+            if found is not None:
+                self.abouts[found[0].family] = found[1]
+            self._keys.append(None if found is None else found[0])
             self._too_long += len(key) > MOST_KEY_BYTES
             self._last.append(0.0)
             self._read_bytes += end - at
@@ -169,6 +177,7 @@ class ApplicationSum:
         self._sizes: dict[ValueKey, int] = {}  # of keys of workers that have ended, the last ones at the end
         self._bytes = 0  # of these keys
         self._most = _MOST_SERIES
+        self._abouts: dict[str, str] = {}  # by family, of whoever was added last
         self.dropped = 0
 
     def copy(self) -> ApplicationSum:
@@ -177,6 +186,7 @@ class ApplicationSum:
         made._counted = dict(self._counted)
         made._gauges = {key: gauge.copy() for key, gauge in self._gauges.items()}
         made._exemplars = dict(self._exemplars)
+        made._abouts = dict(self._abouts)
         made._most += len(made._counted) + len(made._gauges)
         made.dropped = self.dropped
         return made
@@ -202,6 +212,7 @@ class ApplicationSum:
                 gauge.add(_mode(key), slot, value, when)
             else:
                 self._counted[key] = self._counted.get(key, 0.0) + value
+        self._abouts.update(values.abouts)
         self.dropped += values.dropped
         for key, exemplar in values.exemplars():
             known = self._exemplars.get(key)
@@ -219,6 +230,7 @@ class ApplicationSum:
 
     def _forget_oldest(self) -> None:
         """Make room for what those had that have ended last, or a bad worker would keep everybody out for good."""
+        before = len(self._sizes)
         while self._bytes > _MOST_BYTES or len(self._sizes) > _MOST_SERIES:
             key = next(iter(self._sizes))
             self._bytes -= self._sizes.pop(key)
@@ -226,6 +238,9 @@ class ApplicationSum:
             self._gauges.pop(key, None)
             self._exemplars.pop(key, None)
             self.dropped += 1
+        if len(self._sizes) < before:
+            families = {key.family for key in self._sizes}
+            self._abouts = {family: about for family, about in self._abouts.items() if family in families}
 
     @property
     def _is_full(self) -> bool:
@@ -260,10 +275,11 @@ class ApplicationSum:
         if kind == "histogram":
             samples = self._histogram(keys)
         elif kind == "gauge":
-            samples = [sample for key in keys for sample in _gauge_samples(key, self._gauges[key])]
+            mode = keys[-1].mode  # of a gauge whose mode a deploy has changed, the last one is right
+            samples = [one for key in keys if key.mode == mode for one in _gauge_samples(key, self._gauges[key])]
         else:
             samples = [Sample(key.suffix, key.labels, self._counted[key], self._exemplars.get(key)) for key in keys]
-        return Family(name, kind, keys[0].about, samples)
+        return Family(name, kind, self._abouts.get(name, ""), samples)
 
     def _histogram(self, keys: list[ValueKey]) -> list[Sample]:
         series: dict[Labels, list[tuple[float, ValueKey]]] = {}

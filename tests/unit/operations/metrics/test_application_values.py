@@ -304,6 +304,18 @@ def test_what_has_ended_is_bounded_and_the_last_is_kept(workers: Workers, monkey
     assert kept.dropped == 20 * 50 + 1 - len(kept._counted)
 
 
+def test_help_text_that_a_deploy_has_changed_makes_no_second_line(workers: Workers) -> None:
+    """Nor does the mode of a gauge: a scraper refuses a line that is there twice.  The new ones are told."""
+    for life in (1, 2):
+        workers.fork_anew(1)
+        write_key(["counter", "jobs", "jobs_total", [], [], f"Jobs, {life}.", ""])
+        write_key(["gauge", "g", "g", [], [], f"Gauge, {life}.", ("sum", "max")[life - 1]], 5.0 * life)
+        if life == 1:
+            workers.end(1)
+    assert workers.told() == {"jobs_total": 2, "g": 10}
+    assert {one.name: one.about for one in workers.together().families()} == {"jobs": "Jobs, 2.", "g": "Gauge, 2."}
+
+
 def test_living_workers_have_room_whatever_has_ended(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(application_values, "_MOST_SERIES", 2)
     workers.fork_anew(1)
