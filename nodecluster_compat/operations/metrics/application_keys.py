@@ -7,7 +7,7 @@ such line is enough for a scraper to take nothing of the whole page.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -28,6 +28,7 @@ _SUFFIXES: Final[dict[Kind, frozenset[str]]] = {
 }
 _OF_ANY_KIND: Final = frozenset({"_created", "_info"}).union(*_SUFFIXES.values())
 _KEY_BYTES: Final = 200
+_MOST_REMEMBERED: Final = 1024  # names, which many values share
 _OURS: Final = "__"  # what a label's name begins with whose meaning is the scraper's
 
 
@@ -65,8 +66,8 @@ class ValueKey(Struct, frozen=True, array_like=True):
     @property
     def size(self) -> int:
         """What it takes of the memory, about."""
-        texts = (self.family, self.name, *self.label_names, *self.label_values)
-        return _KEY_BYTES + sum(map(len, texts))
+        names = len(self.family) + len(self.name) + sum(map(len, self.label_names))
+        return _KEY_BYTES + names + sum(map(len, self.label_values))
 
 
 class _Told(Struct, frozen=True, array_like=True):
@@ -87,13 +88,19 @@ def key_of(data: bytes) -> tuple[ValueKey, str] | None:
         key = _decode_key(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    if not key.family or not key.name.startswith(key.family) or key.suffix not in _SUFFIXES[key.kind]:
+    names, labels = _plain_names(key.kind, key.family, key.name), _plain_labels(key.label_names)
+    if names is None or labels is None or len(labels) != len(key.label_values):
         return None
-    labels = _plain_labels(key.label_names)
-    if labels is None or len(labels) != len(key.label_values):
+    return ValueKey(key.kind, *names, labels, key.label_values, "", key.mode), key.about
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _plain_names(kind: Kind, family: str, name: str) -> tuple[str, str] | None:
+    """Return the names of a family and of its sample as scrapers take them; ``None`` for those of no such kind."""
+    suffix = name.removeprefix(family)
+    if not family or not name.startswith(family) or suffix not in _SUFFIXES[kind]:
         return None
-    family = plain_name(key.family)
-    return ValueKey(key.kind, family, family + key.suffix, labels, key.label_values, "", key.mode), key.about
+    return plain_name(family), plain_name(family) + suffix
 
 
 def exemplar_of(data: bytes) -> Exemplar | None:
@@ -102,13 +109,14 @@ def exemplar_of(data: bytes) -> Exemplar | None:
         told = _decode_exemplar(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    names = _plain_labels(told.labels)
+    names = _plain_labels(tuple(told.labels))
     if names is None or not (math.isfinite(told.value) and math.isfinite(told.timestamp)):
         return None
     return Exemplar(tuple(sorted(zip(names, told.labels.values(), strict=True))), told.value, told.timestamp)
 
 
-def _plain_labels(names: Iterable[str]) -> tuple[str, ...] | None:
+@lru_cache(_MOST_REMEMBERED)
+def _plain_labels(names: tuple[str, ...]) -> tuple[str, ...] | None:
     """Return the names of labels as scrapers take them; ``None`` where they would not."""
     plain = tuple(map(plain_label, names))
     are_labels = all(name and not name.startswith(_OURS) for name in plain) and len(set(plain)) == len(plain)
