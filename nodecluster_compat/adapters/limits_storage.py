@@ -4,29 +4,34 @@
 
     import nodecluster_compat.adapters.limits_storage
 
-All of its strategies are exact over all workers, whichever of them is killed.
+All of its strategies are exact over all workers, whichever of them is killed.  Time is the store's: where several hosts
+share a server, whose clocks may differ, it is that of the server.
 """
 
 from __future__ import annotations
 
 import time
 from math import floor
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from limits.storage.base import MovingWindowSupport, SlidingWindowCounterSupport, Storage, TimestampedSlidingWindow
+from limits.storage.base import MovingWindowSupport, SlidingWindowCounterSupport, Storage
 
 from ..errors import ClusterError
 from ..roles.cluster import cluster
 from ..sharing.rates import SlidingWindow
 from .keys import fitting
 
+if TYPE_CHECKING:
+    from ..sharing.store import Store
+
 __all__ = ["ClusterStorage"]
 
 _PREFIX: Final = "limits:"
 _WINDOW: Final = "limits:window:"
+_COUNTER: Final = "limits:counter:"
 
 
-class ClusterStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport, TimestampedSlidingWindow):
+class ClusterStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
     """A storage of ``limits`` in ``cluster.store``.
 
     Args:
@@ -39,7 +44,10 @@ class ClusterStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport, 
 
     def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **options: Any) -> None:
         super().__init__(uri, wrap_exceptions=wrap_exceptions, **options)
-        self._store = cluster.store
+
+    @property
+    def _store(self) -> Store:
+        return cluster.store
 
     @property
     def base_exceptions(self) -> type[Exception]:
@@ -81,40 +89,44 @@ class ClusterStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport, 
         return amount <= limit and not self._window(key, limit, expiry).take(amount)
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
-        """Return when the first hit of the window was, and how many there are."""
-        hits = self._window(key, limit, expiry).hits()
-        return (hits[0] if hits else time.time()), len(hits)
+        """Return when the first hit of the window was, by this host's clock, and how many there are."""
+        count, age = self._window(key, limit, expiry).stand()
+        return time.time() - age, count
 
     def _window(self, key: str, limit: int, expiry: int) -> SlidingWindow:
-        return SlidingWindow(self._store, fitting(_WINDOW, key), limit, expiry, time.time)
+        return SlidingWindow(self._store, fitting(_WINDOW, key), limit, expiry)
 
     # --- sliding window counter ----------------------------------------------------------------
 
     def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         """Hit, if the weighted count of this window and the one before allows that."""
-        now = time.time()
-        previous, previous_ttl, _, _ = self._counts(key, expiry, now)
-        weighted = previous * previous_ttl / expiry
-        _, current_key = self.sliding_window_keys(key, expiry, now)
 
-        def step(count: Any) -> tuple[int, bool]:  # noqa: ANN401 - of the store
-            current = count if isinstance(count, int) else 0
-            is_allowed = floor(weighted + current) + amount <= limit
-            return current + amount * is_allowed, is_allowed
+        def step(kept: Any) -> tuple[Any, bool]:  # noqa: ANN401 - of the store
+            now = self._store.now()
+            began, previous, current = _windows(kept, expiry, now)
+            weighted = previous * (began + expiry - now) / expiry + current
+            is_allowed = floor(weighted) + amount <= limit
+            return [began, previous, current + amount * is_allowed], is_allowed
 
-        return bool(self._store.update(fitting(_PREFIX, current_key), step, ttl=2 * expiry))
+        return bool(self._store.update(fitting(_COUNTER, key), step, ttl=2 * expiry))
 
     def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
         """Return count and remaining time of the window before, and of this one."""
-        return self._counts(key, expiry, time.time())
+        now = self._store.now()
+        began, previous, current = _windows(self._store.get(fitting(_COUNTER, key)), expiry, now)
+        left = began + expiry - now
+        return previous, left if previous else 0.0, current, left + expiry if current or previous else 0.0
 
     def clear_sliding_window(self, key: str, expiry: int) -> None:
         """Forget both windows."""
-        for one in self.sliding_window_keys(key, expiry, time.time()):
-            self.clear(one)
+        self._store.delete(fitting(_COUNTER, key))
 
-    def _counts(self, key: str, expiry: int, now: float) -> tuple[int, float, int, float]:
-        previous_key, current_key = self.sliding_window_keys(key, expiry, now)
-        previous, current = self.get(previous_key), self.get(current_key)
-        previous_ttl = (1 - (((now - expiry) / expiry) % 1)) * expiry if previous else 0.0
-        return previous, previous_ttl, current, (1 - ((now / expiry) % 1)) * expiry + expiry
+
+def _windows(kept: Any, expiry: float, now: float) -> tuple[float, int, int]:  # noqa: ANN401 - of the store
+    """Return when this window began, which is at its first hit or behind the one before, and the hits of both."""
+    if not isinstance(kept, list):
+        return now, 0, 0
+    began, previous, current = kept
+    if now < began + expiry:
+        return began, previous, current
+    return (began + expiry, current, 0) if now < began + 2 * expiry else (now, 0, 0)

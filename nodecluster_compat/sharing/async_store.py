@@ -78,3 +78,7 @@ class AsyncStore(Store):
     async def clear_async(self) -> None:
         """Await :meth:`clear`."""
         await self.apart(self.clear)
+
+    async def now_async(self) -> float:
+        """Await :meth:`now`."""
+        return float(await self.apart(self.now))

@@ -5,8 +5,9 @@ Each asks the shared store in one step, so that what is allowed is exact, whiche
 
 from __future__ import annotations
 
-import struct
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ArgumentError, ArgumentTypeError
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SlidingWindow", "TokenBucket"]
 
-_TIME: Final = struct.Struct("<d")
-_MOST_HITS: Final = 100_000
+_MOST_HITS: Final = 1_000_000_000
+_MOST_MOMENTS: Final = 10_000
 
 
 class TokenBucket:
@@ -28,7 +29,7 @@ class TokenBucket:
         name: of the bucket, a key of the store.
         rate: tokens a second, above 0.
         burst: how many it holds, above 0.
-        clock: seconds that only go on, the same in all processes; ``None`` for the store's.
+        clock: seconds, the same in all processes; ``None`` for the store's.
     """
 
     def __init__(
@@ -77,14 +78,17 @@ class TokenBucket:
 
 
 class SlidingWindow:
-    """So many hits within the last seconds, at any moment: each is remembered.
+    """So many hits within the last seconds, at any moment.
+
+    Up to 10 000 moments are remembered.  Where one window has more of them neighbours count as of the later one, so it
+    never allows more than the limit.
 
     Args:
         store: ``cluster.store``.
         name: of the window, a key of the store.
-        limit: how many, 1 to 100 000.
+        limit: how many, 1 to a thousand million.
         seconds: above 0.
-        clock: seconds that only go on, the same in all processes; ``None`` for the store's.
+        clock: seconds, the same in all processes; ``None`` for the store's.
     """
 
     def __init__(
@@ -111,14 +115,14 @@ class SlidingWindow:
         """
         count = _whole(amount, self._limit, "a number of hits")
 
-        def step(kept: Any) -> tuple[bytes, float]:  # noqa: ANN401 - of the store
+        def step(kept: Any) -> tuple[Any, float]:  # noqa: ANN401 - of the store
             now = self._clock()
             hits = self._within(kept, now)
-            now = max([now, *hits[-1:]])  # hits are in order, whatever another process' clock says
-            if len(hits) + count > self._limit:
-                frees = hits[len(hits) + count - self._limit - 1]
-                return _packed(hits), frees + self._seconds - now
-            return _packed([*hits, *[now] * count]), 0.0
+            now = max([now, *hits.times[-1:]])  # hits are in order, whatever another process' clock says
+            excess = hits.count + count - self._limit
+            if excess > 0:
+                return hits.kept, hits.time_of(excess) + self._seconds - now
+            return hits.with_more(now, count).kept, 0.0
 
         seconds: float = self._store.update(self._name, step, ttl=self._seconds)
         return seconds
@@ -129,17 +133,60 @@ class SlidingWindow:
 
     def hits(self) -> list[float]:
         """Return when each hit within the window was, oldest first."""
-        return self._within(self._store.get(self._name), self._clock())
+        found = self._found(self._clock())
+        return [at for at, count in zip(found.times, found.counts, strict=True) for _ in range(count)]
 
-    def _within(self, kept: Any, now: float) -> list[float]:  # noqa: ANN401 - of the store
-        if not isinstance(kept, bytes):
-            return []
-        times = [at for (at,) in _TIME.iter_unpack(kept[: len(kept) // _TIME.size * _TIME.size])]
-        return [at for at in times if at > now - self._seconds]
+    async def hits_async(self) -> list[float]:
+        """Await :meth:`hits`."""
+        found: list[float] = await self._store.apart(self.hits)
+        return found
+
+    def stand(self) -> tuple[int, float]:
+        """Return how many hits are within the window, and how many seconds ago the first of them was, 0.0 for none."""
+        now = self._clock()
+        found = self._found(now)
+        return found.count, now - found.times[0] if found.times else 0.0
+
+    async def stand_async(self) -> tuple[int, float]:
+        """Await :meth:`stand`."""
+        found: tuple[int, float] = await self._store.apart(self.stand)
+        return found
+
+    def _found(self, now: float) -> _Hits:
+        return self._within(self._store.get(self._name), now)
+
+    def _within(self, kept: Any, now: float) -> _Hits:  # noqa: ANN401 - of the store
+        if not isinstance(kept, list):
+            return _Hits([], [])
+        times, counts = kept
+        begin = bisect_right(times, now - self._seconds)
+        return _Hits(times[begin:], counts[begin:])
 
 
-def _packed(times: list[float]) -> bytes:
-    return b"".join(map(_TIME.pack, times))
+class _Hits:
+    """Moments, in order, and how many hits there were at each."""
+
+    def __init__(self, times: list[float], counts: list[int]) -> None:
+        self.times = times
+        self.counts = counts
+        self.count = sum(counts)
+
+    @property
+    def kept(self) -> list[Any]:
+        """As it is in the store."""
+        return [self.times, self.counts]
+
+    def with_more(self, at: float, count: int) -> _Hits:
+        """Return these and so many more, which are the last."""
+        times, counts = [*self.times, at], [*self.counts, count]
+        if len(times) > _MOST_MOMENTS:
+            counts = [sum(counts[one : one + 2]) for one in range(0, len(counts), 2)]
+            times = [*times[1::2], *times[len(times) // 2 * 2 :]]
+        return _Hits(times, counts)
+
+    def time_of(self, number: int) -> float:
+        """Return when a hit was, 1 for the first."""
+        return self.times[bisect_left(list(accumulate(self.counts)), number)]
 
 
 def _whole(value: object, most: int, what: str) -> int:

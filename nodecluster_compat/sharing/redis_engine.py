@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import ArgumentError, ArgumentTypeError, StoreCorrupt, StoreUnavailable
 from .entries import name_of
 from .near_cache import NearCache
+from .server_clock import ServerClock
 from .store_engine import Taken
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ redis.call('SET', KEYS[1], 0, 'PX', ARGV[2], 'NX')
 redis.call('INCRBY', KEYS[1], ARGV[1])
 return redis.call('GET', KEYS[1])
 """  # the text of it: a number of Lua's has 53 bits
+_TIME: Final = "return redis.call('TIME')"
 
 
 def space_of(name: str) -> str:
@@ -82,9 +84,11 @@ class RedisEngine:
         name: of the clusters that share them.
         check: raises where this code must not wait for a server.
         log: told when nothing can be kept in this process.
+        clock: seconds of this process that only go on.
 
     Attributes:
         near: what this process keeps of what it has read.
+        clock: the server's.
     """
 
     def __init__(
@@ -93,10 +97,12 @@ class RedisEngine:
         name: str,
         check: Callable[[], None] = lambda: None,
         log: Log = _LOG,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._server = server
         self._space = f"{space_of(name)}store:".encode()
         self._check = check
+        self.clock = ServerClock(self._ask_time, clock)
         self.near = NearCache(server.address, self._space, log)
 
     def _key(self, key: bytes) -> bytes:
@@ -120,8 +126,12 @@ class RedisEngine:
         self.near.cover(self._space + name_of(prefix).encode() for prefix in prefixes)
 
     def now(self) -> float:
-        """See :class:`StoreEngine`: of the hosts' clocks, which have to agree."""
-        return time.time()
+        """See :class:`StoreEngine`: of the server's clock."""
+        return self.clock.now()
+
+    def _ask_time(self) -> float:
+        seconds, microseconds = self._ask(lambda client: client.eval(_TIME, 1, self._space))
+        return int(seconds) + int(microseconds) / 1_000_000
 
     # --- reading -------------------------------------------------------------------------------
 

@@ -240,7 +240,11 @@ class Store:
         return self.engine.taken().entries
 
     def now(self) -> float:
-        """Return seconds that only go on, the same for all who share it: of hosts whose clocks agree, with a server."""
+        """Return seconds, the same for all who share it: with a server of its clock, which is asked now and then.
+
+        Raises:
+            StoreUnavailable, WouldBlock: it has to be asked, and cannot be.
+        """
         return self.engine.now()
 
     # --- how it is -----------------------------------------------------------------------------

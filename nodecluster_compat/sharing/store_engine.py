@@ -94,7 +94,7 @@ class StoreEngine(Protocol):
         """Return how much there is."""
 
     def now(self) -> float:
-        """Return seconds, the same for all who share these entries."""
+        """Return seconds, the same for all who share these entries, whatever their clocks say."""
 
     def leave(self) -> None:
         """Let go of what this process has opened, or the one that forked it."""

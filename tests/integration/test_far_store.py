@@ -180,6 +180,22 @@ def test_rates(store: Store) -> None:
     assert [bool(one.take()) for one in [*windows, *windows]] == [False, False, False, True]
 
 
+def test_time_is_the_servers(server: RedisServer) -> None:
+    """Whatever the clocks of the hosts say, and wherever they began to count."""
+    url = server.url
+    with redis.Redis(port=server.port) as client:
+        for ahead in (0.0, 0.05, -3600.0):
+            engine = RedisEngine(Server(url), "test", clock=lambda ahead=ahead: time.monotonic() + ahead)
+            engine.now()
+            before, found, after = (_seconds(client.time()), engine.now(), _seconds(client.time()))
+            assert before - engine.clock.within <= found <= after + engine.clock.within
+            engine.leave()
+
+
+def _seconds(told: tuple[int, int]) -> float:
+    return told[0] + told[1] / 1_000_000
+
+
 # --- what becomes of the server --------------------------------------------------------------------
 
 
@@ -283,6 +299,8 @@ def test_a_cluster_of_servers(tmp_path: Any) -> None:
             assert store.get_many(["a", "b"]) == {"a": 1, "b": 2}
             assert (store.incr("a"), store.incr("n", ttl=5), store.update("a", lambda a: (a + 1, a))) == (2, 1, 2)
             assert (sorted(store.keys()), store.delete("a", "b"), len(store)) == (["a", "b", "n"], 2, 1)
+            assert SlidingWindow(store, "w", 1, 1000).take() == 0  # it asks for the time
+            store.delete("w")
             store.clear()
             assert len(store) == 0
     finally:

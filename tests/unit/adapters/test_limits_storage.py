@@ -14,11 +14,11 @@ import nodecluster_compat.adapters.limits_storage as adapter
 from nodecluster_compat.errors import StoreUnavailable
 from nodecluster_compat.sharing.store import Store
 
-STRATEGIES: list[Any] = [FixedWindowRateLimiter, MovingWindowRateLimiter, SlidingWindowCounterRateLimiter]
+STRATEGIES: list[Any] = [FixedWindowRateLimiter, MovingWindowRateLimiter]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_every_strategy(strategy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_in_memory(strategy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Allows what the storage in memory allows, hit by hit, and tells the same of the window."""
     now = [1_000_000.0]
     monkeypatch.setattr("time.time", lambda: now[0])
@@ -35,6 +35,47 @@ def test_every_strategy(strategy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (mine.remaining, mine.reset_time) == (other.remaining, pytest.approx(other.reset_time))
     ours.clear(limit, "user", "x")
     assert ours.get_window_stats(limit, "user", "x").remaining == 5
+
+
+def test_sliding_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first begins with a hit, the next one behind it; of the one before so much counts as is within a minute."""
+    now = [1_000_000.0]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0] - 999_000)
+    limiter, limit = SlidingWindowCounterRateLimiter(storage_from_string("cluster://")), RateLimitItemPerMinute(6)
+    assert limiter.get_window_stats(limit, "a") == (now[0], 6)
+    assert [limiter.hit(limit, "a") for _ in range(7)] == [True] * 6 + [False]
+    now[0] += 10
+    assert limiter.get_window_stats(limit, "a") == (pytest.approx(now[0] + 50), 0)
+    hits = []
+    for now[0] in range(1_000_020, 1_000_121, 10):
+        hits.append([limiter.test(limit, "a"), limiter.hit(limit, "a")])
+    assert hits == [[False] * 2] * 5 + [[True] * 2] * 6  # in the second minute each ten seconds free a hit of the first
+    now[0] += 120
+    assert limiter.get_window_stats(limit, "a").remaining == 6
+    assert limiter.hit(limit, "a")
+    limiter.clear(limit, "a")
+    assert limiter.get_window_stats(limit, "a").remaining == 6
+
+
+@pytest.mark.parametrize("strategy", [MovingWindowRateLimiter, SlidingWindowCounterRateLimiter])
+def test_hosts_whose_clocks_differ(strategy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By 50 ms: what is allowed, and how long to wait, is by the time of the store, which both have."""
+    now, skew = [1000.0], [0.0]
+    monkeypatch.setattr("time.time", lambda: now[0] + 1_000_000 + skew[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    limiter, limit = strategy(storage_from_string("cluster://")), RateLimitItemPerSecond(10)
+
+    def seen_by(key: str, skews: tuple[float, float]) -> list[Any]:
+        seen = []
+        for step in range(600):
+            now[0] = 1000 + step * 0.005
+            for skew[0] in skews:
+                waits = limiter.get_window_stats(limit, key).reset_time - adapter.time.time()
+                seen.append((limiter.hit(limit, key), pytest.approx(waits, abs=1e-6)))
+        return seen
+
+    assert seen_by("apart", (0.05, 0.0)) == seen_by("together", (0.0, 0.0))
 
 
 def test_reset_and_check(store: Store) -> None:

@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Any:
 
 def test_each_verb_has_a_twin() -> None:
     verbs = {name for name in vars(Store) if not name.startswith("_") and callable(vars(Store)[name])}
-    assert {name.removesuffix("_async") for name in VERBS} == verbs - {"apart", "cache_locally", "leave", "now"}
+    assert {name.removesuffix("_async") for name in VERBS} == verbs - {"apart", "cache_locally", "leave"}
 
 
 def test_twins_do_what_the_verbs_do(store: AsyncStore) -> None:
@@ -46,9 +46,12 @@ def test_twins_do_what_the_verbs_do(store: AsyncStore) -> None:
         assert sorted(await store.keys_async("b")) == ["b"]
         assert (await store.delete_async("b"), await store.delete_prefix_async("n")) == (1, 1)
         await store.clear_async()
-        assert len(store) == 0
+        assert await store.apart(len, store) == 0
+        assert store.now() <= await store.now_async() <= store.now()
         bucket, window = TokenBucket(store, "t", rate=0.001, burst=1), SlidingWindow(store, "w", 1, 1000)
         assert [bool(await one.take_async()) for one in (bucket, window, bucket, window)] == [False, False, True, True]
+        assert await window.hits_async() == window.hits()
+        assert (await window.stand_async())[0] == 1
         with pytest.raises(ArgumentTypeError):
             await store.incr_async("a", "one")  # type: ignore[arg-type]
 

@@ -72,6 +72,34 @@ def test_window(store: Store) -> None:
     assert window.hits() == [10, 14, 14]
 
 
+def test_how_a_window_stands(store: Store) -> None:
+    """How many, and how long ago the first of them was; a million at once take no more room than one."""
+    now = [0.0]
+    store.clear()
+    window = SlidingWindow(store, "w", 2_000_000, 10, clock=lambda: now[0])
+    assert window.stand() == (0, 0.0)
+    assert window.take() == 0
+    now[0] = 4
+    assert (window.take(1_999_999), window.stand(), window.take()) == (0, (2_000_000, 4.0), 6.0)
+    assert len(store["w"][0]) == 2
+    now[0] = 10
+    assert (window.stand(), window.take(), window.take()) == ((1_999_999, 6.0), 0, 4.0)
+
+
+def test_more_moments_than_are_remembered(store: Store) -> None:
+    """Neighbours become one, which counts for longer: never more than the limit, and no hit is forgotten early."""
+    now = [0.0]
+    store.clear()
+    window = SlidingWindow(store, "w", 10_050, 20_000, clock=lambda: now[0])
+    for now[0] in range(10_050):
+        assert window.take() == 0
+    assert window.stand() == (10_050, 10_048)  # the first of the first pair is as late as the second
+    assert len(store["w"][0]) < 5100
+    assert window.take() == 20_000 - 10_048
+    now[0] += 20_000 - 10_048
+    assert [bool(window.take()) for _ in range(3)] == [False, False, True]
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 3)), min_size=1, max_size=40))
 def test_no_span_has_more_than_the_limit(store: Store, steps: list[tuple[int, int]]) -> None:
@@ -99,7 +127,7 @@ def test_no_span_has_more_than_the_limit(store: Store, steps: list[tuple[int, in
         lambda store: TokenBucket(store, "b", 1, 1).take(2),
         lambda store: TokenBucket(store, "b", 1, 1).take(-1),
         lambda store: SlidingWindow(store, "w", 0, 1),
-        lambda store: SlidingWindow(store, "w", 100_001, 1),
+        lambda store: SlidingWindow(store, "w", 1_000_000_001, 1),
         lambda store: SlidingWindow(store, "w", 1, 0),
         lambda store: SlidingWindow(store, "w", 1, 1).take(2),
     ],
