@@ -185,6 +185,16 @@ class Bus:
         """
         return self._sharing.side.tell("broadcast", encode(message), True)
 
+    async def broadcast_async(self, message: object) -> bool:
+        """Send a message as :meth:`broadcast` does, and await that the primary keeps up: for tasks.
+
+        Raises:
+            MessageNotSerializable, MessageTooLarge: nothing was sent.
+        """
+        is_sent = self.broadcast(message)
+        await self._sharing.side.ease()
+        return is_sent
+
     # --- requests ------------------------------------------------------------------------------
 
     def request(

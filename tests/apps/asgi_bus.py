@@ -1,4 +1,4 @@
-"""Topics, requests and locks from tasks: ``/publish/N``, ``/ask``, and ``/blocks`` for what must not wait here."""
+"""Topics, requests and locks from tasks: ``/publish/N``, ``/broadcast/N``, ``/ask``; ``/blocks`` must not wait."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any
 
-from nodecluster_compat import cluster
+from nodecluster_compat import cluster, process
 from nodecluster_compat.errors import WouldBlock
 
 
@@ -30,6 +30,15 @@ async def ask() -> Any:
         return dict(replies), len(everyone), (lock.token or 0) > 0
 
 
+@process.on("message")
+async def told(message: Any) -> None:
+    say(told=message, by=os.getpid())
+
+
+async def broadcast(last: int) -> list[bool]:
+    return [await cluster.bus.broadcast_async(number) for number in range(last)]
+
+
 def blocks() -> str:
     try:
         cluster.bus.request("slowly.asked", 1)
@@ -44,6 +53,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     _, what, *rest = scope["path"].split("/")
     if what == "publish":
         body = json.dumps(cluster.bus.publish("slowly.told", int(rest[0])))
+    elif what == "broadcast":
+        body = json.dumps(await broadcast(int(rest[0])))
     else:
         body = json.dumps(await ask()) if what == "ask" else blocks()
     await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kinds import every_kind, every_wsgi_kind
+from kinds import ASGI, every_kind, every_wsgi_kind
 from programs import run_program
 from remote_control import CONF, REMOTE, ask, healthy, said, tell, wait, wait_ended, wait_logged, wait_said
 
@@ -133,6 +133,12 @@ def test_tasks(cluster: Cluster) -> None:
     assert (replies, everyone, has_token) == ({"1": [99, 1], "2": [99, 2]}, 2, True)
     assert cluster.get("/blocks").text == "WouldBlock"
 
+    answer = cluster.get("/broadcast/500")
+    assert answer.json() == [True] * 500
+    [other] = [worker.pid for worker in cluster.workers if worker.id != answer.worker]
+    wait(lambda: len(said_with(cluster, "told")) >= 500, "all broadcasts", cluster)
+    assert [(one["told"], one["by"]) for one in said_with(cluster, "told")] == [(at, other) for at in range(500)]
+
 
 def said_with(cluster: Cluster, name: str) -> list[dict[str, Any]]:
     return [one for one in said(cluster) if name in one]
@@ -192,6 +198,65 @@ def test_a_script(tmp_path: Path) -> None:
         "answers ['worker 1', 'worker 2', 'worker 3'] missing {}",
         *["first ran 1"] * 3,
     ]
+
+
+BAD_TASKS = """
+import asyncio
+got = []
+async def raises(topic, message):
+    await asyncio.sleep(0)
+    raise RuntimeError('on purpose')
+def raises_at_once(topic, message):
+    raise RuntimeError('at once')
+async def good(topic, message):
+    got.append(message)
+async def never(topic, message):
+    await asyncio.Event().wait()
+stuck = cluster.bus.subscribe('bad', never)
+for one in (raises, raises_at_once, good):
+    cluster.bus.subscribe('bad', one)
+"""
+
+
+@pytest.mark.cluster(**{**REMOTE, **ASGI}, workers=2)
+def test_bad_subscribers_in_tasks(cluster: Cluster) -> None:
+    """One that raises, or awaits for ever, holds up nobody; what it misses is counted."""
+    ask(cluster, "worker/1", BAD_TASKS)
+    ask(cluster, "worker/2", "for number in range(5000): cluster.bus.publish('bad', number) or say(refused=number)")
+    wait(lambda: ask(cluster, "worker/1", "result = len(got)") == 5000, "all messages", cluster)
+    assert ask(cluster, "worker/1", "result = got == list(range(5000))")
+    assert said_with(cluster, "refused") == []
+    assert ask(cluster, "worker/1", "result = [stuck.delivered, stuck.waiting, stuck.dropped]") == [1, 4096, 903]
+    wait_logged(cluster, "is slow")
+    wait_logged(cluster, "on purpose")
+    wait_logged(cluster, "at once")
+    replies = "replies = cluster.bus.request('bad', 1, timeout=0.5); result = [dict(replies), list(replies.missing)]"
+    assert ask_beside(cluster, replies) == [{}, [1]]
+    assert healthy(cluster)
+
+
+@pytest.mark.cluster(**{**REMOTE, **ASGI}, workers=2, settings={"timeout": 3})
+def test_a_subscriber_that_blocks_the_loop(cluster: Cluster) -> None:
+    """Holds up its worker, which is replaced after ``timeout``, and neither other workers nor who publishes."""
+    hear = """
+got = []
+def hear(topic, message):
+    got.append(message)
+    if message == 4999:
+        say(heard=len(got))
+cluster.bus.subscribe('bad', hear)
+"""
+    ask(cluster, "worker/2", hear)
+    ask(cluster, "worker/1", "import time\ncluster.bus.subscribe('bad', lambda topic, message: time.sleep(3600))")
+    told = "for number in range(5000): cluster.bus.publish('bad', number) or say(refused=number)"
+    tell(cluster, "worker/2", told)
+    wait_said(cluster, heard=5000)
+    assert said_with(cluster, "refused") == []
+    wait_ended(cluster, worker=1)
+    cluster.wait_listening(2)
+    ask(cluster, "worker/2", told)
+    wait_said(cluster, heard=10_000)
+    assert healthy(cluster)
 
 
 BAD = """
