@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import pytest
 from recipes import PATIENCE, PROGRAMS, Collector, Start, answers, free_port, program
+from redis_server import PROGRAM
 
 from pytest_cluster import Cluster, ClusterFactory
 from pytest_cluster.waiting import poll
@@ -71,7 +72,7 @@ def start(cluster_factory: ClusterFactory, tmp_path: Path) -> Start:
 def redis_url() -> Iterator[str]:
     """A Redis of its own."""
     port = free_port()
-    command = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    command = [program(PROGRAM), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     with tempfile.TemporaryDirectory() as folder:
         server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
         try:

@@ -1,24 +1,30 @@
-"""A Redis server of a test's own, from Debian's package: started, paused, killed, started again at the same port."""
+"""A Redis server of a test's own, from Debian's package: started, paused, killed, started again at the same port.
+
+``TEST_REDIS_SERVER`` names another program, as Valkey's: ``TEST_REDIS_SERVER=/usr/bin/valkey-server pytest …``.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from recipes import answers, free_port
 
 from pytest_cluster.waiting import poll
 
-__all__ = ["RedisCluster", "RedisServer", "Sentinels", "needs_redis", "running"]
+__all__ = ["PROGRAM", "RedisCluster", "RedisServer", "Sentinels", "needs_redis", "running"]
+
+PROGRAM: Final = os.environ.get("TEST_REDIS_SERVER", "redis-server")
 
 needs_redis = pytest.mark.skipif(
-    shutil.which("redis-server") is None, reason="this machine has no redis-server: apt-get install redis-server"
+    shutil.which(PROGRAM) is None, reason=f"this machine has no {PROGRAM}: apt-get install redis-server"
 )
 
 
@@ -37,7 +43,7 @@ class RedisServer:
     def start(self, *options: str, name: str = "") -> None:
         """Start it, with further options, or from a file of that name in its folder."""
         own = [name] if name else ["--save", ""]
-        command = ["redis-server", *own, "--port", str(self.port), "--bind", "127.0.0.1", *options]
+        command = [PROGRAM, *own, "--port", str(self.port), "--bind", "127.0.0.1", *options]
         self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL)
         assert poll(lambda: answers(self.port), 20)
 
