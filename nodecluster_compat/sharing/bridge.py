@@ -130,6 +130,7 @@ class Bridge:
         others: who is told what comes on other channels than that of topics; a door, before :meth:`begin`.
         sent: how many messages the server has taken.
         received: how many have come from other hosts.
+        is_listening: whether the server passes on what other hosts say, on all channels.
     """
 
     def __init__(
@@ -144,6 +145,7 @@ class Bridge:
         self.sent = 0
         self._told_foreign = 0
         self.received = 0
+        self.is_listening = False
         self._address = address_of(url)
         self._channel = f"nodecluster:{name}:topics"
         self._inject = inject
@@ -250,11 +252,12 @@ class Bridge:
                 if message is None:
                     pubsub.ping()  # a server that is stopped does not close its connections
                 elif message["type"] == "subscribe":
+                    self.is_listening = message["data"] > len(self.others)
                     connected()
                 elif message["type"] == "message":
                     self.others.get(message["channel"], self._received)(message["data"])
         finally:
-            self._listening = None
+            self._listening, self.is_listening = None, False
             with suppress(Exception):
                 pubsub.close()
             client.close()

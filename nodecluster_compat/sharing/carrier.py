@@ -31,7 +31,7 @@ _PRESENT: Final = """
 local now = redis.call('TIME')
 local seconds = now[1] + now[2] / 1000000
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', seconds)
-redis.call('ZADD', KEYS[1], seconds + ARGV[2], ARGV[1])
+if ARGV[2] ~= '0' then redis.call('ZADD', KEYS[1], seconds + ARGV[2], ARGV[1]) end
 redis.call('EXPIRE', KEYS[2], ARGV[3])
 return redis.call('ZRANGE', KEYS[1], 0, -1)
 """
@@ -58,12 +58,14 @@ class Carrier:
         self._name = name
         self._host = host
         self._ends = False
+        self._bridge: Bridge | None = None
 
     def _channel(self, what: str) -> str:
         return f"nodecluster:{self._name}:{what}"
 
     def begin(self, bridge: Bridge) -> None:
-        """Hear requests and replies by a bridge, and be present."""
+        """Hear requests and replies by a bridge, and be present as long as it listens: others wait for who is."""
+        self._bridge = bridge
         bridge.others[self._channel("requests").encode()] = self._requested
         bridge.others[self._channel(f"replies:{self._host}").encode()] = self.requests.replied
         self._beat()
@@ -91,16 +93,24 @@ class Carrier:
         for tell in self.when_present:
             tell(hosts)
 
+    @property
+    def _hears(self) -> bool:
+        return self._bridge is not None and self._bridge.is_listening
+
     def _present(self, client: Any) -> list[str]:  # noqa: ANN401 - redis-py's
-        """Be present for a while; return who else is."""
+        """Be present for a while, if this host hears what is asked of it; return who else is."""
         keys = [self._hosts, f"{space_of(self._name)}once"]
-        found: list[bytes] = client.eval(_PRESENT, 2, *keys, self._host, PRESENT_SECONDS, LIFE_SECONDS)
+        seconds = PRESENT_SECONDS if self._hears else 0
+        found: list[bytes] = client.eval(_PRESENT, 2, *keys, self._host, seconds, LIFE_SECONDS)
         return [one.decode() for one in found if one != self._host.encode()]
 
     # --- asking --------------------------------------------------------------------------------
 
     def ask(self, asked: AskAfar, done: Callable[[Gathered], None]) -> None:
         """Ask all hosts that are present; ``done`` is told once."""
+        if not self._hears:
+            done(unreached("this host is not connected to the server"))
+            return
         until = None if asked.seconds is None else time.monotonic() + asked.seconds + GRACE_SECONDS
         failed = partial(self._locked, done, unreached("the server cannot be reached"))
         self._keeper.do(partial(self._ask, asked, until, partial(self._locked, done)), failed=failed)

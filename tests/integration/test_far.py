@@ -20,6 +20,7 @@ HEAR = """
 heard = []
 cluster.bus.subscribe('news.*', lambda topic, message: heard.append(message))
 """
+COUNTED = "result = [message for message in heard if message != 'before']"
 BRIDGE = "from nodecluster_compat.sharing.members import sharing; bridge = sharing.far.bridge; "
 
 
@@ -31,11 +32,11 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def leader_of(cluster: Cluster) -> str:
-    """Where the bridge of a cluster is, once it is connected."""
+    """Where the bridge of a cluster is, once it hears other hosts."""
 
     def connected() -> str | None:
         for worker in cluster.workers:
-            if ask(cluster, f"worker/{worker.id}", BRIDGE + "result = bridge and bridge._listening is not None"):
+            if ask(cluster, f"worker/{worker.id}", BRIDGE + "result = bridge and bridge.is_listening"):
                 return f"worker/{worker.id}"
         return None
 
@@ -75,8 +76,9 @@ def check_requests(first: Cluster, second: Cluster) -> None:
     everywhere = (
         "import os; replies = cluster.everywhere(os.getppid, timeout=20); result = sorted(set(replies.values()))"
     )
-    pids = second.request("POST", "/here", body=everywhere.encode(), timeout=40).json()["result"]
-    assert pids == sorted([first.primary.pid, second.primary.pid])
+    pids = sorted([first.primary.pid, second.primary.pid])
+    asked = lambda: second.request("POST", "/here", body=everywhere.encode(), timeout=40).json()["result"]  # noqa: E731
+    wait(lambda: asked() == pids, "both hosts", second)
     ask(second, "worker/1", "cluster.bus.subscribe('price', lambda topic, message: message * 2)")
     topic = "result = list(cluster.bus.request('price', 21, timeout=20).values())"
     wait(lambda: first.request("POST", "/here", body=topic.encode()).json()["result"] == [42], "a subscriber", first)
@@ -124,11 +126,14 @@ def test_two_clusters(cluster_factory: ClusterFactory, server: RedisServer) -> N
         for where in ("primary", "worker/1", "worker/2"):
             ask(cluster, where, HEAR)
         leader_of(cluster)
+    for cluster in (first, second):
+        for where in ("primary", "worker/1", "worker/2"):
+            crosses(first, cluster, where, "before")
     ask(first, "worker/1", "for number in range(500): cluster.bus.publish('news.n', number)")
     for cluster in (first, second):
         for where in ("primary", "worker/1", "worker/2"):
-            wait(lambda where=where, cluster=cluster: ask(cluster, where, "result = len(heard)") == 500, "all", cluster)
-            assert ask(cluster, where, "result = heard == list(range(500))")
+            wait(lambda where=where, cluster=cluster: len(ask(cluster, where, COUNTED)) == 500, "all", cluster)
+            assert ask(cluster, where, COUNTED) == list(range(500))
 
     check_requests(first, second)
     bridge = leader_of(second)

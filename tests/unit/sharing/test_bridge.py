@@ -109,3 +109,40 @@ def test_what_cannot_be_published_by_the_end_is_counted(server: Server) -> None:
     assert server.is_asked.wait(30)
     bridge.end(0)
     assert (bridge.lost, lost) == (499, ["server_away"] * 499)  # the one that is on its way may arrive
+
+
+class PubSub:
+    """Says what the test puts there, and then that the connection is lost."""
+
+    def __init__(self, says: list[dict[str, object]]) -> None:
+        self.says = says
+        self.seen: list[bool] = []
+        self.bridge: Bridge | None = None
+
+    def pubsub(self, **_: object) -> PubSub:
+        return self
+
+    def subscribe(self, *channels: object) -> None:
+        self.channels = channels
+
+    def get_message(self, **_: object) -> dict[str, object]:
+        assert self.bridge is not None
+        self.seen.append(self.bridge.is_listening)
+        if not self.says:
+            raise ConnectionError("lost")
+        return self.says.pop(0)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def test_a_bridge_listens_when_the_server_has_said_so_of_all_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before: what others say meanwhile does not come; nor once the connection is lost."""
+    server = PubSub([{"type": "subscribe", "data": number} for number in (1, 2, 3)])
+    monkeypatch.setattr(Bridge, "_client", lambda _: server)
+    bridge = server.bridge = Bridge("redis://127.0.0.1:1", "test", lambda _: None, LOG)
+    bridge.others |= {b"requests": lambda _: None, b"replies": lambda _: None}
+    with pytest.raises(ConnectionError):
+        bridge._listen_while_connected(lambda: None)
+    assert server.seen == [False, False, False, True]
+    assert not bridge.is_listening

@@ -27,9 +27,18 @@ class Rig:
         around: Any = SimpleNamespace(member=SimpleNamespace(runtime=later), losses=losses)
         keeper: Any = SimpleNamespace(do=lambda job, **_: self.jobs.append(job))
         self.carrier = Carrier(around, keeper, "test", "here")
+        self.bridge: Any = SimpleNamespace(is_listening=True, others={})
+        self.carrier.begin(self.bridge)
+        self.present: list[float] = []
+        self.work()
+        self.timers.clear()
+
+    def present_for(self, seconds: float) -> list[bytes]:
+        self.present.append(seconds)
+        return [b"here", b"there"]
 
     def work(self) -> None:
-        client = SimpleNamespace(eval=lambda *_: [b"here", b"there"], publish=lambda *_: None)
+        client = SimpleNamespace(eval=lambda *args: self.present_for(args[-2]), publish=lambda *_: None)
         while self.jobs:
             self.jobs.pop(0)(client)
 
@@ -53,3 +62,15 @@ def test_without_a_time_a_host_is_waited_for() -> None:
     rig.carrier.ask(AskAfar(None, b"question"), lambda _: None)
     rig.work()
     assert rig.timers == []
+
+
+def test_who_does_not_hear_others_is_not_expected_to_answer() -> None:
+    """Connected anew, or not yet: it is present from when the server has it as a listener, and asks nobody before."""
+    rig, came = Rig(), list[Gathered]()
+    assert rig.present == [carriers.PRESENT_SECONDS]
+    rig.bridge.is_listening = False
+    rig.carrier.ask(AskAfar(2.0, b"question"), came.append)
+    assert [(one.host, one.cause) for one in came[0].missing] == [("", "failed")]
+    rig.carrier._beat()
+    rig.work()
+    assert rig.present[1:] == [0]
