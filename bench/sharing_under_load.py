@@ -4,7 +4,8 @@
 
 First: a new connection for each request, one after the other, in alternating rounds: idle; topics saturated (a worker
 publishes as fast as it can, and all workers hear it); the store saturated (two processes write as fast as they can);
-and, for what the machine itself makes of that, two processes that only compute.  Prints medians of p50 and p99.
+and, for what the machine itself makes of that, as many processes that only compute: two, as write; five, as publish,
+hear and pass on.  Prints medians of p50 and p99.
 
 Second: two clusters on one Redis, whose workers count in the store and publish all the time.  Redis is killed and, half
 a second later, started again.  Prints how long after it listens counts and messages of the other cluster go on.
@@ -64,6 +65,8 @@ store = Store(lambda: LmdbEngine(lambda: sys.argv[1]))
 while True:
     store.incr("n")
 """
+
+COMPUTE = [sys.executable, "-c", "while True: pass"]
 
 FAR_APP = """
 import json, os, time
@@ -170,7 +173,8 @@ def connections(rounds: int) -> None:
                 "idle": contextlib.nullcontext,
                 "topics saturated": lambda: publishing(folder, port),
                 "store saturated": lambda: processes([sys.executable, "-c", WRITE, memory]),
-                "two processes compute": lambda: processes([sys.executable, "-c", "while True: pass"]),
+                "two processes compute": lambda: processes(COMPUTE),
+                "five processes compute": lambda: processes(COMPUTE, 5),
             }
             found: dict[str, list[tuple[float, float]]] = {name: [] for name in conditions}
             for _ in range(rounds):
