@@ -207,7 +207,11 @@ class Keeper:
         elif claim.waits_until is not None and self._clock() >= claim.waits_until:
             if not self._over(claim):
                 return
-            reason = "did not become free in time" if has_answered else "cannot be had: its server cannot be reached"
+            reason = (
+                "did not become free in time"
+                if has_answered
+                else "cannot be had: its server cannot be reached, or refuses"
+            )
             claim.got(LockNotAcquired(f"{claim.what} {reason}"), None)
         elif claim.state == "waits":
             claim.next_at = min(self._clock() + (_RETRY if has_answered else _AWAY), claim.waits_until or float("inf"))

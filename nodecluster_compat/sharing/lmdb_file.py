@@ -7,6 +7,7 @@ The file is bounded.  What is written beyond evicts: of a few entries that lie a
 over, then those that were written first, until there is room again (Redis' way, which keeps no order of all entries).
 
 Rejected: writing through the map, which is three times as fast and ends the process by SIGBUS where memory is full.
+LMDB's table of readers is written so; all of its memory is there before it is mapped.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import struct
 import time
 from _thread import get_ident
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from random import random
 from typing import Any, Final, TypeVar
 
@@ -28,8 +29,10 @@ __all__ = ["DEFAULT_BYTES", "LmdbFile"]
 DEFAULT_BYTES: Final = 64 * 1024 * 1024
 
 _NAME: Final = "store"
+_BLOCK_BYTES: Final = 512  # of stat(2)
 _MARGIN_BYTES: Final = 16 * 1024 * 1024
 _MOST_READERS: Final = 2048
+_READERS_BYTES: Final = 64 * _MOST_READERS + 8192
 _META: Final = b"#"
 _COUNTS: Final = struct.Struct("<QQQ")
 _LEAST_KEY: Final = 5
@@ -134,6 +137,7 @@ class LmdbFile:
 
     def _open(self, path: str) -> Any:  # noqa: ANN401 - LMDB has no type hints
         try:
+            _allocate(self.paths[1], _READERS_BYTES)
             environment = self._lmdb.open(
                 path,
                 map_size=2 * self.most_bytes + _MARGIN_BYTES,
@@ -266,3 +270,19 @@ class LmdbFile:
         if isinstance(error, self._lmdb.MapFullError | self._lmdb.DiskError | self._lmdb.TxnFullError):
             return StoreFull(f"expected room in the memory where the store lies: {error}")
         return StoreCorrupt(f"expected to use the cluster's store: {error}; restart the server")
+
+
+def _allocate(path: str, size: int) -> None:
+    """Let a file have so much memory, unless it has: never where this process has it open, which closing would unlock.
+
+    Raises:
+        OSError: there is no room.
+    """
+    with suppress(FileNotFoundError):
+        if os.stat(path).st_blocks * _BLOCK_BYTES >= size:
+            return
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, size)
+    finally:
+        os.close(fd)

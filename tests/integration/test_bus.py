@@ -97,8 +97,9 @@ def test_broadcast(cluster: Cluster) -> None:
     wait(lambda: ask(cluster, "worker/2", "result = told[6:]") == ["b'y'", "'behind it'"], "both in order", cluster)
     for where in ("worker/1", "worker/3"):
         wait(lambda where=where: ask(cluster, where, "result = told[-1:]") == ["b'y'"], "the primary's", cluster)
-    refused = "try:\n    cluster.bus.broadcast(object())\nexcept Exception as error:\n    result = type(error).__name__"
-    assert ask(cluster, "worker/1", refused) == "MessageNotSerializable"
+    refused = "try:\n    cluster.bus.broadcast({})\nexcept Exception as error:\n    result = type(error).__name__"
+    assert ask(cluster, "worker/1", refused.format("object()")) == "MessageNotSerializable"
+    assert ask(cluster, "worker/1", refused.format("'x' * 1100000")) == "MessageTooLarge"
     assert healthy(cluster)
 
 
@@ -293,7 +294,9 @@ result = []
 for call in (lambda: cluster.bus.publish(''), lambda: cluster.bus.publish('x' * 256), lambda: cluster.bus.publish(5),
              lambda: cluster.bus.publish('x', object()), lambda: cluster.bus.publish('x', 'x' * 1100000),
              lambda: cluster.bus.subscribe('x', 5), lambda: cluster.bus.request(0), lambda: cluster.bus.request(None),
-             lambda: cluster.bus.request(1, timeout=0), lambda: cluster.everywhere(lambda: 1)):
+             lambda: cluster.bus.request(1, timeout=0), lambda: cluster.everywhere(lambda: 1),
+             lambda: cluster.bus.request(1, 'x' * 1100000), lambda: cluster.everywhere(os.getenv, 'x' * 1100000),
+             lambda: cluster.lock('x' * 256), lambda: cluster.once('x' * 256)(print), lambda: cluster.lock('')):
     try:
         result.append(call())
     except Exception as error:
@@ -301,5 +304,6 @@ for call in (lambda: cluster.bus.publish(''), lambda: cluster.bus.publish('x' * 
 """
     wrong, kind = "ArgumentError", "ArgumentTypeError"
     expected = [wrong, wrong, kind, "MessageNotSerializable", "MessageTooLarge", kind, wrong, kind, kind, kind]
+    expected += ["MessageTooLarge", "MessageTooLarge", wrong, wrong, wrong]
     assert ask(cluster, "worker/2", refused) == expected
     assert healthy(cluster)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from redis_server import RedisServer, needs_redis, running
+from redis_server import UNWILLING, RedisServer, needs_redis, running
 from remote_control import REMOTE, ask, wait
 
 from nodecluster_compat.errors import ArgumentError, StoreFull, StoreUnavailable
@@ -308,6 +308,25 @@ def test_publishing(server: RedisServer, client: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr("nodecluster_compat.sharing.streams.Streams", lambda name: Streams(name, most=0))
     Streams("test").join(client, "g")
     with pytest.raises(StoreFull, match="expected room for a durable message"):
+        own.bus.publish("t", 1, durable=True)
+
+
+@pytest.mark.parametrize(
+    ("unwilling", "error"), [("refuses", StoreUnavailable), ("read-only", StoreUnavailable), ("full", StoreFull)]
+)
+def test_a_server_that_will_not(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, unwilling: str, error: type[Exception]
+) -> None:
+    """Keeps nothing, and whoever publishes hears that at once; so does whoever publishes when it has vanished."""
+    own, server = Sharing(), RedisServer(tmp_path)
+    monkeypatch.setenv("NODECLUSTER_BUS", server.url)
+    server.start(*UNWILLING[unwilling])
+    try:
+        with pytest.raises(error):
+            own.bus.publish("t", 1, durable=True)
+    finally:
+        server.kill()
+    with pytest.raises(StoreUnavailable, match="expected to reach"):
         own.bus.publish("t", 1, durable=True)
 
 

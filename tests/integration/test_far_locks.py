@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any
 
 import pytest
 from kinds import ASGI, THREADS
-from redis_server import RedisServer, needs_redis, running
-from remote_control import REMOTE, ask, healthy, said, wait
+from redis_server import UNWILLING, RedisServer, needs_redis, running
+from remote_control import REMOTE, ask, freeze, healthy, said, wait
 
 from nodecluster_compat.errors import LockNotAcquired
 from nodecluster_compat.sharing import keeper
@@ -173,6 +174,25 @@ def test_a_server_that_is_away(server: RedisServer, caplog: pytest.LogCaptureFix
     assert all(record.levelname == "WARNING" for record in caplog.records)
 
 
+@pytest.mark.parametrize("unwilling", UNWILLING)
+def test_a_server_that_will_not(tmp_path: Path, caplog: pytest.LogCaptureFixture, unwilling: str) -> None:
+    """Who waits for so long only hears that, the log says why, once; who goes on waiting has it when it is well."""
+    server = RedisServer(tmp_path)
+    server.start(*UNWILLING[unwilling])
+    try:
+        one = Host(server.url, "one")
+        one.claim("x", until=0.0)
+        assert re.search("cannot be reached, or refuses", str(one.hears()))
+        one.claim("y")
+        [record] = caplog.records
+        assert record.levelname == "WARNING"
+        assert re.search("(?i)auth|read only|expected room on the server", record.getMessage())
+        server.restart()
+        assert isinstance(one.hears(), int)
+    finally:
+        server.kill()
+
+
 def test_once(server: RedisServer) -> None:
     """Another host runs it if the first has not ended it, and nobody afterwards."""
     one, two = (FarOnces(Host(server.url, host).keeper, "test", host) for host in ("one", "two"))
@@ -253,6 +273,24 @@ def test_two_clusters(cluster_factory: ClusterFactory, server: RedisServer) -> N
     assert len(warmed(first, second)) == 1
     assert "Traceback" not in away.log
     assert healthy(away)
+
+
+@pytest.mark.timeout(120)
+def test_a_holder_that_is_stopped_past_its_lease(cluster_factory: ClusterFactory, server: RedisServer) -> None:
+    """Another host has it, with a larger token; when it goes on it knows that, and takes nothing back."""
+    options = {**REMOTE, "workers": 1, "env": {"NODECLUSTER_BUS": server.url}}
+    first, second = cluster_factory(**options), cluster_factory(**options)
+    held = run_here(first, HOLD.format(lease=0.5))["result"]
+    freeze(first, first.worker(1).pid)
+    try:
+        taken = "next_one = cluster.lock('report')\nresult = next_one.acquire(15)"
+        assert run_here(second, taken)["result"] > held
+    finally:
+        os.kill(first.worker(1).pid, signal.SIGCONT)
+    late = "result = [lock.is_held]\ntry:\n    lock.release()\n"
+    late += "except Exception as error:\n    result.append(type(error).__name__)"
+    assert run_here(first, late)["result"] == [False, "LockLost"]
+    assert run_here(second, "result = next_one.is_held")["result"] is True
 
 
 def said_of(cluster: Cluster) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from recipes import free_port
-from redis_server import RedisServer, needs_redis, running
+from redis_server import UNWILLING, RedisServer, needs_redis, running
 
 from nodecluster_compat.errors import (
     ArgumentError,
@@ -260,18 +260,17 @@ def test_a_server_that_stands_still(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "sentence"),
+    ("unwilling", "error", "sentence"),
     [
-        (["--requirepass", "secret"], StoreUnavailable, "(?i)auth"),
-        (["--replicaof", "127.0.0.1 1", "--replica-read-only", "yes"], StoreUnavailable, "(?i)read only replica"),
-        (["--maxmemory", "1", "--maxmemory-policy", "noeviction"], StoreFull, "expected room on the server"),
+        ("refuses", StoreUnavailable, "(?i)auth"),
+        ("read-only", StoreUnavailable, "(?i)read only replica"),
+        ("full", StoreFull, "expected room on the server"),
     ],
-    ids=["refuses", "read-only", "full"],
 )
-def test_a_server_that_will_not(tmp_path: Any, options: list[str], error: type[Exception], sentence: str) -> None:
+def test_a_server_that_will_not(tmp_path: Any, unwilling: str, error: type[Exception], sentence: str) -> None:
     """Says why, at once."""
     server = RedisServer(tmp_path)
-    server.start(*options)
+    server.start(*UNWILLING[unwilling])
     try:
         with opened(server.url) as store:
             for call in (

@@ -19,13 +19,21 @@ from recipes import answers, free_port
 
 from pytest_cluster.waiting import poll
 
-__all__ = ["PROGRAM", "RedisCluster", "RedisServer", "Sentinels", "needs_redis", "running"]
+__all__ = ["PROGRAM", "UNWILLING", "RedisCluster", "RedisServer", "Sentinels", "needs_redis", "running"]
 
 PROGRAM: Final = os.environ.get("TEST_REDIS_SERVER", "redis-server")
 
 needs_redis = pytest.mark.skipif(
     shutil.which(PROGRAM) is None, reason=f"this machine has no {PROGRAM}: apt-get install redis-server"
 )
+
+
+UNWILLING: Final = {
+    "refuses": ["--requirepass", "secret"],
+    "read-only": ["--replicaof", "127.0.0.1 1", "--replica-read-only", "yes"],
+    "full": ["--maxmemory", "1", "--maxmemory-policy", "noeviction"],
+}
+"""Options with which a server does not do what it is asked."""
 
 
 class RedisServer:
