@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import ArgumentError, ArgumentTypeError, SettingsError
 from .entries import name_of
 from .lmdb_file import DEFAULT_BYTES, LmdbFile
+from .opening import Opening
 from .store_engine import Taken
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class LmdbEngine:
         self._folder = folder
         self._give = give
         self._opened: LmdbFile | None = None
+        self._opening = Opening()
 
     @property
     def file(self) -> LmdbFile:
@@ -54,12 +56,18 @@ class LmdbEngine:
             StoreUnavailable, StoreCorrupt: it cannot be opened.
         """
         opened = self._opened
-        if opened is None or opened.pid != os.getpid():
-            self.leave()
-            opened = self._opened = LmdbFile(self._folder(), _asked_bytes())
-            for path in opened.paths:
-                self._give(path)
-        return opened
+        return opened if opened is not None and opened.pid == os.getpid() else self._open()
+
+    def _open(self) -> LmdbFile:
+        with self._opening.alone():
+            opened = self._opened
+            if opened is None or opened.pid != os.getpid():
+                self.leave()
+                opened = LmdbFile(self._folder(), _asked_bytes())
+                for path in opened.paths:
+                    self._give(path)
+                self._opened = opened
+            return opened
 
     def leave(self) -> None:
         """See :class:`StoreEngine`."""

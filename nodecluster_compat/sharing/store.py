@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import ArgumentTypeError
 from .apart import apart, waiting_in_loop
 from .entries import checked_ttl, decode_value, encode_value, key_of
+from .opening import Opening
 from .store_engine import Change
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Store:
         self._make = engine
         self._waiting = waiting
         self._engine: StoreEngine | None = None
+        self._opening = Opening()
         self._near: dict[bytes, None] = {}
 
     @property
@@ -54,10 +56,16 @@ class Store:
         Raises:
             StoreUnavailable, SettingsError: there is none.
         """
-        if self._engine is None:
-            self._engine = self._make()
-            self._engine.cache_locally(tuple(self._near))
-        return self._engine
+        return self._engine or self._opened()
+
+    def _opened(self) -> StoreEngine:
+        with self._opening.alone():
+            engine = self._engine
+            if engine is None:
+                engine = self._make()
+                engine.cache_locally(tuple(self._near))
+                self._engine = engine
+            return engine
 
     def leave(self) -> None:
         """Let go of what this process has opened, or the one that forked it."""

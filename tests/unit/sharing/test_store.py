@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -383,6 +385,23 @@ def test_without_lmdb(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lmdb", None)
     with pytest.raises(StoreUnavailable, match=r"pip install 'nodecluster-compat\[store\]'"):
         LmdbFile(str(folder))
+
+
+def test_threads_that_use_it_first_at_the_same_time(tmp_path: Path) -> None:
+    """One of them opens it; a second time in one process it could not be."""
+    for number in range(20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        store = Store(lambda folder=folder: LmdbEngine(lambda: str(folder)))
+        begins = threading.Barrier(8)
+
+        def count(store: Store = store, begins: threading.Barrier = begins) -> int:
+            begins.wait()
+            return store.incr("n")
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sorted(one.result() for one in [pool.submit(count) for _ in range(8)]) == list(range(1, 9))
+        store.leave()
 
 
 def test_a_forked_process_opens_it_again(folder: Path, store: Store) -> None:
