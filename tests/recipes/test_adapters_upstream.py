@@ -20,12 +20,13 @@ pytestmark = pytest.mark.timeout(600)
 
 SUPPORT: Final = Path(__file__).parents[1] / "support"
 STORAGES: Final = ["tests/test_strategy.py", "tests/test_storage.py", "tests/storage/test_memory.py"]
-# Those of its storage in memory, which ours replaces, and of what all have in common; none that it calls flaky.
+# Those of its storages in memory, which ours replace, and of what all have in common; none that it calls flaky.
 OF_LIMITS: Final = [
-    *("--noconftest", "-m", "not flaky", "-k"),
-    "(in-memory or TestBaseStorage or TestStorageErrors or TestSerialization) and not Async",
+    *("-p", "asyncio", "-o", "asyncio_mode=auto", "--noconftest", "-m", "not flaky", "-k"),
+    "in-memory or TestBaseStorage or TestStorageErrors or TestSerialization",
     *STORAGES,
     "tests/integration/test_concurrency.py",
+    "tests/aio",
 ]
 BROKEN: Final = """
 from upstream_limits import *
@@ -36,7 +37,7 @@ ClusterStorage.acquire_entry = lambda *args, **named: True
 
 needs = {
     name: pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed: tests/recipes/requirements.txt")
-    for name in ("pytest_lazy_fixtures", "xprocess")
+    for name in ("pytest_asyncio", "pytest_lazy_fixtures", "xprocess")
 }
 
 
@@ -61,7 +62,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 def outcome(sources: Path, which: list[str], plugins: list[str], *paths: Path, url: str = "") -> tuple[str, str]:
     """Run some of its tests; return the last line without its time, and all that was said."""
     options = ["-q", "-W", "ignore", "-o", "addopts=", "-p", "no:cacheprovider"]
-    for plugin in ("no:cluster", "no:asyncio", *plugins):
+    for plugin in ("no:cluster", *plugins):
         options += ["-p", plugin]
     path = os.pathsep.join(map(str, (SUPPORT, *paths)))
     ran = subprocess.run(
@@ -77,13 +78,15 @@ def outcome(sources: Path, which: list[str], plugins: list[str], *paths: Path, u
     return re.sub(r"(, \d+ deselected)? in [\d.:() s]+.*", "", last), ran.stdout + ran.stderr
 
 
+@needs["pytest_asyncio"]
 @needs["pytest_lazy_fixtures"]
 def test_limits(of_limits: Path) -> None:
-    """All pass; also with windows of a million hits, from threads, pickled."""
+    """All pass; also with windows of a million hits, from threads and tasks, pickled."""
     line, told = outcome(of_limits, OF_LIMITS, ["upstream_limits"])
-    assert re.fullmatch(r"[5-9]\d passed", line), told
+    assert re.fullmatch(r"1\d\d passed", line), told
 
 
+@needs["pytest_asyncio"]
 @needs["pytest_lazy_fixtures"]
 def test_tests_of_limits_would_notice(of_limits: Path, tmp_path: Path) -> None:
     """A storage that allows all fails some."""
@@ -94,17 +97,18 @@ def test_tests_of_limits_would_notice(of_limits: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow  # it measures seconds of the server's, to some hundredths
 @needs_redis
+@needs["pytest_asyncio"]
 @needs["pytest_lazy_fixtures"]
 def test_limits_on_a_server(of_limits: Path, server: RedisServer) -> None:
     """The same on Redis."""
     line, told = outcome(of_limits, OF_LIMITS, ["upstream_limits"], url=server.url)
-    assert re.fullmatch(r"[5-9]\d passed", line), told
+    assert re.fullmatch(r"1\d\d passed", line), told
 
 
 @needs["xprocess"]
 def test_cachelib(of_cachelib: Path) -> None:
     """All that its caches have in common, with its own serializers, too."""
-    line, told = outcome(of_cachelib, ["tests/test_cluster_cache.py"], [])
+    line, told = outcome(of_cachelib, ["tests/test_cluster_cache.py"], ["no:asyncio"])
     assert re.fullmatch(r"[3-9]\d passed", line), told
 
 
@@ -112,5 +116,5 @@ def test_cachelib(of_cachelib: Path) -> None:
 @needs["xprocess"]
 def test_cachelib_on_a_server(of_cachelib: Path, server: RedisServer) -> None:
     """The same on Redis."""
-    line, told = outcome(of_cachelib, ["tests/test_cluster_cache.py"], [], url=server.url)
+    line, told = outcome(of_cachelib, ["tests/test_cluster_cache.py"], ["no:asyncio"], url=server.url)
     assert re.fullmatch(r"[3-9]\d passed", line), told

@@ -6,31 +6,38 @@ not keep.  With ``NODECLUSTER_BUS`` the server has its own, and they wait.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import limits._storage_scheme
+import limits.aio.storage
 import limits.storage
 import pytest
 
+from nodecluster_compat.adapters.limits_async_storage import AsyncClusterStorage
 from nodecluster_compat.adapters.limits_storage import ClusterStorage
+from nodecluster_compat.sharing.async_store import AsyncStore
 from nodecluster_compat.sharing.lmdb_engine import LmdbEngine
 from nodecluster_compat.sharing.members import sharing
 from nodecluster_compat.sharing.redis_engine import RedisEngine
 from nodecluster_compat.sharing.server import Server
 from nodecluster_compat.sharing.server_address import asked_url
-from nodecluster_compat.sharing.store import Store
 
 limits._storage_scheme.SCHEMES["memory"] = ClusterStorage
 limits.storage.MemoryStorage = ClusterStorage  # type: ignore[misc,assignment]
+limits._storage_scheme.SCHEMES["async+memory"] = AsyncClusterStorage
+limits.aio.storage.MemoryStorage = AsyncClusterStorage  # type: ignore[misc,assignment]
 
 
 @pytest.fixture(autouse=True)
 def _in_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A store of each test's own."""
     url = asked_url()
-    store = Store(lambda: RedisEngine(Server(url), tmp_path.name[-60:]) if url else LmdbEngine(lambda: str(tmp_path)))
+    store = AsyncStore(
+        lambda: RedisEngine(Server(url), tmp_path.name[-60:]) if url else LmdbEngine(lambda: str(tmp_path))
+    )
     monkeypatch.setattr(sharing, "store", store)
     if not url:
         _move_time(monkeypatch)
@@ -48,3 +55,10 @@ def _move_time(monkeypatch: pytest.MonkeyPatch) -> None:
     for clock in ("time", "monotonic"):
         monkeypatch.setattr(time, clock, lambda: now[0])
     monkeypatch.setattr(time, "sleep", sleep)
+    turn = asyncio.sleep
+
+    async def sleep_async(seconds: float) -> None:
+        sleep(seconds)
+        await turn(0)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep_async)

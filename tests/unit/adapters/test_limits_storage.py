@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
+from limits.aio import strategies as strategies_of_tasks
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter, SlidingWindowCounterRateLimiter
 
+import nodecluster_compat.adapters.limits_async_storage as async_adapter
 import nodecluster_compat.adapters.limits_storage as adapter
 from nodecluster_compat.errors import StoreUnavailable
 from nodecluster_compat.sharing.store import Store
@@ -103,3 +106,22 @@ def test_a_store_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not storage.check()
     with pytest.raises(StorageError):
         storage.incr("a", 5)
+
+
+def test_tasks() -> None:
+    """``limits.aio`` counts with the others, and what many tasks hit is exact."""
+    ours: Any = storage_from_string("async+cluster://")
+    assert isinstance(ours, async_adapter.AsyncClusterStorage)
+    limiter, others = (
+        strategies_of_tasks.MovingWindowRateLimiter(ours),
+        MovingWindowRateLimiter(storage_from_string("cluster://")),
+    )
+    limit = RateLimitItemPerMinute(10)
+
+    async def main() -> list[bool]:
+        assert await ours.check()
+        return list(await asyncio.gather(*[limiter.hit(limit, "a") for _ in range(20)]))
+
+    assert others.hit(limit, "a")
+    assert sorted(asyncio.run(main())) == [False] * 11 + [True] * 9
+    assert not others.hit(limit, "a")
