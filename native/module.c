@@ -74,7 +74,7 @@ execute(PyObject *module)
         || PyModule_AddStringConstant(module, "SOURCES", NODECLUSTER_SOURCES) < 0
         || prepare_clean_head() < 0 || PyModule_AddFunctions(module, clean_head_functions) < 0
         || PyModule_AddFunctions(module, peeking_functions) < 0 || PyModule_AddFunctions(module, engineio_functions) < 0
-        || PyModule_AddFunctions(module, parent_death_functions) < 0
+        || PyModule_AddFunctions(module, parent_death_functions) < 0 || PyModule_AddFunctions(module, immortal_functions) < 0
         || PyModule_AddFunctions(module, answer_heads_functions) < 0) {
         return -1;
     }

@@ -49,6 +49,7 @@ class Native(Protocol):
         peek: the twin of that of :mod:`~nodecluster_compat.machine.peeking`.
         look: the twin of ``EngineIO.look`` in :mod:`~nodecluster_compat.routing.engineio`.
         ask_for_death_signal: in the place of ctypes in :mod:`~nodecluster_compat._gunicorn.arbiter.parent_death`.
+        make_immortal: what :mod:`~nodecluster_compat.machine.immortal` asks for; Python has no twin.
         Dealings, Accepting: what the listeners of an engine share, and what accepts on one of them, in
             :mod:`~nodecluster_compat.connections.dealt_in_c`.
         Taking: the twin of ``TakingEnd.read`` in :mod:`~nodecluster_compat.connections.offers`.
@@ -84,6 +85,7 @@ class Native(Protocol):
     peek: Callable[[int, int], bytes | None]
     look: Callable[[bytes], int]
     ask_for_death_signal: Callable[[int], None]
+    make_immortal: Callable[[object], bool]
     Dealings: Callable[..., Any]
     Accepting: Callable[..., Any]
     DealingTurns: Callable[..., Any]

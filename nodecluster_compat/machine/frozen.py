@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 
-__all__ = ["freeze", "leave_frozen", "unfreeze"]
+__all__ = ["freeze", "is_from_template", "leave_frozen", "unfreeze"]
 
 
 class _ThisProcess:
@@ -19,6 +19,11 @@ class _ThisProcess:
 def leave_frozen() -> None:
     """In a child of a template: what is frozen now stays so, and nothing else is."""
     _ThisProcess.probe = []
+
+
+def is_from_template() -> bool:
+    """Whether this process, or its primary, was forked from a template."""
+    return _ThisProcess.probe is not None
 
 
 def freeze() -> None:

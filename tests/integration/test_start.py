@@ -62,6 +62,23 @@ def test_worker_leaves_what_it_was_born_with_alone(cluster: Cluster) -> None:
     assert looked_at < ask(cluster, "primary", "import gc\nresult = len(gc.get_objects())") / 2
 
 
+COUNTED = """
+import sys, gunicorn.arbiter
+result = []
+for one in (gunicorn.arbiter, gunicorn.arbiter.Arbiter, gunicorn.arbiter.Arbiter.kill_worker, sys.modules["remote"]):
+    before = sys.getrefcount(one)
+    more = [one] * 100
+    result.append(sys.getrefcount(more[0]) - before)
+"""
+
+
+@pytest.mark.cluster(**REMOTE, fork_server=False)
+def test_no_process_counts_references_to_libraries(cluster: Cluster) -> None:
+    """Or else each page that a worker looks at would be copied; what is the application's is counted."""
+    can = sys.version_info >= (3, 12) and in_force().module is not None
+    assert ask(cluster, "worker/1", COUNTED) == [*[0 if can else 100] * 3, 100]
+
+
 EARLY: Final = "from time import sleep\n"
 
 

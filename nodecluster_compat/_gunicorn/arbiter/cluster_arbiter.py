@@ -42,7 +42,7 @@ from ...sharing.attach import share
 from ..log_lines import keep_lines_whole
 from . import forking, log_files, reaping, stopping
 from .configuration import CONFIG_MODULE, config_module
-from .copy_on_write import prepare_for_workers
+from .copy_on_write import keep_uncounted, prepare_for_workers
 from .current_settings import settings_in_force
 from .dealing_rules import DealingRules
 from .exits import Exits
@@ -106,6 +106,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         """Set up loop, primary and listeners; called once, before the first fork."""
         keep_lines_whole(self.log)
         prepare_for_workers(self.worker_class, self.cfg, self.log)
+        keep_uncounted()
         self.WORKERS = dict(self.WORKERS)  # gunicorn's is a class attribute, shared by every arbiter
         self.loop = Loop(self.log)
         self.waiting_signals = WaitingSignals()

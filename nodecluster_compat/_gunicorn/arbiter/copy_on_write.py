@@ -2,14 +2,15 @@
 
 Theory of operation
 -------------------
-After a fork parent and child share every page that neither writes to.  Three things write to many of them for nothing:
+After a fork parent and child share every page that neither writes to.  Four things write to many of them for nothing:
 
 * importing: what every worker would import after the fork is imported once, before it.  What that is depends on the
   kind of worker (``prepare`` of its class), and a primary imports nothing for a kind that it does not have; the
   application is not among it;
 * the garbage collector, which marks every object that it looks at.  The child freezes what it is born with, so its
   collections see what it makes itself.  Frozen in the child and not in the parent, where handles of workers that are
-  gone would otherwise stay for ever.  In between no collection may run, so it is off during the fork.
+  gone would otherwise stay for ever.  In between no collection may run, so it is off during the fork;
+* counting references to what libraries consist of, which Python can leave from 3.12 on (``machine/immortal.py``).
 
 What is left is spread thinly: whatever Python looks at it counts a reference to, and a worker looks at something on a
 third of all pages.  ``bench/start.py`` shows how much of it is a fork's, gevent's and ours.
@@ -21,18 +22,20 @@ arenas, looking up every attribute once or forgetting all of them (the cache of 
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from ...machine.frozen import freeze
+from ...machine.immortal import make_immortal
 
 if TYPE_CHECKING:
     from ...base.log import Log
     from ..gunicorn_types import Settings
 
-__all__ = ["hold_collector", "is_of_ours", "keep_shared", "prepare_for_workers", "release_collector"]
+__all__ = ["hold_collector", "is_of_ours", "keep_shared", "keep_uncounted", "prepare_for_workers", "release_collector"]
 
 
 class WorkerKind(Protocol):
@@ -58,6 +61,11 @@ def prepare_for_workers(kind: WorkerKind, cfg: Settings, log: Log) -> None:
         import_module("_sha2")
     isinstance(0, Mapping)  # logging asks it about the pid in a worker's first line, and Python asks a dozen classes
     gc.collect()
+
+
+def keep_uncounted() -> None:
+    """In the primary, once, behind all imports and before the first fork: count no references to what is loaded."""
+    make_immortal(getattr(sys.modules.get("ssl"), "SSLContext", None))  # whose references runtime/patching.py counts
 
 
 def hold_collector() -> None:

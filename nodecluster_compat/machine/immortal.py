@@ -1,0 +1,158 @@
+"""Keep what is loaded from being copied into workers: nobody counts the references to what is immortal.
+
+Theory of operation
+-------------------
+A worker calls functions that its primary has loaded, and Python writes the number of references into whatever it looks
+at.  So the page is copied, for a number that nobody needs of what lives as long as its process.  From Python 3.12 on an
+object may be immortal (PEP 683): its number is neither written nor read.  Made so, once and before the first fork, is
+what libraries consist of: modules, their names, classes and functions, the code of these and its constants.
+
+What a module or a class holds stays as it is, and so do functions with a closure, which may lead to anything: whatever
+an application has given to a library is finalised as ever.  Python clears the names of a module also where that does
+not end.  The application's own modules are left alone, and what they import besides: their objects expect to be
+finalised while their module is whole.
+
+Of no use, as measured: objects in the order in which they were loaded instead of by size.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterable
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any, Final
+
+from ..base.native import Choice, in_force
+from .frozen import is_from_template
+
+__all__ = ["find_definitions", "make_immortal"]
+
+_LIBRARIES: Final = sys.stdlib_module_names | {
+    *("nodecluster_compat", "gunicorn", "gunicorn_h1c", "gevent", "greenlet", "zope", "msgspec", "pyee", "uvloop"),
+    "typing_extensions",  # of msgspec
+}
+_PYTHON_WITH_IMMORTALS: Final = 0x030C0000
+_CONSTANTS: Final = (str, bytes, int, float, complex, tuple, frozenset)
+_DESCRIPTORS: Final = (
+    BuiltinFunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    WrapperDescriptorType,
+)
+
+
+def make_immortal(left_out: object = None, choice: Choice | None = None) -> int:
+    """Make what is loaded immortal, where Python and the C extension can; return how many objects that was.
+
+    Args:
+        left_out: what stays as it is.
+        choice: C or Python; Python cannot.
+    """
+    native = (choice or in_force()).module
+    if native is None or sys.hexversion < _PYTHON_WITH_IMMORTALS or is_from_template():
+        return 0
+    one_by_one = native.make_immortal
+    count = 0
+
+    def keep(one: object) -> bool:
+        nonlocal count
+        is_new: bool = one is not left_out and one_by_one(one)
+        count += is_new
+        return is_new
+
+    find_definitions([one for name, one in sys.modules.items() if _is_library(name, one)], keep)
+    return count
+
+
+def _is_library(name: str, module: object) -> bool:
+    return type(module) is ModuleType and name.partition(".")[0] in _LIBRARIES
+
+
+def find_definitions(modules: Iterable[ModuleType], keep: Callable[[object], bool]) -> None:
+    """Call ``keep`` with all that these modules consist of; it returns whether that is new to it.
+
+    So nothing has to be remembered here: that would take megabytes, for ever.
+    """
+    search = _Search(keep)
+    for module in modules:
+        search.keep(module)
+        search.add_names(vars(module), module.__name__)
+
+
+class _Search:
+    def __init__(self, keep: Callable[[object], bool]) -> None:
+        self.keep = keep
+
+    def add_names(self, names: dict[str, Any], module: str) -> None:
+        """A namespace: its names, and what was defined here."""
+        self.keep(names)
+        for name, value in list(names.items()):
+            self.keep(name)
+            self.add_value(value, module)
+
+    def add_value(self, value: object, module: str) -> None:
+        kind = type(value)
+        if kind is FunctionType:
+            self.add_function(value)
+        elif isinstance(value, type):
+            self.add_class(value)
+        elif kind in _CONSTANTS:
+            self.add_constant(value)
+        elif kind in _DESCRIPTORS:
+            self.keep(value)
+        elif kind in _METHODS and self.keep(value):
+            for part in _METHODS[kind](value):
+                self.add_value(part, module)
+
+    def add_function(self, function: Any) -> None:  # noqa: ANN401 - mypy has no attributes of functions
+        if function.__closure__ is None:
+            self.keep(function)
+        self.add_code(function.__code__)
+
+    def add_class(self, one: type) -> None:
+        if not self.keep(one):
+            return
+        self.keep(one.__mro__)
+        self.keep(one.__bases__)
+        (names,) = (found for found in gc.get_referents(vars(one)) if type(found) is dict)
+        self.add_names(names, one.__module__)
+
+    def add_code(self, code: CodeType) -> None:
+        if self.keep(code):
+            for part in (code.co_consts, code.co_names, code.co_name, code.co_filename):
+                self.add_constant(part)
+            for name in code.co_varnames:  # a tuple that is made for whoever asks
+                self.keep(name)
+
+    def add_constant(self, one: object) -> None:
+        if isinstance(one, CodeType):
+            self.add_code(one)
+        elif type(one) in _CONSTANTS and self.keep(one) and isinstance(one, (tuple, frozenset)):
+            for part in one:
+                self.add_constant(part)
+
+
+def _of_property(one: Any) -> list[object]:  # noqa: ANN401 - as above
+    return [one.fget, one.fset, one.fdel]
+
+
+def _of_method(one: Any) -> list[object]:  # noqa: ANN401 - as above
+    return [one.__func__]
+
+
+_METHODS: Final[dict[type, Callable[[Any], list[object]]]] = {
+    property: _of_property,
+    staticmethod: _of_method,
+    classmethod: _of_method,
+}
