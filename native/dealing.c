@@ -2,15 +2,15 @@
 
        accept ──▶ deal_one ──▶ offered, or it waits in the line ──▶ deal_line ──▶ deal_one ──▶ offered
 
-   Nothing is decided here that the twins would decide otherwise.  Where a connection has waited for long or was begun by
-   another worker, or the kernel takes nothing, everything is left as it is, and the twin asked. */
+   Nothing is decided here that the twins would decide otherwise.  Where a connection has waited for long or was offered
+   before, or the kernel takes nothing, everything is left as it is, and the twin asked. */
 
 #include "dealing.h"
 
 #include <unistd.h>
 
 static PyObject *deal_line_name, *busy_name, *dispatcher_name, *popleft_name, *appendleft_name, *fd_name, *peer_name,
-    *head_name, *target_name;
+    *was_offered, *target_name;
 
 int
 prepare_dealing(void)
@@ -23,7 +23,7 @@ prepare_dealing(void)
         {&appendleft_name, "appendleft"},
         {&fd_name, "fd"},
         {&peer_name, "peer"},
-        {&head_name, "head"},
+        {&was_offered, "was_offered"},
         {&target_name, "target"},
     };
     return make_names(names, COUNT_OF(names));
@@ -189,13 +189,10 @@ number_of(PyObject *object, PyObject *name, long *number)
 static int
 is_plain(Accepting *self, PyObject *connection)
 {
-    long head;
     PyObject *aged = of_dispatcher(self, AGED);
     int is_old = aged == NULL ? -1 : PySet_Contains(aged, connection);
-    if (is_old < 0 || number_of(connection, head_name, &head) < 0) {
-        return -1;
-    }
-    return !is_old && head < 0;
+    int offered = is_old < 0 ? -1 : is_true(connection, was_offered);
+    return offered < 0 ? -1 : !is_old && !offered;
 }
 
 /* Let one that was in the line wait for its worker, if it is to; as deal_one(). */

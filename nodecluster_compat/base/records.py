@@ -156,12 +156,14 @@ class Connection(Struct, frozen=True, eq=False, gc=False):  # one for each conne
         head: a descriptor of what a worker has read of it, if one has (:mod:`~nodecluster_compat.connections.handed`);
             -1 for nothing.
         target: the worker that it belongs to; 0 for nobody's.
+        was_offered: a worker has had a descriptor of it, and may have set that ``close`` lingers.
     """
 
     fd: int
     peer: PeerAddress
     head: int = -1
     target: int = 0
+    was_offered: bool = False
 
 
 class ExitStatus(Struct, frozen=True):

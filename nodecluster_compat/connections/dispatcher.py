@@ -199,10 +199,14 @@ class Dispatcher:
 
     def refused(self, worker_id: int, connection: Connection) -> None:
         """The worker gave a connection back; it is asked again only after :meth:`has_room`."""
+        self.full(worker_id)
+        self.put_back(connection)
+
+    def full(self, worker_id: int) -> None:
+        """The worker has no room."""
         if worker_id in self._members:
             self._full.add(worker_id)
             self.busy(worker_id)
-        self.put_back(connection)
 
     def has_room(self, worker_id: int) -> None:
         """A worker that had refused can take connections again, once it is idle."""

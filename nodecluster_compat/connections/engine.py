@@ -48,6 +48,7 @@ from ..machine.spare_descriptors import SpareDescriptors
 from .ahead import Ahead
 from .dealing_loop import EDGE, READABLE, WRITABLE, DealingLoop
 from .dealt_in_c import DealtInC
+from .given_back import GivenBack
 from .handed import close_connection
 from .handoffs import Handoffs
 from .listener import Listener
@@ -111,6 +112,7 @@ class Engine:
         self._taken: select.epoll = original("select", "epoll")()
         self._is_told = False  # whether an edge ends the wait of the loop
         self._spare = SpareDescriptors()
+        self._given_back = GivenBack(self.listeners, log, loop.clock)
         self._packets = WorkerPackets(self, self.listeners.is_known, self._spare)
         self._untaken = UntakenOffers(self, loop, self._offers)
         self._handoffs = Handoffs(loop, log, self.join)
@@ -216,6 +218,7 @@ class Engine:
         del self._by_fd[end.fileno()]
         self._offers.pop(worker_id, None)
         self.ahead.forget(worker_id)
+        self._given_back.forget(worker_id)
         end.close()
         self.let_follow()
 
@@ -239,10 +242,10 @@ class Engine:
         except OSError as error:
             self._handoffs.failed(worker_id, listener_id, error)
             return False
-        # Here another's close could linger only if that worker had taken it, set SO_LINGER, filled it and closed it.
-        _socket.close(connection.fd)
-        if connection.head >= 0:
-            _socket.close(connection.head)
+        if connection.was_offered:
+            close_connection(connection)
+        else:  # it lingers only where that worker has taken it, set SO_LINGER, filled it and closed it by now
+            _socket.close(connection.fd)
         self._offers[worker_id] = end
         self.ahead.offered(worker_id)
         if len(self.listeners) > 1:
@@ -363,23 +366,12 @@ class Engine:
             self._became_free(end)
 
     def refused(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
-        """The worker gives a connection back, untouched; of a listener that is gone nobody serves it any more."""
-        end.handed -= 1
-        listener = self.listeners.get(listener_id)
-        if listener is None:
-            close_connection(connection)
-        else:
-            listener.dispatcher.refused(end.worker_id, connection)
-            listener.update()
+        """The worker gives a connection back, untouched."""
+        self._given_back.refused(end, listener_id, connection)
 
     def routed(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
         """The worker has read the head of a request on a connection, which belongs to another."""
-        listener = self.listeners.get(listener_id)
-        if listener is None or not listener.dispatcher.members:
-            close_connection(connection)
-        else:
-            listener.dispatcher.add(connection)
-            listener.update()
+        self._given_back.routed(end, listener_id, connection)
 
     def looks(self, end: OfferingEnd) -> None:
         """The worker routes: look at connections from now on, before they are dealt."""
@@ -396,7 +388,9 @@ class Engine:
             listener.update()
 
     def leaves(self, end: OfferingEnd) -> None:
-        """The worker takes no more: what lies in its channel now it can no longer take."""
+        """The worker takes no more, nor what lies in its channel now; a no-op when it has said so."""
+        if end.has_left:
+            return
         end.has_left = True
         self.leave(end.worker_id)
         self.take_back(end)

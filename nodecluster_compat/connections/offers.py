@@ -166,7 +166,8 @@ class OfferingEnd:
                 _, peer, target = self.offered or (0, "", 0)
                 self.is_busy, self.offered = False, None
                 self.handed -= 1
-                return decode_packet(data).listener_id, Connection(fds[0], peer, fds[1] if fds[1:] else -1, target)
+                head = fds[1] if fds[1:] else -1
+                return decode_packet(data).listener_id, Connection(fds[0], peer, head, target, was_offered=True)
 
     def read(self) -> tuple[Packet, tuple[int, ...]] | None:
         """Return one packet of the worker and the descriptors beside it; ``None`` when there is none now.

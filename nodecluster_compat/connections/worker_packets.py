@@ -113,7 +113,7 @@ class WorkerPackets:
             head = fds[1] if fds[1:] else -1
             if kind is PacketKind.REFUSED and head >= 0:
                 target = end.worker_id  # it was handed on to this worker, and goes to no other while that serves
-            connection = Connection(fds[0], _peer_of(*fds), head, target)
+            connection = Connection(fds[0], _peer_of(*fds), head, target, was_offered=True)
             if kind is PacketKind.REFUSED:
                 self._dealing.refused(end, listener_id, connection)
             else:

@@ -171,6 +171,33 @@ result = True
     assert cluster.primary.pid == pids[0]
 
 
+@pytest.mark.table(quick=["refused"])
+@pytest.mark.cluster(**REMOTE)
+@pytest.mark.parametrize("kind", [pytest.param(5, id="refused"), pytest.param(10, id="routed")])
+def test_flood_of_connections_that_are_given_back(cluster: Cluster, pids: list[int], kind: int) -> None:
+    """A worker that makes them itself is ended before the primary has no descriptor left, and clients are served."""
+    flood = f"""
+import array, gevent.monkey
+one, two = socket.socketpair()
+def flood():
+    try:
+        packets.setblocking(True)
+        while True:
+            packets.sendmsg(
+                [struct.pack('!BI251x', {kind}, 1)],
+                [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [one.fileno()]))],
+            )
+    except OSError:
+        pass
+gevent.monkey.get_original('_thread', 'start_new_thread')(flood, ())
+"""
+    tell(cluster, "worker/1", CHANNELS + flood)
+    assert wait_ended(cluster)[0]["worker"] == 1
+    wait_logged(cluster, "gave back more connections than it was handed")
+    assert healthy(cluster)
+    wait(lambda: [cluster.primary.pid, open_fds(cluster.primary.pid)] == pids, f"pid and descriptors {pids}", cluster)
+
+
 @pytest.mark.table(quick=["True"])
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.parametrize("heard", [True, False])

@@ -204,10 +204,10 @@ def test_connection_stays_in_the_line_where_it_cannot_be_looked_at(rig: EngineRi
     number, waiting = line[0]
 
     class Poor:
-        fd, peer, target = waiting.fd, waiting.peer, waiting.target
+        fd, peer, head, target = waiting.fd, waiting.peer, waiting.head, waiting.target
 
         @property
-        def head(self) -> int:
+        def was_offered(self) -> bool:
             raise MemoryError
 
     line[0] = (number, Poor())  # type: ignore[assignment]
