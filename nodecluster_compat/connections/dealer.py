@@ -84,7 +84,7 @@ class Dealer:
             lambda worker_id, error: loop.call_soon_threadsafe(closed, worker_id, error),
         )
         self._queues = QueueWatch(self._engine.listeners, later_log)
-        self._thread = HelperThread("dealer", self._deal, self._dealing.wake, self._died)
+        self._thread = HelperThread("dealer", self._deal, self._dealing.wake, self._died, is_urgent=True)
         self._switch_seconds = sys.getswitchinterval()
         self._is_here = False
         self._may_run_beside = False

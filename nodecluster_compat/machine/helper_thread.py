@@ -2,9 +2,10 @@
 
 A forked child has one thread, so a fork while others run copies whatever they were amid of: locks, half-written
 buffers, descriptors.  Python 3.12 warns of each such fork.  So before a fork, whoever calls it, the threads that were
-made here are asked to end, and in the parent they begin again.  ``_posixsubprocess`` (``subprocess`` without a
-``preexec_fn``) replaces its child at once and runs no such hook: it disturbs nobody.  Hooks of others that wait keep no
-thread from its work: ours are nearer to the fork (``base/fork_gate``).
+made here are asked to end, all at once, and in the parent they begin again.  One that clients wait for ends last and
+begins first: it works while others are waited for.  ``_posixsubprocess`` (``subprocess`` without a ``preexec_fn``)
+replaces its child at once and runs no such hook: it disturbs nobody.  Hooks of others that wait keep no thread from its
+work: ours are nearer to the fork (``base/fork_gate``).
 
 What the work may not do: take signals (all are blocked, so that the main thread has them), use anything that gevent
 patches, log by :mod:`logging` (its locks are held at a fork), or wait for anything that ``interrupt`` cannot end.
@@ -45,6 +46,7 @@ class HelperThread:
         interrupt: ends any wait of ``work``, so that it looks at :attr:`is_stopping`; called from any thread.
         died: called with the error that ended ``work``, on the thread itself, or that kept it from beginning.
         patience: seconds that :meth:`stop` and a fork wait for ``work`` to return.
+        is_urgent: it ends behind all others for a fork, and begins before them.
 
     Attributes:
         is_stopping: whether ``work`` is to return.
@@ -57,6 +59,8 @@ class HelperThread:
         interrupt: Callable[[], None],
         died: Callable[[BaseException], None],
         patience: float = 5.0,
+        *,
+        is_urgent: bool = False,
     ) -> None:
         self._name = name
         self._work = work
@@ -66,6 +70,7 @@ class HelperThread:
         self._running: Any = None  # a lock that the running thread holds
         self._deciding = original("_thread", "allocate_lock")()  # whether the thread ends or goes on
         self._native_id = 0
+        self.is_urgent = is_urgent
         self.is_stopping = False
         _Threads.of_this_process.add(self)
         _register_once()
@@ -76,10 +81,12 @@ class HelperThread:
         return self._running is not None and self._running.locked()
 
     def start(self) -> None:
-        """Begin, or go on where :meth:`stop` has asked in vain; a no-op when it runs.
+        """Begin, or go on where :meth:`stop` has asked in vain; a no-op when it runs.  Amid a fork, begin behind it.
 
         Where the kernel has no thread left, ``died`` is called, here.
         """
+        if _Threads.begin_later(self):
+            return
         try:
             with self._deciding:
                 self.is_stopping = False
@@ -100,10 +107,19 @@ class HelperThread:
 
     def stop(self) -> bool:
         """End, and return whether it has ended; ``False`` when it still waits for something after ``patience``."""
+        self.ask_to_end()
+        return self.wait_for_the_end()
+
+    def ask_to_end(self) -> None:
+        """Let ``work`` return, without waiting for that."""
+        if self.is_running:
+            self.is_stopping = True
+            self._interrupt()
+
+    def wait_for_the_end(self) -> bool:
+        """Return whether it has ended; ``False`` when it still waits for something after ``patience``."""
         if not self.is_running:
             return True
-        self.is_stopping = True
-        self._interrupt()
         if not self._running.acquire(timeout=self._patience):
             return False
         self._running.release()
@@ -136,7 +152,33 @@ class _Threads:
     of_this_process: ClassVar[WeakSet[HelperThread]] = WeakSet()
     paused: ClassVar[list[HelperThread]] = []
     forks = 0  # under way: several threads may fork at once
+    counting: ClassVar[Any] = original("_thread", "RLock")()  # a handler of a signal may interrupt whoever has it
     registered = False
+
+    @classmethod
+    def begin_later(cls, thread: HelperThread) -> bool:
+        """Whether a fork is under way: it begins the thread."""
+        with cls.counting:
+            if cls.forks and thread not in cls.paused:
+                cls.paused.append(thread)
+            return cls.forks > 0
+
+    @classmethod
+    def pause(cls) -> list[HelperThread]:
+        """A fork is under way; return those that are to end for it."""
+        with cls.counting:
+            cls.forks += 1
+            running = [one for one in cls.of_this_process if one.is_running and not one.is_stopping]
+            cls.paused += running
+            return running
+
+    @classmethod
+    def go_on(cls) -> list[HelperThread]:
+        """A fork is over; return those that are to begin again: behind the last, if several threads fork."""
+        with cls.counting:
+            cls.forks -= 1
+            paused, cls.paused = ([], cls.paused) if cls.forks else (cls.paused, [])
+            return paused
 
 
 def _register_once() -> None:
@@ -147,24 +189,27 @@ def _register_once() -> None:
 
 
 def _before_fork() -> None:
-    _Threads.forks += 1
-    for thread in list(_Threads.of_this_process):
-        if thread.is_running and not thread.is_stopping:
-            _Threads.paused.append(thread)
-            thread.stop()
+    urgent, others = _by_urgency(_Threads.pause())
+    for threads in (others, urgent):
+        for thread in threads:
+            thread.ask_to_end()
+        for thread in threads:
+            thread.wait_for_the_end()
 
 
 def _in_parent() -> None:
-    _Threads.forks -= 1
-    if _Threads.forks:
-        return  # another thread is about to fork: whoever is the last begins them again
-    paused, _Threads.paused = _Threads.paused, []
-    for thread in paused:
+    urgent, others = _by_urgency(_Threads.go_on())
+    for thread in urgent + others:
         thread.start()
+
+
+def _by_urgency(threads: list[HelperThread]) -> tuple[list[HelperThread], list[HelperThread]]:
+    return [one for one in threads if one.is_urgent], [one for one in threads if not one.is_urgent]
 
 
 def _in_child() -> None:
     _Threads.forks, _Threads.paused = 0, []
+    _Threads.counting = original("_thread", "RLock")()  # another thread may have had it
     for thread in list(_Threads.of_this_process):
         thread.abandon()
 

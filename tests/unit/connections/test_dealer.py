@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from threading import Event
 
 import pytest
 
@@ -205,6 +206,27 @@ def test_fork_has_one_thread_and_dealing_goes_on(rig: Rig) -> None:
     rig.connect()
     rig.take()
     assert len(os.listdir("/proc/self/task")) == threads
+
+
+def test_dealing_goes_on_while_a_fork_waits_for_another_thread(rig: Rig) -> None:
+    """As for one that writes a log which nobody reads; this one ends when a connection was dealt."""
+    dealt: list[bool] = []
+    waits = Event()
+
+    def wait_for_a_connection() -> None:
+        waits.set()
+        rig.take()
+        dealt.append(helper.is_stopping)
+
+    helper = HelperThread("stuck", wait_for_a_connection, rig.connect, lambda error: None, patience=10.0)
+    helper.start()
+    assert waits.wait(20)
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert dealt == [True]
+    assert helper.stop()
 
 
 def test_dealer_that_dies_is_told_and_the_arbiter_deals_by_itself(

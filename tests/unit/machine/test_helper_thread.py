@@ -6,7 +6,8 @@ import select
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -136,6 +137,118 @@ def test_thread_that_cannot_end_yet_goes_on_when_it_is_started_again() -> None:
         os.sched_yield()
     os.close(read_end)
     os.close(write_end)
+
+
+class Crew:
+    """Threads of which each notes who is asked to end, and who has begun."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self.begun: list[str] = []
+        self.threads: dict[str, HelperThread] = {}
+        self.ends: dict[str, tuple[int, int]] = {}
+        start = HelperThread.start
+
+        def noted(thread: HelperThread) -> None:
+            self.begun.append(thread._name)
+            start(thread)
+
+        monkeypatch.setattr(HelperThread, "start", noted)
+
+    def add(self, name: str, *, is_urgent: bool = False, asked: Callable[[], object] = lambda: None) -> None:
+        self.ends[name] = reading, writing = os.pipe()
+
+        def work() -> None:
+            while not self.threads[name].is_stopping:
+                os.read(reading, 1)
+
+        def interrupt() -> None:
+            self.asked.append(name)
+            asked()
+            os.write(writing, b"x")
+
+        self.threads[name] = HelperThread(name, work, interrupt, print, is_urgent=is_urgent)
+        self.threads[name].start()
+
+    def fork(self) -> None:
+        pid = os.fork()
+        if not pid:
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+    def close(self) -> None:
+        for name, thread in self.threads.items():
+            assert thread.stop()
+            for fd in self.ends[name]:
+                os.close(fd)
+
+
+@pytest.fixture
+def crew(monkeypatch: pytest.MonkeyPatch) -> Iterator[Crew]:
+    crew = Crew(monkeypatch)
+    yield crew
+    crew.close()
+
+
+def test_thread_that_clients_wait_for_ends_last_and_begins_first(crew: Crew) -> None:
+    """When it is asked, all others have ended."""
+    running: list[bool] = []
+    others = [f"other {number}" for number in range(5)]
+    crew.add("urgent", is_urgent=True, asked=lambda: running.extend(crew.threads[one].is_running for one in others))
+    for name in others:
+        crew.add(name)
+    crew.begun.clear()
+    crew.fork()
+    assert running == [False] * 5
+    assert (crew.asked[-1], sorted(crew.asked[:-1])) == ("urgent", others)
+    assert (crew.begun[0], sorted(crew.begun[1:])) == ("urgent", others)
+
+
+def test_all_threads_are_asked_before_any_is_waited_for() -> None:
+    """Each of these ends when the other was asked: one after another, they would be waited for in vain."""
+    pipes = [os.pipe(), os.pipe()]
+    began: list[int] = []
+    ended: list[bytes] = []
+
+    def work(number: int) -> None:
+        began.append(number)
+        ended.append(os.read(pipes[number][0], 1))
+
+    def ask(number: int) -> None:
+        os.write(pipes[1 - number][1], b"x")
+
+    threads = [HelperThread("a helper", partial(work, n), partial(ask, n), print, patience=10.0) for n in (0, 1)]
+    for thread in threads:
+        thread.start()
+    while len(began) < 2:
+        os.sched_yield()
+    pid = os.fork()
+    if not pid:
+        os._exit(len(ended) != 2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    while len(began) < 4:
+        os.sched_yield()
+    for thread in threads:
+        thread.ask_to_end()
+    assert all(thread.wait_for_the_end() for thread in threads)
+    for fd in (*pipes[0], *pipes[1]):
+        os.close(fd)
+
+
+def test_thread_that_is_started_amid_a_fork_begins_behind_it(crew: Crew) -> None:
+    """The dealer deals until the last moment, and may begin one that asks a program's policy."""
+    seen: list[bool] = []
+
+    def begin() -> None:
+        if not seen:
+            crew.threads["other"].start()
+            seen.append(crew.threads["other"].is_running)
+
+    crew.add("other")
+    crew.add("urgent", is_urgent=True, asked=begin)
+    crew.fork()
+    assert seen == [False]
+    assert crew.threads["other"].is_running
 
 
 HOOKED = """
