@@ -83,5 +83,5 @@ def _cpu_seconds(pid: int) -> float:
     try:
         return time.clock_gettime(~pid << 3 | 2)  # as clock_getcpuclockid(3), which Python does not have
     except OSError:  # a sandbox may have no such clocks
-        fields = stat_fields(pid)
+        fields = stat_fields(pid, of_all=True)
         return (int(fields[_USER]) + int(fields[_SYSTEM])) / _TICKS

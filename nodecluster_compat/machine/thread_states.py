@@ -3,6 +3,8 @@
 The first thread of a worker that has others may sleep because another one has the interpreter's lock: that worker is at
 work, or waits for a processor with the lock in its hand.
 
+Whoever asks holds a lock, so that the first thread alone counts where there are very many.
+
 How long they have run is told by the process's own clock (clock_getcpuclockid(3)), in one system call; where a kernel
 keeps that to itself, ``/proc`` is read, which costs fifty times as much.
 """
@@ -20,6 +22,7 @@ from .process_state import Condition, condition_of, seconds_run
 
 __all__ = ["seconds_all_ran", "state_of_any"]
 
+_MOST: Final = 64  # six microseconds of a processor each
 _THREADS: Final = 17  # proc_pid_stat(5), the twentieth field, counted from the state
 
 
@@ -45,7 +48,10 @@ def _clock_of(pid: int) -> int:
 
 
 def _others(pid: int) -> Iterator[int]:
-    """Yield the ids of the threads behind the first one; ``/proc`` has them as it has processes, though unlisted."""
+    """Yield the ids of the threads behind the first one, unless there are too many of them to look at.
+
+    ``/proc`` has them as it has processes, though unlisted.
+    """
     with contextlib.suppress(OSError, ValueError, IndexError):
-        if int(stat_fields(pid)[_THREADS]) > 1:
+        if 1 < int(stat_fields(pid)[_THREADS]) <= _MOST:
             yield from (thread for thread in map(int, os.listdir(f"/proc/{pid}/task")) if thread != pid)
