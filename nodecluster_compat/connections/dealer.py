@@ -58,6 +58,9 @@ class Dealer:
         limit: bound of the accepted connections that wait, for each listener.
         left: called on the arbiter's loop with a worker (its id) that takes no more.
         closed: called there with a worker whose channel is closed, and why; ``None`` for the end of the stream.
+
+    Attributes:
+        later_log: for whoever is called by the dealing thread: written on a later turn of the arbiter's loop.
     """
 
     def __init__(
@@ -73,17 +76,17 @@ class Dealer:
         self._log = log
         self._make_policy = make_policy
         self._dealing = DealingLoop()
-        later_log = _LaterLog(loop, log)
+        self.later_log: Log = _LaterLog(loop, log)
         self._engine = Engine(
             self._dealing,
-            later_log,
+            self.later_log,
             make_policy,
             limit,
             not kernel_tells_what_was_taken(),
             lambda worker_id: loop.call_soon_threadsafe(left, worker_id),
             lambda worker_id, error: loop.call_soon_threadsafe(closed, worker_id, error),
         )
-        self._queues = QueueWatch(self._engine.listeners, later_log)
+        self._queues = QueueWatch(self._engine.listeners, self.later_log)
         self._thread = HelperThread("dealer", self._deal, self._dealing.wake, self._died, is_urgent=True)
         self._switch_seconds = sys.getswitchinterval()
         self._is_here = False
@@ -218,7 +221,7 @@ class Dealer:
             engine.listeners.count_ended = ended
             engine.count_answered = answered
 
-    def look_by(self, look: Callable[[bytes], int]) -> None:
+    def look_by(self, look: Callable[[bytes], int] | None) -> None:
         """Look at new connections by ``look`` where workers route: whose (an id) are these bytes? 0 for anybody's."""
         with self.held() as engine:
             engine.listeners.look = look

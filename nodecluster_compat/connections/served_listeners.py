@@ -38,7 +38,8 @@ class ServedListeners:
         round_robin: the numbers of those that are dealt round robin.
         count_ended: says how many of the connections that a worker had have ended, by its own count.
         client_of: says for which client (its address) a proxy speaks whose bytes have come; ``None``: nobody looks.
-        look: says to which worker (its id) the bytes belong that have come of a new connection, 0 for anybody.
+        look: says to which worker (its id) the bytes belong that have come of a new connection, 0 for anybody;
+            ``None``: nobody looks.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class ServedListeners:
         self.by_id: dict[int, Listener] = {}
         self.round_robin: set[int] = set()
         self.count_ended: Callable[[int], int] = lambda _: 0
-        self.look: Callable[[bytes], int] = lambda _: 0
+        self.look: Callable[[bytes], int] | None = None
         self.client_of: Callable[[bytes], str | None] | None = None
 
     def __iter__(self) -> Iterator[Listener]:

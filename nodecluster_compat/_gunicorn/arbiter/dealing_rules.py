@@ -39,7 +39,8 @@ class DealingRules:
             dealer.name_clients_by(client_of(policy, arbiter.cfg, arbiter.LISTENERS))
         if keys is not self._keys:
             self._keys = keys
-            dealer.look_by(Look(dealer.members, keys, arbiter.log))
+            look = Look(dealer.members, keys, dealer.later_log)
+            dealer.look_by(None if look.sees_nothing else look)
 
     def turn(self) -> None:
         """Once a turn of the main loop: the same, or as before where the settings say what cannot be.

@@ -1,5 +1,8 @@
 """Look, in the primary, whose the bytes of a new connection are: by keys that are shipped, never by a program's.
 
+A program's are its functions, and its regular expressions: there are bytes for which one takes minutes, with the
+interpreter's lock held.
+
 It saves most trips of connections that a worker would hand on.  What it does not see, or cannot decide by what has
 come, the worker decides.
 """
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ...base.native import in_force
 from ...routing.engineio import EngineIO
-from ...routing.keys import FunctionKey
+from ...routing.keys import FunctionKey, Path
 from ...routing.proxy_header import proxy_header_bytes
 from ...routing.router import Router
 
@@ -32,9 +35,10 @@ class Look:
     Args:
         members: returns the workers that serve, by slot.
         keys: in force; ``None``: those of Socket.IO.
-        log: of the keys.
+        log: of the keys; must not wait.
 
     Attributes:
+        sees_nothing: there is no key by which it could look.
         is_quick: whether it looks for sessions of Engine.IO and nothing else; dealing in C does so itself then.
     """
 
@@ -42,6 +46,7 @@ class Look:
         shipped = _shipped((EngineIO(),) if keys is None else keys)
         self._members = members
         self._router = Router(shipped, 0, members, log) if shipped else None
+        self.sees_nothing = not shipped
         self.is_quick = [type(key) for key in shipped] == [EngineIO]
         self._quick = quick_look(in_force())
 
@@ -67,7 +72,7 @@ def _shipped(keys: tuple[Key, ...]) -> list[Key]:
     """Return the keys up to the first that is a program's: what that would find is not known here."""
     shipped: list[Key] = []
     for key in keys:
-        if isinstance(key, FunctionKey) or not type(key).__module__.startswith(_SHIPPED):
+        if isinstance(key, FunctionKey | Path) or not type(key).__module__.startswith(_SHIPPED):
             break
         shipped.append(key)
     return shipped

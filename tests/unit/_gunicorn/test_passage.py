@@ -12,7 +12,7 @@ from nodecluster_compat._gunicorn.arbiter.look import Look
 from nodecluster_compat._gunicorn.requests.passage import Passage
 from nodecluster_compat.connections.handed import MOST_HANDED_BYTES, Handed
 from nodecluster_compat.routing import EngineIO, Query
-from nodecluster_compat.routing.keys import FunctionKey
+from nodecluster_compat.routing.keys import FunctionKey, Path
 from nodecluster_compat.routing.router import ANYONE, HERE, MORE, Router
 
 SID = "wGf0hLQyoVuhV3R6AAAA"
@@ -110,3 +110,16 @@ def test_primary_calls_no_function_of_a_program() -> None:
     assert Look(lambda: MEMBERS, keys, LOG)(b"GET /?up=1 HTTP/1.1\r\n\r\n") in (11, 12)
     assert Look(lambda: MEMBERS, (), LOG)(OTHER) == 0
     assert called == []
+
+
+def test_primary_runs_no_expression_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One with a loop within a loop takes twice as long for each further letter that a client sends."""
+    run: list[object] = []
+    monkeypatch.setattr(Path, "find", lambda self, head: run.append(head))
+    path = Path(r"/((?:[a-z]+-?)+)/x")
+    look = Look(lambda: MEMBERS, (Query("up"), path, EngineIO()), LOG)
+    assert look(OTHER) == 0  # the expression might have found something else
+    assert look(b"GET /?up=1 HTTP/1.1\r\n\r\n") in (11, 12)
+    assert not look.sees_nothing
+    assert Look(lambda: MEMBERS, (path, Query("up")), LOG).sees_nothing
+    assert run == []

@@ -83,6 +83,14 @@ def test_what_workers_say_is_told_on_the_arbiters_loop(rig: Rig) -> None:
     assert rig.told == [1]
 
 
+def test_what_runs_on_the_dealing_thread_logs_on_the_arbiters_loop(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """A log may wait, and a program's formatter runs there."""
+    rig.dealer.later_log.warning("slow %s", "key")
+    assert caplog.text == ""
+    rig.loop.run_once(1)
+    assert "slow key" in caplog.text
+
+
 def test_numbers_can_be_read_at_any_time(rig: Rig) -> None:
     rig.connect()
     while rig.dealer.waiting_connections() != 1:
