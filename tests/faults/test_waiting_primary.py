@@ -29,6 +29,7 @@ def hold(*_):
             time.sleep(0.01)
 """
 ASKED = 30
+GAP = 5  # seconds that no client may wait, on the busiest machine; ``bench/held.py`` measures
 
 Act = Callable[[Cluster], Any]
 
@@ -95,7 +96,7 @@ def test_connections_are_dealt_while_the_arbiter_waits(
 ) -> None:
     cluster = cluster_factory(app="pid_echo:app", workers=3, config=f"{hold.source}\n{config}\n", fresh=True)
     with hold.while_held(cluster, act):
-        assert [cluster.get("/", timeout=20).status for _ in range(ASKED)] == [200] * ASKED
+        assert [cluster.get("/", timeout=GAP).status for _ in range(ASKED)] == [200] * ASKED
     cluster.wait_listening(4 if act is add else 3)
 
 
@@ -114,7 +115,7 @@ def test_worker_that_dies_or_stops_meanwhile_keeps_nobody(
             freeze(cluster, victim)
         else:
             os.kill(victim, signal.SIGKILL)
-        answers = [cluster.get("/", timeout=20) for _ in range(ASKED)]
+        answers = [cluster.get("/", timeout=GAP) for _ in range(ASKED)]
         assert {answer.status for answer in answers} == {200}
         if sign == "SIGSTOP":
             os.kill(victim, signal.SIGCONT)
@@ -133,7 +134,7 @@ def test_connections_are_dealt_while_somebody_keeps_the_interpreters_lock(
     try:
         hup(cluster)
         wait(entered.exists, "the arbiter to wait", cluster)
-        assert [cluster.get("/", timeout=20).status for _ in range(ASKED)] == [200] * ASKED
+        assert [cluster.get("/", timeout=GAP).status for _ in range(ASKED)] == [200] * ASKED
     finally:
         os.close(os.open(fifo, os.O_RDWR))
     cluster.wait_listening()
