@@ -65,6 +65,20 @@ def on_reload(server):
     ctypes.PyDLL(None).open({fifo!r}.encode(), os.O_RDONLY)  # keeps the interpreter's lock until somebody writes
 """
 
+STUCK = """
+import logging, os
+
+class Stuck(logging.Handler):
+    primary = os.getpid()
+
+    def emit(self, record):
+        if os.getpid() == self.primary:
+            hold()
+
+def on_starting(server):
+    server.log.error_log.addHandler(Stuck())
+"""
+
 
 class Hold:
     """A file: while it is there, whoever calls ``hold`` in the primary waits."""
@@ -138,3 +152,15 @@ def test_connections_are_dealt_while_somebody_keeps_the_interpreters_lock(
     finally:
         os.close(os.open(fifo, os.O_RDWR))
     cluster.wait_listening()
+
+
+def test_workers_are_forked_while_a_log_hangs(cluster_factory: ClusterFactory, hold: Hold) -> None:
+    """The thread that writes it cannot end for a fork, which waits for a moment; the dealer deals meanwhile."""
+    cluster = cluster_factory(app="pid_echo:app", workers=2, config=f"{hold.source}\n{STUCK}\n", fresh=True)
+    with hold.while_held(cluster, add):
+        cluster.wait_listening(3)
+        assert [cluster.get("/", timeout=GAP).status for _ in range(ASKED)] == [200] * ASKED
+        kill(cluster)
+        cluster.journal.wait_for("exit", worker=1)
+        cluster.wait_listening(3)
+        assert [cluster.get("/", timeout=GAP).status for _ in range(ASKED)] == [200] * ASKED
