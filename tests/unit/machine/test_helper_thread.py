@@ -205,19 +205,20 @@ def test_thread_that_clients_wait_for_ends_last_and_begins_first(crew: Crew) -> 
 
 
 def test_all_threads_are_asked_before_any_is_waited_for() -> None:
-    """Each of these ends when the other was asked: one after another, they would be waited for in vain."""
+    """Each of these ends when both were asked: one after another, they would be waited for in vain."""
     pipes = [os.pipe(), os.pipe()]
     began: list[int] = []
     ended: list[bytes] = []
 
     def work(number: int) -> None:
         began.append(number)
-        ended.append(os.read(pipes[number][0], 1))
+        ended.append(os.read(pipes[number][0], 1) + os.read(pipes[number][0], 1))
 
-    def ask(number: int) -> None:
-        os.write(pipes[1 - number][1], b"x")
+    def ask() -> None:
+        for _, writing in pipes:
+            os.write(writing, b"x")
 
-    threads = [HelperThread("a helper", partial(work, n), partial(ask, n), print, patience=10.0) for n in (0, 1)]
+    threads = [HelperThread("a helper", partial(work, n), ask, print, patience=10.0) for n in (0, 1)]
     for thread in threads:
         thread.start()
     while len(began) < 2:
