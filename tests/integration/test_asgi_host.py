@@ -10,14 +10,12 @@ import ssl
 from pathlib import Path
 from typing import Any, Final
 
-import gunicorn
 import pytest
 from h2.connection import H2Connection
 from h2_client import fetch
 from raw_http import GET, Certificate, folder_of
 from remote_control import CONF, said, wait, wait_logged, wait_said
 
-from nodecluster_compat._gunicorn.worker.supported_gunicorn import refuse_older_gunicorn
 from pytest_cluster import Cluster, ClusterFactory
 
 ASGI: Final[dict[str, Any]] = {
@@ -26,15 +24,6 @@ ASGI: Final[dict[str, Any]] = {
     "worker_class": "nodecluster_compat.ASGIWorker",
     "workers": 1,
 }
-
-
-def test_older_gunicorn_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sentence says from which version on, and what runs with the one that is there."""
-    monkeypatch.setattr(gunicorn, "version_info", (26, 2, 0))
-    monkeypatch.setattr(gunicorn, "__version__", "26.2.0")
-    with pytest.raises(RuntimeError, match=r"expected gunicorn 27\.0\.0 or newer for ASGIWorker, got 26\.2\.0"):
-        refuse_older_gunicorn("ASGIWorker", (27, 0, 0))
-    refuse_older_gunicorn("ThreadWorker", (24, 1, 1))
 
 
 # --- HTTP/2 --------------------------------------------------------------------------------------

@@ -1,1 +1,17 @@
-"""Serve as gunicorn's ASGI worker, fed by the primary: ``-k nodecluster_compat.ASGIWorker``."""
+"""Serve as gunicorn's ASGI worker, fed by the primary: ``-k nodecluster_compat.ASGIWorker``.
+
+An older gunicorn is refused here: its ASGI protocol lacks what modules of this folder take from it by name.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..supported_gunicorn import refuse_older_gunicorn
+
+__all__ = ["FIRST_GUNICORN"]
+
+FIRST_GUNICORN: Final = (27, 0, 0)
+"""The first gunicorn whose ASGI protocol says when it closes a connection, and when one is idle."""
+
+refuse_older_gunicorn("ASGIWorker", FIRST_GUNICORN)

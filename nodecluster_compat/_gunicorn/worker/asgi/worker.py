@@ -44,7 +44,6 @@ from ..fed_worker import FedWorker
 from ..interfaces import refuse_wsgi
 from ..membership import Membership
 from ..steering import Steering
-from ..supported_gunicorn import refuse_older_gunicorn
 from .answer_heads import scan_in_c
 from .connections import Connections
 from .known_imports import answer_imports
@@ -112,9 +111,6 @@ class _SignalledASGIWorker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no
 class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
     """``gunicorn -k nodecluster_compat.ASGIWorker``."""
 
-    GUNICORN: Final = (27, 0, 0)
-    """The first gunicorn whose ASGI protocol says when it closes a connection, and when one is idle."""
-
     awaits_handlers = True
 
     asgi: Any
@@ -123,12 +119,6 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
     max_requests: int
     connections: Connections
     limits: LateTasks
-
-    @classmethod
-    def check_config(cls, cfg: Settings, log: Log) -> None:
-        """Extends :class:`FedWorker`'s: older versions of gunicorn cut connections that were promised more."""
-        refuse_older_gunicorn("ASGIWorker", cls.GUNICORN)
-        super().check_config(cfg, log)
 
     @classmethod
     def prepare(cls, cfg: Settings, log: Log) -> None:
