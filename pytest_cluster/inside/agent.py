@@ -44,7 +44,7 @@ from .hosts import Desk, Reactor, WorkerHost
 from .lanes import Lanes
 from .link import Link
 from .output import take_own_output
-from .steps import Steps, end_process
+from .steps import Event, Steps, end_process
 from .web import Connection, MarkedSocket, WrappedApplication
 
 __all__ = ["connect", "enter_primary", "enter_worker", "leave", "mark", "page_fields", "reach", "wrap", "wrap_asgi"]
@@ -59,7 +59,7 @@ class _Agent:
         path = os.environ[CONTROL_VARIABLE]
         self.folder = os.path.dirname(path)
         self.worker = worker
-        self.steps = Steps(self._tell)
+        self.steps = Steps(self._tell, self._wait)
         self._dumps = Dumps(self.folder, stacks)
         self._link = Link(path)
         self._kept = False
@@ -76,6 +76,9 @@ class _Agent:
 
     def _tell(self, record: Reached) -> None:
         self._link.send(record)
+
+    def _wait(self, event: Event, seconds: float) -> None:
+        event.wait(seconds)
 
     def _answer(self, call: Call, work: Callable[[], Any]) -> None:
         self._link.send(Reply(call.id, outcome_of(work)))
@@ -126,6 +129,12 @@ class _WorkerAgent(_Agent):
         for step in MESSAGE_STEPS:
             self.steps.place(step, self._interpose)
         self._link.attach(host, self._received, self.steps.disarm_all)
+
+    def _wait(self, event: Event, seconds: float) -> None:
+        if self._link.is_read_here and self._host.holds_thread:
+            self._link.read_until(event.is_set, seconds)
+        else:
+            event.wait(seconds)
 
     def _interpose(self, _: object) -> None:
         """Stand in the way of messages, from the first fault of theirs on."""

@@ -29,9 +29,11 @@ class WorkerHost(Reactor, Protocol):
     """The worker around its agent.
 
     :ivar await_soon: awaits beside requests; ``None`` where no event loop does.
+    :ivar holds_thread: who waits holds up its whole thread, as no greenlet does.
     """
 
     await_soon: Callable[[Awaitable[None]], None] | None
+    holds_thread: bool
 
     def spawn(self, call: Callable[[], None]) -> None:
         """Run ``call`` beside requests; it may block."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import _socket
 import contextlib
-from _thread import RLock
+import time
+from _thread import RLock, get_ident
 from collections.abc import Callable
 
 from ..wire.records import Call, Hello, Record, Unpacker, Welcome, pack
@@ -29,6 +30,7 @@ class Link:
         self._unpacker = Unpacker()
         self._outgoing = bytearray()
         self._reactor: Reactor | None = None
+        self._thread = 0
         self._lock = RLock()
         self._on_call: Callable[[Call], None]
         self._on_end: Callable[[], None]
@@ -49,10 +51,26 @@ class Link:
 
     def attach(self, reactor: Reactor, on_call: Callable[[Call], None], on_end: Callable[[], None]) -> None:
         """Read in ``reactor``'s loop from now on."""
-        self._on_call, self._on_end, self._reactor = on_call, on_end, reactor
+        self._on_call, self._on_end, self._reactor, self._thread = on_call, on_end, reactor, get_ident()
         self._sock.setblocking(False)
         reactor.add_reader(self._sock.fileno(), self._read)
         self._feed(b"")
+
+    @property
+    def is_read_here(self) -> bool:
+        """Whether the loop that reads is this thread's."""
+        return self._thread == get_ident()
+
+    def read_until(self, is_over: Callable[[], bool], seconds: float) -> None:
+        """Read in place of the loop, which does not turn, until something is over: so many seconds at most."""
+        import select  # no worker that gevent has patched comes here
+
+        poll = select.poll()
+        poll.register(self._sock.fileno(), select.POLLIN)
+        deadline = time.monotonic() + seconds
+        while not is_over() and self._sock.fileno() >= 0 and (left := deadline - time.monotonic()) > 0:
+            if poll.poll(left * 1000):
+                self._read()
 
     def send(self, record: Record) -> None:
         """Send a record, now or as soon as there is room."""

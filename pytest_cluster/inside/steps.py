@@ -4,8 +4,9 @@ A step is one of the server's own (``fork``, ``online``, ``boot``, ``ready``, ``
 of the application, which is replaced by a wrapper where its module, class or object keeps it. With no failpoint at a
 step, reaching it costs a dictionary lookup.
 
-Who is held waits as the code around it does: in a greenlet or a thread, or in a task where that is what runs there. A
-plain function that an event loop calls cannot be held: the order to go on would come by the loop that it holds.
+Who is held waits as the code around it does: in a greenlet or a thread, or in a task where that is what runs there. The
+thread that reads the test's calls, which is where a worker without greenlets boots, reads on while it is held. A plain
+function that an event loop calls cannot be held: the order to go on would come by the loop that it holds.
 
 Some steps have a *place* of their own, which is told what is armed there: messages, the disk, the clock.
 """
@@ -72,11 +73,30 @@ Place = Callable[[tuple[Armed, ...]], object]
 """What is told of all that is armed at a step, whenever that changes."""
 
 
-class Steps:
-    """Failpoints by step; *tell* sends a record to the test."""
+class Event(Waiting, Protocol):
+    """``threading.Event``, which is gevent's where that has patched it."""
 
-    def __init__(self, tell: Callable[[Reached], None]) -> None:
+    def is_set(self) -> bool:
+        """Whether it may go on."""
+
+    def wait(self, timeout: float) -> object:
+        """Wait until it may, or for so many seconds."""
+
+
+def _wait(event: Event, seconds: float) -> None:
+    event.wait(seconds)
+
+
+class Steps:
+    """Failpoints by step.
+
+    :param tell: sends a record to the test.
+    :param wait: waits for an event, as long as that may take at most.
+    """
+
+    def __init__(self, tell: Callable[[Reached], None], wait: Callable[[Event, float], None] = _wait) -> None:
         self._tell = tell
+        self._wait = wait
         self._armed: dict[int, Armed] = {}
         self._by_step: dict[str, list[Armed]] = {}
         self._places: dict[str, Place] = {}
@@ -210,7 +230,7 @@ class Steps:
             )
         event = Event()
         arrival = self.arrived(armed, event)
-        event.wait(HOLD_SECONDS)
+        self._wait(event, HOLD_SECONDS)
         armed.waiting.pop(arrival, None)
 
     async def _hold_task(self, armed: Armed) -> None:

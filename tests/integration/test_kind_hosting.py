@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import gunicorn
 import pytest
 from h2_client import fetch
 from kinds import THREAD_WORKER
-from raw_http import APPS, CLOSE, GET, GUNICORN, Certificate, exchange, serving, until
+from raw_http import APPS, CLOSE, GET, GUNICORN, Certificate, exchange, normalised, serving, until
 from remote_control import CONF, said, wait, wait_logged, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -56,6 +57,79 @@ def test_service_of_systemd(tmp_path: Path, worker_class: str, app: str) -> None
         pass
     manager.close()
     bound.close()
+
+
+def uwsgi_request(**variables: str) -> bytes:
+    """A request as nginx sends it by ``uwsgi_pass``."""
+    words = [word.encode() for pair in variables.items() for word in pair]
+    body = b"".join(len(word).to_bytes(2, "little") + word for word in words)
+    return b"\0" + len(body).to_bytes(2, "little") + b"\0" + body
+
+
+@NEEDS_27
+def test_asgi_speaks_uwsgi_as_the_stock_worker(tmp_path: Path) -> None:
+    """To a proxy of that protocol: the same answer."""
+    request = uwsgi_request(REQUEST_METHOD="GET", PATH_INFO="/u", QUERY_STRING="a=1", HTTP_HOST="example.test")
+    answers = []
+    for worker_class in ("asgi", "nodecluster_compat.ASGIWorker"):
+        folder = tmp_path / worker_class
+        folder.mkdir()
+        command = [GUNICORN, "-k", worker_class, "-b", "127.0.0.1:0", "--protocol", "uwsgi", "asgi_parity:app"]
+        with serving(folder, command, env={**os.environ, "PYTHONPATH": str(APPS)}) as server:
+            until(lambda server=server: "Booting worker" in server.log, "a worker")
+            port = int(server.log.partition("http://127.0.0.1:")[2].split()[0])
+            client = socket.create_connection(("127.0.0.1", port), 20)
+            answers.append(normalised(exchange(client, request, silence=20)))
+    stock, ours = answers
+    assert ours.startswith(b"HTTP/1.1 200")
+    assert b'"/u"' in ours
+    assert ours == stock
+
+
+def libraries_of(pid: int) -> set[str]:
+    """Which of these a process has loaded."""
+    maps = Path(f"/proc/{pid}/maps").read_text()
+    return {name for name in ("/gevent/", "/greenlet/") if name in maps}
+
+
+MODULES: Final = CONF + "import sys\ndef heavy():\n    return sorted({'gevent', 'greenlet'} & set(sys.modules))\n"
+
+
+@pytest.mark.parametrize(("worker_class", "app"), HOSTED)
+def test_gevent_is_in_neither_process(cluster_factory: ClusterFactory, worker_class: str, app: str) -> None:
+    """Neither imported nor loaded, after requests and a reload; threads and sockets are Python's own."""
+    cluster = cluster_factory(app=app, worker_class=worker_class, config=MODULES, workers=1, fork_server=False)
+    assert cluster.get("/").status == 200
+    assert cluster.reload().succeeded
+    assert cluster.get("/").status == 200
+    (worker,) = cluster.wait_listening(1)
+    assert worker.run("builtins:eval", "sorted({'gevent', 'greenlet'} & set(__import__('sys').modules))") == []
+    assert worker.run("builtins:eval", "__import__('threading').Thread.__module__") == "threading"
+    assert cluster.primary.run("__config__:heavy") == []
+    assert libraries_of(worker.pid) == libraries_of(cluster.primary.pid) == set()
+
+
+def test_gevent_is_found_where_it_is(cluster_factory: ClusterFactory) -> None:
+    """So that the test above can fail."""
+    cluster = cluster_factory(app="pid_echo:app", workers=1, fork_server=False)
+    assert libraries_of(cluster.worker(1).pid) == {"/gevent/", "/greenlet/"}
+
+
+@pytest.mark.parametrize(("worker_class", "app"), HOSTED)
+@pytest.mark.parametrize("step", ["boot", "ready", "listening"])
+def test_failpoints_hold_a_worker_that_boots(
+    cluster_factory: ClusterFactory, worker_class: str, app: str, step: str
+) -> None:
+    """Until it is let go; its only thread hears that. The one before it serves meanwhile."""
+    cluster = cluster_factory(app=app, worker_class=worker_class, workers=1)
+    with cluster.faults.hold(step, worker=2) as gate, ThreadPoolExecutor(1) as thread:
+        report = thread.submit(cluster.reload)
+        gate.wait_reached()
+        if step != "listening":  # the old one leaves as soon as that is said
+            assert cluster.get("/").worker == 1
+        gate.release()
+        assert report.result(60).succeeded
+    assert cluster.get("/").worker == 2
 
 
 # --- threads -------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from types import FrameType, MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gevent import GreenletExit, get_hub, getcurrent
 from gevent.event import Event
@@ -57,6 +57,8 @@ class _GeventRuntime(Steering, GeventReactor):
 
 class GeventEngine:
     """See :class:`~nodecluster_compat._gunicorn.worker.under_test.Examined`."""
+
+    holds_thread: ClassVar = False
 
     @staticmethod
     def stacks(frame: FrameType | None) -> str:

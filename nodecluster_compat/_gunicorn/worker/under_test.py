@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from ...roles.this_worker import ClusterWorker
@@ -14,7 +14,13 @@ __all__ = ["Examined", "WorkerUnderTest"]
 
 
 class Examined(Protocol):
-    """What an engine shows of itself, and lets be done to it."""
+    """What an engine shows of itself, and lets be done to it.
+
+    Attributes:
+        holds_thread: who waits holds up its whole thread, as no greenlet does.
+    """
+
+    holds_thread: ClassVar[bool]
 
     def stacks(self, frame: FrameType | None) -> str:
         """Return what each greenlet, task or thread is doing; the current one was interrupted in ``frame``."""
@@ -43,5 +49,6 @@ class WorkerUnderTest:
         self.interpose, self.cut_channel = member.interpose, member.lose_channel
         self.crash = throw
         self.await_soon = getattr(runtime, "await_soon", None)  # of an engine with an event loop
+        self.holds_thread = engine.holds_thread
         self.stacks = engine.stacks
         self.block = engine.block

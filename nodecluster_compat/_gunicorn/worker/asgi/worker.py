@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from importlib import import_module
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeVar
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
@@ -83,6 +83,8 @@ class _ASGIRuntime(AsyncioReactor, Steering):
 
 class AsyncioEngine:
     """See :class:`~nodecluster_compat._gunicorn.worker.under_test.Examined`."""
+
+    holds_thread: ClassVar = True
 
     def __init__(self, worker: ClusterASGIWorker) -> None:
         self._worker = worker

@@ -23,7 +23,7 @@ from contextlib import suppress
 from functools import cached_property, partial
 from importlib import import_module
 from types import FrameType, MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gunicorn.workers.gthread import ThreadWorker
 
@@ -80,6 +80,8 @@ class _ThreadRuntime(Steering, ThreadReactor):
 
 class _ThreadEngine:
     """See :class:`~nodecluster_compat._gunicorn.worker.under_test.Examined`."""
+
+    holds_thread: ClassVar = True
 
     def __init__(self, worker: ClusterThreadWorker) -> None:
         self._worker = worker
