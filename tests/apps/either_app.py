@@ -1,10 +1,23 @@
-"""An application of the interface that the file ``interface`` names: ``asgi`` (without it), ``wsgi``, ``none``."""
+"""An application of the interface that ``INTERFACE`` or the file ``interface`` names: ``asgi``, ``wsgi``, ``none``."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from nodecluster_compat import process
+
+HEARD: list[Any] = []
+
+
+@process.on("message")
+def hear(message: Any, _: object) -> None:
+    HEARD.append(message)
+
+
+def tell(message: Any) -> None:
+    process.send(message)
 
 
 async def asgi(scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Awaitable[None]]) -> None:
@@ -18,7 +31,7 @@ def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[by
     return [b"wsgi"]
 
 
-name = "asgi"
+name = os.environ.get("INTERFACE", "asgi")
 if os.path.exists("interface"):
     with open("interface") as file:
         name = file.read()

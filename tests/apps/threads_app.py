@@ -66,6 +66,8 @@ def answer(environ: dict[str, Any]) -> Any:
         hold()
     elif path == "/exit":
         process.exit(7)
+    elif path == "/sys-exit":
+        sys.exit(6)
     elif path == "/fork":
         return forked()
     elif path == "/unread":

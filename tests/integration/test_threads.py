@@ -12,9 +12,8 @@ from typing import Any, Final
 import gunicorn
 import pytest
 from kinds import THREAD_WORKER
-from raw_http import CHANGE, CLOSE, GET, Certificate, folder_of
+from raw_http import CLOSE, GET, Certificate
 from remote_control import CONF, said, wait, wait_logged
-from witness import witnesses
 
 from pytest_cluster import Cluster, ClusterFactory, StartError
 
@@ -236,6 +235,37 @@ def test_worker_whose_threads_are_all_stuck_is_told_as_saturated(cluster: Cluste
     wait_logged(cluster, "is no longer saturated, after")
 
 
+@pytest.mark.cluster(**{**THREADS, "config": WATCHED}, workers=1, settings={"threads": 4})
+def test_main_thread_that_stands_still_is_told_as_blocked(cluster: Cluster) -> None:
+    """It takes no connection meanwhile; what it does is in the log, beside the threads."""
+    with cluster.faults.hang(cluster.worker(1)):
+        wait(lambda: cluster.primary.run("__config__:health") == ["blocked"], "it to be told", cluster)
+        wait_logged(cluster, "its loop has not turned for")
+        wait_logged(cluster, "in _hang\n")
+        wait_logged(cluster, "of 4 threads are busy")
+    wait(lambda: cluster.primary.run("__config__:health") == ["ok"], "it to be well", cluster)
+    assert cluster.get("/").status == 200
+
+
+# --- the plugin ----------------------------------------------------------------------------------
+
+
+@pytest.mark.cluster(**THREADS, workers=1, settings={"threads": 2})
+def test_failpoints_hold_one_thread_and_no_other(cluster: Cluster) -> None:
+    """At a step of the server, and at a function of the application."""
+    for step in ("request", "threads_app:answer"):
+        with cluster.faults.hold(step) as gate:
+            held = cluster.client.submit("/thread")
+            gate.wait_reached()
+            assert not held.done()
+            assert cluster.worker(1).run("threads_app:heavy") == []
+            gate.release()
+            assert held.result().status == 200
+    cluster.faults.fail_next(status=503)
+    assert cluster.get("/").status == 503
+    assert cluster.get("/").worker == 1
+
+
 # --- how it ends ---------------------------------------------------------------------------------
 
 
@@ -254,12 +284,13 @@ def test_thread_that_does_not_end_holds_up_no_end(cluster_factory: ClusterFactor
 
 
 @pytest.mark.cluster(**THREADS, workers=1, settings={"threads": 4})
-def test_process_exit_in_a_request_ends_the_worker_with_its_code(cluster: Cluster) -> None:
-    """From a thread of the pool; a successor serves."""
+@pytest.mark.parametrize(("path", "code"), [(b"/exit", 7), (b"/sys-exit", 6)])
+def test_exit_in_a_request_ends_the_worker_with_its_code(cluster: Cluster, path: bytes, code: int) -> None:
+    """``process.exit()`` and ``sys.exit()``, from a thread of the pool; a successor serves."""
     with cluster.connect(timeout=30) as client:
-        client.sendall(GET % (b"/exit", CLOSE))
+        client.sendall(GET % (path, CLOSE))
         assert read(client) == b""
-    assert cluster.journal.wait_for("exit", worker=1).code == 7
+    assert cluster.journal.wait_for("exit", worker=1).code == code
     cluster.wait_listening()
     assert cluster.get("/").status == 200
 
@@ -307,30 +338,3 @@ def test_settings_of_another_kind_are_named(
     wait_logged(cluster, sentence)
     assert cluster.log.count(sentence) == 1
     assert cluster.log.count("has no effect") == 1
-
-
-# --- kinds that change ---------------------------------------------------------------------------
-
-
-@pytest.mark.cluster(app="pid_echo:app", config=CONF + CHANGE, workers=2)
-def test_reload_changes_the_kind_and_back_under_load(cluster: Cluster) -> None:
-    """From greenlets to threads and again to greenlets; nothing is lost, and each kind is told by its stacks."""
-    second = folder_of(cluster) / "second"
-    with witnesses(cluster, clients=4) as witness:
-        for wanted in (f"worker_class = {THREAD_WORKER!r}\nthreads = 4\n", ""):
-            second.write_text(wanted)
-            assert cluster.reload().succeeded
-            has_threads = "threads are busy" in cluster.workers[0].stacks()
-            assert has_threads is bool(wanted)
-        witness.finish()
-    assert witness.failures == []
-
-
-@pytest.mark.skipif(gunicorn.version_info < (27,), reason="ASGIWorker is refused by that gunicorn's version")
-@pytest.mark.cluster(app="threads_app:app", config=CONF + CHANGE, workers=2, worker_class=THREAD_WORKER)
-def test_kind_whose_application_is_of_the_other_interface_is_no_reload(cluster: Cluster) -> None:
-    """The sentence names the class to take, and the workers of before serve on."""
-    (folder_of(cluster) / "second").write_text("worker_class = 'nodecluster_compat.ASGIWorker'\n")
-    assert cluster.reload().state == "failed"
-    wait_logged(cluster, "use nodecluster_compat.Worker or nodecluster_compat.ThreadWorker for it")
-    assert {cluster.get("/").json() for _ in range(4)} == {1, 2}

@@ -24,7 +24,8 @@ from pytest_cluster import Cluster
 
 __all__ = ["Acks", "Asked", "Witness", "acks_of", "witnesses"]
 
-REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+CLOSING = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+KEPT = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 PATIENCE = 40.0
 HEARD_SECONDS = 5.0
 """The client may see the end of a worker before the primary has read what that had taken."""
@@ -68,20 +69,22 @@ def acks_of(cluster: Cluster) -> Acks:
 
 
 class Witness:
-    """Clients against one address, each with a connection for each request.
+    """Clients against one address.
 
     Args:
         address: host and port.
-        clients: so many threads.
+        clients: so many threads, each with a connection for each request.
         pause: seconds between two requests of one.
+        kept: so many threads more, each with a connection that it keeps until an answer says that it ends.
     """
 
-    def __init__(self, address: tuple[str, int], clients: int, pause: float) -> None:
+    def __init__(self, address: tuple[str, int], clients: int, pause: float, kept: int = 0) -> None:
         self.asked: list[Asked] = []
         self._address = address
         self._pause = pause
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
+        ways = [CLOSING] * clients + [KEPT] * kept
+        self._threads = [threading.Thread(target=self._run, args=(way,), daemon=True) for way in ways]
 
     @property
     def failures(self) -> list[Asked]:
@@ -99,36 +102,44 @@ class Witness:
         for thread in self._threads:
             thread.join(PATIENCE + 5)
 
-    def _run(self) -> None:
+    def _run(self, request: bytes) -> None:
         while not self._over.is_set():
             began = time.monotonic()
             try:
                 sock = socket.create_connection(self._address, PATIENCE)
             except ConnectionRefusedError:
                 return  # the server has said that it is gone
-            self.asked.append(_ask(sock, began))
-            self._over.wait(self._pause)
+            with sock:
+                while self._ask(sock, began, request) and not self._over.is_set():
+                    began = time.monotonic()
 
+    def _ask(self, sock: socket.socket, began: float, request: bytes) -> bool:
+        """Ask once, pause, and return whether the connection is kept.
 
-def _ask(sock: socket.socket, began: float) -> Asked:
-    """Read what the answer says it has, not to the end of the connection: a fork that hangs may keep that open."""
-    port, failure = sock.getsockname()[1], ""
-    with sock, HTTPResponse(sock) as answer:
-        try:
-            sock.sendall(REQUEST)
-            answer.begin()
-            answer.read()
-            if answer.status != HTTPStatus.OK:
-                failure = str(answer.status)
-        except (OSError, HTTPException) as error:
-            failure = type(error).__name__
-    return Asked(port, began, time.monotonic(), failure)
+        Read what the answer says it has, not to the end of the connection: a fork that hangs may keep that open.
+        """
+        port, failure, keeps = sock.getsockname()[1], "", False
+        with HTTPResponse(sock) as answer:
+            try:
+                sock.sendall(request)
+                answer.begin()
+                answer.read()
+                keeps = not answer.will_close
+                if answer.status != HTTPStatus.OK:
+                    failure = str(answer.status)
+            except (OSError, HTTPException) as error:
+                failure = type(error).__name__
+        self.asked.append(Asked(port, began, time.monotonic(), failure))
+        if not keeps:
+            sock.close()
+        self._over.wait(self._pause)
+        return keeps
 
 
 @contextmanager
-def witnesses(cluster: Cluster, clients: int = 2, pause: float = 0.03) -> Iterator[Witness]:
+def witnesses(cluster: Cluster, clients: int = 2, pause: float = 0.03, kept: int = 0) -> Iterator[Witness]:
     """Keep clients asking until the block ends."""
-    witness = Witness((cluster.host, cluster.port), clients, pause)
+    witness = Witness((cluster.host, cluster.port), clients, pause, kept)
     witness.start()
     try:
         yield witness
