@@ -51,7 +51,7 @@ class AsyncioReactor:
         self._is_ending = False
 
     def end_tasks(self) -> None:
-        """The worker ends: whatever is cancelled from now on is to end."""
+        """The worker ends: whatever is cancelled from now on is to end, and no further message is told."""
         self._is_ending = True
 
     def ends_handler(self, error: BaseException) -> bool:
@@ -150,11 +150,14 @@ class AsyncioReactor:
 
     def deliver(self, take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
         """Tell one frame after another, and await what its handlers leave, until there is none."""
-        self._in_loop(self._task, partial(_deliver, take, tell), "messages")
+        self._in_loop(self._task, partial(_deliver, self._unless_ending(take), tell), "messages")
 
     def deliver_apart(self, take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
         """As :meth:`deliver`: each deliverer is a task of its own."""
-        self._in_loop(self._task, partial(_deliver_in_slices, take, tell), "deliveries")
+        self._in_loop(self._task, partial(_deliver_in_slices, self._unless_ending(take), tell), "deliveries")
+
+    def _unless_ending(self, take: Callable[[], Item | None]) -> Callable[[], Item | None]:
+        return lambda: None if self._is_ending else take()
 
     def wait(self, begin: Callable[[Callable[[], None]], None]) -> None:
         """Call ``begin(done)`` and wait, in this thread, until ``done()`` is called.

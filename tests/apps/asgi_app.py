@@ -1,9 +1,10 @@
 """An ASGI application that does what a test asks for.
 
 ``/`` answers; ``/held`` answers when the file ``release`` exists; ``/stream`` sends a line and then waits for it;
-``/block`` computes without awaiting; ``/task-fails`` leaves a task that raises; ``/worker`` says who serves, and
-``/state`` what the lifespan shared; ``/threads`` sends messages from threads; ``/socket`` is a websocket that echoes.
-``POST /primary`` has the primary run the body, ``POST /leave`` calls ``cluster.worker.disconnect`` with its arguments.
+``/until-gone`` waits until its client has left; ``/block`` computes without awaiting; ``/task-fails`` leaves a task
+that raises; ``/worker`` says who serves, and ``/state`` what the lifespan shared; ``/socket`` is a websocket that
+echoes.  ``POST /primary`` has the primary run the body, ``POST /leave`` calls ``cluster.worker.disconnect`` with its
+arguments.
 """
 
 from __future__ import annotations
@@ -39,9 +40,32 @@ if cluster.worker is not None:
     cluster.worker.on("disconnecting", lambda seconds: say(told="worker", seconds=seconds))
 
 
+def stand() -> None:
+    """Keep the loop from turning until there is the file ``release``."""
+    say(told="standing")
+    while not os.path.exists("release"):
+        time.sleep(0.02)
+
+
+async def stand_in_a_coroutine() -> None:
+    stand()
+
+
+def stand_in_a_function() -> None:
+    stand()
+
+
+@process.on("message")
+def at_once(message: Any, _: object) -> None:
+    if message == {"number": "stand in a function"}:
+        stand_in_a_function()
+
+
 @process.on("message")
 async def in_order(message: Any, _: object) -> None:
-    if isinstance(message, dict) and "number" in message:
+    if message == {"number": "stand in a coroutine"}:
+        await stand_in_a_coroutine()
+    elif isinstance(message, dict) and isinstance(message.get("number"), int):
         await asyncio.sleep(0.001 if message["number"] % 2 else 0)
         say(got=message["number"])
         if message.get("last"):
@@ -114,6 +138,14 @@ async def websocket(receive: Receive, send: Send) -> None:
         await send({"type": "websocket.send", "text": event["text"]})
 
 
+async def until_gone(receive: Receive, send: Send) -> None:
+    say(told="waits")
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    say(told="gone")
+    await answer(send, b"nobody reads this")
+
+
 async def fail() -> None:
     raise LookupError("nobody holds this task")
 
@@ -168,6 +200,8 @@ async def app(scope: Event, receive: Receive, send: Send) -> None:
         await websocket(receive, send)
     elif scope["path"] == "/stream":
         await stream(send)
+    elif scope["path"] == "/until-gone":
+        await until_gone(receive, send)
     elif scope["method"] == "POST":
         assert cluster.worker is not None
         body = (await body_of(receive)).decode()

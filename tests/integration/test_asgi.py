@@ -12,6 +12,7 @@ from raw_http import CHANGE, GET, folder_of
 from remote_control import CONF, said, wait, wait_logged, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory
+from pytest_cluster.journal.entries import LIFECYCLE
 
 KIND: Final = "nodecluster_compat.ASGIWorker"
 ASGI: Final[dict[str, Any]] = {"app": "asgi_app:app", "config": CONF, "worker_class": KIND}
@@ -71,7 +72,7 @@ def test_lifespan_that_hangs_is_a_failed_reload(cluster: Cluster) -> None:
     assert cluster.get("/worker").text == "1"
 
 
-# --- boots that fail, and kinds that change ------------------------------------------------------
+# --- boots that fail -----------------------------------------------------------------------------
 
 
 EITHER: Final = {**ASGI, "app": "either_app:app", "config": CONF + CHANGE}
@@ -84,29 +85,6 @@ def test_wsgi_application_is_refused_by_name(cluster: Cluster) -> None:
     assert cluster.reload().state == "failed"
     wait_logged(cluster, "got either_app.wsgi, which takes two arguments")
     wait_logged(cluster, "use nodecluster_compat.Worker")
-    assert cluster.get("/").text == "asgi"
-
-
-@pytest.mark.cluster(**EITHER, workers=2)
-def test_reload_changes_the_kind_and_back(cluster: Cluster) -> None:
-    """From asyncio to gevent and again to asyncio; a change that fails leaves the kind that was there."""
-    second, interface = folder_of(cluster) / "second", folder_of(cluster) / "interface"
-    for name, reason in (
-        ("os.NoWorker", "which does not exist"),
-        ("nodecluster_compat.AsgiWorker", "it has ASGIWorker"),
-    ):
-        second.write_text(f"worker_class = {name!r}\n")
-        assert reason in str(cluster.reload().reason)
-    second.write_text("worker_class = 'nodecluster_compat.Worker'\n")
-    interface.write_text("none")
-    assert cluster.reload().state == "failed"
-    assert cluster.get("/").text == "asgi"
-    interface.write_text("wsgi")
-    assert cluster.reload().succeeded
-    assert cluster.get("/").text == "wsgi"
-    second.write_text("")
-    interface.write_text("asgi")
-    assert cluster.reload().succeeded
     assert cluster.get("/").text == "asgi"
 
 
@@ -176,7 +154,14 @@ def test_cancelled_send_is_whole_and_in_its_place(cluster: Cluster) -> None:
 # --- loops that are blocked, tasks that fail -----------------------------------------------------
 
 
-WATCHED: Final = CONF + "cluster.setup_primary(blocked_after=0.3)\n"
+WATCHED: Final = (
+    CONF
+    + """
+cluster.setup_primary(blocked_after=0.3)
+for name in ("blocked", "unblocked"):
+    cluster.on(name, lambda worker, seconds, name=name: say(told=name, health=worker.health))
+"""
+)
 HOOK: Final = CONF + "timeout = 1\ndef worker_abort(worker):\n    say(told='abort')\n"
 
 
@@ -201,6 +186,56 @@ def test_worker_abort_runs_on_a_blocked_loop(cluster: Cluster) -> None:
         wait_said(cluster, told="abort")
     ended = cluster.journal.wait_for("exit", worker=1)
     assert (ended.code, ended.signal) == (1, None)
+
+
+def stand(cluster: Cluster, how: str) -> None:
+    """Have a handler of the event ``message`` block the loop, and send more messages."""
+    source = f"for what in ({how!r}, *range(5)): cluster.workers[1].send({{'number': what}})"
+    cluster.request("POST", "/primary", body=source.encode())
+    wait_said(cluster, told="standing")
+
+
+HANDLERS: Final = ["stand in a coroutine", "stand in a function"]
+TASK: Final = "Task 'nodecluster: messages' (_deliver) runs:\n"
+
+
+@pytest.mark.table(quick=["stand in a coroutine"])
+@pytest.mark.cluster(**{**ASGI, "config": WATCHED}, workers=1, fresh=True)
+@pytest.mark.parametrize("how", HANDLERS)
+def test_handler_that_blocks_the_loop_is_named_and_loses_no_message(cluster: Cluster, how: str) -> None:
+    """``async def`` or not: its task and its stack; what came meanwhile is told in order when it goes on."""
+    stand(cluster, how)
+    wait_said(cluster, told="blocked", health="blocked")
+    wait_logged(cluster, TASK)
+    wait(lambda: f"in {how.replace(' ', '_')}\n" in cluster.log.partition(TASK)[2], "its stack", cluster)
+    assert not [line for line in said(cluster) if "got" in line]
+    (folder_of(cluster) / "release").touch()
+    wait_said(cluster, got=4)
+    assert [line["got"] for line in said(cluster) if "got" in line] == list(range(5))
+    wait_said(cluster, told="unblocked", health="ok")
+    assert cluster.get("/worker").text == "1"
+
+
+@pytest.mark.table(quick=["stand in a function"])
+@pytest.mark.cluster(**{**ASGI, "config": HOOK}, workers=1, fresh=True)
+@pytest.mark.parametrize("how", HANDLERS)
+def test_handler_that_never_ends_is_ended_by_timeout(cluster: Cluster, how: str) -> None:
+    """With its stack and ``worker_abort``; its events come in order, and its successor hears messages in order."""
+    stand(cluster, how)
+    ended = cluster.journal.wait_for("exit", worker=1)
+    assert (ended.code, ended.signal) == (1, None)
+    steps = ["WORKER TIMEOUT", "What worker", TASK, '"told": "abort"']
+    for step in steps:
+        wait_logged(cluster, step)
+    assert sorted(steps, key=cluster.log.index) == steps
+    assert f"in {how.replace(' ', '_')}\n" in cluster.log.partition(TASK)[2]
+    cluster.journal.wait_for("listening", worker=2)
+    told = [entry.event for entry in cluster.journal.entries if entry.worker == 1 and entry.event in LIFECYCLE]
+    assert told == ["fork", "online", "listening", "disconnect", "exit"]
+    source = "for number in range(5): cluster.workers[2].send({'number': number})"
+    cluster.request("POST", "/primary", body=source.encode())
+    wait_said(cluster, got=4)
+    assert [line["got"] for line in said(cluster) if "got" in line] == list(range(5))
 
 
 @pytest.mark.cluster(**ASGI, workers=1)
@@ -254,3 +289,19 @@ def test_worker_connections_is_kept(cluster_factory: ClusterFactory, policy: str
         first.close()
         (folder_of(cluster) / "release").touch()
         assert third.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.cluster(**ASGI, workers=1)
+def test_application_hears_that_its_client_has_left(cluster: Cluster) -> None:
+    """``http.disconnect``, while it awaits nothing else."""
+    with cluster.connect() as client:
+        client.sendall(GET % (b"/until-gone", b""))
+        wait_said(cluster, told="waits")
+    wait_said(cluster, told="gone")
+    assert cluster.get("/").status == 200
+
+
+@pytest.mark.cluster(**ASGI, workers=1, settings={"threads": 4})
+def test_threads_of_another_kind_are_named(cluster: Cluster) -> None:
+    """The setting is for workers of threads."""
+    wait_logged(cluster, "ASGIWorker has no threads of its own: threads = 4 does nothing")

@@ -167,6 +167,23 @@ def test_handler_is_cancelled_when_the_worker_ends(loop: asyncio.AbstractEventLo
     assert seen == [0]
 
 
+def test_message_that_comes_while_the_worker_ends_is_told_to_nobody(
+    loop: asyncio.AbstractEventLoop, reactor: AsyncioReactor
+) -> None:
+    """The loop turns a little longer, for tasks to end."""
+    emitter, seen = Emitter(), []
+    emitter.on("message", seen.append)
+    delivered(loop, reactor, emitter, 1)
+    run(loop, lambda: seen)
+    reactor.end_tasks()
+    delivered(loop, reactor, emitter, 1)
+    items = [7]
+    reactor.deliver_apart(lambda: items.pop() if items else None, seen.append)
+    turns = iter(range(5))
+    run(loop, lambda: next(turns) == 4)
+    assert seen == [0]
+
+
 def test_exit_of_a_handler_is_no_complaint(loop: asyncio.AbstractEventLoop, reactor: AsyncioReactor) -> None:
     """Whatever else ends a task of ours is told."""
     told: list[str] = []

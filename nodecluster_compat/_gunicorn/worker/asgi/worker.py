@@ -183,9 +183,15 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
 
     def throw(self, error: BaseException) -> None:
         """See :class:`FedWorker`."""
+        self._reactor.end_tasks()
         self._thrown = error
         with suppress(RuntimeError):  # the loop is closed: this process ends
             self.loop.call_soon_threadsafe(self.loop.stop)
+
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
+        """Extends :class:`FedWorker`'s: it raises, and the loop turns a little longer."""
+        self._reactor.end_tasks()
+        super().handle_abort(sig, frame)
 
     def end_caller(self, code: int) -> None:
         """End a task, a handler, or the job of another thread."""
@@ -355,6 +361,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
     def _close_loop(self) -> None:
         if self.loop.is_closed():
             return
+        self._reactor.end_tasks()
         with suppress(Exception):
             self.loop.run_until_complete(self._end_tasks())
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
