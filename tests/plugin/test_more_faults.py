@@ -7,7 +7,9 @@ import socket
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
+import gunicorn
 import pytest
 
 from pytest_cluster import Client, Cluster, ClusterError, ClusterFactory, FaultError, Faults, OptionError
@@ -43,10 +45,22 @@ def heard(cluster: Cluster) -> list[int]:
     return [entry.message["n"] for entry in entries]  # type: ignore[index, call-overload]
 
 
-@pytest.mark.parametrize("kind", ["nodecluster_compat.Worker", "nodecluster_compat.ThreadWorker"])
-def test_messages(cluster_factory: ClusterFactory, kind: str) -> None:
+APPS = str(Path(__file__).parents[1] / "apps")
+KINDS = [
+    pytest.param({}, id="gevent"),
+    pytest.param({"worker_class": "nodecluster_compat.ThreadWorker"}, id="threads"),
+    pytest.param(
+        {"worker_class": "asgi_kind.Worker", "env": {"PYTHONPATH": APPS}},
+        id="asgi",
+        marks=pytest.mark.skipif(gunicorn.version_info < (27,), reason="the ASGI worker needs gunicorn 27"),
+    ),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_messages(cluster_factory: ClusterFactory, kind: dict[str, Any]) -> None:
     """Lost, out of order, held, late, in both directions; every other worker has its own."""
-    cluster = cluster_factory(worker_class=kind)
+    cluster = cluster_factory(**kind)
     first, second = cluster.workers
     faults = cluster.faults
     for worker in (first, second):
