@@ -18,7 +18,18 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 from cells import Cell
 from kinds import ASGI, THREADS
-from moments import ASGI_CELLS, CELLS, FAULTS, MOMENTS, QUICK, THREAD_CELLS, Fault, Moment
+from moments import (
+    ASGI_CELLS,
+    CELLS,
+    FAULTS,
+    MOMENTS,
+    QUICK,
+    QUICK_OF_KINDS,
+    SLOW_OF_KINDS,
+    THREAD_CELLS,
+    Fault,
+    Moment,
+)
 from track import OPTIONS, PATIENT
 from witness import Acks, acks_of
 
@@ -30,6 +41,7 @@ QUICK_TRACKS = cores()
 TEST_SECONDS = 150
 
 Ticket = tuple[Fault, Moment, "Future[None]"]
+Names = frozenset[tuple[str, str]]
 
 
 class Track:
@@ -107,21 +119,22 @@ def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]
         track.thread.join()
 
 
-def _params(cells: Iterable[tuple[Fault, Moment]]) -> list[ParameterSet]:
-    """Return the cells; those of the quick run meet each fault and each moment, and the rest is long."""
+def _params(
+    cells: Iterable[tuple[Fault, Moment]], quick: Names = QUICK_OF_KINDS, slow: Names = SLOW_OF_KINDS
+) -> list[ParameterSet]:
+    """Return the cells, with the run that each of them belongs to."""
+
+    def marks(cell: tuple[str, str]) -> list[pytest.MarkDecorator]:
+        return [] if cell in quick else [pytest.mark.slow] if cell in slow else [pytest.mark.long]
+
     return [
-        pytest.param(
-            fault,
-            moment,
-            id=f"{fault.name} at {moment.name}",
-            marks=[] if (fault.name, moment.name) in QUICK else pytest.mark.long,
-        )
+        pytest.param(fault, moment, id=f"{fault.name} at {moment.name}", marks=marks((fault.name, moment.name)))
         for fault, moment in cells
     ]
 
 
 @pytest.mark.timeout(TEST_SECONDS)
-@pytest.mark.parametrize(("fault", "moment"), _params(CELLS))
+@pytest.mark.parametrize(("fault", "moment"), _params(CELLS, QUICK, frozenset()))
 def test_cell(request: pytest.FixtureRequest, results: dict[str, Future[None]], fault: Fault, moment: Moment) -> None:
     results[request.node.name].result(TEST_SECONDS)
 
@@ -131,7 +144,7 @@ def test_cell(request: pytest.FixtureRequest, results: dict[str, Future[None]], 
 def test_cell_of_threads(
     request: pytest.FixtureRequest, results: dict[str, Future[None]], fault: Fault, moment: Moment
 ) -> None:
-    """Workers of threads, at the moments at which they could differ."""
+    """Workers of threads."""
     results[request.node.name].result(TEST_SECONDS)
 
 
@@ -141,7 +154,7 @@ def test_cell_of_threads(
 def test_cell_of_asgi(
     request: pytest.FixtureRequest, results: dict[str, Future[None]], fault: Fault, moment: Moment
 ) -> None:
-    """Workers with a loop, at the moments at which they could differ."""
+    """Workers with a loop."""
     results[request.node.name].result(TEST_SECONDS)
 
 
@@ -150,6 +163,7 @@ def test_every_pair_is_a_cell_or_has_its_reason() -> None:
     cells = {(fault.name, moment.name) for fault, moment in CELLS}
     assert cells | reasons == {(fault.name, moment.name) for fault in FAULTS for moment in MOMENTS}
     assert not cells & reasons
-    assert cells >= QUICK
+    assert cells >= QUICK | QUICK_OF_KINDS
     assert {fault for fault, _ in QUICK} == {fault.name for fault in FAULTS}
-    assert {moment for _, moment in QUICK} == {moment.name for moment in MOMENTS}
+    for quick in (QUICK, QUICK_OF_KINDS):
+        assert {moment for _, moment in quick} == {moment.name for moment in MOMENTS}

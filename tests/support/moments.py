@@ -9,7 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-__all__ = ["ASGI_CELLS", "CELLS", "FAULTS", "MOMENTS", "QUICK", "THREAD_CELLS", "Fault", "Moment"]
+__all__ = [
+    "ASGI_CELLS",
+    "CELLS",
+    "FAULTS",
+    "MOMENTS",
+    "QUICK",
+    "QUICK_OF_KINDS",
+    "SLOW_OF_KINDS",
+    "THREAD_CELLS",
+    "Fault",
+    "Moment",
+]
 
 Effect = Literal["ends", "blocks", "hurts", "passes"]
 """It ends the worker at once; a limit has to end it; it may end it; it must not end it."""
@@ -99,25 +110,16 @@ FAULTS: Final = (
 
 THREADS_TAKEN: Final = "nodecluster_compat._gunicorn.worker.threads.worker:ClusterThreadWorker.handle"
 ASGI_TAKEN: Final = "nodecluster_compat._gunicorn.worker.asgi.sources:Entry.open"
-# What can differ by kind: who serves, how it drains and ends, and from when on the main thread is watched.
-_KINDS_AT: Final = ("handoff, after it was taken", "drain", "shutdown")
-_KINDS_MEET: Final = ("SIGKILL", "exit", "message channel closed", "full channel")
-_WATCHED: Final = (("SIGSTOP", "after listening"), ("hang", "after listening"))
-_LOOP: Final = (("hang", "request"), ("garbage frame", "request"), ("no memory", "request"))
 
 CELLS: Final = tuple((fault, moment) for fault in FAULTS for moment in MOMENTS if moment.name not in fault.never)
 
 
-def _cells_of(taken: str, *more: tuple[str, str]) -> tuple[tuple[Fault, Moment], ...]:
-    return tuple(
-        (fault, replace(moment, step=taken) if moment.step == TAKEN else moment)
-        for fault, moment in CELLS
-        if (fault.name in _KINDS_MEET and moment.name in _KINDS_AT) or (fault.name, moment.name) in more
-    )
+def _cells_of(taken: str) -> tuple[tuple[Fault, Moment], ...]:
+    return tuple((fault, replace(moment, step=taken) if moment.step == TAKEN else moment) for fault, moment in CELLS)
 
 
-THREAD_CELLS: Final = _cells_of(THREADS_TAKEN, *_WATCHED)
-ASGI_CELLS: Final = _cells_of(ASGI_TAKEN, *_WATCHED, *_LOOP)
+THREAD_CELLS: Final = _cells_of(THREADS_TAKEN)
+ASGI_CELLS: Final = _cells_of(ASGI_TAKEN)
 
 # Each fault and each moment at least once: the quick run. The other cells are `long`.
 QUICK: Final = frozenset(
@@ -143,3 +145,27 @@ QUICK: Final = frozenset(
         ("full channel", "shutdown"),
     }
 )
+
+# Of the other kinds each moment at least once, mostly where nothing has to be waited for.
+QUICK_OF_KINDS: Final = frozenset(
+    {
+        ("SIGKILL", "fork"),
+        ("exit", "before online"),
+        ("no memory", "boot"),
+        ("message channel closed", "before listening"),
+        ("hang", "after listening"),
+        ("connection channel closed", "handoff, before it is taken"),
+        ("SIGKILL", "handoff, after it was taken"),
+        ("garbage packet", "request"),
+        ("SIGKILL", "drain"),
+        ("exit", "reload, new worker boots"),
+        ("SIGSEGV", "reload, new worker listens"),
+        ("message channel closed", "reload, old worker drains"),
+        ("garbage frame", "USR2, new master's worker boots"),
+        ("full channel", "shutdown"),
+    }
+)
+# What can differ by kind, at each moment: who serves, how it boots, drains and ends.
+_MET_BY_KINDS: Final = ("SIGKILL", "exit", "message channel closed", "full channel")
+SLOW_OF_KINDS: Final = frozenset((fault, moment.name) for fault in _MET_BY_KINDS for moment in MOMENTS) - QUICK_OF_KINDS
+"""The other cells are `long`."""
