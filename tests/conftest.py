@@ -89,11 +89,13 @@ def _compiling() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the cells of tables, before ``-m`` chooses."""
+    """Mark the cells of tables, before ``-m`` chooses, and what the installed gunicorn is too old for."""
+    from old_gunicorn import skip_asgi
     from tables import mark_cells
 
     named = getattr(config.option, "lf", False) or any("::" in str(argument) for argument in config.args)
     mark_cells(items, all_collected=not named)
+    skip_asgi(items)
 
 
 @pytest.hookimpl(trylast=True)

@@ -13,9 +13,10 @@ from typing import Any, Final
 import pytest
 from deploy import CONF, DEPLOYED, reload, write
 from injuries import closed_doors, held_connections
-from kinds import every_kind_slowly
+from kinds import every_kind, every_kind_slowly
 from raw_http import APPS, folder_of, until
 from remote_control import said, wait, wait_logged, wait_said
+from witness import witnesses
 
 from pytest_cluster import Cluster, assert_no_request_lost
 
@@ -223,6 +224,34 @@ def test_reloads_in_a_row_under_load_lose_nothing(cluster: Cluster) -> None:
     assert_no_request_lost(hits)
     cluster.wait_listening()
     assert versions(cluster) == {"5"}
+
+
+@pytest.mark.table(quick=["asgi"])
+@every_kind
+@pytest.mark.cluster(**DEPLOYED, workers=2)
+def test_no_change_of_workers_loses_a_request_of_kept_or_closing_clients(cluster: Cluster) -> None:
+    """A reload, a worker more, a worker less, one that is asked to leave."""
+    with witnesses(cluster, clients=6, kept=6) as witness:
+        assert reload(cluster)["state"] == "succeeded"
+        cluster.primary.signal("SIGTTIN")
+        before = cluster.wait_listening(3)
+        cluster.primary.signal("SIGTTOU")
+        cluster.journal.wait_for("exit", predicate=lambda entry: entry.worker in {one.id for one in before})
+        cluster.wait_listening(2)[0].disconnect()
+        cluster.journal.wait_for("listening", predicate=lambda entry: entry.worker > before[-1].id)
+        witness.finish()
+    assert witness.failures == []
+
+
+@pytest.mark.table(quick=["threads"])
+@every_kind
+@pytest.mark.cluster(**DEPLOYED, workers=2, settings={"max_requests": 100})
+def test_workers_that_have_served_enough_lose_no_request_of_kept_or_closing_clients(cluster: Cluster) -> None:
+    """Those whose answer promised more have one more answer."""
+    with witnesses(cluster, clients=6, kept=6) as witness:
+        wait(lambda: sum(one.event == "exit" for one in cluster.journal.entries) >= 4, "four ends", cluster)
+        witness.finish()
+    assert witness.failures == []
 
 
 @pytest.mark.cluster(**DEPLOYED, workers=2)

@@ -135,6 +135,7 @@ def test_failpoints_hold_a_worker_that_boots(
 # --- threads -------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(gunicorn.version_info < (25,), reason="gunicorn speaks HTTP/2 from 25.0 on")
 def test_threads_speak_http2_by_alpn(cluster_factory: ClusterFactory, certificate: Certificate) -> None:
     """Several streams on one connection; one client speaks HTTP/1 to the same port."""
     settings = {"keyfile": certificate.key, "certfile": certificate.cert, "http_protocols": "h2,h1", "threads": 2}

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
 
+import gunicorn
 import pytest
 from h2_client import fetch
 from kinds import ASGI, GEVENT, THREADS, every_kind
@@ -82,7 +83,7 @@ def check_strangers(cluster: Cluster, workers: list[int], certificate: Certifica
             assert client.ask(client.session(worker))["worker"] in workers
         assert client.ask(f"/?EIO=4&sid={SID}.00")["worker"] in workers
         assert client.ask(client.session(workers[1]))["worker"] == workers[1]
-    for garbage in (b"\x16\x03\x01" + bytes(200) + b"\n\n", b"GET /?EIO=4&sid=\xff\xfe HTTP/9.9\r\n\r\n"):
+    for garbage in (b"\x16\x03\x01" + bytes(200) + b"\r\n\r\n", b"GET /?EIO=4&sid=\xff\xfe HTTP/9.9\r\n\r\n"):
         with RoutedClient(cluster, certificate) as client:
             client.sock.sendall(garbage)
             assert client.sock.recv(65536)[:12] in (b"HTTP/1.1 400", b"")
@@ -136,6 +137,7 @@ def test_sessions_behind_the_proxy_protocol_are_served_by_their_workers(cluster:
                 assert (told["worker"], told["client"]) == (worker, "192.0.2.7")
 
 
+@pytest.mark.skipif(gunicorn.version_info < (25,), reason="gunicorn speaks HTTP/2 from 25.0 on")
 @pytest.mark.parametrize("kind", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
 def test_http2_is_served_where_it_arrives(
     cluster_factory: ClusterFactory, certificate: Certificate, kind: dict[str, Any]
