@@ -148,7 +148,7 @@ def test_cell_of_threads(
     results[request.node.name].result(TEST_SECONDS)
 
 
-@pytest.mark.skipif(gunicorn.version_info < (27,), reason="the ASGI worker needs gunicorn 27")
+@pytest.mark.skipif(gunicorn.version_info < (27, 0, 1), reason="ASGIWorker needs gunicorn 27.0.1")
 @pytest.mark.timeout(TEST_SECONDS)
 @pytest.mark.parametrize(("fault", "moment"), _params(ASGI_CELLS))
 def test_cell_of_asgi(

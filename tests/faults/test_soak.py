@@ -32,8 +32,8 @@ KINDS = {
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("kind", KINDS)
 def test_soak(pytestconfig: pytest.Config, kind: str) -> None:
-    if kind == "asgi" and gunicorn.version_info < (27,):
-        pytest.skip("the ASGI worker needs gunicorn 27")
+    if kind == "asgi" and gunicorn.version_info < (27, 0, 1):
+        pytest.skip("ASGIWorker needs gunicorn 27.0.1")
     minutes: float = pytestconfig.getoption("soak")
     with Cluster.start(KINDS[kind], pythonpath=APPS) as cluster:
         soak = Soak(cluster, minutes * 60)

@@ -17,7 +17,7 @@ from pytest_cluster import Cluster, ClusterFactory
 # Without the plugin's agent, which marks each response.
 pytestmark = [
     pytest.mark.cluster(env={"NODECLUSTER_TEST_TOKEN": None}, workers=1, app="asgi_parity:app"),
-    pytest.mark.skipif(gunicorn.version_info < (27,), reason="the ASGI worker needs gunicorn 27"),
+    pytest.mark.skipif(gunicorn.version_info < (27, 0, 1), reason="ASGIWorker needs gunicorn 27.0.1"),
     pytest.mark.timeout(180),
 ]
 

@@ -15,7 +15,7 @@ from witness import witnesses
 
 from pytest_cluster import Cluster, Gate
 
-pytestmark = pytest.mark.skipif(gunicorn.version_info < (27,), reason="the ASGI worker needs gunicorn 27")
+pytestmark = pytest.mark.skipif(gunicorn.version_info < (27, 0, 1), reason="ASGIWorker needs gunicorn 27.0.1")
 
 KINDS: Final = {
     "gevent": "nodecluster_compat.Worker",

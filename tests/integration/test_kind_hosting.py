@@ -21,10 +21,10 @@ from remote_control import CONF, said, wait, wait_logged, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory
 
-NEEDS_27: Final = pytest.mark.skipif(gunicorn.version_info < (27,), reason="the ASGI worker needs gunicorn 27")
+NEEDS_ASGI: Final = pytest.mark.skipif(gunicorn.version_info < (27, 0, 1), reason="ASGIWorker needs gunicorn 27.0.1")
 HOSTED: Final = [
     pytest.param(THREAD_WORKER, "pid_echo:app", id="threads"),
-    pytest.param("nodecluster_compat.ASGIWorker", "asgi_app:app", id="asgi", marks=NEEDS_27),
+    pytest.param("nodecluster_compat.ASGIWorker", "asgi_app:app", id="asgi", marks=NEEDS_ASGI),
 ]
 THREADS: Final[dict[str, Any]] = {"app": "threads_app:app", "config": CONF, "worker_class": THREAD_WORKER, "workers": 1}
 
@@ -66,7 +66,7 @@ def uwsgi_request(**variables: str) -> bytes:
     return b"\0" + len(body).to_bytes(2, "little") + b"\0" + body
 
 
-@NEEDS_27
+@NEEDS_ASGI
 def test_asgi_speaks_uwsgi_as_the_stock_worker(tmp_path: Path) -> None:
     """To a proxy of that protocol: the same answer."""
     request = uwsgi_request(REQUEST_METHOD="GET", PATH_INFO="/u", QUERY_STRING="a=1", HTTP_HOST="example.test")
@@ -205,7 +205,7 @@ async def app(scope, receive, send):
 """
 
 
-@NEEDS_27
+@NEEDS_ASGI
 def test_handler_and_lifespan_that_never_end_hold_up_nothing_beyond_the_limit(
     cluster_factory: ClusterFactory, tmp_path: Path
 ) -> None:
@@ -258,7 +258,7 @@ async def app(scope, receive, send):
 """
 
 
-@NEEDS_27
+@NEEDS_ASGI
 def test_application_that_cancels_every_task_it_finds_ends_no_worker(
     cluster_factory: ClusterFactory, tmp_path: Path
 ) -> None:

@@ -25,7 +25,7 @@ from pytest_cluster import Cluster, ClusterFactory
 REMOTE_DOOR = {"app": "remote:app", "config": CONF + DOOR + "cluster.setup_primary(blocked_after=0.5)\n"}
 
 
-NEEDS_ASGI = pytest.mark.skipif(gunicorn.version_info < (27, 0, 0), reason="ASGIWorker needs gunicorn 27")
+NEEDS_ASGI = pytest.mark.skipif(gunicorn.version_info < (27, 0, 1), reason="ASGIWorker needs gunicorn 27.0.1")
 
 
 def by_slot(operator: Operator) -> dict[int, dict[str, Any]]:

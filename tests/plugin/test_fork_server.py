@@ -144,7 +144,7 @@ def forking() -> Iterator[None]:
         pytest.param(
             {"worker_class": "nodecluster_compat.ASGIWorker", "app": "asgi_app:app"},
             id="asgi",
-            marks=pytest.mark.skipif(gunicorn.version_info < (27,), reason="the ASGI worker needs gunicorn 27"),
+            marks=pytest.mark.skipif(gunicorn.version_info < (27, 0, 1), reason="ASGIWorker needs gunicorn 27.0.1"),
         ),
         pytest.param({"config": OWN_CLASS, "worker_class": "own_class.Worker"}, id="a class of its own"),
     ],

@@ -52,7 +52,7 @@ KINDS = [
     pytest.param(
         {"worker_class": "asgi_kind.Worker", "env": {"PYTHONPATH": APPS}},
         id="asgi",
-        marks=pytest.mark.skipif(gunicorn.version_info < (27,), reason="the ASGI worker needs gunicorn 27"),
+        marks=pytest.mark.skipif(gunicorn.version_info < (27, 0, 1), reason="ASGIWorker needs gunicorn 27.0.1"),
     ),
 ]
 

@@ -12,7 +12,7 @@ import pytest
 
 __all__ = ["skip_asgi"]
 
-_FIRST = (27, 0, 0)
+_FIRST = (27, 0, 1)
 _NAMES = ("ASGIWorker", "asgi_kind.Worker", "'asgi'")
 _FILES = ("test_asgi", "test_kind_changes")
 
@@ -23,7 +23,7 @@ def skip_asgi(items: Iterable[pytest.Item]) -> None:
         return
     for item in items:
         if _is_of_asgi(item):
-            item.add_marker(pytest.mark.skip(reason="the ASGI worker needs gunicorn 27"))
+            item.add_marker(pytest.mark.skip(reason="ASGIWorker needs gunicorn 27.0.1"))
 
 
 def _is_of_asgi(item: pytest.Item) -> bool:

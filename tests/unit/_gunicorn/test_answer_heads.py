@@ -10,7 +10,7 @@ from gunicorn import version_info
 
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
 
-if version_info < (27,):
+if version_info < (27, 0, 1):
     pytest.skip("ours needs a newer gunicorn", allow_module_level=True)
 
 from gunicorn.asgi import protocol

@@ -18,7 +18,7 @@ from nodecluster_compat.asyncio_runtime.idle_connections import IdleConnections
 from nodecluster_compat.asyncio_runtime.opening import Opener
 from nodecluster_compat.operations.metrics.request_meter import RequestMeter
 
-if version_info < (27,):
+if version_info < (27, 0, 1):
     pytest.skip("ours needs a newer gunicorn", allow_module_level=True)
 
 from nodecluster_compat._gunicorn.worker.asgi.late import LateTasks

@@ -7,8 +7,8 @@ import asyncio
 import gunicorn
 import pytest
 
-if gunicorn.version_info < (27,):
-    pytest.skip("the ASGI worker needs gunicorn 27", allow_module_level=True)
+if gunicorn.version_info < (27, 0, 1):
+    pytest.skip("ASGIWorker needs gunicorn 27.0.1", allow_module_level=True)
 
 from nodecluster_compat._gunicorn.worker.asgi import worker as worker_module
 

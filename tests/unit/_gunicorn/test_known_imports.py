@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from gunicorn import version_info
 
-if version_info < (27,):
+if version_info < (27, 0, 1):
     pytest.skip("ours needs a newer gunicorn", allow_module_level=True)
 
 from gunicorn.asgi.parser import CallbackRequest, InvalidRequestLine, PythonProtocol

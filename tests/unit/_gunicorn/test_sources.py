@@ -7,6 +7,12 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+import gunicorn
+import pytest
+
+if gunicorn.version_info < (27, 0, 1):
+    pytest.skip("ASGIWorker needs gunicorn 27.0.1", allow_module_level=True)
+
 from nodecluster_compat._gunicorn.worker.asgi.sources import AcceptingASGISource
 
 

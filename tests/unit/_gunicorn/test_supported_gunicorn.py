@@ -11,7 +11,7 @@ import pytest
 from nodecluster_compat._gunicorn.worker.supported_gunicorn import refuse_older_gunicorn
 
 SENTENCE = (
-    "nodecluster-compat: expected gunicorn 27.0.0 or newer for ASGIWorker, got 26.2.0: upgrade gunicorn, or use "
+    "nodecluster-compat: expected gunicorn 27.0.1 or newer for ASGIWorker, got 26.2.0: upgrade gunicorn, or use "
     "nodecluster_compat.Worker, which runs with this one"
 )
 # As 26.2 is: names that modules of ours take from gunicorn are not there yet.
@@ -34,7 +34,7 @@ def test_older_gunicorn_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(gunicorn, "version_info", (26, 2, 0))
     monkeypatch.setattr(gunicorn, "__version__", "26.2.0")
     with pytest.raises(RuntimeError, match=SENTENCE.replace(".", r"\.")):
-        refuse_older_gunicorn("ASGIWorker", (27, 0, 0))
+        refuse_older_gunicorn("ASGIWorker", (27, 0, 1))
     refuse_older_gunicorn("ThreadWorker", (24, 1, 1))
 
 

@@ -11,7 +11,7 @@ from ..supported_gunicorn import refuse_older_gunicorn
 
 __all__ = ["FIRST_GUNICORN"]
 
-FIRST_GUNICORN: Final = (27, 0, 0)
+FIRST_GUNICORN: Final = (27, 0, 1)
 """The first gunicorn whose ASGI protocol says when it closes a connection, and when one is idle."""
 
 refuse_older_gunicorn("ASGIWorker", FIRST_GUNICORN)
