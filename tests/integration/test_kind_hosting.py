@@ -230,6 +230,39 @@ def test_handler_and_lifespan_that_never_end_hold_up_nothing_beyond_the_limit(
     assert "killed" not in cluster.log
 
 
+NEVER: Final = """
+import asyncio, threading
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise NotImplementedError
+    print('{"told": "never"}', flush=True)
+    await asyncio.to_thread(threading.Event().wait)
+"""
+
+
+@NEEDS_ASGI
+def test_thread_of_an_endpoint_that_never_ends_holds_up_nothing_beyond_the_limit(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    """Python waits for it behind the drain, and the primary does not: the worker is killed, and the server ends."""
+    (tmp_path / "never.py").write_text(NEVER)
+    cluster = cluster_factory(
+        app="never:app",
+        config=CONF.replace("graceful_timeout = 8\n", "graceful_timeout = 1\n"),
+        worker_class="nodecluster_compat.ASGIWorker",
+        workers=1,
+        settings={"pythonpath": str(tmp_path)},
+    )
+    with cluster.connect(timeout=30) as client:
+        client.sendall(GET % (b"/", b""))
+        wait_said(cluster, told="never")
+        assert cluster.stop() == 0
+        assert client.recv(1) == b""
+    wait_logged(cluster, "cut 1 connections that had not ended within 1 s")
+    assert cluster.journal.wait_for("exit", worker=1).signal == "SIGKILL"
+
+
 CANCELLING: Final = """
 import asyncio
 from nodecluster_compat import process
