@@ -160,6 +160,18 @@ def test_kind_that_does_not_exist_is_no_reload(cluster: Cluster, name: str, reas
     assert cluster.get("/").text == "asgi"
 
 
+OLD: Final = "import gunicorn\ngunicorn.version_info, gunicorn.__version__ = (26, 2, 0), '26.2.0'\n"
+
+
+@pytest.mark.cluster(**{**EITHER, "worker_class": KINDS["threads"]}, fresh=True)
+def test_kind_for_which_gunicorn_is_too_old_is_no_reload(cluster: Cluster) -> None:
+    """The report has the sentence that a start has."""
+    (folder_of(cluster) / "second").write_text(f"{OLD}worker_class = {KINDS['asgi']!r}\n")
+    reason = str(cluster.reload().reason)
+    assert "expected gunicorn 27.0.1 or newer for ASGIWorker, got 26.2.0" in reason
+    assert cluster.get("/").text == "wsgi"
+
+
 OTHER_INTERFACE: Final = [
     ("asgi", "gevent", "use nodecluster_compat.ASGIWorker for it, or name its WSGI application"),
     ("asgi", "threads", "use nodecluster_compat.ASGIWorker for it, or name its WSGI application"),
