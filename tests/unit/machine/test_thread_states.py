@@ -94,7 +94,7 @@ def test_very_many_threads_are_not_looked_at(
         seen.append(path)
         return opened(path, *rest)
 
-    assert poll(lambda: condition_of(pid) == "sleeping", 20)
+    assert poll(lambda: condition_of(pid) == state_of_any(pid) == "sleeping", 20)  # all of them
     monkeypatch.setattr(os, "open", noted)
     assert state_of_any(pid) == "sleeping"
     assert len(seen) <= most
