@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, NamedTuple
 
 from ..requests.wsgi import WSGIFront
+from .imports_watch import ImportsWatch
 
 __all__ = ["ANY_PACKAGE", "ClientWatch", "package_of"]
 
@@ -23,15 +22,13 @@ class Place(NamedTuple):
     module: str
     owner: str
     method: str
-    comes_with: str
-    """What imports that module with the first client only; it is imported where this one is."""
 
 
 PLACES = (
-    Place("werkzeug.test", "Client", "run_wsgi_app", "flask"),
-    Place("django.test.client", "ClientHandler", "__call__", "django.test.client"),
-    Place("django.test.client", "AsyncClientHandler", "__call__", "django.test.client"),
-    Place("webtest.app", "TestApp", "do_request", "webtest.app"),
+    Place("werkzeug.test", "Client", "run_wsgi_app"),
+    Place("django.test.client", "ClientHandler", "__call__"),
+    Place("django.test.client", "AsyncClientHandler", "__call__"),
+    Place("webtest.app", "TestApp", "do_request"),
 )
 
 
@@ -45,21 +42,25 @@ class ClientWatch:
     def __init__(self, note: Callable[[str, str], None]) -> None:
         self._note = note
         self._wrapped: dict[Place, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+        self._imports = ImportsWatch(frozenset(place.module for place in PLACES), self._wrap_all)
 
     def look(self) -> None:
-        """Watch those, too, that have been imported since the last time."""
-        for place in PLACES:
-            if place.module in sys.modules or place.comes_with in sys.modules:
-                with contextlib.suppress(ImportError):  # somebody's own module of that name
-                    self._wrap(place, getattr(import_module(place.module), place.owner, None))
+        """Watch those that are there, and those that are imported from now on: Flask's come with the first client."""
+        self._imports.begin()
+        self._wrap_all()
 
     def end(self) -> None:
         """Give the clients their methods back."""
+        self._imports.end()
         for place, (former, wrapper) in self._wrapped.items():
             owner = getattr(sys.modules.get(place.module), place.owner, None)
             if _method(owner, place) is wrapper:
                 setattr(owner, place.method, former)
         self._wrapped.clear()
+
+    def _wrap_all(self) -> None:
+        for place in PLACES:
+            self._wrap(place, getattr(sys.modules.get(place.module), place.owner, None))
 
     def _wrap(self, place: Place, owner: object) -> None:
         method = _method(owner, place)

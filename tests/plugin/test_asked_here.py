@@ -108,6 +108,30 @@ def test_module_of_somebody_with_the_name_of_a_framework(
     fakes.runpytest_inprocess("--cluster-workers=2").assert_outcomes(passed=1)
 
 
+def test_client_that_a_tests_body_imports(fakes: pytest.Pytester) -> None:
+    """The first of the run, in whichever way it is imported; the module is loaded as ever."""
+    fakes.makepyfile(site_=SITE)
+    fakes.makepyfile(
+        """
+        import sys
+
+        def test_it(cluster):
+            assert "werkzeug.test" not in sys.modules
+            from site_ import app
+            assert app.test_client().get("/").text == "welcome"
+            loaders = sys.modules["werkzeug.test"].__loader__, sys.modules["werkzeug.test"].__spec__.loader
+            assert {type(one).__name__ for one in loaders} == {"SourceFileLoader"}
+        """
+    )
+
+    result = fakes.runpytest_subprocess()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["1 test asked an application in pytest's own process, and not the cluster of the test: *::test_it; use *"]
+    )
+
+
 def test_nothing_is_said_where_nobody_asked_for_clusters(site: pytest.Pytester) -> None:
     """Tests in one process beside those on clusters are what people have."""
     site.makepyfile(OLD_SUITE + "\ndef test_beside(cluster): pass\n")
