@@ -65,10 +65,10 @@ def _interpreter(wanted: str) -> str:
     return path
 
 
-def gunicorn_folder(version: str, cache_folder: Callable[[], str]) -> str:
+def gunicorn_folder(version: str, cache_folder: Callable[[str], str]) -> str:
     """Return a folder that has this version of gunicorn; empty when it is the one that is installed.
 
-    :param cache_folder: makes, and returns, the folder in which such are kept.
+    :param cache_folder: makes, and returns, the folder in which one of this name is kept.
     :raises OptionError: the server package does not support it.
     :raises MissingProgram: it is not there, and pip cannot fetch it.
     """
@@ -79,7 +79,8 @@ def gunicorn_folder(version: str, cache_folder: Callable[[], str]) -> str:
         raise OptionError(f"gunicorn: {DISTRIBUTION} needs {wanted}, got {version!r}")
     if metadata.version("gunicorn") == version:
         return ""
-    folder = os.path.join(cache_folder(), f"gunicorn-{version}")
+    name = f"gunicorn-{version}"
+    folder = os.path.join(cache_folder(name), name)
     if not os.path.isdir(folder):
         problem = _problems.get(folder) or _fetch(version, folder)
         if problem:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
@@ -112,12 +113,15 @@ def _with_settings(options: ClusterOptions, found: Mapping[str, settings.Value])
     return options
 
 
-def _cache_folder(item: pytest.Item) -> str:
-    """Return a folder that stays for the next runs: pytest's cache, or where nothing can be kept, one for this run."""
+def _cache_folder(item: pytest.Item, name: str) -> str:
+    """Return a folder that has *name*, or may get it.
+
+    pytest's cache, which stays for the next runs; where that cannot be written to, one for this run.
+    """
     cache = getattr(item.config, "cache", None)
     with contextlib.suppress(OSError):  # a checkout that is read-only
         folder = "" if cache is None else str(cache.mkdir("cluster-gunicorn"))
-        if folder and (os.access(folder, os.W_OK) or os.listdir(folder)):
+        if folder and (os.path.isdir(os.path.join(folder, name)) or os.access(folder, os.W_OK)):
             return folder
     return str(item.session.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
 
@@ -136,7 +140,7 @@ def _resolved(options: ClusterOptions, item: pytest.Item, names: Collection[str]
     if options.python is not None and "python" in names:
         changes["python"] = interpreter(options.python)
     if options.gunicorn is not None and "gunicorn" in names:
-        changes["gunicorn"] = gunicorn_folder(options.gunicorn, lambda: _cache_folder(item)) or None
+        changes["gunicorn"] = gunicorn_folder(options.gunicorn, partial(_cache_folder, item)) or None
     if options.script is not None and "script" in names:
         folders = dict.fromkeys((str(item.path.parent), root))
         candidates = [os.path.join(folder, options.script) for folder in folders]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from importlib import metadata
@@ -158,14 +159,42 @@ def test_version_of_gunicorn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         return ""
 
     monkeypatch.setattr(interpreters, "_fetch", fetch)
-    assert interpreters.gunicorn_folder(metadata.version("gunicorn"), lambda: str(tmp_path)) == ""
+    assert interpreters.gunicorn_folder(metadata.version("gunicorn"), lambda _: str(tmp_path)) == ""
     for _ in range(2):
-        assert interpreters.gunicorn_folder("24.99", lambda: str(tmp_path)) == str(tmp_path / "gunicorn-24.99")
+        assert interpreters.gunicorn_folder("24.99", lambda _: str(tmp_path)) == str(tmp_path / "gunicorn-24.99")
     assert fetched == ["24.99"]
     with pytest.raises(OptionError, match=r"gunicorn: nodecluster-compat needs <28,>=24\.1\.1, got '20\.0'"):
-        interpreters.gunicorn_folder("20.0", lambda: str(tmp_path))
+        interpreters.gunicorn_folder("20.0", lambda _: str(tmp_path))
     with pytest.raises(OptionError, match=r"gunicorn: expected a version, as '27\.0\.1', got '\.\./x'"):
-        interpreters.gunicorn_folder("../x", lambda: str(tmp_path))
+        interpreters.gunicorn_folder("../x", lambda _: str(tmp_path))
+
+
+def test_version_that_a_cache_lacks_which_is_read_only(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has is used; what it lacks is fetched for this run alone."""
+    cache = fakes.path / ".pytest_cache" / "d" / "cluster-gunicorn"
+    (cache / "gunicorn-24.95").mkdir(parents=True)
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != str(cache) and allowed(path, mode))
+    fetched: list[Path] = []
+
+    def fetch(_: str, folder: str) -> str:
+        fetched.append(Path(folder))
+        return "pip cannot fetch 24.94: ERROR: no network"
+
+    monkeypatch.setattr(interpreters, "_fetch", fetch)
+    fakes.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.cluster_matrix(gunicorn=["24.94", "24.95"])
+        def test_it(cluster): assert cluster.options.gunicorn.endswith("/d/cluster-gunicorn/gunicorn-24.95")
+        """
+    )
+
+    fakes.runpytest_inprocess().assert_outcomes(skipped=1, passed=1)
+
+    assert [one.name for one in fetched] == ["gunicorn-24.94"]
+    assert cache not in fetched[0].parents
 
 
 @pytest.mark.slow
@@ -173,7 +202,7 @@ def test_version_that_pip_does_not_have(tmp_path: Path, monkeypatch: pytest.Monk
     """Nothing is left of the attempt."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(MissingProgram, match=r"gunicorn: pip cannot fetch 24\.99: ERROR: No matching distribution"):
-        interpreters.gunicorn_folder("24.99", lambda: str(tmp_path))
+        interpreters.gunicorn_folder("24.99", lambda _: str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -212,7 +241,7 @@ def test_version_that_cannot_be_kept(tmp_path: Path) -> None:
     """No space, or no place."""
     gone = tmp_path / "gone"
     with pytest.raises(MissingProgram, match=rf"gunicorn: 24\.96 cannot be kept in {gone}: \[Errno 2\] No such file"):
-        interpreters.gunicorn_folder("24.96", lambda: str(gone))
+        interpreters.gunicorn_folder("24.96", lambda _: str(gone))
 
 
 def test_another_gunicorn_serves(shop: pytest.Pytester, tmp_path: Path) -> None:
