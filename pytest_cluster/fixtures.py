@@ -162,7 +162,7 @@ def cluster(
     """
     run = request.config.stash[RUN]
     if run.foreign_url is not None:
-        with _without_traceback(), run.foreign(request.node) as foreign:
+        with _without_traceback(), run.foreign(request.node, cluster_options, cluster_app) as foreign:
             yield cast("Cluster", foreign)
         return
     with _without_traceback(), _skip_of_matrix(request):
@@ -256,12 +256,14 @@ def cluster_postgresql_noproc(request: pytest.FixtureRequest) -> Iterator[Servic
 
 
 @pytest.fixture
-def cluster_noproc(request: pytest.FixtureRequest) -> Iterator[ForeignCluster]:
+def cluster_noproc(
+    request: pytest.FixtureRequest, cluster_options: Mapping[str, Any], cluster_app: object
+) -> Iterator[ForeignCluster]:
     """Ask the server that ``--cluster-url`` names, which somebody else runs; skip the test without that."""
     run = request.config.stash[RUN]
     if run.foreign_url is None:
         pytest.skip("cluster_noproc: which server? Say --cluster-url=URL, or use cluster, which starts its own")
-    with _without_traceback(), run.foreign(request.node) as foreign:
+    with _without_traceback(), run.foreign(request.node, cluster_options, cluster_app) as foreign:
         yield foreign
 
 

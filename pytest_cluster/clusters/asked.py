@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import WaitTimeout
 from ..options.cluster_options import ClusterOptions
@@ -14,13 +14,12 @@ from ..requests.noted import MOST_NOTED, NotedRequests
 from ..requests.outgoing import RequestOptions
 from ..requests.response import Response
 from ..requests.unanswered import find_holders
-from ..requests.wsgi import WSGIFront
 from ..server.launcher import ServerProcess
 from ..waiting import evidence
+from .adaptors import Adaptors
 from .view import ClusterView
 
 if TYPE_CHECKING:
-    from flask.testing import FlaskClient
     from typing_extensions import Unpack
 
     from ..requests.async_client import AsyncClient
@@ -30,7 +29,7 @@ __all__ = ["AskedCluster"]
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 
-class AskedCluster(ClusterView):
+class AskedCluster(Adaptors, ClusterView):
     """The half of a cluster that answers.
 
     Attributes:
@@ -85,55 +84,13 @@ class AskedCluster(ClusterView):
 
         return AsyncClient(self.new_client())
 
-    @property
-    def wsgi_app(self) -> WSGIFront:
-        """A WSGI application that lets the cluster answer: for any client that takes one.
+    def _own_host(self) -> str:
+        return self.url.partition("://")[2] if self.host else "localhost"
 
-        ``werkzeug.test.Client(cluster.wsgi_app)``, ``webtest.TestApp(cluster.wsgi_app)``.
-        """
-        return WSGIFront(self._asks_as(self.new_client()))
+    def _own_application(self) -> object:
+        from ..requests.for_flask import import_application
 
-    def flask_client(self, app: object = None, *, use_cookies: bool = True, **options: Any) -> FlaskClient:
-        """Return Flask's own test client, of the application's class, whose requests go to the cluster.
-
-        ``session_transaction`` works where this process and the workers have the same key and session interface.
-        ``flask.g``, ``flask.session`` and the like after a request are in the worker only, as is the exception behind a
-        500.  ``answer.worker`` is who has answered.
-
-        :param app: the application as an object (default: the cluster's, imported in this process).
-        :param use_cookies: whether it keeps cookies.
-        :param options: what the application's client class takes.
-        :raises OptionError: there is no Flask application.
-        :raises MissingLibrary: Flask is not installed.
-        """
-        from ..requests.for_flask import flask_client, import_application
-
-        found = import_application(self.options.app, self.server.pythonpath) if app is None else app
-        return flask_client(found, self.wsgi_app, use_cookies, options)
-
-    def django_client(self, **defaults: Any) -> Any:  # noqa: ANN401 - Django has no types
-        """Return ``django.test.Client``, whose requests go to the cluster.
-
-        ``login``, ``force_login`` and ``session`` work where workers find the session: in a database that is shared and
-        not in a transaction, or in signed cookies.  ``response.templates`` and ``context`` are known in the worker
-        only, and say so.
-
-        :param defaults: what Django's client takes; with ``SERVER_NAME="testserver"`` the workers see that host.
-        :raises MissingLibrary: Django is not installed.
-        """
-        from ..requests.for_django import django_client
-
-        host = f"{self.host}:{self.port}" if self.host else "localhost"
-        return django_client(self._asks_as(self.new_client()), host, defaults)
-
-    def _asks_as(self, client: Client) -> Callable[[str, str, dict[str, str], bytes | None], Response]:
-        """Return what sends a request of *client* that has its cookies already."""
-
-        def ask(method: str, path: str, headers: dict[str, str], body: bytes | None) -> Response:
-            client.forget()  # the outer client keeps them
-            return client.request(method, path, headers=headers, body=body)
-
-        return ask
+        return import_application(self.options.app, self.server.pythonpath)
 
     def _explain(self, error: WaitTimeout, with_stacks: bool) -> WaitTimeout:
         """Name the process that has a request, in its time-out: at once, for it may go on when the test does."""

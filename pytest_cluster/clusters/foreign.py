@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from ..errors import ClusterError
+from ..errors import ClusterError, OptionError
 from ..options.server_url import ServerURL
 from ..requests.client import Client
 from ..requests.endpoint import Endpoint
 from ..requests.noted import MOST_NOTED, NotedRequests
+from .adaptors import Adaptors
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -37,7 +39,7 @@ def skip_start(url: ServerURL) -> NoReturn:
     pytest.skip(f"cluster_factory starts clusters, and {url} is somebody else's (--cluster-url)")
 
 
-class ForeignCluster:
+class ForeignCluster(Adaptors):
     """A running server that is not the test's: it answers, and nothing else is known of it.
 
     A test that asks for more, as for its workers, is skipped with a sentence.
@@ -48,10 +50,11 @@ class ForeignCluster:
         client: requests to it, each on a connection of its own; ``answer.worker`` is ``None``.
         requests: the last 1000.
 
+    :param application: returns the application that is served, as this process has it.
     :raises ClusterError: nobody listens there.
     """
 
-    def __init__(self, url: ServerURL) -> None:
+    def __init__(self, url: ServerURL, application: Callable[[], object] = lambda: None) -> None:
         self._endpoint = Endpoint(url.host, url.port, tls=url.scheme == "https")
         self.url: str = str(url)
         self.host: str = self._endpoint.host
@@ -59,6 +62,7 @@ class ForeignCluster:
         self.address: tuple[str, int] = (self.host, self.port)
         self.requests: NotedRequests = NotedRequests(maxlen=MOST_NOTED)
         self._clients: list[Client] = []
+        self._application = application
         self._check()
         self.client: Client = self.new_client()
 
@@ -91,6 +95,18 @@ class ForeignCluster:
         for client in self._clients:
             client.close()
             client.join()
+
+    def _own_host(self) -> str:
+        return self.url.partition("://")[2]
+
+    def _own_application(self) -> object:
+        found = self._application()
+        if found is None:
+            raise OptionError(
+                "flask_client: which application? Say app='package.module:app' or use --cluster-app, or give it: "
+                "flask_client(app)"
+            )
+        return found
 
     def _check(self) -> None:
         try:

@@ -75,8 +75,8 @@ class ClusterRun:
         return found
 
     @contextmanager
-    def foreign(self, item: pytest.Item) -> Iterator[ForeignCluster]:
-        """Let a test ask that server.
+    def foreign(self, item: pytest.Item, fixtures: Mapping[str, Any], app: object) -> Iterator[ForeignCluster]:
+        """Let a test ask that server, which serves what *fixtures* and *app* say: ``cluster_options``, ``cluster_app``.
 
         :raises ClusterError: nobody listens there.
         """
@@ -85,7 +85,7 @@ class ClusterRun:
 
         assert self.foreign_url is not None
         limit_waits(item)
-        cluster = ForeignCluster(self.foreign_url)
+        cluster = ForeignCluster(self.foreign_url, lambda: _application_here(item, fixtures, app))
         try:
             yield cluster
         finally:
@@ -370,3 +370,14 @@ class ClusterRun:
 
         self._later = self._later or LaterUse(item.session.items)
         return self._later
+
+
+def _application_here(item: pytest.Item, fixtures: Mapping[str, Any], app: object) -> object:
+    """Return the application that a test means, as this process has it; ``None`` where nothing says which."""
+    if app is not None and not isinstance(app, str):
+        return app
+    from ..options.recipe import recipe_of
+    from ..requests.for_flask import import_application
+
+    recipe = recipe_of(item, fixtures, app, None)
+    return import_application(recipe.options.app, recipe.pythonpath) if recipe.options.app else None

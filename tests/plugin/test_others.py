@@ -89,6 +89,67 @@ def test_server_of_somebody_else(
     )
 
 
+ADAPTORS = """
+import flask
+import pytest
+import django.conf
+import werkzeug.test
+
+if not django.conf.settings.configured:
+    django.conf.settings.configure()
+
+application = flask.Flask(__name__)
+
+@pytest.fixture(scope="session")
+def cluster_app():
+    return application
+
+@pytest.fixture
+def client(cluster):
+    return cluster.flask_client()
+
+def test_flask(client, cluster):
+    assert client.application is application
+    assert client.get("/a").text == "GET /a"
+    assert client.get("/a").worker is None
+    assert client.post("/b", json={}).text == "POST /b"
+
+def test_django(cluster):
+    assert cluster.django_client().get("/a").content == b"GET /a"
+
+def test_werkzeug(cluster_noproc):
+    assert werkzeug.test.Client(cluster_noproc.wsgi_app).get("/a").text == "GET /a"
+    assert cluster_noproc.flask_client().application is application
+"""
+
+
+def test_test_clients_of_somebody_elses_server(pytester: pytest.Pytester, somebody_elses: str) -> None:
+    """They need no more than its address; a suite whose fixture returns one runs without a change."""
+    pytester.makepyfile(ADAPTORS)
+
+    pytester.runpytest_inprocess(f"--cluster-url={somebody_elses}").assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize(
+    ("option", "outcome", "sentence"),
+    [
+        ("--cluster-app=site_:app", {"passed": 1}, "*1 passed*"),
+        ("-q", {"failed": 1}, "*flask_client: which application? Say app='package.module:app' or use --cluster-app, *"),
+    ],
+)
+def test_application_of_somebody_elses_server(
+    pytester: pytest.Pytester, somebody_elses: str, option: str, outcome: dict[str, int], sentence: str
+) -> None:
+    """Named as for a cluster of one's own."""
+    pytester.makepyfile(site_="import flask\napp = flask.Flask(__name__)")
+    pytester.makepyfile("def test_it(cluster): assert cluster.flask_client().get('/a').text == 'GET /a'")
+
+    result = pytester.runpytest_inprocess(f"--cluster-url={somebody_elses}", option)
+
+    result.assert_outcomes(**outcome)
+    result.stdout.fnmatch_lines([sentence])
+
+
 def test_nobody_is_there(pytester: pytest.Pytester) -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))  # and does not listen
