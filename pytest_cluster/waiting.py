@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from .errors import WaitTimeout
+from .errors import OptionError, WaitTimeout
 
 __all__ = ["Deadline", "Patience", "cut", "end_waits_at", "evidence", "poll", "scaled", "set_slow_factor", "timed_out"]
 
@@ -53,9 +53,14 @@ class Deadline:
     Args:
         seconds: from now, or until the test's limit, if that comes first.
         at_least: seconds that it has beyond that limit.
+
+    Raises:
+        OptionError: that is no time: a test has said it.
     """
 
     def __init__(self, seconds: float, *, at_least: float = 0.0) -> None:
+        if not _is_time(seconds):
+            raise OptionError(f"timeout: expected a number of seconds, 0 or more, got {seconds!r:.100}")
         self._start = time.monotonic()
         self._end = self._start + seconds
         self._is_cut = _Limits.test_end is not None and _Limits.test_end < self._end
@@ -80,6 +85,10 @@ class Deadline:
         if self.expired:
             why = ALARM if self._is_cut else ""
         return f"the wait ended after {time.monotonic() - self._start:.1f} s, because {why}" if why else ""
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 class Patience:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import WaitTimeout
+from ..options.checks import check_seconds
 from ..options.cluster_options import ClusterOptions
 from ..requests.client import Client
 from ..requests.endpoint import Endpoint
@@ -58,7 +59,10 @@ class AskedCluster(Adaptors, ClusterView):
         """Return a new connection to the server, with TLS where it has that; the caller closes it.
 
         :param timeout: of the socket, in seconds (default: 10).
+        :raises OptionError: that is no number of seconds.
         """
+        if timeout is not None:
+            check_seconds("timeout", timeout, can_be_zero=False)
         return self._endpoint.connect(timeout)
 
     # Clients

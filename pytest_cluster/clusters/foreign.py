@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from ..errors import ClusterError, OptionError
+from ..options.checks import check_seconds
 from ..options.server_url import ServerURL
 from ..requests.client import Client
 from ..requests.endpoint import Endpoint
@@ -87,7 +88,13 @@ class ForeignCluster(Adaptors):
         return self.client.request(method, path, **options)
 
     def connect(self, timeout: float | None = None) -> socket.socket:
-        """Return a new connection to the server; the caller closes it."""
+        """Return a new connection to the server; the caller closes it.
+
+        :param timeout: of the socket, in seconds (default: 10).
+        :raises OptionError: that is no number of seconds.
+        """
+        if timeout is not None:
+            check_seconds("timeout", timeout, can_be_zero=False)
         return self._endpoint.connect(timeout)
 
     def close(self) -> None:

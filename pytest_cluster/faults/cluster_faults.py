@@ -61,6 +61,7 @@ class Faults(NetworkFaults):
         """
         check_seconds("slow(seconds)", seconds)
         check_seconds("slow(jitter)", jitter)
+        check_count("slow(seed)", seed, 0)
         self._arm("request", Delay(seconds, jitter, seed), worker, f"slow by {seconds:g} s in", harmless=True)
 
     def fail_next(
@@ -98,7 +99,7 @@ class Faults(NetworkFaults):
         :param worker: the id that it will have; otherwise every one.
         :raises FaultError: there is no such way to fail.
         """
-        if how not in BOOT_FAILURES:
+        if how not in tuple(BOOT_FAILURES):  # also what has no hash
             raise FaultError(f"expected one of {', '.join(BOOT_FAILURES)}, got {how!r}")
         step, action = BOOT_FAILURES[how]
         self._arm(step, action, worker, f"boot failure ({how}) of", only_later=True)
@@ -119,8 +120,11 @@ class Faults(NetworkFaults):
         :param function: importable there, or at the top level of the test's file; *args*: what it is given.
         :param times: so often in each worker; ``None``: always.
         :raises FaultError: nobody comes to that step, or *args* cannot be sent.
+        :raises OptionError: *times* is no number.
         :raises NotImportable: a worker cannot find *function*.
         """
+        if times is not None:
+            check_count("at(times)", times)
         action = Do(function_record(function), pickled(args, "the arguments"), times)
         self._arm(step, action, worker, f"{getattr(function, '__name__', function)} at {step} in")
 
@@ -140,9 +144,9 @@ class Faults(NetworkFaults):
         """Hold calls at a step until *parties* are there, then let these go on at once; and so on.
 
         :raises FaultError: nobody comes to that step, or nothing can wait there.
+        :raises OptionError: *parties* is no number.
         """
-        if parties < 1:
-            raise FaultError(f"expected 1 party or more, got {parties}")
+        check_count("barrier(parties)", parties)
         with self._gate(step, None, parties) as gate:
             yield gate
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..journal.journal import Journal
+from ..options.checks import check_count
 from ..waiting import Deadline, scaled, timed_out
 from ..wire.records import Hello, Reached
 
@@ -67,8 +68,10 @@ class Gate:
     def wait_reached(self, count: int = 1, timeout: float | None = None) -> tuple[Arrival, ...]:
         """Wait until *count* calls have come here, and return them.
 
+        :raises OptionError: *count* is no number.
         :raises WaitTimeout: fewer did within *timeout* seconds (default: 10).
         """
+        check_count("wait_reached(count)", count)
         seconds = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
         deadline = Deadline(seconds)
         with self._changed:

@@ -6,7 +6,7 @@ import contextlib
 import pickle
 from collections.abc import Callable, Iterator
 
-from ..errors import FaultError
+from ..errors import FaultError, OptionError
 from ..journal.entries import JournalEntry
 from ..options.cluster_options import ClusterOptions
 from ..processes.primary import PrimaryProxy
@@ -14,7 +14,7 @@ from ..processes.worker import WorkerProxy
 from ..server.launcher import ServerProcess
 from .undo_stack import UndoStack
 
-__all__ = ["Injector", "Target", "pickled"]
+__all__ = ["Injector", "Target", "check_target", "pickled"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
@@ -68,6 +68,15 @@ class Injector:
             self._server.journal.note_fault(
                 entry.worker, entry.pid, f"end of {entry.detail}", harmless=True, end_of=entry.seq
             )
+
+
+def check_target(target: object) -> None:
+    """Refuse what is no process of a cluster.
+
+    :raises OptionError: the sentence says what is.
+    """
+    if not isinstance(target, WorkerProxy | PrimaryProxy):
+        raise OptionError(f"expected a worker (cluster.worker(1)) or cluster.primary, got {target!r:.100}")
 
 
 def pickled(value: object, what: str) -> bytes:

@@ -12,7 +12,7 @@ from ..errors import MissingLibrary, OptionError
 from ..options.checks import check_count, check_seconds
 from ..processes.worker import WorkerProxy
 from ..wire.records import CLOCK_STEP, DISK_STEP, Disk, Jump
-from .injector import Target
+from .injector import Target, check_target
 from .memory_groups import memory_group
 from .message_faults import MessageFaults
 
@@ -36,6 +36,7 @@ class MachineFaults(MessageFaults):
 
         :raises OptionError: that is no number of bytes.
         """
+        check_target(target)
         check_count("memory_limit(spare)", spare, 0, MOST_BYTES)
         target.check_alive()
         with target.reached(), open(f"/proc/{target.pid}/statm", encoding="ascii") as statm:
@@ -52,6 +53,7 @@ class MachineFaults(MessageFaults):
         :raises FaultError: this machine lets nobody make such a group; the sentence says why.
         :raises OptionError: that is no number of bytes.
         """
+        check_target(target)
         check_count("memory_group(most)", most, 1, MOST_BYTES)
         target.check_alive()
         with contextlib.ExitStack() as stack:
@@ -73,6 +75,7 @@ class MachineFaults(MessageFaults):
 
         :raises OptionError: that is no number of bytes.
         """
+        check_target(target)
         check_count("file_limit(most)", most, 0, MOST_BYTES)
         with self._limited(target, f"file_limit({most}) of", resource.RLIMIT_FSIZE, most):
             yield

@@ -43,6 +43,7 @@ class MessageFaults(ArmedFaults):
         """
         check_seconds("delay_messages(seconds)", seconds)
         check_seconds("delay_messages(jitter)", jitter)
+        check_count("delay_messages(seed)", seed, 0)
         self._messages(Delay(seconds, jitter, seed), worker, direction, f"messages late by {seconds:g} s in")
 
     def drop_messages(
@@ -66,6 +67,7 @@ class MessageFaults(ArmedFaults):
         if times is not None:
             check_count("drop_messages(times)", times)
         check_share("drop_messages(share)", share)
+        check_count("drop_messages(seed)", seed, 0)
         what = "all messages" if times is None else f"{times} message{'s' if times > 1 else ''}"
         self._messages(Drop(times, share, seed), worker, direction, f"loss of {what} in")
 
@@ -87,6 +89,7 @@ class MessageFaults(ArmedFaults):
         """
         check_count("reorder_messages(window)", window, 2, 1000)
         check_seconds("reorder_messages(seconds)", seconds, can_be_zero=False)
+        check_count("reorder_messages(seed)", seed, 0)
         self._messages(Reorder(window, seconds, seed), worker, direction, "messages out of order in")
 
     def cut_channel(self, worker: WorkerProxy) -> None:

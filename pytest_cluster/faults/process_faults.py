@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator
 
 from ..errors import FaultError, OptionError
 from ..options.checks import check_count
-from ..processes.primary import PrimaryProxy
 from ..processes.worker import WorkerProxy
 from ..server.leaks import is_stopped
 from ..waiting import poll
 from ..wire.records import MESSAGE
-from .injector import Injector, Target, pickled
+from .injector import Injector, Target, check_target, pickled
 
 __all__ = ["ProcessFaults"]
 
@@ -25,6 +24,8 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 
 STOP_SECONDS = 5.0
 """For the kernel to stop every thread of a process."""
+
+MOST_DESCRIPTORS = 1 << 20
 
 SIGN_OF_LIFE_SECONDS = 1.5
 """A worker gives one every second: at the beginning of a pause the last may be so old."""
@@ -39,10 +40,9 @@ class ProcessFaults(Injector):
         """Send a signal; SIGKILL loses what coverage had measured in that process.
 
         :param which: ``signal.SIGTERM``, ``15``, ``"SIGTERM"`` or ``"TERM"``.
-        :raises OptionError: there is no such signal.
+        :raises OptionError: there is no such signal, or no such target.
         """
-        if not isinstance(target, WorkerProxy | PrimaryProxy):
-            raise OptionError(f"expected a worker (cluster.worker(1)) or cluster.primary, got {target!r:.100}")
+        check_target(target)
         self._count()
         if isinstance(target, WorkerProxy):
             target.kill(which)
@@ -66,6 +66,7 @@ class ProcessFaults(Injector):
         :param code: 0 to 255.
         :raises OptionError: it is none of these.
         """
+        check_target(target)
         check_count("exit(code)", code, 0, 255)
         self._note(target, f"exit({code}) in", ends=True)
         target.ask("exit", code)
@@ -99,6 +100,7 @@ class ProcessFaults(Injector):
             the worker.
         :raises FaultError: the block took too long; the worker was resumed before the arbiter would have killed it.
         """
+        check_target(target)
         target.check_alive()
         pid = target.pid
         limit = self._options.worker_timeout - SIGN_OF_LIFE_SECONDS
@@ -122,6 +124,7 @@ class ProcessFaults(Injector):
     @contextlib.contextmanager
     def hang(self, target: Target) -> Iterator[None]:
         """Block a process' loop for the time of a block: no greenlet runs, and no Python but signal handlers."""
+        check_target(target)
         target.check_alive()
         marker = os.path.join(self._server.folder, f"hang-{secrets.token_hex(4)}")
         with open(marker, "w", encoding="ascii"):
@@ -145,7 +148,8 @@ class ProcessFaults(Injector):
 
         :raises OptionError: *spare* is no number of descriptors.
         """
-        check_count("fd_limit(spare)", spare, 0)
+        check_target(target)
+        check_count("fd_limit(spare)", spare, 0, MOST_DESCRIPTORS)
         target.check_alive()
         pid = target.pid
         with target.reached():

@@ -187,6 +187,8 @@ class Wanted:
     def __post_init__(self) -> None:
         if self.event is not None and self.event not in EVENTS:
             raise ValueError(f"unknown event {self.event!r}: the events are {', '.join(EVENTS)}")
+        if self.predicate is not None and not callable(self.predicate):
+            raise ValueError(f"expected predicate= to be a function of an entry, got {self.predicate!r:.100}")
 
     def fits(self, entry: JournalEntry) -> bool:
         """Whether this is one of them."""

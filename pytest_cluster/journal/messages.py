@@ -51,7 +51,10 @@ class Messages:
         :param count: as for :meth:`~pytest_cluster.Cluster.expect`.
         :param exactly: as for :meth:`~pytest_cluster.Cluster.expect`.
         :param none: as for :meth:`~pytest_cluster.Cluster.expect`.
+        :raises ValueError: something of that cannot be.
         """
+        if not (sent is None or isinstance(sent, bool)):
+            raise ValueError(f"expected sent= to be True, False or None, got {sent!r:.100}")
 
         def counts(entry: JournalEntry) -> bool:
             return sent in (None, entry.sent) and _matches(match, entry.message)

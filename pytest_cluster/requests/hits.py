@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ..errors import OptionError
+from ..options.checks import check_count
 from ..options.settings import POLICIES
 
 __all__ = ["Hit", "Hits", "assert_distribution", "assert_no_request_lost"]
@@ -85,7 +87,14 @@ class Hits(Sequence[Hit]):
 
 
 def assert_no_request_lost(hits: Hits) -> None:
-    """Fail unless every request was answered, and none with a 5xx."""
+    """Fail unless every request was answered, and none with a 5xx.
+
+    :param hits: from ``cluster_client.get_many`` or ``load``.
+    :raises OptionError: it is none of these.
+    :raises AssertionError: one was lost, or none was made.
+    """
+    if not isinstance(hits, Hits):
+        raise OptionError(f"expected hits, as cluster_client.get_many() returns them, got {hits!r:.100}")
     lost = hits.lost
     if not hits:
         raise AssertionError("no request was made, so none can be said not to be lost")
@@ -110,10 +119,13 @@ def assert_distribution(
         ``"none"``: the kernel decides; every worker has had one.
     :param tolerance: how far the most and the least may lie apart, instead.
     :param workers: the ids of those that must have answered; default: those that listened when the requests began.
+    :raises OptionError: something of that cannot be.
     :raises AssertionError: a request was lost, one of these workers had none, or the shares lie too far apart.
     """
     if policy not in POLICIES:
         raise ValueError(f"expected policy 'rr' or 'none', got {policy!r}")
+    if tolerance is not None:
+        check_count("assert_distribution(tolerance)", tolerance, 0)
     assert_no_request_lost(hits)
     counts = {worker: count for worker, count in hits.by_worker().items() if worker is not None}
     if not counts:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,8 @@ from pytest_cluster import (
     Response,
     StartError,
     WaitTimeout,
+    assert_distribution,
+    assert_no_request_lost,
 )
 
 # Their own clusters: what a fault leaves behind is looked at.
@@ -492,26 +495,61 @@ def test_number_that_was_scaled_to_is_waited_for(cluster: Cluster) -> None:
 
 
 @pytest.mark.cluster(fresh=False)
-def test_numbers_that_mean_nothing_are_refused(cluster: Cluster, cluster_faults: Faults) -> None:
-    """A fault that never happens lets a test pass."""
+def test_what_means_nothing_is_refused(cluster: Cluster, cluster_faults: Faults) -> None:
+    """In one sentence: a fault that never happens, or a wait for nothing, lets a test pass."""
+    primary, messages, wrong = cluster.primary, cluster.messages, [None]  # of no type that anything takes
+    no_process = r"expected a worker \(cluster.worker\(1\)\) or cluster.primary, got "
+    faults: Any = cluster_faults
     refused: list[tuple[str, Callable[[], object]]] = [
-        (r"slow\(seconds\): expected a number of seconds, 0 or more, got '1'", lambda: cluster_faults.slow("1")),  # type: ignore[arg-type]
-        (r"slow\(seconds\): .* got -1", lambda: cluster_faults.slow(-1)),
-        (r"slow\(seconds\): .* got nan", lambda: cluster_faults.slow(float("nan"))),
-        (r"fail_next\(times\): expected a whole number, 1 or more, got 0", lambda: cluster_faults.fail_next(0)),
-        (r"fail_next\(status\): .* 100 to 599, got 99", lambda: cluster_faults.fail_next(status=99)),
-        ("expected an error, or the class of one, got 'x'", lambda: cluster_faults.fail_next(error="x")),  # type: ignore[arg-type]
-        ("worker: expected a whole number, 1 or more, got 0", lambda: cluster_faults.boot_failure("exit", worker=0)),
-        (r"expected a worker \(cluster.worker\(1\)\) or cluster.primary, got 1", lambda: cluster_faults.kill(1)),  # type: ignore[arg-type]
-        (r"exit\(code\): expected .* 0 to 255, got '1'", lambda: cluster_faults.exit(cluster.primary, "1")),  # type: ignore[arg-type]
-        (r"crash\(error\): expected an error, got 'x'", lambda: cluster_faults.crash(cluster.workers[0], "x")),  # type: ignore[arg-type]
-        (r"fd_limit\(spare\): .* got -1", lambda: cluster_faults.fd_limit(cluster.primary, -1).__enter__()),
+        (r"slow\(seconds\): expected a number of seconds, 0 or more, got '1'", lambda: faults.slow("1")),
+        (r"slow\(seconds\): .* got -1", lambda: faults.slow(-1)),
+        (r"slow\(seconds\): .* got nan", lambda: faults.slow(float("nan"))),
+        (r"slow\(seed\): expected a whole number, 0 or more, got \[None\]", lambda: faults.slow(1, seed=wrong)),
+        (r"delay_messages\(seed\): .* got \[None\]", lambda: faults.delay_messages(1, seed=wrong)),
+        (r"drop_messages\(seed\): .* got \[None\]", lambda: faults.drop_messages(seed=wrong)),
+        (r"reorder_messages\(seed\): .* got \[None\]", lambda: faults.reorder_messages(seed=wrong)),
+        (r"fail_next\(times\): expected a whole number, 1 or more, got 0", lambda: faults.fail_next(0)),
+        (r"fail_next\(status\): .* 100 to 599, got 99", lambda: faults.fail_next(status=99)),
+        ("expected an error, or the class of one, got 'x'", lambda: faults.fail_next(error="x")),
+        (
+            r"at\(times\): expected a whole number, 1 or more, got 'x'",
+            lambda: faults.at("boot", "os:getpid", times="x"),
+        ),
+        (r"barrier\(parties\): .* got True", lambda: faults.barrier("request", True).__enter__()),
+        ("worker: expected a whole number, 1 or more, got 0", lambda: faults.boot_failure("exit", worker=0)),
+        ("expected one of import, .*, got \\[None\\]", lambda: faults.boot_failure(wrong)),
+        (no_process, lambda: faults.kill(1)),
+        (no_process, lambda: faults.exit(1)),
+        (no_process, lambda: faults.paused(1).__enter__()),
+        (no_process, lambda: faults.hang(1).__enter__()),
+        (no_process, lambda: faults.fd_limit(1).__enter__()),
+        (no_process, lambda: faults.file_limit(1).__enter__()),
+        (no_process, lambda: faults.memory_limit(1).__enter__()),
+        (no_process, lambda: faults.memory_group(1, 1).__enter__()),
+        (r"exit\(code\): expected .* 0 to 255, got '1'", lambda: faults.exit(primary, "1")),
+        (r"crash\(error\): expected an error, got 'x'", lambda: faults.crash(cluster.workers[0], "x")),
+        (r"fd_limit\(spare\): .* got -1", lambda: faults.fd_limit(primary, -1).__enter__()),
+        (r"fd_limit\(spare\): .* to 1048576, got 10{30}", lambda: faults.fd_limit(primary, 10**30).__enter__()),
         ("timeout: expected a number of seconds, more than 0, got 0", lambda: cluster.get("/", timeout=0)),
-        ("timeout: .* got '1'", lambda: cluster.get("/", timeout="1")),
+        ("timeout: .* got '1'", lambda: cluster.get("/", timeout="1")),  # type: ignore[arg-type]
+        ("timeout: .* more than 0, got 0", lambda: cluster.connect(0)),
+        ("timeout: .* got '1'", lambda: cluster.connect("1")),  # type: ignore[arg-type]
+        ("timeout: .* got '1'", lambda: cluster.wait_listening(timeout="1")),  # type: ignore[arg-type]
+        ("timeout: .* got nan", lambda: cluster.wait_listening(timeout=float("nan"))),
+        ("timeout: .* got True", lambda: cluster.run_in_all(one, timeout=True)),
+        ("timeout: .* got -1", lambda: primary.run(one, timeout=-1)),
+        ("expected count= to be 1 or more, got '1'", lambda: cluster.expect(count="1")),  # type: ignore[arg-type]
+        ("expected exactly= to be 0 or more, got True", lambda: cluster.expect(exactly=True)),
+        ("expected predicate= to be a function of an", lambda: cluster.expect(predicate=1)),  # type: ignore[arg-type]
+        ("expected sent= to be True, False or None, got 'x'", lambda: messages.expect(sent="x")),  # type: ignore[arg-type]
+        ("expected hits, as .*get_many.* got 3", lambda: assert_no_request_lost(3)),  # type: ignore[arg-type]
+        ("expected hits, as .*get_many.* got 3", lambda: assert_distribution(3)),  # type: ignore[arg-type]
     ]
     for sentence, call in refused:
-        with pytest.raises(OptionError, match=sentence):
+        with pytest.raises((OptionError, FaultError, ValueError), match=sentence):
             call()
     with pytest.raises(FaultError, match="has no status of its own"):
         cluster_faults.fail_next(status=500, error=ValueError)
     assert faults_of(cluster) == []
+    with cluster_faults.hold("request") as gate, pytest.raises(OptionError, match=r"wait_reached\(count\): .* got 0"):
+        gate.wait_reached(0)
