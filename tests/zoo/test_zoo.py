@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -347,6 +350,133 @@ def test_django(pytester: pytest.Pytester) -> None:
     )
 
     pytester.runpytest_subprocess("-p", "no:flask").assert_outcomes(passed=4)
+
+
+DJANGO_SUITE = """
+    import json
+    import urllib.request
+
+    import pytest
+    from django.contrib.auth.models import User
+    from django.core.cache import cache
+    from django.test import Client, LiveServerTestCase, TestCase, TransactionTestCase
+
+    class TestInTransactions(TestCase):
+        @classmethod
+        def setUpTestData(cls):
+            cls.user = User.objects.create_user("ada")
+
+        def setUp(self):
+            self.before = list(User.objects.values_list("username", flat=True))
+
+        def test_login(self):
+            self.client.force_login(self.user)
+            self.assertEqual(self.client.get("/").json(), {"you": "ada", "users": 1})
+
+        def test_another(self):
+            User.objects.create_user("bob")
+            self.assertEqual(self.before, ["ada"])
+            self.assertEqual(Client().get("/").json(), {"you": "", "users": 2})
+
+    class TestCommitted(TransactionTestCase):
+        def test_visits(self):
+            cache.clear()
+            self.assertEqual([self.client.get("/visits/").content for _ in range(3)], [b"1", b"2", b"3"])
+
+    class TestLive(LiveServerTestCase):
+        def test_live(self):
+            User.objects.create_user("ada")
+            with urllib.request.urlopen(self.live_server_url) as answer:
+                self.assertEqual(json.load(answer)["users"], 1)
+
+    def test_client(client, db):
+        assert client.get("/").json() == {"you": "", "users": 0}
+
+    @pytest.mark.django_db
+    def test_admin(admin_client):
+        assert admin_client.get("/").json() == {"you": "admin", "users": 1}
+
+    def test_live_server(live_server):
+        with urllib.request.urlopen(live_server.url) as answer:
+            assert json.load(answer)["users"] == 0
+    """
+
+
+def test_django_suite_with_the_conftest_of_the_page(pytester: pytest.Pytester) -> None:
+    """Without a change to its tests it passes, but for the one that finds each worker's own cache."""
+    page = (Path(__file__).parents[2] / "docs" / "testing-suites.md").read_text()
+    conftest = re.search(r'(?ms)^```python title="conftest.py"\n(.*?)^```$', page)
+    assert conftest is not None
+    pytester.mkpydir("site_")
+    (pytester.path / "conftest.py").write_text(conftest[1])
+    (pytester.path / "site_" / "settings.py").write_text(
+        textwrap.dedent(
+            """
+            import os
+
+            SECRET_KEY = "the same"
+            ROOT_URLCONF = "site_.urls"
+            ALLOWED_HOSTS = ["*"]
+            INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"]
+            MIDDLEWARE = [
+                "django.contrib.sessions.middleware.SessionMiddleware",
+                "django.contrib.auth.middleware.AuthenticationMiddleware",
+            ]
+            DATABASES = {
+                "default": {
+                    "ENGINE": "django.db.backends.sqlite3",
+                    "NAME": os.environ.get("DATABASE_NAME", "db.sqlite3"),
+                    "TEST": {"NAME": "test.sqlite3"},
+                }
+            }
+            """
+        )
+    )
+    (pytester.path / "site_" / "urls.py").write_text(
+        textwrap.dedent(
+            """
+            from django.contrib.auth.models import User
+            from django.core.cache import cache
+            from django.http import HttpResponse, JsonResponse
+            from django.urls import path
+
+            def visits(request):
+                cache.set("visits", cache.get("visits", 0) + 1)
+                return HttpResponse(str(cache.get("visits")))
+
+            def you(request):
+                return JsonResponse({"you": request.user.get_username(), "users": User.objects.count()})
+
+            urlpatterns = [path("", you), path("visits/", visits)]
+            """
+        )
+    )
+    (pytester.path / "site_" / "wsgi.py").write_text(
+        textwrap.dedent(
+            """
+            import os
+
+            from django.core.wsgi import get_wsgi_application
+
+            os.environ.setdefault("DJANGO_SETTINGS_MODULE", "site_.settings")
+            application = get_wsgi_application()
+            """
+        )
+    )
+    pytester.makepyfile(test_site=DJANGO_SUITE)
+    pytester.makeini("[pytest]\nDJANGO_SETTINGS_MODULE = site_.settings\npythonpath = .\n")
+
+    result = pytester.runpytest_subprocess("--cluster-compare", "-p", "no:flask")
+
+    result.assert_outcomes(passed=13, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "test_site.py::TestCommitted::test_visits: passes with 1 worker, fails with 2",
+            "7 tests compared: 1 passes with 1 worker and fails with more",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*asked in pytest's own process*")
+    result.stdout.no_fnmatch_line("*type should be str*")
 
 
 def test_flask(pytester: pytest.Pytester) -> None:
