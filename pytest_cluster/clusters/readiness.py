@@ -32,6 +32,8 @@ MOST_FAILED_BOOTS = 3
 LEAST_FAILED_BOOTS = 2
 """Nor are so many, where no other worker lives: the next one is born after a pause only."""
 
+ENDED_ITSELF = ": something that the application imports, or a hook, has ended the process (sys.exit, os._exit)"
+
 # What a client connects to when a server listens on every interface.
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -164,7 +166,8 @@ def _why_not_ready(server: ServerProcess, options: ClusterOptions, seen: str) ->
     when = "at its start" if over else f"within {options.start_timeout:g} s"
     cause = f"the cluster of {options.target} did not get ready {when} ({seen})"
     if failed:
-        cause += f"; worker {failed[0].worker} ended with {WorkerProxy(server, failed[0].worker).describe_end()}"
+        end = WorkerProxy(server, failed[0].worker).describe_end()
+        cause += f"; worker {failed[0].worker} ended with {end}{ENDED_ITSELF if end == 'exit code 0' else ''}"
     cause += _faults_that_hold(server)
     own = [server.logs.worker(one.worker, one.pid).text for one in failed[:1] if one.pid is not None]
     reason = next(filter(None, map(last_words, own)), "") or error_in_log(server.log)

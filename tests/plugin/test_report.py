@@ -422,6 +422,18 @@ def test_application_that_only_prints_why(shop: pytest.Pytester, app: str, words
     )
 
 
+def test_application_that_exits_at_import(shop: pytest.Pytester) -> None:
+    """Nothing is written, and 0 is no error code: all that can be said is that somebody has done it."""
+    shop.makepyfile(leaves="raise SystemExit(0)")
+    shop.makepyfile("def test_it(cluster): pass")
+
+    result = shop.runpytest_inprocess("--cluster-app=leaves:app", "--cluster-workers=1")
+
+    result.assert_outcomes(errors=1)
+    (told,) = [line for line in result.outlines if line.startswith("the cluster of leaves:app")]
+    assert "; worker 1 ended with exit code 0: something that the application imports, or a hook, has ended" in told
+
+
 def test_address_that_is_in_use(shop: pytest.Pytester) -> None:
     """gunicorn's own words."""
     shop.makepyfile(
