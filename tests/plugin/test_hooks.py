@@ -76,6 +76,37 @@ def test_hooks_of_a_conftest(fakes: pytest.Pytester) -> None:
     assert {"fault", "exit"} <= {event for event, _ in entries}
 
 
+def test_test_clients_are_told_of(fakes: pytest.Pytester) -> None:
+    """Each asks by a client of its own, whichever way a test has it."""
+    add_to_conftest(
+        fakes,
+        """
+    made = []
+
+    def pytest_cluster_client_made(client):
+        made.append(client)
+
+    def pytest_unconfigure():
+        with open("told.json", "w") as file:
+            json.dump([len(made), len(set(map(id, made)))], file)
+    """,
+    )
+    fakes.makepyfile(
+        """
+        import flask
+        from django.conf import settings
+
+        def test_it(cluster):
+            settings.configured or settings.configure()
+            cluster.async_client(), cluster.wsgi_app, cluster.django_client(), cluster.flask_client(flask.Flask("it"))
+        """
+    )
+
+    fakes.runpytest_subprocess().assert_outcomes(passed=1)
+
+    assert json.loads((fakes.path / "told.json").read_text()) == [5, 5]
+
+
 SENTENCES = {
     "started(cluster)": {"errors": 1, "passed": 1},
     "client_made(cluster)": {"errors": 1, "passed": 1},

@@ -127,7 +127,7 @@ def test_test_clients_of_somebody_elses_server(pytester: pytest.Pytester, somebo
     """They need no more than its address; a suite whose fixture returns one runs without a change."""
     pytester.makepyfile(ADAPTORS)
 
-    pytester.runpytest_inprocess(f"--cluster-url={somebody_elses}").assert_outcomes(passed=3)
+    pytester.runpytest_subprocess(f"--cluster-url={somebody_elses}").assert_outcomes(passed=3)
 
 
 @pytest.mark.parametrize(
