@@ -90,6 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     config.stash[RUN] = ClusterRun(config)
     config.pluginmanager.register(config.stash[RUN], "cluster-run")
+    settings.check_variables()
     for setting in settings.SETTINGS:
         settings.value_of(config, setting.name)
     if settings.value_of(config, "url").value is not None and settings.value_of(config, "compare").value:

@@ -26,6 +26,7 @@ __all__ = [
     "Setting",
     "Value",
     "add_options",
+    "check_variables",
     "header",
     "is_policy",
     "path_of",
@@ -44,6 +45,9 @@ EXPECTED_POLICY = (
     "'weighted:3,1'"
 )
 START_TIMEOUT = 30.0
+VARIABLES = "PYTEST_CLUSTER_"
+TAG = f"{VARIABLES}TAG"
+"""The processes of a cluster have it: pytest may be one of them."""
 
 
 class Setting(NamedTuple):
@@ -70,7 +74,7 @@ class Setting(NamedTuple):
     @property
     def variable(self) -> str:
         """The name in the environment."""
-        return f"PYTEST_CLUSTER_{self.name.upper()}"
+        return f"{VARIABLES}{self.name.upper()}"
 
 
 class Value(NamedTuple):
@@ -211,6 +215,19 @@ def value_of(config: pytest.Config, name: str) -> Value:
         if text is not None and text != "":
             return Value(_read(setting, text, source), source)
     return Value(setting.default, "default")
+
+
+def check_variables() -> None:
+    """Refuse a variable of the environment that looks like one of a setting, and is none.
+
+    :raises pytest.UsageError: the sentence has the right ones.
+    """
+    valid = [setting.variable for setting in SETTINGS]
+    wrong = sorted(name for name in os.environ if name.startswith(VARIABLES) and name not in (TAG, *valid))
+    if wrong:
+        import pytest
+
+        raise pytest.UsageError(f"{', '.join(wrong)}: no setting has this variable; there are {', '.join(valid)}")
 
 
 def repeats(config: pytest.Config) -> bool:

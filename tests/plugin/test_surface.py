@@ -274,6 +274,19 @@ def test_impossible_value_is_a_usage_error(pytester: pytest.Pytester, argument: 
     result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
 
 
+def test_variable_that_is_none_of_ours(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pytest itself refuses an option that is misspelt, and warns of an ini value."""
+    monkeypatch.setenv("PYTEST_CLUSTER_TAG", "of the cluster around this run")
+    monkeypatch.setenv("PYTEST_CLUSTER_WOKERS", "1,3")
+
+    result = pytester.runpytest_inprocess()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: PYTEST_CLUSTER_WOKERS: no setting has this variable; there are PYTEST_CLUSTER_WORKERS, *"]
+    )
+
+
 def test_impossible_ini_value_says_where_it_stands(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\ncluster_compare = perhaps\n")
 
