@@ -11,6 +11,7 @@ from ..errors import ClusterError, CrashError, UncheckedExpectation
 from ..journal.entries import last_fault
 from ..server.exits import error_in_log
 from ..stash import FAILED
+from ..waiting import poll, scaled
 
 if TYPE_CHECKING:
     import pytest
@@ -22,6 +23,8 @@ __all__ = ["ends_of_test", "keep", "missed_by_test", "requests_under_way"]
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
 SLOW_END_SECONDS = 2.0
+ANSWERED_SECONDS = 0.5
+"""A client has its answer before the worker has noted that the request is over."""
 
 
 @contextmanager
@@ -32,6 +35,8 @@ def ends_of_test(cluster: Cluster, item: pytest.Item, slow_ends: list[str]) -> I
     """
     missed = None if item.stash.get(FAILED, False) else missed_by_test(cluster)
     cluster.journal.unchecked.clear()
+    if not cluster.ends_quickly:
+        poll(lambda: not requests_under_way(cluster), scaled(ANSWERED_SECONDS))
     under_way = requests_under_way(cluster)
     begin = time.monotonic()
     yield
