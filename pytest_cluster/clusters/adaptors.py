@@ -47,9 +47,9 @@ class Adaptors(ABC):
     def flask_client(self, app: object = None, *, use_cookies: bool = True, **options: Any) -> FlaskClient:
         """Return Flask's own test client, of the application's class, whose requests go to the cluster.
 
-        ``session_transaction`` works where this process and the workers have the same key and session interface.
-        ``flask.g``, ``flask.session`` and the like after a request are in the worker only, as is the exception behind a
-        500.  ``answer.worker`` is who has answered.
+        ``session_transaction``, and ``flask.session`` and ``flask.request`` after a request of a ``with`` block, work
+        where this process and the workers have the same key and session interface.  What was in ``flask.g`` is in the
+        worker only, as is the exception behind a 500.  ``answer.worker`` is who has answered.
 
         :param app: the application as an object (default: the cluster's, imported in this process).
         :param use_cookies: whether it keeps cookies.

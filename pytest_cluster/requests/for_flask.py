@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingLibrary, OptionError
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["flask_client", "import_application"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
+
+
+PRESERVE = "werkzeug.debug.preserve_context"
+"""Where Flask's client, in a ``with`` block, has a function that takes the context of a request."""
 
 
 def flask_client(app: Any, front: WSGIFront, use_cookies: bool, options: dict[str, Any]) -> FlaskClient:  # noqa: ANN401
@@ -34,7 +39,10 @@ def flask_client(app: Any, front: WSGIFront, use_cookies: bool, options: dict[st
     except ImportError:
         raise MissingLibrary("cluster.flask_client()", "flask") from None
     if not isinstance(app, Flask):
-        raise OptionError(f"flask_client: expected a Flask application, got {app!r:.100}")
+        raise OptionError(
+            f"flask_client: expected a Flask application, got {app!r:.100}: give the one that is inside, "
+            "flask_client(app), or use werkzeug.test.Client(cluster.wsgi_app)"
+        )
     base: type[FlaskClient] = app.test_client_class or FlaskClient
 
     class ClusterFlaskClient(base):  # type: ignore[valid-type,misc]
@@ -49,7 +57,21 @@ def flask_client(app: Any, front: WSGIFront, use_cookies: bool, options: dict[st
                 answer: tuple[Iterable[bytes], str, Any] = super().run_wsgi_app(environ, buffered)
             finally:
                 self.application = here
+            if PRESERVE in environ:
+                environ[PRESERVE](self._context_of(environ))
             return answer
+
+        @contextlib.contextmanager
+        def _context_of(self, environ: Environ) -> Iterator[None]:
+            """Stand in for the context that the worker had: the request, and the session of the cookies of now."""
+            with self.application.request_context(self._with_cookies(environ)):
+                yield
+
+        def _with_cookies(self, environ: Environ) -> Environ:
+            found = {name: value for name, value in environ.items() if name != "HTTP_COOKIE"}
+            if self._cookies is not None:
+                self._add_cookies_to_wsgi(found)
+            return found
 
     class ClusterTestResponse(TestResponse, app.response_class):  # type: ignore[misc]
         """An answer, which knows the worker that has given it."""

@@ -42,6 +42,7 @@ def path(name):
 
 FLASK_TESTS = """
 import asyncio
+import flask
 import io
 import pytest
 import werkzeug.test
@@ -62,6 +63,19 @@ def test_flask(cluster):
     assert client.get("/ä/ö ü?a=1&a=2").text == "ö ü localhost ['1', '2']"
     assert client.post("/me").status_code == 405
     assert cluster.flask_client().get("/me").text == "nobody"
+
+def test_context_after_a_request(cluster):
+    with cluster.flask_client() as client:
+        client.get("/me?a=1")
+        assert dict(flask.session) == {} and flask.request.args["a"] == "1"
+        client.post("/login", data={"name": "Ada"})
+        assert flask.session["name"] == "Ada" and flask.request.path == "/login"
+        client.post("/login", data={"name": "Bea"}, follow_redirects=True)
+        assert flask.session["name"] == "Bea" and flask.request.path == "/me"
+    assert not flask.has_request_context()
+    with cluster.flask_client(use_cookies=False) as client:
+        client.get("/me", headers={"Cookie": "a=b"})
+        assert flask.request.path == "/me" and dict(flask.session) == {}
 
 def test_override(cluster, monkeypatch):
     import site_
@@ -98,8 +112,8 @@ def test_flask_and_others(pytester: pytest.Pytester) -> None:
 
     result = pytester.runpytest_inprocess()
 
-    result.assert_outcomes(passed=6)
-    result.stdout.fnmatch_lines(["cluster: 1 started, reused 5 times, *"])
+    result.assert_outcomes(passed=7)
+    result.stdout.fnmatch_lines(["cluster: 1 started, reused 6 times, *"])
 
 
 DJANGO = """
@@ -251,7 +265,9 @@ def test_application_that_cannot_be_had(name: str | None, sentence: str) -> None
 
 
 def test_what_is_no_flask_application() -> None:
-    with pytest.raises(OptionError, match="expected a Flask application, got 3"):
+    with pytest.raises(
+        OptionError, match=r"expected a Flask application, got 3: give the one .*flask_client\(app\), or use werkz"
+    ):
         flask_client(3, WSGIFront(ANY), True, {})
 
 

@@ -138,11 +138,6 @@ SUITES: Final = (
         differences=(
             Difference("signals of the worker", "::*signal* ::*_fired ::test_requests_without_accessing*", 10),
             Difference(
-                "its `session` and user, looked at after the request",
-                "::*flash* ::test_session_not_modified ::test_static_loads_anonymous",
-                6,
-            ),
-            Difference(
                 "what is changed after the start",
                 "::*_with_async ::test_session_protection_modes ::test_remember_me_refresh_each_request",
                 3,
