@@ -76,6 +76,24 @@ class Adaptors(ABC):
 
         return django_client(_asks_as(self.new_client()), self._own_host(), defaults)
 
+    def django_async_client(self, **defaults: Any) -> Any:  # noqa: ANN401 - Django has no types
+        """Return ``django.test.AsyncClient``, whose requests go to the cluster; otherwise as :meth:`django_client`.
+
+        :param defaults: what Django's client takes.
+        :raises MissingLibrary: Django is not installed.
+        """
+        from ..requests.async_client import AsyncClient
+        from ..requests.for_django_async import django_async_client
+
+        client = self.new_client()
+        awaited = AsyncClient(client)
+
+        async def ask(method: str, path: str, headers: dict[str, str], body: bytes | None) -> Response:
+            client.forget()  # the outer client keeps them
+            return await awaited.request(method, path, headers=headers, body=body)
+
+        return django_async_client(ask, self._own_host(), defaults)
+
 
 def _asks_as(client: Client) -> Callable[[str, str, dict[str, str], bytes | None], Response]:
     """Return what sends a request of *client* that has its cookies already."""

@@ -12,7 +12,15 @@ from .wsgi import Environ, request_of
 if TYPE_CHECKING:
     from .response import Response
 
-__all__ = ["django_client", "unseen_databases"]
+__all__ = [
+    "DEFAULT_HOST",
+    "SAFE_METHODS",
+    "check_sessions",
+    "django_client",
+    "forge",
+    "response_of",
+    "unseen_databases",
+]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
@@ -59,9 +67,9 @@ def django_client(ask: Callable[..., Response], host: str, defaults: dict[str, A
             self.handler = _Handler(ask, "" if "SERVER_NAME" in more else host, forges=not enforce_csrf_checks)
 
         def _login(self, *args: Any, **kwargs: Any) -> None:
-            _check_sessions()
+            check_sessions()
             super()._login(*args, **kwargs)
-            _check_sessions()
+            check_sessions()
 
     return ClusterDjangoClient(**defaults)
 
@@ -84,13 +92,13 @@ class _Handler:
         if self._host and headers["Host"] == DEFAULT_HOST and "HTTP_HOST" not in environ:
             headers["Host"] = self._host
         if self._forges and method not in SAFE_METHODS:
-            _forge(headers)
-        response = _response_of(self._ask(method, target, headers, body))
+            forge(headers)
+        response = response_of(self._ask(method, target, headers, body))
         response.wsgi_request = WSGIRequest(dict(environ))
         return response
 
 
-def _forge(headers: dict[str, str]) -> None:
+def forge(headers: dict[str, str]) -> None:
     """Add a token that the cookie and the form agree on: all that Django's check compares."""
     from django.conf import settings
 
@@ -102,7 +110,7 @@ def _forge(headers: dict[str, str]) -> None:
     headers.setdefault(name, token)
 
 
-def _response_of(answer: Response) -> Any:  # noqa: ANN401
+def response_of(answer: Response) -> Any:  # noqa: ANN401
     """Return a response of Django's for an answer: what only the worker knows says so when it is looked at."""
     from django.http import HttpResponse
 
@@ -152,7 +160,7 @@ class _KnownToTheWorker:
     __contains__ = __getitem__ = __iter__ = __len__ = _refuse
 
 
-def _check_sessions() -> None:
+def check_sessions() -> None:
     """Refuse to log in where no worker would find the session.
 
     :raises InAnotherProcess: it is kept in this process.

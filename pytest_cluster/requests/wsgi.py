@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from .response import Response
 
-__all__ = ["Environ", "WSGIFront", "request_of"]
+__all__ = ["HTTPS", "Environ", "WSGIFront", "request_of"]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 

@@ -92,7 +92,7 @@ def _method(owner: object, place: Place) -> Callable[..., Any] | None:
 def _instead_of(client: object) -> str:
     modules = {kind.__module__.partition(".")[0] for kind in type(client).__mro__}
     if "django" in modules:
-        return "cluster.django_client()"
+        return f"cluster.django_{'async_' if 'Async' in type(client).__name__ else ''}client()"
     if "flask" in modules:
         return "cluster.flask_client()"
     return f"{'webtest.TestApp' if 'webtest' in modules else 'werkzeug.test.Client'}(cluster.wsgi_app)"

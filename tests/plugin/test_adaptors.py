@@ -170,6 +170,7 @@ from pytest_cluster import InAnotherProcess
 @pytest.fixture(autouse=True)
 def on_a_cluster(request, cluster):
     request.cls.client_class = cluster.django_client
+    request.cls.cluster = cluster
 
 class TestSite(TransactionTestCase):
     databases = "__all__"
@@ -197,6 +198,21 @@ class TestSite(TransactionTestCase):
         self.assertEqual(self.client_class(SERVER_NAME="testserver").get("/door/").status_code, 400)
         self.assertEqual(self.client.get("/door/", SERVER_NAME="elsewhere").status_code, 400)
         self.assertEqual(b"".join(answers[0].streaming_content), b"ada")
+
+    async def test_awaited(self):
+        client = self.cluster.django_async_client()
+        self.assertRedirects(await client.get("/me/"), "/door/?next=/me/", fetch_redirect_response=False)
+        await client.aforce_login(await User.objects.acreate(username="bea"))
+        answers = [await client.get("/me/", {"a": "ö ü"}) for _ in range(4)]
+        self.assertEqual({one.content for one in answers}, {b"bea"})
+        self.assertEqual({one.worker for one in answers}, {1, 2})
+        self.assertEqual(answers[0].asgi_request.GET["a"], "ö ü")
+        self.assertContains(await client.post("/vote/", {"choice": "red"}), "bea voted red")
+        strict = self.cluster.django_async_client(enforce_csrf_checks=True)
+        self.assertEqual((await strict.post("/vote/", {"choice": "red"})).status_code, 403)
+        self.assertEqual((await client.get("/door/", headers={"Host": "elsewhere"})).status_code, 400)
+        with self.assertRaisesMessage(InAnotherProcess, "the page was rendered in a worker"):
+            self.assertTemplateUsed(answers[0], "me.html")
 """
 
 
@@ -206,7 +222,7 @@ def test_django(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(DJANGO_TESTS)
     pytester.makeini("[pytest]\ncluster_app = site_:app\npythonpath = .\n")
 
-    pytester.runpytest_subprocess("-W", "ignore::DeprecationWarning").assert_outcomes(passed=1)
+    pytester.runpytest_subprocess("-W", "ignore::DeprecationWarning").assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize(

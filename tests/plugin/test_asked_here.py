@@ -183,7 +183,7 @@ def test_django(fakes: pytest.Pytester) -> None:
 
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
-        ["2 tests asked an application in pytest's own process, *; use cluster.django_client()"]
+        ["2 tests asked an application *; use cluster.django_async_client() or cluster.django_client()"]
     )
 
 
