@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .clusters.cluster import Cluster as Cluster
     from .clusters.factories import ClusterFactory as ClusterFactory
     from .clusters.factories import NginxFactory as NginxFactory
+    from .clusters.foreign import ForeignCluster as ForeignCluster
     from .clusters.nginx import Nginx as Nginx
     from .clusters.prepared import PreparedCluster as PreparedCluster
     from .errors import ClusterError as ClusterError
@@ -33,13 +34,16 @@ if TYPE_CHECKING:
     from .errors import InAnotherProcess as InAnotherProcess
     from .errors import LeakError as LeakError
     from .errors import MissingLibrary as MissingLibrary
+    from .errors import MissingProgram as MissingProgram
     from .errors import NotImportable as NotImportable
     from .errors import OptionError as OptionError
     from .errors import ProcessGone as ProcessGone
     from .errors import RedirectLoop as RedirectLoop
     from .errors import RemoteError as RemoteError
+    from .errors import ServiceError as ServiceError
     from .errors import StartError as StartError
     from .errors import StopError as StopError
+    from .errors import UncheckedExpectation as UncheckedExpectation
     from .errors import UnknownKeyword as UnknownKeyword
     from .errors import WaitTimeout as WaitTimeout
     from .faults.cluster_faults import Faults as Faults
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
     from .requests.hits import assert_distribution as assert_distribution
     from .requests.hits import assert_no_request_lost as assert_no_request_lost
     from .requests.response import Response as Response
+    from .server.services import Service as Service
 
 __all__ = [
     "Arrival",
@@ -75,6 +80,7 @@ __all__ = [
     "Expectation",
     "FaultError",
     "Faults",
+    "ForeignCluster",
     "ForeignRedirect",
     "Gate",
     "Hit",
@@ -87,6 +93,7 @@ __all__ = [
     "ListeningAddress",
     "Messages",
     "MissingLibrary",
+    "MissingProgram",
     "Network",
     "Nginx",
     "NginxFactory",
@@ -99,9 +106,12 @@ __all__ = [
     "ReloadReport",
     "RemoteError",
     "Response",
+    "Service",
+    "ServiceError",
     "Snapshot",
     "StartError",
     "StopError",
+    "UncheckedExpectation",
     "UnknownKeyword",
     "WaitTimeout",
     "WorkerProxy",
@@ -112,11 +122,6 @@ __all__ = [
 
 # The module that each public name is loaded from.
 _HOME = {
-    "UnknownKeyword": "errors",
-    "RedirectLoop": "errors",
-    "MissingLibrary": "errors",
-    "InAnotherProcess": "errors",
-    "ForeignRedirect": "errors",
     "Arrival": "faults.gates",
     "AsyncClient": "requests.async_client",
     "Chaos": "clusters.chaos",
@@ -129,15 +134,20 @@ _HOME = {
     "Expectation": "journal.expectations",
     "FaultError": "errors",
     "Faults": "faults.cluster_faults",
+    "ForeignCluster": "clusters.foreign",
+    "ForeignRedirect": "errors",
     "Gate": "faults.gates",
     "Hit": "requests.hits",
     "Hits": "requests.hits",
     "HookError": "errors",
+    "InAnotherProcess": "errors",
     "Journal": "journal.journal",
     "JournalEntry": "journal.entries",
     "LeakError": "errors",
     "ListeningAddress": "journal.entries",
     "Messages": "journal.messages",
+    "MissingLibrary": "errors",
+    "MissingProgram": "errors",
     "Network": "faults.network_faults",
     "Nginx": "clusters.nginx",
     "NginxFactory": "clusters.factories",
@@ -146,12 +156,17 @@ _HOME = {
     "PreparedCluster": "clusters.prepared",
     "PrimaryProxy": "processes.primary",
     "ProcessGone": "errors",
+    "RedirectLoop": "errors",
     "ReloadReport": "clusters.changes",
     "RemoteError": "errors",
     "Response": "requests.response",
+    "Service": "server.services",
+    "ServiceError": "errors",
     "Snapshot": "clusters.changes",
     "StartError": "errors",
     "StopError": "errors",
+    "UncheckedExpectation": "errors",
+    "UnknownKeyword": "errors",
     "WaitTimeout": "errors",
     "WorkerProxy": "processes.worker",
     "WorkerSnapshot": "clusters.changes",

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
+import pytest_cluster
 from pytest_cluster import ClusterFactory
 from pytest_cluster.waiting import poll
 
@@ -67,6 +68,19 @@ def test_every_title_is_one_that_is_run() -> None:
     known = {"gunicorn.conf.py", "server.py", "shop.py", "test_visits.py", *PROJECTS}
     known.add("conftest.py")  # by tests/zoo, beside pytest-django
     assert {block.title for block in BLOCKS if block.title and block.page != RECIPES} == known
+
+
+def test_api_of_the_plugin_is_whole() -> None:
+    """Each public name, and what a class has from those below it: most of a cluster, and of the faults."""
+    page = (ROOT / "docs" / "api" / "pytest_cluster.md").read_text()
+    entries = dict(re.findall(r"(?m)^::: pytest_cluster\.(\w+)\n    options: (.*)$", page))
+    assert sorted(set(pytest_cluster.__all__) - set(entries)) == []
+    for name in pytest_cluster.__all__:
+        named = getattr(pytest_cluster, name)
+        below = named.__mro__[1:] if isinstance(named, type) else ()
+        ours = [one for one in below if one.__module__.startswith("pytest_cluster.")]
+        if any(not member.startswith("_") for one in ours for member in vars(one)):
+            assert "inherited_members: true" in entries[name], name
 
 
 def test_python_compiles() -> None:
