@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import flask
+import flask_sock
 import simple_websocket
 
 from nodecluster_compat import cluster
@@ -11,9 +13,20 @@ from nodecluster_compat import cluster
 if os.environ.get("WITH_GEVENT_WEBSOCKET") == "1":
     import geventwebsocket  # noqa: F401
 
+pages = flask.Flask(__name__)
+
+
+@flask_sock.Sock(pages).route("/flask-sock")
+def by_flask_sock(websocket):
+    while True:
+        message = websocket.receive()
+        websocket.send(message if isinstance(message, bytes) else f"{cluster.worker.id} {message}")
+
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
+    if path == "/flask-sock":
+        return pages(environ, start_response)
     if path == "/simple" and environ.get("HTTP_UPGRADE"):
         return simple(environ)
     if path == "/gevent" and environ.get("wsgi.websocket") is not None:

@@ -1,14 +1,15 @@
-"""Websockets in gevent workers, by whichever package the application has."""
+"""Websockets in WSGI workers, by whichever package the application has."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
 import pytest
 import simple_websocket
+from remote_control import wait
 from socketio_clients import callers
 from websocket_client import WebSocketClient
 
@@ -18,6 +19,11 @@ WEBSOCKETS: Final[dict[str, Any]] = {
     "app": "websocket_app:app",
     "worker_class": "nodecluster_compat.WebSocketWorker",
     "workers": 2,
+}
+
+KINDS: Final[dict[str, dict[str, Any]]] = {
+    "gevent": {**WEBSOCKETS, "worker_class": "nodecluster_compat.Worker"},
+    "threads": {**WEBSOCKETS, "worker_class": "nodecluster_compat.ThreadWorker", "settings": {"threads": 8}},
 }
 
 
@@ -46,6 +52,20 @@ def test_gevent_websocket_carries_bytes(cluster: Cluster) -> None:
     with connected(cluster, "/gevent") as websocket:
         websocket.send(b"\0\xff" * 50_000)
         assert websocket.receive(5) == b"\0\xff" * 50_000
+
+
+@pytest.mark.parametrize("kind", [pytest.param(name, marks=pytest.mark.cluster(**KINDS[name])) for name in KINDS])
+def test_flask_sock_serves_websockets(cluster: Cluster, kind: str) -> None:
+    """Each is its worker's for as long as it lasts, and ends in order; what is none is refused by Flask-Sock."""
+    with connected(cluster, "/flask-sock") as one, connected(cluster, "/flask-sock") as other:
+        one.send("a")
+        other.send("b")
+        assert {one.receive(5), other.receive(5)} in ({"1 a", "2 b"}, {"2 a", "1 b"})
+        one.send(b"\0\xff" * 50_000)
+        assert one.receive(5) == b"\0\xff" * 50_000
+    assert cluster.get("/flask-sock").status == 400
+    assert cluster.get("/").text == "plain"
+    assert "Traceback" not in cluster.log
 
 
 UPGRADE: Final = "GET /gevent HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -109,3 +129,41 @@ def test_the_log_says_once_which_class_is_missing(cluster_factory: ClusterFactor
         assert websocket.receive(5) in ("1 a", "2 a")
     assert cluster.stop() == 0
     assert cluster.log.count("write -k nodecluster_compat.WebSocketWorker") == 1
+
+
+def open_now(cluster: Cluster) -> dict[int, int]:
+    """How many connections each worker has, as the status says."""
+    return {worker["id"]: worker["connections"] for worker in cluster.primary.status()["workers"]}
+
+
+COUNTED: Final = {
+    "gevent": (KINDS["gevent"], "/simple"),
+    "gevent-websocket": (WEBSOCKETS, "/gevent"),
+    "threads": (KINDS["threads"], "/simple"),
+    "asgi": ({"app": "asgi_app:app", "worker_class": "nodecluster_compat.ASGIWorker", "workers": 2}, "/socket"),
+}
+
+
+@pytest.mark.table(quick=["gevent", "threads", "asgi"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=name, marks=pytest.mark.cluster(**options, policy="least_connections"))
+        for name, (options, path) in COUNTED.items()
+    ],
+)
+def test_a_websocket_is_a_connection_for_policies_and_in_the_status(cluster: Cluster, path: str) -> None:
+    """It counts for as long as it lasts, and who has fewer gets the next one."""
+    with ExitStack() as stack:
+        stack.enter_context(connected(cluster, path))
+        (first,) = (worker for worker, count in open_now(cluster).items() if count)
+        other = 3 - first
+        with connected(cluster, path):
+            assert open_now(cluster) == {first: 1, other: 1}
+        wait(lambda: open_now(cluster) == {first: 1, other: 0}, "the end of a websocket", cluster)
+        stack.enter_context(connected(cluster, path))
+        stack.enter_context(connected(cluster, path))
+        stack.enter_context(connected(cluster, path))
+        assert open_now(cluster) == {first: 2, other: 2}
+        stack.enter_context(connected(cluster, path)).send("still there")
+    wait(lambda: set(open_now(cluster).values()) == {0}, "the end of all websockets", cluster)
