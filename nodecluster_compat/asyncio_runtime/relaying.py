@@ -9,8 +9,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from .opening import Opener
+
+if TYPE_CHECKING:
+    from ..routing.relays import Relays
 
 __all__ = ["Relay"]
 
@@ -18,15 +22,21 @@ __all__ = ["Relay"]
 class Relay(asyncio.Protocol):
     """The near end of a pair of sockets: the far one goes to the other worker.
 
+    Args:
+        relays: of this worker.
+        early: what was read of the first request.
+
     Raises:
         OSError: no descriptors are left.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, relays: Relays, early: bytes) -> None:
         self._near, self._far = socket.socketpair()
         self._client: asyncio.Transport
         self._transport: asyncio.Transport | None = None
         self._early = b""
+        self._is_broken = False
+        self._carried = relays.carry(early, self.end)
 
     @property
     def family(self) -> int:
@@ -39,8 +49,15 @@ class Relay(asyncio.Protocol):
 
     def give_up(self) -> None:
         """Close both: nothing is relayed."""
+        self._carried.ended()
         self._far.close()
         self._near.close()
+
+    def end(self) -> None:
+        """Break it: what the other worker has said goes to the client, and then the connection ends."""
+        self._is_broken = True
+        if self._transport is not None:
+            self._transport.abort()
 
     def begin(self, loop: asyncio.AbstractEventLoop, client: asyncio.Transport) -> None:
         """Relay from now on; ``client`` is closed when the other worker has ended."""
@@ -48,12 +65,13 @@ class Relay(asyncio.Protocol):
         self._client = client
         client.pause_reading()
         family = int(self._near.family)
-        Opener(loop, None, 0).open(family, self._near.detach(), self, lambda _: client.close())
+        Opener(loop, None, 0).open(family, self._near.detach(), self, self.connection_lost)
 
     # --- what the client sends -----------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         """The client has sent something."""
+        self._carried.up(data)
         if self._transport is None:
             self._early += data
         else:
@@ -61,6 +79,7 @@ class Relay(asyncio.Protocol):
 
     def client_lost(self) -> None:
         """The client has ended."""
+        self._carried.ended()
         if self._transport is not None:
             self._transport.close()
         else:
@@ -77,15 +96,16 @@ class Relay(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The near socket is open."""
         self._transport = transport  # type: ignore[assignment]  # of a socket
-        if self._client.is_closing():
+        if self._client.is_closing() or self._is_broken:
             transport.close()
             return
         if self._early:
-            self.write(self._early)
+            transport.write(self._early)  # type: ignore[attr-defined]  # as above
         self._client.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """The other worker has sent something."""
+        self._carried.down(data)
         self._client.write(data)
 
     def pause_writing(self) -> None:
@@ -99,5 +119,9 @@ class Relay(asyncio.Protocol):
             self._client.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It has ended."""
-        self._client.close()
+        """It has ended, or could not begin."""
+        self._carried.ended()
+        if self._is_broken and not self._client.get_write_buffer_size():
+            self._client.abort()  # closed, it would wait until its client says goodbye through TLS as well
+        else:
+            self._client.close()

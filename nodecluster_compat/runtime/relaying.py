@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import _socket
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
-from gevent.socket import SHUT_WR, socket, socketpair
+from gevent.socket import SHUT_RDWR, SHUT_WR, socketpair
+
+if TYPE_CHECKING:
+    from ..routing.relays import Relays
 
 __all__ = ["Relay"]
 
@@ -21,12 +24,17 @@ _PIECE_BYTES: Final = 64 * 1024
 class Relay:
     """A pair of sockets: the far one goes to the other worker.
 
+    Args:
+        relays: of this worker.
+        early: what was read of the first request.
+
     Raises:
         OSError: no descriptors are left.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, relays: Relays, early: bytes) -> None:
         self._near, self._far = socketpair()
+        self._carried = relays.carry(early, self.end)
 
     @property
     def family(self) -> int:
@@ -38,27 +46,42 @@ class Relay:
         number: int = self._far.fileno()
         return number
 
-    def close(self) -> None:
-        """Give up: nothing was relayed."""
+    def give_up(self) -> None:
+        """Close both: nothing was relayed."""
         self._far.close()
-        self._near.close()
+        self._close()
+
+    def end(self) -> None:
+        """Break it: what the other worker has said goes to the client, and then the connection ends."""
+        with suppress(OSError):
+            self._near.shutdown(SHUT_RDWR)
 
     def run(self, client: Any) -> None:  # noqa: ANN401 - a socket of TLS
         """Copy between the client and the other worker; returns when that has closed its end."""
         self._far.close()
-        upward = gevent.spawn(_copy, client, self._near)
+        upward = gevent.spawn(self._copy_up, client)
         try:
-            _copy(self._near, client)
+            self._copy_down(client)
         finally:
             upward.kill()
-            self._near.close()
+            self._close()
 
+    def _close(self) -> None:
+        self._carried.ended()
+        self._near.close()
 
-def _copy(source: Any, sink: Any) -> None:  # noqa: ANN401 - sockets
-    """Copy until the end of ``source``, or until ``sink`` takes no more; then say so to ``sink``, if that can be."""
-    with suppress(OSError):
-        while data := source.recv(_PIECE_BYTES):
-            sink.sendall(data)
-    if type(sink) is socket:  # of TLS nothing is said: its client would take it for the end of both directions
+    def _copy_up(self, client: Any) -> None:  # noqa: ANN401 - as above
+        """Copy until the client's end, or until the other worker takes no more; then say so to that."""
         with suppress(OSError):
-            sink.shutdown(SHUT_WR)
+            while data := client.recv(_PIECE_BYTES):
+                self._carried.up(data)
+                self._near.sendall(data)
+        with suppress(OSError):
+            self._near.shutdown(SHUT_WR)
+
+    def _copy_down(self, client: Any) -> None:  # noqa: ANN401 - as above
+        """Copy until the other worker's end, of which its client is told nothing: it would take it for both's."""
+        with suppress(OSError):
+            while data := self._near.recv(_PIECE_BYTES):
+                self._carried.down(data)
+                client.sendall(data)

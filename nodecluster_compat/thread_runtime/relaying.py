@@ -13,7 +13,10 @@ import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ..routing.relays import Carried, Relays
 
 __all__ = ["Relay"]
 
@@ -25,12 +28,18 @@ _WAITS: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 class Relay:
     """A pair of sockets: the far one goes to the other worker.
 
+    Args:
+        relays: of this worker.
+        early: what was read of the first request.
+
     Raises:
         OSError: no descriptors are left.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, relays: Relays, early: bytes | bytearray) -> None:
         self._near, self._far = socket.socketpair()
+        self._lock = threading.Lock()  # so that no other socket has the number of this one when it is shut
+        self._carried = relays.carry(early, self.end)
 
     @property
     def family(self) -> int:
@@ -44,7 +53,17 @@ class Relay:
     def give_up(self) -> None:
         """Close both: nothing is relayed."""
         self._far.close()
-        self._near.close()
+        self._close()
+
+    def end(self) -> None:
+        """Break it: what the other worker has said goes to the client, if that reads, and then the connection ends."""
+        with self._lock, suppress(OSError):
+            self._near.shutdown(socket.SHUT_RDWR)
+
+    def _close(self) -> None:
+        self._carried.ended()
+        with self._lock:
+            self._near.close()
 
     def begin(self, client: ssl.SSLSocket, ended: Callable[[], None]) -> None:
         """Relay on a thread of its own from now on.
@@ -62,9 +81,9 @@ class Relay:
     def _run(self, client: ssl.SSLSocket, ended: Callable[[], None]) -> None:
         try:
             with suppress(OSError, ValueError):
-                _Copying(client, self._near).run()
+                _Copying(client, self._near, self._carried).run()
         finally:
-            self._near.close()
+            self._close()
             client.close()
             ended()
 
@@ -77,8 +96,8 @@ class _Direction:
         held: what has come and is not sent.
     """
 
-    def __init__(self, source: socket.socket, sink: socket.socket) -> None:
-        self.source, self.sink = source, sink
+    def __init__(self, source: socket.socket, sink: socket.socket, note: Callable[[bytes], None]) -> None:
+        self.source, self.sink, self._note = source, sink, note
         self.is_over = False
         self.has_told = False
         self.held = bytearray()
@@ -98,6 +117,8 @@ class _Direction:
                 data = b""
             self.is_over = not data
             self.held += data
+            if data:
+                self._note(data)
         with suppress(*_WAITS):
             while self.held:
                 del self.held[: self.sink.send(self.held[:_PIECE_BYTES])]
@@ -109,10 +130,11 @@ class _Direction:
 
 
 class _Copying:
-    def __init__(self, client: ssl.SSLSocket, near: socket.socket) -> None:
+    def __init__(self, client: ssl.SSLSocket, near: socket.socket, carried: Carried) -> None:
         client.settimeout(0)
         near.settimeout(0)
-        self._up, self._down = _Direction(client, near), _Direction(near, client)
+        self._up = _Direction(client, near, carried.up)
+        self._down = _Direction(near, client, carried.down)
 
     def run(self) -> None:
         """Copy until the other worker has ended its end and all of that is sent."""

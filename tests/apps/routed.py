@@ -1,8 +1,9 @@
-"""Say who serves, and what is known of the client; make sessions in answers."""
+"""Say who serves, and what is known of the client; make sessions; ``/held`` waits for the file ``release``."""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -23,6 +24,10 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     }
     if environ["PATH_INFO"] == "/slow":
         time.sleep(0.3)
+    if environ["PATH_INFO"] == "/held":
+        os.write(1, b'{"told": "held"}\n')
+        while not os.path.exists("release"):
+            time.sleep(0.02)
     answer = json.dumps(told).encode()
     fields = [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
     if environ["PATH_INFO"] == "/begin":

@@ -23,6 +23,7 @@ from ...routing.router import HERE, MORE, Router
 
 if TYPE_CHECKING:
     from ...base.records import PeerAddress
+    from ...routing.relays import Relays
 
 __all__ = ["Passage"]
 
@@ -35,14 +36,27 @@ class Passage:
         send: hands on ``(target, fd, handed)``; returns whether the primary has it now.
         peer: the client's address.
         early: what another worker has read of the connection.
+        relays: those of the worker.
         has_proxy_header: whether the header of the PROXY protocol may come before the first request.
 
     Attributes:
         early: see above; whoever serves the connection takes it from here.
+        relays: see above.
         hint: what is in every request that is to be decided about, if its first line is whole; ``None``: in all.
     """
 
-    __slots__ = ("_has_proxy_header", "_is_final", "_peer", "_prefix", "_router", "_seen", "_send", "early", "hint")
+    __slots__ = (
+        "_has_proxy_header",
+        "_is_final",
+        "_peer",
+        "_prefix",
+        "_router",
+        "_seen",
+        "_send",
+        "early",
+        "hint",
+        "relays",
+    )
 
     def __init__(
         self,
@@ -50,12 +64,14 @@ class Passage:
         send: Callable[[int, int, Handed], bool],
         peer: PeerAddress,
         early: bytes,
+        relays: Relays,
         *,
         has_proxy_header: bool,
     ) -> None:
         self._router = router
         self._send = send
         self._peer = peer
+        self.relays = relays
         self.early = early
         self._is_final = bool(early)
         self._has_proxy_header = has_proxy_header

@@ -128,11 +128,11 @@ class WaitingParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
             beneath = self._client._sock  # its descriptor, without a note that somebody has that
             return passage.hand_on(target, beneath.fileno(), beneath.family, data, is_reused)
         try:
-            relay = Relay()
+            relay = Relay(passage.relays, data)
         except OSError:
             return False
         if not passage.hand_on(target, relay.fileno(), relay.family, data, is_reused):
-            relay.close()
+            relay.give_up()
             return False
         self.forget()  # it is no wait for a request
         relay.run(self._socket)

@@ -174,6 +174,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self._birth: Birth | None = None
         self._runtime: Runtime | None = None
         self.served: dict[int, ServedListener] = {}
+        self._routes: Routes | None = None
         self._drain: Drain | None = None
         self._beat: LoopBeat | None = None
         self._closes_idle = False
@@ -261,7 +262,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         """Return what brings the primary's connections, and routes them."""
         feed = Feed(birth, membership, self.served, self.wake)
         if self._keys:
-            feed.routes = Routes(self._keys, birth.member.id, birth.members, feed, self.cfg, self.log)
+            feed.routes = self._routes = Routes(self._keys, birth.member.id, birth.members, feed, self.cfg, self.log)
         return feed
 
     def _let_go_of_application(self) -> None:
@@ -378,6 +379,8 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         asked = birth.member.drain_timeout
         seconds = self.cfg.graceful_timeout if asked is None else asked
         goodbye = birth.member.tell_disconnecting
+        if self._routes is not None:
+            self._routes.relays.leave()
         self._drain = drain = Drain(self.connections, seconds, runtime, goodbye, self.wake, self.log)
         if self._closes_idle:
             drain.close_idle()

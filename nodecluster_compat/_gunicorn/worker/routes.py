@@ -15,6 +15,7 @@ from ...connections.handed import Handed, write_handed
 from ...machine.said_once import Topic, is_first_to_say
 from ...routing.engineio import EngineIO
 from ...routing.issued import IssuingKey
+from ...routing.relays import Relays
 from ...routing.router import Router
 from ...socketio import sid
 from ..requests.passage import Passage
@@ -77,6 +78,9 @@ class Routes:
         onward: leads to the primary.
         cfg: gunicorn's settings.
         log: told of keys that fail.
+
+    Attributes:
+        relays: the connections that this worker relays to others.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class Routes:
     ) -> None:
         self._router = Router(keys, worker_id, members, log)
         self._onward = onward
+        self.relays = Relays()
         self._has_proxy_header = getattr(cfg, "proxy_protocol", False) not in (False, "off")
         self._is_encrypted = bool(cfg.is_ssl)
 
@@ -111,7 +116,7 @@ class Routes:
             return self._send(listener_id, target, fd, onward)
 
         early = b"" if handed is None else handed.data
-        return Passage(self._router, send, peer, early, has_proxy_header=self._has_proxy_header)
+        return Passage(self._router, send, peer, early, self.relays, has_proxy_header=self._has_proxy_header)
 
     def _send(self, listener_id: int, target: int, fd: int, handed: Handed) -> bool:
         try:

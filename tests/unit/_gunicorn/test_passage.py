@@ -13,6 +13,7 @@ from nodecluster_compat._gunicorn.requests.passage import Passage
 from nodecluster_compat.connections.handed import MOST_HANDED_BYTES, Handed
 from nodecluster_compat.routing import EngineIO, Query
 from nodecluster_compat.routing.keys import FunctionKey, Path
+from nodecluster_compat.routing.relays import Relays
 from nodecluster_compat.routing.router import ANYONE, HERE, MORE, Router
 
 SID = "wGf0hLQyoVuhV3R6AAAA"
@@ -31,7 +32,7 @@ class Sent:
         self.sent: list[tuple[int, int, Handed]] = []
         router = Router([EngineIO()], 11, lambda: MEMBERS, LOG)
         self.takes = takes
-        self.passage = Passage(router, self._send, ("10.0.0.1", 5), early, has_proxy_header=has_proxy_header)
+        self.passage = Passage(router, self._send, ("10.0.0.1", 5), early, Relays(), has_proxy_header=has_proxy_header)
 
     def _send(self, *sent: Any) -> bool:
         self.sent.append(sent)

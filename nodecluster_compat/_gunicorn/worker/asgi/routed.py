@@ -128,7 +128,7 @@ class RoutedConnection:
 
     def _relay(self, target: int, transport: asyncio.Transport) -> bool:
         try:
-            relay = Relay()
+            relay = Relay(self._passage.relays, self._held)
         except OSError:
             return False
         if not self._passage.hand_on(target, relay.fileno(), relay.family, self._held, self._requests > 0):

@@ -113,7 +113,7 @@ class _StrictParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
             connection.is_handed_on = passage.hand_on(target, sock.fileno(), sock.family, data, is_reused)
             return connection.is_handed_on
         try:
-            relay = Relay()
+            relay = Relay(passage.relays, data)
         except OSError:
             return False
         if not passage.hand_on(target, relay.fileno(), relay.family, data, is_reused):

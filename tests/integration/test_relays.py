@@ -1,0 +1,59 @@
+"""What a worker relays through TLS to others, when that worker leaves: sessions move, requests are answered."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack
+from typing import Any, Final
+
+import pytest
+from kinds import ASGI, GEVENT, THREADS
+from raw_http import Certificate, folder_of
+from remote_control import wait_said
+from routed_client import RoutedClient, head
+
+from pytest_cluster import Cluster, ClusterFactory
+
+CONF: Final = """
+from nodecluster_compat import cluster
+
+def named(head):
+    return int(head.query("to") or 0) or None
+
+cluster.setup_primary(routing=["socketio", named])
+"""
+NOTHING_ENDS_BY_TIME: Final = {"graceful_timeout": 1000, "keepalive": 1000}
+
+
+def of_worker(cluster: Cluster, certificate: Certificate, worker: int, stack: ExitStack) -> RoutedClient:
+    """Return a connection that this worker has."""
+    while True:
+        client = stack.enter_context(RoutedClient(cluster, certificate))
+        if client.ask("/")["worker"] == worker:
+            return client
+
+
+@pytest.mark.table(quick=["threads", "asgi"])
+@pytest.mark.parametrize("kind", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
+def test_relays_of_a_worker_that_leaves(
+    cluster_factory: ClusterFactory, certificate: Certificate, kind: dict[str, Any]
+) -> None:
+    """Its drain waits for no session, and loses no other request; a session that comes meanwhile is sent away."""
+    settings = {**NOTHING_ENDS_BY_TIME, "keyfile": certificate.key, "certfile": certificate.cert}
+    options = {**kind, "settings": {**kind.get("settings", {}), **settings}}
+    cluster = cluster_factory(app="routed:app", workers=3, config=CONF, **options)
+    leaving, other = 1, 2
+    with ExitStack() as stack:
+        session, page, both = (of_worker(cluster, certificate, leaving, stack) for _ in range(3))
+        assert session.ask(session.session(other))["worker"] == other
+        assert both.ask(f"/?to={other}")["worker"] == other
+        page.sock.sendall(head(f"/held?to={other}"))
+        wait_said(cluster, told="held")
+        cluster.worker(leaving).kill(signal.SIGTERM)
+        assert session.sock.recv(1) == b""
+        both.sock.sendall(head(both.session(other)))
+        while both.sock.recv(65536):
+            pass
+        (folder_of(cluster) / "release").touch()
+        assert page.answer()["worker"] == other
+    cluster.journal.wait_for("exit", worker=leaving)
