@@ -34,6 +34,7 @@ from .memory import HandedOver, Memory, Missed
 from .offsets import NOTHING, Offset, decode_offset, encode_offset
 from .packet_log import Packet
 from .sessions import Session
+from .telling import pieces, size_of
 
 __all__ = ["CLAIM_SECONDS", "Arrival", "Recovering", "split_claim"]
 
@@ -41,7 +42,7 @@ CLAIM_SECONDS: Final = 2.0
 """How long other workers may take to say what a client had; then it begins anew."""
 
 _RECOVERED: Final = "nodecluster.recovered"
-_UNKNOWN_SIZE: Final = 1024
+_EXPIRY_SECONDS: Final = 1.0  # at least between two looks for sessions whose time is over
 _OF_ONE_CLIENT: Final = frozenset({"emit", "disconnect", "enter_room", "leave_room"})
 
 
@@ -88,6 +89,7 @@ class Recovering(Clustered):
         self._ending: set[str] = set()
         self._given_away: set[tuple[str, str]] = set()
         self._known_members: frozenset[int] = frozenset()
+        self._expires = False
         super().__init__(*args, **options)
 
     @property
@@ -98,6 +100,7 @@ class Recovering(Clustered):
             self._memory = Memory(0 if seat is None else seat.worker_id, self.recovery or 0)
             self._memory_pid = os.getpid()
             self._lock = threading.RLock()
+            self._expires = False
         return self._memory
 
     # --- events --------------------------------------------------------------------------------
@@ -106,7 +109,7 @@ class Recovering(Clustered):
         """Remember an event, which is numbered here if it is ours; return it with its offset, for clients."""
         if self.recovery is None or told.get("callback") is not None:
             return told
-        size = _size_of(told["data"])
+        size = size_of(told["data"])
         if "packet" in told:
             sender, number, sent_at = told["packet"]
             self.memory.received(sender, number, sent_at, told, size)
@@ -182,6 +185,7 @@ class Recovering(Clustered):
         version = (former or session).version + 1
         kept = structs.replace(session, version=version)
         self.memory.sessions.keep(kept, self.memory.clock())
+        self._expire_in_time()
         self._note_home(kept)
         self._tell(0, {"method": "session", "sessions": [structs.asdict(kept)]})
 
@@ -219,6 +223,18 @@ class Recovering(Clustered):
         for session in msgspec.convert(told["sessions"], list[Session]):
             self.memory.sessions.keep(session, now)
             self._note_home(session)
+        self._expire_in_time()
+
+    def _expire_in_time(self) -> None:
+        """Look for sessions whose time is over, if nobody does so already: each worker for itself."""
+        if not self._expires:
+            self._expire()
+
+    def _expire(self) -> None:
+        left = self.memory.sessions.forget_old(self.memory.clock())
+        self._expires = left is not None and self._seat is not None
+        if left is not None and self._seat is not None:
+            self._seat.runtime.call_later(max(left / 1000, _EXPIRY_SECONDS), self._expire)
 
     def _note_home(self, session: Session) -> None:
         if session.home == super().home_of(session.sid):
@@ -363,10 +379,12 @@ class Recovering(Clustered):
             self._tell_sessions(0, self.memory.sessions_after_loss(members))
         self._known_members = members
         self.memory.members_changed(members, self.own_members)
+        self._expire_in_time()
 
     def _tell_sessions(self, target: int, sessions: Sequence[Session], **more: str) -> None:
-        if sessions or more:
-            self._tell(target, {"method": "session", "sessions": [structs.asdict(one) for one in sessions], **more})
+        for piece in pieces(sessions) or ([[]] if more else []):
+            self._tell(target, {"method": "session", "sessions": piece, **more})
+            more = {}
 
     def _hand_over(self) -> None:
         """This worker leaves: others answer for what it has sent, and for its clients."""
@@ -395,13 +413,6 @@ def with_offset(told: Told, offset: str) -> Told:
     if told.get("binary"):
         return {**told, "data": [[*data[0], offset], *data[1:]]}
     return {**told, "data": [offset] if data == [None] else [*data, offset]}
-
-
-def _size_of(data: object) -> int:
-    try:
-        return len(msgspec.json.encode(data))
-    except (TypeError, ValueError):
-        return _UNKNOWN_SIZE
 
 
 def _event_type() -> Any:  # noqa: ANN401 - python-socketio has no types

@@ -211,7 +211,8 @@ class Memory:
             members: the other workers, without that one: the oldest tells what nobody has at home.
         """
         is_oldest = all(self.worker_id < one for one in members)
-        return [one for one in self.sessions if one.home == self.worker_id or (is_oldest and one.home not in members)]
+        alive = self.sessions.alive(self.clock())
+        return [one for one in alive if one.home == self.worker_id or (is_oldest and one.home not in members)]
 
     def sessions_after_loss(self, members: Collection[int]) -> list[Session]:
         """Return what this worker tells all when one has gone, which may have told a newcomer nothing.
@@ -221,11 +222,12 @@ class Memory:
         """
         if any(one < self.worker_id for one in members):
             return []
-        return [one for one in self.sessions if one.home != self.worker_id and one.home not in members]
+        alive = self.sessions.alive(self.clock())
+        return [one for one in alive if one.home != self.worker_id and one.home not in members]
 
     def sessions_at_leaving(self, members: Collection[int]) -> list[Session]:
         """Return what this worker tells all when it leaves: what it has at home, and what nobody has."""
-        return [one for one in self.sessions if one.home not in members]
+        return [one for one in self.sessions.alive(self.clock()) if one.home not in members]
 
     def handed_over(self, sender: int, part: HandedOver) -> None:
         """A worker that leaves hands over what it has."""

@@ -6,7 +6,9 @@ connected ──breaks──▶ left ──claimed in time──▶ connected, o
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from msgspec import Struct, structs
@@ -51,6 +53,9 @@ class Session(Struct, frozen=True):
 class Sessions:
     """The sessions that this worker knows of.
 
+    Those whose client has left are forgotten in the order in which this worker has heard of it: each in time, or as
+    much later as the one before it had left later.  Several threads may call.
+
     Args:
         milliseconds: how long a client may stay away.
     """
@@ -58,6 +63,7 @@ class Sessions:
     def __init__(self, milliseconds: int) -> None:
         self._milliseconds = milliseconds
         self._by_pid: dict[str, Session] = {}
+        self._left: deque[tuple[int, str]] = deque()  # also of those who have come back meanwhile
 
     def __len__(self) -> int:
         return len(self._by_pid)
@@ -65,21 +71,27 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._by_pid.values()))
 
+    def alive(self, now: int) -> list[Session]:
+        """Return those whose time is not over."""
+        return [session for session in self if not self._is_over(session, now)]
+
     def keep(self, session: Session, now: int) -> None:
         """Keep a session, unless what is known of it is newer."""
         known = self._by_pid.pop(session.pid, None)
-        newer = session if known is None or session.version >= known.version else known
-        self._by_pid[session.pid] = newer
-        if len(self._by_pid) > MOST_SESSIONS:
-            self.forget_old(now)
-            while len(self._by_pid) > MOST_SESSIONS:
-                del self._by_pid[next(iter(self._by_pid))]
+        if known is not None and session.version < known.version:
+            session = known
+        elif session.left_at is not None:
+            self._left.append((session.left_at, session.pid))
+        self._by_pid[session.pid] = session
+        self.forget_old(now)
+        while len(self._by_pid) > MOST_SESSIONS:
+            self.forget(next(iter(self._by_pid)))
 
     def get(self, pid: str, now: int) -> Session | None:
         """Return a session, unless its time is over."""
         session = self._by_pid.get(pid)
         if session is None or self._is_over(session, now):
-            self._by_pid.pop(pid, None)
+            self.forget(pid)
             return None
         return session
 
@@ -87,17 +99,24 @@ class Sessions:
         """Nobody will ask for it."""
         self._by_pid.pop(pid, None)
 
-    def forget_old(self, now: int) -> None:
-        """Forget those whose time is over."""
-        for session in self:
-            if self._is_over(session, now):
-                del self._by_pid[session.pid]
+    def forget_old(self, now: int) -> int | None:
+        """Forget those whose time is over; return in how many milliseconds there may be more, ``None``: never."""
+        while self._left:
+            with suppress(IndexError):  # another thread was faster
+                left_at, pid = first = self._left.popleft()
+                if left_at + self._milliseconds >= now:
+                    self._left.appendleft(first)
+                    return left_at + self._milliseconds - now + 1
+                session = self._by_pid.get(pid)
+                if session is not None and self._is_over(session, now):
+                    self.forget(pid)
+        return None
 
     def lost(self, home: int, now: int) -> None:
         """A worker is gone, and with it the connections of its clients."""
         for session in self:
             if session.home == home and session.left_at is None:
-                self._by_pid[session.pid] = session.left(now)
+                self.keep(session.left(now), now)
 
     def _is_over(self, session: Session, now: int) -> bool:
         return session.left_at is not None and session.left_at + self._milliseconds < now

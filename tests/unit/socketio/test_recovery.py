@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -12,7 +15,7 @@ from msgspec import structs
 from nodecluster_compat.sharing.far_groups import FIRST_FAR
 from nodecluster_compat.socketio import ClusterManager
 from nodecluster_compat.socketio.questions import Answers
-from nodecluster_compat.socketio.recovery import packet_log
+from nodecluster_compat.socketio.recovery import packet_log, telling
 from nodecluster_compat.socketio.recovery.memory import Memory, Missed
 from nodecluster_compat.socketio.recovery.offsets import NOTHING, Offset, decode_offset, encode_offset
 from nodecluster_compat.socketio.recovery.packet_log import Packet, PacketLog
@@ -104,6 +107,21 @@ def test_a_session_is_kept_while_its_client_may_come_back() -> None:
     assert sessions.get("p", 1500) is not None
     assert sessions.get("p", 1501) is None
     assert len(sessions) == 0
+
+
+def test_sessions_whose_time_is_over_are_forgotten_as_others_come() -> None:
+    """However few there are; those of clients that are connected stay, and those who came back and left again."""
+    sessions = Sessions(500)
+    sessions.keep(session("connected"), 1000)
+    for number in range(1000):
+        sessions.keep(session(f"left {number}", left_at=1000 + number), 1000 + number)
+    sessions.keep(session("left 999", version=1), 2000)
+    sessions.keep(session("left 999", version=2, left_at=2400), 2400)
+    assert len(sessions) == 1 + 100
+    assert sessions.forget_old(2500) == 401  # "left 999", as it left first
+    assert {one.pid for one in sessions} == {"connected", "left 999"}
+    assert sessions.forget_old(2901) is None
+    assert {one.pid for one in sessions} == {"connected"}
 
 
 def test_what_is_older_does_not_replace_what_is_newer() -> None:
@@ -268,3 +286,76 @@ def test_who_had_a_session_and_left_while_asked_is_no_reason_to_begin_anew() -> 
     assert nobody._session_of("p", "/") is None
     found = Asking(Answers({5: theirs}, gone=frozenset({4})))
     assert found._session_of("p", "/") == session(home=4)
+
+
+# --- what is told of sessions ----------------------------------------------------------------------
+
+
+class SeatOfTest:
+    """Keeps what is posted, and what is to be called later."""
+
+    worker_id = 1
+    lock = nullcontext()
+
+    def __init__(self, manager: ClusterManager) -> None:
+        self.told: list[tuple[int, dict[str, Any]]] = []
+        self.later: list[tuple[float, Callable[[], None]]] = []
+        self.runtime = self
+        self._manager = manager
+        manager._seat, manager._seat_pid = cast("Any", self), os.getpid()
+
+    def post(self, body: bytes, target: int, _: object) -> None:
+        self.told.append((target, self._manager._wire().decode(body)))
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self.later.append((seconds, callback))
+
+
+def manager_with(*sessions: Session) -> tuple[ClusterManager, SeatOfTest, Clock]:
+    manager, clock = ClusterManager(recovery=60), Clock()
+    seat = SeatOfTest(manager)
+    manager.memory.clock = clock
+    manager.told_session(2, {"sessions": [structs.asdict(one) for one in sessions]})
+    return manager, seat, clock
+
+
+def test_sessions_expire_in_a_worker_to_which_nothing_happens() -> None:
+    """One timer at a time, not more than one a second, and none where nobody has left."""
+    manager, seat, clock = manager_with(session("connected"))
+    assert seat.later == []
+    for number, left_at in enumerate((900, 950, 5000)):
+        manager.told_session(2, {"sessions": [structs.asdict(session(f"left {number}", left_at=left_at))]})
+    assert [seconds for seconds, _ in seat.later] == [pytest.approx(59.901)]
+    clock.now = 900 + 60_001
+    seat.later[0][1]()
+    assert seat.later[1][0] == 1.0
+    clock.now = 5000 + 60_001
+    seat.later[1][1]()
+    assert [one.pid for one in manager.memory.sessions] == ["connected"]
+    assert len(seat.later) == 2
+
+
+def test_a_newcomer_is_told_in_pieces_of_those_who_may_come_back() -> None:
+    """And once what this worker has seen, also where there is nobody to tell of."""
+    over = [session(f"over {number}", left_at=1000) for number in range(300)]
+    alive = [session(f"alive {number}", left_at=2000) for number in range(telling.MOST_SESSIONS + 1)]
+    manager, seat, clock = manager_with(*alive, *over)  # who left first was told of last
+    clock.now = 1000 + 60_001
+    manager._members_changed(frozenset({2}))
+    assert [target for target, _ in seat.told] == [2, 2]
+    pieces = [[one["pid"] for one in told["sessions"]] for _, told in seat.told]
+    assert pieces == [[one.pid for one in alive[:-1]], [alive[-1].pid]]
+    assert ["seen" in told for _, told in seat.told] == [True, False]
+
+    manager, seat, _ = manager_with()
+    manager._members_changed(frozenset({2}))
+    assert [(target, told["sessions"], "seen" in told) for target, told in seat.told] == [(2, [], True)]
+
+
+def test_a_piece_has_few_bytes_unless_one_session_has_more() -> None:
+    half = structs.replace(session("half"), data="x" * (telling.MOST_BYTES // 2))
+    whole = structs.replace(session("whole"), data="x" * telling.MOST_BYTES)
+    made = telling.pieces([half, half, session(), whole, session()])
+    assert [len(piece) for piece in made] == [1, 2, 1, 1]
+    assert telling.pieces([]) == []
+    assert telling.size_of(object()) == telling.size_of({1: object()}) > 0
