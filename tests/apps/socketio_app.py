@@ -93,6 +93,12 @@ def rooms(sid, other):
 
 
 @sio.event
+def whence(sid):
+    environ = sio.get_environ(sid)
+    return [environ["wsgi.url_scheme"], environ["REMOTE_ADDR"]]
+
+
+@sio.event
 def session(sid, other):
     try:
         return sio.get_session(other)

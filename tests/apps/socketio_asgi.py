@@ -77,6 +77,12 @@ async def rooms(sid, other):
 
 
 @sio.event
+async def whence(sid):
+    scope = sio.get_environ(sid)["asgi.scope"]  # python-engineio names neither in what it makes of it
+    return [scope["scheme"].replace("ws", "http"), scope["client"][0]]
+
+
+@sio.event
 async def session(sid, other):
     try:
         return await sio.get_session(other)

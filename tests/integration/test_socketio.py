@@ -11,6 +11,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 import pytest
+from raw_http import Certificate
 from socketio_clients import Caller, callers
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -42,7 +43,6 @@ def of_kinds(**kinds: dict[str, Any]) -> Callable[[Callable[..., None]], Callabl
 
 
 every_kind = of_kinds(gevent=GEVENT, threads=THREADS, asgi=ASGI)
-every_wsgi_kind = of_kinds(gevent=GEVENT, threads=THREADS)
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +158,10 @@ def test_workers_that_are_forked_with_the_application_loaded_are_not_one(cluster
         assert one.ask("ask", other.sid, 1) == [other.sid, 1]
 
 
-def check_session(cluster: Cluster, transports: tuple[str, ...]) -> None:
+def check_session(cluster: Cluster, transports: tuple[str, ...], certificate: str | None = None) -> None:
     """Each poll finds the worker that made the session; bytes, rooms and acknowledgements as by websocket."""
     room = f"room-{uuid4()}"  # a client of an earlier test may be in its own until it is missed
-    with callers(cluster, 4, transports) as clients:
+    with callers(cluster, 4, transports, certificate=certificate) as clients:
         for one in clients:
             assert {one.worker for _ in range(5)} == {one.worker}
             one.ask("join", room)
@@ -171,13 +171,66 @@ def check_session(cluster: Cluster, transports: tuple[str, ...]) -> None:
             client.wait_told(b"\0\xff")
         assert one.ask("ask", other.sid, 5) == [other.sid, 5]
         assert [found[4] for found in one.ask("sockets", room)] == [transports[-1]] * 4
+        scheme = "http" if certificate is None else "https"
+        assert [client.ask("whence") for client in clients] == [[scheme, "127.0.0.1"]] * 4
+        one.say("close", room)
+        one.say("tell", room, "nobody hears that")
+        one.ask("put", other.sid, f"{room}-second")
+        one.say("tell", f"{room}-second", "in order")
+        other.wait_told("in order")
+        for client in clients if transports == ("polling",) else ():
+            client.be_kicked()  # under ASGI python-engineio answers no poll of a client that leaves by itself
+        assert [client.told for client in clients] == [[], [], [], []]
 
 
-@pytest.mark.table(quick=["gevent"])
-@every_wsgi_kind
+@pytest.mark.table(quick=["gevent", "asgi"])
+@every_kind
 def test_session_by_polling_stays_where_it_is(cluster: Cluster) -> None:
-    """Not in ASGI workers: there python-engineio answers no poll of a client that leaves, and the client waits."""
     check_session(cluster, ("polling",))
+
+
+@pytest.mark.table(
+    quick=["polling-gevent", "upgrade-threads", "polling-asgi"],
+    long=["websocket-gevent", "websocket-threads", "websocket-asgi"],
+)
+@pytest.mark.parametrize("options", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
+@pytest.mark.parametrize(
+    "transports",
+    [("polling",), ("polling", "websocket"), ("websocket",)],
+    ids=["polling", "upgrade", "websocket"],
+)
+def test_session_through_tls_stays_where_it_is(
+    cluster_factory: ClusterFactory, certificate: Certificate, options: dict[str, Any], transports: tuple[str, ...]
+) -> None:
+    """With a client that trusts nothing but the certificate's authority."""
+    cluster = cluster_factory(**through_tls(options, certificate))
+    check_session(cluster, transports, certificate.cert)
+
+
+@pytest.mark.table(quick=["asgi", "threads"])
+@pytest.mark.parametrize("options", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
+def test_clients_that_a_worker_relays_go_on_when_it_is_drained(
+    cluster_factory: ClusterFactory, certificate: Certificate, options: dict[str, Any]
+) -> None:
+    """A client's websocket comes by another worker than its session is of; the drain has no end but that of clients."""
+    cluster = cluster_factory(**through_tls(options, certificate, graceful_timeout=1000))
+    ways = ("polling", "websocket")
+    with callers(cluster, 6, ways, reconnects=True, certificate=certificate.cert) as clients:
+        assert len({one.worker for one in clients}) > 1
+        for worker in (1, 2, 3):
+            cluster.worker(worker).kill(signal.SIGTERM)
+            cluster.journal.wait_for("exit", worker=worker)
+            for one in clients:
+                one.insist("join", "room")
+            clients[0].say("tell", "room", worker)
+            for one in clients:
+                one.wait_told(worker)
+
+
+def through_tls(options: dict[str, Any], certificate: Certificate, **settings: Any) -> dict[str, Any]:
+    """The options of a cluster that speaks TLS."""
+    tls = {"keyfile": certificate.key, "certfile": certificate.cert, **settings}
+    return {**options, "settings": {**options.get("settings", {}), **tls}}
 
 
 @pytest.mark.table(quick=["gevent", "asgi"])
@@ -203,8 +256,8 @@ def test_no_request_overtakes_what_is_known_of_its_session(cluster: Cluster) -> 
 
 
 @pytest.mark.table(
-    quick=["killed polling", "drained websocket", "drained threads polling"],
-    long=["drained polling", "drained threads websocket"],
+    quick=["killed polling", "drained websocket", "killed threads websocket", "drained asgi polling"],
+    long=["drained polling", "drained threads websocket", "killed threads polling", "killed asgi polling"],
 )
 @pytest.mark.parametrize(
     ("options", "end", "transport"),
@@ -215,7 +268,12 @@ def test_no_request_overtakes_what_is_known_of_its_session(cluster: Cluster) -> 
         pytest.param(GEVENT, "drained", "websocket", id="drained websocket"),
         pytest.param(THREADS, "drained", "polling", id="drained threads polling"),
         pytest.param(THREADS, "drained", "websocket", id="drained threads websocket"),
+        pytest.param(THREADS, "killed", "polling", id="killed threads polling"),
+        pytest.param(THREADS, "killed", "websocket", id="killed threads websocket"),
+        pytest.param(ASGI, "drained", "polling", id="drained asgi polling"),
         pytest.param(ASGI, "drained", "websocket", id="drained asgi websocket"),
+        pytest.param(ASGI, "killed", "polling", id="killed asgi polling"),
+        pytest.param(ASGI, "killed", "websocket", id="killed asgi websocket"),
     ],
 )
 def test_clients_go_on_with_another_worker(
@@ -232,3 +290,5 @@ def test_clients_go_on_with_another_worker(
         assert one.worker != before
         assert one.ask("ask", other.sid, 1) == [other.sid, 1]
         cluster.journal.wait_for("exit", worker=before)
+        for client in clients if transport == "polling" else ():
+            client.be_kicked()  # as in ``check_session``

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import engineio
+import requests
 import socketio
 
 from pytest_cluster import Cluster
+from pytest_cluster.waiting import poll
 
 __all__ = ["Caller", "Comer", "OrderedClient", "callers", "comer"]
 
@@ -29,6 +31,8 @@ class _OrderedEngine(engineio.Client):
 
     @ws.setter
     def ws(self, value: Any) -> None:
+        if self._ws is not None and self._ws.sock is not None:
+            self._ws.sock.close()  # at once, as the collector would: through TLS a server may wait for that
         self._ws = value
         if value is not None:
             self.all_ws = (*self.all_ws, value)
@@ -52,18 +56,24 @@ class Caller:
         url: of the server.
         transports: as python-socketio has them.
         reconnects: whether it connects again by itself.
+        certificate: the file of what the server's must be signed by, where that speaks TLS.
     """
 
-    def __init__(self, url: str, transports: Sequence[str], *, reconnects: bool = False) -> None:
+    def __init__(
+        self, url: str, transports: Sequence[str], *, reconnects: bool = False, certificate: str | None = None
+    ) -> None:
         self.told: list[Any] = []
         self.connects = 0
         self._changed = threading.Condition()
-        self._options = {
+        self._options: dict[str, Any] = {
             "reconnection": reconnects,
             "reconnection_delay": 0.1,
             "reconnection_delay_max": 0.2,
             "randomization_factor": 0,
         }
+        if certificate is not None:
+            self._options["http_session"] = session = requests.Session()
+            session.verify, session.trust_env = certificate, False  # the environment would be stronger
         self.client = self.made()
         self.client.connect(url, transports=list(transports), wait_timeout=PATIENCE)
 
@@ -91,6 +101,17 @@ class Caller:
     def ask(self, event: str, *args: Any) -> Any:
         return self.client.call(event, args if len(args) > 1 else args[0] if args else None, timeout=PATIENCE)
 
+    def insist(self, event: str, *args: Any) -> None:
+        """Ask until there is an answer: its connection may have ended, and it does not know that yet."""
+
+        def is_answered() -> bool:
+            with suppress(socketio.exceptions.SocketIOError):
+                self.client.call(event, args if len(args) > 1 else args[0], timeout=1)
+                return True
+            return False
+
+        assert poll(is_answered, PATIENCE), f"it has no answer to {event}"
+
     def say(self, event: str, *args: Any) -> None:
         self.client.emit(event, args if len(args) > 1 else args[0])
 
@@ -104,6 +125,11 @@ class Caller:
             self._changed.wait_for(lambda: len(self.told) >= len(values), PATIENCE)
             told, self.told = self.told, []
         assert told == list(values)
+
+    def be_kicked(self) -> None:
+        """Be disconnected by the server, which answers the poll that is under way."""
+        self.say("kick", self.sid)
+        self.wait(lambda one: not one.client.connected, "it was disconnected as it had asked")
 
     def close(self) -> None:
         self.client.disconnect()
@@ -136,14 +162,14 @@ class Caller:
 
 @contextmanager
 def callers(
-    server: Cluster | str, number: int, transports: Sequence[str] = ("websocket",), *, reconnects: bool = False
+    server: Cluster | str, number: int, transports: Sequence[str] = ("websocket",), **options: Any
 ) -> Iterator[list[Caller]]:
-    """Connect so many clients to a server, or to a URL, and end them."""
+    """Connect so many clients to a server, or to a URL, and end them; ``options`` are those of :class:`Caller`."""
     url = server if isinstance(server, str) else server.url
     made: list[Caller] = []
     try:
         for _ in range(number):
-            made.append(Caller(url, transports, reconnects=reconnects))  # noqa: PERF401 - closed below
+            made.append(Caller(url, transports, **options))  # noqa: PERF401 - closed below
         yield made
     finally:
         for caller in made:
