@@ -21,10 +21,10 @@ import pytest
 from h2_client import fetch
 from kinds import ASGI, GEVENT, THREADS, every_kind
 from raw_http import Certificate
-from remote_control import freeze, open_fds, wait
+from receive_queue import unread_by_peer
+from remote_control import cpu_ticks, freeze, open_fds, wait, wait_said
 from routed_client import SID, RoutedClient, head
 
-from nodecluster_compat.machine.process_state import seconds_run
 from pytest_cluster import Cluster, ClusterFactory
 
 CONF: Final = "from nodecluster_compat import cluster\ncluster.setup_primary(routing={!r})\n"
@@ -93,6 +93,22 @@ def check_strangers(cluster: Cluster, workers: list[int], certificate: Certifica
 @pytest.mark.cluster(**ROUTED)
 def test_sessions_are_served_by_their_workers(cluster: Cluster) -> None:
     check_everything(cluster)
+
+
+@pytest.mark.table(quick=["gevent"])
+@every_kind
+@pytest.mark.cluster(**ROUTED)
+def test_large_body_that_comes_slowly_goes_to_its_worker(cluster: Cluster) -> None:
+    """The head in two pieces, cut within the session's id, the body in nine, each when the one before has been read."""
+    for worker in ids(cluster):
+        with RoutedClient(cluster) as client:
+            start = head(client.session(worker), body=900_000)
+            cut = start.index(SID.encode()) + 7
+            for piece in (start[:cut], start[cut:], *[b"x" * 100_000] * 9):
+                client.sock.sendall(piece)
+                wait(lambda: unread_by_peer(client.sock) == 0, "that the piece is read", cluster)
+            told = client.answer()
+            assert (told["worker"], told["sent"]) == (worker, 900_000)
 
 
 @pytest.mark.table(quick=["threads"])
@@ -275,12 +291,39 @@ def test_handing_on_leaves_no_descriptor_behind(cluster: Cluster) -> None:
     wait(lambda: all(count <= was for count, was in zip(now(), before, strict=True)), f"descriptors {before}", cluster)
 
 
+TICKING: Final[dict[str, Any]] = {
+    **ROUTED,
+    "settings": {"keepalive": 60},  # nobody is sent away while it is measured
+    "config": ROUTED["config"]
+    + """
+import os
+def tick():
+    os.write(1, b'{"ticks": true}\\n')
+    cluster.call_later(1.0, tick)
+def when_ready(server):
+    tick()
+""",
+}
+
+
+def check_idle(cluster: Cluster) -> None:
+    """No process computes, while the primary's clock goes on for some two seconds: who spins has much of that."""
+    pids = [cluster.primary.pid, *(worker.pid for worker in cluster.workers)]
+    ticks = len(wait_said(cluster, ticks=True))
+    before = [cpu_ticks(pid) for pid in pids]
+    wait_said(cluster, ticks + 3, ticks=True)
+    used = [cpu_ticks(pid) - was for pid, was in zip(pids, before, strict=True)]
+    assert max(used) < 25, f"{used} hundredths of a second in some two seconds"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "address",
     [
-        pytest.param("tcp", marks=pytest.mark.cluster(**ROUTED)),
-        pytest.param("unix", marks=pytest.mark.cluster(**ROUTED, settings={"bind": "unix:routed.sock"})),
+        pytest.param("tcp", marks=pytest.mark.cluster(**TICKING)),
+        pytest.param(
+            "unix", marks=pytest.mark.cluster(**{**TICKING, "settings": {"keepalive": 60, "bind": "unix:routed.sock"}})
+        ),
     ],
 )
 def test_nine_hundred_slow_clients_hold_up_nobody_and_cost_the_primary_nothing(cluster: Cluster, address: str) -> None:
@@ -289,10 +332,9 @@ def test_nine_hundred_slow_clients_hold_up_nobody_and_cost_the_primary_nothing(c
         for number, client in enumerate(slow):
             client.sock.sendall(b"GET /?EIO=4&sid=" + SID.encode()[: number % 20])
         client = stack.enter_context(RoutedClient(cluster))
-        before = seconds_run(cluster.primary.pid)
         for worker in ids(cluster) * 20:
             assert client.ask(client.session(worker))["worker"] == worker
-        assert seconds_run(cluster.primary.pid) - before < 0.5
+        check_idle(cluster)
         for one in slow:
             one.sock.sendall(b"\r\n")
             one.sock.close()
@@ -314,7 +356,7 @@ def test_more_slow_clients_than_the_primary_has_descriptors_hold_up_nobody(clust
             assert client.ask(client.session(worker))["worker"] == worker
 
 
-@pytest.mark.cluster(**ROUTED)
+@pytest.mark.cluster(**TICKING)
 def test_clients_that_send_half_a_head_cost_nothing(cluster: Cluster) -> None:
     clients = []
     try:
@@ -324,6 +366,7 @@ def test_clients_that_send_half_a_head_cost_nothing(cluster: Cluster) -> None:
         with RoutedClient(cluster) as client:
             for worker in ids(cluster):
                 assert client.ask(client.session(worker))["worker"] == worker
+        check_idle(cluster)
     finally:
         for one in clients:
             one.close()
