@@ -1,7 +1,7 @@
 """Check Socket.IO on several workers with Socket.IO's own client, however it connects, behind whatever stands in front.
 
     npm install --prefix DIR socket.io-client@4.8.4
-    python bench/socketio/check.py DIR [--clients 30] [--events 10] [--only direct,tls,...]
+    python bench/socketio/check.py DIR [--clients 30] [--events 10] [--only direct,tls,...] [--columns polling-own,...]
 
 Each row is a server and what is in front of it; each column a transport and how its requests are connected: by a
 connection of each client, by an agent of Node's that all share and that keeps connections, or by ``fetch``, which
@@ -114,6 +114,7 @@ class Setup:
         by_path: whether that reaches the server by a unix socket.
         is_encrypted: whether gunicorn speaks TLS.
         needs: a module without which there is none.
+        app: the application.
     """
 
     worker: str = "nodecluster_compat.Worker"
@@ -124,6 +125,7 @@ class Setup:
     by_path: bool = False
     is_encrypted: bool = False
     needs: str = "socketio"
+    app: str = "checked:app"
 
     @property
     def missing(self) -> str:
@@ -146,6 +148,8 @@ SETUPS: Final = {
         "nodecluster_compat.WebSocketWorker", env={"GEVENT_WEBSOCKET": "1"}, needs="geventwebsocket"
     ),
     "threads": Setup("nodecluster_compat.ThreadWorker", options=("--threads", "200"), env={"MODE": "threading"}),
+    "asgi": Setup("nodecluster_compat.ASGIWorker", app="checked_asgi:app"),
+    "asgi-tls": Setup("nodecluster_compat.ASGIWorker", app="checked_asgi:app", is_encrypted=True),
 }
 
 
@@ -162,7 +166,7 @@ class Running(Servers):
             scheme = "https"
             options += ["--keyfile", f"{self.folder}/key", "--certfile", f"{self.folder}/cert"]
             self.certify()
-        command = [sys.executable, "-m", "gunicorn", *options, "checked:app"]
+        command = [sys.executable, "-m", "gunicorn", *options, setup.app]
         if not setup.by_path:
             pid = self.start(command, port, **setup.env)
         if setup.front:
@@ -269,10 +273,10 @@ def missed(said: dict[str, Any], clients: int, events: int, scheme: str) -> dict
     return wrong
 
 
-def check(modules: Path, names: list[str], clients: int, events: int) -> bool:
-    """Check every transport of these set-ups; return whether all is as it must be."""
+def check(modules: Path, names: list[str], columns: list[tuple[str, str]], clients: int, events: int) -> bool:
+    """Check these transports of these set-ups; return whether all is as it must be."""
     is_right = True
-    print("| | " + " | ".join(" ".join(column) for column in COLUMNS) + " |\n" + "|---" * (len(COLUMNS) + 1) + "|")
+    print("| | " + " | ".join(" ".join(column) for column in columns) + " |\n" + "|---" * (len(columns) + 1) + "|")
     for name in names:
         setup = SETUPS[name]
         if setup.missing:
@@ -281,7 +285,7 @@ def check(modules: Path, names: list[str], clients: int, events: int) -> bool:
         cells = []
         with running(modules) as servers:
             url, _ = servers.serve(setup)
-            for transport, connections in COLUMNS:
+            for transport, connections in columns:
                 if name == "stock":
                     servers.environment["PATIENCE"] = "3"
                 said = servers.clients(url, transport, connections, clients, events, 0)
@@ -381,11 +385,13 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=30)
     parser.add_argument("--events", type=int, default=10)
     parser.add_argument("--only", help=f"some of {','.join([*SETUPS, 'spread', 'ends'])}")
+    parser.add_argument("--columns", help=f"some of {','.join(map('-'.join, COLUMNS))}")
     options = parser.parse_args()
     modules = options.modules.resolve()
     asked = options.only.split(",") if options.only else [*SETUPS, "spread", "ends"]
     names = [name for name in asked if name in SETUPS]
-    is_right = check(modules, names, options.clients, options.events) if names else True
+    columns = [one for one in COLUMNS if not options.columns or "-".join(one) in options.columns.split(",")]
+    is_right = check(modules, names, columns, options.clients, options.events) if names else True
     if "spread" in asked:
         is_right = spread(modules) and is_right
     if "ends" in asked:
