@@ -5,9 +5,10 @@
 
 Each row is a server and what is in front of it; each column a transport and how its requests are connected: by a
 connection of each client, by an agent of Node's that all share and that keeps connections, or by ``fetch``, which
-keeps them too.  A cell says ``all`` if each client lived, stayed with one worker, heard each echo, broadcast, and bytes
-once, got acknowledgements of clients of other workers, was put into rooms by them, and half of them were disconnected
-by them; else what was missing.  ``stock`` is the control, in which that must fail.
+keeps them too; ``python`` is python-socketio's client instead, with connections of its own.  A cell says ``all`` if
+each client lived, stayed with one worker, heard each echo, broadcast, and bytes once, got acknowledgements of clients
+of other workers, was put into rooms by them, and half of them were disconnected by them; else what was missing.
+``stock`` is the control, in which that must fail.
 
 ``spread`` is the share of the worker with most of 100 clients that come one by one through nginx.  ``ends`` is how many
 seconds pass, when a worker is killed or told to end, until each of its clients hears an answer from another; where all
@@ -51,7 +52,7 @@ sys.path.insert(0, str(HERE))
 from run import PATIENCE, Servers, free_port  # noqa: E402
 
 TRANSPORTS: Final = ("polling", "upgrade", "websocket")
-CONNECTIONS: Final = ("own", "shared", "fetch")
+CONNECTIONS: Final = ("own", "shared", "fetch", "python")
 COLUMNS: Final = [
     (transport, connections)
     for transport, connections in itertools.product(TRANSPORTS, CONNECTIONS)
@@ -233,7 +234,8 @@ class Running(Servers):
 
     def clients(self, url: str, transport: str, connections: str, *numbers: int) -> dict[str, Any]:
         """Run clients; return what they say."""
-        command = ["node", str(HERE / "clients.js"), url, transport, connections, *map(str, numbers)]
+        program = [sys.executable, "clients.py"] if connections == "python" else ["node", "clients.js"]
+        command = [program[0], str(HERE / program[1]), url, transport, connections, *map(str, numbers)]
         ran = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=600)
         if ran.returncode:
             return {"failed": ran.stderr.strip().splitlines()[-1:]}
