@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nodecluster_compat.routing.relays import Carried, Relays
 
@@ -84,3 +86,13 @@ def test_what_has_ended_is_not_broken() -> None:
     carried.ended()
     rig.relays.leave()
     assert rig.broken == []
+
+
+@given(st.data(), st.sampled_from([POLL, WEBSOCKET, PAGE]))
+def test_a_head_may_come_in_any_pieces(data: st.DataObject, whole: bytes) -> None:
+    carried, rest = Rig().carry(b""), whole
+    while rest:
+        size = data.draw(st.integers(1, len(rest)))
+        carried.up(rest[:size])
+        rest = rest[size:]
+    assert carried.comes_back == (whole is not PAGE)
