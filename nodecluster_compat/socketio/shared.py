@@ -147,7 +147,7 @@ class Clustered(Asking):
             return self._senders.get(told["host_id"], _host_worker(told["host_id"]))
         address = told.get("room") if method == "emit" else told.get("sid") if method in _OF_A_CLIENT else None
         home = self.home_of(_only(address))
-        if home is None:
+        if home is None or not self._may_serve(home):
             return ALL_OTHERS
         if self.spans_hosts:
             is_here = self._is_here({"sid": _only(address), "namespace": told.get("namespace") or "/"})
@@ -157,7 +157,14 @@ class Clustered(Asking):
 
     def is_sid_room(self, namespace: str, room: object) -> bool:
         """Extends python-socketio's: a client of another worker has a room of its own as well."""
-        return super().is_sid_room(namespace, room) or self.home_of(room) is not None  # type: ignore[misc]
+        home = self.home_of(room)
+        return super().is_sid_room(namespace, room) or (home is not None and self._may_serve(home))  # type: ignore[misc]
+
+    def _may_serve(self, home: int) -> bool:
+        """Whether there may be such a worker; if not, what looks like the id of one of its clients names a room."""
+        if self.members is None or self.spans_hosts:
+            return True
+        return home in self.members or (self._seat is not None and home == self._seat.worker_id)
 
     def _packed(self, told: Told) -> bytes:
         encoded = self._encoded
