@@ -68,7 +68,7 @@ SPREAD_PAUSE: Final = 15
 
 NGINX: Final = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr;
-events {{ }}
+events {{ worker_connections 4096; }}
 http {{
     access_log off;
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
