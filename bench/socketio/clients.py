@@ -92,7 +92,7 @@ class Client:
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         with self._changed:
-            self._changed.wait_for(condition, PATIENCE)
+            self._changed.wait_for(lambda: condition() or bool(self.lost), PATIENCE)
 
     def echo(self, events: int) -> int:
         """Return how many echoes came back as they were sent."""
