@@ -100,31 +100,29 @@ append(Table *table, PyObject *number, PyObject *connection)
     return result < 0 ? -1 : 1;
 }
 
-/* Let it wait: 1; 0: it was given to the twin, which found a place for it.  As Dispatcher.add() has it: a line in which
-   nobody is dealt is everybody's. */
+/* Let it wait: 1; 0: the twin is to find a place for it.  As Dispatcher.add() has it: a line in which nobody is dealt is
+   everybody's. */
 static int
-find_place(Accepting *self, PyObject *number, PyObject *target, PyObject *connection)
+find_place(Accepting *self, const Place *place, PyObject *connection)
 {
     Table table;
     int ordinary = look_at(self, &table), waits = 0;
     Py_ssize_t waiting = ordinary <= 0 ? 0 : PyObject_Size(table.line);
     if (ordinary > 0 && waiting == 0) {
-        waits = waits_for(self, &table, target);
+        waits = waits_for(self, &table, place->target);
     }
     if (PyErr_Occurred()) {
         return -1;
     }
-    waits = waits ? wait_for(&table, target, number, connection) : 0;
+    waits = waits ? wait_for(&table, place->target, place->number, connection) : 0;
     if (waits != 0) {
         return waits;
     }
-    if (ordinary && PySet_GET_SIZE(table.idle) == 0 && PyDict_GET_SIZE(table.round) == 0) {
-        return append(&table, number, connection);
-    }
-    return call_method(self->fields[DISPATCHER_OF], add_name, connection);
+    int is_for_all = ordinary && PySet_GET_SIZE(table.idle) == 0 && PyDict_GET_SIZE(table.round) == 0;
+    return is_for_all ? append(&table, place->number, connection) : 0;
 }
 
-/* The same, of what has no object yet.  The descriptor is theirs. */
+/* Let wait what has no object yet: 1; 0: it was given to the twin.  The descriptor is theirs, or closed. */
 static int
 let_it_wait(Accepting *self, const Place *place)
 {
@@ -133,12 +131,14 @@ let_it_wait(Accepting *self, const Place *place)
     PyObject *connection = fd == NULL || head == NULL ? NULL : PyObject_Vectorcall(type, given, COUNT_OF(given), NULL);
     Py_XDECREF(fd);
     Py_XDECREF(head);
-    if (connection == NULL) {
+    int result = connection == NULL ? -1 : find_place(self, place, connection);
+    if (result < 0) {
         close(place->fd);
-        return -1;
     }
-    int result = find_place(self, place->number, place->target, connection);
-    Py_DECREF(connection);
+    if (result == 0) {
+        result = call_method(self->fields[DISPATCHER_OF], add_name, connection);
+    }
+    Py_XDECREF(connection);
     return result;
 }
 
@@ -314,6 +314,9 @@ accept_up_to(Accepting *self, double most)
 {
     int listening = PyObject_AsFileDescriptor(self->fields[SOCK]);
     if (listening < 0) {
+        if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
+            return -1;
+        }
         PyErr_Clear(); /* it is closed, which the twin finds out */
         return 2;
     }

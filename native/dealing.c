@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static PyObject *deal_line_name, *busy_name, *dispatcher_name, *popleft_name, *appendleft_name, *fd_name, *peer_name,
-    *was_offered, *target_name;
+    *head_name, *was_offered, *target_name;
 
 int
 prepare_dealing(void)
@@ -23,6 +23,7 @@ prepare_dealing(void)
         {&appendleft_name, "appendleft"},
         {&fd_name, "fd"},
         {&peer_name, "peer"},
+        {&head_name, "head"},
         {&was_offered, "was_offered"},
         {&target_name, "target"},
     };
@@ -72,16 +73,16 @@ tell_others(Accepting *self, PyObject *worker_id)
     return result;
 }
 
-/* Note that a worker was offered a connection, and which place that had: it is not idle any more. */
+/* Note that a worker was offered a connection, and which place that had: it is not idle any more, and whatever needs
+   memory comes behind that. */
 static int
 note_offer(Accepting *self, Table *table, PyObject *worker_id, PyObject *end, PyObject *number)
 {
     Dealings *common = dealings_of(self);
     PyObject *places = of_dispatcher(self, PLACES);
-    if (places == NULL || PyDict_SetItem(places, worker_id, number) < 0
-        || forget(table->round, worker_id) < 0 || PySet_Discard(table->idle, worker_id) < 0
-        || PyDict_SetItem(common->fields[OFFERS], worker_id, end) < 0 || count_turn(common, worker_id) < 0
-        || forget(common->fields[AHEAD], worker_id) < 0) {
+    if (places == NULL || forget(table->round, worker_id) < 0 || PySet_Discard(table->idle, worker_id) < 0
+        || forget(common->fields[AHEAD], worker_id) < 0 || PyDict_SetItem(common->fields[OFFERS], worker_id, end) < 0
+        || PyDict_SetItem(places, worker_id, number) < 0 || count_turn(common, worker_id) < 0) {
         return -1;
     }
     return PyDict_GET_SIZE(common->fields[LISTENERS]) < 2 ? 0 : tell_others(self, worker_id);
@@ -230,16 +231,37 @@ deal_waiting(Accepting *self, PyObject *number, PyObject *connection, PyObject *
     return result;
 }
 
-/* Put a place back to where it was, while an exception is raised: it is dealt another time. */
 static void
-put_back(PyObject *queue, PyObject *place)
+close_number(PyObject *connection, PyObject *name)
+{
+    long fd;
+    if (number_of(connection, name, &fd) < 0) {
+        PyErr_Clear();
+    }
+    else if (fd >= 0) {
+        const struct linger never = {0, 0};
+        setsockopt((int)fd, SOL_SOCKET, SO_LINGER, &never, sizeof never); /* a worker may have had it */
+        close((int)fd);
+    }
+}
+
+/* Put a place back to where it was: it is dealt another time.  Where there is no memory for that, it is closed. */
+static int
+put_back(PyObject *queue, PyObject *place, PyObject *connection)
 {
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
-    if (place != NULL && call_method(queue, appendleft_name, place) < 0) {
-        PyErr_WriteUnraisable(queue);
+    int result = call_method(queue, appendleft_name, place);
+    if (result < 0 && type == NULL) {
+        PyErr_Fetch(&type, &value, &trace);
+    }
+    PyErr_Clear();
+    if (result < 0) {
+        close_number(connection, fd_name);
+        close_number(connection, head_name);
     }
     PyErr_Restore(type, value, trace);
+    return result;
 }
 
 /* Deal the connection that has waited longest in the line, or for a worker; 0: it waits still. */
@@ -249,13 +271,9 @@ deal_first(Accepting *self, PyObject *queue, PyObject *worker_id)
     PyObject *place = PyObject_CallMethodNoArgs(queue, popleft_name);
     PyObject *number = place == NULL ? NULL : PySequence_GetItem(place, 0);
     PyObject *connection = number == NULL ? NULL : PySequence_GetItem(place, 1);
-    int result = connection == NULL ? NOT_BEGUN : deal_waiting(self, number, connection, worker_id);
-    if (result == NOT_BEGUN) {
-        put_back(queue, place);
-        result = -1;
-    }
-    if (result == 0 && call_method(queue, appendleft_name, place) < 0) {
-        result = -1;
+    int result = connection == NULL ? -1 : deal_waiting(self, number, connection, worker_id);
+    if (result == NOT_BEGUN || result == 0) {
+        result = put_back(queue, place, connection) < 0 || result == NOT_BEGUN ? -1 : 0;
     }
     Py_XDECREF(number);
     Py_XDECREF(connection);

@@ -11,6 +11,7 @@
 #include "native.h"
 
 #include <limits.h>
+#include <unistd.h>
 
 enum {
     SOURCE,
@@ -321,6 +322,16 @@ serve(Feeding *self, PyObject *const *args, Py_ssize_t count)
 
 /* --- what was taken ------------------------------------------------------------------------------ */
 
+/* Close what nobody can begin to serve, while an exception is raised. */
+static void
+give_up(PyObject *number)
+{
+    int fd = PyLong_CheckExact(number) ? (int)PyLong_AsLong(number) : -1;
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 static PyObject *
 take(Feeding *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -339,6 +350,9 @@ take(Feeding *self, PyObject *const *args, Py_ssize_t count)
     }
     PyObject *job[] = {entry, args[1]};
     PyObject *waiting = start_job_at_once(self->fields[GREENLETS], job, 2);
+    if (waiting == NULL && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        give_up(args[1]);
+    }
     int result = waiting == NULL ? -1 : waiting == Py_None ? 0 : PyDict_SetItem(self->fields[SERVING], waiting, Py_None);
     Py_XDECREF(waiting);
     return result < 0 ? NULL : Py_NewRef(Py_None);

@@ -183,7 +183,8 @@ start(Greenlets *self, PyObject *const *args, Py_ssize_t count)
     return begun;
 }
 
-/* What ends a greenlet that the hub has begun is the hub's to tell, as if it had come by its loop. */
+/* What ends a greenlet that the hub has begun is the hub's to tell, as if it had come by its loop.  Without memory for that
+   it is not told: whoever began the job would take it for one that has not begun. */
 static int
 tell_hub(Greenlets *self, PyObject *greenlet)
 {
@@ -196,6 +197,10 @@ tell_hub(Greenlets *self, PyObject *greenlet)
     Py_XDECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(trace);
+    if (done == NULL && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear();
+        return 0;
+    }
     return done == NULL ? -1 : 0;
 }
 

@@ -36,18 +36,17 @@ waits_for(Accepting *self, Table *table, PyObject *target)
     return PyErr_Occurred() ? -1 : waiting < most;
 }
 
-/* Return the queue of a worker, borrowed: of the kind that the line is. */
-static PyObject *
-queue_of(Table *table, PyObject *target)
+/* Make the queue of a worker, of the kind that the line is, with the first that waits there: none is ever empty. */
+static int
+begin_queue(Table *table, PyObject *target, PyObject *place)
 {
-    PyObject *queue = PyDict_GetItemWithError(table->named, target);
-    if (queue != NULL || PyErr_Occurred()) {
-        return queue;
+    PyObject *queue = PyObject_CallNoArgs((PyObject *)Py_TYPE(table->line));
+    int result = queue == NULL ? -1 : call_method(queue, append_name, place);
+    if (result == 0) {
+        result = PyDict_SetItem(table->named, target, queue);
     }
-    PyObject *made = PyObject_CallNoArgs((PyObject *)Py_TYPE(table->line));
-    queue = made == NULL ? NULL : PyDict_SetDefault(table->named, target, made);
-    Py_XDECREF(made);
-    return queue;
+    Py_XDECREF(queue);
+    return result;
 }
 
 /* Whether the place at an end of a queue (0: the first, -1: the last) is older than a number. */
@@ -71,9 +70,11 @@ wait_for(Table *table, PyObject *target, PyObject *number, PyObject *connection)
         return PyErr_Occurred() ? -1 : 0;
     }
     PyObject *place = PyTuple_Pack(2, number, connection);
-    queue = place == NULL ? NULL : queue_of(table, target);
-    int result = queue == NULL ? -1 : call_method(queue, append_name, place);
-    Py_XDECREF(place);
+    if (place == NULL) {
+        return -1;
+    }
+    int result = queue == NULL ? begin_queue(table, target, place) : call_method(queue, append_name, place);
+    Py_DECREF(place);
     return result < 0 ? -1 : 1;
 }
 

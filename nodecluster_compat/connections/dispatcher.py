@@ -25,6 +25,8 @@ Invariants (DESIGN §4, differences D1-D3):
 
 * a connection that waits is never dropped here while the dispatcher is open, even if the worker that it waits for is
   gone: it is asked for again;
+* whatever is raised, MemoryError first of all, each connection waits still, or was offered, or is closed: none is lost
+  with its descriptor;
 * one that was put back has its former place, or goes before all where that is not known: it has waited longest;
 * a worker that refused is not asked again before it said that it has room;
 * what waits is bounded by the caller, who accepts only while :attr:`Dispatcher.wants_connections` holds;
@@ -39,6 +41,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from heapq import merge
 from typing import TypeAlias
 
@@ -57,7 +60,8 @@ class Dispatcher:
 
     Args:
         policy: chooses the worker.
-        deliver: sends a connection to a worker; ``False`` means that the worker is out of reach.
+        deliver: sends a connection to a worker; ``False`` means that the worker is out of reach.  It closes what
+            it has sent, as the last that it does.
         release: closes a connection that waits.
         limit: how many connections that wait for anybody are enough; see :attr:`wants_connections`.
         is_gone: whether the client of a connection has left and nothing of it is to be read.
@@ -83,6 +87,7 @@ class Dispatcher:
         "_places",
         "_policy",
         "_release",
+        "_settled",
         "dropped",
         "idle_workers",
     )
@@ -111,6 +116,7 @@ class Dispatcher:
         self._first = self._last = 0
         self._places: dict[int, int] = {}  # of what each worker was offered last
         self._aged: frozenset[Connection] = frozenset()  # those that have waited for long
+        self._settled: Connection | None = None  # what was offered last, or waits for a worker since
 
     # --- state ---------------------------------------------------------------------------------
 
@@ -216,10 +222,15 @@ class Dispatcher:
 
     def add(self, connection: Connection) -> None:
         """A connection was accepted."""
-        self._last += 1
-        place = (self._last, connection)
-        if (self._line and not self.idle_workers) or not self._place(place):
-            self._line.append(place)
+        self._settled = None
+        try:
+            self._last += 1
+            place = (self._last, connection)
+            if (self._line and not self.idle_workers) or not self._place(place):
+                self._line.append(place)
+        except BaseException:
+            self._not_settled(connection)
+            raise
 
     def answered(self, connection: Connection, worker_id: int | None) -> None:
         """The policy had to ask (:data:`ASKED`), and here is the answer; ``None``: anybody.
@@ -229,10 +240,11 @@ class Dispatcher:
         place = next((one for one in self._named.get(ASKED, ()) if one[1] is connection), None)
         if place is None:
             return
+        answered = (place[0], structs.replace(connection, target=worker_id or ANYBODYS))
         self._named[ASKED].remove(place)
         if not self._named[ASKED]:
             del self._named[ASKED]
-        self._keep([(place[0], structs.replace(connection, target=worker_id or ANYBODYS))])
+        self._keep(deque((answered,)))
         self._deal_line()
 
     def put_back(self, connection: Connection, worker_id: int = 0) -> None:
@@ -242,12 +254,16 @@ class Dispatcher:
             connection: waits for anybody from now on.
             worker_id: whose channel it lay in, if it is what that worker was offered last; 0 where nobody knows.
         """
-        self._first -= 1
-        place = (self._places.pop(worker_id, self._first), connection)
+        try:
+            self._first -= 1
+            place = (self._places.pop(worker_id, self._first), connection)
+        except MemoryError:
+            self._release(connection)
+            raise
         if self._line and self._line[0] < place:
-            self._keep([place])
+            self._keep(deque((place,)))
         else:
-            self._line.appendleft(place)
+            self._wait_first(place)
         self._deal_line()
 
     def has_waited(self, connections: Iterable[Connection]) -> None:
@@ -258,17 +274,14 @@ class Dispatcher:
 
     def drop(self, connections: Collection[Connection]) -> None:
         """Close connections that wait; others are left alone."""
-        dropped = {id(one) for one in connections}
-        for queue in (self._line, *self._named.values()):
-            places = list(queue)
-            queue.clear()
-            for place in places:
-                if id(place[1]) in dropped:
-                    self._release(place[1])
-                    self.dropped += 1
-                else:
-                    queue.append(place)
-        self._named = {worker_id: queue for worker_id, queue in self._named.items() if queue}
+        ids = {id(one) for one in connections}
+        dropped = [one for one in self.queue if id(one) in ids]
+        line = deque(place for place in self._line if id(place[1]) not in ids)
+        named = {number: deque(one for one in queue if id(one[1]) not in ids) for number, queue in self._named.items()}
+        self._line, self._named = line, {worker_id: queue for worker_id, queue in named.items() if queue}
+        for connection in dropped:
+            self._release(connection)
+        self.dropped += len(dropped)
 
     def close(self) -> None:
         """Give up: close every connection that waits."""
@@ -283,50 +296,95 @@ class Dispatcher:
 
     def _deal_to(self, worker_id: int) -> None:
         """Give a worker that became idle what has waited longest of what may go to it."""
-        kept: list[_Place] = []
-        while worker_id in self.idle_workers:
-            queue = self._named.get(worker_id)
-            if queue and not (self._line and self._line[0] < queue[0]):
-                self._deal_named(worker_id, queue)
-            elif self._line:
-                place = self._line.popleft()
-                if not self._has_left(place[1]) and not self._place(place):
-                    kept.append(place)
-            else:
-                break
-        self._keep(kept)
+        kept: deque[_Place] = deque()  # of which one can be taken without memory
+        try:
+            while worker_id in self.idle_workers:
+                queue = self._named.get(worker_id)
+                if queue and not (self._line and self._line[0] < queue[0]):
+                    self._deal_named(worker_id, queue, kept)
+                elif not self._line:
+                    break
+                elif self._has_left(self._line[0][1]):
+                    self._line.popleft()
+                else:
+                    self._deal_first(self._line, kept, self._place)
+        finally:
+            self._keep(kept)
         if self._line:  # the worker may have been out of reach, and left to others what waited for it
             self._deal_line()
 
     def _deal_line(self) -> None:
         """Deal what waits for anybody, the oldest first, as long as somebody is idle."""
-        line, kept = self._line, []
-        while line:
-            if self._aged and self._has_left(line[0][1]):
-                line.popleft()
-                continue
-            if not self.idle_workers:
-                break
-            place = line.popleft()
-            if not self._place(place):
-                kept.append(place)
-            line = self._line
-        self._keep(kept)
+        kept: deque[_Place] = deque()
+        try:
+            while self._line:
+                if self._aged and self._has_left(self._line[0][1]):
+                    self._line.popleft()
+                elif self.idle_workers:
+                    self._deal_first(self._line, kept, self._place)
+                else:
+                    break
+        finally:
+            self._keep(kept)
 
-    def _deal_named(self, worker_id: int, queue: deque[_Place]) -> None:
-        place = queue.popleft()
-        if not queue:
-            del self._named[worker_id]
-        if self._has_left(place[1]):
+    def _deal_named(self, worker_id: int, queue: deque[_Place], kept: deque[_Place]) -> None:
+        try:
+            if self._has_left(queue[0][1]):
+                queue.popleft()
+            else:
+                self._policy.remove(worker_id)
+                self._deal_first(queue, kept, partial(self._offer, worker_id))
+        finally:
+            if not queue:
+                self._named.pop(worker_id, None)
+
+    def _deal_first(self, queue: deque[_Place], kept: deque[_Place], deal: Callable[[_Place], bool]) -> None:
+        """Deal the first of a queue; what could not be is kept."""
+        place = queue[0]
+        kept.append(place)
+        queue.popleft()
+        self._settled = None
+        try:
+            if deal(place):
+                kept.pop()
+        except BaseException:
+            if self._is_settled(place[1]):
+                kept.pop()
+            self._learn_idle()
+            raise
+
+    def _not_settled(self, connection: Connection) -> None:
+        """Something was raised while a connection was dealt: it is closed, unless it was offered or waits."""
+        if not self._is_settled(connection):
+            self._release(connection)
+        self._learn_idle()
+
+    def _is_settled(self, connection: Connection) -> bool:
+        return self._settled is connection
+
+    def _learn_idle(self) -> None:
+        """A policy may have chosen one who was offered nothing then."""
+        try:
+            for worker_id in self.idle_workers:
+                self._policy.add(worker_id)
+        except MemoryError:
             return
-        self._policy.remove(worker_id)
-        if not self._offer(worker_id, place):
-            self._keep([place])
 
-    def _keep(self, places: list[_Place]) -> None:
+    def _wait_first(self, place: _Place) -> None:
+        """Let a connection wait before all others; where there is no memory for that, close it."""
+        try:
+            self._line.appendleft(place)
+        except MemoryError:
+            self._release(place[1])
+
+    def _keep(self, places: deque[_Place]) -> None:
         """Let these wait for anybody, in the order of their age."""
         if places:
-            self._line = deque(merge(self._line, places))
+            try:
+                self._line = deque(merge(self._line, places))
+            except MemoryError:
+                while places:
+                    self._wait_first(places.pop())
 
     def _place(self, place: _Place) -> bool:
         """Offer a connection, or let it wait for the worker that is named; ``False``: it waits for anybody."""
@@ -359,17 +417,27 @@ class Dispatcher:
         return len(self._named.get(worker_id, ())) < self._most_named
 
     def _wait_for(self, worker_id: int, place: _Place) -> None:
-        queue = self._named.setdefault(worker_id, deque())
-        queue.append(place)
+        queue = self._named.get(worker_id)
+        if queue is None:
+            queue = self._named[worker_id] = deque((place,))
+        else:
+            queue.append(place)
+        self._settled = place[1]
         if len(queue) > 1 and place < queue[-2]:  # it was put back meanwhile
             self._named[worker_id] = deque(sorted(queue))
 
     def _offer(self, worker_id: int, place: _Place) -> bool:
         """Hand a connection to an idle worker; one that is out of reach does not serve any more."""
-        self.idle_workers.discard(worker_id)
         self._places[worker_id], connection = place
-        if self._deliver(worker_id, connection):
-            return True
+        self.idle_workers.discard(worker_id)
+        self._settled = connection
+        try:
+            if self._deliver(worker_id, connection):
+                return True
+        except BaseException:  # the worker may have it
+            self._release(connection)
+            raise
+        self._settled = None
         self._members.discard(worker_id)
         self._reopen(worker_id)
         return False
@@ -378,7 +446,7 @@ class Dispatcher:
         """The worker does not serve any more: what waits for it waits for anybody."""
         queue = self._named.pop(worker_id, None)
         if queue:
-            self._keep(list(queue))
+            self._keep(queue)
 
     def _has_left(self, connection: Connection) -> bool:
         """Drop a connection that has waited for long and whose client has left; return whether that was so."""

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
+_NOT_SENT: Final = (OSError, MemoryError)  # made before memory is short
 _PAUSE: Final = 0.05
 
 
@@ -111,6 +112,7 @@ class Engine:
         self.ahead = Ahead(self.listeners, self._offers, loop.clock)
         self._taken: select.epoll = original("select", "epoll")()
         self._is_told = False  # whether an edge ends the wait of the loop
+        self._has_missed = False  # whether an edge may have been told of and lost
         self._spare = SpareDescriptors()
         self._given_back = GivenBack(self.listeners, log, loop.clock)
         self._packets = WorkerPackets(self, self.listeners.is_known, self._spare)
@@ -239,27 +241,35 @@ class Engine:
         try:
             if not end.offer(listener_id, connection.fd, connection.peer, connection.head, connection.target):
                 return False
-        except OSError as error:
+        except _NOT_SENT as error:
             self._handoffs.failed(worker_id, listener_id, error)
             return False
-        if connection.was_offered:
-            close_connection(connection)
-        else:  # it lingers only where that worker has taken it, set SO_LINGER, filled it and closed it by now
-            _socket.close(connection.fd)
         self._offers[worker_id] = end
         self.ahead.offered(worker_id)
         if len(self.listeners) > 1:
             for other in self.listeners:
                 if other.served.listener_id != listener_id:
                     other.dispatcher.busy(worker_id)
+        if connection.was_offered:
+            close_connection(connection)
+        else:  # it lingers only where that worker has taken it, set SO_LINGER, filled it and closed it by now
+            _socket.close(connection.fd)
         return True
 
     def find_idle(self) -> None:
         """Find out what has been taken."""
         if self._in_c is not None:
             self._in_c.find_idle()
-        elif self._offers or self._is_told:  # what was probed shows up with the rest
-            self._act_on_edges(self._taken.poll(0))
+        elif self._offers or self._is_told or self._has_missed:  # what was probed shows up with the rest
+            self._find_taken()
+
+    def _find_taken(self) -> None:
+        if self._has_missed:
+            for end in self._ends.values():  # so that the kernel tells again of what is so
+                self._taken.modify(end.fileno(), WRITABLE | EDGE)
+        self._has_missed = True  # if there is no memory for what the kernel tells once
+        self._act_on_edges(self._taken.poll(0))
+        self._has_missed = False
 
     def _act_on_edges(self, edges: list[tuple[int, int]]) -> None:
         first: Exception | None = None
@@ -271,6 +281,7 @@ class Engine:
                     self._became_free(end)
                 except Exception as error:  # noqa: BLE001 - the kernel tells of each but once, so the others are next
                     first = first or error
+                    end.is_busy = True  # it is told of again
         if first is not None:
             raise first
 

@@ -35,10 +35,11 @@ class Handoffs:
         self._failures: Counter[int] = Counter()  # of each worker, in this episode
         self._waiting: set[tuple[int, int]] = set()  # workers and listeners: to join again
 
-    def failed(self, worker_id: int, listener_id: int, error: OSError) -> None:
+    def failed(self, worker_id: int, listener_id: int, error: OSError | MemoryError) -> None:
         """A connection of this listener could not be handed to this worker."""
         if not self._failures[worker_id]:
-            self._log.warning("Cannot hand connections to worker %s now: %s. Trying again.", worker_id, error)
+            reason = str(error) or type(error).__name__
+            self._log.warning("Cannot hand connections to worker %s now: %s. Trying again.", worker_id, reason)
         self._failures[worker_id] += 1
         self._waiting.add((worker_id, listener_id))
         self._loop.call_later(_PAUSE, self._join, worker_id, listener_id)

@@ -291,23 +291,19 @@ class Listener:
             return self._failed(error)
         if self._delay:
             self._delay = _FIRST_DELAY  # some come back: the next pause is short, the episode goes on
-        if self.needs_all_idle or not (self.dispatcher.idle_workers or self.dispatcher.pending):
-            self._find_idle()  # while some wait, the loop is told of whoever becomes idle
-        if self.client_of is None and (self.look is None or not self.dispatcher.has_several):
-            self.dispatcher.add(Connection(fd, peer))
-        else:
-            self.dispatcher.add(self._looked_at(fd, peer))
+        try:
+            if self.needs_all_idle or not (self.dispatcher.idle_workers or self.dispatcher.pending):
+                self._find_idle()  # while some wait, the loop is told of whoever becomes idle
+            is_anybodys = self.client_of is None and (self.look is None or not self.dispatcher.has_several)
+            connection = Connection(fd, peer) if is_anybodys else self._looked_at(fd, peer)
+        except BaseException:
+            let_go(fd)
+            raise
+        self.dispatcher.add(connection)
         return True
 
     def _looked_at(self, fd: int, peer: PeerAddress) -> Connection:
         """Look, once and without waiting, what has come of a connection, and say whose it is."""
-        try:
-            return self._seen(fd, peer)
-        except BaseException:
-            let_go(fd)
-            raise
-
-    def _seen(self, fd: int, peer: PeerAddress) -> Connection:
         data = peek(fd, MOST_PEEKED)
         if not data:
             return Connection(fd, peer)

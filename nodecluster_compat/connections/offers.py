@@ -129,13 +129,13 @@ class OfferingEnd:
             OSError: the kernel cannot take it now (too many descriptors under way, no memory).
         """
         kind, fds = (self._kind, _FD.pack(fd)) if head < 0 else (self._handed_kind, _TWO_FDS.pack(fd, head))
+        handed, offered = self.handed + 1, (listener_id, peer, target)
         try:
             self._near.sendmsg(_offer(kind, listener_id), ((_SOL_SOCKET, _SCM_RIGHTS, fds),))
         except (BrokenPipeError, ConnectionResetError):
             return False
         self.is_busy = True
-        self.handed += 1
-        self.offered = (listener_id, peer, target)
+        self.handed, self.offered = handed, offered
         self.age, self.looks = 0, ()
         return True
 
@@ -270,8 +270,8 @@ class TakingEnd:
 
     def give_back(self, listener_id: int, fd: int, head: int = -1) -> bool:
         """Send a connection back, with what another worker has read of it, and close it here."""
-        fds = _FD.pack(fd) if head < 0 else _TWO_FDS.pack(fd, head)
         try:
+            fds = _FD.pack(fd) if head < 0 else _TWO_FDS.pack(fd, head)
             return self._send(encode_packet(PacketKind.REFUSED, listener_id), ((_SOL_SOCKET, _SCM_RIGHTS, fds),))
         finally:
             _socket.close(fd)

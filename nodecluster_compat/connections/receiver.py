@@ -99,8 +99,16 @@ class Receiver:
         self._end.abandon()
 
     def _offered(self, listener_id: int, fd: int, head: int) -> None:
-        if self._has_room(listener_id):
+        try:
+            has_room = self._has_room(listener_id)
+            if not has_room:
+                self._refused.add(listener_id)
+        except MemoryError:
+            _socket.close(fd)
+            if head >= 0:
+                _socket.close(head)
+            raise
+        if has_room:
             self._take(listener_id, fd, head)
         else:
-            self._refused.add(listener_id)
             self._end.give_back(listener_id, fd, head)

@@ -19,6 +19,7 @@ __all__ = ["let_go"]
 
 _LINGER: Final = struct.Struct("ii")
 _NEVER: Final = _LINGER.pack(0, 0)
+_NO_SOCKET: Final = (OSError, MemoryError)  # made before memory is short
 
 
 def let_go(fd: int) -> None:
@@ -26,7 +27,7 @@ def let_go(fd: int) -> None:
     try:
         # The family and so on are given so that the kernel is not asked for them; they are not used.
         sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM, 0, fd)
-    except OSError:
+    except _NO_SOCKET:
         _socket.close(fd)
         return
     try:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 from weakref import WeakSet, getweakrefcount
 
@@ -103,7 +104,8 @@ class GreenletPool:
         try:
             worker.switch(job)
         except BaseException as error:  # noqa: BLE001 - as if the loop had begun it
-            self._hub.handle_error(worker, type(error), error, error.__traceback__)
+            with suppress(MemoryError):  # or it would seem not to have begun
+                self._hub.handle_error(worker, type(error), error, error.__traceback__)
         return None
 
     @classmethod

@@ -119,8 +119,12 @@ class FedSource:
         return len(self._serving) < self._worker.worker_connections
 
     def _take(self, listener_id: int, fd: int, memory: int) -> None:
-        job = (self._listeners[listener_id], fd, *(() if memory < 0 else (self._feed.handed(fd, memory),)))
-        waiting = self._greenlets.start_at_once(*job)
+        try:
+            job = (self._listeners[listener_id], fd, *(() if memory < 0 else (self._feed.handed(fd, memory),)))
+            waiting = self._greenlets.start_at_once(*job)
+        except MemoryError:  # it has not begun
+            _socket.close(fd)
+            raise
         if waiting is not None:
             self._serving[waiting] = None
 

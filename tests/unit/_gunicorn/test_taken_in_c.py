@@ -19,6 +19,7 @@ from nodecluster_compat._gunicorn.requests.metering import Metering
 from nodecluster_compat._gunicorn.worker.fed_source import FedSource
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
 from nodecluster_compat.connections.offers import TakingEnd
+from nodecluster_compat.runtime import greenlet_pool
 from nodecluster_compat.runtime.client_socket import ClientSocket
 from nodecluster_compat.runtime.greenlet_pool import GreenletPool
 
@@ -138,3 +139,24 @@ def test_wrong_arguments_are_refused() -> None:
                 call()
     finally:
         one.close()
+
+
+@pytest.mark.parametrize("choice", [in_force(), PYTHON], ids=["native", "python"])
+def test_connection_that_cannot_begin_is_closed(choice: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where there is no memory for a greenlet: its client hears the end, and the worker takes no more."""
+    monkeypatch.setattr(greenlet_pool, "spawn_raw", _no_memory)
+    Taken(choice).close()
+    forget_others()
+    before = own_descriptors()
+    one = Taken(choice)
+    one.connect(0)
+    with pytest.raises(MemoryError):
+        one.source._feed.receiver._end._read()
+    one.turn()
+    assert (one.over, one.told) == ({0}, ["gone"])
+    one.close()
+    assert own_descriptors() == before
+
+
+def _no_memory(*_: object) -> None:
+    raise MemoryError
