@@ -89,7 +89,9 @@ alert(Standby *self)
 {
     if (!atomic_load(&self->is_set) && !atomic_exchange(&self->is_set, 1)) {
         atomic_store(&self->seen, atomic_load(&self->number));
+        pthread_mutex_lock(&self->gate); /* on which the timer is closed, whoever waits or deals then */
         set_timer(self, MOMENT);
+        pthread_mutex_unlock(&self->gate);
     }
 }
 
@@ -316,10 +318,12 @@ deal(Standby *self, PyObject *Py_UNUSED(none))
 static void
 close_timer(Standby *self)
 {
+    pthread_mutex_lock(&self->gate);
     if (self->timer >= 0) {
         close(self->timer);
         self->timer = -1;
     }
+    pthread_mutex_unlock(&self->gate);
 }
 
 /* Begin; where the kernel has no thread or descriptor left, the dealer is without. */
