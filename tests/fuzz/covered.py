@@ -1,0 +1,151 @@
+"""The targets of the C extension, led by what it does with them: ``python tests/fuzz/covered.py turns --minutes 60``.
+
+The extension is compiled into a temporary folder so that it tells which of its edges an input takes.  One that takes a
+new one is kept, and changed further.  gcc is enough; what ends a run is as with ``run.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import faulthandler
+import hashlib
+import logging
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+_HERE: Final = Path(__file__).parent
+_ROOT: Final = _HERE.parents[1]
+_LIBRARY: Final = "FUZZ_COVERAGE"
+_PATIENCE: Final = 3600.0  # seconds for so many inputs
+_BATCH: Final = 10_000
+
+
+def main() -> int:
+    """Build, and do the rest in a process that has what was built."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", nargs="+", help="of those of the C extension, as run.py names them")
+    parser.add_argument("--inputs", type=int, default=10_000_000, help="at most, for each target (%(default)s)")
+    parser.add_argument("--minutes", type=float, default=60, help="likewise (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the generator (%(default)s)")
+    parser.add_argument("--corpus", type=Path, help="a folder with one for each target: what is kept, to begin with")
+    options = parser.parse_args()
+    if _LIBRARY in os.environ:
+        return _Run(options).run()
+    with TemporaryDirectory() as folder:
+        environment = _built(Path(folder))
+        given = [word for word in sys.argv if word not in options.target]
+        return max([_of_one(target, given, environment) for target in options.target])
+
+
+def _of_one(target: str, given: list[str], environment: dict[str, str]) -> int:
+    with subprocess.Popen([sys.executable, *given, target], env=environment) as run:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda sent, _: run.send_signal(sent))
+        return run.wait()
+
+
+def _built(folder: Path) -> dict[str, str]:
+    sys.path.append(str(_ROOT / "native"))
+    import building
+    import sanitized
+
+    library, package = folder / "coverage.so", folder / "nodecluster_compat"
+    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", library, _HERE / "coverage.c"], check=True)
+    sanitized.link(package)
+    building.build(package, ("-fsanitize-coverage=trace-pc",), loads=False)
+    path = os.pathsep.join(map(str, (folder, _HERE, _ROOT / "tests" / "support")))
+    return {**os.environ, _LIBRARY: str(library), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+
+
+class _Run:
+    """One target."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.coverage = ctypes.CDLL(os.environ[_LIBRARY], ctypes.RTLD_GLOBAL)
+        self.options, (self.name,) = options, options.target
+        self.folder = None if options.corpus is None else options.corpus / self.name
+        self.target = self._target()
+        self.rng = random.Random(f"{self.name} {options.seed}")
+        self.corpus: list[bytes] = []
+        self.inputs = self.size = 0
+        self.is_over = False
+
+    def _target(self) -> Any:
+        from run import ALL  # with the extension, which needs the library
+
+        logging.disable(logging.CRITICAL)
+        if self.name not in ALL:
+            sys.exit(f"expected one of {', '.join(ALL)}")
+        return ALL[self.name]
+
+    def run(self) -> int:
+        """Do it; return the code to exit with."""
+        from fuzz_mutation import mutated
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        began = time.monotonic()
+        for data in [*self.target.seeds, *self._kept()]:
+            self._check(data)
+            self.corpus.append(data)
+        while not self.is_over and self.inputs < self.options.inputs:
+            if self.inputs % _BATCH == 0:
+                faulthandler.dump_traceback_later(_PATIENCE, exit=True)
+            data = mutated(self.rng, self._choice(), self.target.words)
+            if self._check(data):
+                self._keep(data)
+            self.is_over |= time.monotonic() - began > self.options.minutes * 60
+        self._tell(time.monotonic() - began)
+        return 0
+
+    def _choice(self) -> list[bytes]:
+        """Half of the time, from what was found last: that leads on."""
+        return self.corpus if self.rng.random() < 0.5 else self.corpus[-32:]
+
+    def _check(self, data: bytes) -> bool:
+        """Return whether an input has led to something new."""
+        self.inputs += 1
+        self.size += len(data)
+        self.coverage.begin()
+        try:
+            self.target.check(data)
+        except BaseException:
+            path = Path(f"fuzz-{self.name}-{hashlib.sha256(data).hexdigest()[:12]}.bin")
+            path.write_bytes(data)
+            print(f"{self.name}: an input breaks a promise; it is in {path.resolve()}", file=sys.stderr)
+            raise
+        return bool(self.coverage.news())
+
+    def _kept(self) -> list[bytes]:
+        return [path.read_bytes() for path in sorted(self.folder.glob("*"))] if self.folder is not None else []
+
+    def _keep(self, data: bytes) -> None:
+        self.corpus.append(data)
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+
+    def _end(self, *_: object) -> None:
+        self.is_over = True
+
+    def _tell(self, seconds: float) -> None:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        used = time.process_time()
+        print(
+            f"{self.name:8} {self.inputs:>9} inputs  {self.size / 1e6:7.1f} MB  {seconds:7.1f} s  {used:7.1f} s CPU  "
+            f"{self.coverage.edges()} edges  {len(self.corpus)} kept  peak {peak} MiB  seed {self.options.seed}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
