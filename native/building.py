@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 - a script beside the sources that it compiles
 """Compile the C extension with setuptools, which knows how this Python was built.
 
-``hatch_build.py`` calls :func:`build` for each wheel, and :func:`main` is for developers: it builds in place, with the
-sanitizers if it is asked to.  setuptools honours ``CC``, ``CFLAGS`` and ``LDFLAGS``, as everywhere.
+``hatch_build.py`` calls :func:`build` for each wheel, and ``sanitized.py`` with more flags.  :func:`main` is for
+developers: it builds in place.  setuptools honours ``CC``, ``CFLAGS`` and ``LDFLAGS``, as everywhere.
 """
 
 from __future__ import annotations
@@ -26,12 +26,6 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 MODULE: Final = "nodecluster_compat._native"
 _SECONDS: Final = 60.0
 _FLAGS: Final = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-fvisibility=hidden")
-_SANITIZERS: Final = (
-    "-fsanitize=address,undefined",
-    "-fno-sanitize-recover=undefined",
-    "-fno-omit-frame-pointer",
-    "-g",
-)
 _CHECK: Final = """
 import sys
 from importlib.machinery import ExtensionFileLoader
@@ -163,15 +157,12 @@ def _one_line(error: BaseException) -> str:
 
 
 def main() -> None:
-    """Build in place: ``python native/building.py [--sanitize]``."""
+    """Build in place: ``python native/building.py``."""
     parser = argparse.ArgumentParser(description="Build the C extension into the checkout, for this Python.")
-    parser.add_argument(
-        "--sanitize", action="store_true", help="with the sanitizers of addresses and undefined behaviour"
-    )
     parser.add_argument("--into", type=Path, default=in_place(), help="the folder that it is put into")
     given = parser.parse_args()
     try:
-        path = build(given.into, _SANITIZERS if given.sanitize else (), loads=not given.sanitize)
+        path = build(given.into)
     except NotBuilt as error:
         sys.exit(f"no C extension: {error}")
     sys.stdout.write(f"{path}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib.util
 import os
 import subprocess
@@ -101,3 +102,12 @@ def test_extension_of_other_sources_is_refused_in_a_checkout(tmp_path: Path) -> 
     assert choose({}, lambda: EXTENSION, "", tmp_path).module is None
     (native / "module.c").write_text("one")
     assert choose({}, lambda: built, "", tmp_path).module is built
+
+
+def test_tests_of_what_is_compiled_are_there() -> None:
+    """Those that run by themselves, under sanitizers and for wheels: pytest passes over a name that is gone."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "native" / "pytest.ini")
+    names = settings["pytest"]["testpaths"].split()
+    assert len(names) > 20
+    assert [name for name in names if not (ROOT / "native" / name).is_file()] == []

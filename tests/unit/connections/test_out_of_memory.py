@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
@@ -183,6 +184,8 @@ def test_no_connection_is_lost(choice: Choice, deed: str, names: bool) -> None:
     """
     if choice is not PYTHON and choice.module is None:
         pytest.skip(str(choice))
+    if choice is PYTHON and hasattr(sys, "gettotalrefcount"):
+        pytest.skip("a debug build of CPython ends where it has no memory for its own traceback")
     played(choice, DEEDS[deed], names, 1 << 30, (1 << 30) + 1)
     before = _open()
     calm = 0

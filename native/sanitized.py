@@ -1,0 +1,157 @@
+# ruff: noqa: INP001 - a script beside the sources that it compiles
+"""Test the C extension as a sanitizer compiles it: ``python native/sanitized.py address undefined thread leak``.
+
+It is built into a temporary folder, beside links to the rest of the package: the checkout's own extension stays.  The
+tests are those of ``pytest.ini`` here.  ``quick`` is the first two at once, without what takes longest.
+Other words are pytest's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import building
+
+_HERE: Final = building.ROOT / "native"
+_REPORT: Final = "report"  # pytest has the standard error
+_ALWAYS: Final = ("-O1", "-g", "-fno-omit-frame-pointer")
+# Greenlets copy stacks, which whoever watches those takes for errors.
+_ADDRESS: Final = ("-fsanitize=address", "--param=asan-stack=0")
+_UNDEFINED: Final = ("-fsanitize=undefined", "-fno-sanitize-recover=undefined")
+_SHORT: Final = "not hostile_requests and not any_request and not same_memory and not odd_is_gunicorns"
+_TIMED: Final = "not left_off"  # within 2 ms, which take longer with every access to memory watched
+_UNIT: Final = "../tests/unit"
+_THREADS: Final = tuple(
+    f"{_UNIT}/{name}.py"
+    for name in (
+        "connections/test_dealer",
+        "connections/test_standby",
+        "connections/test_dealt_in_c",
+        "connections/test_engine",
+        "messages/test_twins",
+        "roles/test_message_twins",
+        "operations/metrics/test_request_stores",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Sanitizer:
+    """One way to compile, and what is run then.
+
+    Attributes:
+        flags: of compiler and linker.
+        libraries: that are loaded before Python, which is not compiled so.
+        options: of the environment: the sanitizer's, by the name of the variable.
+        variables: of the environment, others.
+        tests: options and files for pytest; none for all.
+    """
+
+    flags: Sequence[str]
+    libraries: Sequence[str]
+    options: dict[str, str]
+    variables: dict[str, str] = field(default_factory=dict)
+    tests: Sequence[str] = ()
+
+
+_ADDRESSES: Final = {"ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0"}
+_EACH: Final = {"PYTHONMALLOC": "malloc"}  # each object by itself, which the sanitizer then knows
+_EXIT: Final = "exitcode=66"
+KINDS: Final = {
+    "address": Sanitizer(_ADDRESS, ("libasan.so",), _ADDRESSES, _EACH),
+    "undefined": Sanitizer(_UNDEFINED, ("libubsan.so",), {"UBSAN_OPTIONS": "print_stacktrace=1"}),
+    "thread": Sanitizer(
+        ("-fsanitize=thread",), ("libtsan.so",), {"TSAN_OPTIONS": _EXIT}, tests=("-k", _TIMED, *_THREADS)
+    ),
+    "leak": Sanitizer(("-fsanitize=leak",), ("liblsan.so",), {"LSAN_OPTIONS": _EXIT}, _EACH),
+    "quick": Sanitizer(
+        (*_ADDRESS, *_UNDEFINED),
+        ("libasan.so", "libubsan.so"),
+        {**_ADDRESSES, "UBSAN_OPTIONS": "print_stacktrace=1"},
+        _EACH,
+        ("-k", _SHORT),
+    ),
+}
+
+
+def main() -> None:
+    """Build and run, and end with code 1 where something was found."""
+    parser = argparse.ArgumentParser(description="Test the C extension with it compiled by sanitizers.")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; all but quick by default")
+    given, options = parser.parse_known_args()
+    kinds = given.kinds or [kind for kind in KINDS if kind != "quick"]
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        parser.error(f"expected some of {', '.join(KINDS)}, got {', '.join(unknown)}")
+    failed = [kind for kind in kinds if not _passes(kind, KINDS[kind], options)]
+    if failed:
+        sys.exit(f"FAILED: {', '.join(failed)}")
+
+
+def _passes(name: str, kind: Sanitizer, options: Sequence[str]) -> bool:
+    missing = [library for library in kind.libraries if not _path_of(library).is_file()]
+    if missing:
+        sys.stdout.write(f"{name}: skipped, since the compiler here has no {' and no '.join(missing)}\n")
+        return True
+    sys.stdout.write(f"== {name}\n")
+    sys.stdout.flush()
+    with TemporaryDirectory() as folder:
+        package = Path(folder, "nodecluster_compat")
+        link(package)
+        building.build(package, (*_ALWAYS, *kind.flags), loads=False)
+        command = [*_fixed_addresses(), sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        environment = _environment(kind, folder)
+        done = subprocess.run([*command, *kind.tests, *options], cwd=_HERE, env=environment, check=False)
+        found = [path.read_text(errors="replace") for path in Path(folder).glob(f"{_REPORT}*")]
+    sys.stdout.write("".join(found))
+    return done.returncode == 0 and not found
+
+
+def _path_of(library: str) -> Path:
+    try:
+        said = subprocess.run(["cc", f"-print-file-name={library}"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return Path(library)
+    return Path(said.stdout.strip())
+
+
+def link(package: Path) -> None:
+    """Make a folder of the package without its extension."""
+    package.mkdir()
+    for path in building.in_place().iterdir():
+        if path.suffix != ".so" and path.name != "__pycache__":
+            (package / path.name).symlink_to(path)
+
+
+def _fixed_addresses() -> list[str]:
+    """The sanitizers' shadows lie where a kernel may have put something by chance."""
+    try:
+        subprocess.run(["setarch", platform.machine(), "-R", "true"], capture_output=True, check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return []
+    return ["setarch", platform.machine(), "-R"]
+
+
+def _environment(kind: Sanitizer, folder: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        **kind.variables,
+        **{name: f"{options}:log_path={folder}/{_REPORT}" for name, options in kind.options.items()},
+        "LD_PRELOAD": " ".join(str(_path_of(library)) for library in kind.libraries),
+        "PYTHONPATH": folder,
+        "PYTHONSAFEPATH": "1",  # not the package in a current folder
+        "PYTHONFAULTHANDLER": "1",
+        "NODECLUSTER_NATIVE": "1",
+    }
+
+
+if __name__ == "__main__":
+    main()
