@@ -22,6 +22,7 @@ from typing import Final
 import building
 
 _HERE: Final = building.ROOT / "native"
+_SECONDS: Final = 600  # for a test: all of them are slower
 _REPORT: Final = "report"  # pytest has the standard error
 _ALWAYS: Final = ("-O1", "-g", "-fno-omit-frame-pointer")
 # Greenlets copy stacks, which whoever watches those takes for errors.
@@ -39,7 +40,6 @@ _THREADS: Final = tuple(
         "connections/test_engine",
         "messages/test_twins",
         "roles/test_message_twins",
-        "operations/metrics/test_request_stores",
     )
 )
 
@@ -149,6 +149,7 @@ def _environment(kind: Sanitizer, folder: str) -> dict[str, str]:
         "PYTHONPATH": folder,
         "PYTHONSAFEPATH": "1",  # not the package in a current folder
         "PYTHONFAULTHANDLER": "1",
+        "PYTEST_TIMEOUT": str(_SECONDS),
         "NODECLUSTER_NATIVE": "1",
     }
 
