@@ -107,7 +107,17 @@ def _passes(name: str, kind: Sanitizer, options: Sequence[str]) -> bool:
         package = Path(folder, "nodecluster_compat")
         link(package)
         building.build(package, (*_ALWAYS, *kind.flags), loads=False)
-        command = [*_fixed_addresses(), sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        command = [
+            *_fixed_addresses(),
+            sys.executable,
+            "-m",
+            "pytest",
+            "-c",
+            "pytest.ini",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+        ]
         environment = _environment(kind, folder)
         done = subprocess.run([*command, *kind.tests, *options], cwd=_HERE, env=environment, check=False)
         found = [path.read_text(errors="replace") for path in Path(folder).glob(f"{_REPORT}*")]
