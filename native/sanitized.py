@@ -27,6 +27,7 @@ _REPORT: Final = "report"  # pytest has the standard error
 _ALWAYS: Final = ("-O1", "-g", "-fno-omit-frame-pointer")
 # Greenlets copy stacks, which whoever watches those takes for errors.
 _ADDRESS: Final = ("-fsanitize=address", "--param=asan-stack=0")
+_ADDRESS_LIBRARIES: Final = ("libasan.so", "libstdc++.so.6")  # greenlets throw, which the first is to see
 _UNDEFINED: Final = ("-fsanitize=undefined", "-fno-sanitize-recover=undefined")
 _SHORT: Final = "not hostile_requests and not any_request and not same_memory and not odd_is_gunicorns"
 # Within 2 ms, which take longer with each access to memory watched; and threads are counted, of which it has its own.
@@ -68,7 +69,7 @@ _ADDRESSES: Final = {"ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_retu
 _EACH: Final = {"PYTHONMALLOC": "malloc"}  # each object by itself, which the sanitizer then knows
 _EXIT: Final = "exitcode=66"
 KINDS: Final = {
-    "address": Sanitizer(_ADDRESS, ("libasan.so",), _ADDRESSES, _EACH),
+    "address": Sanitizer(_ADDRESS, _ADDRESS_LIBRARIES, _ADDRESSES, _EACH),
     "undefined": Sanitizer(_UNDEFINED, ("libubsan.so",), {"UBSAN_OPTIONS": "print_stacktrace=1"}),
     "thread": Sanitizer(
         ("-fsanitize=thread",), ("libtsan.so",), {"TSAN_OPTIONS": _EXIT}, tests=("-k", _NOT_THREAD, *_THREADS)
@@ -76,7 +77,7 @@ KINDS: Final = {
     "leak": Sanitizer(("-fsanitize=leak",), ("liblsan.so",), {"LSAN_OPTIONS": _EXIT}, _EACH),
     "quick": Sanitizer(
         (*_ADDRESS, *_UNDEFINED),
-        ("libasan.so", "libubsan.so"),
+        (*_ADDRESS_LIBRARIES, "libubsan.so"),
         {**_ADDRESSES, "UBSAN_OPTIONS": "print_stacktrace=1"},
         _EACH,
         ("-k", _SHORT),
