@@ -4,12 +4,12 @@
 #include "native.h"
 
 static const char immortal_doc[] =
-    "make_immortal(one)\n--\n\nKeep this object for ever, from Python 3.12 on; return whether it was mortal.";
+    "make_immortal(one)\n--\n\nNever free this object, from Python 3.12 on; return whether it was mortal.";
 
 static PyObject *
 make_immortal(PyObject *module, PyObject *one)
 {
-#ifdef _Py_IMMORTAL_REFCNT
+#if defined(_Py_IMMORTAL_REFCNT) && !defined(Py_DEBUG) /* a debug build checks that only interned text is immortal */
     if (!_Py_IsImmortal(one)) {
         Py_SET_REFCNT(one, _Py_IMMORTAL_REFCNT);
         Py_RETURN_TRUE;

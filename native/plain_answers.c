@@ -784,7 +784,7 @@ send_some(PyObject *sock, const Parts *parts)
     Py_XDECREF(all);
     Py_ssize_t done = sent == NULL ? -1 : PyLong_AsSsize_t(sent);
     Py_XDECREF(sent);
-    if (done > (Py_ssize_t)parts->size) {
+    if (!PyErr_Occurred() && (done < 0 || done > (Py_ssize_t)parts->size)) {
         PyErr_Format(PyExc_ValueError, "expected send() to take at most %zu bytes, got %zd", parts->size, done);
     }
     return PyErr_Occurred() ? -1 : done;

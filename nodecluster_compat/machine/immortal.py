@@ -7,10 +7,10 @@ at.  So the page is copied, for a number that nobody needs of what lives as long
 object may be immortal (PEP 683): its number is neither written nor read.  Made so, once and before the first fork, is
 what libraries consist of: modules, their names, classes and functions, the code of these and its constants.
 
-What a module or a class holds stays as it is, and so do functions with a closure, which may lead to anything: whatever
-an application has given to a library is finalised as ever.  Python clears the names of a module also where that does
-not end.  The application's own modules are left alone, and what they import besides: their objects expect to be
-finalised while their module is whole.
+What a module or a class holds stays as it is, and so do functions with a closure, which may lead to anything, and the
+classes and functions of an application: whatever it has given to a library is finalised as ever.  Python clears the
+names of a module also where that does not end.  The application's own modules are left alone, and what they import
+besides: their objects expect to be finalised while their module is whole.
 
 Of no use, as measured: objects in the order in which they were loaded instead of by size.
 """
@@ -71,12 +71,17 @@ def make_immortal(left_out: object = None, choice: Choice | None = None) -> int:
         count += is_new
         return is_new
 
-    find_definitions([one for name, one in sys.modules.items() if _is_library(name, one)], keep)
+    loaded = list(sys.modules.items())  # an application's thread may import meanwhile
+    find_definitions([one for name, one in loaded if _is_library(name, one)], keep)
     return count
 
 
 def _is_library(name: str, module: object) -> bool:
-    return type(module) is ModuleType and name.partition(".")[0] in _LIBRARIES
+    return type(module) is ModuleType and _top_of(name) in _LIBRARIES
+
+
+def _top_of(name: object) -> str:
+    return name.partition(".")[0] if isinstance(name, str) else ""
 
 
 def find_definitions(modules: Iterable[ModuleType], keep: Callable[[object], bool]) -> None:
@@ -84,28 +89,30 @@ def find_definitions(modules: Iterable[ModuleType], keep: Callable[[object], boo
 
     So nothing has to be remembered here: that would take megabytes, for ever.
     """
-    search = _Search(keep)
+    modules = list(modules)
+    search = _Search(keep, {_top_of(module.__name__) for module in modules})
     for module in modules:
         search.keep(module)
-        search.add_names(vars(module), module.__name__)
+        search.add_names(vars(module))
 
 
 class _Search:
-    def __init__(self, keep: Callable[[object], bool]) -> None:
+    def __init__(self, keep: Callable[[object], bool], packages: set[str]) -> None:
         self.keep = keep
+        self._packages = packages
 
-    def add_names(self, names: dict[str, Any], module: str) -> None:
+    def add_names(self, names: dict[str, Any]) -> None:
         """A namespace: its names, and what was defined here."""
         self.keep(names)
         for name, value in list(names.items()):
             self.keep(name)
-            self.add_value(value, module)
+            self.add_value(value)
 
-    def add_value(self, value: object, module: str) -> None:
+    def add_value(self, value: Any) -> None:  # noqa: ANN401 - whatever a namespace has
         kind = type(value)
         if kind is FunctionType:
             self.add_function(value)
-        elif isinstance(value, type):
+        elif issubclass(kind, type):
             self.add_class(value)
         elif kind in _CONSTANTS:
             self.add_constant(value)
@@ -113,20 +120,22 @@ class _Search:
             self.keep(value)
         elif kind in _METHODS and self.keep(value):
             for part in _METHODS[kind](value):
-                self.add_value(part, module)
+                self.add_value(part)
 
     def add_function(self, function: Any) -> None:  # noqa: ANN401 - mypy has no attributes of functions
+        if _top_of(function.__module__) not in self._packages:
+            return  # an application has put it there
         if function.__closure__ is None:
             self.keep(function)
         self.add_code(function.__code__)
 
-    def add_class(self, one: type) -> None:
-        if not self.keep(one):
+    def add_class(self, one: Any) -> None:  # noqa: ANN401 - a class, whatever its metaclass says
+        if _top_of(one.__module__) not in self._packages or not self.keep(one):
             return
         self.keep(one.__mro__)
         self.keep(one.__bases__)
         (names,) = (found for found in gc.get_referents(vars(one)) if type(found) is dict)
-        self.add_names(names, one.__module__)
+        self.add_names(names)
 
     def add_code(self, code: CodeType) -> None:
         if self.keep(code):

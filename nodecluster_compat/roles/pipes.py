@@ -142,17 +142,19 @@ class ReadablePipe(Pipe):
             if not self._full:
                 self.resume()
 
-        def closed() -> None:
+        def let_go() -> None:
             self.off("data", write)
-            if self.listener_count("data"):
-                drained()
-            else:
+            self._full.discard(destination)
+            if not self.listener_count("data"):
                 self.pause()
+            elif not self._full:
+                self.resume()
 
         self.on("data", write)
         self.on("end", partial(destination.end, None))
         destination.on("drain", drained)
-        destination.on("close", closed)
+        destination.on("close", let_go)
+        destination.finishes_for.append(let_go)
 
     def pause(self) -> ReadablePipe:
         """Read nothing more until :meth:`resume`: the worker waits once the kernel holds no more."""
@@ -208,6 +210,7 @@ class WritablePipe(Pipe):
         self._ending = False
         self.writable_length = 0
         self.writable_need_drain = False
+        self.finishes_for: list[Callable[[], None]] = []  # those that are piped into this one
 
     def write(self, data: bytes | str) -> bool:
         """Write bytes, or text as UTF-8; what the worker does not read yet waits here, in memory.
@@ -280,6 +283,8 @@ class DuplexPipe(ReadablePipe, WritablePipe):
 
     def _finish(self) -> None:
         """Replaces :meth:`WritablePipe._finish`: what the worker writes is still read."""
+        for let_go in self.finishes_for:
+            let_go()
         sock = _socket.socket(fileno=self._fd)
         try:
             sock.shutdown(_socket.SHUT_WR)

@@ -139,3 +139,46 @@ def test_server_that_listens_again_while_its_last_connection_ends(play: Play) ->
     """)
     assert trace["W1"] == ["listening true 1", "drained", "first", "second ERR_SERVER_NOT_RUNNING", "third"]
     assert trace["P"] == ["0 -"]
+
+
+def test_server_that_cannot_listen_again_is_closed_when_its_last_connection_ends(play: Play) -> None:
+    """The address is somebody else's, or it is closed once more before the answer: nobody is called too early."""
+    trace = play("""
+        import threading
+        if cluster.is_primary:
+            for how in ('taken', 'off'):
+                cluster.fork({'HOW': how}).on('exit', lambda code, sig, how=how: trace(how, code, sig))
+        else:
+            how = os.environ['HOW']
+            taken = socket.socket()
+            taken.bind(('127.0.0.1', 0))
+            taken.listen()
+            server = net.create_server(lambda client, peer: client.recv(1))
+            def told(name):
+                return lambda *error: trace_as(how, name, server.connections, *[one.code for one in error if one])
+            server.on('close', told('close'))
+            server.on('error', lambda error: (trace_as(how, error.code), end()))
+            def first():
+                global client
+                client = socket.create_connection(('127.0.0.1', server.address().port))
+                begun()
+            def begun():
+                if not server.connections:
+                    cluster.set_timeout(begun, 1)
+                    return
+                server.close(told('first'))
+                if how == 'taken':
+                    server.listen(taken.getsockname()[1], '127.0.0.1', exclusive=True)
+                else:
+                    server.listen(0, 'localhost')
+                    server.close(told('second'))
+                    cluster.set_timeout(end, 50)
+            def end():
+                trace_as(how, 'ends')
+                client.close()
+                cluster.worker.disconnect()
+            server.listen(0, '127.0.0.1', exclusive=True, callback=first)
+    """)
+    assert trace["taken"] == ["EADDRINUSE", "ends", "close 0", "first 0"]
+    assert trace["off"] == ["ends", "close 0", "first 0", "second 0 ERR_SERVER_NOT_RUNNING"]
+    assert sorted(trace["P"]) == ["off 0 -", "taken 0 -"]

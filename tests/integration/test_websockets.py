@@ -156,14 +156,15 @@ def test_a_websocket_is_a_connection_for_policies_and_in_the_status(cluster: Clu
     """It counts for as long as it lasts, and who has fewer gets the next one."""
     with ExitStack() as stack:
         stack.enter_context(connected(cluster, path))
+        wait(lambda: sum(open_now(cluster).values()) == 1, "the first to be counted", cluster)
         (first,) = (worker for worker, count in open_now(cluster).items() if count)
         other = 3 - first
         with connected(cluster, path):
-            assert open_now(cluster) == {first: 1, other: 1}
+            wait(lambda: open_now(cluster) == {first: 1, other: 1}, "both to be counted", cluster)
         wait(lambda: open_now(cluster) == {first: 1, other: 0}, "the end of a websocket", cluster)
         stack.enter_context(connected(cluster, path))
         stack.enter_context(connected(cluster, path))
         stack.enter_context(connected(cluster, path))
-        assert open_now(cluster) == {first: 2, other: 2}
+        wait(lambda: open_now(cluster) == {first: 2, other: 2}, "both to be counted", cluster)
         stack.enter_context(connected(cluster, path)).send("still there")
     wait(lambda: set(open_now(cluster).values()) == {0}, "the end of all websockets", cluster)

@@ -41,6 +41,7 @@ from ..client_socket import ClientSocket, cut_connections
 from .connection_options import ConnectionOptions
 from .listen_options import ListenArguments, checked_host, path_request, port_request, with_fd
 from .server_base import ServerBase, resolve
+from .server_socket import ServerSocket
 
 __all__ = ["NetServer"]
 
@@ -79,6 +80,7 @@ class NetServer(ServerBase):
         self.drop_max_connection = False
         self._handler = checked_callback(handler, 2, "the handler of connections")
         self._serving: dict[Any, Any] = {}  # sockets by greenlet, None before they are made
+        self._owes_close = False  # since it listened again, or tried to, while connections were left
         keep_from_children(self)
 
     def __repr__(self) -> str:
@@ -205,7 +207,10 @@ class NetServer(ServerBase):
             if state == "starting":
                 self._life.advance("close")
                 self._process.abandoned(self)
-            self._process.spawn(self._tell_not_running, callback)
+            if not self._owes_close:
+                self._process.spawn(self._tell_not_running, callback)
+            elif callback is not None:
+                self.once("close", partial(callback, _not_running("does not listen yet")))
         return self
 
     def cut(self) -> int:
@@ -229,6 +234,24 @@ class NetServer(ServerBase):
         self._spawn(sock.detach(), sock.family)
 
     # --- what its process tells ----------------------------------------------------------------
+
+    def bound(self, sock: ServerSocket) -> None:
+        """Extends :meth:`ServerBase.bound`: it may have been closed meanwhile."""
+        super().bound(sock)
+        self._serve_on()
+
+    def failed(self, error: OSError) -> None:
+        """Extends :meth:`ServerBase.failed`: connections of before may still be open."""
+        super().failed(error)
+        self._serve_on()
+
+    def _serve_on(self) -> None:
+        """It does not listen again after all: it is closed when the connections of before have ended."""
+        if self._life.state != "closed" or not self._owes_close:
+            return
+        self._life.advance("serve on")
+        self._process.opened(self)
+        self._check_drained()
 
     def take(self, fd: int, family: int) -> None:
         """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
@@ -256,6 +279,7 @@ class NetServer(ServerBase):
 
     def _ask_for(self, request: ListenRequest, host: str | None, exclusive: bool) -> None:
         if self._life.state in ("closed", "closing"):
+            self._owes_close = self._owes_close or self._life.state == "closing"
             self._open()
             if host or not self._process.binds_at_once:
                 self._process.spawn(self._begin, request, host, exclusive)
@@ -323,6 +347,7 @@ class NetServer(ServerBase):
     def _check_drained(self) -> None:
         if self._life.state == "closing" and not self._serving:
             self._life.advance("drained")
+            self._owes_close = False
             self._process.spawn(self._tell_closed)
 
     def _tell_not_running(self, callback: Callable[..., Any] | None) -> None:

@@ -5,7 +5,7 @@
                           └─close──▶ abandoned ──bound, failed──▶ closed
 
 A server may listen again while its last connections end (``closing ──listen──▶ starting``): it is not closed then, and
-whoever waits for that waits on.
+whoever waits for that waits on.  If that fails, or is called off, it goes back (``closed ──serve on──▶ closing``).
 ``abandoned``: closed before the answer came; the socket is given back when it does, and ``listening`` never comes
 (Node since 18; node-cluster-spec §3.4).
 """
@@ -19,7 +19,7 @@ from ...errors import IllegalTransition
 __all__ = ["SERVER_TRANSITIONS", "ServerLife", "ServerState", "ServerStep"]
 
 ServerState: TypeAlias = Literal["closed", "starting", "listening", "closing", "abandoned"]
-ServerStep: TypeAlias = Literal["listen", "bound", "failed", "close", "drained"]
+ServerStep: TypeAlias = Literal["listen", "bound", "failed", "close", "drained", "serve on"]
 
 SERVER_TRANSITIONS: Final[dict[tuple[ServerState, ServerStep], ServerState]] = {
     ("closed", "listen"): "starting",
@@ -31,6 +31,7 @@ SERVER_TRANSITIONS: Final[dict[tuple[ServerState, ServerStep], ServerState]] = {
     ("listening", "close"): "closing",
     ("closing", "drained"): "closed",
     ("closing", "listen"): "starting",
+    ("closed", "serve on"): "closing",
 }
 
 

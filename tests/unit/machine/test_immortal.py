@@ -90,6 +90,17 @@ def test_what_a_module_holds_is_left_alone(module: ModuleType) -> None:
     assert has(found, module.closure.__code__)
 
 
+def test_what_an_application_has_put_into_a_library_is_left_alone(module: ModuleType) -> None:
+    """A logger of its own, a function that stands in for another: they end with the application."""
+    theirs = {"__name__": "application"}
+    exec("class Logger: pass\ndef stands_in(): pass", theirs)
+    vars(module).update(logger=theirs["Logger"], stands_in=theirs["stands_in"])
+    found = definitions(module)
+    assert not has(found, theirs["Logger"])
+    assert not has(found, theirs["stands_in"])
+    assert has(found, module.Thing)
+
+
 def test_python_alone_makes_nothing_immortal() -> None:
     assert make_immortal(choice=PYTHON) == 0
 

@@ -172,3 +172,38 @@ def test_pipe_reads_no_more_than_the_slowest_of_its_destinations_takes(loop: Loo
         os.close(fd)
     source.close()
     quick.close()
+
+
+def test_destination_that_ended_while_it_was_full_holds_up_no_other(loop: Loop) -> None:
+    """By its worker's end, or by ``end()`` of a stream that is read on."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    source = ReadablePipe(reading, loop)
+    near, far = socket.socketpair()
+    duplex = DuplexPipe(near.detach(), loop)
+    closed_reading, closed_writing = os.pipe()
+    dead = WritablePipe(closed_writing, loop)
+    for destination in (dead, duplex):
+        source.pipe(destination)
+        os.write(writing, b"x" * 32768)
+        source.resume()
+        turn(loop)
+    dead.close()
+    duplex.end()
+    turn(loop)
+    with far:
+        far.setblocking(False)
+        for _ in range(4):
+            with contextlib.suppress(BlockingIOError):
+                far.recv(1 << 20)
+            turn(loop)
+    heard: list[bytes] = []
+    source.on("data", heard.append)
+    source.resume()
+    os.write(writing, b"further")
+    turn(loop)
+    assert b"further" in b"".join(heard)
+    for fd in (writing, closed_reading):
+        os.close(fd)
+    source.close()
+    duplex.close()
