@@ -114,7 +114,7 @@ set_since(Dealings *self, double now)
     return set_slot(self->fields[ALLOWANCE], self->allowance[SINCE], PyFloat_FromDouble(now));
 }
 
-/* Let a worker wait that is ahead; 0: the allowance is spent. */
+/* Make a worker that is ahead wait; 0: the allowance is spent. */
 int
 let_wait(Dealings *self, Accepting *accepting, PyObject *worker_id)
 {

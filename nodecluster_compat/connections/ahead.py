@@ -1,4 +1,4 @@
-"""Let workers wait that have had more connections than others: ``turns`` says who and how often, this keeps who waits.
+"""Make workers wait that are ahead of others: ``turns`` says who and how often, this keeps who waits.
 
 Called with the lock of the dealer's loop held.  Its twin is ``native/ahead.c``, which works on the same objects.
 """

@@ -203,13 +203,8 @@ class Dispatcher:
         self.idle_workers.discard(worker_id)
         self._policy.remove(worker_id)
 
-    def refused(self, worker_id: int, connection: Connection) -> None:
-        """The worker gave a connection back; it is asked again only after :meth:`has_room`."""
-        self.full(worker_id)
-        self.put_back(connection)
-
     def full(self, worker_id: int) -> None:
-        """The worker has no room."""
+        """The worker has no room, and has given back a connection: it is asked again only after :meth:`has_room`."""
         if worker_id in self._members:
             self._full.add(worker_id)
             self.busy(worker_id)

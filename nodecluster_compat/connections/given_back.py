@@ -3,7 +3,7 @@
 A worker gives back a connection for which it has no room (REFUSED), or that belongs to another (ROUTE).  With a
 descriptor of its own, sent again and again, it could fill the primary, and put that before every client.  So
 
-* who gives back more than it was handed is broken, and loses its channel;
+* a worker that gives back more than it was handed is faulty, and loses its channel;
 * what was refused goes before those that wait only as often as its worker was offered something; further ones wait
   behind them, as what is routed does;
 * so many of one worker may wait that the primary keeps descriptors for everybody else; further ones are closed.
@@ -40,7 +40,7 @@ class _Account:
     def __init__(self) -> None:
         self.refused = self.routed = self.closed = 0
         self.first = 0  # how many may go before those that wait
-        self.offered = 0  # when that was reckoned
+        self.offered = 0  # when that was computed
         self.looked = 0.0
         self.waiting: set[tuple[int, PeerAddress]] = set()  # at the last look, and those that came since
 
@@ -122,7 +122,7 @@ class GivenBack:
         """Whether one more of this worker may wait; it is closed otherwise."""
         if len(account.waiting) >= self._most:
             self._look(account)
-        if len(account.waiting) >= self._most:
+        if len(account.waiting) >= self._most + self._most // 4:  # some have been dealt since the last look
             close_connection(connection)
             self._count_closed(end, account)
             return False

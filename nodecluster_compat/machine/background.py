@@ -69,6 +69,8 @@ class Background:
 
     def flush(self, seconds: float) -> bool:
         """Wait up to ``seconds`` until everything is done; return whether it is."""
+        if self._is_over:
+            return not self._thread.is_running
         is_done: bool = self._end_of_jobs().acquire(timeout=seconds)
         return is_done
 
@@ -76,7 +78,7 @@ class Background:
         """Return a lock that is released once everything is done."""
         done = original("_thread", "allocate_lock")()
         done.acquire()
-        self.do("end", done.release)
+        self.do(f"end {id(done)}", done.release)
         return done
 
     def abandon(self) -> None:

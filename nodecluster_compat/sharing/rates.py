@@ -132,7 +132,7 @@ class SlidingWindow:
         return float(await self._store.apart(self.take, amount))
 
     def hits(self) -> list[float]:
-        """Return when each hit within the window was, oldest first."""
+        """Return when each hit within the window was, oldest first: a number for each; :meth:`stand` counts them."""
         found = self._found(self._clock())
         return [at for at, count in zip(found.times, found.counts, strict=True) for _ in range(count)]
 

@@ -58,7 +58,7 @@ def client_of(address: ServerAddress, timeout: float = _TIMEOUT, protocol: int |
     once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
     if address.kind == "cluster":
         nodes = [redis.cluster.ClusterNode(host, port) for host, port in address.hosts]
-        return redis.cluster.RedisCluster(startup_nodes=nodes, **options | address.options | spoken)
+        return redis.cluster.RedisCluster(startup_nodes=nodes, retry=once, **options | address.options | spoken)
     if address.kind == "sentinel":
         sentinel = redis.sentinel.Sentinel(
             list(address.hosts), sentinel_kwargs=options | address.sentinel_options, retry=once, **options

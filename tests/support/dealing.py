@@ -65,7 +65,8 @@ class Dealt:
     def refused(self, worker_id: int) -> None:
         """The worker gives its connection back."""
         connection = self.held.pop(worker_id)
-        self.dispatcher.refused(worker_id, connection)
+        self.dispatcher.full(worker_id)
+        self.dispatcher.put_back(connection)
         self.become_idle(worker_id)
 
     def has_room(self, worker_id: int) -> None:

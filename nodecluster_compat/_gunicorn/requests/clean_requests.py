@@ -262,7 +262,7 @@ class CleanReader:
 
 
 def _tell_known_scheme(cfg: Settings, schemes: Mapping[str, str], request: CleanRequest, environ: Environ) -> bool:
-    """The same by an environ that says whose connection it is; of any other one nothing is decided."""
+    """The same by an environ that says whose connection it is; otherwise nothing is decided."""
     if "REMOTE_ADDR" not in environ:
         return False
     peer = (environ["REMOTE_ADDR"],) if "REMOTE_PORT" in environ else environ["REMOTE_ADDR"]

@@ -225,7 +225,7 @@ def way_of(cfg: Settings, log: GunicornLog, worker: object) -> Way:
 
 
 def may_change_requests(cfg: Settings, worker: object) -> bool:
-    """Whether somebody is shown requests before the application is: gunicorn makes the environ of what he leaves."""
+    """Whether a hook or a subclass sees requests before the application: gunicorn then makes the environ."""
     hook: Any = cfg.settings["pre_request"]
     return hook.get() is not hook.default or any(_is_own(worker, name) for name in ("handle", "handle_request"))
 

@@ -138,7 +138,8 @@ class DispatcherMachine(RuleBasedStateMachine):
             connection = self.take_back(worker)
             if worker in self.members:
                 self.full.add(worker)
-            self.dispatcher.refused(worker, connection)
+            self.dispatcher.full(worker)
+            self.dispatcher.put_back(connection)
             self.become_idle(worker)
 
     @rule(worker=workers)
