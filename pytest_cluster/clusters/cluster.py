@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, overload
 
@@ -120,7 +120,7 @@ class Cluster(AskedCluster):
 
         What holds for a reload that succeeded is checked: as many workers as there should be listen, all are new, and
         every old one has ended because it was asked to.  One that failed is in the report: look at ``succeeded``; what
-        it had started has ended.
+        it had started has ended, but for workers that listen where an old one had left already.
 
         :param timeout: seconds to wait (default: twice the marker's ``start_timeout``).
         :raises ClusterError: the cluster is a script.
@@ -138,11 +138,17 @@ class Cluster(AskedCluster):
             self._target = self.primary.status()["target"]  # as the configuration says: the reload has read it again
             check_reloaded(before, self.wait_listening(None, deadline.remaining))
         elif report.state == "failed":
-            known = {worker.id for worker in before}
-            for worker in self.workers:
-                if worker.id not in known:
-                    self.journal.wait_for("exit", worker=worker.id, timeout=deadline.remaining)
+            self._wait_given_up(before, deadline)
         return report
+
+    def _wait_given_up(self, before: Sequence[WorkerProxy], deadline: Deadline) -> None:
+        """Wait for the end of what a failed reload had started, but for those that stay: their places were empty."""
+        started = [worker for worker in self.workers if worker not in before]
+        if started:
+            staying = {one["id"] for one in self.primary.status()["workers"] if not one["is_leaving"]}
+            for worker in started:
+                if worker.id not in staying:
+                    self.journal.wait_for("exit", worker=worker.id, timeout=deadline.remaining)
 
     def restart_worker(self, worker: WorkerProxy | int, *, timeout: float | None = None) -> WorkerProxy:
         """Let one worker finish and end, wait until another listens in its place, and return that one.

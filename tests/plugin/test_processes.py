@@ -291,6 +291,8 @@ def test_reload_that_fails_has_ended_when_it_is_reported(cluster: Cluster, monke
     """The report and the journal come by two ways; here the report overtakes all but the fork."""
 
     def overtaking(operation: str, timeout: float | None = None) -> dict[str, object]:
+        if operation == "status":
+            return {"workers": [{"id": one, "is_leaving": one not in before} for one in (*before, 3)]}
         cluster.primary.signal("SIGHUP")
         cluster.journal.wait_for("fork", worker=3)
         return {"number": 1, "state": "failed", "reason": "it does not import", "seconds": 0.0}
@@ -301,6 +303,21 @@ def test_reload_that_fails_has_ended_when_it_is_reported(cluster: Cluster, monke
     cluster.reload()
     monkeypatch.undo()
     assert [worker.id for worker in cluster.workers] == before
+
+
+@pytest.mark.cluster(fresh=True)
+def test_reload_that_fails_late_keeps_a_new_worker(cluster: Cluster) -> None:
+    """One that listens where an old one has left already; nobody waits for its end."""
+    first, second = cluster.workers
+    cluster.faults.boot_failure("late", worker=4)
+    with cluster.faults.hold("boot", worker=4) as gate, ThreadPoolExecutor(1) as pool:
+        reload = pool.submit(cluster.reload, timeout=60)
+        gate.wait_reached()
+        cluster.journal.wait_for("exit", worker=first)
+        gate.release()
+        report = reload.result()
+    assert report.state == "failed"
+    assert [worker.id for worker in cluster.workers] == [second.id, 3]
 
 
 @pytest.mark.each_kind
