@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_cluster.server.launcher import ServerProcess
 from pytest_cluster.session.limits import time_for_waits
 from pytest_cluster.waiting import Deadline
 
@@ -174,13 +175,6 @@ def stuck(pytester: pytest.Pytester) -> pytest.Pytester:
     """A project with an application that may not answer, or never end to."""
     pytester.makepyfile(stuck=STUCK)
     pytester.makeini("[pytest]\ncluster_app = stuck:app\ncluster_workers = 1\n")
-    pytester.makeconftest(
-        """
-        def pytest_runtest_logreport(report):
-            if report.when == "teardown":
-                print(f"end {'quick' if report.duration < 15 else 'slow'}")
-        """
-    )
     return pytester
 
 
@@ -190,8 +184,16 @@ def test_time_that_waits_have(seconds: float, waits: float) -> None:
     assert time_for_waits(seconds) == waits
 
 
-def test_request_under_way_at_the_end_of_a_failed_test(stuck: pytest.Pytester) -> None:
-    """It is named, and does not keep anybody waiting for gunicorn's ``graceful_timeout``."""
+def test_request_under_way_at_the_end_of_a_failed_test(stuck: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, and ends quickly: how long that may wait is in ``tests/unit/plugin/server/test_quick_end.py``."""
+    ends: list[bool] = []
+    close = ServerProcess.close
+
+    def noted(server: ServerProcess, *, quick: bool = False) -> None:
+        ends.append(quick)
+        close(server, quick=quick)
+
+    monkeypatch.setattr(ServerProcess, "close", noted)
     stuck.makepyfile(
         """
         def test_it(cluster):
@@ -208,13 +210,12 @@ def test_request_under_way_at_the_end_of_a_failed_test(stuck: pytest.Pytester) -
         """
     )
 
-    result = stuck.runpytest_inprocess("-s")
+    result = stuck.runpytest_inprocess()
 
     result.assert_outcomes(failed=2)
+    assert ends == [True, True]
     result.stdout.fnmatch_lines(
         [
-            "*end quick",
-            "*end quick",
             "cause: not the cluster: *",
             "under way: worker 1 (pid *) has 1 request in flight; the end of a failed test cuts that off",
         ]
