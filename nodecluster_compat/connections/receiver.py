@@ -15,11 +15,16 @@ from __future__ import annotations
 
 import _socket
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ..base.native import Choice
 from ..base.reactor import Reactor
 from .offers import TakingEnd
 from .packets import PacketKind
+
+if TYPE_CHECKING:
+    from .tolled import ConnectionToll, OnTheirWay, Take
 
 __all__ = ["Receiver"]
 
@@ -41,7 +46,7 @@ class Receiver:
     def __init__(
         self,
         sock: _socket.socket,
-        take: Callable[[int, int, int], None],
+        take: Take,
         has_room: Callable[[int], bool],
         on_left: Callable[[], None],
         on_primary_gone: Callable[[], None],
@@ -53,6 +58,7 @@ class Receiver:
         self._on_left = on_left
         self._end = TakingEnd(sock, self._offered, on_primary_gone, may_take, choice)
         self._refused: set[int] = set()
+        self._on_their_way: OnTheirWay | None = None
         self.has_left = False
 
     def start(self, reactor: Reactor) -> None:
@@ -87,12 +93,26 @@ class Receiver:
         """Take no more."""
         if not self.has_left:
             self.has_left = True
+            self._give_back_late()
             self._end.leave()
             self._on_left()
 
     def close(self) -> None:
         """Close this end of the channel."""
+        self._give_back_late()
         self._end.close()
+
+    def interpose(self, toll: ConnectionToll, on_lost: Callable[[], None]) -> None:
+        """Under test: let each connection that is taken from now on pay ``toll`` before it is served.
+
+        Args:
+            toll: lets it come, or loses it.
+            on_lost: called for each that is lost.
+        """
+        from .tolled import OnTheirWay  # of use to nobody else
+
+        self._on_their_way = OnTheirWay(toll, partial(self._came, self._take), self._end.give_back, on_lost)
+        self._take = self._on_their_way.take
 
     def abandon(self) -> None:
         """In a process that this worker forked: close the inherited copy."""
@@ -112,3 +132,15 @@ class Receiver:
             self._take(listener_id, fd, head)
         else:
             self._end.give_back(listener_id, fd, head)
+
+    def _came(self, take: Take, listener_id: int, fd: int, head: int) -> None:
+        """What had room when it was taken may have none when it comes."""
+        if self._has_room(listener_id):
+            take(listener_id, fd, head)
+        else:
+            self._refused.add(listener_id)
+            self._end.give_back(listener_id, fd, head)
+
+    def _give_back_late(self) -> None:
+        if self._on_their_way is not None:
+            self._on_their_way.give_back()

@@ -36,8 +36,8 @@ class ChaosVerdict(Protocol):
 class Chaos:
     """``cluster_chaos``: runs a scenario, a generator function, with a fault at each ``yield``.
 
-    Before each fault all workers listen.  What lasts (``pause``, ``slow``, ``late_messages``, ``bad_network``) ends at
-    the next step.
+    Before each fault all workers listen.  What lasts (``pause``, ``slow``, ``late_messages``, ``late_connections``,
+    ``bad_network``) ends at the next step.
 
     :param start: starts a cluster, from the marker's keywords.
     :param given: the plan that the command line names, if it does.
@@ -62,7 +62,8 @@ class Chaos:
 
         :param scenario: a generator function of the cluster; at each of its ``yield`` a fault is injected.
         :param kinds: what may happen: ``kill``, ``stop``, ``disconnect``, ``restart``, ``pause``, ``slow``, ``reload``,
-            ``cut`` (the channel of a worker), ``late_messages``, ``bad_network``.
+            ``cut`` (the channel of a worker), ``cut_connections`` (that of its connections), ``late_messages``,
+            ``late_connections``, ``bad_network``.
         :param seed: decides what happens when and to whom (default: another one each time); ``--cluster-chaos`` is
             stronger.
         :param attempts: how often it may run again to find fewer faults, each time on a cluster of its own.
@@ -170,11 +171,13 @@ def inject(cluster: Cluster, fault: ChaosFault, lasting: contextlib.ExitStack) -
         "restart": lambda: cluster.restart_worker(worker),
         "reload": cluster.reload,
         "cut": lambda: faults.cut_channel(worker),
+        "cut_connections": lambda: faults.cut_connections(worker),
     }
     blocks: Mapping[str, Callable[[], AbstractContextManager[object]]] = {
         "pause": lambda: faults.paused(worker),
         "slow": lambda: _until_undone(cluster, lambda: faults.slow(fault.seconds)),
         "late_messages": lambda: _until_undone(cluster, lambda: faults.delay_messages(fault.seconds)),
+        "late_connections": lambda: _until_undone(cluster, lambda: faults.delay_connections(fault.seconds)),
         "bad_network": lambda: faults.network(delay=fault.seconds / 10, loss=LOSS, seed=int(fault.choice * MOST_SEED)),
     }
     if fault.kind in once:

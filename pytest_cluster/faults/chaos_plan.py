@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 __all__ = ["KINDS", "ChaosFault", "fault_at", "shrink"]
 
-KINDS = ("kill", "stop", "disconnect", "restart", "pause", "slow", "reload", "cut", "late_messages", "bad_network")
+KINDS = (
+    *("kill", "stop", "disconnect", "restart", "pause", "slow", "reload"),
+    *("cut", "cut_connections", "late_messages", "late_connections", "bad_network"),
+)
 """What can be done at a step; :mod:`pytest_cluster.clusters.chaos` does it."""
 
 SLOW_SECONDS = (0.01, 0.2)

@@ -14,7 +14,17 @@ from ..processes.proxy import ask_process
 from ..processes.worker import WorkerProxy
 from ..server.launcher import ServerProcess
 from ..waiting import scaled
-from ..wire.records import CLOCK_STEP, DISK_STEP, MESSAGE_STEPS, Action, Failpoint, Hello, Hold, Reached
+from ..wire.records import (
+    CLOCK_STEP,
+    CONNECTION_STEP,
+    DISK_STEP,
+    MESSAGE_STEPS,
+    Action,
+    Failpoint,
+    Hello,
+    Hold,
+    Reached,
+)
 from ..wire.remote import value_of
 from .gates import Gate
 
@@ -24,7 +34,7 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 
 TELL_SECONDS = 5.0
 
-SERVER_STEPS = ("fork", "online", "boot", "ready", "listening", "request", *MESSAGE_STEPS)
+SERVER_STEPS = ("fork", "online", "boot", "ready", "listening", "request", *MESSAGE_STEPS, CONNECTION_STEP)
 # Where faults of their own happen, and nothing else.
 _OF_FAULTS = (DISK_STEP, CLOCK_STEP)
 BEFORE_ANY_LOOP = ("fork", "online")

@@ -12,9 +12,9 @@ from ..errors import MissingLibrary, OptionError
 from ..options.checks import check_count, check_seconds
 from ..processes.worker import WorkerProxy
 from ..wire.records import CLOCK_STEP, DISK_STEP, Disk, Jump
+from .connection_faults import ConnectionFaults
 from .injector import Target, check_target
 from .memory_groups import memory_group
-from .message_faults import MessageFaults
 
 __all__ = ["MachineFaults"]
 
@@ -23,7 +23,7 @@ __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trac
 MOST_BYTES = 1 << 50
 
 
-class MachineFaults(MessageFaults):
+class MachineFaults(ConnectionFaults):
     """The faults of what the machine gives a process."""
 
     # Memory

@@ -24,7 +24,6 @@ from ..wire.records import (
     CLOCK_STEP,
     CONTROL_VARIABLE,
     DISK_STEP,
-    MESSAGE_STEPS,
     PAGE_HEADER,
     TOKEN_VARIABLE,
     Call,
@@ -41,7 +40,7 @@ from .disk import DiskPlace
 from .dumps import Dumps
 from .functions import outcome_of, resolve
 from .hosts import Desk, Reactor, WorkerHost
-from .lanes import Lanes
+from .lanes import stand_in_the_way
 from .link import Link
 from .output import take_own_output
 from .steps import Event, Steps, end_process
@@ -119,15 +118,13 @@ class _Agent:
 class _WorkerAgent(_Agent):
     def __init__(self, worker: int) -> None:
         super().__init__(worker)
-        self._is_interposed = False
         self.tallies = Tallies(tallies_path(self.folder))
         self._host: WorkerHost
 
     def connect(self, host: WorkerHost) -> None:
         self._host = host
         self._dumps.stacks = host.stacks
-        for step in MESSAGE_STEPS:
-            self.steps.place(step, self._interpose)
+        stand_in_the_way(self.steps, host)
         self._link.attach(host, self._received, self.steps.disarm_all)
 
     def _wait(self, event: Event, seconds: float) -> None:
@@ -135,12 +132,6 @@ class _WorkerAgent(_Agent):
             self._link.read_until(event.is_set, seconds)
         else:
             event.wait(seconds)
-
-    def _interpose(self, _: object) -> None:
-        """Stand in the way of messages, from the first fault of theirs on."""
-        if not self._is_interposed:
-            self._is_interposed = True
-            self._host.interpose(Lanes(self.steps, self._host.call_later))
 
     def _received(self, call: Call) -> None:
         if call.operation == "steps" and self._is_wakeup(call):
@@ -151,9 +142,9 @@ class _WorkerAgent(_Agent):
             self._exit(call)
         elif call.operation == "crash":
             self._crash(call)
-        elif call.operation == "cut":
+        elif call.operation in ("cut", "cut_connections"):
             self._link.send(Reply(call.id, Outcome(value=pickle.dumps(None))))
-            self._host.spawn(self._host.cut_channel)
+            self._host.spawn(self._host.cut_channel if call.operation == "cut" else self._host.cut_connections)
         elif call.operation == "run":
             self._host.spawn(partial(self._run_and_answer, call))
         else:

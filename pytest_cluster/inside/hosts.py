@@ -44,8 +44,14 @@ class WorkerHost(Reactor, Protocol):
     def interpose(self, toll: Callable[[str, Callable[[], None], Callable[[], None] | None], None]) -> None:
         """Let each message, in both directions, pass ``toll`` from now on."""
 
+    def interpose_connections(self, toll: Callable[[str, Callable[[], None], Callable[[], None]], None]) -> None:
+        """Let each connection that comes from the primary pass ``toll`` from now on."""
+
     def cut_channel(self) -> None:
         """Close the channel to the primary, as if that had gone."""
+
+    def cut_connections(self) -> None:
+        """Break the channel by which connections come."""
 
     def crash(self, error: BaseException) -> None:
         """Let ``error`` end the worker, as if its main loop had raised it."""

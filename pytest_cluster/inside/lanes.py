@@ -1,6 +1,6 @@
-"""Delay, lose, hold and reorder the messages of a worker, as failpoints at ``receive`` and ``send`` say.
+"""Delay, lose, hold and reorder messages and connections, as failpoints at ``receive``, ``send``, ``connection`` say.
 
-Each message passes its lane, in the loop and with the lock of the line held.  What goes on later goes on in the order
+Each passes its lane, in the loop and with the lock of the line held.  What goes on later goes on in the order
 in which it came, unless a failpoint changes that: a delay is one of the line, not of a message alone.
 """
 
@@ -13,32 +13,55 @@ from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
-from ..wire.records import MESSAGE_STEPS, Delay, Drop, Hold, Reorder
+from ..wire.records import CONNECTION_STEP, MESSAGE_STEPS, Delay, Drop, Hold, Reorder
+from .hosts import WorkerHost
 from .steps import Armed, Steps, seconds_of
 
-__all__ = ["Lanes"]
+__all__ = ["Lanes", "stand_in_the_way"]
 
 PassOn = Callable[[], None]
 CallLater = Callable[[float, Callable[[], None]], object]
 
 
+def stand_in_the_way(steps: Steps, host: WorkerHost) -> None:
+    """Be in the way of a worker's messages, and of its connections, each from the first fault of theirs on."""
+    lanes = Lanes(steps, host.call_later)
+    of_messages = _Once(host.interpose, lanes)
+    for step in MESSAGE_STEPS:
+        steps.place(step, of_messages)
+    steps.place(CONNECTION_STEP, _Once(host.interpose_connections, lanes))
+
+
+class _Once:
+    """A place at which lanes are interposed when something is armed there for the first time."""
+
+    def __init__(self, interpose: Callable[[Lanes], object], lanes: Lanes) -> None:
+        self._interpose: Callable[[Lanes], object] | None = interpose
+        self._lanes = lanes
+
+    def __call__(self, _: object) -> None:
+        interpose, self._interpose = self._interpose, None
+        if interpose is not None:
+            interpose(self._lanes)
+
+
 class Lanes:
-    """The two directions of one worker's messages.
+    """The two directions of one worker's messages, and its connections.
 
     :param steps: its failpoints.
     :param call_later: calls back in its loop, with the lock of the line held.
     """
 
     def __init__(self, steps: Steps, call_later: CallLater) -> None:
-        self._lanes = {step: _Lane(step, steps, call_later) for step in MESSAGE_STEPS}
+        self._lanes = {step: _Lane(step, steps, call_later) for step in (*MESSAGE_STEPS, CONNECTION_STEP)}
 
     def __call__(self, step: str, pass_on: PassOn, lose: PassOn | None) -> None:
-        """Take a message that has come (``receive``) or is to go (``send``); *lose* is ``None`` where it must go on."""
+        """Take what has come (``receive``, ``connection``) or is to go (``send``); without *lose* it must go on."""
         self._lanes[step].take(pass_on, lose)
 
 
 class _Lane:
-    """One direction."""
+    """What comes by at one step."""
 
     def __init__(self, step: str, steps: Steps, call_later: CallLater) -> None:
         self._step = step

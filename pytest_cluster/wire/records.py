@@ -21,6 +21,7 @@ from typing import TypeAlias
 
 __all__ = [
     "CLOCK_STEP",
+    "CONNECTION_STEP",
     "CONTROL_VARIABLE",
     "DISK_STEP",
     "HEADER",
@@ -131,7 +132,7 @@ class Do:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Lose messages: the first *times*, or all; of these a *share*, by random numbers of *seed*."""
+    """Lose messages, or connections: the first *times*, or all; of these a *share*, by random numbers of *seed*."""
 
     times: int | None = None
     share: float = 1.0
@@ -140,7 +141,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Reorder:
-    """Let messages overtake each other: *window* of them go on together, in another order than they came.
+    """Let messages, or connections, overtake each other: *window* of them go on together, in another order.
 
     Those that are fewer go on after *seconds* all the same.
     """
@@ -170,6 +171,8 @@ Action: TypeAlias = Hold | Delay | Fail | End | Do | Drop | Reorder | Disk | Jum
 
 MESSAGE_STEPS = ("receive", "send")
 """Where messages come by in a worker: they have come from the primary, or are to go there."""
+CONNECTION_STEP = "connection"
+"""Where a connection has come from the primary, and is not served yet."""
 DISK_STEP = "disk"
 CLOCK_STEP = "clock"
 
@@ -180,8 +183,8 @@ class Failpoint:
 
     Steps: ``fork`` (the first thing in the process), ``online`` (before it says so), ``boot`` (before the application
     is loaded), ``ready`` (before the worker listens), ``listening`` (it has said so), ``request`` (before the
-    application is called), ``receive`` (a message has come), ``send`` (one is to go), ``disk`` (a file is used),
-    ``clock``, or a function, ``module:name``.
+    application is called), ``receive`` (a message has come), ``send`` (one is to go), ``connection`` (one has
+    come, and is not served yet), ``disk`` (a file is used), ``clock``, or a function, ``module:name``.
     """
 
     id: int

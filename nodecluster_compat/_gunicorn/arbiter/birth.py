@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import _socket
+import contextlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import _socket
     from collections.abc import Callable
 
     from ...base.records import ServedAddress
     from ...connections.receiver import Receiver
+    from ...connections.tolled import ConnectionToll
     from ...machine.heartbeat import Heartbeat
     from ...machine.notebook import Notebook
     from ...roles.this_worker import ClusterWorker
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 from msgspec import Struct
 
 from ...operations.metrics.shared_values import worker_is_left
-from ..requests.metering import leave_meter
+from ..requests.metering import leave_meter, this_meter
 
 __all__ = ["Birth"]
 
@@ -28,6 +30,7 @@ class Birth(Struct):
     Attributes:
         members: returns the workers that serve, by slot.
         on_abandoned: called in a process that the worker forks.
+        toll: under test, what each connection pays.
     """
 
     member: ClusterWorker
@@ -38,6 +41,24 @@ class Birth(Struct):
     members: Callable[[], dict[int, int]]
     receiver: Receiver | None = None
     on_abandoned: Callable[[], None] | None = None
+    toll: ConnectionToll | None = None
+
+    def receives(self, receiver: Receiver) -> None:
+        """Connections come from now on."""
+        self.receiver = receiver
+        if self.toll is not None:
+            receiver.interpose(self.toll, this_meter().count_failed)
+
+    def interpose(self, toll: ConnectionToll) -> None:
+        """Under test: let each connection that comes from now on, as soon as any can, pay ``toll``."""
+        self.toll = toll
+        if self.receiver is not None:
+            self.receives(self.receiver)
+
+    def cut_connections(self) -> None:
+        """Under test: break the connection channel; both sides see its end."""
+        with contextlib.suppress(OSError):  # it is closed already
+            self.connections.shutdown(_socket.SHUT_RDWR)
 
     def abandon(self) -> None:
         """In a process that the worker forked: none of this is that process's own."""

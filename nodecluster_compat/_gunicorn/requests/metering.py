@@ -81,8 +81,7 @@ class Metering:
 
     def count_failed(self) -> None:
         """A connection was taken that nobody serves: it is gone, or does not speak TLS."""
-        self.meter.count_opened()
-        self.meter.count_closed()
+        self.meter.count_failed()
 
     def close(self, connection: object) -> None:
         """The connection has ended; a no-op when that was said."""

@@ -168,7 +168,7 @@ class _Main(GeventReactor):
         self._cut_off = Event()
         self._exit_callback: Any = None
         self._servers = ServersInWorker(birth.member, birth.connections, self._primary_gone, self.uncaught)
-        birth.receiver = self._servers.receiver
+        birth.receives(self._servers.receiver)
         set_servers_here(self._servers)
         birth.on_abandoned = partial(set_servers_here, None)
         self._faults = Faults(process, self._end_by_fault, self._asked_to_exit)
@@ -177,7 +177,7 @@ class _Main(GeventReactor):
         self._beat = LoopBeat(birth.heartbeat, self, GeventEngine.stacks, Obedience(birth.notebook).obey)
         self._servers.receiver.start(self)
         birth.member.attach(self)
-        under_test.connect_worker(WorkerUnderTest(self, GeventEngine(), self._throw, birth.member))
+        under_test.connect_worker(WorkerUnderTest(self, GeventEngine(), self._throw, birth))
         forking.release_signals()
 
     def serve(self) -> None:

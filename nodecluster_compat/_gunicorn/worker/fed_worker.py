@@ -233,7 +233,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
             stacks = self.engine.stacks
             self._beat = LoopBeat(self._birth.heartbeat, runtime, stacks, obey, self.load, self.interrupted)
             self._beat.listen()  # already now: a boot that hangs is worth a question
-            under_test.connect_worker(WorkerUnderTest(runtime, self.engine, self.throw, self._birth.member))
+            under_test.connect_worker(WorkerUnderTest(runtime, self.engine, self.throw, self._birth))
         release_signals()
 
     def load_wsgi(self) -> None:

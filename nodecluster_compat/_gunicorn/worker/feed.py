@@ -72,7 +72,7 @@ class Feed:
         self._receiver = Receiver(
             self._birth.connections, take, has_room, self._wake, self._membership.primary_gone, may_take
         )
-        self._birth.receiver = self._receiver
+        self._birth.receives(self._receiver)
         self._receiver.start(reactor)
         # For each connection: no call more than it takes.
         self.room_made = self._receiver.room_made

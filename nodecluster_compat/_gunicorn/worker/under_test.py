@@ -7,8 +7,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from ...roles.this_worker import ClusterWorker
     from ...roles.worker_runtime import Runtime
+    from ..arbiter.birth import Birth
 
 __all__ = ["Examined", "WorkerUnderTest"]
 
@@ -36,17 +36,18 @@ class WorkerUnderTest:
         runtime: of its kind.
         engine: of its kind.
         throw: raises an exception in the main greenlet or thread.
-        member: the worker's part in the cluster.
+        birth: what the worker was born with.
     """
 
     def __init__(
-        self, runtime: Runtime, engine: Examined, throw: Callable[[BaseException], None], member: ClusterWorker
+        self, runtime: Runtime, engine: Examined, throw: Callable[[BaseException], None], birth: Birth
     ) -> None:
         self.add_reader, self.remove_reader = runtime.add_reader, runtime.remove_reader
         self.add_writer, self.remove_writer = runtime.add_writer, runtime.remove_writer
         self.spawn: Callable[[Callable[[], None]], None] = runtime.spawn
         self.call_later: Callable[[float, Callable[[], None]], object] = runtime.call_later
-        self.interpose, self.cut_channel = member.interpose, member.lose_channel
+        self.interpose, self.cut_channel = birth.member.interpose, birth.member.lose_channel
+        self.interpose_connections, self.cut_connections = birth.interpose, birth.cut_connections
         self.crash = throw
         self.await_soon = getattr(runtime, "await_soon", None)  # of an engine with an event loop
         self.holds_thread = engine.holds_thread

@@ -170,6 +170,11 @@ class RequestMeter:
         """Such a connection has ended."""
         self._numbers[Header.CLOSED] += 1
 
+    def count_failed(self) -> None:
+        """A connection was taken that nobody serves."""
+        self.count_opened()
+        self.count_closed()
+
     def count_late(self) -> None:
         """Count a request that takes longer than it may."""
         self._numbers[Header.LATE] += 1

@@ -99,8 +99,7 @@ class Entry:
     def _failed(self, protocol: FedProtocol, error: Exception) -> None:
         """It is gone before it was served, or does not speak TLS: nobody to answer."""
         self._log.debug("Closing a connection before its first request: %s", error)
-        this_meter().count_opened()
-        this_meter().count_closed()
+        this_meter().count_failed()
         protocol.fd = -1
         self.connections.ended(protocol)
 
