@@ -11,7 +11,7 @@ from ..options.checks import check_count
 from ..options.cluster_options import ClusterOptions
 from ..processes.worker import WorkerProxy
 from ..server.launcher import ServerProcess
-from ..wire.records import Action, Failpoint, Hold
+from ..wire.records import CONNECTION_STEP, Action, Failpoint, Hold
 from .failpoints import Failpoints, check_step
 from .gates import Gate
 from .process_faults import ProcessFaults
@@ -34,7 +34,7 @@ class ArmedFaults(ProcessFaults):
     @contextlib.contextmanager
     def _gate(self, step: str, worker: WorkerProxy | int | None, parties: int | None) -> Iterator[Gate]:
         check_step(step, Hold())
-        entry = self._note_workers(worker, f"hold of {step} in", harmless=True)
+        entry = self._note_workers(worker, f"hold of {step} in", harmless=True, lasts=step == CONNECTION_STEP)
         failpoint = self._failpoints.prepare(step, Hold(), worker_id(worker))
         gate = self._failpoints.add_gate(failpoint, parties)
         try:
@@ -55,7 +55,8 @@ class ArmedFaults(ProcessFaults):
         only_later: bool = False,
     ) -> None:
         check_step(step, action)
-        entry = self._note_workers(worker, what, harmless=harmless, only_later=only_later)
+        lasts = step == CONNECTION_STEP  # no worker has begun a request that is kept there
+        entry = self._note_workers(worker, what, harmless=harmless, only_later=only_later, lasts=lasts)
         failpoint = self._failpoints.prepare(step, action, worker_id(worker))
         self._undo_stack.later(lambda: self._disarm(failpoint, entry))
         if not only_later:
@@ -75,7 +76,13 @@ class ArmedFaults(ProcessFaults):
         self._note_end(entry)
 
     def _note_workers(
-        self, worker: WorkerProxy | int | None, what: str, *, harmless: bool, only_later: bool = False
+        self,
+        worker: WorkerProxy | int | None,
+        what: str,
+        *,
+        harmless: bool,
+        only_later: bool = False,
+        lasts: bool = False,
     ) -> JournalEntry:
         if not self._options.has_journal:
             raise FaultError(f"workers of {self._options.worker_class!r} are not under the test's control")
@@ -88,5 +95,5 @@ class ArmedFaults(ProcessFaults):
         pid = worker.pid if isinstance(worker, WorkerProxy) else None
         self._count()
         return self._server.journal.note_fault(
-            number or 0, pid, f"{what} {who}", harmless=harmless, everywhere=number is None
+            number or 0, pid, f"{what} {who}", harmless=harmless, everywhere=number is None, lasts=lasts
         )

@@ -133,7 +133,8 @@ class Faults(NetworkFaults):
         """Hold every call that comes to a step, until it is released or the block ends.
 
         :param step: a function of the application, ``"shop.views:charge"`` (replaced where that name is looked up, as
-            ``unittest.mock.patch`` does); or ``"request"``, ``"boot"``, ``"ready"``.
+            ``unittest.mock.patch`` does); or ``"request"``, ``"boot"``, ``"ready"``, ``"receive"``, ``"send"`` (of
+            messages), ``"connection"``.
         :raises FaultError: nobody comes to that step, or nothing can wait there.
         """
         with self._gate(step, worker, None) as gate:

@@ -64,7 +64,7 @@ class Injector:
         return self._server.journal.note_fault(worker, target.pid, detail, ends=ends, lasts=lasts)
 
     def _note_end(self, entry: JournalEntry) -> None:
-        if not entry.harmless:
+        if entry.lasts or not entry.harmless:
             self._server.journal.note_fault(
                 entry.worker, entry.pid, f"end of {entry.detail}", harmless=True, end_of=entry.seq
             )

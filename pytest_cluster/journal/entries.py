@@ -80,7 +80,7 @@ class JournalEntry:
     everywhere: bool = False
     """Of a fault: that it is one of every worker, *worker* is 0 then."""
     lasts: bool = False
-    """Of a fault: that it lasts for the time of a block."""
+    """Of a fault: that it lasts, and may be why no worker begins a request."""
     end_of: int | None = None
     """Of the end of a fault that lasted: the fault's number."""
     primary: int | None = None

@@ -32,7 +32,7 @@ def find_holders(server: ServerProcess, workers: Iterable[WorkerProxy]) -> Unans
     observed += [(_observe(worker, lags.get(worker.id, 0.0)), _fault_of(worker.id, faults)) for worker in workers]
     holders = [_describe(one, fault) for one, fault in observed if one.holds]
     signs = [_describe(one, fault) for one, fault in observed if not one.holds]
-    return Unanswered(server.pid, "; ".join(filter(None, holders)), "; ".join(filter(None, signs)))
+    return Unanswered(server.pid, "; ".join(filter(None, holders)), "; ".join(dict.fromkeys(filter(None, signs))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kinds import every_kind
 
-from pytest_cluster import Cluster, ClusterFactory, FaultError, Faults, OptionError
+from pytest_cluster import Cluster, ClusterFactory, FaultError, Faults, OptionError, WaitTimeout
 from pytest_cluster.clusters.chaos import inject
 from pytest_cluster.faults.chaos_plan import ChaosFault
 
@@ -44,9 +44,13 @@ def test_lost_and_held(cluster: Cluster, cluster_faults: Faults) -> None:
         assert (holder.tally.in_flight, answer.done()) == (0, False)
         gate.release()
         assert answer.result().worker == holder.id
+        with pytest.raises(WaitTimeout, match="no worker has begun it; injected: hold of connection in every worker\n"):
+            cluster.get("/", timeout=0.01)
     assert [one.detail for one in cluster.journal if one.injected] == [
         "loss of 1 connection in worker 1",
+        "end of loss of 1 connection in worker 1",
         "hold of connection in every worker",
+        "end of hold of connection in every worker",
     ]
 
 
@@ -135,6 +139,7 @@ def test_chaos_has_them(cluster: Cluster) -> None:
     cluster.wait_listening()
     assert [one.detail for one in cluster.journal if one.injected] == [
         "connections late by 0.01 s in every worker",
+        "end of connections late by 0.01 s in every worker",
         "cut of the connection channel of worker 2",
     ]
     assert not first.is_dead()
