@@ -69,7 +69,7 @@ class DoorKeeper:
         self._next_try = 0.0
 
     def begin(self) -> None:
-        """Open the door before the first worker, who may hang while it boots; unless the disk takes its time."""
+        """Open the door before the first worker, which may hang while it boots; unless the disk takes its time."""
         self.turn()
         self._seeker.wait(_BOOT_SECONDS)
 
@@ -84,7 +84,7 @@ class DoorKeeper:
             return
         try:
             self._seek(now)
-        except OSError as error:  # the working directory has been removed
+        except (OSError, ValueError) as error:  # no working directory, or no name of a user behind ~
             if not self._door.is_listening:
                 self._complaint.say(f"Failed to start control socket: {error}")
 
@@ -154,4 +154,4 @@ class DoorKeeper:
             return None
         usual = settings.settings["control_socket"].default
         given = named if named and settings.control_socket == usual else settings.control_socket
-        return os.path.abspath(os.path.expanduser(given))
+        return None if given is None else os.path.abspath(os.path.expanduser(given))

@@ -68,6 +68,7 @@ class Kept:
             loop=self.loop, log=log, cfg=SimpleNamespace(), background=self.background, is_supervised=True
         )
         arbiter.pid, arbiter.master_pid, arbiter.reexec_pid = os.getpid(), 0, 0
+        self.cfg = arbiter.cfg
         self.door = Door(self.loop, log, lambda *_: None, Routes())
         self.keeper = DoorKeeper(cast("Any", arbiter), cast("Any", self.upgrade), self.door)
 
@@ -199,3 +200,24 @@ def test_path_that_cannot_be_is_said_once(
     [said] = caplog.messages
     assert said.startswith("Failed to start control socket: ")
     assert trouble in said
+
+
+def test_setting_of_none_closes_the_door(kept: Kept) -> None:
+    """A reload may say so; gunicorn, which looks at its start only, takes that as a string."""
+    setting = SimpleNamespace(default="/run/gunicorn.ctl")
+    kept.cfg.control_socket_disable, kept.cfg.settings = False, {"control_socket": setting}
+    kept.cfg.control_socket, kept.settings.control_socket = kept.path, None
+    kept.turn_until_it_answers(kept.path)
+    kept.cfg.control_socket = None
+    kept.keeper.turn()
+    assert not kept.door.is_listening
+    assert kept.background.flush(30)
+    assert not os.path.exists(kept.path)
+
+
+def test_user_who_cannot_be_is_said_once(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
+    kept.cfg.control_socket_disable, kept.cfg.settings = False, {"control_socket": SimpleNamespace(default="")}
+    kept.cfg.control_socket, kept.settings.control_socket = "~\0/ctl", None
+    for _ in range(3):
+        kept.keeper.turn()
+    assert caplog.messages == ["Failed to start control socket: embedded null byte"]
