@@ -61,7 +61,7 @@ class Background:
     def finish(self, seconds: float) -> bool:
         """Wait up to ``seconds`` until everything is done, then end; return whether it is."""
         if not self._thread.is_running or self._is_over:
-            return True
+            return self._is_over or not self._jobs
         done = self._end_of_jobs()
         self._is_over = True
         is_done: bool = done.acquire(timeout=seconds)

@@ -33,7 +33,7 @@ from ..base.loop import original
 from .log_queue import Call, LogQueue
 from .log_records import has_patched_locks, is_direct, prepared
 from .log_thread import LogThread
-from .stuck_handlers import forsake_stuck_handlers
+from .stuck_handlers import leave_out_stuck_handlers
 
 __all__ = ["LogWriter"]
 
@@ -125,7 +125,7 @@ class LogWriter:
         if has_ended and is_written:
             self._leave_handlers()
         if not has_ended:
-            forsake_stuck_handlers(_MOMENT_SECONDS)
+            leave_out_stuck_handlers(_MOMENT_SECONDS)
 
     def abandon(self) -> None:
         """In a forked child: log as if nothing of this had ever been."""

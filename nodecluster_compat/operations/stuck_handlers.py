@@ -1,4 +1,4 @@
-"""Forsake the log handlers that somebody is stuck in, before Python ends: ``logging.shutdown`` waits for their locks.
+"""Leave out the log handlers that somebody is stuck in, before Python ends: ``logging.shutdown`` waits for their locks.
 
 It takes the lock of every handler that there is, to flush and close it.  A thread that waits in one, for a syslog that
 nobody reads or a disk that hangs, has that lock for as long as it waits: for ever, perhaps.
@@ -10,7 +10,7 @@ import logging
 import time
 from typing import Any, Final
 
-__all__ = ["forsake_stuck_handlers", "known_handlers"]
+__all__ = ["known_handlers", "leave_out_stuck_handlers"]
 
 _known: Final[list[Any]] = logging._handlerList  # type: ignore[attr-defined]  # what shutdown goes through
 
@@ -20,8 +20,8 @@ def known_handlers() -> list[logging.Handler]:
     return [one for one in (known() for known in list(_known)) if one is not None]
 
 
-def forsake_stuck_handlers(seconds: float) -> list[logging.Handler]:
-    """Let ``logging.shutdown`` leave out the handlers whose lock cannot be had; return them.
+def leave_out_stuck_handlers(seconds: float) -> list[logging.Handler]:
+    """Make ``logging.shutdown`` leave out the handlers whose lock cannot be had; return them.
 
     Args:
         seconds: that are waited for all of them together.

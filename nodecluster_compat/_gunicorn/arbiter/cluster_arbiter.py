@@ -261,6 +261,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
     def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
         """In a forked child: leave what is the primary's; return the ends of ``worker``, if it is to be that."""
         self.log_writer.abandon()
+        self.log_probe.abandon()
         self.background.abandon()
         self.operators.abandon()
         self.upgrade.abandon()

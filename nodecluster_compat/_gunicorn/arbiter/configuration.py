@@ -133,17 +133,24 @@ class Savepoint:
 
     def _restore_rest(self) -> None:
         arbiter = self._arbiter
-        try:
-            if getattr(arbiter.log, "cfg", None) is not arbiter.cfg:
-                arbiter.log_probe.check(arbiter.cfg)
-                arbiter.log.setup(arbiter.cfg)
-                arbiter.log_writer.follow()
-            if arbiter.num_workers != self.num_workers:
-                arbiter.num_workers = self.num_workers
-        except Exception:
-            arbiter.log.exception("Putting the former configuration back is incomplete")
+        for restore in (self._restore_number, self._restore_log):
+            try:
+                restore()
+            except Exception:
+                arbiter.log.exception("Putting the former configuration back is incomplete")
         arbiter.primary.grace = arbiter.cfg.graceful_timeout
         util._setproctitle(f"master [{arbiter.proc_name}]")
+
+    def _restore_number(self) -> None:
+        if self._arbiter.num_workers != self.num_workers:
+            self._arbiter.num_workers = self.num_workers  # calls a hook
+
+    def _restore_log(self) -> None:
+        arbiter = self._arbiter
+        if getattr(arbiter.log, "cfg", None) is not arbiter.cfg:
+            with arbiter.log_probe.opened(arbiter.cfg):
+                arbiter.log.setup(arbiter.cfg)
+            arbiter.log_writer.follow()
 
 
 def load(arbiter: ConfiguredSeat) -> Savepoint:
@@ -178,8 +185,8 @@ def _load(arbiter: ConfiguredSeat, former: Savepoint) -> None:
     _restore_environment(arbiter)
     _forget_module(config_module(old_cfg))
     arbiter.app.reload()
-    arbiter.log_probe.check(arbiter.app.cfg)
-    arbiter.setup(arbiter.app)
+    with arbiter.log_probe.opened(arbiter.app.cfg):
+        arbiter.setup(arbiter.app)
     if isinstance(arbiter.worker_class, str):  # gunicorn leaves the name where the module has no such class
         name = arbiter.worker_class
         raise SettingsError(f"expected worker_class to name a class, got {name!r}, which does not exist")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +17,8 @@ import pytest
 from nodecluster_compat._gunicorn.arbiter import log_probe
 from nodecluster_compat._gunicorn.arbiter.log_probe import LogProbe
 from nodecluster_compat.errors import SettingsError
+from nodecluster_compat.machine.helper_thread import HelperThread
+from nodecluster_compat.operations.stuck_handlers import known_handlers
 
 
 def settings(**own: Any) -> Any:
@@ -22,48 +26,128 @@ def settings(**own: Any) -> Any:
     return SimpleNamespace(**{**usual, "syslog": False, "syslog_addr": "", **own})
 
 
+def opened(probe: LogProbe, **own: Any) -> None:
+    with probe.opened(settings(**own)):
+        pass
+
+
+def wait_until_it_goes_on(probe: LogProbe) -> None:
+    while probe._stuck is not None and probe._stuck.is_running:
+        os.sched_yield()
+
+
 def test_disk_that_hangs_is_said_and_asked_by_one_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_probe, "_SECONDS", 0.01)
-    opened: list[str] = []
+    asked: list[str] = []
     goes_on = threading.Event()
 
-    def hang(path: str, hanging: list[str]) -> None:
-        opened.append(path)
+    def hang(_: object, path: str) -> None:
+        asked.append(path)
         goes_on.wait(30)
 
-    monkeypatch.setattr(log_probe, "_open", hang)
+    monkeypatch.setattr(log_probe._Trial, "_open", hang)
     probe = LogProbe()
     for _ in range(3):
         with pytest.raises(SettingsError, match=r"\(/mnt/log\) to be opened within 0.01 s"):
-            probe.check(settings(errorlog="/mnt/log"))
-    assert opened == ["/mnt/log"]
+            opened(probe, errorlog="/mnt/log", accesslog="/mnt/access")
+    assert asked == ["/mnt/log"]
     goes_on.set()
-    while probe._is_stuck():
-        os.sched_yield()
+    wait_until_it_goes_on(probe)
     monkeypatch.undo()
-    probe.check(settings())
+    opened(probe)
 
 
 def test_files_that_can_be_opened_or_not_hold_up_nothing(tmp_path: Path) -> None:
     """What cannot be opened at all is told by gunicorn, as ever."""
     missing = str(tmp_path / "missing" / "log")
     config = {"handlers": {"one": {"filename": str(tmp_path / "one")}, "other": {"class": "x"}}}
-    LogProbe().check(settings(errorlog=missing, accesslog=str(tmp_path / "access"), logconfig_dict=config))
+    opened(LogProbe(), errorlog=missing, accesslog=str(tmp_path / "access"), logconfig_dict=config)
     assert sorted(os.listdir(tmp_path)) == ["access", "one"]
 
 
-def test_syslog_that_accepts_nobody_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_fails_at_once_does_not_hang(tmp_path: Path) -> None:
+    """A socket, which ``/dev/stderr`` is under systemd, gives the error of a FIFO that nobody reads."""
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        opened(LogProbe(), errorlog=path)
+    opened(LogProbe(), errorlog="\0")
+    opened(LogProbe(), logconfig=str(tmp_path / "missing"))
+
+
+def test_reader_of_a_fifo_stays_while_the_log_is_set_up(tmp_path: Path) -> None:
+    """It sees no end of it between the probe and whoever opens it for good; and one that leaves is no trouble."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with LogProbe().opened(settings(errorlog=str(fifo))):
+        with pytest.raises(BlockingIOError):
+            os.read(reader, 1)
+        os.close(reader)
+        os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+    with pytest.raises(SettingsError, match=rf"\({fifo}\) to be opened"):
+        opened(LogProbe(), errorlog=str(fifo))
+
+
+@pytest.fixture
+def deaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return the path of a socket that accepts nobody."""
     monkeypatch.setattr(log_probe, "_SECONDS", 0.2)
     path = str(tmp_path / "syslog")
     with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
         server.bind(path)
         server.listen(0)
         client.connect(path)
-        probe = LogProbe()
-        with pytest.raises(SettingsError, match="expected the log"):
-            probe.check(settings(syslog=True, syslog_addr=f"unix://{path}#stream"))
-    while probe._is_stuck():
-        os.sched_yield()
+        yield path
+
+
+FILE = """
+[handlers]
+keys = one
+[handler_one]
+class = handlers.SysLogHandler
+args = ({path!r}, handlers.SysLogHandler.LOG_USER)
+kwargs = {{"socktype": handlers.socket.SOCK_STREAM}}
+"""
+
+
+@pytest.mark.parametrize("way", ["syslog", "logconfig_dict", "logconfig_json", "logconfig"])
+def test_syslog_that_accepts_nobody_hangs(deaf: str, way: str, tmp_path: Path) -> None:
+    handler = {"class": "logging.handlers.SysLogHandler", "address": deaf, "socktype": socket.SOCK_STREAM}
+    (tmp_path / "log.json").write_text(json.dumps({"handlers": {"one": handler}}))
+    (tmp_path / "log.ini").write_text(FILE.format(path=deaf))
+    own: dict[str, dict[str, Any]] = {
+        "syslog": {"syslog": True, "syslog_addr": f"unix://{deaf}#stream"},
+        "logconfig_dict": {"logconfig_dict": {"handlers": {"one": handler | {"socktype": "ext://socket.SOCK_STREAM"}}}},
+        "logconfig_json": {"logconfig_json": str(tmp_path / "log.json")},
+        "logconfig": {"logconfig": str(tmp_path / "log.ini")},
+    }
+    probe = LogProbe()
+    with pytest.raises(SettingsError, match=rf"expected the log \(syslog {deaf}\)"):
+        opened(probe, **own[way])
+    assert probe._stuck is not None
+    wakes = probe._stuck._thread._wakes
+    pid = os.fork()
+    if not pid:
+        probe.abandon()
+        os._exit(os.path.exists(f"/proc/self/fd/{wakes}"))
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_file_of_a_configuration_file_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "log.ini"
+    path.write_text("[handlers]\nkeys=a\n[handler_a]\nclass=FileHandler\nargs=('%(here)s/log', 'a')\n")
+    opened(LogProbe(), logconfig=str(path))
+    assert (tmp_path / "log").exists()
+
+
+def test_system_without_threads_fails_the_reload(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def none(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(HelperThread, "_begin", none)
+    with pytest.raises(SettingsError, match="the system has none"):
+        opened(LogProbe(), errorlog=str(tmp_path / "log"))
 
 
 def test_handler_that_somebody_is_stuck_in_is_not_waited_for() -> None:
@@ -80,7 +164,7 @@ def test_handler_that_somebody_is_stuck_in_is_not_waited_for() -> None:
     thread = threading.Thread(target=hold)
     thread.start()
     held.wait(30)
-    LogProbe().check(settings())
-    assert handler not in log_probe.known_handlers()
+    opened(LogProbe())
+    assert handler not in known_handlers()
     goes_on.set()
     thread.join()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from nodecluster_compat.machine.background import Background
+from nodecluster_compat.machine.helper_thread import HelperThread
 
 
 class Jobs:
@@ -77,6 +78,20 @@ def test_thread_begins_with_the_first_job(jobs: Jobs) -> None:
     assert not jobs.background._thread.is_running
     jobs.do("status", "first")
     assert jobs.background._thread.is_running
+
+
+def test_job_that_the_system_has_no_thread_for_is_not_done(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HelperThread, "_begin", none)
+        jobs.do("status", "later")
+        assert not jobs.background.finish(30)
+    assert [str(error) for error in jobs.errors] == ["can't start new thread"]
+    jobs.do("sources", "on")
+    assert jobs.background.finish(30)
+    assert jobs.done == ["later", "on"]
 
 
 def test_fork_does_not_wait_for_a_disk_that_hangs(jobs: Jobs) -> None:
