@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import to_builtins
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["StatusFile", "write_status"]
 
-_Identity: TypeAlias = tuple[int, int]
+_Identity: TypeAlias = tuple[int, int, int]
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_MOST_BYTES: Final = 4 * 1024 * 1024
 
 
 def write_status(status: ClusterStatus, path: str) -> _Identity:
@@ -84,14 +87,19 @@ class StatusFile:
 
 def _identity_of(path: str) -> _Identity:
     facts = os.lstat(path)
-    return facts.st_dev, facts.st_ino
+    return facts.st_dev, facts.st_ino, facts.st_mtime_ns  # the number of a file that has gone is given to another one
 
 
 def _writer_of(path: str) -> int:
-    """Return the process that a status file says it is of, if that lives."""
+    """Return the process that a status file says it is of, if that lives.
+
+    It may be anything, put there by whoever may write in that folder: a FIFO, a link, a file without end.
+    """
     try:
-        with open(path, encoding="utf-8") as file:
-            pid = int(json.load(file)["pid"])
+        with open(os.open(path, _READ), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return 0
+            pid = int(json.loads(file.read(_MOST_BYTES))["pid"])
         return pid if pid > 0 and os.path.exists(f"/proc/{pid}") else 0
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 0

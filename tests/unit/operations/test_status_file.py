@@ -94,3 +94,35 @@ def test_file_of_two_servers_is_noticed_and_left_to_the_last(tmp_path: Path) -> 
     assert one.write(STATUS, path) == 0
     one.remove(path)
     assert not os.path.exists(path)
+
+
+def test_file_of_another_server_is_not_ours_by_its_number(tmp_path: Path) -> None:
+    """The number of a file that has gone is given to the next one, and each write makes a new file."""
+    path = tmp_path / "status.json"
+    one = StatusFile()
+    one.write(STATUS, str(path))
+    number = path.stat().st_ino
+    path.write_text(json.dumps({"pid": os.getpid()}))
+    os.utime(path, ns=(0, 0))
+    assert path.stat().st_ino == number
+    one.remove(str(path))
+    assert path.exists()
+    assert one.write(STATUS, str(path)) == os.getpid()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "large", "infinite"])
+def test_what_somebody_has_put_there_is_neither_waited_for_nor_followed(tmp_path: Path, kind: str) -> None:
+    path, other = tmp_path / "status.json", tmp_path / "other"
+    one = StatusFile()
+    one.write(STATUS, str(path))
+    path.unlink()
+    other.write_text(json.dumps({"pid": os.getpid()}))
+    make = {
+        "fifo": lambda: os.mkfifo(path),
+        "link": lambda: path.symlink_to(other),
+        "large": lambda: path.write_text(" " * (1 << 23) + other.read_text()),
+        "infinite": lambda: path.write_text('{"pid": 1e999}'),
+    }
+    make[kind]()
+    assert one.write(STATUS, str(path)) == 0
+    assert json.loads(path.read_text())["pid"] == STATUS.pid
