@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["StatusKeeper"]
 
 _FILE: Final = "status file"
-_FORMER: Final = "former status file"
+_FORMER: Final = "former status file "
 _AGAIN_SECONDS: Final = 3.0
 
 
@@ -82,7 +82,7 @@ class StatusKeeper:
         """See to it that no file is left where a reload has said another path."""
         if path != self._path:
             if self._path is not None:
-                self._background.do(_FORMER, partial(self._remove, self._path))
+                self._background.do(_FORMER + self._path, partial(self._remove, self._path))
             self._path, self._written, self._next_try = path, None, 0.0
 
     def close(self) -> None:

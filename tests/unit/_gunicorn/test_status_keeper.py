@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,6 +82,19 @@ def test_file_goes_where_a_reload_has_said(kept: Kept, tmp_path: Path) -> None:
         kept.turn()
         kept.turn()
         assert os.listdir(tmp_path) == [name]
+
+
+def test_reloads_while_the_disk_hangs_leave_one_file(kept: Kept, tmp_path: Path) -> None:
+    kept.settings.status_file = str(tmp_path / "one")
+    kept.turn()
+    goes_on = threading.Event()
+    kept.background.do("hanging", lambda: goes_on.wait(30))
+    for name in ("two", "three"):
+        kept.settings.status_file = str(tmp_path / name)
+        kept.keeper.turn()
+    goes_on.set()
+    kept.turn()
+    assert os.listdir(tmp_path) == ["three"]
 
 
 def test_file_of_another_server_is_said_once(kept: Kept, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
