@@ -69,7 +69,7 @@ class MetricsPage:
         if names - self._told:
             self._told |= names
             told = ", ".join(sorted(names))
-            self._arbiter.log.warning("Left out of /metrics, as the server has metrics of these names: %s", told)
+            self._arbiter.log.warning("Left out of /metrics, as other metrics have these names: %s", told)
 
     def _metrics(self, request: HttpHead) -> HttpAnswer:
         content_type, write = negotiated(request.accept)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from struct import Struct as BinaryStruct
 from typing import Final, Protocol, TypeAlias
 
-from .application_keys import ValueKey, exemplar_of, key_of, told_names
+from .application_keys import Kind, ValueKey, exemplar_of, key_of, told_names
 from .families import Exemplar, Family, Labels, Sample
 from .layout import (
     EXEMPLAR_BYTES,
@@ -200,11 +200,13 @@ class ApplicationSum:
             has_ended: whether they are its last ones.
             only_used: leave out what is 0.
         """
+        kept: set[str] = set()
         for key, value, when in values.read():
             if (only_used and not value) or (has_ended and key.is_live):
                 continue
             if has_ended:
                 self._renew(key)
+                kept.add(key.family)
             if not (key in self._counted or key in self._gauges) and self._is_full and not has_ended:
                 self.dropped += 1
             elif key.kind == "gauge":
@@ -212,7 +214,8 @@ class ApplicationSum:
                 gauge.add(_mode(key), slot, value, when)
             else:
                 self._counted[key] = self._counted.get(key, 0.0) + value
-        self._abouts.update(values.abouts)
+        abouts = values.abouts.items()
+        self._abouts.update((family, about) for family, about in abouts if not has_ended or family in kept)
         self.dropped += values.dropped
         for key, exemplar in values.exemplars():
             known = self._exemplars.get(key)
@@ -250,11 +253,20 @@ class ApplicationSum:
         """Return the names of the families whose lines could be taken for those of other families.
 
         Args:
-            taken: names of the others.
+            taken: names of families that are somebody else's; of two of the application the first one stays.
         """
-        told = frozenset().union(*map(told_names, taken))
-        kinds = {(key.family, key.kind) for key in (*self._counted, *self._gauges)}
-        return frozenset(family for family, kind in kinds if told_names(family, kind) & told)
+        told = set[str]().union(*map(told_names, taken))
+        kinds: dict[str, Kind] = {}
+        for key in (*self._counted, *self._gauges):
+            kinds.setdefault(key.family, key.kind)
+        doubles = set()
+        for family, kind in kinds.items():
+            names = told_names(family, kind)
+            if names & told:
+                doubles.add(family)
+            else:
+                told |= names
+        return frozenset(doubles)
 
     def families(self, taken: Iterable[str] = ()) -> list[Family]:
         """Return the metrics.

@@ -316,6 +316,27 @@ def test_help_text_that_a_deploy_has_changed_makes_no_second_line(workers: Worke
     assert {one.name: one.about for one in workers.together().families()} == {"jobs": "Jobs, 2.", "g": "Gauge, 2."}
 
 
+def test_texts_of_what_is_not_kept_are_not_kept(workers: Workers) -> None:
+    for number in range(3):
+        workers.fork_anew(1)
+        registry = CollectorRegistry()
+        Gauge(f"mine_{number}", "Live.", registry=registry, multiprocess_mode="livesum").set(1)
+        Counter(f"never_{number}", "No number.", registry=registry).inc(math.nan)
+        Counter("jobs", f"Jobs {number}.", registry=registry).inc()
+        workers.end(1)
+    assert workers.ended._abouts == {"jobs": "Jobs 2."}
+
+
+def test_of_two_families_that_tell_one_name_the_first_stays(workers: Workers) -> None:
+    """Each worker can have its own; one page with both is refused as a whole."""
+    workers.fork_anew(1)
+    Counter("jobs", "Jobs.", registry=CollectorRegistry()).inc(2)
+    workers.fork_anew(2)
+    Gauge("jobs_total", "Jobs.", registry=CollectorRegistry(), multiprocess_mode="sum").set(5)
+    assert workers.told() == {"jobs_total": 2}
+    assert workers.together().doubles(()) == {"jobs_total"}
+
+
 def test_living_workers_have_room_whatever_has_ended(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(application_values, "_MOST_SERIES", 2)
     workers.fork_anew(1)
