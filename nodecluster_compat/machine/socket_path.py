@@ -36,11 +36,15 @@ class SocketPath:
     Args:
         path: absolute.
         mode: the permissions of the socket.
+
+    Attributes:
+        path: as above.
+        mode: as above.
     """
 
     def __init__(self, path: str, mode: int) -> None:
         self.path = path
-        self._mode = mode
+        self.mode = mode
         self._identity: tuple[int, int] | None = None
         self._sock: _socket.socket | None = None
 
@@ -60,6 +64,7 @@ class SocketPath:
             PathTaken: somebody else has the path; nothing has changed.
             OSError: there can be no socket at that path.
             ValueError: the system has no such path.
+            OverflowError: nor such a mode.
         """
         if len(os.fsencode(self.path)) > _LONGEST:
             raise OSError(errno.ENAMETOOLONG, f"AF_UNIX path too long, expected {_LONGEST} bytes at most", self.path)
@@ -72,13 +77,13 @@ class SocketPath:
             os.unlink(draft)  # of a process that had this pid
         self._sock = sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
         try:
-            os.fchmod(sock.fileno(), self._mode)  # what is bound has at most these: never umask's alone
+            os.fchmod(sock.fileno(), self.mode)  # what is bound has at most these: never umask's alone
             sock.bind(draft)
-            os.chmod(draft, self._mode)
+            os.chmod(draft, self.mode)
             sock.listen(backlog)
             identity = _identity_of(draft)
             os.rename(draft, self.path)
-        except OSError:
+        except Exception:
             sock.close()
             with suppress(OSError):
                 os.unlink(draft)

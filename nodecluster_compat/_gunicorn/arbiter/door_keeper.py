@@ -79,9 +79,6 @@ class DoorKeeper:
         if now < self._next_look:
             return
         self._next_look = now + (_AGAIN_SECONDS if self._seeker.is_busy else _LOOK_SECONDS)
-        if self._seeker.is_busy:
-            self._seeker.press()
-            return
         try:
             self._seek(now)
         except (OSError, ValueError) as error:  # no working directory, or no name of a user behind ~
@@ -91,7 +88,9 @@ class DoorKeeper:
     def _seek(self, now: float) -> None:
         wanted = self._wanted_path() if self._upgrade.is_in_charge else None
         if self._upgrade.is_in_charge and wanted is None:
-            self._leave()
+            self._leave()  # at once, whatever the disk does
+        elif self._seeker.is_busy:
+            self._seeker.press()
         elif wanted is not None or self._door.is_listening:
             wanted = wanted if now >= self._next_try else None
             mode: int = getattr(self._arbiter.cfg, "control_socket_mode", _USUAL_MODE)
@@ -109,6 +108,7 @@ class DoorKeeper:
             self._complaint.say(f"Failed to start control socket: {found.trouble}")
         elif found.place is not None and found.sock is not None:
             self._leave()
+            self._next_look = 0.0  # the settings may have changed meanwhile
             self._place = found.place
             self._door.listen(found.sock)
             self._complaint.withdraw()

@@ -122,7 +122,7 @@ class SocketSeeker:
                 self._sought = place = SocketPath(search.wanted, search.mode)
                 found.sock = place.take(BACKLOG, search.replaceable.__contains__)
                 found.place = place
-        except (OSError, ValueError) as error:  # a path that cannot be one
+        except Exception as error:  # noqa: BLE001 - a path or a mode that cannot be one, say; whoever asked tells it
             found.trouble = error
         finally:
             self._found = found
@@ -136,7 +136,7 @@ class SocketSeeker:
 
 
 def _is_elsewhere(search: Search) -> bool:
-    return search.place is None or search.place.path != search.wanted
+    return search.place is None or (search.place.path, search.place.mode) != (search.wanted, search.mode)
 
 
 def _nothing() -> None:

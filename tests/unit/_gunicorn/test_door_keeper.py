@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import socket
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from nodecluster_compat._gunicorn.arbiter import door_keeper
 from nodecluster_compat._gunicorn.arbiter.door_keeper import DoorKeeper
 from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.base.variables import CONTROL_SOCKET
 from nodecluster_compat.machine import socket_path
 from nodecluster_compat.machine.background import Background
 from nodecluster_compat.machine.socket_path import SocketPath
@@ -221,3 +223,38 @@ def test_user_who_cannot_be_is_said_once(kept: Kept, caplog: pytest.LogCaptureFi
     for _ in range(3):
         kept.keeper.turn()
     assert caplog.messages == ["Failed to start control socket: embedded null byte"]
+
+
+def test_disk_that_hangs_keeps_no_door_open_against_the_settings(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CONTROL_SOCKET, raising=False)
+    kept.turn_until_it_answers(kept.path)
+    disk = Disk(monkeypatch)
+    while not disk.entered.is_set():
+        kept.keeper.turn()
+        kept.loop.run_once(0.01)
+    kept.settings.control_socket = None
+    kept.keeper.turn()
+    assert not kept.door.is_listening
+    disk.recover()
+
+
+def test_mode_that_a_reload_changes_is_applied(kept: Kept) -> None:
+    kept.turn_until_it_answers(kept.path)
+    kept.cfg.control_socket_mode = 0o660
+    for _ in range(3):
+        kept.keeper.turn()
+        assert kept.background.flush(30)
+        kept.loop.run_once(0.01)
+    assert stat.S_IMODE(os.stat(kept.path).st_mode) == 0o660
+    kept.turn_until_it_answers(kept.path)
+
+
+def test_mode_that_cannot_be_is_said_once(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
+    kept.cfg.control_socket_mode = 2**40
+    for _ in range(3):
+        kept.keeper.turn()
+        assert kept.background.flush(30)
+        kept.loop.run_once(0.01)
+    [said] = caplog.messages
+    assert said.startswith("Failed to start control socket: ")
+    assert "C int" in said
