@@ -15,6 +15,7 @@ import socket
 import struct
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final
 
@@ -68,7 +69,7 @@ def path_of_server(asked: str | None, environ: Mapping[str, str] = os.environ) -
 class ControlClient:
     """A connection to a server; it lives through forks and reloads of that server.
 
-    An old master that ends after an upgrade ends it, too.  Who has something to wait for connects again then
+    An old master that ends after an upgrade ends it, too.  To go on waiting for something, connect again
     (:meth:`connect_again`), to the new one.
 
     Args:
@@ -89,6 +90,7 @@ class ControlClient:
         self._where = f"{path} ({known_by})" if known_by else path
         self._number = 0
         self._timeout = timeout
+        self._gone_since: float | None = None  # without an answer meanwhile
         self._connect()
 
     def _connect(self) -> None:
@@ -106,19 +108,19 @@ class ControlClient:
         """Connect to whoever has the path now; return whether that is another process than before.
 
         Args:
-            gone: that the server of before has gone; raised where nobody takes its place for some seconds.
+            gone: that the server of before has gone; raised where nobody takes its place for some seconds, or whoever
+                does closes each connection without an answer.
         """
-        former, deadline = self.server_pid, time.monotonic() + _PATIENCE
-        while True:
+        former = self.server_pid
+        if self._gone_since is None:
+            self._gone_since = time.monotonic()
+        while time.monotonic() < self._gone_since + _PATIENCE:
             time.sleep(_PAUSE)
             self._sock.close()
-            try:
+            with suppress(NoServer):
                 self._connect()
-            except NoServer:
-                if time.monotonic() >= deadline:
-                    raise gone from None
-            else:
                 return self.server_pid != former
+        raise gone from None
 
     def __enter__(self) -> ControlClient:
         return self
@@ -160,6 +162,7 @@ class ControlClient:
             raise NoServer(f"what answers on {self._where} is no server of this kind: {error}") from None
         finally:
             self._sock.settimeout(usual)
+        self._gone_since = None
         return self._data_of(answer)
 
     def _data_of(self, answer: object) -> dict[str, Any]:

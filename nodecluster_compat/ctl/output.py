@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,8 +27,8 @@ def say(text: str) -> None:
 def output_to(path: str | None) -> Iterator[Write]:
     """Return what writes a text, if there is one: in place of what is in a file, or to the terminal.
 
-    The file is opened at once, for whoever has mistyped its name waits for nothing; what is in it stays until there is
-    something to take its place.
+    The file is opened at once, so that nobody waits for a result that cannot be written.  What is in it stays until
+    there is something to take its place.
 
     Args:
         path: of the file; ``None`` for the terminal.
@@ -42,7 +43,7 @@ def output_to(path: str | None) -> Iterator[Write]:
     with open(path, "a", encoding="utf-8", errors=UNPRINTABLE) as file:
 
         def write(text: str) -> None:
-            if file.seekable():  # a pipe has nothing to lose
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a pipe has nothing to lose
                 file.truncate(0)
             file.write(f"{text}\n" if text else "")
 

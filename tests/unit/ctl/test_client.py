@@ -123,5 +123,6 @@ def test_profile_takes_the_place_of_a_file_only_when_there_is_one(
     assert main(["profile", "1", "-o", str(file), "--control-socket", serve(answered(STACKS))]) == 0
     assert file.read_text() == "a (/x.py:1) 1\n"
     assert main(["profile", "1", "-o", "/dev/stdout", "--control-socket", serve(answered(STACKS))]) == 0
+    assert main(["profile", "1", "-o", "/dev/null", "--control-socket", serve(answered(STACKS))]) == 0
     assert main(["profile", "1", "-o", str(tmp_path / "no" / "file"), "--control-socket", serve(b"")]) == 1
     assert "No such file or directory" in capsys.readouterr().err

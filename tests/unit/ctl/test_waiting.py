@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,26 @@ def test_other_server_knows_nothing_of_the_reload(path: str, monkeypatch: pytest
     """Its reloads have other numbers: it would be waited for in vain, or believed."""
     with pytest.raises(Refused, match=r"is not known: the server with pid \d+ has taken its place"):
         after_a_break(path, True, monkeypatch)
+
+
+def test_server_that_answers_nobody_has_gone(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It closes each connection at once, as one does that has too many."""
+    monkeypatch.setattr(client_module, "_PATIENCE", 0.2)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        thread = threading.Thread(target=refuse_all, args=(server,))
+        thread.start()
+        with ControlClient(path) as client, pytest.raises(Gone, match="has gone"):
+            wait_for_reload(client, 0, 30, lambda _: None)
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def refuse_all(server: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            server.accept()[0].close()
 
 
 def test_server_that_is_not_replaced_has_gone(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
