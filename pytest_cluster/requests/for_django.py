@@ -64,7 +64,7 @@ def django_client(ask: Callable[..., Response], host: str, defaults: dict[str, A
 
         def __init__(self, enforce_csrf_checks: bool = False, *args: Any, **more: Any) -> None:
             super().__init__(enforce_csrf_checks, *args, **more)
-            self.handler = _Handler(ask, "" if "SERVER_NAME" in more else host, forges=not enforce_csrf_checks)
+            self.handler = _Handler(ask, "" if "SERVER_NAME" in more else host, enforce_csrf_checks=enforce_csrf_checks)
 
         def _login(self, *args: Any, **kwargs: Any) -> None:
             check_sessions()
@@ -77,13 +77,14 @@ def django_client(ask: Callable[..., Response], host: str, defaults: dict[str, A
 class _Handler:
     """Answers a WSGI environment with a response of Django's, as its ``ClientHandler`` does.
 
-    :param forges: give requests a CSRF token that is right, as ``ClientHandler`` leaves the check out.
+    :param enforce_csrf_checks: an attribute as of ``ClientHandler``, which leaves the check out without it: requests
+        are given a CSRF token that is right.
     """
 
-    def __init__(self, ask: Callable[..., Response], host: str, *, forges: bool) -> None:
+    def __init__(self, ask: Callable[..., Response], host: str, *, enforce_csrf_checks: bool) -> None:
         self._ask = ask
         self._host = host
-        self._forges = forges
+        self.enforce_csrf_checks = enforce_csrf_checks
 
     def __call__(self, environ: Environ) -> Any:  # noqa: ANN401
         from django.core.handlers.wsgi import WSGIRequest
@@ -91,7 +92,7 @@ class _Handler:
         method, target, headers, body = request_of(environ)
         if self._host and headers["Host"] == DEFAULT_HOST and "HTTP_HOST" not in environ:
             headers["Host"] = self._host
-        if self._forges and method not in SAFE_METHODS:
+        if not self.enforce_csrf_checks and method not in SAFE_METHODS:
             forge(headers)
         response = response_of(self._ask(method, target, headers, body))
         response.wsgi_request = WSGIRequest(dict(environ))

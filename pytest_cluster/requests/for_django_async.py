@@ -29,6 +29,7 @@ def django_async_client(ask: Ask, host: str, defaults: dict[str, Any]) -> Any:  
     :raises MissingLibrary: Django is not installed.
     """
     try:
+        from asgiref.sync import sync_to_async
         from django.test import AsyncClient
     except ImportError:
         raise MissingLibrary("cluster.django_async_client()", "django") from None
@@ -38,15 +39,18 @@ def django_async_client(ask: Ask, host: str, defaults: dict[str, Any]) -> Any:  
 
         def __init__(self, enforce_csrf_checks: bool = False, *args: Any, **more: Any) -> None:
             super().__init__(enforce_csrf_checks, *args, **more)
-            self.handler = _Handler(ask, host, forges=not enforce_csrf_checks)
+            self.handler = _Handler(ask, host, enforce_csrf_checks=enforce_csrf_checks)
 
         def _login(self, *args: Any, **kwargs: Any) -> None:
             check_sessions()
             super()._login(*args, **kwargs)
+            check_sessions()
 
         async def _alogin(self, *args: Any, **kwargs: Any) -> None:
-            check_sessions()
+            check = sync_to_async(check_sessions)  # on the thread that has the connections
+            await check()
             await super()._alogin(*args, **kwargs)
+            await check()
 
     return ClusterDjangoAsyncClient(**defaults)
 
@@ -54,13 +58,14 @@ def django_async_client(ask: Ask, host: str, defaults: dict[str, Any]) -> Any:  
 class _Handler:
     """Answers an ASGI scope with a response of Django's, as its ``AsyncClientHandler`` does.
 
-    :param forges: give requests a CSRF token that is right.
+    :param enforce_csrf_checks: an attribute as of ``AsyncClientHandler``: without it requests are given a CSRF token
+        that is right.
     """
 
-    def __init__(self, ask: Ask, host: str, *, forges: bool) -> None:
+    def __init__(self, ask: Ask, host: str, *, enforce_csrf_checks: bool) -> None:
         self._ask = ask
         self._host = host
-        self._forges = forges
+        self.enforce_csrf_checks = enforce_csrf_checks
 
     async def __call__(self, scope: dict[str, Any]) -> Any:  # noqa: ANN401
         from django.core.handlers.asgi import ASGIRequest
@@ -68,11 +73,11 @@ class _Handler:
         payload = scope.pop("_body_file", None)
         body = None if payload is None else payload.read()
         headers = _headers_of(scope)
-        if headers.get("Host", DEFAULT_HOST) == DEFAULT_HOST:
+        if not _names_host(scope):
             headers["Host"] = self._host
         if scope["scheme"] == "https":
             headers.setdefault(*HTTPS)
-        if self._forges and scope["method"] not in SAFE_METHODS:
+        if not self.enforce_csrf_checks and scope["method"] not in SAFE_METHODS:
             forge(headers)
         response = response_of(await self._ask(scope["method"], _target_of(scope), headers, body))
         response.asgi_request = ASGIRequest(scope, BytesIO(body or b""))
@@ -81,8 +86,16 @@ class _Handler:
 
 def _headers_of(scope: dict[str, Any]) -> dict[str, str]:
     found = {name.decode("latin-1").title(): value.decode("latin-1") for name, value in scope["headers"]}
-    # The length is that of the body; without cookies Django's field for them is empty.
-    return {name: value for name, value in found.items() if value and name != "Content-Length"}
+    found.pop("Content-Length", None)  # the length is that of the body
+    if not found.get("Cookie"):  # what Django's client says without any
+        found.pop("Cookie", None)
+    return found
+
+
+def _names_host(scope: dict[str, Any]) -> bool:
+    """Whether a test says a host, behind the one that each request of Django's client has."""
+    hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
+    return hosts not in ([], [DEFAULT_HOST.encode()])
 
 
 def _target_of(scope: dict[str, Any]) -> str:

@@ -154,6 +154,7 @@ urlpatterns = [
     path("vote/", vote),
     path("me/", login_required(lambda request: HttpResponse(str(request.user)), login_url="/door/")),
     path("door/", lambda request: HttpResponse(request.get_host())),
+    path("field/", lambda request: HttpResponse(repr(request.headers.get("X-Empty")))),
     path("go/", lambda request: HttpResponseRedirect("/door/")),
 ]
 """
@@ -164,7 +165,7 @@ import site_
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import transaction
-from django.test import SimpleTestCase, TransactionTestCase
+from django.test import SimpleTestCase, TestCase, TransactionTestCase
 from pytest_cluster import InAnotherProcess
 
 @pytest.fixture(autouse=True)
@@ -210,9 +211,17 @@ class TestSite(TransactionTestCase):
         self.assertContains(await client.post("/vote/", {"choice": "red"}), "bea voted red")
         strict = self.cluster.django_async_client(enforce_csrf_checks=True)
         self.assertEqual((await strict.post("/vote/", {"choice": "red"})).status_code, 403)
-        self.assertEqual((await client.get("/door/", headers={"Host": "elsewhere"})).status_code, 400)
+        for host in ("elsewhere", "testserver"):
+            self.assertEqual((await client.get("/door/", headers={"Host": host})).status_code, 400)
+        self.assertEqual((await client.get("/field/", headers={"X-Empty": ""})).content, b"''")
         with self.assertRaisesMessage(InAnotherProcess, "the page was rendered in a worker"):
             self.assertTemplateUsed(answers[0], "me.html")
+
+class TestInTransaction(TestCase):
+    async def test_login_that_no_worker_sees(self):
+        client = self.cluster.django_async_client()
+        with self.assertRaisesMessage(InAnotherProcess, "is in a transaction of this process"):
+            await client.aforce_login(await User.objects.acreate(username="cid"))
 """
 
 
@@ -222,7 +231,7 @@ def test_django(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(DJANGO_TESTS)
     pytester.makeini("[pytest]\ncluster_app = site_:app\npythonpath = .\n")
 
-    pytester.runpytest_subprocess("-W", "ignore::DeprecationWarning").assert_outcomes(passed=2)
+    pytester.runpytest_subprocess("-W", "ignore::DeprecationWarning").assert_outcomes(passed=3)
 
 
 @pytest.mark.parametrize(

@@ -396,6 +396,10 @@ DJANGO_SUITE = """
     def test_admin(admin_client):
         assert admin_client.get("/").json() == {"you": "admin", "users": 1}
 
+    @pytest.mark.parametrize(("checks", "status"), [(True, 403), (False, 200)])
+    def test_csrf(checks, status):
+        assert Client(enforce_csrf_checks=checks).post("/").status_code == status
+
     def test_live_server(live_server):
         with urllib.request.urlopen(live_server.url) as answer:
             assert json.load(answer)["users"] == 0
@@ -420,6 +424,7 @@ def test_django_suite_with_the_conftest_of_the_page(pytester: pytest.Pytester) -
             INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"]
             MIDDLEWARE = [
                 "django.contrib.sessions.middleware.SessionMiddleware",
+                "django.middleware.csrf.CsrfViewMiddleware",
                 "django.contrib.auth.middleware.AuthenticationMiddleware",
             ]
             DATABASES = {
@@ -468,11 +473,11 @@ def test_django_suite_with_the_conftest_of_the_page(pytester: pytest.Pytester) -
 
     result = pytester.runpytest_subprocess("--cluster-compare", "-p", "no:flask")
 
-    result.assert_outcomes(passed=13, failed=1)
+    result.assert_outcomes(passed=17, failed=1)
     result.stdout.fnmatch_lines(
         [
             "test_site.py::TestCommitted::test_visits: passes with 1 worker, fails with 2",
-            "7 tests compared: 1 passes with 1 worker and fails with more",
+            "9 tests compared: 1 passes with 1 worker and fails with more",
         ]
     )
     result.stdout.no_fnmatch_line("*asked in pytest's own process*")
