@@ -22,7 +22,7 @@ from h2_client import fetch
 from kinds import ASGI, GEVENT, THREADS, every_kind
 from raw_http import Certificate
 from receive_queue import unread_by_peer
-from remote_control import cpu_ticks, freeze, open_fds, wait, wait_said
+from remote_control import cpu_ticks, freeze, open_fds, said, wait, wait_said
 from routed_client import SID, RoutedClient, head
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -307,13 +307,16 @@ def when_ready(server):
 
 
 def check_idle(cluster: Cluster) -> None:
-    """No process computes, while the primary's clock goes on for some two seconds: who spins has much of that."""
+    """In some second of the primary's clock no process computes: one that spins always does."""
     pids = [cluster.primary.pid, *(worker.pid for worker in cluster.workers)]
-    ticks = len(wait_said(cluster, ticks=True))
-    before = [cpu_ticks(pid) for pid in pids]
-    wait_said(cluster, ticks + 3, ticks=True)
-    used = [cpu_ticks(pid) - was for pid, was in zip(pids, before, strict=True)]
-    assert max(used) < 25, f"{used} hundredths of a second in some two seconds"
+    used = []
+    for _ in range(10):
+        before = [cpu_ticks(pid) for pid in pids]
+        wait_said(cluster, len(said(cluster, ticks=True)) + 1, ticks=True)
+        used.append(max(cpu_ticks(pid) - was for pid, was in zip(pids, before, strict=True)))
+        if used[-1] < 10:
+            return
+    pytest.fail(f"somebody has used {used} hundredths of a second between ticks")
 
 
 @pytest.mark.slow
