@@ -80,13 +80,13 @@ class TokenBucket:
 class SlidingWindow:
     """So many hits within the last seconds, at any moment.
 
-    Up to 10 000 moments are remembered.  Where one window has more of them neighbours count as of the later one, so it
-    never allows more than the limit.
+    Up to 10 000 moments are remembered.  Where one window has more, neighbours are joined and count from the later
+    one on, so it never allows more than the limit.
 
     Args:
         store: ``cluster.store``.
         name: of the window, a key of the store.
-        limit: how many, 1 to a thousand million.
+        limit: how many, 1 to 1 000 000 000.
         seconds: above 0.
         clock: seconds, the same in all processes; ``None`` for the store's.
     """

@@ -227,7 +227,7 @@ def check_variables() -> None:
     if wrong:
         import pytest
 
-        raise pytest.UsageError(f"{', '.join(wrong)}: no setting has this variable; there are {', '.join(valid)}")
+        raise pytest.UsageError(f"{', '.join(wrong)}: expected variables of settings, which are {', '.join(valid)}")
 
 
 def repeats(config: pytest.Config) -> bool:

@@ -283,7 +283,7 @@ def test_variable_that_is_none_of_ours(pytester: pytest.Pytester, monkeypatch: p
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["ERROR: PYTEST_CLUSTER_WOKERS: no setting has this variable; there are PYTEST_CLUSTER_WORKERS, *"]
+        ["ERROR: PYTEST_CLUSTER_WOKERS: expected variables of settings, which are PYTEST_CLUSTER_WORKERS, *"]
     )
 
 
