@@ -16,6 +16,7 @@ import pytest
 
 from nodecluster_compat._gunicorn.arbiter import log_probe
 from nodecluster_compat._gunicorn.arbiter.log_probe import LogProbe
+from nodecluster_compat._gunicorn.arbiter.log_targets import LogTarget
 from nodecluster_compat.errors import SettingsError
 from nodecluster_compat.machine.helper_thread import HelperThread
 from nodecluster_compat.operations.stuck_handlers import known_handlers
@@ -36,13 +37,27 @@ def wait_until_it_goes_on(probe: LogProbe) -> None:
         os.sched_yield()
 
 
-def test_disk_that_hangs_is_said_and_asked_by_one_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def give_up_once_it_is_there(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Let a probe wait hardly, but not before the event: its thread may begin late."""
     monkeypatch.setattr(log_probe, "_SECONDS", 0.01)
+    is_there, outcome = threading.Event(), log_probe._Trial._outcome
+
+    def late(trial: Any) -> str:
+        assert is_there.wait(30)
+        return outcome(trial)
+
+    monkeypatch.setattr(log_probe._Trial, "_outcome", late)
+    return is_there
+
+
+def test_disk_that_hangs_is_said_and_asked_by_one_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_there = give_up_once_it_is_there(monkeypatch)
     asked: list[str] = []
     goes_on = threading.Event()
 
     def hang(_: object, path: str) -> None:
         asked.append(path)
+        is_there.set()
         goes_on.wait(30)
 
     monkeypatch.setattr(log_probe._Trial, "_open", hang)
@@ -92,7 +107,13 @@ def test_reader_of_a_fifo_stays_while_the_log_is_set_up(tmp_path: Path) -> None:
 @pytest.fixture
 def deaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return the path of a socket that accepts nobody."""
-    monkeypatch.setattr(log_probe, "_SECONDS", 0.2)
+    is_there, connect = give_up_once_it_is_there(monkeypatch), log_probe._connect
+
+    def connecting(target: LogTarget) -> None:
+        is_there.set()
+        connect(target)
+
+    monkeypatch.setattr(log_probe, "_connect", connecting)
     path = str(tmp_path / "syslog")
     with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
         server.bind(path)
