@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread  # noqa: F401 - ``original`` looks for it
 import os
 import select  # noqa: F401 - ``original`` looks for it
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -65,7 +66,10 @@ class Background:
         done = self._end_of_jobs()
         self._is_over = True
         is_done: bool = done.acquire(timeout=seconds)
-        return self._thread.stop() and is_done
+        has_ended, deadline = self._thread.stop(), time.monotonic() + seconds
+        while is_done and not has_ended and time.monotonic() < deadline:
+            has_ended = self._thread.stop()  # it has nothing more to do, but may wait for a processor
+        return has_ended and is_done
 
     def flush(self, seconds: float) -> bool:
         """Wait up to ``seconds`` until everything is done; return whether it is."""
