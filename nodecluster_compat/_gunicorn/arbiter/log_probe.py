@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LogProbe"]
 
-_SECONDS: Final = 1.0
+_SECONDS: Final = 3.0
 _MOMENT_SECONDS: Final = 0.05
 _ANY: Final = os.O_CLOEXEC | os.O_NONBLOCK
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _ANY
