@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from .opening import Opener
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..routing.relays import Relays
 
 __all__ = ["Relay"]
@@ -25,17 +27,19 @@ class Relay(asyncio.Protocol):
     Args:
         relays: of this worker.
         early: what was read of the first request.
+        close: called when the other worker has ended: close the client's connection.
 
     Raises:
         OSError: no descriptors are left.
     """
 
-    def __init__(self, relays: Relays, early: bytes) -> None:
+    def __init__(self, relays: Relays, early: bytes, close: Callable[[], None]) -> None:
         self._near, self._far = socket.socketpair()
         self._client: asyncio.Transport
         self._transport: asyncio.Transport | None = None
         self._early = b""
         self._is_broken = False
+        self._close = close
         self._carried = relays.carry(early, self.end)
 
     @property
@@ -60,7 +64,7 @@ class Relay(asyncio.Protocol):
             self._transport.abort()
 
     def begin(self, loop: asyncio.AbstractEventLoop, client: asyncio.Transport) -> None:
-        """Relay from now on; ``client`` is closed when the other worker has ended."""
+        """Relay what comes from ``client``, and what goes to it, from now on."""
         self._far.close()
         self._client = client
         client.pause_reading()
@@ -121,7 +125,4 @@ class Relay(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended, or could not begin."""
         self._carried.ended()
-        if self._is_broken and not self._client.get_write_buffer_size():
-            self._client.abort()  # closed, it would wait until its client says goodbye through TLS as well
-        else:
-            self._client.close()
+        self._close()

@@ -245,6 +245,29 @@ def test_idle_connection_over_tls(cluster_factory: ClusterFactory, certificate: 
     assert "Traceback" not in cluster.log
 
 
+@pytest.mark.table(quick=["asyncio"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_silent_clients_over_tls_hold_up_no_drain(
+    cluster_factory: ClusterFactory, certificate: Certificate, loop: str
+) -> None:
+    """Their connections have ended before the drain, by it, or with the last answer, and they do not close them."""
+    files = {"keyfile": certificate.key, "certfile": certificate.cert}
+    cluster = cluster_factory(**QUICK, workers=1, settings={**files, "asgi_loop": loop})
+    with cluster.connect(timeout=30) as early, cluster.connect(timeout=30) as last:
+        ask(early)
+        assert early.recv(65536) == b""
+        last.sendall(GET % (b"/held", b""))
+        wait_said(cluster, told="held")
+        with cluster.connect(timeout=30) as idle:
+            ask(idle)
+            cluster.primary.signal("SIGTERM")
+            assert idle.recv(65536) == b""
+            release(cluster)
+            assert b"Connection: close" in rest_of(last)
+            cluster.journal.wait_for("exit", worker=1)
+    assert "Traceback" not in cluster.log
+
+
 @pytest.mark.cluster(**{**ASGI, "config": LONG + "def post_worker_init(w):\n    import asgi_app; asgi_app.this = w\n"})
 def test_client_that_goes_away_has_left_at_once(cluster: Cluster) -> None:
     """gunicorn's task for it waits for its next request three seconds more."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gunicorn.asgi.protocol import ASGIProtocol
 
+from ....asyncio_runtime.goodbye import wait_for_no_goodbye
 from ....base.this_request import ID_KEY, SLOT_KEY, request_id
 from ...requests.own_variables import slot_text
 from .metered import MeteredProtocol
@@ -193,6 +194,12 @@ class FedProtocol(MeteredProtocol):
 
     # --- the end -------------------------------------------------------------------------------
 
+    def _close_transport(self) -> None:
+        """Extends gunicorn's: no client holds up a worker that leaves by saying no goodbye."""
+        super()._close_transport()
+        if self._ends_connection():
+            wait_for_no_goodbye(self, self.worker.loop.call_later)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Extends gunicorn's: what was run for the connection may take longer than the connection."""
         is_first = not self._conn_lost_handled
@@ -219,6 +226,8 @@ class FedProtocol(MeteredProtocol):
 
         One that has not asked for anything yet has as long for that as one that was answered.
         """
+        if self._closed:
+            wait_for_no_goodbye(self, self.worker.loop.call_later)
         if self._keepalive and self.req_count == 1 and self._request_ready and not self._request_ready.is_set():
             self._idle.note(self)
         if getattr(self, "_h2_conn", None) is not None:

@@ -53,6 +53,7 @@ class RoutedConnection:
         family: of its socket.
         feed: called with what is to be served here; returns whether the connection goes on.
         let_go: called when the connection is another worker's: close it.
+        close: called when the worker to which it is relayed has ended it: close it.
         relayed: called when it is relayed from now on: it waits for nothing here.
         loop: the worker's.
     """
@@ -63,6 +64,7 @@ class RoutedConnection:
         family: int,
         feed: Callable[[bytes], bool],
         let_go: Callable[[], None],
+        close: Callable[[], None],
         relayed: Callable[[], None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -70,6 +72,7 @@ class RoutedConnection:
         self._family = family
         self._feed = feed
         self._let_go = let_go
+        self._close = close
         self._relayed = relayed
         self._loop = loop
         self._held = b""
@@ -128,7 +131,7 @@ class RoutedConnection:
 
     def _relay(self, target: int, transport: asyncio.Transport) -> bool:
         try:
-            relay = Relay(self._passage.relays, self._held)
+            relay = Relay(self._passage.relays, self._held, self._close)
         except OSError:
             return False
         if not self._passage.hand_on(target, relay.fileno(), relay.family, self._held, self._requests > 0):

@@ -26,7 +26,8 @@ class RoutedProtocol(FedProtocol):
         """Route the requests of this connection; said before it is made."""
         self._early = passage.early
         feed, waits_no_more = super()._feed_callback_parser, partial(self._idle.forget, self)
-        self._routed = RoutedConnection(passage, family, feed, self._let_go, waits_no_more, self.worker.loop)
+        ends = (self._let_go, self._close_transport)
+        self._routed = RoutedConnection(passage, family, feed, *ends, waits_no_more, self.worker.loop)
 
     def name_ends(self, peer: PeerAddress, server: SocketName) -> None:
         """The connection is relayed, from a client at ``peer`` who has connected to ``server``."""
