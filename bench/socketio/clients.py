@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
+import ssl
 import sys
 import threading
 import time
@@ -20,6 +22,7 @@ from typing import Any, Final
 import engineio
 import requests
 import socketio
+import websocket
 
 PATIENCE: Final = float(os.environ.get("PATIENCE", "30"))
 TRANSPORTS: Final = {"polling": ["polling"], "upgrade": ["polling", "websocket"], "websocket": ["websocket"]}
@@ -37,6 +40,46 @@ class _InOrderClient(socketio.Client):
         return _InOrder
 
 
+class _OneAtATime(websocket.WebSocket):
+    """A websocket through TLS, of which python-engineio reads in one thread and writes in another.
+
+    Python's ``ssl`` allows that no more than OpenSSL does: on a busy machine a read is told the end of a connection
+    that stands, because the other thread has written between the read and the question what has come of it.
+    """
+
+    _turn: threading.Lock | None = None
+
+    def _recv(self, bufsize: int) -> bytes:
+        if not isinstance(self.sock, ssl.SSLSocket) or not self.connected:
+            return super()._recv(bufsize)
+        coming = select.poll()
+        coming.register(self.sock, select.POLLIN)
+        while True:
+            with self._own_turn(), contextlib.suppress(ssl.SSLWantReadError):
+                return self._recv_at_once(self.sock, bufsize)
+            if not coming.poll(1000 * (self.sock.gettimeout() or PATIENCE)):
+                raise websocket.WebSocketTimeoutException
+
+    def _recv_at_once(self, sock: ssl.SSLSocket, bufsize: int) -> bytes:
+        patience = sock.gettimeout()
+        sock.settimeout(0)
+        try:
+            data = sock.recv(bufsize)
+        finally:
+            sock.settimeout(patience)
+        if not data:
+            raise websocket.WebSocketConnectionClosedException
+        return data
+
+    def _send(self, data: bytes) -> int:
+        with self._own_turn():
+            return super()._send(data)
+
+    def _own_turn(self) -> threading.Lock:
+        self._turn = self._turn or threading.Lock()  # the handshake comes first, and in one thread
+        return self._turn
+
+
 class Client:
     """One client."""
 
@@ -49,7 +92,9 @@ class Client:
         self._changed = threading.Condition()
         session = requests.Session()
         session.verify, session.trust_env = os.environ.get("NODE_EXTRA_CA_CERTS") or True, False
-        self.socket = _InOrderClient(reconnection=False, http_session=session)
+        self.socket = _InOrderClient(
+            reconnection=False, http_session=session, websocket_extra_options={"class_": _OneAtATime}
+        )
         self.socket.on("asked", lambda value: [self.sid, value])
         self.socket.on("*", self._hear)
         self.socket.on("disconnect", self._disconnected)
@@ -143,7 +188,8 @@ def meet(clients: list[Client], each: Callable[[Callable[..., Any]], list[Any]])
     result["behind"] = sum(each(lambda one: one.hears("behind")))
     result["leaked"] = sum("leaked" in one.heard for one in clients)
     for one in clients[:-1:2]:
-        one.socket.emit("kick", after(one).sid)
+        with contextlib.suppress(socketio.exceptions.SocketIOError):  # it has lost its session, which is told below
+            one.socket.emit("kick", after(one).sid)
     result["kicked"] = sum(each(lambda one: bool(numbered[one] % 2) and one.is_kicked()))
     return result
 
