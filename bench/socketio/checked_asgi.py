@@ -2,12 +2,19 @@
 
 import os
 from typing import Any
+from urllib.parse import urlsplit
 
 import socketio
 
 from nodecluster_compat.socketio import AsyncClusterManager
 
-sio = socketio.AsyncServer(async_mode="asgi", client_manager=AsyncClusterManager())
+
+def is_own(origin: str, environ: dict[str, Any]) -> bool:
+    """Whether a page of this server asks, through TLS as well: for python-engineio all of ASGI is ``http``."""
+    return urlsplit(origin).netloc == environ["HTTP_HOST"]
+
+
+sio = socketio.AsyncServer(async_mode="asgi", client_manager=AsyncClusterManager(), cors_allowed_origins=is_own)
 
 
 async def page(_scope: Any, _receive: Any, send: Any) -> None:
