@@ -199,7 +199,10 @@ def test_ctrl_c_twice(inner: type[Inner]) -> None:
     run.process.send_signal(signal.SIGINT)
     assert poll((run.path / "ending").exists, 20), run.output
     assert cluster_members(run.session, run.tag)
-    run.process.send_signal(signal.SIGINT)
+    for _ in range(5):  # Python loses an interrupt that comes amid a destructor: then one presses the keys again
+        run.process.send_signal(signal.SIGINT)
+        if poll(lambda: run.process.poll() is not None, 5):
+            break
     assert run.wait() == -signal.SIGINT, run.output
     assert "was killed" not in run.output
     run.assert_nothing_left()
