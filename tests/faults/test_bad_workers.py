@@ -181,12 +181,14 @@ import array, gevent.monkey
 one, two = socket.socketpair()
 def flood():
     try:
-        packets.setblocking(True)
         while True:
-            packets.sendmsg(
-                [struct.pack('!BI251x', {kind}, 1)],
-                [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [one.fileno()]))],
-            )
+            try:  # on a thread of its own, where gevent cannot wait
+                packets._sock.sendmsg(
+                    [struct.pack('!BI251x', {kind}, 1)],
+                    [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [one.fileno()]))],
+                )
+            except BlockingIOError:
+                pass
     except OSError:
         pass
 gevent.monkey.get_original('_thread', 'start_new_thread')(flood, ())
