@@ -62,12 +62,12 @@ def test_person_sees_and_steers_a_server(cluster: Cluster) -> None:
         person.wait("2 of 2 listen")
         assert len(person.lines[0]) <= 80
         first, second = sorted(cluster.workers, key=lambda one: one.id)
-        assert person.style(f"{first.pid}").reverse
+        person.wait(lambda _: person.sees_selected(f"{first.pid}"))
         for _ in range(5):
             assert cluster.get("/").status == 200
         person.wait("; 0 in flight; 5 in all")
         person.press(DOWN)
-        person.wait(lambda _: person.style(f"{second.pid}").reverse)
+        person.wait(lambda _: person.sees_selected(f"{second.pid}"))
         person.press("t")
         person.wait(lambda text: "Hub " in text and f"What worker 2 (pid {second.pid}) is doing" in text)
         person.press(PAGE_DOWN)

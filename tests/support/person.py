@@ -85,12 +85,13 @@ class Person:
         """The same as one."""
         return "\n".join(self.lines)
 
-    def style(self, word: str) -> Any:
-        """Return how a word on the screen looks: its first character."""
-        for number, line in enumerate(self._screen.display):
-            if word in line:
-                return self._screen.buffer[number][line.index(word)]
-        raise AssertionError(f"{word!r} is not on the screen:\n{self.text}")
+    def sees_selected(self, word: str) -> bool:
+        """Whether a word stands on the screen in reverse video."""
+        return any(
+            self._screen.buffer[number][found.start()].reverse
+            for number, line in enumerate(self._screen.display)
+            for found in re.finditer(rf"\b{re.escape(word)}\b", line)
+        )
 
     def wait(self, check: str | Callable[[str], bool]) -> str:
         """Wait until a text is on the screen, or a check of it holds; return the screen."""
