@@ -58,7 +58,7 @@ class Native(Protocol):
         DealingTurns: the twin of what turns in :mod:`~nodecluster_compat.connections.dealing_loop`.
         Standby: deals while the dealer waits for the interpreter's lock, for
             :mod:`~nodecluster_compat.connections.standby`.
-        Guarded: the twin of ``run_guarded`` in :mod:`~nodecluster_compat.base.emitter`, for one handler.
+        Guarded: the twin of ``run_guarded`` in :mod:`~nodecluster_compat.base.guarded`, for one handler.
         Reading, Post: what reads a channel, and what sends a message, in :mod:`~nodecluster_compat.messages.reader`
             and :mod:`~nodecluster_compat.messages.writer`.
         Delivery: the twin of ``Deliveries.received`` in :mod:`~nodecluster_compat.roles.deliveries`, for one worker.

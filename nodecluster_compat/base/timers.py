@@ -13,7 +13,7 @@ from math import isnan
 from typing import Any, Final, Protocol
 
 from ..errors import ArgumentError
-from .emitter import Origin, run_guarded
+from .guarded import Origin, run_guarded
 
 __all__ = ["Clock", "TimeoutOverflowWarning", "Timer", "seconds_of"]
 

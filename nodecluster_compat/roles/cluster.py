@@ -20,8 +20,8 @@ from typing import Any, Final
 from ..base.arguments import checked_callable, checked_seconds
 from ..base.arity import checked_callback
 from ..base.drain_timeout import checked_timeout
-from ..base.emitter import Origin, current_origin
 from ..base.event_names import KnownEvents
+from ..base.guarded import Origin, current_origin
 from ..base.timers import Timer
 from ..errors import ArgumentTypeError, NotInCluster, SettingsError
 from ..lifecycle.rollout import ReloadReport

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from ..base.emitter import Origin
+from ..base.guarded import Origin
 from ..base.loop import Loop
 from ..base.timers import Timer
 

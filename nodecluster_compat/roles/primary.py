@@ -20,7 +20,8 @@ from functools import partial
 from threading import Event
 from typing import Any, Final
 
-from ..base.emitter import Emitter, Origin, current_origin, run_guarded
+from ..base.emitter import Emitter
+from ..base.guarded import Origin, current_origin, run_guarded
 from ..base.log import Log
 from ..base.loop import Loop
 from ..base.native import in_force

@@ -12,9 +12,10 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
-from ..base.emitter import Emitter, Registration, ending_by_uncaught, line_outside
+from ..base.emitter import Emitter, Registration, line_outside
 from ..base.event_names import KnownEvents
 from ..base.exit_code import checked_exit_code, exit_code_of
+from ..base.guarded import ending_by_uncaught
 from ..base.records import Handle, Message
 from ..errors import NotInCluster
 from ..messages.channel import SendCallback

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..base.arity import checked_callback
-from ..base.emitter import current_origin, run_guarded
+from ..base.guarded import current_origin, run_guarded
 from ..base.handlers import Handlers
 from ..base.log import Log
 from ..base.native import in_force

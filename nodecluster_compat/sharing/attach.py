@@ -20,7 +20,7 @@ from .verbs import Moment
 from .workers import Workers
 
 if TYPE_CHECKING:
-    from ..base.emitter import Origin
+    from ..base.guarded import Origin
     from ..base.log import Log
     from ..machine.state_folder import StateFolder
     from ..roles.primary import Primary

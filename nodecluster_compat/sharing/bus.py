@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 import msgspec
 
 from ..base.arity import checked_callback
-from ..base.emitter import current_origin, run_guarded
+from ..base.guarded import current_origin, run_guarded
 from ..errors import ArgumentError, ArgumentTypeError, ClusterError
 from ..roles.requests import Replied, awaited, checked_request_timeout, waited
 from .exchange import Ask

@@ -17,7 +17,7 @@ from .apart import apart
 from .server_address import BUS_VARIABLE, address_of, asked_name, asked_url
 
 if TYPE_CHECKING:
-    from ..base.emitter import Origin
+    from ..base.guarded import Origin
     from .consumer import Consumer, DurableSubscription
     from .server import Server
     from .sides import Around

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..base.emitter import run_guarded
+from ..base.guarded import run_guarded
 from ..errors import ArgumentTypeError
 from ..roles.requests import awaited, checked_request_timeout, waited
 from .outcomes import Failure

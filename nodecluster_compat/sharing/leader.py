@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from ..base.arity import fitted
-from ..base.emitter import Origin, awaits_handlers, current_origin, run_guarded
+from ..base.guarded import Origin, awaits_handlers, current_origin, run_guarded
 from ..errors import ArgumentTypeError
 from .verbs import Caller, Returning, Verbs
 from .wire import encode

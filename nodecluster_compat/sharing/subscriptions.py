@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeVar
 from msgspec import Struct
 
 from ..base.arity import fitted
-from ..base.emitter import Origin, awaits_handlers, current_origin, run_guarded
+from ..base.guarded import Origin, awaits_handlers, current_origin, run_guarded
 from ..base.log import Log
 from ..errors import FrameError
 from .losses import Reason

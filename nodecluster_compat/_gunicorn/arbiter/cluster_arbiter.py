@@ -22,8 +22,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ... import under_test
-from ...base.emitter import set_log
 from ...base.exit_code import exit_code_of
+from ...base.guarded import set_log
 from ...base.loop import Loop
 from ...base.native import in_force
 from ...base.version import __version__
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
 
     from gunicorn.arbiter import Arbiter as _Base
 
-    from ...base.emitter import Origin
+    from ...base.guarded import Origin
     from ...base.records import ServedAddress
     from ...lifecycle.steps import Step
     from ...roles.worker_handle import ChildEnds, WorkerHandle

@@ -21,8 +21,8 @@ from weakref import WeakSet
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from ...base.emitter import set_uncaught
 from ...base.exit_code import exit_code_of
+from ...base.guarded import set_uncaught
 from ...errors import NotInCluster, SettingsError
 from ...messages.writer import write_collected
 from ...roles.cluster import SCHED_RR, cluster

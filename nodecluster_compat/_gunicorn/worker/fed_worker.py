@@ -21,7 +21,7 @@ from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ... import under_test
-from ...base.emitter import let_forks_await
+from ...base.guarded import let_forks_await
 from ...base.log import Log
 from ...base.records import NO_LOAD, Load
 from ...lifecycle.recycling import requests_of

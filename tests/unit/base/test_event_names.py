@@ -39,9 +39,9 @@ EVERY_EMITTER = [
 @pytest.fixture(autouse=True)
 def nothing_said() -> Iterator[None]:
     """Each test is the first to complain."""
-    emitters._ThisProcess.complaints.clear()
+    emitters._complaints.clear()
     yield
-    emitters._ThisProcess.complaints.clear()
+    emitters._complaints.clear()
 
 
 @pytest.mark.parametrize("kind", EVERY_EMITTER)

@@ -76,7 +76,7 @@ def test_signal_that_nobody_can_catch(process: Process, name: str) -> None:
 
 def test_signals_that_gunicorn_acts_on(process: Process, caplog: pytest.LogCaptureFixture) -> None:
     """Whoever has registered, or registers, hears that they do not come."""
-    emitters._ThisProcess.complaints.clear()
+    emitters._complaints.clear()
     process.on("SIGUSR2", print)
     process.on("beforeExit", print)
     gunicorns = signal.signal(NUMBER, signal.SIG_IGN)
@@ -95,7 +95,7 @@ def test_signals_that_gunicorn_acts_on(process: Process, caplog: pytest.LogCaptu
         "process has no event 'SIGTERM'",
     ]
     assert all("write process.on(" in message for message in said)
-    emitters._ThisProcess.complaints.clear()
+    emitters._complaints.clear()
 
 
 def test_exit_comes_once_and_may_change_the_code(process: Process) -> None:

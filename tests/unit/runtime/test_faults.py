@@ -11,7 +11,8 @@ import gevent
 import pytest
 from gevent.pool import Group, Pool
 
-from nodecluster_compat.base.emitter import Emitter, set_uncaught
+from nodecluster_compat.base.emitter import Emitter
+from nodecluster_compat.base.guarded import set_uncaught
 from nodecluster_compat.runtime.faults import Faults
 
 

@@ -29,7 +29,7 @@ from .... import under_test
 from ....asyncio_runtime.lifespan import Lifespan, LifespanFailed
 from ....asyncio_runtime.reactor import AsyncioReactor
 from ....asyncio_runtime.task_stacks import task_stacks
-from ....base.emitter import set_awaiting
+from ....base.guarded import set_awaiting
 from ....base.log import Log
 from ....base.one_line import Lines
 from ....base.this_request import add_limiter
