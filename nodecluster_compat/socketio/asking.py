@@ -33,6 +33,7 @@ class Asking:
     """What a manager asks of those of other workers; mixed in front of one of python-socketio's."""
 
     server: Any
+    host_id: str
     _seat: Seat | None
     _put: Put | None
     members: frozenset[int] | None  # the other workers, when all was heard that they told before; None: not yet
@@ -82,12 +83,14 @@ class Asking:
             number = self._questions.begin(members, ended, suffices)
         if members:
             seat.runtime.call_later(seconds, lambda: self._questions.expire(number))
-            question = {"method": "ask", "id": number, **told}
+            question = {"method": "ask", "id": number, "asker": self.host_id, **told}
             for target in (ALL_OTHERS,) if asked is None else members:
                 self._tell(target, question)
 
     def told_answer(self, sender: int, told: Told) -> None:
-        """Another worker has answered."""
+        """Another worker has answered; what it answers to one that is gone goes to all."""
+        if told.get("asker", self.host_id) != self.host_id:
+            return
         assert self._seat is not None
         with self._seat.lock:
             if "failure" in told:
@@ -115,10 +118,11 @@ class Asking:
     def _answer(self, sender: int, told: Told, **outcome: Any) -> None:
         if told.get("id") is None:
             return
+        answer = {"method": "answer", "id": told["id"], "asker": told.get("asker")}
         try:
-            self._tell(sender, {"method": "answer", "id": told["id"], **outcome})
+            self._tell(sender, {**answer, **outcome})
         except MessageNotSerializable as error:
-            self._tell(sender, {"method": "answer", "id": told["id"], "failure": str(error)})
+            self._tell(sender, {**answer, "failure": str(error)})
 
     # --- the facts -----------------------------------------------------------------------------
 

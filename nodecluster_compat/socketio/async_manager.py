@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from socketio import packet
 from socketio.async_pubsub_manager import AsyncPubSubManager
 
 from .asking import SECONDS, only_value, whole
-from .events import receivers
+from .events import ENCODED, receivers
 from .moving import LOOK_SECONDS, SHUTTING_DOWN, open_sockets, shares
 from .questions import Answers
 from .records import RemoteSocket
@@ -77,7 +77,7 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
 
     async def _handle_emit(self, message: Told) -> None:
         """Extends python-socketio's: what was encoded once goes to the clients as it is."""
-        text = None if self.recovery is not None else self._text_of(message)
+        text = message.get(ENCODED) if self.recovery is not None else self._text_of(message)
         if text is None:
             await super()._handle_emit(message)
             return
@@ -86,6 +86,23 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
         sending = [asyncio.create_task(send(eio_sid, packet)) for eio_sid in receivers(self, message)]
         if sending:
             await asyncio.wait(sending)
+
+    async def _handle_callback(self, message: Told) -> None:
+        """Extends python-socketio's: a function that asks other workers does not hold up the answers to it."""
+        self.server.start_background_task(self._run_apart, super()._handle_callback, message)
+
+    async def _handle_disconnect(self, message: Told) -> None:
+        """Extends python-socketio's: the same for the handlers of a client that another worker disconnects."""
+        if message.get("host_id") == self.host_id:
+            await super()._handle_disconnect(message)
+        else:
+            self.server.start_background_task(self._run_apart, super()._handle_disconnect, message)
+
+    async def _run_apart(self, act: Callable[[Told], Awaitable[None]], message: Told) -> None:
+        try:
+            await act(message)
+        except Exception:  # noqa: BLE001 - of a handler: said as python-socketio says it
+            self._get_logger().exception("A handler of what another worker told raised")
 
     # --- clients of other workers --------------------------------------------------------------
 

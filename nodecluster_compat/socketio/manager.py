@@ -12,7 +12,7 @@ from socketio import packet
 from socketio.pubsub_manager import PubSubManager
 
 from .asking import SECONDS, only_value, whole
-from .events import receivers
+from .events import ENCODED, receivers
 from .moving import LOOK_SECONDS, SHUTTING_DOWN, open_sockets, shares
 from .questions import Answers
 from .records import RemoteSocket
@@ -72,13 +72,30 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
 
     def _handle_emit(self, message: Told) -> None:
         """Extends python-socketio's: what was encoded once goes to the clients as it is."""
-        text = None if self.recovery is not None else self._text_of(message)
+        text = message.get(ENCODED) if self.recovery is not None else self._text_of(message)
         if text is None:
             super()._handle_emit(message)
             return
         packet = EnginePacket(MESSAGE, text)
         for eio_sid in receivers(self, message):
             self.server._send_eio_packet(eio_sid, packet)
+
+    def _handle_callback(self, message: Told) -> None:
+        """Extends python-socketio's: a function that asks other workers does not hold up the answers to it."""
+        self.server.start_background_task(self._run_apart, super()._handle_callback, message)
+
+    def _handle_disconnect(self, message: Told) -> None:
+        """Extends python-socketio's: the same for the handlers of a client that another worker disconnects."""
+        if message.get("host_id") == self.host_id:
+            super()._handle_disconnect(message)
+        else:
+            self.server.start_background_task(self._run_apart, super()._handle_disconnect, message)
+
+    def _run_apart(self, act: Callable[[Told], None], message: Told) -> None:
+        try:
+            act(message)
+        except Exception:  # noqa: BLE001 - of a handler: said as python-socketio says it
+            self._get_logger().exception("A handler of what another worker told raised")
 
     # --- clients of other workers --------------------------------------------------------------
 

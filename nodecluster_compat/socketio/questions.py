@@ -68,15 +68,15 @@ class Questions:
         return number
 
     def answered(self, number: int, worker_id: int, value: Any) -> None:  # noqa: ANN401 - of the application
-        """A worker has answered; an answer to a question that has ended is dropped."""
-        question = self._open.get(number)
+        """A worker has answered; an answer to a question that has ended, or of who was not asked, is dropped."""
+        question = self._asked(number, worker_id)
         if question is not None:
             question.answers.values[worker_id] = value
             self._heard(number, question, worker_id, question.suffices(value))
 
     def failed(self, number: int, worker_id: int, reason: str) -> None:
         """A worker has answered that it cannot."""
-        question = self._open.get(number)
+        question = self._asked(number, worker_id)
         if question is not None:
             question.answers.failures[worker_id] = reason
             self._heard(number, question, worker_id, False)
@@ -95,6 +95,10 @@ class Questions:
         if question is not None:
             question.answers.missing = frozenset(question.missing)
             self._end(number)
+
+    def _asked(self, number: int, worker_id: int) -> _Question | None:
+        question = self._open.get(number)
+        return question if question is not None and worker_id in question.missing else None
 
     def _heard(self, number: int, question: _Question, worker_id: int, suffices: bool) -> None:
         question.missing.discard(worker_id)

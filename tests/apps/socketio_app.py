@@ -87,6 +87,21 @@ def kick(sid, other):
     sio.disconnect(other)
 
 
+farewells = {}
+
+
+@sio.event
+def farewell(sid, other):
+    farewells[sid] = other
+
+
+@sio.event
+def disconnect(sid, reason=None):
+    if sid in farewells:
+        other = farewells.pop(sid)
+        sio.emit("told", sio.get_session(other), room=other)
+
+
 @sio.event
 def rooms(sid, other):
     return sorted(sio.rooms(other))

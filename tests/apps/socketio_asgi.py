@@ -71,6 +71,21 @@ async def kick(sid, other):
     await sio.disconnect(other)
 
 
+farewells = {}
+
+
+@sio.event
+async def farewell(sid, other):
+    farewells[sid] = other
+
+
+@sio.event
+async def disconnect(sid, reason=None):
+    if sid in farewells:
+        other = farewells.pop(sid)
+        await sio.emit("told", await sio.get_session(other), room=other)
+
+
 @sio.event
 async def rooms(sid, other):
     return sorted(await manager.rooms_of(other))

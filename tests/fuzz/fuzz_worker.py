@@ -106,7 +106,7 @@ def check_worker(data: bytes) -> None:
     for event, *args in stage.heard:
         if event == "message" and args[1] is not None:
             args[1].close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # what an earlier test left may be collected meanwhile
 
 
 _SEEDS: Final = [

@@ -134,6 +134,17 @@ def test_a_worker_knows_the_clients_of_others(cluster: Cluster) -> None:
         assert one.ask("servers", 21) == {str(worker): [worker, 42] for worker in others}
 
 
+@pytest.mark.table(quick=["asgi"])
+@every_kind
+def test_handler_of_a_client_that_another_worker_disconnects_may_ask_that_worker(cluster: Cluster) -> None:
+    """It runs beside what brings the answer."""
+    with callers(cluster, 2) as clients:
+        one, other = of_two_workers(clients)
+        other.ask("farewell", one.sid)
+        one.say("kick", other.sid)
+        one.wait_told({"born in": one.worker})
+
+
 @pytest.mark.cluster(**GEVENT)
 def test_all_is_received_once_and_in_order(cluster: Cluster) -> None:
     """A flood of one worker to a room with clients of others: more than may wait unread."""

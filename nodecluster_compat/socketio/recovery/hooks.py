@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from ...base.arguments import checked_seconds
-from ...errors import ArgumentError
+from ...errors import ArgumentError, MessageNotSerializable
 from ..questions import Answers
 from ..shared import Clustered
 from ..wire import Told
@@ -34,7 +34,7 @@ from .memory import HandedOver, Memory, Missed
 from .offsets import NOTHING, Offset, decode_offset, encode_offset
 from .packet_log import Packet
 from .sessions import Session
-from .telling import pieces, size_of
+from .telling import pieces, size_of, tell_each
 
 __all__ = ["CLAIM_SECONDS", "Arrival", "Recovering", "split_claim"]
 
@@ -90,6 +90,7 @@ class Recovering(Clustered):
         self._given_away: set[tuple[str, str]] = set()
         self._known_members: frozenset[int] = frozenset()
         self._expires = False
+        self._has_said = False
         super().__init__(*args, **options)
 
     @property
@@ -140,18 +141,19 @@ class Recovering(Clustered):
         if arrival is None:
             return None
         session = arrival.session
-        here = self.memory.missed(arrival.offset, session.sid, namespace, [session.sid, *session.rooms], None)
-        packets = Memory.merged(arrival.offset, session.began, [here, *arrival.missed])
+        offset = self.memory.credible(arrival.offset, session, arrival.missed)
+        here = self.memory.missed(offset, session.sid, namespace, [session.sid, *session.rooms], None)
+        packets = Memory.merged(offset, session.began, [here, *arrival.missed])
         if packets is None or self.eio_sid_from_sid(session.sid, namespace) is not None:  # type: ignore[attr-defined]
             return None
-        self.memory.takes_in(arrival.offset, packets)
+        self.memory.takes_in(offset, packets)
         for room in (None, session.sid, *session.rooms):
             self.basic_enter_room(session.sid, namespace, room, eio_sid=eio_sid)
         self.pending_connect.setdefault(namespace, []).append(session.sid)  # type: ignore[attr-defined]
         self.server.eio.sockets[eio_sid].session[namespace] = session.data
         self.server.environ[eio_sid][_RECOVERED] = True
         self._begin_session(session)
-        return session.sid, self._in_order(arrival.offset, packets)
+        return session.sid, self._in_order(offset, packets)
 
     def _in_order(self, offset: Offset, packets: Sequence[Packet]) -> list[Any]:
         events = []
@@ -187,7 +189,7 @@ class Recovering(Clustered):
         self.memory.sessions.keep(kept, self.memory.clock())
         self._expire_in_time()
         self._note_home(kept)
-        self._tell(0, {"method": "session", "sessions": [structs.asdict(kept)]})
+        self._tell_piece(0, [structs.asdict(kept)])
 
     def _current(self, namespace: str, sid: str) -> Session | None:
         """Return the session of a client of this worker, as it is now."""
@@ -304,6 +306,23 @@ class Recovering(Clustered):
             self._close_soon(self.eio_sid_from_sid(session.sid, session.namespace))  # type: ignore[attr-defined]
         return structs.asdict(current or session)
 
+    def _claimed_by_another(self, told: Told) -> Any:  # noqa: ANN401 - as above
+        """As :meth:`_claimed_here`; nothing is given up that cannot be sent."""
+        session = self.memory.sessions.get(told["pid"], self.memory.clock())
+        if session is not None:
+            current = self._current(session.namespace, session.sid) or session
+            if not self._can_be_told(structs.asdict(current)):
+                return None
+        return self._claimed_here(told)
+
+    def _can_be_told(self, told: Told) -> bool:
+        try:
+            self._wire().encode(told)
+        except MessageNotSerializable as error:
+            self._cannot_tell(error)
+            return False
+        return True
+
     def _close_soon(self, eio_sid: str) -> None:
         raise NotImplementedError
 
@@ -383,8 +402,21 @@ class Recovering(Clustered):
 
     def _tell_sessions(self, target: int, sessions: Sequence[Session], **more: str) -> None:
         for piece in pieces(sessions) or ([[]] if more else []):
-            self._tell(target, {"method": "session", "sessions": piece, **more})
+            self._tell_piece(target, piece, **more)
             more = {}
+
+    def _tell_piece(self, target: int, piece: list[Told], **more: str) -> None:
+        def tell(sessions: list[Told]) -> None:
+            self._tell(target, {"method": "session", "sessions": sessions, **more})
+
+        tell_each(piece, tell, self._cannot_tell)
+
+    def _cannot_tell(self, error: Exception) -> None:
+        if not self._has_said:
+            self._has_said = True
+            self._get_logger().warning(  # type: ignore[attr-defined]
+                "Something of a client's stays with its worker, and no other can recover it: %s", error
+            )
 
     def _hand_over(self) -> None:
         """This worker leaves: others answer for what it has sent, and for its clients."""
@@ -392,6 +424,8 @@ class Recovering(Clustered):
             self._tell_sessions(0, self.memory.sessions_at_leaving(self.members or ()))
             for part in self.memory.hand_over(self.own_members):
                 packets = [structs.asdict(one) for one in part.packets]
+                if not self._can_be_told({"method": "handed", "packets": packets}):
+                    packets = list(filter(self._can_be_told, packets))  # the rest only clients of this worker heard
                 self._tell(0, {"method": "handed", "part": {**structs.asdict(part), "packets": packets}})
 
     def told_handed(self, sender: int, told: Told) -> None:
@@ -403,7 +437,7 @@ class Recovering(Clustered):
     )
     _of_one_host = frozenset({"session", "forget", "handed"})
     _facts: Mapping[str, Callable[[Any, Told], Any]] = MappingProxyType(
-        {**Clustered._facts, "claim": _claimed_here, "missed": _missed_here}
+        {**Clustered._facts, "claim": _claimed_by_another, "missed": _missed_here}
     )
 
 

@@ -31,11 +31,13 @@ class Missed(Struct):
         packets: that it knows of and the client does not.
         complete_since: it has all of its packets since then.
         knows_since: it knows of all packets of workers that are gone, since then.
+        seen: the offset of its clients; a worker of an earlier version does not say it.
     """
 
     packets: list[Packet]
     complete_since: int
     knows_since: int
+    seen: str = ""
 
 
 class HandedOver(Struct):
@@ -118,7 +120,7 @@ class Memory:
             if (alive is None or one.sender == self.worker_id or one.sender not in alive)
             and one.is_for(sid, namespace, rooms)
         ]
-        return Missed(packets, self._log.complete_since, self._knows_since)
+        return Missed(packets, self._log.complete_since, self._knows_since, self.offset_now())
 
     @staticmethod
     def merged(offset: Offset, began: int, parts: Iterable[Missed]) -> list[Packet] | None:
@@ -141,6 +143,21 @@ class Memory:
             if one.time < known.time:
                 packets[one.sender, one.number] = one
         return sorted(packets.values(), key=lambda one: (one.time, one.sender, one.number))
+
+    def credible(self, offset: Offset, session: Session, parts: Iterable[Missed]) -> Offset:
+        """Return how far a client has got: what it says goes into the offsets of others, and it may say anything.
+
+        Args:
+            offset: that it says.
+            session: of the client.
+            parts: what each worker has to say.
+        """
+        known = self.offset.with_all_of(decode_offset(session.base) or NOTHING)
+        for part in parts:
+            known = known.with_all_of(decode_offset(part.seen) or NOTHING)
+            for packet in part.packets:
+                known = known.with_packet(packet.sender, packet.number, packet.time)
+        return offset.within(known)
 
     def takes_in(self, offset: Offset, packets: Iterable[Packet]) -> None:
         """A client comes that has seen so much, and is sent these packets: its offsets go on from there.

@@ -46,6 +46,11 @@ class Offset(Struct, frozen=True):
         seen = {one: max(self.seen.get(one, 0), other.seen.get(one, 0)) for one in {*self.seen, *other.seen}}
         return Offset(max(self.time, other.time), seen)
 
+    def within(self, most: Offset) -> Offset:
+        """Return what of this offset can be true, where ``most`` is all that anybody has seen."""
+        seen = {one: min(number, most.seen[one]) for one, number in self.seen.items() if one in most.seen}
+        return Offset(min(self.time, most.time), seen)
+
 
 NOTHING: Final = Offset(0, MappingProxyType({}))
 

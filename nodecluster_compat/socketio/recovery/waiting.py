@@ -6,6 +6,7 @@ import time
 from typing import Any, Final
 
 from ...errors import ClusterError
+from ..events import ENCODED
 from ..questions import Answers
 from ..wire import Told
 from .hooks import CLAIM_SECONDS, Arrival, Recovering, split_claim
@@ -32,7 +33,7 @@ class WaitingRecovery(Recovering):
             server.eio.on("disconnect", self._engine_ends)
 
     def _handle_emit(self, message: Told) -> None:
-        if self.recovery is None:
+        if self.recovery is None or ENCODED in message:  # of a worker that recovers nothing
             super()._handle_emit(message)  # type: ignore[misc]
             return
         with self._lock:

@@ -52,6 +52,17 @@ def test_one_answer_may_suffice() -> None:
     assert ended == [Answers({1: None, 2: "here"})]
 
 
+def test_only_who_was_asked_can_answer() -> None:
+    """What a worker answers to one that is gone goes to all, and their questions have the same numbers."""
+    questions = Questions()
+    number, ended = begun(questions, 1)
+    questions.answered(number, 2, "of another question")
+    questions.failed(number, 2, "of another question")
+    assert ended == []
+    questions.answered(number, 1, "a")
+    assert ended == [Answers({1: "a"})]
+
+
 def test_answers_do_not_mix() -> None:
     questions = Questions()
     first, ended_first = begun(questions, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -14,6 +15,7 @@ from msgspec import structs
 
 from nodecluster_compat.sharing.far_groups import FIRST_FAR
 from nodecluster_compat.socketio import ClusterManager
+from nodecluster_compat.socketio.events import pack_event, unpack_event
 from nodecluster_compat.socketio.questions import Answers
 from nodecluster_compat.socketio.recovery import packet_log, telling
 from nodecluster_compat.socketio.recovery.memory import Memory, Missed
@@ -213,6 +215,26 @@ def test_a_client_that_moves_on_is_not_told_again_what_only_it_was_told() -> Non
     assert offset.has(3, 1)
 
 
+def test_what_a_client_invents_does_not_go_into_the_offsets_of_others() -> None:
+    """It may say any number: what no worker has seen nobody has seen."""
+    memory = Memory(1, 60, Clock())
+    memory.sends(told("room"), 1)
+    parts = [Missed([packet(3, 2, 1002)], 0, 900, seen="3ea:2-7,3-1")]
+    invented = Offset(2**47, {1: 2**47, 2: 2**47, 3: 2**47, 4711: 1})
+    credible = memory.credible(invented, session(), parts)
+    assert credible == Offset(1002, {1: 1, 2: 7, 3: 2})
+    memory.takes_in(credible, [])
+    memory.sends(told("room"), 1)
+    assert memory.offset == Offset(1002, {1: 2, 2: 7, 3: 2})
+
+
+def test_what_a_client_had_when_it_connected_it_has_whoever_is_gone_since() -> None:
+    memory = Memory(1, 60, Clock())
+    base = Offset(5000, {9: 3})
+    credible = memory.credible(base, structs.replace(session(), base=encode_offset(base)), [])
+    assert credible == Offset(5000, {9: 3})
+
+
 def test_a_worker_that_is_new_has_seen_what_those_that_greet_it_have() -> None:
     memory = Memory(3, 60, Clock())
     memory.greeted("3e8:1-7,2-4")
@@ -350,6 +372,53 @@ def test_a_newcomer_is_told_in_pieces_of_those_who_may_come_back() -> None:
     manager, seat, _ = manager_with()
     manager._members_changed(frozenset({2}))
     assert [(target, told["sessions"], "seen" in told) for target, told in seat.told] == [(2, [], True)]
+
+
+def test_a_session_that_cannot_be_sent_stays_with_its_worker(caplog: pytest.LogCaptureFixture) -> None:
+    """Others are told where its client is, and cannot give it to anybody: that is said once."""
+    strange = [structs.replace(session(f"strange {number}"), data={"at": object()}) for number in range(2)]
+    manager, seat, _ = manager_with()
+    manager._tell_sessions(0, [session("a"), *strange, session("b")])
+    sessions = [one for _, told in seat.told for one in told["sessions"]]
+    assert [one["pid"] for one in sessions] == ["a", "strange 0", "strange 1", "b"]
+    others, _, _ = manager_with()
+    others.told_session(1, {"sessions": sessions})
+    assert [one.pid for one in others.memory.sessions.alive(1000)] == ["a", "b"]
+    assert caplog.text.count("stays with its worker") == 1
+    assert "not JSON serializable" in caplog.text
+
+
+def test_what_cannot_be_sent_does_not_keep_a_worker_from_handing_over_the_rest() -> None:
+    manager, seat, _ = manager_with()
+    for value in (object(), "plain"):
+        manager.memory.sends(told("room", data=[value]), 1)
+    manager._hand_over()
+    [part] = [message["part"] for _, message in seat.told if message["method"] == "handed"]
+    assert [one["told"]["data"] for one in part["packets"]] == [["plain"]]
+    assert part["is_last"]
+
+
+def test_a_session_that_cannot_be_sent_is_given_up_to_nobody_but_its_own_worker() -> None:
+    strange = structs.replace(session(home=1), data={"at": object()})
+    manager, _, _ = manager_with(session("plain", home=1))
+    manager.memory.sessions.keep(strange, 1000)
+    manager._pids.clear()
+    question = {"pid": "p", "namespace": "/"}
+    assert manager._claimed_by_another(question) is None
+    assert manager._claimed_here(question)["data"] is strange.data
+    assert manager._claimed_by_another({**question, "pid": "plain"})["pid"] == "plain"
+
+
+def test_an_event_of_a_worker_that_recovers_nothing_goes_to_clients_as_it_is() -> None:
+    """While a reload turns recovery on, the workers before it go on to emit."""
+    manager, _, _ = manager_with()
+    sent: list[str] = []
+    manager.server = SimpleNamespace(_send_eio_packet=lambda eio_sid, packet: sent.append(packet.data))
+    manager.basic_enter_room("sid", "/", None, eio_sid="eio")
+    body = pack_event({"namespace": "/", "room": None, "skip_sid": None, "host_id": "x"}, '2["told",1]')
+    assert body is not None
+    manager._handle_emit(unpack_event(body))
+    assert sent == ['2["told",1]']
 
 
 def test_a_piece_has_few_bytes_unless_one_session_has_more() -> None:
