@@ -36,7 +36,7 @@ class ExtensionHook(BuildHookInterface):  # type: ignore[type-arg]  # of any bui
             return
         try:
             self._build(version == "editable", build_data)
-        except building.NotBuilt as error:
+        except (building.NotBuilt, OSError) as error:
             if _wish() == "require":
                 raise
             self.app.display_warning(f"nodecluster-compat has no C extension, and Python serves: {error}")
@@ -46,6 +46,8 @@ class ExtensionHook(BuildHookInterface):  # type: ignore[type-arg]  # of any bui
             (building.in_place() / building.file_name()).unlink(missing_ok=True)
         if _wish() == "0":
             raise building.NotBuilt(f"{_VARIABLE}=0")
+        if _wish() not in ("", "1", "require"):
+            raise building.NotBuilt(f"expected {_VARIABLE} to be 0, 1 or require, got {_wish()!r}")
         if is_editable:  # beside the modules, where Python looks: the wheel has a path to them alone
             building.build(building.in_place())
             return

@@ -8,6 +8,7 @@ developers: it builds in place.  setuptools honours ``CC``, ``CFLAGS`` and ``LDF
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import platform
@@ -54,17 +55,33 @@ def build(folder: Path, flags: Sequence[str] = (), *, loads: bool = True) -> Pat
         The file.
 
     Raises:
-        NotBuilt: this Python has no use for it, there is no compiler, or it fails.
+        NotBuilt: this Python has no use for it, there is no compiler, it fails, or the disk refuses.
     """
     _check_interpreter()
-    with TemporaryDirectory() as scratch:
+    with _scratch() as scratch:
         path = _compiled(Path(scratch), flags)
         if loads and "_PYTHON_HOST_PLATFORM" not in os.environ:  # not across machines
             _check_that_it_loads(path)
-        target = folder / path.name
-        target.unlink(missing_ok=True)  # not overwritten: a process that has it mapped keeps its own
-        target.write_bytes(path.read_bytes())
-    return target
+        return _put(path, folder / path.name)
+
+
+def _scratch() -> TemporaryDirectory[str]:
+    try:
+        return TemporaryDirectory()
+    except OSError as error:
+        raise NotBuilt(f"there is no folder to compile in: {error}") from error
+
+
+def _put(path: Path, target: Path) -> Path:
+    """Put a file in its place in one step: a process that has the former one mapped keeps it, and none finds half."""
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(path.read_bytes())
+        return beside.replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise NotBuilt(f"it cannot be put in its place: {error}") from error
 
 
 def in_place() -> Path:

@@ -1,6 +1,8 @@
 /* Hand out wsgi.errors, made again when a stream behind it has changed; twin of ErrorsStream in _gunicorn/requests/caching.py.
 
-   Whether one has changed is asked for each request, and nearly always answered by comparing a few pointers. */
+   Whether one has changed is asked for each request, and nearly always answered by comparing a few pointers.  What is
+   looked at may be a property, in which other threads and greenlets run, and make it again: so what is compared is owned
+   meanwhile. */
 
 #include "native.h"
 
@@ -34,9 +36,9 @@ is_still(PyObject *object, PyObject *name, PyObject *value)
 
 /* Whether the log has the same handlers. */
 static int
-has_same_handlers(ErrorsStream *self)
+has_same_handlers(PyObject *log, PyObject *known)
 {
-    PyObject *now = PyObject_GetAttr(self->fields[LOG], handlers_name), *known = self->fields[HANDLERS];
+    PyObject *now = PyObject_GetAttr(log, handlers_name);
     int result = now != NULL && PyList_CheckExact(now) && PyList_GET_SIZE(now) == PyTuple_GET_SIZE(known);
     for (Py_ssize_t number = 0; result && number < PyTuple_GET_SIZE(known); number++) {
         result = PyList_GET_ITEM(now, number) == PyTuple_GET_ITEM(known, number);
@@ -59,11 +61,23 @@ has_same_streams(PyObject *held)
     return result;
 }
 
-static int
-is_as_before(ErrorsStream *self)
+/* Return what was handed out last, if nothing behind it has changed; NULL, without an exception, otherwise. */
+static PyObject *
+as_before(ErrorsStream *self)
 {
-    return self->fields[ERRORS] != NULL && PySys_GetObject("stderr") == self->fields[STDERR] && has_same_handlers(self)
-           && is_still(self->fields[ERRORS], closed_name, Py_False) && has_same_streams(self->fields[HELD]);
+    if (self->fields[ERRORS] == NULL || PySys_GetObject("stderr") != self->fields[STDERR]) {
+        return NULL;
+    }
+    PyObject *errors = Py_NewRef(self->fields[ERRORS]), *handlers = Py_NewRef(self->fields[HANDLERS]);
+    PyObject *held = Py_NewRef(self->fields[HELD]);
+    int result = has_same_handlers(self->fields[LOG], handlers) && is_still(errors, closed_name, Py_False)
+                 && has_same_streams(held);
+    Py_DECREF(handlers);
+    Py_DECREF(held);
+    if (!result) {
+        Py_CLEAR(errors);
+    }
+    return errors;
 }
 
 /* Append a handler and its stream, if it has one. */
@@ -95,8 +109,8 @@ streams_of(PyObject *handlers)
     return result;
 }
 
-/* Make it again. */
-static int
+/* Make it again, and return it. */
+static PyObject *
 renew(ErrorsStream *self, PyObject *cfg)
 {
     PyObject *now = PyObject_GetAttr(self->fields[LOG], handlers_name);
@@ -109,22 +123,20 @@ renew(ErrorsStream *self, PyObject *cfg)
         Py_XDECREF(handlers);
         Py_XDECREF(held);
         Py_XDECREF(standard);
-        return -1;
+        return NULL;
     }
     set_field(&self->fields[HANDLERS], handlers);
     set_field(&self->fields[HELD], held);
     set_field(&self->fields[STDERR], standard);
-    set_field(&self->fields[ERRORS], errors);
-    return 0;
+    set_field(&self->fields[ERRORS], Py_NewRef(errors));
+    return errors;
 }
 
 static PyObject *
 get(ErrorsStream *self, PyObject *cfg)
 {
-    if (!is_as_before(self) && renew(self, cfg) < 0) {
-        return NULL;
-    }
-    return Py_NewRef(self->fields[ERRORS]);
+    PyObject *errors = as_before(self);
+    return errors != NULL ? errors : renew(self, cfg);
 }
 
 static int

@@ -60,6 +60,7 @@ typedef struct {
     Accepting *accepting; /* for which it was briefed */
     Channels channels;
     int is_running, timer;
+    pid_t owner; /* the process that has the thread */
     pthread_t thread;
     pthread_mutex_t gate;
     atomic_uint number;   /* of briefings and reliefs: odd, while it is briefed */
@@ -337,6 +338,7 @@ start(Standby *self, PyObject *Py_UNUSED(none))
     atomic_store(&self->is_set, 0);
     atomic_store(&self->is_away, 1);
     self->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    self->owner = getpid();
     self->is_running = self->timer >= 0 && has_room(self) && begin_thread(self) == 0;
     if (!self->is_running) {
         close_timer(self);
@@ -393,12 +395,16 @@ clear(Standby *self)
     return 0;
 }
 
-/* Whoever deals has it, and stops it before: no thread uses it any more. */
+/* Whoever deals stops it before; where a dealer has failed its thread ends here.  A forked process has no such thread. */
 static void
 deallocate(Standby *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    if (self->is_running && self->owner == getpid()) {
+        Py_XDECREF(stop(self, NULL));
+    }
+    pthread_mutex_destroy(&self->gate);
     Py_CLEAR(self->dealings);
     Py_CLEAR(self->accepting);
     free(self->plan.dealt);

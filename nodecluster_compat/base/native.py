@@ -139,8 +139,11 @@ def choose(
         abi: that of this Python; ``t`` is free-threaded.
         checkout: where the sources are, if this is one: an extension built from others is refused.
     """
-    if variables.get(VARIABLE) == "0":
+    wish = variables.get(VARIABLE, "")
+    if wish == "0":
         return Choice(None, f"{VARIABLE}=0")
+    if wish not in ("", "1"):
+        return Choice(None, f"{VARIABLE} is expected to be 0 or 1, and is {wish!r}")
     if "t" in abi:
         return Choice(None, "a free-threaded Python has no use for the C extension")
     try:

@@ -75,3 +75,26 @@ def test_errors_that_cannot_be_made_change_nothing(choice: Choice) -> None:
     with pytest.raises(OSError, match="no file"):
         get(CFG)
     assert get(CFG) is get(CFG)
+
+
+@pytest.mark.parametrize("choice", [pytest.param(in_force(), id="in force"), pytest.param(PYTHON, id="python")])
+def test_errors_may_be_made_again_while_they_are_compared(choice: Choice) -> None:
+    """A handler's stream may be a property, in which another thread runs and finds other handlers."""
+
+    class Handler(logging.Handler):
+        looks = 0
+
+        @property
+        def stream(self) -> object:
+            type(self).looks += 1
+            if 7 <= self.looks < 40:  # while the first three are compared
+                log.handlers = [Handler() for _ in range(3)]
+                get(CFG)
+                gc.collect()
+            return sys.stdout
+
+    log = new_log()
+    log.handlers = [Handler() for _ in range(3)]
+    get = errors_stream(choice, Errors, log).get
+    seen = [get(CFG) for _ in range(20)]
+    assert all(type(one) is Errors for one in seen)

@@ -40,6 +40,7 @@ def test_extension_serves_where_there_is_one() -> None:
     ("choice", "why_not"),
     [
         (chosen(NODECLUSTER_NATIVE="0"), "NODECLUSTER_NATIVE=0"),
+        (chosen(NODECLUSTER_NATIVE="off"), "NODECLUSTER_NATIVE is expected to be 0 or 1, and is 'off'"),
         (chosen(abi="t"), "a free-threaded Python has no use for the C extension"),
         (chosen(failing(ModuleNotFoundError("no"))), "the C extension is not built"),
         (chosen(failing(ImportError("GLIBC_2.99\nnot found"))), "the C extension does not load: GLIBC_2.99 not found"),

@@ -88,6 +88,19 @@ def test_cpu_that_it_was_not_built_for(building: ModuleType, tmp_path: Path) -> 
     assert not [flag for flag in building._FLAGS if flag.startswith("-m")]
 
 
+def test_folder_that_takes_nothing(building: ModuleType, tmp_path: Path) -> None:
+    """A full disk, or a checkout of somebody else: what was there stays, and pip goes on without."""
+    built, folder = tmp_path / "built", tmp_path / "no folder"
+    for path in (built, folder):
+        path.write_bytes(b"new")
+    with pytest.raises(building.NotBuilt, match=r"^it cannot be put in its place: \[Errno \d+\] "):
+        building._put(built, folder / "_native.so")
+    (tmp_path / "target").mkdir()
+    with pytest.raises(building.NotBuilt, match=r"^it cannot be put in its place: \[Errno \d+\] "):
+        building._put(built, tmp_path / "target")
+    assert {path.name for path in tmp_path.iterdir()} == {"built", "no folder", "target"}
+
+
 def test_free_threaded_interpreter(building: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(building.sysconfig, "get_config_var", lambda name: int(name == "Py_GIL_DISABLED"))
     with pytest.raises(building.NotBuilt, match="this Python is free-threaded"):

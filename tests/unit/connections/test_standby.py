@@ -228,3 +228,17 @@ def test_dealer_without_a_standby_deals_alone(rig: Rig) -> None:
     rig.standby.stop()
     rig.play_without_dealer(("connect", 1), is_briefed=False)
     assert rig.play(("take", 1)) == [[1, 1]]
+
+
+def test_standby_that_nobody_has_any_more_ends_its_thread(rig: Rig) -> None:
+    """As where a dealer fails before it stops it."""
+    native = in_force().module
+    assert native is not None
+    dealt = rig.dealer._engine._in_c
+    assert dealt is not None
+    before = len(os.listdir("/proc/self/task"))
+    standby = native.Standby(dealt._dealings)
+    assert standby.start()
+    assert len(os.listdir("/proc/self/task")) == before + 1
+    del standby
+    assert len(os.listdir("/proc/self/task")) == before
