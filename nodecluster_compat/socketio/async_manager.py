@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from .moving import LOOK_SECONDS, SHUTTING_DOWN, open_sockets, shares
 from .questions import Answers
 from .records import RemoteSocket
 from .recovery.awaiting import AwaitingRecovery
-from .shared import NOWHERE
+from .shared import NOWHERE, RUNS_HANDLERS
 from .wire import Told
 
 if TYPE_CHECKING:
@@ -72,7 +72,11 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
         self._listen_by(put)
         while True:
             told = self._opened(await arrived.get())
-            if told is not None:
+            if told is None:
+                continue
+            if told["method"] in RUNS_HANDLERS:
+                self.server.start_background_task(self._run_apart, told)
+            else:
                 yield told
 
     async def _handle_emit(self, message: Told) -> None:
@@ -87,21 +91,14 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
         if sending:
             await asyncio.wait(sending)
 
-    async def _handle_callback(self, message: Told) -> None:
-        """Extends python-socketio's: a function that asks other workers does not hold up the answers to it."""
-        self.server.start_background_task(self._run_apart, super()._handle_callback, message)
-
-    async def _handle_disconnect(self, message: Told) -> None:
-        """Extends python-socketio's: the same for the handlers of a client that another worker disconnects."""
-        if message.get("host_id") == self.host_id:
-            await super()._handle_disconnect(message)
-        else:
-            self.server.start_background_task(self._run_apart, super()._handle_disconnect, message)
-
-    async def _run_apart(self, act: Callable[[Told], Awaitable[None]], message: Told) -> None:
+    async def _run_apart(self, told: Told) -> None:
+        """Act on what runs a program's functions: one that asks other workers does not hold up the answers to it."""
         try:
-            await act(message)
-        except Exception:  # noqa: BLE001 - of a handler: said as python-socketio says it
+            if told["method"] == "callback":
+                await self._handle_callback(told)
+            elif told.get("host_id") != self.host_id:
+                await self._handle_disconnect(told)
+        except Exception:  # noqa: BLE001 - of a function: said as python-socketio says it
             self._get_logger().exception("A handler of what another worker told raised")
 
     # --- clients of other workers --------------------------------------------------------------

@@ -17,7 +17,7 @@ from .moving import LOOK_SECONDS, SHUTTING_DOWN, open_sockets, shares
 from .questions import Answers
 from .records import RemoteSocket
 from .recovery.waiting import WaitingRecovery
-from .shared import NOWHERE
+from .shared import NOWHERE, RUNS_HANDLERS
 from .wire import Told
 
 if TYPE_CHECKING:
@@ -67,7 +67,11 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
         self._listen_by(arrived.put)
         while True:
             told = self._opened(arrived.get())
-            if told is not None:
+            if told is None:
+                continue
+            if told["method"] in RUNS_HANDLERS:
+                self.server.start_background_task(self._run_apart, told)
+            else:
                 yield told
 
     def _handle_emit(self, message: Told) -> None:
@@ -80,21 +84,14 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
         for eio_sid in receivers(self, message):
             self.server._send_eio_packet(eio_sid, packet)
 
-    def _handle_callback(self, message: Told) -> None:
-        """Extends python-socketio's: a function that asks other workers does not hold up the answers to it."""
-        self.server.start_background_task(self._run_apart, super()._handle_callback, message)
-
-    def _handle_disconnect(self, message: Told) -> None:
-        """Extends python-socketio's: the same for the handlers of a client that another worker disconnects."""
-        if message.get("host_id") == self.host_id:
-            super()._handle_disconnect(message)
-        else:
-            self.server.start_background_task(self._run_apart, super()._handle_disconnect, message)
-
-    def _run_apart(self, act: Callable[[Told], None], message: Told) -> None:
+    def _run_apart(self, told: Told) -> None:
+        """Act on what runs a program's functions: one that asks other workers does not hold up the answers to it."""
         try:
-            act(message)
-        except Exception:  # noqa: BLE001 - of a handler: said as python-socketio says it
+            if told["method"] == "callback":
+                self._handle_callback(told)
+            elif told.get("host_id") != self.host_id:
+                self._handle_disconnect(told)
+        except Exception:  # noqa: BLE001 - of a function: said as python-socketio says it
             self._get_logger().exception("A handler of what another worker told raised")
 
     # --- clients of other workers --------------------------------------------------------------

@@ -31,10 +31,13 @@ from .wire import Told, Wire, pack_arguments, unpack_arguments
 if TYPE_CHECKING:
     from .seat import Put
 
-__all__ = ["NOWHERE", "Clustered"]
+__all__ = ["NOWHERE", "RUNS_HANDLERS", "Clustered"]
 
 NOWHERE: Final = -1
 """In the place of a worker's id: nobody else is to be told."""
+
+RUNS_HANDLERS: Final = frozenset({"callback", "disconnect"})
+"""What, told by another worker, runs a program's own functions."""
 
 _OF_A_CLIENT: Final = frozenset({"disconnect", "enter_room", "leave_room"})
 
