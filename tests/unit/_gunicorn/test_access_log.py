@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Final, TypeAlias
 
 import pytest
+from drawing import drawn
 from gunicorn import glogging
 from gunicorn.config import Config
 from gunicorn.glogging import Logger, SafeAtoms
@@ -147,7 +148,9 @@ STATUSES: Final = st.sampled_from(["200 OK", "404 Not Found", "299", "500  x", '
 TIMES: Final = st.one_of(st.integers(-5, 5_000_000), st.integers(86_399_999_990, 90_000_000_000)).map(
     lambda micros: timedelta(microseconds=micros)
 )
-ENOUGH: Final = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+ENOUGH: Final = settings(
+    max_examples=drawn(200), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 
 
 def compared(log: Log, text: str, answer: Answer, request: Request, environ: dict[str, Any], took: timedelta) -> bytes:

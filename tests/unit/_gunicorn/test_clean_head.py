@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pytest
+from drawing import drawn
 from gunicorn.config import Config
 from gunicorn.http import message
 from hypothesis import given, settings
@@ -44,7 +45,7 @@ def taken(one: Taker, fields: Any, start: int) -> tuple[int, dict[str, Any]]:
 
 
 @needs_native
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=drawn(300), deadline=None)
 @given(heads, st.integers(0, 10))
 def test_same_fields(fields: Any, start: int) -> None:
     """Known ones and others, twice or once, of any bytes; in the same order."""
@@ -54,7 +55,7 @@ def test_same_fields(fields: Any, start: int) -> None:
 
 
 @needs_native
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=drawn(300), deadline=None)
 @given(st.binary(max_size=10), targets, st.sampled_from([0, 1]))
 def test_same_line(method: bytes, target: bytes, minor: int) -> None:
     native, python = ({}, {})

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from drawing import drawn
 from gunicorn.config import Config
 from gunicorn.http import message, wsgi
 from gunicorn.http.parser import RequestParser
@@ -226,7 +227,7 @@ ORDINARY = [
 ]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=drawn(600), deadline=None)
 @given(tokens, targets, versions, fields, st.sampled_from(["\r\n", "\n", "\r\n "]))
 def test_any_request_is_read_as_gunicorn_reads_it(
     pair: Pair, method: str, target: str, version: str, headers: list[tuple[str, str]], end: str
@@ -235,14 +236,14 @@ def test_any_request_is_read_as_gunicorn_reads_it(
     pair.check(raw(method, target, version, headers, end))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=drawn(300), deadline=None)
 @given(st.binary(max_size=80))
 def test_garbage_is_refused_as_gunicorn_refuses_it(pair: Pair, data: bytes) -> None:
     """Whatever bytes."""
     pair.check(data)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=drawn(400), deadline=None)
 @given(st.sampled_from(ORDINARY), st.integers(0, 400), st.binary(min_size=1, max_size=3), st.booleans())
 def test_one_byte_that_is_odd_is_gunicorns_to_judge(
     pair: Pair, data: bytes, position: int, bytes_: bytes, replaces: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from drawing import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,7 +41,7 @@ PIECES = st.sampled_from(
 
 
 @pytest.mark.skipif(in_force().module is None, reason=str(in_force()))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=drawn(1000), deadline=None)
 @given(st.one_of(st.lists(PIECES, max_size=14).map(b"".join), st.binary(max_size=60)))
 def test_a_look_in_c_sees_what_one_in_python_sees(data: bytes) -> None:
     assert quick_look(in_force())(data) == quick_look(PYTHON)(data)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import gevent
 import pytest
+from drawing import drawn
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.http import message, wsgi
@@ -376,7 +377,7 @@ ODD_SEQUENCE: Final = (
 )
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=drawn(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([SEQUENCE, ODD_SEQUENCE, SEQUENCE + ODD_SEQUENCE + SEQUENCE]), st.data())
 def test_answers_do_not_depend_on_how_the_bytes_come(
     ours: HttpServed, gunicorns: HttpServed, sequence: bytes, data: st.DataObject

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from drawing import drawn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -55,7 +56,7 @@ def there_and_back(value: Any) -> Any:
     return ADVANCED.decode(ADVANCED.encode(value))
 
 
-@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(max_examples=drawn(100), suppress_health_check=list(HealthCheck))
 @given(values)
 def test_data_arrives_as_what_it_was(value: Any) -> None:
     """Equal, and of the same type."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from drawing import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -92,7 +93,7 @@ def test_another_primary_has_the_mandate() -> None:
     assert rig.given_back > before
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=drawn(200), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(1, 4)), max_size=40))
 def test_never_two(steps: list[tuple[str, int]]) -> None:
     """A new leader only after the old one has resigned or ended; tokens grow; who could lead does not wait in vain."""

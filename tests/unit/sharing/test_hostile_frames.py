@@ -11,6 +11,7 @@ from contextlib import nullcontext, suppress
 from typing import Any, Final
 
 import pytest
+from drawing import drawn
 from exchange_peers import Peer, Timers
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -151,7 +152,7 @@ FRAMES = st.lists(
     st.builds(cut, WHOLE, st.one_of(st.just(10**6), st.integers(0, 30)), st.binary(max_size=6)), min_size=1, max_size=12
 )
 MANY = settings(
-    max_examples=100,
+    max_examples=drawn(100),
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # whoever looks for the cause adds shrinking
     suppress_health_check=[HealthCheck.too_slow],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drawing import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,7 +76,7 @@ def test_what_another_primary_holds_is_asked_for_again() -> None:
     assert [hold.owner for hold in rig.granted] == [1]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=drawn(100), deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["take", "release", "end", "cancel"]), st.integers(0, 3), st.sampled_from("ab")))
 )

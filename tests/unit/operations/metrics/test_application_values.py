@@ -11,6 +11,7 @@ from typing import Any
 
 import prometheus_client
 import pytest
+from drawing import drawn
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Summary, values
@@ -428,7 +429,7 @@ def test_names_of_labels_are_made_plain(workers: Workers) -> None:
 @example(data=b"\0\0\0\0\1", at=223804)  # half a request in a bucket
 @example(data=struct.pack("d", -1.0), at=VALUES_AT)  # fewer than none
 @example(data=bytes(5), at=44)  # a histogram of which not all buckets are there
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=drawn(150), deadline=None)
 def test_nonsense_is_not_believed(data: bytes, at: int) -> None:
     """What is told is what both parsers read, and every sum is a number."""
     with pytest.MonkeyPatch.context() as patch:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from drawing import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -221,7 +222,7 @@ def overwrite(memory: SealedMemory, data: bytes, at: int = 0) -> None:
 
 
 @given(st.binary(min_size=8, max_size=4096), st.integers(0, SINCE_AT + 8 * SLOTS + 4096))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=drawn(200), deadline=None)
 def test_nonsense_is_not_believed(data: bytes, at: int) -> None:
     """Whatever a worker writes: what is read is finite, and goes back in nothing."""
     pair = Pair()

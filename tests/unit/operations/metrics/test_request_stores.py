@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from drawing import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,7 +102,7 @@ def play(steps: list[Any], choice: Choice) -> tuple[list[Any], bytes, bytes]:
 
 
 @needs_native
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=drawn(150), deadline=None)
 @given(st.lists(STEPS, max_size=30))
 def test_same_memory_whatever_happens(steps: list[Any]) -> None:
     """Known and unknown methods, statuses of every type, lines of every length, slots that are none."""
