@@ -63,12 +63,15 @@ def test_project_goes_on_to_many_hosts_by_one_variable(project: str, tmp_path: P
 
 
 def run_tests_of(project: str, tests: int, **variables: str) -> None:
-    """Run an example's own tests; so many of them pass, and none leaves a process."""
+    """Run an example's own tests; so many of them pass, and none leaves a process.
+
+    Servers are forked and no other plugin is loaded, which halves the work; tests/docs and tests/zoo do without.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "cluster", "-p", "no:cacheprovider"],
         cwd=EXAMPLES / project,
-        env=environment | variables,
+        env=environment | {"PYTEST_CLUSTER_FORK_SERVER": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | variables,
         capture_output=True,
         text=True,
         check=False,
