@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
+
+from msgspec import Struct
 
 from .version import __version__
 
@@ -100,8 +101,7 @@ class Native(Protocol):
     Standby: Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """What serves.
 
     Attributes:

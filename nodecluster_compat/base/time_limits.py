@@ -11,8 +11,9 @@ time has passed once more.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
+
+from msgspec import Struct
 
 __all__ = ["Late", "TimeLimits"]
 
@@ -23,8 +24,7 @@ _KEPT_SECONDS: Final = 1.0  # so long at least is kept what is known of a single
 Key = TypeVar("Key")
 
 
-@dataclass(frozen=True, slots=True)
-class Late(Generic[Key]):
+class Late(Struct, Generic[Key], frozen=True):
     """A request that takes too long.
 
     Attributes:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import _thread  # noqa: F401 - ``original`` looks for it
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from msgspec import Struct, field
 
 from ..base.loop import original
 
@@ -24,8 +25,7 @@ MOST_BYTES: Final = 1024 * 1024
 _RECORD_BYTES: Final = 512
 
 
-@dataclass(slots=True)
-class Written:
+class Written(Struct):
     """A record on its way.
 
     Attributes:
@@ -50,16 +50,14 @@ class Written:
         return _RECORD_BYTES + len(str(self.record.msg)) if self.record is not None else 0
 
 
-@dataclass(slots=True)
-class Dropped:
+class Dropped(Struct):
     """Here records are missing."""
 
     counts: Counter[logging.Handler] = field(default_factory=Counter)
     done: Any = None
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """Something else to do in between, such as opening the files again."""
 
     call: Callable[[], object]

@@ -6,8 +6,9 @@ The status is composed in one place, which asks :class:`Numbers` for what it can
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from .status import Durations
@@ -19,8 +20,7 @@ LAG_DIGITS: Final = 1
 """Of the seconds that a loop is late.  Not more, or the status file would be written all the time."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerNumbers:
+class WorkerNumbers(Struct, frozen=True):
     """What a worker has counted, and what the kernel has counted for it; ``None`` where it is not known.
 
     Attributes:
@@ -40,8 +40,7 @@ class WorkerNumbers:
     cpu_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TotalNumbers:
+class TotalNumbers(Struct, frozen=True):
     """What all workers have counted since the server began, dead ones included; ``None`` where it is not known.
 
     Attributes:

@@ -5,9 +5,10 @@ So a disk that hangs holds up neither the boot, nor the main loop, nor the end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec import Struct
 
 from ...machine.socket_path import SocketPath
 from ...operations.door import BACKLOG
@@ -41,8 +42,7 @@ class Search(NamedTuple):
     replaceable: frozenset[int]
 
 
-@dataclass(slots=True)
-class Found:
+class Found(Struct):
     """What has come of a search.
 
     Attributes:

@@ -8,9 +8,10 @@ reached.  Of any other row the last good reading stays.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from struct import Struct
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from ...base.one_line import one_line
 from ...roles.status import Durations
@@ -53,8 +54,7 @@ _NO_BUCKETS: Final = (0,) * (len(BOUNDS) + 1)
 _UNUSED: Final = bytes(ROW_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
-class RowCounts:
+class RowCounts(msgspec.Struct, frozen=True):
     """The requests of one method and status.
 
     Attributes:
@@ -73,8 +73,7 @@ class RowCounts:
         return sum(self.buckets)
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(msgspec.Struct, frozen=True):
     """What a worker, or all of them, have counted.
 
     Attributes:
@@ -84,7 +83,7 @@ class Counts:
         late: requests that took longer than they may.
     """
 
-    rows: dict[RowKey, RowCounts] = field(default_factory=dict)
+    rows: dict[RowKey, RowCounts] = {}  # msgspec copies it
     opened: int = 0
     closed: int = 0
     late: int = 0
@@ -111,8 +110,7 @@ class Counts:
 NOTHING: Final = Counts()
 
 
-@dataclass(frozen=True, slots=True)
-class InFlight:
+class InFlight(msgspec.Struct, frozen=True):
     """A request that a worker has not ended.
 
     Attributes:

@@ -10,8 +10,9 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from ...machine.process_usage import UsageReader, usage_of
 from ...machine.sealed_memory import SealedMemory
@@ -32,8 +33,7 @@ _DIGITS: Final = 3  # of seconds that people read
 _FRESH_SECONDS: Final = 0.005  # a status asks for the same several times
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """All counts at one moment.
 
     Attributes:

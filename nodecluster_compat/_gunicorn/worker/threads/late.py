@@ -22,8 +22,9 @@ import sys
 import threading
 from _thread import allocate_lock
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
 
 from ....base.limit_watch import LimitWatch
 from ....base.stack_text import stack_of_application
@@ -60,8 +61,7 @@ class ThreadResponse(OneSendResponse):
         super().send_headers()
 
 
-@dataclass(eq=False, slots=True)
-class _Running:
+class _Running(Struct, eq=False):
     """A request that a thread serves."""
 
     request: str
