@@ -19,7 +19,7 @@ import _socket
 import errno
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..base.log import Log
 from ..base.records import Connection, PeerAddress, ServedAddress
@@ -29,8 +29,10 @@ from ..machine.peeking import MOST_PEEKED, peek
 from .dealing_loop import READABLE, DealingLoop
 from .dispatcher import Dispatcher
 from .handed import close_connection
-from .oracle import FunctionOracle
 from .policies import Policy
+
+if TYPE_CHECKING:
+    from .oracle import FunctionOracle
 
 __all__ = ["Listener"]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _socket
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from ..base.log import Log
 from ..base.records import Connection, ServedAddress
@@ -15,8 +16,10 @@ from .dealing_loop import DealingLoop
 from .handed import close_connection
 from .listener import Listener
 from .offers import OfferingEnd
-from .oracle import FunctionOracle
 from .policies import Function, GuardedPolicy, Policy, PolicyFactory, RoundRobin
+
+if TYPE_CHECKING:
+    from .oracle import FunctionOracle
 
 __all__ = ["ServedListeners"]
 
@@ -155,6 +158,8 @@ class ServedListeners:
             listener.update()
 
         def oracle(function: Function) -> FunctionOracle:
+            from .oracle import FunctionOracle
+
             listener.oracle = FunctionOracle(function, self._loop, answered, self._log)
             return listener.oracle
 

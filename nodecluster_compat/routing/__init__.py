@@ -7,10 +7,14 @@ where the application uses it.  A worker learns its own id, which no other worke
 
 from __future__ import annotations
 
-from .engineio import EngineIO
-from .head import RequestHead
-from .issued import IssuedField, StickyCookie
-from .keys import ANYBODY, Cookie, Field, Found, Key, Path, Query
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .engineio import EngineIO
+    from .head import RequestHead
+    from .issued import IssuedField, StickyCookie
+    from .keys import ANYBODY, Cookie, Field, Found, Key, Path, Query
 
 __all__ = [
     "ANYBODY",
@@ -25,3 +29,24 @@ __all__ = [
     "RequestHead",
     "StickyCookie",
 ]
+
+_HOMES = {
+    "EngineIO": "engineio",
+    "RequestHead": "head",
+    "IssuedField": "issued",
+    "StickyCookie": "issued",
+    **dict.fromkeys(("ANYBODY", "Cookie", "Field", "Found", "Key", "Path", "Query"), "keys"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for: a server that issues nothing needs no cryptography."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

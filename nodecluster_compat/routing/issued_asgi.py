@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from .issued import IssuingKey
+if TYPE_CHECKING:
+    from .issued import IssuingKey
 
 __all__ = ["issued_asgi"]
 

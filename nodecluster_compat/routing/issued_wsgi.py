@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .issued import IssuingKey
+if TYPE_CHECKING:
+    from .issued import IssuingKey
 
 __all__ = ["issued_wsgi"]
 

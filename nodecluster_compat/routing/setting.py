@@ -7,15 +7,27 @@ from typing import Any, Final
 
 from ..errors import SettingsError
 from .engineio import EngineIO
-from .issued import IssuedField, StickyCookie
 from .keys import FunctionKey, Key
 
 __all__ = ["keys_of"]
 
+
+def _sticky_cookie() -> Key:
+    from .issued import StickyCookie
+
+    return StickyCookie()
+
+
+def _mcp_session() -> Key:
+    from .issued import IssuedField
+
+    return IssuedField("Mcp-Session-Id")
+
+
 _WORDS: Final[dict[str, Callable[[], Key]]] = {
     "socketio": EngineIO,
-    "cookie": StickyCookie,
-    "mcp": lambda: IssuedField("Mcp-Session-Id"),
+    "cookie": _sticky_cookie,
+    "mcp": _mcp_session,
 }
 _OFF: Final = ("off", "none", "")
 

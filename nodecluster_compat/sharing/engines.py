@@ -1,6 +1,6 @@
 """Choose what keeps the shared state: this host, or the server that ``NODECLUSTER_BUS`` names.
 
-What speaks to a server is imported where one is named: each process of a cluster would hold it.
+Each is imported when the store is first used: each process of a cluster would hold both.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .lmdb_engine import LmdbEngine
 from .server_address import asked_name, asked_url
 
 if TYPE_CHECKING:
@@ -38,4 +37,6 @@ def store_engine(
         from .server import Server
 
         return RedisEngine(Server(url), asked_name(), check, log())
+    from .lmdb_engine import LmdbEngine
+
     return LmdbEngine(folder, give)

@@ -29,7 +29,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from ...machine.frozen import freeze
-from ...machine.immortal import make_immortal
 
 if TYPE_CHECKING:
     from ...base.log import Log
@@ -65,7 +64,12 @@ def prepare_for_workers(kind: WorkerKind, cfg: Settings, log: Log) -> None:
 
 def keep_uncounted() -> None:
     """In the primary, once, behind all imports and before the first fork: count no references to what is loaded."""
-    make_immortal(getattr(sys.modules.get("ssl"), "SSLContext", None))  # whose references runtime/patching.py counts
+    if sys.version_info >= (3, 12):
+        from ...machine.immortal import make_immortal
+
+        make_immortal(
+            getattr(sys.modules.get("ssl"), "SSLContext", None)
+        )  # whose references runtime/patching.py counts
 
 
 def hold_collector() -> None:

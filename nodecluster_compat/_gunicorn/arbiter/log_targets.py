@@ -13,7 +13,6 @@ import os
 import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from configparser import ConfigParser
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gunicorn import glogging
@@ -75,6 +74,8 @@ def _of_handlers(config: dict[str, Any]) -> Iterator[LogTarget]:
 
 
 def _of_file(path: str) -> Iterator[LogTarget]:
+    from configparser import ConfigParser  # as ``logging.config`` does: for who has such a file
+
     parser = ConfigParser({"__file__": path, "here": os.path.dirname(path)})
     parser.read(path)
     for name in filter(None, map(str.strip, parser["handlers"]["keys"].split(","))):

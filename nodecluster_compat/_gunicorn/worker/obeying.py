@@ -1,22 +1,22 @@
 """Obey the orders of an operator in a worker: profile it, look at its heap.
 
 An order stands in the notebook, and a signal says so; the handler starts a thread of the system's own, which does the
-work and writes the result there.  Neither needs the worker's loop.
+work and writes the result there.  Neither needs the worker's loop.  What only an order needs is imported for the first.
 """
 
 from __future__ import annotations
 
 import _thread  # noqa: F401 - ``original`` looks for it
 import json
-import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ...base.loop import original
-from ...machine.sampling import Sampler
 
 if TYPE_CHECKING:
+    from tracemalloc import Snapshot
+
     from ...machine.notebook import Notebook
 
 __all__ = ["Obedience"]
@@ -69,6 +69,8 @@ class Obedience:
 
 
 def _profile(main_thread: int, seconds: str, rate: str) -> dict[str, Any]:
+    from ...machine.sampling import Sampler
+
     sampler = Sampler(original("time", "sleep"), main_thread)
     found = dict(sampler.sample_for(float(seconds), float(rate), original("_thread", "get_ident")()))
     while found["stacks"] and len(json.dumps(found)) > _MOST_BYTES:
@@ -78,6 +80,8 @@ def _profile(main_thread: int, seconds: str, rate: str) -> dict[str, Any]:
 
 
 def _heap(action: str, number: str) -> dict[str, Any]:
+    import tracemalloc
+
     if action == "start":
         tracemalloc.start(min(int(number), _MOST_FRAMES))
     elif action == "stop":
@@ -85,10 +89,10 @@ def _heap(action: str, number: str) -> dict[str, Any]:
     if not tracemalloc.is_tracing():
         return {"tracing": False}
     size, peak = tracemalloc.get_traced_memory()
-    lines = [] if action == "start" else _largest(int(number))
+    lines = [] if action == "start" else _largest(tracemalloc.take_snapshot(), int(number))
     return {"tracing": True, "bytes": size, "peak_bytes": peak, "lines": lines}
 
 
-def _largest(count: int) -> list[dict[str, Any]]:
-    found = tracemalloc.take_snapshot().statistics("lineno")[: min(count, _MOST_LINES)]
+def _largest(snapshot: Snapshot, count: int) -> list[dict[str, Any]]:
+    found = snapshot.statistics("lineno")[: min(count, _MOST_LINES)]
     return [{"where": str(one.traceback), "bytes": one.size, "blocks": one.count} for one in found]

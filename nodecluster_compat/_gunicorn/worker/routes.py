@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from ...connections.handed import Handed, write_handed
 from ...machine.said_once import Topic, is_first_to_say
 from ...routing.engineio import EngineIO
-from ...routing.issued import IssuingKey
 from ...routing.relays import Relays
 from ...routing.router import Router
 from ...socketio import sid
@@ -23,6 +22,7 @@ from ..requests.passage import Passage
 if TYPE_CHECKING:
     from ...base.log import Log
     from ...base.records import PeerAddress
+    from ...routing.issued import IssuingKey
     from ...routing.keys import Key
     from ..gunicorn_types import Settings
 

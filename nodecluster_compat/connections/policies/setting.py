@@ -1,4 +1,7 @@
-"""Read the setting ``policy`` of ``cluster.setup_primary()``, and the variable ``NODECLUSTER_POLICY``.  Pure."""
+"""Read the setting ``policy`` of ``cluster.setup_primary()``, and the variable ``NODECLUSTER_POLICY``.  Pure.
+
+A policy is imported by whoever sets it.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,28 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ...errors import SettingsError
-from .asking import Asking
 from .base import Policy, PolicyFactory, Workers
-from .client_address import ClientAddressHash
-from .least_connections import LeastConnections
-from .random_of_two import RandomOfTwo
 from .round_robin import RoundRobin
-from .weighted import WeightedRoundRobin
 
 __all__ = ["ByFunction", "ClientAddress", "Weighted", "policy_of"]
 
 _MOST_WEIGHT: Final = 1000
+
+
+def _least_connections(workers: Workers) -> Policy:
+    from .least_connections import LeastConnections
+
+    return LeastConnections(workers)
+
+
+def _random_of_two(workers: Workers) -> Policy:
+    from .random_of_two import RandomOfTwo
+
+    return RandomOfTwo(workers)
+
+
 _NAMES: Final[Mapping[str, PolicyFactory]] = MappingProxyType(
-    {"round_robin": RoundRobin, "least_connections": LeastConnections, "random_of_two": RandomOfTwo}
+    {"round_robin": RoundRobin, "least_connections": _least_connections, "random_of_two": _random_of_two}
 )
 
 
@@ -52,6 +64,8 @@ class Weighted:
 
     def __call__(self, workers: Workers) -> Policy:
         """Return the policy of a listener."""
+        from .weighted import WeightedRoundRobin
+
         return WeightedRoundRobin(workers, self.weights)
 
 
@@ -78,6 +92,8 @@ class ClientAddress:
 
     def __call__(self, workers: Workers) -> Policy:
         """Return the policy of a listener."""
+        from .client_address import ClientAddressHash
+
         return ClientAddressHash(workers, self.ipv4_prefix, self.ipv6_prefix)
 
 
@@ -93,6 +109,8 @@ class ByFunction:
 
     def __call__(self, workers: Workers) -> Policy:
         """Return the policy of a listener."""
+        from .asking import Asking
+
         return Asking(workers, self.function)
 
 

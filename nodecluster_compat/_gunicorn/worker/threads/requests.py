@@ -14,7 +14,6 @@ from gunicorn.http.wsgi import Response
 
 from ....machine.forked_child import end_if_child
 from ....routing.router import HERE, MORE
-from ....thread_runtime.relaying import Relay
 from ...requests.http2_refusals import refuse_over_http2
 from ...requests.metering import MeteredServer
 from ...requests.own_variables import own_variables
@@ -22,6 +21,7 @@ from ...requests.refusals import strict_request
 from .late import ThreadResponse
 
 if TYPE_CHECKING:
+    from ....thread_runtime.relaying import Relay
     from ...gunicorn_types import PlainRequest, Settings, Unreader
     from ...requests.passage import Passage
 
@@ -113,6 +113,8 @@ class _StrictParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
             connection.is_handed_on = passage.hand_on(target, sock.fileno(), sock.family, data, is_reused)
             return connection.is_handed_on
         try:
+            from ....thread_runtime.relaying import Relay  # few servers route what is encrypted
+
             relay = Relay(passage.relays, data)
         except OSError:
             return False
