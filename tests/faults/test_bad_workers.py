@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from kinds import every_kind
 from remote_control import (
     CONF,
     REMOTE,
@@ -198,6 +199,24 @@ gevent.monkey.get_original('_thread', 'start_new_thread')(flood, ())
     wait_logged(cluster, "gave back more connections than it was handed")
     assert healthy(cluster)
     wait(lambda: [cluster.primary.pid, open_fds(cluster.primary.pid)] == pids, f"pid and descriptors {pids}", cluster)
+
+
+@every_kind
+@pytest.mark.cluster(**REMOTE, workers=2)
+def test_garbage_that_a_worker_hands_on_ends_no_other(cluster: Cluster) -> None:
+    """What comes with a connection makes no sense: the connection is closed, and its worker serves on."""
+    pids = [one.pid for one in cluster.wait_listening()]
+    hand_on = """
+here, there = socket.socketpair()
+memory = os.memfd_create("garbage")
+os.write(memory, b"garbage")
+result = this_birth().receiver.route(1, 2, here.fileno(), memory)
+"""
+    assert ask(cluster, "worker/1", CHANNELS + hand_on)
+
+    wait_logged(cluster, "Closed a connection of another worker: what a worker handed on makes no sense")
+    assert healthy(cluster)
+    assert [one.pid for one in cluster.wait_listening()] == pids
 
 
 @pytest.mark.table(quick=["True"])

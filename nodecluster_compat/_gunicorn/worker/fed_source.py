@@ -119,8 +119,11 @@ class FedSource:
         return len(self._serving) < self._worker.worker_connections
 
     def _take(self, listener_id: int, fd: int, memory: int) -> None:
+        handed = None if memory < 0 else self._feed.handed(fd, memory)
+        if handed is None and memory >= 0:
+            return
         try:
-            job = (self._listeners[listener_id], fd, *(() if memory < 0 else (self._feed.handed(fd, memory),)))
+            job = (self._listeners[listener_id], fd, *(() if handed is None else (handed,)))
             waiting = self._greenlets.start_at_once(*job)
         except MemoryError:  # it has not begun
             _socket.close(fd)

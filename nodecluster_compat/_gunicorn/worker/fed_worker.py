@@ -260,7 +260,7 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     def make_feed(self, birth: Birth, membership: Membership) -> Feed:
         """Return what brings the primary's connections, and routes them."""
-        feed = Feed(birth, membership, self.served, self.wake)
+        feed = Feed(birth, membership, self.served, self.wake, self.log)
         if self._keys:
             feed.routes = self._routes = Routes(self._keys, birth.member.id, birth.members, feed, self.cfg, self.log)
         return feed

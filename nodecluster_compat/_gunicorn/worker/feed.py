@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from ...connections.handed import Handed, read_handed
 from ...connections.receiver import Receiver
 from ...errors import FrameError
+from ..requests.metering import this_meter
 
 if TYPE_CHECKING:
+    from ...base.log import Log
     from ...base.reactor import Reactor
     from ...base.records import PeerAddress
     from ..arbiter.birth import Birth
@@ -34,6 +36,7 @@ class Feed:
         membership: its place in the cluster.
         listeners: what stands for the primary's listening sockets, by their number.
         wake: called when the primary has confirmed that no further connection comes.
+        log: told what another worker has done.
 
     Attributes:
         routes: of a worker that routes; set before :meth:`begin`.
@@ -45,11 +48,14 @@ class Feed:
         membership: Membership,
         listeners: Mapping[int, ServedListener],
         wake: Callable[[], None],
+        log: Log,
     ) -> None:
         self.listeners = listeners
         self._birth = birth
         self._membership = membership
         self._wake = wake
+        self._log = log
+        self._has_complained = False
         self.routes: Routes | None = None
         self._receiver: Receiver
 
@@ -77,17 +83,20 @@ class Feed:
         # For each connection: no call more than it takes.
         self.room_made = self._receiver.room_made
 
-    def handed(self, fd: int, memory: int) -> Handed:
-        """Return what has come with a connection that another worker has begun to read.
+    def handed(self, fd: int, memory: int) -> Handed | None:
+        """Return what has come with a connection that another worker has begun to read; ``None``: nobody can serve it.
 
-        Raises:
-            FrameError: that makes no sense; both descriptors are closed.
+        That worker may have been taken over: what it writes must not end this one.  Then both descriptors are closed.
         """
         try:
             return read_handed(memory)
-        except FrameError:
+        except FrameError as error:
             _socket.close(fd)
-            raise
+            this_meter().count_failed()
+            if not self._has_complained:
+                self._has_complained = True
+                self._log.error("Closed a connection of another worker: %s", error)
+            return None
 
     def passage(self, listener_id: int, peer: PeerAddress, handed: Handed | None) -> Passage | None:
         """Return what routes a connection; ``None`` where there is nothing to route, and nothing has come with it."""

@@ -151,7 +151,8 @@ class FedASGISource:
         listener = self._listeners[listener_id]
         if memory >= 0:
             handed = self._feed.handed(fd, memory)
-            self._entry.open_routed(handed.family, fd, self._feed, listener, handed)
+            if handed is not None:
+                self._entry.open_routed(handed.family, fd, self._feed, listener, handed)
         elif self._feed.routes is None:
             self._entry.open(listener.family, fd)
         else:

@@ -171,6 +171,8 @@ class FedThreads:
     def _take(self, listener_id: int, fd: int, memory: int) -> None:
         feed, listener = self._feed, self._feed.listeners[listener_id]
         handed = None if memory < 0 else feed.handed(fd, memory)
+        if handed is None and memory >= 0:
+            return
         family = listener.family if handed is None else handed.family
         try:
             conn = self._clients.connection(family, fd, listener.getsockname(), handed)
