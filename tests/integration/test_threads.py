@@ -64,12 +64,6 @@ def busy(cluster: Cluster, worker: int = 1) -> int:
     return cluster.worker(worker).stacks().count("in hold")
 
 
-def soon_silent(cluster: Cluster) -> None:
-    """Shorten the time for which a connection that says nothing has the place of a thread."""
-    constants = "nodecluster_compat._gunicorn.worker.threads.connections:__dict__.update"
-    cluster.worker(1).run(constants, {"_NEW_SECONDS": 0.1})
-
-
 @pytest.mark.cluster(**THREADS, workers=1)
 def test_nothing_is_patched_and_gevent_is_in_neither_process(cluster: Cluster) -> None:
     """A primary of such workers is smaller by that."""
@@ -107,7 +101,6 @@ def test_nobody_waits_behind_a_slow_request_while_a_thread_is_free(cluster: Clus
 @pytest.mark.cluster(**THREADS, workers=1, settings={**ONE, "keepalive": 30})
 def test_connection_that_waits_has_no_thread(cluster: Cluster) -> None:
     """One that is idle, and one that has said nothing for a while: a single thread serves others."""
-    soon_silent(cluster)
     with ExitStack() as stack:
         idle = asked(cluster, stack, GET % (b"/", b""))
         assert idle.recv(65536).startswith(b"HTTP/1.1 200")
@@ -121,7 +114,6 @@ def test_connection_that_waits_has_no_thread(cluster: Cluster) -> None:
 @pytest.mark.cluster(**THREADS, workers=1, settings={"threads": 2, "worker_connections": 3, "keepalive": 30})
 def test_worker_connections_is_kept(cluster: Cluster) -> None:
     """Connections that have no thread count; who is one too many waits in the primary until one has ended."""
-    soon_silent(cluster)
     with ExitStack() as stack:
         silent = [stack.enter_context(cluster.connect(timeout=30)) for _ in range(3)]
         told = "0 of 2 threads are busy, 0 requests wait for one, 3 connections wait for their client"

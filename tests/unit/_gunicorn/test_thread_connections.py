@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from nodecluster_compat._gunicorn.requests.metering import Metering
+from nodecluster_compat._gunicorn.worker.threads import connections
 from nodecluster_compat._gunicorn.worker.threads.connections import ThreadConnections
 from nodecluster_compat.thread_runtime.poller import Poller
 
@@ -56,6 +57,15 @@ class Rig:
         connection = Connection(near, **more)
         self.connections.take(connection)
         return connection
+
+    def silent(self) -> socket.socket:
+        """A client that says nothing; what it will hear."""
+        near, far = socket.socketpair()
+        self.clients.append(far)
+        self.near.append(near)
+        self.connections.take(Connection(near, has_early=False))
+        far.setblocking(False)
+        return far
 
     def turn(self) -> None:
         """What the main thread does next."""
@@ -137,3 +147,60 @@ def test_client_that_has_left_is_waited_for_by_nobody(rig: Rig) -> None:
     rig.clients[0].close()
     assert rig.connections.finished(connection)
     assert len(rig.connections) == 0
+
+
+class Clock:
+    """The time of the connections."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(connections, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def is_open(client: socket.socket) -> bool:
+    try:
+        return client.recv(1) != b""
+    except BlockingIOError:
+        return True
+
+
+def test_clients_that_say_nothing_leave_their_places_to_those_that_ask(rig: Rig, clock: Clock) -> None:
+    """Both threads have one for a tenth of a second; whoever waits for room hears of it then."""
+    silent = [rig.silent(), rig.silent()]
+    assert not rig.connections.has_room()
+    assert rig.connections.next_sweep == pytest.approx(0.1)
+    clock.now += 0.11
+    rig.connections.sweep()
+    assert rig.changes == 2
+    assert rig.connections.has_room()
+    assert [is_open(client) for client in silent] == [True, True]
+
+
+def test_client_that_says_nothing_is_closed_as_by_gthread(rig: Rig, clock: Clock) -> None:
+    """Five seconds, and ``keepalive``: no sooner."""
+    silent = rig.silent()
+    for seconds, expected in ((0.11, True), (9.8, True), (0.2, False)):
+        clock.now += seconds
+        rig.connections.sweep()
+        assert is_open(silent) is expected
+
+
+def test_drain_lets_a_client_speak_that_has_just_come(rig: Rig, clock: Clock) -> None:
+    """It has half a second; one that has said nothing for longer than five has none."""
+    old = rig.silent()
+    clock.now += 0.11
+    rig.connections.sweep()
+    clock.now += 5.0
+    young = rig.silent()
+    clock.now += 0.2
+    rig.connections.sweep()
+    rig.connections.end_idle()
+    assert [is_open(old), is_open(young)] == [False, True]
+    clock.now += 0.51
+    rig.connections.sweep()
+    assert not is_open(young)

@@ -6,11 +6,11 @@ gunicorn's ``gthread`` has a thread for each request, not for each connection.  
 
     new ──bytes come──▶ served ──answered──▶ idle ──bytes come──▶ served
      │                     └──last answer──▶ closed, or lingering ──▶ closed
-     └── 5 s of silence ──▶ silent ──bytes come──▶ served, or closed ``keepalive`` later
+     └── 0.1 s of silence ──▶ silent ──bytes come──▶ served, or closed 5 s and ``keepalive`` later
 
-* *Room* is a free thread.  A new connection takes one's place until it has asked, or has been silent for as long as
-  gunicorn's threads wait, so a client that asks is not dealt to a worker whose threads are all busy.  No thread waits
-  for a client that says nothing.
+* *Room* is a free thread.  A new connection takes one's place until it has asked, or has been silent for a moment, so
+  a client that asks is not dealt to a worker whose threads are all busy.  No thread waits for a client that says
+  nothing, and neither does a client that asks.
 * An answer after which the connection ends is closed at once, unless its client may still be sending: then it lingers
   here, and holds up nobody (gunicorn 26.2 and 27 wait for such a client in the main thread, for up to 2 s).
 * In a drain an idle connection has the rest of its ``keepalive``, as promised.  Told to end idle connections, it has
@@ -46,7 +46,8 @@ __all__ = ["LINGER_SECONDS", "ThreadConnections"]
 
 LINGER_SECONDS: Final = 0.5
 
-_NEW_SECONDS: Final = 5.0  # gunicorn's DEFAULT_WORKER_DATA_TIMEOUT, from 25.3 on
+_NEW_SECONDS: Final = 0.1  # nearly all ask at once
+_SILENT_SECONDS: Final = 5.0 - _NEW_SECONDS  # gunicorn's DEFAULT_WORKER_DATA_TIMEOUT, from 25.3 on
 _CLOSING_SECONDS: Final = 2.0
 _CLOSING_BYTES: Final = 64 * 1024
 
@@ -244,7 +245,7 @@ class ThreadConnections:
         if self._new:
             for conn in _due(self._new):
                 self._unwatch(conn, self._new)
-                self._watch(conn, self._silent, self._keepalive)
+                self._watch(conn, self._silent, _SILENT_SECONDS + self._keepalive)
                 self._changed()
         for table in (self.idle, self._silent, self._closing):
             for conn in _due(table) if table else ():
@@ -269,11 +270,18 @@ class ThreadConnections:
     def end_idle(self) -> None:
         """Wait for no further request."""
         self._shorten(LINGER_SECONDS)
-        for conn in list(self._silent):
-            self._give_up(conn, self._silent)
+        young = monotonic() + self._keepalive
+        for conn, deadline in list(self._silent.items()):
+            if deadline > young:
+                self._rewatch(conn, self._silent)
+            else:
+                self._give_up(conn, self._silent)
         for conn in list(self._new):
-            self._unwatch(conn, self._new)
-            self._watch(conn, self._silent, LINGER_SECONDS)
+            self._rewatch(conn, self._new)
+
+    def _rewatch(self, conn: Any, table: dict[Any, float]) -> None:  # noqa: ANN401 - gunicorn's
+        self._unwatch(conn, table)
+        self._watch(conn, self._silent, LINGER_SECONDS)
 
     def end_idle_now(self) -> None:
         """End what is idle, and what has asked for nothing."""
