@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import ssl
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from h2.connection import H2Connection
-from h2_client import fetch
+from h2_client import fetch, h2, opened
 from raw_http import GET, Certificate, folder_of
 from remote_control import CONF, said, wait, wait_logged, wait_said
 
@@ -29,27 +27,8 @@ ASGI: Final[dict[str, Any]] = {
 # --- HTTP/2 --------------------------------------------------------------------------------------
 
 
-def h2(cluster: Cluster) -> ssl.SSLSocket:
-    """A connection that speaks HTTP/2, and trusts everybody."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    return context.wrap_socket(socket.create_connection((cluster.host, cluster.port), 20))
-
-
 def with_tls(certificate: Certificate, **settings: Any) -> dict[str, Any]:
     return {"keyfile": certificate.key, "certfile": certificate.cert, "http_protocols": "h2,h1", **settings}
-
-
-def opened(client: ssl.SSLSocket, path: str) -> H2Connection:
-    """A connection on which one request is under way."""
-    connection = H2Connection()
-    connection.initiate_connection()
-    head = {":method": "GET", ":path": path, ":authority": "example.test", ":scheme": "https"}
-    connection.send_headers(1, list(head.items()), end_stream=True)
-    client.sendall(connection.data_to_send())
-    return connection
 
 
 def events_until_end(client: ssl.SSLSocket) -> list[bytes]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
-import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import gunicorn
 import pytest
-from h2_client import fetch
+from h2_client import body_of, fetch, h2, opened
 from kinds import THREAD_WORKER
 from raw_http import APPS, CLOSE, GET, GUNICORN, Certificate, exchange, normalised, serving, until
 from remote_control import CONF, said, wait, wait_logged, wait_said
@@ -135,15 +135,16 @@ def test_failpoints_hold_a_worker_that_boots(
 # --- threads -------------------------------------------------------------------------------------
 
 
+def with_http2(certificate: Certificate, **more: Any) -> dict[str, Any]:
+    tls = {"keyfile": certificate.key, "certfile": certificate.cert, "http_protocols": "h2,h1"}
+    return {**tls, "threads": 2, **more}
+
+
 @pytest.mark.skipif(gunicorn.version_info < (25,), reason="gunicorn speaks HTTP/2 from 25.0 on")
 def test_threads_speak_http2_by_alpn(cluster_factory: ClusterFactory, certificate: Certificate) -> None:
     """Several streams on one connection; one client speaks HTTP/1 to the same port."""
-    settings = {"keyfile": certificate.key, "certfile": certificate.cert, "http_protocols": "h2,h1", "threads": 2}
-    cluster = cluster_factory(**THREADS, settings=settings)
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    with context.wrap_socket(socket.create_connection((cluster.host, cluster.port), 20)) as client:
+    cluster = cluster_factory(**THREADS, settings=with_http2(certificate))
+    with h2(cluster) as client:
         assert client.selected_alpn_protocol() == "h2"
         answers = fetch(client, "/", "/thread", "/environ")
     assert [one.status for one in answers] == [200] * 3
@@ -151,6 +152,39 @@ def test_threads_speak_http2_by_alpn(cluster_factory: ClusterFactory, certificat
     assert json.loads(answers[2].body)["wsgi.url_scheme"] == "https"
     assert cluster.get("/").json() == 1
     wait(lambda: cluster.worker(1).requests_served == 4, "four requests that are done", cluster)
+
+
+@pytest.mark.skipif(gunicorn.version_info < (25,), reason="gunicorn speaks HTTP/2 from 25.0 on")
+def test_stream_of_http2_on_threads_is_answered_in_a_drain(
+    cluster_factory: ClusterFactory, certificate: Certificate
+) -> None:
+    """Its worker waits for it, and for the client to close the connection: then it ends before the limit."""
+    cluster = cluster_factory(**THREADS, settings=with_http2(certificate, graceful_timeout=60))
+    with h2(cluster) as client:
+        connection = opened(client, "/hold")
+        wait(lambda: "in hold" in cluster.worker(1).stacks(), "the request", cluster)
+        cluster.primary.signal("SIGHUP")
+        cluster.journal.wait_for("listening", worker=2)
+        cluster.worker(1).run("threads_app:GATE.set")
+        assert body_of(client, connection) == b"1"
+    assert cluster.journal.wait_for("exit", worker=1).code == 0
+    assert "graceful timeout" not in cluster.log
+
+
+@pytest.mark.skipif(gunicorn.version_info < (25,), reason="gunicorn speaks HTTP/2 from 25.0 on")
+def test_connection_of_http2_on_threads_ends_at_the_limit_of_a_drain(
+    cluster_factory: ClusterFactory, certificate: Certificate
+) -> None:
+    """A client that keeps it holds up nobody for longer, and nobody knows that it asks for nothing."""
+    cluster = cluster_factory(**THREADS, settings=with_http2(certificate, graceful_timeout=1))
+    with h2(cluster) as client:
+        assert body_of(client, opened(client, "/")) == b"1"
+        cluster.primary.signal("SIGHUP")
+        cluster.journal.wait_for("exit", worker=1)
+        with contextlib.suppress(ConnectionResetError):
+            while client.recv(65536):
+                pass
+    assert cluster.get("/").json() == 2
 
 
 @pytest.mark.cluster(

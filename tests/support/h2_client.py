@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,9 @@ from typing import Any, Final
 from h2.connection import H2Connection
 from h2.events import DataReceived, InformationalResponseReceived, ResponseReceived, StreamEnded, StreamReset
 
-__all__ = ["GOAWAY", "Answer", "fetch"]
+from pytest_cluster import Cluster
+
+__all__ = ["GOAWAY", "Answer", "body_of", "fetch", "h2", "opened"]
 
 GOAWAY: Final = 7
 HEAD: Final = 9
@@ -69,6 +72,37 @@ def fetch(
                 take(connection, event, answers, open_streams)
         client.sendall(connection.data_to_send())
     return [answers[stream] for stream in streams]
+
+
+def h2(cluster: Cluster) -> ssl.SSLSocket:
+    """A connection that speaks HTTP/2, and trusts everybody."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return context.wrap_socket(socket.create_connection((cluster.host, cluster.port), 20))
+
+
+def opened(client: socket.socket, path: str) -> H2Connection:
+    """A connection on which one request is under way."""
+    connection = H2Connection()
+    connection.initiate_connection()
+    head = {":method": "GET", ":path": path, ":authority": "example.test", ":scheme": "https"}
+    connection.send_headers(1, list(head.items()), end_stream=True)
+    client.sendall(connection.data_to_send())
+    return connection
+
+
+def body_of(client: socket.socket, connection: H2Connection) -> bytes:
+    """The body of the answer to that request."""
+    answers: dict[int, Answer] = defaultdict(Answer)
+    open_streams = {1}
+    while open_streams:
+        data = client.recv(65536)
+        assert data, "the connection was closed amid the answer"
+        for event in connection.receive_data(data):
+            take(connection, event, answers, open_streams)
+    return answers[1].body
 
 
 def whole_frames(received: bytearray) -> Iterator[bytes]:
