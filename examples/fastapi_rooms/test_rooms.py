@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from websockets.exceptions import ConnectionClosed
 
@@ -30,6 +32,19 @@ def test_other_rooms_hear_nothing(enter, cluster, cluster_client):
         cluster.wait_for(
             lambda cluster: "again" in cluster.get("/rooms/tea").json() or None, reason="every worker to have heard"
         )
+
+
+def test_member_that_does_not_read_holds_up_nobody(enter):
+    """Not those of its own worker either: megabytes are said, and heard."""
+    stuck, *others, reader = (enter("tea") for _ in range(4))
+    assert stuck.worker == reader.worker
+    for other in others:
+        other.socket.close()
+    text = "x" * 200_000
+    for _ in range(100):
+        reader.says(text)
+        assert reader.hears() == text
+    stuck.socket.socket.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.cluster(fresh=True)
