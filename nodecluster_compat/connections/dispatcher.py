@@ -18,8 +18,9 @@ engine takes it back (``engine``).  Whether a worker has room for one more offer
 The policy chooses an idle worker for a connection, or names a busy one, or nobody; a connection with a ``target``
 belongs to that worker while it serves.  So connections wait in one *line* for anybody, and in one queue for each worker
 that was named: a connection that waits for a busy worker holds up no other.  Such a queue is bounded: beyond that
-anybody will do, so that a worker that is blocked does not fill the primary.  A worker that becomes idle gets what has
-waited longest of what may go to it.
+anybody will do, so that a worker that is blocked does not fill the primary.  The bound is a wide one for what another
+worker has begun to read, and found to be this one's: anybody else would only answer that it knows nothing of it.  A
+worker that becomes idle gets what has waited longest of what may go to it.
 
 Invariants (DESIGN §4, differences D1-D3):
 
@@ -66,6 +67,7 @@ class Dispatcher:
         limit: how many connections that wait for anybody are enough; see :attr:`wants_connections`.
         is_gone: whether the client of a connection has left and nothing of it is to be read.
         most_named: how many may wait for each worker that is named; ``None``: as many as ``limit``.
+        most_begun: how many, where another worker has begun to read what is to wait; ``None``: as many as the others.
 
     Attributes:
         dropped: connections that were closed here while they waited, so far.
@@ -82,6 +84,7 @@ class Dispatcher:
         "_limit",
         "_line",
         "_members",
+        "_most_begun",
         "_most_named",
         "_named",
         "_places",
@@ -100,12 +103,14 @@ class Dispatcher:
         limit: int,
         is_gone: Callable[[Connection], bool],
         most_named: int | None = None,
+        most_begun: int | None = None,
     ) -> None:
         self._policy = policy
         self._deliver = deliver
         self._release = release
         self._limit = limit
         self._most_named = limit if most_named is None else most_named
+        self._most_begun = self._most_named if most_begun is None else most_begun
         self._is_gone = is_gone
         self.dropped = 0
         self._members: set[int] = set()
@@ -384,8 +389,8 @@ class Dispatcher:
     def _place(self, place: _Place) -> bool:
         """Offer a connection, or let it wait for the worker that is named; ``False``: it waits for anybody."""
         while True:
-            target = place[1].target
-            if target in self._members and (target in self.idle_workers or self._may_wait_for(target)):
+            target, most = place[1].target, self._most_named if place[1].head < 0 else self._most_begun
+            if target in self._members and (target in self.idle_workers or self._may_wait_for(target, most)):
                 worker_id: int | None = target
                 self._policy.remove(target)
             else:
@@ -396,7 +401,7 @@ class Dispatcher:
                 self._wait_for(ASKED, place)
                 return True
             if worker_id not in self._members or not (
-                worker_id in self.idle_workers or self._may_wait_for(worker_id)
+                worker_id in self.idle_workers or self._may_wait_for(worker_id, most)
             ):  # anybody else will do
                 if not self.idle_workers:
                     return False
@@ -408,8 +413,8 @@ class Dispatcher:
             if self._offer(worker_id, place):
                 return True
 
-    def _may_wait_for(self, worker_id: int) -> bool:
-        return len(self._named.get(worker_id, ())) < self._most_named
+    def _may_wait_for(self, worker_id: int, most: int) -> bool:
+        return len(self._named.get(worker_id, ())) < most
 
     def _wait_for(self, worker_id: int, place: _Place) -> None:
         queue = self._named.get(worker_id)

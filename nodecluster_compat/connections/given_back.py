@@ -13,14 +13,13 @@ Called with the lock of the dealer's loop held.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Final
 
 from ..base.log import Log
 from ..base.records import Connection, PeerAddress
 from ..errors import FrameError
-from .handed import close_connection
+from .handed import close_connection, share_of_descriptors
 from .offers import OfferingEnd
 from .served_listeners import ServedListeners
 
@@ -28,7 +27,6 @@ __all__ = ["GivenBack"]
 
 _MOST_FIRST: Final = 3  # an offer may be under way while a refusal is, and one more lie
 _SHARE: Final = 8  # of the primary's descriptors; each connection has two at most
-_LEAST, _MOST = 16, 1024
 _FRESH_SECONDS: Final = 0.001
 
 
@@ -70,7 +68,7 @@ class GivenBack:
         self._listeners = listeners
         self._log = log
         self._clock = clock
-        self._most = max(_LEAST, min(_MOST, os.sysconf("SC_OPEN_MAX") // _SHARE)) if most is None else most
+        self._most = share_of_descriptors(_SHARE) if most is None else most
         self._accounts: dict[int, _Account] = {}
 
     def refused(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:

@@ -21,12 +21,13 @@ from ..base.records import Connection, PeerAddress
 from ..errors import FrameError
 from ..machine.letting_go import let_go
 
-__all__ = ["MOST_HANDED_BYTES", "Handed", "close_connection", "read_handed", "write_handed"]
+__all__ = ["MOST_HANDED_BYTES", "Handed", "close_connection", "read_handed", "share_of_descriptors", "write_handed"]
 
 MOST_HANDED_BYTES: Final = 1024 * 1024
 """What was read of a connection, at most; one of which more was read is not handed on."""
 
 _MARGIN: Final = 4096  # for the address
+_LEAST, _MOST = 16, 1024  # connections that wait
 _GET_SEALS: Final = getattr(fcntl, "F_GET_SEALS", 1034)
 
 
@@ -98,6 +99,14 @@ def close_connection(connection: Connection) -> None:
     let_go(connection.fd)
     if connection.head >= 0:
         let_go(connection.head)
+
+
+def share_of_descriptors(parts: int) -> int:
+    """Return how many connections that were handed on may wait, if they are to have one of so many parts.
+
+    Each has two descriptors.
+    """
+    return max(_LEAST, min(_MOST, os.sysconf("SC_OPEN_MAX") // parts))
 
 
 def _memory() -> int:

@@ -28,7 +28,7 @@ from ..machine.letting_go import let_go
 from ..machine.peeking import MOST_PEEKED, peek
 from .dealing_loop import READABLE, DealingLoop
 from .dispatcher import Dispatcher
-from .handed import close_connection
+from .handed import close_connection, share_of_descriptors
 from .policies import Policy
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ _ROOM: Final = 256  # places in the backlog
 _MOST_AT_CLOSE: Final = 8192
 _FIRST_DELAY: Final = 0.05
 _LONGEST_DELAY: Final = 1.0
+_SHARE_OF_BEGUN: Final = 4  # of the descriptors of this process, for each worker
 _EPISODE_SECONDS: Final = 1.0  # without a failure: the episode is over
 _HOPELESS: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP})
 # accept(2): errors of a connection that is already gone, to be treated like "try the next one".
@@ -129,7 +130,14 @@ class Listener:
         self._paused = False
         self._failures = 0
         self._delay = 0.0  # of the pauses of this episode; 0 while accepting works
-        self.dispatcher = Dispatcher(policy, partial(deliver, served.listener_id), _release, limit, _is_gone)
+        self.dispatcher = Dispatcher(
+            policy,
+            partial(deliver, served.listener_id),
+            _release,
+            limit,
+            _is_gone,
+            most_begun=max(limit, share_of_descriptors(_SHARE_OF_BEGUN)),
+        )
 
     @property
     def waiting(self) -> tuple[Connection, ...]:

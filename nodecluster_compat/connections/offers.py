@@ -29,6 +29,7 @@ from ..base.reactor import Reactor
 from ..base.records import Connection, PeerAddress
 from ..errors import FrameError
 from ..machine.letting_go import let_go
+from .outbound import Outbound
 from .packets import PACKET_BYTES, Packet, PacketKind, decode_packet, encode_packet
 
 __all__ = ["OfferingEnd", "TakingEnd", "connection_pair"]
@@ -235,6 +236,7 @@ class TakingEnd:
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._out = Outbound(sock)
         self._on_offer = on_offer
         self._on_closed = on_closed
         self.may_take = may_take
@@ -262,29 +264,28 @@ class TakingEnd:
     def attach(self, reactor: Reactor) -> None:
         """Take offers through ``reactor``."""
         self._reactor = reactor
+        self._out.attach(reactor)
         reactor.add_reader(self._sock.fileno(), self._read)
 
     def say(self, kind: PacketKind, listener_id: int = 0) -> bool:
         """Send a notice; ``False`` when the primary can no longer hear it."""
-        return self._send(encode_packet(kind, listener_id), ())
+        return self._out.send(encode_packet(kind, listener_id))
 
     def give_back(self, listener_id: int, fd: int, head: int = -1) -> bool:
         """Send a connection back, with what another worker has read of it, and close it here."""
         try:
-            fds = _FD.pack(fd) if head < 0 else _TWO_FDS.pack(fd, head)
-            return self._send(encode_packet(PacketKind.REFUSED, listener_id), ((_SOL_SOCKET, _SCM_RIGHTS, fds),))
+            return self._out.send(encode_packet(PacketKind.REFUSED, listener_id), (fd,) if head < 0 else (fd, head))
         finally:
             _socket.close(fd)
             if head >= 0:
                 _socket.close(head)
 
     def route(self, listener_id: int, target: int, fd: int, head: int) -> bool:
-        """Send a connection and what was read of it to another worker; ``False`` when the primary cannot take it.
+        """Send a connection and what was read of it to another worker; ``False``: the primary never has it.
 
         Both descriptors stay the caller's, to close.
         """
-        beside = ((_SOL_SOCKET, _SCM_RIGHTS, _TWO_FDS.pack(fd, head)),)
-        return self.is_open and self._send(encode_packet(PacketKind.ROUTE, listener_id, target), beside)
+        return self.is_open and self._out.send(encode_packet(PacketKind.ROUTE, listener_id, target), (fd, head))
 
     def leave(self) -> None:
         """Say that no more is taken, and see to it: what lies in the channel now is the primary's to take back.
@@ -300,12 +301,14 @@ class TakingEnd:
         """Close this end; a no-op when it is closed."""
         if self.is_open:
             self._detach()
+            self._out.close()
             self.is_open = False
             self._sock.close()
 
     def abandon(self) -> None:
-        """In a forked child: close the inherited copy of the descriptor and nothing more."""
+        """In a forked child: close the inherited copies of descriptors and nothing more."""
         self.is_open = False
+        self._out.abandon()
         self._sock.close()
 
     def read(self) -> None:
@@ -391,13 +394,6 @@ class TakingEnd:
         if self._reactor is not None:
             self._reactor.remove_reader(self._sock.fileno())
             self._reactor = None
-
-    def _send(self, packet: bytes, ancillary: tuple[tuple[int, int, bytes], ...]) -> bool:
-        try:
-            self._sock.sendmsg((packet,), ancillary)
-        except OSError:
-            return False
-        return True
 
 
 def received_fds(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:

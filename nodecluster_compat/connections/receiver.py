@@ -77,7 +77,7 @@ class Receiver:
         """Send a connection on, to another worker (0: to anybody); both descriptors stay the caller's.
 
         Returns:
-            Whether the primary has it now.
+            Whether the primary has it now, or gets it when it reads on.
         """
         return self._end.route(listener_id, target, fd, head)
 

@@ -29,6 +29,7 @@ from pytest_cluster import Cluster, ClusterFactory
 
 CONF: Final = "from nodecluster_compat import cluster\ncluster.setup_primary(routing={!r})\n"
 ROUTED: Final[dict[str, Any]] = {"app": "routed:app", "workers": 3, "config": CONF.format("socketio")}
+MORE_THAN_A_CHANNEL_HOLDS: Final = 300  # packets, in the kernel's usual buffer
 ISSUED: Final[dict[str, Any]] = {**ROUTED, "config": CONF.format("cookie,mcp")}
 
 
@@ -234,6 +235,26 @@ def test_worker_that_is_stopped_keeps_its_sessions_and_holds_up_no_other(cluster
                 assert another.ask("/")["worker"] in (one, two)
         os.kill(pid, signal.SIGCONT)
         assert [one_more.answer()["worker"] for one_more in waiting] == [three] * 4
+
+
+@pytest.mark.table(quick=["gevent"])
+@every_kind
+@pytest.mark.cluster(**ROUTED, settings={"keepalive": 60})
+def test_more_than_the_primary_takes_at_once_goes_to_its_worker(cluster: Cluster) -> None:
+    """As behind a proxy that keeps connections: many requests at once, while the primary has no processor."""
+    one, two, _ = ids(cluster)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(RoutedClient(cluster)) for _ in range(MORE_THAN_A_CHANNEL_HOLDS)]
+        for client in clients:
+            assert client.ask(client.session(one))["worker"] == one
+        freeze(cluster, cluster.primary.pid)
+        try:
+            for client in clients:
+                client.sock.sendall(head(client.session(two)))
+            wait(lambda: not any(unread_by_peer(client.sock) for client in clients), "that all are read", cluster)
+        finally:
+            os.kill(cluster.primary.pid, signal.SIGCONT)
+        assert Counter(client.answer()["worker"] for client in clients) == {two: len(clients)}
 
 
 @pytest.mark.table(quick=["gevent"])

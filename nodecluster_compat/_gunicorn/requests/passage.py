@@ -6,7 +6,7 @@ Whatever serves a connection has one of these where its worker routes, and asks 
         ▲          │
         └── MORE ──┤
                    └────▶ a worker, or ANYONE ──hand_on──▶ the connection is that one's; here it is closed, not shut
-                                                  └─ the primary cannot take it now: HERE
+                                                  └─ the primary is gone, or no descriptor is left: HERE
 
 A request that came from another worker (``early``) is always served here, whatever its key says: so no request goes
 round in circles, and a target that died meanwhile gets an answer.  The next request of the connection is routed again.
@@ -108,7 +108,7 @@ class Passage:
             is_reused: whether that is not the first of the connection.
 
         Returns:
-            Whether it is no longer this worker's.
+            Whether it is no longer this worker's, though it may wait here until the primary has room for it.
         """
         if len(data) + len(self._prefix) > MOST_HANDED_BYTES:
             return False

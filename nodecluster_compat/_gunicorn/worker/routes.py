@@ -62,7 +62,7 @@ class Onward(Protocol):
     """Where connections go that are another worker's."""
 
     def route(self, listener_id: int, target: int, fd: int, memory: int) -> bool:
-        """Send a connection, and memory with what was read of it; return whether the primary has them."""
+        """Send a connection, and memory with what was read of it; return whether the primary has or gets them."""
 
     def ask_to_look(self) -> None:
         """Let the primary look at connections before it deals them."""

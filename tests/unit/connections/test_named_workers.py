@@ -246,3 +246,26 @@ def test_what_waits_for_an_answer_is_dealt_by_the_next_policy() -> None:
     rig.dispatcher.use_policy(Naming())
     assert rig.offers == [(1, 10), (2, 11)]
     assert rig.waiting() == [12]
+
+
+def test_what_another_worker_has_begun_to_read_waits_for_its_own_beyond_the_bound_of_others() -> None:
+    """Anybody else could only answer that it knows nothing of it."""
+    offers: list[tuple[int, int]] = []
+
+    def deliver(worker_id: int, connection: Connection) -> bool:
+        offers.append((worker_id, connection.fd))
+        return True
+
+    dispatcher = Dispatcher(Naming(), deliver, lambda _: None, 100, lambda _: False, most_named=1, most_begun=2)
+    for worker_id in (1, 2):
+        dispatcher.join(worker_id)
+        dispatcher.idle(worker_id)
+    dispatcher.add(Connection(10, "", target=1))
+    dispatcher.add(Connection(11, "", target=1))  # waits
+    dispatcher.add(Connection(12, "", head=5, target=1))  # too
+    assert offers == [(1, 10)]
+    dispatcher.add(Connection(13, "", target=1))
+    assert offers == [(1, 10), (2, 13)]
+    dispatcher.idle(2)
+    dispatcher.add(Connection(14, "", head=5, target=1))
+    assert offers == [(1, 10), (2, 13), (2, 14)]
