@@ -5,19 +5,23 @@
    how often an edge was taken matters by its order of magnitude. */
 
 #include <stdint.h>
-#include <string.h>
 
 #define PLACES (1 << 16)
 
 static uint8_t taken[PLACES], known[PLACES];
+static uint32_t touched[PLACES]; /* the places of this input, so that the others need no look */
+static uint32_t many;
 static __thread uintptr_t before;
 
 void
 __sanitizer_cov_trace_pc(void)
 {
     uintptr_t here = (uintptr_t)__builtin_return_address(0) * 2654435761u >> 8;
-    uint8_t *count = &taken[(here ^ before) % PLACES];
-    *count += *count < UINT8_MAX;
+    uint32_t place = (here ^ before) % PLACES;
+    if (taken[place] == 0 && many < PLACES) {
+        touched[many++] = place;
+    }
+    taken[place] += taken[place] < UINT8_MAX;
     before = here >> 1;
 }
 
@@ -31,8 +35,11 @@ order_of(uint8_t count)
 void
 begin(void)
 {
+    for (uint32_t one = 0; one < many; one++) {
+        taken[touched[one]] = 0;
+    }
+    many = 0;
     before = 0;
-    memset(taken, 0, sizeof taken);
 }
 
 /* Return at how many places there is something new, and know it from now on. */
@@ -40,14 +47,11 @@ int
 news(void)
 {
     int found = 0;
-    for (int first = 0; first < PLACES; first += 8) {
-        uint64_t eight;
-        memcpy(&eight, &taken[first], sizeof eight);
-        for (int place = first; eight != 0 && place < first + 8; place++) {
-            uint8_t order = taken[place] == 0 ? 0 : order_of(taken[place]);
-            found += (order & ~known[place]) != 0;
-            known[place] |= order;
-        }
+    for (uint32_t one = 0; one < many; one++) {
+        uint32_t place = touched[one];
+        uint8_t order = taken[place] == 0 ? 0 : order_of(taken[place]);
+        found += (order & ~known[place]) != 0;
+        known[place] |= order;
     }
     return found;
 }

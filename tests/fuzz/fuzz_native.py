@@ -69,13 +69,13 @@ _HEADS: Final = (
 )
 
 
-def _head(data: bytes, choice: Choice) -> tuple[list[Any], list[tuple[str, Any]]]:
-    """Take an input for a head: lines of names and values behind a first line."""
-    take, environ = taker(choice), {"SCRIPT_NAME": ""}
-    line, *rest = data.split(b"\n")
+_TAKERS: Final = taker(in_force()), taker(PYTHON)
+
+
+def _head(take: Any, line: bytes, fields: tuple[tuple[bytes, bytes], ...]) -> tuple[list[Any], list[tuple[str, Any]]]:
+    environ: dict[str, Any] = {"SCRIPT_NAME": ""}
     method, _, target = line.partition(b" ")
-    fields = tuple((name, value) for name, _, value in (one.partition(b":") for one in rest))
-    said: list[Any] = [take.line(environ, method, target, len(rest) % 2)]
+    said: list[Any] = [take.line(environ, method, target, len(fields) % 2)]
     at = 0
     while 0 <= at < len(fields):
         said.append(at := take.fields(environ, _KEYS, fields, at))
@@ -84,7 +84,11 @@ def _head(data: bytes, choice: Choice) -> tuple[list[Any], list[tuple[str, Any]]
 
 
 def _check_heads(data: bytes) -> None:
-    assert _head(data, in_force()) == _head(data, PYTHON)
+    """Take an input for a head: lines of names and values behind a first line."""
+    line, *rest = data.split(b"\n")
+    fields = tuple([one.partition(b":")[::2] for one in rest])
+    native, python = _TAKERS
+    assert _head(native, line, fields) == _head(python, line, fields)
 
 
 _ANSWERS: Final = (

@@ -119,7 +119,7 @@ def check_packets(data: bytes) -> None:
         assert encode_packet(*decode_packet(data)) == data
 
 
-def check_heads(data: bytes) -> None:
+def check_looks(data: bytes) -> None:
     """A decision, whatever came; what has come in pieces is decided as what came at once; a look says no other."""
     whole = _ROUTER.decide(data, True)
     assert whole in (HERE, MORE, ANYONE, 11, 12)
@@ -248,8 +248,8 @@ TARGETS: Final[dict[str, Target]] = {
         + [b"\x00\x00\x10\x00", b"\x00\x00\x10\x01", b"\xff\xff\xff\xff", b"[", b"{", b'"', b"1e999", b"-1"],
     ),
     "packets": Target(check_packets, [encode_packet(kind, 7) for kind in PacketKind], [b"\xff\xff\xff\xff", b"\0"]),
-    "heads": Target(
-        check_heads,
+    "looks": Target(
+        check_looks,
         [
             b"GET /?EIO=4&sid=wGf0hLQyoVuhV3R6AAAA.12 HTTP/1.1\r\nCookie: NODECLUSTER=11.0\r\nA: b\r\n\r\n",
             b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 80\r\nGET /?up=1 HTTP/1.1\n\n",

@@ -17,16 +17,19 @@ import time
 from pathlib import Path
 from typing import Final
 
+from fuzz_bodies import BODIES
 from fuzz_mutation import mutated
 from fuzz_native import NATIVE
 from fuzz_nodes import NODES
+from fuzz_reads import READS
 from fuzz_requests import REQUESTS
 from fuzz_takes import TAKES
 from fuzz_targets import TARGETS, Target
 from fuzz_turns import TURNS
 from fuzz_worker import WORKER
 
-ALL: Final[dict[str, Target]] = {**TARGETS, **NODES, **REQUESTS, **WORKER, **NATIVE, **TURNS, **TAKES}
+_KINDS: Final = (TARGETS, NODES, REQUESTS, READS, BODIES, WORKER, NATIVE, TURNS, TAKES)
+ALL: Final[dict[str, Target]] = {name: target for kind in _KINDS for name, target in kind.items()}
 _BATCH: Final = 10_000
 
 

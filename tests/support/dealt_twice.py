@@ -74,7 +74,8 @@ class Dealt:
         self.clock = _Clock()
         self.rig = EngineRig(False, choice, socket.AF_UNIX, self.clock.monotonic)
         self.gone: set[int] = set()
-        self._names: list[object] = []
+        self._names: dict[object, int] = {}
+        self._whose: dict[int, int] = {}  # by the descriptors that workers have
         self.replaced: set[int] = set()
         self.engine.listeners.look = _Look(self.engine)
         while len(self.rig.listener_ids) > listeners:
@@ -237,17 +238,25 @@ class Dealt:
             [(listener.is_watching, listener.holds_back, listener.is_open) for listener in engine.listeners],
             [list(engine._offers), dict(engine.ahead.waiting), engine._is_told, engine._untaken.rests],
             [dict(turns._counts), turns._most, round(engine.ahead.allowance._left, 6)],
-            [[self._taken(fd) for fd in worker.has] for worker in self.rig.workers],
+            self._taken(),
             [self.rig.left, self.rig.closed],
         ]
 
     def _client(self, peer: Any) -> int:
-        return self._names.index(peer) if peer in self._names else -1
+        return self._names.get(peer, -1)
 
     def _place(self, offered: tuple[int, Any, int] | None) -> object:
         return None if offered is None else (offered[0], self._client(offered[1]), offered[2])
 
-    def _taken(self, fd: int) -> int:
+    def _taken(self) -> list[list[int]]:
+        """Whose connections each worker has; no deed closes one and takes another."""
+        known = self._whose
+        self._whose = {
+            fd: known[fd] if fd in known else self._peer(fd) for worker in self.rig.workers for fd in worker.has
+        }
+        return [[self._whose[fd] for fd in worker.has] for worker in self.rig.workers]
+
+    def _peer(self, fd: int) -> int:
         with socket.socket(fileno=os.dup(fd)) as taken:
             try:
                 return self._client(taken.getpeername())
@@ -256,7 +265,8 @@ class Dealt:
 
     def note_clients(self) -> None:
         """Remember by which address a client is known: it may close its socket."""
-        self._names += [client.getsockname() for client in self.rig.clients[len(self._names) :]]
+        for client in self.rig.clients[len(self._names) :]:
+            self._names[client.getsockname()] = len(self._names)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

@@ -22,6 +22,7 @@ from nodecluster_compat.machine.process_state import Condition
 __all__ = ["EngineRig", "Played"]
 
 _PATIENCE: Final = 20.0
+_PEEK: Final = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
 class Played:
@@ -49,7 +50,7 @@ class Played:
 
     def has_offer(self) -> bool:
         try:
-            self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self.sock.recv(1, _PEEK)
         except BlockingIOError:
             return False
         return True

@@ -27,6 +27,7 @@ _LOG.propagate = False
 _MOST_BYTES: Final = 100_000
 _LIMIT: Final = 60_000
 _TURNS: Final = 40
+_REST: Final = 0.1  # at most, which a reader takes that has had its share of the time
 
 
 class _Clock:
@@ -76,8 +77,11 @@ class _Hearing:
         self.told.append(("closed", str(error)))
 
     def turn(self) -> None:
+        """Let the channel read all that has come, and that it wants."""
         for _ in range(_TURNS):
-            self.loop.run_once(0)
+            self.loop.run_once(_REST if self.loop._timers else 0)
+            if not self.loop._soon and not self.loop._timers and not self.loop._epoll.poll(0):
+                return
 
     def drain(self) -> None:
         is_drained = False
@@ -106,7 +110,7 @@ def _bytes_of(deed: int, piece: bytes) -> bytes:
     ways: tuple[Callable[[], bytes], ...] = (
         lambda: piece,
         lambda: encode_frame(kind, piece),
-        lambda: encode_frame(kind, piece) * 140,
+        lambda: encode_frame(kind, piece) * (140 if deed & 4 else 2),
         lambda: encode_frame(kind, piece * (LARGE_BYTES // max(1, len(piece)) + 1)),
     )
     return ways[deed & 3]()

@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from fcntl import ioctl
-from termios import TIOCOUTQ
+from termios import FIONREAD, TIOCOUTQ
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -243,20 +243,25 @@ class Taken:
     def turn(self) -> None:
         """Let the worker do all that it can: until nothing is under way, and nothing more happens."""
         patience = time.monotonic() + _PATIENCE
-        before: object = None
-        while time.monotonic() < patience and (not self._is_settled() or before != self.outcome()):
-            before = self.outcome()
+        is_over = False
+        while not is_over and time.monotonic() < patience:
+            was_settled, before = self._is_settled(), self.outcome()
             for _ in range(_TURNS):
                 gevent.idle()
                 for number in range(len(self.clients)):
                     self._hear(number)
             self._hear_worker()
+            is_over = was_settled and before == self.outcome() and self._is_settled()
 
     def _is_settled(self) -> bool:
-        """Whether all that was sent has come, and all that has ended is seen to have."""
-        fds = [client._descriptor if client._descriptor >= 0 else client._sock.fileno() for client in self._held()]
-        fds += [client.fileno() for number, client in enumerate(self.clients) if number not in self.over]
-        return len(self.clients) - len(self.over) == len(self.served) and not any(map(_unsent, fds))
+        """Whether all that was sent has come and was heard, and all that has ended is seen to have."""
+        ours = [client._descriptor if client._descriptor >= 0 else client._sock.fileno() for client in self._held()]
+        clients = [client.fileno() for number, client in enumerate(self.clients) if number not in self.over]
+        return (
+            len(clients) == len(self.served)
+            and not any(_waiting(TIOCOUTQ, fd) for fd in (*ours, *clients))
+            and not any(_waiting(FIONREAD, fd) for fd in clients)
+        )
 
     def _held(self) -> list[Any]:
         return [client for client in self.served.values() if client is not None]
@@ -323,10 +328,11 @@ DEEDS: Final[tuple[Callable[[Taken, int], None], ...]] = (
 )
 
 
-def _unsent(fd: int) -> int:
+def _waiting(which: int, fd: int) -> int:
+    """How many bytes wait to be sent, or to be received."""
     waiting = array("i", [0])
     with suppress(OSError, ValueError):
-        ioctl(fd, TIOCOUTQ, waiting)
+        ioctl(fd, which, waiting)
     return waiting[0]
 
 

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from fuzz_bodies import BODIES
 from fuzz_mutation import mutated
 from fuzz_native import NATIVE
 from fuzz_nodes import NODES
+from fuzz_reads import READS
 from fuzz_requests import REQUESTS
 from fuzz_targets import TARGETS, Target
 from fuzz_turns import TURNS
@@ -18,7 +20,7 @@ from fuzz_worker import WORKER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-ALL = {**TARGETS, **NODES, **REQUESTS, **WORKER, **NATIVE, **TURNS}
+ALL = {**TARGETS, **NODES, **REQUESTS, **READS, **BODIES, **WORKER, **NATIVE, **TURNS}
 
 
 def few_or_many(few: int, many: int) -> pytest.MarkDecorator:
