@@ -43,7 +43,7 @@ def test_soak(pytestconfig: pytest.Config, kind: str) -> None:
         ended = [worker for worker in cluster.every_worker if worker.is_dead()]
     tables = soak.tables()
     print(f"\n{kind}, {minutes:g} minutes: {len(soak.requests)} requests, {soak.reloads} reloads,", end=" ")
-    print(f"{len(ended)} workers ended\n")
+    print(f"{len(ended)} workers ended, {soak.late} requests were sent again\n")
     print("| | first quarter | second | third | last | |\n|---|---|---|---|---|---|")
     print("\n".join(map(str, tables)))
     grew = [table.title for table in tables if table.grew]
