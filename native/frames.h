@@ -8,6 +8,7 @@
 #define HEADER_BYTES 5
 #define MOST_KINDS 256
 #define MESSAGE_KIND 1
+#define PUBLISH_KIND 17
 
 /* A payload in a stream of bytes. */
 typedef struct {
@@ -18,7 +19,9 @@ typedef struct {
 
 enum { NO_FRAME, WHOLE_FRAME, PART_OF_FRAME, GARBAGE };
 
+long long frame_size(const unsigned char *header);
 int cut_frame(const unsigned char *data, Py_ssize_t start, Py_ssize_t end, PyObject *const *kinds, long long limit, Cut *cut);
+int count_run(const unsigned char *data, Py_ssize_t end, long long limit, long most, Cut *first);
 void write_header(unsigned char *header, Py_ssize_t size, int kind);
 
 #endif

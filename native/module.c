@@ -75,7 +75,7 @@ execute(PyObject *module)
         || prepare_clean_head() < 0 || PyModule_AddFunctions(module, clean_head_functions) < 0
         || PyModule_AddFunctions(module, peeking_functions) < 0 || PyModule_AddFunctions(module, engineio_functions) < 0
         || PyModule_AddFunctions(module, parent_death_functions) < 0 || PyModule_AddFunctions(module, immortal_functions) < 0
-        || PyModule_AddFunctions(module, answer_heads_functions) < 0) {
+        || PyModule_AddFunctions(module, answer_heads_functions) < 0 || PyModule_AddFunctions(module, publications_functions) < 0) {
         return -1;
     }
     return add_types(module);

@@ -23,7 +23,7 @@ extern PyType_Spec request_stores_spec, clean_heads_spec, plain_request_spec, an
     dealing_turns_spec, guarded_spec, delivery_spec, inbox_spec, reading_spec, slice_spec, post_spec,
     taking_spec, feeding_spec, greenlets_spec, request_slots_spec, standby_spec;
 extern PyMethodDef clean_head_functions[], peeking_functions[], engineio_functions[], parent_death_functions[],
-    answer_heads_functions[], immortal_functions[];
+    answer_heads_functions[], immortal_functions[], publications_functions[];
 
 int prepare_clean_head(void);
 

@@ -17,7 +17,7 @@
 
 #define SLICE_BYTES (16 * 1024)
 
-enum { SOCK, ON_FRAME, ON_MESSAGE, ON_SLICE, BURST, DECODER, ONLY, FRAMES, IS_FULL, HAS_STOPPED, READER_SLOTS };
+enum { SOCK, ON_FRAME, ON_MESSAGE, ON_PUBLISHED, ON_SLICE, BURST, DECODER, ONLY, FRAMES, IS_FULL, HAS_STOPPED, READER_SLOTS };
 enum { REST, PAYLOAD, MISSING, LIMIT, LARGE, KIND_OF_LARGE, DECODER_SLOTS };
 
 /* What the readers of a process have in common. */
@@ -36,6 +36,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *data;
     Py_ssize_t start;
+    Py_ssize_t alone;                            /* up to here frames that publish are passed on one by one */
 } Slice;
 
 PyTypeObject *slice_type;
@@ -87,16 +88,16 @@ pass_on_frame(Reading *self, PyObject *reader, int kind, PyObject *payload)
     return done == NULL ? -1 : 0;
 }
 
-/* Offer a message to who takes them without a frame; 1: it was taken. */
+/* Offer bytes to who takes them without a frame, if there is anybody; 1: they were taken. */
 static int
-pass_on_message(Reading *self, PyObject *reader, PyObject *payload)
+offer_bytes(Reading *self, PyObject *reader, int to, PyObject *bytes)
 {
-    PyObject *call = Py_XNewRef(of_reader(self, reader, ON_MESSAGE));
+    PyObject *call = Py_XNewRef(of_reader(self, reader, to));
     if (call == NULL || call == Py_None) {
         Py_XDECREF(call);
         return call == NULL ? -1 : 0;
     }
-    PyObject *done = PyObject_CallOneArg(call, payload);
+    PyObject *done = PyObject_CallOneArg(call, bytes);
     int taken = done == NULL ? -1 : done == Py_True;
     Py_DECREF(call);
     Py_XDECREF(done);
@@ -108,12 +109,34 @@ static int
 pass_on(Reading *self, PyObject *reader, const unsigned char *data, const Cut *cut)
 {
     PyObject *payload = PyBytes_FromStringAndSize((const char *)data + cut->begin, cut->size);
-    int taken = payload == NULL ? -1 : cut->kind == MESSAGE_KIND ? pass_on_message(self, reader, payload) : 0;
+    int taken = payload == NULL ? -1 : cut->kind == MESSAGE_KIND ? offer_bytes(self, reader, ON_MESSAGE, payload) : 0;
     if (taken == 0) {
         taken = pass_on_frame(self, reader, cut->kind, payload);
     }
     Py_XDECREF(payload);
     return taken < 0 ? -1 : 0;
+}
+
+/* Offer a frame that publishes, and those of its kind that follow it, together; return how many were taken. */
+static int
+pass_on_run(Reading *self, PyObject *reader, Slice *slice, const Cut *first, long limit, long most)
+{
+    PyObject *call = of_reader(self, reader, ON_PUBLISHED);
+    if (call == NULL || call == Py_None || first->kind != PUBLISH_KIND || slice->start < slice->alone) {
+        return call == NULL ? -1 : 0;
+    }
+    Cut all = *first;
+    int count = count_run((const unsigned char *)PyBytes_AS_STRING(slice->data), PyBytes_GET_SIZE(slice->data), limit, most, &all);
+    Py_ssize_t start = slice->start, stop = all.begin + (Py_ssize_t)all.size;
+    PyObject *run = PyBytes_FromStringAndSize(PyBytes_AS_STRING(slice->data) + start, stop - start);
+    slice->start = stop; /* first: whoever takes it may look at what is left */
+    int taken = run == NULL ? -1 : offer_bytes(self, reader, ON_PUBLISHED, run);
+    Py_XDECREF(run);
+    if (taken == 0) {
+        slice->start = start;
+        slice->alone = stop;
+    }
+    return taken > 0 ? count : taken;
 }
 
 /* An exception is set: a FrameError ends the channel, and no other is ours. */
@@ -208,11 +231,12 @@ refuse(PyObject *decoder, const Cut *cut)
     return -1;
 }
 
-/* Pass on the next frame of a slice: 1; 0: there is none any more; -1: with an exception. */
+/* Pass on the next frame of a slice, or some: how many; 0: there is none any more; -1: with an exception. */
 static int
-pass_on_next(Reading *self, PyObject *reader, PyObject *decoder, Slice *slice)
+pass_on_next(Reading *self, PyObject *reader, PyObject *decoder, Slice *slice, long most)
 {
     Cut cut;
+    int count;
     long limit = get_number(decoder, self->decoder[LIMIT]);
     if (limit == -1 && PyErr_Occurred()) {
         return -1;
@@ -220,6 +244,10 @@ pass_on_next(Reading *self, PyObject *reader, PyObject *decoder, Slice *slice)
     const unsigned char *data = (const unsigned char *)PyBytes_AS_STRING(slice->data);
     switch (cut_frame(data, slice->start, PyBytes_GET_SIZE(slice->data), self->kinds, limit, &cut)) {
     case WHOLE_FRAME:
+        count = pass_on_run(self, reader, slice, &cut, limit, most);
+        if (count != 0) {
+            return count;
+        }
         slice->start = cut.begin + cut.size;
         return pass_on(self, reader, data, &cut) < 0 ? -1 : 1;
     case PART_OF_FRAME:
@@ -236,8 +264,9 @@ static int
 deliver_slice(Reading *self, PyObject *reader, PyObject *decoder, Slice *slice)
 {
     double until = monotonic() + self->seconds;
-    for (long count = 1;; count++) {
-        int more = pass_on_next(self, reader, decoder, slice);
+    for (long count = 0;;) {
+        int more = pass_on_next(self, reader, decoder, slice, self->most_frames - count);
+        count += more;
         if (more < 0) {
             return end_by_exception(self, reader);
         }
@@ -279,7 +308,11 @@ deliver(Reading *self, PyObject *reader)
 static int
 pass_on_only(Reading *self, PyObject *reader, PyObject *data, const Cut *cut)
 {
-    if (pass_on(self, reader, (const unsigned char *)PyBytes_AS_STRING(data), cut) < 0
+    int taken = cut->kind == PUBLISH_KIND ? offer_bytes(self, reader, ON_PUBLISHED, data) : 0;
+    if (taken < 0) {
+        return -1;
+    }
+    if (taken == 0 && pass_on(self, reader, (const unsigned char *)PyBytes_AS_STRING(data), cut) < 0
         && end_by_exception(self, reader) < 0) {
         return -1;
     }
@@ -476,7 +509,7 @@ static int
 find_places(Reading *self, PyObject *reader, PyObject *decoder, PyObject *burst)
 {
     static const char *const of_readers[READER_SLOTS] = {
-        "_sock", "_on_frame", "on_message", "_on_slice", "_burst", "_decoder", "_only", "_frames", "_is_full", "_has_stopped",
+        "_sock", "_on_frame", "on_message", "on_published", "_on_slice", "_burst", "_decoder", "_only", "_frames", "_is_full", "_has_stopped",
     };
     static const char *const of_decoder[DECODER_SLOTS] = {"_rest", "_payload", "missing", "_limit", "_large", "_kind"};
     static const char *const of_burst[] = {"frames"};

@@ -62,6 +62,7 @@ class Native(Protocol):
         Guarded: the twin of ``run_guarded`` in :mod:`~nodecluster_compat.base.guarded`, for one handler.
         Reading, Post: what reads a channel, and what sends a message, in :mod:`~nodecluster_compat.messages.reader`
             and :mod:`~nodecluster_compat.messages.writer`.
+        topics_of, bodies_of: the twins of those of :mod:`~nodecluster_compat.sharing.publications`.
         Delivery: the twin of ``Deliveries.received`` in :mod:`~nodecluster_compat.roles.deliveries`, for one worker.
         Inbox: the twin of that of :mod:`~nodecluster_compat.roles.inbox`.
     """
@@ -93,6 +94,8 @@ class Native(Protocol):
     Guarded: Callable[..., Any]
     Reading: Callable[..., Any]
     Post: Callable[..., Any]
+    topics_of: Callable[[bytes], Any]
+    bodies_of: Callable[[bytes], Any]
     Delivery: Callable[..., Any]
     Inbox: Callable[..., Any]
     Taking: Callable[..., Any]

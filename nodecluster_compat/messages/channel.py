@@ -104,6 +104,11 @@ class Channel:
         if self._open:
             self._reader.on_message = take
 
+    def take_published_by(self, take: Callable[[bytes], bool] | None) -> None:
+        """Offer frames that publish to ``take`` first, as many as came together, where C reads."""
+        if self._open:
+            self._reader.on_published = take
+
     def post_in_c(self, module: Native, limit: int) -> Any:  # noqa: ANN401 - the extension has no types
         """Return what sends ordinary messages over this channel, once it has an ``encode``."""
         return module.Post(

@@ -69,6 +69,8 @@ class ChannelReader:
     Attributes:
         on_message: offered the payload of each message that came without a descriptor, before ``on_frame``; returns
             whether it has taken it.  Only C asks.
+        on_published: offered frames that publish and came one behind the other, as they came; returns whether it has
+            taken all of them, and they come to ``on_frame`` otherwise.  Only C asks.
     """
 
     __slots__ = (
@@ -89,6 +91,7 @@ class ChannelReader:
         "_twin",
         "ended",
         "on_message",
+        "on_published",
     )
 
     def __init__(
@@ -103,6 +106,7 @@ class ChannelReader:
     ) -> None:
         self._twin = _twin(in_force() if choice is None else choice)
         self.on_message: Callable[[bytes], bool] | None = None
+        self.on_published: Callable[[bytes], bool] | None = None
         self._sock = sock
         self._on_frame = on_frame
         self._on_slice = on_slice
@@ -175,7 +179,7 @@ class ChannelReader:
         """In a forked child: read no more."""
         self._has_stopped = True
         self._frames = self._only = None
-        self._on_slice = self.on_message = None
+        self._on_slice = self.on_message = self.on_published = None
         self._on_frame = self.ended = _ignore  # the channel can be freed without a search for cycles
 
     def readable(self) -> None:

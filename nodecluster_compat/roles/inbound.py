@@ -41,6 +41,7 @@ class Inbound:
 
     Attributes:
         frames: the table of frames; a door for capabilities.
+        publish_run: offered frames that publish and came together, before ``frames``; a door, too.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Inbound:
         self._shared = shared
         self._departures = departures
         self._tell = tell
+        self.publish_run: Callable[[bytes], bool] | None = None
         self.frames: Handlers[WorkerHandle, Frame] = Handlers("a worker sent a frame that only the primary sends")
         for frame_kind, on_frame in {
             FrameKind.MESSAGE: deliveries.received,

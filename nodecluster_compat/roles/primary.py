@@ -131,6 +131,7 @@ class Primary:
         worker.early_messages = ArrivedMessages(f"worker {worker.id}", self._log)
         self.deliveries.watch(worker)
         self.deliveries.watch(worker.process)
+        channel.take_published_by(self.inbound.publish_run)
         channel.take_messages_by(self.deliveries.quickly(worker, self.inbound.frames, in_force()))
         return worker
 

@@ -211,6 +211,10 @@ class MessagingWorker(Worker):
             self._line.send_own(frame)
             return self._line.is_open
 
+    def take_published_by(self, take: Callable[[bytes], bool]) -> None:
+        """Offer frames that publish to ``take`` first; see :meth:`.Channel.take_published_by`; with the lock."""
+        self._channel.take_published_by(take)
+
     def receive_packed(self, body: bytes) -> None:
         """A message has come, as MessagePack, that is delivered in order with those of the primary; with the lock."""
         self._inbox.received(self, Frame(FrameKind.CALL, body))
@@ -247,6 +251,7 @@ class MessagingWorker(Worker):
         """Under test: let the messages of both directions pay ``toll`` from now on."""
         for kind in TOLLED:
             self.frames.wrap(kind, partial(self._tolled, toll))
+        self._channel.take_published_by(None)
         self._line.interpose(toll)
 
     def _tolled(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..messages.frames import HEADER
 from .calls import Calls
+from .publications import bodies_of_run
 from .verbs import PRIMARY, UNASKED, Returning, Verbs
 from .wire import NO_RETURN, encode, encode_publish
 
@@ -69,6 +70,7 @@ class DirectSide:
         self._verbs = verbs
         self._log = log
         self._calls = Calls()
+        self._bodies_of = bodies_of_run()
         self._open: set[Returning] = set()
         self.soon = waiter.soon
         self.wait = waiter.wait
@@ -104,6 +106,12 @@ class DirectSide:
         self._subscribers.deliver(topic, body, self.post, self._log)
         return True
 
+    def deliver_run(self, run: bytes) -> bool:
+        """Pass on what was published together."""
+        for topic, bodies in self._bodies_of(run) or ():
+            self._subscribers.deliver_all(topic, bodies, self.post, self._log)
+        return True
+
     def called(self, number: int, verb: str, body: bytes) -> bool:
         """The exchange asks this process."""
         returning = UNASKED if number == NO_RETURN else Returning(_Back(self), number, self._open)
@@ -129,6 +137,9 @@ class _OwnPeer:
 
     def publish(self, frame: bytes, topic: str, body: bytes | bytearray) -> bool:
         return self._side.deliver(topic, body)
+
+    def publish_run(self, run: bytes) -> bool:
+        return self._side.deliver_run(run)
 
     def call(self, number: int, verb: str, body: bytes) -> bool:
         return self._side.called(number, verb, body)

@@ -26,6 +26,7 @@ from ..errors import FrameError
 from .asking import Asking, Timers
 from .losses import REASONS, Reason
 from .outcomes import Failure, Gathered
+from .publications import topics_of_run
 from .topics import MOST_TOPIC_BYTES, PatternTable
 from .verbs import PRIMARY, UNASKED, Caller, Moment, Returning, Verbs
 from .wire import (
@@ -51,6 +52,9 @@ class Peer(Caller, Protocol):
 
     def publish(self, frame: bytes, topic: str, body: bytes | bytearray) -> bool:
         """Pass a message on; return whether it was taken."""
+
+    def publish_run(self, run: bytes) -> bool:
+        """Pass on frames that publish, as they came; return whether they were taken."""
 
     def call(self, number: int, verb: str, body: bytes) -> bool:
         """Ask it; return whether it was taken."""
@@ -107,6 +111,7 @@ class Exchange:
         self._asking = Asking(timers, self._peer)
         self.gather = self._asking.gather
         self.give = self._asking.give
+        self._topics_of = topics_of_run()
         self._bridged_by: int | None = None  # who carries what is published here to other hosts
         self.verbs.on("subscribe", str, self._subscribe)
         self.verbs.on("unsubscribe", str, self._unsubscribe)
@@ -202,6 +207,32 @@ class Exchange:
                 if not member.peer.publish(frame, topic, body):
                     self._dropped(member, receiver)
 
+    def publish_run(self, run: bytes) -> bool:
+        """Pass on frames that publish and came together, as they came; return whether that was done.
+
+        What other hosts hear is carried message by message, and what is wrong with a frame :meth:`publish` says.
+        """
+        places = None if self.has_hosts else self._topics_of(run)
+        if places is None:
+            return False
+        receivers: tuple[int, ...] = ()
+        begin = end = count = 0
+        for topic, first, last, messages in places:
+            wanted = self._wanted.matching(topic)
+            if wanted != receivers:
+                self._pass_on_run(run[begin:end], count, receivers)
+                receivers, begin, count = wanted, first, 0
+            end, count = last, count + messages
+        self._pass_on_run(run[begin:end], count, receivers)
+        return True
+
+    def _pass_on_run(self, run: bytes, count: int, receivers: tuple[int, ...]) -> None:
+        self.published += count
+        for receiver in receivers:
+            member = self._members[receiver]
+            if not member.peer.publish_run(run):
+                self._dropped(member, receiver, count)
+
     def _bridge(self, peer: Caller, is_bridge: bool, _: Returning) -> None:
         if is_bridge:
             self._bridged_by, self.has_hosts = peer.id, True
@@ -214,10 +245,11 @@ class Exchange:
         with suppress(FrameError):  # another host's: the worker that brings it has done nothing wrong
             self._pass_on(payload)
 
-    def _dropped(self, member: _Member, receiver: int) -> None:
-        self.lost["slow_worker"] += 1
-        member.dropped += 1
-        if member.dropped & (member.dropped - 1) == 0:  # the first, the second, the fourth, …
+    def _dropped(self, member: _Member, receiver: int, count: int = 1) -> None:
+        self.lost["slow_worker"] += count
+        told = member.dropped.bit_length()
+        member.dropped += count
+        if member.dropped.bit_length() > told:  # the first, the second, the fourth, …
             self._log.warning("Worker %s reads too slowly: %s messages for it were dropped", receiver, member.dropped)
 
     @property

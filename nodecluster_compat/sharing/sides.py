@@ -17,6 +17,7 @@ from ..errors import ChannelFull, ClusterError, FrameError, MessageTooLarge, Not
 from ..messages.frames import HEADER, Frame, FrameKind
 from .calls import Calls
 from .outcomes import Done, failure_of
+from .publications import bodies_of_run
 from .subscriptions import Post, Subscribers
 from .verbs import UNASKED, Returning, Verbs
 from .wire import (
@@ -156,7 +157,9 @@ class WorkerSide:
         self._log = log
         self._calls = Calls()
         self._open: set[Returning] = set()
+        self._bodies_of = bodies_of_run()
         member.frames.on(FrameKind.PUBLISH, self._published)
+        member.take_published_by(self._published_together)
         member.frames.on(FrameKind.CALL, self._called)
         member.frames.on(FrameKind.RETURN, self._returned)
         member.when_closed.append(self._calls.closed)
@@ -255,6 +258,15 @@ class WorkerSide:
     def _published(self, _: object, frame: Frame) -> None:
         topic, body = decode_publish(frame.payload)
         self._subscribers.deliver(topic, body, self.runtime, self._log)
+
+    def _published_together(self, run: bytes) -> bool:
+        groups = self._bodies_of(run)
+        if groups is None:
+            return False
+        post = self.runtime
+        for topic, bodies in groups:
+            self._subscribers.deliver_all(topic, bodies, post, self._log)
+        return True
 
     def _called(self, _: object, frame: Frame) -> None:
         number, verb, body = decode_call(frame.payload)

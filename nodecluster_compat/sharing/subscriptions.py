@@ -117,6 +117,16 @@ class Subscription:
         self._waiting_bytes += size
         return not self._is_delivering
 
+    def add_all(self, deliveries: list[Delivery], log: Log) -> bool:
+        """Keep several; as :meth:`add`."""
+        size = sum([len(one.body) for one in deliveries])
+        if len(self._waiting) + len(deliveries) > MOST_WAITING or self._waiting_bytes + size > MOST_WAITING_BYTES:
+            wanted = [self.add(one, log) for one in deliveries]
+            return wanted[0]
+        self._waiting += deliveries
+        self._waiting_bytes += size
+        return not self._is_delivering
+
     def _drop(self, delivery: Delivery, log: Log) -> None:
         self.dropped += 1
         self.owner.lost("slow_handler")
@@ -251,11 +261,20 @@ class Subscribers:
         matching = self._table.matching(topic)
         for one in matching:
             if one.add(Delivery(topic, body, answering), log):
-                if not self._woken:
-                    post.at_turn_end(lambda: self._wake(post))
-                self._woken.append(one)
+                self._wake_later(one, post)
             answering = None
         return bool(matching)
+
+    def deliver_all(self, topic: str, bodies: list[bytes], post: Post, log: Log) -> None:
+        """Messages of one topic have come together; as :meth:`deliver`."""
+        for one in self._table.matching(topic):
+            if one.add_all([Delivery(topic, body) for body in bodies], log):
+                self._wake_later(one, post)
+
+    def _wake_later(self, subscription: Subscription, post: Post) -> None:
+        if not self._woken:
+            post.at_turn_end(lambda: self._wake(post))
+        self._woken.append(subscription)
 
     def _wake(self, post: Post) -> None:
         woken, self._woken = self._woken, []

@@ -34,6 +34,9 @@ class _WorkerPeer:
     def publish(self, frame: bytes, topic: str, body: bytes | bytearray) -> bool:
         return self._worker.line.offer(frame, MOST_UNREAD_BYTES)
 
+    def publish_run(self, run: bytes) -> bool:
+        return self._worker.line.offer(run, MOST_UNREAD_BYTES)
+
     def call(self, number: int, verb: str, body: bytes) -> bool:
         return self._worker.line.offer(encode_call(number, verb, body), MOST_UNREAD_BYTES)
 
@@ -64,6 +67,7 @@ class Workers:
         self._log = log
         frames = primary.inbound.frames
         frames.on(FrameKind.PUBLISH, partial(_pass, lambda _, payload: exchange.publish(payload)))
+        primary.inbound.publish_run = exchange.publish_run
         frames.on(FrameKind.CALL, partial(_pass, exchange.called))
         frames.on(FrameKind.RETURN, partial(_pass, exchange.returned))
         primary.taps.append(self._told)

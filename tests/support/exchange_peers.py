@@ -9,6 +9,7 @@ from typing import Any, Final
 from nodecluster_compat.messages.frames import HEADER
 from nodecluster_compat.sharing.exchange import Exchange
 from nodecluster_compat.sharing.outcomes import Gathered
+from nodecluster_compat.sharing.publications import bodies_of
 from nodecluster_compat.sharing.wire import decode, encode, encode_call, encode_return
 
 __all__ = ["LOG", "Peer", "Timer", "Timers"]
@@ -40,6 +41,7 @@ class Peer:
         self.id = number
         self.exchange = exchange
         self.got: list[Any] = []
+        self.runs: list[tuple[int, bytes]] = []
         self.asked: list[tuple[int, str, Any]] = []
         self.sent: list[tuple[str, Any]] = []
         self.given: list[tuple[int, bool, Any]] = []
@@ -49,6 +51,13 @@ class Peer:
     def publish(self, frame: bytes, topic: str, body: bytes | bytearray) -> bool:
         if self.reads:
             self.got.append((topic, decode(body)))
+        return self.reads
+
+    def publish_run(self, run: bytes) -> bool:
+        if self.reads:
+            messages = [(topic, decode(body)) for topic, bodies in bodies_of(run) or () for body in bodies]
+            self.runs.append((len(messages), run))
+            self.got += messages
         return self.reads
 
     def call(self, number: int, verb: str, body: bytes) -> bool:

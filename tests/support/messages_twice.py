@@ -50,6 +50,7 @@ class _Hearing:
         self.channel = Channel(ours, self._frame, self._closed, max_message=_LIMIT, choice=choice)
         if choice.module is not None:
             self.channel.take_messages_by(self._message)
+            self.channel.take_published_by(self._run)
         self.channel.attach(self.loop)
 
     def _message(self, payload: bytes) -> bool:
@@ -57,6 +58,15 @@ class _Hearing:
         if len(payload) % 3:
             return False
         self._tell(FrameKind.MESSAGE, payload, None)
+        return True
+
+    def _run(self, run: bytes) -> bool:
+        """Take some, and leave the others to be told one by one, as whatever its handler would not do quietly."""
+        frames = list(FrameDecoder().feed(run))
+        if len(run) % 3 == 0 or any(frame.payload[:1] in (b"!", b"?", b"p") for frame in frames):
+            return False
+        for frame in frames:
+            self._frame(frame)
         return True
 
     def _frame(self, frame: Frame) -> None:

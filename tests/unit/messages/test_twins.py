@@ -29,6 +29,10 @@ INPUTS = st.lists(DEEDS, max_size=14).map(
 @example(b"\x40\x08\x00\x00\x00\x00\x63abc")  # an unknown kind
 @example(b"\x40\x05\xff\xff\xff\xff\x01")  # too long
 @example(b"\x41\x01!\x41\x03abc")
+@example(b"\x0a\x10" + b"x" * 16 + b"\x41\x03abc")  # 140 frames that publish: taken together
+@example(b"\x0a\x23" + b"y" * 35 + b"\x41\x03abc")  # as many, another time
+@example(b"\x0a\x10" + b"?" * 16 + b"\x41\x03abc")  # one by one, and a handler with a bug
+@example(b"\x09\x10" + b"x" * 16 + b"\x09\x10" + b"p" * 16 + b"\x09\x10" + b"x" * 16 + b"\xc1\x03abc")
 def test_both_hear_the_same(data: bytes) -> None:
     """However bytes are cut and whatever handlers do: the same frames, in order, and the same end."""
     assert heard(data, in_force()) == heard(data, PYTHON)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from nodecluster_compat.errors import FrameError
-from nodecluster_compat.messages.frames import HEADER, Frame, FrameKind
+from nodecluster_compat.messages.frames import HEADER, Frame, FrameKind, encode_frame
 from nodecluster_compat.sharing.exchange import Exchange
 from nodecluster_compat.sharing.far_desk import FarDesk
 from nodecluster_compat.sharing.far_groups import FarGroups
@@ -71,6 +71,9 @@ class Member:
         self.runtime = self
         self.lock = nullcontext()
         self.max_message_bytes = 2**20
+
+    def take_published_by(self, take: Callable[[bytes], bool]) -> None:
+        self.take_run = take
 
     def on(self, kind: FrameKind, handler: Callable[[object, Frame], None]) -> None:
         self.handlers[kind] = handler
@@ -196,6 +199,21 @@ def test_a_worker(frames: list[tuple[FrameKind, bytes]]) -> None:
     heard.clear()
     member.receive(FrameKind.PUBLISH, encode_publish("sound", encode(1))[HEADER.size :])
     assert heard == [1]
+
+
+@MANY
+@given(st.lists(FRAMES, max_size=5))
+def test_frames_that_come_together(many: list[list[tuple[FrameKind, bytes]]]) -> None:
+    """They are taken whole, or left to be dealt with one by one: neither side raises."""
+    exchange, (_, _, other) = primary()
+    sharing, member = Sharing(), Member()
+    sharing.become_worker(member, LOG)  # type: ignore[arg-type]
+    for frames in many:
+        run = b"".join(encode_frame(FrameKind.PUBLISH, payload) for _, payload in frames)
+        assert exchange.publish_run(run) is member.take_run(run)
+    other.calls("subscribe", "sound")
+    assert exchange.publish_run(encode_publish("sound", encode(1)))
+    assert other.got[-1] == ("sound", 1)
 
 
 @MANY

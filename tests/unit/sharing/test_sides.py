@@ -35,6 +35,9 @@ class Member:
         self.bounds: list[int | None] = []
         self.runtime: Any = self
 
+    def take_published_by(self, take: Callable[[bytes], bool]) -> None:
+        pass
+
     def is_connected(self) -> bool:
         return self.connected
 
