@@ -30,6 +30,7 @@ typedef struct {
     long long limit;
     long burst_frames, most_collected, most_waiting, entry_cost, pressure;
     double burst_seconds;
+    int kind;      /* of its frames */
     char is_held; /* messages wait behind a handle */
     Py_ssize_t writer[WRITER_SLOTS], queue[QUEUE_SLOTS], burst[BURST_SLOTS];
 } Post;
@@ -174,7 +175,7 @@ collect(Post *self, PyObject *payload)
         return -1;
     }
     char *end = PyByteArray_AS_STRING(buffer) + before;
-    write_header((unsigned char *)end, size, MESSAGE_KIND);
+    write_header((unsigned char *)end, size, self->kind);
     memcpy(end + HEADER_BYTES, PyBytes_AS_STRING(payload), (size_t)size);
     return count_bytes(self, HEADER_BYTES + size);
 }
@@ -260,7 +261,7 @@ write_small(Post *self, PyObject *payload)
 {
     char frame[MOST_SMALL];
     Py_ssize_t size = HEADER_BYTES + PyBytes_GET_SIZE(payload);
-    write_header((unsigned char *)frame, PyBytes_GET_SIZE(payload), MESSAGE_KIND);
+    write_header((unsigned char *)frame, PyBytes_GET_SIZE(payload), self->kind);
     memcpy(frame + HEADER_BYTES, PyBytes_AS_STRING(payload), (size_t)PyBytes_GET_SIZE(payload));
     Py_ssize_t sent = send_bytes(self, frame, size);
     if (sent == size || sent == -2) {
@@ -426,13 +427,13 @@ static PyObject *
 create(PyTypeObject *type, PyObject *args, PyObject *named)
 {
     static char *names[] = {"writer", "encode", "entry", "socket", "limit", "burst_frames", "burst_seconds", "most_collected",
-                            "most_waiting", "entry_cost", "pressure", "clock", NULL};
+                            "most_waiting", "entry_cost", "pressure", "kind", "clock", NULL};
     PyObject *writer, *encode, *entry, *socket, *clock = Py_None;
     Post given = {.is_held = 0};
     if (prepare() < 0
-        || !PyArg_ParseTupleAndKeywords(args, named, "OOOOLldllll|O:Post", names, &writer, &encode, &entry, &socket,
+        || !PyArg_ParseTupleAndKeywords(args, named, "OOOOLldlllli|O:Post", names, &writer, &encode, &entry, &socket,
                                         &given.limit, &given.burst_frames, &given.burst_seconds, &given.most_collected,
-                                        &given.most_waiting, &given.entry_cost, &given.pressure, &clock)) {
+                                        &given.most_waiting, &given.entry_cost, &given.pressure, &given.kind, &clock)) {
         return NULL;
     }
     Post *self = (Post *)type->tp_alloc(type, 0);
@@ -452,6 +453,7 @@ create(PyTypeObject *type, PyObject *args, PyObject *named)
     self->most_waiting = given.most_waiting;
     self->entry_cost = given.entry_cost;
     self->pressure = given.pressure;
+    self->kind = given.kind;
     if (find_places(self) < 0) {
         Py_CLEAR(self);
     }

@@ -32,7 +32,7 @@ from typing import Any, Final
 from ..base.native import Choice, Native
 from ..base.reactor import Reactor
 from ..errors import ChannelClosed, ChannelFull, ClusterError, FrameError
-from .frames import HEADER, LARGE_BYTES, MAX_MESSAGE_BYTES, Frame
+from .frames import HEADER, LARGE_BYTES, MAX_MESSAGE_BYTES, Frame, FrameKind
 from .reader import ChannelReader
 from .toll import TOLLED, Toll
 from .write_queue import BURST_FRAMES, BURST_SECONDS, MOST_COLLECTED_BYTES, Outgoing, SendCallback
@@ -109,8 +109,8 @@ class Channel:
         if self._open:
             self._reader.on_published = take
 
-    def post_in_c(self, module: Native, limit: int) -> Any:  # noqa: ANN401 - the extension has no types
-        """Return what sends ordinary messages over this channel, once it has an ``encode``."""
+    def post_in_c(self, module: Native, limit: int, kind: FrameKind = FrameKind.MESSAGE) -> Any:  # noqa: ANN401 - C's
+        """Return what sends ordinary messages, or what else has its own kind of frame, once it has an ``encode``."""
         return module.Post(
             writer=self._writer,
             encode=None,
@@ -123,6 +123,7 @@ class Channel:
             most_waiting=min(self._max_queued, PRESSURE_BYTES) - 2 * LARGE_BYTES,
             entry_cost=FRAME_COST,
             pressure=PRESSURE_BYTES,
+            kind=kind,
         )
 
     def attach(self, reactor: Reactor) -> None:

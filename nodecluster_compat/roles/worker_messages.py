@@ -43,6 +43,8 @@ class MessagingWorker(Worker):
     Attributes:
         frames: the table of frames; a door for capabilities.
         max_message_bytes: the largest frame that the primary takes from it.
+        publish_quickly: sends, in C, the payload of a frame that publishes, and returns a truth value; anything else,
+            and nothing has happened.  ``None``: it is Python's.
         when_closed: called when the channel is closed, with the lock; a door, too.
     """
 
@@ -60,6 +62,7 @@ class MessagingWorker(Worker):
         self._log = log
         self._runtime: Runtime | None = None
         self._line_lock: AbstractContextManager[object] = nullcontext()
+        self.publish_quickly: Callable[[bytes], bool | bytes | None] | None = None
         self._post: Callable[[Message], bool | bytes | None] | None = None  # where the lock is nothing
         self.frames: Handlers[Any, Frame] = Handlers("the primary sent a frame that only workers send")
         self.max_message_bytes = max_message_bytes
@@ -276,9 +279,19 @@ class MessagingWorker(Worker):
         self._line_lock = self.requests.lock = runtime.lock
         if isinstance(runtime.lock, nullcontext):
             self._post = self._line.send_quickly
+            self.publish_quickly = self._publisher_in_c()
         self._inbox.attach(runtime)
         self._channel.take_messages_by(self._inbox.quickly(self.frames, in_force()))
         self._line.attach(runtime)
+
+    def _publisher_in_c(self) -> Callable[[bytes], bool | bytes | None] | None:
+        module = in_force().module
+        if module is None:
+            return None
+        post: Any = self._channel.post_in_c(module, self.max_message_bytes, FrameKind.PUBLISH)
+        post.encode = bytes  # a payload is what it is
+        made: Callable[[bytes], bool | bytes | None] = post
+        return made
 
     # --- what comes ----------------------------------------------------------------------------
 

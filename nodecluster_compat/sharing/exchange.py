@@ -118,7 +118,7 @@ class Exchange:
         self.verbs.on("ask", Ask, self._ask)
         self.verbs.on("bridge", bool, self._bridge)
         self.verbs.on("inject", bytes, self._inject)
-        self.verbs.on("nothing", None, lambda *_: None)  # what has been read when this has
+        self.verbs.on("nothing", None, lambda _, __, returning: returning.value(None))  # what came before was passed on
         self.verbs.on("lost", dict[str, int], self._were_lost)
 
     # --- who is there --------------------------------------------------------------------------

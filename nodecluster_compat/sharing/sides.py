@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..base.log import Log
@@ -18,6 +17,7 @@ from ..messages.frames import HEADER, Frame, FrameKind
 from .calls import Calls
 from .outcomes import Done, failure_of
 from .publications import bodies_of_run
+from .publishing_pace import PublishingPace
 from .subscriptions import Post, Subscribers
 from .verbs import UNASKED, Returning, Verbs
 from .wire import (
@@ -27,6 +27,7 @@ from .wire import (
     decode_return,
     encode,
     encode_call,
+    encode_publication,
     encode_publish,
     encode_return,
 )
@@ -36,15 +37,12 @@ if TYPE_CHECKING:
     from ..roles.worker_runtime import Runtime
     from .losses import Losses, Reason
 
-__all__ = ["EASE_SECONDS", "MOST_UNREAD_BYTES", "Around", "Begin", "Side", "WorkerSide", "running"]
+__all__ = ["MOST_UNREAD_BYTES", "Around", "Begin", "Side", "WorkerSide", "running"]
 
 MOST_UNREAD_BYTES: Final = 16 * 1024 * 1024
 """What may wait on a channel for a process that does not read; what is published beyond that is dropped and counted."""
 
-EASE_SECONDS: Final = 0.05
-"""How long a publisher is held up for each message, at most, by a primary that does not read."""
-
-_NOTHING: Final = encode_call(NO_RETURN, "nothing", encode(None))
+_NOTHING: Final = encode(None)
 
 Begin = Callable[[Callable[[], None]], None]
 
@@ -156,7 +154,9 @@ class WorkerSide:
         self._verbs = verbs
         self._log = log
         self._calls = Calls()
+        self._pace = PublishingPace(self._when_passed_on, self._later)
         self._open: set[Returning] = set()
+        self._is_due = False  # whoever has published last is to be held up
         self._bodies_of = bodies_of_run()
         member.frames.on(FrameKind.PUBLISH, self._published)
         member.take_published_by(self._published_together)
@@ -187,7 +187,11 @@ class WorkerSide:
 
     def publish(self, topic: str, body: bytes) -> bool:
         """See :class:`Side`."""
-        return self._offer(encode_publish(topic, body), True)
+        post = self._member.publish_quickly
+        if post is None or not isinstance(post(encode_publication(topic, body)), bool):
+            return self._offer(encode_publish(topic, body), True)
+        self._note_sent()
+        return True
 
     def tell(self, verb: str, body: bytes, eases: bool = False) -> bool:
         """See :class:`Side`."""
@@ -197,30 +201,38 @@ class WorkerSide:
         is_sent = self._member.send_frame(self._checked(frame), MOST_UNREAD_BYTES)
         if not is_sent and self._member.is_connected():
             self._lost("slow_primary")
-        elif eases and self._member.is_pressed:
-            self._ease()
+        elif eases:
+            self._note_sent()
         return is_sent
 
-    def _ease(self) -> None:
-        """Hold up who publishes faster than the primary reads, if it may wait, until it has read, or for a moment.
-
-        So a flood costs no more memory and processor time than it brings about, and its publisher has no more losses.
-        """
+    def _note_sent(self) -> None:
+        """Hold up who publishes too fast, if it may wait; a task is held up by :meth:`ease`."""
+        self._is_due = self._pace.counts() or self._member.is_pressed
         runtime = self._member.runtime
-        if runtime is not None:
+        if self._is_due and runtime is not None:
             with suppress(WouldBlock, ClusterError):
-                runtime.wait(partial(self._until_read, runtime))
+                runtime.wait(self._hold)
 
-    def _until_read(self, runtime: Runtime, done: Callable[[], None]) -> None:
-        self._member.post_frame(_NOTHING, lambda _: done())
-        later: Any = runtime
-        later.call_later(EASE_SECONDS, done)
+    def _hold(self, done: Callable[[], None]) -> None:
+        with self.runtime.lock:
+            self._pace.hold(done)
+
+    def _when_passed_on(self, told: Callable[[], None]) -> None:
+        self.call("nothing", _NOTHING, lambda _, __: told())
+
+    def _later(self, seconds: float, callback: Callable[[], None]) -> None:
+        def call_back() -> None:
+            with self.runtime.lock:
+                callback()
+
+        later: Any = self.runtime
+        later.call_later(seconds, call_back)
 
     async def ease(self) -> None:
-        """Await that the primary has read, or for a moment, where much waits for it: for tasks that publish."""
+        """Hold up a task that publishes too fast."""
         runtime = self._member.runtime
-        if runtime is not None and self._member.is_pressed:
-            await runtime.waiting(partial(self._until_read, runtime))
+        if runtime is not None and self._is_due:
+            await runtime.waiting(self._hold)
 
     def want(self, pattern: str, is_wanted: bool) -> None:
         """See :class:`Side`."""

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from ..base.arity import fitted
-from ..base.guarded import Origin, awaits_handlers, current_origin, run_guarded
+from ..base.guarded import Origin, awaits_handlers, current_origin, guarded
 from ..base.log import Log
 from ..errors import FrameError
 from .losses import Reason
 from .outcomes import Failure, failure_of
 from .topics import PatternTable, checked_topic
-from .wire import decode
+from .wire import decode_by
 
 __all__ = ["MOST_WAITING", "MOST_WAITING_BYTES", "Answering", "Post", "Subscribers", "Subscription"]
 
@@ -30,6 +32,8 @@ MOST_WAITING: Final = 4096
 
 MOST_WAITING_BYTES: Final = 16 * 1024 * 1024
 """The bytes that they may have together."""
+
+_MESSAGE: Final = msgspec.msgpack.Decoder[Any]()
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Item = TypeVar("Item")
@@ -88,6 +92,7 @@ class Subscription:
         self.delivered = 0
         self.is_open = True
         self._call = fitted(handler, 2, f"the subscriber of {pattern!r}", is_awaited=awaits_handlers())
+        self._guarded = guarded(f"the subscriber of {pattern!r}", self.origin, self._handle)
         self._waiting: deque[Delivery] = deque()
         self._waiting_bytes = 0
         self._is_delivering = False
@@ -146,22 +151,26 @@ class Subscription:
         """Deliver what waits, unless somebody does."""
         if self._waiting and not self._is_delivering:
             self._is_delivering = True
-            post.deliver_apart(lambda: self._take(post), self._tell)
+            is_alone = isinstance(post.lock, nullcontext)  # one thread runs all
+            post.deliver_apart(self._take if is_alone else partial(self._take_locked, post.lock), self._tell)
 
-    def _take(self, post: Post) -> Delivery | None:
-        with post.lock:
-            if not self._waiting:
-                self._is_delivering = self._is_full = False
-                return None
-            delivery = self._waiting.popleft()
-            self._waiting_bytes -= len(delivery.body)
-            self.delivered += 1
-            return delivery
+    def _take_locked(self, lock: AbstractContextManager[object]) -> Delivery | None:
+        with lock:
+            return self._take()
+
+    def _take(self) -> Delivery | None:
+        if not self._waiting:
+            self._is_delivering = self._is_full = False
+            return None
+        delivery = self._waiting.popleft()
+        self._waiting_bytes -= len(delivery.body)
+        self.delivered += 1
+        return delivery
 
     def _tell(self, delivery: Delivery) -> None:
         is_told = False
         try:
-            run_guarded(f"the subscriber of {self.pattern!r}", self.origin, self._handle, delivery)
+            self._guarded(delivery)
             is_told = True
         finally:
             if not is_told:
@@ -170,7 +179,7 @@ class Subscription:
     def _handle(self, delivery: Delivery) -> object:
         answering = delivery.answering
         try:
-            result = self._call(delivery.topic, decode(delivery.body))
+            result = self._call(delivery.topic, decode_by(_MESSAGE, delivery.body))
         except FrameError as error:  # no message at all: the sender's fault, which ends nothing here
             self.dropped += 1
             self.owner.lost("foreign")

@@ -28,6 +28,7 @@ __all__ = [
     "decode_return",
     "encode",
     "encode_call",
+    "encode_publication",
     "encode_publish",
     "encode_return",
 ]
@@ -95,8 +96,13 @@ def _refusal(error: Exception) -> FrameError:
 
 def encode_publish(topic: str, body: bytes) -> bytes:
     """Return the frame that publishes an encoded message."""
+    return encode_frame(FrameKind.PUBLISH, encode_publication(topic, body))
+
+
+def encode_publication(topic: str, body: bytes) -> bytes:
+    """Return the payload of that frame."""
     name = topic.encode()
-    return encode_frame(FrameKind.PUBLISH, _LENGTH.pack(len(name)) + name + body)
+    return _LENGTH.pack(len(name)) + name + body
 
 
 def decode_publish(payload: bytes | bytearray) -> tuple[str, bytes | bytearray]:

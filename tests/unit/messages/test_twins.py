@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import _socket
+import logging
+from typing import cast
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from messages_twice import heard, sent
 
-from nodecluster_compat.base.native import PYTHON, in_force
+from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.base.native import PYTHON, Native, in_force
+from nodecluster_compat.messages.channel import Channel
+from nodecluster_compat.messages.frames import FrameDecoder, FrameKind
+from nodecluster_compat.messages.line import Line
 
 pytestmark = pytest.mark.skipif(in_force().module is None, reason=str(in_force()))
 
@@ -50,3 +58,28 @@ def test_both_hear_the_same(data: bytes) -> None:
 def test_both_send_the_same(data: bytes) -> None:
     """Whatever is sent between what: the same bytes in the same order, and senders are told the same."""
     assert sent(data, in_force()) == sent(data, PYTHON)
+
+
+def test_c_sends_frames_of_another_kind_between_messages() -> None:
+    """Each is whole, and they arrive in the order of the calls, however many are collected."""
+    ours, far = _socket.socketpair()
+    loop = Loop(logging.getLogger("test"))
+    channel = Channel(ours, lambda _: None, lambda _: None, choice=in_force())
+    line = Line(channel, logging.getLogger("test"), choice=in_force())
+    channel.attach(loop)
+    publish = channel.post_in_c(cast("Native", in_force().module), 100, FrameKind.PUBLISH)
+    publish.encode = bytes
+    sent = []
+    for number in range(100):
+        payload = str(number).encode()
+        assert publish(payload) is True
+        assert line.send_quickly is not None
+        assert line.send_quickly(number) is True
+        sent += [(FrameKind.PUBLISH, payload), (FrameKind.MESSAGE, payload)]
+    assert publish(b"x" * 101) == b"x" * 101
+    channel.flush(5)
+    far.setblocking(False)
+    assert [(frame.kind, frame.payload) for frame in FrameDecoder().feed(far.recv(1 << 20))] == sent
+    channel.close()
+    far.close()
+    loop.close()

@@ -4,36 +4,49 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from types import SimpleNamespace
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from exchange_peers import LOG
 
 from nodecluster_compat.errors import MessageTooLarge, WouldBlock
-from nodecluster_compat.messages.frames import HEADER
+from nodecluster_compat.messages.frames import HEADER, Frame, FrameKind
 from nodecluster_compat.sharing.apart import waiting_in_loop
-from nodecluster_compat.sharing.sides import EASE_SECONDS, MOST_UNREAD_BYTES, WorkerSide
+from nodecluster_compat.sharing.publishing_pace import EASE_SECONDS, WINDOW
+from nodecluster_compat.sharing.sides import MOST_UNREAD_BYTES, WorkerSide
 from nodecluster_compat.sharing.subscriptions import Subscribers
 from nodecluster_compat.sharing.verbs import Verbs
-from nodecluster_compat.sharing.wire import decode_call
+from nodecluster_compat.sharing.wire import decode_call, encode, encode_publication, encode_return
 
 
 class Member:
     """A worker whose channel says what a test has set."""
 
     def __init__(self) -> None:
-        self.frames: Any = SimpleNamespace(on=lambda *_: None)
+        self.frames: Any = self
         self.when_closed: list[Any] = []
         self.max_message_bytes = 1024 * 1024
         self.is_pressed = False
         self.takes = self.connected = True
         self.may_wait = True
-        self.posted: list[Callable[[Any], None]] = []
+        self.asked: list[int] = []
+        self.lock = nullcontext()
+        self.publish_quickly: Any = None
+        self.returned: Any = None
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.waits: list[bool] = []
         self.bounds: list[int | None] = []
         self.runtime: Any = self
+
+    def on(self, kind: FrameKind, handler: Any) -> None:
+        if kind is FrameKind.RETURN:
+            self.returned = handler
+
+    def answer(self) -> None:
+        """The primary has passed on all that was published."""
+        payload = encode_return(self.asked.pop(), True, encode(None))[HEADER.size :]
+        self.returned(self, Frame(FrameKind.RETURN, payload))
 
     def take_published_by(self, take: Callable[[bytes], bool]) -> None:
         pass
@@ -43,11 +56,11 @@ class Member:
 
     def send_frame(self, frame: bytes, most: int | None = None) -> bool:
         self.bounds.append(most)
+        if frame[HEADER.size - 1] == FrameKind.CALL:
+            number, verb, _ = decode_call(frame[HEADER.size :])
+            if verb == "nothing":
+                self.asked.append(number)
         return self.takes
-
-    def post_frame(self, frame: bytes, callback: Callable[[Any], None]) -> None:
-        assert decode_call(frame[HEADER.size :])[1] == "nothing"
-        self.posted.append(callback)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
         self.timers.append((seconds, callback))
@@ -80,16 +93,32 @@ def side(member: Member, lost: list[str]) -> WorkerSide:
 
 
 def test_nobody_waits_for_a_primary_that_keeps_up(side: WorkerSide, member: Member) -> None:
-    assert side.publish("t", b"\x01")
-    assert (member.waits, member.posted) == ([], [])
+    for _ in range(WINDOW - 1):
+        assert side.publish("t", b"\x01")
+    assert (member.waits, member.asked) == ([], [])
 
 
 def test_who_publishes_too_fast_waits_for_what_it_has_published(side: WorkerSide, member: Member) -> None:
+    """However little waits for the primary, or much at once: until it has passed that on, or for a moment."""
+    for _ in range(WINDOW):
+        assert side.publish("t", b"\x01")
+    assert (member.waits, len(member.asked), [seconds for seconds, _ in member.timers]) == ([False], 1, [EASE_SECONDS])
+    member.answer()
+    _, go_on = member.timers.pop()
+    go_on()
     member.is_pressed = True
     assert side.publish("t", b"\x01")
-    assert member.waits == [False]  # until one of the two comes
-    assert len(member.posted) == 1
-    assert [seconds for seconds, _ in member.timers] == [EASE_SECONDS]
+    assert (member.waits, len(member.asked)) == ([False] * 2, 1)
+
+
+def test_c_sends_what_it_can_and_python_the_rest(side: WorkerSide, member: Member) -> None:
+    """Either counts."""
+    posted: list[bytes] = []
+    member.publish_quickly = lambda payload: posted.append(payload) or len(posted) % 2 == 1 or None
+    for _ in range(WINDOW):
+        assert side.publish("t", b"\x01")
+    assert posted == [encode_publication("t", b"\x01")] * WINDOW
+    assert (len(member.bounds), member.waits) == (WINDOW // 2 + 1, [False])  # and what asks the primary
 
 
 def test_who_must_not_wait_does_not(side: WorkerSide, member: Member, lost: list[str]) -> None:
@@ -124,15 +153,27 @@ def test_what_is_told_is_bounded_and_its_sender_held_up_if_it_may_be(
 
 
 def test_a_task_waits_without_the_loop(side: WorkerSide, member: Member) -> None:
-    async def main() -> None:
+    """Until the primary has passed on what was published, and as long again; or until that takes too long."""
+
+    async def publish() -> None:
+        member.may_wait = False
+        side.publish("t", b"\x01")
         await side.ease()
-        assert member.posted == []
+
+    async def main() -> None:
+        for _ in range(WINDOW - 1):
+            await publish()
+        assert member.asked == []
         member.is_pressed = True
-        easing = asyncio.create_task(side.ease())
-        await asyncio.sleep(0)
-        assert not easing.done()
-        for end in (lambda: member.posted[0](None), member.timers[0][1]):
-            end()  # whichever comes first, the other one is nothing
-        await easing
+        for is_answered in (True, False):
+            member.timers.clear()
+            easing = asyncio.create_task(publish())
+            await asyncio.sleep(0)
+            assert not easing.done()
+            if is_answered:
+                member.answer()
+            _, go_on = member.timers[-1]
+            go_on()
+            await easing
 
     asyncio.run(main())
