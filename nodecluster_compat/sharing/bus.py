@@ -81,7 +81,7 @@ class Bus:
     def publish(self, topic: str, message: object = None, *, durable: bool = False) -> bool:
         """Send a message to everybody who has subscribed to its topic, in whatever process; waits for none of them.
 
-        Whoever publishes without a pause is held up, where code may wait: after 128 messages within 20 ms until the
+        Whoever publishes without a pause is held up, where code may wait: after 64 messages within 20 ms until the
         primary has passed them on and for as long again, which takes a few milliseconds, and 50 at most.
 
         Args:

@@ -23,7 +23,7 @@ from typing import Final
 
 __all__ = ["EASE_SECONDS", "WINDOW", "WINDOW_SECONDS", "PublishingPace"]
 
-WINDOW: Final = 128
+WINDOW: Final = 64
 """Messages that are published before their publisher is held up."""
 
 WINDOW_SECONDS: Final = 0.02
