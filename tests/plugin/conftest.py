@@ -69,9 +69,20 @@ def fakes(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 @pytest.fixture
-def shop(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+def at_home(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs within this one can fork their servers: gunicorn reads HOME at import, so none with another is forked."""
+    monkeypatch.setenv("HOME", HOME)
+
+
+@pytest.fixture
+def forked(at_home: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs within this one fork their servers."""
+    monkeypatch.setenv("PYTEST_CLUSTER_FORK_SERVER", "1")
+
+
+@pytest.fixture
+def shop(pytester: pytest.Pytester, at_home: None) -> pytest.Pytester:
     """A project with the shop of tests/apps, on the real gunicorn, which is forked where this run's is."""
-    monkeypatch.setenv("HOME", HOME)  # gunicorn reads it at import: no server with another is forked
     shutil.copy(SHOP, pytester.path / "shop.py")
     pytester.makeini("[pytest]\ncluster_app = shop:app\ncluster_fork_server = true\n")
     return pytester

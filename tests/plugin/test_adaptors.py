@@ -104,6 +104,7 @@ def test_own_client(cluster, run):
 """
 
 
+@pytest.mark.usefixtures("forked")
 def test_flask_and_others(pytester: pytest.Pytester) -> None:
     """On one cluster: each test begins without cookies, whatever clients an earlier one has made."""
     pytester.makepyfile(site_=FLASK)

@@ -184,7 +184,7 @@ def test_nothing_that_a_cluster_remembers_is_in_the_verdict(shop: pytest.Pyteste
 def test_earlier_tests_of_a_cluster_are_in_the_report(shop: pytest.Pytester) -> None:
     """Without a comparison a cluster is used again: what it may remember is said, and who to run for that."""
     path = shop.makepyfile("def test_idle(cluster): pass\n" + COUNTING)
-    shop.makeini("[pytest]\ncluster_app = shop:app\ncluster_workers = 1\n")
+    shop.makeini("[pytest]\ncluster_app = shop:app\ncluster_fork_server = true\ncluster_workers = 1\n")
 
     result = shop.runpytest_inprocess()
 

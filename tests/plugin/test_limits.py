@@ -171,7 +171,7 @@ def app(environ, start_response):
 
 
 @pytest.fixture
-def stuck(pytester: pytest.Pytester) -> pytest.Pytester:
+def stuck(pytester: pytest.Pytester, forked: None) -> pytest.Pytester:
     """A project with an application that may not answer, or never end to."""
     pytester.makepyfile(stuck=STUCK)
     pytester.makeini("[pytest]\ncluster_app = stuck:app\ncluster_workers = 1\n")

@@ -28,6 +28,7 @@ else:
 """
 
 
+@pytest.mark.usefixtures("forked")
 def test_script(pytester: pytest.Pytester) -> None:
     """Everything that a test can do with an application, beside its own file."""
     folder = pytester.mkdir("inner")
@@ -75,6 +76,7 @@ def test_kernel_deals(cluster_client):
     pytester.runpytest_inprocess().assert_outcomes(passed=4)
 
 
+@pytest.mark.usefixtures("forked")
 def test_script_imports_from_where_its_test_does(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the folders of ``pythonpath``, then from those that the user has."""
     for folder, modules in {"src": ("goods", "prices"), "more": ("prices", "people")}.items():
@@ -140,6 +142,7 @@ def test_the_nearer_of_script_and_application_is_what_runs() -> None:
     assert (script.target, app.target) == ("server.py", "shop:app")
 
 
+@pytest.mark.usefixtures("forked")
 def test_script_that_fails(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(server="raise LookupError('no servers today')")
     pytester.makepyfile(
