@@ -34,6 +34,8 @@ def no_settings_from_outside(request: pytest.FixtureRequest, monkeypatch: pytest
     """What this run of pytest was given is not for the runs inside it."""
     if "pytester" in request.fixturenames:
         request.getfixturevalue("pytester")  # which takes PYTEST_ADDOPTS away
+        # gunicorn reads it at import: a template that is started with another forks nothing for the rest of this run.
+        monkeypatch.setenv("HOME", HOME)
     for setting in SETTINGS:
         monkeypatch.delenv(setting.variable, raising=False)
     # Hypothesis, xdist and others take longer to import than most of these runs last; tests/zoo runs beside them.
@@ -69,19 +71,13 @@ def fakes(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 @pytest.fixture
-def at_home(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs within this one can fork their servers: gunicorn reads HOME at import, so none with another is forked."""
-    monkeypatch.setenv("HOME", HOME)
-
-
-@pytest.fixture
-def forked(at_home: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs within this one fork their servers."""
     monkeypatch.setenv("PYTEST_CLUSTER_FORK_SERVER", "1")
 
 
 @pytest.fixture
-def shop(pytester: pytest.Pytester, at_home: None) -> pytest.Pytester:
+def shop(pytester: pytest.Pytester) -> pytest.Pytester:
     """A project with the shop of tests/apps, on the real gunicorn, which is forked where this run's is."""
     shutil.copy(SHOP, pytester.path / "shop.py")
     pytester.makeini("[pytest]\ncluster_app = shop:app\ncluster_fork_server = true\n")
