@@ -127,6 +127,7 @@ def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("page", "project", "tests"), runs(), ids=lambda value: Path(str(value)).name[:20])
 def test_tests_do_what_the_page_says(page: Path, project: str, tests: list[Block], tmp_path: Path) -> None:
     folder = tmp_path / project
@@ -140,6 +141,7 @@ def test_tests_do_what_the_page_says(page: Path, project: str, tests: list[Block
         assert FAILS.get(block.title, "") in done.stdout
 
 
+@pytest.mark.timeout(300)
 def test_counter_is_wrong_as_the_page_says(tmp_path: Path) -> None:
     """What the page prints of its first recipe is printed."""
     (tmp_path / "shop.py").write_text("".join(block.code for block in titled("shop.py")))
