@@ -87,8 +87,10 @@ def test_order_of_listeners(cluster: Cluster) -> None:
     ]
 
 
+@pytest.mark.table(quick=["16 MiB"])
 @pytest.mark.cluster(**REMOTE)
-def test_any_size(cluster: Cluster) -> None:
+@pytest.mark.parametrize("most", [16 * MEBIBYTE, 100 * MEBIBYTE], ids=lambda most: f"{most // MEBIBYTE} MiB")
+def test_any_size(cluster: Cluster, most: int) -> None:
     """From one byte to 100 MiB, there and back; requests are answered while the largest is under way."""
     watch = """
         import zlib
@@ -98,12 +100,12 @@ def test_any_size(cluster: Cluster) -> None:
     """
     ask(cluster, "worker/1", watch + "    process.on('message', lambda m, h: weigh(m) and say(down=weigh(m)))")
     ask(cluster, "primary", watch + "    cluster.on('message', lambda w, m, h: weigh(m) and say(up=weigh(m)))")
-    for size in (1, 16, 65_531, 65_536, 131_072, MEBIBYTE, 10 * MEBIBYTE):
+    for size in (1, 16, 65_531, 65_536, 131_072, MEBIBYTE, most // 10):
         sent = f"text = make({size}); result = weigh(text)\n"
         wait_said(cluster, down=ask(cluster, "primary", sent + "cluster.workers[1].send(text)"))
         wait_said(cluster, up=ask(cluster, "worker/1", sent + "process.send(text)"))
 
-    largest = f"text = make({100 * MEBIBYTE}); result = weigh(text)\n"
+    largest = f"text = make({most}); result = weigh(text)\n"
     freeze(cluster, cluster.worker(1).pid)
     with ExitStack() as stack:
         held = occupy(cluster, stack)  # from here on every request is worker 2's
@@ -111,11 +113,11 @@ def test_any_size(cluster: Cluster) -> None:
         wait_said(cluster, begun="down")
         assert {cluster.get("/").json()["worker"] for _ in range(4)} == {2}
         os.kill(cluster.worker(1).pid, signal.SIGCONT)
-        while not [one for one in said(cluster) if one.get("down", [0])[0] == 100 * MEBIBYTE]:
+        while not [one for one in said(cluster) if one.get("down", [0])[0] == most]:
             assert cluster.get("/").status == 200
         assert held.recv(65536).startswith(b"HTTP/1.1 200")
     tell(cluster, "worker/1", largest + "process.send(text)")
-    while not [one for one in said(cluster) if one.get("up", [0])[0] == 100 * MEBIBYTE]:
+    while not [one for one in said(cluster) if one.get("up", [0])[0] == most]:
         assert cluster.get("/").status == 200
     assert healthy(cluster)
 

@@ -142,6 +142,7 @@ def error_of_ours(monkeypatch: pytest.MonkeyPatch) -> Exception:
     return made
 
 
+@pytest.mark.cluster(fresh=False)
 def test_error_that_a_worker_cannot_have_is_refused(
     cluster: Cluster, cluster_faults: Faults, error_of_ours: Exception
 ) -> None:
@@ -336,6 +337,7 @@ def test_hold_of_what_nobody_reaches(cluster_faults: Faults) -> None:
         gate.wait_reached(2, timeout=0.1)
 
 
+@pytest.mark.cluster(fresh=False)
 @pytest.mark.parametrize(
     ("step", "sentence"),
     [
@@ -456,6 +458,7 @@ def test_cluster_that_never_boots_is_given_up_at_once(cluster_factory: object) -
         )
 
 
+@pytest.mark.cluster(fresh=False)
 @pytest.mark.parametrize("step", ["listenning", "", "shop"])
 def test_step_that_nobody_comes_to_is_refused(cluster: Cluster, cluster_faults: Faults, step: str) -> None:
     """A misspelt step would be a test that injects nothing."""
@@ -479,11 +482,13 @@ def test_workers_of_a_killed_primary_are_dead(cluster: Cluster) -> None:
         cluster.wait_listening(timeout=0.1)
 
 
+@pytest.mark.cluster(fresh=False)
 def test_primary_cannot_be_disconnected(cluster: Cluster, cluster_faults: Faults) -> None:
     with pytest.raises(FaultError, match=r"cluster\.disconnect"):
         cluster_faults.disconnect(cluster.primary)  # type: ignore[arg-type]
 
 
+@pytest.mark.cluster(fresh=False)
 def test_journal_is_walked_over(cluster: Cluster) -> None:
     assert [entry.event for entry in cluster.journal].count("listening") == 2
 

@@ -136,6 +136,7 @@ def forking() -> Iterator[None]:
     fork_server.drop()
 
 
+@pytest.mark.table(quick=["gevent", "a class of its own"])
 @pytest.mark.parametrize(
     "options",
     [

@@ -399,7 +399,7 @@ POSITIONS: Final[dict[str, Callable[[bytes], tuple[bytes, ...]]]] = {
 }
 
 
-@pytest.mark.table(quick=["first", "later", "pipelined"])
+@pytest.mark.table(quick=["first", "pipelined"])
 @pytest.mark.parametrize("position", POSITIONS)
 def test_hostile_requests_are_answered_as_without_the_loop(
     ours: HttpServed, gunicorns: HttpServed, position: str
