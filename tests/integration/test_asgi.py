@@ -176,6 +176,7 @@ def test_stacks_of_a_blocked_loop_name_the_task(cluster: Cluster) -> None:
         wait(lambda: "in until_released" in cluster.log, "the stacks", cluster)
     wait_logged(cluster, "(ASGIProtocol._handle_")
     wait_logged(cluster, "in block\n")
+    cluster.worker(1).kill()  # it would go on
 
 
 @pytest.mark.cluster(**{**ASGI, "config": HOOK}, workers=1)

@@ -35,7 +35,7 @@ LATE: Final[dict[str, Any]] = {
     "app": "late_app:app",
     "config": CONF,
     "workers": 1,
-    "settings": {"accesslog": "-"},
+    "settings": {"accesslog": "-", "graceful_timeout": 1},
 }
 
 
@@ -132,7 +132,7 @@ def test_connections_beyond_the_slots_of_the_meter_have_the_limit_too(cluster: C
 THREADS: Final[dict[str, Any]] = {
     **LATE,
     "worker_class": "nodecluster_compat.ThreadWorker",
-    "settings": {"accesslog": "-", "threads": 2},
+    "settings": {"accesslog": "-", "graceful_timeout": 1, "threads": 2},
 }
 
 
