@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from drain_ways import ANSWER, ENDS, LIMIT, LONG, PARTS, TO_THE_POLICY, WAYS, primary, rest_of
 from raw_http import GET, Certificate, folder_of
 from remote_control import CONF, said, wait, wait_said
 from simple_websocket import ConnectionClosed
@@ -18,42 +16,7 @@ from websocket_client import WebSocketClient
 
 from pytest_cluster import Cluster, ClusterFactory
 
-ANSWER: Final = b"HTTP/1.1 200 OK"
-LIMIT: Final = "graceful_timeout = 8\n"
-LONG: Final = CONF.replace(LIMIT, "graceful_timeout = 120\nkeepalive = 300\n")  # nothing ends by time
 ASGI: Final[dict[str, Any]] = {"app": "asgi_app:app", "config": LONG, "worker_class": "nodecluster_compat.ASGIWorker"}
-PARTS: Final = [b"GET / HTTP/1.1\r\nHo", b"st: x\r\n\r\n"]
-TO_THE_POLICY: Final = [
-    pytest.param({}, id="fed"),
-    pytest.param({"env": {"NODE_CLUSTER_SCHED_POLICY": "none"}}, id="accepting"),
-]
-
-
-def primary(source: str) -> Callable[[Cluster], object]:
-    """Have the primary run ``source``."""
-    return lambda cluster: cluster.request("POST", "/primary", body=source.encode())
-
-
-def leave(**options: Any) -> Callable[[Cluster], object]:
-    """Have a worker leave by its own wish."""
-    return lambda cluster: cluster.request("POST", "/leave", body=json.dumps(options).encode())
-
-
-def to_worker(cluster: Cluster) -> None:
-    """TERM to a worker, from outside."""
-    os.kill(cluster.worker(1).pid, signal.SIGTERM)
-
-
-WAYS: Final = [
-    pytest.param(primary("cluster.workers[1].disconnect()"), id="worker.disconnect"),
-    pytest.param(leave(), id="cluster.worker.disconnect"),
-    pytest.param(lambda cluster: cluster.primary.signal("SIGHUP"), id="HUP"),
-    pytest.param(to_worker, id="TERM to the worker"),
-]
-ENDS: Final = [
-    pytest.param(primary("cluster.disconnect()"), id="cluster.disconnect"),
-    pytest.param(lambda cluster: cluster.primary.signal("SIGTERM"), id="TERM"),
-]
 
 
 def ask(client: socket.socket, path: bytes = b"/") -> bytes:
@@ -63,14 +26,6 @@ def ask(client: socket.socket, path: bytes = b"/") -> bytes:
     assert answer.startswith(ANSWER)
     assert b"Connection: close" not in answer
     return answer
-
-
-def rest_of(client: socket.socket) -> bytes:
-    """Everything up to the end of the connection."""
-    received = b""
-    while data := client.recv(65536):
-        received += data
-    return received
 
 
 def release(cluster: Cluster) -> None:
