@@ -16,7 +16,7 @@ from .dealing_loop import DealingLoop
 from .handed import close_connection
 from .listener import Listener
 from .offers import OfferingEnd
-from .policies import Function, GuardedPolicy, Policy, PolicyFactory, RoundRobin
+from .policies import BUILT_IN, Function, GuardedPolicy, Policy, PolicyFactory, RoundRobin
 
 if TYPE_CHECKING:
     from .oracle import FunctionOracle
@@ -143,10 +143,11 @@ class ServedListeners:
             listener.oracle = None
         policy = self._policy_of(listener)
         listener.needs_all_idle = type(policy) is not RoundRobin
-        if not listener.needs_all_idle:  # it cannot fail, and is asked for each connection
-            self.round_robin.add(listener.served.listener_id)
-        else:
+        if listener.needs_all_idle:
             self.round_robin.discard(listener.served.listener_id)
+        else:
+            self.round_robin.add(listener.served.listener_id)
+        if type(policy) not in BUILT_IN:  # those cannot fail, and are asked for each connection
             policy = GuardedPolicy(policy, self._log)
         listener.dispatcher.use_policy(policy)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import ANYBODYS, ASKED, Function, Oracle, Policy, PolicyFactory, Workers, WorkerView
+from .base import ANYBODYS, ASKED, BUILT_IN, Function, Oracle, Policy, PolicyFactory, Workers, WorkerView
 from .guarded import GuardedPolicy
 from .round_robin import RoundRobin
 from .setting import ClientAddress, Weighted, policy_of
@@ -10,6 +10,7 @@ from .setting import ClientAddress, Weighted, policy_of
 __all__ = [
     "ANYBODYS",
     "ASKED",
+    "BUILT_IN",
     "ClientAddress",
     "Function",
     "GuardedPolicy",

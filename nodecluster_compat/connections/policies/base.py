@@ -14,7 +14,18 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from ...base.records import Connection, PeerAddress
 
-__all__ = ["ANYBODYS", "ASKED", "Function", "Oracle", "Policy", "PolicyFactory", "WorkerView", "Workers"]
+__all__ = [
+    "ANYBODYS",
+    "ASKED",
+    "BUILT_IN",
+    "Function",
+    "IdleLine",
+    "Oracle",
+    "Policy",
+    "PolicyFactory",
+    "WorkerView",
+    "Workers",
+]
 
 ASKED: Final = -1
 """What a policy chooses that cannot say yet: it will call ``Dispatcher.answered``."""
@@ -88,3 +99,39 @@ class Policy(Protocol):
 
 PolicyFactory: TypeAlias = Callable[[Workers], Policy]
 """Makes the policy of one listener."""
+
+
+BUILT_IN: Final[dict[type[object], int]] = {}
+"""The policies that run nothing of a program, once they are imported, and the numbers of their twins in C."""
+
+
+class IdleLine:
+    """The idle workers in the order in which they became so: what our policies choose from.
+
+    C reads and changes the same line (``native/choosing.c``).
+    """
+
+    __slots__ = ("_idle",)
+
+    def __init_subclass__(cls, *, twin: int) -> None:
+        """A policy has such a twin in C."""
+        BUILT_IN[cls] = twin
+
+    def __init__(self) -> None:
+        # A dict is an ordered set with O(1) removal from the middle.
+        self._idle: dict[int, None] = {}
+
+    def add(self, worker_id: int) -> None:
+        """Put the worker at the end of the line, unless it already stands in it."""
+        self._idle.setdefault(worker_id)
+
+    def remove(self, worker_id: int) -> None:
+        """Take the worker out of the line."""
+        self._idle.pop(worker_id, None)
+
+    def first(self) -> int | None:
+        """Take the worker out that has waited longest, and return it; ``None`` when nobody is idle."""
+        for worker_id in self._idle:
+            del self._idle[worker_id]
+            return worker_id
+        return None

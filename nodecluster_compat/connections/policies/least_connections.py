@@ -6,31 +6,23 @@ Among equals the one that has waited longest is chosen, so that with short reque
 from __future__ import annotations
 
 from ...base.records import Connection
-from .base import Workers
+from .base import IdleLine, Workers
 
 __all__ = ["LeastConnections"]
 
 
-class LeastConnections:
+class LeastConnections(IdleLine, twin=1):
     """A line of idle workers; of those with the fewest connections the first is chosen.
 
     Args:
         workers: asked how many connections each has.
     """
 
-    __slots__ = ("_idle", "_workers")
+    __slots__ = ("_workers",)
 
     def __init__(self, workers: Workers) -> None:
+        super().__init__()
         self._workers = workers
-        self._idle: dict[int, None] = {}
-
-    def add(self, worker_id: int) -> None:
-        """Put the worker at the end of the line."""
-        self._idle.setdefault(worker_id)
-
-    def remove(self, worker_id: int) -> None:
-        """Take the worker out of the line."""
-        self._idle.pop(worker_id, None)
 
     def choose(self, connection: Connection) -> int | None:
         """Return the idle worker with the fewest connections."""

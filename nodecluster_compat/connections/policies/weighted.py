@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from ...base.records import Connection
-from .base import Workers
+from .base import IdleLine, Workers
 
 __all__ = ["WeightedRoundRobin"]
 
 _MOST_ROUNDS: Final = 4  # of credit, that one who was busy catches up
 
 
-class WeightedRoundRobin:
+class WeightedRoundRobin(IdleLine, twin=3):
     """The idle workers, of which the one with the most credit is chosen.
 
     Args:
@@ -26,21 +26,13 @@ class WeightedRoundRobin:
         weights: by slot; 1 where there is none.  One with weight 0 gets nothing while another serves.
     """
 
-    __slots__ = ("_credits", "_idle", "_weights", "_workers")
+    __slots__ = ("_credits", "_weights", "_workers")
 
     def __init__(self, workers: Workers, weights: Mapping[int, int]) -> None:
+        super().__init__()
         self._workers = workers
-        self._weights = weights
-        self._idle: dict[int, None] = {}
+        self._weights = dict(weights)
         self._credits: dict[int, int] = {}
-
-    def add(self, worker_id: int) -> None:
-        """The worker may be chosen."""
-        self._idle.setdefault(worker_id)
-
-    def remove(self, worker_id: int) -> None:
-        """It may not."""
-        self._idle.pop(worker_id, None)
 
     def choose(self, connection: Connection) -> int | None:
         """Return the idle worker with the most credit; ``None`` where only those with weight 0 are idle."""

@@ -174,7 +174,9 @@ class Ledger:
     def closed(self, worker_id: int) -> int:
         """Return how many connections of a worker have ended; 0 for one that is unknown.  From any thread."""
         books = self._books.get(worker_id)
-        return 0 if books is None else int.from_bytes(books.memory.read(8, Header.CLOSED * 8), sys.byteorder)
+        with suppress(OSError):  # it is gone meanwhile
+            return 0 if books is None else int.from_bytes(books.memory.read(8, Header.CLOSED * 8), sys.byteorder)
+        return 0
 
     def answered(self, worker_id: int) -> int:
         """Return how many requests of a worker have ended, as it says; -1 for one that is unknown.  From any thread."""

@@ -9,7 +9,7 @@ import pytest
 
 from nodecluster_compat.base.records import Connection
 from nodecluster_compat.connections.policies import ClientAddress, Weighted, policy_of
-from nodecluster_compat.connections.policies.client_address import network_of
+from nodecluster_compat.connections.policies.client_address import key_of
 from nodecluster_compat.connections.policies.random_of_two import RandomOfTwo
 from nodecluster_compat.errors import SettingsError
 
@@ -75,11 +75,17 @@ def test_only_idle_workers_are_chosen(name: str) -> None:
 def test_one_of_two_is_the_one_with_fewer_connections() -> None:
     known = Known()
     known.counts.update({11: 5, 12: 3, 13: 4})
-    picks = iter([0, 0, 0, 0, 2, 1])
-    policy = RandomOfTwo(known, lambda _: next(picks))
-    for worker_id in (11, 12, 13):
-        policy.add(worker_id)
-    assert dealt(policy, 3) == [12, 13, 12]
+    assert Counter(dealt(made("random_of_two", known), 300)).keys() == {12, 13}
+
+
+def test_same_seed_makes_the_same_choices() -> None:
+    chosen = []
+    for seed in (1, 1, 2):
+        policy = RandomOfTwo(Known(), seed)
+        for worker_id in (11, 12, 13):
+            policy.add(worker_id)
+        chosen.append(dealt(policy, 40))
+    assert chosen[0] == chosen[1] != chosen[2]
 
 
 def test_random_of_two_spreads() -> None:
@@ -141,17 +147,30 @@ def test_only_the_clients_of_a_worker_that_goes_move() -> None:
 @pytest.mark.parametrize(
     ("peer", "network"),
     [
-        (("10.1.2.3", 5), "10.1.0.0/16"),
-        (("::ffff:10.1.2.3", 5, 0, 0), "10.1.0.0/16"),
-        (("2001:db8:1:2:3::4", 5, 0, 0), "2001:db8:1::/56"),
-        (("fe80::1%eth0", 5, 0, 2), "fe80::/56"),
+        (("10.1.2.3", 5), "10.1.0.0"),
+        (("::ffff:10.1.2.3", 5, 0, 0), "10.1.0.0"),
+        (("2001:db8:1:2:3::4", 5, 0, 0), "2001:db8:1::"),
+        (("fe80::1%eth0", 5, 0, 2), "fe80::"),
         ("/run/socket", None),
         ("", None),
         (("nonsense", 5), None),
     ],
 )
 def test_a_network_is_what_counts_of_an_address(peer: Any, network: str | None) -> None:
-    assert network_of(peer, 16, 56) == network
+    assert key_of(peer, 16, 56) == (None if network is None else key_of((network, 0), 16, 56))
+
+
+def test_networks_have_numbers_of_their_own() -> None:
+    hosts = ["10.0.0.0", "10.1.0.0", "0.0.0.0", "::", "::1", "0:0:0:1::", "0:0:0:0:1::", "::a00:0"]
+    assert len({key_of((host, 0), 32, 128) for host in hosts}) == len(hosts)
+
+
+def test_of_two_in_one_slot_the_younger_gets_what_is_new() -> None:
+    known = Known()
+    known.slots[9] = known.slots[21] = 2
+    policy = made("client_address", known)
+    chosen = {dealt(policy, 1, (f"10.0.{number}.1", 1))[0] for number in range(100)}
+    assert chosen == {11, 13, 21}
 
 
 def test_clients_without_an_address_are_dealt_round_robin() -> None:
