@@ -1,8 +1,8 @@
 /* Accept on one listening socket; twin of Listener._readable in connections/listener.py.
 
    What is accepted is dealt at once (dealing.c), or waits, in the dispatcher's line or for the worker to which a look finds
-   that it belongs (named.c).  Where a proxy names the clients, a policy compares workers, or accepting has failed, it is
-   the twin that accepts. */
+   that it belongs (named.c).  Where a proxy names the clients, a policy is a program's own, or accepting has failed, it
+   is the twin that accepts. */
 
 #define _GNU_SOURCE /* accept4 */
 
@@ -16,7 +16,7 @@
 
 PyTypeObject *accepting_type;
 
-static PyObject *readable_name, *failed_name, *update_name, *add_name, *append_name, *look_name, *client_of, *all_idle,
+static PyObject *readable_name, *failed_name, *update_name, *add_name, *append_name, *look_name, *client_of,
     *delay_name, *batch_name, *is_watching, *may_hold_back, *holds_back, *hold_back_name, *go_on_name,
     *has_quick_look;
 
@@ -26,7 +26,7 @@ prepare(void)
     static const Name names[] = {
         {&readable_name, "_readable"}, {&failed_name, "_failed"},         {&update_name, "update"},
         {&add_name, "add"},            {&append_name, "append"},          {&look_name, "look"},
-        {&client_of, "client_of"},     {&all_idle, "needs_all_idle"},     {&delay_name, "_delay"},
+        {&client_of, "client_of"},     {&delay_name, "_delay"},
         {&batch_name, "_batch"},       {&is_watching, "is_watching"},     {&holds_back, "holds_back"},
         {&may_hold_back, "may_hold_back"},
         {&hold_back_name, "_hold_back"}, {&go_on_name, "_go_on"},
@@ -46,13 +46,12 @@ is(PyObject *object, PyObject *name, PyObject *expected)
     return result;
 }
 
-/* Whether nobody looks for a proxy's clients, or at all workers, and accepting works. */
+/* Whether nobody looks for a proxy's clients, and accepting works. */
 int
 is_ordinary(Accepting *self)
 {
     PyObject *listener = self->fields[LISTENER];
     int result = is(listener, client_of, Py_None);
-    result = result > 0 ? is(listener, all_idle, Py_False) : result;
     if (result > 0) {
         PyObject *delay = PyObject_GetAttr(listener, delay_name);
         result = delay == NULL ? -1 : PyObject_Not(delay);
@@ -106,15 +105,13 @@ static int
 find_place(Accepting *self, const Place *place, PyObject *connection)
 {
     Table table;
-    int ordinary = look_at(self, &table), waits = 0;
+    int ordinary = look_at(self, &table);
     Py_ssize_t waiting = ordinary <= 0 ? 0 : PyObject_Size(table.line);
-    if (ordinary > 0 && waiting == 0) {
-        waits = waits_for(self, &table, place->target);
-    }
+    PyObject *worker_id = ordinary > 0 && waiting == 0 ? whom_to_wait_for(self, &table, place) : NULL;
     if (PyErr_Occurred()) {
         return -1;
     }
-    waits = waits ? wait_for(&table, place->target, place->number, connection) : 0;
+    int waits = worker_id == NULL ? 0 : wait_for(&table, worker_id, place->number, connection);
     if (waits != 0) {
         return waits;
     }
@@ -142,11 +139,14 @@ let_it_wait(Accepting *self, const Place *place)
     return result;
 }
 
-/* Whether to look first for what was taken: somebody may be idle, or the one to whom a connection belongs.  While some
-   wait, the loop is told of whoever becomes idle. */
+/* Whether to look first for what was taken: somebody may be idle, or the one to whom a connection belongs; a policy that
+   compares workers is to see all that are.  While some wait, the loop is told of whoever becomes idle. */
 static int
 is_to_look(Table *table, PyObject *target)
 {
+    if (table->policy != &policies[ROUND_ROBIN]) {
+        return 1;
+    }
     int is_somebodys = PyObject_IsTrue(target);
     if (is_somebodys > 0) {
         int is_idle = PySet_Contains(table->idle, target);
@@ -184,7 +184,7 @@ deal_accepted(Accepting *self, int fd, PyObject *peer, PyObject *target)
     PyObject *dispatcher = self->fields[DISPATCHER_OF];
     Py_ssize_t last_place = dealings_of(self)->dispatcher[LAST];
     long last = get_number(dispatcher, last_place);
-    const Place place = {fd, peer, target, PyErr_Occurred() ? NULL : PyLong_FromLong(last + 1)};
+    const Place place = {fd, peer, target, PyErr_Occurred() ? NULL : PyLong_FromLong(last + 1), NULL};
     if (place.number == NULL) {
         close(fd);
         return -1;

@@ -1,6 +1,7 @@
 /* Say who is ahead of others, and for how long those may wait; twin of connections/turns.py, which has the theory.
 
-   The counts and the allowance are the twin's.  It is asked here for the workers of an only listener. */
+   The counts and the allowance are the twin's.  It is asked here for the workers of an only listener, which wait for each
+   other where they are dealt round robin. */
 
 #include "dealing.h"
 
@@ -51,6 +52,9 @@ is_ahead_of(Dealings *self, Accepting *accepting, PyObject *other, PyObject *cou
 int
 is_ahead(Dealings *self, Accepting *accepting, Table *table, PyObject *worker_id)
 {
+    if (table->policy != &policies[ROUND_ROBIN]) {
+        return 0;
+    }
     PyObject *turns = self->fields[TURNS], *counts = get_slot(turns, self->turns[COUNTS]);
     PyObject *had = counts == NULL ? NULL : PyDict_GetItemWithError(counts, worker_id);
     long most = get_number(turns, self->turns[MOST]);

@@ -1,16 +1,19 @@
 /* Tell the standby what it needs to know, and note what it has done: between Python's ledger and a plan of C's.
 
-   A listener is the standby's where nothing is to be decided but whose turn it is: the only one, round robin, nobody looks
-   at what has come, nobody waits here, and accepting works.  Turns: first who is idle, for longest first; then who has an
-   offer that was not known to be taken, in the order of the offers; then who is ahead of others.
+   A listener is the standby's where nothing is to be decided but whom the policy chooses: the only one, a policy of ours,
+   nobody looks at what has come, nobody waits here but for a worker that is named, and accepting works.  Turns: first who is
+   idle, for longest first; then who has an offer that was not known to be taken, in the order of the offers; then who is
+   ahead of others; and where a policy sees all, the others, which get nothing.
 
-   What it has dealt is noted as if it had been dealt at once, in the same order.  That a worker has taken its last shows in
+   What it has dealt is noted as if it had been dealt at once, in the same order, and what it has kept behind that.  That a worker has taken its last shows in
    that it was given another; whether it has taken that, the kernel says as ever: an edge that has passed meanwhile is told
    to whoever asks, if the channel is writable then. */
 
 #include "standby.h"
 
+#include <limits.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static PyObject *look_name, *is_watching, *offer_name;
@@ -37,10 +40,10 @@ static int
 nobody_waits(Table *table)
 {
     Py_ssize_t waiting = PyObject_Size(table->line);
-    return waiting < 0 ? -1 : waiting == 0 && PyDict_GET_SIZE(table->named) == 0;
+    return waiting < 0 ? -1 : waiting == 0 && (table->policy->names || PyDict_GET_SIZE(table->named) == 0);
 }
 
-/* Whether nothing is to be decided but whose turn it is. */
+/* Whether nothing is to be decided but whom the policy chooses. */
 static int
 is_simple(Dealings *dealings, Accepting *accepting, Table *table)
 {
@@ -73,7 +76,25 @@ find_channel(Dealings *dealings, Channels *channels, PyObject *worker_id, long n
     return channel;
 }
 
-/* Add a worker, unless it serves somebody else or has refused. */
+/* Read what the policy compares; 0: the dealer is to. */
+static int
+describe(Dealings *dealings, Table *table, PyObject *worker_id, Member *member)
+{
+    PyObject *queue = table->policy->names ? PyDict_GetItemWithError(table->named, worker_id) : NULL;
+    Py_ssize_t waiting = queue == NULL ? 0 : PyObject_Size(queue);
+    member->kept = (int)Py_MIN(waiting, INT_MAX - 1);
+    return PyErr_Occurred() ? -1 : read_member(dealings, table, worker_id, member);
+}
+
+static int
+add(Dealings *dealings, Table *table, Plan *plan, PyObject *worker_id, Member member)
+{
+    Member *place = &plan->members[plan->choice.count++];
+    *place = member;
+    return table->policy == &policies[ROUND_ROBIN] ? 1 : describe(dealings, table, worker_id, place);
+}
+
+/* Add a worker, unless it serves somebody else or has refused; 0: the dealer is to choose. */
 static int
 add_member(Dealings *dealings, Channels *channels, Table *table, Plan *plan, PyObject *worker_id)
 {
@@ -85,9 +106,37 @@ add_member(Dealings *dealings, Channels *channels, Table *table, Plan *plan, PyO
     long number = serves <= 0 ? 0 : PyLong_AsLong(worker_id);
     int channel = number <= 0 ? -1 : find_channel(dealings, channels, worker_id, number);
     if (channel >= 0) {
-        plan->members[plan->members_count++] = (Member){number, channel, 0, 0};
+        return add(dealings, table, plan, worker_id, (Member){.worker_id = number, .channel = channel});
     }
-    return PyErr_Occurred() ? -1 : 0;
+    return PyErr_Occurred() ? -1 : 1;
+}
+
+static int
+is_known(Plan *plan, long worker_id)
+{
+    for (int place = 0; place < plan->choice.count; place++) {
+        if (plan->members[place].worker_id == worker_id) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Add the others, for a policy that sees them as well: they get nothing. */
+static int
+add_others(Dealings *dealings, Table *table, Plan *plan)
+{
+    PyObject *members = PyObject_GetIter(table->members), *worker_id;
+    int result = members == NULL ? -1 : PySet_GET_SIZE(table->members) <= MOST_MEMBERS;
+    while (result > 0 && (worker_id = PyIter_Next(members)) != NULL) {
+        long number = PyLong_AsLong(worker_id);
+        if (number > 0 && !is_known(plan, number)) {
+            result = add(dealings, table, plan, worker_id, (Member){.worker_id = number, .channel = -1, .is_out = 1});
+        }
+        Py_DECREF(worker_id);
+    }
+    Py_XDECREF(members);
+    return PyErr_Occurred() ? -1 : result;
 }
 
 static int
@@ -97,13 +146,31 @@ add_members(Dealings *dealings, Channels *channels, Table *table, Plan *plan)
     for (int which = 0; which < COUNT_OF(in_turn); which++) {
         Py_ssize_t position = 0;
         PyObject *worker_id;
-        while (plan->members_count < MOST_MEMBERS && PyDict_Next(in_turn[which], &position, &worker_id, NULL)) {
-            if (add_member(dealings, channels, table, plan, worker_id) < 0) {
-                return -1;
+        while (plan->choice.count < MOST_MEMBERS && PyDict_Next(in_turn[which], &position, &worker_id, NULL)) {
+            int result = add_member(dealings, channels, table, plan, worker_id);
+            if (result <= 0) {
+                return result;
             }
         }
     }
-    return 0;
+    return table->policy->sees_all ? add_others(dealings, table, plan) : 1;
+}
+
+/* Read what the policy looks at besides: clients of a unix socket have no addresses. */
+static int
+fill_policy(Dealings *dealings, Accepting *accepting, Table *table, Plan *plan)
+{
+    plan->policy = table->policy;
+    plan->choice = (Choice){.members = plan->members};
+    plan->names = table->policy->names;
+    if (!plan->names) {
+        return read_rest(dealings, table, NULL, &plan->choice);
+    }
+    int family;
+    socklen_t size = sizeof family;
+    plan->names = getsockopt(plan->listening, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && family != AF_UNIX;
+    plan->most_kept = (int)get_number(accepting->fields[DISPATCHER_OF], dealings->dispatcher[MOST_NAMED]);
+    return PyErr_Occurred() ? -1 : read_prefixes(dealings, table, &plan->ipv4_prefix, &plan->ipv6_prefix);
 }
 
 static int
@@ -122,8 +189,10 @@ fill(Dealings *dealings, Channels *channels, Accepting *accepting, Plan *plan)
     }
     plan->packet_size = (size_t)PyBytes_GET_SIZE(packet);
     memcpy(plan->packet, PyBytes_AS_STRING(packet), plan->packet_size);
-    plan->members_count = plan->dealt_count = plan->is_over = 0;
-    return add_members(dealings, channels, &table, plan) < 0 ? -1 : plan->members_count > 0;
+    plan->dealt_count = plan->is_over = 0;
+    int result = fill_policy(dealings, accepting, &table, plan);
+    result = result > 0 ? add_members(dealings, channels, &table, plan) : result;
+    return result <= 0 ? result : plan->choice.count > 0;
 }
 
 /* Return what accepts for the plan, which is ready then; NULL: the standby has nothing to do, or there is an exception. */
@@ -156,7 +225,7 @@ note_one(Accepting *accepting, Dealt *dealt)
         result = deal_accepted(accepting, fd, peer, target);
     }
     else {
-        const Place place = {-1, peer, target, NULL};
+        const Place place = {-1, peer, target, NULL, NULL};
         result = note_given(accepting, worker_id, &place);
     }
     Py_XDECREF(peer);
@@ -165,23 +234,65 @@ note_one(Accepting *accepting, Dealt *dealt)
     return result < 0 ? -1 : 0;
 }
 
+static int
+has_given(Plan *plan)
+{
+    for (int number = 0; number < plan->dealt_count; number++) {
+        if (plan->dealt[number].worker_id != 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Let the policy go on where the plan has left off. */
+static int
+note_choices(Accepting *accepting, Plan *plan)
+{
+    Table table;
+    int result = plan->policy->given == NULL || !has_given(plan) ? 0 : look_at(accepting, &table);
+    return result > 0 && table.policy == plan->policy ? write_choice(dealings_of(accepting), &table, &plan->choice) : result;
+}
+
+typedef struct {
+    PyObject *type, *value, *traceback;
+} Raised;
+
+/* Keep the first exception. */
+static void
+keep_first(Raised *first)
+{
+    if (first->type == NULL) {
+        PyErr_Fetch(&first->type, &first->value, &first->traceback);
+    }
+    PyErr_Clear();
+}
+
+/* Note what was given away, or what was kept. */
+static void
+note_all(Accepting *accepting, Plan *plan, int is_kept, Raised *first)
+{
+    for (int number = 0; number < plan->dealt_count; number++) {
+        Dealt *dealt = &plan->dealt[number];
+        if ((dealt->worker_id == 0) == is_kept && note_one(accepting, dealt) < 0) {
+            keep_first(first);
+        }
+    }
+}
+
 /* Note all of it, even if one fails: whatever is noted, is so.  The first exception is raised. */
 int
 note_dealt(Accepting *accepting, Plan *plan)
 {
-    PyObject *type = NULL, *value = NULL, *traceback = NULL;
-    for (int number = 0; number < plan->dealt_count; number++) {
-        if (note_one(accepting, &plan->dealt[number]) == 0) {
-            continue;
-        }
-        if (type == NULL) {
-            PyErr_Fetch(&type, &value, &traceback);
-        }
-        PyErr_Clear();
+    Raised first = {NULL, NULL, NULL};
+    if (note_choices(accepting, plan) < 0) {
+        keep_first(&first);
     }
+    note_all(accepting, plan, 0, &first);
+    note_all(accepting, plan, 1, &first);
     plan->dealt_count = 0;
-    if (type != NULL) {
-        PyErr_Restore(type, value, traceback);
+    if (first.type != NULL) {
+        PyErr_Restore(first.type, first.value, first.traceback);
     }
-    return type == NULL ? 0 : -1;
+    return first.type == NULL ? 0 : -1;
 }

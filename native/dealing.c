@@ -1,4 +1,4 @@
-/* Deal a connection to the worker that has been idle for longest; twin of what Dispatcher and Engine do for that.
+/* Deal a connection to the worker that the policy chooses; twin of what Dispatcher and Engine do for that.
 
        accept ──▶ deal_one ──▶ offered, or it waits in the line ──▶ deal_line ──▶ deal_one ──▶ offered
 
@@ -101,17 +101,33 @@ first_idle(Table *table)
     return worker_id;
 }
 
+/* Return a worker if it can have a connection now. */
+static PyObject *
+if_idle(Table *table, PyObject *worker_id)
+{
+    return worker_id != NULL && PySet_Contains(table->idle, worker_id) > 0 && PySet_Contains(table->members, worker_id) > 0
+               ? worker_id
+               : NULL;
+}
+
 /* Return who is to have a connection now, borrowed; NULL: nobody, or the twin is to say. */
 static PyObject *
-worker_for(Accepting *self, Table *table, const Place *place)
+worker_for(Accepting *self, Table *table, const Place *place, Chosen *chosen)
 {
+    if (place->worker_id != NULL) {
+        return if_idle(table, place->worker_id);
+    }
     int is_somebodys = PyObject_IsTrue(place->target);
-    if (is_somebodys > 0 && PySet_Contains(table->idle, place->target) > 0
-        && PySet_Contains(table->members, place->target) > 0) {
+    if (is_somebodys > 0 && if_idle(table, place->target) != NULL) {
         return place->target;
     }
     int waits = is_somebodys <= 0 ? is_somebodys : waits_for(self, table, place->target);
-    return waits != 0 || PyErr_Occurred() ? NULL : first_idle(table);
+    if (waits != 0 || PyErr_Occurred()) {
+        return NULL;
+    }
+    return table->policy == &policies[ROUND_ROBIN]
+               ? first_idle(table)
+               : if_idle(table, choose_by_policy(dealings_of(self), table, place->peer, chosen));
 }
 
 /* Send it; 0: nothing has changed. */
@@ -141,8 +157,13 @@ int
 deal_one(Accepting *self, const Place *place)
 {
     Table table;
-    PyObject *worker_id = look_at(self, &table) <= 0 ? NULL : worker_for(self, &table, place);
+    Chosen chosen;
+    chosen.place = NOBODY;
+    PyObject *worker_id = look_at(self, &table) <= 0 ? NULL : worker_for(self, &table, place, &chosen);
     int result = PyErr_Occurred() ? -1 : worker_id == NULL ? 0 : offer_to(self, &table, worker_id, place);
+    if (result > 0 && note_choice(dealings_of(self), &table, &chosen) < 0) {
+        result = -1;
+    }
     if (result != 0) {
         close(place->fd); /* it lingers only where a worker has taken it, set SO_LINGER, filled it and closed it by now */
     }
@@ -201,9 +222,11 @@ static int
 move(Accepting *self, const Place *place, PyObject *connection)
 {
     Table table;
-    int ordinary = look_at(self, &table);
-    int waits = ordinary <= 0 ? ordinary : waits_for(self, &table, place->target);
-    return waits <= 0 ? waits : wait_for(&table, place->target, place->number, connection);
+    PyObject *worker_id = look_at(self, &table) <= 0 ? NULL : whom_to_wait_for(self, &table, place);
+    if (worker_id == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    return wait_for(&table, worker_id, place->number, connection);
 }
 
 #define NOT_BEGUN (-2) /* an exception, and the connection is still where it was */
@@ -219,9 +242,8 @@ deal_waiting(Accepting *self, PyObject *number, PyObject *connection, PyObject *
     }
     PyObject *peer = PyObject_GetAttr(connection, peer_name);
     PyObject *target = peer == NULL ? NULL : PyObject_GetAttr(connection, target_name);
-    int is_its = target == NULL ? -1 : worker_id == NULL || PyObject_RichCompareBool(target, worker_id, Py_EQ);
-    const Place place = {(int)fd, peer, target, number};
-    int result = is_its < 0 ? NOT_BEGUN : is_its == 0 ? 0 : deal_one(self, &place);
+    const Place place = {(int)fd, peer, target, number, worker_id};
+    int result = target == NULL ? NOT_BEGUN : deal_one(self, &place);
     if (result == 0 && worker_id == NULL) {
         result = move(self, &place, connection);
         result = result < 0 ? NOT_BEGUN : result;

@@ -1,5 +1,5 @@
-/* Share what the files of dealing need: accepting.c, addresses.c, ahead.c, briefing.c, dealing.c, dealings.c, named.c,
-   offers.c, taken.c.
+/* Share what the files of dealing need: accepting.c, addresses.c, ahead.c, briefing.c, choosing.c, dealing.c, dealings.c,
+   named.c, offers.c, shared_number.c, taken.c.
 
    The ledger is Python's: its sets, dictionaries and objects, as the twins keep them.  C reads and changes the same ones,
    so whatever it leaves to Python, in the middle of anything, Python goes on with.  Everything runs with the lock of the
@@ -9,6 +9,7 @@
 #define NODECLUSTER_DEALING_H
 
 #include "native.h"
+#include "policies.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -33,21 +34,23 @@ enum {
     OFFERING_END,
     OFFER_METHOD, /* of that class: whoever replaces them wants to be called */
     TAKEN_METHOD,
-    ROUND_ROBIN,
+    BUILT_IN, /* {class: number}: the policies, as policies.h counts them */
     DISPATCHER,
     DEALINGS_FIELDS
 };
 
-enum { WORKER_ID, NEAR, IS_BUSY, HAS_LEFT, IS_OPEN, OFFERED, HANDED, AGE, LOOKS, END_SLOTS };
+enum { WORKER_ID, NEAR, IS_BUSY, HAS_LEFT, IS_OPEN, OFFERED, HANDED, AGE, LOOKS, SLOT, ENDED, END_SLOTS };
 enum { MEMBERS, FULL, IDLE_WORKERS, LINE, NAMED, AGED, POLICY, LAST, PLACES, MOST_NAMED, DISPATCHER_SLOTS };
 enum { COUNTS, MOST, TURNS_SLOTS };
+enum { LINE_OF_IDLE, STATE, WEIGHTS, CREDITS, IPV4_PREFIX, IPV6_PREFIX, POLICY_SLOTS };
 enum { LEFT, THEN, SINCE, ALLOWANCE_SLOTS };
 
 typedef struct {
     PyObject_HEAD
     PyObject *fields[DEALINGS_FIELDS];
     Py_ssize_t end[END_SLOTS], dispatcher[DISPATCHER_SLOTS], turns[TURNS_SLOTS], allowance[ALLOWANCE_SLOTS],
-        line_of_idle;
+        policy[POLICY_SLOTS];
+    PyTypeObject *classes[POLICIES]; /* of those that were seen */
     long lead, most_behind, patience;
     double most_left, share, each; /* of the allowance */
 } Dealings;
@@ -82,14 +85,39 @@ PyObject *address_of(const SocketAddress *address, socklen_t size);
 
 /* What a dispatcher has, while Python does not run: borrowed. */
 typedef struct {
-    PyObject *members, *full, *idle, *line, *named, *round;
+    PyObject *members, *full, *idle, *line, *named, *round, *chooser; /* the last is the policy */
+    const Policy *policy;
 } Table;
+
+#define MOST_CHOSEN_FROM 64 /* with more workers Python chooses, unless it is round robin */
+
+/* A choice, and the ids of those among whom it is made: borrowed. */
+typedef struct {
+    Choice choice;
+    int place; /* of who was chosen, or NOBODY */
+    Member members[MOST_CHOSEN_FROM];
+    PyObject *ids[MOST_CHOSEN_FROM];
+} Chosen;
 
 /* A connection that is to be dealt: borrowed. */
 typedef struct {
     int fd;
     PyObject *peer, *target, *number; /* whose it is, 0 for anybody's, and its place among those that wait */
+    PyObject *worker_id;              /* to whom it goes by now; NULL: that is to be found out */
 } Place;
+
+/* choosing.c */
+int read_member(Dealings *self, Table *table, PyObject *worker_id, Member *member);
+int read_prefixes(Dealings *self, Table *table, int *ipv4_prefix, int *ipv6_prefix);
+int read_rest(Dealings *self, Table *table, PyObject *peer, Choice *choice);
+PyObject *choose_by_policy(Dealings *self, Table *table, PyObject *peer, Chosen *chosen);
+int write_choice(Dealings *self, Table *table, const Choice *choice);
+int note_choice(Dealings *self, Table *table, Chosen *chosen);
+
+/* shared_number.c */
+extern PyTypeObject *shared_number_type;
+
+const uint64_t *number_behind(PyObject *object);
 
 /* dealings.c */
 int forget(PyObject *dictionary, PyObject *key);
@@ -125,6 +153,7 @@ int deal_line(Accepting *self);
 /* named.c */
 int prepare_named(void);
 int waits_for(Accepting *self, Table *table, PyObject *target);
+PyObject *whom_to_wait_for(Accepting *self, Table *table, const Place *place);
 int wait_for(Table *table, PyObject *target, PyObject *number, PyObject *connection);
 int deal_to(Accepting *self, PyObject *worker_id);
 

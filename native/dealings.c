@@ -34,6 +34,43 @@ of_dispatcher(Accepting *self, int which)
     return get_slot(self->fields[DISPATCHER_OF], dealings_of(self)->dispatcher[which]);
 }
 
+/* Find the slots of a policy's class, of which none was seen before: Python imports what is set. */
+static int
+learn_policy(Dealings *self, PyTypeObject *type, int kind)
+{
+    static const char *const of_any[] = {"_idle"}, *const of_random[] = {"_state"}, *const of_weighted[] = {"_weights", "_credits"},
+                            *const of_address[] = {"_ipv4_prefix", "_ipv6_prefix"};
+    static const struct {
+        const char *const *names;
+        int first, count;
+    } own[POLICIES] = {
+        [RANDOM_OF_TWO] = {of_random, STATE, 1},
+        [WEIGHTED] = {of_weighted, WEIGHTS, 2},
+        [CLIENT_ADDRESS] = {of_address, IPV4_PREFIX, 2},
+    };
+    if (find_slots((PyObject *)type, of_any, &self->policy[LINE_OF_IDLE], 1) < 0
+        || find_slots((PyObject *)type, own[kind].names, &self->policy[own[kind].first], own[kind].count) < 0) {
+        return -1;
+    }
+    self->classes[kind] = type; /* which lives as long as what told of it */
+    return 0;
+}
+
+/* Return the twin of a policy of Python's; NULL: it has none, or there is an exception. */
+static const Policy *
+policy_behind(Dealings *self, PyObject *policy)
+{
+    for (int kind = 0; kind < POLICIES; kind++) {
+        if (Py_TYPE(policy) == self->classes[kind]) {
+            return &policies[kind];
+        }
+    }
+    PyObject *number = PyDict_GetItemWithError(self->fields[BUILT_IN], (PyObject *)Py_TYPE(policy));
+    long kind = number == NULL ? -1 : PyLong_AsLong(number);
+    int is_known = kind >= 0 && kind < POLICIES;
+    return is_known && learn_policy(self, Py_TYPE(policy), (int)kind) == 0 ? &policies[kind] : NULL;
+}
+
 /* Read what a dispatcher has; 1: what it deals is ordinary, 0: it is not. */
 int
 look_at(Accepting *self, Table *table)
@@ -48,11 +85,19 @@ look_at(Accepting *self, Table *table)
     if (PyErr_Occurred()) {
         return -1;
     }
-    if ((PyObject *)Py_TYPE(policy) != common->fields[ROUND_ROBIN] || !PyDict_CheckExact(table->named)
-        || !PySet_CheckExact(table->members) || !PySet_CheckExact(table->full) || !PySet_CheckExact(table->idle)) {
+    table->policy = policy_behind(common, policy);
+    if (table->policy == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    if (!PyDict_CheckExact(table->named) || !PySet_CheckExact(table->members)
+        || !PySet_CheckExact(table->full) || !PySet_CheckExact(table->idle)) {
         return 0;
     }
-    table->round = get_slot(policy, common->line_of_idle);
+    if (table->policy != &policies[ROUND_ROBIN] && PySet_GET_SIZE(table->members) > MOST_CHOSEN_FROM) {
+        return 0;
+    }
+    table->chooser = policy;
+    table->round = get_slot(policy, common->policy[LINE_OF_IDLE]);
     return table->round == NULL ? -1 : PyDict_CheckExact(table->round);
 }
 
@@ -78,7 +123,7 @@ static const struct {
     [OFFERING_END] = {"offering_end", &PyType_Type},
     [OFFER_METHOD] = {"offer_method", NULL},
     [TAKEN_METHOD] = {"taken_method", NULL},
-    [ROUND_ROBIN] = {"round_robin", &PyType_Type},
+    [BUILT_IN] = {"policies", &PyDict_Type},
     [DISPATCHER] = {"dispatcher", &PyType_Type},
 };
 
@@ -128,12 +173,11 @@ take_numbers(Dealings *self, PyObject *named)
 static int
 find_places(Dealings *self)
 {
-    static const char *const of_end[] = {"worker_id", "_near",  "is_busy", "has_left", "is_open",
-                                         "offered",   "handed", "age",     "looks"};
+    static const char *const of_end[] = {"worker_id", "_near", "is_busy", "has_left", "is_open", "offered",
+                                         "handed",    "age",   "looks",   "slot",     "ended"};
     static const char *const of_dispatcher[] = {"_members", "_full",   "idle_workers", "_line",  "_named",
                                                 "_aged",    "_policy", "_last",        "_places", "_most_named"};
     static const char *const of_turns[] = {"_counts", "_most"}, *const of_allowance[] = {"_left", "_then", "_since"};
-    static const char *const of_policy[] = {"_idle"};
     const struct {
         PyObject *type;
         const char *const *names;
@@ -144,7 +188,6 @@ find_places(Dealings *self)
         {self->fields[DISPATCHER], of_dispatcher, self->dispatcher, DISPATCHER_SLOTS},
         {(PyObject *)Py_TYPE(self->fields[TURNS]), of_turns, self->turns, TURNS_SLOTS},
         {(PyObject *)Py_TYPE(self->fields[ALLOWANCE]), of_allowance, self->allowance, ALLOWANCE_SLOTS},
-        {self->fields[ROUND_ROBIN], of_policy, &self->line_of_idle, 1},
     };
     for (int which = 0; which < COUNT_OF(classes); which++) {
         if (find_slots(classes[which].type, classes[which].names, classes[which].places, classes[which].count) < 0) {

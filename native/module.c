@@ -58,6 +58,7 @@ add_types(PyObject *module)
         {&reading_spec, NULL},              {&slice_spec, &slice_type},                 {&post_spec, NULL},
         {&taking_spec, NULL},               {&feeding_spec, NULL},
         {&greenlets_spec, &greenlets_type}, {&request_slots_spec, NULL},                {&standby_spec, &standby_type},
+        {&shared_number_spec, &shared_number_type},
     };
     for (int number = 0; number < COUNT_OF(types); number++) {
         if (add_type(module, types[number].spec, types[number].kept) < 0) {
@@ -75,7 +76,8 @@ execute(PyObject *module)
         || prepare_clean_head() < 0 || PyModule_AddFunctions(module, clean_head_functions) < 0
         || PyModule_AddFunctions(module, peeking_functions) < 0 || PyModule_AddFunctions(module, engineio_functions) < 0
         || PyModule_AddFunctions(module, parent_death_functions) < 0 || PyModule_AddFunctions(module, immortal_functions) < 0
-        || PyModule_AddFunctions(module, answer_heads_functions) < 0 || PyModule_AddFunctions(module, publications_functions) < 0) {
+        || PyModule_AddFunctions(module, answer_heads_functions) < 0 || PyModule_AddFunctions(module, publications_functions) < 0
+        || PyModule_AddFunctions(module, choosing_functions) < 0) {
         return -1;
     }
     return add_types(module);

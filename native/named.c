@@ -36,6 +36,21 @@ waits_for(Accepting *self, Table *table, PyObject *target)
     return PyErr_Occurred() ? -1 : waiting < most;
 }
 
+/* Return for whom a connection is to wait, borrowed: its worker, or the one that the policy names; NULL: for nobody, or
+   the twin is to say. */
+PyObject *
+whom_to_wait_for(Accepting *self, Table *table, const Place *place)
+{
+    Chosen chosen;
+    int waits = waits_for(self, table, place->target);
+    if (waits != 0) {
+        return waits < 0 ? NULL : place->target;
+    }
+    int asks = table->policy->names ? !PySet_Contains(table->idle, place->target) : 0;
+    PyObject *named = asks ? choose_by_policy(dealings_of(self), table, place->peer, &chosen) : NULL;
+    return named != NULL && waits_for(self, table, named) > 0 ? named : NULL;
+}
+
 /* Make the queue of a worker, of the kind that the line is, with the first that waits there: none is ever empty. */
 static int
 begin_queue(Table *table, PyObject *target, PyObject *place)

@@ -21,9 +21,10 @@
 extern PyType_Spec request_stores_spec, clean_heads_spec, plain_request_spec, answers_spec, plain_answer_spec, turns_spec,
     clean_turn_spec, held_reader_spec, errors_stream_spec, request_ids_spec, dealings_spec, accepting_spec,
     dealing_turns_spec, guarded_spec, delivery_spec, inbox_spec, reading_spec, slice_spec, post_spec,
-    taking_spec, feeding_spec, greenlets_spec, request_slots_spec, standby_spec;
+    taking_spec, feeding_spec, greenlets_spec, request_slots_spec, standby_spec,
+    shared_number_spec;
 extern PyMethodDef clean_head_functions[], peeking_functions[], engineio_functions[], parent_death_functions[],
-    answer_heads_functions[], immortal_functions[], publications_functions[];
+    answer_heads_functions[], immortal_functions[], publications_functions[], choosing_functions[];
 
 int prepare_clean_head(void);
 

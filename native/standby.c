@@ -26,8 +26,8 @@
    it sets a timer, if that is not set, when it returns from its wait.  At the end the standby looks whether the dealer is
    still at the same place, and is to deal then; at another, and is to be looked at again; or waits, and needs nobody.
 
-   What it does not deal: anything while connections wait here for busy workers, with several listening sockets, with
-   another policy than round robin, and where connections are looked at first.  Nor does it while the dealer has lost the
+   What it does not deal: anything while connections wait here for anybody, with several listening sockets, with a policy
+   of a program's own, and where connections are looked at first.  Nor does it while the dealer has lost the
    lock in the middle of a turn, in a line of Python.  Then all wait, as they do in Python alone, which has no standby.
 
    Rejected: reading Python's sets without the lock, while nobody writes them, which no version of Python promises; a

@@ -12,18 +12,10 @@
 #define MOST_DEALT 4096 /* some tenths of a second of a busy server; memory that is not used is not had */
 #define PACKET_ROOM 256
 
-/* A worker, as far as the standby knows it. */
-typedef struct {
-    long worker_id;
-    int channel;
-    int is_out;    /* it gets no more before the dealer is back */
-    int64_t since; /* its last offer was seen to lie; 0: not yet */
-} Member;
-
 /* A connection that the standby has accepted. */
 typedef struct {
     int fd;         /* -1: it lies in the channel of its worker */
-    long worker_id; /* 0: it waits */
+    long worker_id; /* 0: it waits for the dealer */
     socklen_t size;
     SocketAddress address;
 } Dealt;
@@ -33,9 +25,13 @@ typedef struct {
     int listening;
     char packet[PACKET_ROOM];
     size_t packet_size;
+    const Policy *policy;
     Member members[MOST_MEMBERS]; /* in the order of their turns */
-    int members_count, dealt_count;
-    int is_over; /* nothing more is to be done before the dealer is back */
+    Choice choice;                /* among them */
+    int names;                    /* a client may be one worker's, which is named by its address */
+    int ipv4_prefix, ipv6_prefix; /* so much of that counts */
+    int most_kept, dealt_count;   /* the first: for each worker */
+    int is_over;                  /* nothing more is to be done before the dealer is back */
     Dealt *dealt;
 } Plan;
 

@@ -4,8 +4,12 @@
    not taken its last is waited for, for a moment, and then passed over, until it has: it computes, or sleeps.  Who has said
    something is out, since that may be that it takes no more: it is the dealer's to hear.
 
+   With another policy than round robin that chooses (policies.c), among those that have taken their last; and nobody is
+   waited for.
+
    A client is accepted when somebody can have it, and waits in the backlog else.  Should the kernel then refuse to hand it
-   over, it is kept for the dealer, and nothing more is done. */
+   over, it is kept for the dealer, and nothing more is done.  Where clients have workers of their own, they are accepted as
+   they come: one whose worker is busy is kept, and so are those that come for the same after it. */
 
 #define _GNU_SOURCE /* accept4 */
 
@@ -19,7 +23,7 @@
 #define SOON 1           /* milliseconds */
 #define LATER 20
 
-enum { NOBODY = -1, IS_LATE = -2 };
+enum { IS_LATE = -2, IS_KEPT = -3 };
 
 static int64_t
 now(void)
@@ -34,24 +38,34 @@ static int
 look_around(Plan *plan, struct pollfd *seen)
 {
     seen[0] = (struct pollfd){.fd = plan->listening, .events = POLLIN};
-    for (int place = 0; place < plan->members_count; place++) {
+    for (int place = 0; place < plan->choice.count; place++) {
         seen[1 + place] = (struct pollfd){.fd = plan->members[place].channel, .events = POLLIN | POLLOUT};
     }
-    return poll(seen, (nfds_t)plan->members_count + 1, 0);
+    return poll(seen, (nfds_t)plan->choice.count + 1, 0);
+}
+
+/* See who is idle: who has room, and nothing to say. */
+static void
+note_idle(Plan *plan, const struct pollfd *seen)
+{
+    for (int place = 0; place < plan->choice.count; place++) {
+        Member *member = &plan->members[place];
+        member->is_out = member->is_out || (seen[place].revents & ~POLLOUT);
+        member->is_idle = !member->is_out && (seen[place].revents & POLLOUT);
+    }
 }
 
 /* Return whose turn it is; IS_LATE: it is that of one that may take its last in this moment. */
 static int
-choose(Plan *plan, const struct pollfd *seen)
+choose_in_turn(Plan *plan)
 {
-    for (int place = 0; place < plan->members_count; place++) {
+    for (int place = 0; place < plan->choice.count; place++) {
         Member *member = &plan->members[place];
-        member->is_out = member->is_out || (seen[place].revents & ~POLLOUT);
+        if (member->is_idle) {
+            return place;
+        }
         if (member->is_out) {
             continue;
-        }
-        if (seen[place].revents & POLLOUT) {
-            return place;
         }
         member->since = member->since == 0 ? now() : member->since;
         if (now() - member->since < PATIENCE) {
@@ -61,31 +75,62 @@ choose(Plan *plan, const struct pollfd *seen)
     return NOBODY;
 }
 
+/* Return who is to have a connection: as above, or with another policy NOBODY, or one that need not be idle. */
+static int
+choose(Plan *plan, const struct pollfd *seen)
+{
+    note_idle(plan, seen);
+    return plan->policy == &policies[ROUND_ROBIN] ? choose_in_turn(plan) : plan->policy->choose(&plan->choice);
+}
+
 static void
 go_to_the_end(Plan *plan, int place)
 {
     Member member = plan->members[place];
     member.since = 0;
-    for (; place + 1 < plan->members_count; place++) {
+    for (; place + 1 < plan->choice.count; place++) {
         plan->members[place] = plan->members[place + 1];
     }
     plan->members[place] = member;
 }
 
-/* Give a connection to whom it is due, or to the next who can have it; 0: to nobody. */
+/* Note that a worker has it. */
+static long
+count_given(Plan *plan, int place)
+{
+    long worker_id = plan->members[place].worker_id;
+    if (plan->policy->given != NULL) {
+        plan->policy->given(&plan->choice, place);
+    }
+    plan->members[place].handed++;
+    go_to_the_end(plan, place);
+    return worker_id;
+}
+
+/* Give a connection to whom it is due, or to the next who can have it; 0: to nobody, IS_KEPT: it waits for its worker. */
 static long
 give(Plan *plan, const struct pollfd *seen, int fd)
 {
     for (int place; (place = choose(plan, seen)) >= 0;) {
         Member *member = &plan->members[place];
+        if (!member->is_idle || member->kept > 0) {
+            return ++member->kept > plan->most_kept ? 0 : IS_KEPT;
+        }
         if (send_descriptor(member->channel, plan->packet, plan->packet_size, fd)) {
-            long worker_id = member->worker_id;
-            go_to_the_end(plan, place);
-            return worker_id;
+            return count_given(plan, place);
         }
         member->is_out = 1;
     }
     return 0;
+}
+
+/* Learn whose client it is, where that counts. */
+static void
+look_at_client(Plan *plan, const SocketAddress *address)
+{
+    Choice *choice = &plan->choice;
+    choice->has_client = plan->names
+                         && key_of_address(&address->any, plan->ipv4_prefix, plan->ipv6_prefix, &choice->client);
 }
 
 /* Accept a connection, and give it away. */
@@ -99,11 +144,13 @@ accept_next(Plan *plan, const struct pollfd *seen)
         plan->is_over = errno != EAGAIN && errno != ECONNABORTED && errno != EINTR;
         return;
     }
-    dealt->worker_id = give(plan, seen, fd);
-    dealt->fd = dealt->worker_id == 0 ? fd : -1;
+    look_at_client(plan, &dealt->address);
+    long given = give(plan, seen, fd);
+    dealt->worker_id = given > 0 ? given : 0;
+    dealt->fd = given > 0 ? -1 : fd;
     plan->dealt_count++;
-    plan->is_over = dealt->worker_id == 0 || plan->dealt_count == MOST_DEALT;
-    if (dealt->worker_id != 0) {
+    plan->is_over = given == 0 || plan->dealt_count == MOST_DEALT;
+    if (given > 0) {
         close(fd);
     }
 }
@@ -118,7 +165,7 @@ say(Plan *plan, Wait *wait, int chosen)
         wait->seen[wait->count++] = (struct pollfd){.fd = plan->listening, .events = POLLIN};
         return;
     }
-    for (int place = 0; place < plan->members_count; place++) {
+    for (int place = 0; place < plan->choice.count; place++) {
         if (!plan->members[place].is_out) {
             wait->seen[wait->count++] = (struct pollfd){.fd = plan->members[place].channel, .events = POLLOUT};
         }
@@ -133,7 +180,7 @@ deal_next(Plan *plan, Wait *wait)
     if (plan->is_over || look_around(plan, seen) < 0 || (seen[0].revents & ~POLLIN)) {
         return IS_OVER;
     }
-    int has_client = seen[0].revents & POLLIN, chosen = has_client ? choose(plan, seen + 1) : 0;
+    int has_client = seen[0].revents & POLLIN, chosen = has_client && !plan->names ? choose(plan, seen + 1) : 0;
     if (has_client && chosen >= 0) {
         accept_next(plan, seen + 1);
         return HAS_DEALT;

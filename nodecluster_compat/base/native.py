@@ -59,6 +59,8 @@ class Native(Protocol):
         DealingTurns: the twin of what turns in :mod:`~nodecluster_compat.connections.dealing_loop`.
         Standby: deals while the dealer waits for the interpreter's lock, for
             :mod:`~nodecluster_compat.connections.standby`.
+        client_key: of a host, as in :mod:`~nodecluster_compat.connections.policies.client_address`.
+        SharedNumber: a number that a worker counts, for :mod:`~nodecluster_compat.machine.shared_number`.
         Guarded: the twin of ``run_guarded`` in :mod:`~nodecluster_compat.base.guarded`, for one handler.
         Reading, Post: what reads a channel, and what sends a message, in :mod:`~nodecluster_compat.messages.reader`
             and :mod:`~nodecluster_compat.messages.writer`.
@@ -102,6 +104,8 @@ class Native(Protocol):
     Feeding: Callable[..., Any]
     Greenlets: Callable[..., Any]
     Standby: Callable[..., Any]
+    client_key: Callable[[str, int, int], int | None]
+    SharedNumber: Callable[[int, int], Any]
 
 
 class Choice(Struct, frozen=True):

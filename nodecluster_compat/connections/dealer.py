@@ -211,14 +211,18 @@ class Dealer:
             with self.held() as engine:
                 engine.listeners.use_policy(make_policy)
 
-    def count_by(self, ended: Callable[[int], int], answered: Callable[[int], int]) -> None:
+    def count_by(
+        self, ended: Callable[[int], int], answered: Callable[[int], int], number: Callable[[int], object]
+    ) -> None:
         """Ask how many connections of a worker (its id) have ended, and how many requests it has answered.
 
         Args:
             ended, answered: must not wait, on whatever thread.
+            number: returns how C may read the first of a worker that is enrolled, or ``None``.
         """
         with self.held() as engine:
             engine.listeners.count_ended = ended
+            engine.listeners.number_of_ended = number
             engine.count_answered = answered
 
     def look_by(self, look: Callable[[bytes], int] | None) -> None:

@@ -1,10 +1,10 @@
-"""Let the C extension deal what is ordinary: connections that go round robin, at once or in their turn.
+"""Let the C extension deal what is ordinary: connections that go by a policy of ours, at once or in their turn.
 
-That is what nearly every connection needs: it is accepted, goes to the worker that has been idle for longest, or to the
-one that a look at it names, or waits until one has taken its last.  ``native/accepting.c``, ``dealing.c``, ``named.c``,
-``offers.c``, ``taken.c`` and ``ahead.c`` do that without a line of Python, on the very objects of the dispatchers, the
-engine and the workers' ends.  Nothing is kept
-twice: whatever is not ordinary is left to Python, amid a batch as well, and that goes on with what it finds.
+That is what nearly every connection needs: it is accepted, goes to the worker that the policy chooses, or to the one
+that a look at it names, or waits until one has taken its last.  ``native/accepting.c``, ``dealing.c``, ``choosing.c``,
+``policies.c``, ``named.c``, ``offers.c``, ``taken.c`` and ``ahead.c`` do that without a line of Python, on the very
+objects of the dispatchers, the policies, the engine and the workers' ends.  Nothing is kept twice: whatever is not
+ordinary is left to Python, amid a batch as well, and that goes on with what it finds.
 
 So is everything where somebody has replaced :meth:`OfferingEnd.offer` or :meth:`OfferingEnd.taken`, to see what is
 dealt.
@@ -21,7 +21,7 @@ from .ahead import PATIENCE, Ahead
 from .dispatcher import Dispatcher
 from .offers import OfferingEnd
 from .packets import PacketKind, encode_packet
-from .policies import RoundRobin
+from .policies import BUILT_IN
 from .standby import Standby
 from .turns import EACH, LEAD, MOST_BEHIND, MOST_LEFT, SHARE
 
@@ -98,7 +98,7 @@ class DealtInC:
             offering_end=OfferingEnd,
             offer_method=_OFFER,
             taken_method=_TAKEN,
-            round_robin=RoundRobin,
+            policies=BUILT_IN,
             dispatcher=Dispatcher,
             lead=LEAD,
             most_behind=MOST_BEHIND,

@@ -170,6 +170,7 @@ class Engine:
     def enrol(self, end: OfferingEnd, pid: int) -> None:
         """A worker has a process: its channel is used from now on."""
         end.pid = pid
+        end.ended = self.listeners.number_of_ended(end.worker_id)
         self._ends[end.worker_id] = self._by_fd[end.fileno()] = end
         self._loop.watch(end.fileno(), READABLE, lambda _: self._packets.read(end))
         if not self._asks:

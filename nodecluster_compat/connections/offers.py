@@ -77,6 +77,7 @@ class OfferingEnd:
         offered: the listener of the connection in it, and that without its descriptors; ``None`` for none.
         handed: how many connections the worker has got, and not given back.
         slot: of the worker.
+        ended: how many of its connections have ended, where C can read it (``machine/shared_number``).
         age: ticks of the engine since it was offered.
         looks: see :class:`~nodecluster_compat.connections.stuck_offers.Lying`.
         pid: the worker's process, once it has one.
@@ -88,6 +89,7 @@ class OfferingEnd:
         "_kind",
         "_near",
         "age",
+        "ended",
         "handed",
         "has_left",
         "is_busy",
@@ -111,6 +113,7 @@ class OfferingEnd:
         self.offered: tuple[int, PeerAddress, int] | None = None
         self.handed = 0
         self.slot = 0
+        self.ended: object = None
         self.age = 0
         self.looks: tuple[tuple[float, float, int], ...] = ()
         self.pid = 0
@@ -195,7 +198,7 @@ class OfferingEnd:
 
     def close(self) -> None:
         """Close both ends: the worker reads the end of the channel.  A no-op when they are closed."""
-        self.is_open = False
+        self.is_open, self.ended = False, None
         self._near.close()
         self._far.close()
 
@@ -205,7 +208,7 @@ class OfferingEnd:
         Args:
             keeps_far: the child is the worker, and the far end its own.
         """
-        self.is_open = False
+        self.is_open, self.ended = False, None
         self._near.close()
         if not keeps_far:
             self._far.close()

@@ -40,6 +40,7 @@ class ServedListeners:
         by_id: themselves.
         round_robin: the numbers of those that are dealt round robin.
         count_ended: says how many of the connections that a worker had have ended, by its own count.
+        number_of_ended: returns how C may read that of a worker; ``None``: it may not.
         client_of: says for which client (its address) a proxy speaks whose bytes have come; ``None``: nobody looks.
         look: says to which worker (its id) the bytes belong that have come of a new connection, 0 for anybody;
             ``None``: nobody looks.
@@ -67,6 +68,7 @@ class ServedListeners:
         self.by_id: dict[int, Listener] = {}
         self.round_robin: set[int] = set()
         self.count_ended: Callable[[int], int] = lambda _: 0
+        self.number_of_ended: Callable[[int], object] = lambda _: None
         self.look: Callable[[bytes], int] | None = None
         self.client_of: Callable[[bytes], str | None] | None = None
 
@@ -164,7 +166,9 @@ class ServedListeners:
             listener.oracle = FunctionOracle(function, self._loop, answered, self._log)
             return listener.oracle
 
-        return self._make_policy(CountedWorkers(lambda: dispatcher.members, self._ends, self._ended_of, oracle))
+        return self._make_policy(
+            CountedWorkers(lambda: dispatcher.members, self._ends, self._ended_of, oracle, self._loop.clock)
+        )
 
     def _ended_of(self, worker_id: int) -> int:
         return self.count_ended(worker_id)

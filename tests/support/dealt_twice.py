@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -15,15 +17,20 @@ from nodecluster_compat.base.native import Choice
 from nodecluster_compat.base.records import Connection
 from nodecluster_compat.connections import listener as listeners
 from nodecluster_compat.connections.packets import PacketKind
-from nodecluster_compat.connections.policies import RoundRobin, Workers
+from nodecluster_compat.connections.policies import PolicyFactory, RoundRobin, Workers, policy_of
+from nodecluster_compat.connections.policies.random_of_two import RandomOfTwo
 from nodecluster_compat.connections.standby import NoStandby
 from nodecluster_compat.machine.backlog import Backlog
+from nodecluster_compat.machine.sealed_memory import SealedMemory
+from nodecluster_compat.machine.shared_number import shared_number
 from nodecluster_compat.routing.engineio import EngineIO
 
-__all__ = ["DEEDS", "Dealt", "dealt"]
+__all__ = ["DEEDS", "POLICIES", "Dealt", "dealt"]
 
 _MOST_WORKERS: Final = 5
 _TICK: Final = 0.001
+_STATES: Final = ("_state", "_credits")  # of policies
+_HOSTS: Final = [f"127.0.0.{number}" for number in (1, 2, 3, 1, 4, 5, 5)]
 
 
 class _Clock:
@@ -49,6 +56,18 @@ class _LastIdle:
         return self.idle.popitem()[0] if self.idle else None
 
 
+POLICIES: Final[tuple[PolicyFactory, ...]] = (
+    RoundRobin,
+    policy_of("least_connections"),
+    lambda workers: RandomOfTwo(workers, 7),
+    policy_of("weighted:3,1,0,2"),
+    policy_of("client_address"),
+    policy_of("client_address:8"),
+    policy_of("weighted:0,0"),
+    _LastIdle,
+)
+
+
 class _Look:
     """Looks as that of a primary does."""
 
@@ -68,11 +87,24 @@ class Dealt:
     Args:
         choice: C or Python.
         listeners: how many, 1 or 2.
+        policy: the number of the first one.
+        family: of the addresses of clients.
     """
 
-    def __init__(self, choice: Choice, listeners: int) -> None:
+    def __init__(
+        self,
+        choice: Choice,
+        listeners: int,
+        policy: int = 0,
+        family: socket.AddressFamily = socket.AF_UNIX,
+    ) -> None:
         self.clock = _Clock()
-        self.rig = EngineRig(False, choice, socket.AF_UNIX, self.clock.monotonic)
+        self.rig = EngineRig(False, choice, family, self.clock.monotonic)
+        self.rig.hosts = itertools.cycle(_HOSTS)
+        self.memories: dict[int, SealedMemory] = {}
+        self.engine.listeners.count_ended = self._ended
+        self.engine.listeners.number_of_ended = lambda worker_id: shared_number(self._memory(worker_id), 0)
+        self.engine.listeners.use_policy(POLICIES[policy % len(POLICIES)])
         self.gone: set[int] = set()
         self._names: dict[object, int] = {}
         self._whose: dict[int, int] = {}  # by the descriptors that workers have
@@ -93,6 +125,14 @@ class Dealt:
 
     def listener_id(self, number: int) -> int:
         return self.rig.listener_ids[number % len(self.rig.listener_ids)]
+
+    def _memory(self, worker_id: int) -> SealedMemory:
+        if worker_id not in self.memories:
+            self.memories[worker_id] = SealedMemory("ended", 8)
+        return self.memories[worker_id]
+
+    def _ended(self, worker_id: int) -> int:
+        return int.from_bytes(self._memory(worker_id).read(8, 0), sys.byteorder)
 
     # --- what is done ---------------------------------------------------------------------------
 
@@ -135,6 +175,15 @@ class Dealt:
         if worker is not None and worker.can_send and worker.has_offer():
             worker.take()
 
+    def end(self, number: int) -> None:
+        """A worker has served a connection, and counts that; what was read of its counts is old then."""
+        worker = self.worker(number)
+        if worker is not None and worker.has:
+            os.close(worker.has.pop(0))
+            count = self._ended(worker.id) + 1
+            os.pwrite(self._memory(worker.id).fileno(), count.to_bytes(8, sys.byteorder), 0)
+            self.clock.now += 2 * _TICK
+
     def give_back(self, number: int) -> None:
         worker = self.worker(number)
         if worker is not None and worker.has and worker.can_send:
@@ -174,7 +223,7 @@ class Dealt:
         self.engine.ahead.allowance.spend(99.0)
 
     def change_policy(self, number: int) -> None:
-        self.engine.listeners.use_policy(_LastIdle if number % 4 == 0 else RoundRobin)
+        self.engine.listeners.use_policy(POLICIES[(number - 1) % len(POLICIES)])
 
     def look(self, number: int) -> None:
         worker = self.worker(number)
@@ -234,7 +283,10 @@ class Dealt:
             ],
             [(set(one.idle_workers), one.members, set(one._full), one.dropped) for one in dispatchers],
             [(dict(one._places), one._first, one._last) for one in dispatchers],
-            [list(getattr(one._policy, "_idle", ())) for one in dispatchers],
+            [
+                [list(getattr(one._policy, "_idle", ())), *(getattr(one._policy, name, 0) for name in _STATES)]
+                for one in dispatchers
+            ],
             [(listener.is_watching, listener.holds_back, listener.is_open) for listener in engine.listeners],
             [list(engine._offers), dict(engine.ahead.waiting), engine._is_told, engine._untaken.rests],
             [dict(turns._counts), turns._most, round(engine.ahead.allowance._left, 6)],
@@ -275,6 +327,8 @@ class Dealt:
             yield
         finally:
             self.rig.close()
+            for memory in self.memories.values():
+                memory.close()
 
 
 DEEDS: Final[tuple[Callable[[Dealt, int], None], ...]] = (
@@ -302,6 +356,7 @@ DEEDS: Final[tuple[Callable[[Dealt, int], None], ...]] = (
     Dealt.burst_for,
     Dealt.hand_on,
     Dealt.away,
+    Dealt.end,
 )
 
 
@@ -321,13 +376,15 @@ def dealt(data: bytes, choice: Choice) -> list[list[object]]:
     """Do what ``data`` says, a byte each, and return what was to be seen after each deed.
 
     Args:
-        data: the first byte says how many listeners there are, and whether they hold back early.
+        data: the first byte says how many listeners there are, whether they hold back early, and are of TCP, and which
+            policy is the first.
         choice: C or Python.
     """
     kind = data[0] if data else 0
     seen = []
     with holding_back(2, 1) if kind & 1 else contextlib.nullcontext():
-        played = Dealt(choice, 1 if kind < 0x80 else 2)
+        family = socket.AF_INET if kind & 0x40 else socket.AF_UNIX
+        played = Dealt(choice, 1 if kind < 0x80 else 2, kind >> 1 & 7, family)
         with played.running():
             for byte in data[1:]:
                 number, deed = divmod(byte, len(DEEDS))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from nodecluster_compat.base.native import Choice
@@ -17,12 +18,19 @@ from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
 from nodecluster_compat.connections.packets import PacketKind, decode_packet, encode_packet
 from nodecluster_compat.connections.policies import RoundRobin
 from nodecluster_compat.errors import FrameError
+from nodecluster_compat.machine.backlog import backlog_of
 from nodecluster_compat.machine.process_state import Condition
 
 __all__ = ["EngineRig", "Played"]
 
 _PATIENCE: Final = 20.0
 _PEEK: Final = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
+
+
+def _waiting_clients(sock: socket.socket) -> int:
+    backlog = backlog_of(sock.fileno(), sock.family)
+    assert backlog is not None
+    return backlog.waiting
 
 
 class Played:
@@ -113,6 +121,7 @@ class EngineRig:
         self.engine._untaken._stuck._condition_of = lambda pid: self.conditions.get(pid, "running")
         self.engine._untaken._stuck._seconds_run = lambda pid: self.ran.get(pid, 0.0)
         self.workers: list[Played] = []
+        self.hosts: Iterator[str] = itertools.repeat("127.0.0.1")  # of clients that are to come
         self.clients: list[socket.socket] = []
         self.socks = [socket.socket(family) for _ in range(2)]
         for sock in self.socks:
@@ -143,8 +152,14 @@ class EngineRig:
         self.clients.append(client)
         if sock.family == socket.AF_UNIX:
             client.bind("")  # to a name of the kernel's: so it has an address
-        client.connect(sock.getsockname())
-        self.wait_readable(sock)
+            client.connect(sock.getsockname())
+            self.wait_readable(sock)
+        else:
+            client.bind((next(self.hosts), 0))
+            before = _waiting_clients(sock)
+            client.connect(sock.getsockname())
+            while _waiting_clients(sock) == before:
+                os.sched_yield()
 
     @staticmethod
     def wait_readable(sock: socket.socket) -> None:

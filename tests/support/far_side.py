@@ -1,11 +1,12 @@
 """Play clients and workers from a process of their own: run as a script, they go on while a test keeps its interpreter.
 
-Arguments: the port, then the descriptors of the workers' ends.  Each line of the input is a list of steps, in JSON:
-``["serve", N]``: N clients connect, one after another, and whoever is offered one takes it; ``["connect", N]``: they
-only connect, and lie; ``["lie", N]``: so many workers have an offer; ``["take", W]``: worker W does; ``["leave", W]``:
-it says that it takes no more; ``["refuse", W]``: it gives back what it took; ``["shut", W]``: its end can receive no
-more; ``["accepted", N]``: so many clients were accepted.  The output has a line for each: what was taken, as pairs of
-the worker and the client's number.
+Arguments: the port, then the descriptors of the workers' ends, and as many of the memories in which they count.  Each
+line of the input is a list of steps, in JSON: ``["serve", N]``: N clients connect, one after another, and whoever is
+offered one takes it; ``["connect", N]``: they only connect, and lie; ``["lie", N]``: so many workers have an offer;
+``["take", W]``: worker W does; ``["end", W]``: it counts that one of its connections has ended; ``["leave", W]``: it
+says that it takes no more; ``["refuse", W]``: it gives back what it took; ``["shut", W]``: its end can receive no more;
+``["accepted", N]``: so many clients were accepted.  The output has a line for each: what was taken, as pairs of the
+worker and the client's number.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ _PATIENCE: Final = 20.0
 class FarSide:
     """Clients, and the workers' ends."""
 
-    def __init__(self, port: int, workers: list[int]) -> None:
+    def __init__(self, port: int, workers: list[int], memories: list[int]) -> None:
         self._port = port
         self._workers = {number: socket.socket(fileno=fd) for number, fd in enumerate(workers, 1)}
+        self._memories = dict(zip(self._workers, memories, strict=True))
         self._can_take = set(self._workers)
         self._clients: list[socket.socket] = []
         self._numbers: dict[int, int] = {}
@@ -68,6 +70,10 @@ class FarSide:
         socks = {self._workers[number]: number for number in self._can_take}
         return [socks[sock] for sock in select.select(socks, [], [], 0.1)[0]]
 
+    def end(self, worker: int) -> None:
+        count = int.from_bytes(os.pread(self._memories[worker], 8, 0), sys.byteorder) + 1
+        os.pwrite(self._memories[worker], count.to_bytes(8, sys.byteorder), 0)
+
     def leave(self, worker: int) -> None:
         self._workers[worker].send(encode_packet(PacketKind.LEAVE))
         self.shut(worker)
@@ -94,10 +100,11 @@ class FarSide:
 
 
 def main() -> None:
-    port, *workers = map(int, sys.argv[1:])
-    side = FarSide(port, workers)
+    port, *fds = map(int, sys.argv[1:])
+    side = FarSide(port, fds[: len(fds) // 2], fds[len(fds) // 2 :])
     steps: dict[str, Callable[[int], None]] = {
-        name: getattr(side, name) for name in ("connect", "serve", "take", "lie", "leave", "shut", "refuse", "accepted")
+        name: getattr(side, name)
+        for name in ("connect", "serve", "take", "lie", "leave", "end", "shut", "refuse", "accepted")
     }
     _say("ready")
     for line in sys.stdin:

@@ -163,7 +163,7 @@ class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicor
         self.limits = Limits(loop, log, roster, self.kill_worker)
         self.recycler = Recycler(loop, roster, log, self.wakeup)
         self.ledger = Ledger()
-        self.primary.dealer.count_by(self.ledger.closed, self.ledger.answered)
+        self.primary.dealer.count_by(self.ledger.closed, self.ledger.answered, self.ledger.number_of_closed)
         self.dealing = DealingRules(self)
         self.dealing.apply()
         waiting = self._waiting_connections

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from ...machine.process_usage import UsageReader, usage_of
 from ...machine.sealed_memory import SealedMemory
+from ...machine.shared_number import shared_number
 from ...roles.numbers import LAG_DIGITS, TotalNumbers, WorkerNumbers
 from .application_values import ApplicationSum, ApplicationValues
 from .counts import NOTHING, Counts, CountsReader, InFlight, together
@@ -177,6 +178,11 @@ class Ledger:
         with suppress(OSError):  # it is gone meanwhile
             return 0 if books is None else int.from_bytes(books.memory.read(8, Header.CLOSED * 8), sys.byteorder)
         return 0
+
+    def number_of_closed(self, worker_id: int) -> object:
+        """Return what C reads that by; ``None`` where it cannot."""
+        books = self._books.get(worker_id)
+        return None if books is None else shared_number(books.memory, Header.CLOSED * 8)
 
     def answered(self, worker_id: int) -> int:
         """Return how many requests of a worker have ended, as it says; -1 for one that is unknown.  From any thread."""

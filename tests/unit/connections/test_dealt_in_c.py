@@ -11,14 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from dealt_twice import DEEDS, Dealt, dealt
+from dealt_twice import DEEDS, POLICIES, Dealt, dealt
 from engine_rig import EngineRig, Played
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nodecluster_compat.base.native import PYTHON, in_force
 from nodecluster_compat.connections.dispatcher import Dispatcher
 from nodecluster_compat.connections.packets import PacketKind
+from nodecluster_compat.connections.policies.client_address import key_of
 
 pytestmark = [
     pytest.mark.skipif(in_force().module is None, reason="there is no C extension here"),
@@ -26,15 +27,64 @@ pytestmark = [
 ]
 
 
-def told(*deeds: tuple[object, int], listeners: int = 1, holds_back: bool = False) -> bytes:
+def told(
+    *deeds: tuple[object, int], listeners: int = 1, holds_back: bool = False, policy: int = 0, is_tcp: bool = False
+) -> bytes:
     """Return the input that says so."""
     numbers = [number * len(DEEDS) + DEEDS.index(deed) for deed, number in deeds]  # type: ignore[arg-type]
-    return bytes([(0 if listeners == 1 else 0x80) + holds_back, *numbers])
+    return bytes([(0 if listeners == 1 else 0x80) + holds_back + 2 * policy + 0x40 * is_tcp, *numbers])
 
 
 @given(st.binary(max_size=40))
 def test_c_deals_what_python_deals(data: bytes) -> None:
     assert dealt(data, in_force()) == dealt(data, PYTHON)
+
+
+@pytest.mark.parametrize("policy", range(len(POLICIES)))
+@pytest.mark.parametrize("listeners", [1, 2])
+def test_each_policy_chooses_the_same(policy: int, listeners: int) -> None:
+    """Among workers that have served more or less, of which some are busy, and come and go."""
+    deeds = [(Dealt.new_worker, 0), *[(Dealt.connect, 0)] * 4, *((Dealt.take, number) for number in (2, 0, 3, 1))]
+    deeds += [(Dealt.end, 3), (Dealt.end, 3), (Dealt.burst, 3), (Dealt.take, 1), (Dealt.connect, 0), (Dealt.end, 0)]
+    deeds += [*((Dealt.take, number) for number in (3, 1, 0, 2)), (Dealt.end, 2), (Dealt.burst, 1)]
+    after = [(Dealt.lost, 1), (Dealt.connect, 0), (Dealt.take, 3), (Dealt.leave, 0), (Dealt.burst, 2), (Dealt.take, 2)]
+    data = told(*deeds * 3, *after * 2, listeners=listeners, policy=policy, is_tcp=True)
+    assert dealt(data, in_force()) == dealt(data, PYTHON)
+
+
+@pytest.mark.parametrize("policy", range(1, 7))
+def test_policies_of_ours_choose_without_python(policy: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    dealt_in_c = Dealt(in_force(), 1, policy, socket.AF_INET)
+    with dealt_in_c.running():
+        (listener,) = dealt_in_c.engine.listeners
+        monkeypatch.delattr(type(listener.dispatcher._policy), "choose")
+        for name in ("add", "idle", "_place", "_deal_to", "_deal_line"):
+            monkeypatch.delattr(Dispatcher, name)
+        monkeypatch.delattr(type(listener), "_readable")
+        for _ in range(9):
+            dealt_in_c.connect(0)
+            for number in (0, 1):
+                dealt_in_c.take(number)
+            dealt_in_c.turn(0)
+            dealt_in_c.end(1)
+        assert sum(worker.end.handed for worker in dealt_in_c.rig.workers) == 9
+        monkeypatch.undo()
+
+
+@given(
+    st.one_of(st.ip_addresses().map(str), st.text("0123456789abcdef:.%f", max_size=24), st.text(max_size=8)),
+    st.integers(1, 32),
+    st.integers(1, 128),
+)
+@example("::ffff:1.2.3.4", 8, 8)
+@example("fe80::1%eth0", 8, 64)
+@example("1.2.3.4\0", 32, 128)
+@example("\udc80", 32, 128)
+def test_network_of_a_client_has_the_same_number(host: str, ipv4_prefix: int, ipv6_prefix: int) -> None:
+    module = in_force().module
+    assert module is not None
+    expected = key_of((host, 0), ipv4_prefix, ipv6_prefix)
+    assert module.client_key(host, ipv4_prefix, ipv6_prefix) == expected
 
 
 @pytest.mark.parametrize("listeners", [1, 2])

@@ -18,9 +18,13 @@ import pytest
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.native import in_force
+from nodecluster_compat.base.records import Connection
 from nodecluster_compat.connections.dealer import Dealer
 from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
-from nodecluster_compat.connections.policies import RoundRobin
+from nodecluster_compat.connections.policies import RoundRobin, policy_of
+from nodecluster_compat.connections.policies.random_of_two import RandomOfTwo
+from nodecluster_compat.machine.sealed_memory import SealedMemory
+from nodecluster_compat.machine.shared_number import shared_number
 
 pytestmark = [
     pytest.mark.skipif(in_force().module is None, reason="Python has no standby"),
@@ -48,10 +52,13 @@ class Rig:
         self.dealer._engine._untaken._stuck.is_stuck = lambda end, now: False  # type: ignore[method-assign]
         self.listener_id = self.dealer.add(self.sock, socket.AF_INET).listener_id
         self.ends: list[OfferingEnd] = []
+        self.memories = [SealedMemory("ended", 8) for _ in range(workers)]
+        self.dealer.count_by(self._ended, lambda _: -1, lambda number: shared_number(self.memories[number - 1], 0))
         fars = [self._enrol(number) for number in range(1, workers + 1)]
+        memories = [memory.fileno() for memory in self.memories]
         self.far_side = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(self.sock.getsockname()[1]), *map(str, fars)],
-            pass_fds=fars,
+            [sys.executable, str(SCRIPT), str(self.sock.getsockname()[1]), *map(str, fars + memories)],
+            pass_fds=fars + memories,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -60,9 +67,17 @@ class Rig:
     def _enrol(self, worker_id: int) -> int:
         near, far = connection_pair()
         self.ends.append(OfferingEnd(worker_id, near, far))
+        self.ends[-1].slot = worker_id
         self.dealer.enrol(self.ends[-1], os.getpid())
         self.dealer.join(worker_id, self.listener_id)
         return far.fileno()
+
+    def _ended(self, worker_id: int) -> int:
+        return int.from_bytes(self.memories[worker_id - 1].read(8, 0), sys.byteorder)
+
+    def end(self, worker_id: int, count: int) -> None:
+        """A worker says that so many of its connections have ended."""
+        os.pwrite(self.memories[worker_id - 1].fileno(), count.to_bytes(8, sys.byteorder), 0)
 
     def _answer(self) -> bytes:
         assert self.far_side.stdout is not None
@@ -109,7 +124,7 @@ class Rig:
         self.dealer.close()
         self.dealer.abandon()
         self.far_side.communicate()
-        for one in (self.sock, self.loop):
+        for one in (self.sock, self.loop, *self.memories):
             one.close()
 
 
@@ -242,3 +257,71 @@ def test_standby_that_nobody_has_any_more_ends_its_thread(rig: Rig) -> None:
     assert len(os.listdir("/proc/self/task")) == before + 1
     del standby
     assert len(os.listdir("/proc/self/task")) == before
+
+
+def workers_of(taken: Taken) -> list[int]:
+    return [worker for worker, _ in taken]
+
+
+def test_least_connections_go_on_by_what_workers_count_meanwhile(rig: Rig) -> None:
+    rig.dealer.use_policy(policy_of("least_connections"))
+    assert rig.play_without_dealer(("serve", 9)) == in_turn(1, 9)
+    rig.end(2, 3)
+    assert workers_of(rig.play_without_dealer(("serve", 5))) == [2, 2, 2, 1, 3]
+    rig.end(3, 3)
+    assert workers_of(rig.play(("serve", 2))) == [3, 3]
+    assert rig.handed() == [4, 6, 6]
+
+
+def test_what_counts_is_what_workers_say_while_the_dealer_is_away(rig: Rig) -> None:
+    rig.dealer.use_policy(policy_of("least_connections"))
+    assert rig.play_without_dealer(("serve", 6), ("end", 2), ("end", 2), ("serve", 3), ("end", 3), ("serve", 1)) == [
+        *in_turn(1, 6),
+        [2, 7],
+        [2, 8],
+        [1, 9],
+        [3, 10],
+    ]
+
+
+def test_weights_go_on_where_the_other_has_left_off(rig: Rig) -> None:
+    rig.dealer.use_policy(policy_of("weighted:5,1,1"))
+    taken = rig.play_without_dealer(("serve", 3)) + rig.play(("serve", 3)) + rig.play_without_dealer(("serve", 1))
+    assert workers_of(taken) == [1, 1, 2, 1, 3, 1, 1]
+    assert rig.handed() == [5, 1, 1]
+
+
+def test_two_are_drawn_as_the_dealer_would(rig: Rig) -> None:
+    rig.dealer.use_policy(lambda workers: RandomOfTwo(workers, 5))
+    handed = dict.fromkeys((1, 2, 3), 0)
+
+    class Counted:
+        connections = handed.__getitem__
+
+    twin, expected = RandomOfTwo(Counted(), 5), []  # type: ignore[arg-type]
+    for worker_id in handed:
+        twin.add(worker_id)
+    for _ in range(18):
+        expected.append(chosen := twin.choose(Connection(-1, "")))
+        assert chosen is not None
+        handed[chosen] += 1
+        twin.add(chosen)
+    taken = rig.play_without_dealer(("serve", 12)) + rig.play_without_dealer(("serve", 6))
+    assert workers_of(taken) == expected
+
+
+def test_clients_of_a_busy_worker_wait_for_it_in_their_order(rig: Rig) -> None:
+    rig.dealer.use_policy(policy_of("client_address"))
+    (whose,) = set(workers_of(rig.play_without_dealer(("serve", 3))))
+    rig.play_without_dealer(("connect", 3), ("lie", 1))
+    assert rig.play_without_dealer(("take", whose), ("connect", 1)) == [[whose, 4]]
+    while rig.dealer.waiting_connections() != 3:
+        os.sched_yield()
+    assert rig.play(*[("take", whose)] * 3) == [[whose, 5], [whose, 6], [whose, 7]]
+    assert sum(rig.handed()) == rig.handed()[whose - 1] == 7
+
+
+def test_function_of_a_program_is_the_dealers(rig: Rig) -> None:
+    rig.dealer.use_policy(policy_of(lambda client, workers: 2))
+    rig.play_without_dealer(("connect", 1), is_briefed=False)
+    assert rig.play(("take", 2)) == [[2, 1]]
