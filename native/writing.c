@@ -243,11 +243,20 @@ write_collected(Post *self)
     return sent == -2 ? -1 : sent > 0 ? note_written(self, sent) : call_method(self->fields[WRITER], write_name, NULL);
 }
 
+/* Count a frame less: Python counts what it puts. */
+static int
+uncount(Post *self)
+{
+    PyObject *burst = of_writer(self, BURST);
+    long frames = burst == NULL ? -1 : get_number(burst, self->burst[COUNT]);
+    return frames == -1 && PyErr_Occurred() ? -1 : set_slot(burst, self->burst[COUNT], PyLong_FromLong(frames - 1));
+}
+
 /* Let Python put a frame, which it does as if nobody had tried before. */
 static int
 put_slowly(Post *self, const char *frame, Py_ssize_t size)
 {
-    PyObject *bytes = PyBytes_FromStringAndSize(frame, size);
+    PyObject *bytes = uncount(self) < 0 ? NULL : PyBytes_FromStringAndSize(frame, size);
     PyObject *args[] = {self->fields[WRITER], bytes, Py_None, Py_None};
     PyObject *done = bytes == NULL ? NULL : PyObject_VectorcallMethod(put_name, args, COUNT_OF(args), NULL);
     Py_XDECREF(bytes);

@@ -42,6 +42,7 @@ from nodecluster_compat.operations.metrics.request_meter import RequestMeter
 from nodecluster_compat.runtime import lingering
 from nodecluster_compat.runtime.client_gone import client_watch
 from nodecluster_compat.runtime.gevent_reactor import GeventReactor
+from nodecluster_compat.runtime.greenlet_pool import GreenletPool
 from nodecluster_compat.runtime.idle_limit import IdleLimit
 
 __all__ = ["DEEDS", "PATHS", "Taken", "taken"]
@@ -303,6 +304,7 @@ class Taken:
         self.primary.close()
         while self.told[-1:] != ["gone"]:
             gevent.idle()
+        GreenletPool.end_parked()  # they know the worker, and wait for ever
         for client in list(client_watch._new) + list(client_watch._known):
             client_watch.remove(client)
         self.worker.log.error_log.setLevel(logging.WARNING)

@@ -54,6 +54,7 @@ def test_both_hear_the_same(data: bytes) -> None:
 @example(b"\x07\x00\x21\x03abc\x08\x00\x21\x03abc")  # behind a handle
 @example(b"\x80\x01a\x81\x01a")  # no JSON
 @example(b"\x21\x01a\x2a\x3d" + b"x" * 61 + b"\x21\x01a")  # closed
+@example(b"\x21\0\5\0\1\0\5\0\x21\0\x61\x31" + b"x" * 49)  # frames that come as fast as they are refused
 @example(b"\x21\x01a\x06\x05aaaaa\x20\x01a\x2b\x00\x04\x00\x21\x01a")
 def test_both_send_the_same(data: bytes) -> None:
     """Whatever is sent between what: the same bytes in the same order, and senders are told the same."""
