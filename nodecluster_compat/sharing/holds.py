@@ -1,13 +1,15 @@
 """Hold names on a server that several hosts share, each until a time: scripts of Redis, and what they are asked.
 
 A hold is a key that has an end (``SET … NX PX``) and says whose it is.  Its token is larger than every token before
-it, also after a server has lost what it kept: a counter that begins with the server's time (a *fencing token*).
+it, also after a server has lost what it kept, or the last of it: a counter that is never behind the server's time (a
+*fencing token*).
 
 On one host only one process at a time asks for a place, because the primary has given it that place first.  So what
 another process of the host has held there ends with its successor's hold, at once.
 
-A server that was started again without a disk has forgotten all holds.  Whoever wants one and has known it before
-gives those who held one the time to say so.
+A server that was started again, or a replica that has taken over, may have forgotten holds: all of them, or those that
+were not on its disk yet.  So where the server is another run than the one before, or has forgotten all and whoever
+wants a hold has known it before, those who held one are given the time to say so.
 
     value = host : place on the host : token of the primary's
 """
@@ -23,7 +25,7 @@ __all__ = ["Places", "free", "renew", "take", "value_of"]
 
 _TAKE: Final = """
 local found = nil
-for at = 3, #KEYS do
+for at = 4, #KEYS do
   local held = redis.call('GET', KEYS[at])
   if held and string.sub(held, 1, #ARGV[1]) == ARGV[1] then
     found = at
@@ -31,23 +33,29 @@ for at = 3, #KEYS do
     break
   end
 end
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  local now = redis.call('TIME')
-  local first = (now[1] * 1000 + math.floor(now[2] / 1000)) * 4096
-  redis.call('SET', KEYS[1], string.format('%.0f', first))
-  if ARGV[4] ~= '0' then redis.call('SET', KEYS[2], 1, 'PX', ARGV[4]) end
+local info = redis.pcall('INFO', 'server')
+local known = redis.call('GET', KEYS[3])
+local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or known
+if run ~= known then redis.call('SET', KEYS[3], run) end
+if known and run ~= known or ARGV[5] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('SET', KEYS[2], 1, 'PX', ARGV[4])
 end
 if not found and redis.call('EXISTS', KEYS[2]) == 0 then
-  for at = 3, #KEYS do
+  for at = 4, #KEYS do
     if redis.call('SET', KEYS[at], ARGV[2], 'NX', 'PX', ARGV[3]) then
       found = at
       break
     end
   end
 end
+if found or redis.call('EXISTS', KEYS[1]) == 0 then
+  local now = redis.call('TIME')
+  local least = (now[1] * 1000 + math.floor(now[2] / 1000)) * 4096
+  if tonumber(redis.call('GET', KEYS[1]) or 0) < least then redis.call('SET', KEYS[1], string.format('%.0f', least)) end
+end
 if not found then return false end
 redis.call('INCR', KEYS[1])
-return {found - 3, redis.call('GET', KEYS[1])}
+return {found - 4, redis.call('GET', KEYS[1])}
 """
 _RENEW: Final = """
 local held = redis.call('GET', KEYS[1])
@@ -86,7 +94,8 @@ def take(
     places: Places,
     value: str,
     milliseconds: int,
-    patience: int = 0,
+    patience: int,
+    has_known: bool,
 ) -> tuple[int, int] | None:
     """Hold a place, if one is free, or this host's; return which, and the token.
 
@@ -95,11 +104,13 @@ def take(
         places: where.
         value: of the hold.
         milliseconds: how long it lasts.
-        patience: milliseconds for which nobody gets anything new of a server that has forgotten all; 0 for none.
+        patience: milliseconds for which nobody gets anything new of a server that may have forgotten holds.
+        has_known: whether this process has asked it before: so one that knows nothing has forgotten all.
     """
     prefix = value[: value.rindex(":") + 1]
-    keys = [places.counter, f"{places.counter}:forgotten", *places.keys]
-    found: Sequence[Any] | None = client.eval(_TAKE, len(keys), *keys, prefix, value, milliseconds, patience)
+    keys = [places.counter, f"{places.counter}:forgotten", f"{places.counter}:run", *places.keys]
+    arguments = [prefix, value, milliseconds, patience, int(has_known)]
+    found: Sequence[Any] | None = client.eval(_TAKE, len(keys), *keys, *arguments)
     return None if found is None else (int(found[0]), int(found[1]))
 
 

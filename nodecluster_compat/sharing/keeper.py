@@ -35,6 +35,8 @@ _RETRY: Final = 0.05
 _AWAY: Final = 0.2
 _RENEWALS: Final = 3
 _FORGOTTEN_MILLISECONDS: Final = 4000
+_TOLD_SECONDS: Final = 3.0
+"""How often the server is told of a lease: within the time for which one that has forgotten it gives it to nobody."""
 
 State: TypeAlias = Literal["waits", "held", "leaves", "over"]
 Job: TypeAlias = Callable[[Any], object]
@@ -197,9 +199,11 @@ class Keeper:
     def _get(self, claim: Claim) -> None:
         began = self._clock()
         found: list[tuple[int, int] | None] = []
-        patience = _FORGOTTEN_MILLISECONDS if self._has_known else 0
+        has_known, patience = self._has_known, _FORGOTTEN_MILLISECONDS
         has_answered = self._attempt(
-            lambda client: found.append(take(client, claim.places, claim.value, claim.milliseconds, patience))
+            lambda client: found.append(
+                take(client, claim.places, claim.value, claim.milliseconds, patience, has_known)
+            )
         )
         place = found[-1] if found else None
         if place is not None:
@@ -221,20 +225,22 @@ class Keeper:
             if claim.state != "waits":  # given up meanwhile
                 return
             claim.state, claim.key = "held", claim.places.keys[place]
-            self._extend(claim, began)
+            self._extend(claim, began, claim.seconds)
         claim.got(None, token)
 
-    def _extend(self, claim: Claim, began: float) -> None:
-        claim.until = began + claim.seconds
-        claim.next_at = began + claim.seconds / _RENEWALS if claim.is_renewed else claim.until
+    def _extend(self, claim: Claim, began: float, seconds: float) -> None:
+        claim.until = began + seconds
+        claim.next_at = began + (seconds / _RENEWALS if claim.is_renewed else min(seconds, _TOLD_SECONDS))
 
     def _keep(self, claim: Claim) -> None:
         began = self._clock()
+        left = claim.seconds if claim.is_renewed else claim.until - began
         is_held: list[bool] = []
-        if claim.is_renewed and began < claim.until:
-            self._attempt(lambda client: is_held.append(renew(client, claim.key, claim.value, claim.milliseconds)))
+        if began < claim.until:
+            milliseconds = max(1, round(left * 1000))
+            self._attempt(lambda client: is_held.append(renew(client, claim.key, claim.value, milliseconds)))
         if is_held and is_held[-1] and self._clock() < claim.until:
-            self._extend(claim, began)
+            self._extend(claim, began, left)
         elif is_held or self._clock() >= claim.until:
             self._lose(claim)
         else:
@@ -243,8 +249,7 @@ class Keeper:
     def _lose(self, claim: Claim) -> None:
         if self._over(claim):
             claim.lost()
-            if claim.is_renewed:  # the server may have it for longer than this process may
-                self._attempt(lambda client: free(client, claim.places.keys, claim.value))
+            self._attempt(lambda client: free(client, claim.places.keys, claim.value))  # it may have it for longer
 
     def _over(self, claim: Claim) -> bool:
         with self._changed:

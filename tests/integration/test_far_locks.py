@@ -156,6 +156,60 @@ def test_a_server_that_forgets(server: RedisServer) -> None:
     assert isinstance(two.hears(), int)
 
 
+def test_a_server_that_forgets_a_lease(server: RedisServer) -> None:
+    """Its holder says for how much longer it has it."""
+    one, two = Host(server.url, "one"), Host(server.url, "two")
+    held = one.has("x", lease=60.0)
+    two.has("other")
+    two.claim("x")
+    server.restart()
+    with redis.Redis(port=server.port) as client:
+        assert poll(lambda: client.get(held.key) == b"one:0:1", PATIENCE)
+        assert 0 < client.pttl(held.key) < 60_000
+    assert two.told.empty()
+    one.locks.release(held)
+    assert isinstance(two.hears(), int)
+
+
+@pytest.mark.parametrize("has_known", [True, False], ids=["who-has-known-it", "who-has-not"])
+def test_a_server_that_comes_back_older(tmp_path: Path, has_known: bool) -> None:
+    """It has the counter of a former time and no young hold; nobody else gets that, and tokens grow all the same."""
+    server = RedisServer(tmp_path)
+    server.start()
+    try:
+        one, two = Host(server.url, "one"), Host(server.url, "two")
+        two.has("other")
+        with redis.Redis(port=server.port) as client:
+            client.save()
+        former = []
+        for _ in range(5):
+            held = one.claim("x")
+            former.append(one.hears())
+            one.locks.release(held)
+        held = one.claim("x")
+        former.append(one.hears())
+        server.restart("--dbfilename", "dump.rdb")
+        other = two if has_known else Host(server.url, "three")
+        other.claim("x")
+        with redis.Redis(port=server.port) as client:
+            assert poll(lambda: client.get(held.key) == b"one:0:1", PATIENCE)
+        assert other.told.empty()
+        assert one.locks.holds(held)
+        one.locks.release(held)
+        assert other.hears() > max(former)
+    finally:
+        server.kill()
+
+
+def test_a_server_that_does_not_say_who_it_is(server: RedisServer) -> None:
+    """``INFO`` may be forbidden: locks are had all the same."""
+    with redis.Redis(port=server.port) as client:
+        client.acl_setuser("ada", enabled=True, passwords=["+word"], keys=["*"], commands=["+@all", "-info"])
+    one = Host(server.url.replace("//", "//ada:word@"), "one")
+    one.locks.release(one.has("x"))
+    one.has("x")
+
+
 def test_a_server_that_is_away(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     """A hold lasts until its time ends, and a wait until its own; both go on when it is back; the log says it once."""
     one, two = Host(server.url, "one"), Host(server.url, "two")
