@@ -262,8 +262,13 @@ class WorkerSide:
         return frame
 
     def give(self, number: int, is_done: bool, body: bytes) -> None:
-        """Answer what the exchange has asked."""
-        self._member.send_frame(encode_return(number, is_done, body))
+        """Answer what the exchange has asked: by a failure, where the answer is too large."""
+        frame = encode_return(number, is_done, body)
+        try:
+            self._checked(frame)
+        except MessageTooLarge as error:  # the primary would close the channel
+            frame = encode_return(number, False, encode(failure_of(error)))
+        self._member.send_frame(frame)
 
     # --- in ------------------------------------------------------------------------------------
 

@@ -13,11 +13,19 @@ from exchange_peers import LOG
 from nodecluster_compat.errors import MessageTooLarge, WouldBlock
 from nodecluster_compat.messages.frames import HEADER, Frame, FrameKind
 from nodecluster_compat.sharing.apart import waiting_in_loop
+from nodecluster_compat.sharing.outcomes import Failure, error_of
 from nodecluster_compat.sharing.publishing_pace import EASE_SECONDS, WINDOW
 from nodecluster_compat.sharing.sides import MOST_UNREAD_BYTES, WorkerSide
 from nodecluster_compat.sharing.subscriptions import Subscribers
 from nodecluster_compat.sharing.verbs import Verbs
-from nodecluster_compat.sharing.wire import decode_call, encode, encode_publication, encode_return
+from nodecluster_compat.sharing.wire import (
+    decode,
+    decode_call,
+    decode_return,
+    encode,
+    encode_publication,
+    encode_return,
+)
 
 
 class Member:
@@ -37,6 +45,7 @@ class Member:
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.waits: list[bool] = []
         self.bounds: list[int | None] = []
+        self.sent: list[bytes] = []
         self.runtime: Any = self
 
     def on(self, kind: FrameKind, handler: Any) -> None:
@@ -56,6 +65,7 @@ class Member:
 
     def send_frame(self, frame: bytes, most: int | None = None) -> bool:
         self.bounds.append(most)
+        self.sent.append(frame)
         if frame[HEADER.size - 1] == FrameKind.CALL:
             number, verb, _ = decode_call(frame[HEADER.size :])
             if verb == "nothing":
@@ -177,3 +187,13 @@ def test_a_task_waits_without_the_loop(side: WorkerSide, member: Member) -> None
             await easing
 
     asyncio.run(main())
+
+
+def test_an_answer_that_the_primary_would_refuse_is_a_failure(side: WorkerSide, member: Member) -> None:
+    """It would close the channel, which ends this worker, for what another one has asked."""
+    most = member.max_message_bytes - len(encode_return(7, True, b"")) + HEADER.size
+    for size in (most, most + 1):
+        side.give(7, True, b"x" * size)
+    fits, refusal = (decode_return(frame[HEADER.size :]) for frame in member.sent)
+    assert (fits[:2], len(fits[2]), refusal[:2]) == ((7, True), most, (7, False))
+    assert isinstance(error_of(decode(refusal[2], Failure)), MessageTooLarge)
