@@ -52,8 +52,9 @@ def client_of(address: ServerAddress, timeout: float = _TIMEOUT, protocol: int |
     options: dict[str, Any] = {
         "socket_connect_timeout": timeout,
         "socket_timeout": timeout,
-        "socket_keepalive": True,
     }
+    if not address.url.startswith("unix:"):
+        options["socket_keepalive"] = True  # what redis-py refuses for a socket of a file
     spoken = {} if protocol is None else {"protocol": protocol}
     once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
     if address.kind == "cluster":

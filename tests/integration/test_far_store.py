@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from nodecluster_compat.errors import (
     StoreFull,
     StoreUnavailable,
 )
+from nodecluster_compat.sharing.bridge import Bridge
 from nodecluster_compat.sharing.rates import SlidingWindow, TokenBucket
 from nodecluster_compat.sharing.redis_engine import RedisEngine
 from nodecluster_compat.sharing.server import PATIENCE, Server
@@ -282,6 +285,34 @@ def test_a_server_that_will_not(tmp_path: Any, unwilling: str, error: type[Excep
                 with pytest.raises(error, match=sentence):
                     call()
     finally:
+        server.kill()
+
+
+def test_a_server_at_a_path(tmp_path: Path) -> None:
+    """All that reaches a server reaches it there: the store, what is kept in this process, topics, locks."""
+    server = RedisServer(tmp_path)
+    server.start("--unixsocket", "socket")
+    url = f"unix://{tmp_path}/socket"
+    heard: list[bytes] = []
+    bridges = [Bridge(url, "test", heard.append, logging.getLogger("test")) for _ in range(2)]
+    try:
+        with opened(url) as store:
+            store.cache_locally("a")
+            assert store.incr("a") == 1
+
+            def is_near() -> bool:
+                hits = store.engine.near.hits  # type: ignore[attr-defined]
+                return store.get("a") == 1 and bool(store.engine.near.hits > hits)  # type: ignore[attr-defined]
+
+            assert poll(is_near, 20)
+        for bridge in bridges:
+            bridge.begin()
+        assert poll(lambda: all(bridge.is_listening for bridge in bridges), 20)
+        bridges[0].publish(b"news")
+        assert poll(lambda: heard == [b"news"], 20)
+    finally:
+        for bridge in bridges:
+            bridge.end()
         server.kill()
 
 
