@@ -260,20 +260,29 @@ class Bridge:
         self._listening = pubsub = client.pubsub(ignore_subscribe_messages=False)
         try:
             pubsub.subscribe(self._channel, *self.others)
+            asked_at: float | None = None
             while not self._ends.is_set():
                 message = pubsub.get_message(timeout=_TIMEOUT)
-                if message is None:
-                    pubsub.ping()  # a server that is stopped does not close its connections
-                elif message["type"] == "subscribe":
-                    self.is_listening = message["data"] > len(self.others)
-                    connected()
-                elif message["type"] == "message":
-                    self.others.get(message["channel"], self._received)(message["data"])
+                if message is not None:
+                    asked_at = None
+                    self._heard(message, connected)
+                elif asked_at is None:
+                    pubsub.ping()  # a server that stands still, or is no longer reached, closes no connection
+                    asked_at = time.monotonic()
+                elif time.monotonic() - asked_at >= _TIMEOUT:
+                    raise TimeoutError(f"nothing was heard for {2 * _TIMEOUT:g} seconds")
         finally:
             self._listening, self.is_listening = None, False
             with suppress(Exception):
                 pubsub.close()
             client.close()
+
+    def _heard(self, message: Any, connected: Callable[[], None]) -> None:  # noqa: ANN401 - redis-py's
+        if message["type"] == "subscribe":
+            self.is_listening = message["data"] > len(self.others)
+            connected()
+        elif message["type"] == "message":
+            self.others.get(message["channel"], self._received)(message["data"])
 
     def _received(self, envelope: object) -> None:
         payload = self._envelopes.open(envelope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -11,10 +12,13 @@ import pytest
 from redis_server import RedisServer, needs_redis, running
 from remote_control import REMOTE, ask, healthy, said, wait
 
+from nodecluster_compat.sharing.bridge import Bridge
 from pytest_cluster import Cluster, ClusterFactory
+from pytest_cluster.waiting import poll
 
 pytest.importorskip("redis")
 pytestmark = needs_redis
+PATIENCE = 20.0
 
 HEAR = """
 heard = []
@@ -51,6 +55,19 @@ def crosses(source: Cluster, target: Cluster, where: str, word: str) -> None:
         return bool(ask(target, where, f"result = {word!r} in heard"))
 
     wait(arrived, f"{word} in the other cluster", target)
+
+
+def test_a_bridge_notices_that_the_server_stands_still(server: RedisServer) -> None:
+    """Its connection stays open; as long as it hears nothing this host is not present, and is so again afterwards."""
+    bridge = Bridge(server.url, "test", lambda _: None, logging.getLogger("test"))
+    bridge.begin()
+    try:
+        assert poll(lambda: bridge.is_listening, PATIENCE)
+        with server.paused():
+            assert poll(lambda: not bridge.is_listening, PATIENCE)
+        assert poll(lambda: bridge.is_listening, PATIENCE)
+    finally:
+        bridge.end()
 
 
 ANSWER = "process.on('request', lambda message, reply: reply(message + cluster.worker.id))"

@@ -6,6 +6,8 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -191,3 +193,33 @@ def test_a_bridge_listens_when_the_server_has_said_so_of_all_channels(monkeypatc
         bridge._listen_while_connected(lambda: None)
     assert server.seen == [False, False, False, True]
     assert not bridge.is_listening
+
+
+class SilentPubSub(PubSub):
+    """Says nothing any more, after a while as long as a bridge waits."""
+
+    def __init__(self, says: list[dict[str, object] | None], now: list[float]) -> None:
+        super().__init__([])
+        self.words = says
+        self.now = now
+        self.pings = 0
+
+    def get_message(self, **_: object) -> Any:
+        word = self.words.pop(0)
+        self.now[0] += 2.0 if word is None else 0.0
+        return word
+
+    def ping(self) -> None:
+        self.pings += 1
+
+
+def test_a_bridge_connects_anew_where_no_ping_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it hears is an answer; two silent waits are none."""
+    now = [0.0]
+    monkeypatch.setattr("nodecluster_compat.sharing.bridge.time", SimpleNamespace(monotonic=lambda: now[0]))
+    server = SilentPubSub([None, {"type": "pong"}, None, {"type": "pong"}, None, None], now)
+    monkeypatch.setattr(Bridge, "_client", lambda _: server)
+    bridge = Bridge("redis://127.0.0.1:1", "test", lambda _: None, LOG)
+    with pytest.raises(TimeoutError, match="nothing was heard"):
+        bridge._listen_while_connected(lambda: None)
+    assert (server.words, server.pings) == ([], 3)
