@@ -112,11 +112,14 @@ class FarDesk:
     # --- requests ------------------------------------------------------------------------------
 
     def _ask_all(self, _: Caller, asked: Ask, returning: Returning) -> None:
-        if self.carrier is None:
+        if self.carrier is None and not self._exchange.has_hosts:
             self._exchange.ask_here(asked, returning.value)
             return
         both = _Both(returning.value)
         self._exchange.ask_here(asked, both.came)
+        if self.carrier is None:
+            both.came(unreached("no worker of this host reaches them now"))
+            return
         afar = encode(AskAfar(asked.seconds, encode(asked, limit=_MOST_ASK_BYTES)), limit=_MOST_ASK_BYTES)
         limit = None if asked.seconds is None else asked.seconds + 2 * GRACE_SECONDS
         self._exchange.gather([self.carrier], "ask afar", afar, limit, both.came_from_afar)

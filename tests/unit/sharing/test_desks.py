@@ -13,7 +13,7 @@ from nodecluster_compat.sharing.far_desk import GRACE_SECONDS, FarDesk
 from nodecluster_compat.sharing.leader_desk import LeaderDesk
 from nodecluster_compat.sharing.lock_desk import LockDesk
 from nodecluster_compat.sharing.once_desk import OnceDesk
-from nodecluster_compat.sharing.outcomes import Failure
+from nodecluster_compat.sharing.outcomes import Failure, Gathered
 from nodecluster_compat.sharing.wire import decode
 
 
@@ -295,3 +295,22 @@ def test_a_request_to_all_hosts_ends_although_the_worker_that_reaches_them_is_si
     assert len(third.given) == 1
     rig.exchange.leave(other.id)
     assert [timer for _, timer in rig.timers.set if not timer.cancelled] == []
+
+
+def test_other_hosts_are_missing_while_nobody_reaches_them() -> None:
+    """From the start until one leads, and after the death of the one that did; a host alone misses nobody."""
+    rig = Rig()
+    asking, other, third = rig.peers[1:]
+    asking.calls("ask all hosts", ["topic", "asked", b"", 2.0], number=1)
+    assert asking.outcome() == ({}, {})
+    asking.given.clear()
+    rig.exchange.has_hosts = True
+    asking.calls("ask all hosts", ["topic", "asked", b"", 2.0], number=2)
+    [(_, is_done, body)] = asking.given
+    [missing] = decode(body, Gathered).missing
+    assert (is_done, missing.worker, missing.cause, missing.host) == (True, 0, "failed", "")
+    asking.given.clear()
+    other.calls("carrier", True)
+    rig.end(other)
+    third.calls("ask all hosts", ["topic", "asked", b"", 2.0], number=3)
+    assert third.outcome() == ({}, {0: "failed"})
