@@ -97,7 +97,7 @@ class NearCache:
 
     def cover(self, prefixes: Iterable[bytes]) -> None:
         """Keep what is read of names with one of these prefixes from now on."""
-        wanted = tuple(sorted(prefixes))
+        wanted = _apart(prefixes)
         if wanted != self._prefixes:
             self._prefixes = wanted
             self.leave()
@@ -256,6 +256,15 @@ class NearCache:
             self.forget_all()
         else:
             self.forget(told[2])
+
+
+def _apart(prefixes: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Return those that no other one begins: the server refuses prefixes that overlap."""
+    wanted: list[bytes] = []
+    for prefix in sorted(prefixes):  # a prefix comes before what it begins
+        if not wanted or not prefix.startswith(wanted[-1]):
+            wanted.append(prefix)
+    return tuple(wanted)
 
 
 def _connection_of(client: Any, space: bytes) -> Any:  # noqa: ANN401 - redis-py's

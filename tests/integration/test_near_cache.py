@@ -93,6 +93,15 @@ def test_a_key_is_read_from_memory_until_another_host_changes_it(server: RedisSe
         assert one.store.get("hot:own") is None
 
 
+def test_a_prefix_that_begins_another_one(server: RedisServer) -> None:
+    """Two libraries name theirs; the server would refuse both."""
+    with hosts(server.url) as (one, other):
+        one.store.cache_locally("h", "hot:a", "hot:")
+        assert poll(lambda: one.store.get("hot:a") is None and one.reads_from_memory("hot:a"), 20)
+        other.store.set("hot:a", 1)
+        assert poll(lambda: one.store.get("hot:a") == 1, 20)
+
+
 def test_options_of_the_url_do_not_matter(server: RedisServer) -> None:
     """The connection that hears of changes speaks what it speaks."""
     with hosts(f"{server.url}?protocol=3") as (one, other):
