@@ -21,6 +21,7 @@ __all__ = [
     "MOST_KEY_BYTES",
     "Entry",
     "checked_ttl",
+    "checked_whole",
     "cost_of",
     "decode_entry",
     "decode_value",
@@ -37,6 +38,8 @@ _PREFIX: Final = struct.Struct(">I")
 _IS_WHOLE: Final = 1
 _IS_PACKED: Final = 0
 _MOST_WHOLE: Final = 2**63
+_WHOLE_HEADS: Final = frozenset((*range(0x80), *range(0xCC, 0xD4), *range(0xE0, 0x100)))  # of MessagePack's
+_MOST_SECONDS: Final = 2**40  # more is no time for Redis
 _INLINE_BYTES: Final = 2000
 _PAGE_BYTES: Final = 4096
 _NODE_BYTES: Final = 24
@@ -81,7 +84,7 @@ def name_of(key: bytes) -> str:
 
 
 def checked_ttl(ttl: object) -> float | None:
-    """Return how long something is kept, in seconds; ``None`` for ever.
+    """Return how long something is kept, in seconds, some 34 000 years at most; ``None`` for ever.
 
     Raises:
         ArgumentTypeError: it is no number of seconds above 0.
@@ -90,7 +93,21 @@ def checked_ttl(ttl: object) -> float | None:
         return None
     if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl < float("inf"):
         raise ArgumentTypeError(f"expected a number of seconds above 0 as ttl, or None, got {ttl!r}")
-    return float(ttl)
+    return float(min(ttl, _MOST_SECONDS))
+
+
+def checked_whole(number: object) -> int:
+    """Return a whole number that can be kept.
+
+    Raises:
+        ArgumentTypeError: it is none.
+        ArgumentError: it needs more than 64 bits.
+    """
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise ArgumentTypeError(f"expected a whole number to add, got {number!r}")
+    if not -_MOST_WHOLE <= number < _MOST_WHOLE:
+        raise ArgumentError(f"expected a whole number of at most 64 bits to add, got {number.bit_length()} bits")
+    return int(number)
 
 
 def encode_value(value: object) -> int | bytes:
@@ -99,9 +116,16 @@ def encode_value(value: object) -> int | bytes:
     Raises:
         MessageNotSerializable, MessageTooLarge: it cannot be kept.
     """
-    if type(value) is int and -_MOST_WHOLE <= value < _MOST_WHOLE:
-        return value
-    return encode(value, "a value", MOST_BYTES)
+    if type(value) is int:
+        return value if -_MOST_WHOLE <= value < _MOST_WHOLE else encode(value, "a value", MOST_BYTES)
+    body = encode(value, "a value", MOST_BYTES)
+    return body if body[0] not in _WHOLE_HEADS else _whole(body)
+
+
+def _whole(body: bytes) -> int | bytes:
+    """Return the number that MessagePack makes of a member of an enumeration, or of another kind of ``int``."""
+    number = decode(body)
+    return number if isinstance(number, int) and number < _MOST_WHOLE else body
 
 
 def decode_value(kept: int | bytes) -> Any:  # noqa: ANN401 - whatever was put there

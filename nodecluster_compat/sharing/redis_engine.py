@@ -1,7 +1,8 @@
 """Keep the entries of ``cluster.store`` on a server that several hosts share: Redis or Valkey.
 
-Whole numbers are kept as Redis has them, anything else as MessagePack, which never begins with a digit or a ``-``.  All
-keys have one hash tag, so in a Redis Cluster they are in one slot, where several can be read and written in one step.
+Whole numbers are kept as Redis has them, anything else as MessagePack, of which only whole numbers begin with a digit
+or a ``-``.  All keys have one hash tag, so in a Redis Cluster they are in one slot, where several can be read and
+written in one step.
 
     {nodecluster:NAME}:1:store:KEY        1 is the version of what is kept
 """
@@ -64,8 +65,9 @@ local data = redis.call('GET', KEYS[1])
 return {data, data and redis.call('PTTL', KEYS[1]) or -1}
 """
 _ADD: Final = """
-redis.call('SET', KEYS[1], 0, 'PX', ARGV[2], 'NX')
+local is_new = redis.call('EXISTS', KEYS[1]) == 0
 redis.call('INCRBY', KEYS[1], ARGV[1])
+if is_new then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return redis.call('GET', KEYS[1])
 """  # the text of it: a number of Lua's has 53 bits
 _TIME: Final = "return redis.call('TIME')"

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ArgumentTypeError
 from .apart import apart, waiting_in_loop
-from .entries import checked_ttl, decode_value, encode_value, key_of
+from .entries import checked_ttl, checked_whole, decode_value, encode_value, key_of
 from .opening import Opening
 from .store_engine import Change
 
@@ -158,12 +157,10 @@ class Store:
 
         Raises:
             ArgumentTypeError: what is kept, or ``amount``, is no whole number.
-            ArgumentError: the sum would need more than 64 bits.
+            ArgumentError: the sum, or ``amount``, needs more than 64 bits.
             StoreFull, StoreUnavailable, StoreCorrupt: as :meth:`set`.
         """
-        if isinstance(amount, bool) or not isinstance(amount, int):
-            raise ArgumentTypeError(f"expected a whole number to add, got {amount!r}")
-        return self.engine.add(key_of(key), amount, checked_ttl(ttl))
+        return self.engine.add(key_of(key), checked_whole(amount), checked_ttl(ttl))
 
     def compare_and_set(self, key: str, expected: Any, value: Any, *, ttl: float | None = None) -> bool:  # noqa: ANN401
         """Keep ``value`` if ``expected`` is what is kept now (``None``: nothing is); return whether it was.

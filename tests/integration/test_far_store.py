@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from enum import Enum, IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,29 @@ def test_values_come_back(store: Store, value: Any) -> None:
     assert "key" in store
 
 
+class Colour(IntEnum):
+    RED = 48
+    MINUS = 45
+    LARGE = 300
+
+
+class Plain(Enum):
+    RED = 48
+
+
+@pytest.mark.parametrize("value", [*Colour, *Plain, signal.SIGILL], ids=repr)
+def test_members_of_enumerations_are_whole_numbers(store: Store, value: Any) -> None:
+    """In MessagePack some of them are what Redis has for a digit."""
+    number = value.value
+    store.set("a", value)
+    store.set_many({"b": value})
+    store.update("c", lambda _: (value, None))
+    assert [store.get("a"), store.get("b"), store.get("c")] == [number] * 3
+    assert store.incr("a") == number + 1
+    if isinstance(value, int):
+        assert store.incr("a", value) == 2 * number + 1
+
+
 def test_verbs(store: Store) -> None:
     """As on one host."""
     assert store.get("a", "nothing") == "nothing"
@@ -138,12 +163,25 @@ def test_time_to_live(store: Store) -> None:
         (lambda store: store.set("t", "text") and store.incr("t"), ArgumentTypeError, "whole number to be kept as 't'"),
         (lambda store: store.set("t", "text") and store.incr("t", ttl=5), ArgumentTypeError, "whole number to be"),
         (lambda store: store.set("m", 2**63 - 1) and store.incr("m"), ArgumentError, "64 bits"),
+        (lambda store: store.set("m", 2**63 - 1) and store.incr("m", ttl=5), ArgumentError, "64 bits"),
+        (lambda store: store.incr("none", 2**63, ttl=5), ArgumentError, "64 bits"),
+        (lambda store: store.incr("none", -(2**63) - 1), ArgumentError, "64 bits"),
     ],
 )
 def test_bad_input(store: Store, call: Callable[[Store], Any], error: type[Exception], sentence: str) -> None:
     """The same errors as on one host."""
     with pytest.raises(error, match=sentence):
         call(store)
+    assert "none" not in store
+
+
+@pytest.mark.parametrize("ttl", [1e300, 10**400], ids=["float", "whole"])
+def test_a_time_that_is_as_good_as_for_ever(store: Store, ttl: float) -> None:
+    """As on one host."""
+    store.set("a", 1, ttl=ttl)
+    store.incr("n", ttl=ttl)
+    assert store.expire("a", ttl)
+    assert [(store.ttl(key) or 0) > 10**12 for key in ("a", "n")] == [True] * 2
 
 
 def test_what_others_have_put_there(store: Store, server: RedisServer) -> None:

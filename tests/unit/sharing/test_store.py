@@ -180,6 +180,7 @@ def test_the_store_is_bounded(store: Store, clock: list[float]) -> None:
         (lambda store: store.incr("a", 1.5), ArgumentTypeError, "whole number to add"),
         (lambda store: store.set("t", "text") and store.incr("t"), ArgumentTypeError, "whole number to be kept"),
         (lambda store: store.set("m", 2**63 - 1) and store.incr("m"), ArgumentError, "64 bits"),
+        (lambda store: store.incr("n", 2**63), ArgumentError, "64 bits"),
     ],
 )
 def test_bad_input(store: Store, call: Any, error: type[Exception], sentence: str) -> None:
