@@ -45,11 +45,13 @@ Commands: TypeAlias = Callable[[Frame, Answer], None]
 """Carries out a command and calls back with the encoded answer, now or later."""
 
 
-class Answers(Protocol):
-    """What answers those who GET."""
+if TYPE_CHECKING:
 
-    def answer(self, request: HttpHead | Garbage) -> bytes:
-        """Return what is to be sent."""
+    class Answers(Protocol):
+        """What answers those who GET."""
+
+        def answer(self, request: HttpHead | Garbage) -> bytes:
+            """Return what is to be sent."""
 
 
 class Door:

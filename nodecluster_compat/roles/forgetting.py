@@ -7,7 +7,7 @@ configuration cannot be used, those of before must be there again, in their orde
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
@@ -18,14 +18,16 @@ from ..base.timers import Timer
 __all__ = ["Forgotten", "Keeper", "forget"]
 
 
-class Keeper(Protocol):
-    """Who keeps what files have registered: an emitter, a capability."""
+if TYPE_CHECKING:
 
-    def forget(self, origin: Origin) -> Any:  # noqa: ANN401 - its own affair
-        """Take off what was registered from ``origin``; return it for :meth:`recall`."""
+    class Keeper(Protocol):
+        """Who keeps what files have registered: an emitter, a capability."""
 
-    def recall(self, forgotten: Any) -> None:  # noqa: ANN401 - as above
-        """Put it back."""
+        def forget(self, origin: Origin) -> Any:  # noqa: ANN401 - its own affair
+            """Take off what was registered from ``origin``; return it for :meth:`recall`."""
+
+        def recall(self, forgotten: Any) -> None:  # noqa: ANN401 - as above
+            """Put it back."""
 
 
 class Forgotten(Struct, frozen=True):

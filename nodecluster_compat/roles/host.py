@@ -13,52 +13,54 @@ if TYPE_CHECKING:
 __all__ = ["Host"]
 
 
-class Host(Protocol):
-    """What the primary asks of the server around it."""
+if TYPE_CHECKING:
 
-    def stand_in(self) -> WorkerHandle | None:
-        """While an ``exit`` is told of a worker that was replaced: the worker that took its place."""
+    class Host(Protocol):
+        """What the primary asks of the server around it."""
 
-    def spawn_soon(self, worker: WorkerHandle) -> None:
-        """``cluster.fork()`` made this worker: start its process, now or on the next turn.
+        def stand_in(self) -> WorkerHandle | None:
+            """While an ``exit`` is told of a worker that was replaced: the worker that took its place."""
 
-        Raises:
-            SettingsError: no process can be started with these settings.
-        """
+        def spawn_soon(self, worker: WorkerHandle) -> None:
+            """``cluster.fork()`` made this worker: start its process, now or on the next turn.
 
-    def is_dealing(self) -> bool:
-        """Whether the primary deals connections, rather than the kernel."""
+            Raises:
+                SettingsError: no process can be started with these settings.
+            """
 
-    def message_limit(self) -> int:
-        """Return how many bytes a message of a worker that is made now may have."""
+        def is_dealing(self) -> bool:
+            """Whether the primary deals connections, rather than the kernel."""
 
-    def is_binding(self) -> bool:
-        """Whether the primary binds what its workers ask for, as in script mode."""
+        def message_limit(self) -> int:
+            """Return how many bytes a message of a worker that is made now may have."""
 
-    def give_up_requested(self, reason: str) -> None:
-        """Those that ``cluster.fork()`` made and that have no process yet never will."""
+        def is_binding(self) -> bool:
+            """Whether the primary binds what its workers ask for, as in script mode."""
 
-    def check_settings(self, names: Iterable[str]) -> None:
-        """``setup_primary()`` was given settings of these names.
+        def give_up_requested(self, reason: str) -> None:
+            """Those that ``cluster.fork()`` made and that have no process yet never will."""
 
-        Raises:
-            SettingsError: one of them can have no effect here.
-        """
+        def check_settings(self, names: Iterable[str]) -> None:
+            """``setup_primary()`` was given settings of these names.
 
-    def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
-        """The worker was asked to leave, within so many seconds or the usual limit: see to it that it does."""
+            Raises:
+                SettingsError: one of them can have no effect here.
+            """
 
-    def worker_listens(self, worker: WorkerHandle) -> None:
-        """A worker serves a first, or a further, socket."""
+        def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
+            """The worker was asked to leave, within so many seconds or the usual limit: see to it that it does."""
 
-    def worker_changed(self) -> None:
-        """A worker will end: look again at how many there should be."""
+        def worker_listens(self, worker: WorkerHandle) -> None:
+            """A worker serves a first, or a further, socket."""
 
-    def reload_soon(self, callback: Callable[[ReloadReport], Any] | None) -> None:
-        """``cluster.reload()``: on the next turn, as HUP; call back when it has ended, however it has."""
+        def worker_changed(self) -> None:
+            """A worker will end: look again at how many there should be."""
 
-    def status(self) -> ClusterStatus:
-        """Return how the cluster is."""
+        def reload_soon(self, callback: Callable[[ReloadReport], Any] | None) -> None:
+            """``cluster.reload()``: on the next turn, as HUP; call back when it has ended, however it has."""
 
-    def finish(self) -> None:
-        """Every worker is gone and ``cluster.disconnect()`` was asked: end the server."""
+        def status(self) -> ClusterStatus:
+            """Return how the cluster is."""
+
+        def finish(self) -> None:
+            """Every worker is gone and ``cluster.disconnect()`` was asked: end the server."""

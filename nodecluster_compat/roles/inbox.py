@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..base.emitter import Emitter
 from ..base.handlers import Handlers
@@ -28,18 +28,20 @@ _MOST_WAITING: Final = 256  # messages that wait for a slow handler; then readin
 _MOST_BYTES: Final = 1024 * 1024
 
 
-class Deliverer(Protocol):
-    """What an inbox asks of the kind of worker that it is in."""
+if TYPE_CHECKING:
 
-    @property
-    def lock(self) -> AbstractContextManager[object]:
-        """Held by whoever uses the line; see :class:`~nodecluster_compat.roles.worker_runtime.Runtime`."""
+    class Deliverer(Protocol):
+        """What an inbox asks of the kind of worker that it is in."""
 
-    def deliver(self, take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
-        """Tell one frame after another, beside requests, until ``take`` returns ``None``; telling may block."""
+        @property
+        def lock(self) -> AbstractContextManager[object]:
+            """Held by whoever uses the line; see :class:`~nodecluster_compat.roles.worker_runtime.Runtime`."""
 
-    def call_soon(self, callback: Callable[..., None], *args: object) -> None:
-        """Call back on a later turn."""
+        def deliver(self, take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
+            """Tell one frame after another, beside requests, until ``take`` returns ``None``; telling may block."""
+
+        def call_soon(self, callback: Callable[..., None], *args: object) -> None:
+            """Call back on a later turn."""
 
 
 class Inbox:

@@ -56,14 +56,16 @@ class TotalNumbers(Struct, frozen=True):
     durations: Durations | None = None
 
 
-class Numbers(Protocol):
-    """Who knows the numbers of the workers; registered with ``StatusBoard.numbers``."""
+if TYPE_CHECKING:
 
-    def of(self, worker: WorkerHandle) -> WorkerNumbers:
-        """Return those of one worker, alive, blocked, or about to be reaped."""
+    class Numbers(Protocol):
+        """Who knows the numbers of the workers; registered with ``StatusBoard.numbers``."""
 
-    def totals(self) -> TotalNumbers:
-        """Return those of all workers since the server began."""
+        def of(self, worker: WorkerHandle) -> WorkerNumbers:
+            """Return those of one worker, alive, blocked, or about to be reaped."""
+
+        def totals(self) -> TotalNumbers:
+            """Return those of all workers since the server began."""
 
 
 class NoNumbers:

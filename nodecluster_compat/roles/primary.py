@@ -18,7 +18,7 @@ import _socket
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from threading import Event
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..base.emitter import Emitter
 from ..base.guarded import Origin, current_origin, run_guarded
@@ -39,14 +39,17 @@ from ..messages.line import Line
 from ..messages.payloads import encode_disconnect
 from .deliveries import Deliveries
 from .departures import Departures
-from .forgetting import Forgotten, Keeper, forget
-from .host import Host
+from .forgetting import Forgotten, forget
 from .inbound import Inbound
 from .process import process
 from .requests import Reply, Requests
 from .status import ClusterStatus
 from .worker_handle import ChildEnds, WorkerHandle
-from .worker_process import Sender
+
+if TYPE_CHECKING:
+    from .forgetting import Keeper
+    from .host import Host
+    from .worker_process import Sender
 
 __all__ = ["Primary"]
 

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import count
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from weakref import ref
 
 from msgspec import Struct
@@ -40,11 +40,13 @@ Replied: TypeAlias = Callable[[Exception | None, Message], None]
 _STALE: Final = 1000
 
 
-class RequestTimer(Protocol):
-    """What requests ask of the event loop of their process."""
+if TYPE_CHECKING:
 
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> object:
-        """Call back after ``seconds``."""
+    class RequestTimer(Protocol):
+        """What requests ask of the event loop of their process."""
+
+        def call_later(self, seconds: float, callback: Callable[[], None]) -> object:
+            """Call back after ``seconds``."""
 
 
 def checked_request_timeout(timeout: object) -> float | None:

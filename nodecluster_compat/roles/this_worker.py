@@ -26,10 +26,11 @@ from ..messages.payloads import (
 from ..messages.serialization import JSON, Serializer
 from .process import Process
 from .worker_messages import MessagingWorker
-from .worker_runtime import Runtime
 
 if TYPE_CHECKING:
     import _socket
+
+    from .worker_runtime import Runtime
 
 __all__ = ["ClusterWorker", "WorkerState"]
 

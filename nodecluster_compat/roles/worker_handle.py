@@ -31,7 +31,7 @@ from ..messages.frames import MAX_MESSAGE_BYTES, FrameKind, encode_frame
 from .requests import Requests, checked_request_timeout, waited
 from .sending import SendOptions, sent_as
 from .worker import Worker
-from .worker_process import Sender, WorkerProcess
+from .worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ..messages.arrived import ArrivedMessages
     from ..messages.line import Line
     from .status import WorkerHealth
+    from .worker_process import Sender
 
 __all__ = ["ChildEnds", "Owner", "WorkerEntry", "WorkerHandle", "WorkerRoster"]
 
@@ -77,28 +78,30 @@ class ChildEnds(Struct, frozen=True):
         self.connections.close()
 
 
-class Owner(Protocol):
-    """What a handle asks of the primary."""
+if TYPE_CHECKING:
 
-    def disconnect_worker(self, worker: WorkerHandle, timeout: float | None = None) -> None:
-        """Let the worker finish what is in flight, close its channel and end."""
+    class Owner(Protocol):
+        """What a handle asks of the primary."""
 
-    def wait_for(self, begin: Callable[[Callable[[], None]], None]) -> None:
-        """Call ``begin(done)`` and wait until ``done()`` is called.
+        def disconnect_worker(self, worker: WorkerHandle, timeout: float | None = None) -> None:
+            """Let the worker finish what is in flight, close its channel and end."""
 
-        Raises:
-            WouldBlock: the caller must not wait.
-        """
+        def wait_for(self, begin: Callable[[Callable[[], None]], None]) -> None:
+            """Call ``begin(done)`` and wait until ``done()`` is called.
 
-    @property
-    def loop(self) -> Loop:
-        """The primary's."""
+            Raises:
+                WouldBlock: the caller must not wait.
+            """
 
-    def report_send_error(self, sender: Sender, error: ClusterError) -> None:
-        """A message without a callback could not be sent."""
+        @property
+        def loop(self) -> Loop:
+            """The primary's."""
 
-    def holding_changed(self) -> None:
-        """A worker keeps the primary alive otherwise than before."""
+        def report_send_error(self, sender: Sender, error: ClusterError) -> None:
+            """A message without a callback could not be sent."""
+
+        def holding_changed(self) -> None:
+            """A worker keeps the primary alive otherwise than before."""
 
 
 class WorkerHandle(Worker):

@@ -27,10 +27,11 @@ from .process import Process
 from .requests import Replied, Reply, Requests, awaited, checked_request_timeout, waited
 from .sending import SendOptions, sent_as
 from .worker import Worker
-from .worker_runtime import Runtime
 
 if TYPE_CHECKING:
     import _socket
+
+    from .worker_runtime import Runtime
 
 __all__ = ["MessagingWorker"]
 

@@ -32,40 +32,40 @@ __all__ = ["Sender", "WorkerProcess"]
 _ENDING_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGHUP, signals.SIGKILL})
 
 
-class Sender(Protocol):
-    """Who has sent a message, and is told of its error: a worker's handle, or its process."""
+if TYPE_CHECKING:
 
-    @property
-    def id(self) -> int:
-        """The worker's."""
+    class Sender(Protocol):
+        """Who has sent a message, and is told of its error: a worker's handle, or its process."""
 
-    def tell_error(self, error: Exception) -> bool:
-        """Emit ``error``; return whether somebody listens."""
+        @property
+        def id(self) -> int:
+            """The worker's."""
 
+        def tell_error(self, error: Exception) -> bool:
+            """Emit ``error``; return whether somebody listens."""
 
-class _Handle(Protocol):
-    """What a process asks of its worker's handle."""
+    class _Handle(Protocol):
+        """What a process asks of its worker's handle."""
 
-    id: int
-    way_out: WayOut
+        id: int
+        way_out: WayOut
 
-    def send(
-        self,
-        message: Message,
-        handle: Handle | Callable[..., Any] = None,
-        options: SendOptions = None,
-        callback: SendCallback | None = None,
-        *,
-        keep_open: bool = False,
-    ) -> bool: ...
+        def send(
+            self,
+            message: Message,
+            handle: Handle | Callable[..., Any] = None,
+            options: SendOptions = None,
+            callback: SendCallback | None = None,
+            *,
+            keep_open: bool = False,
+        ) -> bool: ...
 
+    class _Owner(Protocol):
+        """What a process asks of the primary."""
 
-class _Owner(Protocol):
-    """What a process asks of the primary."""
+        def report_send_error(self, sender: Sender, error: ClusterError) -> None: ...
 
-    def report_send_error(self, sender: Sender, error: ClusterError) -> None: ...
-
-    def holding_changed(self) -> None: ...
+        def holding_changed(self) -> None: ...
 
 
 class WorkerProcess(Emitter):

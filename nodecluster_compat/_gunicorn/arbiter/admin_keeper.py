@@ -22,12 +22,12 @@ from ...operations.door import BACKLOG, Door
 from ...operations.local_routes import LocalRoutes
 from .complaint import Complaint
 from .current_settings import settings_in_force
-from .seat import Seat
 
 if TYPE_CHECKING:
     from ...operations.control_frames import Frame
     from ...operations.door import Answer
     from ...operations.routes import Routes
+    from .seat import Seat
     from .upgrading import Upgrade
 
 __all__ = ["AdminKeeper"]
@@ -36,14 +36,16 @@ _AGAIN_SECONDS: Final = 1.0
 _HANDOVER_SECONDS: Final = 5.0  # in which an old master gives the address up
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, whose address it is.
+if TYPE_CHECKING:
 
-    Attributes:
-        master_pid: of the old master that started it, or 0.
-    """
+    class _Seat(Seat, Protocol):
+        """The arbiter, whose address it is.
 
-    master_pid: int
+        Attributes:
+            master_pid: of the old master that started it, or 0.
+        """
+
+        master_pid: int
 
 
 class AdminKeeper:

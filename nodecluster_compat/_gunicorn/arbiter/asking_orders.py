@@ -11,7 +11,6 @@ from ...operations.orders import no_arguments, number_of
 from ...operations.routes import HttpAnswer, json_answer
 from ...operations.status_document import document_of
 from .finding_workers import described, workers_asked_for
-from .seat import Seat
 
 if TYPE_CHECKING:
     from ...operations.chronicle import Chronicle
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from ...roles.status import ClusterStatus
     from ...roles.worker_handle import WorkerEntry
     from .health import Health
+    from .seat import Seat
     from .status_board import StatusBoard
 
 __all__ = ["AskingOrders"]
@@ -28,14 +28,16 @@ __all__ = ["AskingOrders"]
 _LAST_EVENTS: Final = -20
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, which is asked."""
+if TYPE_CHECKING:
 
-    board: StatusBoard
-    health: Health
+    class _Seat(Seat, Protocol):
+        """The arbiter, which is asked."""
 
-    def status(self) -> ClusterStatus:
-        """Return how the cluster is."""
+        board: StatusBoard
+        health: Health
+
+        def status(self) -> ClusterStatus:
+            """Return how the cluster is."""
 
 
 class AskingOrders:

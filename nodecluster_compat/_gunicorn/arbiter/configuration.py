@@ -25,7 +25,6 @@ from ...errors import ConfigurationNotLoaded, SettingsError
 from ...roles.cluster import cluster
 from .copy_on_write import is_of_ours, prepare_for_workers
 from .dealing_settings import check_dealing
-from .seat import Seat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from ...operations.log_writer import LogWriter
     from ..gunicorn_types import ListeningSocket, Settings
     from .log_probe import LogProbe
+    from .seat import Seat
 
 __all__ = ["CONFIG_MODULE", "ConfiguredSeat", "Savepoint", "close_socket", "config_module", "is_given", "load"]
 
@@ -46,30 +46,32 @@ _MODULE_PREFIX: Final = "python:"
 _ARBITERS: Final = ("app", "cfg", "worker_class", "address", "timeout", "proc_name", "LISTENERS", "served", "pidfile")
 
 
-class ConfiguredSeat(Seat, Protocol):
-    """The arbiter, which can be configured anew.
+if TYPE_CHECKING:
 
-    Attributes:
-        app: gunicorn's application object.
-        proc_name: how the process is to be called.
-        pidfile: gunicorn's object, if there is to be such a file.
-        worker_class: the kind of worker that is started from now on.
-        log_writer: writes the log.
-        log_probe: knows whether a log can be opened.
-    """
+    class ConfiguredSeat(Seat, Protocol):
+        """The arbiter, which can be configured anew.
 
-    app: Any
-    proc_name: str
-    pidfile: Any
-    worker_class: Any
-    log_writer: LogWriter
-    log_probe: LogProbe
+        Attributes:
+            app: gunicorn's application object.
+            proc_name: how the process is to be called.
+            pidfile: gunicorn's object, if there is to be such a file.
+            worker_class: the kind of worker that is started from now on.
+            log_writer: writes the log.
+            log_probe: knows whether a log can be opened.
+        """
 
-    def setup(self, app: object) -> None:
-        """Take the settings of the application; gunicorn's."""
+        app: Any
+        proc_name: str
+        pidfile: Any
+        worker_class: Any
+        log_writer: LogWriter
+        log_probe: LogProbe
 
-    def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
-        """Accept on the listeners for the workers, unless they accept for themselves."""
+        def setup(self, app: object) -> None:
+            """Take the settings of the application; gunicorn's."""
+
+        def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
+            """Accept on the listeners for the workers, unless they accept for themselves."""
 
 
 class Savepoint:

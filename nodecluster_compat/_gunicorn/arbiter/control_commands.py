@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from ...errors import OrderRefused
 from ...machine.background import Background
 from ...operations.control_frames import encode_answer, encode_refusal
-from .seat import Seat
 from .stock_commands import StockCommands
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from ...operations.door import Answer
     from ...operations.orders import Orders
     from ..gunicorn_types import GunicornWorker
+    from .seat import Seat
 
 __all__ = ["ControlCommands"]
 
@@ -27,16 +27,18 @@ _MOST_QUEUED: Final = 8  # of which each may take as long as gunicorn waits for 
 _PATIENCE: Final = 30.0  # of a client: nobody waits for the answer any more
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, which is commanded."""
+if TYPE_CHECKING:
 
-    WORKERS: dict[int, GunicornWorker]
+    class _Seat(Seat, Protocol):
+        """The arbiter, which is commanded."""
 
-    def handle_usr1(self) -> None:
-        """Open the log files again."""
+        WORKERS: dict[int, GunicornWorker]
 
-    def reopen_own_logs(self) -> None:
-        """Open the log files of this process again, and tell nobody."""
+        def handle_usr1(self) -> None:
+            """Open the log files again."""
+
+        def reopen_own_logs(self) -> None:
+            """Open the log files of this process again, and tell nobody."""
 
 
 class ControlCommands:

@@ -37,11 +37,13 @@ if TYPE_CHECKING:
 __all__ = ["hold_collector", "is_of_ours", "keep_shared", "keep_uncounted", "prepare_for_workers", "release_collector"]
 
 
-class WorkerKind(Protocol):
-    """A worker class of ours."""
+if TYPE_CHECKING:
 
-    def prepare(self, cfg: Settings, log: Log) -> None:
-        """Import what every worker needs, and say what cannot go well; a method of the class."""
+    class WorkerKind(Protocol):
+        """A worker class of ours."""
+
+        def prepare(self, cfg: Settings, log: Log) -> None:
+            """Import what every worker needs, and say what cannot go well; a method of the class."""
 
 
 class _ThisProcess:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ...errors import SettingsError
 from .complaint import Complaint
 from .dealing_settings import check_dealing, client_of, policy_in_force, routing_in_force
 from .look import Look
-from .seat import Seat
+
+if TYPE_CHECKING:
+    from .seat import Seat
 
 __all__ = ["DealingRules"]
 

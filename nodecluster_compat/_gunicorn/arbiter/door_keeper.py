@@ -18,13 +18,13 @@ from ...base.variables import CONTROL_SOCKET
 from ...errors import PathTaken
 from .complaint import Complaint
 from .current_settings import settings_in_force
-from .seat import Seat
 from .socket_seeker import Found, Search, SocketSeeker
 
 if TYPE_CHECKING:
     from ...machine.background import Background
     from ...machine.socket_path import SocketPath
     from ...operations.door import Door
+    from .seat import Seat
     from .upgrading import Upgrade
 
 __all__ = ["DoorKeeper"]
@@ -35,18 +35,20 @@ _BOOT_SECONDS: Final = 1.0  # for the disk, before the first worker is forked
 _USUAL_MODE: Final = 0o600
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, whose door it is.
+if TYPE_CHECKING:
 
-    Attributes:
-        background: does what a disk may hold up.
-        reexec_pid: of the new master that it started, or 0.
-        master_pid: of the old master that started it, or 0.
-    """
+    class _Seat(Seat, Protocol):
+        """The arbiter, whose door it is.
 
-    background: Background
-    reexec_pid: int
-    master_pid: int
+        Attributes:
+            background: does what a disk may hold up.
+            reexec_pid: of the new master that it started, or 0.
+            master_pid: of the old master that started it, or 0.
+        """
+
+        background: Background
+        reexec_pid: int
+        master_pid: int
 
 
 class DoorKeeper:

@@ -12,12 +12,13 @@ from ...base.one_line import one_line
 from ...base.wall_time import rfc3339
 from ...lifecycle.endings import EXIT_REASONS, ending_of, reason_of
 from ...machine.out_of_memory import KernelKills
-from ...roles.numbers import NO_NUMBERS, Numbers
+from ...roles.numbers import NO_NUMBERS
 from ...roles.status import WorkerExit
 
 if TYPE_CHECKING:
     from ...base.records import ExitStatus
     from ...lifecycle.endings import ExitReason
+    from ...roles.numbers import Numbers
     from ...roles.worker_handle import WorkerEntry, WorkerHandle
     from .seat import Seat
 

@@ -36,12 +36,12 @@ from .birth import Birth
 from .copy_on_write import hold_collector, keep_shared, release_collector
 from .left_signals import leave_signals
 from .parent_death import ask_for_signal
-from .seat import Seat
 
 if TYPE_CHECKING:
     from ...operations.metrics.ledger import Ledger
     from ...roles.worker_handle import ChildEnds, WorkerHandle
     from .health import Health
+    from .seat import Seat
 
 __all__ = ["fork_worker", "let_go", "register", "release_signals", "this_birth"]
 
@@ -50,23 +50,25 @@ HELD_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGQUI
 them.  Not blocked for longer: a program that a hook starts would inherit that for ever."""
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, which forks.
+if TYPE_CHECKING:
 
-    Attributes:
-        is_supervised: whether workers are to end with it.
-        spawning: the worker that is being forked, behind the ``pre_fork`` hook.
-        WORKER_BOOT_ERROR: the exit code of a worker that could not boot.
-    """
+    class _Seat(Seat, Protocol):
+        """The arbiter, which forks.
 
-    is_supervised: bool
-    spawning: WorkerHandle | None
-    health: Health
-    ledger: Ledger
-    WORKER_BOOT_ERROR: int
+        Attributes:
+            is_supervised: whether workers are to end with it.
+            spawning: the worker that is being forked, behind the ``pre_fork`` hook.
+            WORKER_BOOT_ERROR: the exit code of a worker that could not boot.
+        """
 
-    def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
-        """In a forked child: leave what is the primary's; return the ends of ``worker``, if it is to be that."""
+        is_supervised: bool
+        spawning: WorkerHandle | None
+        health: Health
+        ledger: Ledger
+        WORKER_BOOT_ERROR: int
+
+        def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
+            """In a forked child: leave what is the primary's; return the ends of ``worker``, if it is to be that."""
 
 
 class _ThisProcess:

@@ -20,7 +20,6 @@ from ...lifecycle.endings import ending_of, is_fault_of_script
 from ...lifecycle.restarts import PROBATION, Restarts
 from ...roles.cluster import cluster
 from .current_settings import settings_in_force
-from .seat import Seat
 from .source_watch import SourceWatch, application_sources
 
 if TYPE_CHECKING:
@@ -31,29 +30,32 @@ if TYPE_CHECKING:
     from ...roles.status import ClusterStatus
     from ...roles.worker_handle import WorkerEntry
     from .reloading import Reloader
+    from .seat import Seat
     from .upgrading import Upgrade
 
 __all__ = ["Judge"]
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, whose workers are judged.
+if TYPE_CHECKING:
 
-    Attributes:
-        app: gunicorn's application object.
-        background: does what a disk may hold up.
-    """
+    class _Seat(Seat, Protocol):
+        """The arbiter, whose workers are judged.
 
-    app: object
-    background: Background
-    WORKER_BOOT_ERROR: int
-    APP_LOAD_ERROR: int
+        Attributes:
+            app: gunicorn's application object.
+            background: does what a disk may hold up.
+        """
 
-    def wakeup(self) -> None:
-        """Let the main loop take another turn."""
+        app: object
+        background: Background
+        WORKER_BOOT_ERROR: int
+        APP_LOAD_ERROR: int
 
-    def status(self) -> ClusterStatus:
-        """Return how the cluster is."""
+        def wakeup(self) -> None:
+            """Let the main loop take another turn."""
+
+        def status(self) -> ClusterStatus:
+            """Return how the cluster is."""
 
 
 class Judge:

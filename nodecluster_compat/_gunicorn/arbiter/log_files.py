@@ -8,28 +8,30 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ...operations.log_writer import LogWriter
-from .seat import Seat
 
 if TYPE_CHECKING:
     from ..gunicorn_types import GunicornLog
+    from .seat import Seat
 
 __all__ = ["log_writer_of", "loggers_of", "reopen", "reopen_own"]
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, whose log files are opened again.
+if TYPE_CHECKING:
 
-    Attributes:
-        log_writer: writes them.
-    """
+    class _Seat(Seat, Protocol):
+        """The arbiter, whose log files are opened again.
 
-    log_writer: LogWriter
+        Attributes:
+            log_writer: writes them.
+        """
 
-    def kill_workers(self, sig: int) -> None:
-        """Send a signal to every worker; gunicorn's."""
+        log_writer: LogWriter
 
-    def kill_dirty_arbiter(self, sig: int) -> None:
-        """Send a signal to the dirty arbiter, where there is one; gunicorn's, from 25 on."""
+        def kill_workers(self, sig: int) -> None:
+            """Send a signal to every worker; gunicorn's."""
+
+        def kill_dirty_arbiter(self, sig: int) -> None:
+            """Send a signal to the dirty arbiter, where there is one; gunicorn's, from 25 on."""
 
 
 def log_writer_of(log: GunicornLog) -> LogWriter:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from .seat import Seat
+if TYPE_CHECKING:
+    from .seat import Seat
 
 __all__ = ["report_workers"]
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, whose number of workers is reported when it changes."""
+if TYPE_CHECKING:
 
-    _last_logged_active_worker_count: int | None
+    class _Seat(Seat, Protocol):
+        """The arbiter, whose number of workers is reported when it changes."""
+
+        _last_logged_active_worker_count: int | None
 
 
 def report_workers(arbiter: _Seat) -> None:

@@ -13,13 +13,13 @@ from ...operations.metrics.cluster_families import PrimaryFacts, cluster_familie
 from ...operations.metrics.exposition import negotiated
 from ...operations.metrics.families import Family, Sample
 from ...operations.routes import HttpAnswer
-from .seat import Seat
 
 if TYPE_CHECKING:
     from ...operations.control_frames import HttpHead
     from ...operations.metrics.ledger import Ledger
     from ...operations.routes import Routes
     from .reloading import Reloader
+    from .seat import Seat
     from .status_board import StatusBoard
 
 __all__ = ["MetricsPage"]
@@ -28,12 +28,14 @@ _DROPPED_NAME: Final = "nodecluster_application_values_dropped"
 _DROPPED: Final = "Values of the application's own metrics for which there is no room."
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, whose numbers are told."""
+if TYPE_CHECKING:
 
-    board: StatusBoard
-    ledger: Ledger
-    reloader: Reloader
+    class _Seat(Seat, Protocol):
+        """The arbiter, whose numbers are told."""
+
+        board: StatusBoard
+        ledger: Ledger
+        reloader: Reloader
 
 
 class MetricsPage:

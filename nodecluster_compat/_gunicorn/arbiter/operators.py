@@ -20,7 +20,6 @@ from .control_commands import ControlCommands
 from .door_keeper import DoorKeeper
 from .metrics_page import MetricsPage
 from .request_orders import RequestOrders
-from .seat import Seat
 from .steering_orders import SteeringOrders
 from .worker_orders import WorkerOrders
 
@@ -34,49 +33,52 @@ if TYPE_CHECKING:
     from .health import Health
     from .judging import Judge
     from .reloading import Reloader
+    from .seat import Seat
     from .status_board import StatusBoard
     from .upgrading import Upgrade
 
 __all__ = ["Operators"]
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, as its operators see it."""
+if TYPE_CHECKING:
 
-    background: Background
-    board: StatusBoard
-    exits: Exits
-    health: Health
-    judge: Judge
-    ledger: Ledger
-    reloader: Reloader
-    upgrade: Upgrade
-    proc_name: str
-    reexec_pid: int
-    master_pid: int
-    WORKERS: dict[int, GunicornWorker]
+    class _Seat(Seat, Protocol):
+        """The arbiter, as its operators see it."""
 
-    @property
-    def starts_no_more(self) -> bool:
-        """Whether the server is about to end."""
+        background: Background
+        board: StatusBoard
+        exits: Exits
+        health: Health
+        judge: Judge
+        ledger: Ledger
+        reloader: Reloader
+        upgrade: Upgrade
+        proc_name: str
+        reexec_pid: int
+        master_pid: int
+        WORKERS: dict[int, GunicornWorker]
 
-    def status(self) -> ClusterStatus:
-        """Return how the cluster is."""
+        @property
+        def starts_no_more(self) -> bool:
+            """Whether the server is about to end."""
 
-    def scale(self, workers: int) -> None:
-        """Have so many workers from now on."""
+        def status(self) -> ClusterStatus:
+            """Return how the cluster is."""
 
-    def wakeup(self) -> None:
-        """Let the main loop take another turn."""
+        def scale(self, workers: int) -> None:
+            """Have so many workers from now on."""
 
-    def reload_soon(self, callback: Callable[[ReloadReport], Any] | None) -> None:
-        """Reload on the next turn."""
+        def wakeup(self) -> None:
+            """Let the main loop take another turn."""
 
-    def handle_usr1(self) -> None:
-        """Open the log files again."""
+        def reload_soon(self, callback: Callable[[ReloadReport], Any] | None) -> None:
+            """Reload on the next turn."""
 
-    def reopen_own_logs(self) -> None:
-        """Open the log files of this process again, and tell nobody."""
+        def handle_usr1(self) -> None:
+            """Open the log files again."""
+
+        def reopen_own_logs(self) -> None:
+            """Open the log files of this process again, and tell nobody."""
 
 
 class Operators:

@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from ...base.records import ExitStatus
 from ...machine.children import LOST_STATUS, ended_among
-from .seat import Seat
 
 if TYPE_CHECKING:
     from ...machine.children import ForgottenChildren
@@ -40,36 +39,39 @@ if TYPE_CHECKING:
     from .health import Health
     from .judging import Judge
     from .limits import Limits
+    from .seat import Seat
     from .upgrading import Upgrade
 
 __all__ = ["reap"]
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, whose children end.
+if TYPE_CHECKING:
 
-    Attributes:
-        WORKERS: gunicorn's worker objects, by pid.
-        reexec_pid: the new master's, or 0.
-        is_supervised: whether workers that end are replaced.
-        exiting: the worker whose ``exit`` is being told.
-        dirty_arbiter_pid, dirty_arbiter: gunicorn's, from 25 on.
-        forgotten: the children that nobody waits for.
-    """
+    class _Seat(Seat, Protocol):
+        """The arbiter, whose children end.
 
-    WORKERS: dict[int, GunicornWorker]
-    reexec_pid: int
-    is_supervised: bool
-    exiting: WorkerEntry | None
-    dirty_arbiter_pid: int
-    dirty_arbiter: object
-    forgotten: ForgottenChildren
-    exits: Exits
-    health: Health
-    ledger: Ledger
-    limits: Limits
-    judge: Judge
-    upgrade: Upgrade
+        Attributes:
+            WORKERS: gunicorn's worker objects, by pid.
+            reexec_pid: the new master's, or 0.
+            is_supervised: whether workers that end are replaced.
+            exiting: the worker whose ``exit`` is being told.
+            dirty_arbiter_pid, dirty_arbiter: gunicorn's, from 25 on.
+            forgotten: the children that nobody waits for.
+        """
+
+        WORKERS: dict[int, GunicornWorker]
+        reexec_pid: int
+        is_supervised: bool
+        exiting: WorkerEntry | None
+        dirty_arbiter_pid: int
+        dirty_arbiter: object
+        forgotten: ForgottenChildren
+        exits: Exits
+        health: Health
+        ledger: Ledger
+        limits: Limits
+        judge: Judge
+        upgrade: Upgrade
 
 
 def reap(arbiter: _Seat) -> None:

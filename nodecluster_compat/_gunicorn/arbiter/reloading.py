@@ -30,11 +30,10 @@ from ...errors import ConfigurationNotLoaded
 from ...lifecycle.rollout import ReloadReport
 from ...roles.cluster import cluster
 from . import configuration
-from .configuration import ConfiguredSeat
 
 if TYPE_CHECKING:
     from ...lifecycle.steps import Member
-    from .configuration import Savepoint
+    from .configuration import ConfiguredSeat, Savepoint
 
 __all__ = ["Reloader"]
 
@@ -44,11 +43,13 @@ _HAND_OVER_SHARE: Final = 0.5
 Callback = Callable[[ReloadReport], Any]
 
 
-class _Seat(ConfiguredSeat, Protocol):
-    """The arbiter, which reloads."""
+if TYPE_CHECKING:
 
-    def kill_worker(self, pid: int, sig: int) -> None:
-        """Send a signal to a worker."""
+    class _Seat(ConfiguredSeat, Protocol):
+        """The arbiter, which reloads."""
+
+        def kill_worker(self, pid: int, sig: int) -> None:
+            """Send a signal to a worker."""
 
 
 class Reloader:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ...operations.stack_places import place_of_worker, places_of
 from .finding_workers import described, workers_asked_for
-from .seat import Seat
 
 if TYPE_CHECKING:
     from ...operations.metrics.counts import InFlight
@@ -21,17 +20,20 @@ if TYPE_CHECKING:
     from ...operations.orders import OrderAnswer, Orders
     from ...roles.worker_handle import WorkerEntry
     from .health import Health
+    from .seat import Seat
 
 __all__ = ["RequestOrders"]
 
 _MOST: Final = 1000  # of each worker
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, which is asked."""
+if TYPE_CHECKING:
 
-    health: Health
-    ledger: Ledger
+    class _Seat(Seat, Protocol):
+        """The arbiter, which is asked."""
+
+        health: Health
+        ledger: Ledger
 
 
 class RequestOrders:

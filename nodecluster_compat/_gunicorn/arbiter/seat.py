@@ -18,31 +18,33 @@ if TYPE_CHECKING:
 __all__ = ["Seat"]
 
 
-class Seat(Protocol):
-    """The arbiter, as each of these helpers sees it.
+if TYPE_CHECKING:
 
-    Attributes:
-        pid: this process's.
-        cfg: gunicorn's settings; a reload replaces them.
-        log: gunicorn's logger.
-        loop: what the arbiter waits in.
-        primary: Node's primary.
-        roster: the workers that run.
-        num_workers: how many there should be.
-        is_stopping: whether the server ends.
-        is_supervised: whether workers that end are replaced; not where a script alone forks.
-        LISTENERS: gunicorn's listening sockets.
-        served: how the primary serves them, in the same order; empty where the workers accept.
-    """
+    class Seat(Protocol):
+        """The arbiter, as each of these helpers sees it.
 
-    pid: int
-    cfg: Settings
-    log: GunicornLog
-    loop: Loop
-    primary: Primary
-    roster: WorkerRoster
-    num_workers: int
-    is_stopping: bool
-    is_supervised: bool
-    LISTENERS: list[ListeningSocket]
-    served: list[ServedAddress]
+        Attributes:
+            pid: this process's.
+            cfg: gunicorn's settings; a reload replaces them.
+            log: gunicorn's logger.
+            loop: what the arbiter waits in.
+            primary: Node's primary.
+            roster: the workers that run.
+            num_workers: how many there should be.
+            is_stopping: whether the server ends.
+            is_supervised: whether workers that end are replaced; not where a script alone forks.
+            LISTENERS: gunicorn's listening sockets.
+            served: how the primary serves them, in the same order; empty where the workers accept.
+        """
+
+        pid: int
+        cfg: Settings
+        log: GunicornLog
+        loop: Loop
+        primary: Primary
+        roster: WorkerRoster
+        num_workers: int
+        is_stopping: bool
+        is_supervised: bool
+        LISTENERS: list[ListeningSocket]
+        served: list[ServedAddress]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from ...base.native import in_force
 from ...base.wall_time import rfc3339
 from ...machine.backlog import backlog_of
-from ...roles.numbers import LAG_DIGITS, NO_NUMBERS, Numbers
+from ...roles.numbers import LAG_DIGITS, NO_NUMBERS
 from ...roles.status import (
     BusStatus,
     ClusterState,
@@ -20,19 +20,20 @@ from ...roles.status import (
     WorkerStatus,
 )
 from ...sharing.losses import REASONS
-from .seat import Seat
 
 if TYPE_CHECKING:
     import _socket
 
     from ...base.records import SocketName
     from ...lifecycle.rollout import ReloadReport
+    from ...roles.numbers import Numbers
     from ...roles.worker_handle import WorkerEntry, WorkerHandle
     from ...sharing.exchange import Exchange
     from .exits import Exits
     from .judging import Judge
     from .pressure import Pressure
     from .reloading import Reloader
+    from .seat import Seat
     from .upgrading import Upgrade
 
 __all__ = ["StatusBoard"]
@@ -40,10 +41,12 @@ __all__ = ["StatusBoard"]
 _DIGITS: Final = 3
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, with what its processes share."""
+if TYPE_CHECKING:
 
-    exchange: Exchange
+    class _Seat(Seat, Protocol):
+        """The arbiter, with what its processes share."""
+
+        exchange: Exchange
 
 
 class StatusBoard:

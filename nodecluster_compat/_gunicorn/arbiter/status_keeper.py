@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 from ...operations.status_file import StatusFile
 from .complaint import Complaint
 from .current_settings import settings_in_force
-from .seat import Seat
 
 if TYPE_CHECKING:
     from ...machine.background import Background
     from ...roles.status import ClusterStatus
+    from .seat import Seat
     from .status_board import StatusBoard
     from .upgrading import Upgrade
 
@@ -29,16 +29,18 @@ _FORMER: Final = "former status file "
 _AGAIN_SECONDS: Final = 3.0
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, whose status it is.
+if TYPE_CHECKING:
 
-    Attributes:
-        reexec_pid: of the new master that it started, or 0.
-        master_pid: of the old master that started it, or 0.
-    """
+    class _Seat(Seat, Protocol):
+        """The arbiter, whose status it is.
 
-    reexec_pid: int
-    master_pid: int
+        Attributes:
+            reexec_pid: of the new master that it started, or 0.
+            master_pid: of the old master that started it, or 0.
+        """
+
+        reexec_pid: int
+        master_pid: int
 
 
 class StatusKeeper:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ...errors import OrderRefused
 from .finding_workers import described, one_worker
-from .seat import Seat
 
 if TYPE_CHECKING:
     from ...lifecycle.rollout import ReloadReport
@@ -19,30 +18,33 @@ if TYPE_CHECKING:
     from ...roles.worker_handle import WorkerEntry
     from .judging import Judge
     from .reloading import Reloader
+    from .seat import Seat
 
 __all__ = ["MOST_WORKERS", "SteeringOrders"]
 
 MOST_WORKERS: Final = 1024
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, which is steered."""
+if TYPE_CHECKING:
 
-    judge: Judge
-    reloader: Reloader
+    class _Seat(Seat, Protocol):
+        """The arbiter, which is steered."""
 
-    @property
-    def starts_no_more(self) -> bool:
-        """Whether the server is about to end."""
+        judge: Judge
+        reloader: Reloader
 
-    def scale(self, workers: int) -> None:
-        """Have so many workers from now on."""
+        @property
+        def starts_no_more(self) -> bool:
+            """Whether the server is about to end."""
 
-    def wakeup(self) -> None:
-        """Let the main loop take another turn."""
+        def scale(self, workers: int) -> None:
+            """Have so many workers from now on."""
 
-    def reload_soon(self, callback: Callable[[ReloadReport], Any] | None) -> None:
-        """Reload on the next turn."""
+        def wakeup(self) -> None:
+            """Let the main loop take another turn."""
+
+        def reload_soon(self, callback: Callable[[ReloadReport], Any] | None) -> None:
+            """Reload on the next turn."""
 
 
 class SteeringOrders:

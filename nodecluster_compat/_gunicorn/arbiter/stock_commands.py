@@ -10,12 +10,12 @@ import signal as signals
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from .seat import Seat
 from .steering_orders import MOST_WORKERS
 from .stock_handlers import StockHandlers
 
 if TYPE_CHECKING:
     from ..gunicorn_types import GunicornWorker
+    from .seat import Seat
 
 __all__ = ["StockCommands"]
 
@@ -27,16 +27,18 @@ _NOT_IN_SCRIPTS: Final = {
 }
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, which is commanded."""
+if TYPE_CHECKING:
 
-    WORKERS: dict[int, GunicornWorker]
+    class _Seat(Seat, Protocol):
+        """The arbiter, which is commanded."""
 
-    def handle_usr1(self) -> None:
-        """Open the log files again."""
+        WORKERS: dict[int, GunicornWorker]
 
-    def reopen_own_logs(self) -> None:
-        """Open the log files of this process again, and tell nobody."""
+        def handle_usr1(self) -> None:
+            """Open the log files again."""
+
+        def reopen_own_logs(self) -> None:
+            """Open the log files of this process again, and tell nobody."""
 
 
 class StockCommands:

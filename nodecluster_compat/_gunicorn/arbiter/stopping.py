@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from ...machine.quiesce import quiesce
 from .configuration import close_socket, is_given
-from .seat import Seat
 
 if TYPE_CHECKING:
     from ..gunicorn_types import GunicornWorker
     from .operators import Operators
+    from .seat import Seat
 
 __all__ = ["stop"]
 
@@ -37,31 +37,33 @@ _CUT_SECONDS: Final = 2.0  # after graceful_timeout, for workers that cut what h
 _TURN: Final = 0.2
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, which stops.
+if TYPE_CHECKING:
 
-    Attributes:
-        WORKERS: gunicorn's worker objects, by pid.
-    """
+    class _Seat(Seat, Protocol):
+        """The arbiter, which stops.
 
-    WORKERS: dict[int, GunicornWorker]
+        Attributes:
+            WORKERS: gunicorn's worker objects, by pid.
+        """
 
-    operators: Operators
+        WORKERS: dict[int, GunicornWorker]
 
-    def turn(self, timeout: float) -> None:
-        """Run one turn of the loop."""
+        operators: Operators
 
-    def take_signals(self) -> list[int]:
-        """Return the signals that have come."""
+        def turn(self, timeout: float) -> None:
+            """Run one turn of the loop."""
 
-    def kill_workers(self, sig: int) -> None:
-        """Send a signal to every worker; gunicorn's."""
+        def take_signals(self) -> list[int]:
+            """Return the signals that have come."""
 
-    def reap_workers(self) -> None:
-        """Take note of every child that has ended."""
+        def kill_workers(self, sig: int) -> None:
+            """Send a signal to every worker; gunicorn's."""
 
-    def kill_dirty_arbiter(self, sig: int) -> None:
-        """Send a signal to the dirty arbiter, where there is one; gunicorn's, from 25 on."""
+        def reap_workers(self) -> None:
+            """Take note of every child that has ended."""
+
+        def kill_dirty_arbiter(self, sig: int) -> None:
+            """Send a signal to the dirty arbiter, where there is one; gunicorn's, from 25 on."""
 
 
 def stop(arbiter: _Seat, graceful: bool, *, is_alone: bool) -> None:

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from ...machine.state_folder import STATE_VARIABLE, StateFolder
 from ...roles.cluster import cluster
-from .seat import Seat
 
 if TYPE_CHECKING:
     from ...base.records import ExitStatus
+    from .seat import Seat
 
 __all__ = ["Upgrade"]
 
@@ -33,23 +33,25 @@ _EXEC_FAILED: Final = 1
 UpgradeState: TypeAlias = Literal["pending", "ready", "failed"]
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, whose program is upgraded.
+if TYPE_CHECKING:
 
-    Attributes:
-        reexec_pid: of the new master that it started, or 0.
-        master_pid: of the old master that started it, or 0.
-        systemd: whether systemd holds the listening sockets.
-        state_folder: what both masters have.
-    """
+    class _Seat(Seat, Protocol):
+        """The arbiter, whose program is upgraded.
 
-    reexec_pid: int
-    master_pid: int
-    systemd: bool
-    state_folder: StateFolder
+        Attributes:
+            reexec_pid: of the new master that it started, or 0.
+            master_pid: of the old master that started it, or 0.
+            systemd: whether systemd holds the listening sockets.
+            state_folder: what both masters have.
+        """
 
-    def finish(self) -> None:
-        """End the server, in order."""
+        reexec_pid: int
+        master_pid: int
+        systemd: bool
+        state_folder: StateFolder
+
+        def finish(self) -> None:
+            """End the server, in order."""
 
 
 class Upgrade:

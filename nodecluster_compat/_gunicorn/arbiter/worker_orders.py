@@ -16,12 +16,12 @@ from ...machine.process_state import catches
 from ...machine.real_time_signals import ENGINE_STACKS_SIGNAL
 from ...operations.orders import number_of
 from .finding_workers import described, one_worker, workers_named
-from .seat import Seat
 
 if TYPE_CHECKING:
     from ...operations.orders import OrderAnswer, Orders
     from ...roles.worker_handle import WorkerEntry
     from .exits import Exits
+    from .seat import Seat
 
 __all__ = ["WorkerOrders"]
 
@@ -32,10 +32,12 @@ _USUAL_RATE: Final = "100"
 _HEAP: Final = ("show", "start", "stop")
 
 
-class _Seat(Seat, Protocol):
-    """The arbiter, whose workers are examined."""
+if TYPE_CHECKING:
 
-    exits: Exits
+    class _Seat(Seat, Protocol):
+        """The arbiter, whose workers are examined."""
+
+        exits: Exits
 
 
 class WorkerOrders:

@@ -20,7 +20,7 @@ import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from struct import Struct as BinaryStruct
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from .application_keys import Kind, ValueKey, exemplar_of, key_of, told_names
 from .families import Exemplar, Family, Labels, Sample
@@ -47,8 +47,10 @@ _MOST_SERIES: Final = 64 * 1024  # of the workers that have ended, and as many m
 _MOST_BYTES: Final = 16 * 1024 * 1024  # of the keys of workers that have ended
 
 
-class _Memory(Protocol):
-    def read(self, size: int, offset: int) -> bytes: ...
+if TYPE_CHECKING:
+
+    class _Memory(Protocol):
+        def read(self, size: int, offset: int) -> bytes: ...
 
 
 _COUNTED: Final = ("_bucket", "_count")
