@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import shutil
 import stat
 import tempfile
@@ -48,7 +47,7 @@ class StateFolder:
 
     def __init__(self, path: str | None = None, user: tuple[int, int] | None = None) -> None:
         self._user = user
-        self.path = path or os.path.join(_home(), f"{_prefix()}{secrets.token_hex(8)}")
+        self.path = path or os.path.join(_home(), f"{_prefix()}{os.urandom(8).hex()}")
         self._pid = os.getpid()
         self._fd = -1
 

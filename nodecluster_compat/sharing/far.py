@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import MessageTooLarge, SettingsError, StoreUnavailable
@@ -186,4 +185,4 @@ class Far:
 
 
 def _new_host() -> str:
-    return f"{os.uname().nodename[:64]}-{token_hex(6)}"
+    return f"{os.uname().nodename[:64]}-{os.urandom(6).hex()}"
