@@ -25,6 +25,7 @@
 #include <time.h>
 
 #define MOST_AT_ONCE 16384
+#define SHORTEST_LINE 2 /* an empty one may stand before a request */
 #define MOST_HELD (64 * 1024) /* of a body that has come when its request is read */
 
 /* --- what the connections of a worker have in common ------------------------------------------ */
@@ -476,7 +477,7 @@ may_be_anothers(CleanTurn *self, PyObject *data)
     if (self->fields[PASSAGE] == Py_None) {
         return 0;
     }
-    return end == NULL || !PyBytes_CheckExact(hint)
+    return end == NULL || end - begin < SHORTEST_LINE || !PyBytes_CheckExact(hint)
            || memmem(begin, (size_t)(end - begin), PyBytes_AS_STRING(hint), (size_t)PyBytes_GET_SIZE(hint)) != NULL;
 }
 

@@ -14,7 +14,7 @@ __all__ = ["place_of"]
 
 def place_of(value: str, places: Iterable[int]) -> int | None:
     """Return the place, of those that there are, to which ``value`` belongs; ``None`` where there is none."""
-    text = value.encode("utf-8", "surrogateescape")
+    text = value.encode("utf-8", "surrogatepass")
     return max(places, key=lambda place: (_weight(text, place), place), default=None)
 
 

@@ -6,6 +6,7 @@ odd here is simply not found.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -15,6 +16,7 @@ MOST_BYTES: Final = 64 * 1024
 """No head is waited for beyond this: gunicorn's own limits answer it where it is."""
 
 _NEWLINES: Final = b"\r\n"
+_COOKIE: Final = "cookie"
 
 
 def first_line_ends(data: bytes | bytearray, start: int = 0) -> bool:
@@ -84,11 +86,14 @@ class RequestHead:
 
     def cookie(self, name: str) -> str | None:
         """Return the first value of a cookie, without quotes; ``None`` where there is none."""
-        for pair in (self.field("cookie") or "").split(";"):
+        return next(self.cookies(name), None)
+
+    def cookies(self, name: str) -> Iterator[str]:
+        """Return all values of cookies of that name: those of several paths and domains come together."""
+        for pair in (self.field(_COOKIE) or "").split(";"):
             key, _, value = pair.strip().partition("=")
             if key == name:
-                return value.strip('"')
-        return None
+                yield value.strip('"')
 
     def _read_fields(self) -> dict[str, str]:
         data, start = self._data, max(0, self._fields_at - 1)  # the end of the line may begin the end of the head
@@ -97,6 +102,9 @@ class RequestHead:
         values: dict[str, str] = {}
         for line in fields.split("\n"):
             name, colon, value = line.partition(":")
-            if colon:
-                values.setdefault(name.lower(), value.strip())
+            name, value = name.lower(), value.strip()
+            if colon and name == _COOKIE and name in values:  # proxies make several of those of HTTP/2
+                values[name] += f"; {value}"
+            elif colon:
+                values.setdefault(name, value)
         return values

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Final, Literal, Protocol
 
@@ -53,11 +54,26 @@ def _secret_of_this_server() -> bytes:
     return _Secret.of_this_server
 
 
+def _checked_secret(secret: object) -> bytes:
+    """Return what is signed with; an empty one, as of a variable that is not set, would let anybody sign.
+
+    Raises:
+        SettingsError: nobody should sign with that.
+    """
+    if not isinstance(secret, str | bytes):
+        raise SettingsError(
+            f"expected secret to be text, bytes, or None for one of this server, got {type(secret).__name__}"
+        )
+    if not secret:
+        raise SettingsError("expected a secret that nobody can guess, or None for one of this server, got an empty one")
+    return secret.encode() if isinstance(secret, str) else secret
+
+
 class StickyCookie:
     """A cookie of ours that names the worker, signed: ``NODECLUSTER=3.5f2b…; Path=/; HttpOnly; SameSite=Lax``.
 
     A cookie that is forged, or from another server, or of a worker that is gone, counts as none: the answer brings a
-    new one.
+    new one.  Of several with its name, the first that is signed by this server counts.
 
     Args:
         name: of the cookie.
@@ -94,14 +110,14 @@ class StickyCookie:
             raise SettingsError(f"expected max_age to be seconds above 0, or None, got {max_age!r}")
         if secure is False and same_site == "None":
             raise SettingsError('expected secure=True with same_site="None", without which browsers refuse the cookie')
-        self._secret = secret.encode() if isinstance(secret, str) else (secret or _secret_of_this_server())
+        self._secret = _secret_of_this_server() if secret is None else _checked_secret(secret)
         self._secure = True if same_site == "None" else secure
         age = "" if max_age is None else f"; Max-Age={max_age}"
         self._attributes = f"; Path={path}{age}; HttpOnly; SameSite={same_site}"
 
     def find(self, head: RequestHead) -> Found:
         """See :class:`~nodecluster_compat.routing.keys.Key`."""
-        return self._checked(head.cookie(self.name))
+        return next(self._valid(head.cookies(self.name)), None)
 
     def heard(self, value: str) -> str:
         """See :class:`IssuingKey`."""
@@ -113,8 +129,8 @@ class StickyCookie:
 
     def added(self, cookies: str, worker_id: int, *, is_secure: bool) -> str | None:
         """See :class:`IssuingKey`: the client has no cookie, or that of another worker."""
-        sent = RequestHead(b"GET / HTTP/1.1\nCookie:" + cookies.encode("latin-1", "replace")).cookie(self.name)
-        if self._checked(sent) == worker_id:
+        fields = cookies.replace(",", ";").encode("latin-1", "replace")  # gunicorn puts a comma between two of them
+        if self.find(RequestHead(b"GET / HTTP/1.1\nCookie:" + fields)) == worker_id:
             return None
         secure = "; Secure" if self._secure or (self._secure is None and is_secure) else ""
         return f"{self.name}={self.value(worker_id)}{self._attributes}{secure}"
@@ -124,12 +140,14 @@ class StickyCookie:
         signature = hmac.new(self._secret, f"{self.name}={worker_id}".encode(), sha256)
         return f"{worker_id}.{signature.hexdigest()[:_SIGNATURE_DIGITS]}"
 
-    def _checked(self, value: str | None) -> int | None:
-        number = (value or "").partition(".")[0]
-        if _ID.fullmatch(number) is None:
-            return None
-        expected = self.value(int(number)).encode()
-        return int(number) if hmac.compare_digest(expected, (value or "").encode("utf-8", "replace")) else None
+    def _valid(self, values: Iterable[str]) -> Iterator[int]:
+        """Return the workers that cookies of ours name, among whatever has their name."""
+        for value in values:
+            number = value.partition(".")[0]
+            if _ID.fullmatch(number) is not None:
+                expected = self.value(int(number)).encode()
+                if hmac.compare_digest(expected, value.encode("utf-8", "replace")):
+                    yield int(number)
 
 
 class IssuedField:

@@ -87,7 +87,7 @@ class Router:
                 return HERE
         found = self._find(RequestHead(data))
         if found is ANYBODY:
-            return ANYONE if is_reused else HERE
+            return ANYONE if is_reused and len(self._members()) > 1 else HERE
         return self._target(found)
 
     def _target(self, found: int | str | object) -> int:

@@ -58,6 +58,7 @@ __all__ = ["MOST_AT_ONCE", "CleanConnection", "Common"]
 
 
 MOST_AT_ONCE: Final[int] = SocketUnreader(None).mxchunk  # what is refused as too long depends on how much comes at once
+_SHORTEST_LINE: Final = 2  # an empty one may stand before a request
 
 
 class Common(Protocol):
@@ -227,7 +228,7 @@ class CleanConnection(WaitingParser):
     def _may_be_anothers(self, data: bytes) -> bool:
         """Whether a request has to be routed: not if its first line is whole, and has nothing that keys look for."""
         hint, end = self._hint, data.find(b"\n")
-        return end < 0 or hint is None or data.find(hint, 0, end) >= 0
+        return end < _SHORTEST_LINE or hint is None or data.find(hint, 0, end) >= 0
 
     def next_unserved(self) -> Any:  # noqa: ANN401 - as its twin in C
         """Return what has come, or comes first; nothing at the end of the connection.

@@ -32,6 +32,22 @@ def test_a_cookie_of_another_server_or_name_names_nobody() -> None:
     assert found(ours, f"Cookie: NODECLUSTER={StickyCookie('OTHER').value(7)}") is None
 
 
+def test_the_cookie_that_is_signed_counts_among_those_of_its_name() -> None:
+    """A stale one of a longer path comes first, and so may one that a neighbour domain has set."""
+    cookie = StickyCookie(secret="s")
+    ours = f"NODECLUSTER={cookie.value(7)}"
+    assert found(cookie, f"Cookie: NODECLUSTER=9.dead; {ours}") == 7
+    assert cookie.added(f"NODECLUSTER=9.dead; {ours}", 7, is_secure=False) is None
+
+
+def test_cookies_may_come_in_several_fields() -> None:
+    """As proxies make them of HTTP/2; gunicorn gives WSGI all of them with commas between."""
+    cookie = StickyCookie(secret="s")
+    ours = f"NODECLUSTER={cookie.value(7)}"
+    assert found(cookie, f"Cookie: a=b\r\nCookie: {ours}") == 7
+    assert cookie.added(f"a=b,{ours}", 7, is_secure=False) is None
+
+
 def test_a_cookie_is_issued_where_the_client_has_none_of_this_worker() -> None:
     cookie = StickyCookie(secret="s")
     issued = cookie.added("", 7, is_secure=False)
@@ -58,6 +74,9 @@ def test_a_cookie_has_its_attributes() -> None:
         {"max_age": 0},
         {"max_age": True},
         {"same_site": "None", "secure": False},
+        {"secret": ""},
+        {"secret": b""},
+        {"secret": 7},
     ],
 )
 def test_what_no_cookie_can_be_is_refused(arguments: Any) -> None:

@@ -36,6 +36,17 @@ def test_a_new_session_is_dealt_afresh_on_a_connection_that_was_used_before() ->
     assert router(EngineIO()).decide(request("/?EIO=4"), is_reused=True) == ANYONE
 
 
+def test_a_new_session_stays_with_the_only_worker() -> None:
+    """The trip through the primary, or a relay to itself, would change nothing."""
+    assert router(EngineIO(), members={1: 11}).decide(request("/?EIO=4"), is_reused=True) == HERE
+
+
+def test_text_that_no_encoding_holds_is_a_value_like_others() -> None:
+    """As JSON has it, and a function may return."""
+    lone = router(FunctionKey(lambda _: "\ud800"))
+    assert lone.decide(request(), is_reused=False) in (HERE, 12, 13)
+
+
 def test_the_first_line_is_enough_for_some_keys() -> None:
     whole = request(f"/?EIO=4&sid={SID}.12", "Host: x")
     for size in range(len(whole)):
