@@ -15,6 +15,7 @@ class Topic(IntEnum):
     GRPC_UNPREPARED = 1
     GEVENT_WEBSOCKET = 2
     ROUTING = 3
+    MAX_REQUESTS = 4
 
 
 class _ThisProcess:

@@ -197,7 +197,7 @@ class Asking:
         {
             "rooms": _local_rooms,
             "session": _local_session,
-            "save": _save_local_session,
+            "save": lambda self, told: self._save_local_session(told),  # as whoever extends it does
             "sockets": _local_sockets,
         }
     )

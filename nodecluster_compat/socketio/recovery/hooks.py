@@ -212,6 +212,11 @@ class Recovering(Clustered):
         super().basic_leave_room(sid, namespace, room)  # type: ignore[misc]
         self._rooms_changed(sid, namespace)
 
+    def _save_local_session(self, told: Told) -> bool:
+        is_saved = super()._save_local_session(told)
+        self._rooms_changed(told["sid"], told["namespace"])
+        return is_saved
+
     def _rooms_changed(self, sid: str, namespace: str) -> None:
         if self.recovery is not None and (namespace, sid) in self._pids:
             session = self._current(namespace, sid)

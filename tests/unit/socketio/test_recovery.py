@@ -357,6 +357,19 @@ def test_sessions_expire_in_a_worker_to_which_nothing_happens() -> None:
     assert len(seat.later) == 2
 
 
+def test_others_are_told_what_an_application_saves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In case that this worker is killed; whoever asked for it."""
+    manager, seat, _ = manager_with()
+    manager._pids["/", "sid"] = "a"
+    manager.memory.sessions.keep(session("a"), 1000)
+    socket = SimpleNamespace(session={}, upgraded=True)
+    monkeypatch.setattr(manager, "_socket_of", lambda _: socket)
+    monkeypatch.setattr(manager, "_current", lambda *_: structs.replace(session("a"), data=socket.session["/"]))
+    saved = {"sid": "sid", "namespace": "/", "session": {"user": "Ada"}}
+    assert manager._facts["save"](manager, saved)
+    assert [told["sessions"][0]["data"] for _, told in seat.told] == [{"user": "Ada"}]
+
+
 def test_a_newcomer_is_told_in_pieces_of_those_who_may_come_back() -> None:
     """And once what this worker has seen, also where there is nobody to tell of."""
     over = [session(f"over {number}", left_at=1000) for number in range(300)]
