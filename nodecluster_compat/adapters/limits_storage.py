@@ -19,6 +19,7 @@ from limits.storage.base import MovingWindowSupport, SlidingWindowCounterSupport
 from ..errors import ClusterError
 from ..roles.cluster import cluster
 from ..sharing.rates import SlidingWindow
+from ..sharing.store import UNCHANGED
 from .keys import fitting
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class ClusterStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
             began, previous, current = _windows(kept, expiry, now)
             weighted = previous * (began + expiry - now) / expiry + current
             is_allowed = floor(weighted) + amount <= limit
-            return [began, previous, current + amount * is_allowed], is_allowed
+            return [began, previous, current + amount] if is_allowed else UNCHANGED, is_allowed
 
         return bool(self._store.update(fitting(_COUNTER, key), step, ttl=2 * expiry))
 

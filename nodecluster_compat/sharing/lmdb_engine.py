@@ -15,13 +15,14 @@ from .store_engine import Taken
 
 if TYPE_CHECKING:
     from .lmdb_file import Writing
-    from .store_engine import Kept, Step
+    from .store_engine import Change, Kept, Step
 
 __all__ = ["BYTES_VARIABLE", "LmdbEngine"]
 
 BYTES_VARIABLE: Final = "NODECLUSTER_STORE_BYTES"
 
 _LEAST_BYTES: Final = 1024 * 1024
+_LARGE_BYTES: Final = 4096  # from here on reading a value costs more than a look at it before
 _MOST_WHOLE: Final = 2**63
 
 
@@ -165,7 +166,10 @@ class LmdbEngine:
         return self.file.write(write, key)
 
     def change(self, key: bytes, step: Step, ttl: float | None, keep_ttl: bool) -> Any:  # noqa: ANN401 - the step's
-        """See :class:`StoreEngine`."""
+        """See :class:`StoreEngine`; what leaves a large value as it is holds up no writer."""
+        looked = self._look(key, step)
+        if looked is not None:
+            return looked.result
 
         def write(writing: Writing) -> Any:  # noqa: ANN401 - the step's
             entry = writing.get(key)
@@ -176,6 +180,13 @@ class LmdbEngine:
             return change.result
 
         return self.file.write(write, key)
+
+    def _look(self, key: bytes, step: Step) -> Change | None:
+        kept = self.get(key)
+        if not isinstance(kept, bytes) or len(kept) < _LARGE_BYTES:
+            return None
+        change = step(kept)
+        return change if change.value is None else None
 
     def expire(self, key: bytes, ttl: float | None) -> bool:
         """See :class:`StoreEngine`."""

@@ -5,12 +5,13 @@ Each asks the shared store in one step, so that what is allowed is exact, whiche
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ArgumentError, ArgumentTypeError
+from .store import UNCHANGED
 
 if TYPE_CHECKING:
     from .store import Store
@@ -52,6 +53,7 @@ class TokenBucket:
 
         Raises:
             ArgumentError: there can never be so many.
+            ArgumentTypeError: something else is kept under its name.
             StoreUnavailable, StoreFull, StoreCorrupt: as ``store.set``.
         """
         wanted = _positive(amount, "an amount")
@@ -62,11 +64,11 @@ class TokenBucket:
 
         def step(kept: Any) -> tuple[Any, float]:  # noqa: ANN401 - of the store
             now = self._clock()
-            tokens, at = kept if isinstance(kept, list) else (self._burst, now)
+            tokens, at = (self._burst, now) if kept is None else _bucket_of(kept, self._name)
             now = max(now, at)  # no span is refilled twice, once for each of two clocks that do not agree
             tokens = min(self._burst, tokens + (now - at) * self._rate)
             if tokens < wanted:
-                return [tokens, now], (wanted - tokens) / self._rate
+                return UNCHANGED, (wanted - tokens) / self._rate
             return [tokens - wanted, now], 0.0
 
         seconds: float = self._store.update(self._name, step, ttl=self._burst / self._rate + 1)
@@ -111,6 +113,7 @@ class SlidingWindow:
 
         Raises:
             ArgumentError: it never would.
+            ArgumentTypeError: something else is kept under its name.
             StoreUnavailable, StoreFull, StoreCorrupt: as ``store.set``.
         """
         count = _whole(amount, self._limit, "a number of hits")
@@ -121,7 +124,7 @@ class SlidingWindow:
             now = max([now, *hits.times[-1:]])  # hits are in order, whatever another process' clock says
             excess = hits.count + count - self._limit
             if excess > 0:
-                return hits.kept, hits.time_of(excess) + self._seconds - now
+                return UNCHANGED, hits.time_of(excess) + self._seconds - now
             return hits.with_more(now, count).kept, 0.0
 
         seconds: float = self._store.update(self._name, step, ttl=self._seconds)
@@ -156,11 +159,16 @@ class SlidingWindow:
         return self._within(self._store.get(self._name), now)
 
     def _within(self, kept: Any, now: float) -> _Hits:  # noqa: ANN401 - of the store
-        if not isinstance(kept, list):
+        if kept is None:
             return _Hits([], [])
-        times, counts = kept
-        begin = bisect_right(times, now - self._seconds)
-        return _Hits(times[begin:], counts[begin:])
+        try:
+            times, counts = _window_of(kept)
+            begin = bisect_right(times, now - self._seconds)
+            return _Hits(times[begin:], counts[begin:])
+        except TypeError as error:  # each of them is looked at only where that is worth its time
+            raise ArgumentTypeError(
+                f"expected a sliding window to be kept as {self._name!r}, found something else"
+            ) from error
 
 
 class _Hits:
@@ -186,7 +194,22 @@ class _Hits:
 
     def time_of(self, number: int) -> float:
         """Return when a hit was, 1 for the first."""
-        return self.times[bisect_left(list(accumulate(self.counts)), number)]
+        return next(at for at, count in zip(self.times, accumulate(self.counts), strict=True) if count >= number)
+
+
+def _bucket_of(kept: Any, name: str) -> list[float]:  # noqa: ANN401 - of the store
+    """Return the tokens of a bucket, and when there were so many."""
+    if not isinstance(kept, list) or len(kept) != 2 or not {int, float}.issuperset(map(type, kept)):
+        raise ArgumentTypeError(f"expected a token bucket to be kept as {name!r}, found something else")
+    return kept
+
+
+def _window_of(kept: Any) -> list[list[Any]]:  # noqa: ANN401 - of the store
+    """Return the moments of a window, and the hits at each."""
+    is_window = isinstance(kept, list) and len(kept) == 2 and all(isinstance(one, list) for one in kept)
+    if not is_window or len(kept[0]) != len(kept[1]):
+        raise TypeError("no window")
+    return list(kept)
 
 
 def _whole(value: object, most: int, what: str) -> int:

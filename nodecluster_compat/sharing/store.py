@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from .apart import Waiting
     from .store_engine import Kept, StoreEngine
 
-__all__ = ["Store"]
+__all__ = ["UNCHANGED", "Store"]
 
 _SLICE: Final = 500
+UNCHANGED: Final = object()
+"""What a step of :meth:`Store.update` returns in place of a value to leave what is kept, and for how long."""
+
 _MISSING: Final = object()
 
 
@@ -165,13 +168,15 @@ class Store:
     def compare_and_set(self, key: str, expected: Any, value: Any, *, ttl: float | None = None) -> bool:  # noqa: ANN401
         """Keep ``value`` if ``expected`` is what is kept now (``None``: nothing is); return whether it was.
 
+        What is compared is what is kept: ``True`` and ``1.0`` are not ``1``; a tuple is the list that it becomes.
+
         Raises:
             StoreFull, MessageNotSerializable, ArgumentError, StoreUnavailable, StoreCorrupt: as :meth:`set`.
         """
-        wanted = encode_value(value)
+        wanted, known = encode_value(value), None if expected is None else encode_value(expected)
 
         def step(kept: Kept | None) -> Change:
-            is_expected = (None if kept is None else decode_value(kept)) == expected
+            is_expected = kept == known
             return Change(wanted if is_expected else None, is_expected)
 
         is_set: bool = self.engine.change(key_of(key), step, checked_ttl(ttl), False)
@@ -205,8 +210,8 @@ class Store:
 
         Args:
             key: of the value.
-            step: given the value, or ``None``, returns the new one and a result; every other writer of this host's
-                store waits for it, so it must compute and nothing else.  It may be called again.
+            step: given the value, or ``None``, returns the new one, or :data:`UNCHANGED`, and a result; every other
+                writer of this host's store waits for it, so it must compute and nothing else.  It may be called again.
             ttl: for how many seconds the new value is kept.
             keep_ttl: a value that is there keeps its time.
 
@@ -219,7 +224,7 @@ class Store:
 
         def change(kept: Kept | None) -> Change:
             value, result = step(None if kept is None else decode_value(kept))
-            return Change(encode_value(value), result)
+            return Change(None if value is UNCHANGED else encode_value(value), result)
 
         return self.engine.change(key_of(key), change, checked_ttl(ttl), keep_ttl)
 

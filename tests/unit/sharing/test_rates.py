@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodecluster_compat.errors import ArgumentError
+from nodecluster_compat.errors import ArgumentError, ArgumentTypeError
 from nodecluster_compat.sharing import rates
 from nodecluster_compat.sharing.lmdb_engine import LmdbEngine
 from nodecluster_compat.sharing.rates import SlidingWindow, TokenBucket
@@ -119,6 +119,44 @@ def test_no_span_has_more_than_the_limit(store: Store, steps: list[tuple[int, in
         allowed += [now[0]] * amount
     for at in allowed:
         assert sum(1 for one in allowed if at - 10 < one <= at) <= 3
+
+
+FOREIGN = [5, "text", [], [1, 2, 3], [[1.0], [2]], [[1.0], []], [["a"], [1]], ["a", 1.0], {"a": 1}, [True, 1.0]]
+
+
+@pytest.mark.parametrize("kept", FOREIGN, ids=str)
+def test_something_else_under_its_name(store: Store, kept: object) -> None:
+    """Is told by the sentence that ``incr`` has, and left as it is."""
+    store["name"] = kept
+    window = SlidingWindow(store, "name", 1, 1, clock=lambda: 0.0)
+    wrong = [TokenBucket(store, "name", 1, 1, clock=lambda: 0.0).take]
+    wrong += [] if kept == [[1.0], [2]] else [window.take, window.hits, window.stand]
+    for verb in wrong:
+        with pytest.raises(ArgumentTypeError, match=r"expected a (token bucket|sliding window) to be kept as 'name'"):
+            verb()
+    assert store["name"] == kept
+
+
+def test_what_is_refused_writes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood against one limit holds up nobody who writes, however much its window remembers."""
+    now = [0.0]
+    store.clear()
+    window = SlidingWindow(store, "w", 1000, 10_000, clock=lambda: now[0])
+    for number in range(1000):
+        now[0] = number + 0.1
+        assert window.take() == 0
+    bucket = TokenBucket(store, "b", 1, 1, clock=lambda: 0.0)
+    assert bucket.take() == 0
+    engine = store.engine
+    assert isinstance(engine, LmdbEngine)
+    writes: list[bytes | None] = []
+    write = engine.file.write
+    monkeypatch.setattr(engine.file, "write", lambda change, key: writes.append(key) or write(change, key))
+    before = store.get_many(["w", "b"])
+    assert window.take() == pytest.approx(10_000 - 999)
+    assert writes == []
+    assert bucket.take() == 1  # a small value is looked at with the lock
+    assert store.get_many(["w", "b"]) == before
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,15 @@ def test_verbs(store: Store, clock: list[float]) -> None:
     assert store.compare_and_set("a", 2, "other")
     assert store.compare_and_set("new", None, 1)
     assert not store.compare_and_set("new", None, 1)
+    store.set("flag", True)
+    store.set("none", None)
+    for expected in (1, 1.0, None):
+        assert not store.compare_and_set("flag", expected, "other")
+    assert not store.compare_and_set("none", None, "other")  # something is kept
+    store.set("pair", (1, 2))
+    assert store.compare_and_set("pair", (1, 2), False)
+    assert store.get_many(["flag", "none", "pair"]) == {"flag": True, "none": None, "pair": False}
+    store.delete("flag", "none", "pair")
     assert store.update("log", lambda log: ([*(log or []), "x"], len(log or []))) == 0
     assert store.update("log", lambda log: ([*(log or []), "y"], len(log or []))) == 1
     assert store["log"] == ["x", "y"]
