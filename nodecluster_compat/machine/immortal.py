@@ -109,7 +109,7 @@ class _Search:
             self.add_value(value)
 
     def add_value(self, value: Any) -> None:  # noqa: ANN401 - whatever a namespace has
-        """What a name stands for: a function, a class, a constant, a descriptor, or parts that are; anything else is let be."""
+        """What a name stands for: a function, a class, a constant, a descriptor, or parts of it; the rest is let be."""
         kind = type(value)
         if kind is FunctionType:
             self.add_function(value)

@@ -212,6 +212,8 @@ memory = os.memfd_create("garbage")
 os.write(memory, b"garbage")
 result = this_birth().receiver.route(1, 2, here.fileno(), memory)
 """
+    # Who was handed nothing has nothing to hand on, and is ended.
+    cluster.wait_for(lambda _: cluster.get("/").worker == 1, reason="an answer of worker 1")
     assert ask(cluster, "worker/1", CHANNELS + hand_on)
 
     wait_logged(cluster, "Closed a connection of another worker: what a worker handed on makes no sense")
