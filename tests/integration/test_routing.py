@@ -20,9 +20,9 @@ import gunicorn
 import pytest
 from h2_client import fetch
 from kinds import ASGI, GEVENT, THREADS, every_kind
-from raw_http import Certificate
+from raw_http import Certificate, folder_of
 from receive_queue import unread_by_peer
-from remote_control import cpu_ticks, freeze, open_fds, said, wait, wait_said
+from remote_control import cpu_ticks, freeze, open_fds, said, wait, wait_logged, wait_said
 from routed_client import SID, RoutedClient, head
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -295,6 +295,41 @@ def test_a_reload_loses_no_request_whoever_it_belongs_to(cluster: Cluster) -> No
         one.join()
     assert failures == []
     assert served[True] > 10
+
+
+TURNED_OFF: Final[dict[str, Any]] = {
+    **ROUTED,
+    "workers": 2,
+    "settings": {"keepalive": 1000, "graceful_timeout": 1000},
+    "config": """
+from pathlib import Path
+from nodecluster_compat import cluster
+
+def named(head):
+    return int(head.query("to") or 0) or None
+
+cluster.setup_primary(routing="off" if Path("off").exists() else [named])
+""",
+}
+
+
+@pytest.mark.table(quick=["gevent"])
+@every_kind
+@pytest.mark.cluster(**TURNED_OFF)
+def test_reload_that_turns_routing_off_loses_no_request(cluster: Cluster) -> None:
+    """Workers that leave hand on to those that do not route; what they have read of a request is served."""
+    old = ids(cluster)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(RoutedClient(cluster)) for _ in range(4)]
+        for client in clients:
+            client.ask("/")
+        (folder_of(cluster) / "off").touch()
+        cluster.primary.signal("SIGHUP")
+        wait_logged(cluster, "Reload 1 succeeded")
+        new = [worker for worker in ids(cluster) if worker not in old]
+        for client, worker in zip(clients, new * 2, strict=True):
+            told = client.ask(f"/?to={worker}", body=b"x" * 300_000)
+            assert (told["worker"], told["sent"]) == (worker, 300_000)
 
 
 @pytest.mark.table(quick=["threads"])

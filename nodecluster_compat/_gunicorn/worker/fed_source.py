@@ -144,7 +144,7 @@ class FedSource:
                 with Timeout(self._handshake_timeout or None, TimeoutError("no TLS handshake in time")):
                     client = self._tls.wrap_socket(client, server_side=True)
             self._serving[getcurrent()] = client
-            if self._feed.routes is not None:
+            if handed is not None or self._feed.routes is not None:
                 client.passage = self._feed.passage(listener.number, peer, handed)
             is_served = True
             self._worker.handle(listener, client, peer)

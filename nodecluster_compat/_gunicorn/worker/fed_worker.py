@@ -261,8 +261,11 @@ class FedWorker(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     def make_feed(self, birth: Birth, membership: Membership) -> Feed:
         """Return what brings the primary's connections, and routes them."""
         feed = Feed(birth, membership, self.served, self.wake, self.log)
+        routes = Routes(self._keys or (), birth.member.id, birth.members, feed, self.cfg, self.log)
         if self._keys:
-            feed.routes = self._routes = Routes(self._keys, birth.member.id, birth.members, feed, self.cfg, self.log)
+            feed.routes = self._routes = routes
+        else:
+            feed.unrouted = routes
         return feed
 
     def _let_go_of_application(self) -> None:

@@ -40,7 +40,10 @@ class Feed:
 
     Attributes:
         routes: of a worker that routes; set before :meth:`begin`.
+        unrouted: of one that does not, for connections that others hand on to it; set as well.
     """
+
+    unrouted: Routes
 
     def __init__(
         self,
@@ -100,7 +103,9 @@ class Feed:
 
     def passage(self, listener_id: int, peer: PeerAddress, handed: Handed | None) -> Passage | None:
         """Return what routes a connection; ``None`` where there is nothing to route, and nothing has come with it."""
-        return None if self.routes is None else self.routes.passage(listener_id, peer, handed)
+        if self.routes is not None:
+            return self.routes.passage(listener_id, peer, handed)
+        return None if handed is None else self.unrouted.passage(listener_id, peer, handed)
 
     def route(self, listener_id: int, target: int, fd: int, memory: int) -> bool:
         """Send a connection on; see :meth:`Receiver.route`."""

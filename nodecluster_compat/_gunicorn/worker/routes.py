@@ -75,7 +75,7 @@ class Routes:
     """What the connections of a worker that routes have in common.
 
     Args:
-        keys: at least one.
+        keys: none where it does not, and other workers hand on to it nevertheless, as those that leave after HUP.
         worker_id: of this worker.
         members: returns the workers that serve, by slot.
         onward: leads to the primary.

@@ -179,7 +179,7 @@ class FedThreads:
         except OSError:  # gone before it was served
             self._connections.count_failed()
             return
-        if feed.routes is not None:
+        if handed is not None or feed.routes is not None:
             conn.passage = feed.passage(listener_id, conn.client, handed)
         self._connections.take(conn)
 
