@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 from contextlib import ExitStack
 from typing import Any, Final
@@ -22,6 +23,7 @@ def named(head):
 
 cluster.setup_primary(routing=["socketio", named])
 """
+RAW_ASGI: Final = {"app": "routed_asgi:app", "worker_class": "nodecluster_compat.ASGIWorker"}
 NOTHING_ENDS_BY_TIME: Final = {"graceful_timeout": 1000, "keepalive": 1000}
 
 
@@ -56,4 +58,24 @@ def test_relays_of_a_worker_that_leaves(
             pass
         (folder_of(cluster) / "release").touch()
         assert page.answer()["worker"] == other
+    cluster.journal.wait_for("exit", worker=leaving)
+
+
+def test_first_requests_that_are_relayed_outlast_the_wait_for_others(
+    cluster_factory: ClusterFactory, certificate: Certificate
+) -> None:
+    """A worker that leaves ends the connections on which nothing has come, and none whose request it relays."""
+    settings = {"graceful_timeout": 1000, "keepalive": 1, "keyfile": certificate.key, "certfile": certificate.cert}
+    cluster = cluster_factory(**RAW_ASGI, workers=2, config=CONF, settings=settings)
+    leaving, other = 1, 2
+    with ExitStack() as stack:
+        pages, silent = ([stack.enter_context(RoutedClient(cluster, certificate)) for _ in range(4)] for _ in range(2))
+        for page in pages:
+            page.sock.sendall(head(f"/held?to={other}"))
+        wait_said(cluster, times=4, told="held")
+        cluster.worker(leaving).kill(signal.SIGTERM)
+        ended, _, _ = select.select([client.sock for client in silent], [], [], 30)
+        assert ended[0].recv(1) == b""
+        (folder_of(cluster) / "release").touch()
+        assert [page.answer()["worker"] for page in pages] == [other] * 4
     cluster.journal.wait_for("exit", worker=leaving)

@@ -228,12 +228,15 @@ class FedProtocol(MeteredProtocol):
         """
         if self._closed:
             wait_for_no_goodbye(self, self.worker.loop.call_later)
-        if self._keepalive and self.req_count == 1 and self._request_ready and not self._request_ready.is_set():
+        if self._keepalive and self._awaits_first_request():
             self._idle.note(self)
         if getattr(self, "_h2_conn", None) is not None:
             with suppress(OSError, RuntimeError):
                 self.transport.write(_NO_MORE_STREAMS)
             self.worker.loop.call_later(_GOAWAY_SECONDS, self._end_streams)
+
+    def _awaits_first_request(self) -> bool:
+        return self.req_count == 1 and self._request_ready is not None and not self._request_ready.is_set()
 
     def _end_streams(self) -> None:
         self.worker = self._ending

@@ -81,6 +81,11 @@ class RoutedConnection:
         self._waits = False  # for answers to be written
         self.relay: Relay | None = None
 
+    @property
+    def has_left(self) -> bool:
+        """Whether what has come is another worker's."""
+        return self._waits or self.relay is not None
+
     def next_request(self) -> None:
         """The head of a request has been read: whatever begins next is to be decided."""
         self._has_decided = False

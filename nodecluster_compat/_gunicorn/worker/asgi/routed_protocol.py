@@ -94,6 +94,10 @@ class RoutedProtocol(FedProtocol):
         if self._relay is None:
             super()._arm_keepalive_timer()
 
+    def _awaits_first_request(self) -> bool:
+        """Extends :class:`FedProtocol`'s: one that has come, and is another worker's, is not read here."""
+        return super()._awaits_first_request() and (self._routed is None or not self._routed.has_left)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Extends :class:`FedProtocol`'s: the other worker sees the end."""
         if self._relay is not None:
