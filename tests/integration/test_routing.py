@@ -332,6 +332,27 @@ def test_reload_that_turns_routing_off_loses_no_request(cluster: Cluster) -> Non
             assert (told["worker"], told["sent"]) == (worker, 300_000)
 
 
+@pytest.mark.cluster(
+    **{
+        **TURNED_OFF,
+        "app": "routed_asgi:app",
+        "worker_class": "nodecluster_compat.ASGIWorker",
+        "settings": {**TURNED_OFF["settings"], "asgi_disconnect_grace_period": 0},
+    }
+)
+def test_background_work_goes_on_when_its_connection_is_handed_on(cluster: Cluster) -> None:
+    """The client has not left: nobody is told so, nothing is cancelled, and a worker that leaves waits for it."""
+    with RoutedClient(cluster) as client:
+        one = client.ask("/working")["worker"]
+        [other] = {*ids(cluster)} - {one}
+        for _ in range(3):
+            assert client.ask(f"/?to={other}")["worker"] == other
+        cluster.worker(one).kill(signal.SIGTERM)
+        (folder_of(cluster) / "release").touch()
+        assert wait_said(cluster)[0]["told"] == "done"
+    cluster.journal.wait_for("exit", worker=one)
+
+
 @pytest.mark.table(quick=["threads"])
 @every_kind
 @pytest.mark.cluster(**ROUTED)

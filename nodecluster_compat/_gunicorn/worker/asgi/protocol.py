@@ -204,7 +204,7 @@ class FedProtocol(MeteredProtocol):
         """Extends gunicorn's: what was run for the connection may take longer than the connection."""
         is_first = not self._conn_lost_handled
         self.fd = -1
-        super().connection_lost(exc)
+        self._lose(exc)
         if self._request_ready is not None:
             self._request_ready.set()  # who waits for a request would be cancelled only after the grace period
         if is_first:
@@ -213,6 +213,9 @@ class FedProtocol(MeteredProtocol):
                 self._all_ended()
             else:
                 self._task.add_done_callback(self._all_ended)
+
+    def _lose(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
 
     def _all_ended(self, _: object = None) -> None:
         """The connection has ended, and what was run for it."""

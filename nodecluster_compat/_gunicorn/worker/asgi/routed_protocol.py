@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .protocol import FedProtocol
 from .routed import RoutedConnection, SeenTransport
@@ -15,12 +15,24 @@ if TYPE_CHECKING:
 __all__ = ["RoutedProtocol"]
 
 
+class _HandedOn:
+    """In the place of a connection, for those who ask it whether the client has left."""
+
+    _closed = False
+
+
+_HANDED_ON: Final = _HandedOn()
+
+
 class RoutedProtocol(FedProtocol):
     """A connection as above."""
 
     _routed: RoutedConnection | None = None
     _early = b""
     _names: dict[str, Any] | None = None
+    _is_handed_on = False
+    _task: Any
+    _finishing_calls: Any = ()  # gunicorn before 27 has none
 
     def route_by(self, passage: Passage, family: int) -> None:
         """Route the requests of this connection; said before it is made."""
@@ -59,10 +71,23 @@ class RoutedProtocol(FedProtocol):
 
     def _let_go(self) -> None:
         """The connection is another worker's: close what is here, without a word to the client."""
-        self._closed = True
+        for receiver in dict(self._finishing_calls).values():
+            if receiver is not None:
+                receiver.protocol = _HANDED_ON
+        self._closed = self._is_handed_on = True
         self.fd = -1
         self.transport.abort()
         self._request_ready.set()
+
+    def _lose(self, exc: Exception | None) -> None:
+        """Extends :class:`FedProtocol`'s: the client has not left, and what runs behind earlier answers goes on."""
+        if not self._is_handed_on:
+            super()._lose(exc)
+            return
+        kept = self._task, self._finishing_calls
+        self._task, self._finishing_calls = None, {}
+        super()._lose(exc)
+        self._task, self._finishing_calls = kept
 
     # --- where it is relayed -----------------------------------------------------------------------
 
