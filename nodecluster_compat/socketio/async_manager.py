@@ -20,6 +20,7 @@ from .questions import Answers
 from .records import RemoteSocket
 from .recovery.awaiting import AwaitingRecovery
 from .shared import NOWHERE, RUNS_HANDLERS
+from .unanswered import end_apart_in_tasks
 from .wire import Told
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
     _event_type = packet.EVENT
 
     # --- what python-socketio asks -------------------------------------------------------------
+
+    def set_server(self, server: Any) -> None:  # noqa: ANN401 - python-socketio has no types
+        """Extends python-socketio's: whom nothing is heard of any more ends without holding up others."""
+        super().set_server(server)
+        end_apart_in_tasks(server.eio)
 
     async def _publish(self, data: Told) -> None:
         seat = self.take_seat()

@@ -18,6 +18,7 @@ from .questions import Answers
 from .records import RemoteSocket
 from .recovery.waiting import WaitingRecovery
 from .shared import NOWHERE, RUNS_HANDLERS
+from .unanswered import end_apart
 from .wire import Told
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
     _event_type = packet.EVENT
 
     # --- what python-socketio asks -------------------------------------------------------------
+
+    def set_server(self, server: Any) -> None:  # noqa: ANN401 - python-socketio has no types
+        """Extends python-socketio's: whom nothing is heard of any more ends without holding up others."""
+        super().set_server(server)
+        end_apart(server.eio)
 
     def _publish(self, data: Told) -> None:
         seat = self.take_seat()
